@@ -1,0 +1,1 @@
+//! Wire, crypto, swim and serf as one machine.

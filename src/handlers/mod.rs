@@ -1,0 +1,1 @@
+//! handlers (to be written by its owner)

@@ -1,0 +1,36 @@
+//! weir: an encrypted, self-configuring NGINX load-balancer cluster that speaks HashiCorp Serf's protocols.
+//!
+//! ```text
+//!   bytes ─▶ endpoint ─▶ swim ─▶ serf ─▶ members ─┐
+//!    ▲   (label, open,   who is   intents, events, ├─▶ upstream ─▶ desired set ══▶ apply ─▶ swap, nginx -t, reload,
+//!    │      decode)       alive    queries, keys   │   select,      (typed data,      │       confirm or roll back
+//!  agent: sockets, clock, signals, systemd ────────┘   weigh,        not text)        │
+//!    ▲                                                 settle                         │
+//!    └──────────────────────── applied generation, last error ◀───────────────────────┘
+//! ```
+//!
+//! **Layering.** `wire`, `crypto`, `swim`, `serf`, `endpoint`, `upstream`, `nginx`, `snapshot`, `handlers` and `sim` are pure: no
+//! tokio, no sockets, no files, no clock, no hidden randomness, no environment. Time is a `now` argument and randomness is
+//! handed over at construction. `clippy.toml` lists the calls that are forbidden there; `agent`, `apply`, `cli`, `rpc` and
+//! `config::file` opt out once, with a reason. Imports point one way:
+//!
+//! ```text
+//! cli → agent, apply → config, rpc, sim, handlers, snapshot, nginx → endpoint, upstream → serf → swim → crypto, wire
+//! ```
+
+pub mod agent;
+pub mod apply;
+pub mod cli;
+pub mod config;
+pub mod crypto;
+pub mod endpoint;
+pub mod handlers;
+pub mod nginx;
+pub mod rpc;
+pub mod serf;
+pub mod sim;
+pub mod snapshot;
+pub mod swim;
+pub mod time;
+pub mod upstream;
+pub mod wire;

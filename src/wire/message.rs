@@ -1,0 +1,141 @@
+//! memberlist's messages (`memberlist wire format §2`): type byte and one msgpack map each.
+
+use std::net::SocketAddr;
+
+use bytes::Bytes;
+
+use super::NodeName;
+
+/// The six protocol version bytes of a member, `[pmin, pmax, pcur, dmin, dmax, dcur]`: memberlist's, then Serf's.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub struct Versions(pub [u8; 6]);
+
+impl Versions {
+    /// What weir announces: memberlist 1..=5 speaking 2, Serf 2..=5 speaking 5.
+    pub const OURS: Self = Self([1, 5, 2, 2, 5, 5]);
+
+    /// Highest memberlist protocol understood.
+    pub const fn protocol_max(self) -> u8 {
+        self.0[1]
+    }
+}
+
+/// Who asks, as written into a ping: the address that the answer should go to.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Source {
+    /// Present if both `SourceAddr` and `SourcePort` were, and the address had 4 or 16 bytes.
+    pub addr: Option<SocketAddr>,
+    /// `SourceNode`.
+    pub node: Option<NodeName>,
+}
+
+/// Type 0.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Ping {
+    pub seq_no: u32,
+    /// Intended receiver; `None` if empty.
+    pub node: Option<NodeName>,
+    pub source: Source,
+    /// The extra map field `Weir` of `session envelope §6`, as received; unknown to real agents, which skip it.
+    pub weir: Option<Bytes>,
+}
+
+/// Type 1.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct IndirectPing {
+    pub seq_no: u32,
+    /// `None` for the port means the receiver's own bind port (port 0 on the wire).
+    pub target: SocketAddr,
+    pub node: NodeName,
+    pub nack: bool,
+    pub source: Source,
+}
+
+/// Type 2.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Ack {
+    pub seq_no: u32,
+    /// Serf's coordinate; empty if none.
+    pub payload: Bytes,
+    /// See [`Ping::weir`].
+    pub weir: Option<Bytes>,
+}
+
+/// Type 3.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Suspect {
+    pub incarnation: u32,
+    pub node: NodeName,
+    pub from: NodeName,
+}
+
+/// Type 4, and an alive entry of a push/pull.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Alive {
+    pub incarnation: u32,
+    pub node: NodeName,
+    /// IPv4-mapped IPv6 is normalised to IPv4. Port 0 is kept; the endpoint replaces it by its own bind port.
+    pub addr: SocketAddr,
+    pub meta: Bytes,
+    pub versions: Versions,
+}
+
+/// Type 5.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Dead {
+    pub incarnation: u32,
+    pub node: NodeName,
+    pub from: NodeName,
+}
+
+/// One message of a packet, after label, encryption, CRC, compression and compound have been taken off.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Message {
+    Ping(Ping),
+    IndirectPing(IndirectPing),
+    Ack(Ack),
+    /// Type 11; the requester's sequence number.
+    Nack(u32),
+    Suspect(Suspect),
+    Alive(Alive),
+    Dead(Dead),
+    /// Type 8: everything after the type byte.
+    User(Bytes),
+}
+
+/// State of a push/pull entry.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum NodeState {
+    Alive = 0,
+    Suspect = 1,
+    Dead = 2,
+    Left = 3,
+}
+
+/// One entry of a push/pull's node list.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct PushNode {
+    pub alive: Alive,
+    pub state: NodeState,
+}
+
+/// Type 6, a stream: node list and the upper layer's user state.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct PushPull {
+    pub join: bool,
+    pub nodes: Vec<PushNode>,
+    /// Entries that were skipped because they had no usable name, address, versions or state.
+    pub skipped: usize,
+    pub user_state: Bytes,
+}
+
+/// One whole exchange direction of a stream, after label, encryption and compression have been taken off.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum StreamMessage {
+    Ping(Ping),
+    Ack(Ack),
+    PushPull(PushPull),
+    User(Bytes),
+    /// Type 13: why the other side could not read us.
+    Error(String),
+}
