@@ -27,9 +27,15 @@ pub enum Event {
     Suspected(NodeName),
     Cleared(NodeName),
     /// Dead, or left by its own word (`left`).
-    Gone { node: std::sync::Arc<Node>, left: bool },
+    Gone {
+        node: std::sync::Arc<Node>,
+        left: bool,
+    },
     /// Forgotten: a dead or left record was purged.
     Purged(NodeName),
     /// `other` claims a name that is held at another address.
-    Conflict { name: NodeName, other: SocketAddr },
+    Conflict {
+        name: NodeName,
+        other: SocketAddr,
+    },
 }

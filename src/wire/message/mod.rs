@@ -6,6 +6,30 @@ use bytes::Bytes;
 
 use super::NodeName;
 
+mod decode;
+mod encode;
+
+pub(in crate::wire) use decode::AliveFields;
+pub use decode::MAX_META_BYTES;
+
+/// The type bytes, of layers too.
+pub(crate) mod kind {
+    pub(crate) const PING: u8 = 0;
+    pub(crate) const INDIRECT_PING: u8 = 1;
+    pub(crate) const ACK: u8 = 2;
+    pub(crate) const SUSPECT: u8 = 3;
+    pub(crate) const ALIVE: u8 = 4;
+    pub(crate) const DEAD: u8 = 5;
+    pub(crate) const PUSH_PULL: u8 = 6;
+    pub(crate) const COMPOUND: u8 = 7;
+    pub(crate) const USER: u8 = 8;
+    pub(crate) const COMPRESS: u8 = 9;
+    pub(crate) const NACK: u8 = 11;
+    pub(crate) const CRC: u8 = 12;
+    pub(crate) const ERROR: u8 = 13;
+    pub(crate) const LABEL: u8 = 244;
+}
+
 /// The six protocol version bytes of a member, `[pmin, pmax, pcur, dmin, dmax, dcur]`: memberlist's, then Serf's.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub struct Versions(pub [u8; 6]);
@@ -44,7 +68,7 @@ pub struct Ping {
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct IndirectPing {
     pub seq_no: u32,
-    /// `None` for the port means the receiver's own bind port (port 0 on the wire).
+    /// Port 0 means the receiver's own bind port.
     pub target: SocketAddr,
     pub node: NodeName,
     pub nack: bool,

@@ -6,6 +6,28 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
+mod coordinate;
+mod keys;
+mod message;
+mod state;
+mod tags;
+
+pub use tags::{decode_tags, encode_role, encode_tags};
+
+/// The type bytes.
+pub(crate) mod kind {
+    pub(crate) const LEAVE: u8 = 0;
+    pub(crate) const JOIN: u8 = 1;
+    pub(crate) const PUSH_PULL: u8 = 2;
+    pub(crate) const USER_EVENT: u8 = 3;
+    pub(crate) const QUERY: u8 = 4;
+    pub(crate) const QUERY_RESPONSE: u8 = 5;
+    pub(crate) const CONFLICT: u8 = 6;
+    pub(crate) const KEY_REQUEST: u8 = 7;
+    pub(crate) const KEY_RESPONSE: u8 = 8;
+    pub(crate) const RELAY: u8 = 9;
+}
+
 /// A member's tags, decoded from its metadata (`Serf wire format §2.1`).
 pub type Tags = BTreeMap<String, String>;
 
@@ -61,7 +83,10 @@ pub struct UserEvent {
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Filter {
     Nodes(Vec<String>),
-    Tag { tag: String, expr: String },
+    Tag {
+        tag: String,
+        expr: String,
+    },
     /// Empty, undecodable or of an unknown type: fails. The bytes are kept so that the message is passed on unchanged, but
     /// a query with an empty filter is never passed on at all: it crashes real agents.
     Unknown(Bytes),
@@ -137,8 +162,8 @@ pub struct ConflictMember {
     pub versions: super::message::Versions,
 }
 
-/// Type 7, the payload of a key query.
-#[derive(Clone, Debug, Default, Eq, PartialEq)]
+/// Type 7, the payload of a key query. Its `Debug` does not show the key.
+#[derive(Clone, Default, Eq, PartialEq)]
 pub struct KeyRequest {
     /// Raw key bytes; empty for list-keys.
     pub key: zeroize::Zeroizing<Vec<u8>>,

@@ -1,0 +1,170 @@
+//! What a stream holds under label and encryption: one message per direction (`memberlist wire format §3`).
+
+use bytes::Bytes;
+
+use super::message::{Ack, AliveFields, NodeState, Ping, PushNode, PushPull, StreamMessage, kind};
+use super::msgpack::{Reader, Writer};
+use super::{DecodeError, Problem, addr, compress};
+
+/// Most bytes of one direction, before or after decompression.
+pub const MAX_STREAM: usize = 40 << 20;
+
+/// Longest user state or user message.
+pub const MAX_USER_STATE: usize = 20 << 20;
+
+/// Most members in one push/pull.
+pub const MAX_NODES: usize = 1 << 20;
+
+/// Longest error text that is kept.
+const MAX_ERROR_BYTES: usize = 4096;
+
+impl StreamMessage {
+    /// Reads the message at the start of `bytes`; `None` as long as it is not complete. Bytes after it are ignored.
+    pub fn decode(bytes: &[u8]) -> Result<Option<Self>, DecodeError> {
+        let whole = match bytes {
+            [] => return Ok(None),
+            [kind::COMPRESS, body @ ..] => match compress::inflate(body, MAX_STREAM) {
+                Ok(plain) => return Self::bare(&plain).map(Some),
+                Err(error) => Err(error),
+            },
+            plain => Self::bare(plain),
+        };
+        match whole {
+            Ok(message) => Ok(Some(message)),
+            Err(error) if error.is_truncated() && bytes.len() < MAX_STREAM => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn bare(bytes: &[u8]) -> Result<Self, DecodeError> {
+        let mut reader = Reader::new(bytes);
+        let r = &mut reader;
+        let (name, message) = match r.byte().map_err(|error| error.within("stream"))? {
+            kind::PING => ("ping", Ping::decode(r).map(Self::Ping)),
+            kind::ACK => ("ack", Ack::decode(r).map(Self::Ack)),
+            kind::PUSH_PULL => ("push/pull", PushPull::decode(r).map(Self::PushPull)),
+            kind::USER => ("user message", user_message(r).map(Self::User)),
+            kind::ERROR => ("error", error_text(r).map(Self::Error)),
+            other => ("stream", Err(DecodeError::new("stream", 0, Problem::MessageType(other)))),
+        };
+        message.map_err(|error| error.within(name))
+    }
+
+    /// The message as it goes into a stream. Compression is always used where it is on, even if it does not help.
+    pub fn encode(&self, compress: bool) -> Vec<u8> {
+        let plain = match self {
+            Self::Ping(ping) => ping.encode().into(),
+            Self::Ack(ack) => ack.encode().into(),
+            Self::PushPull(push_pull) => push_pull.encode(),
+            Self::User(message) => {
+                let mut w = Writer::message(kind::USER);
+                w.map_header(1).str("UserMsgLen").uint(message.len() as u64).verbatim(message);
+                w.into_vec()
+            }
+            Self::Error(text) => {
+                let mut w = Writer::message(kind::ERROR);
+                w.map_header(1).str("Error").str(text);
+                w.into_vec()
+            }
+        };
+        if compress { compress::deflate(&plain) } else { plain }
+    }
+}
+
+fn user_message(r: &mut Reader<'_>) -> Result<Bytes, DecodeError> {
+    let mut len = 0;
+    r.record(&["UserMsgLen"], |r, _| {
+        len = r.length(MAX_USER_STATE)?;
+        Ok(())
+    })?;
+    r.take(len).map(Bytes::copy_from_slice)
+}
+
+fn error_text(r: &mut Reader<'_>) -> Result<String, DecodeError> {
+    let mut text: &[u8] = &[];
+    r.record(&["Error"], |r, _| {
+        text = r.raw()?;
+        Ok(())
+    })?;
+    Ok(String::from_utf8_lossy(&text[..text.len().min(MAX_ERROR_BYTES)]).into_owned())
+}
+
+impl PushPull {
+    fn decode(r: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        let (mut join, mut count, mut user_state_len) = (false, 0, 0);
+        r.record(&["Nodes", "UserStateLen", "Join"], |r, field| {
+            match field {
+                "Nodes" => count = r.length(MAX_NODES)?,
+                "UserStateLen" => user_state_len = r.length(MAX_USER_STATE)?,
+                _ => join = r.bool()?,
+            }
+            Ok(())
+        })?;
+        let (mut nodes, mut skipped) = (Vec::new(), 0);
+        for _ in 0..count {
+            match PushNode::decode_or_skip(r)? {
+                Some(node) => nodes.push(node),
+                None => skipped += 1,
+            }
+        }
+        let user_state = r.take(user_state_len).map_err(|error| error.within("user state"))?;
+        Ok(Self { join, nodes, skipped, user_state: Bytes::copy_from_slice(user_state) })
+    }
+
+    fn encode(&self) -> Vec<u8> {
+        let mut w = Writer::message(kind::PUSH_PULL);
+        w.map_header(3).str("Join").bool(self.join).str("Nodes").uint(self.nodes.len() as u64);
+        w.str("UserStateLen").uint(self.user_state.len() as u64);
+        for node in &self.nodes {
+            node.write(&mut w);
+        }
+        w.verbatim(&self.user_state);
+        w.into_vec()
+    }
+}
+
+impl PushNode {
+    const FIELDS: [&'static str; 7] = ["Name", "Addr", "Port", "Meta", "Incarnation", "State", "Vsn"];
+
+    /// `None` for an entry that is well-formed msgpack but not a member: one bad entry does not spoil the exchange.
+    fn decode_or_skip(r: &mut Reader<'_>) -> Result<Option<Self>, DecodeError> {
+        let start = r.clone();
+        match Self::decode(r) {
+            Ok(node) => Ok(Some(node)),
+            Err(error) if error.is_truncated() => Err(error),
+            Err(_) => {
+                *r = start;
+                r.skip().map(|()| None).map_err(|error| error.within("node state"))
+            }
+        }
+    }
+
+    fn decode(r: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        let (mut fields, mut state) = (AliveFields::default(), NodeState::Alive);
+        r.record(&Self::FIELDS, |r, field| {
+            match field {
+                "State" => state = NodeState::from_wire(r.u8()?).ok_or_else(|| r.error(Problem::Range))?,
+                _ => fields.read(field, r)?,
+            }
+            Ok(())
+        })?;
+        Ok(Self { alive: fields.finish(r)?, state })
+    }
+
+    fn write(&self, w: &mut Writer) {
+        let Self { alive, state } = self;
+        addr::write(alive.addr.ip(), w.map_header(7).str("Addr"));
+        w.str("Incarnation").uint(alive.incarnation);
+        w.str("Meta").bin_or_nil(&alive.meta);
+        w.str("Name").str(alive.node.as_str());
+        w.str("Port").uint(alive.addr.port());
+        w.str("State").uint(*state as u8);
+        w.str("Vsn").bin(&alive.versions.0);
+    }
+}
+
+impl NodeState {
+    fn from_wire(state: u8) -> Option<Self> {
+        [Self::Alive, Self::Suspect, Self::Dead, Self::Left].get(usize::from(state)).copied()
+    }
+}
