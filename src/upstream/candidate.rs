@@ -1,0 +1,106 @@
+//! What is known about one member when servers are chosen.
+
+use std::net::IpAddr;
+
+use crate::wire::NodeName;
+use crate::wire::serf::{LamportTime, Tags};
+
+/// A member with all evidence about it.
+#[derive(Clone, Debug)]
+pub struct Candidate {
+    /// Its name.
+    pub name: NodeName,
+    /// The address it advertises; the port of gossip does not matter here.
+    pub addr: IpAddr,
+    /// Its tags.
+    pub tags: Tags,
+    /// First witness: what gossip says.
+    pub gossip: Gossip,
+    /// What it says of its own health.
+    pub check: Check,
+    /// Second witness: what this balancer's own probe says.
+    pub probe: Probe,
+    /// Whether it wants to leave.
+    pub drain: Drain,
+    /// Whether its witnesses changed their minds too often (`design §7`).
+    pub flapping: bool,
+}
+
+impl Candidate {
+    /// A member about which gossip is the only witness.
+    pub fn new(name: NodeName, addr: IpAddr, tags: Tags, gossip: Gossip) -> Self {
+        Self { name, addr, tags, gossip, check: Check::None, probe: Probe::None, drain: Drain::No, flapping: false }
+    }
+}
+
+/// What gossip says: Serf's statuses, and SWIM's suspicion, which Serf does not know.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Gossip {
+    /// Alive and not suspected.
+    Alive,
+    /// Suspected by SWIM; still alive to Serf.
+    Suspect,
+    /// Failed.
+    Failed,
+    /// In our last generation but no member of that name yet, after our own restart.
+    Unknown,
+    /// Announced its leave.
+    Leaving,
+    /// Left.
+    Left,
+}
+
+/// What a member says of its own health (`protocols D.1`).
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum Check {
+    /// Every check passes.
+    Passing,
+    /// The worst check warns.
+    Warning,
+    /// The worst check is critical.
+    Critical,
+    /// It has answered before and no longer does.
+    Silent,
+    /// It has checks and no first result yet.
+    Wait,
+    /// It has no checks, or nobody asks.
+    #[default]
+    None,
+}
+
+/// What this balancer's probe of the service says (`protocols D.1`).
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum Probe {
+    /// The service itself answered.
+    Up,
+    /// The port accepts connections, which a stopped process's does too.
+    Open,
+    /// Refused, silent or wrong.
+    Down,
+    /// No verdict yet.
+    Wait,
+    /// No probe.
+    #[default]
+    None,
+}
+
+/// Whether a member wants to leave (`protocols A`).
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum Drain {
+    /// It does not.
+    #[default]
+    No,
+    /// It asks; whether it may depends on the others.
+    Asked(Rank),
+    /// This balancer has promised not to route to it.
+    Promised,
+}
+
+/// Who asked to leave first. Ties are broken by name; smaller goes first.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub enum Rank {
+    /// Member Lamport time when the drain was first asked for.
+    Since(LamportTime),
+    /// An operator's tag on a plain Serf agent: no time in it, so its turn comes last.
+    Last,
+}

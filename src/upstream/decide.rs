@@ -1,0 +1,335 @@
+//! The group rule (`protocols D.3`): from what is known about each member to the servers of one upstream.
+
+use std::collections::{HashMap, HashSet};
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use super::{
+    Candidate, Draft, Drain, Gossip, LeftOut, Mode, OnEmpty, Options, Placed, Previous, Server, Servers, Verdict, Was,
+    Weight, Wish, Witness, select, verdict, witness,
+};
+use crate::time::Instant;
+use crate::wire::NodeName;
+
+/// How long there must be enough servers before mode floor is left.
+const FLOOR_LINGER: Duration = Duration::from_secs(10);
+
+/// What holds for the whole upstream at the time of a decision.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Circumstances {
+    /// Now.
+    pub now: Instant,
+    /// An operator froze this upstream.
+    pub held: bool,
+    /// We restarted less than `rejoin_grace` ago: who is missing may only not be back yet.
+    pub rejoining: bool,
+}
+
+/// What an upstream should look like, and why.
+#[derive(Clone, Debug)]
+pub struct Decision {
+    /// What NGINX should have.
+    pub want: Want,
+    /// How the group is doing.
+    pub mode: Mode,
+    /// Fewest servers that must be in for mode normal.
+    pub floor: usize,
+    /// Selected members that have not left; those with weight 0 do not count.
+    pub base: usize,
+    /// Every selected member, sorted by name.
+    pub members: Vec<Judged>,
+    /// Selected members that cannot be servers, sorted by name.
+    pub left_out: Vec<(NodeName, LeftOut)>,
+    /// Decide again at this time even if nothing changes.
+    pub again_at: Option<Instant>,
+    pub(super) positional: bool,
+    pub(super) enough_since: Option<Instant>,
+}
+
+/// What NGINX should have.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Want {
+    /// These servers.
+    Servers(Servers),
+    /// The placeholder that answers 502: nobody was ever in, or the operator prefers an error to the last servers.
+    Placeholder,
+    /// What it has: nobody is left.
+    Hold(HoldReason),
+}
+
+/// Why the file stays as it is.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+pub enum HoldReason {
+    /// Everybody who was in has left, and `on_empty` says to keep the last servers.
+    #[error("every server has left; the last ones are kept (on_empty)")]
+    AllLeft,
+}
+
+/// One selected member.
+#[derive(Clone, Debug)]
+pub struct Judged {
+    /// Its name.
+    pub name: NodeName,
+    /// The server it is or would be.
+    pub draft: Draft,
+    /// What gossip says.
+    pub gossip: Gossip,
+    /// Which rule about evidence applied.
+    pub witness: Witness,
+    /// What follows from it under the policy.
+    pub wish: Wish,
+    /// Whether it wants to leave.
+    pub drain: Drain,
+    /// Whether it is held down for changing too often.
+    pub flapping: bool,
+    /// What it was in the last good set.
+    pub was: Was,
+    /// Where it ends up.
+    pub verdict: Verdict,
+}
+
+/// Chooses the servers of one upstream. Deterministic: the order of `members` does not matter.
+pub fn decide(members: &[Candidate], options: &Options, previous: &Previous, at: &Circumstances) -> Decision {
+    let (mut group, mut left_out) = gather(members, options, previous, at);
+    let base = group.iter().filter(|judged| judged.counts() && judged.wish != Wish::Gone).count();
+    let floor = options.policy.min_healthy.floor(base);
+    let healthy = group.iter().filter(|judged| judged.is_healthy(at.held)).count();
+    let (mut mode, enough_since) = mode(healthy >= floor, previous, at.now);
+
+    let admitted = if mode == Mode::Normal { admit(&group, floor, healthy, at.held) } else { HashSet::new() };
+    let placed = |group: &mut Vec<Judged>, mode: Mode| {
+        for judged in group {
+            let refused =
+                mode == Mode::Normal && matches!(judged.drain, Drain::Asked(_)) && !admitted.contains(&judged.name);
+            judged.verdict = judged.verdict_in(if refused { Mode::Floor } else { mode }, judged.drain, at.held);
+        }
+    };
+    placed(&mut group, mode);
+    if !group.iter().any(Judged::serves) {
+        mode = Mode::Last;
+        placed(&mut group, mode);
+    }
+    let want = want(&group, mode, options, previous, &mut left_out);
+    left_out.sort_by(|a, b| a.0.cmp(&b.0));
+    let again_at = enough_since.filter(|_| mode == Mode::Floor).map(|since| since + FLOOR_LINGER);
+    let positional = options.method.is_positional();
+    Decision { want, mode, floor, base, members: group, left_out, again_at, positional, enough_since }
+}
+
+/// The selected members, and those of the last good set that are no members (any more, or yet), sorted by name.
+fn gather(
+    members: &[Candidate],
+    options: &Options,
+    previous: &Previous,
+    at: &Circumstances,
+) -> (Vec<Judged>, Vec<(NodeName, LeftOut)>) {
+    let mut group = Vec::with_capacity(members.len());
+    let mut left_out = Vec::new();
+    for member in members {
+        match select(member, options) {
+            Ok(draft) => group.push(Judged::new(member, draft, options, previous)),
+            Err(LeftOut::NotSelected { .. }) => {}
+            Err(reason) => left_out.push((member.name.clone(), reason)),
+        }
+    }
+    let known: HashSet<&NodeName> = members.iter().map(|member| &member.name).collect();
+    let gossip = if at.rejoining { Gossip::Unknown } else { Gossip::Failed };
+    for (name, server) in previous.good().iter().filter(|(name, _)| !known.contains(name)) {
+        let missing = Candidate::new(name.clone(), server.addr.ip(), Default::default(), gossip);
+        group.push(Judged::new(&missing, Draft::of(server), options, previous));
+    }
+    group.sort_by(|a, b| a.name.cmp(&b.name));
+    (group, left_out)
+}
+
+impl Draft {
+    fn of(server: &Server) -> Self {
+        let Server { addr, weight, backup, max_conns, .. } = *server;
+        Self { addr, weight: weight.get().into(), backup, max_conns, notes: Vec::new() }
+    }
+}
+
+impl Judged {
+    fn new(member: &Candidate, draft: Draft, options: &Options, previous: &Previous) -> Self {
+        let Candidate { gossip, check, probe, drain, flapping, .. } = *member;
+        let was = previous.was(&member.name);
+        let witness = witness(gossip, check, probe, was);
+        let wish = witness.wish_under(&options.policy);
+        let verdict = verdict(wish, drain, flapping, was, Mode::Normal, false);
+        Self { name: member.name.clone(), draft, gossip, witness, wish, drain, flapping, was, verdict }
+    }
+
+    fn verdict_in(&self, mode: Mode, drain: Drain, held: bool) -> Verdict {
+        verdict(self.wish, drain, self.flapping, self.was, mode, held)
+    }
+
+    /// Weight 0 is the operator's word that this is no server now; it neither helps nor counts.
+    fn counts(&self) -> bool {
+        self.draft.weight > 0
+    }
+
+    fn serves(&self) -> bool {
+        self.counts() && self.verdict.placed.is_in()
+    }
+
+    /// Whether it would be in without help from the group and if nobody who asks were let go.
+    fn is_healthy(&self, held: bool) -> bool {
+        let drain = if self.drain == Drain::Promised { Drain::Promised } else { Drain::No };
+        self.counts() && self.verdict_in(Mode::Normal, drain, held).placed.is_in()
+    }
+
+    /// Whether an out member still has a line: it is there, and down. The dead, the left and the not yet proven have none.
+    fn keeps_line(&self) -> bool {
+        !matches!(self.wish, Wish::Dead | Wish::Warm)
+            && !matches!(self.gossip, Gossip::Left | Gossip::Unknown | Gossip::Failed)
+    }
+}
+
+/// Mode floor starts at once and is left after [`FLOOR_LINGER`] of enough.
+fn mode(enough: bool, previous: &Previous, now: Instant) -> (Mode, Option<Instant>) {
+    if !enough {
+        return (Mode::Floor, None);
+    }
+    let since = previous.enough_since().unwrap_or(now);
+    let linger = previous.mode() == Mode::Floor && now.since(since) < FLOOR_LINGER;
+    (if linger { Mode::Floor } else { Mode::Normal }, Some(since))
+}
+
+/// Which of those who ask may go: by rank, while at least `floor` stay in.
+fn admit(group: &[Judged], floor: usize, healthy: usize, held: bool) -> HashSet<NodeName> {
+    let mut asked: Vec<_> = group
+        .iter()
+        .filter_map(|judged| match judged.drain {
+            Drain::Asked(rank) => Some((rank, judged)),
+            Drain::No | Drain::Promised => None,
+        })
+        .collect();
+    asked.sort_by(|a, b| (a.0, &a.1.name).cmp(&(b.0, &b.1.name)));
+    let mut left = healthy;
+    let mut admitted = HashSet::new();
+    for (_, judged) in asked {
+        if judged.is_healthy(held) {
+            if left <= floor {
+                continue;
+            }
+            left -= 1;
+        }
+        admitted.insert(judged.name.clone());
+    }
+    admitted
+}
+
+fn want(
+    group: &[Judged],
+    mode: Mode,
+    options: &Options,
+    previous: &Previous,
+    left_out: &mut Vec<(NodeName, LeftOut)>,
+) -> Want {
+    if mode == Mode::Last && options.policy.on_empty == OnEmpty::Error {
+        return Want::Placeholder;
+    }
+    let mut drafts = Vec::with_capacity(group.len());
+    for judged in group {
+        let was = previous.good().get(&judged.name).filter(|_| mode == Mode::Last);
+        let draft = was.map_or_else(|| judged.draft.clone(), Draft::of);
+        let down = !judged.verdict.placed.is_in() || draft.weight == 0;
+        if down && !judged.keeps_line() && judged.drain != Drain::Promised {
+            continue;
+        }
+        let weight = if judged.verdict.placed == Placed::Half { draft.weight / 2 } else { draft.weight };
+        drafts.push(Line { name: judged.name.clone(), draft, weight: weight.max(1), down });
+    }
+    if !drafts.iter().any(|line| !line.down) {
+        return nobody(drafts, group, previous);
+    }
+    if options.method.is_positional() {
+        keep_slots(&mut drafts, previous);
+    }
+    Want::Servers(servers(drafts, left_out))
+}
+
+/// Nobody is in, not even of the last good set. A promised server must be down in the file; else the file may stay.
+fn nobody(drafts: Vec<Line>, group: &[Judged], previous: &Previous) -> Want {
+    if previous.good().is_empty() {
+        return Want::Placeholder;
+    }
+    let promised: HashSet<&NodeName> =
+        group.iter().filter(|judged| judged.drain == Drain::Promised).map(|judged| &judged.name).collect();
+    let lines: Vec<Line> = drafts.into_iter().filter(|line| promised.contains(&line.name)).collect();
+    if lines.is_empty() {
+        return Want::Hold(HoldReason::AllLeft);
+    }
+    Want::Servers(servers(lines, &mut Vec::new()))
+}
+
+struct Line {
+    name: NodeName,
+    draft: Draft,
+    weight: u32,
+    down: bool,
+}
+
+/// Removed servers keep their place, down, because positional methods count lines. Once they outnumber those that remain,
+/// the mapping is beyond saving and they go.
+fn keep_slots(lines: &mut Vec<Line>, previous: &Previous) {
+    let there: HashSet<SocketAddr> = lines.iter().map(|line| line.draft.addr).collect();
+    let removed: Vec<&Server> = previous
+        .live()
+        .into_iter()
+        .flat_map(Servers::as_slice)
+        .filter(|server| !there.contains(&server.addr))
+        .collect();
+    if removed.len() > lines.len() {
+        return;
+    }
+    for server in removed {
+        let draft = Draft::of(server);
+        lines.push(Line { name: server.member.clone(), weight: draft.weight, draft, down: true });
+    }
+    lines.sort_by(|a, b| a.name.cmp(&b.name));
+}
+
+/// One line per address, weights reduced, no more than fit. `lines` is sorted by name and has one that is not down.
+fn servers(lines: Vec<Line>, left_out: &mut Vec<(NodeName, LeftOut)>) -> Servers {
+    let mut lines = without_duplicates(lines, left_out);
+    if lines.len() > Servers::MAX {
+        lines.sort_by_key(|line| line.down);
+        left_out.extend(lines.drain(Servers::MAX..).map(|line| (line.name, LeftOut::TooMany)));
+    }
+    let divisor = lines.iter().fold(0, |divisor, line| gcd(line.weight, divisor)).max(1);
+    let servers = lines.into_iter().map(|line| Server {
+        member: line.name,
+        addr: line.draft.addr,
+        weight: Weight::clamped(line.weight / divisor),
+        down: line.down,
+        backup: line.draft.backup,
+        max_conns: line.draft.max_conns,
+    });
+    Servers::new(servers.collect()).expect("not empty, not too many, no address twice, ports were checked")
+}
+
+/// Of two members with one address the one that is in has the line, else the first by name.
+fn without_duplicates(lines: Vec<Line>, left_out: &mut Vec<(NodeName, LeftOut)>) -> Vec<Line> {
+    let mut holders: HashMap<SocketAddr, (bool, NodeName)> = HashMap::with_capacity(lines.len());
+    for line in &lines {
+        let holder = holders.entry(line.draft.addr).or_insert_with(|| (line.down, line.name.clone()));
+        if holder.0 && !line.down {
+            *holder = (line.down, line.name.clone());
+        }
+    }
+    let (kept, duplicates): (Vec<Line>, Vec<Line>) =
+        lines.into_iter().partition(|line| holders.get(&line.draft.addr).is_some_and(|holder| holder.1 == line.name));
+    left_out.extend(duplicates.into_iter().map(|line| {
+        let of = holders.get(&line.draft.addr).map_or_else(String::new, |holder| holder.1.as_str().to_owned());
+        (line.name, LeftOut::Duplicate { of })
+    }));
+    kept
+}
+
+const fn gcd(a: u32, b: u32) -> u32 {
+    if b == 0 { a } else { gcd(b, a % b) }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,160 @@
+//! When to apply: storms cost one reload, bad news none of the wait (`design §7`).
+
+use std::time::Duration;
+
+use crate::time::Instant;
+
+/// Times of [`Settle`] (`ux §1.2`, `[apply]`).
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Options {
+    /// Wait until nothing changed for this long,
+    pub quiet: Duration,
+    /// but no longer than this.
+    pub max_delay: Duration,
+    /// At most one reload per this time, over all targets.
+    pub min_reload_interval: Duration,
+    /// Added to every wait, different on each balancer, so that they never all reload in the same instant.
+    pub jitter: Duration,
+    /// After a failure, with nothing changed: try again after this long.
+    pub retry: Duration,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            quiet: Duration::from_millis(200),
+            max_delay: Duration::from_secs(2),
+            min_reload_interval: Duration::from_secs(1),
+            jitter: Duration::ZERO,
+            retry: Duration::from_secs(60),
+        }
+    }
+}
+
+/// How a change is to be treated.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum News {
+    /// Waits for quiet.
+    Ordinary,
+    /// A server turned bad: skips the quiet period.
+    Bad,
+}
+
+/// How an apply ended.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Applied {
+    /// What was handed over is in place. `reloaded`: NGINX was signalled.
+    Done { reloaded: bool },
+    /// It is not. It is tried again when something changes, and after [`Options::retry`].
+    Failed { reloaded: bool },
+}
+
+/// The debounce over all upstreams of a balancer, since all share one reload.
+///
+/// A driver calls [`Self::complete`] once the first view of the cluster is whole, [`Self::wanted`] after each decision that
+/// differs from what is live and [`Self::unwanted`] when none does any more. When [`Self::handle_timeout`] returns true it
+/// applies, and reports with [`Self::applied`]; meanwhile nothing is due.
+#[derive(Debug)]
+pub struct Settle {
+    options: Options,
+    complete: bool,
+    applying: bool,
+    pending: Option<Pending>,
+    /// When NGINX was last signalled, as far as we know.
+    reloaded: Option<Instant>,
+    retry_at: Option<Instant>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Pending {
+    first: Instant,
+    newest: Instant,
+    /// Skips the quiet period.
+    now: bool,
+}
+
+impl Settle {
+    /// Nothing is due before [`Self::complete`].
+    pub fn new(options: Options) -> Self {
+        Self { options, complete: false, applying: false, pending: None, reloaded: None, retry_at: None }
+    }
+
+    /// Takes new times; they hold from the next deadline on.
+    pub fn set_options(&mut self, options: Options) {
+        self.options = options;
+    }
+
+    /// The first view of the cluster is whole: what is wanted now is due at once. Later calls change nothing.
+    pub fn complete(&mut self) {
+        if std::mem::replace(&mut self.complete, true) {
+            return;
+        }
+        if let Some(pending) = &mut self.pending {
+            pending.now = true;
+        }
+    }
+
+    /// What is wanted changed and differs from what is live.
+    pub fn wanted(&mut self, now: Instant, news: News) {
+        let at_once = news == News::Bad || !self.complete;
+        let pending = self.pending.get_or_insert(Pending { first: now, newest: now, now: false });
+        pending.newest = now;
+        pending.now |= at_once;
+        self.retry_at = None;
+    }
+
+    /// What is wanted is what is live.
+    pub fn unwanted(&mut self) {
+        self.pending = None;
+        self.retry_at = None;
+    }
+
+    /// When to call [`Self::handle_timeout`].
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        if self.applying || !self.complete {
+            return None;
+        }
+        let due = match self.pending {
+            Some(pending) => self.due(pending),
+            None => self.retry_at?,
+        };
+        let free = self.reloaded.map_or(Instant::ZERO, |at| at + self.options.min_reload_interval);
+        Some(due.max(free))
+    }
+
+    fn due(&self, pending: Pending) -> Instant {
+        if pending.now {
+            return pending.first;
+        }
+        let quiet = pending.newest + self.options.quiet;
+        let latest = pending.first + self.options.max_delay;
+        quiet.min(latest) + self.options.jitter
+    }
+
+    /// Whether to apply what is wanted now.
+    pub fn handle_timeout(&mut self, now: Instant) -> bool {
+        let due = self.poll_timeout().is_some_and(|at| at <= now);
+        if due {
+            self.applying = true;
+            self.pending = None;
+            self.retry_at = None;
+        }
+        due
+    }
+
+    /// The apply that [`Self::handle_timeout`] asked for has ended.
+    pub fn applied(&mut self, now: Instant, applied: Applied) {
+        self.applying = false;
+        let (reloaded, failed) = match applied {
+            Applied::Done { reloaded } => (reloaded, false),
+            Applied::Failed { reloaded } => (reloaded, true),
+        };
+        if reloaded {
+            self.reloaded = Some(now);
+        }
+        self.retry_at = failed.then(|| now + self.options.retry);
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,143 @@
+//! Second table: what becomes of one server, given the wish and the circumstances (`protocols D.2`).
+
+use std::fmt;
+
+use super::{Drain, Wish};
+
+/// What a server was in the last good set: the newest generation that was made in mode normal.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Was {
+    /// In.
+    In,
+    /// Out, and in before that.
+    Out,
+    /// Not there.
+    New,
+}
+
+/// How the group as a whole is doing.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq, serde::Deserialize, serde::Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Mode {
+    /// Enough servers are in.
+    #[default]
+    Normal,
+    /// Too few would be in: those that were in and are merely ill are kept (the panic of `design §7`).
+    Floor,
+    /// Nobody would be in: the last good set is kept.
+    Last,
+}
+
+/// Where a server ends up.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Placed {
+    /// At its weight.
+    In,
+    /// At half its weight, at least 1.
+    Half,
+    /// Down or absent.
+    Out,
+}
+
+impl Placed {
+    /// Whether requests go there.
+    pub fn is_in(self) -> bool {
+        match self {
+            Self::In | Self::Half => true,
+            Self::Out => false,
+        }
+    }
+
+    fn as_it_was(was: Was) -> Self {
+        match was {
+            Was::In => Self::In,
+            Was::Out | Was::New => Self::Out,
+        }
+    }
+}
+
+/// The row of the table that applied.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum VerdictReason {
+    DrainPromised,
+    Gone,
+    Draining,
+    LastGoodSet,
+    Held,
+    Dead,
+    DrainRefused,
+    NotProven,
+    NoNewEvidence,
+    KeptByFloor,
+    Ill,
+    Flapping,
+    NeededThoughFlapping,
+    In,
+}
+
+/// Where a server ends up, and why.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Verdict {
+    /// Where.
+    pub placed: Placed,
+    /// Why.
+    pub reason: VerdictReason,
+}
+
+/// The table. In mode normal an asked drain is an admitted one; the group passes [`Mode::Floor`] for a refused one.
+pub fn verdict(wish: Wish, drain: Drain, flapping: bool, was: Was, mode: Mode, held: bool) -> Verdict {
+    use VerdictReason as Reason;
+    let (placed, reason) = match (wish, drain, mode) {
+        (_, Drain::Promised, _) => (Placed::Out, Reason::DrainPromised),
+        (Wish::Gone, _, _) => (Placed::Out, Reason::Gone),
+        (_, Drain::Asked(_), Mode::Normal) => (Placed::Out, Reason::Draining),
+        (_, _, Mode::Last) => (Placed::as_it_was(was), Reason::LastGoodSet),
+        (_, _, _) if held => (Placed::as_it_was(was), Reason::Held),
+        (Wish::Dead, _, _) => (Placed::Out, Reason::Dead),
+        (_, Drain::Asked(_), Mode::Floor) => (Placed::as_it_was(was), Reason::DrainRefused),
+        (Wish::Warm, Drain::No, _) => (Placed::Out, Reason::NotProven),
+        (Wish::Stay, Drain::No, _) => (Placed::as_it_was(was), Reason::NoNewEvidence),
+        (Wish::Sick, Drain::No, Mode::Floor) => (Placed::as_it_was(was), Reason::KeptByFloor),
+        (Wish::Sick, Drain::No, Mode::Normal) => (Placed::Out, Reason::Ill),
+        (_, Drain::No, Mode::Normal) if flapping => (Placed::Out, Reason::Flapping),
+        (Wish::Half, Drain::No, _) => (Placed::Half, in_although(flapping)),
+        (Wish::In | Wish::Lost, Drain::No, _) => (Placed::In, in_although(flapping)),
+    };
+    Verdict { placed, reason }
+}
+
+fn in_although(flapping: bool) -> VerdictReason {
+    if flapping { VerdictReason::NeededThoughFlapping } else { VerdictReason::In }
+}
+
+/// The reason in words, as in the table.
+impl fmt::Display for VerdictReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::DrainPromised => "drained: its absence was confirmed to it",
+            Self::Gone => "left or leaving",
+            Self::Draining => "draining",
+            Self::LastGoodSet => "nobody vouched for at all: last good set kept",
+            Self::Held => "held by an operator",
+            Self::Dead => "both witnesses against it",
+            Self::DrainRefused => "draining refused: too few would be left",
+            Self::NotProven => "not proven yet",
+            Self::NoNewEvidence => "no new evidence",
+            Self::KeptByFloor => "kept in: too few would be left",
+            Self::Ill => "ill",
+            Self::Flapping => "held down: changed too often",
+            Self::NeededThoughFlapping => "flapping, needed all the same",
+            Self::In => "in",
+        })
+    }
+}
+
+impl fmt::Display for Mode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Normal => "normal",
+            Self::Floor => "floor",
+            Self::Last => "last",
+        })
+    }
+}
