@@ -24,6 +24,7 @@ pub(crate) mod kind {
     pub(crate) const COMPOUND: u8 = 7;
     pub(crate) const USER: u8 = 8;
     pub(crate) const COMPRESS: u8 = 9;
+    pub(crate) const ENCRYPT: u8 = 10;
     pub(crate) const NACK: u8 = 11;
     pub(crate) const CRC: u8 = 12;
     pub(crate) const ERROR: u8 = 13;
