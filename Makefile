@@ -1,0 +1,42 @@
+# `make help` lists what there is. Every target installs what it lacks where it can (apt-get or dnf, as root or through
+# sudo) and otherwise says in one line what to install.
+
+CARGO ?= cargo
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+.PHONY: help demo test test-quick sim bench lint package clean
+
+help: ## list the targets
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
+
+demo: ## the main job on this machine: an encrypted cluster of one balancer and two web servers behind real NGINX
+	@packaging/require nginx
+	@$(CARGO) build --release --locked
+	@target/release/weir demo $(DEMO)
+
+test: ## everything that proves weir: unit, property, simulation, and against real serf, nginx
+	@packaging/require serf nginx python3
+	$(CARGO) test --locked
+	$(CARGO) test --locked -- --ignored
+
+test-quick: ## only what needs nothing installed
+	$(CARGO) test --locked
+
+sim: ## a long simulation: SEEDS=20000 make sim
+	WEIR_SIM_SEEDS=$${SEEDS:-20000} $(CARGO) test --release --locked --test sim -- --nocapture
+
+bench: ## weir beside the real serf agent, in one run
+	@packaging/require serf nginx
+	@$(CARGO) build --release --locked
+	@$(CARGO) bench --locked
+
+lint: ## formatting and clippy
+	$(CARGO) fmt --check
+	$(CARGO) clippy --locked --all-targets -- -D warnings
+
+package: ## out/weir_*.deb and out/weir-*.rpm
+	@packaging/build
+
+clean: ## remove what was built
+	$(CARGO) clean
+	rm -rf out
