@@ -20,8 +20,5 @@ pub mod packet;
 pub mod serf;
 pub mod stream;
 
-#[cfg(test)]
-mod properties;
-
 pub use error::{DecodeError, Problem};
 pub use name::NodeName;

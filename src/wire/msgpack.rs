@@ -38,12 +38,7 @@ enum Head {
 impl<'a> Reader<'a> {
     /// A reader at the start of `input`.
     pub fn new(input: &'a [u8]) -> Self {
-        Self::at(input, 0)
-    }
-
-    /// A reader that goes on at an earlier reader's [`offset`](Self::offset).
-    pub fn at(input: &'a [u8], at: usize) -> Self {
-        Self { input, at }
+        Self { input, at: 0 }
     }
 
     /// Bytes read so far.
@@ -53,7 +48,7 @@ impl<'a> Reader<'a> {
 
     /// What was not read yet.
     pub fn rest(&self) -> &'a [u8] {
-        self.input.get(self.at..).unwrap_or_default()
+        &self.input[self.at..]
     }
 
     /// An error about the value that ends here.
@@ -463,6 +458,3 @@ impl Writer {
         }
     }
 }
-
-#[cfg(test)]
-mod tests;

@@ -1,0 +1,173 @@
+//! Who may keep a name that two claim (`Serf wire format §11.1`).
+//!
+//! The others are asked at which address they know the name. Two rules differ from the reference: no answer at all is no
+//! defeat, or a partition would end both; and a lost vote ends nothing, the node falls silent and asks again every minute.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use bytes::Bytes;
+use rand::seq::IteratorRandom;
+
+use super::Serf;
+use super::member::{Member, Status};
+use super::output::Output;
+use super::query::{Purpose, QueryParams};
+use crate::time::Instant;
+use crate::wire::NodeName;
+use crate::wire::serf::ConflictMember;
+
+/// The query that asks about a name.
+pub(crate) const QUERY: &str = "_serf_conflict";
+
+/// Time between two votes.
+pub const VOTE_INTERVAL: Duration = Duration::from_secs(60);
+
+/// Members that a silent node asks directly, since it gossips nothing.
+const DIRECTLY_ASKED: usize = 3;
+
+/// News of a clash over our name.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum ConflictOutcome {
+    /// Somebody at `other` claims our name; the others are asked.
+    Asked { other: SocketAddr },
+    /// Enough of the others know us under the name.
+    Won { responses: usize, matching: usize },
+    /// Nobody answered: no defeat.
+    Unanswered,
+    /// The name is another's. Fall silent; the question is repeated every minute.
+    Lost { responses: usize, matching: usize },
+    /// After a lost vote: the name is free again, or ours.
+    Freed,
+}
+
+/// The answers so far.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub(crate) struct Vote {
+    responses: usize,
+    /// At our address.
+    matching: usize,
+    /// Not known, or known as gone.
+    free: usize,
+}
+
+impl Vote {
+    /// Counts one answer; one that does not decode is none.
+    pub(crate) fn count(&mut self, payload: &[u8], own: SocketAddr) {
+        let free = match ConflictMember::decode(payload) {
+            Ok(None) => true,
+            Ok(Some(member)) if member.addr == own => {
+                self.matching += 1;
+                false
+            }
+            Ok(Some(member)) => member.status >= Status::Left as u8,
+            Err(_) => return,
+        };
+        self.responses += 1;
+        self.free += usize::from(free);
+    }
+
+    fn majority(self) -> usize {
+        self.responses / 2 + 1
+    }
+}
+
+/// Where we stand.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Dispute {
+    /// A vote is running.
+    voting: bool,
+    /// The last vote was lost.
+    lost: bool,
+    /// No vote before this.
+    not_before: Option<Instant>,
+}
+
+impl Dispute {
+    /// When to ask again.
+    pub(crate) fn poll_timeout(&self) -> Option<Instant> {
+        self.not_before.filter(|_| self.lost && !self.voting)
+    }
+}
+
+impl Serf {
+    /// `swim` reports that `other` claims a name held at another address.
+    pub(super) fn handle_conflict(&mut self, now: Instant, name: &NodeName, other: SocketAddr) {
+        let early = self.dispute.not_before.is_some_and(|not_before| now < not_before);
+        if *name != self.local.name || !self.options.name_conflict_resolution || self.dispute.voting || early {
+            return;
+        }
+        self.outputs.push_back(Output::Conflict(ConflictOutcome::Asked { other }));
+        self.start_vote(now);
+    }
+
+    /// Repeats a lost vote when its minute is over.
+    pub(super) fn repeat_vote(&mut self, now: Instant) {
+        if self.dispute.poll_timeout().is_some_and(|at| at <= now) {
+            self.start_vote(now);
+        }
+    }
+
+    fn start_vote(&mut self, now: Instant) {
+        self.dispute.not_before = Some(now + VOTE_INTERVAL);
+        let payload = Bytes::copy_from_slice(self.local.name.as_str().as_bytes());
+        let params = QueryParams { name: QUERY.to_owned(), payload, ..QueryParams::default() };
+        let Ok(sent) = self.ask(now, params, Purpose::Conflict(Vote::default())) else { return };
+        self.dispute.voting = true;
+        if self.dispute.lost {
+            self.send_directly(&sent.message);
+        }
+    }
+
+    fn send_directly(&mut self, message: &Bytes) {
+        let others =
+            self.members.iter().filter(|member| member.status.is_present() && member.node.name != self.local.name);
+        for member in others.sample(&mut self.rng, DIRECTLY_ASKED) {
+            let node = Some(member.node.name.clone());
+            self.outputs.push_back(Output::SendUser { to: member.node.addr, node, message: message.clone() });
+        }
+    }
+
+    pub(super) fn vote_ended(&mut self, now: Instant, vote: Vote) {
+        let Vote { responses, matching, free } = vote;
+        let was_lost = self.dispute.lost;
+        self.dispute.voting = false;
+        let outcome = if was_lost {
+            if responses == 0 || matching + free < vote.majority() {
+                self.dispute.not_before = Some(now + VOTE_INTERVAL);
+                return;
+            }
+            ConflictOutcome::Freed
+        } else if responses == 0 {
+            ConflictOutcome::Unanswered
+        } else if matching >= vote.majority() {
+            ConflictOutcome::Won { responses, matching }
+        } else {
+            ConflictOutcome::Lost { responses, matching }
+        };
+        self.dispute.lost = matches!(outcome, ConflictOutcome::Lost { .. });
+        self.outputs.push_back(Output::Conflict(outcome));
+    }
+
+    /// What we know of a disputed name: our record, encoded; nothing if the name is our own.
+    pub(super) fn disputed_record(&self, name: &[u8]) -> Option<Bytes> {
+        if name == self.local.name.as_str().as_bytes() {
+            return None;
+        }
+        let known = std::str::from_utf8(name).ok().and_then(|name| self.members.get(name));
+        Some(known.map_or_else(ConflictMember::encode_unknown, |member| record(member).encode()))
+    }
+}
+
+fn record(member: &Member) -> ConflictMember {
+    ConflictMember {
+        name: member.node.name.as_str().to_owned(),
+        addr: member.node.addr,
+        tags: member.tags(),
+        status: member.status as u8,
+        versions: member.node.versions,
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,97 @@
+//! User events: firing and receiving (`Serf wire format §5`).
+
+use bytes::Bytes;
+
+use super::Serf;
+use super::clock::LamportTime;
+use super::drops::Drop;
+use super::options::MAX_EVENT_BYTES;
+use crate::serf::Output;
+use crate::time::Instant;
+use crate::wire::serf::{SerfMessage, UserEvent};
+
+/// Why a user event was not sent. Nothing was sent then.
+#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
+pub enum EventError {
+    #[error("user event exceeds configured limit of {limit} bytes before encoding")]
+    TooLarge { limit: usize },
+    #[error("encoded user event exceeds configured limit of {limit} bytes after encoding")]
+    EncodedTooLarge { limit: usize },
+    /// The cluster does not keep up with our events. More would be lost without a word.
+    #[error("event queue is full: {depth} broadcasts wait to be sent; send more slowly")]
+    QueueFull { depth: usize },
+}
+
+impl Serf {
+    /// Fires a user event. It comes back to us as to everybody else.
+    ///
+    /// # Errors
+    ///
+    /// If it is too large, or the queue of events holds more than its limit.
+    pub fn user_event(
+        &mut self,
+        now: Instant,
+        name: &str,
+        payload: Bytes,
+        coalesce: bool,
+    ) -> Result<LamportTime, EventError> {
+        let limit = self.options.user_event_size_limit.min(MAX_EVENT_BYTES);
+        if name.len() + payload.len() > limit {
+            return Err(EventError::TooLarge { limit });
+        }
+        let depth = self.broadcasts.events.len();
+        if depth >= self.options.queue_depth_limit(self.members.len()) {
+            return Err(EventError::QueueFull { depth });
+        }
+        let ltime = self.event_clock.time();
+        let event = UserEvent { ltime, name: name.to_owned(), payload, coalesce };
+        let message = SerfMessage::UserEvent(event.clone()).encode();
+        if message.len() > limit {
+            return Err(EventError::EncodedTooLarge { limit });
+        }
+        // Our own event: whatever the ring says, taking it moves the clock on.
+        self.event_clock.stamp();
+        if self.take_event(now, event) {
+            self.broadcast_event(message);
+        }
+        Ok(ltime)
+    }
+
+    /// A user event arrives by gossip.
+    pub(super) fn handle_user_event(&mut self, now: Instant, event: UserEvent, message: &Bytes) {
+        if self.take_event(now, event) {
+            self.broadcast_event(message.clone());
+        }
+    }
+
+    /// Takes a user event from gossip, a push/pull or ourselves. Returns whether it is to be passed on.
+    pub(super) fn take_event(&mut self, now: Instant, event: UserEvent) -> bool {
+        if !self.event_clock.witness(event.ltime) {
+            self.drops.count(Drop::ImplausibleTime);
+            return false;
+        }
+        if event.ltime < self.event_min {
+            self.drops.count(Drop::BeforeStart);
+            return false;
+        }
+        let item = (event.name.clone(), event.payload.clone());
+        let bytes = item.0.len() + item.1.len();
+        if let Err(error) = self.events.insert(self.event_clock.time(), event.ltime, item, bytes) {
+            self.drops.count(error.into());
+            return false;
+        }
+        self.seen_event = self.seen_event.max(event.ltime);
+        self.coalesce(|coalescer, events| coalescer.user(now, event, events));
+        true
+    }
+
+    /// Runs a coalescer and passes on what it lets go.
+    pub(super) fn coalesce(&mut self, run: impl FnOnce(&mut super::coalesce::Coalescer, &mut Vec<super::Event>)) {
+        let mut events = Vec::new();
+        run(&mut self.coalescer, &mut events);
+        self.outputs.extend(events.into_iter().map(Output::Event));
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,87 @@
+//! Which members a query is for (`Serf wire format §6.2`), and regular expressions as Go writes them.
+
+use regex::{Regex, RegexBuilder};
+
+use crate::wire::NodeName;
+use crate::wire::serf::{Filter, Tags};
+
+mod go;
+
+/// Longest expression compiled.
+pub const MAX_EXPRESSION_BYTES: usize = 1024;
+
+/// Largest compiled expression, in bytes of memory.
+const MAX_COMPILED_BYTES: usize = 256 * 1024;
+
+/// Filters of one query that are looked at; a query with more passes none.
+pub const MAX_FILTERS: usize = 64;
+
+/// Why an expression was refused.
+#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
+pub enum ExpressionError {
+    /// Longer than [`MAX_EXPRESSION_BYTES`].
+    #[error("regular expression has {0} bytes, the limit is {MAX_EXPRESSION_BYTES}")]
+    Length(usize),
+    /// Not an expression, or one that would take too much memory.
+    #[error("{0}")]
+    Syntax(String),
+}
+
+/// Compiles an expression in Go's syntax (RE2), within bounds of length, depth and memory: it may come from the network.
+///
+/// Matching takes linear time. What differs from Go is translated: `\Q...\E`, ASCII-only `\d \w \s \b`, a `[` inside a class,
+/// a literal `{`. `(?-u:\B)` has no counterpart; `\B` is Unicode's.
+pub fn compile(expression: &str) -> Result<Regex, ExpressionError> {
+    if expression.len() > MAX_EXPRESSION_BYTES {
+        return Err(ExpressionError::Length(expression.len()));
+    }
+    RegexBuilder::new(&go::translate(expression))
+        .size_limit(MAX_COMPILED_BYTES)
+        .dfa_size_limit(MAX_COMPILED_BYTES)
+        .nest_limit(100)
+        .octal(true)
+        .build()
+        .map_err(|error| ExpressionError::Syntax(error.to_string()))
+}
+
+/// Whether a query is for us.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Passed {
+    Yes,
+    No,
+    /// A filter is empty, of unknown type, or holds an expression that does not compile. It counts as failed.
+    Bad,
+}
+
+/// Applies every filter to a member; all must pass.
+pub(crate) fn passes(filters: &[Filter], name: &NodeName, tags: impl FnOnce() -> Tags) -> Passed {
+    if filters.is_empty() {
+        return Passed::Yes;
+    }
+    if filters.len() > MAX_FILTERS {
+        return Passed::Bad;
+    }
+    let tags = tags();
+    for filter in filters {
+        match pass(filter, name, &tags) {
+            Passed::Yes => {}
+            failed => return failed,
+        }
+    }
+    Passed::Yes
+}
+
+fn pass(filter: &Filter, name: &NodeName, tags: &Tags) -> Passed {
+    let passed = match filter {
+        Filter::Nodes(names) => names.iter().any(|wanted| wanted == name.as_str()),
+        Filter::Tag { tag, expr } => match compile(expr) {
+            Ok(regex) => regex.is_match(tags.get(tag).map_or("", String::as_str)),
+            Err(_) => return Passed::Bad,
+        },
+        Filter::Unknown(_) => return Passed::Bad,
+    };
+    if passed { Passed::Yes } else { Passed::No }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,131 @@
+use bytes::Bytes;
+use proptest::prelude::*;
+
+use super::*;
+
+fn matches(expression: &str, text: &str) -> bool {
+    compile(expression).unwrap_or_else(|error| panic!("{expression}: {error}")).is_match(text)
+}
+
+#[test]
+fn go_expressions_mean_what_they_mean_in_go() {
+    // expression, text, match
+    for (expression, text, expected) in [
+        ("lb", "web-lb-1", true),
+        ("^lb$", "lb", true),
+        ("^lb$", "lb\n", false),
+        ("web|lb", "lb", true),
+        ("", "", true),
+        (r"^\Qa.b[\E$", "a.b[", true),
+        (r"^\Qa.b\E$", "axb", false),
+        (r"\Qa.b", "xa.bx", true),
+        (r"^a\Eb$", "ab", true),
+        (r"^\Q\\E$", "\\", true),
+        (r"^\d+$", "2024", true),
+        (r"^\d+$", "٣", false),
+        (r"^\w+$", "abc_1", true),
+        (r"^\w+$", "é", false),
+        (r"^[\d]+$", "12", true),
+        (r"^[\D]+$", "ab", true),
+        (r"^\S+$", "a\u{a0}b", true),
+        (r"\bweb\b", "a web b", true),
+        (r"^[[]$", "[", true),
+        (r"^[]a]+$", "]a", true),
+        (r"^[^]]$", "x", true),
+        (r"^[a&&b]+$", "a&b", true),
+        (r"^[+--]+$", "+,-", true),
+        (r"^[a~~b]+$", "~", true),
+        (r"^[[:alpha:]]+$", "abc", true),
+        (r"^[[:^alpha:]]+$", "12", true),
+        (r"^[[:]+$", "[:", true),
+        ("^a{2}$", "aa", true),
+        ("^a{2,}$", "aaa", true),
+        ("^a{,2}$", "a{,2}", true),
+        ("^a{$", "a{", true),
+        ("^a{x}$", "a{x}", true),
+        (r"^\<a\>$", "<a>", true),
+        (r"^\x41\x{1F600}$", "A😀", true),
+        (r"^\101$", "A", true),
+        (r"(?i)WEB", "web", true),
+        (r"(?P<name>a)", "a", true),
+        (r"(?s)a.b", "a\nb", true),
+        (r"a.b", "a\nb", false),
+        (r"^\pL+$", "é", true),
+        (r"^\.\-\/$", ".-/", true),
+        (r"(?U)^a+$", "aa", true),
+    ] {
+        assert_eq!(matches(expression, text), expected, "{expression} on {text:?}");
+    }
+}
+
+#[test]
+fn wrong_expressions_are_refused_not_fatal() {
+    for expression in ["(", "[a", "a**b(", r"\", r"\Q\E(", "[z-a]", "(?<", r"\p{Nonsense}", r"a{3,2}"] {
+        assert!(compile(expression).is_err(), "{expression}");
+    }
+}
+
+#[test]
+fn costly_expressions_are_refused() {
+    let nested = format!("{}a{}", "(".repeat(400), ")".repeat(400));
+    for expression in ["((a{100}){100}){100}", r"(\pL{1000}){1000}", &nested, &"a".repeat(MAX_EXPRESSION_BYTES + 1)] {
+        assert!(compile(expression).is_err(), "{expression:.40}");
+    }
+    assert!(compile(&"a".repeat(MAX_EXPRESSION_BYTES)).is_ok());
+}
+
+fn run(filters: &[Filter]) -> Passed {
+    let tags = Tags::from([("role".into(), "lb".into())]);
+    passes(filters, &NodeName::new("n1").unwrap(), || tags)
+}
+
+fn tag(tag: &str, expr: &str) -> Filter {
+    Filter::Tag { tag: tag.into(), expr: expr.into() }
+}
+
+fn nodes(names: &[&str]) -> Filter {
+    Filter::Nodes(names.iter().map(ToString::to_string).collect())
+}
+
+#[test]
+fn all_filters_must_pass() {
+    for (filters, expected) in [
+        (vec![], Passed::Yes),
+        (vec![nodes(&["n1", "n2"])], Passed::Yes),
+        (vec![nodes(&["n2"])], Passed::No),
+        (vec![nodes(&[])], Passed::No),
+        (vec![nodes(&["N1"])], Passed::No),
+        (vec![tag("role", "l")], Passed::Yes),
+        (vec![tag("role", "^l$")], Passed::No),
+        (vec![tag("dc", "^$")], Passed::Yes),
+        (vec![tag("dc", ".")], Passed::No),
+        (vec![nodes(&["n1"]), tag("role", "lb")], Passed::Yes),
+        (vec![nodes(&["n1"]), tag("role", "web")], Passed::No),
+        (vec![tag("role", "(")], Passed::Bad),
+        (vec![Filter::Unknown(Bytes::new())], Passed::Bad),
+        (vec![Filter::Unknown(Bytes::from_static(b"\x07\x90"))], Passed::Bad),
+        (vec![nodes(&["n1"]), Filter::Unknown(Bytes::new())], Passed::Bad),
+        (vec![nodes(&["n1"]); MAX_FILTERS], Passed::Yes),
+        (vec![nodes(&["n1"]); MAX_FILTERS + 1], Passed::Bad),
+    ] {
+        assert_eq!(run(&filters), expected, "{filters:?}");
+    }
+}
+
+proptest! {
+    #[test]
+    fn any_expression_compiles_or_is_refused(expression in "\\PC{0,40}") {
+        let _ = compile(&expression);
+    }
+
+    #[test]
+    fn any_quoted_text_matches_itself(text in "[^\\\\]{0,30}") {
+        let regex = compile(&format!("^\\Q{text}\\E$")).unwrap();
+        prop_assert!(regex.is_match(&text));
+    }
+
+    #[test]
+    fn expressions_of_special_characters_compile_or_are_refused(expression in r"[\[\]\^\\\-&~{},:()QEdwsb<>|*+?a0]{0,24}") {
+        let _ = compile(&expression);
+    }
+}

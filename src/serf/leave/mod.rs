@@ -1,0 +1,204 @@
+//! Leaving, making others leave, and forgetting them at once (`Serf wire format §4.4 step 7, §4.9, §4.10`).
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+
+use super::Serf;
+use super::drops::Drop;
+use super::member::Status;
+use super::output::Output;
+use crate::time::Instant;
+use crate::wire::NodeName;
+use crate::wire::serf::{LeaveIntent, SerfMessage};
+
+/// Our own state towards the cluster.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum State {
+    #[default]
+    Alive,
+    Leaving,
+    Left,
+}
+
+/// Why a leave was not begun.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+pub enum LeaveError {
+    #[error("this node is already leaving the cluster")]
+    Leaving,
+    #[error("this node has left the cluster")]
+    Left,
+}
+
+/// Why a member was not made to leave, or not everybody may know.
+#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
+pub enum ForceLeaveError {
+    #[error("a member's name has 1 to 255 bytes, this one has {0}")]
+    Name(usize),
+    /// Nothing was sent. The reference obeys, and the member stays, invisible to the others.
+    #[error("member {0} is alive; prune forgets members that left or failed, so stop the member first")]
+    PruneAlive(NodeName),
+    #[error("this node leaves by `leave`, not by force-leave")]
+    Ourselves,
+    /// The intent is applied here and still queued.
+    #[error("timed out: not every member may have heard that {0} was made to leave")]
+    Timeout(NodeName),
+}
+
+/// What of leaving and force-leaving is under way.
+#[derive(Debug, Default)]
+pub(crate) struct Departure {
+    /// Our own leave: its message, and until when its broadcast is waited for.
+    own: Option<(Bytes, Option<Instant>)>,
+    /// Force-leaves by token.
+    forced: BTreeMap<u64, (NodeName, Instant)>,
+    tokens: u64,
+    /// When members are to be forgotten.
+    pub(super) prunes: BTreeMap<NodeName, Instant>,
+}
+
+/// The token of our own leave; those of force-leaves count from one.
+const OWN: u64 = 0;
+
+impl Departure {
+    pub(crate) fn poll_timeout(&self) -> Option<Instant> {
+        let own = self.own.iter().filter_map(|(_, until)| *until);
+        own.chain(self.forced.values().map(|(_, until)| *until)).chain(self.prunes.values().copied()).min()
+    }
+}
+
+impl Serf {
+    /// Announces our leave (`§4.9`, steps 1, 3 and 4). [`Output::LeaveBroadcastDone`] tells when `swim` may leave.
+    ///
+    /// # Errors
+    ///
+    /// If we are leaving already, or have left; nothing changes then.
+    pub fn begin_leave(&mut self, now: Instant) -> Result<(), LeaveError> {
+        match self.state {
+            State::Leaving => return Err(LeaveError::Leaving),
+            State::Left => return Err(LeaveError::Left),
+            State::Alive => self.state = State::Leaving,
+        }
+        let name = self.local.name.clone();
+        let message = self.apply_leave(now, &name, false);
+        let until = self.has_audience().then_some(now + self.options.broadcast_timeout);
+        self.departure.own = Some((message.clone(), until));
+        if until.is_some() {
+            self.broadcast_intent(message, Some(OWN));
+        } else {
+            self.outputs.push_back(Output::LeaveBroadcastDone);
+        }
+        Ok(())
+    }
+
+    /// The leave intent about ourselves, while and after we leave, for sending it to members directly.
+    pub fn leave_message(&self) -> Option<Bytes> {
+        self.departure.own.as_ref().map(|(message, _)| message.clone())
+    }
+
+    /// `swim` has left: only shutting down remains.
+    pub fn left(&mut self) {
+        self.state = State::Left;
+    }
+
+    /// Our own state towards the cluster.
+    pub fn state(&self) -> State {
+        self.state
+    }
+
+    /// Makes a member leave: a failed one becomes left everywhere, a living one refutes. With `prune` it is forgotten too.
+    /// The end comes as [`Output::ForceLeaveDone`].
+    ///
+    /// # Errors
+    ///
+    /// If the member may not be pruned or is ourselves; nothing was done then.
+    pub fn force_leave(&mut self, now: Instant, name: &str, prune: bool) -> Result<(), ForceLeaveError> {
+        let name = NodeName::new(name).ok_or(ForceLeaveError::Name(name.len()))?;
+        if name == self.local.name {
+            return Err(ForceLeaveError::Ourselves);
+        }
+        if prune && self.members.get(name.as_str()).is_some_and(|member| member.status == Status::Alive) {
+            return Err(ForceLeaveError::PruneAlive(name));
+        }
+        let audience = self.has_audience();
+        let message = self.apply_leave(now, &name, prune);
+        if audience {
+            self.departure.tokens += 1;
+            let token = self.departure.tokens;
+            self.departure.forced.insert(token, (name, now + self.options.broadcast_timeout));
+            self.broadcast_intent(message, Some(token));
+        } else {
+            self.outputs.push_back(Output::ForceLeaveDone { name, result: Ok(()) });
+        }
+        Ok(())
+    }
+
+    fn apply_leave(&mut self, now: Instant, name: &NodeName, prune: bool) -> Bytes {
+        let leave = LeaveIntent { ltime: self.member_clock.stamp(), node: name.as_str().to_owned(), prune };
+        self.take_leave_intent(now, &leave);
+        SerfMessage::Leave(leave).encode()
+    }
+
+    /// Notes which intents were sent their full number of times.
+    pub(super) fn note_finished_intents(&mut self) {
+        while let Some(token) = self.broadcasts.intents.next_finished() {
+            if token == OWN {
+                self.own_leave_sent();
+            } else if let Some((name, _)) = self.departure.forced.remove(&token) {
+                self.outputs.push_back(Output::ForceLeaveDone { name, result: Ok(()) });
+            }
+        }
+    }
+
+    fn own_leave_sent(&mut self) {
+        if let Some((_, until)) = &mut self.departure.own
+            && until.take().is_some()
+        {
+            self.outputs.push_back(Output::LeaveBroadcastDone);
+        }
+    }
+
+    /// Ends waits that took too long.
+    pub(super) fn end_due_departures(&mut self, now: Instant) {
+        if self.departure.own.as_ref().and_then(|(_, until)| *until).is_some_and(|until| until <= now) {
+            self.own_leave_sent();
+        }
+        while let Some(token) =
+            self.departure.forced.iter().find(|(_, (_, until))| *until <= now).map(|(token, _)| *token)
+        {
+            if let Some((name, _)) = self.departure.forced.remove(&token) {
+                let result = Err(ForceLeaveError::Timeout(name.clone()));
+                self.outputs.push_back(Output::ForceLeaveDone { name, result });
+            }
+        }
+        while let Some(name) = self.departure.prunes.iter().find(|(_, at)| **at <= now).map(|(name, _)| name.clone()) {
+            self.departure.prunes.remove(&name);
+            self.prune_when_gone(now, name);
+        }
+    }
+
+    /// Forgets a member by request. A leaving one may still refute, so it is given time to; the reference sleeps meanwhile,
+    /// with everything locked.
+    pub(super) fn prune(&mut self, now: Instant, name: NodeName, status: Status) {
+        match status {
+            Status::Left | Status::Failed => self.forget(now, &name),
+            Status::Alive => self.drops.count(Drop::PruneAlive),
+            Status::Leaving => {
+                let grace = self.options.broadcast_timeout + self.options.leave_propagate_delay;
+                self.departure.prunes.insert(name, now + grace);
+            }
+        }
+    }
+
+    fn prune_when_gone(&mut self, now: Instant, name: NodeName) {
+        if name == self.local.name {
+            return self.drops.count(Drop::PruneAlive);
+        }
+        if let Some(status) = self.members.get(name.as_str()).map(|member| member.status) {
+            self.prune(now, name, status);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

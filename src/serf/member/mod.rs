@@ -1,0 +1,252 @@
+//! The member table: who is there, who was, and since when (`Serf wire format §4.2 to §4.5`).
+//!
+//! Pure decisions: each function is one table of the specification. What to send and to whom is `membership`'s business.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use super::clock::LamportTime;
+use super::intent::{Intent, IntentKind};
+use super::output::{MemberEvent, MemberEventKind};
+use crate::swim::Node;
+use crate::time::Instant;
+use crate::wire::NodeName;
+use crate::wire::serf::{Tags, decode_tags};
+
+/// Serf's states of a member. `swim` has others; the two sets are never mixed.
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub enum Status {
+    Alive = 1,
+    /// It announced its leave, or was told to leave, and `swim` still sees it.
+    Leaving = 2,
+    Left = 3,
+    Failed = 4,
+}
+
+impl Status {
+    /// The status as Serf prints it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Alive => "alive",
+            Self::Leaving => "leaving",
+            Self::Left => "left",
+            Self::Failed => "failed",
+        }
+    }
+
+    /// Whether `swim` holds such a member to be there.
+    pub const fn is_present(self) -> bool {
+        matches!(self, Self::Alive | Self::Leaving)
+    }
+}
+
+impl fmt::Display for Status {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// A member as this node sees it. Small on purpose: a simulation holds a hundred million of them.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Member {
+    pub node: Arc<Node>,
+    pub status: Status,
+    /// Time of the newest intent applied to it; intents must be newer to count.
+    pub status_ltime: LamportTime,
+    /// When it got its status.
+    pub since: Instant,
+}
+
+impl Member {
+    /// Its tags, decoded from its metadata on each call.
+    pub fn tags(&self) -> Tags {
+        decode_tags(&self.node.meta)
+    }
+
+    fn become_status(&mut self, status: Status, now: Instant) {
+        if self.status != status {
+            self.status = status;
+            self.since = now;
+        }
+    }
+
+    fn event(&self, kind: MemberEventKind) -> MemberEvent {
+        MemberEvent { kind, member: self.clone() }
+    }
+}
+
+/// What a leave intent does.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(crate) enum LeaveVerdict {
+    /// No such member: a matter for the intent buffer.
+    Unknown,
+    /// Not newer than the member's status.
+    Stale,
+    /// It is about us and we are not leaving: contradict it.
+    Refute,
+    Applied {
+        event: Option<MemberEvent>,
+        status: Status,
+    },
+}
+
+/// What a join intent does.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum JoinVerdict {
+    Unknown,
+    Stale,
+    Applied,
+}
+
+/// Every member known, the local one included.
+#[derive(Debug, Default)]
+pub(crate) struct Table {
+    members: BTreeMap<NodeName, Member>,
+    /// Names of the failed and the left, so that looking after them costs nothing while there are none.
+    departed: BTreeSet<NodeName>,
+}
+
+impl Table {
+    pub(crate) fn len(&self) -> usize {
+        self.members.len()
+    }
+
+    pub(crate) fn get(&self, name: &str) -> Option<&Member> {
+        self.members.get(name)
+    }
+
+    /// All members in the order of their names.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Member> {
+        self.members.values()
+    }
+
+    /// The failed and the left, in the order of their names.
+    pub(crate) fn departed(&self) -> impl ExactSizeIterator<Item = &Member> {
+        self.departed.iter().map(|name| self.members.get(name).expect("departed holds names of members only"))
+    }
+
+    /// Members that `swim` holds to be there, the local one included.
+    pub(crate) fn present(&self) -> usize {
+        self.members.len() - self.departed.len()
+    }
+
+    /// The member at `addr`.
+    pub(crate) fn by_addr(&self, addr: SocketAddr) -> Option<&Member> {
+        self.iter().find(|member| member.node.addr == addr)
+    }
+
+    /// `swim` reports a member alive that was unknown, dead or left to it.
+    pub(crate) fn joined(&mut self, now: Instant, node: Arc<Node>, intent: Option<Intent>) -> MemberEvent {
+        let name = node.name.clone();
+        self.departed.remove(&name);
+        let member = self
+            .members
+            .entry(name)
+            .and_modify(|known| {
+                known.node = node.clone();
+                known.become_status(Status::Alive, now);
+            })
+            .or_insert_with(|| Self::newcomer(now, node, intent));
+        member.event(MemberEventKind::Join)
+    }
+
+    fn newcomer(now: Instant, node: Arc<Node>, intent: Option<Intent>) -> Member {
+        let (status, status_ltime) = match intent {
+            None => (Status::Alive, LamportTime::ZERO),
+            Some(Intent { kind: IntentKind::Join, ltime, .. }) => (Status::Alive, ltime),
+            Some(Intent { kind: IntentKind::Leave, ltime, .. }) => (Status::Leaving, ltime),
+        };
+        Member { node, status, status_ltime, since: now }
+    }
+
+    /// `swim` reports a member dead or left; which of them it says does not matter, only the leave intent does.
+    pub(crate) fn gone(&mut self, now: Instant, name: &NodeName) -> Option<MemberEvent> {
+        let member = self.members.get_mut(name)?;
+        let (status, kind) = match member.status {
+            Status::Alive => (Status::Failed, MemberEventKind::Failed),
+            Status::Leaving => (Status::Left, MemberEventKind::Leave),
+            Status::Left | Status::Failed => return None,
+        };
+        member.become_status(status, now);
+        self.departed.insert(name.clone());
+        Some(member.event(kind))
+    }
+
+    /// `swim` reports new metadata, address or versions. Equal tags in another byte order are no update: a map has no
+    /// order in the reference.
+    pub(crate) fn updated(&mut self, node: Arc<Node>) -> Option<MemberEvent> {
+        let member = self.members.get_mut(&node.name)?;
+        let before = std::mem::replace(&mut member.node, node);
+        let changed = before.addr != member.node.addr
+            || before.versions != member.node.versions
+            || (before.meta != member.node.meta && decode_tags(&before.meta) != decode_tags(&member.node.meta));
+        changed.then(|| member.event(MemberEventKind::Update))
+    }
+
+    /// A leave intent about `name`; `refutable` if it is ours and we are not leaving.
+    pub(crate) fn leave_intent(
+        &mut self,
+        now: Instant,
+        name: &str,
+        ltime: LamportTime,
+        refutable: bool,
+    ) -> LeaveVerdict {
+        let Some(member) = self.members.get_mut(name) else { return LeaveVerdict::Unknown };
+        if ltime <= member.status_ltime {
+            return LeaveVerdict::Stale;
+        }
+        if refutable {
+            return LeaveVerdict::Refute;
+        }
+        // In every case, or copies would go round for ever.
+        member.status_ltime = ltime;
+        let event = match member.status {
+            Status::Alive => {
+                member.become_status(Status::Leaving, now);
+                None
+            }
+            Status::Failed => {
+                member.become_status(Status::Left, now);
+                Some(member.event(MemberEventKind::Leave))
+            }
+            Status::Leaving | Status::Left => None,
+        };
+        LeaveVerdict::Applied { event, status: member.status }
+    }
+
+    /// A join intent about `name`. It calls off a leave; only `swim` brings back the failed and the left.
+    pub(crate) fn join_intent(&mut self, now: Instant, name: &str, ltime: LamportTime) -> JoinVerdict {
+        let Some(member) = self.members.get_mut(name) else { return JoinVerdict::Unknown };
+        if ltime <= member.status_ltime {
+            return JoinVerdict::Stale;
+        }
+        member.status_ltime = ltime;
+        match member.status {
+            Status::Leaving => member.become_status(Status::Alive, now),
+            Status::Alive | Status::Left | Status::Failed => {}
+        }
+        JoinVerdict::Applied
+    }
+
+    /// Takes over a failed member of an earlier run, unless it is known.
+    pub(crate) fn restore_failed(&mut self, node: Arc<Node>, since: Instant) {
+        let name = node.name.clone();
+        if self.members.contains_key(&name) {
+            return;
+        }
+        let member = Member { node, status: Status::Failed, status_ltime: LamportTime::ZERO, since };
+        self.members.insert(name.clone(), member);
+        self.departed.insert(name);
+    }
+
+    /// Forgets a member.
+    pub(crate) fn remove(&mut self, name: &str) -> Option<MemberEvent> {
+        self.departed.remove(name);
+        self.members.remove(name).map(|member| MemberEvent { kind: MemberEventKind::Reap, member })
+    }
+}
+
+#[cfg(test)]
+mod tests;
