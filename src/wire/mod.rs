@@ -20,5 +20,8 @@ pub mod packet;
 pub mod serf;
 pub mod stream;
 
+#[cfg(test)]
+mod properties;
+
 pub use error::{DecodeError, Problem};
 pub use name::NodeName;

@@ -38,7 +38,12 @@ enum Head {
 impl<'a> Reader<'a> {
     /// A reader at the start of `input`.
     pub fn new(input: &'a [u8]) -> Self {
-        Self { input, at: 0 }
+        Self::at(input, 0)
+    }
+
+    /// A reader that goes on at an earlier reader's [`offset`](Self::offset).
+    pub fn at(input: &'a [u8], at: usize) -> Self {
+        Self { input, at }
     }
 
     /// Bytes read so far.
@@ -48,7 +53,7 @@ impl<'a> Reader<'a> {
 
     /// What was not read yet.
     pub fn rest(&self) -> &'a [u8] {
-        &self.input[self.at..]
+        self.input.get(self.at..).unwrap_or_default()
     }
 
     /// An error about the value that ends here.
@@ -458,3 +463,6 @@ impl Writer {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

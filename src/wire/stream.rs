@@ -18,36 +18,75 @@ pub const MAX_NODES: usize = 1 << 20;
 /// Longest error text that is kept.
 const MAX_ERROR_BYTES: usize = 4096;
 
-impl StreamMessage {
-    /// Reads the message at the start of `bytes`; `None` as long as it is not complete. Bytes after it are ignored.
-    pub fn decode(bytes: &[u8]) -> Result<Option<Self>, DecodeError> {
-        let whole = match bytes {
-            [] => return Ok(None),
-            [kind::COMPRESS, body @ ..] => match compress::inflate(body, MAX_STREAM) {
-                Ok(plain) => return Self::bare(&plain).map(Some),
-                Err(error) => Err(error),
-            },
-            plain => Self::bare(plain),
-        };
-        match whole {
-            Ok(message) => Ok(Some(message)),
-            Err(error) if error.is_truncated() && bytes.len() < MAX_STREAM => Ok(None),
-            Err(error) => Err(error),
+/// Longest record in a stream, and longest entry of a push/pull: bounds what is looked at again when more bytes come.
+const MAX_RECORD_BYTES: usize = 64 << 10;
+
+/// Reads the one message of a direction while it arrives, looking at each byte about once.
+#[derive(Debug, Default)]
+pub struct StreamReader {
+    received: Vec<u8>,
+    push_pull: Option<PartialPushPull>,
+}
+
+impl StreamReader {
+    /// Takes the next bytes. `None` as long as the message is not complete; bytes after it are ignored.
+    pub fn push(&mut self, bytes: &[u8]) -> Result<Option<StreamMessage>, DecodeError> {
+        if self.received.len() + bytes.len() > MAX_STREAM {
+            return Err(DecodeError::new("stream", self.received.len(), Problem::TooLong));
         }
+        self.received.extend_from_slice(bytes);
+        read(&self.received, &mut self.push_pull)
     }
 
-    fn bare(bytes: &[u8]) -> Result<Self, DecodeError> {
-        let mut reader = Reader::new(bytes);
-        let r = &mut reader;
-        let (name, message) = match r.byte().map_err(|error| error.within("stream"))? {
-            kind::PING => ("ping", Ping::decode(r).map(Self::Ping)),
-            kind::ACK => ("ack", Ack::decode(r).map(Self::Ack)),
-            kind::PUSH_PULL => ("push/pull", PushPull::decode(r).map(Self::PushPull)),
-            kind::USER => ("user message", user_message(r).map(Self::User)),
-            kind::ERROR => ("error", error_text(r).map(Self::Error)),
-            other => ("stream", Err(DecodeError::new("stream", 0, Problem::MessageType(other)))),
-        };
-        message.map_err(|error| error.within(name))
+    /// Whether nothing has arrived: a stream that ends now was closed in peace.
+    pub fn is_empty(&self) -> bool {
+        self.received.is_empty()
+    }
+}
+
+/// The message that `received` begins with, or `None` if it is not complete.
+fn read(received: &[u8], partial: &mut Option<PartialPushPull>) -> Result<Option<StreamMessage>, DecodeError> {
+    let message = match received {
+        [] => return Ok(None),
+        [kind::COMPRESS, body @ ..] => match compress::inflate(body, MAX_STREAM) {
+            Ok(plain) => return bare(&plain, &mut None).map(Some),
+            Err(error) => Err(error),
+        },
+        plain => bare(plain, partial),
+    };
+    match message {
+        Ok(message) => Ok(Some(message)),
+        Err(error) if !error.is_truncated() => Err(error),
+        Err(error) => {
+            let record = partial.as_ref().map_or(0, |partial| partial.at);
+            if error.offset - record > MAX_RECORD_BYTES {
+                return Err(DecodeError { problem: Problem::TooLong, ..error });
+            }
+            Ok(None)
+        }
+    }
+}
+
+fn bare(bytes: &[u8], partial: &mut Option<PartialPushPull>) -> Result<StreamMessage, DecodeError> {
+    let mut reader = Reader::new(bytes);
+    let r = &mut reader;
+    let (name, message) = match r.byte().map_err(|error| error.within("stream"))? {
+        kind::PING => ("ping", Ping::decode(r).map(StreamMessage::Ping)),
+        kind::ACK => ("ack", Ack::decode(r).map(StreamMessage::Ack)),
+        kind::PUSH_PULL => ("push/pull", PartialPushPull::decode(bytes, partial).map(StreamMessage::PushPull)),
+        kind::USER => ("user message", user_message(r).map(StreamMessage::User)),
+        kind::ERROR => ("error", error_text(r).map(StreamMessage::Error)),
+        other => ("stream", Err(DecodeError::new("stream", 0, Problem::MessageType(other)))),
+    };
+    message.map_err(|error| error.within(name))
+}
+
+impl StreamMessage {
+    /// Reads the message that `bytes` begin with; `None` if it is not complete. Bytes after it are ignored.
+    ///
+    /// For a stream that arrives in pieces there is [`StreamReader`], which does not begin anew with each of them.
+    pub fn decode(bytes: &[u8]) -> Result<Option<Self>, DecodeError> {
+        StreamReader::default().push(bytes)
     }
 
     /// The message as it goes into a stream. Compression is always used where it is on, even if it does not help.
@@ -89,28 +128,56 @@ fn error_text(r: &mut Reader<'_>) -> Result<String, DecodeError> {
     Ok(String::from_utf8_lossy(&text[..text.len().min(MAX_ERROR_BYTES)]).into_owned())
 }
 
-impl PushPull {
-    fn decode(r: &mut Reader<'_>) -> Result<Self, DecodeError> {
-        let (mut join, mut count, mut user_state_len) = (false, 0, 0);
+/// A push/pull of which only the beginning has arrived.
+#[derive(Debug)]
+struct PartialPushPull {
+    /// With an empty user state.
+    message: PushPull,
+    nodes_left: usize,
+    user_state_len: usize,
+    /// Where the next entry, or the user state, begins.
+    at: usize,
+}
+
+impl PartialPushPull {
+    /// Goes on where it stopped the last time. `bytes` are all that have arrived, type byte included.
+    fn decode(bytes: &[u8], partial: &mut Option<Self>) -> Result<PushPull, DecodeError> {
+        let state = match partial {
+            Some(state) => state,
+            None => partial.insert(Self::header(bytes)?),
+        };
+        while state.nodes_left > 0 {
+            let mut r = Reader::at(bytes, state.at);
+            match PushNode::decode_or_skip(&mut r)? {
+                Some(node) => state.message.nodes.push(node),
+                None => state.message.skipped += 1,
+            }
+            state.nodes_left -= 1;
+            state.at = r.offset();
+        }
+        let user_state = Reader::at(bytes, state.at).take(state.user_state_len);
+        let user_state = Bytes::copy_from_slice(user_state.map_err(|error| error.within("user state"))?);
+        let nodes = std::mem::take(&mut state.message.nodes);
+        Ok(PushPull { user_state, nodes, ..state.message })
+    }
+
+    fn header(bytes: &[u8]) -> Result<Self, DecodeError> {
+        let mut r = Reader::at(bytes, 1);
+        let (mut join, mut nodes_left, mut user_state_len) = (false, 0, 0);
         r.record(&["Nodes", "UserStateLen", "Join"], |r, field| {
             match field {
-                "Nodes" => count = r.length(MAX_NODES)?,
+                "Nodes" => nodes_left = r.length(MAX_NODES)?,
                 "UserStateLen" => user_state_len = r.length(MAX_USER_STATE)?,
                 _ => join = r.bool()?,
             }
             Ok(())
         })?;
-        let (mut nodes, mut skipped) = (Vec::new(), 0);
-        for _ in 0..count {
-            match PushNode::decode_or_skip(r)? {
-                Some(node) => nodes.push(node),
-                None => skipped += 1,
-            }
-        }
-        let user_state = r.take(user_state_len).map_err(|error| error.within("user state"))?;
-        Ok(Self { join, nodes, skipped, user_state: Bytes::copy_from_slice(user_state) })
+        let message = PushPull { join, nodes: Vec::new(), skipped: 0, user_state: Bytes::new() };
+        Ok(Self { message, nodes_left, user_state_len, at: r.offset() })
     }
+}
 
+impl PushPull {
     fn encode(&self) -> Vec<u8> {
         let mut w = Writer::message(kind::PUSH_PULL);
         w.map_header(3).str("Join").bool(self.join).str("Nodes").uint(self.nodes.len() as u64);
@@ -168,3 +235,6 @@ impl NodeState {
         [Self::Alive, Self::Suspect, Self::Dead, Self::Left].get(usize::from(state)).copied()
     }
 }
+
+#[cfg(test)]
+mod tests;

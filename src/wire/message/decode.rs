@@ -54,9 +54,12 @@ pub(in crate::wire) fn required<T>(value: Option<T>, field: &'static str, r: &Re
     value.ok_or(DecodeError::new(field, r.offset(), Problem::Missing))
 }
 
-fn ip(r: &mut Reader<'_>) -> Result<IpAddr, DecodeError> {
-    let bytes = r.bytes()?;
-    addr::from_bytes(&bytes).ok_or_else(|| r.error(Problem::Length))
+/// An address, or `None` if it is empty.
+fn optional_ip(r: &mut Reader<'_>) -> Result<Option<IpAddr>, DecodeError> {
+    match &*r.bytes()? {
+        [] => Ok(None),
+        bytes => addr::from_bytes(bytes).map(Some).ok_or_else(|| r.error(Problem::Length)),
+    }
 }
 
 /// The extra field `Weir`: bounded, as only the first bytes mean anything.
@@ -76,7 +79,7 @@ struct SourceFields {
 impl SourceFields {
     fn read(&mut self, field: &'static str, r: &mut Reader<'_>) -> Result<(), DecodeError> {
         match field {
-            "SourceAddr" => self.ip = addr::from_bytes(&r.bytes()?),
+            "SourceAddr" => self.ip = optional_ip(r)?,
             "SourcePort" => self.port = r.u16()?,
             "SourceNode" => self.node = optional_name(r)?,
             _ => r.skip()?,
@@ -119,7 +122,7 @@ impl IndirectPing {
         r.record(&Self::FIELDS, |r, field| {
             match field {
                 "SeqNo" => seq_no = r.u32()?,
-                "Target" => target = Some(ip(r)?),
+                "Target" => target = optional_ip(r)?,
                 "Port" => port = r.u16()?,
                 "Node" => node = optional_name(r)?,
                 "Nack" => nack = r.bool()?,
@@ -183,7 +186,7 @@ impl AliveFields {
         match field {
             "Incarnation" => self.incarnation = r.u32()?,
             "Node" | "Name" => self.node = optional_name(r)?,
-            "Addr" => self.ip = Some(ip(r)?),
+            "Addr" => self.ip = optional_ip(r)?,
             "Port" => self.port = r.u16()?,
             "Meta" => {
                 let meta = r.bytes()?;

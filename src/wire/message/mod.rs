@@ -48,7 +48,7 @@ impl Versions {
 /// Who asks, as written into a ping: the address that the answer should go to.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct Source {
-    /// Present if both `SourceAddr` and `SourcePort` were, and the address had 4 or 16 bytes.
+    /// Present if both `SourceAddr` and `SourcePort` were; its port is not 0.
     pub addr: Option<SocketAddr>,
     /// `SourceNode`.
     pub node: Option<NodeName>,

@@ -42,7 +42,7 @@ fn one_compressed_part_and_a_compound_on_either_side_are_the_deepest_packet() {
         compound(&[inner]),
         compress::deflate(&compressed),
         compound(&[compound(std::slice::from_ref(&deepest))]),
-        compress::deflate(&compound(&[compound(&[message.clone()])])),
+        compress::deflate(&compound(&[compound(std::slice::from_ref(&message))])),
     ];
     for packet in too_deep {
         assert_eq!(decode(&packet), Decoded { messages: vec![], errors: vec![nesting] });

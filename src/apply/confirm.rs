@@ -1,0 +1,94 @@
+//! Did the reload work? Neither the signal nor `nginx -s reload` nor systemd says (`nginx §1`).
+
+use std::collections::HashSet;
+use std::fs::File;
+use std::io::{Read, Seek, SeekFrom};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use super::Error;
+use super::master::Master;
+use super::proc::Process;
+use crate::nginx::{Problem, parse_log};
+
+/// An idle master without new workers has failed to load; seen twice this far apart, it is not between two steps.
+const SURE: Duration = Duration::from_millis(60);
+
+/// Most that is read of what NGINX logged meanwhile.
+const MAX_LOG: u64 = 256 * 1024;
+
+/// Waits until a worker that is not in `noted` serves and every noted one is gone or shutting down.
+pub(super) fn new_workers(master: &Master, noted: &[Process], timeout: Duration) -> Result<(), Verdict> {
+    let noted: HashSet<Process> = noted.iter().copied().collect();
+    let deadline = Instant::now() + timeout;
+    let mut idle_since = None;
+    loop {
+        let serving = master.workers().serving;
+        let (old, new) = (serving.iter().any(|w| noted.contains(w)), serving.iter().any(|w| !noted.contains(w)));
+        let now = Instant::now();
+        if new && !old {
+            return Ok(());
+        }
+        if !master.is_there() {
+            return Err(Verdict::Gone);
+        }
+        if new || !master.is_idle() {
+            idle_since = None;
+        } else if now.duration_since(*idle_since.get_or_insert(now)) >= SURE {
+            return Err(Verdict::NotLoaded);
+        }
+        if now >= deadline {
+            return Err(Verdict::TimedOut);
+        }
+        std::thread::sleep(Duration::from_millis(3));
+    }
+}
+
+/// Why a reload is not confirmed.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Verdict {
+    /// The master is idle again and still has its old workers.
+    NotLoaded,
+    /// Neither came to pass in time.
+    TimedOut,
+    /// The master is gone.
+    Gone,
+}
+
+/// The end of NGINX's error log, noted before a reload so that what comes after it can be told from what was there.
+#[derive(Debug)]
+pub(super) struct LogMark {
+    path: PathBuf,
+    length: u64,
+}
+
+impl LogMark {
+    pub(super) fn note(path: PathBuf) -> Self {
+        let length = std::fs::metadata(&path).map_or(0, |meta| meta.len());
+        Self { path, length }
+    }
+
+    /// The first fatal complaint of `master` since the mark, if it says something.
+    pub(super) fn complaint(&self, master: &Master, ours: &[&Path]) -> Option<Problem> {
+        parse_log(&self.since()?, master.pid(), ours)
+    }
+
+    fn since(&self) -> Option<String> {
+        let mut file = File::open(&self.path).ok()?;
+        // A log that was rotated meanwhile is new from its start.
+        let from = if file.metadata().ok()?.len() < self.length { 0 } else { self.length };
+        file.seek(SeekFrom::Start(from)).ok()?;
+        let mut bytes = Vec::new();
+        file.take(MAX_LOG).read_to_end(&mut bytes).ok()?;
+        Some(String::from_utf8_lossy(&bytes).into_owned())
+    }
+
+    /// The failure as an error.
+    pub(super) fn explain(&self, verdict: Verdict, master: &Master, ours: &[&Path], waited: Duration) -> Error {
+        match (verdict, self.complaint(master, ours)) {
+            (Verdict::Gone, _) => Error::MasterGone,
+            (Verdict::TimedOut, None) => Error::NotConfirmed { waited },
+            (Verdict::NotLoaded | Verdict::TimedOut, problem) => Error::NotLoaded { problem, log: self.path.clone() },
+        }
+    }
+}

@@ -1,0 +1,189 @@
+//! What can go wrong, in the words of `ux §4`.
+
+use std::fmt;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use crate::nginx::Problem;
+use crate::upstream::{Refusal, UpstreamName};
+
+/// Why something could not be applied. `Outcome` says what state that leaves.
+#[derive(Debug)]
+pub enum Error {
+    /// Another apply held the lock all the time.
+    Busy { lock: PathBuf, waited: Duration },
+    /// A file of ours, or beside a target, could not be written.
+    Write { path: PathBuf, source: io::Error },
+    /// A file could not be read.
+    Read { path: PathBuf, source: io::Error },
+    /// The record in the state directory is damaged.
+    Record { path: PathBuf, source: serde_json::Error },
+    /// The program is not there.
+    NotInstalled { upstreams: Vec<UpstreamName> },
+    /// The program could not be run, or did not end.
+    Command { program: PathBuf, what: String },
+    /// An upstream of the document has no target here.
+    NotConfigured { upstream: UpstreamName },
+    /// A server of the document is outside the target's limits.
+    Address { upstream: UpstreamName, addr: std::net::SocketAddr, why: Refusal },
+    /// A server's port is outside the target's limits.
+    Port { upstream: UpstreamName, addr: std::net::SocketAddr, min: u16, max: u16 },
+    /// A target is a directory, a link or something stranger.
+    NotAFile { path: PathBuf, link: bool },
+    /// Somebody else changed a target and the policy is to hold.
+    ForeignEdit { path: PathBuf },
+    /// NGINX refuses the configuration.
+    Test { problem: Problem },
+    /// The configuration passes and does not read our file.
+    NotIncluded { config: PathBuf, target: PathBuf },
+    /// The pid file or systemd names a process that is not a master of ours.
+    NotAMaster { pid: u32, why: &'static str },
+    /// A binary upgrade is under way: a reload would not re-read the configuration.
+    Upgrading { pid_file: PathBuf },
+    /// The master ended before it could be signalled.
+    MasterGone,
+    /// The master did not become idle, so nobody could tell what its workers read.
+    MasterBusy { pid: u32, waited: Duration },
+    /// The reload command failed.
+    ReloadCommand { program: String, what: String },
+    /// The master is idle again and no new worker serves. Its own words, if its log has any.
+    NotLoaded { problem: Option<Problem>, log: PathBuf },
+    /// No new workers, or old ones that go on, until the timeout.
+    NotConfirmed { waited: Duration },
+    /// A target changed while NGINX was loading it.
+    Overwritten { path: PathBuf },
+    /// The files had not changed, so there is nothing older to go back to.
+    NothingToRestore,
+}
+
+impl Error {
+    pub(super) fn write(path: &Path) -> impl FnOnce(io::Error) -> Self {
+        move |source| Self::Write { path: path.to_owned(), source }
+    }
+
+    pub(super) fn read(path: &Path) -> impl FnOnce(io::Error) -> Self {
+        move |source| Self::Read { path: path.to_owned(), source }
+    }
+
+    /// Whether weir's own files are to blame.
+    pub(super) fn is_ours(&self) -> bool {
+        match self {
+            Self::Test { problem } => problem.ours,
+            Self::NotLoaded { problem, .. } => problem.as_ref().is_some_and(|problem| problem.ours),
+            _ => false,
+        }
+    }
+
+    /// What happened, without the way out.
+    pub fn what(&self) -> String {
+        match self {
+            Self::Busy { lock, waited } => {
+                format!("another apply holds {} for over {} s", lock.display(), waited.as_secs())
+            }
+            Self::Write { path, source } => format!("cannot write {}: {}", path.display(), reason(source)),
+            Self::Read { path, source } => format!("cannot read {}: {}", path.display(), reason(source)),
+            Self::Record { path, source } => format!("{} is damaged: {source}", path.display()),
+            Self::NotInstalled { upstreams } => format!("nginx is not installed, {} waits", named(upstreams)),
+            Self::Command { program, what } => format!("cannot run {}: {what}", program.display()),
+            Self::NotConfigured { upstream } => format!("upstream {upstream} is wanted and not configured here"),
+            Self::Address { upstream, addr, why } => format!("upstream {upstream}: {addr} {why}"),
+            Self::Port { upstream, addr, min, max } => {
+                format!("upstream {upstream}: port of {addr} is outside {min}..{max}")
+            }
+            Self::NotAFile { path, link: true } => format!("{} is a symbolic link", path.display()),
+            Self::NotAFile { path, link: false } => format!("{} is not a regular file", path.display()),
+            Self::ForeignEdit { path } => format!("{} was changed by somebody else and is held", path.display()),
+            Self::Test { problem } => format!("nginx refuses its configuration: {problem}"),
+            Self::NotIncluded { config, target } => {
+                format!("nothing in {} includes {}", config.display(), target.display())
+            }
+            Self::NotAMaster { pid, why } => format!("process {pid} is not nginx's master: {why}"),
+            Self::Upgrading { pid_file } => format!("nginx is being upgraded ({}.oldbin exists)", pid_file.display()),
+            Self::MasterGone => "nginx ended".to_owned(),
+            Self::MasterBusy { pid, waited } => {
+                format!("nginx's master {pid} was busy for over {} s", waited.as_secs())
+            }
+            Self::ReloadCommand { program, what } => format!("{program} failed: {what}"),
+            Self::NotLoaded { problem: Some(problem), .. } => problem.to_string(),
+            Self::NotLoaded { problem: None, .. } => "it started no new workers".to_owned(),
+            Self::NotConfirmed { waited } => format!("its new workers did not take over within {} s", waited.as_secs()),
+            Self::Overwritten { path } => format!("{} was changed by somebody else meanwhile", path.display()),
+            Self::NothingToRestore => "the files had not changed".to_owned(),
+        }
+    }
+
+    /// The way out, where there is one.
+    pub fn remedy(&self) -> Option<String> {
+        match self {
+            Self::Busy { .. } => Some("see who holds it with 'fuser -v' on that file".to_owned()),
+            Self::Write { path, source } => Some(way_to_write(path, source)),
+            Self::Read { .. } => None,
+            Self::Record { path, .. } => Some(format!("move {} away; the next apply writes it anew", path.display())),
+            Self::NotInstalled { .. } => Some("'apt install nginx' or 'dnf install nginx'".to_owned()),
+            Self::Command { .. } => Some("correct nginx.binary".to_owned()),
+            Self::NotConfigured { .. } => Some("'weir reload'".to_owned()),
+            Self::Address { upstream, .. } => Some(format!("correct upstream.{upstream}.allow")),
+            Self::Port { upstream, .. } => Some(format!("correct upstream.{upstream}.server.port")),
+            Self::NotAFile { link: true, .. } => Some("set output to the file it names".to_owned()),
+            Self::NotAFile { link: false, .. } => Some("correct output".to_owned()),
+            Self::ForeignEdit { .. } => Some("remove the change, or set apply.foreign_edit = \"restore\"".to_owned()),
+            Self::Test { problem } => problem.remedy(),
+            Self::NotIncluded { target, .. } => Some(include_for(target)),
+            Self::NotAMaster { .. } => Some("correct nginx.pid_file, or start nginx".to_owned()),
+            Self::Upgrading { .. } => Some("finish or cancel the upgrade; weir tries again".to_owned()),
+            Self::NotLoaded { problem: Some(problem), log } => {
+                problem.remedy().or_else(|| Some(format!("see {}", log.display())))
+            }
+            Self::NotLoaded { problem: None, log } => Some(format!("see {}", log.display())),
+            Self::ReloadCommand { .. } => Some("correct nginx.reload".to_owned()),
+            Self::MasterGone | Self::MasterBusy { .. } | Self::NotConfirmed { .. } => None,
+            Self::Overwritten { .. } | Self::NothingToRestore => None,
+        }
+    }
+}
+
+fn named(upstreams: &[UpstreamName]) -> String {
+    let names: Vec<&str> = upstreams.iter().map(UpstreamName::as_str).collect();
+    match names.len() {
+        0 => "upstream".to_owned(),
+        1 => format!("upstream {}", names[0]),
+        _ => format!("upstreams {}", names.join(", ")),
+    }
+}
+
+fn include_for(target: &Path) -> String {
+    let directory = target.parent().unwrap_or_else(|| Path::new("/"));
+    format!("add 'include {}/*.conf;' inside http {{ }}", directory.display())
+}
+
+/// The operating system's words, without its number and in lower case like all messages.
+fn reason(source: &io::Error) -> String {
+    let text = source.to_string();
+    let text = text.split(" (os error").next().unwrap_or(&text);
+    let mut chars = text.chars();
+    chars.next().map_or_else(String::new, |first| first.to_lowercase().chain(chars).collect())
+}
+
+fn way_to_write(path: &Path, source: &io::Error) -> String {
+    let directory = path.parent().unwrap_or(path).display();
+    let way = match source.kind() {
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => format!("free space in {directory}"),
+        io::ErrorKind::ReadOnlyFilesystem => {
+            format!("make {directory} writable ('systemctl edit weir-apply' and add ReadWritePaths={directory})")
+        }
+        io::ErrorKind::PermissionDenied => format!("let weir write to {directory}"),
+        io::ErrorKind::NotFound => format!("create {directory}"),
+        _ => format!("look at {directory}"),
+    };
+    format!("what serves is untouched; {way}")
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.what())?;
+        self.remedy().map_or(Ok(()), |remedy| write!(f, "; {remedy}"))
+    }
+}
+
+impl std::error::Error for Error {}

@@ -1,0 +1,126 @@
+//! NGINX's master process, verified before it is signalled: a stale pid file must not hit a stranger.
+
+use std::os::fd::OwnedFd;
+use std::time::{Duration, Instant};
+
+use rustix::io::Errno;
+use rustix::process::{Pid, PidfdFlags, Signal, kill_process, pidfd_open, pidfd_send_signal};
+
+use super::Error;
+use super::proc::{self, Process};
+
+/// How long a master may be busy with an earlier reload: a failing bind holds it 2.5 s.
+const IDLE_PATIENCE: Duration = Duration::from_secs(3);
+
+/// A process that is NGINX's master beyond reasonable doubt.
+#[derive(Debug)]
+pub(super) struct Master {
+    process: Process,
+    /// Names the process even if its number is used again. `None` before Linux 5.3.
+    pidfd: Option<OwnedFd>,
+}
+
+impl Master {
+    /// `None` if no such process exists; an error if it exists and is something else.
+    pub(super) fn verify(pid: u32) -> Result<Option<Self>, Error> {
+        let refused = |why| Error::NotAMaster { pid, why };
+        let Some(raw) = i32::try_from(pid).ok().and_then(Pid::from_raw) else { return Ok(None) };
+        let pidfd = match pidfd_open(raw, PidfdFlags::empty()) {
+            Ok(fd) => Some(fd),
+            Err(Errno::SRCH) => return Ok(None),
+            // No such call here, or an older system call filter; the gap that leaves is that between two checks.
+            Err(_) => None,
+        };
+        let (Some(stat), Some(status)) = (proc::stat(pid), proc::status(pid)) else { return Ok(None) };
+        if stat.zombie {
+            return Ok(None);
+        }
+        if stat.comm != "nginx" {
+            return Err(refused("it is another program, so the pid file is stale"));
+        }
+        let ours = rustix::process::geteuid().as_raw();
+        if status.uid != 0 && status.uid != ours {
+            return Err(refused("it runs as another user"));
+        }
+        if proc::stat(stat.parent).is_some_and(|parent| parent.comm == "nginx") {
+            return Err(refused("it is a worker, or an upgrade is under way"));
+        }
+        Ok(Some(Self { process: Process { pid, started: stat.started }, pidfd }))
+    }
+
+    pub(super) fn pid(&self) -> u32 {
+        self.process.pid
+    }
+
+    pub(super) fn is_there(&self) -> bool {
+        proc::stat(self.process.pid).is_some_and(|stat| !stat.zombie && stat.started == self.process.started)
+    }
+
+    /// Its workers: those that serve and those that are shutting down.
+    pub(super) fn workers(&self) -> Workers {
+        let mut workers = Workers::default();
+        for child in proc::children(self.process.pid) {
+            match proc::title(child.pid).as_deref() {
+                Some("nginx: worker process") => workers.serving.push(child),
+                Some("nginx: worker process is shutting down") => workers.leaving.push(child),
+                Some(_) | None => {}
+            }
+        }
+        workers
+    }
+
+    /// Whether it waits for signals and has workers, so that whatever it reads next it reads because of the next one.
+    pub(super) fn is_idle(&self) -> bool {
+        let waits = proc::status(self.process.pid).is_some_and(|s| s.catches_hup && !s.blocks_hup && !s.hup_pending);
+        waits && !self.workers().serving.is_empty()
+    }
+
+    /// Waits until it is idle (`protocols C.2`): a master that is reading its configuration forks workers of the old file
+    /// *after* our signal, and one that is starting would be killed by it.
+    pub(super) fn wait_idle(&self) -> Result<(), Error> {
+        let deadline = Instant::now() + IDLE_PATIENCE;
+        loop {
+            if !self.is_there() {
+                return Err(Error::MasterGone);
+            }
+            if self.is_idle() {
+                return Ok(());
+            }
+            if Instant::now() >= deadline {
+                return Err(Error::MasterBusy { pid: self.pid(), waited: IDLE_PATIENCE });
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+
+    /// SIGHUP.
+    pub(super) fn signal_reload(&self) -> Result<(), Error> {
+        let sent = match &self.pidfd {
+            Some(fd) => pidfd_send_signal(fd, Signal::HUP),
+            None => Err(Errno::NOSYS),
+        };
+        match sent {
+            Ok(()) => Ok(()),
+            Err(Errno::SRCH) => Err(Error::MasterGone),
+            Err(_) => self.signal_by_number(),
+        }
+    }
+
+    /// Check, signal, check again: what remains is the number being used anew in between.
+    fn signal_by_number(&self) -> Result<(), Error> {
+        let pid = i32::try_from(self.pid()).ok().and_then(Pid::from_raw).filter(|_| self.is_there());
+        let pid = pid.ok_or(Error::MasterGone)?;
+        match kill_process(pid, Signal::HUP) {
+            Ok(()) if self.is_there() => Ok(()),
+            Ok(()) | Err(Errno::SRCH) => Err(Error::MasterGone),
+            Err(_) => Err(Error::NotAMaster { pid: self.pid(), why: "it may not be signalled by this user" }),
+        }
+    }
+}
+
+/// A master's workers at one moment.
+#[derive(Debug, Default)]
+pub(super) struct Workers {
+    pub(super) serving: Vec<Process>,
+    pub(super) leaving: Vec<Process>,
+}

@@ -1,0 +1,122 @@
+//! What `/proc` says about processes. Readable by all; `exe` and `syscall` would need CAP_SYS_PTRACE.
+
+use std::path::PathBuf;
+
+/// One process at one moment.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub(super) struct Process {
+    pub(super) pid: u32,
+    /// In clock ticks since boot; with the pid it names a process for good.
+    pub(super) started: u64,
+}
+
+/// What `stat` holds of interest.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(super) struct Stat {
+    pub(super) comm: String,
+    pub(super) zombie: bool,
+    pub(super) parent: u32,
+    pub(super) started: u64,
+}
+
+/// What `status` holds of interest: the effective user and whether SIGHUP is caught, blocked, pending.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub(super) struct Status {
+    pub(super) uid: u32,
+    pub(super) catches_hup: bool,
+    pub(super) blocks_hup: bool,
+    pub(super) hup_pending: bool,
+}
+
+pub(super) fn stat(pid: u32) -> Option<Stat> {
+    parse_stat(&std::fs::read_to_string(file(pid, "stat")).ok()?)
+}
+
+pub(super) fn status(pid: u32) -> Option<Status> {
+    parse_status(&std::fs::read_to_string(file(pid, "status")).ok()?)
+}
+
+/// The title that NGINX gives its processes, `nginx: worker process is shutting down`.
+pub(super) fn title(pid: u32) -> Option<String> {
+    let bytes = std::fs::read(file(pid, "cmdline")).ok()?;
+    let text = bytes.split(|byte| *byte == 0).next().unwrap_or_default();
+    Some(String::from_utf8_lossy(text).trim_end().to_owned())
+}
+
+/// The children of `parent` that are not zombies.
+pub(super) fn children(parent: u32) -> Vec<Process> {
+    let listed = std::fs::read_to_string(file(parent, &format!("task/{parent}/children")));
+    let pids: Vec<u32> = match listed {
+        Ok(pids) => pids.split_whitespace().filter_map(|pid| pid.parse().ok()).collect(),
+        Err(_) => all(),
+    };
+    let child = |pid| {
+        stat(pid)
+            .filter(|stat| stat.parent == parent && !stat.zombie)
+            .map(|stat| Process { pid, started: stat.started })
+    };
+    pids.into_iter().filter_map(child).collect()
+}
+
+fn all() -> Vec<u32> {
+    let entries = std::fs::read_dir("/proc").into_iter().flatten().flatten();
+    entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect()
+}
+
+fn file(pid: u32, name: &str) -> PathBuf {
+    PathBuf::from(format!("/proc/{pid}/{name}"))
+}
+
+/// The name is in parentheses and may hold some itself, so the fields are counted from the last one.
+fn parse_stat(text: &str) -> Option<Stat> {
+    let (before, after) = text.rsplit_once(')')?;
+    let comm = before.split_once('(')?.1.to_owned();
+    let fields: Vec<&str> = after.split_whitespace().collect();
+    // After the name come fields 3 (state), 4 (parent), …, 22 (start time) of proc(5).
+    Some(Stat {
+        comm,
+        zombie: matches!(*fields.first()?, "Z" | "X"),
+        parent: fields.get(1)?.parse().ok()?,
+        started: fields.get(19)?.parse().ok()?,
+    })
+}
+
+fn parse_status(text: &str) -> Option<Status> {
+    let field = |name: &str| text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':')).map(str::trim);
+    // SIGHUP is signal 1, the lowest bit of each mask.
+    let has_hup = |name: &str| Some(u64::from_str_radix(field(name)?, 16).ok()? & 1 == 1);
+    Some(Status {
+        uid: field("Uid")?.split_whitespace().nth(1)?.parse().ok()?,
+        catches_hup: has_hup("SigCgt")?,
+        blocks_hup: has_hup("SigBlk")?,
+        hup_pending: has_hup("SigPnd")? || has_hup("ShdPnd")?,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_with_parentheses_does_not_shift_the_fields() {
+        let text = "812 (ng) inx) S 1 812 812 0 -1 4194624 98 0 0 0 1 2 3 4 20 0 1 0 4711 1000 20";
+        let stat = parse_stat(text).unwrap();
+        assert_eq!(stat, Stat { comm: "ng) inx".to_owned(), zombie: false, parent: 1, started: 4711 });
+        assert_eq!(parse_stat(""), None);
+        assert_eq!(parse_stat("1 (x) S 1"), None);
+    }
+
+    #[test]
+    fn sighup_is_read_from_every_mask() {
+        let text = "Name:\tnginx\nUid:\t0\t33\t0\t0\nSigPnd:\t0000000000000000\nShdPnd:\t0000000000000001\nSigBlk:\t0000000000000002\nSigCgt:\t0000000018016a07\n";
+        let status = Status { uid: 33, catches_hup: true, blocks_hup: false, hup_pending: true };
+        assert_eq!(parse_status(text), Some(status));
+    }
+
+    #[test]
+    fn this_process_is_found_under_its_parent() {
+        let (pid, parent) = (std::process::id(), stat(std::process::id()).unwrap().parent);
+        assert!(children(parent).iter().any(|child| child.pid == pid));
+        assert_eq!(status(pid).unwrap().uid, rustix::process::geteuid().as_raw());
+    }
+}

@@ -1,0 +1,112 @@
+//! What is live, on disk: enough to tell our own files from foreign ones and a finished run from one that died.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use super::plan::Plan;
+use super::{Error, exchange};
+use crate::upstream::Generation;
+use crate::upstream::desired::Desired;
+
+/// `record.json` in the state directory.
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Record {
+    /// The newest number given to an attempt. Numbers are never used twice.
+    pub(super) newest: Generation,
+    /// A run that began and has not ended.
+    pub(super) open: Option<Generation>,
+    /// What was put in place last.
+    pub(super) live: Option<Live>,
+}
+
+/// A generation that is in place.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Live {
+    pub(super) generation: Generation,
+    /// Whether workers were seen to serve it; else NGINX was not running.
+    confirmed: bool,
+    pub(super) desired: Desired,
+    /// SHA-256 of each target that weir wrote.
+    files: BTreeMap<PathBuf, String>,
+}
+
+impl Record {
+    fn path(state: &Path) -> PathBuf {
+        state.join("record.json")
+    }
+
+    /// An empty record if there is none yet.
+    pub(super) fn load(state: &Path) -> Result<Self, Error> {
+        let path = Self::path(state);
+        match std::fs::read(&path) {
+            Ok(bytes) => serde_json::from_slice(&bytes).map_err(|source| Error::Record { path, source }),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Self::default()),
+            Err(error) => Err(Error::read(&path)(error)),
+        }
+    }
+
+    fn save(&self, state: &Path) -> Result<(), Error> {
+        let bytes = serde_json::to_vec(self).expect("names, numbers and paths of ours have a JSON form");
+        exchange::replace(&Self::path(state), &bytes)
+    }
+
+    /// The generation in place; 0 is what was there before weir.
+    pub(super) fn generation(&self) -> Generation {
+        self.live.as_ref().map(|live| live.generation).unwrap_or_default()
+    }
+
+    /// Whether the last run ended well and its files are known to be served.
+    pub(super) fn is_confirmed(&self) -> bool {
+        self.open.is_none() && self.live.as_ref().is_some_and(|live| live.confirmed)
+    }
+
+    /// Whether `bytes` are what weir wrote to `target` last.
+    pub(super) fn wrote(&self, target: &Path, bytes: &[u8]) -> bool {
+        self.live.as_ref().and_then(|live| live.files.get(target)).is_some_and(|hash| *hash == digest(bytes))
+    }
+
+    /// Before the first file is touched.
+    pub(super) fn begin(&mut self, generation: Generation, state: &Path) -> Result<(), Error> {
+        self.newest = generation;
+        self.open = Some(generation);
+        self.save(state)
+    }
+
+    /// The files are as before.
+    pub(super) fn abort(&mut self, state: &Path) -> Result<(), Error> {
+        self.open = None;
+        self.save(state)
+    }
+
+    /// Workers serve the new files.
+    pub(super) fn live(&mut self, plan: &Plan, desired: &Desired, state: &Path) -> Result<(), Error> {
+        self.end(plan, desired, true, state)
+    }
+
+    /// The new files are in place and nobody serves.
+    pub(super) fn stored(&mut self, plan: &Plan, desired: &Desired, state: &Path) -> Result<(), Error> {
+        self.end(plan, desired, false, state)
+    }
+
+    fn end(&mut self, plan: &Plan, desired: &Desired, confirmed: bool, state: &Path) -> Result<(), Error> {
+        let before = self.live.take();
+        let (mut all, mut files) =
+            before.map_or_else(|| (desired.clone(), BTreeMap::new()), |live| (live.desired, live.files));
+        // Upstreams that this document left out are still as the one before had them.
+        all.order = desired.order;
+        all.upstreams.extend(desired.upstreams.iter().map(|(name, target)| (name.clone(), target.clone())));
+        files.extend(plan.contents().map(|(path, bytes)| (path.to_owned(), digest(bytes))));
+        self.open = None;
+        self.live = Some(Live { generation: plan.generation, confirmed, desired: all, files });
+        self.save(state)
+    }
+}
+
+fn digest(bytes: &[u8]) -> String {
+    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+}

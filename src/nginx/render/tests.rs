@@ -1,0 +1,105 @@
+use std::collections::BTreeSet;
+
+use super::*;
+use crate::upstream::{HashKey, Servers, UpstreamName};
+use crate::wire::NodeName;
+
+fn server(number: u16) -> Server {
+    let addr = format!("10.77.{}.{}:80", number / 250, number % 250 + 1).parse().unwrap();
+    let member = NodeName::new(&format!("web{number:03}")).unwrap();
+    Server { member, addr, weight: Weight::ONE, down: false, backup: false, max_conns: 0 }
+}
+
+fn target(servers: impl IntoIterator<Item = Server>) -> Target {
+    Target::Servers(Servers::new(servers.into_iter().collect()).unwrap())
+}
+
+fn block() -> Block {
+    Block::new(UpstreamName::new("web").unwrap())
+}
+
+fn addresses(block: &Block, target: &Target, order: u64, generation: u64) -> Vec<String> {
+    render(block, target, Turn { order, generation: Generation(generation) })
+        .lines()
+        .filter_map(|line| Some(line.trim().strip_prefix("server ")?.trim_end_matches(';').to_owned()))
+        .collect()
+}
+
+#[test]
+fn equal_input_gives_equal_bytes() {
+    let turn = Turn { order: 7, generation: Generation(3) };
+    let (some, reversed) = (target((0..9).map(server)), target((0..9).rev().map(server)));
+    assert_eq!(render(&block(), &some, turn), render(&block(), &reversed, turn));
+}
+
+#[test]
+fn each_generation_begins_with_the_next_server() {
+    let servers = target((0..5).map(server));
+    let first: BTreeSet<String> =
+        (0..5).map(|generation| addresses(&block(), &servers, 7, generation)[0].clone()).collect();
+    assert_eq!(first.len(), 5, "every server is first once in five generations");
+    assert_eq!(addresses(&block(), &servers, 7, 0), addresses(&block(), &servers, 7, 5));
+    let (now, next) = (addresses(&block(), &servers, 7, 0), addresses(&block(), &servers, 7, 1));
+    assert_eq!([&now[1..], &now[..1]].concat(), next);
+}
+
+#[test]
+fn balancers_do_not_agree_on_the_first_server() {
+    let servers = target((0..8).map(server));
+    let first: BTreeSet<String> = (0..32).map(|order| addresses(&block(), &servers, order, 1)[0].clone()).collect();
+    assert!(first.len() >= 6, "32 balancers begin with only {} of 8 servers", first.len());
+}
+
+#[test]
+fn positional_methods_keep_the_order_by_name_whatever_the_generation() {
+    let mut servers: Vec<Server> = (0..4).map(server).collect();
+    servers[1].down = true;
+    let servers = target(servers);
+    for method in [Method::IpHash, Method::Hash { key: HashKey::new("$request_uri").unwrap(), consistent: false }] {
+        let block = Block { method, ..block() };
+        let expected = ["10.77.0.1:80", "10.77.0.2:80 down", "10.77.0.3:80", "10.77.0.4:80"];
+        assert_eq!(addresses(&block, &servers, 7, 1), expected);
+        assert_eq!(addresses(&block, &servers, 8, 2), expected);
+    }
+}
+
+#[test]
+fn backups_and_servers_that_are_down_come_last_and_are_not_turned_to_the_front() {
+    let mut servers: Vec<Server> = (0..4).map(server).collect();
+    servers[0].backup = true;
+    servers[1].down = true;
+    let servers = target(servers);
+    for generation in 0..4 {
+        let lines = addresses(&block(), &servers, 7, generation);
+        assert_eq!(&lines[2..], ["10.77.0.1:80 backup", "10.77.0.2:80 down"]);
+    }
+}
+
+#[test]
+fn backups_alone_get_the_placeholder_in_front() {
+    let servers = target([Server { backup: true, ..server(0) }]);
+    assert_eq!(addresses(&block(), &servers, 0, 1), ["127.0.0.1:1 down", "10.77.0.1:80 backup"]);
+}
+
+#[test]
+fn a_method_without_backups_never_gets_the_word() {
+    let servers = target([Server { backup: true, ..server(0) }]);
+    let block = Block { method: Method::RandomTwo, ..block() };
+    assert!(!render(&block, &servers, Turn { order: 0, generation: Generation(1) }).contains("backup"));
+}
+
+#[test]
+fn the_generation_is_read_back_from_our_files_only() {
+    let text = render(&block(), &Target::Placeholder, Turn { order: 0, generation: Generation(u64::MAX) });
+    assert_eq!(generation_of(text.as_bytes()), Some(Generation(u64::MAX)));
+    assert_eq!(generation_of(b"# Written by weir, generation 12.x"), Some(Generation(12)));
+    for foreign in [
+        &b""[..],
+        b"upstream web {}",
+        b"# Written by weir, generation ",
+        b" # Written by weir, generation 1",
+        b"# Written by weir, generation 99999999999999999999",
+    ] {
+        assert_eq!(generation_of(foreign), None);
+    }
+}
