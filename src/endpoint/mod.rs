@@ -1,1 +1,654 @@
-//! Wire, crypto, swim and serf as one machine.
+//! Wire, crypto, swim and serf as one machine: datagrams and stream bytes in, [`Output`] values out.
+//!
+//! Opens and decodes what arrives, routes it to the layer it belongs to, packs and seals what the layers want to say, and
+//! paces gossip. No I/O, no clock: the same code runs under tokio in the agent, under virtual time in a simulation and
+//! under a fuzzer.
+//!
+//! A driver feeds one of the `handle_*` methods or a verb, then calls [`Endpoint::poll_output`] until it is empty, then
+//! waits until [`Endpoint::poll_timeout`] for the next input.
+
+mod drops;
+mod envelope;
+mod exchange;
+mod gossip;
+mod join;
+mod leave;
+mod options;
+mod output;
+mod stream;
+#[cfg(test)]
+mod tests;
+
+use std::collections::VecDeque;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use rand::rngs::StdRng;
+use rand::{RngExt, SeedableRng};
+
+use crate::crypto::{Key, Keyring, KeyringError};
+use crate::serf::{self, KeyOp, KeyringAnswer, Serf};
+use crate::swim::{self, Swim, broadcast};
+use crate::time::Instant;
+use crate::wire::message::{Ack, Message, Versions};
+use crate::wire::serf::{Coordinate, Tags, decode_tags, encode_tags};
+use crate::wire::{NodeName, packet};
+
+use self::envelope::Envelope;
+use self::gossip::{Pace, Pressure};
+use self::join::{Exchange, Joins};
+use self::leave::{Leaving, Phase};
+use self::stream::Streams;
+
+pub use self::drops::{Drop, Drops};
+pub use self::join::{JoinFailure, JoinId, JoinKind, JoinTarget};
+pub use self::options::Options;
+pub use self::output::{Joined, Output, StoreKeyring};
+pub use self::stream::{MAX_BUFFERED_BYTES, MAX_STREAM_BYTES, MAX_STREAMS, MAX_STREAMS_PER_SOURCE, StreamId};
+
+/// Cost of a message in a compound, beyond its own bytes.
+const COMPOUND_ENTRY: usize = 2;
+/// Type byte of a user message.
+const USER: u8 = 8;
+/// CRC header, for packets that are not sealed.
+const CRC_BYTES: usize = 5;
+/// Most parts of a compound.
+const MAX_PARTS: usize = 255;
+/// Packets below this are not worth compressing: LZW starts with nine bits a byte.
+const MIN_COMPRESSED_BYTES: usize = 128;
+/// Extra exchanges that are due at once are spread over this time.
+const EXTRA_EXCHANGE_SPREAD: Duration = Duration::from_millis(700);
+/// Lowest memberlist protocol that understands a CRC header.
+const CRC_PROTOCOL: u8 = 5;
+
+/// What an earlier run left behind.
+#[derive(Clone, Debug, Default)]
+pub struct Restored {
+    /// Our last incarnation; zero if there was no earlier run.
+    pub incarnation: u32,
+    /// The Serf layer's part.
+    pub serf: serf::Restored,
+}
+
+/// Traffic since the start.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Traffic {
+    /// Datagrams taken.
+    pub packets_in: u64,
+    /// Their bytes.
+    pub bytes_in: u64,
+    /// Datagrams sent.
+    pub packets_out: u64,
+    /// Their bytes.
+    pub bytes_out: u64,
+    /// Exchanges of full state that ended well, both directions.
+    pub exchanges: u64,
+}
+
+/// One member of a cluster. See the module documentation for how to drive it.
+#[derive(Debug)]
+pub struct Endpoint {
+    options: Options,
+    envelope: Envelope,
+    swim: Swim,
+    serf: Serf,
+    streams: Streams,
+    joins: Joins,
+    pace: Pace,
+    leaving: Option<Leaving>,
+    /// When an exchange beyond the regular ones is due, and with whom, if that matters.
+    extra_exchange: Option<(Instant, Option<SocketAddr>)>,
+    rng: StdRng,
+    outputs: VecDeque<Output>,
+    drops: Drops,
+    traffic: Traffic,
+}
+
+impl Endpoint {
+    /// An endpoint that knows nobody yet. `keyring` empty means plain text; `rng` must be cryptographic in production: it
+    /// draws nonces.
+    pub fn new(options: Options, keyring: Option<Keyring>, restored: Restored, mut rng: StdRng, now: Instant) -> Self {
+        let local = swim::Node {
+            name: options.name.clone(),
+            addr: options.advertise,
+            meta: encode_tags(&options.tags),
+            versions: Versions::OURS,
+        };
+        let envelope = Envelope::new(options.label.clone(), keyring);
+        // A broadcast that no packet can hold would stay queued for ever.
+        let max_broadcast_bytes = envelope.packet_budget() - CRC_BYTES - 2 * COMPOUND_ENTRY - 1;
+        let serf_options = serf::Options { max_broadcast_bytes, ..options.serf.clone() };
+        let swim_rng = StdRng::from_seed(rng.random());
+        let serf_rng = StdRng::from_seed(rng.random());
+        let swim = Swim::new(options.swim.clone(), local, restored.incarnation.saturating_add(1), now, swim_rng);
+        let serf = Serf::new(serf_options, Arc::clone(swim.local_node()), restored.serf, serf_rng, now);
+        let mut endpoint = Self {
+            envelope,
+            pace: Pace::new(options.swim.gossip_interval, now),
+            streams: Streams::default(),
+            joins: Joins::default(),
+            leaving: None,
+            extra_exchange: None,
+            outputs: VecDeque::new(),
+            drops: Drops::default(),
+            traffic: Traffic::default(),
+            rng,
+            swim,
+            serf,
+            options,
+        };
+        endpoint.settle(now);
+        endpoint
+    }
+
+    /// Takes a datagram that arrived from `from`.
+    pub fn handle_datagram(&mut self, now: Instant, from: SocketAddr, datagram: &[u8]) {
+        self.traffic.packets_in += 1;
+        self.traffic.bytes_in += datagram.len() as u64;
+        let opened = match self.envelope.open_packet(datagram) {
+            Ok(opened) => opened,
+            Err(reason) => return self.drops.count(reason),
+        };
+        let decoded = packet::decode(&opened.plain);
+        for _ in &decoded.errors {
+            self.drops.count(Drop::Malformed);
+        }
+        let trusted = opened.key.is_some();
+        for message in decoded.messages {
+            match message {
+                Message::User(payload) => self.serf.handle_message(now, from, &payload),
+                Message::Ping(ping) => {
+                    if let (Some(name), Some(addr)) = (&ping.source.node, ping.source.addr) {
+                        self.notice_stranger(now, name, addr, trusted || addr.ip() == from.ip());
+                    }
+                    self.swim.handle_message(now, from, Message::Ping(ping), trusted);
+                }
+                other => self.swim.handle_message(now, from, self.with_port(other), trusted),
+            }
+        }
+        self.settle(now);
+    }
+
+    /// Does what is due.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        self.swim.handle_timeout(now);
+        self.serf.handle_timeout(now);
+        self.expire_streams(now);
+        if let Some((_, partner)) = self.extra_exchange.take_if(|(at, _)| *at <= now)
+            && let Some(addr) = partner.or_else(|| self.swim.random_alive().map(|node| node.addr))
+        {
+            self.open_exchange(now, addr, Exchange { join: None });
+        }
+        self.advance_leave(now);
+        self.settle(now);
+        if self.pace.is_due(now) {
+            self.gossip(now);
+            self.settle(now);
+        }
+    }
+
+    /// When [`Self::handle_timeout`] wants to be called next.
+    pub fn poll_timeout(&self) -> Instant {
+        let optional = [
+            self.serf.poll_timeout(),
+            self.streams.poll_timeout(),
+            self.pace.poll_timeout(),
+            self.extra_exchange.as_ref().map(|(at, _)| *at),
+            self.leaving.as_ref().map(Leaving::poll_timeout),
+        ];
+        optional.into_iter().flatten().fold(self.swim.poll_timeout(), Instant::min)
+    }
+
+    /// The next thing to do or to know.
+    pub fn poll_output(&mut self) -> Option<Output> {
+        self.outputs.pop_front()
+    }
+
+    /// Exchanges state with every address of `targets`, a few at a time; [`Output::Joined`] tells the result.
+    pub fn join(&mut self, now: Instant, kind: JoinKind, targets: Vec<JoinTarget>) -> JoinId {
+        let id = self.joins.start(kind, targets);
+        self.advance_join(now, id);
+        self.settle(now);
+        id
+    }
+
+    /// Leaves the cluster; [`Output::Left`] tells when the driver may stop. A second call changes nothing.
+    pub fn leave(&mut self, now: Instant) {
+        if self.serf.begin_leave(now).is_err() {
+            return;
+        }
+        let news = self.serf.leave_message().map(|message| user_message(&message)).unwrap_or_default();
+        let others = self.present_others();
+        self.leaving = Some(Leaving::new(Phase::Intent, news, others, now, now + self.options.broadcast_timeout));
+        self.advance_leave(now);
+        self.settle(now);
+    }
+
+    /// Declares a failed member left, or forgets it at once with `prune`; [`Output::ForceLeft`] tells when the cluster was
+    /// told.
+    pub fn force_leave(&mut self, now: Instant, name: &str, prune: bool) -> Result<(), serf::ForceLeaveError> {
+        let result = self.serf.force_leave(now, name, prune);
+        self.settle(now);
+        result
+    }
+
+    /// Replaces our tags.
+    pub fn set_tags(&mut self, now: Instant, tags: &Tags) -> Result<(), serf::TagsError> {
+        let meta = self.serf.set_tags(now, tags)?;
+        self.swim.set_meta(now, meta);
+        self.settle(now);
+        Ok(())
+    }
+
+    /// Sends a user event; with `coalesce`, receivers may keep only the latest of its name.
+    pub fn user_event(
+        &mut self,
+        now: Instant,
+        name: &str,
+        payload: Bytes,
+        coalesce: bool,
+    ) -> Result<serf::LamportTime, serf::EventError> {
+        let result = self.serf.user_event(now, name, payload, coalesce);
+        self.settle(now);
+        result
+    }
+
+    /// Asks the cluster; answers come as [`Output::Query`].
+    pub fn query(&mut self, now: Instant, params: serf::QueryParams) -> Result<serf::QueryKey, serf::QueryError> {
+        let result = self.serf.query(now, params);
+        self.settle(now);
+        result
+    }
+
+    /// Answers a query that came as [`serf::Event::Query`], once.
+    pub fn respond(&mut self, now: Instant, query: &serf::QueryKey, payload: Bytes) -> Result<(), serf::RespondError> {
+        let result = self.serf.respond(now, query, payload);
+        self.settle(now);
+        result
+    }
+
+    /// Asks members to change or list keys; [`Output::Keys`] tells the outcome.
+    pub fn key_request(&mut self, now: Instant, params: serf::KeyParams) -> Result<serf::QueryKey, serf::QueryError> {
+        let result = self.serf.key_request(now, params);
+        self.settle(now);
+        result
+    }
+
+    /// The driver wrote the ring of an [`Output::StoreKeyring`], or could not and says why. Only a written one takes
+    /// effect; the answer to the query says which.
+    pub fn handle_keyring_stored(&mut self, now: Instant, store: StoreKeyring, result: Result<(), String>) {
+        let answer = match result {
+            Ok(()) => {
+                if let Some(keyring) = self.envelope.keyring_mut() {
+                    *keyring = store.keyring;
+                }
+                KeyringAnswer::Done
+            }
+            Err(text) => KeyringAnswer::Refused(text),
+        };
+        self.answer_key_query(now, &store.query, answer);
+        self.settle(now);
+    }
+
+    /// All members of the Serf layer, in the order of their names.
+    pub fn members(&self) -> impl Iterator<Item = &serf::Member> {
+        self.serf.members()
+    }
+
+    /// One member.
+    pub fn member(&self, name: &str) -> Option<&serf::Member> {
+        self.serf.member(name)
+    }
+
+    /// Ourselves.
+    pub fn local(&self) -> &Arc<swim::Node> {
+        self.swim.local_node()
+    }
+
+    /// Our tags.
+    pub fn tags(&self) -> Tags {
+        decode_tags(&self.local().meta)
+    }
+
+    /// The coordinate of `name`, our own included, if it is known.
+    pub fn coordinate(&self, name: &str) -> Option<&Coordinate> {
+        self.serf.coordinate(name)
+    }
+
+    /// The membership layer, to look at.
+    pub fn swim(&self) -> &Swim {
+        &self.swim
+    }
+
+    /// The Serf layer, to look at.
+    pub fn serf(&self) -> &Serf {
+        &self.serf
+    }
+
+    /// The keyring in force.
+    pub fn keyring(&self) -> Option<&Keyring> {
+        self.envelope.keyring()
+    }
+
+    /// What was dropped before it reached a layer.
+    pub fn drops(&self) -> &Drops {
+        &self.drops
+    }
+
+    /// Traffic since the start.
+    pub fn traffic(&self) -> Traffic {
+        self.traffic
+    }
+
+    /// Streams open now.
+    pub fn open_streams(&self) -> usize {
+        self.streams.len()
+    }
+
+    /// Whether we have left, or are about to.
+    pub fn is_leaving(&self) -> bool {
+        self.serf.state() != serf::State::Alive
+    }
+
+    /// The options in force.
+    pub fn options(&self) -> &Options {
+        &self.options
+    }
+
+    /// Moves what the layers produced between them and out, until nothing is left to move, then sets the pace of gossip.
+    fn settle(&mut self, now: Instant) {
+        loop {
+            if let Some(output) = self.swim.poll_output() {
+                self.route_swim(now, output);
+            } else if let Some(output) = self.serf.poll_output() {
+                self.route_serf(now, output);
+            } else {
+                break;
+            }
+        }
+        let pressure = self.pressure();
+        self.pace.wake(pressure, now);
+    }
+
+    fn route_swim(&mut self, now: Instant, output: swim::Output) {
+        match output {
+            swim::Output::Send { to, node, messages, piggyback } => {
+                let parts = messages.iter().map(Message::encode).collect();
+                self.send_packet(now, to, node.as_ref(), parts, piggyback);
+            }
+            swim::Output::Ack { to, node, seq_no } => {
+                let ack = Message::Ack(Ack { seq_no, payload: self.serf.ack_payload(), weir: None });
+                self.send_packet(now, to, node.as_ref(), vec![ack.encode()], true);
+            }
+            swim::Output::StreamPing { to, ping, deadline } => self.open_ping(now, &to, ping, deadline),
+            swim::Output::PushPull(node) => {
+                self.open_exchange(now, node.addr, Exchange { join: None });
+            }
+            swim::Output::RoundTrip { node, rtt, payload } => self.serf.handle_rtt(&node, rtt, &payload),
+            swim::Output::OtherAck { seq_no } => {
+                if !self.leaving.as_mut().is_some_and(|leaving| leaving.acked(seq_no)) {
+                    self.swim.count_unknown_ack();
+                }
+                self.advance_leave(now);
+            }
+            swim::Output::Event(event) => {
+                match &event {
+                    swim::Event::Suspected(name) => {
+                        self.outputs.push_back(Output::Suspicion { member: name.clone(), suspected: true });
+                    }
+                    swim::Event::Cleared(name) => {
+                        self.outputs.push_back(Output::Suspicion { member: name.clone(), suspected: false });
+                    }
+                    swim::Event::Joined(node) if node.name != self.options.name => self.exchange_after_join(now),
+                    _ => {}
+                }
+                self.serf.handle_swim(now, &event);
+            }
+        }
+    }
+
+    fn route_serf(&mut self, now: Instant, output: serf::Output) {
+        match output {
+            serf::Output::SendUser { to, node, message } => {
+                let parts = vec![user_message(&message)];
+                self.send_packet(now, to, node.as_ref(), parts, false);
+            }
+            serf::Output::Member(event) => self.outputs.push_back(Output::Member(event)),
+            serf::Output::Event(event) => self.outputs.push_back(Output::Event(event)),
+            serf::Output::Query(answer) => self.outputs.push_back(Output::Query(answer)),
+            serf::Output::Reconnect(node) => {
+                let target = JoinTarget { label: node.name.to_string(), addr: node.addr };
+                let id = self.joins.start(JoinKind::Rejoin, vec![target]);
+                self.advance_join(now, id);
+            }
+            // Our own leave is confirmed member by member, see `leave`.
+            serf::Output::LeaveBroadcastDone => {}
+            serf::Output::ForceLeaveDone { name, result } => {
+                self.outputs.push_back(Output::ForceLeft { member: name, result });
+            }
+            serf::Output::Keyring { query, op, ballot, from } => self.change_keyring(now, query, &op, ballot, from),
+            serf::Output::Keys { query, outcome } => self.outputs.push_back(Output::Keys { query, outcome }),
+            serf::Output::Conflict(outcome) => self.outputs.push_back(Output::Conflict(outcome)),
+        }
+    }
+
+    /// Applies a member's key request to a copy of the ring, which takes effect once it is on disk.
+    fn change_keyring(
+        &mut self,
+        now: Instant,
+        query: serf::QueryKey,
+        op: &KeyOp,
+        ballot: Option<serf::Ballot>,
+        from: String,
+    ) {
+        let Some(ring) = self.envelope.keyring() else {
+            return self.answer_key_query(now, &query, KeyringAnswer::Unencrypted);
+        };
+        if let KeyOp::List = op {
+            let keys = ring.keys().iter().map(|key| key.to_base64().to_string()).collect();
+            return self.answer_key_query(now, &query, KeyringAnswer::Keys(keys));
+        }
+        match changed_ring(ring, op) {
+            Ok(keyring) if keyring == *ring && ballot.is_none() => {
+                self.answer_key_query(now, &query, KeyringAnswer::Done);
+            }
+            Ok(keyring) => self.outputs.push_back(Output::StoreKeyring(StoreKeyring { query, from, keyring, ballot })),
+            Err(error) => self.answer_key_query(now, &query, KeyringAnswer::Refused(error.to_string())),
+        }
+    }
+
+    fn answer_key_query(&mut self, now: Instant, query: &serf::QueryKey, answer: KeyringAnswer) {
+        // The asker's time may be over by now; nobody waits for the answer then.
+        let _late = self.serf.keyring_answer(now, query, answer);
+    }
+
+    /// Packs `parts`, filled up with broadcasts if `piggyback`, seals them and sends one datagram.
+    fn send_packet(
+        &mut self,
+        now: Instant,
+        to: SocketAddr,
+        node: Option<&NodeName>,
+        mut parts: Vec<Bytes>,
+        piggyback: bool,
+    ) {
+        let crc = self.wants_crc(node);
+        let mut budget = self.envelope.packet_budget() - COMPOUND_ENTRY - if crc { CRC_BYTES } else { 0 };
+        budget = budget.saturating_sub(parts.iter().map(|part| part.len() + COMPOUND_ENTRY).sum());
+        if piggyback {
+            self.take_broadcasts(budget, &mut parts);
+        }
+        parts.truncate(MAX_PARTS);
+        if parts.is_empty() {
+            return;
+        }
+        let bytes: usize = parts.iter().map(Bytes::len).sum();
+        let plain = packet::encode(&parts, self.options.compression && bytes >= MIN_COMPRESSED_BYTES, crc);
+        let payload = self.envelope.seal_packet(plain, now, &mut self.rng);
+        self.traffic.packets_out += 1;
+        self.traffic.bytes_out += payload.len() as u64;
+        self.outputs.push_back(Output::Datagram { to, payload });
+    }
+
+    /// Membership first, then Serf's queues, as far as `budget` goes.
+    fn take_broadcasts(&mut self, budget: usize, parts: &mut Vec<Bytes>) {
+        let room = MAX_PARTS - parts.len().min(MAX_PARTS);
+        let mut taken = Vec::new();
+        let left = self.swim.take_broadcasts(budget, COMPOUND_ENTRY, &mut taken);
+        let mut user = Vec::new();
+        self.serf.take_broadcasts(left, COMPOUND_ENTRY + 1, &mut user);
+        taken.extend(user.iter().map(user_message));
+        // The smallest broadcast has some twenty bytes, so a packet's budget holds far fewer than the parts it may have.
+        taken.truncate(room);
+        parts.append(&mut taken);
+    }
+
+    fn gossip(&mut self, now: Instant) {
+        let mut bytes = 0;
+        for node in self.swim.gossip_targets(now, self.options.swim.gossip_nodes) {
+            let before = self.traffic.bytes_out;
+            self.send_packet(now, node.addr, Some(&node.name), Vec::new(), true);
+            if before == self.traffic.bytes_out {
+                break;
+            }
+            bytes += (self.traffic.bytes_out - before) as usize;
+        }
+        let pressure = self.pressure();
+        self.pace.ran(pressure, bytes, now);
+    }
+
+    fn pressure(&self) -> Pressure {
+        if self.swim.present() <= 1 && !self.is_leaving() {
+            return Pressure::None;
+        }
+        let limit = broadcast::transmit_limit(self.options.swim.retransmit_mult, self.swim.len());
+        let lowest = [self.swim.queue().lowest_tier(), self.serf.lowest_tier()].into_iter().flatten().min();
+        let queued = self.swim.queue().bytes() + self.serf.queued_bytes();
+        match lowest {
+            None => Pressure::None,
+            Some(tier) if 2 * tier >= limit => Pressure::Late,
+            Some(_) if queued > self.envelope.packet_budget() => Pressure::Deep,
+            Some(_) => Pressure::Young,
+        }
+    }
+
+    /// A CRC guards packets that are not sealed, for peers that understand it.
+    fn wants_crc(&self, node: Option<&NodeName>) -> bool {
+        self.envelope.keyring().is_none()
+            && node
+                .and_then(|node| self.swim.member(node))
+                .is_some_and(|member| member.node.versions.protocol_max() >= CRC_PROTOCOL)
+    }
+
+    /// Port 0 in an alive or indirect ping means the receiver's own bind port.
+    fn with_port(&self, mut message: Message) -> Message {
+        let port = self.options.advertise.port();
+        match &mut message {
+            Message::Alive(alive) if alive.addr.port() == 0 => alive.addr.set_port(port),
+            Message::IndirectPing(ping) if ping.target.port() == 0 => ping.target.set_port(port),
+            _ => {}
+        }
+        message
+    }
+
+    /// Somebody who is in nobody's list here pings us, so it knows us and we do not know it: exchange state with it. In
+    /// bursts of joins this closes gaps that would stay until the next regular exchange.
+    fn notice_stranger(&mut self, now: Instant, name: &NodeName, addr: SocketAddr, plausible: bool) {
+        let stranger = plausible
+            && *name != self.options.name
+            && self.swim.member(name).is_none()
+            && self.extra_exchange.as_ref().is_none_or(|(_, partner)| partner.is_none())
+            && !self.is_leaving();
+        if stranger {
+            let at = now + EXTRA_EXCHANGE_SPREAD.mul_f64(self.rng.random::<f64>() / 4.0);
+            self.extra_exchange = Some((at, Some(addr)));
+        }
+    }
+
+    /// A member joined: with a probability that keeps the cluster's total small, exchange state soon.
+    fn exchange_after_join(&mut self, now: Instant) {
+        let wanted = self.rng.random_range(0..self.swim.present().max(1)) < 3;
+        if wanted && self.extra_exchange.is_none() {
+            let spread = EXTRA_EXCHANGE_SPREAD.mul_f64(self.rng.random::<f64>());
+            self.extra_exchange = Some((now + EXTRA_EXCHANGE_SPREAD / 2 + spread, None));
+        }
+    }
+
+    fn advance_leave(&mut self, now: Instant) {
+        loop {
+            let Some(leaving) = &mut self.leaving else { return };
+            let swim = &self.swim;
+            let suspect = |name: &NodeName| swim.member(name).is_some_and(|member| member.state.is_suspect());
+            let due = leaving.due(now, |name| swim.is_gone(name), suspect);
+            let news = leaving.news.clone();
+            for name in due {
+                let Some(addr) = self.swim.member(&name).map(|member| member.node.addr) else { continue };
+                let ping = self.swim.ping_to(&name);
+                if let Some(leaving) = &mut self.leaving {
+                    leaving.sent(ping.seq_no, name.clone());
+                }
+                self.send_packet(now, addr, Some(&name), vec![Message::Ping(ping).encode(), news.clone()], false);
+            }
+            let Some(leaving) = &self.leaving else { return };
+            if !leaving.is_done(now) {
+                return;
+            }
+            let unconfirmed: Vec<_> = leaving.unconfirmed().cloned().collect();
+            match leaving.phase {
+                Phase::Intent => self.announce_death(now),
+                Phase::Death => {
+                    let delay =
+                        if self.swim.present() > 0 { self.options.leave_propagate_delay } else { Duration::ZERO };
+                    let mut linger = Leaving::new(Phase::Linger, Bytes::new(), Vec::new(), now, now + delay);
+                    linger.give_up_on(unconfirmed);
+                    self.leaving = Some(linger);
+                }
+                Phase::Linger => {
+                    self.leaving = None;
+                    self.serf.left();
+                    self.outputs.push_back(Output::Left { unconfirmed });
+                    return;
+                }
+            }
+        }
+    }
+
+    fn announce_death(&mut self, now: Instant) {
+        let others = self.present_others();
+        self.swim.leave(now, None);
+        let news = self.swim.death_notice();
+        let start = if others.is_empty() { now } else { now + leave::WAVE_PAUSE };
+        let deadline = start + self.options.broadcast_timeout;
+        self.leaving = Some(Leaving::new(Phase::Death, news, others, start, deadline));
+    }
+
+    /// Members other than ourselves that are alive or suspect.
+    fn present_others(&self) -> Vec<NodeName> {
+        let others = self.swim.members().filter(|member| !member.state.is_gone()).map(|member| &member.node.name);
+        others.filter(|name| **name != self.options.name).cloned().collect()
+    }
+}
+
+/// A Serf message as a memberlist user message.
+fn user_message(message: &Bytes) -> Bytes {
+    let mut out = Vec::with_capacity(1 + message.len());
+    out.push(USER);
+    out.extend_from_slice(message);
+    out.into()
+}
+
+/// `ring` after `op`.
+fn changed_ring(ring: &Keyring, op: &KeyOp) -> Result<Keyring, KeyringError> {
+    let mut ring = ring.clone();
+    if let Some(key) = op.key() {
+        let key = Key::new(key)?;
+        match op {
+            KeyOp::Install(_) => ring.install(key),
+            KeyOp::Use(_) => ring.use_key(&key)?,
+            KeyOp::Remove(_) => ring.remove(&key)?,
+            KeyOp::List => false,
+        };
+    }
+    Ok(ring)
+}

@@ -49,10 +49,16 @@ impl Serf {
         self.queue_depths().total()
     }
 
-    /// Whether something is queued that was never sent.
-    pub fn has_fresh_broadcasts(&self) -> bool {
+    /// How often the least transmitted broadcast was transmitted; `None` if nothing is queued.
+    pub fn lowest_tier(&self) -> Option<u32> {
         let Broadcasts { intents, queries, events } = &self.broadcasts;
-        [intents, queries, events].iter().any(|queue| queue.lowest_tier() == Some(0))
+        [intents, queries, events].iter().filter_map(|queue| queue.lowest_tier()).min()
+    }
+
+    /// Bytes of the queued broadcasts.
+    pub fn queued_bytes(&self) -> usize {
+        let Broadcasts { intents, queries, events } = &self.broadcasts;
+        intents.bytes() + queries.bytes() + events.bytes()
     }
 
     /// Queued broadcasts of each kind.

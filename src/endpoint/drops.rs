@@ -1,0 +1,102 @@
+//! Why a packet or a stream was dropped before it reached `swim` or `serf`.
+
+use crate::crypto::OpenError;
+
+/// A reason. Counted and shown in `info`; never answered, never logged per packet.
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub enum Drop {
+    /// Label missing, wrong or malformed.
+    Label,
+    /// Sealed under a key we lack, or tampered with: the memberlist envelope does not tell which.
+    NotOpened,
+    /// Sealed, but too short, of an unknown version, or padded wrongly.
+    Envelope,
+    /// Sealed, and empty inside: kills real agents.
+    EmptyPlaintext,
+    /// Plain text although we have a keyring.
+    Plaintext,
+    /// Sealed although we have no keyring.
+    Encrypted,
+    /// Compound, compression, CRC or message that does not decode.
+    Malformed,
+    /// A message type that does not travel this way.
+    MessageType,
+    /// A stream beyond the number we serve.
+    StreamLimit,
+    /// A stream from a source that holds too many already.
+    StreamSource,
+    /// A stream that is longer than any exchange, or that would make us hold too much.
+    StreamLength,
+    /// A stream that was not complete in time.
+    StreamTimeout,
+    /// A stream that ended before it was complete.
+    StreamTruncated,
+}
+
+impl Drop {
+    /// All reasons, in the order of the counters.
+    pub const ALL: [Self; 13] = [
+        Self::Label,
+        Self::NotOpened,
+        Self::Envelope,
+        Self::EmptyPlaintext,
+        Self::Plaintext,
+        Self::Encrypted,
+        Self::Malformed,
+        Self::MessageType,
+        Self::StreamLimit,
+        Self::StreamSource,
+        Self::StreamLength,
+        Self::StreamTimeout,
+        Self::StreamTruncated,
+    ];
+
+    /// The reason as a metric label.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Label => "label",
+            Self::NotOpened => "not_opened",
+            Self::Envelope => "envelope",
+            Self::EmptyPlaintext => "empty_plaintext",
+            Self::Plaintext => "plaintext",
+            Self::Encrypted => "encrypted",
+            Self::Malformed => "malformed",
+            Self::MessageType => "message_type",
+            Self::StreamLimit => "stream_limit",
+            Self::StreamSource => "stream_source",
+            Self::StreamLength => "stream_length",
+            Self::StreamTimeout => "stream_timeout",
+            Self::StreamTruncated => "stream_truncated",
+        }
+    }
+}
+
+impl From<OpenError> for Drop {
+    fn from(error: OpenError) -> Self {
+        match error {
+            OpenError::Empty => Self::EmptyPlaintext,
+            OpenError::NotOpened => Self::NotOpened,
+            _ => Self::Envelope,
+        }
+    }
+}
+
+/// How often each reason occurred.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Drops([u64; Drop::ALL.len()]);
+
+impl Drops {
+    /// How often `reason` occurred.
+    pub fn get(&self, reason: Drop) -> u64 {
+        self.0[reason as usize]
+    }
+
+    /// Every reason with its count, zeros included.
+    pub fn iter(&self) -> impl Iterator<Item = (Drop, u64)> + '_ {
+        Drop::ALL.into_iter().map(|reason| (reason, self.get(reason)))
+    }
+
+    pub(super) fn count(&mut self, reason: Drop) {
+        self.0[reason as usize] += 1;
+    }
+}

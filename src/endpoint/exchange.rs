@@ -1,0 +1,291 @@
+//! What happens on streams: exchanges of full state, pings and user messages.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use crate::crypto::KeyId;
+use crate::serf;
+use crate::swim::Node;
+use crate::time::Instant;
+use crate::wire::message::{Ack, Ping, PushPull, StreamMessage};
+
+use super::envelope::Opened;
+use super::join::{Exchange, JoinFailure, JoinId, JoinKind};
+use super::stream::{Refused, Role, StreamId};
+use super::{Drop, Endpoint, Joined, Output};
+
+impl Endpoint {
+    /// A peer opened a stream. `None`: too many are open, close it.
+    pub fn handle_accepted(&mut self, now: Instant, from: SocketAddr) -> Option<StreamId> {
+        match self.streams.accept(from, now + self.options.swim.tcp_timeout) {
+            Ok(id) => Some(id),
+            Err(refused) => {
+                self.drops.count(refused.into());
+                None
+            }
+        }
+    }
+
+    /// A stream of an [`Output::Connect`] is open.
+    pub fn handle_connected(&mut self, now: Instant, stream: StreamId) {
+        let Some(open) = self.streams.get(stream) else { return };
+        let request = match &open.role {
+            Role::Exchange(exchange) => StreamMessage::PushPull(self.push_pull(exchange.join.is_some())),
+            Role::Ping { seq_no } => {
+                let node = self.swim.members().find(|m| m.node.addr == open.peer).map(|m| m.node.name.clone());
+                let source = self.source();
+                StreamMessage::Ping(Ping { seq_no: *seq_no, node, source, weir: None })
+            }
+            Role::Accepted | Role::Finishing => return,
+        };
+        let data = self.encode_stream(&request, None, true, now);
+        if matches!(request, StreamMessage::PushPull(_)) {
+            self.streams.set_deadline(stream, now + self.options.swim.tcp_timeout);
+        }
+        self.outputs.push_back(Output::Write { stream, data, close: false });
+        self.settle(now);
+    }
+
+    /// Bytes arrived on a stream.
+    pub fn handle_stream_data(&mut self, now: Instant, stream: StreamId, bytes: &[u8]) {
+        match self.streams.receive(stream, bytes, now) {
+            Ok(true) => self.try_stream(now, stream),
+            Ok(false) => {}
+            Err(refused) => {
+                self.drops.count(refused.into());
+                self.end_stream(now, stream, JoinFailure::Malformed("more than an exchange holds".to_owned()));
+                self.outputs.push_back(Output::Close { stream });
+            }
+        }
+        self.settle(now);
+    }
+
+    /// A stream ended: by the peer's hand, or with an error whose text is for the operator.
+    pub fn handle_stream_end(&mut self, now: Instant, stream: StreamId, error: Option<String>) {
+        // The last bytes may have been held back by the pace of tries.
+        if error.is_none() && self.streams.get(stream).is_some_and(|open| !open.received().is_empty()) {
+            self.try_stream(now, stream);
+        }
+        if let Some(open) = self.streams.get(stream) {
+            let unfinished = !matches!(open.role, Role::Finishing);
+            if unfinished && !open.received().is_empty() {
+                self.drops.count(Drop::StreamTruncated);
+            }
+            let hung_up = JoinFailure::HungUp { key: self.envelope.keyring().map(|ring| ring.primary().id()) };
+            self.end_stream(now, stream, error.map_or(hung_up, JoinFailure::Connect));
+        }
+        self.settle(now);
+    }
+
+    /// Opens a stream for an exchange of full state.
+    pub(super) fn open_exchange(&mut self, now: Instant, to: SocketAddr, exchange: Exchange) {
+        let stream = self.streams.open(to, Role::Exchange(exchange), now + self.options.swim.tcp_timeout);
+        self.outputs.push_back(Output::Connect { stream, to });
+    }
+
+    /// Opens a stream to ping a member that is silent over UDP.
+    pub(super) fn open_ping(&mut self, _now: Instant, to: &Arc<Node>, ping: Ping, deadline: Instant) {
+        let stream = self.streams.open(to.addr, Role::Ping { seq_no: ping.seq_no }, deadline);
+        self.outputs.push_back(Output::Connect { stream, to: to.addr });
+    }
+
+    /// Dials the next addresses of a join, or reports its end.
+    pub(super) fn advance_join(&mut self, now: Instant, id: JoinId) {
+        while let Some(target) = self.joins.next_target(id) {
+            let (addr, exchange) = (target.addr, Exchange { join: Some((id, target)) });
+            self.open_exchange(now, addr, exchange);
+        }
+        if let Some(join) = self.joins.take_finished(id) {
+            if join.contacted > 0 && matches!(join.kind, JoinKind::Join { .. }) {
+                self.serf.joined(now);
+            }
+            let joined = Joined { id, contacted: join.contacted, failures: join.failures };
+            self.outputs.push_back(Output::Joined(joined));
+        }
+    }
+
+    /// Ends what was not complete in time and tries what arrived in a trickle.
+    pub(super) fn expire_streams(&mut self, now: Instant) {
+        while let Some(stream) = self.streams.retry(now) {
+            self.try_stream(now, stream);
+        }
+        while let Some(stream) = self.streams.expired(now) {
+            self.drops.count(Drop::StreamTimeout);
+            self.end_stream(now, stream, JoinFailure::Timeout);
+            self.outputs.push_back(Output::Close { stream });
+        }
+    }
+
+    /// Decodes what has arrived, if it is complete, and acts on it.
+    fn try_stream(&mut self, now: Instant, stream: StreamId) {
+        let Some(open) = self.streams.get(stream) else { return };
+        let accepted = matches!(open.role, Role::Accepted);
+        let opened = match self.envelope.open_stream(open.received(), accepted) {
+            Ok(Some(opened)) => opened,
+            Ok(None) => return,
+            Err(reason) => return self.refuse_stream(now, stream, reason),
+        };
+        let Opened { plain, key } = opened;
+        match StreamMessage::decode(&plain) {
+            Ok(Some(message)) if accepted => self.serve(now, stream, message, key),
+            Ok(Some(message)) => self.complete(now, stream, message),
+            // Inside a frame everything is there already.
+            Ok(None) if key.is_some() => self.refuse_stream(now, stream, Drop::Malformed),
+            Ok(None) => {}
+            Err(_) => self.refuse_stream(now, stream, Drop::Malformed),
+        }
+    }
+
+    /// Acts on a complete request.
+    fn serve(&mut self, now: Instant, stream: StreamId, request: StreamMessage, key: Option<KeyId>) {
+        let answer = match request {
+            StreamMessage::PushPull(theirs) => {
+                let answer = StreamMessage::PushPull(self.push_pull(theirs.join));
+                let data = self.encode_stream(&answer, key, false, now);
+                self.merge(now, theirs, None);
+                Some(data)
+            }
+            StreamMessage::Ping(ping) if ping.node.as_ref().is_none_or(|node| *node == self.options.name) => {
+                let ack = Ack { seq_no: ping.seq_no, payload: bytes::Bytes::new(), weir: None };
+                Some(self.encode_stream(&StreamMessage::Ack(ack), key, false, now))
+            }
+            StreamMessage::User(payload) => {
+                if let Some(from) = self.streams.get(stream).map(|open| open.peer) {
+                    self.serf.handle_message(now, from, &payload);
+                }
+                None
+            }
+            StreamMessage::Ping(_) => None,
+            StreamMessage::Ack(_) | StreamMessage::Error(_) => {
+                self.drops.count(Drop::MessageType);
+                None
+            }
+        };
+        match answer {
+            Some(data) => {
+                self.streams.finish(stream, now + self.options.swim.tcp_timeout);
+                self.outputs.push_back(Output::Write { stream, data, close: true });
+            }
+            None => {
+                self.streams.remove(stream);
+                self.outputs.push_back(Output::Close { stream });
+            }
+        }
+    }
+
+    /// Acts on the complete answer to a request of ours.
+    fn complete(&mut self, now: Instant, stream: StreamId, answer: StreamMessage) {
+        let Some(open) = self.streams.remove(stream) else { return };
+        self.outputs.push_back(Output::Close { stream });
+        match (open.role, answer) {
+            (Role::Exchange(exchange), StreamMessage::PushPull(theirs)) => {
+                let kind = exchange.join.as_ref().and_then(|(id, _)| self.joins.kind(*id));
+                let result = if self.merge(now, theirs, kind) { Ok(()) } else { Err(JoinFailure::Versions) };
+                self.end_exchange(now, exchange, result);
+            }
+            (Role::Exchange(exchange), StreamMessage::Error(text)) => {
+                self.end_exchange(now, exchange, Err(JoinFailure::Remote(text)));
+            }
+            (Role::Exchange(exchange), _) => {
+                self.drops.count(Drop::MessageType);
+                self.end_exchange(now, exchange, Err(JoinFailure::Malformed("another message".to_owned())));
+            }
+            (Role::Ping { seq_no }, StreamMessage::Ack(ack)) if ack.seq_no == seq_no => {
+                self.swim.handle_stream_ack(now, seq_no);
+            }
+            (Role::Ping { .. } | Role::Accepted | Role::Finishing, _) => self.drops.count(Drop::MessageType),
+        }
+    }
+
+    /// Refuses a stream that cannot be read, and tells an opener why, as the reference does.
+    fn refuse_stream(&mut self, now: Instant, stream: StreamId, reason: Drop) {
+        self.drops.count(reason);
+        let accepted = self.streams.get(stream).is_some_and(|open| matches!(open.role, Role::Accepted));
+        if accepted {
+            let text = match reason {
+                Drop::Encrypted => "remote state is encrypted and encryption is not configured",
+                Drop::Plaintext => "encryption is configured but remote state is not encrypted",
+                _ => "remote state cannot be read",
+            };
+            let data = self.encode_stream(&StreamMessage::Error(text.to_owned()), None, false, now);
+            self.streams.finish(stream, now + self.options.swim.tcp_timeout);
+            return self.outputs.push_back(Output::Write { stream, data, close: true });
+        }
+        let failure = match reason {
+            Drop::Plaintext => JoinFailure::Plaintext,
+            Drop::Encrypted => JoinFailure::Encrypted,
+            Drop::NotOpened => JoinFailure::UnknownKey,
+            Drop::Label => JoinFailure::Label,
+            other => JoinFailure::Malformed(other.as_str().replace('_', " ")),
+        };
+        self.end_stream(now, stream, failure);
+        self.outputs.push_back(Output::Close { stream });
+    }
+
+    /// Forgets a stream that did not complete, and what it was for.
+    fn end_stream(&mut self, now: Instant, stream: StreamId, failure: JoinFailure) {
+        if let Some(Role::Exchange(exchange)) = self.streams.remove(stream).map(|open| open.role) {
+            self.end_exchange(now, exchange, Err(failure));
+        }
+    }
+
+    fn end_exchange(&mut self, now: Instant, exchange: Exchange, result: Result<(), JoinFailure>) {
+        if let Some((id, target)) = exchange.join {
+            self.joins.ended(id, target, result);
+            self.advance_join(now, id);
+        }
+    }
+
+    /// Merges the other side's state. False if none of its members speaks a version that we understand.
+    fn merge(&mut self, now: Instant, theirs: PushPull, join: Option<JoinKind>) -> bool {
+        let (entries, mut nodes) = (theirs.nodes.len() + theirs.skipped, theirs.nodes);
+        for node in &mut nodes {
+            if node.alive.addr.port() == 0 {
+                node.alive.addr.set_port(self.options.advertise.port());
+            }
+        }
+        let used = self.swim.merge(now, nodes);
+        if used == 0 && entries > 0 {
+            return false;
+        }
+        // Members must exist in the Serf layer before the state about them arrives.
+        self.settle(now);
+        if !theirs.user_state.is_empty() {
+            let ignore_old = matches!(join, Some(JoinKind::Join { ignore_old: true }));
+            let kind = serf::JoinKind { ours: join.is_some(), ignore_old };
+            self.serf.merge_state(now, &theirs.user_state, theirs.join.then_some(kind));
+        }
+        self.traffic.exchanges += 1;
+        true
+    }
+
+    fn push_pull(&self, join: bool) -> PushPull {
+        PushPull { join, nodes: self.swim.local_state(), skipped: 0, user_state: self.serf.local_state() }
+    }
+
+    fn encode_stream(
+        &mut self,
+        message: &StreamMessage,
+        answer_to: Option<KeyId>,
+        opener: bool,
+        now: Instant,
+    ) -> Vec<u8> {
+        let plain = message.encode(self.options.compression);
+        self.envelope.seal_stream(plain, answer_to, opener, now, &mut self.rng)
+    }
+
+    fn source(&self) -> crate::wire::message::Source {
+        let local = self.swim.local_node();
+        crate::wire::message::Source { addr: Some(local.addr), node: Some(local.name.clone()) }
+    }
+}
+
+impl From<Refused> for Drop {
+    fn from(refused: Refused) -> Self {
+        match refused {
+            Refused::All => Self::StreamLimit,
+            Refused::FromSource => Self::StreamSource,
+            Refused::Length => Self::StreamLength,
+        }
+    }
+}

@@ -1,0 +1,147 @@
+//! The pace of gossip.
+//!
+//! The reference gossips on a fixed tick. One node may decide alone to do better, and no peer needs to know: a new broadcast
+//! goes out at once, and while the queue holds messages that few were told, ticks come faster, within a budget of bytes.
+//! The later transmissions of each message keep the tick, so that a short disturbance cannot swallow all of them.
+
+use std::time::Duration;
+
+use crate::time::Instant;
+
+/// Shortest pause between two rounds.
+const MIN_PAUSE: Duration = Duration::from_millis(5);
+/// Rounds per gossip interval while the queue is young.
+const FAST: u32 = 8;
+/// Gossip bytes per second beyond which rounds keep the tick.
+const BYTES_PER_SECOND: u64 = 2 << 20;
+/// Bytes that may be sent at once after a calm.
+const BURST_BYTES: u64 = 512 << 10;
+
+/// What is queued, as far as the pace depends on it.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Pressure {
+    /// Nothing.
+    None,
+    /// Every message is past half of its transmissions.
+    Late,
+    /// Some are in the first half.
+    Young,
+    /// More than fits into one round.
+    Deep,
+}
+
+/// When the next round of gossip is due.
+#[derive(Debug)]
+pub(super) struct Pace {
+    interval: Duration,
+    last: Instant,
+    next: Option<Instant>,
+    /// Token bucket of bytes.
+    tokens: u64,
+    refilled: Instant,
+}
+
+impl Pace {
+    pub(super) fn new(interval: Duration, now: Instant) -> Self {
+        Self { interval, last: now, next: None, tokens: BURST_BYTES, refilled: now }
+    }
+
+    pub(super) fn poll_timeout(&self) -> Option<Instant> {
+        self.next
+    }
+
+    pub(super) fn is_due(&self, now: Instant) -> bool {
+        self.next.is_some_and(|next| next <= now)
+    }
+
+    /// Called whenever something may have been queued: a new message does not wait for the tick.
+    pub(super) fn wake(&mut self, pressure: Pressure, now: Instant) {
+        if let Some(pause) = self.pause(pressure, now) {
+            let soon = match pressure {
+                Pressure::Young | Pressure::Deep if self.tokens > 0 => (self.last + MIN_PAUSE).max(now),
+                _ => now + pause,
+            };
+            self.next = Some(self.next.map_or(soon, |next| next.min(soon)));
+        }
+    }
+
+    /// Called after a round that sent `bytes`.
+    pub(super) fn ran(&mut self, pressure: Pressure, bytes: usize, now: Instant) {
+        self.refill(now);
+        self.tokens = self.tokens.saturating_sub(bytes as u64);
+        self.last = now;
+        self.next = self.pause(pressure, now).map(|pause| now + pause);
+    }
+
+    fn pause(&mut self, pressure: Pressure, now: Instant) -> Option<Duration> {
+        self.refill(now);
+        let affordable = self.tokens > 0;
+        match pressure {
+            Pressure::None => None,
+            Pressure::Deep if affordable => Some(MIN_PAUSE),
+            Pressure::Young if affordable => Some((self.interval / FAST).max(MIN_PAUSE)),
+            Pressure::Late | Pressure::Young | Pressure::Deep => Some(self.interval),
+        }
+    }
+
+    fn refill(&mut self, now: Instant) {
+        let earned = now.since(self.refilled).as_nanos() * u128::from(BYTES_PER_SECOND) / 1_000_000_000;
+        if earned > 0 {
+            self.tokens = BURST_BYTES.min(self.tokens.saturating_add(u64::try_from(earned).unwrap_or(u64::MAX)));
+            self.refilled = now;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TICK: Duration = Duration::from_millis(200);
+
+    fn at(millis: u64) -> Instant {
+        Instant::ZERO + Duration::from_millis(millis)
+    }
+
+    #[test]
+    fn new_broadcast_does_not_wait_for_the_tick() {
+        let mut pace = Pace::new(TICK, at(0));
+        assert_eq!(pace.poll_timeout(), None);
+        pace.wake(Pressure::Young, at(1000));
+        assert_eq!(pace.poll_timeout(), Some(at(1000)));
+    }
+
+    #[test]
+    fn an_empty_queue_needs_no_timer() {
+        let mut pace = Pace::new(TICK, at(0));
+        pace.wake(Pressure::Young, at(1000));
+        pace.ran(Pressure::None, 100, at(1000));
+        assert_eq!(pace.poll_timeout(), None);
+    }
+
+    #[test]
+    fn later_transmissions_keep_the_tick() {
+        let mut pace = Pace::new(TICK, at(0));
+        pace.ran(Pressure::Late, 100, at(1000));
+        assert_eq!(pace.poll_timeout(), Some(at(1200)));
+        pace.ran(Pressure::Young, 100, at(1200));
+        assert_eq!(pace.poll_timeout(), Some(at(1225)));
+    }
+
+    #[test]
+    fn beyond_the_byte_budget_a_deep_queue_keeps_the_tick() {
+        let mut pace = Pace::new(TICK, at(0));
+        pace.ran(Pressure::Deep, BURST_BYTES as usize, at(1000));
+        assert_eq!(pace.poll_timeout(), Some(at(1200)));
+        pace.ran(Pressure::Deep, 1400, at(1200));
+        assert_eq!(pace.poll_timeout(), Some(at(1205)), "the budget refills");
+    }
+
+    #[test]
+    fn rounds_never_follow_each_other_at_once() {
+        let mut pace = Pace::new(TICK, at(0));
+        pace.ran(Pressure::None, 100, at(1000));
+        pace.wake(Pressure::Young, at(1001));
+        assert_eq!(pace.poll_timeout(), Some(at(1005)));
+    }
+}

@@ -1,0 +1,151 @@
+//! Joining: exchanges of full state with addresses that somebody named.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::fmt;
+use std::net::SocketAddr;
+
+use crate::crypto::KeyId;
+
+/// Exchanges of one join under way at once.
+const MAX_PARALLEL: usize = 8;
+
+/// Identifies a join until its [`super::Output::Joined`].
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub struct JoinId(pub(super) u64);
+
+/// An address to join.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct JoinTarget {
+    /// What the operator wrote, for messages.
+    pub label: String,
+    /// Where it listens.
+    pub addr: SocketAddr,
+}
+
+/// What a join is for.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum JoinKind {
+    /// An operator's or configuration's: followed by a join intent. With `ignore_old`, user events from before the join
+    /// are not delivered.
+    Join {
+        /// Skip old events.
+        ignore_old: bool,
+    },
+    /// Back to members known from a snapshot, or to a failed one: no join intent, and the snapshot's clocks say which
+    /// events are old.
+    Rejoin,
+}
+
+/// Why one address could not be joined. The text is for operators and holds the way out.
+#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
+pub enum JoinFailure {
+    /// The operating system's words, as the driver reported them.
+    #[error("{0}")]
+    Connect(String),
+    /// Closed, most likely because it could not read us.
+    #[error("{}", hung_up(.key.as_ref()))]
+    HungUp {
+        /// Our primary key, if any.
+        key: Option<KeyId>,
+    },
+    /// It answered in plain text.
+    #[error(
+        "speaks without encryption and this node requires it; give it the cluster key (serf: -keyring-file), or seal = \"off\" here"
+    )]
+    Plaintext,
+    /// It answered encrypted, and we have no key at all.
+    #[error("requires encryption and this node has no key; 'weir keys import' here, or encryption.keyring")]
+    Encrypted,
+    /// Its answer is sealed under a key that we lack.
+    #[error("seals with a key that this keyring lacks; 'weir keys export' there, 'weir keys import' here")]
+    UnknownKey,
+    /// The clusters carry different labels.
+    #[error("uses another gossip.label")]
+    Label,
+    /// It says why it refused us.
+    #[error("refused us: {0}")]
+    Remote(String),
+    /// Its answer made no sense.
+    #[error("answered something that is no push/pull: {0}")]
+    Malformed(String),
+    /// No member in its list speaks a protocol version that we understand.
+    #[error("speaks a protocol version that this node does not understand")]
+    Versions,
+    /// Nothing within the stream timeout.
+    #[error("does not answer; open the gossip port there, TCP and UDP")]
+    Timeout,
+}
+
+fn hung_up(key: Option<&KeyId>) -> impl fmt::Display {
+    match key {
+        Some(key) => format!(
+            "hung up without an answer: it probably lacks our key {key}; compare 'weir keys list' (serf keys -list) there, \
+             then 'weir keys import' here"
+        ),
+        None => "hung up without an answer: it probably requires encryption; 'weir keys import' here".to_owned(),
+    }
+}
+
+/// A join under way.
+#[derive(Debug)]
+pub(super) struct Join {
+    pub(super) kind: JoinKind,
+    waiting: VecDeque<JoinTarget>,
+    running: usize,
+    pub(super) contacted: usize,
+    pub(super) failures: Vec<(JoinTarget, JoinFailure)>,
+}
+
+/// All joins under way.
+#[derive(Debug, Default)]
+pub(super) struct Joins {
+    next: u64,
+    joins: BTreeMap<JoinId, Join>,
+}
+
+impl Joins {
+    pub(super) fn start(&mut self, kind: JoinKind, targets: Vec<JoinTarget>) -> JoinId {
+        self.next += 1;
+        let id = JoinId(self.next);
+        let join = Join { kind, waiting: targets.into(), running: 0, contacted: 0, failures: Vec::new() };
+        self.joins.insert(id, join);
+        id
+    }
+
+    pub(super) fn kind(&self, id: JoinId) -> Option<JoinKind> {
+        self.joins.get(&id).map(|join| join.kind)
+    }
+
+    /// The next address to dial, if the bound on parallel exchanges allows one.
+    pub(super) fn next_target(&mut self, id: JoinId) -> Option<JoinTarget> {
+        let join = self.joins.get_mut(&id)?;
+        if join.running >= MAX_PARALLEL {
+            return None;
+        }
+        let target = join.waiting.pop_front()?;
+        join.running += 1;
+        Some(target)
+    }
+
+    pub(super) fn ended(&mut self, id: JoinId, target: JoinTarget, result: Result<(), JoinFailure>) {
+        let Some(join) = self.joins.get_mut(&id) else { return };
+        join.running -= 1;
+        match result {
+            Ok(()) => join.contacted += 1,
+            Err(failure) => join.failures.push((target, failure)),
+        }
+    }
+
+    /// Takes the join out if nothing of it is waiting or running.
+    pub(super) fn take_finished(&mut self, id: JoinId) -> Option<Join> {
+        let finished = self.joins.get(&id).is_some_and(|join| join.running == 0 && join.waiting.is_empty());
+        if finished { self.joins.remove(&id) } else { None }
+    }
+}
+
+/// An exchange of full state that we opened.
+#[derive(Clone, Debug)]
+pub(super) struct Exchange {
+    /// The join it belongs to.
+    pub(super) join: Option<(JoinId, JoinTarget)>,
+}

@@ -1,0 +1,105 @@
+//! What an endpoint asks of its driver and tells its application.
+
+use std::net::SocketAddr;
+
+use crate::crypto::Keyring;
+use crate::serf;
+use crate::wire::NodeName;
+
+use super::join::{JoinFailure, JoinId, JoinTarget};
+use super::stream::StreamId;
+
+/// Something to do or to know, in the order it came about.
+#[derive(Debug)]
+pub enum Output {
+    /// Send one datagram.
+    Datagram {
+        /// Destination.
+        to: SocketAddr,
+        /// The whole packet.
+        payload: Vec<u8>,
+    },
+    /// Open a stream, then report [`super::Endpoint::handle_connected`] or [`super::Endpoint::handle_stream_end`].
+    Connect {
+        /// Its identity from now on.
+        stream: StreamId,
+        /// Destination.
+        to: SocketAddr,
+    },
+    /// Write to a stream; with `close`, shut it down once all is written, and report its end.
+    Write {
+        /// Which stream.
+        stream: StreamId,
+        /// Bytes.
+        data: Vec<u8>,
+        /// Nothing follows.
+        close: bool,
+    },
+    /// Close a stream at once. The endpoint has forgotten it; nothing needs to be reported.
+    Close {
+        /// Which stream.
+        stream: StreamId,
+    },
+    /// A member changed in the Serf layer's table, uncoalesced.
+    Member(serf::MemberEvent),
+    /// A member is suspected, or no longer. Serf knows no such status; upstreams ask the second witness.
+    Suspicion {
+        /// Who.
+        member: NodeName,
+        /// Whether it is suspected now.
+        suspected: bool,
+    },
+    /// What applications subscribe to, coalesced.
+    Event(serf::Event),
+    /// An answer to a query of ours, or its end.
+    Query(serf::QueryOutput),
+    /// A key request of ours has ended.
+    Keys {
+        /// The request.
+        query: serf::QueryKey,
+        /// What the members said.
+        outcome: serf::KeyOutcome,
+    },
+    /// Write this keyring (and ballot) to disk, then call [`super::Endpoint::handle_keyring_stored`].
+    StoreKeyring(StoreKeyring),
+    /// A join has ended.
+    Joined(Joined),
+    /// A leave we asked for has ended: the driver may stop.
+    Left {
+        /// Members that did not confirm the leave in time.
+        unconfirmed: Vec<NodeName>,
+    },
+    /// A force-leave has ended.
+    ForceLeft {
+        /// Who was force-left.
+        member: NodeName,
+        /// Whether it was told to the cluster in time.
+        result: Result<(), serf::ForceLeaveError>,
+    },
+    /// News of a clash over our own name.
+    Conflict(serf::ConflictOutcome),
+}
+
+/// A change of the keyring that must be on disk before it takes effect.
+#[derive(Debug)]
+pub struct StoreKeyring {
+    /// The query that asked for it.
+    pub query: serf::QueryKey,
+    /// The member that asked.
+    pub from: String,
+    /// The ring as it will be; `None` if the request changes nothing on disk but the ballot.
+    pub keyring: Keyring,
+    /// The rotation ballot to keep with it.
+    pub ballot: Option<serf::Ballot>,
+}
+
+/// How a join ended.
+#[derive(Debug)]
+pub struct Joined {
+    /// Which.
+    pub id: JoinId,
+    /// Addresses that state was exchanged with.
+    pub contacted: usize,
+    /// The others.
+    pub failures: Vec<(JoinTarget, JoinFailure)>,
+}

@@ -1,0 +1,138 @@
+//! One endpoint against bytes; clusters of them are tested in `sim` and `tests/sim`.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use rand::SeedableRng;
+use rand::rngs::StdRng;
+
+use super::*;
+use crate::crypto::Key;
+
+const NOW: Instant = Instant::from_nanos(3_600_000_000_000);
+
+fn endpoint(key: Option<u8>) -> Endpoint {
+    let name = NodeName::new("us").unwrap();
+    let options = Options::new(name, SocketAddr::from(([127, 0, 0, 1], 7946)));
+    let keyring = key.map(|fill| Keyring::new(Key::new(&[fill; 32]).unwrap(), []));
+    Endpoint::new(options, keyring, Restored::default(), StdRng::seed_from_u64(1), NOW)
+}
+
+fn peer() -> SocketAddr {
+    SocketAddr::from(([127, 0, 0, 2], 7946))
+}
+
+fn drain(endpoint: &mut Endpoint) -> Vec<Output> {
+    std::iter::from_fn(|| endpoint.poll_output()).collect()
+}
+
+fn ping(seq_no: u32) -> Bytes {
+    use crate::wire::message::{Ping, Source};
+    let source = Source { addr: Some(peer()), node: None };
+    Message::Ping(Ping { seq_no, node: None, source, weir: None }).encode()
+}
+
+fn answers(endpoint: &mut Endpoint) -> usize {
+    drain(endpoint).iter().filter(|output| matches!(output, Output::Datagram { .. })).count()
+}
+
+#[test]
+fn with_a_keyring_plain_packets_are_refused_and_counted() {
+    let mut us = endpoint(Some(1));
+    us.handle_datagram(NOW, peer(), &packet::encode(&[ping(1)], false, false));
+    assert_eq!(answers(&mut us), 0);
+    assert_eq!(us.drops().iter().map(|(_, count)| count).sum::<u64>(), 1);
+}
+
+#[test]
+fn sealed_ping_is_answered_sealed() {
+    let mut us = endpoint(Some(1));
+    let ring = Keyring::new(Key::new(&[1; 32]).unwrap(), []);
+    let plain = packet::encode(&[ping(9)], false, false);
+    us.handle_datagram(NOW, peer(), &ring.seal_packet([0; 12], b"", &plain));
+    let sealed = drain(&mut us).into_iter().find_map(|output| match output {
+        Output::Datagram { to, payload } => Some((to, payload)),
+        _ => None,
+    });
+    let (to, payload) = sealed.expect("an ack");
+    assert_eq!(to, peer());
+    let opened = ring.open_packet(b"", &payload).expect("sealed under the same key");
+    let acks = packet::decode(&opened.plain).messages;
+    assert!(acks.iter().any(|message| matches!(message, Message::Ack(ack) if ack.seq_no == 9)), "{acks:?}");
+}
+
+#[test]
+fn packet_under_another_key_is_dropped() {
+    let mut us = endpoint(Some(1));
+    let ring = Keyring::new(Key::new(&[2; 32]).unwrap(), []);
+    let plain = packet::encode(&[ping(9)], false, false);
+    us.handle_datagram(NOW, peer(), &ring.seal_packet([0; 12], b"", &plain));
+    assert_eq!(answers(&mut us), 0);
+    assert_eq!(us.drops().get(Drop::NotOpened), 1);
+}
+
+#[test]
+fn encrypted_emptiness_kills_nobody() {
+    let mut us = endpoint(Some(1));
+    let key = Key::new(&[1; 32]).unwrap();
+    let ring = Keyring::new(key.clone(), []);
+    let mut sealed = Vec::new();
+    crate::crypto::envelope::seal(&key, crate::crypto::envelope::Version::V1, [0; 12], &[b""], b"", &mut sealed);
+    us.handle_datagram(NOW, peer(), &sealed);
+    assert_eq!(us.drops().get(Drop::EmptyPlaintext), 1);
+
+    let stream = us.handle_accepted(NOW, peer()).expect("there is room");
+    let frame = ring.seal_frame(key.id(), [1; 12], b"", b"");
+    us.handle_stream_data(NOW, stream, &frame);
+    assert_eq!(us.drops().get(Drop::EmptyPlaintext), 2);
+    assert_eq!(answers(&mut us), 0);
+}
+
+#[test]
+fn arbitrary_bytes_never_panic_and_never_stay() {
+    use rand::Rng;
+    let mut rng = StdRng::seed_from_u64(99);
+    for key in [None, Some(1)] {
+        let mut us = endpoint(key);
+        for round in 0..2000_u64 {
+            let mut bytes = vec![0; rng.random_range(0..200)];
+            rng.fill_bytes(&mut bytes);
+            if let Some(first) = bytes.first_mut() {
+                *first %= 14;
+            }
+            us.handle_datagram(NOW, peer(), &bytes);
+            if let Some(stream) = us.handle_accepted(NOW, peer()) {
+                us.handle_stream_data(NOW, stream, &bytes);
+                us.handle_stream_end(NOW, stream, None);
+            }
+            drain(&mut us);
+            if round % 100 == 0 {
+                us.handle_timeout(NOW + Duration::from_secs(round));
+                drain(&mut us);
+            }
+        }
+        assert!(us.open_streams() <= MAX_STREAMS, "{}", us.open_streams());
+    }
+}
+
+#[test]
+fn a_slow_stream_ends_at_its_deadline() {
+    let mut us = endpoint(Some(1));
+    let stream = us.handle_accepted(NOW, peer()).expect("there is room");
+    us.handle_stream_data(NOW, stream, &[10, 0, 0, 1, 0]);
+    let deadline = NOW + us.options().swim.tcp_timeout;
+    us.handle_timeout(deadline - Duration::from_nanos(1));
+    assert_eq!(us.open_streams(), 1);
+    us.handle_timeout(deadline);
+    assert_eq!(us.open_streams(), 0);
+    assert_eq!(us.drops().get(Drop::StreamTimeout), 1);
+    assert!(drain(&mut us).iter().any(|output| matches!(output, Output::Close { .. })));
+}
+
+#[test]
+fn leaving_alone_takes_no_time() {
+    let mut us = endpoint(None);
+    us.leave(NOW);
+    us.handle_timeout(NOW);
+    assert!(drain(&mut us).iter().any(|output| matches!(output, Output::Left { .. })));
+}
