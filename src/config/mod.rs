@@ -1,1 +1,159 @@
-//! config (to be written by its owner)
+//! Configuration: from files, environment and flags to checked values (`ux §1`).
+//!
+//! [`load`] reads the layers, lowest first: defaults, TOML files (and Serf's JSON), environment, flags. Tables merge key by
+//! key, a scalar or list is replaced whole. The result is a [`Config`] in which every value is valid, or [`ConfigErrors`]
+//! with all mistakes at once, each with file, line, column, key, value and the way out.
+//!
+//! | file | owns |
+//! |---|---|
+//! | `tree`, `document`, `json` | values as written, with their places |
+//! | `serf`, `environment`, `overrides`, `file` | the layers |
+//! | `reader`, `value` | reading a key: type, bounds, default, and the record of it |
+//! | `node` … `upstream` | one table each, as checked values |
+//! | `show`, `schema`, `convert`, `reload` | what `weir config` prints, and what a reload changes |
+//!
+//! Opening keyrings and sockets is [`crate::agent`]'s; here it is decided which.
+
+mod address;
+mod apply;
+mod convert;
+mod document;
+mod encryption;
+mod environment;
+mod file;
+mod gossip;
+mod handler;
+mod json;
+mod mistake;
+mod node;
+mod overrides;
+mod process;
+mod reader;
+pub mod reload;
+mod schema;
+mod secret;
+mod serf;
+pub mod show;
+mod tree;
+mod upstream;
+mod value;
+
+pub use address::{Advertise, BindAddress, BindHost, GOSSIP_PORT, JoinAddress};
+pub use apply::{Apply, ApplyMode, Automatic, Nginx, Reload};
+pub use convert::{Converted, convert};
+pub use encryption::{Encryption, Seal};
+pub use file::{Loaded, Source, Sources, load};
+pub use gossip::{Gossip, Profile};
+pub use handler::{Command, Filter, Handler, MemberEvent};
+pub use mistake::{ConfigErrors, Mistake};
+pub use node::{MAX_TAG_BYTES, Node, RESERVED_TAG_BYTES};
+pub use overrides::Overrides;
+pub use process::{Leave, Level, Log, LogFilter, LogFormat, Rpc, Snapshot};
+pub use reader::{Setting, When};
+pub use schema::schema;
+pub use secret::{Secret, SecretSource};
+pub use serf::Notice;
+pub use tree::Origin;
+pub use upstream::{Form, Upstream, Zone};
+
+use reader::{Reader, Section};
+use serf::Extras;
+use tree::Table;
+
+/// Whose defaults apply.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Mode {
+    /// Ours.
+    Weir,
+    /// Serf's: only Serf's flags and files were given, or the program was called by its name.
+    Serf,
+}
+
+/// The checked configuration.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Whose defaults apply where nothing is said.
+    pub mode: Mode,
+    /// Name and tags.
+    pub node: Node,
+    /// The cluster's traffic.
+    pub gossip: Gossip,
+    /// Keys and envelope.
+    pub encryption: Encryption,
+    /// The rejoin log.
+    pub snapshot: Snapshot,
+    /// Control.
+    pub rpc: Rpc,
+    /// The log.
+    pub log: Log,
+    /// Event handlers in order of appearance.
+    pub handlers: Vec<Handler>,
+    /// Upstreams in order of appearance.
+    pub upstreams: Vec<Upstream>,
+    /// When files are put in place.
+    pub apply: Apply,
+    /// The NGINX that is fed.
+    pub nginx: Nginx,
+    /// What stopping means.
+    pub leave: Leave,
+    settings: Vec<Setting>,
+}
+
+impl Config {
+    /// Reads the merged tree. With mistakes, the values in their place are defaults.
+    fn read(table: &Table, extras: &Extras, mode: Mode, host_name: &str) -> (Self, Vec<Mistake>) {
+        let reader = Reader::new(mode == Mode::Serf);
+        let mut config = reader.root(table, |root| Self::read_root(root, extras, mode, host_name));
+        let (settings, mistakes) = reader.finish();
+        config.settings = settings;
+        (config, mistakes)
+    }
+
+    fn read_root(root: &Section<'_>, extras: &Extras, mode: Mode, host_name: &str) -> Self {
+        let mut config = Self {
+            mode,
+            node: root.section("node", |section| Node::read(section, extras, host_name)),
+            gossip: root.section("gossip", |section| Gossip::read(section, extras)),
+            encryption: root.section("encryption", |section| Encryption::read(section, extras)),
+            snapshot: root.section("snapshot", Snapshot::read),
+            rpc: root.section("rpc", |section| Rpc::read(section, extras)),
+            log: root.section("log", Log::read),
+            handlers: root.named("handler", Handler::read),
+            upstreams: root.named("upstream", Upstream::read),
+            apply: root.section("apply", Apply::read),
+            nginx: root.section("nginx", Nginx::read),
+            leave: root.section("leave", |section| Leave::read(section, extras)),
+            settings: Vec::new(),
+        };
+        upstream::settle_outputs(root, &mut config.upstreams, &config.nginx.config);
+        config
+    }
+
+    /// Every key with its effective value, its default and its place, table by table.
+    pub fn settings(&self) -> &[Setting] {
+        &self.settings
+    }
+
+    /// What an operator should know although nothing is wrong.
+    fn notices(&self, extras: &Extras) -> Vec<Notice> {
+        let mut notices = Vec::new();
+        let mut add = |at: &Origin, text: &str| notices.push(Notice { at: at.clone(), text: text.to_owned() });
+        if let Some((_, at)) = &extras.encrypt {
+            add(at, "the key is visible to others on this host; put it into a keyring file ('weir keys import')");
+        }
+        if let Some((_, at)) = &extras.rpc_auth {
+            add(at, "the token is visible to others on this host; put it into a file (rpc.token_file)");
+        }
+        if self.encryption.keyring.is_none() {
+            add(&Origin::Default, "gossip is not encrypted; give the cluster a key ('weir keygen')");
+        }
+        notices
+    }
+}
+
+/// What a configuration without any source says, for a host named `localhost`.
+impl Default for Config {
+    fn default() -> Self {
+        Self::read(&Table::new(), &Extras::default(), Mode::Weir, "localhost").0
+    }
+}

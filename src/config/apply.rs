@@ -1,0 +1,166 @@
+//! `[apply]` and `[nginx]`: when files are put in place, and which NGINX reads them.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use schemars::JsonSchema;
+use serde_json::Value as Json;
+
+use super::reader::Section;
+use super::schema::DurationText;
+use super::tree::{Node, Value};
+use super::value::{Text, Written, Wrong, words};
+
+/// Who puts files in place.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum ApplyMode {
+    /// This process.
+    Direct,
+}
+
+words!(ApplyMode, "a mode, \"direct\"", ("direct", Direct));
+
+/// When changes are put in place.
+#[derive(Clone, Copy, Debug, Eq, JsonSchema, PartialEq)]
+#[schemars(deny_unknown_fields)]
+pub struct Apply {
+    /// direct: the agent itself writes, tests and reloads.
+    pub mode: ApplyMode,
+    /// Wait until nothing changed for this long.
+    #[schemars(with = "DurationText")]
+    pub quiet: Duration,
+    /// But no longer than this. The first complete state and bad news do not wait.
+    #[schemars(with = "DurationText")]
+    pub max_delay: Duration,
+    /// At most one reload in this time, over all upstreams.
+    #[schemars(with = "DurationText")]
+    pub min_reload_interval: Duration,
+}
+
+impl Apply {
+    pub(crate) fn read(section: &Section<'_>) -> Self {
+        let (ms, hour) = (Duration::from_millis, Duration::from_secs(3600));
+        let apply = Self {
+            mode: section.key("mode").restart().or(ApplyMode::Direct),
+            quiet: section.key("quiet").within(Duration::ZERO, hour).or(ms(200)),
+            max_delay: section.key("max_delay").within(Duration::ZERO, hour).or(ms(2_000)),
+            min_reload_interval: section.key("min_reload_interval").within(Duration::ZERO, hour).or(ms(1_000)),
+        };
+        if apply.quiet > apply.max_delay {
+            let name = if section.is_set("quiet") { "quiet" } else { "max_delay" };
+            section.conflict(name, "apply.quiet must be at most apply.max_delay; change one");
+        }
+        apply
+    }
+}
+
+/// The NGINX that is fed.
+#[derive(Clone, Debug, Eq, JsonSchema, PartialEq)]
+#[schemars(deny_unknown_fields)]
+pub struct Nginx {
+    /// NGINX's program; auto: nginx in PATH.
+    #[schemars(with = "String")]
+    pub binary: Automatic,
+    /// NGINX's main configuration file.
+    #[schemars(with = "String")]
+    pub config: PathBuf,
+    /// NGINX's systemd unit.
+    pub unit: String,
+    /// NGINX's pid file, used without systemd; auto: where its configuration says.
+    #[schemars(with = "String")]
+    pub pid_file: Automatic,
+    /// "signal": SIGHUP to the verified master process; or a command as a list, run without a shell.
+    #[schemars(with = "ReloadSchema")]
+    pub reload: Reload,
+    /// New worker processes must run by then, else the file that was there before comes back.
+    #[schemars(with = "DurationText")]
+    pub confirm_timeout: Duration,
+}
+
+/// A path, or found by the program.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Automatic {
+    /// Looked for.
+    Auto,
+    /// This one.
+    Path(PathBuf),
+}
+
+/// How NGINX is told to reload.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Reload {
+    /// SIGHUP to its master process.
+    Signal,
+    /// This command.
+    Argv(Vec<String>),
+}
+
+#[derive(JsonSchema)]
+#[schemars(untagged)]
+#[expect(dead_code, reason = "only its schema is used")]
+enum ReloadSchema {
+    Signal(String),
+    Argv(Vec<String>),
+}
+
+impl Text for Automatic {
+    const WANTED: &'static str = "a path, or \"auto\"";
+
+    fn parse(text: &str) -> Result<Self, String> {
+        match text {
+            "auto" => Ok(Self::Auto),
+            "" => Err(format!("is empty; write {}", Self::WANTED)),
+            _ => PathBuf::parse(text).map(Self::Path),
+        }
+    }
+
+    fn text(&self) -> String {
+        match self {
+            Self::Auto => "auto".to_owned(),
+            Self::Path(path) => path.text(),
+        }
+    }
+}
+
+impl Written for Reload {
+    fn read(node: &Node) -> Result<Self, Vec<Wrong>> {
+        let wanted = "\"signal\", or a command, [\"systemctl\", \"reload\", \"nginx\"]";
+        match &node.value {
+            Value::Text(text) if text == "signal" => Ok(Self::Signal),
+            Value::List(list) if !list.is_empty() => Vec::read(node).map(Self::Argv),
+            Value::Text(_) | Value::List(_) => Err(node.wrong(format!("is not accepted; write {wanted}"))),
+            Value::Int(_) | Value::Float(_) | Value::Bool(_) | Value::Date(_) | Value::Table(_) => {
+                Err(node.not(wanted))
+            }
+        }
+    }
+
+    fn write(&self) -> Json {
+        match self {
+            Self::Signal => "signal".into(),
+            Self::Argv(argv) => argv.write(),
+        }
+    }
+}
+
+impl Nginx {
+    pub(crate) fn read(section: &Section<'_>) -> Self {
+        let seconds = Duration::from_secs;
+        Self {
+            binary: section.key("binary").restart().or(Automatic::Auto),
+            config: section
+                .key("config")
+                .check(|path: &PathBuf| absolute(path))
+                .or(PathBuf::from("/etc/nginx/nginx.conf")),
+            unit: section.key("unit").or("nginx.service".to_owned()),
+            pid_file: section.key("pid_file").or(Automatic::Auto),
+            reload: section.key("reload").or(Reload::Signal),
+            confirm_timeout: section.key("confirm_timeout").within(seconds(3), seconds(60)).or(seconds(5)),
+        }
+    }
+}
+
+/// For paths that another process opens as well.
+pub(crate) fn absolute(path: &Path) -> Option<String> {
+    (!path.is_absolute()).then(|| "is not an absolute path; write one that starts with /".to_owned())
+}

@@ -1,0 +1,84 @@
+//! `weir config convert`: one of Serf's JSON files as TOML.
+
+use super::document::Text;
+use super::mistake::{ConfigErrors, Mistake};
+use super::serf::{Extras, Layer, settle_interface};
+use super::tree::{Node, Origin, Table, Value, inline, join, segment, set};
+use super::{Config, Mode, Notice, json};
+
+/// A converted file.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Converted {
+    /// The TOML.
+    pub toml: String,
+    /// What could not be taken over as it was, for stderr.
+    pub notices: Vec<Notice>,
+}
+
+/// Converts the JSON `text` of the file `path`. What Serf does by itself and weir does not is written out: plain text where
+/// there is no key, and the RPC port.
+pub fn convert(path: &str, text: &str) -> Result<Converted, ConfigErrors> {
+    let mut layer = Layer::new(Extras::default());
+    match json::parse(&Text::new(path, 0, text), text) {
+        Ok(root) => layer.file(root),
+        Err(mistake) => layer.mistakes.push(mistake),
+    }
+    layer.notices.extend(settle_interface(&mut layer.table, &layer.extras));
+    let (_, mistakes) = Config::read(&layer.table, &Extras::default(), Mode::Weir, "localhost");
+    layer.mistakes.extend(mistakes.into_iter().filter(|mistake: &Mistake| !mistake.across));
+    if let Some(errors) = ConfigErrors::new(std::mem::take(&mut layer.mistakes)) {
+        return Err(errors);
+    }
+    complete(&mut layer);
+    let mut toml = String::new();
+    write(&layer.table, "", &mut toml);
+    Ok(Converted { toml, notices: layer.notices })
+}
+
+/// Adds what Serf has by default and what its file could say that TOML cannot.
+fn complete(layer: &mut Layer) {
+    let has = |table: &Table, name: &str, key: &str| {
+        table.get(name).and_then(Node::as_table).is_some_and(|inner| inner.contains_key(key))
+    };
+    let add = |table: &mut Table, path: [&str; 2], value: Value| set(table, &path, Node::new(value, Origin::Default));
+    let extras = layer.extras.clone();
+    if let Some((_, at)) = &extras.encrypt {
+        layer.notice(at, "encrypt_key is not taken over; write it to a keyring file, 'weir keys import --file -'");
+    } else if !has(&layer.table, "encryption", "keyring") {
+        add(&mut layer.table, ["encryption", "seal"], Value::Text("off".to_owned()));
+    }
+    if let Some((_, at)) = &extras.rpc_auth {
+        layer.notice(at, "rpc_auth is not taken over; write the token to a file and name it in rpc.token_file");
+    }
+    if !has(&layer.table, "rpc", "listen") {
+        add(&mut layer.table, ["rpc", "listen"], Value::Text("127.0.0.1:7373".to_owned()));
+    }
+    match (extras.leave_on_terminate, extras.skip_leave_on_interrupt) {
+        (true, false) => add(&mut layer.table, ["leave", "on_stop"], Value::Bool(true)),
+        (false, true) => add(&mut layer.table, ["leave", "on_stop"], Value::Bool(false)),
+        (true, true) => {
+            layer.notice(&Origin::Default, "leave.on_stop is for SIGTERM and SIGINT alike, and stays at its default")
+        }
+        (false, false) => {}
+    }
+    if let Some((path, at)) = &extras.tags_file {
+        let path = path.display();
+        layer.notice(at, &format!("the tags of {path} are not taken over; add them to [node.tags]"));
+    }
+}
+
+/// `table` as TOML with headers: its own values first, then the tables below it.
+fn write(table: &Table, path: &str, toml: &mut String) {
+    let own: Vec<_> = table.iter().filter(|(_, node)| node.as_table().is_none()).collect();
+    if !own.is_empty() && !path.is_empty() {
+        toml.push_str(&format!("{}[{path}]\n", if toml.is_empty() { "" } else { "\n" }));
+    }
+    for (key, node) in own {
+        toml.push_str(&format!("{} = {}\n", segment(key), inline(&node.value.plain())));
+    }
+    for (key, node) in table {
+        if let Some(inner) = node.as_table() {
+            write(inner, &join(path, key), toml);
+        }
+    }
+}

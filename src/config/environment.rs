@@ -1,0 +1,44 @@
+//! The few variables that containers are configured by (`ux §1.1`).
+
+use super::mistake::nearest;
+use super::serf::{Extras, Layer, Notice};
+use super::tree::{Node, Origin, Value, set};
+
+/// Variables that set a key.
+const KEYS: [(&str, [&str; 2]); 5] = [
+    ("WEIR_NODE_NAME", ["node", "name"]),
+    ("WEIR_BIND", ["gossip", "bind"]),
+    ("WEIR_ADVERTISE", ["gossip", "advertise"]),
+    ("WEIR_KEYRING", ["encryption", "keyring"]),
+    ("WEIR_LOG_LEVEL", ["log", "level"]),
+];
+
+/// Variables that are read elsewhere: the file's path, and the clients' way to the agent.
+const OTHERS: [&str; 4] = ["WEIR_CONFIG", "WEIR_RPC_ADDR", "WEIR_TAGS", "WEIR_JOIN"];
+
+/// What the agent gives its handlers, which may start another weir.
+const HANDLERS: [&str; 5] = ["WEIR_EVENT", "WEIR_SELF_", "WEIR_TAG_", "WEIR_USER_", "WEIR_QUERY_"];
+
+/// The layer of the environment, with a notice for each `WEIR_` variable that means nothing.
+pub(crate) fn layer<'a>(variables: impl Iterator<Item = (&'a str, &'a str)>, extras: Extras) -> Layer {
+    let mut layer = Layer::new(extras);
+    for (name, value) in variables.filter(|(name, value)| name.starts_with("WEIR_") && !value.is_empty()) {
+        let at = Origin::Environment(name.to_owned());
+        let items = || value.split(',').map(str::trim).filter(|item| !item.is_empty());
+        if let Some((_, path)) = KEYS.iter().find(|(known, _)| *known == name) {
+            set(&mut layer.table, path, Node::new(Value::Text(value.to_owned()), at));
+        } else if name == "WEIR_JOIN" {
+            set(&mut layer.table, &["gossip", "join"], Node::texts(items().map(str::to_owned), &at));
+        } else if name == "WEIR_TAGS" {
+            items().for_each(|tag| layer.tag(tag, &at));
+        } else if !OTHERS.contains(&name) && !HANDLERS.iter().any(|known| name.starts_with(known)) {
+            let known = KEYS.iter().map(|(known, _)| *known).chain(OTHERS);
+            let text = match nearest(name, known) {
+                Some(near) => format!("is no variable of weir's; did you mean {near}?"),
+                None => "is no variable of weir's and not looked at".to_owned(),
+            };
+            layer.notices.push(Notice { at, text });
+        }
+    }
+    layer
+}

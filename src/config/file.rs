@@ -1,0 +1,194 @@
+//! Reads configuration from disk and puts the layers together. The one part of `config` that touches the system.
+#![expect(clippy::disallowed_methods, reason = "files, environment and host name are read here, for the pure rest")]
+
+use std::path::{Path, PathBuf};
+use std::{fs, io};
+
+use super::document::{self, Text};
+use super::mistake::{ConfigErrors, Mistake};
+use super::overrides::Overrides;
+use super::serf::{Extras, Layer, Notice, settle_interface};
+use super::tree::{Table, merge};
+use super::{Config, Mode, environment, json};
+
+/// What was named on the command line or by `WEIR_CONFIG`.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Source {
+    /// `--config-file`: TOML, or Serf's JSON if it ends in `.json`. The TOML file `NAME.toml` brings along `NAME.d/*.toml`.
+    File(PathBuf),
+    /// `--config-dir`: its `*.toml` and `*.json` in name order.
+    Dir(PathBuf),
+}
+
+/// Everything that a configuration is made of, lowest layer first.
+#[derive(Clone, Debug, Default)]
+pub struct Sources {
+    /// Files and directories in command-line order.
+    pub paths: Vec<Source>,
+    /// Environment variables; those that do not start with `WEIR_` do not matter.
+    pub environment: Vec<(String, String)>,
+    /// Flags.
+    pub overrides: Overrides,
+    /// Started through a link named `serf`.
+    pub serf: bool,
+    /// The host's full name, for `node.name`.
+    pub host_name: String,
+}
+
+impl Sources {
+    /// With this process's environment and host name. Where `paths` is empty, `WEIR_CONFIG` names the file.
+    pub fn here(paths: Vec<Source>, overrides: Overrides, serf: bool) -> Self {
+        let text = |value: std::ffi::OsString| value.to_string_lossy().into_owned();
+        let environment: Vec<_> = std::env::vars_os().map(|(name, value)| (text(name), text(value))).collect();
+        let named = environment.iter().find(|(name, value)| name == "WEIR_CONFIG" && !value.is_empty());
+        let paths = match named {
+            Some((_, path)) if paths.is_empty() => vec![Source::File(path.into())],
+            Some(_) | None => paths,
+        };
+        let host_name = nix::unistd::gethostname().map(text).unwrap_or_default();
+        Self { paths, environment, overrides, serf, host_name }
+    }
+}
+
+/// A checked configuration and how it came about.
+#[derive(Clone, Debug)]
+pub struct Loaded {
+    /// The checked values.
+    pub config: Config,
+    /// The files that were read, in reading order.
+    pub files: Vec<PathBuf>,
+    /// What an operator should know, for stderr.
+    pub notices: Vec<Notice>,
+}
+
+/// Reads and checks all sources. On error nothing has changed, and every mistake is listed.
+pub fn load(sources: &Sources) -> Result<Loaded, ConfigErrors> {
+    let mut reading = Reading::default();
+    for source in &sources.paths {
+        reading.source(source);
+    }
+    let flags = sources.overrides.is_any();
+    let serf = !reading.toml && (sources.serf || reading.json || flags);
+    let variables = sources.environment.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+    reading.lay(|extras| environment::layer(variables, extras));
+    reading.lay(|extras| sources.overrides.layer(extras, serf));
+    reading.notices.extend(settle_interface(&mut reading.table, &reading.extras));
+
+    let mode = if serf { Mode::Serf } else { Mode::Weir };
+    let (config, mistakes) = Config::read(&reading.table, &reading.extras, mode, &sources.host_name);
+    // With a file missing from the whole, what lies between values says nothing.
+    reading.mistakes.extend(mistakes.into_iter().filter(|mistake| !(reading.broken && mistake.across)));
+    match ConfigErrors::new(reading.mistakes) {
+        Some(errors) => Err(errors),
+        None => {
+            reading.notices.extend(config.notices(&reading.extras));
+            Ok(Loaded { config, files: reading.files, notices: reading.notices })
+        }
+    }
+}
+
+/// The layers as far as they have been read.
+#[derive(Debug, Default)]
+struct Reading {
+    table: Table,
+    extras: Extras,
+    files: Vec<PathBuf>,
+    notices: Vec<Notice>,
+    mistakes: Vec<Mistake>,
+    toml: bool,
+    json: bool,
+    /// A file could not be read or parsed.
+    broken: bool,
+}
+
+impl Reading {
+    fn source(&mut self, source: &Source) {
+        match source {
+            Source::File(path) => {
+                self.file(path);
+                if is_toml(path) {
+                    self.dir(&path.with_extension("d"), &["toml"], true);
+                }
+            }
+            Source::Dir(path) => self.dir(path, &["toml", "json"], false),
+        }
+    }
+
+    fn dir(&mut self, dir: &Path, extensions: &[&str], optional: bool) {
+        let wanted = |path: &Path| path.extension().is_some_and(|end| extensions.iter().any(|wanted| end == *wanted));
+        let entries = fs::read_dir(dir)
+            .and_then(|entries| entries.map(|entry| entry.map(|entry| entry.path())).collect::<io::Result<Vec<_>>>());
+        match entries {
+            Ok(mut paths) => {
+                paths.retain(|path| wanted(path));
+                paths.sort();
+                paths.iter().for_each(|path| self.file(path));
+            }
+            Err(error) if optional && error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => self.unreadable(dir, &error),
+        }
+    }
+
+    fn unreadable(&mut self, path: &Path, error: &io::Error) {
+        let at = Text::new(&path.display().to_string(), self.files.len(), "").at(0);
+        let reason = error.to_string();
+        let reason = reason.split(" (os error").next().unwrap_or_default().to_lowercase();
+        self.mistakes.push(Mistake::new(&at, "", format!("cannot be read: {reason}")));
+        self.broken = true;
+    }
+
+    fn file(&mut self, path: &Path) {
+        let toml = is_toml(path);
+        self.toml |= toml;
+        self.json |= !toml;
+        let text = match fs::read(path) {
+            Ok(bytes) => bytes,
+            Err(error) => return self.unreadable(path, &error),
+        };
+        let shown = path.display().to_string();
+        let order = self.files.len();
+        self.files.push(path.to_owned());
+        let text = match String::from_utf8(text) {
+            Ok(text) => text,
+            Err(error) => {
+                let valid = String::from_utf8_lossy(&error.as_bytes()[..error.utf8_error().valid_up_to()]).into_owned();
+                let at = Text::new(&shown, order, &valid).at(valid.len());
+                self.mistakes.push(Mistake::new(&at, "", "not UTF-8 text"));
+                self.broken = true;
+                return;
+            }
+        };
+        let source = Text::new(&shown, order, &text);
+        let parsed = if toml {
+            document::parse(&source).map(|table| merge(&mut self.table, table))
+        } else {
+            json::parse(&source, &text).map(|table| self.serf_file(table)).map_err(|mistake| vec![mistake])
+        };
+        if let Err(mistakes) = parsed {
+            self.mistakes.extend(mistakes);
+            self.broken = true;
+        }
+    }
+
+    fn serf_file(&mut self, table: Table) {
+        self.lay(|extras| {
+            let mut layer = Layer::new(extras);
+            layer.file(table);
+            layer
+        });
+    }
+
+    /// Lays a layer over what is there.
+    fn lay(&mut self, make: impl FnOnce(Extras) -> Layer) {
+        let layer = make(std::mem::take(&mut self.extras));
+        merge(&mut self.table, layer.table);
+        self.extras = layer.extras;
+        self.notices.extend(layer.notices);
+        self.mistakes.extend(layer.mistakes);
+    }
+}
+
+/// Everything but `.json` is TOML.
+fn is_toml(path: &Path) -> bool {
+    path.extension().is_none_or(|extension| extension != "json")
+}

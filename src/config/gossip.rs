@@ -1,0 +1,159 @@
+//! `[gossip]`: the cluster's traffic.
+
+use std::time::Duration;
+
+use schemars::JsonSchema;
+
+use super::address::{Advertise, BindAddress, JoinAddress};
+use super::reader::Section;
+use super::schema::DurationText;
+use super::serf::Extras;
+use super::value::{Text, words};
+
+/// A named set of timings.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Profile {
+    /// One data centre.
+    Lan,
+    /// Between data centres.
+    Wan,
+    /// One machine.
+    Local,
+}
+
+words!(Profile, "a profile, \"lan\"", ("lan", Lan), ("wan", Wan), ("local", Local));
+
+/// How this node gossips. Every member of a cluster should have the same timings.
+#[derive(Clone, Debug, Eq, JsonSchema, PartialEq)]
+#[schemars(deny_unknown_fields)]
+pub struct Gossip {
+    /// The set of timings; each may also be given by itself.
+    pub profile: Profile,
+    /// One member is probed in each of these.
+    #[schemars(with = "DurationText")]
+    pub probe_interval: Duration,
+    /// How long a probe's direct answer may take before others are asked; less than probe_interval.
+    #[schemars(with = "DurationText")]
+    pub probe_timeout: Duration,
+    /// Pause between two rounds of gossip.
+    #[schemars(with = "DurationText")]
+    pub gossip_interval: Duration,
+    /// Members that a round of gossip goes to.
+    pub gossip_nodes: u32,
+    /// Scales the time that a suspected member has to object.
+    pub suspicion_mult: u32,
+    /// Scales how often a message is passed on.
+    pub retransmit_mult: u32,
+    /// Pause between two exchanges of the full state with another member.
+    #[schemars(with = "DurationText")]
+    pub push_pull_interval: Duration,
+    /// Address or interface, and port, for UDP and TCP. "[::]:7946" serves both families.
+    #[schemars(with = "String")]
+    pub bind: BindAddress,
+    /// The address that others use. auto: the bound one, else the only private one, else starting fails and lists them.
+    #[schemars(with = "String")]
+    pub advertise: Advertise,
+    /// Members to join, "host" or "host:port"; tried until one answers, DNS asked anew each time.
+    #[schemars(with = "Vec<String>")]
+    pub join: Vec<JoinAddress>,
+    /// Pause between tries to join, after the first ones at 1, 2, 4 … seconds.
+    #[schemars(with = "DurationText")]
+    pub join_retry_interval: Duration,
+    /// Tries to join before giving up with exit code 1; 0: for ever.
+    pub join_retry_max: u32,
+    /// Name of the cluster in mDNS; empty: no discovery.
+    #[schemars(with = "String")]
+    pub discover: Option<String>,
+    /// memberlist's label, at most 255 bytes; the same on every node.
+    pub label: String,
+    /// Compress what is sent. Both forms are always read.
+    pub compression: bool,
+    /// Keep network coordinates, for rtt and the map.
+    pub coordinates: bool,
+    /// How often failed members are tried.
+    #[schemars(with = "DurationText")]
+    pub reconnect_interval: Duration,
+    /// A failed member is forgotten after this time.
+    #[schemars(with = "DurationText")]
+    pub reconnect_timeout: Duration,
+    /// A member that left is forgotten after this time.
+    #[schemars(with = "DurationText")]
+    pub tombstone_timeout: Duration,
+    /// How long leave and force-leave wait for their message to be sent.
+    #[schemars(with = "DurationText")]
+    pub broadcast_timeout: Duration,
+    /// Deliver user events that are older than our join.
+    pub replay_on_join: bool,
+    /// Largest user event, name and payload, in bytes.
+    pub event_size_limit: usize,
+    /// Largest query in bytes.
+    pub query_size_limit: usize,
+    /// Largest answer to a query in bytes.
+    pub query_response_size_limit: usize,
+    /// Members beyond this number are not admitted.
+    pub max_members: usize,
+    /// Serf protocol version that we announce, 2 to 5; a flag of Serf's.
+    #[schemars(skip)]
+    pub protocol: u8,
+}
+
+const fn ms(millis: u64) -> Duration {
+    Duration::from_millis(millis)
+}
+
+const fn seconds(seconds: u64) -> Duration {
+    Duration::from_secs(seconds)
+}
+
+const HOUR: Duration = seconds(3600);
+const YEAR: Duration = seconds(366 * 24 * 3600);
+
+impl Gossip {
+    pub(crate) fn read(section: &Section<'_>, extras: &Extras) -> Self {
+        let profile = section.key("profile").restart().or(Profile::Lan);
+        // lan, wan, local
+        let by_profile = |values: [Duration; 3]| values[profile as usize];
+        let number_by_profile = |values: [u32; 3]| values[profile as usize];
+        let timing = |name, default| section.key(name).restart().within(ms(10), HOUR).or(by_profile(default));
+        let factor = |name, default| section.key(name).restart().within(1, 100).or(number_by_profile(default));
+        let gossip = Self {
+            profile,
+            probe_interval: timing("probe_interval", [seconds(1), seconds(5), seconds(1)]),
+            probe_timeout: timing("probe_timeout", [ms(500), seconds(3), ms(200)]),
+            gossip_interval: timing("gossip_interval", [ms(200), ms(500), ms(100)]),
+            gossip_nodes: factor("gossip_nodes", [3, 4, 3]),
+            suspicion_mult: factor("suspicion_mult", [4, 6, 3]),
+            retransmit_mult: factor("retransmit_mult", [4, 4, 2]),
+            push_pull_interval: timing("push_pull_interval", [seconds(30), seconds(60), seconds(15)]),
+            bind: section.key("bind").restart().or(BindAddress::parse("0.0.0.0:7946").expect("it is an address")),
+            advertise: section.key("advertise").restart().or(section.by_mode(Advertise::Auto, Advertise::FirstPrivate)),
+            join: section.key("join").or(Vec::new()),
+            join_retry_interval: section.key("join_retry_interval").within(seconds(1), YEAR).or(seconds(30)),
+            join_retry_max: section.key("join_retry_max").or(0),
+            discover: Some(section.key("discover").restart().check(|text: &String| too_long(text)).or(String::new()))
+                .filter(|name| !name.is_empty()),
+            label: section.key("label").restart().check(|text: &String| too_long(text)).or(String::new()),
+            compression: section.key("compression").or(true),
+            coordinates: section.key("coordinates").restart().or(true),
+            reconnect_interval: section.key("reconnect_interval").within(seconds(1), YEAR).or(seconds(30)),
+            reconnect_timeout: section.key("reconnect_timeout").within(seconds(1), YEAR).or(24 * HOUR),
+            tombstone_timeout: section.key("tombstone_timeout").within(seconds(1), YEAR).or(24 * HOUR),
+            broadcast_timeout: section.key("broadcast_timeout").within(seconds(1), HOUR).or(seconds(5)),
+            replay_on_join: section.key("replay_on_join").or(false),
+            event_size_limit: section.key("event_size_limit").restart().within(1, 9216).or(512),
+            query_size_limit: section.key("query_size_limit").restart().within(1, 9216).or(1024),
+            query_response_size_limit: section.key("query_response_size_limit").restart().within(1, 9216).or(1024),
+            max_members: section.key("max_members").restart().within(1, 1_000_000).or(65_536),
+            protocol: extras.protocol.unwrap_or(5),
+        };
+        if gossip.probe_timeout >= gossip.probe_interval {
+            let name = if section.is_set("probe_timeout") { "probe_timeout" } else { "probe_interval" };
+            section.conflict(name, "gossip.probe_timeout must be less than gossip.probe_interval; change one");
+        }
+        gossip
+    }
+}
+
+fn too_long(text: &str) -> Option<String> {
+    (text.len() > 255).then(|| "is too long; at most 255 bytes are accepted".to_owned())
+}

@@ -1,0 +1,165 @@
+//! `[node]`: our name and tags.
+
+use std::path::PathBuf;
+
+use schemars::JsonSchema;
+
+use crate::wire::NodeName;
+use crate::wire::serf::Tags;
+
+use super::mistake::Mistake;
+use super::reader::Section;
+use super::serf::Extras;
+use super::tree::{Node as Written, Origin, Value};
+use super::value::{Text, Wrong};
+
+/// Room for tags in a gossip message, the leading type byte included.
+pub const MAX_TAG_BYTES: usize = 512;
+
+/// What `weir_drain`, `weir_lb` and `weir_health` may need of it (`protocols A.1`).
+pub const RESERVED_TAG_BYTES: usize = 81;
+
+/// Who this node is.
+#[derive(Clone, Debug, Eq, JsonSchema, PartialEq)]
+#[schemars(deny_unknown_fields)]
+pub struct Node {
+    /// Name in the cluster, unique there; empty: the host name up to the first dot. 1 to 128 of A-Z a-z 0-9 . _ -
+    #[schemars(with = "String", regex(pattern = r"^[A-Za-z0-9._-]{0,128}$"))]
+    pub name: NodeName,
+    /// Tags that others see and select by. Integers and booleans become text; names that start with weir_ are weir's own.
+    #[schemars(with = "std::collections::BTreeMap<String, TagSchema>")]
+    pub tags: Tags,
+    /// Serf's tags file, which the snapshot replaces; imported once.
+    #[schemars(skip)]
+    pub tags_file: Option<PathBuf>,
+}
+
+/// A tag in the schema.
+#[derive(JsonSchema)]
+#[schemars(untagged)]
+#[expect(dead_code, reason = "only its schema is used")]
+enum TagSchema {
+    Text(String),
+    Integer(i64),
+    Boolean(bool),
+}
+
+impl Node {
+    pub(crate) fn read(section: &Section<'_>, extras: &Extras, host_name: &str) -> Self {
+        let host = section.by_mode(host_name.split('.').next().unwrap_or_default(), host_name);
+        let written = section
+            .key::<String>("name")
+            .restart()
+            .check(|name| (!name.is_empty() && !is_name(name)).then(|| format!("is not a name; {NAME_RULE}")))
+            .or(host.to_owned());
+        let name = if written.is_empty() { host } else { &written };
+        let name = NodeName::new(name).filter(|name| is_name(name.as_str())).unwrap_or_else(|| {
+            let message = format!(
+                "the host name \"{}\" cannot be this node's name; set node.name, {NAME_RULE}",
+                name.escape_debug()
+            );
+            section.conflict("name", message);
+            NodeName::new("unnamed").expect("it is short and not empty")
+        });
+        let tags = section.section("tags", |section| read_tags(section, extras));
+        let tags_file = extras.tags_file.as_ref().map(|(path, at)| {
+            if !tags.is_empty() {
+                section.mistake(Mistake::across(at, "tags_file", "tags_file cannot be used with tags; remove one"));
+            }
+            path.clone()
+        });
+        Self { name, tags, tags_file }
+    }
+
+    /// Bytes that the tags take in gossip.
+    pub fn tag_bytes(&self) -> usize {
+        encoded_len(&self.tags)
+    }
+}
+
+const NAME_RULE: &str = "1 to 128 of A-Z a-z 0-9 . _ - are accepted";
+
+fn is_name(name: &str) -> bool {
+    (1..=128).contains(&name.len()) && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte))
+}
+
+/// A tag's value; numbers and booleans become text.
+#[derive(Debug)]
+struct TagValue(String);
+
+impl super::value::Written for TagValue {
+    fn read(node: &Written) -> Result<Self, Vec<Wrong>> {
+        match &node.value {
+            Value::Text(text) => Ok(Self(text.clone())),
+            Value::Int(number) => Ok(Self(number.to_string())),
+            Value::Bool(truth) => Ok(Self(truth.to_string())),
+            Value::Float(_) | Value::Date(_) | Value::List(_) | Value::Table(_) => {
+                Err(node.not("text, a whole number, true or false"))
+            }
+        }
+    }
+
+    fn write(&self) -> serde_json::Value {
+        self.0.text().into()
+    }
+}
+
+fn read_tags(section: &Section<'_>, extras: &Extras) -> Tags {
+    let tags: Tags = section.entries::<TagValue>().into_iter().map(|(name, value)| (name, value.0)).collect();
+    for name in tags.keys().filter(|name| name.starts_with("weir_")) {
+        section.conflict(
+            name,
+            format!(
+                "{} is one of weir's own tags; choose a name that does not start with weir_",
+                section.path_of(name)
+            ),
+        );
+    }
+    for (tag, at) in &extras.bad_tags {
+        section.mistake(Mistake::new(at, "node.tags", format!("'{tag}' is not a tag; write NAME=VALUE")));
+    }
+    let reserved = section.by_mode(RESERVED_TAG_BYTES, 0);
+    let need = encoded_len(&tags) + reserved;
+    if need > MAX_TAG_BYTES {
+        let (longest, bytes, at) = longest(section, &tags);
+        let with =
+            if reserved > 0 { format!(" with the {reserved} that weir keeps for its own") } else { String::new() };
+        let message =
+            format!("tags need {need} bytes{with}, {MAX_TAG_BYTES} fit in gossip; shorten '{longest}' ({bytes} bytes)");
+        section.mistake(Mistake::across(&at, "node.tags", message));
+    }
+    tags
+}
+
+fn longest(section: &Section<'_>, tags: &Tags) -> (String, usize, Origin) {
+    let longest = tags.iter().max_by_key(|(name, value)| name.len() + value.len());
+    let (name, value) = longest.map_or(("", ""), |(name, value)| (name, value));
+    let at = section.node(name).map_or(Origin::Default, |node| node.key_at.clone());
+    (name.to_owned(), value.len(), at)
+}
+
+/// The type byte 0xff, a map header, and each name and value in the old raw encoding (`Serf wire format §2.1`).
+fn encoded_len(tags: &Tags) -> usize {
+    let raw = |text: &str| text.len() + if text.len() < 32 { 1 } else { 3 };
+    let header = if tags.len() < 16 { 1 } else { 3 };
+    1 + header + tags.iter().map(|(name, value)| raw(name) + raw(value)).sum::<usize>()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_size_of_tags_counts_type_byte_and_headers() {
+        let tags = |pairs: &[(&str, usize)]| {
+            encoded_len(&pairs.iter().map(|(name, len)| ((*name).to_owned(), "x".repeat(*len))).collect())
+        };
+        assert_eq!(tags(&[]), 2);
+        assert_eq!(tags(&[("role", 3)]), 2 + 5 + 4);
+        assert_eq!(tags(&[("a", 31)]), 2 + 2 + 32);
+        assert_eq!(tags(&[("a", 32)]), 2 + 2 + 35);
+        let many: Vec<String> = (0..16).map(|n| format!("t{n:02}")).collect();
+        let many: Vec<(&str, usize)> = many.iter().map(|name| (name.as_str(), 1)).collect();
+        assert_eq!(tags(&many), 4 + 16 * 6);
+    }
+}

@@ -1,0 +1,241 @@
+//! `[snapshot]`, `[rpc]`, `[log]` and `[leave]`: what concerns this process alone.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use schemars::JsonSchema;
+
+use super::address::Listen;
+use super::mistake::{Mistake, nearest};
+use super::reader::Section;
+use super::schema::DurationText;
+use super::secret::{HIDDEN, Place, SecretSource};
+use super::serf::Extras;
+use super::value::{Text, word, words};
+
+/// The rejoin log.
+#[derive(Clone, Debug, Eq, JsonSchema, PartialEq)]
+#[schemars(deny_unknown_fields)]
+pub struct Snapshot {
+    /// File of the rejoin log; empty: none.
+    #[schemars(with = "String")]
+    pub path: Option<PathBuf>,
+    /// At most this much is lost to a power cut; 0s: every record is synced.
+    #[schemars(with = "DurationText")]
+    pub sync_interval: Duration,
+    /// Rejoin at start also after a leave.
+    pub rejoin_after_leave: bool,
+}
+
+impl Snapshot {
+    pub(crate) fn read(section: &Section<'_>) -> Self {
+        let path = section.by_mode("/var/lib/weir/snapshot", "");
+        Self {
+            path: some_path(section.key("path").restart().or(PathBuf::from(path))),
+            sync_interval: section
+                .key("sync_interval")
+                .within(Duration::ZERO, Duration::from_secs(3600))
+                .or(Duration::from_millis(500)),
+            rejoin_after_leave: section.key("rejoin_after_leave").or(section.by_mode(true, false)),
+        }
+    }
+}
+
+/// The control socket and port.
+#[derive(Clone, Debug, Eq, JsonSchema, PartialEq)]
+#[schemars(deny_unknown_fields)]
+pub struct Rpc {
+    /// Unix socket, mode 0660; empty: none.
+    #[schemars(with = "String")]
+    pub socket: Option<PathBuf>,
+    /// Group of the socket; its members administer the cluster, keys included.
+    pub group: String,
+    /// TCP address for Serf's clients, "127.0.0.1:7373"; empty: none. Off loopback only with token_file.
+    #[schemars(with = "String")]
+    pub listen: Option<SocketAddr>,
+    /// File or "credential:NAME" with the token that TCP clients must present; empty: none.
+    #[schemars(rename = "token_file", with = "String")]
+    pub token: Option<SecretSource>,
+}
+
+impl Rpc {
+    pub(crate) fn read(section: &Section<'_>, extras: &Extras) -> Self {
+        let port = SocketAddr::from(([127, 0, 0, 1], 7373));
+        let Listen(listen) = section.key("listen").restart().or(Listen(section.by_mode(None, Some(port))));
+        let Place(named) = section.key("token_file").restart().or(Place(None));
+        let token = match &extras.rpc_auth {
+            Some((_, at)) if named.is_some() => {
+                let message = "a token in the clear cannot be used with rpc.token_file; remove one";
+                section.mistake(Mistake::across(at, "rpc.token_file", message));
+                named
+            }
+            Some((token, at)) => {
+                section.amend("token_file", HIDDEN.into(), at.clone());
+                Some(SecretSource::Inline(token.clone()))
+            }
+            None => named,
+        };
+        if let Some(address) = listen.filter(|address| !address.ip().is_loopback() && token.is_none()) {
+            let message = format!(
+                "rpc.listen = \"{address}\" can be reached from elsewhere; set rpc.token_file, or listen on 127.0.0.1"
+            );
+            section.conflict("listen", message);
+        }
+        let socket = section.by_mode("/run/weir/rpc.sock", "");
+        Self {
+            socket: some_path(section.key("socket").restart().or(PathBuf::from(socket))),
+            group: section.key("group").restart().or("weir".to_owned()),
+            listen,
+            token,
+        }
+    }
+}
+
+/// An empty path is none.
+fn some_path(path: PathBuf) -> Option<PathBuf> {
+    Some(path).filter(|path| !path.as_os_str().is_empty())
+}
+
+/// How much is logged.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub enum Level {
+    /// An operator must act.
+    Error,
+    /// Odd but healing itself.
+    Warn,
+    /// The operator's timeline.
+    Info,
+    /// Protocol decisions.
+    Debug,
+    /// Every packet.
+    Trace,
+}
+
+const LEVELS: [(&str, Level); 5] = [
+    ("error", Level::Error),
+    ("warn", Level::Warn),
+    ("info", Level::Info),
+    ("debug", Level::Debug),
+    ("trace", Level::Trace),
+];
+
+impl Level {
+    /// The level's word.
+    pub fn as_str(self) -> &'static str {
+        LEVELS.iter().find(|(_, level)| *level == self).map_or("info", |(word, _)| word)
+    }
+}
+
+/// Parts of the program whose level may differ: its modules.
+const PARTS: [&str; 16] = [
+    "agent", "apply", "cli", "config", "crypto", "endpoint", "handlers", "nginx", "rpc", "serf", "sim", "snapshot",
+    "swim", "time", "upstream", "wire",
+];
+
+/// `log.level`: one level, and others for single parts.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct LogFilter {
+    /// The level of all parts that are not named.
+    pub level: Level,
+    /// Parts with a level of their own, `("swim", Debug)`.
+    pub parts: Vec<(String, Level)>,
+}
+
+impl LogFilter {
+    /// The filter in the form that `tracing_subscriber::EnvFilter` takes.
+    pub fn directives(&self) -> String {
+        let mut text = self.level.as_str().to_owned();
+        for (part, level) in &self.parts {
+            text.push_str(&format!(",weir::{part}={}", level.as_str()));
+        }
+        text
+    }
+}
+
+impl Text for LogFilter {
+    const WANTED: &'static str = "a level, \"info\" or \"info,swim=debug\"";
+
+    fn parse(text: &str) -> Result<Self, String> {
+        let mut filter = Self { level: Level::Info, parts: Vec::new() };
+        for (index, item) in text.split(',').map(str::trim).enumerate() {
+            match item.split_once('=') {
+                None if index == 0 => filter.level = word(item, &LEVELS)?,
+                None => return Err("has a second level; write the general one first, \"info,swim=debug\"".to_owned()),
+                Some((part, level)) if PARTS.contains(&part) => {
+                    filter.parts.push((part.to_owned(), word(level, &LEVELS)?))
+                }
+                Some((part, _)) => {
+                    let way_out = match nearest(part, PARTS) {
+                        Some(near) => format!("did you mean \"{near}\"?"),
+                        None => format!("one of {} is accepted", PARTS.join(", ")),
+                    };
+                    return Err(format!("names no part of weir, {part:?}; {way_out}"));
+                }
+            }
+        }
+        Ok(filter)
+    }
+
+    fn text(&self) -> String {
+        self.directives().replace("weir::", "")
+    }
+}
+
+/// `log.format`.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum LogFormat {
+    /// journald under systemd, else text.
+    Auto,
+    /// journald's own protocol.
+    Journald,
+    /// Lines of text on stderr.
+    Text,
+    /// Lines of JSON on stderr.
+    Json,
+}
+
+words!(LogFormat, "a format, \"auto\"", ("auto", Auto), ("journald", Journald), ("text", Text), ("json", Json));
+
+/// The log.
+#[derive(Clone, Debug, Eq, JsonSchema, PartialEq)]
+#[schemars(deny_unknown_fields)]
+pub struct Log {
+    /// error, warn, info, debug or trace; or per part of the program: "info,swim=debug".
+    #[schemars(with = "String")]
+    pub level: LogFilter,
+    /// auto: journald under systemd, else text.
+    pub format: LogFormat,
+}
+
+impl Log {
+    pub(crate) fn read(section: &Section<'_>) -> Self {
+        Self {
+            level: section.key("level").or(LogFilter { level: Level::Info, parts: Vec::new() }),
+            format: section.key("format").restart().or(LogFormat::Auto),
+        }
+    }
+}
+
+/// What the agent does when it is stopped.
+#[derive(Clone, Copy, Debug, Eq, JsonSchema, PartialEq)]
+#[schemars(deny_unknown_fields)]
+pub struct Leave {
+    /// SIGINT leaves the cluster; otherwise it stops like a crash.
+    #[schemars(skip)]
+    pub on_interrupt: bool,
+    /// SIGTERM leaves the cluster; otherwise it stops like a crash.
+    #[schemars(rename = "on_stop")]
+    pub on_terminate: bool,
+}
+
+impl Leave {
+    /// `on_stop` is both signals; Serf's files have a switch for each.
+    pub(crate) fn read(section: &Section<'_>, extras: &Extras) -> Self {
+        let on_stop = section.key("on_stop").or(section.by_mode(true, false));
+        Self {
+            on_interrupt: !extras.skip_leave_on_interrupt && section.by_mode(on_stop, true),
+            on_terminate: extras.leave_on_terminate || on_stop,
+        }
+    }
+}

@@ -1,0 +1,369 @@
+//! Reads the merged tree key by key, notes every mistake, and records each setting for `config show` and for reloads.
+//!
+//! A table's reader names a key, its bounds, whether a change needs a restart, and its default. That one line is the only
+//! definition of the key: what is known, what is shown and what a reload compares all come from it.
+
+use std::cell::{Cell, RefCell};
+
+use indexmap::IndexSet;
+use serde_json::Value as Json;
+
+use super::mistake::{Mistake, nearest};
+use super::tree::{Node, Origin, Table, Value, inline, join, segment};
+use super::value::{Written, Wrong};
+
+/// When a changed value takes effect.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum When {
+    /// On reload.
+    Live,
+    /// After a restart of the agent.
+    Restart,
+}
+
+impl When {
+    /// `live` or `restart`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Live => "live",
+            Self::Restart => "restart",
+        }
+    }
+}
+
+/// One key with its effective value.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Setting {
+    /// The table it is in, `gossip`.
+    pub table: String,
+    /// The last part of its key, as a file writes it.
+    pub name: String,
+    /// The effective value as a file would write it; a secret's is its presence alone.
+    pub value: Json,
+    /// The default, for keys that have one.
+    pub default: Option<Json>,
+    /// Where the value comes from.
+    pub origin: Origin,
+    /// When a change takes effect.
+    pub when: When,
+}
+
+impl Setting {
+    /// The full key, `gossip.bind`.
+    pub fn key(&self) -> String {
+        format!("{}.{}", self.table, self.name)
+    }
+}
+
+/// A key that no table knows, kept until all known keys have been seen.
+#[derive(Debug)]
+struct Unknown {
+    at: Origin,
+    path: String,
+    name: String,
+    siblings: Vec<String>,
+}
+
+/// What reading the tree brought to light.
+#[derive(Debug, Default)]
+pub(crate) struct Reader {
+    serf: bool,
+    mistakes: RefCell<Vec<Mistake>>,
+    settings: RefCell<Vec<Setting>>,
+    unknown: RefCell<Vec<Unknown>>,
+    /// Every table that was looked at, each before those below it.
+    tables: RefCell<IndexSet<String>>,
+}
+
+impl Reader {
+    /// `serf` if Serf's defaults apply.
+    pub(crate) fn new(serf: bool) -> Self {
+        Self { serf, ..Self::default() }
+    }
+
+    /// Reads the tree's root.
+    pub(crate) fn root<'a, R>(&'a self, table: &'a Table, read: impl FnOnce(&Section<'a>) -> R) -> R {
+        Section::new(self, String::new(), Origin::Default, Some(table)).read(read)
+    }
+
+    /// Notes a mistake.
+    pub(crate) fn mistake(&self, mistake: Mistake) {
+        self.mistakes.borrow_mut().push(mistake);
+    }
+
+    /// All settings, table by table, and all mistakes.
+    pub(crate) fn finish(self) -> (Vec<Setting>, Vec<Mistake>) {
+        let tables = self.tables.into_inner();
+        let mut settings = self.settings.into_inner();
+        settings.sort_by_key(|setting| tables.get_index_of(&setting.table));
+        let mut mistakes = self.mistakes.into_inner();
+        mistakes.extend(self.unknown.into_inner().iter().map(|unknown| unknown.mistake(&settings)));
+        (settings, mistakes)
+    }
+}
+
+impl Unknown {
+    /// With the nearest known key: a sibling, else the key's name in Serf, else the same name in another table.
+    fn mistake(&self, settings: &[Setting]) -> Mistake {
+        let elsewhere = || {
+            let mut same = settings.iter().filter(|setting| setting.name == self.name);
+            same.next().map(Setting::key).filter(|_| same.next().is_none())
+        };
+        let near = nearest(&self.name, self.siblings.iter().map(String::as_str))
+            .or_else(|| super::serf::native_key(&self.name))
+            .map(str::to_owned)
+            .or_else(elsewhere);
+        let way_out = match near {
+            Some(near) => format!("did you mean '{near}'?"),
+            None => format!("known here: {}", self.siblings.join(", ")),
+        };
+        Mistake::new(&self.at, &self.path, format!("unknown key '{}'; {way_out}", self.path))
+    }
+}
+
+/// One table while it is read.
+#[derive(Debug)]
+pub(crate) struct Section<'a> {
+    reader: &'a Reader,
+    path: String,
+    at: Origin,
+    table: Option<&'a Table>,
+    known: RefCell<Vec<&'static str>>,
+    /// A table whose keys are the user's own names.
+    free: Cell<bool>,
+}
+
+impl<'a> Section<'a> {
+    fn new(reader: &'a Reader, path: String, at: Origin, table: Option<&'a Table>) -> Self {
+        reader.tables.borrow_mut().insert(path.clone());
+        Self { reader, path, at, table, known: RefCell::default(), free: Cell::new(false) }
+    }
+
+    /// Applies `read`, then notes the keys that it did not ask for.
+    fn read<R>(self, read: impl FnOnce(&Self) -> R) -> R {
+        let result = read(&self);
+        let known = self.known.borrow();
+        let unknown = |name: &str| !self.free.get() && !known.contains(&name);
+        for (name, node) in self.table.into_iter().flatten().filter(|(name, _)| unknown(name)) {
+            self.reader.unknown.borrow_mut().push(Unknown {
+                at: node.key_at.clone(),
+                path: join(&self.path, name),
+                name: name.clone(),
+                siblings: known.iter().map(|name| (*name).to_owned()).collect(),
+            });
+        }
+        result
+    }
+
+    /// Whether Serf's defaults apply.
+    pub(crate) fn serf(&self) -> bool {
+        self.reader.serf
+    }
+
+    /// `ours`, or `serfs` where Serf's defaults apply.
+    pub(crate) fn by_mode<T>(&self, ours: T, serfs: T) -> T {
+        if self.serf() { serfs } else { ours }
+    }
+
+    /// The full path of a key of this table.
+    pub(crate) fn path_of(&self, name: &str) -> String {
+        join(&self.path, name)
+    }
+
+    /// The full path of this table.
+    pub(crate) fn path(&self) -> &str {
+        &self.path
+    }
+
+    /// Where this table's name stands.
+    pub(crate) fn at(&self) -> &Origin {
+        &self.at
+    }
+
+    /// A key in a table below this one, as written.
+    pub(crate) fn node_at(&self, path: &[&str]) -> Option<&'a Node> {
+        let (last, parents) = path.split_last()?;
+        let inner = parents.iter().try_fold(self.table?, |table, name| table.get(*name)?.as_table())?;
+        inner.get(*last)
+    }
+
+    /// Reads a table as if it were not written, without recording it: what stands there is wrong already.
+    pub(crate) fn absent<R>(&self, read: impl FnOnce(&Section<'_>) -> R) -> R {
+        let reader = Reader::new(self.serf());
+        Section::new(&reader, self.path.clone(), self.at.clone(), None).read(read)
+    }
+
+    /// The key as written, if it is.
+    pub(crate) fn node(&self, name: &str) -> Option<&'a Node> {
+        self.table.and_then(|table| table.get(name))
+    }
+
+    /// Whether the key is written anywhere.
+    pub(crate) fn is_set(&self, name: &str) -> bool {
+        self.node(name).is_some()
+    }
+
+    /// A value of this table, to be finished by [`Key::or`] or one of its siblings.
+    pub(crate) fn key<'s, T: Written + 's>(&'s self, name: &'static str) -> Key<'s, 'a, T> {
+        Key { section: self, name, when: When::Live, check: Box::new(|_| None) }
+    }
+
+    /// A table below this one, read also where it is not written.
+    pub(crate) fn section<R>(&self, name: &'static str, read: impl FnOnce(&Section<'a>) -> R) -> R {
+        self.known.borrow_mut().push(name);
+        let path = self.path_of(name);
+        match self.node(name) {
+            Some(node) => {
+                Section::new(self.reader, path.clone(), node.key_at.clone(), self.table_in(node, &path)).read(read)
+            }
+            None => Section::new(self.reader, path, self.at.clone(), None).read(read),
+        }
+    }
+
+    /// A table of tables with names of the user's own, in order of appearance.
+    pub(crate) fn named<R>(&self, name: &'static str, mut read: impl FnMut(&str, &Section<'a>) -> Option<R>) -> Vec<R> {
+        self.section(name, |section| {
+            section.free.set(true);
+            let mut results = Vec::new();
+            for (name, node) in section.table.into_iter().flatten() {
+                let path = section.path_of(name);
+                let table = section.table_in(node, &path);
+                let inner = Section::new(section.reader, path, node.key_at.clone(), table);
+                results.extend(inner.read(|inner| read(name, inner)));
+            }
+            results
+        })
+    }
+
+    /// Every key of a table whose keys are the user's own, each read as a `T`.
+    pub(crate) fn entries<T: Written>(&self) -> Vec<(String, T)> {
+        self.free.set(true);
+        let mut entries = Vec::new();
+        for (name, node) in self.table.into_iter().flatten() {
+            let path = self.path_of(name);
+            if let Some(value) = self.read_node::<T>(&path, node, |_| None) {
+                self.record(name, value.write(), None, node.key_at.clone(), When::Live);
+                entries.push((name.clone(), value));
+            }
+        }
+        entries
+    }
+
+    /// Notes that `name` is wrong in this table; `message` goes without the place. It may depend on other keys.
+    pub(crate) fn conflict(&self, name: &str, message: impl Into<String>) {
+        let at = self.node(name).map_or(&self.at, |node| &node.key_at);
+        self.reader.mistake(Mistake::across(at, &self.path_of(name), message));
+    }
+
+    /// Notes a mistake whose place is not a key of this table.
+    pub(crate) fn mistake(&self, mistake: Mistake) {
+        self.reader.mistake(mistake);
+    }
+
+    fn record(&self, name: &str, value: Json, default: Option<Json>, origin: Origin, when: When) {
+        let (table, name) = (self.path.clone(), segment(name));
+        self.reader.settings.borrow_mut().push(Setting { table, name, value, default, origin, when });
+    }
+
+    /// Corrects the record of a key whose value came by another way.
+    pub(crate) fn amend(&self, name: &str, value: Json, origin: Origin) {
+        let mut settings = self.reader.settings.borrow_mut();
+        let recorded = settings.iter_mut().find(|setting| setting.table == self.path && setting.name == name);
+        if let Some(setting) = recorded {
+            (setting.value, setting.origin) = (value, origin);
+        }
+    }
+
+    fn table_in(&self, node: &'a Node, path: &str) -> Option<&'a Table> {
+        if let Value::Table(table) = &node.value {
+            return Some(table);
+        }
+        let tables = matches!(&node.value, Value::List(list) if list.iter().any(|each| each.as_table().is_some()));
+        let message = if tables {
+            format!("{path} is written as [[{path}]]; give each one a name, [{path}.NAME]")
+        } else {
+            format!("{path} = {} is {}; write a table, [{path}]", node.value, node.value.kind())
+        };
+        self.reader.mistake(Mistake::new(&node.key_at, path, message));
+        None
+    }
+
+    /// Reads a value and all that it replaced, so that no mistake hides behind a drop-in.
+    fn read_node<T: Written>(&self, path: &str, node: &Node, check: impl Fn(&T) -> Option<String>) -> Option<T> {
+        let mut newest = None;
+        for (age, node) in node.history().enumerate() {
+            let result = T::read(node).and_then(|value| match check(&value) {
+                Some(text) => Err(node.wrong(text)),
+                None => Ok(value),
+            });
+            match result {
+                Ok(value) if age == 0 => newest = Some(value),
+                Ok(_) => {}
+                Err(wrongs) => wrongs.into_iter().for_each(|wrong| self.reader.mistake(described(path, wrong))),
+            }
+        }
+        newest
+    }
+}
+
+/// `KEY = VALUE is …; WAY OUT`.
+fn described(path: &str, wrong: Wrong) -> Mistake {
+    let Wrong { at, value, text } = wrong;
+    Mistake::new(&at, path, format!("{path} = {value} {text}"))
+}
+
+/// Says what is wrong with a value that has the right form, as `is …; WAY OUT`.
+type Check<'s, T> = Box<dyn Fn(&T) -> Option<String> + 's>;
+
+/// One key while it is read.
+pub(crate) struct Key<'s, 'a, T> {
+    section: &'s Section<'a>,
+    name: &'static str,
+    when: When,
+    check: Check<'s, T>,
+}
+
+impl<'s, T: Written + 's> Key<'s, '_, T> {
+    /// A change needs a restart.
+    pub(crate) fn restart(self) -> Self {
+        Self { when: When::Restart, ..self }
+    }
+
+    /// `check` names what is wrong with a value, as `is …; WAY OUT`.
+    pub(crate) fn check(self, check: impl Fn(&T) -> Option<String> + 's) -> Self {
+        Self { check: Box::new(check), ..self }
+    }
+
+    /// The value, or `default`.
+    pub(crate) fn or(self, default: T) -> T {
+        self.take(Some(default.write())).unwrap_or(default)
+    }
+
+    /// The value if it is written and right.
+    pub(crate) fn optional(self) -> Option<T> {
+        self.take(None)
+    }
+
+    fn take(self, default: Option<Json>) -> Option<T> {
+        self.section.known.borrow_mut().push(self.name);
+        let path = self.section.path_of(self.name);
+        let Some(node) = self.section.node(self.name) else {
+            if let Some(default) = default {
+                self.section.record(self.name, default.clone(), Some(default), Origin::Default, self.when);
+            }
+            return None;
+        };
+        let value = self.section.read_node(&path, node, &self.check)?;
+        self.section.record(self.name, value.write(), default, node.key_at.clone(), self.when);
+        Some(value)
+    }
+}
+
+impl<'s, T: Written + PartialOrd + 's> Key<'s, '_, T> {
+    /// The smallest and largest accepted value.
+    pub(crate) fn within(self, least: T, most: T) -> Self {
+        let accepted = format!("{} to {}", inline(&least.write()), inline(&most.write()));
+        let range = least..=most;
+        self.check(move |value| (!range.contains(value)).then(|| format!("is out of range; {accepted} is accepted")))
+    }
+}

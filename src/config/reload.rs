@@ -1,0 +1,64 @@
+//! What a reload changes: two configurations compared key by key.
+
+use super::reader::{Setting, When};
+use super::secret::HIDDEN;
+use super::tree::inline;
+use super::{Config, SecretSource};
+
+/// One key whose value differs.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Change {
+    /// The full key.
+    pub key: String,
+    /// The old value as TOML; `None` if the key is new.
+    pub before: Option<String>,
+    /// The new value as TOML; `None` if the key is gone.
+    pub after: Option<String>,
+    /// Whether it takes effect now.
+    pub when: When,
+}
+
+/// Every key that differs, in the order of the tables; keys that are gone come last.
+///
+/// Origins do not count: a value that only moved to another file is the same.
+pub fn diff(before: &Config, after: &Config) -> Vec<Change> {
+    let text = |setting: &Setting| inline(&setting.value);
+    let find = |config: &Config, key: &Setting| {
+        config.settings().iter().find(|each| each.table == key.table && each.name == key.name).map(text)
+    };
+    let mut changes: Vec<Change> = after
+        .settings()
+        .iter()
+        .map(|new| Change { key: new.key(), before: find(before, new), after: Some(text(new)), when: new.when })
+        .filter(|change| change.before != change.after)
+        .collect();
+    let gone = before.settings().iter().filter(|old| find(after, old).is_none());
+    changes.extend(gone.map(|old| Change { key: old.key(), before: Some(text(old)), after: None, when: old.when }));
+    changes.extend(hidden(before, after));
+    changes
+}
+
+/// What settings do not show: secrets that came in the clear, and Serf's switch for each signal.
+fn hidden(before: &Config, after: &Config) -> Vec<Change> {
+    let inline = |source: &Option<SecretSource>| matches!(source, Some(SecretSource::Inline(_)));
+    let secret = |key: &str, old: &Option<SecretSource>, new: &Option<SecretSource>| {
+        let changed = inline(old) && inline(new) && old != new;
+        let value = || Some(HIDDEN.to_owned());
+        changed.then(|| Change { key: key.to_owned(), before: value(), after: value(), when: When::Restart })
+    };
+    let signals = (before.leave != after.leave).then(|| {
+        let text = |config: &Config| Some(format!("{:?}", config.leave));
+        let same = |setting: &&Setting| setting.table == "leave";
+        let shown = before.settings().iter().find(same).map(|setting| &setting.value);
+        let told = shown != after.settings().iter().find(same).map(|setting| &setting.value);
+        (!told).then(|| Change { key: "leave".to_owned(), before: text(before), after: text(after), when: When::Live })
+    });
+    [
+        secret("encryption.keyring", &before.encryption.keyring, &after.encryption.keyring),
+        secret("rpc.token_file", &before.rpc.token, &after.rpc.token),
+        signals.flatten(),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
+}

@@ -1,0 +1,409 @@
+//! Serf's configuration files and flags: its keys, its types and its merge rules, as a layer over our own keys.
+//!
+//! Serf lets the later non-empty value win: `false`, `0` and `""` never override, maps merge by key, lists are appended
+//! (`Command line §3`). `enable_compression` alone is taken from the last file that names it.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::mistake::{Mistake, nearest};
+use super::secret::Secret;
+use super::tree::{Node, Origin, Table, Value, set};
+use super::value::{duration, go_duration, parse_duration};
+
+/// What Serf's files and flags can say that no key of TOML can.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Extras {
+    pub(crate) encrypt: Option<(Secret, Origin)>,
+    pub(crate) rpc_auth: Option<(Secret, Origin)>,
+    pub(crate) leave_on_terminate: bool,
+    pub(crate) skip_leave_on_interrupt: bool,
+    pub(crate) tags_file: Option<(PathBuf, Origin)>,
+    pub(crate) protocol: Option<u8>,
+    pub(crate) interface: Option<(String, Origin)>,
+    pub(crate) bad_tags: Vec<(String, Origin)>,
+    /// Handlers so far; their tables are numbered.
+    pub(crate) handlers: usize,
+}
+
+/// Something an operator should know that is no mistake.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Notice {
+    /// What it is about.
+    pub at: Origin,
+    /// The notice.
+    pub text: String,
+}
+
+impl std::fmt::Display for Notice {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self.at {
+            Origin::Default => f.write_str(&self.text),
+            Origin::File { .. } | Origin::Environment(_) | Origin::Flag(_) => write!(f, "{}: {}", self.at, self.text),
+        }
+    }
+}
+
+/// How a value of Serf's is taken over.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Kind {
+    Text,
+    /// A log level, in any case.
+    Level,
+    /// Go's duration; raised to a second where Serf does so.
+    Duration {
+        raised: bool,
+    },
+    Count,
+    Protocol,
+    /// `true` sets the key to this.
+    Switch(bool),
+    /// `true` or `false` sets the key.
+    Bool,
+    Texts,
+    Tags,
+    Role,
+    Handlers,
+    Encrypt,
+    RpcAuth,
+    LeaveOnTerminate,
+    SkipLeaveOnInterrupt,
+    TagsFile,
+    Interface,
+    Mdns,
+    /// Accepted with a notice, or with none.
+    Ignored(&'static str),
+}
+
+/// Serf's keys, what they are here, and how they are taken over.
+pub(crate) const KEYS: [(&str, &str, Kind); 41] = [
+    ("node_name", "node.name", Kind::Text),
+    ("role", "node.tags", Kind::Role),
+    ("tags", "node.tags", Kind::Tags),
+    ("tags_file", "node.tags", Kind::TagsFile),
+    ("bind", "gossip.bind", Kind::Text),
+    ("advertise", "gossip.advertise", Kind::Text),
+    ("interface", "gossip.bind", Kind::Interface),
+    ("encrypt_key", "encryption.keyring", Kind::Encrypt),
+    ("keyring_file", "encryption.keyring", Kind::Text),
+    ("log_level", "log.level", Kind::Level),
+    ("rpc_addr", "rpc.listen", Kind::Text),
+    ("rpc_auth", "rpc.token_file", Kind::RpcAuth),
+    ("protocol", "", Kind::Protocol),
+    ("replay_on_join", "gossip.replay_on_join", Kind::Switch(true)),
+    ("start_join", "gossip.join", Kind::Texts),
+    ("retry_join", "gossip.join", Kind::Texts),
+    ("retry_max_attempts", "gossip.join_retry_max", Kind::Count),
+    ("retry_interval", "gossip.join_retry_interval", Kind::Duration { raised: true }),
+    ("event_handlers", "handler", Kind::Handlers),
+    ("profile", "gossip.profile", Kind::Text),
+    ("snapshot_path", "snapshot.path", Kind::Text),
+    ("rejoin_after_leave", "snapshot.rejoin_after_leave", Kind::Switch(true)),
+    ("leave_on_terminate", "leave.on_stop", Kind::LeaveOnTerminate),
+    ("skip_leave_on_interrupt", "leave.on_stop", Kind::SkipLeaveOnInterrupt),
+    ("discover", "gossip.discover", Kind::Text),
+    ("mdns", "gossip.discover", Kind::Mdns),
+    ("reconnect_interval", "gossip.reconnect_interval", Kind::Duration { raised: false }),
+    ("reconnect_timeout", "gossip.reconnect_timeout", Kind::Duration { raised: false }),
+    ("tombstone_timeout", "gossip.tombstone_timeout", Kind::Duration { raised: false }),
+    ("disable_name_resolution", "", Kind::Ignored("name conflicts are always resolved")),
+    ("disable_coordinates", "gossip.coordinates", Kind::Switch(false)),
+    ("enable_syslog", "log.format", Kind::Ignored(NO_SYSLOG)),
+    ("syslog_facility", "log.format", Kind::Ignored("")),
+    ("statsite_addr", "", Kind::Ignored(NO_STATS)),
+    ("statsd_addr", "", Kind::Ignored(NO_STATS)),
+    ("query_response_size_limit", "gossip.query_response_size_limit", Kind::Count),
+    ("query_size_limit", "gossip.query_size_limit", Kind::Count),
+    ("user_event_size_limit", "gossip.event_size_limit", Kind::Count),
+    ("broadcast_timeout", "gossip.broadcast_timeout", Kind::Duration { raised: true }),
+    ("enable_compression", "gossip.compression", Kind::Bool),
+    ("validate_node_names", "", Kind::Ignored("")),
+];
+
+pub(crate) const NO_SYSLOG: &str = "weir logs to journald or stderr, not to syslog; see log.format";
+const NO_STATS: &str = "weir sends no statistics to statsd or statsite";
+
+/// Our key for Serf's, for "did you mean".
+pub(crate) fn native_key(serfs: &str) -> Option<&'static str> {
+    KEYS.iter().find(|(name, native, _)| *name == serfs && !native.is_empty()).map(|(_, native, _)| *native)
+}
+
+/// What a layer of Serf's becomes: our keys, what has no key, notices and mistakes.
+#[derive(Debug, Default)]
+pub(crate) struct Layer {
+    pub(crate) table: Table,
+    pub(crate) extras: Extras,
+    pub(crate) notices: Vec<Notice>,
+    pub(crate) mistakes: Vec<Mistake>,
+}
+
+impl Layer {
+    /// A layer that goes on numbering handlers where an earlier one stopped.
+    pub(crate) fn new(extras: Extras) -> Self {
+        Self { extras, ..Self::default() }
+    }
+
+    /// Takes over a whole file. Key names are matched in any case, as Serf does it.
+    pub(crate) fn file(&mut self, root: Table) {
+        for (name, node) in root {
+            let lower = name.to_ascii_lowercase();
+            match KEYS.iter().find(|(known, ..)| *known == lower) {
+                Some((_, native, kind)) => self.take(&lower, native, *kind, &node),
+                None => self.unknown(&name, &node),
+            }
+        }
+    }
+
+    fn unknown(&mut self, name: &str, node: &Node) {
+        let way_out = match nearest(name, KEYS.map(|(known, ..)| known)) {
+            Some(near) => format!("did you mean '{near}'?"),
+            None => "it is none of Serf's keys".to_owned(),
+        };
+        self.mistakes.push(Mistake::new(&node.key_at, name, format!("unknown key '{name}'; {way_out}")));
+    }
+
+    /// Takes over one value. `name` is what messages call it.
+    pub(crate) fn take(&mut self, name: &str, native: &str, kind: Kind, node: &Node) {
+        let path: Vec<&str> = native.split('.').collect();
+        let at = node.key_at.clone();
+        match kind {
+            Kind::Text => self.with_text(name, node, |layer, text| layer.set(&path, node, Value::Text(text))),
+            Kind::Level => self.with_text(name, node, |layer, text| {
+                let level = text.to_ascii_lowercase();
+                layer.set(&path, node, Value::Text(if level == "err" { "error".to_owned() } else { level }));
+            }),
+            Kind::Duration { raised } => {
+                self.with_text(name, node, |layer, text| layer.duration(name, &path, node, &text, raised))
+            }
+            Kind::Count => {
+                if let Some(number) = self.count(name, node).filter(|number| *number != 0) {
+                    self.set(&path, node, Value::Int(number));
+                }
+            }
+            Kind::Protocol => match self.count(name, node).map(|version| (version, u8::try_from(version))) {
+                Some((_, Ok(version @ 2..=5))) => self.extras.protocol = Some(version),
+                Some((0, _)) | None => {}
+                Some((version, _)) => {
+                    self.wrong(
+                        name,
+                        node,
+                        &format!("{name} = {version} is not a protocol version; 2 to 5 is accepted"),
+                    );
+                }
+            },
+            Kind::Switch(on) => {
+                if self.truth(name, node) == Some(true) {
+                    self.set(&path, node, Value::Bool(on));
+                }
+            }
+            Kind::Bool => {
+                if let Some(truth) = self.truth(name, node) {
+                    self.set(&path, node, Value::Bool(truth));
+                }
+            }
+            Kind::Texts => self.texts(name, &path, node),
+            Kind::Tags => self.tags(name, node),
+            Kind::Role => self.with_text(name, node, |layer, text| {
+                layer.notice(&at, "'role' has been replaced by tags; the tag role is set");
+                layer.set(&["node", "tags", "role"], node, Value::Text(text));
+            }),
+            Kind::Handlers => self.handlers(name, node),
+            Kind::Encrypt => {
+                self.with_text(name, node, |layer, text| layer.extras.encrypt = Some((Secret::new(text), at)))
+            }
+            Kind::RpcAuth => {
+                self.with_text(name, node, |layer, text| layer.extras.rpc_auth = Some((Secret::new(text), at)))
+            }
+            Kind::LeaveOnTerminate => self.extras.leave_on_terminate |= self.truth(name, node) == Some(true),
+            Kind::SkipLeaveOnInterrupt => self.extras.skip_leave_on_interrupt |= self.truth(name, node) == Some(true),
+            Kind::TagsFile => {
+                self.with_text(name, node, |layer, text| layer.extras.tags_file = Some((text.into(), at)))
+            }
+            Kind::Interface => self.with_text(name, node, |layer, text| layer.extras.interface = Some((text, at))),
+            Kind::Mdns => self.notice(&at, "mdns is not needed; weir uses the interface of gossip.bind"),
+            Kind::Ignored("") => {}
+            Kind::Ignored(notice) => self.notice(&at, notice),
+        }
+    }
+
+    fn set(&mut self, path: &[&str], node: &Node, value: Value) {
+        set(&mut self.table, path, Node { value, ..node.clone() });
+    }
+
+    pub(crate) fn notice(&mut self, at: &Origin, text: &str) {
+        if !self.notices.iter().any(|notice| notice.text == text) {
+            self.notices.push(Notice { at: at.clone(), text: text.to_owned() });
+        }
+    }
+
+    fn wrong(&mut self, name: &str, node: &Node, message: &str) {
+        self.mistakes.push(Mistake::new(&node.at, name, message));
+    }
+
+    fn wanted(&mut self, name: &str, node: &Node, wanted: &str) {
+        // A secret of the wrong type is not repeated.
+        let secret = ["encrypt_key", "rpc_auth"].contains(&name);
+        let value = if secret { String::new() } else { format!(" = {}", node.value) };
+        self.wrong(name, node, &format!("{name}{value} is {}; write {wanted}", node.value.kind()));
+    }
+
+    /// Calls `then` with the text, unless it is empty, which Serf takes as not given.
+    fn with_text(&mut self, name: &str, node: &Node, then: impl FnOnce(&mut Self, String)) {
+        match &node.value {
+            Value::Text(text) if text.is_empty() => {}
+            Value::Text(text) => then(self, text.clone()),
+            Value::Int(_) | Value::Float(_) | Value::Bool(_) | Value::Date(_) | Value::List(_) | Value::Table(_) => {
+                self.wanted(name, node, "text in quotes");
+            }
+        }
+    }
+
+    fn truth(&mut self, name: &str, node: &Node) -> Option<bool> {
+        match &node.value {
+            Value::Bool(truth) => Some(*truth),
+            Value::Text(text) if text.is_empty() => None, // null
+            Value::Text(_) | Value::Int(_) | Value::Float(_) | Value::Date(_) | Value::List(_) | Value::Table(_) => {
+                self.wanted(name, node, "true or false");
+                None
+            }
+        }
+    }
+
+    fn count(&mut self, name: &str, node: &Node) -> Option<i64> {
+        match &node.value {
+            Value::Int(number) => Some(*number),
+            Value::Text(text) if text.is_empty() => None, // null
+            Value::Text(_) | Value::Bool(_) | Value::Float(_) | Value::Date(_) | Value::List(_) | Value::Table(_) => {
+                self.wanted(name, node, "a whole number");
+                None
+            }
+        }
+    }
+
+    /// Go's durations in files; flags take ours as well.
+    fn duration(&mut self, name: &str, path: &[&str], node: &Node, text: &str, raised: bool) {
+        const LEAST: Duration = Duration::from_secs(1);
+        let read = match node.at {
+            Origin::Flag(_) => parse_duration(text),
+            Origin::Default | Origin::File { .. } | Origin::Environment(_) => go_duration(text),
+        };
+        match read {
+            None => self.wrong(
+                name,
+                node,
+                &format!("{name} = {} is not a duration; write \"200ms\", \"30s\" or \"1m30s\"", node.value),
+            ),
+            Some(Duration::ZERO) => {}
+            Some(value) => {
+                if raised && value < LEAST {
+                    self.notice(&node.at, &format!("{name} is raised to 1s, the least that is accepted"));
+                }
+                let value = if raised { value.max(LEAST) } else { value };
+                self.set(path, node, Value::Text(duration(value)));
+            }
+        }
+    }
+
+    /// The texts of a list; anything else is noted.
+    fn list(&mut self, name: &str, node: &Node) -> Vec<(String, Origin)> {
+        let Value::List(list) = &node.value else {
+            if !matches!(&node.value, Value::Text(text) if text.is_empty()) {
+                self.wanted(name, node, "a list, [\"…\"]");
+            }
+            return Vec::new();
+        };
+        let mut texts = Vec::new();
+        for each in list {
+            match &each.value {
+                Value::Text(text) => texts.push((text.clone(), each.at.clone())),
+                Value::Int(_)
+                | Value::Float(_)
+                | Value::Bool(_)
+                | Value::Date(_)
+                | Value::List(_)
+                | Value::Table(_) => {
+                    self.wanted(name, each, "text in quotes");
+                }
+            }
+        }
+        texts
+    }
+
+    fn texts(&mut self, name: &str, path: &[&str], node: &Node) {
+        let list: Vec<Node> =
+            self.list(name, node).into_iter().map(|(text, at)| Node::new(Value::Text(text), at)).collect();
+        if !list.is_empty() {
+            let node = Node { value: Value::List(list), append: true, ..node.clone() };
+            set(&mut self.table, path, node);
+        }
+    }
+
+    fn tags(&mut self, name: &str, node: &Node) {
+        let Value::Table(table) = &node.value else {
+            return self.wanted(name, node, "an object, { \"role\": \"web\" }");
+        };
+        for (tag, value) in table {
+            match &value.value {
+                Value::Text(_) => set(&mut self.table, &["node", "tags", tag], value.clone()),
+                Value::Int(_)
+                | Value::Float(_)
+                | Value::Bool(_)
+                | Value::Date(_)
+                | Value::List(_)
+                | Value::Table(_) => {
+                    self.wanted(&format!("{name}.{tag}"), value, "text in quotes");
+                }
+            }
+        }
+    }
+
+    /// `[FILTER=]COMMAND`, split at the first `=` (`Event handlers §1`).
+    fn handlers(&mut self, name: &str, node: &Node) {
+        for (spec, at) in self.list(name, node) {
+            self.handler(&spec, &at);
+        }
+    }
+
+    /// One handler; its table is named after its place.
+    pub(crate) fn handler(&mut self, spec: &str, at: &Origin) {
+        let (filter, command) = spec.split_once('=').unwrap_or(("*", spec));
+        let filter = if filter.is_empty() { "*" } else { filter };
+        self.extras.handlers += 1;
+        let table = format!("serf-{}", self.extras.handlers);
+        let on = Node::texts(filter.split(',').map(str::to_owned), at);
+        set(&mut self.table, &["handler", &table, "on"], on);
+        set(&mut self.table, &["handler", &table, "shell"], Node::new(Value::Text(command.to_owned()), at.clone()));
+    }
+
+    /// `NAME=VALUE`, from a flag.
+    pub(crate) fn tag(&mut self, tag: &str, at: &Origin) {
+        match tag.split_once('=') {
+            Some((name, value)) if !name.is_empty() => {
+                set(&mut self.table, &["node", "tags", name], Node::new(Value::Text(value.to_owned()), at.clone()));
+            }
+            Some(_) | None => self.extras.bad_tags.push((tag.to_owned(), at.clone())),
+        }
+    }
+}
+
+/// Makes an interface the host of `gossip.bind`, unless that names an address already.
+pub(crate) fn settle_interface(table: &mut Table, extras: &Extras) -> Option<Notice> {
+    let (name, at) = extras.interface.as_ref()?;
+    let bind = table.get("gossip").and_then(Node::as_table).and_then(|gossip| gossip.get("bind"));
+    let bound = match bind.map(|node| &node.value) {
+        Some(Value::Text(text)) => Some(text.clone()),
+        Some(_) | None => None,
+    };
+    use super::address::{BindAddress, BindHost, GOSSIP_PORT};
+    use super::value::Text as _;
+    let port = match bound.as_deref().map(BindAddress::parse) {
+        None => GOSSIP_PORT,
+        Some(Ok(BindAddress { host: BindHost::Address(address), port })) if address.is_unspecified() => port,
+        Some(Ok(_) | Err(_)) => {
+            let text = "interface is not needed beside a bind address and not looked at".to_owned();
+            return Some(Notice { at: at.clone(), text });
+        }
+    };
+    set(table, &["gossip", "bind"], Node::new(Value::Text(format!("{name}:{port}")), at.clone()));
+    None
+}
