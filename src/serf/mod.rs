@@ -34,6 +34,8 @@ pub mod coordinate;
 mod drops;
 pub mod event;
 pub mod filter;
+#[cfg(test)]
+mod fixture;
 mod intent;
 pub mod keys;
 pub mod leave;
@@ -295,3 +297,6 @@ impl Serf {
         self.outputs.pop_front()
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -124,7 +124,8 @@ pub(crate) struct Ballots(Option<Seen>);
 struct Seen {
     ballot: Ballot,
     from: String,
-    at: Instant,
+    /// Until then requests without a ballot are refused.
+    guarded_until: Instant,
 }
 
 /// Why the ballot rule refuses a request.
@@ -136,7 +137,10 @@ pub(crate) struct Superseded {
 
 impl Ballots {
     pub(crate) fn restored(kept: Option<KeptBallot>, now: Instant) -> Self {
-        Self(kept.map(|kept| Seen { ballot: kept.ballot, from: kept.from, at: now - kept.age }))
+        Self(kept.map(|KeptBallot { ballot, from, age }| {
+            let guarded_until = now + BALLOT_GUARD.saturating_sub(age);
+            Seen { ballot, from, guarded_until }
+        }))
     }
 
     /// Judges a request of `from`. A ballot that is not lower than the highest becomes the highest.
@@ -147,10 +151,10 @@ impl Ballots {
                 Err(Superseded { text, ballot: seen.ballot })
             }
             (Some(ballot), _) => {
-                self.0 = Some(Seen { ballot, from: from.to_owned(), at: now });
+                self.0 = Some(Seen { ballot, from: from.to_owned(), guarded_until: now + BALLOT_GUARD });
                 Ok(())
             }
-            (None, Some(seen)) if now.since(seen.at) < BALLOT_GUARD => {
+            (None, Some(seen)) if now < seen.guarded_until => {
                 Err(Superseded { text: "a rotation is running".to_owned(), ballot: seen.ballot })
             }
             (None, _) => Ok(()),

@@ -116,7 +116,7 @@ impl Serf {
 
     pub(super) fn ask(&mut self, now: Instant, params: QueryParams, purpose: Purpose) -> Result<Sent, QueryError> {
         let depth = self.broadcasts.queries.len();
-        if depth > self.options.queue_depth_limit(self.members.len()) {
+        if depth >= self.options.queue_depth_limit(self.members.len()) {
             return Err(QueryError::QueueFull { depth });
         }
         if self.asked.is_full() {
