@@ -99,10 +99,10 @@ fn broadcasts_go_intents_first_then_queries_then_events() {
     serf.query(at(1), QueryParams { name: "q".into(), ..QueryParams::default() }).unwrap();
     serf.joined(at(1));
     assert_eq!(serf.queue_depths(), QueueDepths { intents: 1, queries: 1, events: 1 });
-    assert!(serf.has_fresh_broadcasts());
+    assert_eq!(serf.lowest_tier(), Some(0));
     let kinds: Vec<u8> = broadcasts(&mut serf).iter().map(|message| message.encode()[0]).collect();
     assert_eq!(kinds, [1, 4, 3]);
-    assert_eq!((serf.broadcasts_pending(), serf.has_fresh_broadcasts()), (3, false));
+    assert_eq!((serf.broadcasts_pending(), serf.lowest_tier()), (3, Some(1)));
     let mut out = Vec::new();
     assert_eq!(serf.take_broadcasts(5, 3, &mut out), 5, "nothing fits, nothing is taken");
     assert!(out.is_empty());
