@@ -20,12 +20,26 @@ pub enum ApplyMode {
 
 words!(ApplyMode, "a mode, \"direct\"", ("direct", Direct));
 
+/// What to do about a file that somebody else changed.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum ForeignEdit {
+    /// A copy of it is kept and ours put back.
+    Restore,
+    /// It is left alone and reported.
+    Hold,
+}
+
+words!(ForeignEdit, "\"restore\" or \"hold\"", ("restore", Restore), ("hold", Hold));
+
 /// When changes are put in place.
-#[derive(Clone, Copy, Debug, Eq, JsonSchema, PartialEq)]
+#[derive(Clone, Debug, Eq, JsonSchema, PartialEq)]
 #[schemars(deny_unknown_fields)]
 pub struct Apply {
     /// direct: the agent itself writes, tests and reloads.
     pub mode: ApplyMode,
+    /// Directory for the record of what is live and for copies of what was replaced.
+    #[schemars(with = "String")]
+    pub state: PathBuf,
     /// Wait until nothing changed for this long.
     #[schemars(with = "DurationText")]
     pub quiet: Duration,
@@ -35,6 +49,8 @@ pub struct Apply {
     /// At most one reload in this time, over all upstreams.
     #[schemars(with = "DurationText")]
     pub min_reload_interval: Duration,
+    /// A file that somebody else changed. restore: keep a copy and put ours back; hold: leave it and report.
+    pub foreign_edit: ForeignEdit,
 }
 
 impl Apply {
@@ -42,9 +58,15 @@ impl Apply {
         let (ms, hour) = (Duration::from_millis, Duration::from_secs(3600));
         let apply = Self {
             mode: section.key("mode").restart().or(ApplyMode::Direct),
+            state: section
+                .key("state")
+                .restart()
+                .check(|path: &PathBuf| absolute(path))
+                .or(PathBuf::from("/var/lib/weir-apply")),
             quiet: section.key("quiet").within(Duration::ZERO, hour).or(ms(200)),
             max_delay: section.key("max_delay").within(Duration::ZERO, hour).or(ms(2_000)),
             min_reload_interval: section.key("min_reload_interval").within(Duration::ZERO, hour).or(ms(1_000)),
+            foreign_edit: section.key("foreign_edit").or(ForeignEdit::Restore),
         };
         if apply.quiet > apply.max_delay {
             let name = if section.is_set("quiet") { "quiet" } else { "max_delay" };

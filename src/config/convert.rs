@@ -1,6 +1,6 @@
 //! `weir config convert`: one of Serf's JSON files as TOML.
 
-use super::document::Text;
+use super::document::Places;
 use super::mistake::{ConfigErrors, Mistake};
 use super::serf::{Extras, Layer, settle_interface};
 use super::tree::{Node, Origin, Table, Value, inline, join, segment, set};
@@ -19,7 +19,7 @@ pub struct Converted {
 /// there is no key, and the RPC port.
 pub fn convert(path: &str, text: &str) -> Result<Converted, ConfigErrors> {
     let mut layer = Layer::new(Extras::default());
-    match json::parse(&Text::new(path, 0, text), text) {
+    match json::parse(&Places::new(path, 0, text), text) {
         Ok(root) => layer.file(root),
         Err(mistake) => layer.mistakes.push(mistake),
     }

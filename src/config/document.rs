@@ -10,7 +10,7 @@ use super::tree::{Node, Origin, Table, Value};
 
 /// A file's text, and where its offsets are.
 #[derive(Clone, Debug)]
-pub(crate) struct Text<'a> {
+pub(crate) struct Places<'a> {
     path: Arc<str>,
     order: usize,
     text: &'a str,
@@ -18,7 +18,7 @@ pub(crate) struct Text<'a> {
     lines: Vec<usize>,
 }
 
-impl<'a> Text<'a> {
+impl<'a> Places<'a> {
     /// `order` is the file's place in reading order.
     pub(crate) fn new(path: &str, order: usize, text: &'a str) -> Self {
         let starts = text.bytes().enumerate().filter(|(_, byte)| *byte == b'\n').map(|(at, _)| at + 1);
@@ -42,7 +42,7 @@ impl<'a> Text<'a> {
 }
 
 /// The tree of a TOML file, or its syntax errors, all of them.
-pub(crate) fn parse(text: &Text<'_>) -> Result<Table, Vec<Mistake>> {
+pub(crate) fn parse(text: &Places<'_>) -> Result<Table, Vec<Mistake>> {
     let (document, errors) = DeTable::parse_recoverable(text.text);
     if errors.is_empty() {
         return Ok(table(text, document.get_ref()));
@@ -54,7 +54,7 @@ pub(crate) fn parse(text: &Text<'_>) -> Result<Table, Vec<Mistake>> {
     Err(errors.iter().map(mistake).collect())
 }
 
-fn table(text: &Text<'_>, table: &DeTable<'_>) -> Table {
+fn table(text: &Places<'_>, table: &DeTable<'_>) -> Table {
     let mut keys: Vec<_> = table.iter().collect();
     keys.sort_by_key(|(key, _)| key.span().start); // the parser sorts by name, handlers run in order of appearance
     let mut result = Table::new();
@@ -65,7 +65,7 @@ fn table(text: &Text<'_>, table: &DeTable<'_>) -> Table {
     result
 }
 
-fn node(text: &Text<'_>, value: &Spanned<DeValue<'_>>) -> Node {
+fn node(text: &Places<'_>, value: &Spanned<DeValue<'_>>) -> Node {
     let read = match value.get_ref() {
         DeValue::String(string) => Value::Text(string.to_string()),
         DeValue::Integer(number) => match i64::from_str_radix(number.as_str(), number.radix()) {
@@ -87,7 +87,7 @@ mod tests {
 
     #[test]
     fn places_count_characters_from_one() {
-        let text = Text::new("f.toml", 0, "a = 1\n\"ä\" = 2\n[b]\nc = { d = [1, \"x\"] }\n");
+        let text = Places::new("f.toml", 0, "a = 1\n\"ä\" = 2\n[b]\nc = { d = [1, \"x\"] }\n");
         let root = parse(&text).unwrap();
         assert_eq!(root["a"].at.to_string(), "f.toml:1:5");
         assert_eq!(root["ä"].at.to_string(), "f.toml:2:7");
@@ -99,14 +99,14 @@ mod tests {
 
     #[test]
     fn tables_keep_their_order_of_appearance() {
-        let root = parse(&Text::new("f", 0, "[z.b]\n[a]\n[z.a]\nx.y = 1\n")).unwrap();
+        let root = parse(&Places::new("f", 0, "[z.b]\n[a]\n[z.a]\nx.y = 1\n")).unwrap();
         assert_eq!(root.keys().collect::<Vec<_>>(), ["z", "a"]);
         assert_eq!(root["z"].as_table().unwrap().keys().collect::<Vec<_>>(), ["b", "a"]);
     }
 
     #[test]
     fn all_syntax_errors_are_found() {
-        let mistakes = parse(&Text::new("f", 0, "a = \nb = 1\nb = 2\nc = \"x\n")).unwrap_err();
+        let mistakes = parse(&Places::new("f", 0, "a = \nb = 1\nb = 2\nc = \"x\n")).unwrap_err();
         let lines: Vec<String> = mistakes.iter().map(ToString::to_string).collect();
         assert_eq!(lines.len(), 3, "{lines:#?}");
     }
@@ -114,7 +114,7 @@ mod tests {
     proptest::proptest! {
         #[test]
         fn any_text_parses_or_is_refused_without_a_panic(text in "[\\[\\]a-c.=\"'\n#{}, 0-9\u{e4}-]{0,60}") {
-            let _ = parse(&Text::new("f", 0, &text));
+            let _ = parse(&Places::new("f", 0, &text));
         }
     }
 }

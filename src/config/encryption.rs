@@ -1,8 +1,8 @@
 //! `[encryption]`: which keys, and in which envelope.
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use schemars::JsonSchema;
+
+use crate::crypto::{Key, KeyringError};
 
 use super::mistake::Mistake;
 use super::reader::Section;
@@ -16,15 +16,13 @@ use super::value::words;
 pub enum Seal {
     /// Everything is accepted, each peer is sent the best that it is known to open.
     Auto,
-    /// The session envelope alone.
-    Session,
     /// memberlist's envelope alone, as Serf.
     Memberlist,
     /// Plain text.
     Off,
 }
 
-words!(Seal, "an envelope, \"auto\"", ("auto", Auto), ("session", Session), ("memberlist", Memberlist), ("off", Off));
+words!(Seal, "an envelope, \"auto\"", ("auto", Auto), ("memberlist", Memberlist), ("off", Off));
 
 /// How traffic is sealed.
 #[derive(Clone, Debug, Eq, JsonSchema, PartialEq)]
@@ -32,8 +30,8 @@ words!(Seal, "an envelope, \"auto\"", ("auto", Auto), ("session", Session), ("me
 pub struct Encryption {
     /// Serf's JSON list of keys, the first one seals; or "credential:NAME", which is read-only. It must exist.
     #[schemars(with = "String")]
-    pub keyring: Option<SecretSource>,
-    /// auto, session, memberlist, or off: plain text, and no keyring is read.
+    pub keyring: Option<SecretSource<Key>>,
+    /// auto, memberlist, or off: plain text, and no keyring is read.
     pub seal: Seal,
 }
 
@@ -42,21 +40,20 @@ const KEYRING: &str = "/var/lib/weir/keyring.json";
 impl Encryption {
     /// Without a keyring `seal` is [`Seal::Off`], and the other way round.
     pub(crate) fn read(section: &Section<'_>, extras: &Extras) -> Self {
-        let default = section.by_mode(Some(SecretSource::File(KEYRING.into())), None);
-        let needed = section.by_mode(true, false);
-        let Place(named) = section
+        let default = section.by_mode(Place::File(KEYRING.into()), Place::Nowhere);
+        let needed = !section.serf();
+        let place = section
             .key("keyring")
             .restart()
-            .check(|place: &Place| (needed && place.0.is_none()).then(|| NO_KEYRING.to_owned()))
-            .or(Place(default));
+            .check(|place| (needed && *place == Place::Nowhere).then(|| NO_KEYRING.to_owned()))
+            .or(default);
         let seal = section.key("seal").restart().or(Seal::Auto);
         let keyring = match &extras.encrypt {
             Some((key, at)) => {
-                check_inline(section, key, at, seal);
                 section.amend("keyring", HIDDEN.into(), at.clone());
-                Some(SecretSource::Inline(key.clone()))
+                read_inline(section, key, at, seal)
             }
-            None => named.filter(|_| seal != Seal::Off),
+            None => place.source().filter(|_| seal != Seal::Off),
         };
         let seal = if keyring.is_none() { Seal::Off } else { seal };
         Self { keyring, seal }
@@ -65,29 +62,24 @@ impl Encryption {
 
 const NO_KEYRING: &str = "names no keyring; write a path or \"credential:NAME\", or set encryption.seal = \"off\"";
 
-fn check_inline(section: &Section<'_>, key: &Secret, at: &Origin, seal: Seal) {
-    let mistake = |message: String| section.mistake(Mistake::across(at, "encryption.keyring", message));
-    if let Some(wrong) = key_mistake(key.expose()) {
-        section.mistake(Mistake::new(at, "encrypt_key", wrong));
-    }
+fn read_inline(section: &Section<'_>, key: &Secret, at: &Origin, seal: Seal) -> Option<SecretSource<Key>> {
+    let conflict = |message: &str| section.mistake(Mistake::across(at, "encryption.keyring", message));
     if section.is_set("keyring") {
-        mistake("a key in the clear cannot be used with encryption.keyring; remove one".to_owned());
+        conflict("a key in the clear cannot be used with encryption.keyring; remove one");
     }
     if seal == Seal::Off {
-        mistake("a key cannot be used with encryption.seal = \"off\"; remove one".to_owned());
+        conflict("a key cannot be used with encryption.seal = \"off\"; remove one");
     }
-}
-
-/// What is wrong with a key in base64; never the key itself.
-fn key_mistake(key: &str) -> Option<String> {
-    match STANDARD.decode(key).map(zeroize::Zeroizing::new) {
-        Ok(bytes) if [16, 24, 32].contains(&bytes.len()) => None,
-        Ok(bytes) => Some(format!(
-            "key must be 16, 24 or 32 bytes in base64, this one has {}; 'weir keygen' makes one",
-            bytes.len()
-        )),
-        Err(_) => {
-            Some("key must be 16, 24 or 32 bytes in base64, this is not base64; 'weir keygen' makes one".to_owned())
+    match Key::from_base64(key.expose()) {
+        Ok(key) => Some(SecretSource::Inline(key)),
+        Err(error) => {
+            let found = match error {
+                KeyringError::Length(bytes) => format!("this one has {bytes}"),
+                _ => "this is not base64".to_owned(),
+            };
+            let message = format!("key must be 16, 24 or 32 bytes in base64, {found}; 'weir keygen' makes one");
+            section.mistake(Mistake::new(at, "encrypt_key", message));
+            None
         }
     }
 }

@@ -4,7 +4,7 @@
 use std::path::{Path, PathBuf};
 use std::{fs, io};
 
-use super::document::{self, Text};
+use super::document::{self, Places};
 use super::mistake::{ConfigErrors, Mistake};
 use super::overrides::Overrides;
 use super::serf::{Extras, Layer, Notice, settle_interface};
@@ -67,8 +67,8 @@ pub fn load(sources: &Sources) -> Result<Loaded, ConfigErrors> {
     for source in &sources.paths {
         reading.source(source);
     }
-    let flags = sources.overrides.is_any();
-    let serf = !reading.toml && (sources.serf || reading.json || flags);
+    let serfs_alone = (reading.json || sources.overrides.is_any()) && !sources.overrides.is_ours();
+    let serf = !reading.toml && (sources.serf || serfs_alone);
     let variables = sources.environment.iter().map(|(name, value)| (name.as_str(), value.as_str()));
     reading.lay(|extras| environment::layer(variables, extras));
     reading.lay(|extras| sources.overrides.layer(extras, serf));
@@ -99,9 +99,16 @@ struct Reading {
     json: bool,
     /// A file could not be read or parsed.
     broken: bool,
+    /// Place of the next file in reading order.
+    order: usize,
 }
 
 impl Reading {
+    fn next(&mut self) -> usize {
+        self.order += 1;
+        self.order
+    }
+
     fn source(&mut self, source: &Source) {
         match source {
             Source::File(path) => {
@@ -130,7 +137,7 @@ impl Reading {
     }
 
     fn unreadable(&mut self, path: &Path, error: &io::Error) {
-        let at = Text::new(&path.display().to_string(), self.files.len(), "").at(0);
+        let at = Places::new(&path.display().to_string(), self.next(), "").place(0, 0);
         let reason = error.to_string();
         let reason = reason.split(" (os error").next().unwrap_or_default().to_lowercase();
         self.mistakes.push(Mistake::new(&at, "", format!("cannot be read: {reason}")));
@@ -146,19 +153,19 @@ impl Reading {
             Err(error) => return self.unreadable(path, &error),
         };
         let shown = path.display().to_string();
-        let order = self.files.len();
+        let order = self.next();
         self.files.push(path.to_owned());
         let text = match String::from_utf8(text) {
             Ok(text) => text,
             Err(error) => {
                 let valid = String::from_utf8_lossy(&error.as_bytes()[..error.utf8_error().valid_up_to()]).into_owned();
-                let at = Text::new(&shown, order, &valid).at(valid.len());
+                let at = Places::new(&shown, order, &valid).at(valid.len());
                 self.mistakes.push(Mistake::new(&at, "", "not UTF-8 text"));
                 self.broken = true;
                 return;
             }
         };
-        let source = Text::new(&shown, order, &text);
+        let source = Places::new(&shown, order, &text);
         let parsed = if toml {
             document::parse(&source).map(|table| merge(&mut self.table, table))
         } else {

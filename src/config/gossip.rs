@@ -4,22 +4,14 @@ use std::time::Duration;
 
 use schemars::JsonSchema;
 
+use crate::swim;
+use crate::swim::Profile;
+
 use super::address::{Advertise, BindAddress, JoinAddress};
 use super::reader::Section;
 use super::schema::DurationText;
 use super::serf::Extras;
 use super::value::{Text, words};
-
-/// A named set of timings.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Profile {
-    /// One data centre.
-    Lan,
-    /// Between data centres.
-    Wan,
-    /// One machine.
-    Local,
-}
 
 words!(Profile, "a profile, \"lan\"", ("lan", Lan), ("wan", Wan), ("local", Local));
 
@@ -39,7 +31,7 @@ pub struct Gossip {
     #[schemars(with = "DurationText")]
     pub gossip_interval: Duration,
     /// Members that a round of gossip goes to.
-    pub gossip_nodes: u32,
+    pub gossip_nodes: usize,
     /// Scales the time that a suspected member has to object.
     pub suspicion_mult: u32,
     /// Scales how often a message is passed on.
@@ -111,20 +103,17 @@ const YEAR: Duration = seconds(366 * 24 * 3600);
 impl Gossip {
     pub(crate) fn read(section: &Section<'_>, extras: &Extras) -> Self {
         let profile = section.key("profile").restart().or(Profile::Lan);
-        // lan, wan, local
-        let by_profile = |values: [Duration; 3]| values[profile as usize];
-        let number_by_profile = |values: [u32; 3]| values[profile as usize];
-        let timing = |name, default| section.key(name).restart().within(ms(10), HOUR).or(by_profile(default));
-        let factor = |name, default| section.key(name).restart().within(1, 100).or(number_by_profile(default));
+        let usual = swim::Options::profile(profile);
+        let timing = |name, usual| section.key(name).restart().within(ms(10), HOUR).or(usual);
         let gossip = Self {
             profile,
-            probe_interval: timing("probe_interval", [seconds(1), seconds(5), seconds(1)]),
-            probe_timeout: timing("probe_timeout", [ms(500), seconds(3), ms(200)]),
-            gossip_interval: timing("gossip_interval", [ms(200), ms(500), ms(100)]),
-            gossip_nodes: factor("gossip_nodes", [3, 4, 3]),
-            suspicion_mult: factor("suspicion_mult", [4, 6, 3]),
-            retransmit_mult: factor("retransmit_mult", [4, 4, 2]),
-            push_pull_interval: timing("push_pull_interval", [seconds(30), seconds(60), seconds(15)]),
+            probe_interval: timing("probe_interval", usual.probe_interval),
+            probe_timeout: timing("probe_timeout", usual.probe_timeout),
+            gossip_interval: timing("gossip_interval", usual.gossip_interval),
+            gossip_nodes: section.key("gossip_nodes").restart().within(1, 100).or(usual.gossip_nodes),
+            suspicion_mult: section.key("suspicion_mult").restart().within(1, 100).or(usual.suspicion_mult),
+            retransmit_mult: section.key("retransmit_mult").restart().within(1, 100).or(usual.retransmit_mult),
+            push_pull_interval: timing("push_pull_interval", usual.push_pull_interval),
             bind: section.key("bind").restart().or(BindAddress::parse("0.0.0.0:7946").expect("it is an address")),
             advertise: section.key("advertise").restart().or(section.by_mode(Advertise::Auto, Advertise::FirstPrivate)),
             join: section.key("join").or(Vec::new()),

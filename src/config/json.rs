@@ -5,12 +5,12 @@
 
 use serde_json::Value as Json;
 
-use super::document::Text;
+use super::document::Places;
 use super::mistake::Mistake;
 use super::tree::{Node, Origin, Table, Value};
 
 /// The tree of a JSON object, or why it is none.
-pub(crate) fn parse(source: &Text<'_>, text: &str) -> Result<Table, Mistake> {
+pub(crate) fn parse(source: &Places<'_>, text: &str) -> Result<Table, Mistake> {
     match serde_json::from_str::<Json>(text) {
         Ok(Json::Object(_)) => {}
         Ok(_) => return Err(Mistake::new(&source.at(0), "", "not a JSON object; write { \"KEY\": VALUE, … }")),
@@ -31,7 +31,7 @@ pub(crate) fn parse(source: &Text<'_>, text: &str) -> Result<Table, Mistake> {
 /// Walks JSON that is known to be valid.
 #[derive(Debug)]
 struct Scanner<'a> {
-    source: &'a Text<'a>,
+    source: &'a Places<'a>,
     text: &'a str,
     at: usize,
 }
@@ -126,7 +126,7 @@ mod tests {
     use super::*;
 
     fn read(text: &str) -> Result<Table, Mistake> {
-        parse(&Text::new("x.json", 0, text), text)
+        parse(&Places::new("x.json", 0, text), text)
     }
 
     #[test]

@@ -95,8 +95,8 @@ pub(crate) fn count(n: usize, one: &str, many: &str) -> String {
 
 /// The candidate that `word` was probably meant to be.
 ///
-/// One edit in a short word, two in a longer one, a swap of neighbours counting as one; else the only candidate that
-/// contains the word as a part (`retry_interval` in `join_retry_interval`).
+/// One edit in a short word, two in a longer one, a swap of neighbours counting as one; else the only candidate of which
+/// the word is a part (`retry_interval` for `join_retry_interval`), or the other way round (`disable_compression`).
 pub(crate) fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str> + Clone) -> Option<&'a str> {
     let allowed = if word.chars().count() <= 4 { 1 } else { 2 };
     let by_edits = candidates
@@ -108,7 +108,7 @@ pub(crate) fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a s
     if let Some((_, candidate)) = by_edits {
         return Some(candidate);
     }
-    let has_part = |candidate: &&str| candidate.split('_').count() > 1 && word.len() > 3 && candidate.contains(word);
-    let mut containing = candidates.into_iter().filter(has_part);
-    containing.next().filter(|_| containing.next().is_none())
+    let part = |short: &str, long: &str| short.len() > 5 && long.contains(short);
+    let mut related = candidates.into_iter().filter(|candidate| part(word, candidate) || part(candidate, word));
+    related.next().filter(|_| related.next().is_none())
 }

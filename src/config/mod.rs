@@ -26,6 +26,7 @@ mod handler;
 mod json;
 mod mistake;
 mod node;
+mod options;
 mod overrides;
 mod process;
 mod reader;
@@ -39,11 +40,11 @@ mod upstream;
 mod value;
 
 pub use address::{Advertise, BindAddress, BindHost, GOSSIP_PORT, JoinAddress};
-pub use apply::{Apply, ApplyMode, Automatic, Nginx, Reload};
+pub use apply::{Apply, ApplyMode, Automatic, ForeignEdit, Nginx, Reload};
 pub use convert::{Converted, convert};
 pub use encryption::{Encryption, Seal};
 pub use file::{Loaded, Source, Sources, load};
-pub use gossip::{Gossip, Profile};
+pub use gossip::Gossip;
 pub use handler::{Command, Filter, Handler, MemberEvent};
 pub use mistake::{ConfigErrors, Mistake};
 pub use node::{MAX_TAG_BYTES, Node, RESERVED_TAG_BYTES};
@@ -54,7 +55,7 @@ pub use schema::schema;
 pub use secret::{Secret, SecretSource};
 pub use serf::Notice;
 pub use tree::Origin;
-pub use upstream::{Form, Upstream, Zone};
+pub use upstream::{Upstream, UpstreamFile};
 
 use reader::{Reader, Section};
 use serf::Extras;
@@ -110,23 +111,20 @@ impl Config {
     }
 
     fn read_root(root: &Section<'_>, extras: &Extras, mode: Mode, host_name: &str) -> Self {
-        let mut config = Self {
-            mode,
-            node: root.section("node", |section| Node::read(section, extras, host_name)),
-            gossip: root.section("gossip", |section| Gossip::read(section, extras)),
-            encryption: root.section("encryption", |section| Encryption::read(section, extras)),
-            snapshot: root.section("snapshot", Snapshot::read),
-            rpc: root.section("rpc", |section| Rpc::read(section, extras)),
-            log: root.section("log", Log::read),
-            handlers: root.named("handler", Handler::read),
-            upstreams: root.named("upstream", Upstream::read),
-            apply: root.section("apply", Apply::read),
-            nginx: root.section("nginx", Nginx::read),
-            leave: root.section("leave", |section| Leave::read(section, extras)),
-            settings: Vec::new(),
-        };
-        upstream::settle_outputs(root, &mut config.upstreams, &config.nginx.config);
-        config
+        let node = root.section("node", |section| Node::read(section, extras, host_name));
+        let gossip = root.section("gossip", |section| Gossip::read(section, extras));
+        let encryption = root.section("encryption", |section| Encryption::read(section, extras));
+        let snapshot = root.section("snapshot", Snapshot::read);
+        let rpc = root.section("rpc", |section| Rpc::read(section, extras));
+        let log = root.section("log", Log::read);
+        let handlers = root.named("handler", Handler::read);
+        let drafts = root.named("upstream", upstream::Draft::read);
+        let apply = root.section("apply", Apply::read);
+        let nginx = root.section("nginx", Nginx::read);
+        let leave = root.section("leave", |section| Leave::read(section, extras));
+        let upstreams = upstream::settle(root, drafts, &nginx.config);
+        let settings = Vec::new();
+        Self { mode, node, gossip, encryption, snapshot, rpc, log, handlers, upstreams, apply, nginx, leave, settings }
     }
 
     /// Every key with its effective value, its default and its place, table by table.

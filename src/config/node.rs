@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use schemars::JsonSchema;
 
 use crate::wire::NodeName;
-use crate::wire::serf::Tags;
+use crate::wire::serf::{Tags, encode_tags};
 
 use super::mistake::Mistake;
 use super::reader::Section;
@@ -73,7 +73,7 @@ impl Node {
 
     /// Bytes that the tags take in gossip.
     pub fn tag_bytes(&self) -> usize {
-        encoded_len(&self.tags)
+        encode_tags(&self.tags).len()
     }
 }
 
@@ -119,7 +119,7 @@ fn read_tags(section: &Section<'_>, extras: &Extras) -> Tags {
         section.mistake(Mistake::new(at, "node.tags", format!("'{tag}' is not a tag; write NAME=VALUE")));
     }
     let reserved = section.by_mode(RESERVED_TAG_BYTES, 0);
-    let need = encoded_len(&tags) + reserved;
+    let need = encode_tags(&tags).len() + reserved;
     if need > MAX_TAG_BYTES {
         let (longest, bytes, at) = longest(section, &tags);
         let with =
@@ -136,30 +136,4 @@ fn longest(section: &Section<'_>, tags: &Tags) -> (String, usize, Origin) {
     let (name, value) = longest.map_or(("", ""), |(name, value)| (name, value));
     let at = section.node(name).map_or(Origin::Default, |node| node.key_at.clone());
     (name.to_owned(), value.len(), at)
-}
-
-/// The type byte 0xff, a map header, and each name and value in the old raw encoding (`Serf wire format §2.1`).
-fn encoded_len(tags: &Tags) -> usize {
-    let raw = |text: &str| text.len() + if text.len() < 32 { 1 } else { 3 };
-    let header = if tags.len() < 16 { 1 } else { 3 };
-    1 + header + tags.iter().map(|(name, value)| raw(name) + raw(value)).sum::<usize>()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_size_of_tags_counts_type_byte_and_headers() {
-        let tags = |pairs: &[(&str, usize)]| {
-            encoded_len(&pairs.iter().map(|(name, len)| ((*name).to_owned(), "x".repeat(*len))).collect())
-        };
-        assert_eq!(tags(&[]), 2);
-        assert_eq!(tags(&[("role", 3)]), 2 + 5 + 4);
-        assert_eq!(tags(&[("a", 31)]), 2 + 2 + 32);
-        assert_eq!(tags(&[("a", 32)]), 2 + 2 + 35);
-        let many: Vec<String> = (0..16).map(|n| format!("t{n:02}")).collect();
-        let many: Vec<(&str, usize)> = many.iter().map(|name| (name.as_str(), 1)).collect();
-        assert_eq!(tags(&many), 4 + 16 * 6);
-    }
 }

@@ -89,6 +89,12 @@ impl Overrides {
         !layer.table.is_empty() || extra || more
     }
 
+    /// Whether a flag was given that only weir has. The token's do not count: Serf mode itself may ask for one.
+    pub(crate) fn is_ours(&self) -> bool {
+        let Self { rpc_socket, seal, label, log_format, .. } = self;
+        [rpc_socket, seal, label, log_format].into_iter().any(Option::is_some)
+    }
+
     /// Lists are appended in Serf mode, and replace a file's otherwise.
     pub(crate) fn layer(&self, extras: Extras, serf: bool) -> Layer {
         let mut layer = Layer::new(extras);

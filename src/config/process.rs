@@ -10,7 +10,7 @@ use super::address::Listen;
 use super::mistake::{Mistake, nearest};
 use super::reader::Section;
 use super::schema::DurationText;
-use super::secret::{HIDDEN, Place, SecretSource};
+use super::secret::{HIDDEN, Place, Secret, SecretSource};
 use super::serf::Extras;
 use super::value::{Text, word, words};
 
@@ -56,14 +56,14 @@ pub struct Rpc {
     pub listen: Option<SocketAddr>,
     /// File or "credential:NAME" with the token that TCP clients must present; empty: none.
     #[schemars(rename = "token_file", with = "String")]
-    pub token: Option<SecretSource>,
+    pub token: Option<SecretSource<Secret>>,
 }
 
 impl Rpc {
     pub(crate) fn read(section: &Section<'_>, extras: &Extras) -> Self {
         let port = SocketAddr::from(([127, 0, 0, 1], 7373));
         let Listen(listen) = section.key("listen").restart().or(Listen(section.by_mode(None, Some(port))));
-        let Place(named) = section.key("token_file").restart().or(Place(None));
+        let named = section.key("token_file").restart().or(Place::Nowhere).source();
         let token = match &extras.rpc_auth {
             Some((_, at)) if named.is_some() => {
                 let message = "a token in the clear cannot be used with rpc.token_file; remove one";

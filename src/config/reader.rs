@@ -205,7 +205,7 @@ impl<'a> Section<'a> {
 
     /// A value of this table, to be finished by [`Key::or`] or one of its siblings.
     pub(crate) fn key<'s, T: Written + 's>(&'s self, name: &'static str) -> Key<'s, 'a, T> {
-        Key { section: self, name, when: When::Live, check: Box::new(|_| None) }
+        Key { section: self, name, when: When::Live, accepted: None, check: Box::new(|_| None) }
     }
 
     /// A table below this one, read also where it is not written.
@@ -241,7 +241,7 @@ impl<'a> Section<'a> {
         let mut entries = Vec::new();
         for (name, node) in self.table.into_iter().flatten() {
             let path = self.path_of(name);
-            if let Some(value) = self.read_node::<T>(&path, node, |_| None) {
+            if let Some(value) = self.read_node::<T>(&path, node, None, |_| None) {
                 self.record(name, value.write(), None, node.key_at.clone(), When::Live);
                 entries.push((name.clone(), value));
             }
@@ -289,7 +289,13 @@ impl<'a> Section<'a> {
     }
 
     /// Reads a value and all that it replaced, so that no mistake hides behind a drop-in.
-    fn read_node<T: Written>(&self, path: &str, node: &Node, check: impl Fn(&T) -> Option<String>) -> Option<T> {
+    fn read_node<T: Written>(
+        &self,
+        path: &str,
+        node: &Node,
+        accepted: Option<&str>,
+        check: impl Fn(&T) -> Option<String>,
+    ) -> Option<T> {
         let mut newest = None;
         for (age, node) in node.history().enumerate() {
             let result = T::read(node).and_then(|value| match check(&value) {
@@ -299,7 +305,9 @@ impl<'a> Section<'a> {
             match result {
                 Ok(value) if age == 0 => newest = Some(value),
                 Ok(_) => {}
-                Err(wrongs) => wrongs.into_iter().for_each(|wrong| self.reader.mistake(described(path, wrong))),
+                Err(wrongs) => {
+                    wrongs.into_iter().for_each(|wrong| self.reader.mistake(described(path, wrong, accepted)))
+                }
             }
         }
         newest
@@ -307,8 +315,9 @@ impl<'a> Section<'a> {
 }
 
 /// `KEY = VALUE is …; WAY OUT`.
-fn described(path: &str, wrong: Wrong) -> Mistake {
-    let Wrong { at, value, text } = wrong;
+fn described(path: &str, wrong: Wrong, accepted: Option<&str>) -> Mistake {
+    let Wrong { at, value, text, out_of_range } = wrong;
+    let text = accepted.filter(|_| out_of_range).unwrap_or(&text);
     Mistake::new(&at, path, format!("{path} = {value} {text}"))
 }
 
@@ -320,6 +329,8 @@ pub(crate) struct Key<'s, 'a, T> {
     section: &'s Section<'a>,
     name: &'static str,
     when: When,
+    /// The bounds in words, if there are any.
+    accepted: Option<String>,
     check: Check<'s, T>,
 }
 
@@ -353,7 +364,7 @@ impl<'s, T: Written + 's> Key<'s, '_, T> {
             }
             return None;
         };
-        let value = self.section.read_node(&path, node, &self.check)?;
+        let value = self.section.read_node(&path, node, self.accepted.as_deref(), &self.check)?;
         self.section.record(self.name, value.write(), default, node.key_at.clone(), self.when);
         Some(value)
     }
@@ -362,8 +373,9 @@ impl<'s, T: Written + 's> Key<'s, '_, T> {
 impl<'s, T: Written + PartialOrd + 's> Key<'s, '_, T> {
     /// The smallest and largest accepted value.
     pub(crate) fn within(self, least: T, most: T) -> Self {
-        let accepted = format!("{} to {}", inline(&least.write()), inline(&most.write()));
+        let accepted = format!("is out of range; {} to {} is accepted", inline(&least.write()), inline(&most.write()));
         let range = least..=most;
-        self.check(move |value| (!range.contains(value)).then(|| format!("is out of range; {accepted} is accepted")))
+        let text = accepted.clone();
+        Self { accepted: Some(accepted), ..self.check(move |value| (!range.contains(value)).then(|| text.clone())) }
     }
 }

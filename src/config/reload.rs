@@ -38,14 +38,19 @@ pub fn diff(before: &Config, after: &Config) -> Vec<Change> {
     changes
 }
 
+/// A secret that was given in the clear before and after.
+fn secret<T: PartialEq>(key: &str, old: &Option<SecretSource<T>>, new: &Option<SecretSource<T>>) -> Option<Change> {
+    match (old, new) {
+        (Some(SecretSource::Inline(before)), Some(SecretSource::Inline(after))) if before != after => {
+            let value = || Some(HIDDEN.to_owned());
+            Some(Change { key: key.to_owned(), before: value(), after: value(), when: When::Restart })
+        }
+        _ => None,
+    }
+}
+
 /// What settings do not show: secrets that came in the clear, and Serf's switch for each signal.
 fn hidden(before: &Config, after: &Config) -> Vec<Change> {
-    let inline = |source: &Option<SecretSource>| matches!(source, Some(SecretSource::Inline(_)));
-    let secret = |key: &str, old: &Option<SecretSource>, new: &Option<SecretSource>| {
-        let changed = inline(old) && inline(new) && old != new;
-        let value = || Some(HIDDEN.to_owned());
-        changed.then(|| Change { key: key.to_owned(), before: value(), after: value(), when: When::Restart })
-    };
     let signals = (before.leave != after.leave).then(|| {
         let text = |config: &Config| Some(format!("{:?}", config.leave));
         let same = |setting: &&Setting| setting.table == "leave";

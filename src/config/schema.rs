@@ -115,3 +115,59 @@ fn table(schema: &mut Json) -> Option<&mut Json> {
     }
     schema.get_mut("anyOf")?.as_array_mut()?.iter_mut().find(|form| form.get("properties").is_some())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Every property below `schema` that is no table, as a dotted key.
+    fn leaves(schema: &Json, path: &str, into: &mut Vec<String>) {
+        let join = |name: &str| if path.is_empty() { name.to_owned() } else { format!("{path}.{name}") };
+        let forms = ["anyOf", "oneOf"].iter().filter_map(|of| schema.get(of)?.as_array()).flatten();
+        let before = into.len();
+        for form in forms {
+            leaves(form, path, into);
+        }
+        for (name, property) in schema.get("properties").and_then(Json::as_object).into_iter().flatten() {
+            leaves(property, &join(name), into);
+        }
+        if let Some(inner) = schema.get("additionalProperties").filter(|inner| inner.is_object()) {
+            leaves(inner, &join(SPECIMEN), into);
+        }
+        if into.len() == before {
+            into.push(path.to_owned());
+        }
+    }
+
+    #[test]
+    fn the_schema_knows_the_keys_that_the_reader_knows() {
+        let mut schema_keys = Vec::new();
+        leaves(&schema(), "", &mut schema_keys);
+        // The user's own names, and the form of a handler that the specimen does not use.
+        schema_keys.retain(|key| !key.ends_with(".tags.specimen") && key != "handler.specimen.run");
+        for key in &mut schema_keys {
+            *key = key.replace("select.specimen", "select.role");
+        }
+        // A value that may be fixed counts as its table.
+        let tables: Vec<String> =
+            schema_keys.iter().filter_map(|key| Some(key.rsplit_once('.')?.0.to_owned())).collect();
+        schema_keys.retain(|key| !tables.contains(key));
+        let mut reader_keys: Vec<String> = specimen().settings().iter().map(crate::config::Setting::key).collect();
+        schema_keys.sort();
+        schema_keys.dedup();
+        reader_keys.sort();
+        assert_eq!(schema_keys, reader_keys);
+    }
+
+    #[test]
+    fn every_key_is_described() {
+        let mut schema = schema();
+        for setting in
+            specimen().settings().iter().filter(|setting| !["role", "shell"].contains(&setting.name.as_str()))
+        {
+            let key = setting.key();
+            let property = find(&mut schema, &key).unwrap_or_else(|| panic!("{key}"));
+            assert!(property.contains_key("description"), "{key}: {property:?}");
+        }
+    }
+}

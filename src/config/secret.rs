@@ -36,30 +36,46 @@ impl fmt::Debug for Secret {
     }
 }
 
-/// Where a keyring or token is read from.
+/// Where a secret is read from; a `T` if it was given in the clear.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub enum SecretSource {
+pub enum SecretSource<T> {
     /// A file.
     File(PathBuf),
     /// A systemd credential of this name; read-only.
     Credential(String),
     /// Given in the clear; held in memory only.
-    Inline(Secret),
+    Inline(T),
 }
 
-/// A [`SecretSource`] as TOML names it; empty is none.
+/// A place as TOML names it.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub(crate) struct Place(pub(crate) Option<SecretSource>);
+pub(crate) enum Place {
+    /// Nothing is named.
+    Nowhere,
+    File(PathBuf),
+    Credential(String),
+}
+
+impl Place {
+    /// The source, if one is named.
+    pub(crate) fn source<T>(self) -> Option<SecretSource<T>> {
+        match self {
+            Self::Nowhere => None,
+            Self::File(path) => Some(SecretSource::File(path)),
+            Self::Credential(name) => Some(SecretSource::Credential(name)),
+        }
+    }
+}
 
 impl Text for Place {
     const WANTED: &'static str = "a path, or \"credential:NAME\"";
 
     fn parse(text: &str) -> Result<Self, String> {
         if text.is_empty() {
-            return Ok(Self(None));
+            return Ok(Self::Nowhere);
         }
         let Some(name) = text.strip_prefix("credential:") else {
-            return PathBuf::parse(text).map(|path| Self(Some(SecretSource::File(path))));
+            return PathBuf::parse(text).map(Self::File);
         };
         let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
         if name.is_empty() || name.starts_with('.') || !name.chars().all(plain) {
@@ -67,15 +83,14 @@ impl Text for Place {
                 "is not a credential; write \"credential:NAME\" with the name that LoadCredential= gives it".to_owned()
             );
         }
-        Ok(Self(Some(SecretSource::Credential(name.to_owned()))))
+        Ok(Self::Credential(name.to_owned()))
     }
 
     fn text(&self) -> String {
-        match &self.0 {
-            None => String::new(),
-            Some(SecretSource::File(path)) => path.text(),
-            Some(SecretSource::Credential(name)) => format!("credential:{name}"),
-            Some(SecretSource::Inline(_)) => HIDDEN.to_owned(),
+        match self {
+            Self::Nowhere => String::new(),
+            Self::File(path) => path.text(),
+            Self::Credential(name) => format!("credential:{name}"),
         }
     }
 }
@@ -91,7 +106,6 @@ mod tests {
     fn a_secret_does_not_show_in_debug() {
         let secret = SecretSource::Inline(Secret::new("c2VjcmV0".to_owned()));
         assert_eq!(format!("{secret:?}"), "Inline(Secret(hidden))");
-        assert_eq!(Place(Some(secret)).text(), "(hidden)");
     }
 
     #[test]

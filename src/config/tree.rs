@@ -15,15 +15,15 @@ pub enum Origin {
     /// Nowhere: the program's default.
     #[default]
     Default,
-    /// In a file; line and column count characters from 1. `order` is the file's place in reading order.
+    /// In a file; line and column count from 1, columns in characters. Line 0 is the file as a whole.
     File {
         /// Place in reading order.
         order: usize,
         /// Its path as it was given.
         path: Arc<str>,
-        /// Line, from 1.
+        /// Line.
         line: u32,
-        /// Column, from 1.
+        /// Column.
         column: u32,
     },
     /// In this environment variable.
@@ -36,6 +36,7 @@ impl fmt::Display for Origin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Default => f.write_str("default"),
+            Self::File { path, line: 0, .. } => f.write_str(path),
             Self::File { path, line, column, .. } => write!(f, "{path}:{line}:{column}"),
             Self::Environment(name) => f.write_str(name),
             Self::Flag(name) => f.write_str(name),
@@ -118,7 +119,7 @@ impl Value {
         match self {
             Self::Text(_) => "text",
             Self::Int(_) | Self::Float(_) => "a number",
-            Self::Bool(_) => "true or false",
+            Self::Bool(_) => "a truth value",
             Self::Date(_) => "a date",
             Self::List(_) => "a list",
             Self::Table(_) => "a table",

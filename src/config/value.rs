@@ -1,5 +1,6 @@
 //! How the plain kinds of value are read from a file and written back: numbers, text, lists, durations, words.
 
+use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -14,12 +15,20 @@ pub(crate) struct Wrong {
     pub(crate) at: Origin,
     pub(crate) value: String,
     pub(crate) text: String,
+    /// A number that the key's type cannot hold; the key's own bounds say more than `text`.
+    pub(crate) out_of_range: bool,
 }
 
 impl Node {
     /// This value is wrong in the way `text` says.
     pub(crate) fn wrong(&self, text: impl Into<String>) -> Vec<Wrong> {
-        vec![Wrong { at: self.at.clone(), value: self.value.to_string(), text: text.into() }]
+        vec![Wrong { at: self.at.clone(), value: self.value.to_string(), text: text.into(), out_of_range: false }]
+    }
+
+    fn out_of_range(&self, least: impl fmt::Display, most: impl fmt::Display) -> Vec<Wrong> {
+        let mut wrongs = self.wrong(format!("is out of range; {least} to {most} is accepted"));
+        wrongs.iter_mut().for_each(|wrong| wrong.out_of_range = true);
+        wrongs
     }
 
     /// This value has the wrong kind; `write` says what belongs here.
@@ -81,8 +90,13 @@ macro_rules! whole_numbers {
         impl Written for $int {
             fn read(node: &Node) -> Result<Self, Vec<Wrong>> {
                 match node.value {
-                    Value::Int(number) => Self::try_from(number)
-                        .map_err(|_| node.wrong(format!("is out of range; {} to {} is accepted", Self::MIN, Self::MAX))),
+                    Value::Int(number) => {
+                        Self::try_from(number).map_err(|_| node.out_of_range(Self::MIN, Self::MAX))
+                    }
+                    // So large that it was no integer any more.
+                    Value::Float(number) if number.fract() == 0.0 && number.abs() > i64::MAX as f64 => {
+                        Err(node.out_of_range(Self::MIN, Self::MAX))
+                    }
                     Value::Float(_) => Err(node.wrong("is not a whole number; write one without a point")),
                     Value::Text(_) | Value::Bool(_) | Value::Date(_) | Value::List(_) | Value::Table(_) => {
                         Err(node.not("a whole number, without quotes"))
@@ -241,6 +255,9 @@ pub(crate) fn word<T: Copy>(text: &str, words: &[(&'static str, T)]) -> Result<T
         return Ok(*value);
     }
     let accepted: Vec<&str> = words.iter().map(|(word, _)| *word).collect();
+    if let [only] = accepted[..] {
+        return Err(format!("is unknown; only \"{only}\" is accepted"));
+    }
     Err(match nearest(text, accepted.iter().copied()) {
         Some(near) => format!("is not one of {}; did you mean \"{near}\"?", accepted.join(", ")),
         None => format!("is unknown; one of {} is accepted", accepted.join(", ")),

@@ -1,0 +1,178 @@
+//! `[upstream.NAME]`: which members are servers, and the file that NGINX gets.
+
+mod file;
+mod server;
+mod table;
+
+use std::path::{Path, PathBuf};
+
+use crate::nginx::Block;
+use crate::upstream::{Allow, Network, NetworkError, OnEmpty, Options, Policy, Rule, TagPattern, UpstreamName};
+
+use super::mistake::Mistake;
+use super::reader::Section;
+use super::tree::Node;
+use super::value::{Text, words};
+use file::Nginx;
+use server::Server;
+pub(crate) use table::UpstreamTable;
+
+/// One upstream.
+#[derive(Clone, Debug)]
+pub struct Upstream {
+    /// How servers are chosen and weighed.
+    pub options: Options,
+    /// Its file; `None` with `form = "none"`.
+    pub file: Option<UpstreamFile>,
+}
+
+/// An upstream's file.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct UpstreamFile {
+    /// How it is rendered.
+    pub block: Block,
+    /// Where it goes.
+    pub output: PathBuf,
+}
+
+words!(OnEmpty, "\"keep\" or \"error\"", ("keep", Keep), ("error", Error));
+
+impl Text for Network {
+    const WANTED: &'static str = "a network, \"10.77.0.0/24\"";
+
+    fn parse(text: &str) -> Result<Self, String> {
+        text.parse().map_err(|error| match error {
+            NetworkError::Syntax(_) | NetworkError::Prefix(_) => format!("is not a network; write {}", Self::WANTED),
+            NetworkError::HostBits { network, .. } => {
+                format!("has bits set behind its prefix; did you mean \"{network}\"?")
+            }
+        })
+    }
+
+    fn text(&self) -> String {
+        self.to_string()
+    }
+}
+
+/// A tag's expression with its source, which [`TagPattern`] shows only with anchors.
+struct Expression {
+    source: String,
+    pattern: TagPattern,
+}
+
+impl Text for Expression {
+    const WANTED: &'static str = "a regular expression in quotes";
+
+    fn parse(text: &str) -> Result<Self, String> {
+        match TagPattern::new(text) {
+            Ok(pattern) => Ok(Self { source: text.to_owned(), pattern }),
+            Err(error) => {
+                let error = error.to_string();
+                let last = error.lines().next_back().unwrap_or_default().trim_start_matches("error: ");
+                Err(format!("is not a regular expression: {last}; correct it"))
+            }
+        }
+    }
+
+    fn text(&self) -> String {
+        self.source.clone()
+    }
+}
+
+/// An upstream whose file has no path yet: that may depend on `[nginx]`.
+#[derive(Debug)]
+pub(crate) struct Draft {
+    options: Options,
+    nginx: Nginx,
+    block: Option<Block>,
+}
+
+impl Draft {
+    /// `None` if its name or `select` is missing or wrong, which is noted.
+    pub(crate) fn read(name: &str, section: &Section<'_>) -> Option<Self> {
+        let upstream_name = UpstreamName::new(name);
+        if upstream_name.is_none() {
+            let rule = format!("1 to {} letters, digits, _ and - are accepted", UpstreamName::MAX_BYTES);
+            let message = format!("\"{}\" is not an upstream's name; {rule}", name.escape_debug());
+            section.mistake(Mistake::new(section.at(), section.path(), message));
+        }
+        let allow =
+            Allow { networks: section.key("allow").or(Vec::new()), loopback: section.key("allow_loopback").or(false) };
+        let select = read_select(section);
+        let server = section.section("server", Server::read);
+        let policy = section.section("policy", read_policy);
+        let nginx = section.section("nginx", Nginx::read);
+        let backup = read_backup(section, &server, &nginx);
+        let block = nginx.block(upstream_name.clone()?, &server);
+        let (method, _) = nginx.method();
+        let options = Options {
+            allow,
+            port: server.port,
+            weight: server.weight,
+            backup,
+            max_conns: server.max_conns,
+            method: method.clone(),
+            policy,
+            ..Options::new(upstream_name?, select?)
+        };
+        Some(Self { options, nginx, block })
+    }
+}
+
+/// Gives every file its path, and no two upstreams the same one.
+pub(crate) fn settle(section: &Section<'_>, drafts: Vec<Draft>, nginx_config: &Path) -> Vec<Upstream> {
+    let mut upstreams: Vec<Upstream> = Vec::new();
+    for Draft { options, nginx, block } in drafts {
+        let name = options.name.as_str();
+        let file = block.map(|block| UpstreamFile { block, output: nginx.output(name, nginx_config) });
+        let same = |other: &&Upstream| {
+            other.file.as_ref().zip(file.as_ref()).is_some_and(|(other, file)| other.output == file.output)
+        };
+        if let (Some(other), Some(file)) = (upstreams.iter().find(same), &file) {
+            let at = section.node_at(&["upstream", name]).map(|node| node.key_at.clone()).unwrap_or_default();
+            let key = format!("upstream.{name}.nginx.output");
+            let message = format!(
+                "{key} is {}, which upstream {} writes already; give each its own file",
+                file.output.display(),
+                other.options.name
+            );
+            section.mistake(Mistake::across(&at, &key, message));
+        }
+        upstreams.push(Upstream { options, file });
+    }
+    upstreams
+}
+
+/// Required and not empty, so that nobody selects everybody by omission.
+fn read_select(section: &Section<'_>) -> Option<Vec<(String, TagPattern)>> {
+    let entries = section.section("select", |select| {
+        select.entries::<Expression>().into_iter().map(|(tag, each)| (tag, each.pattern)).collect::<Vec<_>>()
+    });
+    let written = section.node("select").and_then(Node::as_table);
+    if !section.is_set("select") || written.is_some_and(|table| table.is_empty()) {
+        let path = section.path_of("select");
+        let way_out = "write select = { role = \"web\" }, each tag with a regular expression";
+        section.conflict("select", format!("{path} is missing; {way_out}"));
+    }
+    (!entries.is_empty()).then_some(entries)
+}
+
+fn read_policy(section: &Section<'_>) -> Policy {
+    Policy { on_empty: section.key("on_empty").or(OnEmpty::Keep), ..Policy::default() }
+}
+
+/// NGINX refuses `backup` with some methods: there the default gives way, and what is written is a mistake.
+fn read_backup(section: &Section<'_>, server: &Server, nginx: &Nginx) -> Rule<bool> {
+    let (method, name) = nginx.method();
+    if method.allows_backup() {
+        return server.backup.clone();
+    }
+    let written = section.node_at(&["server", "backup"]);
+    if let Some(node) = written.filter(|_| server.backup != Rule::Fixed(false)) {
+        let key = format!("{}.backup", section.path_of("server"));
+        let method = format!("{}.method = \"{name}\"", section.path_of("nginx"));
+        let message = format!("{key} cannot be used with {method} (NGINX refuses it); remove one");
+        section.mistake(Mistake::across(&node.key_at, &key, message));
+    }
+    Rule::Fixed(false)
+}
