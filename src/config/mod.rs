@@ -39,6 +39,7 @@ mod tree;
 mod upstream;
 mod value;
 
+pub use crate::swim::Profile;
 pub use address::{Advertise, BindAddress, BindHost, GOSSIP_PORT, JoinAddress};
 pub use apply::{Apply, ApplyMode, Automatic, ForeignEdit, Nginx, Reload};
 pub use convert::{Converted, convert};
