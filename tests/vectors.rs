@@ -16,6 +16,8 @@ mod lzw;
 mod memberlist;
 #[path = "suite/serf.rs"]
 mod serf;
+#[path = "suite/session.rs"]
+mod session;
 #[path = "suite/support.rs"]
 mod support;
 #[path = "suite/tolerance.rs"]

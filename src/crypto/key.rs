@@ -41,6 +41,7 @@ pub struct Key(Arc<Inner>);
 struct Inner {
     bytes: Zeroizing<Vec<u8>>,
     cipher: Cipher,
+    extracted: Hkdf<Sha256>,
     id: KeyId,
 }
 
@@ -54,7 +55,7 @@ impl Key {
         let extracted = Hkdf::new(Some(SALT), bytes);
         let mut id = [0; 4];
         expand(&extracted, &[b"key id"], &mut id);
-        Ok(Self(Arc::new(Inner { bytes: Zeroizing::new(bytes.to_vec()), cipher, id: KeyId(id) })))
+        Ok(Self(Arc::new(Inner { bytes: Zeroizing::new(bytes.to_vec()), cipher, extracted, id: KeyId(id) })))
     }
 
     /// A key in the form of Serf's keyring files and flags. Surrounding blanks are ignored.
@@ -96,6 +97,13 @@ impl Key {
 
     pub(super) fn cipher(&self) -> &Cipher {
         &self.0.cipher
+    }
+
+    /// The AES-256 subkey for a purpose, whose parts are joined.
+    pub(super) fn subkey(&self, purpose: &[&[u8]]) -> Zeroizing<[u8; 32]> {
+        let mut subkey = Zeroizing::new([0; 32]);
+        expand(&self.0.extracted, purpose, &mut *subkey);
+        subkey
     }
 }
 

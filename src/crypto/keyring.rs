@@ -88,6 +88,11 @@ impl Keyring {
         self.keys.iter().find(|key| key.id() == id)
     }
 
+    /// The key of that name, or the primary one if it is gone: what answers and messages to a member are sealed with.
+    pub fn key_or_primary(&self, id: KeyId) -> &Key {
+        self.key(id).unwrap_or(self.primary())
+    }
+
     /// Appends a key. Returns whether the ring changed: a key that is in it already stays where it is.
     pub fn install(&mut self, key: Key) -> bool {
         let new = !self.keys.contains(&key);
@@ -131,7 +136,7 @@ impl Keyring {
     /// Seals one direction of a stream under the key named, normally the one that opened the request; under the primary key
     /// if it is gone.
     pub fn seal_frame(&self, key: KeyId, nonce: [u8; 12], label: &[u8], plain: &[u8]) -> Vec<u8> {
-        envelope::seal_frame(self.key(key).unwrap_or(self.primary()), Version::V1, nonce, label, plain)
+        envelope::seal_frame(self.key_or_primary(key), Version::V1, nonce, label, plain)
     }
 
     /// Opens a whole frame, whose length [`frame_len`](super::frame_len) tells.

@@ -8,6 +8,7 @@ mod cipher;
 pub mod envelope;
 mod key;
 mod keyring;
+pub mod session;
 
 pub use envelope::{MAX_FRAME, OVERHEAD_V0, OVERHEAD_V1, OpenError, Opened, frame_len};
 pub use key::{Key, KeyId};
