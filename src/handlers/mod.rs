@@ -1,1 +1,17 @@
-//! handlers (to be written by its owner)
+//! Event handler scripts: what they are told, and in which form.
+//!
+//! Pure formatting and the filter grammar (`event handlers`). Starting processes, their queues and time limits are
+//! [`crate::agent`]'s.
+
+mod environment;
+mod input;
+mod output;
+mod selection;
+
+pub use environment::{Local, environment, kind};
+pub use input::input;
+pub use output::Tail;
+pub use selection::{passes, serf_name};
+
+#[cfg(test)]
+mod tests;
