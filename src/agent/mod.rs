@@ -1,1 +1,170 @@
-//! agent (to be written by its owner)
+//! The tokio driver: sockets, clock, signals, systemd, and the one loop that owns the endpoint.
+//!
+//! | file | owns |
+//! |---|---|
+//! | `start` | from configuration to bound sockets, or a sentence that says why not |
+//! | `driver` | the loop and its state; nothing else holds any |
+//! | `perform` | what the endpoint asks for |
+//! | `commands`, `stats` | what RPC asks for |
+//! | `upstreams`, `targets` | members to NGINX, off the loop |
+//! | `reload` | what a changed configuration changes |
+//! | `udp`, `stream`, `bind`, `holder`, `address` | sockets |
+//! | `clock`, `timer` | time |
+//! | `store`, `keyring`, `file` | what is on disk |
+//! | `join`, `discover` | finding others |
+//! | `exec` | handler scripts |
+//! | [`log`], `signal`, `systemd` | the host |
+//!
+//! Runs on one thread. Slow work (names, disks, NGINX, scripts) goes to tasks or the blocking pool and comes back as a
+//! report, so nothing ever holds up gossip.
+
+#![expect(
+    clippy::disallowed_methods,
+    reason = "the agent is the shell: it owns clock, sockets, files, tasks and processes"
+)]
+
+mod address;
+mod bind;
+mod clock;
+mod commands;
+mod discover;
+mod driver;
+mod exec;
+mod file;
+mod holder;
+mod join;
+mod keyring;
+pub mod log;
+mod perform;
+mod reload;
+mod signal;
+mod start;
+mod stats;
+mod store;
+mod stream;
+mod systemd;
+mod targets;
+mod timer;
+mod udp;
+mod upstreams;
+
+#[cfg(test)]
+mod tests;
+
+use std::fmt;
+use std::io;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::config::{Loaded, Sources};
+
+pub use self::log::Log;
+pub use self::start::Ready;
+pub use self::targets::apply_options;
+
+/// Threads for names, disks and NGINX; they start when needed and leave when idle.
+const BLOCKING_THREADS: usize = 4;
+const BLOCKING_KEEP_ALIVE: Duration = Duration::from_secs(2);
+const BLOCKING_STACK_BYTES: usize = 256 * 1024;
+
+/// What an agent is started with.
+#[derive(Debug)]
+pub struct Start {
+    /// The configuration and the files it came from.
+    pub loaded: Loaded,
+    /// Read again for a reload.
+    pub sources: Sources,
+    /// Told once, when the sockets are bound and the snapshot is read.
+    pub on_ready: Option<OnReady>,
+}
+
+/// Told what an agent turned out to be.
+pub struct OnReady(Box<dyn FnOnce(&Ready) + Send>);
+
+impl OnReady {
+    /// Calls `tell` on the agent's thread; it must not wait.
+    pub fn new(tell: impl FnOnce(&Ready) + Send + 'static) -> Self {
+        Self(Box::new(tell))
+    }
+}
+
+impl fmt::Debug for OnReady {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("OnReady")
+    }
+}
+
+/// How an agent ended.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Exit {
+    /// It left the cluster.
+    Left,
+    /// A signal that does not leave, as configured.
+    Stopped,
+    /// A second signal cut a leave short.
+    Interrupted,
+    /// `gossip.join_retry_max` tries to join have failed.
+    JoinGaveUp,
+}
+
+/// Why an agent did not start, or could not go on.
+#[derive(Debug, thiserror::Error)]
+pub enum AgentError {
+    /// The runtime, the timer or the signals: the system is out of something.
+    #[error("cannot start")]
+    System(#[source] io::Error),
+    /// journald was demanded and is not there.
+    #[error("cannot reach journald; set log.format = \"text\"")]
+    Log(#[source] io::Error),
+    /// No usable keyring, or a token that cannot be read.
+    #[error(transparent)]
+    Secret(SecretError),
+    /// No address to bind or advertise.
+    #[error(transparent)]
+    Address(AddressError),
+    /// The gossip port is not to be had.
+    #[error(transparent)]
+    Bind(BindError),
+    /// The control socket is not to be had.
+    #[error("cannot listen on {place}; {way_out}")]
+    Rpc {
+        /// Path or address.
+        place: String,
+        /// What to do.
+        way_out: &'static str,
+        /// The system's words.
+        source: io::Error,
+    },
+    /// The snapshot cannot be read or written at start.
+    #[error("cannot use snapshot {path}; make it writable for this user, or set snapshot.path")]
+    Snapshot {
+        /// The file.
+        path: PathBuf,
+        /// The system's words.
+        source: io::Error,
+    },
+    /// mDNS was demanded and does not work here.
+    #[error("cannot use mDNS: {0}; remove gossip.discover")]
+    Discover(String),
+}
+
+pub use self::address::AddressError;
+pub use self::bind::BindError;
+pub use self::keyring::LoadError as SecretError;
+
+/// Runs an agent until it leaves or is stopped. Blocks the calling thread, which becomes the agent's.
+pub fn run(start: Start) -> Result<Exit, AgentError> {
+    let log = Log::open(&start.loaded.config.log).map_err(AgentError::Log)?;
+    log.install();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .max_blocking_threads(BLOCKING_THREADS)
+        .thread_keep_alive(BLOCKING_KEEP_ALIVE)
+        .thread_stack_size(BLOCKING_STACK_BYTES)
+        .build()
+        .map_err(AgentError::System)?;
+    let exit = runtime.block_on(async { Ok(start::start(start, log).await?.run().await) });
+    // A disk or resolver that hangs must not keep the process.
+    runtime.shutdown_timeout(Duration::from_millis(500));
+    exit
+}

@@ -1,0 +1,366 @@
+//! The loop: one owner of the endpoint and of everything around it.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use tokio::net::TcpStream;
+use tokio::sync::mpsc;
+use tracing::{debug, info, warn};
+
+use super::commands::{Commands, Pending};
+use super::discover::Discovery;
+use super::exec::{Handlers, Outcome, Ran};
+use super::join::{self, Next, Resolved, Retry};
+use super::keyring;
+use super::log::Log;
+use super::signal::{Action, Policy, Signal, Signals};
+use super::store::Store;
+use super::stream::{Input, Listener, Streams};
+use super::systemd::Systemd;
+use super::timer::Timer;
+use super::udp::Udp;
+use super::upstreams::{self, Upstreams};
+use super::{Exit, clock};
+use crate::config::{Config, Sources};
+use crate::endpoint::{Endpoint, JoinId, JoinKind, JoinTarget, StoreKeyring, StreamId};
+use crate::time::Instant;
+
+/// Reports of slow tasks that wait for the loop.
+pub(super) const REPORT_QUEUE: usize = 64;
+/// Datagrams taken in one round, so that a flood does not starve the other inputs.
+const DATAGRAMS_PER_ROUND: usize = 64;
+/// How long handlers and clients get to hear of the end.
+const FAREWELL: Duration = Duration::from_millis(200);
+
+/// What slow tasks bring back.
+#[derive(Debug)]
+pub(super) enum Report {
+    /// Names of a join have been looked up.
+    Resolved { purpose: Purpose, resolved: Resolved },
+    /// A changed ring is on disk, or not.
+    KeyringStored { store: Box<StoreKeyring>, result: Result<(), String> },
+    /// An apply has ended.
+    Applied(Box<upstreams::Report>),
+    /// Records of the snapshot are on disk, or not.
+    #[expect(dead_code, reason = "sent once the snapshot has a format")]
+    Snapshot(super::store::Report),
+    /// A changed configuration was read.
+    Reload(Box<super::reload::Read>),
+}
+
+/// Who wants to join.
+#[derive(Debug)]
+pub(super) enum Purpose {
+    /// `gossip.join`.
+    Configured,
+    /// What the snapshot knows.
+    Rejoin,
+    /// Found by mDNS.
+    Discovered,
+    /// A client.
+    #[expect(dead_code, reason = "made once there is RPC")]
+    Client(super::commands::JoinReply),
+}
+
+/// A join under way.
+#[derive(Debug)]
+pub(super) struct Joining {
+    pub(super) purpose: Purpose,
+    pub(super) id: Option<JoinId>,
+    pub(super) started: Instant,
+    pub(super) unresolved: Vec<join::Unresolved>,
+}
+
+/// The running agent. Every field has one story; the loop is the only place where they meet.
+#[derive(Debug)]
+pub(super) struct Agent {
+    pub(super) config: Config,
+    pub(super) sources: Sources,
+    pub(super) log: Log,
+    pub(super) started: Instant,
+    pub(super) endpoint: Endpoint,
+    pub(super) udp: Udp,
+    pub(super) listener: Listener,
+    pub(super) streams: Streams,
+    pub(super) timer: Timer,
+    pub(super) signals: Signals,
+    pub(super) systemd: Systemd,
+    pub(super) handlers: Handlers,
+    pub(super) commands: Commands,
+    pub(super) pending: Pending,
+    pub(super) retry: Retry,
+    pub(super) joins: Vec<Joining>,
+    pub(super) discovery: Option<Discovery>,
+    pub(super) keyring: keyring::Place,
+    pub(super) store: Store,
+    pub(super) upstreams: Option<Upstreams>,
+    pub(super) report: mpsc::Sender<Report>,
+    pub(super) reports: mpsc::Receiver<Report>,
+    pub(super) leaving: Option<Leaving>,
+    pub(super) exit: Option<Exit>,
+}
+
+/// A leave under way.
+#[derive(Debug)]
+pub(super) struct Leaving {
+    pub(super) started: Instant,
+}
+
+impl Agent {
+    /// Until the agent leaves or is stopped.
+    pub(super) async fn run(mut self) -> Exit {
+        self.perform();
+        loop {
+            if let Some(exit) = self.exit {
+                self.farewell().await;
+                return exit;
+            }
+            self.step().await;
+        }
+    }
+
+    /// Waits for one input and does everything that follows from it. Cancel-safe while it waits.
+    pub(super) async fn step(&mut self) {
+        let deadline = self.poll_timeout();
+        tokio::select! {
+            () = self.udp.readable() => self.receive(),
+            () = self.timer.until(Some(deadline)) => self.handle_timeout(),
+            (stream, from) = self.listener.accept() => self.accept(stream, from),
+            (id, input) = self.streams.recv() => self.handle_stream(id, input),
+            call = self.commands.recv() => self.handle_call(call),
+            ran = self.handlers.recv() => self.handle_ran(&ran),
+            Some(report) = self.reports.recv() => self.handle_report(report),
+            signal = self.signals.recv() => self.handle_signal(signal),
+            addr = discovered(&mut self.discovery) => self.handle_discovered(addr),
+        }
+        self.perform();
+    }
+
+    /// When [`Self::handle_timeout`] is due.
+    fn poll_timeout(&self) -> Instant {
+        let optional = [
+            self.systemd.poll_timeout(),
+            self.retry.poll_timeout(),
+            self.store.poll_timeout(),
+            self.upstreams.as_ref().and_then(Upstreams::poll_timeout),
+        ];
+        optional.into_iter().flatten().fold(self.endpoint.poll_timeout(), Instant::min)
+    }
+
+    fn handle_timeout(&mut self) {
+        let now = clock::now();
+        self.endpoint.handle_timeout(now);
+        self.systemd.feed(now);
+        if self.retry.is_due(now) {
+            self.look_up(Purpose::Configured, self.config.gossip.join.clone());
+        }
+        self.flush_snapshot(now);
+    }
+
+    fn receive(&mut self) {
+        let now = clock::now();
+        for _ in 0..DATAGRAMS_PER_ROUND {
+            let Some((from, datagram)) = self.udp.try_recv() else { break };
+            self.endpoint.handle_datagram(now, from, datagram);
+        }
+    }
+
+    fn accept(&mut self, stream: TcpStream, from: SocketAddr) {
+        // Refused: dropping closes it.
+        if let Some(id) = self.endpoint.handle_accepted(clock::now(), from) {
+            self.streams.accepted(id, stream);
+        }
+    }
+
+    fn handle_stream(&mut self, id: StreamId, input: Input) {
+        let now = clock::now();
+        match input {
+            Input::Connected => self.endpoint.handle_connected(now, id),
+            Input::Data(data) => self.endpoint.handle_stream_data(now, id, &data),
+            Input::End(error) => self.endpoint.handle_stream_end(now, id, error),
+        }
+    }
+
+    fn handle_signal(&mut self, signal: Signal) {
+        let leave = &self.config.leave;
+        let policy = Policy { interrupt_leaves: leave.on_interrupt, terminate_leaves: leave.on_terminate };
+        match signal.action(policy, self.leaving.is_some()) {
+            Action::Leave => {
+                info!(signal = signal.name(), "leaving");
+                self.leave();
+            }
+            Action::Stop => {
+                let interrupted = self.leaving.is_some();
+                info!(signal = signal.name(), "stopping without a leave");
+                self.systemd.stopping("stopping");
+                self.exit = Some(if interrupted { Exit::Interrupted } else { Exit::Stopped });
+            }
+            Action::Reload => self.reload(None),
+            Action::Report => self.log_stats(),
+        }
+    }
+
+    /// Starts a leave; a second call changes nothing.
+    pub(super) fn leave(&mut self) {
+        if self.leaving.is_some() {
+            return;
+        }
+        let now = clock::now();
+        self.leaving = Some(Leaving { started: now });
+        self.systemd.stopping("leaving the cluster");
+        self.retry.succeeded();
+        self.endpoint.leave(now);
+    }
+
+    fn handle_ran(&mut self, ran: &Ran) {
+        let elapsed_ms = millis(ran.elapsed);
+        let output = String::from_utf8_lossy(&ran.output);
+        let (handler, event) = (&*ran.handler, ran.event);
+        match &ran.outcome {
+            Outcome::Exited(0) => debug!(handler, event, elapsed_ms, %output, "handler ran"),
+            Outcome::Exited(status) => warn!(handler, event, status, elapsed_ms, %output, "handler failed"),
+            Outcome::Killed(signal) => warn!(handler, event, signal, elapsed_ms, %output, "handler was killed"),
+            Outcome::TimedOut => warn!(handler, event, elapsed_ms, %output, "handler took too long and was ended"),
+            Outcome::NotStarted(error) => warn!(handler, event, %error, "handler cannot be started"),
+        }
+        if ran.lost > 0 {
+            warn!(handler, event, lost_bytes = ran.lost, "handler output is too long, its beginning was dropped");
+        }
+        if let Some((query, answer)) = ran.answer()
+            && let Err(error) = self.endpoint.respond(clock::now(), &query, answer.to_vec().into())
+        {
+            warn!(handler, bytes = answer.len(), %error, "handler's answer to a query was not sent");
+        }
+    }
+
+    fn handle_report(&mut self, report: Report) {
+        let now = clock::now();
+        match report {
+            Report::Resolved { purpose, resolved } => self.start_join(purpose, resolved),
+            Report::KeyringStored { store, result } => {
+                if let Err(error) = &result {
+                    warn!(error, "changed keyring cannot be written and is not used");
+                }
+                self.endpoint.handle_keyring_stored(now, *store, result);
+            }
+            Report::Applied(report) => self.handle_applied(now, *report),
+            Report::Snapshot(report) => self.handle_snapshot_report(now, report),
+            Report::Reload(read) => self.handle_reload(*read),
+        }
+    }
+
+    /// Turns names into addresses, off the loop.
+    pub(super) fn look_up(&self, purpose: Purpose, addresses: Vec<crate::config::JoinAddress>) {
+        let report = self.report.clone();
+        tokio::spawn(async move {
+            let resolved = join::resolve(&addresses).await;
+            // Nobody takes it only if the agent has ended.
+            drop(report.send(Report::Resolved { purpose, resolved }).await);
+        });
+    }
+
+    /// Contacts what was found.
+    pub(super) fn start_join(&mut self, purpose: Purpose, resolved: Resolved) {
+        let now = clock::now();
+        let kind = match &purpose {
+            Purpose::Rejoin => JoinKind::Rejoin,
+            Purpose::Configured | Purpose::Discovered => {
+                JoinKind::Join { ignore_old: !self.config.gossip.replay_on_join }
+            }
+            Purpose::Client(reply) => JoinKind::Join { ignore_old: !reply.replay() },
+        };
+        let Resolved { targets, unresolved } = resolved;
+        let mut joining = Joining { purpose, id: None, started: now, unresolved };
+        if targets.is_empty() {
+            return self.end_join(now, joining, 0, &[]);
+        }
+        joining.id = Some(self.endpoint.join(now, kind, targets));
+        self.joins.push(joining);
+    }
+
+    /// A join has ended: tell whoever wanted it.
+    pub(super) fn end_join(
+        &mut self,
+        now: Instant,
+        joining: Joining,
+        contacted: usize,
+        failures: &[(JoinTarget, crate::endpoint::JoinFailure)],
+    ) {
+        let elapsed_ms = millis(now.since(joining.started));
+        if contacted > 0 {
+            let members = self.endpoint.members().count();
+            info!(contacted, members, elapsed_ms, "joined");
+            self.retry.succeeded();
+        }
+        let mut texts: Vec<_> = joining.unresolved.iter().map(ToString::to_string).collect();
+        texts.extend(failures.iter().map(|(target, failure)| join::explain(target, failure)));
+        match joining.purpose {
+            Purpose::Configured if contacted == 0 => self.retry_later(now, &texts),
+            Purpose::Configured | Purpose::Rejoin | Purpose::Discovered => {
+                for error in &texts {
+                    info!(error, "join address did not answer");
+                }
+            }
+            Purpose::Client(reply) => reply.done(contacted, &joining.unresolved, failures),
+        }
+        if let Some(discovery) = &mut self.discovery {
+            failures.iter().for_each(|(target, _)| discovery.forget(target.addr));
+        }
+    }
+
+    fn retry_later(&mut self, now: Instant, texts: &[String]) {
+        match self.retry.failed(now) {
+            Next::After(pause) => {
+                for error in texts {
+                    warn!(error, "cannot join, trying again in {} s", pause.as_secs());
+                }
+            }
+            Next::GiveUp => {
+                for error in texts {
+                    tracing::error!(error, "cannot join");
+                }
+                tracing::error!(tries = self.config.gossip.join_retry_max, "giving up to join");
+                self.exit = Some(Exit::JoinGaveUp);
+            }
+        }
+    }
+
+    fn handle_discovered(&mut self, addr: SocketAddr) {
+        if self.endpoint.members().any(|member| member.node.addr == addr) {
+            return;
+        }
+        info!(%addr, "discovered");
+        let targets = vec![JoinTarget { label: addr.to_string(), addr }];
+        self.start_join(Purpose::Discovered, Resolved { targets, unresolved: Vec::new() });
+    }
+
+    /// Lets clients hear the last word, and writes what is not written.
+    async fn farewell(&mut self) {
+        self.store.finish().await;
+        self.commands.finish(FAREWELL).await;
+    }
+
+    /// One line for `systemctl status`.
+    pub(super) fn status(&self) -> String {
+        let members = self.endpoint.members().count();
+        let alive = self.endpoint.members().filter(|member| member.status == crate::serf::Status::Alive).count();
+        format!("{}: {alive} of {members} members alive", self.endpoint.local().name)
+    }
+
+    pub(super) fn is_leaving(&self) -> bool {
+        self.leaving.is_some()
+    }
+}
+
+/// The next address that mDNS found; never without discovery.
+async fn discovered(discovery: &mut Option<Discovery>) -> SocketAddr {
+    match discovery {
+        Some(discovery) => discovery.recv().await,
+        None => std::future::pending().await,
+    }
+}
+
+/// As log fields show it.
+pub(super) fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,198 @@
+//! Handlers as real processes.
+
+use bytes::Bytes;
+
+use super::*;
+use crate::config::Filter;
+use crate::serf::{QueryEvent, QueryKey};
+use crate::wire::NodeName;
+use crate::wire::serf::{LamportTime, Tags, UserEvent};
+
+fn run_test<F: Future>(test: F) -> F::Output {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async { timeout(Duration::from_secs(30), test).await.expect("within the deadline") })
+}
+
+fn shell(name: &str, line: &str) -> Handler {
+    Handler {
+        name: name.to_owned(),
+        on: vec![Filter::Any],
+        command: Program::Shell(line.to_owned()),
+        timeout: Duration::from_secs(20),
+        queue: 4,
+    }
+}
+
+fn user(name: &str, payload: &str) -> Event {
+    let payload = Bytes::copy_from_slice(payload.as_bytes());
+    Event::User(UserEvent { ltime: LamportTime(3), name: name.to_owned(), payload, coalesce: false })
+}
+
+fn query() -> Event {
+    Event::Query(QueryEvent {
+        key: QueryKey { ltime: LamportTime(1), id: 9 },
+        name: "uptime".to_owned(),
+        payload: Bytes::new(),
+        source: "b".to_owned(),
+        deadline: crate::time::Instant::ZERO,
+    })
+}
+
+fn dispatch(handlers: &mut Handlers, event: &Event) {
+    let name = NodeName::new("a").unwrap();
+    let tags = Tags::from([("role".to_owned(), "lb".to_owned())]);
+    handlers.dispatch(event, Local { name: &name, tags: &tags });
+}
+
+async fn ran(handler: Handler, event: &Event) -> Ran {
+    let mut handlers = Handlers::new(&[handler]);
+    dispatch(&mut handlers, event);
+    handlers.recv().await
+}
+
+#[test]
+fn script_gets_environment_and_input_and_both_outputs_are_kept() {
+    run_test(async {
+        let line = "echo $SERF_EVENT $WEIR_USER_EVENT $SERF_SELF_ROLE; cat; echo err >&2; exit 7";
+        let ran = ran(shell("h", line), &user("deploy", "payload")).await;
+        assert_eq!(String::from_utf8(ran.output).unwrap(), "user deploy lb\npayload\nerr\n");
+        assert_eq!(ran.outcome, Outcome::Exited(7));
+        assert_eq!(ran.event, "user");
+    });
+}
+
+#[test]
+fn argv_is_run_without_a_shell() {
+    run_test(async {
+        let mut handler = shell("h", "");
+        handler.command = Program::Argv(vec!["printf".to_owned(), "%s".to_owned(), "$HOME; a b".to_owned()]);
+        assert_eq!(ran(handler, &user("e", "")).await.output, b"$HOME; a b");
+    });
+}
+
+#[test]
+fn only_a_successful_run_with_output_answers_a_query() {
+    run_test(async {
+        let key = QueryKey { ltime: LamportTime(1), id: 9 };
+        let ran_ok = ran(shell("h", "echo up"), &query()).await;
+        assert_eq!(ran_ok.answer(), Some((key, &b"up\n"[..])));
+        assert_eq!(ran(shell("h", "echo up; exit 1"), &query()).await.answer(), None);
+        assert_eq!(ran(shell("h", "true"), &query()).await.answer(), None);
+        assert_eq!(ran(shell("h", "echo x"), &user("e", "")).await.answer(), None);
+    });
+}
+
+#[test]
+fn runs_of_one_handler_keep_their_order_and_handlers_do_not_wait_for_each_other() {
+    run_test(async {
+        let directory = tempfile::tempdir().unwrap();
+        let gate = directory.path().join("gate");
+        // The first handler waits for the second one's second run.
+        let slow = format!("until [ -e {0} ]; do sleep 0.01; done; cat", gate.display());
+        let quick = format!("cat; [ $SERF_USER_EVENT = two ] && touch {}; true", gate.display());
+        let mut handlers = Handlers::new(&[shell("slow", &slow), shell("quick", &quick)]);
+        for (name, payload) in [("one", "1"), ("two", "2"), ("three", "3")] {
+            dispatch(&mut handlers, &user(name, payload));
+        }
+        let mut seen = vec![Vec::new(), Vec::new()];
+        for _ in 0..6 {
+            let ran = handlers.recv().await;
+            seen[usize::from(&*ran.handler == "quick")].extend(ran.output);
+        }
+        assert_eq!(seen, [b"1\n2\n3\n".to_vec(), b"1\n2\n3\n".to_vec()]);
+    });
+}
+
+#[test]
+fn time_limit_ends_the_whole_process_group() {
+    run_test(async {
+        let directory = tempfile::tempdir().unwrap();
+        let pids = directory.path().join("pids");
+        // A child that ignores SIGTERM, and a script that waits for it.
+        let line = format!("(trap '' TERM; echo $$ > {0}; while :; do sleep 0.05; done) & wait", pids.display());
+        let mut handler = shell("h", &line);
+        handler.timeout = Duration::from_millis(300);
+        let ran = ran(handler, &user("e", "")).await;
+        assert_eq!(ran.outcome, Outcome::TimedOut);
+        assert!(ran.elapsed < Duration::from_secs(10));
+        let group: i32 = std::fs::read_to_string(&pids).unwrap().trim().parse().unwrap();
+        while group_exists(group) {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    });
+}
+
+/// Whether any process of the group is more than a zombie.
+fn group_exists(group: i32) -> bool {
+    let alive = |stat: String| {
+        let fields: Vec<_> =
+            stat.rsplit(')').next().unwrap_or_default().split_ascii_whitespace().map(str::to_owned).collect();
+        fields[0] != "Z" && fields[2] == group.to_string()
+    };
+    let entries = std::fs::read_dir("/proc").unwrap().flatten();
+    entries.filter_map(|entry| std::fs::read_to_string(entry.path().join("stat")).ok()).any(alive)
+}
+
+#[test]
+fn background_child_that_keeps_the_output_open_does_not_hold_up_the_handler() {
+    run_test(async {
+        let mut handler = shell("h", "echo now; sleep 600 & echo $! >&2");
+        handler.timeout = Duration::from_secs(600);
+        let ran = ran(handler, &user("e", "")).await;
+        assert_eq!(ran.outcome, Outcome::Exited(0));
+        let text = String::from_utf8(ran.output).unwrap();
+        let pid: i32 = text.strip_prefix("now\n").unwrap().trim().parse().unwrap();
+        nix::sys::signal::kill(Pid::from_raw(pid), Signal::SIGKILL).unwrap();
+    });
+}
+
+#[test]
+fn output_is_bounded_to_its_end() {
+    run_test(async {
+        let ran = ran(shell("h", "yes 0123456 | head -c 100000; printf end"), &user("e", "")).await;
+        assert_eq!(ran.output.len(), Tail::HANDLER_BYTES);
+        assert!(ran.output.ends_with(b"end"));
+        assert_eq!(ran.lost, 100_003 - Tail::HANDLER_BYTES as u64);
+    });
+}
+
+#[test]
+fn full_queue_drops_and_counts() {
+    run_test(async {
+        let mut handlers = Handlers::new(&[shell("h", "true")]);
+        for _ in 0..10 {
+            dispatch(&mut handlers, &user("e", "")); // nothing runs before we wait
+        }
+        for _ in 0..4 {
+            handlers.recv().await;
+        }
+        let (_, stats) = handlers.iter().next().unwrap();
+        assert_eq!((stats.runs, stats.dropped, stats.failures), (4, 6, 0));
+    });
+}
+
+#[test]
+fn what_cannot_start_is_reported() {
+    run_test(async {
+        let mut handler = shell("h", "");
+        handler.command = Program::Argv(vec!["/nonexistent/program".to_owned()]);
+        assert!(matches!(ran(handler, &user("e", "")).await.outcome, Outcome::NotStarted(_)));
+        let nul = ran(shell("h", "true"), &user("a\0b", "")).await;
+        assert!(matches!(nul.outcome, Outcome::NotStarted(_)), "{nul:?}");
+    });
+}
+
+#[test]
+fn reload_keeps_unchanged_handlers_and_lets_removed_ones_finish() {
+    run_test(async {
+        let kept = shell("kept", "cat");
+        let mut handlers = Handlers::new(&[kept.clone(), shell("gone", "cat")]);
+        dispatch(&mut handlers, &user("e", "x"));
+        handlers.replace(&[shell("new", "cat"), kept]);
+        let mut names = [handlers.recv().await, handlers.recv().await].map(|ran| ran.handler.to_string());
+        names.sort();
+        assert_eq!(names, ["gone", "kept"]);
+        let counted: Vec<_> = handlers.iter().map(|(config, stats)| (config.name.as_str(), stats.runs)).collect();
+        assert_eq!(counted, [("new", 0), ("kept", 1)]);
+    });
+}

@@ -1,0 +1,250 @@
+//! Joining: names to addresses off the loop, and tries that go on until one is answered (`ux.md` §4 rows 9 and 10).
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use tokio::net::lookup_host;
+use tokio::time::timeout;
+
+use super::stream::CONNECT_TIMEOUT;
+use crate::config::JoinAddress;
+use crate::endpoint::{JoinFailure, JoinTarget};
+use crate::time::Instant;
+
+/// The first pause between two tries; it doubles up to the configured interval.
+const FIRST_PAUSE: Duration = Duration::from_secs(1);
+/// A resolver that says nothing for this long counts as one that does not know.
+const RESOLVE_TIMEOUT: Duration = Duration::from_secs(10);
+/// Addresses of one name that are tried.
+const MAX_ADDRESSES: usize = 16;
+
+/// A name that could not be turned into an address.
+#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
+#[error("cannot resolve '{host}' to join: {reason}; use an address in gossip.join")]
+pub(super) struct Unresolved {
+    pub(super) host: String,
+    pub(super) reason: String,
+}
+
+/// What became of a list of names.
+#[derive(Debug, Default)]
+pub(super) struct Resolved {
+    pub(super) targets: Vec<JoinTarget>,
+    pub(super) unresolved: Vec<Unresolved>,
+}
+
+/// Asks the system's resolver for each name. Addresses need none.
+pub(super) async fn resolve(addresses: &[JoinAddress]) -> Resolved {
+    let mut resolved = Resolved::default();
+    for address in addresses {
+        let label = address.to_string();
+        match lookup(address).await {
+            Ok(found) => {
+                resolved.targets.extend(found.into_iter().map(|addr| JoinTarget { label: label.clone(), addr }));
+            }
+            Err(reason) => resolved.unresolved.push(Unresolved { host: address.host.clone(), reason }),
+        }
+    }
+    resolved
+}
+
+async fn lookup(address: &JoinAddress) -> Result<Vec<SocketAddr>, String> {
+    if let Ok(ip) = address.host.parse() {
+        return Ok(vec![SocketAddr::new(ip, address.port)]);
+    }
+    match timeout(RESOLVE_TIMEOUT, lookup_host((address.host.as_str(), address.port))).await {
+        Ok(Ok(found)) => {
+            let mut found: Vec<_> = found.collect();
+            found.dedup();
+            found.truncate(MAX_ADDRESSES);
+            if found.is_empty() { Err("name has no address".to_owned()) } else { Ok(found) }
+        }
+        Ok(Err(error)) => Err(resolver_words(&error)),
+        Err(_elapsed) => Err("the resolver does not answer".to_owned()),
+    }
+}
+
+/// `getaddrinfo`'s text without its preamble.
+fn resolver_words(error: &std::io::Error) -> String {
+    let text = error.to_string();
+    let text = text.strip_prefix("failed to lookup address information: ").unwrap_or(&text);
+    match text {
+        "Name or service not known" => "name not known".to_owned(),
+        other => other.to_owned(),
+    }
+}
+
+/// The tries to join what is configured.
+#[derive(Debug)]
+pub(super) struct Retry {
+    interval: Duration,
+    /// Tries before giving up; 0 is never.
+    max: u32,
+    tries: u32,
+    state: State,
+}
+
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum State {
+    /// A try is under way.
+    Trying,
+    WaitingUntil(Instant),
+    Done,
+}
+
+/// What follows a failed try.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Next {
+    /// Again after this pause.
+    After(Duration),
+    /// `join_retry_max` tries have failed.
+    GiveUp,
+}
+
+impl Retry {
+    /// The first try is due at `now`, unless there is nothing to join.
+    pub(super) fn new(has_targets: bool, interval: Duration, max: u32, now: Instant) -> Self {
+        let state = if has_targets { State::WaitingUntil(now) } else { State::Done };
+        Self { interval, max, tries: 0, state }
+    }
+
+    /// Takes new limits; they hold from the next failure on.
+    pub(super) fn set_limits(&mut self, interval: Duration, max: u32) {
+        (self.interval, self.max) = (interval, max);
+    }
+
+    pub(super) fn poll_timeout(&self) -> Option<Instant> {
+        match self.state {
+            State::WaitingUntil(at) => Some(at),
+            State::Trying | State::Done => None,
+        }
+    }
+
+    /// Whether to start a try now; the caller then reports [`Self::succeeded`] or [`Self::failed`].
+    pub(super) fn is_due(&mut self, now: Instant) -> bool {
+        let due = self.poll_timeout().is_some_and(|at| at <= now);
+        if due {
+            self.state = State::Trying;
+            self.tries += 1;
+        }
+        due
+    }
+
+    /// Somebody answered, here or by another way: no further try.
+    pub(super) fn succeeded(&mut self) {
+        self.state = State::Done;
+    }
+
+    pub(super) fn failed(&mut self, now: Instant) -> Next {
+        if self.max != 0 && self.tries >= self.max {
+            self.state = State::Done;
+            return Next::GiveUp;
+        }
+        let doubled = FIRST_PAUSE.saturating_mul(1 << (self.tries.saturating_sub(1)).min(30));
+        let pause = doubled.min(self.interval);
+        self.state = State::WaitingUntil(now + pause);
+        Next::After(pause)
+    }
+}
+
+/// A failure in words for the operator, with the way out.
+pub(super) fn explain(target: &JoinTarget, failure: &JoinFailure) -> String {
+    let addr = target.addr;
+    match failure {
+        JoinFailure::Connect(text) if text.ends_with("connection refused") => {
+            format!("nothing listens on {addr}; start weir there, or correct the port")
+        }
+        JoinFailure::Connect(text) if text.ends_with("timeout") || text.ends_with("timed out") => silent(addr),
+        JoinFailure::Timeout => silent(addr),
+        JoinFailure::Connect(text) => format!("cannot reach {addr}: {text}"),
+        JoinFailure::HungUp { .. }
+        | JoinFailure::Plaintext
+        | JoinFailure::Encrypted
+        | JoinFailure::UnknownKey
+        | JoinFailure::Label
+        | JoinFailure::Remote(_)
+        | JoinFailure::Malformed(_)
+        | JoinFailure::Versions => format!("{} {failure}", addr.ip()),
+    }
+}
+
+fn silent(addr: SocketAddr) -> String {
+    let port = addr.port();
+    let way_out = if port == crate::config::GOSSIP_PORT {
+        "'firewall-cmd --permanent --add-service=weir' and '--reload', or 'ufw allow 7946'".to_owned()
+    } else {
+        format!("'ufw allow {port}' or your firewall's counterpart")
+    };
+    format!("{addr}/tcp does not answer ({} s); open {port} TCP and UDP there: {way_out}", CONNECT_TIMEOUT.as_secs())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const START: Instant = Instant::from_nanos(5_000_000_000);
+
+    fn secs(seconds: u64) -> Duration {
+        Duration::from_secs(seconds)
+    }
+
+    #[test]
+    fn pauses_double_up_to_the_interval() {
+        let mut retry = Retry::new(true, secs(30), 0, START);
+        let mut now = START;
+        let mut pauses = Vec::new();
+        for _ in 0..8 {
+            assert!(retry.is_due(now));
+            assert!(!retry.is_due(now), "one try at a time");
+            let Next::After(pause) = retry.failed(now) else { panic!("never gives up") };
+            pauses.push(pause.as_secs());
+            now += pause;
+        }
+        assert_eq!(pauses, [1, 2, 4, 8, 16, 30, 30, 30]);
+        assert!(retry.is_due(now));
+        retry.succeeded();
+        assert_eq!(retry.poll_timeout(), None);
+    }
+
+    #[test]
+    fn retry_max_gives_up() {
+        let mut retry = Retry::new(true, secs(1), 2, START);
+        assert!(retry.is_due(START));
+        assert_eq!(retry.failed(START), Next::After(secs(1)));
+        assert!(!retry.is_due(START));
+        assert!(retry.is_due(START + secs(1)));
+        assert_eq!(retry.failed(START + secs(1)), Next::GiveUp);
+    }
+
+    #[test]
+    fn nothing_to_join_is_never_due() {
+        assert_eq!(Retry::new(false, secs(30), 0, START).poll_timeout(), None);
+    }
+
+    #[test]
+    fn failures_name_the_way_out() {
+        let target = |port| JoinTarget { label: "lb1".to_owned(), addr: SocketAddr::from(([10, 77, 0, 11], port)) };
+        let refused = JoinFailure::Connect("dial tcp 10.77.0.11:7946: connect: connection refused".to_owned());
+        assert_eq!(
+            explain(&target(7946), &refused),
+            "nothing listens on 10.77.0.11:7946; start weir there, or correct the port"
+        );
+        let silent = JoinFailure::Connect("dial tcp 10.77.0.11:7946: i/o timeout".to_owned());
+        assert_eq!(
+            explain(&target(7946), &silent),
+            "10.77.0.11:7946/tcp does not answer (10 s); open 7946 TCP and UDP there: 'firewall-cmd --permanent \
+             --add-service=weir' and '--reload', or 'ufw allow 7946'"
+        );
+        assert!(explain(&target(7946), &JoinFailure::Plaintext).starts_with("10.77.0.11 speaks without encryption"));
+    }
+
+    #[tokio::test]
+    async fn addresses_need_no_resolver_and_bad_names_are_told() {
+        let address = |host: &str| JoinAddress { host: host.to_owned(), port: 7946 };
+        let resolved = resolve(&[address("127.0.0.9"), address("::1"), address("name.invalid")]).await;
+        let addrs: Vec<_> = resolved.targets.iter().map(|target| target.addr.to_string()).collect();
+        assert_eq!(addrs, ["127.0.0.9:7946", "[::1]:7946"]);
+        assert_eq!(resolved.unresolved.len(), 1);
+        assert_eq!(resolved.unresolved[0].host, "name.invalid");
+    }
+}

@@ -1,0 +1,162 @@
+//! The keyring on disk: Serf's JSON list, owner only (`ux.md` §4 rows 6 and 7).
+
+use std::fs;
+use std::io;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+use zeroize::Zeroizing;
+
+use super::file;
+use crate::config::SecretSource;
+use crate::crypto::{Key, Keyring, KeyringError};
+
+/// Why there is no keyring. Nothing has been written.
+#[derive(Debug, thiserror::Error)]
+pub enum LoadError {
+    #[error("no keyring at {0}; run 'weir init' or 'weir keys import', or set encryption.seal = \"off\"")]
+    Missing(PathBuf),
+    /// Whoever could read it may hold the key by now.
+    #[error("{path} can be read by others (mode {mode:04o}); chmod 600 it and run 'weir keys rotate'")]
+    Readable { path: PathBuf, mode: u32 },
+    #[error("cannot read keyring {path}")]
+    Read { path: PathBuf, source: io::Error },
+    #[error("{path}: key must be 16, 24 or 32 bytes in base64, this one has {length}; 'weir keygen' makes one")]
+    Length { path: PathBuf, length: usize },
+    #[error("cannot use keyring {path}")]
+    Invalid { path: PathBuf, source: KeyringError },
+    #[error(
+        "no systemd credential '{0}' was passed to this service; add LoadCredential= to the unit, or set encryption.keyring"
+    )]
+    NoCredential(String),
+}
+
+/// Where a change of the ring is written.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(super) enum Place {
+    File(PathBuf),
+    /// A credential or a key from the command line: changes last until the next start.
+    ReadOnly,
+}
+
+/// Reads the ring and says where its changes go.
+pub(super) fn load(source: &SecretSource<Key>) -> Result<(Keyring, Place), LoadError> {
+    match source {
+        SecretSource::File(path) => {
+            refuse_readable(path)?;
+            Ok((read(path)?, Place::File(path.clone())))
+        }
+        SecretSource::Credential(name) => Ok((read(&credential(name)?)?, Place::ReadOnly)),
+        SecretSource::Inline(key) => Ok((Keyring::new(key.clone(), []), Place::ReadOnly)),
+    }
+}
+
+/// Writes the ring; `Ok` means it is on disk, or that there is no disk to write to.
+pub(super) fn store(place: &Place, ring: &Keyring) -> io::Result<()> {
+    match place {
+        Place::File(path) => file::replace(path, ring.to_json().as_bytes()),
+        Place::ReadOnly => Ok(()),
+    }
+}
+
+/// A secret's path among the credentials that systemd passed.
+pub(super) fn credential(name: &str) -> Result<PathBuf, LoadError> {
+    let missing = || LoadError::NoCredential(name.to_owned());
+    let directory = std::env::var_os("CREDENTIALS_DIRECTORY").ok_or_else(missing)?;
+    let path = Path::new(&directory).join(name);
+    if path.exists() { Ok(path) } else { Err(missing()) }
+}
+
+fn refuse_readable(path: &Path) -> Result<(), LoadError> {
+    let metadata = fs::metadata(path).map_err(|source| not_read(path, source))?;
+    let mode = metadata.permissions().mode() & 0o777;
+    if mode & 0o077 == 0 { Ok(()) } else { Err(LoadError::Readable { path: path.to_owned(), mode }) }
+}
+
+fn read(path: &Path) -> Result<Keyring, LoadError> {
+    let text = Zeroizing::new(fs::read_to_string(path).map_err(|source| not_read(path, source))?);
+    Keyring::from_json(&text).map_err(|error| {
+        let path = path.to_owned();
+        match error {
+            KeyringError::Entry { ref source, .. } => match **source {
+                KeyringError::Length(length) => LoadError::Length { path, length },
+                _ => LoadError::Invalid { path, source: error },
+            },
+            source => LoadError::Invalid { path, source },
+        }
+    })
+}
+
+fn not_read(path: &Path, source: io::Error) -> LoadError {
+    let path = path.to_owned();
+    if source.kind() == io::ErrorKind::NotFound { LoadError::Missing(path) } else { LoadError::Read { path, source } }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const K16: &str = "AAECAwQFBgcICQoLDA0ODw==";
+
+    fn with_file(contents: &str, mode: u32, test: impl FnOnce(&Path)) {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("keyring.json");
+        fs::write(&path, contents).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
+        test(&path);
+    }
+
+    fn error(path: &Path) -> String {
+        load(&SecretSource::File(path.to_owned())).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn ring_is_read_and_changes_go_back_to_its_file() {
+        with_file(&format!("[\"{K16}\"]"), 0o600, |path| {
+            let (ring, place) = load(&SecretSource::File(path.to_owned())).unwrap();
+            let mut changed = ring.clone();
+            changed.install(Key::new(&[9; 32]).unwrap());
+            store(&place, &changed).unwrap();
+            let (read, _) = load(&SecretSource::File(path.to_owned())).unwrap();
+            assert_eq!(read.keys(), changed.keys());
+        });
+    }
+
+    #[test]
+    fn ring_that_others_can_read_is_refused() {
+        for mode in [0o644, 0o640, 0o604] {
+            with_file(&format!("[\"{K16}\"]"), mode, |path| {
+                let wanted = format!(
+                    "{} can be read by others (mode {mode:04o}); chmod 600 it and run 'weir keys rotate'",
+                    path.display()
+                );
+                assert_eq!(error(path), wanted);
+            });
+        }
+    }
+
+    #[test]
+    fn missing_ring_and_bad_key_name_the_way_out() {
+        let nowhere = Path::new("/nonexistent/keyring.json");
+        assert_eq!(
+            error(nowhere),
+            "no keyring at /nonexistent/keyring.json; run 'weir init' or 'weir keys import', or set encryption.seal = \"off\""
+        );
+        with_file("[\"AAECAwQFBgcICQoLDA0O\"]", 0o600, |path| {
+            let text = error(path);
+            assert!(
+                text.ends_with("key must be 16, 24 or 32 bytes in base64, this one has 15; 'weir keygen' makes one"),
+                "{text}"
+            );
+        });
+        with_file("{}", 0o600, |path| assert_eq!(error(path), format!("cannot use keyring {}", path.display())));
+    }
+
+    #[test]
+    fn unwritable_directory_is_an_error_and_the_old_ring_stays() {
+        let place = Place::File("/proc/keyring.json".into());
+        let ring = Keyring::new(Key::from_base64(K16).unwrap(), []);
+        assert!(store(&place, &ring).is_err());
+        assert!(store(&Place::ReadOnly, &ring).is_ok());
+    }
+}

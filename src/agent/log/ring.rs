@@ -1,0 +1,99 @@
+//! The last lines of the log and those who follow it (`RPC §6`).
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::sync::Arc;
+
+use tracing::Level;
+
+use super::line::Line;
+
+/// Lines kept for a follower that comes later.
+const RING_LINES: usize = 512;
+/// Kept for later followers whatever the operator's level is. Traces are made only while somebody asked for them.
+const KEPT: Level = Level::DEBUG;
+
+/// Takes a line, in Serf's shape and without a line end; `false` once nobody reads any more. Must neither wait nor log.
+pub(super) type Offer = Box<dyn FnMut(Arc<str>) -> bool + Send>;
+
+struct Follower {
+    level: Level,
+    offer: Offer,
+}
+
+impl fmt::Debug for Follower {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Follower").field("level", &self.level).finish_non_exhaustive()
+    }
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Ring {
+    lines: VecDeque<(Level, Arc<str>)>,
+    followers: Vec<Follower>,
+}
+
+impl Ring {
+    /// The most detailed level that is kept or followed.
+    pub(super) fn level(&self) -> Level {
+        self.followers.iter().map(|follower| follower.level).fold(KEPT, Level::max)
+    }
+
+    pub(super) fn push(&mut self, line: &Line) {
+        let (level, text) = (line.level, Arc::from(line.serf()));
+        self.followers.retain_mut(|follower| level > follower.level || (follower.offer)(Arc::clone(&text)));
+        if self.lines.len() == RING_LINES {
+            self.lines.pop_front();
+        }
+        self.lines.push_back((level, text));
+    }
+
+    /// Offers the lines that are there, oldest first, and from now on those that come.
+    pub(super) fn follow(&mut self, level: Level, mut offer: Offer) {
+        let mut past = self.lines.iter().filter(|(of_line, _)| *of_line <= level);
+        if past.all(|(_, text)| offer(Arc::clone(text))) {
+            self.followers.push(Follower { level, offer });
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+
+    use super::super::line::example;
+    use super::*;
+
+    fn info(phrase: &str) -> Line {
+        example(Level::INFO, phrase, &[])
+    }
+
+    fn follow(ring: &mut Ring, level: Level) -> mpsc::Receiver<Arc<str>> {
+        let (sender, receiver) = mpsc::channel();
+        ring.follow(level, Box::new(move |line| sender.send(line).is_ok()));
+        receiver
+    }
+
+    #[test]
+    fn ring_keeps_the_last_lines() {
+        let mut ring = Ring::default();
+        for index in 0..RING_LINES + 3 {
+            ring.push(&info(&index.to_string()));
+        }
+        let past: Vec<_> = follow(&mut ring, Level::INFO).try_iter().collect();
+        assert_eq!(past.len(), RING_LINES);
+        assert!(past[0].ends_with(" 3"));
+    }
+
+    #[test]
+    fn gone_follower_is_forgotten() {
+        let mut ring = Ring::default();
+        drop(follow(&mut ring, Level::TRACE));
+        assert_eq!(ring.level(), Level::TRACE);
+        ring.push(&info("x"));
+        assert_eq!(ring.level(), Level::DEBUG);
+        drop(follow(&mut ring, Level::TRACE));
+        ring.push(&info("x"));
+        assert!(ring.followers.is_empty());
+    }
+}

@@ -1,0 +1,134 @@
+//! What the endpoint asks for is done, what it tells is passed on. Never waits.
+
+use tracing::{error, info, warn};
+
+use super::driver::{Agent, Report, millis};
+use super::{Exit, clock, keyring};
+use crate::endpoint::{Joined, Output, StoreKeyring};
+use crate::handlers::Local;
+use crate::serf::{ConflictOutcome, Event, MemberEvent, MemberEventKind};
+use crate::wire::NodeName;
+
+impl Agent {
+    /// Carries out every output. Doing one may cause further ones; the loop ends when there are none.
+    pub(super) fn perform(&mut self) {
+        while let Some(output) = self.endpoint.poll_output() {
+            self.perform_one(output);
+        }
+        self.advance_upstreams(clock::now());
+    }
+
+    fn perform_one(&mut self, output: Output) {
+        let now = clock::now();
+        match output {
+            Output::Datagram { to, payload } => self.udp.send(to, &payload),
+            Output::Connect { stream, to } => self.streams.connect(stream, to),
+            Output::Write { stream, data, close } => {
+                if !self.streams.write(stream, data, close) {
+                    self.endpoint.handle_stream_end(now, stream, Some("write: the peer does not read".to_owned()));
+                }
+            }
+            Output::Close { stream } => self.streams.close(stream),
+            Output::Member(event) => self.member_changed(&event),
+            Output::Suspicion { member, suspected } => self.suspicion_changed(&member, suspected),
+            Output::Event(event) => self.publish(&event),
+            Output::Query(answer) => self.pending.query_answer(answer),
+            Output::Keys { query, outcome } => self.pending.keys_done(&query, outcome),
+            Output::StoreKeyring(store) => self.store_keyring(store),
+            Output::Joined(joined) => self.joined(joined),
+            Output::Left { unconfirmed } => self.left(&unconfirmed),
+            Output::ForceLeft { member, result } => {
+                match &result {
+                    Ok(()) => info!(%member, "member was made to leave"),
+                    Err(error) => warn!(%member, %error, "member was not made to leave"),
+                }
+                self.pending.force_left(&member, &result.map_err(|error| error.to_string()));
+            }
+            Output::Conflict(outcome) => self.name_conflict(&outcome),
+        }
+    }
+
+    fn member_changed(&mut self, event: &MemberEvent) {
+        let node = &event.member.node;
+        let (member, addr) = (&node.name, node.addr);
+        match event.kind {
+            MemberEventKind::Join => info!(%member, %addr, "member joined"),
+            MemberEventKind::Leave => info!(%member, %addr, "member left"),
+            MemberEventKind::Failed => info!(%member, %addr, "member failed"),
+            MemberEventKind::Update => info!(%member, %addr, "member updated"),
+            MemberEventKind::Reap => info!(%member, %addr, "member forgotten"),
+        }
+        self.snapshot_member(event);
+        self.members_changed();
+        if !self.is_leaving() {
+            self.systemd.status(self.status());
+        }
+    }
+
+    fn suspicion_changed(&mut self, member: &NodeName, suspected: bool) {
+        if suspected {
+            info!(%member, "member suspected");
+        } else {
+            info!(%member, "member no longer suspected");
+        }
+        self.suspect_changed(member, suspected);
+    }
+
+    /// Handlers and streams get it, each through a queue of its own.
+    fn publish(&mut self, event: &Event) {
+        let name = self.endpoint.local().name.clone();
+        let tags = self.endpoint.tags();
+        self.handlers.dispatch(event, Local { name: &name, tags: &tags });
+        self.commands.publish(event, clock::now());
+    }
+
+    /// On disk before it takes effect, and the disk may be slow.
+    fn store_keyring(&mut self, store: StoreKeyring) {
+        let (place, report) = (self.keyring.clone(), self.report.clone());
+        let from = &store.from;
+        info!(from, primary = %store.keyring.primary().id(), keys = store.keyring.keys().len(), "keyring changes");
+        tokio::task::spawn_blocking(move || {
+            let result = keyring::store(&place, &store.keyring).map_err(|error| error.to_string());
+            // Nobody takes it only if the agent has ended.
+            drop(report.blocking_send(Report::KeyringStored { store: Box::new(store), result }));
+        });
+    }
+
+    fn joined(&mut self, joined: Joined) {
+        let Some(index) = self.joins.iter().position(|joining| joining.id == Some(joined.id)) else { return };
+        let joining = self.joins.swap_remove(index);
+        self.end_join(clock::now(), joining, joined.contacted, &joined.failures);
+    }
+
+    fn left(&mut self, unconfirmed: &[NodeName]) {
+        let Some(leaving) = &self.leaving else { return };
+        let elapsed_ms = millis(clock::now().since(leaving.started));
+        let members = self.endpoint.members().count();
+        if unconfirmed.is_empty() {
+            info!(members, elapsed_ms, "left");
+        } else {
+            let unconfirmed = unconfirmed.iter().map(ToString::to_string).collect::<Vec<_>>().join(",");
+            warn!(members, elapsed_ms, unconfirmed, "left, some members did not confirm it");
+        }
+        self.snapshot_left();
+        self.pending.left();
+        self.exit = Some(Exit::Left);
+    }
+
+    fn name_conflict(&self, outcome: &ConflictOutcome) {
+        let member = &self.endpoint.local().name;
+        match *outcome {
+            ConflictOutcome::Asked { other } => {
+                warn!(%member, addr = %other, "another member uses our name, asking the others")
+            }
+            ConflictOutcome::Won { responses, matching } => {
+                warn!(%member, responses, matching, "the majority sides with us about our name");
+            }
+            ConflictOutcome::Unanswered => warn!(%member, "nobody answered about our name, it stays ours"),
+            ConflictOutcome::Lost { responses, matching } => {
+                error!(%member, responses, matching, "another member has our name and the majority sides with it, so this node keeps silent until the name is free; set a different node.name");
+            }
+            ConflictOutcome::Freed => info!(%member, "our name is free again"),
+        }
+    }
+}

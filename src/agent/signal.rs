@@ -1,0 +1,116 @@
+//! Signals, and what each of them asks for.
+
+use std::io;
+
+use tokio::signal::unix::{SignalKind, signal};
+
+/// A signal the agent answers to.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Signal {
+    Interrupt,
+    Terminate,
+    Hangup,
+    /// Serf dumps its metrics on it; left alone it would kill the process.
+    User1,
+}
+
+/// What a signal asks the loop to do.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Action {
+    /// Leave the cluster, then end.
+    Leave,
+    /// End at once; peers see a failure.
+    Stop,
+    Reload,
+    Report,
+}
+
+/// Which signals leave the cluster; the others stop like a crash.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) struct Policy {
+    pub(super) interrupt_leaves: bool,
+    pub(super) terminate_leaves: bool,
+}
+
+impl Signal {
+    /// A second signal while leaving stops at once.
+    pub(super) fn action(self, policy: Policy, leaving: bool) -> Action {
+        match self {
+            Self::Hangup => Action::Reload,
+            Self::User1 => Action::Report,
+            Self::Interrupt | Self::Terminate if leaving => Action::Stop,
+            Self::Interrupt if policy.interrupt_leaves => Action::Leave,
+            Self::Terminate if policy.terminate_leaves => Action::Leave,
+            Self::Interrupt | Self::Terminate => Action::Stop,
+        }
+    }
+
+    /// As it is named in the log.
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Interrupt => "interrupt",
+            Self::Terminate => "terminated",
+            Self::Hangup => "hangup",
+            Self::User1 => "user1",
+        }
+    }
+}
+
+/// The process's signals as a stream.
+#[derive(Debug)]
+pub(super) struct Signals {
+    interrupt: tokio::signal::unix::Signal,
+    terminate: tokio::signal::unix::Signal,
+    hangup: tokio::signal::unix::Signal,
+    user1: tokio::signal::unix::Signal,
+}
+
+impl Signals {
+    /// Installs the handlers; from here on these signals no longer end the process by themselves.
+    pub(super) fn new() -> io::Result<Self> {
+        Ok(Self {
+            interrupt: signal(SignalKind::interrupt())?,
+            terminate: signal(SignalKind::terminate())?,
+            hangup: signal(SignalKind::hangup())?,
+            user1: signal(SignalKind::user_defined1())?,
+        })
+    }
+
+    /// The next signal. Cancel-safe.
+    pub(super) async fn recv(&mut self) -> Signal {
+        tokio::select! {
+            Some(()) = self.interrupt.recv() => Signal::Interrupt,
+            Some(()) = self.terminate.recv() => Signal::Terminate,
+            Some(()) = self.hangup.recv() => Signal::Hangup,
+            Some(()) = self.user1.recv() => Signal::User1,
+            else => std::future::pending().await,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn policy_decides_who_leaves_and_a_second_signal_stops() {
+        let ours = Policy { interrupt_leaves: true, terminate_leaves: true };
+        let serf = Policy { interrupt_leaves: true, terminate_leaves: false };
+        let crash = Policy { interrupt_leaves: false, terminate_leaves: false };
+        for (signal, policy, leaving, wanted) in [
+            (Signal::Interrupt, ours, false, Action::Leave),
+            (Signal::Terminate, ours, false, Action::Leave),
+            (Signal::Interrupt, ours, true, Action::Stop),
+            (Signal::Terminate, ours, true, Action::Stop),
+            (Signal::Interrupt, serf, false, Action::Leave),
+            (Signal::Terminate, serf, false, Action::Stop),
+            (Signal::Interrupt, crash, false, Action::Stop),
+            (Signal::Terminate, crash, false, Action::Stop),
+            (Signal::Hangup, crash, false, Action::Reload),
+            (Signal::Hangup, ours, true, Action::Reload),
+            (Signal::User1, ours, true, Action::Report),
+        ] {
+            assert_eq!(signal.action(policy, leaving), wanted, "{signal:?} {policy:?} leaving={leaving}");
+        }
+    }
+}

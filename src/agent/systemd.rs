@@ -1,0 +1,103 @@
+//! What the service manager is told: ready, status, reloading, stopping, and that the loop still turns.
+
+use std::time::Duration;
+
+use sd_notify::NotifyState;
+use tracing::debug;
+
+use crate::time::Instant;
+
+/// Speaks to systemd's notify socket; silent where there is none.
+///
+/// The watchdog is fed from the loop itself and by nothing else: a loop that hangs must be restarted.
+#[derive(Debug)]
+pub(super) struct Systemd {
+    /// Half the time systemd waits for a sign of life.
+    feed_every: Option<Duration>,
+    next_feed: Option<Instant>,
+    status: String,
+}
+
+impl Systemd {
+    /// Reads `WATCHDOG_USEC`; the first sign of life is due at once.
+    pub(super) fn from_environment(now: Instant) -> Self {
+        Self::new(sd_notify::watchdog_enabled(), now)
+    }
+
+    fn new(watchdog: Option<Duration>, now: Instant) -> Self {
+        let feed_every = watchdog.map(|period| period / 2);
+        Self { feed_every, next_feed: feed_every.map(|_| now), status: String::new() }
+    }
+
+    /// Sockets are bound and the snapshot is read.
+    pub(super) fn ready(&mut self, status: String) {
+        tell(&[NotifyState::Ready, NotifyState::Status(&status)]);
+        self.status = status;
+    }
+
+    /// Plain words for `systemctl status`; sent only when they differ from the last.
+    pub(super) fn status(&mut self, status: String) {
+        if status != self.status {
+            tell(&[NotifyState::Status(&status)]);
+            self.status = status;
+        }
+    }
+
+    /// A reload begins; [`Self::ready`] ends it.
+    pub(super) fn reloading(&self) {
+        match NotifyState::monotonic_usec_now() {
+            Ok(stamp) => tell(&[NotifyState::Reloading, stamp]),
+            Err(_) => tell(&[NotifyState::Reloading]),
+        }
+    }
+
+    /// The agent leaves or stops.
+    pub(super) fn stopping(&self, status: &str) {
+        tell(&[NotifyState::Stopping, NotifyState::Status(status)]);
+    }
+
+    /// When [`Self::feed`] wants to be called next.
+    pub(super) fn poll_timeout(&self) -> Option<Instant> {
+        self.next_feed
+    }
+
+    /// Sends the sign of life if it is due.
+    pub(super) fn feed(&mut self, now: Instant) {
+        if let (Some(every), Some(due)) = (self.feed_every, self.next_feed)
+            && due <= now
+        {
+            tell(&[NotifyState::Watchdog]);
+            self.next_feed = Some(now + every);
+        }
+    }
+}
+
+fn tell(states: &[NotifyState<'_>]) {
+    // A service manager that cannot be reached changes nothing about what the agent does.
+    if let Err(error) = sd_notify::notify(states) {
+        debug!(%error, "service manager not reachable");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn watchdog_is_fed_at_half_its_period() {
+        let start = Instant::from_nanos(1_000);
+        let mut systemd = Systemd::new(Some(Duration::from_secs(10)), start);
+        assert_eq!(systemd.poll_timeout(), Some(start));
+        systemd.feed(start);
+        assert_eq!(systemd.poll_timeout(), Some(start + Duration::from_secs(5)));
+        systemd.feed(start + Duration::from_secs(1));
+        assert_eq!(systemd.poll_timeout(), Some(start + Duration::from_secs(5)));
+    }
+
+    #[test]
+    fn without_a_watchdog_nothing_is_due() {
+        let mut systemd = Systemd::new(None, Instant::ZERO);
+        systemd.feed(Instant::ZERO);
+        assert_eq!(systemd.poll_timeout(), None);
+    }
+}

@@ -1,0 +1,277 @@
+//! Whole agents against each other, on loopback addresses and real sockets, all in one thread.
+
+use std::path::{Path, PathBuf};
+use std::pin::Pin;
+use std::task::Poll;
+
+use tokio::time::timeout;
+
+use super::driver::Agent;
+use super::*;
+use crate::config::{Overrides, Source, load};
+use crate::serf::Status;
+
+const KEYS: [&str; 2] = ["AAECAwQFBgcICQoLDA0ODw==", "HB0eHyAhIiMkJSYnKCkqKywtLi8wMTIzNDU2Nzg5Ojs="];
+
+/// A directory with one agent's files, and the agents' common clock of patience.
+struct Lab {
+    directory: tempfile::TempDir,
+}
+
+impl Lab {
+    fn new() -> Self {
+        Self { directory: tempfile::tempdir().unwrap() }
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.directory.path().join(name)
+    }
+
+    fn keyring(&self, name: &str, keys: &[&str]) -> PathBuf {
+        use std::os::unix::fs::PermissionsExt;
+        let path = self.path(name);
+        std::fs::write(&path, serde_json::to_string(keys).unwrap()).unwrap();
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).unwrap();
+        path
+    }
+
+    /// An agent called `name` at a free port of `ip`, sealed with `keyring` if there is one.
+    fn start(&self, name: &str, ip: &str, keyring: Option<&Path>, more: &str) -> Start {
+        let encryption = match keyring {
+            Some(path) => format!("encryption.keyring = \"{}\"", path.display()),
+            None => "encryption.seal = \"off\"".to_owned(),
+        };
+        let bind = if more.contains("gossip.bind") { String::new() } else { format!("gossip.bind = \"{ip}:0\"\n") };
+        let text = format!(
+            "node.name = \"{name}\"\nrpc.socket = \"\"\n{bind}gossip.profile = \"local\"\n\
+             gossip.probe_interval = \"100ms\"\ngossip.probe_timeout = \"50ms\"\n{encryption}\n{more}"
+        );
+        let file = self.path(&format!("{name}.toml"));
+        std::fs::write(&file, text).unwrap();
+        let sources = Sources {
+            paths: vec![Source::File(file)],
+            environment: Vec::new(),
+            overrides: Overrides::default(),
+            serf: false,
+            host_name: name.to_owned(),
+        };
+        let loaded = load(&sources).unwrap_or_else(|errors| panic!("{errors}"));
+        Start { loaded, sources, on_ready: None }
+    }
+
+    async fn agent(&self, name: &str, ip: &str, keyring: Option<&Path>, more: &str) -> Agent {
+        let mut agent = start::start(self.start(name, ip, keyring, more), silent()).await.unwrap();
+        agent.perform();
+        agent
+    }
+
+    async fn refused(&self, name: &str, ip: &str, keyring: Option<&Path>, more: &str) -> String {
+        start::start(self.start(name, ip, keyring, more), silent()).await.unwrap_err().to_string()
+    }
+}
+
+fn silent() -> Log {
+    Log::silent(crate::config::Config::default().log.level)
+}
+
+fn run_test<F: Future>(test: F) -> F::Output {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(test)
+}
+
+/// Lets all agents work until `condition` holds.
+async fn until(agents: &mut [&mut Agent], what: &str, condition: impl Fn(&[&mut Agent]) -> bool) {
+    let work = async {
+        while !condition(agents) {
+            let mut steps: Vec<Pin<Box<dyn Future<Output = ()> + '_>>> = Vec::new();
+            for agent in agents.iter_mut() {
+                steps.push(Box::pin(agent.step()));
+            }
+            std::future::poll_fn(|context| {
+                let any = steps.iter_mut().any(|step| step.as_mut().poll(context).is_ready());
+                if any { Poll::Ready(()) } else { Poll::Pending }
+            })
+            .await;
+        }
+    };
+    assert!(timeout(Duration::from_secs(30), work).await.is_ok(), "not within the deadline: {what}");
+}
+
+fn status(agent: &Agent, name: &str) -> Option<Status> {
+    agent.endpoint.member(name).map(|member| member.status)
+}
+
+/// As `more`: join `agent`, without a snapshot.
+fn join(agent: &Agent) -> String {
+    format!("snapshot.path = \"\"\ngossip.join = [\"{}\"]", agent.udp.local())
+}
+
+const ALONE: &str = "snapshot.path = \"\"";
+
+#[test]
+fn three_agents_join_agree_and_see_a_leave() {
+    run_test(async {
+        let lab = Lab::new();
+        for key in KEYS {
+            let ring = lab.keyring("ring.json", &[key]);
+            let mut a = lab.agent("a", "127.7.1.1", Some(&ring), &format!("{ALONE}\n[node.tags]\nrole = \"lb\"")).await;
+            let mut b = lab.agent("b", "127.7.1.2", Some(&ring), &join(&a)).await;
+            let mut c = lab.agent("c", "127.7.1.3", Some(&ring), &join(&a)).await;
+            let alive = |agent: &Agent| ["a", "b", "c"].iter().all(|name| status(agent, name) == Some(Status::Alive));
+            until(&mut [&mut a, &mut b, &mut c], "all see all", |all| all.iter().all(|agent| alive(agent))).await;
+            assert_eq!(b.endpoint.member("a").unwrap().tags().get("role").map(String::as_str), Some("lb"));
+
+            c.leave();
+            until(&mut [&mut a, &mut b, &mut c], "c has left", |all| {
+                let left = |agent: &Agent| status(agent, "c") == Some(Status::Left);
+                all[2].exit == Some(Exit::Left) && left(all[0]) && left(all[1])
+            })
+            .await;
+        }
+    });
+}
+
+#[test]
+fn lost_member_fails_and_comes_back_under_its_name() {
+    run_test(async {
+        let lab = Lab::new();
+        let mut a = lab.agent("a", "127.7.2.1", None, ALONE).await;
+        let mut b = lab.agent("b", "127.7.2.2", None, &join(&a)).await;
+        until(&mut [&mut a, &mut b], "both joined", |all| status(all[0], "b") == Some(Status::Alive)).await;
+        drop(b);
+        until(&mut [&mut a], "b failed", |all| status(all[0], "b") == Some(Status::Failed)).await;
+        let mut b = lab.agent("b", "127.7.2.2", None, &join(&a)).await;
+        until(&mut [&mut a, &mut b], "b is back", |all| status(all[0], "b") == Some(Status::Alive)).await;
+    });
+}
+
+#[test]
+fn join_is_tried_until_somebody_is_there() {
+    run_test(async {
+        let lab = Lab::new();
+        let mut late = lab.agent("late", "127.7.3.1", None, ALONE).await;
+        let addr = late.udp.local();
+        drop(late);
+        let mut early = lab.agent("early", "127.7.3.2", None, &format!("{ALONE}\ngossip.join = [\"{addr}\"]")).await;
+        until(&mut [&mut early], "the first try failed", |all| {
+            all[0].retry.poll_timeout().is_some() && all[0].joins.is_empty()
+        })
+        .await;
+        late = lab.agent("late", "127.7.3.1", None, &format!("{ALONE}\ngossip.bind = \"{addr}\"")).await;
+        until(&mut [&mut early, &mut late], "joined", |all| status(all[0], "late") == Some(Status::Alive)).await;
+        assert_eq!(early.retry.poll_timeout(), None);
+    });
+}
+
+#[test]
+fn join_retry_max_ends_the_agent() {
+    run_test(async {
+        let lab = Lab::new();
+        let more = format!("{ALONE}\ngossip.join = [\"127.7.4.9:1\"]\ngossip.join_retry_max = 1");
+        let mut agent = lab.agent("a", "127.7.4.1", None, &more).await;
+        until(&mut [&mut agent], "gave up", |all| all[0].exit == Some(Exit::JoinGaveUp)).await;
+    });
+}
+
+#[test]
+fn agents_of_different_keys_do_not_meet() {
+    run_test(async {
+        let lab = Lab::new();
+        let (ours, theirs) = (lab.keyring("a.json", &KEYS[..1]), lab.keyring("b.json", &KEYS[1..]));
+        let mut a = lab.agent("a", "127.7.5.1", Some(&ours), ALONE).await;
+        let mut b = lab.agent("b", "127.7.5.2", Some(&theirs), &join(&a)).await;
+        let tried = |agent: &Agent| agent.retry.poll_timeout().is_some() && agent.joins.is_empty();
+        until(&mut [&mut a, &mut b], "refused", |all| {
+            tried(all[1]) && all[0].endpoint.drops().iter().any(|(_, n)| n > 0)
+        })
+        .await;
+        assert_eq!((status(&a, "b"), status(&b, "a")), (None, None));
+    });
+}
+
+#[test]
+fn taken_port_is_said_and_nothing_stays_bound() {
+    run_test(async {
+        let lab = Lab::new();
+        let a = lab.agent("a", "127.7.6.1", None, ALONE).await;
+        let addr = a.udp.local();
+        let error = lab.refused("b", "127.7.6.1", None, &format!("{ALONE}\ngossip.bind = \"{addr}\"")).await;
+        assert!(error.starts_with(&format!("cannot bind {addr}/tcp: in use by ")), "{error}");
+    });
+}
+
+#[test]
+fn missing_and_readable_keyrings_are_refused() {
+    run_test(async {
+        use std::os::unix::fs::PermissionsExt;
+        let lab = Lab::new();
+        let missing = lab.path("none.json");
+        let error = lab.refused("a", "127.7.7.1", Some(&missing), ALONE).await;
+        assert!(error.starts_with("no keyring at "), "{error}");
+        let ring = lab.keyring("ring.json", &KEYS[..1]);
+        std::fs::set_permissions(&ring, std::fs::Permissions::from_mode(0o644)).unwrap();
+        let error = lab.refused("a", "127.7.7.1", Some(&ring), ALONE).await;
+        assert!(error.contains("can be read by others (mode 0644)"), "{error}");
+    });
+}
+
+#[test]
+fn handler_hears_of_members_and_answers_queries() {
+    run_test(async {
+        let lab = Lab::new();
+        let seen = lab.path("seen");
+        let handlers = format!(
+            "{ALONE}\n[handler.joins]\non = [\"member-join\"]\nshell = \"cat >> {0}\"\n\
+             [handler.uptime]\non = [\"query:uptime\"]\nshell = \"echo up\"",
+            seen.display()
+        );
+        let mut a = lab.agent("a", "127.7.8.1", None, &handlers).await;
+        let mut b = lab.agent("b", "127.7.8.2", None, &join(&a)).await;
+        let wrote =
+            |name: &str| std::fs::read_to_string(&seen).is_ok_and(|text| text.contains(&format!("{name}\t127.7.8")));
+        until(&mut [&mut a, &mut b], "the script wrote both", |_| wrote("a") && wrote("b")).await;
+
+        let params = crate::serf::QueryParams {
+            name: "uptime".to_owned(),
+            payload: bytes::Bytes::new(),
+            nodes: Vec::new(),
+            tags: std::collections::BTreeMap::new(),
+            ack: false,
+            relay_factor: 0,
+            timeout: None,
+        };
+        b.endpoint.query(clock::now(), params).unwrap();
+        let runs = |agent: &Agent| agent.handlers.iter().map(|(_, stats)| stats.runs).sum::<u64>();
+        until(&mut [&mut a, &mut b], "the query was answered", |all| runs(all[0]) == 2).await;
+    });
+}
+
+#[test]
+fn reload_changes_tags_and_handlers_and_keeps_a_tag_set_at_run_time() {
+    run_test(async {
+        let lab = Lab::new();
+        let mut a =
+            lab.agent("a", "127.7.9.1", None, &format!("{ALONE}\n[node.tags]\nrole = \"web\"\nport = \"80\"")).await;
+        let mut tags = a.endpoint.tags();
+        tags.insert("weight".to_owned(), "3".to_owned());
+        a.endpoint.set_tags(clock::now(), &tags).unwrap();
+
+        let more = format!("{ALONE}\n[node.tags]\nrole = \"lb\"\n[handler.all]\nshell = \"true\"");
+        lab.start("a", "127.7.9.1", None, &more); // writes the file
+        a.reload(None);
+        until(&mut [&mut a], "reloaded", |all| all[0].handlers.iter().count() == 1).await;
+        let tags: Vec<_> = a.endpoint.tags().into_iter().map(|(name, value)| format!("{name}={value}")).collect();
+        assert_eq!(tags, ["role=lb", "weight=3"]);
+
+        std::fs::write(lab.path("a.toml"), "node.name = 7\n").unwrap();
+        let (reply, answer) = tokio::sync::oneshot::channel();
+        a.reload(Some(reply));
+        until(&mut [&mut a], "refused", |_| !reply_is_open(&answer)).await;
+        assert_eq!(a.endpoint.tags().get("role").map(String::as_str), Some("lb"));
+    });
+}
+
+/// Whether a reply is still to come.
+fn reply_is_open<T>(answer: &tokio::sync::oneshot::Receiver<T>) -> bool {
+    answer.is_empty() && !answer.is_terminated()
+}

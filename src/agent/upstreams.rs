@@ -1,0 +1,362 @@
+//! Members to NGINX: decide, let it settle, apply off the loop, and take the result back.
+
+use std::collections::{BTreeMap, HashSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tracing::{error, info, warn};
+
+use super::driver::{Agent, Report as DriverReport, millis};
+use super::{clock, targets};
+use crate::apply::{Apply, Outcome};
+use crate::config::Config;
+use crate::serf::{Member, Status};
+use crate::time::Instant;
+use crate::upstream::desired::{Desired, Target};
+use crate::upstream::settle::{News, Settle};
+use crate::upstream::{
+    Candidate, Circumstances, Decision, Generation, Gossip, Mode, Options, Previous, UpstreamName, Want, decide,
+};
+use crate::wire::NodeName;
+
+/// After a restart, who is missing may only not be back yet (`protocols D.3`).
+const REJOIN_GRACE: Duration = Duration::from_secs(30);
+/// The first join may take this long before what is known counts as complete.
+const FIRST_VIEW: Duration = Duration::from_secs(5);
+/// Decides again although nothing was reported, so that whatever was missed heals.
+const RECONCILE: Duration = Duration::from_secs(30);
+
+/// All upstreams of this balancer.
+#[derive(Debug)]
+pub(super) struct Upstreams {
+    each: Vec<Upstream>,
+    settle: Settle,
+    apply: Arc<Apply>,
+    /// Chooses the order of lines, different on each balancer.
+    order: u64,
+    /// `apply` runs on a thread now.
+    applying: bool,
+    suspects: HashSet<NodeName>,
+    /// Members changed since the last decision.
+    dirty: bool,
+    complete: bool,
+    started: Instant,
+    again_at: Instant,
+    last: Option<Last>,
+}
+
+/// One upstream and what is known of it.
+#[derive(Debug)]
+struct Upstream {
+    options: Options,
+    previous: Previous,
+    decision: Option<Decision>,
+    /// What was put in place last: a placeholder leaves no trace in `previous`.
+    in_place: Option<Want>,
+}
+
+/// How the last apply ended, for `info`.
+#[derive(Debug)]
+pub(super) struct Last {
+    pub(super) at: Instant,
+    pub(super) word: &'static str,
+    pub(super) text: String,
+}
+
+/// What comes back from the thread.
+#[derive(Debug)]
+pub(super) struct Report {
+    decisions: Vec<(UpstreamName, Decision)>,
+    outcome: Outcome,
+    took: Duration,
+}
+
+impl Upstreams {
+    /// Reads what an earlier run left in place; `None` without upstreams. Blocks shortly on the disk.
+    pub(super) fn new(config: &Config, order: u64, now: Instant) -> Option<Self> {
+        if config.upstreams.is_empty() {
+            return None;
+        }
+        let apply = Apply::new(targets::apply_options(config));
+        let live = apply.live().unwrap_or_else(|error| {
+            warn!(%error, "what is in place is not known, upstreams start afresh");
+            None
+        });
+        let (generation, live) = live.map_or((Generation::default(), None), |(number, live)| (number, Some(live)));
+        let each: Vec<_> =
+            config.upstreams.iter().map(|upstream| Upstream::new(&upstream.options, live.as_ref())).collect();
+        info!(upstreams = each.len(), %generation, "balancing");
+        Some(Self {
+            each,
+            settle: Settle::new(config.apply.settle(jitter(order))),
+            apply: Arc::new(apply),
+            order,
+            applying: false,
+            suspects: HashSet::new(),
+            dirty: true,
+            complete: false,
+            started: now,
+            again_at: now,
+            last: None,
+        })
+    }
+
+    pub(super) fn poll_timeout(&self) -> Option<Instant> {
+        let waiting = (!self.complete).then(|| self.started + FIRST_VIEW);
+        [Some(self.again_at), self.settle.poll_timeout(), waiting].into_iter().flatten().min()
+    }
+
+    /// Takes a new configuration. Upstreams that keep their name keep their memory.
+    pub(super) fn reconfigure(&mut self, config: &Config) {
+        let mut before = std::mem::take(&mut self.each);
+        for upstream in &config.upstreams {
+            let options = &upstream.options;
+            let kept = before.iter().position(|known| known.options.name == options.name);
+            let mut next = kept.map_or_else(|| Upstream::new(options, None), |index| before.swap_remove(index));
+            next.options = options.clone();
+            // The file may have to change although the servers do not.
+            next.in_place = None;
+            next.decision = None;
+            self.each.push(next);
+        }
+        self.apply = Arc::new(Apply::new(targets::apply_options(config)));
+        self.settle.set_options(config.apply.settle(jitter(self.order)));
+        self.dirty = true;
+    }
+
+    /// For `info`: each upstream in a line, and how the last apply ended.
+    pub(super) fn stats(&self) -> BTreeMap<String, String> {
+        let mut lines: BTreeMap<_, _> = self.each.iter().map(Upstream::line).collect();
+        if let Some(last) = &self.last {
+            let ago = clock::now().since(last.at).as_secs();
+            lines.insert("last_apply".to_owned(), format!("{}, {ago} s ago: {}", last.word, last.text));
+        }
+        lines
+    }
+
+    fn suspicion(&mut self, member: &NodeName, suspected: bool) {
+        if suspected {
+            self.suspects.insert(member.clone());
+        } else {
+            self.suspects.remove(member);
+        }
+        self.dirty = true;
+    }
+
+    /// Decides for every upstream and tells the debounce what that means.
+    fn decide<'a>(&mut self, now: Instant, members: impl Iterator<Item = &'a Member>) {
+        self.dirty = false;
+        self.again_at = now + RECONCILE;
+        let candidates: Vec<_> = members.map(|member| candidate(member, &self.suspects)).collect();
+        let rejoining = now.since(self.started) < REJOIN_GRACE;
+        let at = Circumstances { now, held: false, rejoining };
+        let mut differs = false;
+        for upstream in &mut self.each {
+            let decision = decide(&candidates, &upstream.options, &upstream.previous, &at);
+            upstream.previous.decided(&decision);
+            if let Some(again_at) = decision.again_at {
+                self.again_at = self.again_at.min(again_at);
+            }
+            if !upstream.is_in_place(&decision) {
+                differs = true;
+                if upstream.decision.as_ref().is_none_or(|before| before.want != decision.want) {
+                    self.settle.wanted(now, upstream.news(&decision));
+                }
+            }
+            upstream.report_mode(&decision);
+            upstream.decision = Some(decision);
+        }
+        if rejoining {
+            self.again_at = self.again_at.min(self.started + REJOIN_GRACE);
+        }
+        if !differs {
+            self.settle.unwanted();
+        }
+    }
+
+    /// The document, and the decisions it was made from.
+    fn desired(&self) -> (Desired, Vec<(UpstreamName, Decision)>) {
+        let mut desired = Desired::new(self.order);
+        let mut decisions = Vec::new();
+        for upstream in &self.each {
+            let Some(decision) = &upstream.decision else { continue };
+            let target = match &decision.want {
+                Want::Servers(servers) => Target::Servers(servers.clone()),
+                Want::Placeholder => Target::Placeholder,
+                Want::Hold(_) => continue,
+            };
+            desired.upstreams.insert(upstream.options.name.clone(), target);
+            decisions.push((upstream.options.name.clone(), decision.clone()));
+        }
+        (desired, decisions)
+    }
+}
+
+impl Upstream {
+    fn new(options: &Options, live: Option<&Desired>) -> Self {
+        let previous = match live.and_then(|live| live.upstreams.get(&options.name)) {
+            Some(Target::Servers(servers)) => Previous::restored(servers.clone()),
+            Some(Target::Placeholder) | None => Previous::default(),
+        };
+        Self { options: options.clone(), previous, decision: None, in_place: None }
+    }
+
+    /// `web`: `2 of 3 in`, and how the group is doing if not well.
+    fn line(&self) -> (String, String) {
+        let name = self.options.name.to_string();
+        let Some(decision) = &self.decision else { return (name, "undecided".to_owned()) };
+        let serving = match &decision.want {
+            Want::Servers(servers) => servers.serving().count(),
+            Want::Placeholder | Want::Hold(_) => 0,
+        };
+        let mode = match decision.mode {
+            Mode::Normal => "",
+            Mode::Floor => ", too few are well: those that are ill stay",
+            Mode::Last => ", nobody is well: the last good ones stay",
+        };
+        (name, format!("{serving} of {} in{mode}", decision.members.len()))
+    }
+
+    fn is_in_place(&self, decision: &Decision) -> bool {
+        match &self.in_place {
+            Some(want) => *want == decision.want || self.previous.is_live(decision),
+            // Not known whether the file is there and NGINX has read it: `apply` finds out, and says `unchanged` if so.
+            None => matches!(decision.want, Want::Hold(_)),
+        }
+    }
+
+    /// Bad news: somebody who serves now should not.
+    fn news(&self, decision: &Decision) -> News {
+        let Some(live) = self.previous.live() else { return News::Ordinary };
+        let Want::Servers(wanted) = &decision.want else { return News::Ordinary };
+        let stays = |name: &NodeName| wanted.serving().any(|server| server.member == *name);
+        if live.serving().all(|server| stays(&server.member)) { News::Ordinary } else { News::Bad }
+    }
+
+    fn report_mode(&self, decision: &Decision) {
+        let before = self.decision.as_ref().map_or(Mode::Normal, |before| before.mode);
+        if before == decision.mode {
+            return;
+        }
+        let upstream = &self.options.name;
+        let (floor, base) = (decision.floor, decision.base);
+        match decision.mode {
+            Mode::Normal => info!(%upstream, floor, base, "enough servers are well again"),
+            Mode::Floor => warn!(%upstream, floor, base, "too few servers are well, those that are ill stay in"),
+            Mode::Last => warn!(%upstream, floor, base, "no server is well, the last good ones stay"),
+        }
+    }
+}
+
+/// Balancers that see the same change should not all reload in the same instant (`design §7`).
+fn jitter(order: u64) -> Duration {
+    Duration::from_millis(order % 50)
+}
+
+fn candidate(member: &Member, suspects: &HashSet<NodeName>) -> Candidate {
+    let gossip = match member.status {
+        Status::Alive if suspects.contains(&member.node.name) => Gossip::Suspect,
+        Status::Alive => Gossip::Alive,
+        Status::Leaving => Gossip::Leaving,
+        Status::Left => Gossip::Left,
+        Status::Failed => Gossip::Failed,
+    };
+    Candidate::new(member.node.name.clone(), member.node.addr.ip(), member.tags(), gossip)
+}
+
+impl Agent {
+    /// Something about the members is different; decided once after everything that belongs to it was heard.
+    pub(super) fn members_changed(&mut self) {
+        if let Some(upstreams) = &mut self.upstreams {
+            upstreams.dirty = true;
+        }
+    }
+
+    pub(super) fn suspect_changed(&mut self, member: &NodeName, suspected: bool) {
+        if let Some(upstreams) = &mut self.upstreams {
+            upstreams.suspicion(member, suspected);
+        }
+    }
+
+    /// The first join has ended: what is known now is the cluster.
+    pub(super) fn first_view_complete(&mut self) {
+        if let Some(upstreams) = &mut self.upstreams
+            && !upstreams.complete
+        {
+            upstreams.complete = true;
+            upstreams.settle.complete();
+            upstreams.dirty = true;
+        }
+    }
+
+    /// Decides if something changed, and applies if that is due.
+    pub(super) fn advance_upstreams(&mut self, now: Instant) {
+        // A node that leaves is no judge of the others any more; its NGINX keeps what it has.
+        if self.is_leaving() {
+            return;
+        }
+        let Some(upstreams) = &mut self.upstreams else { return };
+        if !upstreams.complete && now.since(upstreams.started) >= FIRST_VIEW {
+            upstreams.complete = true;
+            upstreams.settle.complete();
+        }
+        if upstreams.dirty || upstreams.again_at <= now {
+            upstreams.decide(now, self.endpoint.members());
+        }
+        if upstreams.settle.handle_timeout(now) {
+            self.apply();
+        }
+    }
+
+    fn apply(&mut self) {
+        let Some(upstreams) = &mut self.upstreams else { return };
+        let (desired, decisions) = upstreams.desired();
+        let (apply, report) = (upstreams.apply.clone(), self.report.clone());
+        upstreams.applying = true;
+        tokio::task::spawn_blocking(move || {
+            let started = clock::now();
+            let outcome = apply.apply(&desired);
+            let took = clock::now().since(started);
+            let done = Report { decisions, outcome, took };
+            // Nobody takes it only if the agent has ended.
+            drop(report.blocking_send(DriverReport::Applied(Box::new(done))));
+        });
+    }
+
+    pub(super) fn handle_applied(&mut self, now: Instant, report: Report) {
+        let Report { decisions, outcome, took } = report;
+        log_outcome(&outcome, took);
+        let Some(upstreams) = &mut self.upstreams else { return };
+        upstreams.applying = false;
+        upstreams.settle.applied(now, outcome.applied());
+        upstreams.last = Some(Last { at: now, word: outcome.word(), text: outcome.to_string() });
+        if outcome.is_in_place() {
+            for (name, decision) in decisions {
+                // A reload may have taken the upstream away meanwhile.
+                let Some(upstream) = upstreams.each.iter_mut().find(|each| each.options.name == name) else { continue };
+                upstream.previous.applied(&decision);
+                upstream.in_place = Some(decision.want);
+            }
+        }
+        upstreams.dirty = true;
+    }
+}
+
+fn log_outcome(outcome: &Outcome, took: Duration) {
+    let elapsed_ms = millis(took);
+    match outcome {
+        Outcome::Live { generation, upstreams, .. } => {
+            let upstream = upstreams.iter().map(ToString::to_string).collect::<Vec<_>>().join(",");
+            info!(upstream, %generation, elapsed_ms, "apply live");
+        }
+        Outcome::Unchanged { generation } => info!(%generation, elapsed_ms, "apply unchanged"),
+        Outcome::Stored { generation, .. } => warn!(%generation, elapsed_ms, error = %outcome, "apply stored"),
+        Outcome::Refused { step, error, ours } => {
+            error!(%step, ours, elapsed_ms, error = %error, "apply refused");
+        }
+        Outcome::RolledBack { failed, .. } => {
+            error!(generation = %failed, elapsed_ms, error = %outcome, "apply rolled back")
+        }
+        Outcome::Failed { failed, .. } => error!(generation = %failed, elapsed_ms, error = %outcome, "apply failed"),
+    }
+}
