@@ -1,0 +1,407 @@
+//! Real processes for integration tests: agents of both kinds on loopback addresses of their own, awaited by condition.
+//!
+//! Everything a test starts is ended when it ends, whichever way. Nothing here sleeps for a result: [`until`] looks again
+//! and again until a deadline.
+
+#![allow(dead_code, reason = "each test binary uses its part")]
+#![allow(clippy::disallowed_methods, reason = "integration tests start processes and read clocks")]
+
+use std::collections::BTreeMap;
+use std::fmt::Debug;
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, UdpSocket};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use tempfile::TempDir;
+
+/// How long anything may take before a test fails. Generous: two cores are shared by many processes.
+pub const DEADLINE: Duration = Duration::from_secs(60);
+
+/// A loopback address that no other test uses, with a port that is free for UDP and TCP.
+pub fn address() -> SocketAddr {
+    static NEXT: AtomicU32 = AtomicU32::new(1);
+    let host = NEXT.fetch_add(1, Ordering::Relaxed);
+    assert!(host < 60_000, "addresses of one test process are used up");
+    let process = std::process::id();
+    // 127.0.0.0/16 is left to others.
+    let ip = Ipv4Addr::new(127, 1 + (process % 250) as u8, (host / 250) as u8, 1 + (host % 250) as u8);
+    for _ in 0..100 {
+        let tcp = TcpListener::bind((ip, 0)).expect("loopback addresses can be bound");
+        let addr = tcp.local_addr().expect("a bound socket has an address");
+        if UdpSocket::bind(addr).is_ok() {
+            return addr;
+        }
+    }
+    panic!("no port of {ip} is free for both UDP and TCP");
+}
+
+/// Waits until `probe` yields something, looking every few milliseconds.
+///
+/// # Panics
+///
+/// At the deadline, with the last reason that `probe` gave.
+pub fn until<T>(what: &str, mut probe: impl FnMut() -> Result<T, String>) -> T {
+    let start = Instant::now();
+    loop {
+        match probe() {
+            Ok(value) => return value,
+            Err(reason) if start.elapsed() > DEADLINE => panic!("{what}: not within {DEADLINE:?}: {reason}"),
+            Err(_) => std::thread::sleep(Duration::from_millis(20)),
+        }
+    }
+}
+
+/// Turns a comparison into a reason.
+pub fn same<T: PartialEq + Debug>(left: &T, right: &T) -> Result<(), String> {
+    if left == right { Ok(()) } else { Err(format!("{left:#?}\n  is not\n{right:#?}")) }
+}
+
+/// A child process that is killed when dropped. Its output goes to a file.
+pub struct Process {
+    child: Child,
+    log: PathBuf,
+}
+
+impl Process {
+    pub fn start(mut command: Command, log: PathBuf) -> Self {
+        let file = std::fs::OpenOptions::new().create(true).append(true).open(&log).expect("log file can be opened");
+        let errors = file.try_clone().expect("file handles can be cloned");
+        let child = command
+            .stdin(Stdio::null())
+            .stdout(file)
+            .stderr(errors)
+            .spawn()
+            .unwrap_or_else(|error| panic!("cannot start {command:?}: {error}"));
+        Self { child, log }
+    }
+
+    pub fn signal(&self, signal: Signal) {
+        kill(Pid::from_raw(self.child.id() as i32), signal).expect("the process is ours");
+    }
+
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// The exit code, once it has ended. `None` for a signal.
+    pub fn exit_code(&mut self) -> Option<i32> {
+        until("process ends", || match self.child.try_wait() {
+            Ok(Some(status)) => Ok(status.code()),
+            Ok(None) => Err(format!("still running:\n{}", self.log())),
+            Err(error) => Err(error.to_string()),
+        })
+    }
+
+    pub fn is_running(&mut self) -> bool {
+        matches!(self.child.try_wait(), Ok(None))
+    }
+
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(&self.log).unwrap_or_default()
+    }
+
+    pub fn await_log(&self, text: &str) {
+        until(&format!("log line {text:?}"), || {
+            let log = self.log();
+            if log.contains(text) { Ok(()) } else { Err(log) }
+        });
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        let _already_gone = self.child.kill();
+        let _already_gone = self.child.wait();
+    }
+}
+
+/// One member as either command line tells it.
+#[derive(Clone, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub struct Member {
+    pub name: String,
+    pub addr: String,
+    pub status: String,
+    pub tags: BTreeMap<String, String>,
+}
+
+/// Reads `members -format=json` of either kind, sorted by name.
+pub fn parse_members(json: &str) -> Result<Vec<Member>, String> {
+    let value: serde_json::Value = serde_json::from_str(json).map_err(|error| format!("{error}: {json}"))?;
+    let empty = Vec::new();
+    let mut members: Vec<_> = value["members"]
+        .as_array()
+        .unwrap_or(&empty)
+        .iter()
+        .map(|member| Member {
+            name: member["name"].as_str().unwrap_or_default().to_owned(),
+            addr: member["addr"].as_str().unwrap_or_default().to_owned(),
+            status: member["status"].as_str().unwrap_or_default().to_owned(),
+            tags: member["tags"]
+                .as_object()
+                .map(|tags| tags.iter().map(|(k, v)| (k.clone(), v.as_str().unwrap_or_default().to_owned())).collect())
+                .unwrap_or_default(),
+        })
+        .collect();
+    members.sort();
+    Ok(members)
+}
+
+/// Which program an agent is.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Kind {
+    Serf,
+    Weir,
+}
+
+/// An agent of either kind, with its own directory and addresses.
+pub struct Agent {
+    pub kind: Kind,
+    pub name: String,
+    pub gossip: SocketAddr,
+    /// Serf's RPC over TCP; both kinds listen there.
+    pub rpc: SocketAddr,
+    pub dir: TempDir,
+    options: Settings,
+    process: Option<Process>,
+}
+
+/// What an agent is started with.
+#[derive(Clone, Debug, Default)]
+pub struct Settings {
+    /// Base64; plain text if empty.
+    pub key: Option<String>,
+    pub tags: Vec<(String, String)>,
+    pub join: Vec<SocketAddr>,
+    /// Further lines of weir's TOML.
+    pub toml: String,
+    /// Further arguments of serf.
+    pub serf_args: Vec<String>,
+    /// Serf's default is yes; test agents that pause or die may as well.
+    pub profile: Option<&'static str>,
+}
+
+impl Settings {
+    pub fn key(key: &str) -> Self {
+        Self { key: Some(key.to_owned()), ..Self::default() }
+    }
+
+    pub fn tag(mut self, name: &str, value: &str) -> Self {
+        self.tags.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    pub fn join(mut self, addr: SocketAddr) -> Self {
+        self.join.push(addr);
+        self
+    }
+
+    pub fn toml(mut self, lines: &str) -> Self {
+        self.toml.push_str(lines);
+        self
+    }
+}
+
+impl Agent {
+    /// Starts an agent and waits until its RPC answers.
+    pub fn start(kind: Kind, name: &str, options: Settings) -> Self {
+        let mut agent = Self::prepare(kind, name, options);
+        agent.run();
+        agent
+    }
+
+    /// An agent that is not started yet.
+    pub fn prepare(kind: Kind, name: &str, options: Settings) -> Self {
+        let dir = tempfile::tempdir().expect("temporary directories can be made");
+        Self { kind, name: name.to_owned(), gossip: address(), rpc: address(), dir, options, process: None }
+    }
+
+    /// Starts it (again) and waits until its RPC answers.
+    pub fn run(&mut self) {
+        self.spawn();
+        self.await_rpc();
+    }
+
+    /// Starts it (again).
+    pub fn spawn(&mut self) {
+        let command = match self.kind {
+            Kind::Serf => self.serf_command(),
+            Kind::Weir => self.weir_command(),
+        };
+        self.process = Some(Process::start(command, self.dir.path().join("log")));
+    }
+
+    pub fn await_rpc(&mut self) {
+        let log = self.dir.path().join("log");
+        let name = self.name.clone();
+        until(&format!("{name} answers"), || {
+            let running = self.process.as_mut().is_some_and(Process::is_running);
+            let log = || std::fs::read_to_string(&log).unwrap_or_default();
+            assert!(running, "{name} ended:\n{}", log());
+            self.members().map_err(|reason| format!("{reason}\n{}", log()))
+        });
+    }
+
+    pub fn options_mut(&mut self) -> &mut Settings {
+        &mut self.options
+    }
+
+    pub fn process(&mut self) -> &mut Process {
+        self.process.as_mut().expect("started")
+    }
+
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(self.dir.path().join("log")).unwrap_or_default()
+    }
+
+    /// SIGKILL.
+    pub fn kill(&mut self) {
+        self.process = None;
+    }
+
+    pub fn pause(&mut self) {
+        self.process().signal(Signal::SIGSTOP);
+    }
+
+    pub fn resume(&mut self) {
+        self.process().signal(Signal::SIGCONT);
+    }
+
+    /// Leaves by its own command line and waits for its end.
+    pub fn leave(&mut self) {
+        let output = self.cli(&["leave"]);
+        assert!(output.status.success(), "{} leave: {output:?}\n{}", self.name, self.log());
+        assert_eq!(self.process().exit_code(), Some(0), "{}", self.log());
+        self.process = None;
+    }
+
+    /// The member list that this agent's own command line prints.
+    pub fn members(&self) -> Result<Vec<Member>, String> {
+        let output = self.cli(&["members", "--format=json"]);
+        if !output.status.success() {
+            return Err(format!("{output:?}"));
+        }
+        parse_members(&String::from_utf8_lossy(&output.stdout))
+    }
+
+    /// Runs this agent's own command line against it.
+    pub fn cli(&self, args: &[&str]) -> Output {
+        match self.kind {
+            Kind::Serf => serf(self.rpc, args),
+            Kind::Weir => weir(self.rpc, args),
+        }
+    }
+
+    pub fn join_to(&self, other: SocketAddr) {
+        let output = self.cli(&["join", &other.to_string()]);
+        assert!(output.status.success(), "join: {output:?}\n{}", self.log());
+    }
+
+    pub fn config_file(&self) -> PathBuf {
+        self.dir.path().join("weir.toml")
+    }
+
+    fn serf_command(&self) -> Command {
+        let mut command = Command::new("serf");
+        command.arg("agent").args([
+            format!("-node={}", self.name),
+            format!("-bind={}", self.gossip),
+            format!("-rpc-addr={}", self.rpc),
+            format!("-profile={}", self.options.profile.unwrap_or("lan")),
+            "-log-level=debug".to_owned(),
+        ]);
+        if let Some(key) = &self.options.key {
+            let keyring = self.dir.path().join("keyring.json");
+            if !keyring.exists() {
+                std::fs::write(&keyring, format!("[\"{key}\"]")).expect("the directory is ours");
+            }
+            command.arg(format!("-keyring-file={}", keyring.display()));
+        }
+        command.args(self.options.tags.iter().map(|(name, value)| format!("-tag={name}={value}")));
+        command.args(self.options.join.iter().map(|addr| format!("-retry-join={addr}")));
+        command.args(&self.options.serf_args);
+        command
+    }
+
+    fn weir_command(&self) -> Command {
+        self.write_config();
+        let mut command = Command::new(weir_binary());
+        command.args(["agent", "--config-file"]).arg(self.config_file());
+        command.env("RUST_BACKTRACE", "1");
+        command
+    }
+
+    /// Writes weir's configuration as the settings say.
+    pub fn write_config(&self) {
+        let dir = self.dir.path().display();
+        let quoted = |addrs: &[SocketAddr]| addrs.iter().map(|addr| format!("\"{addr}\"")).collect::<Vec<_>>().join(", ");
+        let encryption = match &self.options.key {
+            Some(key) => {
+                write_keyring(&self.dir.path().join("keyring.json"), key);
+                format!("[encryption]\nkeyring = \"{dir}/keyring.json\"\n")
+            }
+            None => "[encryption]\nseal = \"off\"\n".to_owned(),
+        };
+        let tags: String = self.options.tags.iter().map(|(name, value)| format!("{name} = \"{value}\"\n")).collect();
+        let text = format!(
+            "[node]\nname = \"{}\"\n[node.tags]\n{tags}[gossip]\nbind = \"{}\"\nprofile = \"{}\"\njoin = [{}]\n{encryption}\
+             [snapshot]\npath = \"{dir}/snapshot\"\n[rpc]\nsocket = \"{dir}/rpc.sock\"\nlisten = \"{}\"\n\
+             [log]\nlevel = \"debug\"\n{}",
+            self.name,
+            self.gossip,
+            self.options.profile.unwrap_or("lan"),
+            quoted(&self.options.join),
+            self.rpc,
+            self.options.toml,
+        );
+        std::fs::write(self.config_file(), text).expect("the directory is ours");
+    }
+}
+
+/// Writes a keyring file as it has to be: readable by its owner only.
+pub fn write_keyring(path: &Path, key: &str) {
+    use std::os::unix::fs::PermissionsExt;
+    if !path.exists() {
+        std::fs::write(path, format!("[\"{key}\"]")).expect("the directory is ours");
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600)).expect("the file is ours");
+    }
+}
+
+pub fn weir_binary() -> &'static str {
+    env!("CARGO_BIN_EXE_weir")
+}
+
+/// Runs the real `serf` command against an RPC address.
+pub fn serf(rpc: SocketAddr, args: &[&str]) -> Output {
+    let (command, rest) = args.split_first().expect("a command");
+    Command::new("serf")
+        .arg(command)
+        .arg(format!("-rpc-addr={rpc}"))
+        .args(rest)
+        .env_remove("SERF_RPC_ADDR")
+        .output()
+        .expect("Debian's package serf is installed")
+}
+
+/// Runs weir's command line against an RPC address.
+pub fn weir(rpc: SocketAddr, args: &[&str]) -> Output {
+    let (command, rest) = args.split_first().expect("a command");
+    Command::new(weir_binary()).arg(command).arg(format!("--rpc-addr={rpc}")).args(rest).output().expect("weir runs")
+}
+
+/// Waits until every running agent of `agents` tells the same members with the same statuses, `expected` of them by name.
+pub fn await_agreement(agents: &[&Agent], expected: &[(&str, &str)]) {
+    let expected: BTreeMap<_, _> = expected.iter().map(|(name, status)| ((*name).to_owned(), (*status).to_owned())).collect();
+    until(&format!("all agree on {expected:?}"), || {
+        let first = agents[0].members()?;
+        let statuses: BTreeMap<_, _> = first.iter().map(|m| (m.name.clone(), m.status.clone())).collect();
+        same(&statuses, &expected).map_err(|reason| format!("{}: {reason}", agents[0].name))?;
+        for agent in &agents[1..] {
+            same(&agent.members()?, &first).map_err(|reason| format!("{} against {}: {reason}", agent.name, agents[0].name))?;
+        }
+        Ok(())
+    });
+}
