@@ -1,0 +1,139 @@
+//! What the fuzzer runs, and `tests/fuzz.rs` too, over the kept corpus and over drawn inputs: any bytes, and afterwards the
+//! endpoint still answers, holds itself alive, and holds no more than its bounds allow.
+
+#![allow(dead_code, reason = "each fuzz binary uses one target")]
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use bytes::Bytes;
+use rand::SeedableRng;
+use rand::rngs::StdRng;
+use weir::crypto::{Key, Keyring};
+use weir::endpoint::{Endpoint, MAX_STREAMS, Options, Output, Restored};
+use weir::time::Instant;
+use weir::wire::NodeName;
+use weir::wire::message::{Message, StreamMessage};
+use weir::wire::packet;
+use weir::wire::serf::{PushPullState, SerfMessage, decode_tags, encode_tags};
+
+const NOW: Instant = Instant::from_nanos(3_600_000_000_000);
+
+fn peer() -> SocketAddr {
+    SocketAddr::from(([127, 0, 0, 2], 7946))
+}
+
+fn keyring() -> Keyring {
+    Keyring::new(Key::new(&[7; 32]).expect("32 bytes"), [])
+}
+
+fn endpoint(keyring: Option<Keyring>) -> Endpoint {
+    let name = NodeName::new("us").expect("short");
+    let options = Options::new(name, SocketAddr::from(([127, 0, 0, 1], 7946)));
+    Endpoint::new(options, keyring, Restored::default(), StdRng::seed_from_u64(1), NOW)
+}
+
+fn drain(endpoint: &mut Endpoint) -> usize {
+    let mut count = 0;
+    while endpoint.poll_output().is_some() {
+        count += 1;
+        assert!(count < 100_000, "one input caused outputs without end");
+    }
+    count
+}
+
+/// The endpoint still works.
+fn still_works(endpoint: &mut Endpoint) {
+    for minute in 1..4 {
+        endpoint.handle_timeout(NOW + Duration::from_secs(60 * minute));
+        drain(endpoint);
+    }
+    let us = endpoint.local().name.clone();
+    assert!(!endpoint.swim().is_gone(&us), "a running node never holds itself dead");
+    assert!(endpoint.open_streams() <= MAX_STREAMS);
+}
+
+/// A datagram in plain text, and the same bytes sealed by a key holder.
+pub(crate) fn packet(data: &[u8]) {
+    let mut plain = endpoint(None);
+    plain.handle_datagram(NOW, peer(), data);
+    drain(&mut plain);
+    still_works(&mut plain);
+
+    let ring = keyring();
+    let mut sealed = endpoint(Some(ring.clone()));
+    sealed.handle_datagram(NOW, peer(), data);
+    sealed.handle_datagram(NOW, peer(), &ring.seal_packet([3; 12], b"", data));
+    drain(&mut sealed);
+    still_works(&mut sealed);
+
+    for message in packet::decode(data).messages {
+        let again = Message::decode(&message.encode()).expect("what we encode we decode");
+        assert_eq!(again, message);
+    }
+}
+
+/// A stream in plain text, split in two at a place that the input chooses, and the same bytes in an encrypted frame.
+pub(crate) fn stream(data: &[u8]) {
+    let (at, bytes) = data.split_first().map_or((0, data), |(at, bytes)| (usize::from(*at), bytes));
+    let (first, second) = bytes.split_at(at.min(bytes.len()));
+    for ring in [None, Some(keyring())] {
+        let sealed = ring.as_ref().map(|ring| ring.seal_frame(ring.primary().id(), [5; 12], b"", bytes));
+        let mut endpoint = endpoint(ring);
+        for parts in [vec![first, second], sealed.iter().map(Vec::as_slice).collect()] {
+            let Some(stream) = endpoint.handle_accepted(NOW, peer()) else { return };
+            for part in parts {
+                endpoint.handle_stream_data(NOW, stream, part);
+                drain(&mut endpoint);
+            }
+            endpoint.handle_stream_end(NOW, stream, None);
+            drain(&mut endpoint);
+        }
+        still_works(&mut endpoint);
+    }
+}
+
+/// An answer to a push/pull of ours, and the user state alone.
+pub(crate) fn push_pull(data: &[u8]) {
+    let mut endpoint = endpoint(None);
+    let target = weir::endpoint::JoinTarget { label: "peer".to_owned(), addr: peer() };
+    endpoint.join(NOW, weir::endpoint::JoinKind::Join { ignore_old: false }, vec![target]);
+    let stream = std::iter::from_fn(|| endpoint.poll_output()).find_map(|output| match output {
+        Output::Connect { stream, .. } => Some(stream),
+        _ => None,
+    });
+    if let Some(stream) = stream {
+        endpoint.handle_connected(NOW, stream);
+        endpoint.handle_stream_data(NOW, stream, data);
+        endpoint.handle_stream_end(NOW, stream, None);
+    }
+    drain(&mut endpoint);
+    still_works(&mut endpoint);
+    if let Ok(Some(message)) = StreamMessage::decode(data) {
+        let again = StreamMessage::decode(&message.encode(true)).expect("what we encode we decode");
+        if !matches!(message, StreamMessage::PushPull(_)) {
+            assert_eq!(again, Some(message));
+        }
+    }
+    if let Ok(state) = PushPullState::decode(data) {
+        let again = PushPullState::decode(&state.encode()).expect("what we encode we decode");
+        assert_eq!(again, state);
+    }
+}
+
+/// Metadata of a member.
+pub(crate) fn tags(data: &[u8]) {
+    let tags = decode_tags(data);
+    assert_eq!(decode_tags(&encode_tags(&tags)), tags);
+}
+
+/// A Serf message, as a user message of a packet.
+pub(crate) fn serf_message(data: &[u8]) {
+    let mut user = vec![8];
+    user.extend_from_slice(data);
+    packet(&user);
+    if let Ok(message) = SerfMessage::decode(&Bytes::copy_from_slice(data)) {
+        let again = SerfMessage::decode(&message.encode()).expect("what we encode we decode");
+        assert_eq!(again, message);
+    }
+}

@@ -1,0 +1,100 @@
+//! The fuzz targets as bounded tests: every input that the fuzzer kept, then inputs drawn near valid ones.
+
+#![allow(clippy::disallowed_methods, reason = "reads the corpus")]
+
+#[path = "../fuzz/targets.rs"]
+mod targets;
+
+use std::path::Path;
+
+use rand::rngs::StdRng;
+use rand::{Rng, RngExt, SeedableRng};
+
+/// Inputs drawn for each target.
+const DRAWN: usize = 1500;
+
+/// Captured messages, to start from.
+fn seeds() -> Vec<Vec<u8>> {
+    let mut seeds = Vec::new();
+    for file in std::fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/vectors")).unwrap() {
+        let text = std::fs::read_to_string(file.unwrap().path()).unwrap();
+        for part in text.split('"') {
+            if part.len() >= 8
+                && part.len() % 2 == 0
+                && part.len() < 8000
+                && part.bytes().all(|b| b.is_ascii_hexdigit())
+            {
+                let bytes = (0..part.len()).step_by(2).map(|at| u8::from_str_radix(&part[at..at + 2], 16).unwrap());
+                seeds.push(bytes.collect());
+            }
+        }
+    }
+    assert!(seeds.len() > 100, "the vectors are there");
+    seeds
+}
+
+fn mutate(bytes: &mut Vec<u8>, rng: &mut StdRng) {
+    for _ in 0..rng.random_range(1..6) {
+        let at = rng.random_range(0..=bytes.len());
+        match rng.random_range(0..6) {
+            0 => bytes.truncate(at),
+            1 => bytes.insert(at, rng.random()),
+            2 if at < bytes.len() => bytes[at] = rng.random(),
+            3 if at < bytes.len() => bytes[at] ^= 1 << rng.random_range(0..8),
+            // The type and length bytes that decoders branch on.
+            4 if at < bytes.len() => {
+                bytes[at] = *[0x00, 0x7f, 0x80, 0xc0, 0xda, 0xdb, 0xdc, 0xdf, 0xff].get(at % 9).unwrap()
+            }
+            5 => {
+                let copied: Vec<u8> = bytes[at..].iter().copied().take(16).collect();
+                bytes.splice(at..at, copied);
+            }
+            _ => {}
+        }
+    }
+}
+
+fn run(name: &str, target: fn(&[u8])) {
+    let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus").join(name);
+    for file in std::fs::read_dir(&corpus).into_iter().flatten() {
+        target(&std::fs::read(file.unwrap().path()).unwrap());
+    }
+    let seeds = seeds();
+    let mut rng = StdRng::seed_from_u64(20_261_124);
+    for seed in &seeds {
+        target(seed);
+    }
+    for _ in 0..DRAWN {
+        let mut bytes = seeds[rng.random_range(0..seeds.len())].clone();
+        mutate(&mut bytes, &mut rng);
+        target(&bytes);
+        let mut noise = vec![0; rng.random_range(0..64)];
+        rng.fill_bytes(&mut noise);
+        target(&noise);
+    }
+}
+
+#[test]
+fn any_packet_is_survived() {
+    run("packet", targets::packet);
+}
+
+#[test]
+fn any_stream_is_survived() {
+    run("stream", targets::stream);
+}
+
+#[test]
+fn any_push_pull_is_survived() {
+    run("push_pull", targets::push_pull);
+}
+
+#[test]
+fn any_metadata_is_survived() {
+    run("tags", targets::tags);
+}
+
+#[test]
+fn any_serf_message_is_survived() {
+    run("serf_message", targets::serf_message);
+}
