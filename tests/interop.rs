@@ -5,11 +5,8 @@ mod support;
 use support::{Agent, Kind, Settings, await_agreement, parse_members, serf, until};
 
 /// 16, 24 and 32 bytes.
-const KEYS: [&str; 3] = [
-    "AAECAwQFBgcICQoLDA0ODw==",
-    "AAECAwQFBgcICQoLDA0ODxAREhMUFRYX",
-    "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=",
-];
+const KEYS: [&str; 3] =
+    ["AAECAwQFBgcICQoLDA0ODw==", "AAECAwQFBgcICQoLDA0ODxAREhMUFRYX", "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="];
 
 fn settings(key: &str) -> Settings {
     Settings::key(key).tag("role", "web").tag("odd", "tab\there")
@@ -136,7 +133,8 @@ fn an_unencrypted_peer_is_refused_and_named() {
 #[test]
 #[ignore = "needs serf"]
 fn a_peer_of_an_older_serf_protocol_is_a_member() {
-    let old = Settings { serf_args: vec!["-protocol=2".to_owned(), "-role=legacy".to_owned()], ..Settings::key(KEYS[1]) };
+    let old =
+        Settings { serf_args: vec!["-protocol=2".to_owned(), "-role=legacy".to_owned()], ..Settings::key(KEYS[1]) };
     let serf = Agent::start(Kind::Serf, "old", old);
     let weir = Agent::start(Kind::Weir, "weir-1", Settings::key(KEYS[1]));
     weir.join_to(serf.gossip);

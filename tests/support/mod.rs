@@ -337,7 +337,8 @@ impl Agent {
     /// Writes weir's configuration as the settings say.
     pub fn write_config(&self) {
         let dir = self.dir.path().display();
-        let quoted = |addrs: &[SocketAddr]| addrs.iter().map(|addr| format!("\"{addr}\"")).collect::<Vec<_>>().join(", ");
+        let quoted =
+            |addrs: &[SocketAddr]| addrs.iter().map(|addr| format!("\"{addr}\"")).collect::<Vec<_>>().join(", ");
         let encryption = match &self.options.key {
             Some(key) => {
                 write_keyring(&self.dir.path().join("keyring.json"), key);
@@ -394,13 +395,15 @@ pub fn weir(rpc: SocketAddr, args: &[&str]) -> Output {
 
 /// Waits until every running agent of `agents` tells the same members with the same statuses, `expected` of them by name.
 pub fn await_agreement(agents: &[&Agent], expected: &[(&str, &str)]) {
-    let expected: BTreeMap<_, _> = expected.iter().map(|(name, status)| ((*name).to_owned(), (*status).to_owned())).collect();
+    let expected: BTreeMap<_, _> =
+        expected.iter().map(|(name, status)| ((*name).to_owned(), (*status).to_owned())).collect();
     until(&format!("all agree on {expected:?}"), || {
         let first = agents[0].members()?;
         let statuses: BTreeMap<_, _> = first.iter().map(|m| (m.name.clone(), m.status.clone())).collect();
         same(&statuses, &expected).map_err(|reason| format!("{}: {reason}", agents[0].name))?;
         for agent in &agents[1..] {
-            same(&agent.members()?, &first).map_err(|reason| format!("{} against {}: {reason}", agent.name, agents[0].name))?;
+            same(&agent.members()?, &first)
+                .map_err(|reason| format!("{} against {}: {reason}", agent.name, agents[0].name))?;
         }
         Ok(())
     });
