@@ -57,10 +57,7 @@ impl Pace {
     /// Called whenever something may have been queued: a new message does not wait for the tick.
     pub(super) fn wake(&mut self, pressure: Pressure, now: Instant) {
         if let Some(pause) = self.pause(pressure, now) {
-            let soon = match pressure {
-                Pressure::Young | Pressure::Deep if self.tokens > 0 => (self.last + MIN_PAUSE).max(now),
-                _ => now + pause,
-            };
+            let soon = (self.last + pause).max(now);
             self.next = Some(self.next.map_or(soon, |next| next.min(soon)));
         }
     }
@@ -142,6 +139,8 @@ mod tests {
         let mut pace = Pace::new(TICK, at(0));
         pace.ran(Pressure::None, 100, at(1000));
         pace.wake(Pressure::Young, at(1001));
+        assert_eq!(pace.poll_timeout(), Some(at(1025)));
+        pace.wake(Pressure::Deep, at(1002));
         assert_eq!(pace.poll_timeout(), Some(at(1005)));
     }
 }

@@ -423,6 +423,11 @@ impl Endpoint {
                 let id = self.joins.start(JoinKind::Rejoin, vec![target]);
                 self.advance_join(now, id);
             }
+            serf::Output::MissedEvents => {
+                if self.extra_exchange.is_none() {
+                    self.extra_exchange = Some((now, None));
+                }
+            }
             // Our own leave is confirmed member by member, see `leave`.
             serf::Output::LeaveBroadcastDone => {}
             serf::Output::ForceLeaveDone { name, result } => {

@@ -100,6 +100,8 @@ pub struct Serf {
     events: ring::Ring<(String, Bytes)>,
     /// User events from before this are not delivered.
     event_min: LamportTime,
+    /// Lamport times of user events that went past us.
+    gaps: event::Gaps,
     /// Newest user event delivered.
     seen_event: LamportTime,
     /// Identifiers of recent queries.
@@ -146,6 +148,7 @@ impl Serf {
             intents: intent::Intents::default(),
             events: ring::Ring::new(options.event_buffer),
             event_min: start(clocks.event),
+            gaps: event::Gaps::default(),
             seen_event: clocks.event,
             queries: ring::Ring::new(options.query_buffer),
             query_min: start(clocks.query),
@@ -270,6 +273,7 @@ impl Serf {
             self.departure.poll_timeout(),
             self.dispute.poll_timeout(),
             self.coalescer.poll_timeout(),
+            self.gaps.poll_timeout(),
         ]
         .into_iter()
         .flatten()
@@ -289,6 +293,9 @@ impl Serf {
         self.end_due_queries(now);
         self.end_due_departures(now);
         self.repeat_vote(now);
+        if self.gaps.overdue(now) {
+            self.outputs.push_back(Output::MissedEvents);
+        }
         self.coalesce(|coalescer, events| coalescer.handle_timeout(now, events));
     }
 

@@ -29,6 +29,8 @@ pub enum Output {
     Query(QueryOutput),
     /// Dial this failed member: a push/pull without a join intent afterwards.
     Reconnect(Arc<Node>),
+    /// User events went past us: exchange state with somebody soon, who may have them.
+    MissedEvents,
     /// The leave intent was sent its full number of times, or the wait is over, or nobody is there to hear it.
     LeaveBroadcastDone,
     /// The same for a force-leave.

@@ -88,3 +88,101 @@ fn halves_of_a_partition_fail_each_other_and_heal() {
     }
     sim.run_until_true(Duration::from_secs(120), |sim| all_see(sim, Status::Alive, 6)).expect("heals");
 }
+
+/// The goals that a single node's better manners must reach, in virtual time on a quiet network.
+mod goals {
+    use bytes::Bytes;
+
+    use super::*;
+    use crate::crypto::Key;
+    use crate::serf::{Answer, Event, QueryParams};
+
+    fn keyring() -> Option<Keyring> {
+        Some(Keyring::new(Key::new(&[1; 32]).unwrap(), []))
+    }
+
+    /// `count` nodes that all join through the first in the same instant.
+    fn burst(seed: u64, count: usize) -> Sim {
+        let mut sim = Sim::new(seed, Network::default());
+        for _ in 0..count {
+            let node = sim.add();
+            sim.start(node, keyring(), Restored::default(), |_| {});
+        }
+        for node in 1..count {
+            sim.join(NodeId(node), &[NodeId(0)]);
+        }
+        sim
+    }
+
+    fn user_events(sim: &mut Sim) -> Vec<Instant> {
+        let events = sim.take_notes().into_iter().filter(|note| matches!(note.output, Output::Event(Event::User(_))));
+        events.map(|note| note.at).collect()
+    }
+
+    #[test]
+    fn fifty_that_join_at_once_agree_within_two_seconds() {
+        for seed in 0..20 {
+            let mut sim = burst(seed, 50);
+            let took = sim.run_until_true(Duration::from_secs(60), |sim| all_see(sim, Status::Alive, 50));
+            assert!(took.is_some_and(|took| took < Duration::from_secs(2)), "seed {seed}: {took:?}");
+        }
+    }
+
+    #[test]
+    fn a_user_event_reaches_the_last_of_twenty_five_within_200_ms() {
+        let mut sim = burst(1, 25);
+        sim.run_for(Duration::from_secs(10));
+        sim.take_notes();
+        for number in 0..10 {
+            let fired = sim.now();
+            let payload = Bytes::from(format!("number {number}"));
+            sim.with(NodeId(3), |endpoint, now| endpoint.user_event(now, "deploy", payload, false)).unwrap().unwrap();
+            sim.run_for(Duration::from_secs(2));
+            let delivered = user_events(&mut sim);
+            assert_eq!(delivered.len(), 25);
+            let last = delivered.into_iter().max().unwrap().since(fired);
+            assert!(last < Duration::from_millis(200), "{last:?}");
+        }
+    }
+
+    #[test]
+    fn five_hundred_events_a_second_reach_everybody() {
+        let mut sim = burst(2, 25);
+        sim.run_for(Duration::from_secs(10));
+        sim.take_notes();
+        let count = 1000;
+        for number in 0..count {
+            let payload = Bytes::from(format!("number {number}"));
+            sim.with(NodeId(3), |endpoint, now| endpoint.user_event(now, "deploy", payload, false)).unwrap().unwrap();
+            sim.run_for(Duration::from_millis(2));
+        }
+        sim.run_for(Duration::from_secs(5));
+        assert_eq!(user_events(&mut sim).len(), 25 * count);
+    }
+
+    #[test]
+    fn a_query_is_answered_by_all_of_fifty_within_300_ms() {
+        let mut sim = burst(3, 50);
+        sim.run_for(Duration::from_secs(10));
+        sim.take_notes();
+        let asked = sim.now();
+        let params = QueryParams { name: "uptime".to_owned(), ack: true, ..QueryParams::default() };
+        sim.with(NodeId(7), |endpoint, now| endpoint.query(now, params)).unwrap().unwrap();
+        sim.run_for(Duration::from_millis(300));
+        let acks = sim.take_notes().into_iter().filter(|note| match &note.output {
+            Output::Query(query) => matches!(query.answer, Answer::Ack { .. }),
+            _ => false,
+        });
+        assert_eq!(acks.count(), 50, "asked at {asked:?}");
+    }
+
+    #[test]
+    fn an_idle_cluster_sends_no_more_than_its_probes() {
+        let mut sim = burst(4, 25);
+        sim.run_for(Duration::from_secs(60));
+        let before = sim.counts().packets;
+        sim.run_for(Duration::from_secs(10));
+        let each = (sim.counts().packets - before) as f64 / 10.0 / 25.0;
+        assert!(each <= 2.0, "a ping and an ack per second, {each} packets");
+    }
+}

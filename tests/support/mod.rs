@@ -3,7 +3,7 @@
 //! Everything a test starts is ended when it ends, whichever way. Nothing here sleeps for a result: [`until`] looks again
 //! and again until a deadline.
 
-#![allow(dead_code, reason = "each test binary uses its part")]
+#![allow(dead_code, unreachable_pub, reason = "each test binary uses its part")]
 #![allow(clippy::disallowed_methods, reason = "integration tests start processes and read clocks")]
 
 use std::collections::BTreeMap;

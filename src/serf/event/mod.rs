@@ -1,5 +1,7 @@
 //! User events: firing and receiving (`Serf wire format §5`).
 
+mod gap;
+
 use bytes::Bytes;
 
 use super::Serf;
@@ -9,6 +11,8 @@ use super::options::MAX_EVENT_BYTES;
 use crate::serf::Output;
 use crate::time::Instant;
 use crate::wire::serf::{SerfMessage, UserEvent};
+
+pub(crate) use gap::Gaps;
 
 /// Why a user event was not sent. Nothing was sent then.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
@@ -59,7 +63,9 @@ impl Serf {
 
     /// A user event arrives by gossip.
     pub(super) fn handle_user_event(&mut self, now: Instant, event: UserEvent, message: &Bytes) {
+        let (expected, ltime) = (self.event_clock.time(), event.ltime);
         if self.take_event(now, event) {
+            self.gaps.arrived(now, expected, ltime);
             self.broadcast_event(message.clone());
         }
     }
@@ -81,6 +87,7 @@ impl Serf {
             return false;
         }
         self.seen_event = self.seen_event.max(event.ltime);
+        self.gaps.filled(event.ltime);
         self.coalesce(|coalescer, events| coalescer.user(now, event, events));
         true
     }
