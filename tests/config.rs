@@ -293,6 +293,18 @@ fn serf_lists_are_appended_and_empty_values_do_not_override() {
 }
 
 #[test]
+fn in_serf_mode_a_failed_join_is_final_unless_retries_are_asked_for() {
+    let tries = |overrides| flags(overrides).unwrap().config.gossip.join_retry_max;
+    let join = Overrides { join: texts(&["a"]), ..Overrides::default() };
+    assert_eq!(tries(join.clone()), 1);
+    assert_eq!(tries(Overrides { retry_join: texts(&["b"]), ..join.clone() }), 0);
+    assert_eq!(tries(Overrides { retry_max: Some(5), ..join.clone() }), 5);
+    let files = Files::new(&[("weir.toml", "")]);
+    let ours = load(&Sources { overrides: join, ..sources(vec![files.source("weir.toml")]) }).unwrap().config;
+    assert_eq!(ours.gossip.join_retry_max, 0, "ours goes on trying");
+}
+
+#[test]
 fn handlers_of_serf_are_split_at_the_first_equals_sign() {
     let overrides =
         Overrides { event_handler: texts(&["user:deploy,query=a.sh x=1", "=b.sh", "c.sh"]), ..Overrides::default() };

@@ -103,8 +103,8 @@ impl Text for Advertise {
 
     fn text(&self) -> String {
         match self {
-            Self::Auto => "auto".to_owned(),
-            Self::FirstPrivate => "first private".to_owned(),
+            // The two differ by mode alone.
+            Self::Auto | Self::FirstPrivate => "auto".to_owned(),
             Self::Address(address, None) => address.to_string(),
             Self::Address(address, Some(port)) => SocketAddr::new(*address, *port).to_string(),
         }

@@ -39,7 +39,7 @@ pub struct Gossip {
     /// Pause between two exchanges of the full state with another member.
     #[schemars(with = "DurationText")]
     pub push_pull_interval: Duration,
-    /// Address or interface, and port, for UDP and TCP. "[::]:7946" serves both families.
+    /// Address or interface, and port, for UDP and TCP. `[::]:7946` serves both families.
     #[schemars(with = "String")]
     pub bind: BindAddress,
     /// The address that others use. auto: the bound one, else the only private one, else starting fails and lists them.
@@ -104,6 +104,8 @@ impl Gossip {
     pub(crate) fn read(section: &Section<'_>, extras: &Extras) -> Self {
         let profile = section.key("profile").restart().or(Profile::Lan);
         let usual = swim::Options::profile(profile);
+        // A failed `-join` ends Serf's agent, a failed `-retry-join` does not (`Command line §3`).
+        let serfs_tries = u32::from(extras.start_join && !extras.retry_join);
         let timing = |name, usual| section.key(name).restart().within(ms(10), HOUR).or(usual);
         let gossip = Self {
             profile,
@@ -118,7 +120,7 @@ impl Gossip {
             advertise: section.key("advertise").restart().or(section.by_mode(Advertise::Auto, Advertise::FirstPrivate)),
             join: section.key("join").or(Vec::new()),
             join_retry_interval: section.key("join_retry_interval").within(seconds(1), YEAR).or(seconds(30)),
-            join_retry_max: section.key("join_retry_max").or(0),
+            join_retry_max: section.key("join_retry_max").or(section.by_mode(0, serfs_tries)),
             discover: Some(section.key("discover").restart().check(|text: &String| too_long(text)).or(String::new()))
                 .filter(|name| !name.is_empty()),
             label: section.key("label").restart().check(|text: &String| too_long(text)).or(String::new()),

@@ -180,6 +180,8 @@ impl Overrides {
                 set(&mut layer.table, &["gossip", "join"], node);
             }
         }
+        layer.extras.start_join |= !self.join.is_empty();
+        layer.extras.retry_join |= !self.retry_join.is_empty();
         if let Some(join) = layer.table.get_mut("gossip").and_then(|gossip| gossip.table_mut()?.get_mut("join")) {
             join.append = serf;
         }

@@ -65,7 +65,7 @@ impl Show {
             .filter(move |setting| !self.changed || setting.default.as_ref() != Some(&setting.value))
     }
 
-    /// The effective values as TOML that reads back to the same configuration.
+    /// The effective values as TOML. Under our defaults it reads back to the same configuration.
     pub fn text(self, config: &Config) -> String {
         let mut text = String::new();
         let mut table = "";

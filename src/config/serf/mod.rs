@@ -3,6 +3,8 @@
 //! Serf lets the later non-empty value win: `false`, `0` and `""` never override, maps merge by key, lists are appended
 //! (`Command line §3`). `enable_compression` alone is taken from the last file that names it.
 
+mod keys;
+
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -10,6 +12,8 @@ use super::mistake::{Mistake, nearest};
 use super::secret::Secret;
 use super::tree::{Node, Origin, Table, Value, set};
 use super::value::{duration, go_duration, parse_duration};
+
+pub(crate) use keys::{KEYS, Kind, NO_SYSLOG, native_key};
 
 /// What Serf's files and flags can say that no key of TOML can.
 #[derive(Clone, Debug, Default)]
@@ -22,6 +26,10 @@ pub(crate) struct Extras {
     pub(crate) protocol: Option<u8>,
     pub(crate) interface: Option<(String, Origin)>,
     pub(crate) bad_tags: Vec<(String, Origin)>,
+    /// `start_join` or `-join` was given: Serf stops when the first try fails.
+    pub(crate) start_join: bool,
+    /// `retry_join` or `-retry-join` was given: Serf goes on trying.
+    pub(crate) retry_join: bool,
     /// Handlers so far; their tables are numbered.
     pub(crate) handlers: usize,
 }
@@ -42,90 +50,6 @@ impl std::fmt::Display for Notice {
             Origin::File { .. } | Origin::Environment(_) | Origin::Flag(_) => write!(f, "{}: {}", self.at, self.text),
         }
     }
-}
-
-/// How a value of Serf's is taken over.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) enum Kind {
-    Text,
-    /// A log level, in any case.
-    Level,
-    /// Go's duration; raised to a second where Serf does so.
-    Duration {
-        raised: bool,
-    },
-    Count,
-    Protocol,
-    /// `true` sets the key to this.
-    Switch(bool),
-    /// `true` or `false` sets the key.
-    Bool,
-    Texts,
-    Tags,
-    Role,
-    Handlers,
-    Encrypt,
-    RpcAuth,
-    LeaveOnTerminate,
-    SkipLeaveOnInterrupt,
-    TagsFile,
-    Interface,
-    Mdns,
-    /// Accepted with a notice, or with none.
-    Ignored(&'static str),
-}
-
-/// Serf's keys, what they are here, and how they are taken over.
-pub(crate) const KEYS: [(&str, &str, Kind); 41] = [
-    ("node_name", "node.name", Kind::Text),
-    ("role", "node.tags", Kind::Role),
-    ("tags", "node.tags", Kind::Tags),
-    ("tags_file", "node.tags", Kind::TagsFile),
-    ("bind", "gossip.bind", Kind::Text),
-    ("advertise", "gossip.advertise", Kind::Text),
-    ("interface", "gossip.bind", Kind::Interface),
-    ("encrypt_key", "encryption.keyring", Kind::Encrypt),
-    ("keyring_file", "encryption.keyring", Kind::Text),
-    ("log_level", "log.level", Kind::Level),
-    ("rpc_addr", "rpc.listen", Kind::Text),
-    ("rpc_auth", "rpc.token_file", Kind::RpcAuth),
-    ("protocol", "", Kind::Protocol),
-    ("replay_on_join", "gossip.replay_on_join", Kind::Switch(true)),
-    ("start_join", "gossip.join", Kind::Texts),
-    ("retry_join", "gossip.join", Kind::Texts),
-    ("retry_max_attempts", "gossip.join_retry_max", Kind::Count),
-    ("retry_interval", "gossip.join_retry_interval", Kind::Duration { raised: true }),
-    ("event_handlers", "handler", Kind::Handlers),
-    ("profile", "gossip.profile", Kind::Text),
-    ("snapshot_path", "snapshot.path", Kind::Text),
-    ("rejoin_after_leave", "snapshot.rejoin_after_leave", Kind::Switch(true)),
-    ("leave_on_terminate", "leave.on_stop", Kind::LeaveOnTerminate),
-    ("skip_leave_on_interrupt", "leave.on_stop", Kind::SkipLeaveOnInterrupt),
-    ("discover", "gossip.discover", Kind::Text),
-    ("mdns", "gossip.discover", Kind::Mdns),
-    ("reconnect_interval", "gossip.reconnect_interval", Kind::Duration { raised: false }),
-    ("reconnect_timeout", "gossip.reconnect_timeout", Kind::Duration { raised: false }),
-    ("tombstone_timeout", "gossip.tombstone_timeout", Kind::Duration { raised: false }),
-    ("disable_name_resolution", "", Kind::Ignored("name conflicts are always resolved")),
-    ("disable_coordinates", "gossip.coordinates", Kind::Switch(false)),
-    ("enable_syslog", "log.format", Kind::Ignored(NO_SYSLOG)),
-    ("syslog_facility", "log.format", Kind::Ignored("")),
-    ("statsite_addr", "", Kind::Ignored(NO_STATS)),
-    ("statsd_addr", "", Kind::Ignored(NO_STATS)),
-    ("query_response_size_limit", "gossip.query_response_size_limit", Kind::Count),
-    ("query_size_limit", "gossip.query_size_limit", Kind::Count),
-    ("user_event_size_limit", "gossip.event_size_limit", Kind::Count),
-    ("broadcast_timeout", "gossip.broadcast_timeout", Kind::Duration { raised: true }),
-    ("enable_compression", "gossip.compression", Kind::Bool),
-    ("validate_node_names", "", Kind::Ignored("")),
-];
-
-pub(crate) const NO_SYSLOG: &str = "weir logs to journald or stderr, not to syslog; see log.format";
-const NO_STATS: &str = "weir sends no statistics to statsd or statsite";
-
-/// Our key for Serf's, for "did you mean".
-pub(crate) fn native_key(serfs: &str) -> Option<&'static str> {
-    KEYS.iter().find(|(name, native, _)| *name == serfs && !native.is_empty()).map(|(_, native, _)| *native)
 }
 
 /// What a layer of Serf's becomes: our keys, what has no key, notices and mistakes.
@@ -333,6 +257,8 @@ impl Layer {
         let list: Vec<Node> =
             self.list(name, node).into_iter().map(|(text, at)| Node::new(Value::Text(text), at)).collect();
         if !list.is_empty() {
+            self.extras.start_join |= name == "start_join";
+            self.extras.retry_join |= name == "retry_join";
             let node = Node { value: Value::List(list), append: true, ..node.clone() };
             set(&mut self.table, path, node);
         }
