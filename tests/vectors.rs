@@ -22,3 +22,22 @@ mod session;
 mod support;
 #[path = "suite/tolerance.rs"]
 mod tolerance;
+
+/// Files that are held elsewhere, by the modules that they describe.
+const ELSEWHERE: [&str; 2] = ["serf-snapshot.json", "server-decisions.json"];
+
+#[test]
+fn no_file_is_forgotten() {
+    let directory = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/vectors");
+    let mut files: Vec<String> = std::fs::read_dir(directory)
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .filter(|file| file.ends_with(".json"))
+        .collect();
+    let mut held =
+        [&memberlist::FILES[..], &serf::FILES, &["lzw.json", "session.json", "tolerance-memberlist.json"], &ELSEWHERE]
+            .concat();
+    files.sort_unstable();
+    held.sort_unstable();
+    assert_eq!(files, held);
+}

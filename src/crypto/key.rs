@@ -114,7 +114,8 @@ fn expand(extracted: &Hkdf<Sha256>, info: &[&[u8]], out: &mut [u8]) {
 
 impl PartialEq for Key {
     fn eq(&self, other: &Self) -> bool {
-        self.bytes().ct_eq(other.bytes()).into()
+        // Clones are told by their place, which tells nothing of the secret.
+        Arc::ptr_eq(&self.0, &other.0) || self.bytes().ct_eq(other.bytes()).into()
     }
 }
 

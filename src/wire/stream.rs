@@ -1,5 +1,7 @@
 //! What a stream holds under label and encryption: one message per direction (`memberlist wire format §3`).
 
+use std::fmt;
+
 use bytes::Bytes;
 
 use super::message::{Ack, AliveFields, NodeState, Ping, PushNode, PushPull, StreamMessage, kind};
@@ -22,10 +24,16 @@ const MAX_ERROR_BYTES: usize = 4096;
 const MAX_RECORD_BYTES: usize = 64 << 10;
 
 /// Reads the one message of a direction while it arrives, looking at each byte about once.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub struct StreamReader {
     received: Vec<u8>,
     push_pull: Option<PartialPushPull>,
+}
+
+impl fmt::Debug for StreamReader {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("StreamReader").field("received", &self.received.len()).finish_non_exhaustive()
+    }
 }
 
 impl StreamReader {

@@ -12,7 +12,7 @@ use weir::wire::{compound, label, lzw, packet};
 
 use crate::support::{addr, blob, cases, flag, hex, hex_of, load, name, number, text};
 
-const FILES: [&str; 5] = [
+pub(crate) const FILES: [&str; 5] = [
     "memberlist-packets.json",
     "memberlist-packets-encrypted.json",
     "memberlist-streams.json",

@@ -14,7 +14,8 @@ use weir::wire::serf::{
 
 use crate::support::{addr, blob, cases, flag, hex_of, load, number, text};
 
-const MESSAGE_FILES: [&str; 9] = [
+/// Everything that is held here: messages first.
+pub(crate) const FILES: [&str; 14] = [
     "serf-conflict-response.json",
     "serf-internal-query.json",
     "serf-join-intent.json",
@@ -24,11 +25,18 @@ const MESSAGE_FILES: [&str; 9] = [
     "serf-query-response.json",
     "serf-query.json",
     "serf-user-event.json",
+    "serf-coordinate-ack.json",
+    "serf-node-meta.json",
+    "serf-peer-behaviour.json",
+    "serf-push-pull.json",
+    "serf-relay.json",
 ];
+
+const MESSAGE_FILES: usize = 9;
 
 #[test]
 fn every_message_holds_both_ways() {
-    for file in MESSAGE_FILES {
+    for file in &FILES[..MESSAGE_FILES] {
         for case in cases(&load(file), "vectors") {
             let bytes = hex_of(case, "hex");
             if let Some(length) = case.get("length") {

@@ -1,3 +1,5 @@
+use proptest::prelude::*;
+
 use super::*;
 
 const NONCE_BYTES: [u8; NONCE] = *b"only for now";
@@ -72,4 +74,13 @@ fn lengths_are_checked_before_anything_is_opened() {
     assert_eq!(frame_len(&[kind::ENCRYPT, 1, 0x40, 0, 1]), Err(OpenError::FrameTooLong(MAX_FRAME + 1)));
     assert_eq!(frame_len(&[kind::PUSH_PULL]), Err(OpenError::NotEncrypted));
     assert_eq!(open_frame(&keys, b"", &[kind::ENCRYPT, 0, 0, 0, 9, 1]), Err(OpenError::FrameLength));
+}
+
+proptest! {
+    #[test]
+    fn any_bytes_are_refused(version in 0u8..3, bytes in proptest::collection::vec(any::<u8>(), 0..100)) {
+        let envelope = [&[version][..], &bytes].concat();
+        prop_assert!(open(&[key(1), key(2)], b"blue", &envelope).is_err());
+        prop_assert!(open_frame(&[key(1)], b"blue", &[&[kind::ENCRYPT][..], &bytes].concat()).is_err());
+    }
 }

@@ -1,5 +1,8 @@
 use std::collections::BTreeSet;
 
+use proptest::collection::vec;
+use proptest::prelude::*;
+
 use super::*;
 use crate::wire::message::Source;
 
@@ -326,4 +329,35 @@ fn keys_that_share_an_identifier_are_told_apart_by_the_tag() {
     let frames = right.seal(b"", &vec![7; 70_000]).unwrap();
     let mut reader = stream::FrameReader::new(vec![wrong, right], b"");
     assert_eq!(reader.push(&frames), Ok(Some(vec![7; 70_000])));
+}
+
+proptest! {
+    #[test]
+    fn packets_are_opened_by_their_receiver_once_and_only_whole(
+        plain in vec(any::<u8>(), 1..200), random: u32, bit: prop::sample::Index,
+    ) {
+        let (mut alpha, mut bravo) = (sessions(1), sessions(2));
+        let mut packet = Vec::new();
+        alpha.seal(at(5), &key(2), bravo.id(), random, &plain, &mut packet);
+        prop_assert_eq!(packet.len(), plain.len() + OVERHEAD);
+        let mut flipped = packet.clone();
+        let bit = bit.index(8 * packet.len());
+        flipped[bit / 8] ^= 1 << (bit % 8);
+        prop_assert!(outcome(&mut bravo, at(5), &flipped).is_err());
+        prop_assert_eq!(outcome(&mut bravo, at(5), &packet), Ok(plain));
+        prop_assert_eq!(outcome(&mut bravo, at(5), &packet), Err(DropReason::Replayed));
+    }
+
+    #[test]
+    fn any_bytes_are_dropped(form in 0xe0u8..=0xe3, known: bool, bytes in vec(any::<u8>(), 0..200)) {
+        let mut packet = [&[form][..], &bytes].concat();
+        if let (true, Some(id)) = (known, packet.get_mut(1..5)) {
+            id.copy_from_slice(&key(1).id().0);
+        }
+        let mut bravo = sessions(2);
+        prop_assert!(outcome(&mut bravo, at(0), &packet).is_err());
+        prop_assert_eq!(bravo.senders(), 0);
+        let mut reader = stream::FrameReader::new(vec![stream::StreamKey::new(&[7; 32])], b"");
+        prop_assert!(!matches!(reader.push(&bytes), Ok(Some(_))));
+    }
 }
