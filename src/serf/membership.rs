@@ -4,6 +4,7 @@
 use bytes::Bytes;
 
 use super::Serf;
+use super::clock::LamportTime;
 use super::drops::Drop;
 use super::intent::{Intent, IntentKind, Stored};
 use super::leave::State;
@@ -48,89 +49,95 @@ impl Serf {
 
     /// A leave intent arrives by gossip.
     pub(super) fn handle_leave_intent(&mut self, now: Instant, leave: &LeaveIntent, message: &Bytes) {
-        if self.take_leave_intent(now, leave) {
-            self.broadcast_intent(message.clone(), None);
-        }
+        let taken = self.take_leave_intent(now, &leave.node, leave.ltime, leave.prune);
+        self.pass_on_intent(taken, message);
     }
 
     /// A join intent arrives by gossip.
     pub(super) fn handle_join_intent(&mut self, now: Instant, join: &JoinIntent, message: &Bytes) {
-        if self.take_join_intent(now, join) {
-            self.broadcast_intent(message.clone(), None);
+        let taken = self.take_join_intent(now, &join.node, join.ltime);
+        self.pass_on_intent(taken, message);
+    }
+
+    fn pass_on_intent(&mut self, taken: Result<bool, Drop>, message: &Bytes) {
+        match taken {
+            Ok(true) => self.broadcast_intent(message.clone(), None),
+            Ok(false) => {}
+            Err(reason) => self.drops.count(reason),
         }
     }
 
     /// Takes a leave intent from anywhere. Returns whether it is to be passed on.
-    pub(super) fn take_leave_intent(&mut self, now: Instant, leave: &LeaveIntent) -> bool {
-        let Some(name) = self.witness_intent(&leave.node, leave.ltime) else { return false };
-        let refutable = name == self.local.name && self.state == State::Alive;
-        match self.members.leave_intent(now, name.as_str(), leave.ltime, refutable) {
-            LeaveVerdict::Unknown => self.remember_intent(now, &name, IntentKind::Leave, leave.ltime),
-            LeaveVerdict::Stale => {
-                self.drops.count(Drop::SeenIntent);
-                false
-            }
+    pub(super) fn take_leave_intent(
+        &mut self,
+        now: Instant,
+        node: &str,
+        ltime: LamportTime,
+        prune: bool,
+    ) -> Result<bool, Drop> {
+        self.witness_intent(node, ltime)?;
+        let refutable = node == self.local.name.as_str() && self.state == State::Alive;
+        match self.members.leave_intent(now, node, ltime, refutable) {
+            LeaveVerdict::Unknown => self.remember_intent(now, node, IntentKind::Leave, ltime),
+            LeaveVerdict::Stale => Err(Drop::SeenIntent),
             LeaveVerdict::Refute => {
                 self.announce_join(now);
-                false
+                Ok(false)
             }
             LeaveVerdict::Applied { event, status } => {
                 if let Some(event) = event {
                     self.emit(now, event);
                 }
-                if leave.prune {
+                if let Some(name) = NodeName::new(node).filter(|_| prune) {
                     self.prune(now, name, status);
                 }
-                true
+                Ok(true)
             }
         }
     }
 
     /// Takes a join intent from anywhere. Returns whether it is to be passed on.
-    pub(super) fn take_join_intent(&mut self, now: Instant, join: &JoinIntent) -> bool {
-        let Some(name) = self.witness_intent(&join.node, join.ltime) else { return false };
-        match self.members.join_intent(now, name.as_str(), join.ltime) {
-            JoinVerdict::Unknown => self.remember_intent(now, &name, IntentKind::Join, join.ltime),
-            JoinVerdict::Stale => {
-                self.drops.count(Drop::SeenIntent);
-                false
-            }
-            JoinVerdict::Applied => true,
+    pub(super) fn take_join_intent(&mut self, now: Instant, node: &str, ltime: LamportTime) -> Result<bool, Drop> {
+        self.witness_intent(node, ltime)?;
+        match self.members.join_intent(now, node, ltime) {
+            JoinVerdict::Unknown => self.remember_intent(now, node, IntentKind::Join, ltime),
+            JoinVerdict::Stale => Err(Drop::SeenIntent),
+            JoinVerdict::Applied => Ok(true),
         }
     }
 
     /// Gives our presence a time above every leave heard of: after a join, and to contradict a leave that is not true.
     pub(super) fn announce_join(&mut self, now: Instant) {
         let join = JoinIntent { ltime: self.member_clock.time(), node: self.local.name.as_str().to_owned() };
-        let message = SerfMessage::Join(join.clone()).encode();
-        self.take_join_intent(now, &join);
-        self.broadcast_intent(message, None);
+        // Told to the others whatever our own table makes of it: with a clock at its very end it is not news to us.
+        let _ours = self.take_join_intent(now, &join.node, join.ltime);
+        self.broadcast_intent(SerfMessage::Join(join).encode(), None);
     }
 
-    fn witness_intent(&mut self, name: &str, ltime: super::LamportTime) -> Option<NodeName> {
-        let Some(name) = NodeName::new(name) else {
-            self.drops.count(Drop::Name);
-            return None;
-        };
+    fn witness_intent(&mut self, node: &str, ltime: LamportTime) -> Result<(), Drop> {
+        if !(1..=NodeName::MAX_BYTES).contains(&node.len()) {
+            return Err(Drop::Name);
+        }
         if !self.member_clock.witness(ltime) {
-            self.drops.count(Drop::ImplausibleTime);
-            return None;
+            return Err(Drop::ImplausibleTime);
         }
-        Some(name)
+        Ok(())
     }
 
-    fn remember_intent(&mut self, now: Instant, name: &NodeName, kind: IntentKind, ltime: super::LamportTime) -> bool {
-        match self.intents.upsert(name, Intent { kind, ltime, heard: now }) {
-            Stored::Seen => {
-                self.drops.count(Drop::SeenIntent);
-                false
-            }
-            Stored::New => true,
-            Stored::Evicting => {
-                self.drops.count(Drop::IntentsFull);
-                true
-            }
+    fn remember_intent(
+        &mut self,
+        now: Instant,
+        node: &str,
+        kind: IntentKind,
+        ltime: LamportTime,
+    ) -> Result<bool, Drop> {
+        let name = NodeName::new(node).ok_or(Drop::Name)?;
+        match self.intents.upsert(&name, Intent { kind, ltime, heard: now }) {
+            Stored::Seen => return Err(Drop::SeenIntent),
+            Stored::New => {}
+            Stored::Evicting => self.drops.count(Drop::IntentsFull),
         }
+        Ok(true)
     }
 
     /// Tells of a change, at once to those who keep a log and coalesced to the application.

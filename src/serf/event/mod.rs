@@ -53,43 +53,38 @@ impl Serf {
         if message.len() > limit {
             return Err(EventError::EncodedTooLarge { limit });
         }
-        // Our own event: whatever the ring says, taking it moves the clock on.
         self.event_clock.stamp();
-        if self.take_event(now, event) {
-            self.broadcast_event(message);
-        }
+        self.handle_user_event(now, event, &message);
         Ok(ltime)
     }
 
-    /// A user event arrives by gossip.
+    /// A user event arrives by gossip, or is our own.
     pub(super) fn handle_user_event(&mut self, now: Instant, event: UserEvent, message: &Bytes) {
         let (expected, ltime) = (self.event_clock.time(), event.ltime);
-        if self.take_event(now, event) {
-            self.gaps.arrived(now, expected, ltime);
-            self.broadcast_event(message.clone());
+        match self.take_event(now, event) {
+            Ok(()) => {
+                self.gaps.arrived(now, expected, ltime);
+                self.broadcast_event(message.clone());
+            }
+            Err(reason) => self.drops.count(reason),
         }
     }
 
-    /// Takes a user event from gossip, a push/pull or ourselves. Returns whether it is to be passed on.
-    pub(super) fn take_event(&mut self, now: Instant, event: UserEvent) -> bool {
+    /// Takes a user event from anywhere and delivers it, if it is news.
+    pub(super) fn take_event(&mut self, now: Instant, event: UserEvent) -> Result<(), Drop> {
         if !self.event_clock.witness(event.ltime) {
-            self.drops.count(Drop::ImplausibleTime);
-            return false;
+            return Err(Drop::ImplausibleTime);
         }
         if event.ltime < self.event_min {
-            self.drops.count(Drop::BeforeStart);
-            return false;
+            return Err(Drop::BeforeStart);
         }
         let item = (event.name.clone(), event.payload.clone());
         let bytes = item.0.len() + item.1.len();
-        if let Err(error) = self.events.insert(self.event_clock.time(), event.ltime, item, bytes) {
-            self.drops.count(error.into());
-            return false;
-        }
+        self.events.insert(self.event_clock.time(), event.ltime, item, bytes)?;
         self.seen_event = self.seen_event.max(event.ltime);
         self.gaps.filled(event.ltime);
         self.coalesce(|coalescer, events| coalescer.user(now, event, events));
-        true
+        Ok(())
     }
 
     /// Runs a coalescer and passes on what it lets go.

@@ -135,7 +135,8 @@ impl Serf {
 
     fn apply_leave(&mut self, now: Instant, name: &NodeName, prune: bool) -> Bytes {
         let leave = LeaveIntent { ltime: self.member_clock.stamp(), node: name.as_str().to_owned(), prune };
-        self.take_leave_intent(now, &leave);
+        // Told to the others whatever our own table makes of it: they may know the member by another time.
+        let _ours = self.take_leave_intent(now, &leave.node, leave.ltime, prune);
         SerfMessage::Leave(leave).encode()
     }
 

@@ -7,7 +7,7 @@ use super::clock::LamportTime;
 use super::drops::Drop;
 use super::member::Status;
 use crate::time::Instant;
-use crate::wire::serf::{JoinIntent, LeaveIntent, PushPullState, RecentEvents, UserEvent};
+use crate::wire::serf::{PushPullState, RecentEvents, UserEvent};
 
 /// Bytes of user events told in one push/pull, the newest first. Rarely reached: it is a thousand events of the largest
 /// usual size.
@@ -64,7 +64,8 @@ impl Serf {
         for slot in state.events {
             for (name, payload) in slot.events {
                 // Whether it may be coalesced is not told in a push/pull.
-                self.take_event(now, UserEvent { ltime: slot.ltime, name, payload, coalesce: false });
+                let taken = self.take_event(now, UserEvent { ltime: slot.ltime, name, payload, coalesce: false });
+                self.note_merged(taken);
             }
         }
     }
@@ -89,11 +90,21 @@ impl Serf {
             // The time of the leave is not told; it must be newer than the status to count.
             let known = state.status_ltimes.get(node).copied().unwrap_or_default();
             let ltime = if known.is_plausible() { known.next() } else { known };
-            self.take_leave_intent(now, &LeaveIntent { ltime, node: node.clone(), prune: false });
+            let taken = self.take_leave_intent(now, node, ltime, false);
+            self.note_merged(taken.map(drop));
         }
         let left: std::collections::BTreeSet<&String> = state.left_members.iter().collect();
         for (node, ltime) in state.status_ltimes.iter().filter(|(node, _)| !left.contains(node)) {
-            self.take_join_intent(now, &JoinIntent { ltime: *ltime, node: node.clone() });
+            let taken = self.take_join_intent(now, node, *ltime);
+            self.note_merged(taken.map(drop));
+        }
+    }
+
+    /// Most of a push/pull is known already; only the rest of what is not taken counts.
+    fn note_merged(&mut self, taken: Result<(), Drop>) {
+        match taken {
+            Ok(()) | Err(Drop::SeenIntent | Drop::Duplicate | Drop::BeforeStart | Drop::TooOld) => {}
+            Err(reason) => self.drops.count(reason),
         }
     }
 }
