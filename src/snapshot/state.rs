@@ -1,0 +1,143 @@
+//! What a snapshot says once all its records are read.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::record::{Record, UnixTime};
+use crate::serf::{RestoredMember, SeenClocks};
+use crate::swim::Node;
+use crate::wire::NodeName;
+use crate::wire::message::Versions;
+use crate::wire::serf::Tags;
+
+/// A member as it was last seen.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Peer {
+    pub name: NodeName,
+    pub addr: SocketAddr,
+    /// When it joined or failed; zero out of Serf's snapshots, which do not tell.
+    pub at: UnixTime,
+    /// Its metadata if it had failed; `None` if it was alive.
+    pub failed: Option<Bytes>,
+    /// Counts up with each change, so that the latest is known whatever the wall clock did.
+    order: u64,
+}
+
+/// Everything an agent starts again with.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct State {
+    peers: BTreeMap<NodeName, Peer>,
+    changes: u64,
+    pub(super) clocks: SeenClocks,
+    pub(super) incarnation: u32,
+    pub(super) tags: Option<Tags>,
+    pub(super) left: bool,
+}
+
+impl State {
+    /// Last times seen on the three clocks.
+    pub fn clocks(&self) -> SeenClocks {
+        self.clocks
+    }
+
+    /// Our last incarnation; zero if none is known.
+    pub fn incarnation(&self) -> u32 {
+        self.incarnation
+    }
+
+    /// Tags set at run time; `None` if the configured ones hold.
+    pub fn tags(&self) -> Option<&Tags> {
+        self.tags.as_ref()
+    }
+
+    /// Whether the earlier run left on purpose.
+    pub fn left(&self) -> bool {
+        self.left
+    }
+
+    /// Number of members known, alive or failed.
+    pub fn len(&self) -> usize {
+        self.peers.len()
+    }
+
+    /// Whether no member is known.
+    pub fn is_empty(&self) -> bool {
+        self.peers.is_empty()
+    }
+
+    /// All members, alive or failed, in the order of their names.
+    pub fn peers(&self) -> impl Iterator<Item = &Peer> {
+        self.peers.values()
+    }
+
+    /// Whom to dial after a start, all but `own`: those last seen alive first, then the failed, the latest of each first.
+    pub fn dial_order(&self, own: &NodeName) -> Vec<&Peer> {
+        let mut peers: Vec<_> = self.peers().filter(|peer| peer.name != *own).collect();
+        peers.sort_by_key(|peer| (peer.failed.is_some(), std::cmp::Reverse(peer.order)));
+        peers
+    }
+
+    /// The failed members, for the Serf layer to show and dial until their time is over. Their versions are not known.
+    pub fn failed_members(&self, now: UnixTime) -> Vec<RestoredMember> {
+        let member = |peer: &Peer| {
+            let meta = peer.failed.clone()?;
+            let node = Node { name: peer.name.clone(), addr: peer.addr, meta, versions: Versions([0; 6]) };
+            Some(RestoredMember { node: Arc::new(node), age: now.since(peer.at) })
+        };
+        self.peers().filter_map(member).collect()
+    }
+
+    /// Applies a record. Clocks and incarnation never go back.
+    pub(super) fn apply(&mut self, record: Record) {
+        match record {
+            Record::Header => {}
+            Record::Alive { name, addr, at } => self.put(name, addr, at, None),
+            Record::Failed { name, addr, at, meta } => self.put(name, addr, at, Some(meta)),
+            Record::Gone { name } => {
+                self.peers.remove(&name);
+            }
+            Record::Clocks(SeenClocks { member, event, query }) => {
+                self.clocks.member = self.clocks.member.max(member);
+                self.clocks.event = self.clocks.event.max(event);
+                self.clocks.query = self.clocks.query.max(query);
+            }
+            Record::Incarnation(incarnation) => self.incarnation = self.incarnation.max(incarnation),
+            Record::Tags(tags) => self.tags = tags,
+            Record::Leave => self.left = true,
+        }
+    }
+
+    fn put(&mut self, name: NodeName, addr: SocketAddr, at: UnixTime, failed: Option<Bytes>) {
+        self.changes += 1;
+        self.peers.insert(name.clone(), Peer { name, addr, at, failed, order: self.changes });
+    }
+
+    pub(super) fn peer(&self, name: &NodeName) -> Option<&Peer> {
+        self.peers.get(name)
+    }
+
+    pub(super) fn forget_peers(&mut self) {
+        self.peers.clear();
+    }
+
+    pub(super) fn retain(&mut self, keep: impl Fn(&Peer) -> bool) {
+        self.peers.retain(|_, peer| keep(peer));
+    }
+
+    /// The fewest records that lead to this state.
+    pub(super) fn records(&self) -> Vec<Record> {
+        let mut peers: Vec<_> = self.peers().collect();
+        peers.sort_by_key(|peer| peer.order);
+        let mut records = vec![Record::Header, Record::Incarnation(self.incarnation), Record::Clocks(self.clocks)];
+        records.extend(self.tags.clone().map(|tags| Record::Tags(Some(tags))));
+        records.extend(peers.into_iter().cloned().map(|Peer { name, addr, at, failed, .. }| match failed {
+            None => Record::Alive { name, addr, at },
+            Some(meta) => Record::Failed { name, addr, at, meta },
+        }));
+        records.extend(self.left.then_some(Record::Leave));
+        records
+    }
+}
