@@ -13,7 +13,7 @@ use crate::config::Config;
 use crate::serf::{Member, Status};
 use crate::time::Instant;
 use crate::upstream::desired::{Desired, Target};
-use crate::upstream::settle::{News, Settle};
+use crate::upstream::settle::Settle;
 use crate::upstream::{
     Candidate, Circumstances, Decision, Generation, Gossip, Mode, Options, Previous, UpstreamName, Want, decide,
 };
@@ -160,7 +160,7 @@ impl Upstreams {
             if !upstream.is_in_place(&decision) {
                 differs = true;
                 if upstream.decision.as_ref().is_none_or(|before| before.want != decision.want) {
-                    self.settle.wanted(now, upstream.news(&decision));
+                    self.settle.wanted(now, upstream.previous.news(&decision));
                 }
             }
             upstream.report_mode(&decision);
@@ -195,8 +195,8 @@ impl Upstreams {
 impl Upstream {
     fn new(options: &Options, live: Option<&Desired>) -> Self {
         let previous = match live.and_then(|live| live.upstreams.get(&options.name)) {
-            Some(Target::Servers(servers)) => Previous::restored(servers.clone()),
-            Some(Target::Placeholder) | None => Previous::default(),
+            Some(target) => Previous::restored(target.clone()),
+            None => Previous::default(),
         };
         Self { options: options.clone(), previous, decision: None, in_place: None }
     }
@@ -223,14 +223,6 @@ impl Upstream {
             // Not known whether the file is there and NGINX has read it: `apply` finds out, and says `unchanged` if so.
             None => matches!(decision.want, Want::Hold(_)),
         }
-    }
-
-    /// Bad news: somebody who serves now should not.
-    fn news(&self, decision: &Decision) -> News {
-        let Some(live) = self.previous.live() else { return News::Ordinary };
-        let Want::Servers(wanted) = &decision.want else { return News::Ordinary };
-        let stays = |name: &NodeName| wanted.serving().any(|server| server.member == *name);
-        if live.serving().all(|server| stays(&server.member)) { News::Ordinary } else { News::Bad }
     }
 
     fn report_mode(&self, decision: &Decision) {

@@ -4,6 +4,7 @@ use std::collections::{HashMap, HashSet};
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use super::desired::Target;
 use super::{
     Candidate, Draft, Drain, Gossip, LeftOut, Mode, OnEmpty, Options, Placed, Previous, Server, Servers, Verdict, Was,
     Weight, Wish, Witness, select, verdict, witness,
@@ -44,6 +45,17 @@ pub struct Decision {
     pub again_at: Option<Instant>,
     pub(super) positional: bool,
     pub(super) enough_since: Option<Instant>,
+}
+
+impl Decision {
+    /// What goes into the document for `apply`; `None` leaves the file as it is.
+    pub fn target(&self) -> Option<Target> {
+        match &self.want {
+            Want::Servers(servers) => Some(Target::Servers(servers.clone())),
+            Want::Placeholder => Some(Target::Placeholder),
+            Want::Hold(_) => None,
+        }
+    }
 }
 
 /// What NGINX should have.

@@ -5,8 +5,13 @@
 //! by `apply`. What NGINX's file needs beyond servers comes from the configuration on the receiving side.
 
 use std::collections::BTreeMap;
+use std::fmt;
+
+use serde::Deserializer;
+use serde::de::{Error, MapAccess, Visitor};
 
 use super::{Servers, UpstreamName};
+use crate::wire::NodeName;
 
 /// What every upstream should look like. Upstreams that are not in it stay as they are.
 #[derive(Clone, Debug, Eq, PartialEq, serde::Deserialize, serde::Serialize)]
@@ -16,7 +21,8 @@ pub struct Desired {
     version: u32,
     /// Chooses this balancer's order of lines.
     pub order: u64,
-    /// By name.
+    /// By name; a name twice is refused.
+    #[serde(deserialize_with = "each_once")]
     pub upstreams: BTreeMap<UpstreamName, Target>,
 }
 
@@ -28,6 +34,42 @@ pub enum Target {
     Servers(Servers),
     /// The placeholder line alone.
     Placeholder,
+}
+
+impl Target {
+    /// The servers, unless it is the placeholder.
+    pub fn servers(&self) -> Option<&Servers> {
+        match self {
+            Self::Servers(servers) => Some(servers),
+            Self::Placeholder => None,
+        }
+    }
+}
+
+/// serde's maps let the last of two equal keys win, and two readers could then see two documents.
+fn each_once<'de, D: Deserializer<'de>>(from: D) -> Result<BTreeMap<UpstreamName, Target>, D::Error> {
+    struct EachOnce;
+    impl<'de> Visitor<'de> for EachOnce {
+        type Value = BTreeMap<UpstreamName, Target>;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("upstreams by name")
+        }
+
+        fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Self::Value, A::Error> {
+            let mut upstreams = BTreeMap::new();
+            while let Some((name, target)) = entries.next_entry::<UpstreamName, Target>()? {
+                if upstreams.insert(name.clone(), target).is_some() {
+                    return Err(A::Error::custom(format!("upstream {name} is listed twice")));
+                }
+                if upstreams.len() > Desired::MAX_UPSTREAMS {
+                    return Err(A::Error::custom(format!("more than {} upstreams", Desired::MAX_UPSTREAMS)));
+                }
+            }
+            Ok(upstreams)
+        }
+    }
+    from.deserialize_map(EachOnce)
 }
 
 /// Why a document was refused.
@@ -50,9 +92,18 @@ impl Desired {
     /// Largest document, in bytes.
     pub const MAX_BYTES: usize = 4 * 1024 * 1024;
 
+    /// Most upstreams in one document.
+    pub const MAX_UPSTREAMS: usize = 256;
+
     /// An empty document for the balancer with this seed of order.
     pub fn new(order: u64) -> Self {
         Self { version: Self::VERSION, order, upstreams: BTreeMap::new() }
+    }
+
+    /// The seed of order for a balancer of this name: the same after each restart, another for each balancer (FNV-1a).
+    pub fn order_of(balancer: &NodeName) -> u64 {
+        let step = |hash: u64, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3);
+        balancer.as_str().bytes().fold(0xcbf2_9ce4_8422_2325, step)
     }
 
     /// As JSON.
@@ -74,5 +125,86 @@ impl Desired {
             return Err(DesiredError::Version(head.version));
         }
         Ok(serde_json::from_slice(bytes)?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::upstream::{Server, Weight};
+
+    const WHOLE: &str = r#"{"version":1,"order":7,"upstreams":{"web":{"servers":[{"member":"web1","addr":"10.77.0.12:80","weight":2,"down":false,"backup":false,"max_conns":0}]},"api":"placeholder"}}"#;
+
+    fn refused(json: &str) -> String {
+        let error = Desired::from_json(json.as_bytes()).unwrap_err();
+        std::error::Error::source(&error).map_or_else(|| error.to_string(), ToString::to_string)
+    }
+
+    #[test]
+    fn a_document_comes_back_as_it_was() {
+        let desired = Desired::from_json(WHOLE.as_bytes()).unwrap();
+        assert_eq!(Desired::from_json(&desired.to_json()).unwrap(), desired);
+        let mut built = Desired::new(7);
+        let server = Server {
+            member: NodeName::new("web1").unwrap(),
+            addr: "10.77.0.12:80".parse().unwrap(),
+            weight: Weight::new(2).unwrap(),
+            down: false,
+            backup: false,
+            max_conns: 0,
+        };
+        let servers = Target::Servers(Servers::new(vec![server]).unwrap());
+        built.upstreams.insert(UpstreamName::new("web").unwrap(), servers);
+        built.upstreams.insert(UpstreamName::new("api").unwrap(), Target::Placeholder);
+        assert_eq!(built, desired);
+    }
+
+    #[test]
+    fn whatever_could_be_read_in_two_ways_or_reach_a_file_is_refused() {
+        for (part, instead, words) in [
+            (
+                "\"version\":1",
+                "\"version\":2",
+                "desired document version 2 is not understood, this is version 1; restart weir and weir-apply together",
+            ),
+            ("\"order\":7", "\"order\":7,\"more\":1", "unknown field `more`"),
+            ("\"down\"", "\"down\":true,\"down\"", "duplicate field `down`"),
+            ("\"web\"", "\"web; include /etc/shadow\"", "is no upstream name"),
+            ("\"api\"", "\"web\"", "upstream web is listed twice"),
+            ("10.77.0.12:80", "10.77.0.12", "invalid socket address"),
+            ("10.77.0.12:80", "web1:80", "invalid socket address"),
+            ("10.77.0.12:80", "10.77.0.12:80; server 6.6.6.6:80", "invalid socket address"),
+            ("10.77.0.12:80", "010.77.0.12:80", "invalid socket address"),
+            ("10.77.0.12:80", "10.77.0.12:0", "cannot be a server"),
+            ("10.77.0.12:80", "[fe80::1%2]:80", "cannot be a server"),
+            ("\"weight\":2", "\"weight\":0", "weight 0 is not within 1..=256"),
+            ("\"weight\":2", "\"weight\":257", "weight 257 is not within 1..=256"),
+            ("\"weight\":2", "\"weight\":-1", "invalid value"),
+            ("\"max_conns\":0", "\"max_conns\":4294967296", "invalid value"),
+            ("\"member\":\"web1\"", "\"member\":\"\"", "a member's name has 1 to 255 bytes"),
+        ] {
+            assert!(WHOLE.contains(part), "{part}");
+            let error = refused(&WHOLE.replacen(part, instead, 1));
+            assert!(error.contains(words), "{instead}: {error}");
+        }
+        let server = WHOLE.find("{\"member").zip(WHOLE.find("]}")).map(|(from, to)| &WHOLE[from..to]).unwrap();
+        assert!(refused(&WHOLE.replace(server, "")).contains("at least one server"));
+        assert!(refused(&WHOLE.replace(server, &format!("{server},{server}"))).contains("listed twice"));
+        assert!(refused(&format!("{WHOLE} x")).contains("trailing characters"));
+    }
+
+    #[test]
+    fn size_and_count_are_limited() {
+        assert!(matches!(Desired::from_json(&vec![b' '; Desired::MAX_BYTES + 1]), Err(DesiredError::TooLarge(_))));
+        let many: Vec<String> = (0..=Desired::MAX_UPSTREAMS).map(|n| format!("\"u{n}\":\"placeholder\"")).collect();
+        let json = format!("{{\"version\":1,\"order\":0,\"upstreams\":{{{}}}}}", many.join(","));
+        assert!(refused(&json).contains("more than 256 upstreams"));
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn any_bytes_are_read_without_panic(bytes: Vec<u8>) {
+            let _ = Desired::from_json(&bytes);
+        }
     }
 }

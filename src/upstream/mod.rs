@@ -17,6 +17,8 @@ mod previous;
 mod select;
 mod server;
 pub mod settle;
+#[cfg(test)]
+mod vectors;
 mod verdict;
 mod witness;
 

@@ -2,7 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Decision, Mode, Server, Servers, Want, Was};
+use super::desired::Target;
+use super::settle::News;
+use super::{Decision, Judged, Mode, Server, Servers, Want, Was, Wish};
 use crate::time::Instant;
 use crate::wire::NodeName;
 
@@ -13,37 +15,46 @@ pub struct Previous {
     good: BTreeMap<NodeName, Server>,
     /// Members that were in before that and are not now.
     out: BTreeSet<NodeName>,
-    /// All lines of the newest generation.
-    live: Option<Servers>,
+    /// The newest generation.
+    live: Option<Target>,
     mode: Mode,
     /// Since when there would be enough for mode normal.
     enough_since: Option<Instant>,
 }
 
 impl Previous {
-    /// What a restarted agent knows: the servers of the generation that is live, as `apply` stored it.
+    /// What a restarted agent knows: the generation that is live, as `apply` stored it.
     ///
-    /// Which of them were in only because of mode floor is not known any more; all count as good.
-    pub fn restored(live: Servers) -> Self {
-        let good = live.serving().map(|server| (server.member.clone(), server.clone())).collect();
-        let out = live.as_slice().iter().filter(|server| server.down).map(|server| server.member.clone()).collect();
+    /// Which of its servers were in only because of mode floor is not known any more; all count as good.
+    pub fn restored(live: Target) -> Self {
+        let servers = live.servers().map_or(&[][..], Servers::as_slice);
+        let names = |down| servers.iter().filter(move |server| server.down == down).map(|server| server.member.clone());
+        let good = names(false).zip(servers.iter().filter(|server| !server.down).cloned()).collect();
+        let out = names(true).collect();
         Self { good, out, live: Some(live), mode: Mode::Normal, enough_since: None }
     }
 
     /// The servers of the newest generation.
     pub fn live(&self) -> Option<&Servers> {
-        self.live.as_ref()
+        self.live.as_ref().and_then(Target::servers)
     }
 
     /// Whether NGINX already routes as `decision` wants, so that nothing is to be applied.
     pub fn is_live(&self, decision: &Decision) -> bool {
-        match &decision.want {
-            Want::Servers(servers) => {
-                self.live.as_ref().is_some_and(|live| live.routes_like(servers, decision.positional))
-            }
-            Want::Placeholder => false,
-            Want::Hold(_) => true,
+        match (&decision.want, &self.live) {
+            (Want::Servers(wanted), Some(Target::Servers(live))) => live.routes_like(wanted, decision.positional),
+            (Want::Placeholder, Some(Target::Placeholder)) | (Want::Hold(_), _) => true,
+            (Want::Servers(_) | Want::Placeholder, _) => false,
         }
+    }
+
+    /// Whether `decision` is bad news: a server that gets requests now turned ill or died. Deliberate departures are not.
+    pub fn news(&self, decision: &Decision) -> News {
+        let serving: BTreeSet<&NodeName> =
+            self.live().into_iter().flat_map(Servers::serving).map(|s| &s.member).collect();
+        let bad = |judged: &Judged| matches!(judged.wish, Wish::Sick | Wish::Dead) && !judged.verdict.placed.is_in();
+        let lost = decision.members.iter().any(|judged| bad(judged) && serving.contains(&judged.name));
+        if lost { News::Bad } else { News::Ordinary }
     }
 
     /// To be called after every decision, whether it is applied or not.
@@ -54,11 +65,9 @@ impl Previous {
 
     /// To be called when `decision` has become a generation (or was live already).
     pub fn applied(&mut self, decision: &Decision) {
-        let Want::Servers(servers) = &decision.want else { return };
-        self.live = Some(servers.clone());
-        if decision.mode != Mode::Normal {
-            return;
-        }
+        let Some(target) = decision.target() else { return };
+        let servers = self.live.insert(target).servers();
+        let Some(servers) = servers.filter(|_| decision.mode == Mode::Normal) else { return };
         let known: BTreeSet<&NodeName> = decision.members.iter().map(|judged| &judged.name).collect();
         let good: BTreeMap<NodeName, Server> =
             servers.serving().map(|server| (server.member.clone(), server.clone())).collect();

@@ -31,6 +31,13 @@ impl Default for Options {
     }
 }
 
+impl Options {
+    /// A jitter below 50 ms, fixed per balancer by its seed of order ([`Desired::order_of`](super::desired::Desired::order_of)).
+    pub fn jitter_of(order: u64) -> Duration {
+        Duration::from_millis((order >> 32) % 50)
+    }
+}
+
 /// How a change is to be treated.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum News {
@@ -103,10 +110,10 @@ impl Settle {
         self.retry_at = None;
     }
 
-    /// What is wanted is what is live.
+    /// What is wanted is what is live. After a failure it is tried again all the same: NGINX may have been away, and then
+    /// only another apply can confirm what it serves.
     pub fn unwanted(&mut self) {
         self.pending = None;
-        self.retry_at = None;
     }
 
     /// When to call [`Self::handle_timeout`].

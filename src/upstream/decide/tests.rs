@@ -1,1 +1,568 @@
+use std::net::IpAddr;
 
+use super::*;
+use crate::upstream::settle::News;
+use crate::upstream::{
+    AgentLost, Check, Generation, HashKey, LeftOut, Method, MinHealthy, Note, Policy, Probe, Rank, Rule, TagPattern,
+    UpstreamName, VerdictReason, Warning,
+};
+use crate::wire::serf::{LamportTime, Tags};
+
+fn options() -> Options {
+    let select = vec![("role".to_owned(), TagPattern::new("web").unwrap())];
+    Options::new(UpstreamName::new("web").unwrap(), select)
+}
+
+fn name(text: &str) -> NodeName {
+    NodeName::new(text).unwrap()
+}
+
+fn tags(pairs: &[(&str, &str)]) -> Tags {
+    pairs.iter().map(|(tag, value)| ((*tag).to_owned(), (*value).to_owned())).collect()
+}
+
+/// `web3` is at 10.77.0.3; more tags as given.
+fn web(number: u8, gossip: Gossip, more: &[(&str, &str)]) -> Candidate {
+    let mut tags = tags(more);
+    tags.entry("role".to_owned()).or_insert_with(|| "web".to_owned());
+    Candidate::new(name(&format!("web{number}")), IpAddr::from([10, 77, 0, number]), tags, gossip)
+}
+
+fn alive(numbers: impl IntoIterator<Item = u8>) -> Vec<Candidate> {
+    numbers.into_iter().map(|number| web(number, Gossip::Alive, &[])).collect()
+}
+
+/// The same members with `check` as the evidence about those whose number is in `numbers`.
+fn with_check(mut members: Vec<Candidate>, numbers: &[u8], check: Check) -> Vec<Candidate> {
+    for number in numbers {
+        let name = name(&format!("web{number}"));
+        members.iter_mut().filter(|member| member.name == name).for_each(|member| member.check = check);
+    }
+    members
+}
+
+fn after(decisions: &[&[Candidate]], options: &Options) -> Previous {
+    let mut previous = Previous::default();
+    for members in decisions {
+        let decision = decide(members, options, &previous, &Circumstances::default());
+        previous.decided(&decision);
+        previous.applied(&decision);
+    }
+    previous
+}
+
+/// `10.77.0.1:80 w2 down backup`, a line each.
+fn lines(decision: &Decision) -> Vec<String> {
+    let Want::Servers(servers) = &decision.want else { return Vec::new() };
+    let line = |server: &Server| {
+        let weight = if server.weight == Weight::ONE { String::new() } else { format!(" w{}", server.weight.get()) };
+        let words = [(server.down, " down"), (server.backup, " backup")];
+        let words: String = words.iter().filter(|(is, _)| *is).map(|(_, word)| *word).collect();
+        format!("{}{weight}{words}", server.addr)
+    };
+    servers.as_slice().iter().map(line).collect()
+}
+
+fn ins(decision: &Decision) -> Vec<&str> {
+    decision.members.iter().filter(|judged| judged.verdict.placed.is_in()).map(|judged| judged.name.as_str()).collect()
+}
+
+fn first(members: &[Candidate], options: &Options) -> Decision {
+    decide(members, options, &Previous::default(), &Circumstances::default())
+}
+
+#[test]
+fn members_become_servers_by_tag_port_and_weight() {
+    let members = [
+        web(1, Gossip::Alive, &[]),
+        web(2, Gossip::Alive, &[("port", "8080"), ("weight", "2")]),
+        web(3, Gossip::Alive, &[("role", "webx")]),
+        web(4, Gossip::Alive, &[("backup", "true"), ("weight", "0")]),
+    ];
+    let decision = first(&members, &options());
+    assert_eq!(lines(&decision), ["10.77.0.1:80", "10.77.0.2:8080 w2", "10.77.0.4:80 down backup"]);
+    assert_eq!((decision.base, decision.floor, decision.mode), (2, 1, Mode::Normal));
+}
+
+#[test]
+fn the_order_of_members_does_not_matter() {
+    let mut members = alive(1..=9);
+    let forward = first(&members, &options());
+    members.reverse();
+    assert_eq!(first(&members, &options()).want, forward.want);
+}
+
+#[test]
+fn a_tag_that_is_no_port_leaves_the_member_out_and_one_that_is_no_weight_does_not() {
+    let select = |pairs: &[(&str, &str)]| select(&web(1, Gossip::Alive, pairs), &options());
+    for (port, left_out) in [
+        ("80;", true),
+        ("+80", true),
+        ("", true),
+        ("0", true),
+        ("65536", true),
+        ("99999999999999999999999", true),
+        ("0x50", true),
+        (" 80", true),
+        ("65535", false),
+        ("1", false),
+        ("0080", false),
+    ] {
+        assert_eq!(select(&[("port", port)]).is_err(), left_out, "{port:?}");
+    }
+    for (weight, used, notes) in [
+        ("two", 1, 1),
+        ("2.5", 1, 1),
+        ("-1", 1, 1),
+        ("", 1, 1),
+        ("0", 0, 0),
+        ("256", 256, 0),
+        ("257", 256, 1),
+        ("99999999999999999999999", 256, 1),
+    ] {
+        let draft = select(&[("weight", weight)]).unwrap();
+        assert_eq!((draft.weight, draft.notes.len()), (used, notes), "{weight:?}");
+    }
+}
+
+#[test]
+fn what_is_said_about_tags_names_tag_value_and_what_is_used() {
+    let draft = select(&web(1, Gossip::Alive, &[("weight", "two"), ("backup", "perhaps")]), &options()).unwrap();
+    let notes: Vec<String> = draft.notes.iter().map(Note::to_string).collect();
+    assert_eq!(
+        notes,
+        [
+            "tag weight=\"two\" is not a number, 1 is used",
+            "tag backup=\"perhaps\" is neither true nor false, false is used"
+        ]
+    );
+    let error = select(&web(1, Gossip::Alive, &[("port", "80;")]), &options()).unwrap_err();
+    assert_eq!(error.to_string(), "tag port=\"80;\" is not a port, it is left out");
+    let escaped = select(&web(1, Gossip::Alive, &[("port", "8\u{1b}[2J")]), &options()).unwrap_err();
+    assert!(!escaped.to_string().contains('\u{1b}'));
+}
+
+#[test]
+fn a_default_outside_the_limits_is_caught_too() {
+    let options =
+        Options { port: crate::upstream::PortRule { rule: Rule::Fixed(80), min: 8000, max: 9000 }, ..options() };
+    assert_eq!(
+        select(&web(1, Gossip::Alive, &[]), &options),
+        Err(LeftOut::PortOutside { port: 80, min: 8000, max: 9000 })
+    );
+}
+
+#[test]
+fn nobody_selects_everybody_by_omission() {
+    let decision = first(&alive(1..=3), &Options { select: Vec::new(), ..options() });
+    assert!(decision.members.is_empty());
+    assert_eq!(decision.want, Want::Placeholder);
+}
+
+#[test]
+fn addresses_that_nginx_must_not_ask_are_left_out_with_the_reason() {
+    let mut members = alive(1..=2);
+    members[1].addr = IpAddr::from([127, 0, 0, 1]);
+    let decision = first(&members, &options());
+    assert_eq!(lines(&decision), ["10.77.0.1:80"]);
+    assert_eq!(
+        decision.left_out[0].1.to_string(),
+        "127.0.0.1 is a loopback address; set allow_loopback if that is meant, it is left out"
+    );
+    let mut options = options();
+    options.allow.loopback = true;
+    assert_eq!(lines(&first(&members, &options)).len(), 2);
+}
+
+#[test]
+fn weights_are_reduced_by_their_common_divisor_and_clamped() {
+    let weights = |weights: &[&str], max: u32| {
+        let members: Vec<Candidate> =
+            (1..).zip(weights).map(|(number, weight)| web(number, Gossip::Alive, &[("weight", weight)])).collect();
+        let mut options = options();
+        options.weight.max = max;
+        let Want::Servers(servers) = first(&members, &options).want else { panic!("servers are wanted") };
+        servers.as_slice().iter().map(|server| server.weight.get()).collect::<Vec<_>>()
+    };
+    assert_eq!(weights(&["10", "20", "30"], 256), [1, 2, 3]);
+    assert_eq!(weights(&["7"], 256), [1]);
+    assert_eq!(weights(&["1000", "3000"], 10_000), [1, 3]);
+    assert_eq!(weights(&["1", "9999"], 10_000), [1, 256]);
+    assert_eq!(weights(&["4", "0", "6"], 256), [4, 1, 6], "one that is down counts as 1");
+}
+
+#[test]
+fn a_warning_halves_the_weight_but_not_below_one() {
+    let members = [
+        web(1, Gossip::Alive, &[("weight", "4")]),
+        web(2, Gossip::Alive, &[("weight", "4")]),
+        web(3, Gossip::Alive, &[]),
+    ];
+    let members = with_check(members.to_vec(), &[2, 3], Check::Warning);
+    assert_eq!(lines(&first(&members, &options())), ["10.77.0.1:80 w4", "10.77.0.2:80 w2", "10.77.0.3:80"]);
+    let policy = |warning| Options { policy: Policy { warning, ..Policy::default() }, ..options() };
+    assert_eq!(lines(&first(&members, &policy(Warning::In)))[1], "10.77.0.2:80 w4");
+    assert_eq!(lines(&first(&members, &policy(Warning::Down)))[1], "10.77.0.2:80 w4 down");
+}
+
+#[test]
+fn two_members_with_one_address_are_one_line_and_the_one_that_is_in_has_it() {
+    let mut members = alive([1, 2]);
+    members.push(Candidate { name: name("a-new-name"), ..web(1, Gossip::Leaving, &[]) });
+    let decision = first(&members, &options());
+    assert_eq!(lines(&decision), ["10.77.0.1:80", "10.77.0.2:80"]);
+    assert_eq!(decision.left_out, [(name("a-new-name"), LeftOut::Duplicate { of: "web1".to_owned() })]);
+}
+
+#[test]
+fn gossip_alone_decides_while_there_is_no_other_evidence() {
+    let options = options();
+    let previous = after(&[&alive(1..=4)], &options);
+    let members = [
+        web(1, Gossip::Alive, &[]),
+        web(2, Gossip::Suspect, &[]),
+        web(3, Gossip::Failed, &[]),
+        web(4, Gossip::Leaving, &[]),
+    ];
+    let decision = decide(&members, &options, &previous, &Circumstances::default());
+    assert_eq!(lines(&decision), ["10.77.0.1:80", "10.77.0.2:80", "10.77.0.4:80 down"]);
+    let reasons: Vec<String> = decision.members.iter().map(|judged| judged.witness.to_string()).collect();
+    assert_eq!(
+        reasons,
+        [
+            "alive, no check configured",
+            "suspect, nothing against it but silence",
+            "failed, nothing vouches for it",
+            "announced its leave"
+        ]
+    );
+}
+
+#[test]
+fn a_new_suspect_is_not_taken_in() {
+    let members = [web(1, Gossip::Alive, &[]), web(2, Gossip::Suspect, &[])];
+    assert_eq!(ins(&first(&members, &options())), ["web1"]);
+}
+
+#[test]
+fn nobody_ever_is_the_placeholder_and_nobody_any_more_is_the_last_servers() {
+    let options = options();
+    assert_eq!(first(&[], &options).want, Want::Placeholder);
+    let failed: Vec<Candidate> = (1..=2).map(|number| web(number, Gossip::Failed, &[])).collect();
+    let before = alive(1..=2);
+    let decision = decide(&failed, &options, &after(&[&before], &options), &Circumstances::default());
+    assert_eq!(
+        (decision.mode, lines(&decision)),
+        (Mode::Last, vec!["10.77.0.1:80".to_owned(), "10.77.0.2:80".to_owned()])
+    );
+    let error = Options { policy: Policy { on_empty: OnEmpty::Error, ..Policy::default() }, ..options.clone() };
+    let decision = decide(&failed, &error, &after(&[&before], &error), &Circumstances::default());
+    assert_eq!(decision.want, Want::Placeholder);
+}
+
+#[test]
+fn the_last_good_set_is_kept_and_not_the_one_noticed_last() {
+    let options = options();
+    let one_left = [web(1, Gossip::Failed, &[]), web(2, Gossip::Failed, &[]), web(3, Gossip::Alive, &[])];
+    let none_left: Vec<Candidate> = (1..=3).map(|number| web(number, Gossip::Failed, &[])).collect();
+    let previous = after(&[&alive(1..=3), &one_left], &options);
+    let decision = decide(&none_left, &options, &previous, &Circumstances::default());
+    assert_eq!(ins(&decision), ["web1", "web2", "web3"], "the generation with one of three was made in mode floor");
+}
+
+#[test]
+fn everybody_left_holds_the_file_unless_a_promise_forbids() {
+    let options = options();
+    let previous = after(&[&alive(1..=2)], &options);
+    let mut members: Vec<Candidate> = (1..=2).map(|number| web(number, Gossip::Left, &[])).collect();
+    let decision = decide(&members, &options, &previous, &Circumstances::default());
+    assert_eq!(decision.want, Want::Hold(HoldReason::AllLeft));
+    assert!(previous.is_live(&decision));
+    members[0].drain = Drain::Promised;
+    let decision = decide(&members, &options, &previous, &Circumstances::default());
+    assert_eq!(lines(&decision), ["10.77.0.1:80 down"], "a promised server is down even if nobody is left");
+    assert!(!previous.is_live(&decision));
+}
+
+#[test]
+fn every_check_critical_at_once_keeps_all_that_were_in() {
+    let options = options();
+    let previous = after(&[&alive(1..=4)], &options);
+    let members = with_check(alive(1..=5), &[1, 2, 3, 4], Check::Critical);
+    let members = with_check(members, &[5], Check::Wait);
+    let decision = decide(&members, &options, &previous, &Circumstances::default());
+    assert_eq!((decision.mode, ins(&decision)), (Mode::Floor, vec!["web1", "web2", "web3", "web4"]));
+    assert_eq!(decision.members[0].verdict.reason, VerdictReason::KeptByFloor);
+}
+
+#[test]
+fn servers_falling_ill_one_after_another_meet_the_floor_and_do_not_drag_it_along() {
+    let options = options();
+    let mut previous = after(&[&alive(1..=4)], &options);
+    let mut counts = Vec::new();
+    for ill in 1..=4_u8 {
+        let members = with_check(alive(1..=4), &(1..=ill).collect::<Vec<_>>(), Check::Critical);
+        for _ in 0..3 {
+            let decision = decide(&members, &options, &previous, &Circumstances::default());
+            previous.decided(&decision);
+            previous.applied(&decision);
+            counts.push(ins(&decision).len());
+        }
+    }
+    // Ill: one, two (still two of four), then too few: those of the last generation in mode normal.
+    assert_eq!(counts, [3, 3, 3, 2, 2, 2, 2, 2, 2, 2, 2, 2]);
+}
+
+#[test]
+fn servers_beyond_a_partition_are_out_even_below_the_floor() {
+    let options = options();
+    let previous = after(&[&alive(1..=4)], &options);
+    let mut members = alive(1..=4);
+    members[1..].iter_mut().for_each(|member| {
+        member.gossip = Gossip::Failed;
+        member.probe = Probe::Down;
+    });
+    let decision = decide(&members, &options, &previous, &Circumstances::default());
+    assert_eq!((decision.mode, ins(&decision)), (Mode::Floor, vec!["web1"]));
+}
+
+#[test]
+fn a_balancer_cut_off_by_gossip_only_changes_nothing_in_the_file() {
+    let options = options();
+    let previous = after(&[&alive(1..=3)], &options);
+    let mut members = alive(1..=3);
+    members.iter_mut().for_each(|member| {
+        member.gossip = Gossip::Failed;
+        member.probe = Probe::Up;
+    });
+    let decision = decide(&members, &options, &previous, &Circumstances::default());
+    assert!(previous.is_live(&decision));
+    assert!(decision.members.iter().all(|judged| judged.wish == Wish::Lost));
+    let gone = Options { policy: Policy { agent_lost: AgentLost::Gone, ..Policy::default() }, ..options.clone() };
+    members[0].gossip = Gossip::Alive;
+    assert_eq!(ins(&decide(&members, &gone, &previous, &Circumstances::default())), ["web1"]);
+}
+
+#[test]
+fn floor_is_left_after_ten_seconds_of_enough_and_not_before() {
+    let options = options();
+    let mut previous = after(&[&alive(1..=2)], &options);
+    let ill = with_check(alive(1..=2), &[1, 2], Check::Critical);
+    let one_ill = with_check(alive(1..=2), &[1], Check::Critical);
+    let mut at = |seconds: u64, members: &[Candidate]| {
+        let now = Instant::ZERO + Duration::from_secs(seconds);
+        let decision = decide(members, &options, &previous, &Circumstances { now, ..Circumstances::default() });
+        previous.decided(&decision);
+        (decision.mode, decision.again_at.map(|at| at.since(Instant::ZERO).as_secs()))
+    };
+    assert_eq!(at(1, &ill), (Mode::Floor, None));
+    assert_eq!(at(2, &one_ill), (Mode::Floor, Some(12)));
+    assert_eq!(at(11, &one_ill), (Mode::Floor, Some(12)));
+    assert_eq!(at(11, &ill), (Mode::Floor, None));
+    assert_eq!(at(11, &one_ill), (Mode::Floor, Some(21)), "the ten seconds begin anew");
+    assert_eq!(at(21, &one_ill), (Mode::Normal, None));
+}
+
+#[test]
+fn drains_are_admitted_by_rank_down_to_the_floor() {
+    let options = Options { policy: Policy { min_healthy: MinHealthy::Count(2), ..Policy::default() }, ..options() };
+    let previous = after(&[&alive(1..=4)], &options);
+    let mut members = alive(1..=4);
+    for (index, rank) in
+        [Rank::Last, Rank::Since(LamportTime(9)), Rank::Since(LamportTime(3)), Rank::Since(LamportTime(9))]
+            .into_iter()
+            .enumerate()
+    {
+        members[index].drain = Drain::Asked(rank);
+    }
+    let decision = decide(&members, &options, &previous, &Circumstances::default());
+    // web3 asked first; of web2 and web4 the name decides; an operator's tag without a time comes last.
+    assert_eq!(ins(&decision), ["web1", "web4"]);
+    assert_eq!(decision.members[0].verdict.reason, VerdictReason::DrainRefused);
+    assert_eq!(decision.members[2].verdict.reason, VerdictReason::Draining);
+    assert_eq!(lines(&decision), ["10.77.0.1:80", "10.77.0.2:80 down", "10.77.0.3:80 down", "10.77.0.4:80"]);
+}
+
+#[test]
+fn one_that_is_out_anyway_may_drain_whatever_the_floor() {
+    let options = options();
+    let previous = after(&[&alive(1..=2)], &options);
+    let mut members = with_check(alive(1..=2), &[1], Check::Critical);
+    members[0].drain = Drain::Asked(Rank::Last);
+    let decision = decide(&members, &options, &previous, &Circumstances::default());
+    assert_eq!(decision.members[0].verdict.reason, VerdictReason::Draining);
+}
+
+#[test]
+fn a_held_upstream_stays_as_it_was_but_lets_leavers_go() {
+    let options = options();
+    let previous = after(&[&alive(1..=4)], &options);
+    let mut members = alive(1..=5);
+    members[0].gossip = Gossip::Left;
+    members[1].drain = Drain::Asked(Rank::Last);
+    members[2].gossip = Gossip::Failed;
+    let held = Circumstances { held: true, ..Circumstances::default() };
+    assert_eq!(ins(&decide(&members, &options, &previous, &held)), ["web3", "web4"]);
+}
+
+#[test]
+fn after_our_own_restart_the_missing_are_kept_until_the_grace_ends() {
+    let options = options();
+    let before = decide(&alive(1..=3), &options, &Previous::default(), &Circumstances::default());
+    let Want::Servers(servers) = before.want else { panic!("servers are wanted") };
+    let previous = Previous::restored(Target::Servers(servers));
+    let rejoining = Circumstances { rejoining: true, ..Circumstances::default() };
+    for seen in [&[][..], &[2]] {
+        let decision = decide(&alive(seen.iter().copied()), &options, &previous, &rejoining);
+        assert_eq!(ins(&decision), ["web1", "web2", "web3"]);
+        assert!(previous.is_live(&decision), "nothing is reloaded because of a restart");
+    }
+    let decision = decide(&alive([2]), &options, &previous, &Circumstances::default());
+    assert_eq!(ins(&decision), ["web2"]);
+}
+
+#[test]
+fn the_placeholder_is_live_once_applied() {
+    let options = options();
+    let mut previous = Previous::default();
+    let nobody = decide(&[], &options, &previous, &Circumstances::default());
+    assert!(!previous.is_live(&nobody));
+    previous.applied(&nobody);
+    assert!(previous.is_live(&nobody));
+    assert!(Previous::restored(Target::Placeholder).is_live(&nobody));
+    assert!(!previous.is_live(&decide(&alive([1]), &options, &previous, &Circumstances::default())));
+}
+
+#[test]
+fn bad_news_is_a_serving_server_that_turns_ill_or_dies_and_no_departure() {
+    let options = options();
+    let previous = after(&[&alive(1..=4)], &options);
+    let news = |change: fn(&mut Candidate)| {
+        let mut members = alive(1..=4);
+        change(&mut members[1]);
+        previous.news(&decide(&members, &options, &previous, &Circumstances::default()))
+    };
+    assert_eq!(news(|member| member.gossip = Gossip::Failed), News::Bad);
+    assert_eq!(news(|member| member.probe = Probe::Down), News::Bad);
+    assert_eq!(news(|_| {}), News::Ordinary);
+    assert_eq!(news(|member| member.gossip = Gossip::Leaving), News::Ordinary);
+    assert_eq!(news(|member| member.drain = Drain::Asked(Rank::Last)), News::Ordinary);
+    let with_a_dead_newcomer: Vec<Candidate> = alive(1..=4).into_iter().chain([web(5, Gossip::Failed, &[])]).collect();
+    let decision = decide(&with_a_dead_newcomer, &options, &previous, &Circumstances::default());
+    assert_eq!(previous.news(&decision), News::Ordinary);
+}
+
+#[test]
+fn a_member_that_no_longer_matches_is_gone_at_once() {
+    let options = options();
+    let previous = after(&[&alive(1..=2)], &options);
+    let members = [web(1, Gossip::Alive, &[]), web(2, Gossip::Alive, &[("role", "db")])];
+    let decision =
+        decide(&members, &options, &previous, &Circumstances { rejoining: true, ..Circumstances::default() });
+    assert_eq!(lines(&decision), ["10.77.0.1:80"]);
+}
+
+#[test]
+fn positional_methods_keep_removed_slots_until_they_outnumber_the_rest() {
+    let mut options = options();
+    options.method = Method::IpHash;
+    let mut previous = after(&[&alive(1..=4)], &options);
+    let mut apply = |numbers: &[u8]| {
+        let decision = decide(&alive(numbers.iter().copied()), &options, &previous, &Circumstances::default());
+        previous.applied(&decision);
+        lines(&decision)
+    };
+    assert_eq!(apply(&[1, 3, 4]), ["10.77.0.1:80", "10.77.0.2:80 down", "10.77.0.3:80", "10.77.0.4:80"]);
+    assert_eq!(apply(&[1, 4]), ["10.77.0.1:80", "10.77.0.2:80 down", "10.77.0.3:80 down", "10.77.0.4:80"]);
+    assert_eq!(apply(&[1, 2, 4]), ["10.77.0.1:80", "10.77.0.2:80", "10.77.0.3:80 down", "10.77.0.4:80"]);
+}
+
+#[test]
+fn sameness_is_judged_on_what_is_routed() {
+    let mut options = options();
+    let previous = after(&[&alive(1..=3)], &options);
+    let mut leaving = alive(1..=3);
+    leaving[2].gossip = Gossip::Leaving;
+    let left = alive(1..=2);
+    let now = Circumstances::default();
+    assert!(!previous.is_live(&decide(&leaving, &options, &previous, &now)));
+    let without = after(&[&alive(1..=3), &leaving], &options);
+    assert!(without.is_live(&decide(&left, &options, &without, &now)), "down and absent are the same to round robin");
+    let mut renamed = alive(1..=3);
+    renamed[0].name = name("webz");
+    assert!(previous.is_live(&decide(&renamed, &options, &previous, &now)), "NGINX does not know names");
+    options.method = Method::Hash { key: HashKey::new("$request_uri").unwrap(), consistent: false };
+    let previous = after(&[&alive(1..=3)], &options);
+    assert!(!previous.is_live(&decide(&renamed, &options, &previous, &now)), "places go by name");
+}
+
+#[test]
+fn backups_are_ordinary_servers_where_the_method_has_none() {
+    let mut options = options();
+    options.method = Method::RandomTwo;
+    let decision = first(&[web(1, Gossip::Alive, &[("backup", "yes")])], &options);
+    assert_eq!(lines(&decision), ["10.77.0.1:80"]);
+    assert_eq!(decision.members[0].draft.notes, [Note::NoBackup]);
+}
+
+#[test]
+fn more_servers_than_fit_are_left_out_and_those_that_are_down_first() {
+    let member = |number: usize, gossip| {
+        let addr = IpAddr::from([
+            10,
+            u8::try_from(number / 65536).unwrap(),
+            u8::try_from(number / 256 % 256).unwrap(),
+            u8::try_from(number % 256).unwrap(),
+        ]);
+        Candidate::new(name(&format!("w{number:05}")), addr, tags(&[("role", "web")]), gossip)
+    };
+    let mut members: Vec<Candidate> = (1..=Servers::MAX + 2).map(|number| member(number, Gossip::Alive)).collect();
+    members[0].gossip = Gossip::Leaving;
+    let decision = first(&members, &options());
+    let Want::Servers(servers) = &decision.want else { panic!("servers are wanted") };
+    assert_eq!(servers.as_slice().len(), Servers::MAX);
+    let out: Vec<&str> = decision.left_out.iter().map(|(name, _)| name.as_str()).collect();
+    assert_eq!(out, ["w00001", "w04098"]);
+}
+
+#[test]
+fn generations_count_on_and_do_not_wrap() {
+    assert_eq!(Generation(7).next(), Generation(8));
+    assert_eq!(Generation(u64::MAX).next(), Generation(u64::MAX));
+}
+
+/// Every group of up to four servers with every kind of evidence, fed back until it is still.
+#[test]
+fn a_group_comes_to_rest_after_one_decision_and_is_never_empty_while_somebody_remains() {
+    let kinds: [fn(&mut Candidate); 8] = [
+        |_| {},
+        |member| member.check = Check::Critical,
+        |member| member.gossip = Gossip::Failed,
+        |member| member.gossip = Gossip::Left,
+        |member| member.drain = Drain::Asked(Rank::Since(LamportTime(1))),
+        |member| member.drain = Drain::Promised,
+        |member| member.flapping = true,
+        |member| member.gossip = Gossip::Suspect,
+    ];
+    let options = options();
+    let was = after(&[&alive(1..=3)], &options);
+    for mix in 0..kinds.len().pow(4) {
+        let mut members = alive(1..=4);
+        for (place, member) in (0..).zip(&mut members) {
+            kinds[mix / kinds.len().pow(place) % kinds.len()](member);
+        }
+        let mut previous = was.clone();
+        let decision = decide(&members, &options, &previous, &Circumstances::default());
+        previous.decided(&decision);
+        previous.applied(&decision);
+        let again = decide(&members, &options, &previous, &Circumstances::default());
+        assert!(previous.is_live(&again), "no self-made second change: {members:#?}");
+        let remains =
+            members[..3].iter().any(|member| member.gossip != Gossip::Left && member.drain != Drain::Promised);
+        let empty = !matches!(&decision.want, Want::Servers(servers) if servers.serving().next().is_some());
+        assert!(!(remains && empty), "empty though somebody who was in remains: {members:#?}");
+        for judged in decision.members.iter().filter(|judged| judged.drain == Drain::Promised) {
+            assert!(!judged.verdict.placed.is_in(), "a promise is kept");
+        }
+    }
+}

@@ -1,1 +1,146 @@
+use super::*;
 
+const OPTIONS: Options = Options {
+    quiet: Duration::from_millis(200),
+    max_delay: Duration::from_secs(2),
+    min_reload_interval: Duration::from_secs(1),
+    jitter: Duration::ZERO,
+    retry: Duration::from_secs(60),
+};
+
+fn at(millis: u64) -> Instant {
+    Instant::ZERO + Duration::from_millis(millis)
+}
+
+fn due(settle: &Settle) -> Option<u64> {
+    settle.poll_timeout().map(|at| at.as_nanos() / 1_000_000)
+}
+
+/// Complete, with the first generation live since 1 s.
+fn running() -> Settle {
+    let mut settle = Settle::new(OPTIONS);
+    settle.complete();
+    settle.wanted(at(1000), News::Bad);
+    assert!(settle.handle_timeout(at(1000)));
+    settle.applied(at(1000), Applied::Done { reloaded: true });
+    settle
+}
+
+#[test]
+fn nothing_is_due_before_the_first_complete_state_and_then_at_once() {
+    let mut settle = Settle::new(OPTIONS);
+    settle.wanted(at(5), News::Ordinary);
+    settle.wanted(at(900), News::Bad);
+    assert_eq!(due(&settle), None);
+    assert!(!settle.handle_timeout(at(5000)));
+    settle.complete();
+    assert_eq!(due(&settle), Some(5));
+    assert!(settle.handle_timeout(at(1000)));
+}
+
+#[test]
+fn a_change_waits_until_it_is_quiet() {
+    let mut settle = running();
+    settle.wanted(at(5000), News::Ordinary);
+    assert_eq!(due(&settle), Some(5200));
+    settle.wanted(at(5150), News::Ordinary);
+    assert_eq!(due(&settle), Some(5350));
+    assert!(!settle.handle_timeout(at(5349)));
+    assert!(settle.handle_timeout(at(5350)));
+    assert_eq!(due(&settle), None, "nothing is due while it is applied");
+}
+
+#[test]
+fn a_storm_is_cut_off_after_the_longest_delay() {
+    let mut settle = running();
+    for millis in (5000..=6990).step_by(10) {
+        settle.wanted(at(millis), News::Ordinary);
+    }
+    assert_eq!(due(&settle), Some(7000));
+}
+
+#[test]
+fn a_hundred_joins_within_two_seconds_cost_one_reload() {
+    let mut settle = running();
+    let mut reloads = 0;
+    for millis in 5000..9000 {
+        if millis < 6980 && millis % 20 == 0 {
+            settle.wanted(at(millis), News::Ordinary);
+        }
+        if settle.handle_timeout(at(millis)) {
+            reloads += 1;
+            settle.applied(at(millis), Applied::Done { reloaded: true });
+        }
+    }
+    assert_eq!(reloads, 1);
+}
+
+#[test]
+fn bad_news_does_not_wait_for_quiet_but_for_the_interval_between_reloads() {
+    let mut settle = running();
+    settle.wanted(at(5000), News::Ordinary);
+    settle.wanted(at(5010), News::Bad);
+    assert_eq!(due(&settle), Some(5000));
+    assert!(settle.handle_timeout(at(5010)));
+    settle.applied(at(5120), Applied::Done { reloaded: true });
+    settle.wanted(at(5130), News::Bad);
+    assert_eq!(due(&settle), Some(6120));
+}
+
+#[test]
+fn what_changes_during_an_apply_is_due_after_it() {
+    let mut settle = running();
+    settle.wanted(at(5000), News::Bad);
+    assert!(settle.handle_timeout(at(5000)));
+    settle.wanted(at(5050), News::Ordinary);
+    assert_eq!(due(&settle), None);
+    settle.applied(at(5110), Applied::Done { reloaded: false });
+    assert_eq!(due(&settle), Some(5250), "no reload, no interval");
+}
+
+#[test]
+fn a_change_that_is_taken_back_is_not_applied() {
+    let mut settle = running();
+    settle.wanted(at(5000), News::Ordinary);
+    settle.unwanted();
+    assert_eq!(due(&settle), None);
+}
+
+#[test]
+fn a_failure_is_tried_again_after_a_minute_or_with_the_next_change() {
+    let fail = || {
+        let mut settle = running();
+        settle.wanted(at(5000), News::Bad);
+        assert!(settle.handle_timeout(at(5000)));
+        settle.applied(at(5100), Applied::Failed { reloaded: false });
+        settle
+    };
+    let mut settle = fail();
+    assert_eq!(due(&settle), Some(65_100));
+    assert!(settle.handle_timeout(at(65_100)));
+    let mut settle = fail();
+    settle.wanted(at(6000), News::Ordinary);
+    assert_eq!(due(&settle), Some(6200));
+    settle.unwanted();
+    assert_eq!(due(&settle), None);
+}
+
+#[test]
+fn a_stored_generation_is_tried_again_although_nothing_more_is_wanted() {
+    let mut settle = running();
+    settle.wanted(at(5000), News::Bad);
+    assert!(settle.handle_timeout(at(5000)));
+    settle.applied(at(5100), Applied::Failed { reloaded: false });
+    settle.unwanted();
+    assert_eq!(due(&settle), Some(65_100));
+}
+
+#[test]
+fn jitter_delays_ordinary_changes_only() {
+    let mut settle = running();
+    settle.set_options(Options { jitter: Duration::from_millis(40), ..OPTIONS });
+    settle.wanted(at(5000), News::Ordinary);
+    assert_eq!(due(&settle), Some(5240));
+    settle.wanted(at(5000), News::Bad);
+    assert_eq!(due(&settle), Some(5000));
+}
