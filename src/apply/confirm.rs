@@ -85,10 +85,11 @@ impl LogMark {
 
     /// The failure as an error.
     pub(super) fn explain(&self, verdict: Verdict, master: &Master, ours: &[&Path], waited: Duration) -> Error {
-        match (verdict, self.complaint(master, ours)) {
-            (Verdict::Gone, _) => Error::MasterGone,
-            (Verdict::TimedOut, None) => Error::NotConfirmed { waited },
-            (Verdict::NotLoaded | Verdict::TimedOut, problem) => Error::NotLoaded { problem, log: self.path.clone() },
+        let (problem, log) = (self.complaint(master, ours), self.path.clone());
+        match verdict {
+            Verdict::Gone => Error::MasterGone,
+            Verdict::NotLoaded => Error::NotLoaded { problem, log },
+            Verdict::TimedOut => Error::NotConfirmed { waited, problem, log },
         }
     }
 }

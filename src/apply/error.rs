@@ -50,7 +50,7 @@ pub enum Error {
     /// The master is idle again and no new worker serves. Its own words, if its log has any.
     NotLoaded { problem: Option<Problem>, log: PathBuf },
     /// No new workers, or old ones that go on, until the timeout.
-    NotConfirmed { waited: Duration },
+    NotConfirmed { waited: Duration, problem: Option<Problem>, log: PathBuf },
     /// A target changed while NGINX was loading it.
     Overwritten { path: PathBuf },
     /// The files had not changed, so there is nothing older to go back to.
@@ -70,7 +70,9 @@ impl Error {
     pub(super) fn is_ours(&self) -> bool {
         match self {
             Self::Test { problem } => problem.ours,
-            Self::NotLoaded { problem, .. } => problem.as_ref().is_some_and(|problem| problem.ours),
+            Self::NotLoaded { problem, .. } | Self::NotConfirmed { problem, .. } => {
+                problem.as_ref().is_some_and(|problem| problem.ours)
+            }
             _ => false,
         }
     }
@@ -105,9 +107,13 @@ impl Error {
                 format!("nginx's master {pid} was busy for over {} s", waited.as_secs())
             }
             Self::ReloadCommand { program, what } => format!("{program} failed: {what}"),
-            Self::NotLoaded { problem: Some(problem), .. } => problem.to_string(),
+            Self::NotLoaded { problem: Some(problem), .. } | Self::NotConfirmed { problem: Some(problem), .. } => {
+                problem.to_string()
+            }
             Self::NotLoaded { problem: None, .. } => "it started no new workers".to_owned(),
-            Self::NotConfirmed { waited } => format!("its new workers did not take over within {} s", waited.as_secs()),
+            Self::NotConfirmed { problem: None, waited, .. } => {
+                format!("its new workers did not take over within {} s", waited.as_secs())
+            }
             Self::Overwritten { path } => format!("{} was changed by somebody else meanwhile", path.display()),
             Self::NothingToRestore => "the files had not changed".to_owned(),
         }
@@ -132,12 +138,12 @@ impl Error {
             Self::NotIncluded { target, .. } => Some(include_for(target)),
             Self::NotAMaster { .. } => Some("correct nginx.pid_file, or start nginx".to_owned()),
             Self::Upgrading { .. } => Some("finish or cancel the upgrade; weir tries again".to_owned()),
-            Self::NotLoaded { problem: Some(problem), log } => {
-                problem.remedy().or_else(|| Some(format!("see {}", log.display())))
+            Self::NotLoaded { problem, log } | Self::NotConfirmed { problem, log, .. } => {
+                let known = problem.as_ref().and_then(Problem::remedy);
+                Some(known.unwrap_or_else(|| format!("see {}", log.display())))
             }
-            Self::NotLoaded { problem: None, log } => Some(format!("see {}", log.display())),
             Self::ReloadCommand { .. } => Some("correct nginx.reload".to_owned()),
-            Self::MasterGone | Self::MasterBusy { .. } | Self::NotConfirmed { .. } => None,
+            Self::MasterGone | Self::MasterBusy { .. } => None,
             Self::Overwritten { .. } | Self::NothingToRestore => None,
         }
     }

@@ -97,8 +97,9 @@ pub(super) fn move_new(dot: &Path, target: &Path) -> Result<(), Error> {
     }
 }
 
+/// Looks first: on a read-only file system even the removal of what is not there fails.
 pub(super) fn remove_if_there(path: &Path) -> Result<(), Error> {
-    match std::fs::remove_file(path) {
+    match std::fs::symlink_metadata(path).and_then(|_| std::fs::remove_file(path)) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(Error::write(path)(error)),
         Ok(()) | Err(_) => Ok(()),
     }

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::plan::{Before, Change};
+use super::plan::{Before, Change, Plan};
 use super::record::Record;
 use super::{Error, Target, exchange};
 use crate::nginx::generation_of;
@@ -16,50 +16,50 @@ pub(super) struct Install {
     placed: Vec<Placed>,
 }
 
+/// Why nothing was put in place, and whether everything is as before.
+#[derive(Debug)]
+pub(super) struct Unplaced {
+    pub(super) error: Error,
+    pub(super) undone: Result<(), Error>,
+}
+
 #[derive(Debug)]
 struct Placed {
     target: PathBuf,
     /// Holds what was displaced; nothing if there was nothing.
     dot: PathBuf,
+    bytes: Vec<u8>,
     displaced: bool,
     foreign: bool,
 }
 
 impl Install {
-    /// Writes all candidates, then exchanges them. If anything fails, everything is as before.
-    pub(super) fn place(changes: &[Change]) -> Result<Self, Error> {
-        let mut written = Vec::with_capacity(changes.len());
-        for change in changes {
-            let dot = exchange::dot_name(&change.path);
-            let (mode, owner) =
-                change.before.as_ref().map_or((NEW_MODE, None), |Before { mode, owner, .. }| (*mode, Some(*owner)));
-            if let Err(error) = exchange::write_new(&dot, &change.bytes, mode, owner) {
-                return Err(discard(&written, error));
-            }
-            written.push(dot);
-        }
-        let mut install = Self { placed: Vec::with_capacity(changes.len()) };
-        for (index, change) in changes.iter().enumerate() {
-            if let Err(error) = install.exchange(change) {
-                let error = discard(&written[index..], error);
-                install.undo()?;
-                return Err(error);
-            }
-        }
-        Ok(install)
+    /// Writes all candidates, then exchanges them.
+    pub(super) fn place(plan: &Plan, state: &Path) -> Result<Self, Box<Unplaced>> {
+        let dots: Vec<PathBuf> = plan.changes.iter().map(|change| exchange::dot_name(&change.path)).collect();
+        let written: Result<(), Error> =
+            plan.changes.iter().zip(&dots).try_for_each(|(change, dot)| write(change, dot));
+        let mut install = Self { placed: Vec::with_capacity(dots.len()) };
+        let placed = written.and_then(|()| plan.changes.iter().try_for_each(|change| install.exchange(change)));
+        let Err(error) = placed else { return Ok(install) };
+        let undone = install.undo(state).and_then(|()| dots.iter().try_for_each(|dot| exchange::remove_if_there(dot)));
+        Err(Box::new(Unplaced { error, undone }))
     }
 
     fn exchange(&mut self, change: &Change) -> Result<(), Error> {
         let (target, dot) = (change.path.clone(), exchange::dot_name(&change.path));
-        let mut foreign = change.before.as_ref().is_some_and(|before| before.foreign);
-        if let Some(before) = &change.before {
-            exchange::swap(&dot, &target)?;
-            // Somebody may have edited between our reading and the exchange.
-            foreign |= std::fs::read(&dot).map_err(Error::read(&dot))? != before.bytes;
+        let displaced = change.before.is_some();
+        if displaced {
+            exchange::swap(&dot, &target)?
         } else {
-            exchange::move_new(&dot, &target)?;
+            exchange::move_new(&dot, &target)?
         }
-        self.placed.push(Placed { target, dot, displaced: change.before.is_some(), foreign });
+        let foreign = change.before.as_ref().is_some_and(|before| before.foreign);
+        self.placed.push(Placed { target, dot: dot.clone(), bytes: change.bytes.clone(), displaced, foreign });
+        // Somebody may have edited between our reading and the exchange.
+        if let (Some(before), Some(placed)) = (&change.before, self.placed.last_mut()) {
+            placed.foreign |= std::fs::read(&dot).map_err(Error::read(&dot))? != before.bytes;
+        }
         Ok(())
     }
 
@@ -68,18 +68,9 @@ impl Install {
         self.placed.iter().try_for_each(|placed| exchange::sync_directory(&placed.target))
     }
 
-    /// Puts back what was there. Goes on after a failure and reports the first.
-    pub(super) fn undo(&self) -> Result<(), Error> {
-        let back = |placed: &Placed| {
-            if placed.displaced {
-                exchange::swap(&placed.dot, &placed.target)?;
-            } else {
-                exchange::remove_if_there(&placed.target)?;
-            }
-            exchange::remove_if_there(&placed.dot)?;
-            exchange::sync_directory(&placed.target)
-        };
-        let results: Vec<_> = self.placed.iter().rev().map(back).collect();
+    /// Puts back what was there, as far as it goes, and reports the first failure.
+    pub(super) fn undo(&self, state: &Path) -> Result<(), Error> {
+        let results: Vec<_> = self.placed.iter().rev().map(|placed| placed.undo(state)).collect();
         results.into_iter().collect()
     }
 
@@ -95,12 +86,26 @@ impl Install {
     }
 }
 
-/// Removes candidates that will not be used. `error` is what is reported; a candidate left behind is found by `recover`.
-fn discard(written: &[PathBuf], error: Error) -> Error {
-    for dot in written {
-        let _ = exchange::remove_if_there(dot);
+impl Placed {
+    /// If somebody has changed our file meanwhile, their bytes are kept.
+    fn undo(&self, state: &Path) -> Result<(), Error> {
+        if self.displaced {
+            exchange::swap(&self.dot, &self.target)?;
+        } else {
+            exchange::move_new(&self.target, &self.dot)?;
+        }
+        exchange::sync_directory(&self.target)?;
+        if read_if_there(&self.dot)?.is_some_and(|bytes| bytes != self.bytes) {
+            keep_copy(&self.dot, &self.target, state)?;
+        }
+        exchange::remove_if_there(&self.dot)
     }
-    error
+}
+
+fn write(change: &Change, dot: &Path) -> Result<(), Error> {
+    let like = change.before.as_ref();
+    let (mode, owner) = like.map_or((NEW_MODE, None), |Before { mode, owner, .. }| (*mode, Some(*owner)));
+    exchange::write_new(dot, &change.bytes, mode, owner)
 }
 
 /// `foreign/NAME.N` in the state directory, with the first free N.
@@ -118,7 +123,7 @@ fn keep_copy(from: &Path, target: &Path, state: &Path) -> Result<(), Error> {
 ///
 /// The files are then as the record says; whether NGINX serves them is not known, so the open run stays open until the
 /// next confirmation.
-pub(super) fn recover(targets: &[Target], record: &mut Record, state: &Path) -> Result<(), Error> {
+pub(super) fn recover(targets: &[Target], record: &Record, state: &Path) -> Result<(), Error> {
     for target in targets {
         let dot = exchange::dot_name(&target.output);
         let Some(bytes) = read_if_there(&dot)? else { continue };

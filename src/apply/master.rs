@@ -21,7 +21,7 @@ pub(super) struct Master {
 }
 
 impl Master {
-    /// `None` if no such process exists; an error if it exists and is something else.
+    /// `None` if no such process exists or a stranger has its number by now; an error if it is an NGINX and not our master.
     pub(super) fn verify(pid: u32) -> Result<Option<Self>, Error> {
         let refused = |why| Error::NotAMaster { pid, why };
         let Some(raw) = i32::try_from(pid).ok().and_then(Pid::from_raw) else { return Ok(None) };
@@ -32,11 +32,8 @@ impl Master {
             Err(_) => None,
         };
         let (Some(stat), Some(status)) = (proc::stat(pid), proc::status(pid)) else { return Ok(None) };
-        if stat.zombie {
+        if stat.zombie || stat.comm != "nginx" {
             return Ok(None);
-        }
-        if stat.comm != "nginx" {
-            return Err(refused("it is another program, so the pid file is stale"));
         }
         let ours = rustix::process::geteuid().as_raw();
         if status.uid != 0 && status.uid != ours {

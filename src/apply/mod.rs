@@ -23,8 +23,10 @@ mod proc;
 mod record;
 mod system;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
+
+use tracing::warn;
 
 pub use error::Error;
 pub use outcome::{Outcome, Step};
@@ -32,7 +34,7 @@ pub use outcome::{Outcome, Step};
 use crate::nginx::Block;
 use crate::upstream::desired::Desired;
 use crate::upstream::{Allow, Generation};
-use install::Install;
+use install::{Install, Unplaced};
 use lock::Lock;
 use master::Master;
 use outcome::At;
@@ -149,101 +151,108 @@ impl Apply {
         let _lock = Lock::take(&self.options.state).map_err(Step::Lock.at())?;
         let mut record = Record::load(&self.options.state).map_err(Step::Lock.at())?;
         let nginx = Nginx::find(&self.options.nginx, desired).map_err(Step::Locate.at())?;
-        install::recover(&self.options.targets, &mut record, &self.options.state).map_err(Step::Lock.at())?;
+        install::recover(&self.options.targets, &record, &self.options.state).map_err(Step::Lock.at())?;
 
         let plan = Plan::make(&self.options, desired, &record).map_err(Step::Plan.at())?;
         if plan.changes.is_empty() && record.is_confirmed() {
             return Ok(Outcome::Unchanged { generation: record.generation() });
         }
         let master = nginx.master().map_err(Step::Locate.at())?;
+        let settled = record.is_confirmed();
         record.begin(plan.generation, &self.options.state).map_err(Step::Write.at())?;
-        let placed = self.place(&nginx, &plan);
-        let install = match placed {
-            Ok(install) => install,
-            Err(at) => {
-                record.abort(&self.options.state).map_err(Step::Write.at())?;
-                return Err(at);
-            }
-        };
-        let job = Job { apply: self, plan: &plan, desired, started };
-        match master {
-            None => job.stored(record, install),
-            Some(master) => job.load(&nginx, &master, record, install),
-        }
-    }
-
-    /// Candidates written, exchanged, tested and synced; or everything as before.
-    fn place(&self, nginx: &Nginx, plan: &Plan) -> Result<Install, At> {
-        let install = Install::place(&plan.changes).map_err(Step::Write.at())?;
-        if let Err(error) = nginx.test(plan) {
-            install.undo().map_err(Step::Write.at())?;
-            return Err(At { step: Step::Validate, error });
-        }
-        // From here a power loss cannot bring the old files back after the new ones were confirmed.
-        if let Err(error) = install.sync() {
-            install.undo().map_err(Step::Write.at())?;
-            return Err(At { step: Step::Write, error });
-        }
-        Ok(install)
+        let job = Job { options: &self.options, nginx: &nginx, plan: &plan, desired, started, settled };
+        Ok(job.run(record, master))
     }
 }
 
-/// The second half: the new files are in place and tested.
+/// One run from the first file on.
 struct Job<'a> {
-    apply: &'a Apply,
+    options: &'a Options,
+    nginx: &'a Nginx<'a>,
     plan: &'a Plan,
     desired: &'a Desired,
     started: Instant,
+    /// Whether NGINX is known to serve the files that are in place before this run.
+    settled: bool,
 }
 
 impl Job<'_> {
-    fn state(&self) -> &std::path::Path {
-        &self.apply.options.state
+    fn state(&self) -> &Path {
+        &self.options.state
     }
 
-    /// No process can confirm anything; what it will read at its start is in place.
-    fn stored(&self, mut record: Record, install: Install) -> Result<Outcome, At> {
-        record.stored(self.plan, self.desired, self.state()).map_err(Step::Write.at())?;
-        install.finish(self.state()).map_err(Step::Write.at())?;
-        Ok(Outcome::Stored { generation: self.plan.generation, unit: self.apply.options.nginx.unit.clone() })
+    fn run(&self, mut record: Record, master: Option<Master>) -> Outcome {
+        let install = match Install::place(self.plan, self.state()) {
+            Ok(install) => install,
+            Err(unplaced) => {
+                let Unplaced { error, undone } = *unplaced;
+                return self.ended(undone, &mut record, At { step: Step::Write, error });
+            }
+        };
+        // After the directories are synced a power loss cannot bring back files that NGINX no longer serves.
+        let tested = self.nginx.test(self.plan).map_err(Step::Validate.at());
+        if let Err(at) = tested.and_then(|()| install.sync().map_err(Step::Write.at())) {
+            return self.ended(install.undo(self.state()), &mut record, at);
+        }
+        match master {
+            Some(master) => self.load(&master, record, install),
+            None => self.stored(record, install),
+        }
     }
 
-    fn load(&self, nginx: &Nginx, master: &Master, mut record: Record, install: Install) -> Result<Outcome, At> {
-        let confirmed = match nginx.reload(master, self.plan.paths()) {
+    fn load(&self, master: &Master, mut record: Record, install: Install) -> Outcome {
+        let loaded = match self.nginx.reload(master, &self.plan.paths()) {
             Err(Error::MasterGone) => return self.stored(record, install),
             other => other.and_then(|()| self.plan.still_in_place()),
         };
-        let Err(error) = confirmed else {
-            record.live(self.plan, self.desired, self.state()).map_err(Step::Confirm.at())?;
-            install.finish(self.state()).map_err(Step::Write.at())?;
-            let (took, upstreams) = (self.started.elapsed(), self.plan.upstreams());
-            return Ok(Outcome::Live { generation: self.plan.generation, took, upstreams });
-        };
-        Ok(self.roll_back(nginx, master, record, &install, error))
+        match loaded.and_then(|()| record.live(self.plan, self.desired, self.state())) {
+            Ok(()) => {
+                self.finish(install);
+                let (took, upstreams) = (self.started.elapsed(), self.plan.upstreams());
+                Outcome::Live { generation: self.plan.generation, took, upstreams }
+            }
+            Err(error) => self.roll_back(master, record, &install, error),
+        }
+    }
+
+    /// No process can confirm anything; what NGINX will read at its start is in place.
+    fn stored(&self, mut record: Record, install: Install) -> Outcome {
+        if let Err(error) = record.stored(self.plan, self.desired, self.state()) {
+            return self.ended(install.undo(self.state()), &mut record, At { step: Step::Write, error });
+        }
+        self.finish(install);
+        Outcome::Stored { generation: self.plan.generation, unit: self.options.nginx.unit.clone() }
     }
 
     /// The previous bytes go back and are confirmed in turn. If that fails too, nothing more is touched.
-    fn roll_back(
-        &self,
-        nginx: &Nginx,
-        master: &Master,
-        mut record: Record,
-        install: &Install,
-        error: Error,
-    ) -> Outcome {
-        let failed = self.plan.generation;
-        let restored = record.generation();
-        let back = if self.plan.changes.is_empty() {
-            Err(Error::NothingToRestore)
-        } else {
-            install
-                .undo()
-                .and_then(|()| nginx.reload(master, self.plan.paths()))
-                .and_then(|()| record.abort(self.state()))
-        };
-        match back {
-            Ok(()) => Outcome::RolledBack { failed, restored, error },
-            Err(then) => Outcome::Failed { failed, error, then },
+    fn roll_back(&self, master: &Master, mut record: Record, install: &Install, error: Error) -> Outcome {
+        let back = if self.plan.changes.is_empty() { Err(Error::NothingToRestore) } else { install.undo(self.state()) };
+        // A master that could not load has never left what it had, and its port may be taken still.
+        let never_left = self.settled && matches!(error, Error::NotLoaded { .. }) && master.is_idle();
+        let back = back.and_then(|()| if never_left { Ok(()) } else { self.nginx.reload(master, &self.plan.paths()) });
+        match back.and_then(|()| record.abort(self.state())) {
+            Ok(()) => Outcome::RolledBack { failed: self.plan.generation, restored: record.generation(), error },
+            Err(then) => self.failed(error, then),
+        }
+    }
+
+    /// Before NGINX was signalled: refused if everything is as it was.
+    fn ended(&self, undone: Result<(), Error>, record: &mut Record, At { step, error }: At) -> Outcome {
+        match undone.and_then(|()| record.abort(self.state())) {
+            Ok(()) => Outcome::refused(step, error),
+            Err(then) => self.failed(error, then),
+        }
+    }
+
+    /// The run stays open in the record, so the next one recovers first.
+    fn failed(&self, error: Error, then: Error) -> Outcome {
+        Outcome::Failed { failed: self.plan.generation, error, then }
+    }
+
+    fn finish(&self, install: Install) {
+        if let Err(error) = install.finish(self.state()) {
+            // The new files are live; what is left beside them is taken care of by the next run.
+            warn!(%error, "cannot clear away displaced files");
         }
     }
 }

@@ -65,6 +65,9 @@ impl Plan {
             let (upstream, path) = (target.block.name.clone(), target.output.clone());
             plan.changes.push(Change { upstream, path, bytes, before });
         }
+        if plan.changes.is_empty() {
+            plan.generation = newest.unwrap_or_default().max(record.generation());
+        }
         Ok(plan)
     }
 

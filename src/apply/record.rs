@@ -72,7 +72,7 @@ impl Record {
 
     /// Before the first file is touched.
     pub(super) fn begin(&mut self, generation: Generation, state: &Path) -> Result<(), Error> {
-        self.newest = generation;
+        self.newest = self.newest.max(generation);
         self.open = Some(generation);
         self.save(state)
     }
@@ -94,16 +94,18 @@ impl Record {
     }
 
     fn end(&mut self, plan: &Plan, desired: &Desired, confirmed: bool, state: &Path) -> Result<(), Error> {
-        let before = self.live.take();
+        let before = self.live.clone();
         let (mut all, mut files) =
             before.map_or_else(|| (desired.clone(), BTreeMap::new()), |live| (live.desired, live.files));
         // Upstreams that this document left out are still as the one before had them.
         all.order = desired.order;
         all.upstreams.extend(desired.upstreams.iter().map(|(name, target)| (name.clone(), target.clone())));
         files.extend(plan.contents().map(|(path, bytes)| (path.to_owned(), digest(bytes))));
-        self.open = None;
-        self.live = Some(Live { generation: plan.generation, confirmed, desired: all, files });
-        self.save(state)
+        let live = Live { generation: plan.generation, confirmed, desired: all, files };
+        let ended = Self { newest: self.newest, open: None, live: Some(live) };
+        ended.save(state)?;
+        *self = ended;
+        Ok(())
     }
 }
 

@@ -85,7 +85,7 @@ impl<'a> Nginx<'a> {
     }
 
     /// Reloads and confirms.
-    pub(super) fn reload(&self, master: &Master, ours: Vec<&Path>) -> Result<(), Error> {
+    pub(super) fn reload(&self, master: &Master, ours: &[&Path]) -> Result<(), Error> {
         master.wait_idle()?;
         let noted = master.workers().serving;
         let mark = LogMark::note(self.error_log.clone());
@@ -94,7 +94,7 @@ impl<'a> Nginx<'a> {
             Reload::Command(argv) => reload_by(argv)?,
         }
         let timeout = self.options.confirm_timeout;
-        confirm::new_workers(master, &noted, timeout).map_err(|verdict| mark.explain(verdict, master, &ours, timeout))
+        confirm::new_workers(master, &noted, timeout).map_err(|verdict| mark.explain(verdict, master, ours, timeout))
     }
 }
 

@@ -1,0 +1,106 @@
+//! Runs that die half-way, and runs that meet.
+
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use weir::apply::{Apply, Outcome};
+
+use crate::nginx::{Nginx, backend, server, until, web};
+
+/// The killed half: applies `one` and `two` by turns for ever.
+fn applies_for_ever(root: &str) {
+    let apply = Apply::new(options_below(root));
+    let [one, two] = ["WEIR_TEST_ONE", "WEIR_TEST_TWO"].map(|name| std::env::var(name).unwrap().parse().unwrap());
+    loop {
+        apply.apply(&web([server("web", one)]));
+        apply.apply(&web([server("web", two)]));
+    }
+}
+
+/// The options of an [`Nginx`] that lives in another process.
+fn options_below(root: &str) -> weir::apply::Options {
+    let template = Nginx::stopped();
+    let mut options = template.options();
+    let root = std::path::Path::new(root);
+    options.nginx.config = root.join("nginx.conf");
+    options.state = root.join("state");
+    options.targets[0].output = root.join("conf.d/weir-web.conf");
+    options
+}
+
+#[test]
+#[ignore = "needs nginx"]
+fn a_run_killed_at_any_instant_leaves_a_whole_file_and_the_next_one_heals() {
+    if let Ok(root) = std::env::var("WEIR_TEST_APPLY_ROOT") {
+        applies_for_ever(&root);
+    }
+    let nginx = Nginx::start();
+    let (one, two, end) = (backend("one"), backend("two"), backend("end"));
+    nginx.apply().apply(&web([server("web", one)]));
+    let mut open = 0;
+    for round in 0..24_u64 {
+        let this = "crash::a_run_killed_at_any_instant_leaves_a_whole_file_and_the_next_one_heals";
+        let mut child = Command::new(std::env::current_exe().unwrap());
+        child.args(["--exact", this, "--include-ignored"]).env("WEIR_TEST_APPLY_ROOT", nginx.dir.path());
+        child.env("WEIR_TEST_ONE", one.to_string()).env("WEIR_TEST_TWO", two.to_string());
+        let record = std::fs::read(nginx.path("state/record.json")).unwrap();
+        let mut child = child.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        until("it has begun", || std::fs::read(nginx.path("state/record.json")).is_ok_and(|now| now != record));
+        // Spread over a run of some 130 ms, most densely over the start, where files are exchanged and tested.
+        std::thread::sleep(Duration::from_millis(round * round / 4));
+        child.kill().unwrap();
+        child.wait().unwrap();
+
+        let text = std::fs::read_to_string(nginx.web()).unwrap();
+        assert!(text.ends_with("}\n") && [one, two, end].iter().any(|addr| text.contains(&addr.to_string())), "{text}");
+        assert!(["one", "two", "end"].contains(&nginx.get().as_str()));
+        let died_open = !std::fs::read_to_string(nginx.path("state/record.json")).unwrap().contains("\"open\":null");
+        open += u32::from(died_open);
+        let healed = nginx.apply().apply(&web([server("web", end)]));
+        assert!(matches!(healed, Outcome::Live { .. }), "round {round}: {healed:?}");
+        assert_eq!((nginx.get().as_str(), nginx.listing()), ("end", vec!["weir-web.conf".to_owned()]), "round {round}");
+    }
+    assert!(open >= 6, "only {open} of 24 runs were killed while they were at it");
+}
+
+#[test]
+#[ignore = "needs nginx"]
+fn an_untested_candidate_left_in_place_by_a_crash_goes_back_before_anything_else() {
+    let nginx = Nginx::start();
+    let desired = web([server("web", backend("one"))]);
+    nginx.apply().apply(&desired);
+    // As after a kill between exchange and test: the record is open, the candidate live, the old file beside it.
+    let good = std::fs::read_to_string(nginx.web()).unwrap();
+    std::fs::write(nginx.path("conf.d/.weir-web.conf.weir-new"), &good).unwrap();
+    std::fs::write(nginx.web(), good.replace("generation 1", "generation 2").replace("upstream", "untested")).unwrap();
+    let record = nginx.path("state/record.json");
+    let opened =
+        std::fs::read_to_string(&record).unwrap().replace("\"newest\":1,\"open\":null", "\"newest\":2,\"open\":2");
+    std::fs::write(&record, opened).unwrap();
+
+    let outcome = nginx.apply().apply(&desired);
+    assert!(
+        matches!(outcome, Outcome::Live { .. }),
+        "confirmed anew, for nobody knows what NGINX has read: {outcome:?}"
+    );
+    assert_eq!(std::fs::read_to_string(nginx.web()).unwrap(), good);
+    assert_eq!(nginx.listing(), ["weir-web.conf"]);
+    assert!(matches!(nginx.apply().apply(&desired), Outcome::Unchanged { .. }));
+}
+
+#[test]
+#[ignore = "needs nginx"]
+fn two_at_once_take_turns() {
+    let nginx = Nginx::start();
+    let (one, two) = (backend("one"), backend("two"));
+    let outcomes = std::thread::scope(|scope| {
+        let threads = [one, two, one, two].map(|addr| {
+            let apply = nginx.apply();
+            scope.spawn(move || apply.apply(&web([server("web", addr)])))
+        });
+        threads.map(|thread| thread.join().unwrap())
+    });
+    assert!(outcomes.iter().all(Outcome::is_done), "{outcomes:?}");
+    assert_eq!(nginx.answers(20).len(), 1);
+    assert_eq!(nginx.listing(), ["weir-web.conf"]);
+}
