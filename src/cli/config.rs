@@ -1,0 +1,133 @@
+//! `weir config`: look at a configuration without an agent.
+
+use std::path::{Path, PathBuf};
+
+use super::agent::{Paths, configuration};
+use super::exit::Exit;
+use super::failure::Failure;
+use super::output::Output;
+use crate::config::show::{self, Show};
+use crate::config::{self, ConfigErrors, Overrides, Source, Sources};
+
+/// What the packaged agent reads.
+const DEFAULT: &str = "/etc/weir/weir.toml";
+
+/// Check, show or convert configurations.
+#[derive(Debug, clap::Args)]
+#[command(subcommand_required = true, arg_required_else_help = true)]
+pub(crate) struct Config {
+    #[command(subcommand)]
+    action: Action,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum Action {
+    /// List all mistakes, each with its place and the way out
+    Check {
+        #[command(flatten)]
+        place: Place,
+    },
+    /// Print the effective values
+    Show {
+        /// Say where each value comes from
+        #[arg(long)]
+        origin: bool,
+        /// Leave out what is at its default
+        #[arg(long)]
+        changed: bool,
+        #[command(flatten)]
+        place: Place,
+    },
+    /// Print the JSON Schema of the file
+    Schema,
+    /// Print a file with every key at its default
+    Example,
+    /// Print one of Serf's JSON files as TOML
+    Convert {
+        /// The JSON file
+        file: PathBuf,
+    },
+}
+
+/// Which configuration: /etc/weir/weir.toml unless named.
+#[derive(Debug, clap::Args)]
+struct Place {
+    /// Files to read instead of /etc/weir/weir.toml
+    #[arg(value_name = "FILE", conflicts_with_all = ["config-file", "config-dir"])]
+    files: Vec<PathBuf>,
+    #[command(flatten)]
+    paths: Paths,
+}
+
+impl Place {
+    fn sources(&self) -> Sources {
+        let mut paths = self.paths.0.clone();
+        paths.extend(self.files.iter().cloned().map(Source::File));
+        let mut sources = Sources::here(paths, Overrides::default(), false);
+        if sources.paths.is_empty() {
+            sources.paths.push(Source::File(DEFAULT.into()));
+        }
+        sources
+    }
+}
+
+impl Config {
+    pub(crate) fn run(&self, output: &Output) -> Result<Exit, Failure> {
+        match &self.action {
+            Action::Check { place } => check(&place.sources(), output),
+            Action::Show { origin, changed, place } => {
+                show(Show { origin: *origin, changed: *changed }, &place.sources(), output)
+            }
+            Action::Schema => output.json(&config::schema()).map(|()| Exit::Done),
+            Action::Example => output.text(show::example()).map(|()| Exit::Done),
+            Action::Convert { file } => convert(file, output),
+        }
+    }
+}
+
+/// The mistakes are the answer, so with `--format json` they are on standard output also when there are some.
+pub(crate) fn check(sources: &Sources, output: &Output) -> Result<Exit, Failure> {
+    let result = config::load(sources);
+    if output.is_json() {
+        output.json(&show::check_json(&result))?;
+    }
+    let loaded = result.map_err(|errors| mistaken(&errors, output))?;
+    for notice in &loaded.notices {
+        output.notice(&format!("notice: {notice}"));
+    }
+    if !output.is_json() {
+        output.text(&show::check(&loaded))?;
+    }
+    Ok(Exit::Done)
+}
+
+fn show(how: Show, sources: &Sources, output: &Output) -> Result<Exit, Failure> {
+    let loaded = config::load(sources).map_err(|errors| mistaken(&errors, output))?;
+    if output.is_json() {
+        output.json(&how.json(&loaded.config))?;
+    } else {
+        output.text(&how.text(&loaded.config))?;
+    }
+    Ok(Exit::Done)
+}
+
+fn convert(file: &Path, output: &Output) -> Result<Exit, Failure> {
+    let text = std::fs::read_to_string(file).map_err(|error| {
+        Failure::new(Exit::Failed, format!("cannot read {}: {}", file.display(), super::output::plain(&error)))
+    })?;
+    let converted = config::convert(&file.display().to_string(), &text).map_err(|errors| mistaken(&errors, output))?;
+    for notice in &converted.notices {
+        output.notice(&format!("notice: {notice}"));
+    }
+    if output.is_json() {
+        output.json(&serde_json::json!({ "toml": converted.toml }))?;
+    } else {
+        output.text(&converted.toml)?;
+    }
+    Ok(Exit::Done)
+}
+
+/// A check beside a running agent is harmless, and says so.
+fn mistaken(errors: &ConfigErrors, output: &Output) -> Failure {
+    configuration(errors, output).with_remedy("the running agent keeps its configuration")
+}

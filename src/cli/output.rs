@@ -1,0 +1,149 @@
+//! Where a command's words go: answers on standard output, the rest on standard error (`ux.md` §2.1).
+
+use std::io::{IsTerminal as _, Write as _};
+
+use anstyle::{AnsiColor, Style};
+use serde::Serialize;
+
+use super::exit::Exit;
+use super::failure::Failure;
+
+/// How answers are written.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq, clap::ValueEnum)]
+pub(crate) enum Format {
+    /// For people: tables and sentences.
+    #[default]
+    Text,
+    /// For programs: one JSON document.
+    Json,
+}
+
+/// When to colour.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq, clap::ValueEnum)]
+pub(crate) enum Color {
+    /// On a terminal, unless NO_COLOR is set or TERM is dumb.
+    #[default]
+    Auto,
+    /// Also in a pipe.
+    Always,
+    /// Not at all.
+    Never,
+}
+
+/// The two streams of a command and what they are connected to.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Output {
+    format: Format,
+    color: bool,
+    quiet: bool,
+    terminal: bool,
+}
+
+impl Output {
+    /// Looks once at what standard output is.
+    pub(crate) fn new(format: Format, color: Color, quiet: bool) -> Self {
+        let terminal = std::io::stdout().is_terminal();
+        let color = match color {
+            Color::Always => true,
+            Color::Never => false,
+            Color::Auto => terminal && !colour_is_unwanted(),
+        };
+        Self { format, color, quiet, terminal }
+    }
+
+    /// Whether answers are JSON.
+    pub(crate) fn is_json(&self) -> bool {
+        self.format == Format::Json
+    }
+
+    /// Whether a person looks at the answers.
+    pub(crate) const fn is_terminal(&self) -> bool {
+        self.terminal
+    }
+
+    /// An answer as text, its line ends included.
+    pub(crate) fn text(&self, text: &str) -> Result<(), Failure> {
+        let mut stdout = std::io::stdout().lock();
+        stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()).map_err(|error| match error.kind() {
+            std::io::ErrorKind::BrokenPipe => Failure::reader_gone(),
+            _ => Failure::new(Exit::Failed, format!("cannot write to standard output: {error}")),
+        })
+    }
+
+    /// An answer as one indented JSON document.
+    pub(crate) fn json(&self, value: &impl Serialize) -> Result<(), Failure> {
+        self.text(&(to_json(value) + "\n"))
+    }
+
+    /// An answer as one line of JSON, for endless views.
+    pub(crate) fn json_line(&self, value: &impl Serialize) -> Result<(), Failure> {
+        self.text(&(to_json_line(value) + "\n"))
+    }
+
+    /// Something worth knowing beside the answer. Kept back where a program reads, or with `--quiet`.
+    pub(crate) fn notice(&self, text: &str) {
+        if !self.quiet && !self.is_json() {
+            let _ = writeln!(std::io::stderr(), "{text}"); // nobody is left to tell that standard error is gone
+        }
+    }
+
+    /// A line that belongs to the failure after it. Programs get the failure alone.
+    pub(crate) fn detail(&self, text: &str) {
+        if !self.is_json() {
+            let _ = writeln!(std::io::stderr(), "{text}"); // nobody is left to tell that standard error is gone
+        }
+    }
+
+    /// A failure, on standard error, as text or JSON.
+    pub(crate) fn failure(&self, failure: &Failure) {
+        if failure.exit() == Exit::Done {
+            return;
+        }
+        let line = if self.is_json() { failure.to_json() } else { failure.to_text() };
+        let _ = writeln!(std::io::stderr(), "{line}"); // nobody is left to tell that standard error is gone
+    }
+
+    /// Clears a terminal before a view is drawn again.
+    pub(crate) fn clear(&self) -> Result<(), Failure> {
+        if self.terminal { self.text("\x1b[H\x1b[2J") } else { Ok(()) }
+    }
+}
+
+/// Indented by two, as Serf's.
+pub(crate) fn to_json(value: &impl Serialize) -> String {
+    serde_json::to_string_pretty(value).expect("our views are maps with text keys, which JSON can always hold")
+}
+
+/// On one line.
+pub(crate) fn to_json_line(value: &impl Serialize) -> String {
+    serde_json::to_string(value).expect("our views are maps with text keys, which JSON can always hold")
+}
+
+fn colour_is_unwanted() -> bool {
+    std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty())
+        || std::env::var_os("TERM").is_some_and(|term| term == "dumb")
+}
+
+fn style_of_state(text: &str) -> Option<Style> {
+    let color = match text {
+        "alive" | "passing" => AnsiColor::Green,
+        "leaving" | "warning" | "draining" => AnsiColor::Yellow,
+        "failed" | "critical" => AnsiColor::Red,
+        "left" | "wait" => return Some(Style::new().dimmed()),
+        _ => return None,
+    };
+    Some(color.on_default())
+}
+
+fn terminal_width() -> Option<usize> {
+    let size = rustix::termios::tcgetwinsize(std::io::stdout()).ok()?;
+    Some(usize::from(size.ws_col)).filter(|columns| *columns > 0)
+}
+
+/// An error of the system without its number, in lower case.
+pub(crate) fn plain(error: &std::io::Error) -> String {
+    let text = error.to_string();
+    let text = text.split(" (os error").next().unwrap_or(&text);
+    let mut chars = text.chars();
+    chars.next().map(|first| first.to_lowercase().chain(chars).collect()).unwrap_or_default()
+}

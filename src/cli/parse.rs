@@ -1,0 +1,25 @@
+//! Values of flags that several commands share.
+
+use regex::Regex;
+
+/// `KEY=VALUE`; the value may hold further equals signs.
+pub(crate) fn tag(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((key, value)) if !key.is_empty() => Ok((key.to_owned(), value.to_owned())),
+        _ => Err(format!("a tag is KEY=VALUE, {text:?} has no '='")),
+    }
+}
+
+/// A regular expression that must match from start to end.
+pub(crate) fn full_match(text: &str) -> Result<Regex, String> {
+    Regex::new(&format!("^(?:{text})$")).map_err(|error| {
+        let said = error.to_string();
+        let reason = said.lines().last().unwrap_or(&said).trim_start_matches("error: ").to_owned();
+        format!("{text:?} is no regular expression: {reason}")
+    })
+}
+
+/// A boolean as Go writes it.
+pub(crate) fn boolean(text: &str) -> Result<bool, String> {
+    super::go_flags::go_bool(text).ok_or_else(|| format!("{text:?} is neither true nor false"))
+}
