@@ -2,7 +2,7 @@
 //!
 //! Captured bytes come from real agents (each file says how), the others from an independent implementation of the
 //! documents. What we decode has to be what the file says, and encoding that has to give the same bytes, nonces taken from the
-//! file. `serf-snapshot.json` and `server-decisions.json` are the fixtures of the modules that they describe.
+//! file. `serf-snapshot.json` and `server-decisions.json` hold no encodings.
 
 #![expect(
     clippy::unwrap_used,
@@ -23,8 +23,8 @@ mod support;
 #[path = "suite/tolerance.rs"]
 mod tolerance;
 
-/// Files that are held elsewhere, by the modules that they describe.
-const ELSEWHERE: [&str; 2] = ["serf-snapshot.json", "server-decisions.json"];
+/// No encodings of ours: fixtures for `snapshot` and `upstream::decide`, not read here.
+const OTHERS: [&str; 2] = ["serf-snapshot.json", "server-decisions.json"];
 
 #[test]
 fn no_file_is_forgotten() {
@@ -35,7 +35,7 @@ fn no_file_is_forgotten() {
         .filter(|file| file.ends_with(".json"))
         .collect();
     let mut held =
-        [&memberlist::FILES[..], &serf::FILES, &["lzw.json", "session.json", "tolerance-memberlist.json"], &ELSEWHERE]
+        [&memberlist::FILES[..], &serf::FILES, &["lzw.json", "session.json", "tolerance-memberlist.json"], &OTHERS]
             .concat();
     files.sort_unstable();
     held.sort_unstable();

@@ -91,6 +91,14 @@ fn the_last_counter_is_used_and_then_the_session_is_drawn_anew_without_waiting()
 }
 
 #[test]
+fn a_new_session_counts_from_zero() {
+    let mut alpha = sessions(1);
+    sealed(&mut alpha, SessionId([9; 16]), b"x");
+    (0..3).for_each(|_| alpha.handle_probe_deaf(at(0)));
+    assert_eq!(header(&sealed(&mut alpha, SessionId([9; 16]), b"x")).counter, 0);
+}
+
+#[test]
 fn what_was_recorded_is_worth_nothing_to_a_process_that_started_since() {
     let (mut alpha, mut bravo) = (sessions(1), sessions(2));
     let packet = sealed(&mut alpha, bravo.id(), b"x");
@@ -117,11 +125,15 @@ fn grace_ends_after_a_minute_and_not_before() {
 
 #[test]
 fn a_redraw_within_grace_ends_that_grace() {
-    let (mut alpha, mut bravo) = (sessions(1), sessions(2));
+    let (mut alpha, mut bravo, mut charlie) = (sessions(1), sessions(2), sessions(3));
     let first = bravo.id();
+    let packet = sealed(&mut charlie, first, b"x");
+    assert!(outcome(&mut bravo, at(0), &packet).is_ok());
     bravo.redraw(at(0));
     let second = bravo.id();
+    assert_eq!(bravo.senders(), 1);
     bravo.redraw(at(1));
+    assert_eq!(bravo.senders(), 0, "silent since the first redraw");
     for (receiver, result) in
         [(first, Err(DropReason::NotOpened)), (second, Ok(b"x".to_vec())), (bravo.id(), Ok(b"x".to_vec()))]
     {
