@@ -6,6 +6,7 @@ use bytes::Bytes;
 
 use super::Serf;
 use super::drops::Drop;
+use super::intent::{Intent, IntentKind};
 use super::member::Status;
 use super::output::Output;
 use crate::time::Instant;
@@ -182,13 +183,21 @@ impl Serf {
     /// with everything locked.
     pub(super) fn prune(&mut self, now: Instant, name: NodeName, status: Status) {
         match status {
-            Status::Left | Status::Failed => self.forget(now, &name),
+            Status::Left | Status::Failed => self.forget_pruned(now, &name),
             Status::Alive => self.drops.count(Drop::PruneAlive),
             Status::Leaving => {
                 let grace = self.options.broadcast_timeout + self.options.leave_propagate_delay;
                 self.departure.prunes.insert(name, now + grace);
             }
         }
+    }
+
+    /// Forgets a member, but not the leave that did it: another copy of that would be news about somebody unknown.
+    fn forget_pruned(&mut self, now: Instant, name: &NodeName) {
+        if let Some(ltime) = self.members.get(name.as_str()).map(|member| member.status_ltime) {
+            self.intents.upsert(name, Intent { kind: IntentKind::Leave, ltime, heard: now });
+        }
+        self.forget(now, name);
     }
 
     fn prune_when_gone(&mut self, now: Instant, name: NodeName) {

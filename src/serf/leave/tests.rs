@@ -153,6 +153,19 @@ fn pruning_the_failed_and_the_left_forgets_them_at_once() {
 }
 
 #[test]
+fn a_prune_is_passed_on_once_though_its_member_is_unknown_by_then() {
+    let mut serf = cluster(3);
+    gone(&mut serf, at(1), "n1");
+    for _ in 0..3 {
+        deliver(&mut serf, at(2), &leave("n1", 9, true));
+    }
+    assert_eq!(serf.queue_depths().intents, 1);
+    serf.handle_swim(at(3), &swim::Event::Joined(node("n1", 1)));
+    deliver(&mut serf, at(4), &join("n1", 10));
+    assert_eq!(serf.member("n1").unwrap().status, Status::Alive, "the pruned may come back");
+}
+
+#[test]
 fn a_prune_of_the_living_waits_and_is_off_when_it_refutes() {
     let mut serf = cluster(2);
     deliver(&mut serf, at(0), &leave("n1", 5, true));
