@@ -159,8 +159,10 @@ fn named(upstreams: &[UpstreamName]) -> String {
 }
 
 fn include_for(target: &Path) -> String {
-    let directory = target.parent().unwrap_or_else(|| Path::new("/"));
-    format!("add 'include {}/*.conf;' inside http {{ }}", directory.display())
+    let directory = target.parent().filter(|_| target.extension().is_some_and(|extension| extension == "conf"));
+    let what =
+        directory.map_or_else(|| target.display().to_string(), |directory| format!("{}/*.conf", directory.display()));
+    format!("add 'include {what};' inside http {{ }}")
 }
 
 /// The operating system's words, without its number and in lower case like all messages.

@@ -121,3 +121,36 @@ pub(super) struct Workers {
     pub(super) serving: Vec<Process>,
     pub(super) leaving: Vec<Process>,
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::Read;
+    use std::process::{Command, Stdio};
+
+    use super::*;
+
+    /// Before Linux 5.3, or under an older system call filter.
+    #[test]
+    fn without_a_pidfd_the_signal_still_reaches_the_process_and_only_that_one() {
+        let mut shell = Command::new("/bin/sh");
+        shell.args(["-c", "trap 'exit 7' HUP; echo; read never"]).stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut child = shell.spawn().unwrap();
+        // It has set its trap by now.
+        child.stdout.take().unwrap().read_exact(&mut [0]).unwrap();
+        let process = Process { pid: child.id(), started: proc::stat(child.id()).unwrap().started };
+        let another = Master { process: Process { started: process.started + 1, ..process }, pidfd: None };
+        assert!(matches!(another.signal_reload(), Err(Error::MasterGone)), "its number is somebody else's by now");
+        assert!(child.try_wait().unwrap().is_none());
+        // It may be gone before the second look, since it ends on the signal.
+        let sent = Master { process, pidfd: None }.signal_reload();
+        assert!(matches!(sent, Ok(()) | Err(Error::MasterGone)), "{sent:?}");
+        assert_eq!(child.wait().unwrap().code(), Some(7));
+    }
+
+    #[test]
+    fn what_is_not_nginx_is_no_master() {
+        assert!(Master::verify(std::process::id()).unwrap().is_none());
+        assert!(Master::verify(u32::MAX).unwrap().is_none());
+        assert!(Master::verify(0).unwrap().is_none());
+    }
+}

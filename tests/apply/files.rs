@@ -124,13 +124,20 @@ fn a_file_that_nothing_includes_is_refused_and_not_left_behind() {
     options.targets[0].output = nginx.path("conf.d/weir-web.inc");
     let outcome = Apply::new(options).apply(&web([server("web", address())]));
     let text = format!(
-        "nothing in {} includes {}; add 'include {}/*.conf;' inside http {{ }}",
+        "nothing in {} includes {}; add 'include {};' inside http {{ }}",
         nginx.config().display(),
         nginx.path("conf.d/weir-web.inc").display(),
-        nginx.path("conf.d").display()
+        nginx.path("conf.d/weir-web.inc").display()
     );
     assert_eq!(outcome.to_string(), text);
     assert_eq!(nginx.listing(), ["weir-web.conf"]);
+    std::fs::create_dir(nginx.path("elsewhere")).unwrap();
+    let mut options = nginx.options();
+    options.targets[0].output = nginx.path("elsewhere/weir-web.conf");
+    let outcome = Apply::new(options).apply(&web([server("web", address())])).to_string();
+    let way = format!("add 'include {}/*.conf;' inside http {{ }}", nginx.path("elsewhere").display());
+    assert!(outcome.ends_with(&way), "{outcome}");
+    assert_eq!(names(&nginx.path("elsewhere")), [""; 0]);
 }
 
 #[test]
