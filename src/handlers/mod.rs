@@ -4,6 +4,7 @@
 //! [`crate::agent`]'s.
 
 mod environment;
+pub mod filter;
 mod input;
 mod output;
 mod selection;

@@ -22,7 +22,7 @@ pub struct Reader<'a> {
 
 /// The first bytes of a value: all of a scalar, the length of anything else.
 #[derive(Clone, Copy, Debug, PartialEq)]
-enum Head {
+pub(crate) enum Head {
     Nil,
     Bool(bool),
     Uint(u64),
@@ -91,7 +91,8 @@ impl<'a> Reader<'a> {
         self.be().map(|len| u32::from_be_bytes(len) as usize)
     }
 
-    fn head(&mut self) -> Result<Head, DecodeError> {
+    /// The next value's kind, and its length where it has one; what it holds is what comes next.
+    pub(crate) fn head(&mut self) -> Result<Head, DecodeError> {
         Ok(match self.byte()? {
             marker @ 0x00..=0x7f => Head::Uint(marker.into()),
             marker @ 0x80..=0x8f => Head::Map((marker & 0x0f).into()),

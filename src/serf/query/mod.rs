@@ -37,7 +37,7 @@ pub const MAX_QUERY_TIMEOUT: Duration = Duration::from_secs(24 * 3600);
 const SPARE_ANSWERS: usize = 64;
 
 /// What to ask.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct QueryParams {
     pub name: String,
     pub payload: Bytes,

@@ -1,0 +1,277 @@
+//! What answers a request (`RPC §1, §4`).
+
+use std::collections::BTreeMap;
+
+use super::command::Command;
+use super::member::Member;
+use super::record::{decode_members, put_members};
+use super::request::put_map;
+use super::{read, text};
+use crate::serf::KeyOutcome;
+use crate::wire::DecodeError;
+use crate::wire::msgpack::{Dialect, Reader, Writer};
+use crate::wire::serf::Coordinate;
+
+/// Groups of named values: what `stats` answers. All values are text.
+pub type Stats = BTreeMap<String, BTreeMap<String, String>>;
+
+/// How a key command went.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct KeyResponse {
+    /// What a node had to say; only those that had something.
+    pub messages: BTreeMap<String, String>,
+    /// How many nodes hold each key (base64); `None` unless keys were listed.
+    pub keys: Option<BTreeMap<String, u64>>,
+    /// Members asked.
+    pub nodes: u32,
+    /// Members that refused.
+    pub errors: u32,
+    /// Members that answered.
+    pub responses: u32,
+}
+
+impl KeyResponse {
+    /// What the end of a key request amounts to; `listed` for a list of keys.
+    pub fn from_outcome(outcome: &KeyOutcome, listed: bool) -> Self {
+        let count = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
+        let told = outcome.nodes.iter().filter(|(_, node)| !node.ok || !node.message.is_empty());
+        let keys = || outcome.keys().into_iter().map(|(key, count)| (key.to_owned(), count as u64)).collect();
+        Self {
+            messages: told.map(|(name, node)| (name.as_str().to_owned(), node.message.clone())).collect(),
+            keys: listed.then(keys),
+            nodes: count(outcome.asked()),
+            errors: count(outcome.errors()),
+            responses: count(outcome.nodes.len()),
+        }
+    }
+
+    /// What the response's header says of it: `""` if every member did it.
+    pub fn error(&self) -> String {
+        if self.errors > 0 {
+            format!("{}/{} nodes reported failure", self.errors, self.nodes)
+        } else if self.responses != self.nodes {
+            format!("{}/{} nodes reported success", self.responses, self.nodes)
+        } else {
+            String::new()
+        }
+    }
+}
+
+/// What follows a response's header.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Body {
+    /// Nothing.
+    Empty,
+    /// Addresses contacted.
+    Join(u32),
+    Members(Vec<Member>),
+    Keys(KeyResponse),
+    Stats(Stats),
+    /// `None` if the node is unknown.
+    Coordinate(Option<Coordinate>),
+    /// A JSON document, of a command of weir's own.
+    Document(String),
+}
+
+impl Body {
+    /// What goes with an error: the body's keys are there whenever the command has a body (`RPC §4`).
+    pub fn blank(command: &Command) -> Self {
+        match command {
+            Command::Join => Self::Join(0),
+            Command::Members | Command::MembersFiltered => Self::Members(Vec::new()),
+            Command::InstallKey | Command::UseKey | Command::RemoveKey => Self::Keys(KeyResponse::default()),
+            Command::ListKeys => Self::Keys(KeyResponse { keys: Some(BTreeMap::new()), ..KeyResponse::default() }),
+            Command::Stats => Self::Stats(Stats::new()),
+            Command::GetCoordinate => Self::Coordinate(None),
+            Command::Weir(_) => Self::Document(String::new()),
+            Command::Handshake
+            | Command::Auth
+            | Command::Event
+            | Command::ForceLeave
+            | Command::Tags
+            | Command::Stream
+            | Command::Monitor
+            | Command::Stop
+            | Command::Leave
+            | Command::Query
+            | Command::Respond => Self::Empty,
+        }
+    }
+
+    /// Whether a response to `command` has a body; `error` is its header's.
+    pub fn follows(command: &Command, error: &str) -> bool {
+        error != text::AUTH_REQUIRED && Self::blank(command) != Self::Empty
+    }
+
+    fn encode(&self, writer: &mut Writer) {
+        match self {
+            Self::Empty => {}
+            Self::Join(contacted) => {
+                writer.map_header(1).str("Num").uint(*contacted);
+            }
+            Self::Members(members) => {
+                writer.map_header(1).str("Members");
+                put_members(writer, members);
+            }
+            Self::Keys(keys) => encode_keys(keys, writer),
+            Self::Stats(groups) => {
+                writer.map_header(groups.len());
+                for (group, values) in groups {
+                    put_map(writer.str(group), values);
+                }
+            }
+            Self::Coordinate(coordinate) => encode_coordinate(coordinate.as_ref(), writer),
+            Self::Document(document) => {
+                writer.map_header(1).str("Document").str(document);
+            }
+        }
+    }
+
+    /// Decodes the body of a response to `command`.
+    pub fn decode(command: &Command, body: &[u8]) -> Result<Self, DecodeError> {
+        let reader = &mut Reader::new(body);
+        Ok(match Self::blank(command) {
+            Self::Empty => Self::Empty,
+            Self::Join(mut contacted) => {
+                reader.record(&["Num"], |reader, _| reader.u32().map(|value| contacted = value))?;
+                Self::Join(contacted)
+            }
+            Self::Members(mut members) => {
+                reader.record(&["Members"], |reader, _| decode_members(reader).map(|value| members = value))?;
+                Self::Members(members)
+            }
+            Self::Keys(_) => Self::Keys(decode_keys(reader)?),
+            Self::Stats(_) => Self::Stats(decode_stats(reader)?),
+            Self::Coordinate(_) => Self::Coordinate(decode_coordinate(reader)?),
+            Self::Document(mut document) => {
+                reader.record(&["Document"], |reader, _| reader.str().map(|value| document = value.to_owned()))?;
+                Self::Document(document)
+            }
+        })
+    }
+}
+
+/// A whole response.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Response {
+    pub seq: u64,
+    /// `""` for success.
+    pub error: String,
+    pub body: Body,
+}
+
+impl Response {
+    /// Header and body.
+    pub fn encode(&self) -> Vec<u8> {
+        let mut writer = Writer::new(Dialect::Ext);
+        writer.map_header(2).str("Error").str(&self.error).str("Seq").uint(self.seq);
+        self.body.encode(&mut writer);
+        writer.into_vec()
+    }
+}
+
+/// What every response and record begins with.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct ResponseHeader {
+    pub seq: u64,
+    /// `""` for success.
+    pub error: String,
+}
+
+impl ResponseHeader {
+    /// Decodes one whole value.
+    pub fn decode(value: &[u8]) -> Result<Self, DecodeError> {
+        let mut header = Self::default();
+        Reader::new(value).record(&["Seq", "Error"], |reader, field| {
+            match field {
+                "Seq" => header.seq = reader.u64()?,
+                _ => header.error = String::from_utf8_lossy(reader.raw()?).into_owned(),
+            }
+            Ok(())
+        })?;
+        Ok(header)
+    }
+}
+
+fn encode_keys(keys: &KeyResponse, writer: &mut Writer) {
+    writer.map_header(5).str("Keys");
+    match &keys.keys {
+        None => {
+            writer.nil();
+        }
+        Some(counts) => {
+            writer.map_header(counts.len());
+            for (key, count) in counts {
+                writer.str(key).uint(*count);
+            }
+        }
+    }
+    put_map(writer.str("Messages"), &keys.messages);
+    writer.str("NumErr").uint(keys.errors).str("NumNodes").uint(keys.nodes).str("NumResp").uint(keys.responses);
+}
+
+fn decode_keys(reader: &mut Reader<'_>) -> Result<KeyResponse, DecodeError> {
+    let mut keys = KeyResponse::default();
+    reader.record(&["Messages", "Keys", "NumNodes", "NumErr", "NumResp"], |reader, field| {
+        match field {
+            "Messages" => keys.messages = read::string_map(reader)?,
+            "Keys" if reader.take_nil() => keys.keys = None,
+            "Keys" => {
+                let len = reader.map_header()?;
+                let counts = (0..len).map(|_| Ok((reader.str()?.to_owned(), reader.u64()?)));
+                keys.keys = Some(counts.collect::<Result<_, DecodeError>>()?);
+            }
+            "NumNodes" => keys.nodes = reader.u32()?,
+            "NumErr" => keys.errors = reader.u32()?,
+            _ => keys.responses = reader.u32()?,
+        }
+        Ok(())
+    })?;
+    Ok(keys)
+}
+
+fn decode_stats(reader: &mut Reader<'_>) -> Result<Stats, DecodeError> {
+    let len = reader.map_header()?;
+    (0..len).map(|_| Ok((reader.str()?.to_owned(), read::string_map(reader)?))).collect()
+}
+
+/// An unknown node has zeros and a nil vector.
+fn encode_coordinate(coordinate: Option<&Coordinate>, writer: &mut Writer) {
+    let [adjustment, error, height] =
+        coordinate.map_or([0.0; 3], |known| [known.adjustment, known.error, known.height]);
+    writer.map_header(2).str("Coord").map_header(4).str("Adjustment").f64(adjustment).str("Error").f64(error);
+    writer.str("Height").f64(height).str("Vec");
+    match coordinate {
+        None => {
+            writer.nil();
+        }
+        Some(known) => {
+            writer.array_header(known.vec.len());
+            for component in &known.vec {
+                writer.f64(*component);
+            }
+        }
+    }
+    writer.str("Ok").bool(coordinate.is_some());
+}
+
+fn decode_coordinate(reader: &mut Reader<'_>) -> Result<Option<Coordinate>, DecodeError> {
+    let mut coordinate = Coordinate { vec: Vec::new(), error: 0.0, adjustment: 0.0, height: 0.0 };
+    let mut known = false;
+    reader.record(&["Coord", "Ok"], |reader, field| match field {
+        "Ok" => reader.bool().map(|value| known = value),
+        _ => reader.record(&["Vec", "Error", "Adjustment", "Height"], |reader, field| {
+            match field {
+                "Vec" => {
+                    let len = reader.array_header()?;
+                    coordinate.vec = (0..len).map(|_| reader.f64()).collect::<Result<_, _>>()?;
+                }
+                "Error" => coordinate.error = reader.f64()?,
+                "Adjustment" => coordinate.adjustment = reader.f64()?,
+                _ => coordinate.height = reader.f64()?,
+            }
+            Ok(())
+        }),
+    })?;
+    Ok(known.then_some(coordinate))
+}
