@@ -30,7 +30,7 @@ fn keyring() -> Keyring {
 fn endpoint(keyring: Option<Keyring>) -> Endpoint {
     let name = NodeName::new("us").expect("short");
     let options = Options::new(name, SocketAddr::from(([127, 0, 0, 1], 7946)));
-    Endpoint::new(options, keyring, Restored::default(), StdRng::seed_from_u64(1), NOW)
+    Endpoint::new(options, keyring, Restored::default(), StdRng::seed_from_u64(1), Box::new(|bytes| bytes.fill(9)), NOW)
 }
 
 fn drain(endpoint: &mut Endpoint) -> usize {

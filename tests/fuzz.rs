@@ -1,6 +1,6 @@
 //! The fuzz targets as bounded tests: every input that the fuzzer kept, then inputs drawn near valid ones.
 
-#![allow(clippy::disallowed_methods, reason = "reads the corpus")]
+#![allow(clippy::disallowed_methods, clippy::unwrap_used, reason = "reads the corpus")]
 
 #[path = "../fuzz/targets.rs"]
 mod targets;

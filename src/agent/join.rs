@@ -161,6 +161,7 @@ pub(super) fn explain(target: &JoinTarget, failure: &JoinFailure) -> String {
         | JoinFailure::Plaintext
         | JoinFailure::Encrypted
         | JoinFailure::UnknownKey
+        | JoinFailure::KeyRefused(_)
         | JoinFailure::Label
         | JoinFailure::Remote(_)
         | JoinFailure::Malformed(_)

@@ -64,7 +64,7 @@ pub(super) async fn start(start: Start, log: Log) -> Result<Agent, AgentError> {
     let tags = own_tags(&config, restored.tags);
     let options = endpoint::Options { tags, ..config.endpoint(advertise) };
     let rng = StdRng::try_from_rng(&mut SysRng).map_err(|error| AgentError::System(std::io::Error::other(error)))?;
-    let endpoint = Endpoint::new(options, ring, restored.endpoint, rng, now);
+    let endpoint = Endpoint::new(options, ring, restored.endpoint, rng, Box::new(system_random), now);
     let commands = Commands::listen(&config.rpc, log.clone()).await?;
     let discovery = match &config.gossip.discover {
         Some(cluster) => Some(
@@ -211,4 +211,10 @@ pub(super) fn own_tags(config: &Config, run_time: Option<Tags>) -> Tags {
 /// A number for this balancer's order of lines: the same after every restart, another on every host. FNV-1a.
 pub(super) fn order_of(name: &str) -> u64 {
     name.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
+}
+
+/// The operating system's generator. It does not fail once it has been seen to work, and the agent has drawn from it.
+fn system_random(bytes: &mut [u8]) {
+    use rand::TryRng as _;
+    SysRng.try_fill_bytes(bytes).expect("the system's generator worked at start");
 }

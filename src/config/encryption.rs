@@ -16,13 +16,15 @@ use super::value::words;
 pub enum Seal {
     /// Everything is accepted, each peer is sent the best that it is known to open.
     Auto,
+    /// weir's session envelope alone: a recording is refused, and so is every plain Serf agent.
+    Session,
     /// memberlist's envelope alone, as Serf.
     Memberlist,
     /// Plain text.
     Off,
 }
 
-words!(Seal, "an envelope, \"auto\"", ("auto", Auto), ("memberlist", Memberlist), ("off", Off));
+words!(Seal, "an envelope, \"auto\"", ("auto", Auto), ("session", Session), ("memberlist", Memberlist), ("off", Off));
 
 /// How traffic is sealed.
 #[derive(Clone, Debug, Eq, JsonSchema, PartialEq)]
@@ -31,7 +33,7 @@ pub struct Encryption {
     /// Serf's JSON list of keys, the first one seals; or "credential:NAME", which is read-only. It must exist.
     #[schemars(with = "String")]
     pub keyring: Option<SecretSource<Key>>,
-    /// auto, memberlist, or off: plain text, and no keyring is read.
+    /// auto, session, memberlist, or off: plain text, and no keyring is read.
     pub seal: Seal,
 }
 

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use crate::upstream::settle;
 use crate::{endpoint, serf, swim};
 
-use super::{Apply, Config, Gossip};
+use super::{Apply, Config, Gossip, Seal};
 
 impl Config {
     /// The endpoint's options. Others reach us at `advertise`, which the driver chose by `gossip.advertise`.
@@ -15,6 +15,12 @@ impl Config {
         let gossip = &self.gossip;
         endpoint::Options {
             tags: self.node.tags.clone(),
+            seal: match self.encryption.seal {
+                Seal::Auto => endpoint::Seal::Auto,
+                Seal::Session => endpoint::Seal::Session,
+                // Without a keyring nothing is sealed, whatever this says.
+                Seal::Memberlist | Seal::Off => endpoint::Seal::Memberlist,
+            },
             label: Bytes::copy_from_slice(gossip.label.as_bytes()),
             compression: gossip.compression,
             broadcast_timeout: gossip.broadcast_timeout,

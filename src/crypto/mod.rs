@@ -16,6 +16,17 @@ pub use keyring::{Keyring, KeyringError};
 
 use crate::time::Instant;
 
+use self::session::SessionId;
+
+/// How a packet was sealed, and so how its answer has to be.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Sealed {
+    /// Under this key,
+    pub key: KeyId,
+    /// and in the session envelope by this session; `None`: in memberlist's.
+    pub session: Option<SessionId>,
+}
+
 /// A nonce for memberlist's envelope out of 12 random bytes (`session envelope §7`).
 ///
 /// The clock keeps it different when a machine that was rolled back to a memory image draws the same bytes again.

@@ -17,6 +17,30 @@ pub enum Drop {
     Plaintext,
     /// Sealed although we have no keyring.
     Encrypted,
+    /// In an envelope that `seal` does not accept here.
+    Form,
+    /// A session packet or stream under a key identifier that no key of ours has.
+    KeyUnknown,
+    /// A session packet that we sent ourselves: reflected.
+    Own,
+    /// A session packet from before the window.
+    TooOld,
+    /// A session packet that was taken already.
+    Replayed,
+    /// A session packet of a new sender while the table is full.
+    TableFull,
+    /// A hello that is no bare ping for us.
+    HelloNotPing,
+    /// A hello beyond the rate that is answered.
+    HelloLimited,
+    /// Ours to send: the receiver's session did not become known in time.
+    NoSession,
+    /// A session stream whose acceptor does not use our key.
+    KeyRefused,
+    /// A session frame of a length that is not allowed.
+    FrameSize,
+    /// Bytes after the last frame of a session stream.
+    AfterLast,
     /// Compound, compression, CRC or message that does not decode.
     Malformed,
     /// A message type that does not travel this way.
@@ -35,13 +59,25 @@ pub enum Drop {
 
 impl Drop {
     /// All reasons, in the order of the counters.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 25] = [
         Self::Label,
         Self::NotOpened,
         Self::Envelope,
         Self::EmptyPlaintext,
         Self::Plaintext,
         Self::Encrypted,
+        Self::Form,
+        Self::KeyUnknown,
+        Self::Own,
+        Self::TooOld,
+        Self::Replayed,
+        Self::TableFull,
+        Self::HelloNotPing,
+        Self::HelloLimited,
+        Self::NoSession,
+        Self::KeyRefused,
+        Self::FrameSize,
+        Self::AfterLast,
         Self::Malformed,
         Self::MessageType,
         Self::StreamLimit,
@@ -60,6 +96,18 @@ impl Drop {
             Self::EmptyPlaintext => "empty_plaintext",
             Self::Plaintext => "plaintext",
             Self::Encrypted => "encrypted",
+            Self::Form => "form",
+            Self::KeyUnknown => "key_unknown",
+            Self::Own => "own",
+            Self::TooOld => "too_old",
+            Self::Replayed => "replayed",
+            Self::TableFull => "table_full",
+            Self::HelloNotPing => "hello_not_ping",
+            Self::HelloLimited => "hello_limited",
+            Self::NoSession => "no_session",
+            Self::KeyRefused => "key_refused",
+            Self::FrameSize => "frame_size",
+            Self::AfterLast => "after_last",
             Self::Malformed => "malformed",
             Self::MessageType => "message_type",
             Self::StreamLimit => "stream_limit",

@@ -4,14 +4,16 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use crate::crypto::KeyId;
+use crate::crypto::session::{DropReason, StreamHead};
 use crate::serf;
 use crate::swim::Node;
 use crate::time::Instant;
 use crate::wire::message::{Ack, Ping, PushPull, StreamMessage};
 
-use super::envelope::Opened;
+use super::envelope::{Seal, StreamContent};
 use super::join::{Exchange, JoinFailure, JoinId, JoinKind};
-use super::stream::{Refused, Role, StreamId};
+use super::peers::Knowledge;
+use super::stream::{Refused, Role, Session, StreamId};
 use super::{Drop, Endpoint, Joined, Output};
 
 impl Endpoint {
@@ -29,27 +31,28 @@ impl Endpoint {
     /// A stream of an [`Output::Connect`] is open.
     pub fn handle_connected(&mut self, now: Instant, stream: StreamId) {
         let Some(open) = self.streams.get(stream) else { return };
-        let request = match &open.role {
-            Role::Exchange(exchange) => StreamMessage::PushPull(self.push_pull(exchange.join.is_some())),
-            Role::Ping { seq_no } => {
-                let node = self.swim.members().find(|m| m.node.addr == open.peer).map(|m| m.node.name.clone());
-                let source = self.source();
-                StreamMessage::Ping(Ping { seq_no: *seq_no, node, source, weir: None })
-            }
-            Role::Accepted | Role::Finishing => return,
-        };
-        let data = self.encode_stream(&request, None, true, now);
+        let Some(request) = self.request(open.role.clone(), open.peer) else { return };
         if matches!(request, StreamMessage::PushPull(_)) {
             self.streams.set_deadline(stream, now + self.options.swim.tcp_timeout);
         }
-        self.outputs.push_back(Output::Write { stream, data, close: false });
+        if self.opens_in_session(stream)
+            && let (Some(primary), Some(sessions)) = (self.envelope.primary().cloned(), self.envelope.sessions_mut())
+        {
+            let opening = sessions.open_stream(&primary);
+            let data = self.envelope.labelled(opening.head().as_bytes().to_vec());
+            self.streams.set_session(stream, Session::Opening(Box::new(opening)), Vec::new());
+            self.outputs.push_back(Output::Write { stream, data, close: false });
+        } else {
+            let data = self.encode_stream(&request, None, true, now);
+            self.outputs.push_back(Output::Write { stream, data, close: false });
+        }
         self.settle(now);
     }
 
     /// Bytes arrived on a stream.
     pub fn handle_stream_data(&mut self, now: Instant, stream: StreamId, bytes: &[u8]) {
         match self.streams.receive(stream, bytes, now) {
-            Ok(true) => self.try_stream(now, stream),
+            Ok(true) => self.read_stream(now, stream),
             Ok(false) => {}
             Err(refused) => {
                 self.drops.count(refused.into());
@@ -64,7 +67,7 @@ impl Endpoint {
     pub fn handle_stream_end(&mut self, now: Instant, stream: StreamId, error: Option<String>) {
         // The last bytes may have been held back by the pace of tries.
         if error.is_none() && self.streams.get(stream).is_some_and(|open| !open.received().is_empty()) {
-            self.try_stream(now, stream);
+            self.read_stream(now, stream);
         }
         if let Some(open) = self.streams.get(stream) {
             let unfinished = !matches!(open.role, Role::Finishing);
@@ -92,7 +95,7 @@ impl Endpoint {
     /// Dials the next addresses of a join, or reports its end.
     pub(super) fn advance_join(&mut self, now: Instant, id: JoinId) {
         while let Some(target) = self.joins.next_target(id) {
-            let (addr, exchange) = (target.addr, Exchange { join: Some((id, target)) });
+            let (addr, exchange) = (target.addr, Exchange { node: None, join: Some((id, target)), retried: false });
             self.open_exchange(now, addr, exchange);
         }
         if let Some(join) = self.joins.take_finished(id) {
@@ -107,7 +110,7 @@ impl Endpoint {
     /// Ends what was not complete in time and tries what arrived in a trickle.
     pub(super) fn expire_streams(&mut self, now: Instant) {
         while let Some(stream) = self.streams.retry(now) {
-            self.try_stream(now, stream);
+            self.read_stream(now, stream);
         }
         while let Some(stream) = self.streams.expired(now) {
             self.drops.count(Drop::StreamTimeout);
@@ -116,17 +119,136 @@ impl Endpoint {
         }
     }
 
-    /// Decodes what has arrived, if it is complete, and acts on it.
+    /// What we say first on a stream that we opened.
+    fn request(&self, role: Role, peer: SocketAddr) -> Option<StreamMessage> {
+        match role {
+            Role::Exchange(exchange) => Some(StreamMessage::PushPull(self.push_pull(exchange.join.is_some()))),
+            Role::Ping { seq_no } => {
+                let node = self.swim.members().find(|member| member.node.addr == peer);
+                let node = node.map(|member| member.node.name.clone());
+                Some(StreamMessage::Ping(Ping { seq_no, node, source: self.source(), weir: None }))
+            }
+            Role::Accepted | Role::Finishing => None,
+        }
+    }
+
+    /// Whether a stream of ours goes in the session envelope (`session envelope §6`).
+    fn opens_in_session(&self, stream: StreamId) -> bool {
+        let Some(mode) = self.session_mode() else { return false };
+        let Some(open) = self.streams.get(stream) else { return false };
+        let known = |name: Option<&crate::wire::NodeName>| {
+            let name = name.or_else(|| self.peers.at(open.peer));
+            name.is_some_and(|name| matches!(self.peers.knowledge(name), Knowledge::Session(_)))
+        };
+        mode == Seal::Session
+            || match &open.role {
+                Role::Exchange(exchange) => exchange.retried || known(exchange.node.as_ref()),
+                Role::Ping { .. } => known(None),
+                Role::Accepted | Role::Finishing => false,
+            }
+    }
+
+    /// Reads on: frames of a session, or whatever the first bytes say it is.
+    fn read_stream(&mut self, now: Instant, stream: StreamId) {
+        match self.streams.take_session(stream) {
+            None => self.try_stream(now, stream),
+            Some((Session::Opening(opening), bytes)) => match StreamHead::parse(&bytes) {
+                Ok(Some((head, rest))) => {
+                    let rest = rest.to_vec();
+                    match opening.accepted(&head) {
+                        Ok(exchange) => {
+                            self.streams.set_session(stream, Session::Frames(Box::new(exchange)), rest);
+                            self.send_request(now, stream);
+                            self.read_stream(now, stream);
+                        }
+                        Err(reason) => self.refuse_session(now, stream, reason),
+                    }
+                }
+                Ok(None) => self.streams.set_session(stream, Session::Opening(opening), bytes),
+                // A plain text, or memberlist's, error: it does not understand sessions.
+                Err(reason) => self.refuse_session(now, stream, reason),
+            },
+            Some((Session::Frames(mut exchange), bytes)) => match exchange.push(&bytes) {
+                Ok(Some(plain)) => {
+                    let key = exchange.key();
+                    self.streams.set_session(stream, Session::Frames(exchange), Vec::new());
+                    self.act(now, stream, &plain, Some(key));
+                }
+                Ok(None) => self.streams.set_session(stream, Session::Frames(exchange), Vec::new()),
+                Err(reason) => self.refuse_session(now, stream, reason),
+            },
+        }
+    }
+
+    /// Both heads are known: our request follows.
+    fn send_request(&mut self, now: Instant, stream: StreamId) {
+        let Some(open) = self.streams.get(stream) else { return };
+        let Some(request) = self.request(open.role.clone(), open.peer) else { return };
+        let plain = request.encode(self.options.compression);
+        match self.seal_frames(stream, &plain) {
+            Some(data) => self.outputs.push_back(Output::Write { stream, data, close: false }),
+            None => self.refuse_session(now, stream, DropReason::FrameSize),
+        }
+    }
+
+    fn seal_frames(&self, stream: StreamId, plain: &[u8]) -> Option<Vec<u8>> {
+        match &self.streams.get(stream)?.session {
+            Some(Session::Frames(exchange)) => exchange.seal(plain).ok(),
+            Some(Session::Opening(_)) | None => None,
+        }
+    }
+
+    /// A session stream went wrong. Nothing is said to the other side: it is closed.
+    fn refuse_session(&mut self, now: Instant, stream: StreamId, reason: DropReason) {
+        self.drops.count(reason.into());
+        let failure = match reason {
+            DropReason::KeyRefused(key) => JoinFailure::KeyRefused(key),
+            other => JoinFailure::Malformed(other.to_string()),
+        };
+        self.end_stream(now, stream, failure);
+        self.outputs.push_back(Output::Close { stream });
+    }
+
+    /// Looks at what has arrived of a stream that is not a session's so far.
     fn try_stream(&mut self, now: Instant, stream: StreamId) {
         let Some(open) = self.streams.get(stream) else { return };
         let accepted = matches!(open.role, Role::Accepted);
-        let opened = match self.envelope.open_stream(open.received(), accepted) {
-            Ok(Some(opened)) => opened,
-            Ok(None) => return,
-            Err(reason) => return self.refuse_stream(now, stream, reason),
-        };
-        let Opened { plain, key } = opened;
-        match StreamMessage::decode(&plain) {
+        match self.envelope.open_stream(open.received(), accepted) {
+            Ok(StreamContent::Partial) => {}
+            Ok(StreamContent::Plain { plain, key }) => self.act(now, stream, &plain, key),
+            Ok(StreamContent::Session(head)) if accepted => self.accept_session(now, stream, &head),
+            Ok(StreamContent::Session(_)) => self.refuse_stream(now, stream, Drop::Form),
+            Err(reason) => self.refuse_stream(now, stream, reason),
+        }
+    }
+
+    /// Answers the head of a session stream; frames follow.
+    fn accept_session(&mut self, now: Instant, stream: StreamId, opener: &StreamHead) {
+        let Some(ring) = self.envelope.keyring().cloned() else { return };
+        let Some(sessions) = self.envelope.sessions_mut() else { return };
+        let (head, accepted) = sessions.accept_stream(&ring, opener);
+        let data = head.as_bytes().to_vec();
+        match accepted {
+            Ok(exchange) => {
+                let received = self.streams.get(stream).map(|open| open.received().to_vec()).unwrap_or_default();
+                let after_label = self.envelope.without_label(&received, true).ok().flatten().unwrap_or_default();
+                let rest = after_label.get(head.as_bytes().len()..).unwrap_or_default().to_vec();
+                self.streams.set_session(stream, Session::Frames(Box::new(exchange)), rest);
+                self.outputs.push_back(Output::Write { stream, data, close: false });
+                self.read_stream(now, stream);
+            }
+            Err(reason) => {
+                self.drops.count(reason.into());
+                self.streams.finish(stream, now + self.options.swim.tcp_timeout);
+                self.outputs.push_back(Output::Write { stream, data, close: true });
+            }
+        }
+    }
+
+    /// Decodes a plain text, if it is complete, and acts on it.
+    fn act(&mut self, now: Instant, stream: StreamId, plain: &[u8], key: Option<KeyId>) {
+        let accepted = self.streams.get(stream).is_some_and(|open| matches!(open.role, Role::Accepted));
+        match StreamMessage::decode(plain) {
             Ok(Some(message)) if accepted => self.serve(now, stream, message, key),
             Ok(Some(message)) => self.complete(now, stream, message),
             // Inside a frame everything is there already.
@@ -141,13 +263,13 @@ impl Endpoint {
         let answer = match request {
             StreamMessage::PushPull(theirs) => {
                 let answer = StreamMessage::PushPull(self.push_pull(theirs.join));
-                let data = self.encode_stream(&answer, key, false, now);
+                let data = self.encode_answer(stream, &answer, key, now);
                 self.merge(now, theirs, None);
-                Some(data)
+                data
             }
             StreamMessage::Ping(ping) if ping.node.as_ref().is_none_or(|node| *node == self.options.name) => {
                 let ack = Ack { seq_no: ping.seq_no, payload: bytes::Bytes::new(), weir: None };
-                Some(self.encode_stream(&StreamMessage::Ack(ack), key, false, now))
+                self.encode_answer(stream, &StreamMessage::Ack(ack), key, now)
             }
             StreamMessage::User(payload) => {
                 if let Some(from) = self.streams.get(stream).map(|open| open.peer) {
@@ -224,8 +346,34 @@ impl Endpoint {
 
     /// Forgets a stream that did not complete, and what it was for.
     fn end_stream(&mut self, now: Instant, stream: StreamId, failure: JoinFailure) {
-        if let Some(Role::Exchange(exchange)) = self.streams.remove(stream).map(|open| open.role) {
+        let Some(open) = self.streams.remove(stream) else { return };
+        let in_session = open.session.is_some();
+        if let Role::Exchange(exchange) = open.role {
+            if !in_session && self.tries_session(&exchange, &failure) {
+                let retry = Exchange { retried: true, ..exchange };
+                return self.open_exchange(now, open.peer, retry);
+            }
+            self.session_stream_failed(now, open.peer, &exchange, in_session);
             self.end_exchange(now, exchange, Err(failure));
+        }
+    }
+
+    /// Whether an exchange that memberlist's envelope was refused for is tried once more as a session.
+    fn tries_session(&self, exchange: &Exchange, failure: &JoinFailure) -> bool {
+        let refused = matches!(
+            failure,
+            JoinFailure::HungUp { .. } | JoinFailure::UnknownKey | JoinFailure::Malformed(_) | JoinFailure::Encrypted
+        );
+        let old = exchange.node.as_ref().is_some_and(|name| self.peers.knowledge(name) == Knowledge::Old);
+        refused && !exchange.retried && !old && self.session_mode() == Some(Seal::Auto)
+    }
+
+    /// A session stream to a dead member failed: perhaps it is another process by now.
+    fn session_stream_failed(&mut self, now: Instant, peer: SocketAddr, exchange: &Exchange, in_session: bool) {
+        let name = exchange.node.clone().or_else(|| self.peers.at(peer).cloned());
+        if let Some(name) = name.filter(|name| in_session && self.swim.is_gone(name)) {
+            let probe = self.swim.ping_to(&name).seq_no;
+            self.send_fallbacks(now, peer, &name, probe);
         }
     }
 
@@ -261,6 +409,21 @@ impl Endpoint {
 
     fn push_pull(&self, join: bool) -> PushPull {
         PushPull { join, nodes: self.swim.local_state(), skipped: 0, user_state: self.serf.local_state() }
+    }
+
+    /// An answer goes in the envelope that the request came in. `None` if it is too large for it.
+    fn encode_answer(
+        &mut self,
+        stream: StreamId,
+        answer: &StreamMessage,
+        key: Option<KeyId>,
+        now: Instant,
+    ) -> Option<Vec<u8>> {
+        if self.streams.get(stream).is_some_and(|open| open.session.is_some()) {
+            self.seal_frames(stream, &answer.encode(self.options.compression))
+        } else {
+            Some(self.encode_stream(answer, key, false, now))
+        }
     }
 
     fn encode_stream(

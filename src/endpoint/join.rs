@@ -5,6 +5,7 @@ use std::fmt;
 use std::net::SocketAddr;
 
 use crate::crypto::KeyId;
+use crate::wire::NodeName;
 
 /// Exchanges of one join under way at once.
 const MAX_PARALLEL: usize = 8;
@@ -56,6 +57,11 @@ pub enum JoinFailure {
     /// It answered encrypted, and we have no key at all.
     #[error("requires encryption and this node has no key; 'weir keys import' here, or encryption.keyring")]
     Encrypted,
+    /// It refuses our key, and told its own.
+    #[error(
+        "seals with key {0}, which this keyring lacks or which it prefers; 'weir keys export' there, 'weir keys import' here"
+    )]
+    KeyRefused(KeyId),
     /// Its answer is sealed under a key that we lack.
     #[error("seals with a key that this keyring lacks; 'weir keys export' there, 'weir keys import' here")]
     UnknownKey,
@@ -146,6 +152,10 @@ impl Joins {
 /// An exchange of full state that we opened.
 #[derive(Clone, Debug)]
 pub(super) struct Exchange {
+    /// The member, unless it is an address that nobody has recorded yet.
+    pub(super) node: Option<NodeName>,
     /// The join it belongs to.
     pub(super) join: Option<(JoinId, JoinTarget)>,
+    /// In the session envelope, as a second try after memberlist's was refused.
+    pub(super) retried: bool,
 }

@@ -15,6 +15,8 @@ mod join;
 mod leave;
 mod options;
 mod output;
+mod packet;
+mod peers;
 mod stream;
 #[cfg(test)]
 mod tests;
@@ -28,24 +30,28 @@ use bytes::Bytes;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
-use crate::crypto::{Key, Keyring, KeyringError};
+use crate::crypto::session::{Content, Entropy};
+use crate::crypto::{Key, KeyId, Keyring, KeyringError};
 use crate::serf::{self, KeyOp, KeyringAnswer, Serf};
-use crate::swim::{self, Swim, broadcast};
+use crate::swim::{self, Origin, Swim, broadcast};
 use crate::time::Instant;
-use crate::wire::message::{Ack, Message, Versions};
+use crate::wire::message::{Message, Ping, Versions};
 use crate::wire::serf::{Coordinate, Tags, decode_tags, encode_tags};
-use crate::wire::{NodeName, packet};
+use crate::wire::{NodeName, packet as wire_packet};
 
-use self::envelope::Envelope;
+use self::envelope::{Envelope, Opened, told_session};
 use self::gossip::{Pace, Pressure};
 use self::join::{Exchange, Joins};
 use self::leave::{Leaving, Phase};
+use self::peers::Peers;
 use self::stream::Streams;
 
 pub use self::drops::{Drop, Drops};
+pub use self::envelope::Seal;
 pub use self::join::{JoinFailure, JoinId, JoinKind, JoinTarget};
 pub use self::options::Options;
 pub use self::output::{Joined, Output, StoreKeyring};
+pub use self::peers::Knowledge;
 pub use self::stream::{MAX_BUFFERED_BYTES, MAX_STREAM_BYTES, MAX_STREAMS, MAX_STREAMS_PER_SOURCE, StreamId};
 
 /// Cost of a message in a compound, beyond its own bytes.
@@ -60,6 +66,8 @@ const MAX_PARTS: usize = 255;
 const MIN_COMPRESSED_BYTES: usize = 128;
 /// Extra exchanges that are due at once are spread over this time.
 const EXTRA_EXCHANGE_SPREAD: Duration = Duration::from_millis(700);
+/// Strangers' keys remembered, for errors and `doctor`.
+const MAX_UNKNOWN_KEYS: usize = 16;
 /// Lowest memberlist protocol that understands a CRC header.
 const CRC_PROTOCOL: u8 = 5;
 
@@ -96,10 +104,13 @@ pub struct Endpoint {
     serf: Serf,
     streams: Streams,
     joins: Joins,
+    peers: Peers,
     pace: Pace,
     leaving: Option<Leaving>,
     /// When an exchange beyond the regular ones is due, and with whom, if that matters.
     extra_exchange: Option<(Instant, Option<SocketAddr>)>,
+    /// The last key identifiers that nobody here knows, and who seals with them.
+    unknown_keys: VecDeque<(KeyId, SocketAddr)>,
     rng: StdRng,
     outputs: VecDeque<Output>,
     drops: Drops,
@@ -107,16 +118,24 @@ pub struct Endpoint {
 }
 
 impl Endpoint {
-    /// An endpoint that knows nobody yet. `keyring` empty means plain text; `rng` must be cryptographic in production: it
-    /// draws nonces.
-    pub fn new(options: Options, keyring: Option<Keyring>, restored: Restored, mut rng: StdRng, now: Instant) -> Self {
+    /// An endpoint that knows nobody yet. No `keyring` means plain text; `rng` must be cryptographic in production: it
+    /// draws nonces. `entropy` is the operating system's generator: session ids must not come from a buffered one, which a
+    /// machine that is rolled back to a memory image would repeat.
+    pub fn new(
+        options: Options,
+        keyring: Option<Keyring>,
+        restored: Restored,
+        mut rng: StdRng,
+        entropy: Entropy,
+        now: Instant,
+    ) -> Self {
         let local = swim::Node {
             name: options.name.clone(),
             addr: options.advertise,
             meta: encode_tags(&options.tags),
             versions: Versions::OURS,
         };
-        let envelope = Envelope::new(options.label.clone(), keyring);
+        let envelope = Envelope::new(options.label.clone(), keyring, options.seal, options.name.clone(), entropy);
         // A broadcast that no packet can hold would stay queued for ever.
         let max_broadcast_bytes = envelope.packet_budget() - CRC_BYTES - 2 * COMPOUND_ENTRY - 1;
         let serf_options = serf::Options { max_broadcast_bytes, ..options.serf.clone() };
@@ -129,6 +148,8 @@ impl Endpoint {
             pace: Pace::new(options.swim.gossip_interval, now),
             streams: Streams::default(),
             joins: Joins::default(),
+            peers: Peers::default(),
+            unknown_keys: VecDeque::new(),
             leaving: None,
             extra_exchange: None,
             outputs: VecDeque::new(),
@@ -147,26 +168,14 @@ impl Endpoint {
     pub fn handle_datagram(&mut self, now: Instant, from: SocketAddr, datagram: &[u8]) {
         self.traffic.packets_in += 1;
         self.traffic.bytes_in += datagram.len() as u64;
-        let opened = match self.envelope.open_packet(datagram) {
+        let Opened { content, sealed } = match self.envelope.open_packet(datagram, now) {
             Ok(opened) => opened,
-            Err(reason) => return self.drops.count(reason),
+            Err(reason) => return self.drop_packet(reason, from, datagram),
         };
-        let decoded = packet::decode(&opened.plain);
-        for _ in &decoded.errors {
-            self.drops.count(Drop::Malformed);
-        }
-        let trusted = opened.key.is_some();
-        for message in decoded.messages {
-            match message {
-                Message::User(payload) => self.serf.handle_message(now, from, &payload),
-                Message::Ping(ping) => {
-                    if let (Some(name), Some(addr)) = (&ping.source.node, ping.source.addr) {
-                        self.notice_stranger(now, name, addr, trusted || addr.ip() == from.ip());
-                    }
-                    self.swim.handle_message(now, from, Message::Ping(ping), trusted);
-                }
-                other => self.swim.handle_message(now, from, self.with_port(other), trusted),
-            }
+        match (content, sealed) {
+            (Content::Packet(plain), _) => self.handle_packet(now, Origin { addr: from, sealed }, &plain),
+            (Content::Hello(ping), Some(sealed)) => self.answer_hello(now, from, &ping, sealed),
+            (Content::Hello(_), None) => {}
         }
         self.settle(now);
     }
@@ -179,7 +188,7 @@ impl Endpoint {
         if let Some((_, partner)) = self.extra_exchange.take_if(|(at, _)| *at <= now)
             && let Some(addr) = partner.or_else(|| self.swim.random_alive().map(|node| node.addr))
         {
-            self.open_exchange(now, addr, Exchange { join: None });
+            self.open_exchange(now, addr, Exchange { node: None, join: None, retried: false });
         }
         self.advance_leave(now);
         self.settle(now);
@@ -281,9 +290,7 @@ impl Endpoint {
     pub fn handle_keyring_stored(&mut self, now: Instant, store: StoreKeyring, result: Result<(), String>) {
         let answer = match result {
             Ok(()) => {
-                if let Some(keyring) = self.envelope.keyring_mut() {
-                    *keyring = store.keyring;
-                }
+                self.envelope.set_keyring(store.keyring);
                 KeyringAnswer::Done
             }
             Err(text) => KeyringAnswer::Refused(text),
@@ -332,6 +339,26 @@ impl Endpoint {
         self.envelope.keyring()
     }
 
+    /// Puts a key into the ring, or a whole ring in place, by the operator's hand on this host.
+    pub fn set_keyring(&mut self, keyring: Keyring) {
+        self.envelope.set_keyring(keyring);
+    }
+
+    /// Which envelope `member` is sent, as far as it is known; `None` if there is no choice.
+    pub fn envelope_of(&self, member: &NodeName) -> Option<Knowledge> {
+        self.session_mode().map(|_| self.peers.knowledge(member))
+    }
+
+    /// The key that `member` sealed its last ping with, if there are sessions.
+    pub fn key_of(&self, member: &NodeName) -> Option<KeyId> {
+        self.peers.key(member)
+    }
+
+    /// The last key identifiers that no key here has, and who seals with them.
+    pub fn unknown_keys(&self) -> impl Iterator<Item = &(KeyId, SocketAddr)> {
+        self.unknown_keys.iter()
+    }
+
     /// What was dropped before it reached a layer.
     pub fn drops(&self) -> &Drops {
         &self.drops
@@ -357,6 +384,50 @@ impl Endpoint {
         &self.options
     }
 
+    /// Routes what a packet holds.
+    fn handle_packet(&mut self, now: Instant, from: Origin, plain: &[u8]) {
+        let decoded = wire_packet::decode(plain);
+        for _ in &decoded.errors {
+            self.drops.count(Drop::Malformed);
+        }
+        for message in decoded.messages {
+            match message {
+                Message::User(payload) => self.serf.handle_message(now, from.addr, &payload),
+                Message::Ping(ping) => {
+                    self.handle_ping(now, from, &ping);
+                    self.swim.handle_message(now, from, Message::Ping(ping));
+                }
+                Message::Ack(ack) => {
+                    let ack = self.learn(now, ack, from.sealed);
+                    self.swim.handle_message(now, from, Message::Ack(ack));
+                }
+                other => self.swim.handle_message(now, from, self.with_port(other)),
+            }
+        }
+    }
+
+    fn handle_ping(&mut self, now: Instant, from: Origin, ping: &Ping) {
+        if let (Some(name), Some(addr)) = (&ping.source.node, ping.source.addr) {
+            self.notice_stranger(now, name, addr, from.sealed.is_some() || addr.ip() == from.addr.ip());
+        }
+        if ping.node.as_ref().is_none_or(|node| *node == self.options.name) {
+            self.note_ping(now, ping, from.sealed, told_session(ping));
+        }
+    }
+
+    fn drop_packet(&mut self, reason: Drop, from: SocketAddr, datagram: &[u8]) {
+        self.drops.count(reason);
+        if reason == Drop::KeyUnknown
+            && let Some(id) = self.envelope.key_id_of(datagram)
+        {
+            self.unknown_keys.retain(|known| *known != (id, from));
+            if self.unknown_keys.len() == MAX_UNKNOWN_KEYS {
+                self.unknown_keys.pop_front();
+            }
+            self.unknown_keys.push_back((id, from));
+        }
+    }
+
     /// Moves what the layers produced between them and out, until nothing is left to move, then sets the pace of gossip.
     fn settle(&mut self, now: Instant) {
         loop {
@@ -374,26 +445,27 @@ impl Endpoint {
 
     fn route_swim(&mut self, now: Instant, output: swim::Output) {
         match output {
-            swim::Output::Send { to, node, messages, piggyback } => {
-                let parts = messages.iter().map(Message::encode).collect();
-                self.send_packet(now, to, node.as_ref(), parts, piggyback);
+            swim::Output::Send { to, node, messages, purpose } => self.send_messages(now, to, node, messages, purpose),
+            swim::Output::Ack { to, node, seq_no, sealed, told } => {
+                self.acknowledge(now, to, node.as_ref(), seq_no, sealed, told);
             }
-            swim::Output::Ack { to, node, seq_no } => {
-                let ack = Message::Ack(Ack { seq_no, payload: self.serf.ack_payload(), weir: None });
-                self.send_packet(now, to, node.as_ref(), vec![ack.encode()], true);
-            }
+            swim::Output::ProbeLate { target, seq_no } => self.probe_late(now, &target, seq_no),
+            swim::Output::Renewed(name) => self.peers.shaken(&name),
             swim::Output::StreamPing { to, ping, deadline } => self.open_ping(now, &to, ping, deadline),
             swim::Output::PushPull(node) => {
-                self.open_exchange(now, node.addr, Exchange { join: None });
+                let exchange = Exchange { node: Some(node.name.clone()), join: None, retried: false };
+                self.open_exchange(now, node.addr, exchange);
             }
             swim::Output::RoundTrip { node, rtt, payload } => self.serf.handle_rtt(&node, rtt, &payload),
             swim::Output::OtherAck { seq_no } => {
-                if !self.leaving.as_mut().is_some_and(|leaving| leaving.acked(seq_no)) {
+                let ours = self.leaving.as_mut().is_some_and(|leaving| leaving.acked(seq_no));
+                if !ours && !self.peers.knows(seq_no) {
                     self.swim.count_unknown_ack();
                 }
                 self.advance_leave(now);
             }
             swim::Output::Event(event) => {
+                self.note_member(&event);
                 match &event {
                     swim::Event::Suspected(name) => {
                         self.outputs.push_back(Output::Suspicion { member: name.clone(), suspected: true });
@@ -413,7 +485,7 @@ impl Endpoint {
         match output {
             serf::Output::SendUser { to, node, message } => {
                 let parts = vec![user_message(&message)];
-                self.send_packet(now, to, node.as_ref(), parts, false);
+                self.send(now, to, node.as_ref(), parts, false);
             }
             serf::Output::Member(event) => self.outputs.push_back(Output::Member(event)),
             serf::Output::Event(event) => self.outputs.push_back(Output::Event(event)),
@@ -469,55 +541,14 @@ impl Endpoint {
         let _late = self.serf.keyring_answer(now, query, answer);
     }
 
-    /// Packs `parts`, filled up with broadcasts if `piggyback`, seals them and sends one datagram.
-    fn send_packet(
-        &mut self,
-        now: Instant,
-        to: SocketAddr,
-        node: Option<&NodeName>,
-        mut parts: Vec<Bytes>,
-        piggyback: bool,
-    ) {
-        let crc = self.wants_crc(node);
-        let mut budget = self.envelope.packet_budget() - COMPOUND_ENTRY - if crc { CRC_BYTES } else { 0 };
-        budget = budget.saturating_sub(parts.iter().map(|part| part.len() + COMPOUND_ENTRY).sum());
-        if piggyback {
-            self.take_broadcasts(budget, &mut parts);
-        }
-        parts.truncate(MAX_PARTS);
-        if parts.is_empty() {
-            return;
-        }
-        let bytes: usize = parts.iter().map(Bytes::len).sum();
-        let plain = packet::encode(&parts, self.options.compression && bytes >= MIN_COMPRESSED_BYTES, crc);
-        let payload = self.envelope.seal_packet(plain, now, &mut self.rng);
-        self.traffic.packets_out += 1;
-        self.traffic.bytes_out += payload.len() as u64;
-        self.outputs.push_back(Output::Datagram { to, payload });
-    }
-
-    /// Membership first, then Serf's queues, as far as `budget` goes.
-    fn take_broadcasts(&mut self, budget: usize, parts: &mut Vec<Bytes>) {
-        let room = MAX_PARTS - parts.len().min(MAX_PARTS);
-        let mut taken = Vec::new();
-        let left = self.swim.take_broadcasts(budget, COMPOUND_ENTRY, &mut taken);
-        let mut user = Vec::new();
-        self.serf.take_broadcasts(left, COMPOUND_ENTRY + 1, &mut user);
-        taken.extend(user.iter().map(user_message));
-        // The smallest broadcast has some twenty bytes, so a packet's budget holds far fewer than the parts it may have.
-        taken.truncate(room);
-        parts.append(&mut taken);
-    }
-
     fn gossip(&mut self, now: Instant) {
         let mut bytes = 0;
         for node in self.swim.gossip_targets(now, self.options.swim.gossip_nodes) {
-            let before = self.traffic.bytes_out;
-            self.send_packet(now, node.addr, Some(&node.name), Vec::new(), true);
-            if before == self.traffic.bytes_out {
+            let sent = self.send_gossip(now, &node);
+            if sent == 0 {
                 break;
             }
-            bytes += (self.traffic.bytes_out - before) as usize;
+            bytes += sent;
         }
         let pressure = self.pressure();
         self.pace.ran(pressure, bytes, now);
@@ -538,12 +569,21 @@ impl Endpoint {
         }
     }
 
-    /// A CRC guards packets that are not sealed, for peers that understand it.
-    fn wants_crc(&self, node: Option<&NodeName>) -> bool {
-        self.envelope.keyring().is_none()
-            && node
-                .and_then(|node| self.swim.member(node))
-                .is_some_and(|member| member.node.versions.protocol_max() >= CRC_PROTOCOL)
+    /// Keeps what is known of envelopes in step with the member table.
+    fn note_member(&mut self, event: &swim::Event) {
+        match event {
+            swim::Event::Joined(node) | swim::Event::Updated(node) if node.name != self.options.name => {
+                self.peers.recorded(node);
+            }
+            swim::Event::Gone { node, left: true } => self.peers.gone(&node.name),
+            swim::Event::Gone { node, left: false } => self.peers.shaken(&node.name),
+            swim::Event::Purged(name) => self.peers.gone(name),
+            swim::Event::Joined(_)
+            | swim::Event::Updated(_)
+            | swim::Event::Suspected(_)
+            | swim::Event::Cleared(_)
+            | swim::Event::Conflict { .. } => {}
+        }
     }
 
     /// Port 0 in an alive or indirect ping means the receiver's own bind port.
@@ -593,7 +633,7 @@ impl Endpoint {
                 if let Some(leaving) = &mut self.leaving {
                     leaving.sent(ping.seq_no, name.clone());
                 }
-                self.send_packet(now, addr, Some(&name), vec![Message::Ping(ping).encode(), news.clone()], false);
+                self.send_ping(now, addr, &name, ping, vec![news.clone()], false);
             }
             let Some(leaving) = &self.leaving else { return };
             if !leaving.is_done(now) {

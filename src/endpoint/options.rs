@@ -9,6 +9,8 @@ use crate::wire::NodeName;
 use crate::wire::serf::Tags;
 use crate::{serf, swim};
 
+use super::Seal;
+
 /// Identity, timings and limits of one endpoint.
 #[derive(Clone, Debug)]
 pub struct Options {
@@ -20,6 +22,8 @@ pub struct Options {
     pub tags: Tags,
     /// The memberlist label, at most 255 bytes; empty for none. Not secret, but authenticated with the key.
     pub label: Bytes,
+    /// Which envelopes are sent and accepted while there is a keyring.
+    pub seal: Seal,
     /// Whether what we send is compressed. Both forms are always read.
     pub compression: bool,
     /// Bound on each half of a leave and on a force-leave.
@@ -40,6 +44,7 @@ impl Options {
             advertise,
             tags: Tags::new(),
             label: Bytes::new(),
+            seal: Seal::default(),
             compression: true,
             broadcast_timeout: Duration::from_secs(5),
             leave_propagate_delay: Duration::from_secs(1),

@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
+use crate::crypto::session;
 use crate::time::Instant;
 
 use super::join::Exchange;
@@ -47,11 +48,24 @@ pub(super) enum Role {
     Ping { seq_no: u32 },
 }
 
+/// How far a stream in the session envelope has come.
+#[derive(Debug)]
+pub(super) enum Session {
+    /// Our head is on its way.
+    Opening(Box<session::Opening>),
+    /// Both heads are known: frames follow.
+    Frames(Box<session::Exchange>),
+}
+
 #[derive(Debug)]
 pub(super) struct Stream {
     pub(super) peer: SocketAddr,
     pub(super) role: Role,
+    pub(super) session: Option<Session>,
+    /// Received and not yet taken.
     received: Vec<u8>,
+    /// Bytes received in all: they count until the stream ends, in whatever form they are held.
+    held: usize,
     /// How much had been received at the last try to decode it.
     tried: usize,
     retry_at: Option<Instant>,
@@ -108,12 +122,16 @@ impl Streams {
         if matches!(stream.role, Role::Finishing) {
             return Ok(false);
         }
-        let len = stream.received.len() + bytes.len();
-        if len > MAX_STREAM_BYTES || self.buffered + bytes.len() > MAX_BUFFERED_BYTES {
+        if stream.held + bytes.len() > MAX_STREAM_BYTES || self.buffered + bytes.len() > MAX_BUFFERED_BYTES {
             return Err(Refused::Length);
         }
         self.buffered += bytes.len();
+        stream.held += bytes.len();
         stream.received.extend_from_slice(bytes);
+        let len = stream.received.len();
+        if stream.session.is_some() {
+            return Ok(true);
+        }
         if stream.tried == 0 || len >= stream.tried + stream.tried / 8 {
             stream.tried = len;
             stream.retry_at = None;
@@ -123,11 +141,29 @@ impl Streams {
         Ok(false)
     }
 
+    /// The state of a stream in the session envelope, to be put back or replaced, and what has arrived since.
+    pub(super) fn take_session(&mut self, id: StreamId) -> Option<(Session, Vec<u8>)> {
+        let stream = self.open.get_mut(&id)?;
+        let session = stream.session.take()?;
+        Some((session, std::mem::take(&mut stream.received)))
+    }
+
+    /// From now on, or still, in the session envelope; `rest` is what followed the head.
+    pub(super) fn set_session(&mut self, id: StreamId, session: Session, rest: Vec<u8>) {
+        if let Some(stream) = self.open.get_mut(&id) {
+            stream.session = Some(session);
+            stream.received = rest;
+            stream.retry_at = None;
+        }
+    }
+
     /// Switches to sending the last bytes, with a deadline of their own.
     pub(super) fn finish(&mut self, id: StreamId, deadline: Instant) {
         if let Some(stream) = self.open.get_mut(&id) {
-            self.buffered -= stream.received.len();
+            self.buffered -= stream.held;
+            stream.held = 0;
             stream.received = Vec::new();
+            stream.session = None;
             stream.retry_at = None;
             stream.role = Role::Finishing;
             stream.deadline = deadline;
@@ -142,7 +178,7 @@ impl Streams {
 
     pub(super) fn remove(&mut self, id: StreamId) -> Option<Stream> {
         let stream = self.open.remove(&id)?;
-        self.buffered -= stream.received.len();
+        self.buffered -= stream.held;
         if matches!(stream.role, Role::Accepted | Role::Finishing)
             && let Some(count) = self.accepted.get_mut(&stream.peer.ip())
         {
@@ -178,7 +214,8 @@ impl Streams {
     fn insert(&mut self, peer: SocketAddr, role: Role, deadline: Instant) -> StreamId {
         self.next += 1;
         let id = StreamId(self.next);
-        let stream = Stream { peer, role, received: Vec::new(), tried: 0, retry_at: None, deadline };
+        let received = Vec::new();
+        let stream = Stream { peer, role, session: None, received, held: 0, tried: 0, retry_at: None, deadline };
         self.open.insert(id, stream);
         id
     }

@@ -15,7 +15,7 @@ fn endpoint(key: Option<u8>) -> Endpoint {
     let name = NodeName::new("us").unwrap();
     let options = Options::new(name, SocketAddr::from(([127, 0, 0, 1], 7946)));
     let keyring = key.map(|fill| Keyring::new(Key::new(&[fill; 32]).unwrap(), []));
-    Endpoint::new(options, keyring, Restored::default(), StdRng::seed_from_u64(1), NOW)
+    Endpoint::new(options, keyring, Restored::default(), StdRng::seed_from_u64(1), Box::new(|bytes| bytes.fill(9)), NOW)
 }
 
 fn peer() -> SocketAddr {
@@ -39,7 +39,7 @@ fn answers(endpoint: &mut Endpoint) -> usize {
 #[test]
 fn with_a_keyring_plain_packets_are_refused_and_counted() {
     let mut us = endpoint(Some(1));
-    us.handle_datagram(NOW, peer(), &packet::encode(&[ping(1)], false, false));
+    us.handle_datagram(NOW, peer(), &wire_packet::encode(&[ping(1)], false, false));
     assert_eq!(answers(&mut us), 0);
     assert_eq!(us.drops().iter().map(|(_, count)| count).sum::<u64>(), 1);
 }
@@ -48,7 +48,7 @@ fn with_a_keyring_plain_packets_are_refused_and_counted() {
 fn sealed_ping_is_answered_sealed() {
     let mut us = endpoint(Some(1));
     let ring = Keyring::new(Key::new(&[1; 32]).unwrap(), []);
-    let plain = packet::encode(&[ping(9)], false, false);
+    let plain = wire_packet::encode(&[ping(9)], false, false);
     us.handle_datagram(NOW, peer(), &ring.seal_packet([0; 12], b"", &plain));
     let sealed = drain(&mut us).into_iter().find_map(|output| match output {
         Output::Datagram { to, payload } => Some((to, payload)),
@@ -57,7 +57,7 @@ fn sealed_ping_is_answered_sealed() {
     let (to, payload) = sealed.expect("an ack");
     assert_eq!(to, peer());
     let opened = ring.open_packet(b"", &payload).expect("sealed under the same key");
-    let acks = packet::decode(&opened.plain).messages;
+    let acks = wire_packet::decode(&opened.plain).messages;
     assert!(acks.iter().any(|message| matches!(message, Message::Ack(ack) if ack.seq_no == 9)), "{acks:?}");
 }
 
@@ -65,7 +65,7 @@ fn sealed_ping_is_answered_sealed() {
 fn packet_under_another_key_is_dropped() {
     let mut us = endpoint(Some(1));
     let ring = Keyring::new(Key::new(&[2; 32]).unwrap(), []);
-    let plain = packet::encode(&[ping(9)], false, false);
+    let plain = wire_packet::encode(&[ping(9)], false, false);
     us.handle_datagram(NOW, peer(), &ring.seal_packet([0; 12], b"", &plain));
     assert_eq!(answers(&mut us), 0);
     assert_eq!(us.drops().get(Drop::NotOpened), 1);

@@ -11,9 +11,10 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use rand::rngs::StdRng;
-use rand::{RngExt, SeedableRng};
+use rand::{Rng, RngExt, SeedableRng};
 
 use crate::crypto::Keyring;
+use crate::crypto::session::Entropy;
 use crate::endpoint::{Endpoint, JoinKind, JoinTarget, Options, Output, Restored, StreamId};
 use crate::time::Instant;
 use crate::wire::NodeName;
@@ -146,6 +147,20 @@ pub struct Sim {
     connections: BTreeMap<ConnectionId, Connection>,
     counts: Counts,
     notes: VecDeque<Note>,
+    recording: Option<Vec<Recorded>>,
+    /// Datagrams that do not pass are swallowed.
+    filter: Option<fn(&[u8]) -> bool>,
+}
+
+/// A datagram as somebody on the network saw it.
+#[derive(Clone, Debug)]
+pub struct Recorded {
+    /// Its source address.
+    pub from: SocketAddr,
+    /// The node it went to.
+    pub to: NodeId,
+    /// The whole packet.
+    pub payload: Vec<u8>,
 }
 
 impl Sim {
@@ -162,7 +177,29 @@ impl Sim {
             connections: BTreeMap::new(),
             counts: Counts::default(),
             notes: VecDeque::new(),
+            recording: None,
+            filter: None,
         }
+    }
+
+    /// Records every datagram that is sent from now on.
+    pub fn record(&mut self) {
+        self.recording = Some(Vec::new());
+    }
+
+    /// Swallows the datagrams that `passes` refuses, as somebody on the network can.
+    pub fn set_filter(&mut self, passes: Option<fn(&[u8]) -> bool>) {
+        self.filter = passes;
+    }
+
+    /// Ends recording and returns what was sent meanwhile.
+    pub fn take_recording(&mut self) -> Vec<Recorded> {
+        self.recording.take().unwrap_or_default()
+    }
+
+    /// Delivers a datagram to `to` at once, as somebody on the network can.
+    pub fn inject(&mut self, from: SocketAddr, to: NodeId, payload: Vec<u8>) {
+        self.deliver(to, Arrival::Datagram { from, payload });
     }
 
     /// The address and name that the `index`th node gets.
@@ -203,7 +240,8 @@ impl Sim {
         let mut options = Options::new(host.name.clone(), host.addr);
         configure(&mut options);
         let rng = StdRng::from_seed(self.rng.random());
-        self.install(node, Endpoint::new(options, keyring, restored, rng, self.now));
+        let entropy = self.draw_entropy();
+        self.install(node, Endpoint::new(options, keyring, restored, rng, entropy, self.now));
     }
 
     /// Runs an endpoint that the caller made for `node`.
@@ -218,6 +256,12 @@ impl Sim {
     /// A generator drawn from the seed, for endpoints that the caller makes.
     pub fn draw_rng(&mut self) -> StdRng {
         StdRng::from_seed(self.rng.random())
+    }
+
+    /// What stands for the operating system's generator, drawn from the seed.
+    pub fn draw_entropy(&mut self) -> Entropy {
+        let mut rng = self.draw_rng();
+        Box::new(move |bytes| rng.fill_bytes(bytes))
     }
 
     /// Ends `node` at once, as SIGKILL does: its host refuses connections from now on.
@@ -491,11 +535,15 @@ impl Sim {
             self.counts.undelivered += 1;
             return;
         };
-        if self.hosts[node.0].group != self.hosts[target.0].group {
+        let from = self.hosts[node.0].addr;
+        if let Some(recording) = &mut self.recording {
+            recording.push(Recorded { from, to: target, payload: payload.clone() });
+        }
+        let swallowed = self.filter.is_some_and(|passes| !passes(&payload));
+        if swallowed || self.hosts[node.0].group != self.hosts[target.0].group {
             self.counts.partitioned += 1;
             return;
         }
-        let from = self.hosts[node.0].addr;
         let delays: Vec<_> = self.network.datagram(&mut self.rng).collect();
         match delays.len() {
             0 => self.counts.lost += 1,

@@ -186,3 +186,173 @@ mod goals {
         assert!(each <= 2.0, "a ping and an ack per second, {each} packets");
     }
 }
+
+/// Which envelope members get (`session envelope §6`).
+mod sessions {
+    use super::*;
+    use crate::crypto::Key;
+    use crate::crypto::session::is_session;
+    use crate::endpoint::{Drop, Knowledge, Seal};
+
+    fn keyring() -> Option<Keyring> {
+        Some(Keyring::new(Key::new(&[1; 32]).unwrap(), []))
+    }
+
+    /// Nodes with these modes that joined through the first.
+    fn cluster(seed: u64, modes: &[Seal]) -> Sim {
+        let mut sim = Sim::new(seed, Network::default());
+        for (index, seal) in modes.iter().enumerate() {
+            let node = sim.add();
+            start(&mut sim, node, *seal);
+            if index > 0 {
+                sim.join(node, &[NodeId(0)]);
+            }
+        }
+        sim
+    }
+
+    fn start(sim: &mut Sim, node: NodeId, seal: Seal) {
+        sim.start(node, keyring(), Restored::default(), |options| options.seal = seal);
+    }
+
+    fn knows(sim: &Sim, node: usize, other: usize) -> Option<Knowledge> {
+        let name = sim.name(NodeId(other)).clone();
+        sim.endpoint(NodeId(node)).and_then(|endpoint| endpoint.envelope_of(&name))
+    }
+
+    fn all_in_sessions(sim: &Sim) -> bool {
+        let running: Vec<_> = sim.nodes().filter(|node| sim.endpoint(*node).is_some()).collect();
+        running.iter().all(|node| {
+            running
+                .iter()
+                .all(|other| node == other || matches!(knows(sim, node.0, other.0), Some(Knowledge::Session(_))))
+        })
+    }
+
+    fn share_of_sessions(sim: &mut Sim, time: Duration) -> f64 {
+        sim.record();
+        sim.run_for(time);
+        let sent = sim.take_recording();
+        sent.iter().filter(|packet| is_session(&packet.payload)).count() as f64 / sent.len() as f64
+    }
+
+    #[test]
+    fn agents_in_auto_find_each_other_and_then_use_nothing_else() {
+        let mut sim = cluster(1, &[Seal::Auto; 4]);
+        sim.run_until_true(Duration::from_secs(30), all_in_sessions).expect("everybody learns everybody");
+        assert_eq!(share_of_sessions(&mut sim, Duration::from_secs(20)), 1.0);
+        assert!(all_see(&sim, Status::Alive, 4));
+    }
+
+    #[test]
+    fn a_cluster_in_session_mode_never_uses_the_old_envelope() {
+        let mut sim = cluster(2, &[Seal::Session; 4]);
+        assert_eq!(share_of_sessions(&mut sim, Duration::from_secs(30)), 1.0);
+        assert!(all_see(&sim, Status::Alive, 4));
+        let fired = sim.with(NodeId(1), |endpoint, now| endpoint.user_event(now, "deploy", bytes::Bytes::new(), false));
+        fired.unwrap().unwrap();
+        sim.take_notes();
+        sim.run_for(Duration::from_secs(2));
+        let heard = sim
+            .take_notes()
+            .into_iter()
+            .filter(|note| matches!(note.output, Output::Event(crate::serf::Event::User(_))));
+        assert!(heard.count() >= 3);
+    }
+
+    #[test]
+    fn all_modes_but_session_live_together_and_memberlist_peers_are_known_as_old() {
+        let mut sim = cluster(3, &[Seal::Auto, Seal::Memberlist, Seal::Auto]);
+        sim.run_for(Duration::from_secs(30));
+        assert!(all_see(&sim, Status::Alive, 3));
+        assert_eq!(knows(&sim, 0, 1), Some(Knowledge::Old));
+        assert!(matches!(knows(&sim, 0, 2), Some(Knowledge::Session(_))));
+        assert_eq!(knows(&sim, 1, 0), None, "in memberlist mode nothing of this runs");
+    }
+
+    #[test]
+    fn auto_and_session_agents_live_together() {
+        let mut sim = cluster(4, &[Seal::Auto, Seal::Session, Seal::Auto, Seal::Session]);
+        sim.run_until_true(Duration::from_secs(60), |sim| all_in_sessions(sim) && all_see(sim, Status::Alive, 4))
+            .expect("everybody learns everybody");
+        sim.run_for(Duration::from_secs(60));
+        assert!(all_see(&sim, Status::Alive, 4));
+    }
+
+    #[test]
+    fn a_restarted_process_is_heard_again_and_a_host_that_goes_back_to_serf_is_found() {
+        let mut sim = cluster(5, &[Seal::Auto; 3]);
+        sim.run_until_true(Duration::from_secs(30), all_in_sessions).expect("everybody learns everybody");
+        let before = knows(&sim, 0, 2);
+        start(&mut sim, NodeId(2), Seal::Auto);
+        sim.join(NodeId(2), &[NodeId(0)]);
+        sim.run_until_true(Duration::from_secs(30), |sim| knows(sim, 0, 2) != before && all_in_sessions(sim))
+            .expect("the new process is learned");
+        assert!(all_see(&sim, Status::Alive, 3), "without a failure in between");
+
+        start(&mut sim, NodeId(2), Seal::Memberlist);
+        sim.join(NodeId(2), &[NodeId(0)]);
+        sim.run_until_true(Duration::from_secs(30), |sim| {
+            knows(sim, 0, 2) == Some(Knowledge::Old) && knows(sim, 1, 2) == Some(Knowledge::Old)
+        })
+        .expect("it is known as old");
+        assert!(all_see(&sim, Status::Alive, 3));
+    }
+
+    #[test]
+    fn replaying_everything_at_everybody_changes_nothing() {
+        let mut sim = cluster(6, &[Seal::Session; 3]);
+        sim.run_for(Duration::from_secs(10));
+        sim.record();
+        sim.run_for(Duration::from_secs(20));
+        let fired = sim.with(NodeId(1), |endpoint, now| endpoint.user_event(now, "deploy", bytes::Bytes::new(), false));
+        fired.unwrap().unwrap();
+        sim.run_for(Duration::from_secs(2));
+        let recorded = sim.take_recording();
+        assert!(recorded.len() > 50, "{}", recorded.len());
+        let members = |sim: &Sim| {
+            let all = sim.nodes().map(|node| sim.endpoint(node).map(|e| e.members().cloned().collect::<Vec<_>>()));
+            all.collect::<Vec<_>>()
+        };
+        let before = members(&sim);
+        sim.take_notes();
+        for node in 0..3 {
+            for packet in &recorded {
+                sim.inject(packet.from, NodeId(node), packet.payload.clone());
+            }
+        }
+        assert_eq!(members(&sim), before);
+        assert!(!sim.take_notes().iter().any(|note| matches!(note.output, Output::Event(_) | Output::Member(_))));
+        for node in sim.nodes() {
+            let drops = sim.endpoint(node).unwrap().drops();
+            let refused = [Drop::Replayed, Drop::TooOld, Drop::NotOpened, Drop::Own].map(|reason| drops.get(reason));
+            assert!(refused.iter().sum::<u64>() as usize >= recorded.len() - 1, "{refused:?} of {}", recorded.len());
+        }
+    }
+
+    #[test]
+    fn what_was_recorded_before_a_restart_is_worth_nothing_after_it() {
+        let mut sim = cluster(7, &[Seal::Session; 3]);
+        sim.record();
+        sim.run_for(Duration::from_secs(20));
+        let recorded = sim.take_recording();
+        start(&mut sim, NodeId(2), Seal::Session);
+        sim.take_notes();
+        for packet in recorded.iter().filter(|packet| packet.to == NodeId(2)) {
+            sim.inject(packet.from, NodeId(2), packet.payload.clone());
+        }
+        assert_eq!(sim.endpoint(NodeId(2)).unwrap().members().count(), 1, "it still knows only itself");
+    }
+
+    #[test]
+    fn dropping_all_session_packets_for_a_minute_downgrades_nobody_for_good() {
+        let mut sim = cluster(8, &[Seal::Auto; 3]);
+        sim.run_until_true(Duration::from_secs(30), all_in_sessions).expect("everybody learns everybody");
+        sim.set_filter(Some(|payload| !is_session(payload)));
+        sim.run_for(Duration::from_secs(60));
+        sim.set_filter(None);
+        sim.run_until_true(Duration::from_secs(60), |sim| all_in_sessions(sim) && all_see(sim, Status::Alive, 3))
+            .expect("sessions are back");
+        assert_eq!(share_of_sessions(&mut sim, Duration::from_secs(20)), 1.0);
+    }
+}

@@ -23,6 +23,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use rand::rngs::StdRng;
 
+use crate::crypto::Sealed;
 use crate::time::Instant;
 use crate::wire::NodeName;
 use crate::wire::message::{Message, Ping, Source, Versions};
@@ -77,21 +78,93 @@ pub enum Event {
     },
 }
 
+/// Where a packet came from, and how it was sealed.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Origin {
+    /// Its source address.
+    pub addr: SocketAddr,
+    /// `None`: plain text. A sealed packet comes from somebody who holds a key of ours.
+    pub sealed: Option<Sealed>,
+}
+
+impl Origin {
+    fn is_trusted(&self) -> bool {
+        self.sealed.is_some()
+    }
+}
+
+/// What a packet is for, as far as it decides about its envelope.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Purpose {
+    /// The first ping of a probe, or a ping on somebody's behalf: its ack tells how the member can be reached.
+    Ping,
+    /// An answer: goes out as what it answers came in.
+    Answer(Option<Sealed>),
+    /// Anything else.
+    Other,
+}
+
 /// What the machine asks of its driver.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Output {
-    /// One packet holding `messages`, filled up with broadcasts if `piggyback`. `node` is the member it goes to, if known.
-    Send { to: SocketAddr, node: Option<NodeName>, messages: Vec<Message>, piggyback: bool },
+    /// One packet holding `messages`, filled up with broadcasts. `node` is the member it goes to, if known.
+    Send {
+        /// Destination.
+        to: SocketAddr,
+        /// The member there, as far as the message says.
+        node: Option<NodeName>,
+        /// What is in it, first of all.
+        messages: Vec<Message>,
+        /// How it is sealed.
+        purpose: Purpose,
+    },
     /// Acknowledge a ping that was for us: like `Send`, with the upper layer's ack payload.
-    Ack { to: SocketAddr, node: Option<NodeName>, seq_no: u32 },
+    Ack {
+        /// Destination.
+        to: SocketAddr,
+        /// Who asked, by its own word.
+        node: Option<NodeName>,
+        /// The ping's.
+        seq_no: u32,
+        /// How the ping was sealed.
+        sealed: Option<Sealed>,
+        /// Whether it told a session, and so understands one.
+        told: bool,
+    },
+    /// The ack of a probe is late. Others are asked now; try the fallback envelopes, too.
+    ProbeLate {
+        /// Who is silent.
+        target: Arc<Node>,
+        /// The probe's.
+        seq_no: u32,
+    },
     /// Ping by stream and report the answer to [`Swim::handle_stream_ack`] before `deadline`.
-    StreamPing { to: Arc<Node>, ping: Ping, deadline: Instant },
+    StreamPing {
+        /// Whom.
+        to: Arc<Node>,
+        /// The ping.
+        ping: Ping,
+        /// End of the probe.
+        deadline: Instant,
+    },
     /// Exchange full state with this member.
     PushPull(Arc<Node>),
     /// A direct ack arrived: round trip time and the peer's payload.
-    RoundTrip { node: NodeName, rtt: std::time::Duration, payload: Bytes },
+    RoundTrip {
+        /// Who answered.
+        node: NodeName,
+        /// From ping to ack.
+        rtt: std::time::Duration,
+        /// The upper layer's.
+        payload: Bytes,
+    },
     /// An ack for a ping that this layer did not send.
-    OtherAck { seq_no: u32 },
+    OtherAck {
+        /// The ping's.
+        seq_no: u32,
+    },
+    /// A member's incarnation rose and nothing else of it changed: it refuted, or was restarted.
+    Renewed(NodeName),
     /// A member changed.
     Event(Event),
 }
@@ -197,11 +270,11 @@ impl Swim {
         swim
     }
 
-    /// Takes a decoded message that arrived from `from`. `trusted` if it was sealed under one of our keys.
-    pub fn handle_message(&mut self, now: Instant, from: SocketAddr, message: Message, trusted: bool) {
+    /// Takes a decoded message that arrived from `from`.
+    pub fn handle_message(&mut self, now: Instant, from: Origin, message: Message) {
         match message {
-            Message::Ping(ping) => self.handle_ping(from, ping, trusted),
-            Message::IndirectPing(ping) => self.handle_indirect_ping(now, from, ping, trusted),
+            Message::Ping(ping) => self.handle_ping(from, ping),
+            Message::IndirectPing(ping) => self.handle_indirect_ping(now, from, ping),
             Message::Ack(ack) => self.handle_ack(now, ack),
             Message::Nack(seq_no) => self.prober.handle_nack(seq_no),
             Message::Suspect(suspect) => self.handle_suspect(now, suspect),

@@ -7,11 +7,12 @@ use std::time::Duration;
 
 use rand::{Rng, RngExt};
 
+use crate::crypto::Sealed;
 use crate::time::Instant;
 use crate::wire::NodeName;
 use crate::wire::message::{Ack, IndirectPing, Message, Ping, Suspect};
 
-use super::{Drop, Node, Output, State, Swim};
+use super::{Drop, Node, Origin, Output, Purpose, State, Swim};
 
 /// Lowest memberlist protocol that answers a missed relay with a nack.
 const NACK_PROTOCOL: u8 = 4;
@@ -80,6 +81,8 @@ struct Relay {
     requester: Option<NodeName>,
     nack: bool,
     deadline: Instant,
+    /// How the request was sealed.
+    sealed: Option<Sealed>,
 }
 
 impl Relays {
@@ -123,26 +126,28 @@ impl Swim {
         }
     }
 
-    pub(super) fn handle_ping(&mut self, from: SocketAddr, ping: Ping, trusted: bool) {
+    pub(super) fn handle_ping(&mut self, from: Origin, ping: Ping) {
         if ping.node.as_ref().is_some_and(|node| *node != self.local) {
             return self.count_drop(Drop::NotForUs);
         }
-        let to = self.answer_to(from, &ping.source.addr, ping.source.node.as_ref(), trusted);
-        self.outputs.push_back(Output::Ack { to, node: ping.source.node, seq_no: ping.seq_no });
+        let to = self.answer_to(from, &ping.source.addr, ping.source.node.as_ref());
+        let (sealed, told) = (from.sealed, ping.weir.is_some());
+        self.outputs.push_back(Output::Ack { to, node: ping.source.node, seq_no: ping.seq_no, sealed, told });
     }
 
-    pub(super) fn handle_indirect_ping(&mut self, now: Instant, from: SocketAddr, ping: IndirectPing, trusted: bool) {
+    pub(super) fn handle_indirect_ping(&mut self, now: Instant, from: Origin, ping: IndirectPing) {
         let known = self.members.get(&ping.node).is_some_and(|member| member.node.addr == ping.target);
-        if self.relays.0.len() >= Relays::MAX || !(known || trusted) {
+        if self.relays.0.len() >= Relays::MAX || !(known || from.is_trusted()) {
             return self.count_drop(Drop::Relay);
         }
         let seq_no = self.draw_seq_no();
-        let reply_to = self.answer_to(from, &ping.source.addr, ping.source.node.as_ref(), trusted);
+        let reply_to = self.answer_to(from, &ping.source.addr, ping.source.node.as_ref());
         let deadline = now + self.options.probe_timeout;
-        let relay = Relay { seq_no: ping.seq_no, reply_to, requester: ping.source.node, nack: ping.nack, deadline };
+        let requester = ping.source.node;
+        let relay = Relay { seq_no: ping.seq_no, reply_to, requester, nack: ping.nack, deadline, sealed: from.sealed };
         self.relays.0.insert(seq_no, relay);
         let relayed = Ping { seq_no, node: Some(ping.node.clone()), source: self.source(), weir: None };
-        self.send(ping.target, Some(ping.node), vec![Message::Ping(relayed)]);
+        self.send(ping.target, Some(ping.node), vec![Message::Ping(relayed)], Purpose::Ping);
     }
 
     pub(super) fn handle_ack(&mut self, now: Instant, ack: Ack) {
@@ -155,7 +160,7 @@ impl Swim {
             self.probe_succeeded(now);
         } else if let Some(relay) = self.relays.0.remove(&ack.seq_no) {
             let answer = Ack { seq_no: relay.seq_no, payload: bytes::Bytes::new(), weir: None };
-            self.send(relay.reply_to, relay.requester, vec![Message::Ack(answer)]);
+            self.send(relay.reply_to, relay.requester, vec![Message::Ack(answer)], Purpose::Answer(relay.sealed));
         } else {
             self.outputs.push_back(Output::OtherAck { seq_no: ack.seq_no });
         }
@@ -183,7 +188,8 @@ impl Swim {
         late.sort_unstable_by_key(|(seq_no, _)| *seq_no);
         for (_, relay) in late {
             if relay.nack {
-                self.send(relay.reply_to, relay.requester, vec![Message::Nack(relay.seq_no)]);
+                let purpose = Purpose::Answer(relay.sealed);
+                self.send(relay.reply_to, relay.requester, vec![Message::Nack(relay.seq_no)], purpose);
             }
         }
     }
@@ -202,7 +208,7 @@ impl Swim {
                 from: self.local.clone(),
             }));
         }
-        self.send(target.addr, Some(target.name.clone()), messages);
+        self.send(target.addr, Some(target.name.clone()), messages, Purpose::Ping);
         let deadline = now + interval;
         let timeout_at = (now + self.options.probe_timeout).min(deadline);
         self.prober.current = Some(Probe { target, seq_no, started: now, timeout_at, deadline, indirect: None });
@@ -212,6 +218,7 @@ impl Swim {
     fn ask_others(&mut self) {
         let Some(probe) = &self.prober.current else { return };
         let (target, seq_no, deadline) = (Arc::clone(&probe.target), probe.seq_no, probe.deadline);
+        self.outputs.push_back(Output::ProbeLate { target: Arc::clone(&target), seq_no });
         let local = self.local.clone();
         let helpers = self.members.random(self.options.indirect_checks, &mut self.rng, |member| {
             member.state.is_alive() && member.node.name != local && member.node.name != target.name
@@ -222,7 +229,7 @@ impl Swim {
             expected_nacks += u32::from(nack);
             let ping =
                 IndirectPing { seq_no, target: target.addr, node: target.name.clone(), nack, source: self.source() };
-            self.send(helper.addr, Some(helper.name.clone()), vec![Message::IndirectPing(ping)]);
+            self.send(helper.addr, Some(helper.name.clone()), vec![Message::IndirectPing(ping)], Purpose::Other);
         }
         if self.options.tcp_pings && target.versions.protocol_max() >= STREAM_PING_PROTOCOL {
             let ping = Ping { seq_no, node: Some(target.name.clone()), source: self.source(), weir: None };
@@ -284,16 +291,10 @@ impl Swim {
 
     /// Where an answer goes: to the address that the asker names if that is plausibly its own, else back where the packet
     /// came from. A ping must not make us send to a stranger.
-    fn answer_to(
-        &self,
-        from: SocketAddr,
-        named: &Option<SocketAddr>,
-        node: Option<&NodeName>,
-        trusted: bool,
-    ) -> SocketAddr {
-        let Some(named) = *named else { return from };
+    fn answer_to(&self, from: Origin, named: &Option<SocketAddr>, node: Option<&NodeName>) -> SocketAddr {
+        let Some(named) = *named else { return from.addr };
         let recorded = || node.and_then(|node| self.members.get(node)).is_some_and(|member| member.node.addr == named);
-        if trusted || named == from || named.ip() == from.ip() || recorded() { named } else { from }
+        if from.is_trusted() || named.ip() == from.addr.ip() || recorded() { named } else { from.addr }
     }
 
     fn random_part(&mut self, interval: Duration) -> Duration {
@@ -301,8 +302,8 @@ impl Swim {
         Duration::from_nanos(if nanos == 0 { 0 } else { self.rng.random_range(0..nanos) })
     }
 
-    fn send(&mut self, to: SocketAddr, node: Option<NodeName>, messages: Vec<Message>) {
-        self.outputs.push_back(Output::Send { to, node, messages, piggyback: true });
+    fn send(&mut self, to: SocketAddr, node: Option<NodeName>, messages: Vec<Message>, purpose: Purpose) {
+        self.outputs.push_back(Output::Send { to, node, messages, purpose });
     }
 
     /// Whether `name` is dead or left.

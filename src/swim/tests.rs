@@ -259,6 +259,14 @@ fn one_record_with_impossible_versions_does_not_block_an_exchange() {
     assert!(swim.member(&name("poison")).is_none());
 }
 
+fn plain(addr: SocketAddr) -> Origin {
+    Origin { addr, sealed: None }
+}
+
+fn sealed(addr: SocketAddr) -> Origin {
+    Origin { addr, sealed: Some(Sealed { key: crate::crypto::KeyId([0; 4]), session: None }) }
+}
+
 /// Runs the clock to the next probe and returns its sequence number.
 fn next_probe(swim: &mut Swim) -> (Instant, u32, Vec<Message>) {
     drain(swim);
@@ -286,7 +294,7 @@ const THEM: SocketAddr = SocketAddr::V4(std::net::SocketAddrV4::new(std::net::Ip
 fn direct_ack_reports_the_round_trip() {
     let mut swim = holding("alive");
     let (start, seq_no, _) = next_probe(&mut swim);
-    swim.handle_message(start + Duration::from_millis(3), THEM, ack(seq_no), true);
+    swim.handle_message(start + Duration::from_millis(3), sealed(THEM), ack(seq_no));
     let rtt = drain(&mut swim).into_iter().find_map(|output| match output {
         Output::RoundTrip { rtt, .. } => Some(rtt),
         _ => None,
@@ -301,7 +309,7 @@ fn silent_member_is_asked_through_others_then_suspected() {
     swim.handle_alive(NOW, alive("helper", 3, 1));
     let (mut start, mut seq_no, mut messages) = next_probe(&mut swim);
     if matches!(&messages[0], Message::Ping(ping) if ping.node != Some(name("them"))) {
-        swim.handle_message(start, THEM, ack(seq_no), true);
+        swim.handle_message(start, sealed(THEM), ack(seq_no));
         (start, seq_no, messages) = next_probe(&mut swim);
     }
     assert_eq!(messages.len(), 1, "an alive member is not accused in its ping");
@@ -337,7 +345,7 @@ fn nack_shows_that_the_fault_is_not_ours() {
     swim.handle_alive(NOW, alive("helper", 3, 1));
     let (start, seq_no, _) = next_probe(&mut swim);
     swim.handle_timeout(start + swim.options().probe_timeout);
-    swim.handle_message(start, THEM, Message::Nack(seq_no), true);
+    swim.handle_message(start, sealed(THEM), Message::Nack(seq_no));
     swim.handle_timeout(start + swim.options().probe_interval);
     assert_eq!(swim.health_score(), 0);
 }
@@ -353,11 +361,11 @@ fn ping_for_another_is_not_answered_and_a_stranger_is_not_pinged_back() {
     };
     let stranger = SocketAddr::from(([127, 9, 9, 9], 9));
     drain(&mut swim);
-    swim.handle_message(NOW, THEM, ping(Some("other"), None), false);
+    swim.handle_message(NOW, plain(THEM), ping(Some("other"), None));
     assert_eq!(answers(&mut swim), None);
-    swim.handle_message(NOW, THEM, ping(Some("us"), Some(stranger)), false);
+    swim.handle_message(NOW, plain(THEM), ping(Some("us"), Some(stranger)));
     assert_eq!(answers(&mut swim), Some(THEM), "without a key nobody makes us send to a third party");
-    swim.handle_message(NOW, THEM, ping(Some("us"), Some(stranger)), true);
+    swim.handle_message(NOW, sealed(THEM), ping(Some("us"), Some(stranger)));
     assert_eq!(answers(&mut swim), Some(stranger), "a key holder may sit behind translation");
 }
 
@@ -367,7 +375,7 @@ fn relayed_ping_is_acked_or_nacked_under_the_requesters_number() {
     let ask = |nack| {
         let mut swim = holding("alive");
         let ping = IndirectPing { seq_no: 77, target: THEM, node: name("them"), nack, source: Source::default() };
-        swim.handle_message(NOW, SocketAddr::from(([127, 0, 0, 1], 3)), Message::IndirectPing(ping), true);
+        swim.handle_message(NOW, sealed(SocketAddr::from(([127, 0, 0, 1], 3))), Message::IndirectPing(ping));
         let seq_no = drain(&mut swim).into_iter().find_map(|output| match output {
             Output::Send { messages, .. } => match &messages[0] {
                 Message::Ping(ping) => Some(ping.seq_no),
@@ -388,7 +396,7 @@ fn relayed_ping_is_acked_or_nacked_under_the_requesters_number() {
         })
     };
     let (mut swim, seq_no) = ask(true);
-    swim.handle_message(NOW, THEM, ack(seq_no), true);
+    swim.handle_message(NOW, sealed(THEM), ack(seq_no));
     assert_eq!(answered(&mut swim), Some(("ack", 77)));
 
     let late = NOW + Options::default().probe_timeout;

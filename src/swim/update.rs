@@ -208,6 +208,7 @@ impl Swim {
                 versions: alive.versions,
             });
         }
+        let rose = alive.incarnation > member.incarnation;
         member.incarnation = alive.incarnation;
         if !member.state.is_alive() {
             member.state = State::Alive;
@@ -224,6 +225,8 @@ impl Swim {
             }
             if changed {
                 self.emit(Event::Updated(node));
+            } else if rose {
+                self.outputs.push_back(super::Output::Renewed(alive.node.clone()));
             }
         }
     }

@@ -49,8 +49,7 @@ enum Step {
 }
 
 impl Step {
-    const ALL: [Self; 6] =
-        [Self::FirstJoin, Self::SecondJoin, Self::Weight, Self::Kill, Self::Return, Self::Leave];
+    const ALL: [Self; 6] = [Self::FirstJoin, Self::SecondJoin, Self::Weight, Self::Kill, Self::Return, Self::Leave];
 
     const fn name(self) -> &'static str {
         match self {
@@ -99,7 +98,8 @@ impl Demo {
     }
 
     async fn tour(self, output: &Output) -> Result<Exit, Failure> {
-        let signals = |kind| signal(kind).map_err(|error| Failure::new(Exit::Failed, format!("cannot catch signals: {error}")));
+        let signals =
+            |kind| signal(kind).map_err(|error| Failure::new(Exit::Failed, format!("cannot catch signals: {error}")));
         let (mut interrupt, mut terminate) = (signals(SignalKind::interrupt())?, signals(SignalKind::terminate())?);
         // The stage is dropped, and with it everything it started, on every way out of here.
         let mut stage = Stage::build()?;

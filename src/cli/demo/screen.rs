@@ -78,7 +78,8 @@ impl<'a> Screen<'a> {
             let share = traffic.share(name);
             let bar = "█".repeat((share * BAR as f64).round() as usize);
             let state = if *weight == 0 { "down" } else { "in" };
-            let _ = writeln!(text, " {name:5} {addr:22} {state:4} weight {weight:3}  {bar:BAR$} {:3.0} %", share * 100.0);
+            let _ =
+                writeln!(text, " {name:5} {addr:22} {state:4} weight {weight:3}  {bar:BAR$} {:3.0} %", share * 100.0);
         }
         if servers.is_empty() {
             text.push_str(" no servers yet: NGINX answers 502\n");

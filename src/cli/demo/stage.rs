@@ -152,7 +152,9 @@ impl Stage {
         if let Some(mut agent) = self.host_mut(role).agent.take() {
             match tokio::time::timeout(LEAVE_LIMIT, agent.wait()).await {
                 Ok(Ok(status)) if status.success() => {}
-                other => return Err(fail(format!("{}'s agent did not end well after its leave: {other:?}", role.name()))),
+                other => {
+                    return Err(fail(format!("{}'s agent did not end well after its leave: {other:?}", role.name())));
+                }
             }
         }
         // The application stops only now, when the balancer no longer sends it anything.
@@ -214,7 +216,8 @@ impl Stage {
 
     fn write_balancer(&self) -> Result<(), Failure> {
         let host = self.host(Role::Balancer);
-        std::fs::create_dir_all(self.path("conf.d")).map_err(|error| fail(format!("cannot make a directory: {error}")))?;
+        std::fs::create_dir_all(self.path("conf.d"))
+            .map_err(|error| fail(format!("cannot make a directory: {error}")))?;
         let dir = self.dir.path().display();
         let site = format!(
             "worker_processes 2;\n{}\nhttp {{\n{}    include {dir}/conf.d/*.conf;\n    server {{\n        listen {};\n        \
@@ -326,7 +329,12 @@ impl Stage {
         if output.status.success() {
             return Ok(());
         }
-        Err(fail(format!("weir {} failed on {}: {}", args.join(" "), role.name(), String::from_utf8_lossy(&output.stderr))))
+        Err(fail(format!(
+            "weir {} failed on {}: {}",
+            args.join(" "),
+            role.name(),
+            String::from_utf8_lossy(&output.stderr)
+        )))
     }
 
     async fn until(&self, what: &str, mut done: impl FnMut() -> bool) -> Result<(), Failure> {
@@ -400,7 +408,8 @@ fn find_nginx() -> Result<PathBuf, Failure> {
     let path = std::env::var("PATH").unwrap_or_default();
     let places = path.split(':').chain(["/usr/sbin", "/usr/local/sbin", "/usr/local/nginx/sbin"]);
     places.map(|place| Path::new(place).join("nginx")).find(|nginx| nginx.is_file()).ok_or_else(|| {
-        fail("nginx is not installed").with_remedy("'apt install nginx' or 'dnf install nginx', or 'make demo', which does it")
+        fail("nginx is not installed")
+            .with_remedy("'apt install nginx' or 'dnf install nginx', or 'make demo', which does it")
     })
 }
 

@@ -94,7 +94,8 @@ impl Report {
             self.requests, self.seconds, self.front, self.failed, self.reloads
         );
         for step in &self.steps {
-            let live = step.live_after_s.map_or("never live".to_owned(), |seconds| format!("live after {seconds:.1} s"));
+            let live =
+                step.live_after_s.map_or("never live".to_owned(), |seconds| format!("live after {seconds:.1} s"));
             let answers: Vec<_> =
                 step.counts.answered_by.iter().map(|(server, count)| format!("{server} {count}")).collect();
             let verdict = if step.ok { "ok" } else { "FAILED" };

@@ -128,7 +128,8 @@ impl Traffic {
     }
 
     fn book(&mut self, ended: Ended) {
-        let step = self.steps.iter().rev().find(|(_, began)| *began <= ended.started).map_or("start", |(step, _)| *step);
+        let step =
+            self.steps.iter().rev().find(|(_, began)| *began <= ended.started).map_or("start", |(step, _)| *step);
         let counts = self.by_step.entry(step).or_default();
         counts.requests += 1;
         counts.slowest_ms = counts.slowest_ms.max(u64::try_from(ended.took.as_millis()).unwrap_or(u64::MAX));
