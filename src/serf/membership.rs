@@ -35,8 +35,8 @@ impl Serf {
                     self.emit(now, event);
                 }
             }
-            swim::Event::Gone { node, .. } => {
-                if let Some(event) = self.members.gone(now, &node.name) {
+            swim::Event::Gone { node, left } => {
+                if let Some(event) = self.members.gone(now, &node.name, *left) {
                     self.emit(now, event);
                     self.keep_departed_bounded(now);
                 }

@@ -236,6 +236,11 @@ impl Serf {
         self.members.get(name)
     }
 
+    /// Whether a member is left only because somebody said so after it had died (`force-leave`): nobody expects it back.
+    pub fn was_forced_out(&self, name: &str) -> bool {
+        self.members.was_forced_out(name)
+    }
+
     /// What our acks carry: our coordinate; nothing if coordinates are disabled.
     pub fn ack_payload(&self) -> Bytes {
         self.coordinates.as_ref().map(|coordinates| coordinates.own().encode_payload()).unwrap_or_default()

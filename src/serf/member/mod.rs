@@ -2,7 +2,7 @@
 //!
 //! Pure decisions: each function is one table of the specification. What to send and to whom is `membership`'s business.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -104,8 +104,17 @@ pub(crate) enum JoinVerdict {
 #[derive(Debug, Default)]
 pub(crate) struct Table {
     members: BTreeMap<NodeName, Member>,
-    /// Names of the failed and the left, so that looking after them costs nothing while there are none.
-    departed: BTreeSet<NodeName>,
+    /// The failed and the left, so that looking after them costs nothing while there are none.
+    departed: BTreeMap<NodeName, Farewell>,
+}
+
+/// How a member went.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Farewell {
+    /// It announced it, to `swim` or by an intent.
+    Announced,
+    /// Without a word.
+    Silent,
 }
 
 impl Table {
@@ -124,7 +133,13 @@ impl Table {
 
     /// The failed and the left, in the order of their names.
     pub(crate) fn departed(&self) -> impl ExactSizeIterator<Item = &Member> {
-        self.departed.iter().map(|name| self.members.get(name).expect("departed holds names of members only"))
+        self.departed.keys().map(|name| self.members.get(name).expect("departed holds names of members only"))
+    }
+
+    /// Whether a member is left only because somebody said so (`force-leave`) after it had died: nobody expects it back.
+    pub(crate) fn was_forced_out(&self, name: &str) -> bool {
+        self.departed.get(name) == Some(&Farewell::Silent)
+            && self.members.get(name).is_some_and(|member| member.status == Status::Left)
     }
 
     /// Members that `swim` holds to be there, the local one included.
@@ -161,8 +176,8 @@ impl Table {
         Member { node, status, status_ltime, since: now }
     }
 
-    /// `swim` reports a member dead or left; which of them it says does not matter, only the leave intent does.
-    pub(crate) fn gone(&mut self, now: Instant, name: &NodeName) -> Option<MemberEvent> {
+    /// `swim` reports a member dead, or left by its own word if it `announced` that; the status depends on the intent alone.
+    pub(crate) fn gone(&mut self, now: Instant, name: &NodeName, announced: bool) -> Option<MemberEvent> {
         let member = self.members.get_mut(name)?;
         let (status, kind) = match member.status {
             Status::Alive => (Status::Failed, MemberEventKind::Failed),
@@ -170,7 +185,8 @@ impl Table {
             Status::Left | Status::Failed => return None,
         };
         member.become_status(status, now);
-        self.departed.insert(name.clone());
+        let silent = status == Status::Failed && !announced;
+        self.departed.insert(name.clone(), if silent { Farewell::Silent } else { Farewell::Announced });
         Some(member.event(kind))
     }
 
@@ -238,7 +254,7 @@ impl Table {
         }
         let member = Member { node, status: Status::Failed, status_ltime: LamportTime::ZERO, since };
         self.members.insert(name.clone(), member);
-        self.departed.insert(name);
+        self.departed.insert(name, Farewell::Silent);
     }
 
     /// Forgets a member.

@@ -25,7 +25,7 @@ fn table(status: Status, ltime: u64) -> Table {
     member.status = status;
     member.status_ltime = LamportTime(ltime);
     if !status.is_present() {
-        table.departed.insert(name("a"));
+        table.departed.insert(name("a"), Farewell::Announced);
     }
     table
 }
@@ -36,7 +36,7 @@ fn at(nanos: u64) -> Instant {
 
 fn state(table: &Table) -> (Status, u64) {
     let member = table.get("a").unwrap();
-    assert_eq!(table.departed.contains("a"), !member.status.is_present(), "the index of the departed agrees");
+    assert_eq!(table.departed.contains_key("a"), !member.status.is_present(), "the index of the departed agrees");
     (member.status, member.status_ltime.0)
 }
 
@@ -76,10 +76,10 @@ fn swim_death_is_a_failure_unless_a_leave_was_announced() {
         (Failed, Failed, None),
     ] {
         let mut table = table(before, 7);
-        assert_eq!(table.gone(at(9), &name("a")).map(|event| event.kind), event, "from {before}");
+        assert_eq!(table.gone(at(9), &name("a"), false).map(|event| event.kind), event, "from {before}");
         assert_eq!(state(&table), (after, 7));
     }
-    assert_eq!(Table::default().gone(at(9), &name("a")), None, "nobody of that name");
+    assert_eq!(Table::default().gone(at(9), &name("a"), false), None, "nobody of that name");
 }
 
 #[test]
@@ -169,8 +169,8 @@ fn equal_tags_in_another_order_are_no_update() {
 #[test]
 fn since_tells_when_the_status_came_not_when_it_was_repeated() {
     let mut table = table(Alive, 0);
-    table.gone(at(10), &name("a"));
-    table.gone(at(20), &name("a"));
+    table.gone(at(10), &name("a"), false);
+    table.gone(at(20), &name("a"), false);
     assert_eq!(table.get("a").unwrap().since, at(10));
     // A force-leave starts the tombstone's time afresh.
     table.leave_intent(at(30), "a", LamportTime(5), false);
@@ -188,4 +188,24 @@ fn restored_members_do_not_displace_living_ones() {
     assert_eq!(empty.departed().len(), 1);
     assert_eq!(empty.remove("a").unwrap().kind, Kind::Reap);
     assert_eq!((empty.len(), empty.departed().len()), (0, 0));
+}
+
+#[test]
+fn only_who_died_without_a_word_and_was_declared_left_was_forced_out() {
+    let intent = |table: &mut Table, ltime| drop(table.leave_intent(at(1), "a", LamportTime(ltime), false));
+    // what `swim` said, whether the intent came before it, forced out
+    for (announced, intent_first, forced_out) in
+        [(false, false, true), (true, false, false), (false, true, false), (true, true, false)]
+    {
+        let mut table = table(Alive, 0);
+        if intent_first {
+            intent(&mut table, 5);
+        }
+        table.gone(at(1), &name("a"), announced);
+        assert!(!table.was_forced_out("a") || intent_first, "failed is not left");
+        intent(&mut table, 6);
+        assert_eq!(table.was_forced_out("a"), forced_out, "announced {announced}, intent first {intent_first}");
+        table.joined(at(2), plain(), None);
+        assert!(!table.was_forced_out("a"), "it is back");
+    }
 }
