@@ -1,0 +1,117 @@
+//! What a rotation tells: how far it is, and how it ended.
+
+use std::time::Duration;
+
+use super::Peer;
+use crate::crypto::KeyId;
+use crate::serf::Status;
+use crate::wire::NodeName;
+
+/// The steps, in their order. Each has what all before it have, from whoever came since, too.
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub enum Step {
+    /// Every member present lists its ring. Nothing changes.
+    Check,
+    /// Rings are nearly full: keys that are nobody's primary are removed first.
+    CleanUp,
+    Install,
+    Use,
+    Remove,
+}
+
+/// What a request does to a ring.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Action {
+    List,
+    Install,
+    Use,
+    Remove,
+}
+
+/// News of a run.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Progress {
+    /// The check is done.
+    Planned(Plan),
+    /// A request has ended.
+    Confirmed {
+        step: Step,
+        action: Action,
+        /// The key that it was about.
+        key: Option<KeyId>,
+        /// Members that have confirmed, in this request or before,
+        confirmed: usize,
+        /// of those who are not left.
+        of: usize,
+        /// Nobody is waited for any more.
+        complete: bool,
+    },
+}
+
+/// What the check found, and what follows from it.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Plan {
+    /// Keys that seal now, the most used first. More than one after an interrupted run.
+    pub old: Vec<KeyId>,
+    /// The key that this run brings.
+    pub new: KeyId,
+    /// Keys that are nobody's primary.
+    pub extra: Vec<KeyId>,
+    /// Everybody who is not left.
+    pub members: Vec<MemberRing>,
+    /// Members that left long ago or were made to leave: coming back, they need `weir keys import`.
+    pub tombstones: Vec<NodeName>,
+    /// Whether rings are cleaned up before anything else.
+    pub clean_up: bool,
+    /// A request of an aborted run may still reach a plain Serf member: this time passes first.
+    pub wait: Option<Duration>,
+}
+
+/// What is known of one member's ring.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct MemberRing {
+    pub peer: Peer,
+    /// `None` if it was not listed.
+    pub holds: Option<Vec<KeyId>>,
+    pub seals_with: Option<KeyId>,
+}
+
+/// How a run ended.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum End {
+    /// A dry run: the plan is all.
+    Planned,
+    /// The new key seals on every member, the old ones are gone.
+    Rotated { old: Vec<KeyId>, new: KeyId, members: usize, locked_out: Vec<NodeName> },
+    /// Everybody who could talk before still can; another run finishes.
+    Stopped(Stopped),
+}
+
+/// Where a run stopped, and why.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Stopped {
+    pub step: Step,
+    /// Keys that sealed at the check.
+    pub old: Vec<KeyId>,
+    pub new: KeyId,
+    /// Members that are not left.
+    pub members: usize,
+    pub who: Vec<(NodeName, Why)>,
+}
+
+/// Why a member stopped a run.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Why {
+    /// It is not there.
+    Away { status: Status, age: Duration },
+    /// It did not answer.
+    Silent,
+    /// It answered with a failure; the text is its own.
+    Refused(String),
+    /// It obeys another rotation; the text is its own.
+    Superseded(String),
+    /// It has more keys than its answers hold, and none of those shown may be removed.
+    Truncated,
+    /// No member is called so.
+    Unknown,
+}
