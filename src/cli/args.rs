@@ -44,12 +44,53 @@ pub(crate) struct Global {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     Agent(super::agent::Agent),
+    #[command(flatten)]
+    Client(Client),
     Config(super::config::Config),
     Demo(super::demo::Demo),
     Keygen(super::keygen::Keygen),
     Version(super::version::Version),
     Completions(super::completions::Completions),
     Man(super::man::Man),
+}
+
+/// What to ask a running agent for.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Client {
+    Members(super::members::Members),
+    Join(super::join::Join),
+    Leave(super::leave::Leave),
+    ForceLeave(super::force_leave::ForceLeave),
+    Event(super::event::Event),
+    Query(super::query::Query),
+    Tags(super::tags::Tags),
+    Keys(super::keys::Keys),
+    Info(super::info::Info),
+    Monitor(super::monitor::Monitor),
+    Reachability(super::reachability::Reachability),
+    Rtt(super::rtt::Rtt),
+    Reload(super::reload::Reload),
+}
+
+impl Client {
+    /// Whether only an interrupt ends it.
+    pub(crate) const fn is_endless(&self) -> bool {
+        match self {
+            Self::Monitor(_) => true,
+            Self::Members(members) => members.watch.is_some(),
+            Self::Join(_)
+            | Self::Leave(_)
+            | Self::ForceLeave(_)
+            | Self::Event(_)
+            | Self::Query(_)
+            | Self::Tags(_)
+            | Self::Keys(_)
+            | Self::Info(_)
+            | Self::Reachability(_)
+            | Self::Rtt(_)
+            | Self::Reload(_) => false,
+        }
+    }
 }
 
 /// The whole definition, as clap sees it.

@@ -1,36 +1,70 @@
 //! The command line: one file per command, text and JSON output, and exit codes (`ux.md` §2).
 //!
-//! Each command asks, then renders; rendering is a function of values and has golden tests.
+//! Each command asks, then renders; rendering is a function of values. [`serf_compat`] is the same client under the name
+//! `serf`, with that program's texts, codes and parsing.
+//!
+//! # Where our own mode differs from Serf
+//!
+//! * Errors go to standard error, one line (`error: WHAT; WAY OUT`) or one JSON object; exit codes tell why.
+//! * A flag after a positional argument is a flag. `--` ends flags.
+//! * Members, tags, keys and JSON acks are sorted; an empty list is `[]`; control characters from peers are shown escaped.
+//! * `members` has the columns ROLE and HEALTH; nobody matching is said on standard error. `--role` is an ordinary filter,
+//!   and a bad expression is named.
+//! * `join` names each address that failed, with a way out.
+//! * `force-leave` knows names, refuses to prune what is alive (6), and waits until the member is seen to have left (7).
+//! * `query` and `reachability` end as soon as everybody has answered; a query that nobody answers is 7.
+//! * `event --payload-file` reads a payload from a file or standard input.
+//! * `keys` names keys by identifier, and reads material from a file or a hidden prompt.
+//! * `monitor` shows an event as one line, and tells of gaps.
+//! * The agent's socket is found by itself; over it no token is needed.
 
 #![expect(
     clippy::disallowed_methods,
     reason = "a command line reads its environment and files, waits for answers and tells the time"
 )]
-#![expect(dead_code, reason = "the commands that ask an agent will use the rest")]
-
 mod agent;
 mod args;
 mod completions;
 mod config;
+mod connect;
 mod demo;
 mod duration;
 mod escape;
+mod event;
 mod exit;
 mod failure;
+mod force_leave;
 mod go_flags;
+mod info;
+mod join;
 mod keygen;
+mod keys;
+mod leave;
 mod man;
+mod members;
+mod monitor;
 mod output;
 mod parse;
+mod prompt;
+mod query;
+mod reachability;
+mod reload;
+mod rtt;
+mod serf_compat;
+mod session;
+mod table;
+mod tags;
 mod usage;
 mod version;
+mod watch;
 
 use std::ffi::OsString;
+use std::path::Path;
 use std::process::ExitCode;
 
 use clap::Parser as _;
 
-use args::{Cli, Command};
+use args::{Cli, Client, Command};
 pub use exit::Exit;
 use failure::Failure;
 use output::{Color, Format, Output};
@@ -38,7 +72,10 @@ use output::{Color, Format, Output};
 /// Runs the program with its arguments, its own name first.
 pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     let mut args = args.into_iter();
-    args.next(); // the program's name
+    let program = args.next().unwrap_or_else(|| "weir".into());
+    if Path::new(&program).file_name().is_some_and(|name| name == "serf") {
+        return serf_compat::main(args);
+    }
     let args = go_flags::normalise(&args::definition(), args);
     let format = if asks_for_json(&args) { Format::Json } else { Format::Text };
     match Cli::try_parse_from(std::iter::once(OsString::from("weir")).chain(args)) {
@@ -67,7 +104,44 @@ fn run(command: Command, output: &Output) -> Result<Exit, Failure> {
         Command::Keygen(keygen) => keygen.run(output),
         Command::Completions(completions) => completions.run(output),
         Command::Man(man) => man.run(output),
+        Command::Client(client) => ask(&client, output),
     }
+}
+
+/// Runs a command that asks an agent. An interrupt is the way to end an endless view, and cuts everything else short.
+fn ask(command: &Client, output: &Output) -> Result<Exit, Failure> {
+    runtime()?.block_on(async {
+        tokio::select! {
+            result = converse(command, output) => result,
+            Ok(()) = tokio::signal::ctrl_c() => Ok(if command.is_endless() { Exit::Done } else { Exit::Interrupted }),
+        }
+    })
+}
+
+async fn converse(command: &Client, output: &Output) -> Result<Exit, Failure> {
+    match command {
+        Client::Members(members) => members.run(output).await,
+        Client::Join(join) => join.run(output).await,
+        Client::Leave(leave) => leave.run(output).await,
+        Client::ForceLeave(force_leave) => force_leave.run(output).await,
+        Client::Event(event) => event.run(output).await,
+        Client::Query(query) => query.run(output).await,
+        Client::Tags(tags) => tags.run(output).await,
+        Client::Keys(keys) => keys.run(output).await,
+        Client::Info(info) => info.run(output).await,
+        Client::Monitor(monitor) => monitor.run(output).await,
+        Client::Reachability(reachability) => reachability.run(output).await,
+        Client::Rtt(rtt) => rtt.run(output).await,
+        Client::Reload(reload) => reload.run(output).await,
+    }
+}
+
+/// A runtime for one conversation.
+fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::new(Exit::Failed, format!("cannot start: {}", output::plain(&error))))
 }
 
 /// Reports a failure, and gives the shell its number.

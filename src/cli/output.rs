@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use super::exit::Exit;
 use super::failure::Failure;
+use super::table::Layout;
 
 /// How answers are written.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq, clap::ValueEnum)]
@@ -59,6 +60,20 @@ impl Output {
     /// Whether a person looks at the answers.
     pub(crate) const fn is_terminal(&self) -> bool {
         self.terminal
+    }
+
+    /// Titles and cutting on a terminal only; `header` and `wide` are the flags that change it.
+    pub(crate) fn layout(&self, header: bool, wide: bool) -> Layout {
+        let width = (self.terminal && !wide).then(terminal_width).flatten();
+        Layout { header: header || self.terminal, width }
+    }
+
+    /// `text` in the colour of the state it names, if colours are wanted.
+    pub(crate) fn paint_state(&self, text: &str) -> String {
+        match style_of_state(text) {
+            Some(style) if self.color => format!("{style}{text}{style:#}"),
+            _ => text.to_owned(),
+        }
     }
 
     /// An answer as text, its line ends included.

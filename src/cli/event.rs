@@ -1,0 +1,73 @@
+//! `weir event`: a user event for all members.
+
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
+
+use serde_json::json;
+
+use super::connect::AgentArgs;
+use super::exit::Exit;
+use super::failure::Failure;
+use super::output::Output;
+use super::session::Session;
+
+/// Send a user event to all members.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Event {
+    /// The event's name; handlers filter by it
+    name: String,
+    /// What it carries
+    #[arg(conflicts_with = "payload_file")]
+    payload: Option<String>,
+    /// Read the payload from a file, or from standard input with -
+    #[arg(long, value_name = "FILE")]
+    payload_file: Option<PathBuf>,
+    /// Whether receivers may keep only the newest event of a name
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_value = "true",
+        default_missing_value = "true", value_parser = super::parse::boolean, action = clap::ArgAction::Set)]
+    coalesce: bool,
+    #[command(flatten)]
+    agent: AgentArgs,
+}
+
+impl Event {
+    pub(crate) async fn run(&self, output: &Output) -> Result<Exit, Failure> {
+        let payload = self.payload()?;
+        let mut session = Session::open(&self.agent, output).await?;
+        session.event(&self.name, payload.into(), self.coalesce).await?;
+        if output.is_json() {
+            output.json(&json!({ "event": self.name, "coalesce": self.coalesce, "dispatched": true }))?;
+        } else {
+            output.text(&render(&self.name, self.coalesce))?;
+        }
+        Ok(Exit::Done)
+    }
+
+    fn payload(&self) -> Result<Vec<u8>, Failure> {
+        match &self.payload_file {
+            Some(path) => read(path),
+            None => Ok(self.payload.clone().unwrap_or_default().into_bytes()),
+        }
+    }
+}
+
+/// Serf's words, which scripts know.
+pub(crate) fn render(name: &str, coalesce: bool) -> String {
+    format!("Event '{}' dispatched! Coalescing enabled: {coalesce}\n", super::escape::escape(name))
+}
+
+/// More than any event can carry; a device that never ends must not fill memory.
+const MAX_PAYLOAD: u64 = 64 << 10;
+
+fn read(path: &Path) -> Result<Vec<u8>, Failure> {
+    let mut bytes = Vec::new();
+    let result = if path == Path::new("-") {
+        std::io::stdin().lock().take(MAX_PAYLOAD).read_to_end(&mut bytes)
+    } else {
+        std::fs::File::open(path).and_then(|file| file.take(MAX_PAYLOAD).read_to_end(&mut bytes))
+    };
+    result.map_err(|error| {
+        Failure::new(Exit::Failed, format!("cannot read {}: {}", path.display(), super::output::plain(&error)))
+    })?;
+    Ok(bytes)
+}

@@ -1,0 +1,265 @@
+//! `weir keys`: the cluster's keys, on every member at once.
+//!
+//! Keys are named by their identifier; key material comes from a file or a hidden prompt. Serf's flags (`-install=KEY`)
+//! work, too, and say that others can read them.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use serde::Serialize;
+use serde_json::json;
+use zeroize::Zeroizing;
+
+use super::connect::AgentArgs;
+use super::exit::Exit;
+use super::failure::Failure;
+use super::output::Output;
+use super::session::{KeyReply, Session};
+use super::table::{Layout, Table};
+use crate::crypto::Key;
+
+/// List or change the cluster's keys.
+#[derive(Debug, clap::Args)]
+#[command(args_conflicts_with_subcommands = true, arg_required_else_help = true)]
+pub(crate) struct Keys {
+    #[command(subcommand)]
+    action: Option<Action>,
+    #[command(flatten)]
+    serf: SerfFlags,
+    #[command(flatten)]
+    agent: AgentArgs,
+}
+
+/// Serf's way to say the same.
+#[derive(Debug, clap::Args)]
+#[group(multiple = false)]
+struct SerfFlags {
+    /// Serf's spelling of `list`
+    #[arg(long)]
+    list: bool,
+    /// Serf's spelling of `install`; others can see the key in the process list
+    #[arg(long, value_name = "KEY")]
+    install: Option<String>,
+    /// Serf's spelling of `use`
+    #[arg(long = "use", value_name = "KEY")]
+    use_key: Option<String>,
+    /// Serf's spelling of `remove`
+    #[arg(long, value_name = "KEY")]
+    remove: Option<String>,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum Action {
+    /// List the keys and how many members hold each
+    List {
+        /// Name the columns also in a pipe
+        #[arg(long)]
+        header: bool,
+        #[command(flatten)]
+        agent: AgentArgs,
+    },
+    /// Make every member hold a key, which is read from a file or asked for
+    Install {
+        /// Read the key from this file, or from standard input with -
+        #[arg(long, value_name = "FILE")]
+        file: Option<PathBuf>,
+        #[command(flatten)]
+        agent: AgentArgs,
+    },
+    /// Make every member seal with a key that it holds
+    Use {
+        /// The key's identifier, as `keys list` shows it
+        key: String,
+        #[command(flatten)]
+        agent: AgentArgs,
+    },
+    /// Make every member forget a key
+    Remove {
+        /// The key's identifier, as `keys list` shows it
+        key: String,
+        #[command(flatten)]
+        agent: AgentArgs,
+    },
+}
+
+/// One key, as JSON shows it. Material is never shown.
+#[derive(Debug, Eq, PartialEq, Serialize)]
+pub(crate) struct Held {
+    pub(crate) id: String,
+    /// Members that hold it.
+    pub(crate) held_by: u64,
+    /// Members that were asked.
+    pub(crate) members: u64,
+}
+
+/// A change that is asked of every member.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Change {
+    Install,
+    Use,
+    Remove,
+}
+
+impl Change {
+    /// `installed on 3 members`.
+    const fn done(self) -> &'static str {
+        match self {
+            Self::Install => "installed on",
+            Self::Use => "seals on",
+            Self::Remove => "removed from",
+        }
+    }
+}
+
+impl Keys {
+    pub(crate) async fn run(&self, output: &Output) -> Result<Exit, Failure> {
+        match &self.action {
+            Some(Action::List { header, agent }) => list(agent, *header, output).await,
+            Some(Action::Install { file, agent }) => {
+                let key = material(file.as_deref())?;
+                change(Change::Install, &key, agent, output).await
+            }
+            Some(Action::Use { key, agent }) => change(Change::Use, key, agent, output).await,
+            Some(Action::Remove { key, agent }) => change(Change::Remove, key, agent, output).await,
+            None => self.run_as_serf(output).await,
+        }
+    }
+
+    async fn run_as_serf(&self, output: &Output) -> Result<Exit, Failure> {
+        let SerfFlags { list: _, install, use_key, remove } = &self.serf;
+        if let Some(key) = install {
+            output.notice("notice: others can read a key on the command line; use 'weir keys install --file FILE'");
+            return change(Change::Install, key, &self.agent, output).await;
+        }
+        if let Some(key) = use_key {
+            return change(Change::Use, key, &self.agent, output).await;
+        }
+        if let Some(key) = remove {
+            return change(Change::Remove, key, &self.agent, output).await;
+        }
+        list(&self.agent, false, output).await
+    }
+}
+
+async fn list(agent: &AgentArgs, header: bool, output: &Output) -> Result<Exit, Failure> {
+    let report = Session::open(agent, output).await?.list_keys().await?;
+    if let Some(failure) = failure(&report) {
+        return Err(failure);
+    }
+    let keys = held(&report);
+    if output.is_json() {
+        output.json(&json!({ "keys": keys }))?;
+    } else {
+        output.text(&render(&keys, output.layout(header, true)))?;
+    }
+    Ok(Exit::Done)
+}
+
+async fn change(change: Change, name: &str, agent: &AgentArgs, output: &Output) -> Result<Exit, Failure> {
+    let mut session = Session::open(agent, output).await?;
+    let key = resolve(&mut session, change, name).await?;
+    let report = session.change_key(change, &key.to_base64()).await?;
+    if let Some(failure) = failure(&report) {
+        return Err(failure);
+    }
+    if output.is_json() {
+        output.json(&json!({ "id": key.id().to_string(), "members": report.response.nodes }))?;
+    } else {
+        output.text(&format!("{} {} {} members\n", key.id(), change.done(), report.response.nodes))?;
+    }
+    Ok(Exit::Done)
+}
+
+/// A key from its material or, where members hold it already, from its identifier.
+async fn resolve(session: &mut Session, change: Change, name: &str) -> Result<Key, Failure> {
+    let parsed = Key::from_base64(name);
+    let is_identifier = name.len() == 8 && name.bytes().all(|byte| byte.is_ascii_hexdigit());
+    match parsed {
+        Ok(key) => return Ok(key),
+        Err(error) if change == Change::Install || !is_identifier => {
+            return Err(Failure::usage(error.to_string()).with_remedy("'weir keygen' makes one"));
+        }
+        Err(_) => {}
+    }
+    let report = session.list_keys().await?;
+    let keys: Vec<Key> =
+        report.response.keys.iter().flatten().filter_map(|(text, _)| Key::from_base64(text).ok()).collect();
+    let wanted = name.to_ascii_lowercase();
+    let ids: Vec<String> = keys.iter().map(|key| key.id().to_string()).collect();
+    keys.into_iter().find(|key| key.id().to_string() == wanted).ok_or_else(|| {
+        Failure::new(Exit::Failed, format!("no member holds a key {name}"))
+            .with_remedy(format!("they hold {}", ids.join(", ")))
+    })
+}
+
+/// Reads a key from a file, standard input or a prompt.
+fn material(file: Option<&Path>) -> Result<Zeroizing<String>, Failure> {
+    let text = match file {
+        None => super::prompt::secret("cluster key", "give --file FILE, or --file - and the key on standard input")?,
+        Some(path) => {
+            let read = if path == Path::new("-") {
+                std::io::read_to_string(std::io::stdin())
+            } else {
+                std::fs::read_to_string(path)
+            };
+            Zeroizing::new(read.map_err(|error| {
+                Failure::new(Exit::Failed, format!("cannot read {}: {}", path.display(), super::output::plain(&error)))
+            })?)
+        }
+    };
+    Ok(Zeroizing::new(text.trim().to_owned()))
+}
+
+/// The keys by identifier. What is no key by our rules is shown as it came, since members hold it.
+fn held(report: &KeyReply) -> Vec<Held> {
+    let mut keys: Vec<Held> = report
+        .response
+        .keys
+        .iter()
+        .flatten()
+        .map(|(text, count)| Held {
+            id: Key::from_base64(text).map_or_else(|_| "invalid".to_owned(), |key| key.id().to_string()),
+            held_by: *count,
+            members: report.response.nodes.into(),
+        })
+        .collect();
+    keys.sort_by(|a, b| a.id.cmp(&b.id));
+    keys
+}
+
+/// The table of `weir keys list`.
+pub(crate) fn render(keys: &[Held], layout: Layout) -> String {
+    let mut table = Table::new(&["KEY", "MEMBERS"]);
+    for key in keys {
+        table.row([key.id.clone(), format!("{} of {}", key.held_by, key.members)]);
+    }
+    table.render(layout, |_, text| text.to_owned())
+}
+
+/// Why not every member did as it was told, if so.
+fn failure(report: &KeyReply) -> Option<Failure> {
+    let error = report.error.as_ref()?;
+    let reasons = reasons(&report.response.messages);
+    if report.response.messages.is_empty() && report.response.responses < report.response.nodes {
+        let silent = report.response.nodes - report.response.responses;
+        return Some(
+            Failure::new(
+                Exit::Incomplete,
+                format!("{silent} of {} members did not answer in time", report.response.nodes),
+            )
+            .with_remedy("run it again; see 'weir members' for who is away"),
+        );
+    }
+    let what = if reasons.is_empty() { error.clone() } else { format!("{error}: {reasons}") };
+    Some(Failure::new(Exit::Failed, what))
+}
+
+/// What members said, those of the same words together.
+fn reasons(messages: &BTreeMap<String, String>) -> String {
+    let mut by_text: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+    for (member, text) in messages {
+        by_text.entry(text).or_default().push(member);
+    }
+    let parts: Vec<String> = by_text.iter().map(|(text, members)| format!("{}: {text}", members.join(", "))).collect();
+    parts.join("; ")
+}

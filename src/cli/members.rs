@@ -1,0 +1,204 @@
+//! `weir members`: who is in the cluster, as the agent sees it.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use regex::Regex;
+use serde::Serialize;
+
+use super::connect::AgentArgs;
+use super::exit::Exit;
+use super::failure::Failure;
+use super::output::Output;
+use super::session::Session;
+use super::table::{Layout, Table};
+use super::watch::Watch;
+use crate::rpc::proto::{self, MemberFilter, MembersQuery};
+
+/// List the members of the cluster.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Members {
+    /// Only members whose name matches (a full match)
+    #[arg(long, value_name = "REGEX")]
+    pub(crate) name: Option<String>,
+    /// Only members whose status matches: alive, leaving, left, failed
+    #[arg(long, value_name = "REGEX")]
+    pub(crate) status: Option<String>,
+    /// Only members whose tag matches; repeatable, all must match
+    #[arg(long = "tag", value_name = "KEY=REGEX", value_parser = super::parse::tag)]
+    pub(crate) tags: Vec<(String, String)>,
+    /// Only members whose tag `role` matches
+    #[arg(long, value_name = "REGEX")]
+    pub(crate) role: Option<String>,
+    /// Only members whose health matches: passing, warning, critical, wait, none
+    #[arg(long, value_name = "REGEX", value_parser = super::parse::full_match)]
+    pub(crate) health: Option<Regex>,
+    /// Show protocol versions, too
+    #[arg(long)]
+    pub(crate) detailed: bool,
+    /// Do not cut long lines on a terminal
+    #[arg(long)]
+    pub(crate) wide: bool,
+    /// Name the columns also in a pipe
+    #[arg(long)]
+    pub(crate) header: bool,
+    /// Show the list again whenever it changes, looking this often
+    #[arg(long, value_name = "INTERVAL", num_args = 0..=1, default_missing_value = "2s", value_parser = super::duration::parse)]
+    pub(crate) watch: Option<Duration>,
+    #[command(flatten)]
+    pub(crate) agent: AgentArgs,
+}
+
+/// One member as JSON shows it: Serf's fields, and ours after them.
+#[derive(Clone, Debug, Eq, PartialEq, Serialize)]
+pub(crate) struct Member {
+    pub(crate) name: String,
+    /// Address and port.
+    pub(crate) addr: String,
+    pub(crate) port: u16,
+    pub(crate) tags: BTreeMap<String, String>,
+    pub(crate) status: String,
+    pub(crate) protocol: Protocol,
+    /// What the member says about its checks; `None` if it says nothing, as Serf's agents.
+    pub(crate) health: Option<String>,
+    /// Whether it asked for no new requests.
+    pub(crate) draining: bool,
+    /// Since when it has this status, in RFC 3339; `None` if the agent does not say.
+    pub(crate) since: Option<String>,
+}
+
+impl From<proto::Member> for Member {
+    fn from(member: proto::Member) -> Self {
+        let [_, _, _, min, max, version] = member.versions.0;
+        let tag = |name| member.tags.get(name).filter(|value| !value.is_empty());
+        Self {
+            addr: SocketAddr::new(member.addr, member.port).to_string(),
+            port: member.port,
+            status: member.status.to_string(),
+            protocol: Protocol { max, min, version },
+            health: tag("weir_health").cloned(),
+            draining: tag("weir_drain").is_some(),
+            since: None,
+            name: member.name,
+            tags: member.tags,
+        }
+    }
+}
+
+/// The versions of the Serf protocol that a member speaks.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize)]
+pub(crate) struct Protocol {
+    pub(crate) max: u8,
+    pub(crate) min: u8,
+    pub(crate) version: u8,
+}
+
+impl Members {
+    pub(crate) async fn run(&self, output: &Output) -> Result<Exit, Failure> {
+        let query = self.query()?;
+        let mut session = Session::open(&self.agent, output).await?;
+        let Some(interval) = self.watch else {
+            let members = self.fetch(&query, &mut session).await?;
+            return self.show(&members, output);
+        };
+        let mut watch = Watch::new(interval);
+        loop {
+            let members = self.fetch(&query, &mut session).await?;
+            watch.show(output, &List::new(&members), || self.table(&members, output))?;
+            watch.pause().await;
+        }
+    }
+
+    async fn fetch(&self, query: &MembersQuery, session: &mut Session) -> Result<Vec<Member>, Failure> {
+        let mut members = session.members(query).await?;
+        if let Some(health) = &self.health {
+            members.retain(|member| health.is_match(member.health.as_deref().unwrap_or("none")));
+        }
+        Ok(members)
+    }
+
+    /// What the agent is asked, with expressions that it understands: Serf's hangs up on others.
+    fn query(&self) -> Result<MembersQuery, Failure> {
+        let role = self.role.iter().map(|role| ("role".to_owned(), role.clone()));
+        let query = MembersQuery {
+            tags: self.tags.iter().cloned().chain(role).collect(),
+            status: self.status.clone().unwrap_or_default(),
+            name: self.name.clone().unwrap_or_default(),
+        };
+        MemberFilter::compile(&query).map_err(Failure::usage)?;
+        Ok(query)
+    }
+
+    fn show(&self, members: &[Member], output: &Output) -> Result<Exit, Failure> {
+        if output.is_json() {
+            output.json(&List::new(members))?;
+        } else if members.is_empty() {
+            output.notice("no members match");
+        } else {
+            output.text(&self.table(members, output))?;
+        }
+        Ok(Exit::Done)
+    }
+
+    fn table(&self, members: &[Member], output: &Output) -> String {
+        render(members, self.detailed, output.layout(self.header, self.wide), output)
+    }
+}
+
+/// The document of `--format json`.
+#[derive(Debug, Serialize)]
+pub(crate) struct List<'a> {
+    members: &'a [Member],
+}
+
+impl<'a> List<'a> {
+    /// The document for members in the order of their names.
+    pub(crate) const fn new(members: &'a [Member]) -> Self {
+        Self { members }
+    }
+}
+
+/// The tags that have a column of their own.
+const SHOWN_ELSEWHERE: [&str; 3] = ["role", "weir_health", "weir_drain"];
+
+/// The table of `weir members`.
+pub(crate) fn render(members: &[Member], detailed: bool, layout: Layout, output: &Output) -> String {
+    let mut titles = vec!["NAME", "ADDRESS", "STATUS", "ROLE", "HEALTH"];
+    if detailed {
+        titles.extend(["PROTOCOL", "SINCE"]);
+    }
+    titles.push("TAGS");
+    let mut table = Table::new(&titles);
+    for member in members {
+        let mut row = vec![member.name.clone(), member.addr.clone(), member.status.clone()];
+        row.push(or_dash(member.tags.get("role").map(String::as_str)));
+        row.push(health_word(member));
+        if detailed {
+            let Protocol { max, min, version } = member.protocol;
+            row.push(format!("{version} [{min}, {max}]"));
+            row.push(or_dash(member.since.as_deref()));
+        }
+        row.push(tag_list(&member.tags));
+        table.row(row);
+    }
+    table
+        .render(layout, |column, text| if matches!(column, 2 | 4) { output.paint_state(text) } else { text.to_owned() })
+}
+
+/// `draining` before all else, then what the checks say; `-` without checks.
+fn health_word(member: &Member) -> String {
+    if member.draining {
+        return "draining".to_owned();
+    }
+    or_dash(member.health.as_deref().filter(|health| *health != "none"))
+}
+
+fn tag_list(tags: &BTreeMap<String, String>) -> String {
+    let shown = tags.iter().filter(|(key, _)| !SHOWN_ELSEWHERE.contains(&key.as_str()));
+    shown.map(|(key, value)| format!("{key}={value}")).collect::<Vec<_>>().join(" ")
+}
+
+fn or_dash(text: Option<&str>) -> String {
+    text.filter(|text| !text.is_empty()).unwrap_or("-").to_owned()
+}

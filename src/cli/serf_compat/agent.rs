@@ -1,0 +1,182 @@
+//! `serf agent`: Serf's flags, its start-up lines, and one `==> ` line for what keeps it from starting (`cli.md` §3).
+//!
+//! Logs go where ours go, and not between the start-up lines.
+
+use std::io;
+
+use super::super::agent::{exit_code, failure};
+use super::flags::{self, Flag, Kind, Parsed};
+use super::{fail, print, usage};
+use crate::agent::{self, AgentError, OnReady, Ready, Start};
+use crate::config::{self, Config, Loaded, Overrides, Profile, Secret, Source, Sources};
+use crate::rpc::proto::LogLevel;
+
+const FLAGS: [Flag; 33] = [
+    ("advertise", Kind::Text),
+    ("bind", Kind::Text),
+    ("broadcast-timeout", Kind::Text),
+    ("config-dir", Kind::List),
+    ("config-file", Kind::List),
+    ("disable-compression", Kind::Bool),
+    ("discover", Kind::Text),
+    ("encrypt", Kind::Text),
+    ("event-handler", Kind::List),
+    ("iface", Kind::Text),
+    ("join", Kind::List),
+    ("keyring-file", Kind::Text),
+    ("log-level", Kind::Text),
+    ("mdns-disable-ipv4", Kind::Bool),
+    ("mdns-disable-ipv6", Kind::Bool),
+    ("mdns-iface", Kind::Text),
+    ("node", Kind::Text),
+    ("profile", Kind::Text),
+    ("protocol", Kind::Int),
+    ("rejoin", Kind::Bool),
+    ("replay", Kind::Bool),
+    ("retry-interval", Kind::Text),
+    ("retry-join", Kind::List),
+    ("retry-max", Kind::Int),
+    ("role", Kind::Text),
+    ("rpc-addr", Kind::Text),
+    ("rpc-auth", Kind::Text),
+    ("rpc-socket", Kind::Text),
+    ("rpc-token-file", Kind::Text),
+    ("snapshot", Kind::Text),
+    ("syslog", Kind::Bool),
+    ("tag", Kind::List),
+    ("tags-file", Kind::Text),
+];
+
+/// Runs the agent and gives its exit code. Positional arguments are ignored.
+pub(super) fn run(args: &[String]) -> u8 {
+    let parsed = match flags::parse(&FLAGS, args) {
+        Ok(parsed) => parsed,
+        Err(line) => {
+            super::error(&format!("{line}\n"));
+            print(&format!("==> {}", usage::of("agent")));
+            return 1;
+        }
+    };
+    if let Some(complaint) = complaint(&parsed) {
+        return fail(&format!("==> {complaint}"));
+    }
+    let sources = Sources::here(paths(&parsed), overrides(&parsed), true);
+    match config::load(&sources) {
+        Ok(loaded) => start(loaded, sources),
+        Err(errors) => {
+            errors.mistakes().iter().for_each(|mistake| print(&format!("==> {mistake}\n")));
+            1
+        }
+    }
+}
+
+fn start(loaded: Loaded, sources: Sources) -> u8 {
+    for notice in &loaded.notices {
+        print(&format!("==> Warning: {notice}\n"));
+    }
+    print("==> Starting Serf agent...\n");
+    let config = loaded.config.clone();
+    let mode = config.mode;
+    let ready = move |ready: &Ready| print(&banner(ready, &config));
+    match agent::run(Start { loaded, sources, on_ready: Some(OnReady::new(ready)) }) {
+        Ok(exit) => exit_code(exit, mode).code(),
+        Err(error) => fail(&format!("==> {}", reason(&error))),
+    }
+}
+
+/// Serf's words for a start that failed; where it has none, ours.
+fn reason(error: &AgentError) -> String {
+    match error {
+        AgentError::Rpc { place, source, .. } if source.kind() == io::ErrorKind::AddrInUse => {
+            format!("Error starting RPC listener: listen tcp {place}: bind: address already in use")
+        }
+        error => format!("Failed to start the Serf agent: {}", failure(error).to_text().trim_start_matches("error: ")),
+    }
+}
+
+/// What the reference says of a flag's value before it reads anything else.
+fn complaint(parsed: &Parsed) -> Option<String> {
+    if let Some(bad) = parsed.list("tag").iter().find(|tag| !tag.contains('=')) {
+        return Some(format!("Error: Invalid tag: '{bad}'"));
+    }
+    if let Some(level) = parsed.text("log-level").filter(|level| LogLevel::from_name(level).is_none()) {
+        let level = level.to_uppercase();
+        return Some(format!("Invalid log level: {level}. Valid log levels are: [TRACE DEBUG INFO WARN ERR]"));
+    }
+    let profile = parsed.text("profile").filter(|profile| !matches!(*profile, "" | "lan" | "wan" | "local"));
+    profile.map(|profile| format!("Unknown profile: {profile}"))
+}
+
+/// The lines between the start and the log.
+fn banner(ready: &Ready, config: &Config) -> String {
+    let mut out = "==> Starting Serf agent RPC...\n==> Serf agent running!\n".to_owned();
+    let profile = match config.gossip.profile {
+        Profile::Lan => "lan",
+        Profile::Wan => "wan",
+        Profile::Local => "local",
+    };
+    let rpc = ready.rpc.map(|rpc| rpc.to_string()).unwrap_or_default();
+    out.push_str(&format!("                      Node name: '{}'\n", ready.name));
+    out.push_str(&format!("                      Bind addr: '{}'\n", ready.bind));
+    if ready.advertise != ready.bind {
+        out.push_str(&format!("    Advertise addr: '{}'\n", ready.advertise));
+    }
+    out.push_str(&format!("                       RPC addr: '{rpc}'\n"));
+    out.push_str(&format!("                      Encrypted: {}\n", ready.encrypted));
+    out.push_str(&format!("                       Snapshot: {}\n", config.snapshot.path.is_some()));
+    out.push_str(&format!("                        Profile: {profile}\n"));
+    out.push_str(&format!("    Message Compression Enabled: {}\n", config.gossip.compression));
+    out.push_str("\n==> Log data will now stream in as it occurs:\n\n");
+    out
+}
+
+/// Files and directories in command-line order, in which they are merged.
+fn paths(parsed: &Parsed) -> Vec<Source> {
+    let source = |(name, value): (&str, &str)| match name {
+        "config-file" => Some(Source::File(value.into())),
+        "config-dir" => Some(Source::Dir(value.into())),
+        _ => None,
+    };
+    parsed.in_order().filter_map(source).collect()
+}
+
+fn overrides(parsed: &Parsed) -> Overrides {
+    let text = |name| parsed.text(name).map(str::to_owned);
+    let list = |name| parsed.list(name).to_vec();
+    let number = |name| parsed.text(name).and_then(|text| text.parse().ok());
+    let switch = |name| parsed.text(name).map(|_| parsed.bool(name, false));
+    Overrides {
+        node: text("node"),
+        role: text("role"),
+        tag: list("tag"),
+        tags_file: text("tags-file"),
+        bind: text("bind"),
+        iface: text("iface"),
+        advertise: text("advertise"),
+        encrypt: text("encrypt").map(Secret::new),
+        keyring_file: text("keyring-file"),
+        log_level: text("log-level"),
+        rpc_addr: text("rpc-addr"),
+        protocol: number("protocol"),
+        replay: switch("replay"),
+        join: list("join"),
+        retry_join: list("retry-join"),
+        retry_max: number("retry-max"),
+        retry_interval: text("retry-interval"),
+        event_handler: list("event-handler"),
+        profile: text("profile"),
+        snapshot: text("snapshot"),
+        rejoin: switch("rejoin"),
+        discover: text("discover"),
+        mdns_iface: text("mdns-iface"),
+        mdns_disable_ipv4: switch("mdns-disable-ipv4"),
+        mdns_disable_ipv6: switch("mdns-disable-ipv6"),
+        syslog: switch("syslog"),
+        broadcast_timeout: text("broadcast-timeout"),
+        disable_compression: switch("disable-compression"),
+        rpc_auth: text("rpc-auth").map(Secret::new),
+        rpc_token_file: text("rpc-token-file"),
+        rpc_socket: text("rpc-socket"),
+        ..Overrides::default()
+    }
+}

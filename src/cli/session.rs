@@ -1,0 +1,235 @@
+//! A conversation with the agent: the RPC client with errors for people.
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+use serde_json::Value;
+
+use super::connect::{self, AgentArgs, Environment};
+use super::exit::Exit;
+use super::failure::Failure;
+use super::keys::Change;
+use super::members::Member;
+use super::output::Output;
+use crate::rpc::client::{Address, Client, ClientError, Record};
+use crate::rpc::proto::{KeyResponse, MembersQuery, QueryRecord, Stats};
+use crate::serf::QueryParams;
+use crate::wire::serf::Coordinate;
+
+/// A connection that has shaken hands.
+#[derive(Debug)]
+pub(crate) struct Session {
+    client: Client,
+}
+
+/// Why the agent did not do as it was asked.
+#[derive(Debug)]
+pub(crate) enum SessionError {
+    /// The agent's own words.
+    Refused(String),
+    /// It could not be asked, or may not be.
+    Lost(Failure),
+}
+
+impl From<SessionError> for Failure {
+    fn from(error: SessionError) -> Self {
+        match error {
+            SessionError::Refused(text) => refusal(&text),
+            SessionError::Lost(failure) => failure,
+        }
+    }
+}
+
+/// The agent's words as an error; what it says after a semicolon is the way out.
+fn refusal(text: &str) -> Failure {
+    match text.split_once("; ") {
+        Some((what, way_out)) => Failure::new(Exit::Failed, what).with_remedy(way_out),
+        None => Failure::new(Exit::Failed, text),
+    }
+}
+
+impl Session {
+    /// Connects to the agent that flags and environment name, or else to one where agents usually are.
+    pub(crate) async fn open(args: &AgentArgs, output: &Output) -> Result<Self, Failure> {
+        let environment = Environment::read();
+        if args.rpc_auth.is_some() {
+            output.notice("notice: others can read a token on the command line; use --rpc-token-file");
+        }
+        let addresses = connect::candidates(args.rpc_addr.as_deref(), &environment)?;
+        let token = connect::token(args, &environment)?;
+        let is_named = addresses.len() == 1;
+        let mut first = None;
+        for address in addresses {
+            let token = connect::shown_to(&address, token.as_ref().map(|token| token.as_str()));
+            match Client::connect(&address, token).await {
+                Ok(client) => return Ok(Self { client }),
+                Err(error) => {
+                    let is_absent = error.is_unreachable();
+                    let failure = connect::failure(&address, &error, is_named);
+                    if !is_absent {
+                        return Err(failure);
+                    }
+                    first.get_or_insert(failure);
+                }
+            }
+        }
+        Err(first.expect("there is at least one address to try, and it failed"))
+    }
+
+    pub(crate) async fn members(&mut self, query: &MembersQuery) -> Result<Vec<Member>, SessionError> {
+        let query = (*query != MembersQuery::default()).then(|| query.clone());
+        let members = self.client.members(query).await;
+        let mut members: Vec<Member> = self.check(members)?.into_iter().map(Member::from).collect();
+        members.sort_by(|a, b| a.name.cmp(&b.name));
+        Ok(members)
+    }
+
+    /// Joins through one address.
+    pub(crate) async fn join(&mut self, address: &str, replay: bool) -> Result<u32, SessionError> {
+        let joined = self.client.join(vec![address.to_owned()], replay).await;
+        self.check(joined)
+    }
+
+    pub(crate) async fn leave(&mut self) -> Result<(), SessionError> {
+        let left = self.client.leave().await;
+        self.check(left)
+    }
+
+    pub(crate) async fn force_leave(&mut self, member: &str, prune: bool) -> Result<(), SessionError> {
+        let left = self.client.force_leave(member, prune).await;
+        self.check(left)
+    }
+
+    pub(crate) async fn set_tags(
+        &mut self,
+        set: &BTreeMap<String, String>,
+        delete: &[String],
+    ) -> Result<(), SessionError> {
+        let changed = self.client.tags(set.clone(), delete.to_vec()).await;
+        self.check(changed)
+    }
+
+    pub(crate) async fn event(&mut self, name: &str, payload: Bytes, coalesce: bool) -> Result<(), SessionError> {
+        let sent = self.client.event(name, payload, coalesce).await;
+        self.check(sent)
+    }
+
+    pub(crate) async fn stats(&mut self) -> Result<Stats, SessionError> {
+        let stats = self.client.stats().await;
+        self.check(stats)
+    }
+
+    /// The name of the agent's own node.
+    pub(crate) async fn own_name(&mut self) -> Result<String, SessionError> {
+        let stats = self.stats().await?;
+        Ok(stats.get("agent").and_then(|agent| agent.get("name")).cloned().unwrap_or_default())
+    }
+
+    pub(crate) async fn coordinate(&mut self, member: &str) -> Result<Option<Coordinate>, SessionError> {
+        let coordinate = self.client.coordinate(member).await;
+        self.check(coordinate)
+    }
+
+    /// What the members said, and the error if not all did as they were told.
+    pub(crate) async fn list_keys(&mut self) -> Result<KeyReply, SessionError> {
+        let listed = self.client.list_keys().await;
+        self.key_reply(listed)
+    }
+
+    /// As [`Self::list_keys`]; `key` is material in base64.
+    pub(crate) async fn change_key(&mut self, change: Change, key: &str) -> Result<KeyReply, SessionError> {
+        let changed = match change {
+            Change::Install => self.client.install_key(key).await,
+            Change::Use => self.client.use_key(key).await,
+            Change::Remove => self.client.remove_key(key).await,
+        };
+        self.key_reply(changed)
+    }
+
+    fn key_reply(
+        &self,
+        result: Result<(KeyResponse, Option<ClientError>), ClientError>,
+    ) -> Result<KeyReply, SessionError> {
+        let (response, error) = self.check(result)?;
+        match error.map(|error| self.explain(error)) {
+            None => Ok(KeyReply { response, error: None }),
+            Some(SessionError::Refused(text)) => Ok(KeyReply { response, error: Some(text) }),
+            Some(lost) => Err(lost),
+        }
+    }
+
+    /// Asks the cluster; answers come from [`Self::answer`].
+    pub(crate) async fn query(&mut self, question: QueryParams) -> Result<(), SessionError> {
+        let asked = self.client.query(question).await.map(drop);
+        self.check(asked)
+    }
+
+    /// The next answer to the query.
+    pub(crate) async fn answer(&mut self) -> Result<QueryRecord, SessionError> {
+        loop {
+            if let Record::Answer(answer) = self.record().await? {
+                return Ok(answer);
+            }
+        }
+    }
+
+    /// Streams every event and the log from `level` on; both come from [`Self::record`].
+    pub(crate) async fn monitor(&mut self, level: &str) -> Result<(), SessionError> {
+        let streaming = self.client.stream_with_gaps("*").await;
+        self.check(streaming)?;
+        let monitoring = self.client.monitor(level).await.map(drop);
+        self.check(monitoring)
+    }
+
+    /// The next thing the agent sends unasked.
+    pub(crate) async fn record(&mut self) -> Result<Record, SessionError> {
+        let pushed = self.client.next().await;
+        Ok(self.check(pushed)?.record)
+    }
+
+    /// One of weir's own commands.
+    pub(crate) async fn weir(&mut self, command: &str, document: &Value) -> Result<Value, SessionError> {
+        let answer = match self.client.weir(command, &document.to_string()).await {
+            // Serf hangs up on what it does not know.
+            Err(ClientError::Closed) => return Err(SessionError::Lost(self.not_ours())),
+            answer => self.check(answer)?,
+        };
+        serde_json::from_str(&answer).map_err(|error| {
+            let what = format!("the agent's answer to {command} is not understood: {error}");
+            SessionError::Lost(Failure::new(Exit::Failed, what))
+        })
+    }
+
+    fn not_ours(&self) -> Failure {
+        let what = format!("the agent at {} does not understand this: it is Serf's, or it has stopped", self.address());
+        Failure::new(Exit::Failed, what).with_remedy("'weir info' shows which")
+    }
+
+    fn check<T>(&self, result: Result<T, ClientError>) -> Result<T, SessionError> {
+        result.map_err(|error| self.explain(error))
+    }
+
+    fn explain(&self, error: ClientError) -> SessionError {
+        match error {
+            ClientError::Refused(text) => SessionError::Refused(text),
+            error => SessionError::Lost(connect::failure(self.address(), &error, true)),
+        }
+    }
+
+    fn address(&self) -> &Address {
+        self.client.address()
+    }
+}
+
+/// How a key command went.
+#[derive(Debug, Default)]
+pub(crate) struct KeyReply {
+    pub(crate) response: KeyResponse,
+    /// The agent's summary, if not every member did it.
+    pub(crate) error: Option<String>,
+}
+
+/// The query that every agent acknowledges by itself.
+pub(crate) fn ping() -> QueryParams {
+    QueryParams { name: "_serf_ping".to_owned(), ack: true, ..QueryParams::default() }
+}
