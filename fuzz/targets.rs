@@ -11,6 +11,7 @@ use rand::SeedableRng;
 use rand::rngs::StdRng;
 use weir::crypto::{Key, Keyring};
 use weir::endpoint::{Endpoint, MAX_STREAMS, Options, Output, Restored};
+use weir::snapshot::{Log, Replay, Rules, UnixTime, Write};
 use weir::time::Instant;
 use weir::wire::NodeName;
 use weir::wire::message::{Message, StreamMessage};
@@ -135,5 +136,21 @@ pub(crate) fn serf_message(data: &[u8]) {
     if let Ok(message) = SerfMessage::decode(&Bytes::copy_from_slice(data)) {
         let again = SerfMessage::decode(&message.encode()).expect("what we encode we decode");
         assert_eq!(again, message);
+    }
+}
+
+/// A snapshot file, ours or the reference's: what is read from it is written anew as a sound file that says the same.
+pub(crate) fn snapshot(data: &[u8]) {
+    let rules = Rules { rejoin_after_leave: true, failed_for: Duration::MAX, now: UnixTime(1_000_000) };
+    let replay = Replay::read(data, rules);
+    let own = NodeName::new("us").expect("short");
+    let mut log = Log::new(own.clone(), replay, data.len(), NOW);
+    log.leave(NOW);
+    while let Some(write) = log.poll_write(NOW) {
+        if let Write::Replace(bytes) = write {
+            let again = Replay::read(&bytes, rules);
+            assert!(again.is_sound(), "what we write we read");
+            assert_eq!(again.state.dial_order(&own).len(), log.state().dial_order(&own).len());
+        }
     }
 }

@@ -30,6 +30,8 @@ fn seeds() -> Vec<Vec<u8>> {
         }
     }
     assert!(seeds.len() > 100, "the vectors are there");
+    seeds.push(b"alive: n1 127.0.77.1:7946\nclock: 17\nnot-alive: n1\nleave\n".to_vec());
+    seeds.push(b"e70a6e19 weir-snapshot 1\n".to_vec());
     seeds
 }
 
@@ -97,4 +99,9 @@ fn any_metadata_is_survived() {
 #[test]
 fn any_serf_message_is_survived() {
     run("serf_message", targets::serf_message);
+}
+
+#[test]
+fn any_snapshot_is_survived() {
+    run("snapshot", targets::snapshot);
 }

@@ -4,9 +4,9 @@
 //! turns a file into a [`State`], [`Log`] turns events into what is to be written, and the agent does the writing.
 //!
 //! ```text
-//! 6ad1d0c9 weir-snapshot 1
-//! 5c0cd2c6 alive web-1 192.0.2.1:7946 1760000000
-//! 0b9de3f7 clocks 12 3 40
+//! e70a6e19 weir-snapshot 1
+//! d4e68628 alive web-1 192.0.2.1:7946 1760000000
+//! fea624a1 clocks 12 3 40
 //! ```
 //!
 //! The first eight digits are the CRC-32 of the rest of the line. Reading stops at the first line that does not agree with
