@@ -137,8 +137,8 @@ impl Server {
         let mut connections = JoinSet::new();
         loop {
             tokio::select! {
-                // An error means that the sender is gone.
-                _ = shutdown.wait_for(|stop| *stop) => break,
+                // An error means that the sender is gone. Dropped inside: what it returns holds a lock and cannot change threads.
+                () = async { drop(shutdown.wait_for(|stop| *stop).await) } => break,
                 Some(_) = connections.join_next() => {}
                 accepted = self.accept() => match accepted {
                     Ok(accepted) => accepted.serve(&shared, &mut connections),
