@@ -133,6 +133,15 @@ impl Text for JoinAddress {
     }
 }
 
+impl std::str::FromStr for JoinAddress {
+    type Err = String;
+
+    /// As a file has it; the error continues a sentence that begins with the text.
+    fn from_str(text: &str) -> Result<Self, String> {
+        Self::parse(text)
+    }
+}
+
 impl fmt::Display for JoinAddress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.host.contains(':') {
