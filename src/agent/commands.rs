@@ -1,48 +1,323 @@
-//! temporary
+//! What RPC clients ask of the endpoint, and the answers that come later.
+//!
+//! The server sends a [`Call`] and waits on its reply; nothing here waits. What ends later (queries, key requests, leaves) is
+//! kept in [`Pending`] by the endpoint's own identifiers.
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use nix::unistd::Group;
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinHandle;
+use tokio::time::timeout;
+use tracing::info;
+
 use super::AgentError;
-use super::driver::Agent;
+use super::driver::{Agent, Purpose};
 use super::join::Unresolved;
+use super::keyring::{self, LoadError};
 use super::log::Log;
-use crate::config::Rpc;
+use super::{clock, reload};
+use crate::config::{self, JoinAddress};
 use crate::endpoint::{JoinFailure, JoinTarget};
-use crate::serf::{Event, KeyOutcome, QueryKey, QueryOutput};
+use crate::rpc::call::{KeyReply, Reply, StreamEvent};
+use crate::rpc::feed::Subscription;
+use crate::rpc::proto::{KeyResponse, LogLevel, Member, MemberFilter, QueryRecord, text};
+use crate::rpc::server::{Options, Server, Token};
+use crate::rpc::{Call, Feed};
+use crate::serf::{Answer, Event, KeyOp, KeyOutcome, KeyParams, QueryKey, QueryOutput, QueryParams};
 use crate::time::Instant;
 use crate::wire::NodeName;
-use std::net::SocketAddr;
-use std::time::Duration;
+
+/// Calls of all clients together that wait for the loop.
+const CALL_QUEUE: usize = 32;
+
+/// The default of `rpc.group`, which the package makes.
+const PACKAGE_GROUP: &str = "weir";
+
+/// The RPC server and its subscribers, as the loop sees them.
 #[derive(Debug)]
-pub(super) struct Commands;
+pub(super) struct Commands {
+    calls: mpsc::Receiver<Call>,
+    shutdown: watch::Sender<bool>,
+    server: JoinHandle<()>,
+    tcp: Option<SocketAddr>,
+    subscriptions: Vec<Subscription>,
+}
+
+impl Commands {
+    /// Listens where `config` says and serves from now on. Calls wait until the loop turns.
+    pub(super) fn listen(config: &config::Rpc) -> Result<Self, AgentError> {
+        let token = config.token.as_ref().map(read_token).transpose()?;
+        let options = Options { socket: config.socket.clone(), group: group(config), listen: config.listen, token };
+        let server = Server::bind(options).map_err(AgentError::Rpc)?;
+        let tcp = server.tcp_addr();
+        if let Some(path) = server.socket_path() {
+            info!(socket = %path.display(), "rpc listening");
+        }
+        if let Some(addr) = tcp {
+            info!(%addr, token = config.token.is_some(), "rpc listening");
+        }
+        let (sender, calls) = mpsc::channel(CALL_QUEUE);
+        let (shutdown, stopped) = watch::channel(false);
+        let server = tokio::spawn(server.run(sender, stopped));
+        Ok(Self { calls, shutdown, server, tcp, subscriptions: Vec::new() })
+    }
+
+    pub(super) fn tcp_address(&self) -> Option<SocketAddr> {
+        self.tcp
+    }
+
+    /// The next call. Cancel-safe.
+    pub(super) async fn recv(&mut self) -> Call {
+        match self.calls.recv().await {
+            Some(call) => call,
+            None => std::future::pending().await, // the server has ended; only the loop ends it
+        }
+    }
+
+    /// Offers an event to every stream; one whose client is gone is forgotten.
+    pub(super) fn publish(&mut self, event: &Event, now: Instant) {
+        if !self.subscriptions.is_empty() {
+            let event = Arc::new(StreamEvent::new(now, event));
+            self.subscriptions.retain(|subscription| subscription.offer(&event));
+        }
+    }
+
+    /// Lets ready answers reach their clients and hangs up.
+    pub(super) async fn finish(&mut self, within: Duration) {
+        self.subscriptions.clear();
+        // The server only misses this if it has ended already.
+        self.shutdown.send_replace(true);
+        if timeout(within, &mut self.server).await.is_err() {
+            self.server.abort();
+        }
+    }
+}
+
+/// The group of the socket. Where the package was not installed its group is missing; then the socket is for the agent's own
+/// user and group. Any other group that is missing is a mistake, which the server reports.
+fn group(config: &config::Rpc) -> Option<String> {
+    let group = Some(config.group.clone()).filter(|group| !group.is_empty())?;
+    let missing = matches!(Group::from_name(&group), Ok(None));
+    if group == PACKAGE_GROUP && missing && config.socket.is_some() {
+        info!(group, "no such group on this host, the rpc socket is for the agent's own user alone");
+        return None;
+    }
+    Some(group)
+}
+
+/// The token from wherever the configuration says.
+fn read_token(source: &config::SecretSource<config::Secret>) -> Result<Token, AgentError> {
+    let secret = keyring::read_secret(source).map_err(AgentError::Secret)?;
+    Token::new(secret.trim_ascii()).ok_or(AgentError::Secret(LoadError::EmptyToken))
+}
+
+/// Who waits for what.
 #[derive(Debug, Default)]
-pub(super) struct Pending;
+pub(super) struct Pending {
+    queries: HashMap<QueryKey, mpsc::Sender<QueryRecord>>,
+    /// Whether keys were listed, and who waits.
+    keys: HashMap<QueryKey, (bool, Reply<KeyReply>)>,
+    force_leaves: Vec<(String, Reply<Result<(), String>>)>,
+    leaves: Vec<Reply<Result<(), String>>>,
+}
+
+impl Pending {
+    pub(super) fn query_answer(&mut self, output: QueryOutput) {
+        let Some(records) = self.queries.get(&output.key) else { return };
+        let record = match output.answer {
+            Answer::Ack { from } => QueryRecord::Ack { from },
+            Answer::Response { from, payload } => QueryRecord::Response { from, payload },
+            Answer::Done { .. } => QueryRecord::Done,
+        };
+        let done = record == QueryRecord::Done;
+        // A client that reads too slowly loses records; one that has gone needs none.
+        let _full_or_gone = records.try_send(record);
+        if done {
+            self.queries.remove(&output.key);
+        }
+    }
+
+    pub(super) fn keys_done(&mut self, query: &QueryKey, outcome: &KeyOutcome) {
+        if let Some((listed, reply)) = self.keys.remove(query) {
+            answer(reply, KeyReply::from(KeyResponse::from_outcome(outcome, listed)));
+        }
+    }
+
+    pub(super) fn force_left(&mut self, member: &NodeName, result: &Result<(), String>) {
+        let (done, waiting) =
+            std::mem::take(&mut self.force_leaves).into_iter().partition(|(name, _)| name == member.as_str());
+        self.force_leaves = waiting;
+        for (_, reply) in Vec::from_iter::<Vec<_>>(done) {
+            answer(reply, result.clone());
+        }
+    }
+
+    pub(super) fn left(&mut self) {
+        for reply in self.leaves.drain(..) {
+            answer(reply, Ok(()));
+        }
+    }
+}
+
+/// A client's join.
 #[derive(Debug)]
-pub(super) struct JoinReply;
-#[derive(Debug)]
-pub(super) struct Call;
+pub(super) struct JoinReply {
+    replay: bool,
+    reply: Reply<Result<u32, String>>,
+}
+
 impl JoinReply {
     pub(super) fn replay(&self) -> bool {
-        false
+        self.replay
     }
-    pub(super) fn done(self, _contacted: usize, _unresolved: &[Unresolved], _failures: &[(JoinTarget, JoinFailure)]) {}
+
+    /// Success if anybody was contacted; else the reference's list of errors.
+    pub(super) fn done(self, contacted: usize, unresolved: &[Unresolved], failures: &[(JoinTarget, JoinFailure)]) {
+        let contacted = u32::try_from(contacted).unwrap_or(u32::MAX);
+        let unresolved = unresolved.iter().map(|each| format!("Failed to resolve {}: {}", each.host, each.reason));
+        let failures =
+            failures.iter().map(|(target, failure)| format!("Failed to join {}: {failure}", target.addr.ip()));
+        let errors: Vec<_> = unresolved.chain(failures).collect();
+        answer(self.reply, if contacted == 0 && !errors.is_empty() { Err(multiple(&errors)) } else { Ok(contacted) });
+    }
 }
-impl Pending {
-    pub(super) fn query_answer(&mut self, _answer: QueryOutput) {}
-    pub(super) fn keys_done(&mut self, _query: &QueryKey, _outcome: KeyOutcome) {}
-    pub(super) fn force_left(&mut self, _member: &NodeName, _result: &Result<(), String>) {}
-    pub(super) fn left(&mut self) {}
+
+/// As Go's multierror prints several: clients show it as it is.
+fn multiple(errors: &[String]) -> String {
+    let count = if errors.len() == 1 { "1 error".to_owned() } else { format!("{} errors", errors.len()) };
+    let lines: Vec<_> = errors.iter().map(|error| format!("* {error}")).collect();
+    format!("{count} occurred:\n\t{}\n\n", lines.join("\n\t"))
 }
-impl Commands {
-    pub(super) async fn listen(_rpc: &Rpc, _log: Log) -> Result<Self, AgentError> {
-        Ok(Self)
-    }
-    pub(super) fn tcp_address(&self) -> Option<SocketAddr> {
-        None
-    }
-    pub(super) async fn recv(&mut self) -> Call {
-        std::future::pending().await
-    }
-    pub(super) fn publish(&mut self, _event: &Event, _now: Instant) {}
-    pub(super) async fn finish(&mut self, _within: Duration) {}
-}
+
 impl Agent {
-    pub(super) fn handle_call(&mut self, _call: Call) {}
+    pub(super) fn handle_call(&mut self, call: Call) {
+        let now = clock::now();
+        match call {
+            Call::Members { filter, reply } => answer(reply, self.members(&filter)),
+            Call::Join { addresses, replay, reply } => self.join_call(&addresses, JoinReply { replay, reply }),
+            Call::Leave { reply } => {
+                self.pending.leaves.push(reply);
+                if !self.is_leaving() {
+                    info!(reason = "rpc", "leaving");
+                }
+                self.leave();
+            }
+            Call::ForceLeave { node, prune, reply } => self.force_leave_call(now, node, prune, reply),
+            Call::Tags { set, delete, reply } => {
+                let mut tags = self.endpoint.tags();
+                delete.iter().for_each(|name| drop(tags.remove(name)));
+                tags.extend(set);
+                let result = self.endpoint.set_tags(now, &tags).map_err(|error| error.to_string());
+                self.snapshot_tags();
+                answer(reply, result);
+            }
+            Call::UserEvent { name, payload, coalesce, reply } => {
+                let result = self.endpoint.user_event(now, &name, payload, coalesce).map(drop);
+                answer(reply, result.map_err(|error| error.to_string()));
+            }
+            Call::Query { params, records, reply } => self.query_call(now, params, records, reply),
+            Call::Respond { query, payload, reply } => answer(reply, self.endpoint.respond(now, &query, payload)),
+            Call::Keys { op, reply } => self.keys_call(now, op, reply),
+            Call::Stats { reply } => answer(reply, self.stats()),
+            Call::Coordinate { node, reply } => answer(reply, self.endpoint.coordinate(&node).cloned()),
+            Call::Subscribe { subscription } => self.commands.subscriptions.push(subscription),
+            Call::Monitor { level, lines } => follow(&self.log, level, lines),
+            Call::Weir { command, document, reply } => self.weir_call(&command, &document, reply),
+        }
+    }
+
+    fn members(&self, filter: &MemberFilter) -> Vec<Member> {
+        let members = self.endpoint.members().map(Member::from);
+        members.filter(|member| filter.matches(&member.name, member.status, &member.tags)).collect()
+    }
+
+    fn join_call(&self, addresses: &[String], join: JoinReply) {
+        let mut parsed = Vec::with_capacity(addresses.len());
+        for address in addresses {
+            // Serf also takes `NAME/ADDRESS`; the name says nothing that the member would not say itself.
+            let bare = address.rsplit_once('/').map_or(address.as_str(), |(_, bare)| bare);
+            match bare.parse::<JoinAddress>() {
+                Ok(address) => parsed.push(address),
+                Err(error) => return answer(join.reply, Err(multiple(&[format!("'{address}' {error}")]))),
+            }
+        }
+        self.look_up(Purpose::Client(join), parsed);
+    }
+
+    fn force_leave_call(&mut self, now: Instant, node: String, prune: bool, reply: Reply<Result<(), String>>) {
+        match self.endpoint.force_leave(now, &node, prune) {
+            Ok(()) => self.pending.force_leaves.push((node, reply)),
+            Err(error) => answer(reply, Err(error.to_string())),
+        }
+    }
+
+    fn query_call(
+        &mut self,
+        now: Instant,
+        params: QueryParams,
+        records: mpsc::Sender<QueryRecord>,
+        reply: Reply<Result<(), String>>,
+    ) {
+        match self.endpoint.query(now, params) {
+            Ok(key) => {
+                self.pending.queries.insert(key, records);
+                answer(reply, Ok(()));
+            }
+            Err(error) => answer(reply, Err(error.to_string())),
+        }
+    }
+
+    fn keys_call(&mut self, now: Instant, op: KeyOp, reply: Reply<KeyReply>) {
+        let listed = matches!(op, KeyOp::List);
+        match self.endpoint.key_request(now, KeyParams { op, only: Vec::new(), ballot: None }) {
+            Ok(key) => drop(self.pending.keys.insert(key, (listed, reply))),
+            Err(error) => answer(reply, KeyReply { error: error.to_string(), response: KeyResponse::default() }),
+        }
+    }
+
+    fn weir_call(&mut self, command: &str, document: &str, reply: Reply<Result<String, String>>) {
+        match command {
+            "weir-reload" => match serde_json::from_str(if document.is_empty() { "{}" } else { document }) {
+                Ok(request) => self.reload(reload::Request::asked(request, reply)),
+                Err(error) => answer(reply, Err(format!("not understood: {error}"))),
+            },
+            _ => answer(reply, Err(text::UNSUPPORTED_COMMAND.to_owned())),
+        }
+    }
+}
+
+fn follow(log: &Log, level: LogLevel, lines: Feed<Arc<str>>) {
+    let level = match level {
+        LogLevel::Trace => tracing::Level::TRACE,
+        LogLevel::Debug => tracing::Level::DEBUG,
+        LogLevel::Info => tracing::Level::INFO,
+        LogLevel::Warn => tracing::Level::WARN,
+        LogLevel::Err => tracing::Level::ERROR,
+    };
+    log.follow(level, move |line| lines.offer(line));
+}
+
+/// A client that has gone needs no answer.
+pub(super) fn answer<T>(reply: Reply<T>, value: T) {
+    let _gone = reply.send(value);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn several_errors_read_as_go_prints_them() {
+        let one =
+            multiple(&["Failed to join 127.0.0.29: dial tcp 127.0.0.29:7946: connect: connection refused".to_owned()]);
+        assert_eq!(
+            one,
+            "1 error occurred:\n\t* Failed to join 127.0.0.29: dial tcp 127.0.0.29:7946: connect: connection refused\n\n"
+        );
+        assert_eq!(multiple(&["a".to_owned(), "b".to_owned()]), "2 errors occurred:\n\t* a\n\t* b\n\n");
+    }
 }

@@ -20,7 +20,7 @@ use super::systemd::Systemd;
 use super::timer::Timer;
 use super::udp::Udp;
 use super::upstreams::{self, Upstreams};
-use super::{Exit, clock};
+use super::{Exit, clock, reload};
 use crate::config::{Config, Sources};
 use crate::endpoint::{Endpoint, JoinId, JoinKind, JoinTarget, StoreKeyring, StreamId};
 use crate::time::Instant;
@@ -41,9 +41,6 @@ pub(super) enum Report {
     KeyringStored { store: Box<StoreKeyring>, result: Result<(), String> },
     /// An apply has ended.
     Applied(Box<upstreams::Report>),
-    /// Records of the snapshot are on disk, or not.
-    #[expect(dead_code, reason = "sent once the snapshot has a format")]
-    Snapshot(super::store::Report),
     /// A changed configuration was read.
     Reload(Box<super::reload::Read>),
 }
@@ -58,7 +55,6 @@ pub(super) enum Purpose {
     /// Found by mDNS.
     Discovered,
     /// A client.
-    #[expect(dead_code, reason = "made once there is RPC")]
     Client(super::commands::JoinReply),
 }
 
@@ -92,6 +88,8 @@ pub(super) struct Agent {
     pub(super) joins: Vec<Joining>,
     pub(super) discovery: Option<Discovery>,
     pub(super) keyring: keyring::Place,
+    /// A changed ring is on its way to the disk; one at a time.
+    pub(super) keyring_busy: bool,
     pub(super) store: Store,
     pub(super) upstreams: Option<Upstreams>,
     pub(super) report: mpsc::Sender<Report>,
@@ -129,6 +127,7 @@ impl Agent {
             (id, input) = self.streams.recv() => self.handle_stream(id, input),
             call = self.commands.recv() => self.handle_call(call),
             ran = self.handlers.recv() => self.handle_ran(&ran),
+            done = self.store.done() => self.handle_stored(done),
             Some(report) = self.reports.recv() => self.handle_report(report),
             signal = self.signals.recv() => self.handle_signal(signal),
             addr = discovered(&mut self.discovery) => self.handle_discovered(addr),
@@ -154,7 +153,6 @@ impl Agent {
         if self.retry.is_due(now) {
             self.look_up(Purpose::Configured, self.config.gossip.join.clone());
         }
-        self.flush_snapshot(now);
     }
 
     fn receive(&mut self) {
@@ -195,7 +193,7 @@ impl Agent {
                 self.systemd.stopping("stopping");
                 self.exit = Some(if interrupted { Exit::Interrupted } else { Exit::Stopped });
             }
-            Action::Reload => self.reload(None),
+            Action::Reload => self.reload(reload::Request::default()),
             Action::Report => self.log_stats(),
         }
     }
@@ -238,13 +236,13 @@ impl Agent {
         match report {
             Report::Resolved { purpose, resolved } => self.start_join(purpose, resolved),
             Report::KeyringStored { store, result } => {
+                self.keyring_busy = false;
                 if let Err(error) = &result {
                     warn!(error, "changed keyring cannot be written and is not used");
                 }
                 self.endpoint.handle_keyring_stored(now, *store, result);
             }
             Report::Applied(report) => self.handle_applied(now, *report),
-            Report::Snapshot(report) => self.handle_snapshot_report(now, report),
             Report::Reload(read) => self.handle_reload(*read),
         }
     }
@@ -291,6 +289,7 @@ impl Agent {
             let members = self.endpoint.members().count();
             info!(contacted, members, elapsed_ms, "joined");
             self.retry.succeeded();
+            self.first_view_complete();
         }
         let mut texts: Vec<_> = joining.unresolved.iter().map(ToString::to_string).collect();
         texts.extend(failures.iter().map(|(target, failure)| join::explain(target, failure)));

@@ -47,6 +47,13 @@ pub(super) fn commit(new: &Path, path: &Path) -> io::Result<()> {
     sync_directory(path)
 }
 
+/// Opens `path` for appending, creating it if it is not there.
+pub(super) fn append(path: &Path) -> io::Result<File> {
+    let file = OpenOptions::new().append(true).create(true).mode(MODE).open(path)?;
+    sync_directory(path)?;
+    Ok(file)
+}
+
 /// A name is as durable as its directory.
 fn sync_directory(path: &Path) -> io::Result<()> {
     let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));

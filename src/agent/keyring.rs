@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use zeroize::Zeroizing;
 
 use super::file;
-use crate::config::SecretSource;
+use crate::config::{Secret, SecretSource};
 use crate::crypto::{Key, Keyring, KeyringError};
 
 /// Why there is no keyring. Nothing has been written.
@@ -19,7 +19,7 @@ pub enum LoadError {
     /// Whoever could read it may hold the key by now.
     #[error("{path} can be read by others (mode {mode:04o}); chmod 600 it and run 'weir keys rotate'")]
     Readable { path: PathBuf, mode: u32 },
-    #[error("cannot read keyring {path}")]
+    #[error("cannot read {path}")]
     Read { path: PathBuf, source: io::Error },
     #[error("{path}: key must be 16, 24 or 32 bytes in base64, this one has {length}; 'weir keygen' makes one")]
     Length { path: PathBuf, length: usize },
@@ -29,6 +29,8 @@ pub enum LoadError {
         "no systemd credential '{0}' was passed to this service; add LoadCredential= to the unit, or set encryption.keyring"
     )]
     NoCredential(String),
+    #[error("the rpc token is empty; write one into rpc.token_file")]
+    EmptyToken,
 }
 
 /// Where a change of the ring is written.
@@ -48,6 +50,23 @@ pub(super) fn load(source: &SecretSource<Key>) -> Result<(Keyring, Place), LoadE
         }
         SecretSource::Credential(name) => Ok((read(&credential(name)?)?, Place::ReadOnly)),
         SecretSource::Inline(key) => Ok((Keyring::new(key.clone(), []), Place::ReadOnly)),
+    }
+}
+
+/// A token, wherever it is. Its file must be as private as a keyring.
+pub(super) fn read_secret(source: &SecretSource<Secret>) -> Result<Zeroizing<Vec<u8>>, LoadError> {
+    let read = |path: &Path| {
+        fs::read(path).map(Zeroizing::new).map_err(|source| LoadError::Read { path: path.to_owned(), source })
+    };
+    match source {
+        SecretSource::File(path) => match refuse_readable(path) {
+            Ok(()) => read(path),
+            // What is said about a missing keyring does not fit a token.
+            Err(LoadError::Missing(path)) => Err(LoadError::Read { path, source: io::ErrorKind::NotFound.into() }),
+            Err(error) => Err(error),
+        },
+        SecretSource::Credential(name) => read(&credential(name)?),
+        SecretSource::Inline(secret) => Ok(Zeroizing::new(secret.expose().as_bytes().to_vec())),
     }
 }
 

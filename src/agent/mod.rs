@@ -125,18 +125,11 @@ pub enum AgentError {
     /// The gossip port is not to be had.
     #[error(transparent)]
     Bind(BindError),
-    /// The control socket is not to be had.
-    #[error("cannot listen on {place}; {way_out}")]
-    Rpc {
-        /// Path or address.
-        place: String,
-        /// What to do.
-        way_out: &'static str,
-        /// The system's words.
-        source: io::Error,
-    },
-    /// The snapshot cannot be read or written at start.
-    #[error("cannot use snapshot {path}; make it writable for this user, or set snapshot.path")]
+    /// The control socket or port is not to be had.
+    #[error(transparent)]
+    Rpc(ListenError),
+    /// The snapshot is there and cannot be read.
+    #[error("cannot read snapshot {path}; make it readable for this user, or set snapshot.path")]
     Snapshot {
         /// The file.
         path: PathBuf,
@@ -151,6 +144,7 @@ pub enum AgentError {
 pub use self::address::AddressError;
 pub use self::bind::BindError;
 pub use self::keyring::LoadError as SecretError;
+pub use crate::rpc::server::ListenError;
 
 /// Runs an agent until it leaves or is stopped. Blocks the calling thread, which becomes the agent's.
 pub fn run(start: Start) -> Result<Exit, AgentError> {

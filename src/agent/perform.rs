@@ -15,7 +15,9 @@ impl Agent {
         while let Some(output) = self.endpoint.poll_output() {
             self.perform_one(output);
         }
-        self.advance_upstreams(clock::now());
+        let now = clock::now();
+        self.advance_upstreams(now);
+        self.advance_snapshot(now);
     }
 
     fn perform_one(&mut self, output: Output) {
@@ -33,7 +35,7 @@ impl Agent {
             Output::Suspicion { member, suspected } => self.suspicion_changed(&member, suspected),
             Output::Event(event) => self.publish(&event),
             Output::Query(answer) => self.pending.query_answer(answer),
-            Output::Keys { query, outcome } => self.pending.keys_done(&query, outcome),
+            Output::Keys { query, outcome } => self.pending.keys_done(&query, &outcome),
             Output::StoreKeyring(store) => self.store_keyring(store),
             Output::Joined(joined) => self.joined(joined),
             Output::Left { unconfirmed } => self.left(&unconfirmed),
@@ -82,8 +84,13 @@ impl Agent {
         self.commands.publish(event, clock::now());
     }
 
-    /// On disk before it takes effect, and the disk may be slow.
+    /// On disk before it takes effect, and the disk may be slow. Meanwhile a second change is refused: it was made from the
+    /// ring without the first one.
     fn store_keyring(&mut self, store: StoreKeyring) {
+        if std::mem::replace(&mut self.keyring_busy, true) {
+            let busy = Err("another change of the keyring is being written; try again".to_owned());
+            return self.endpoint.handle_keyring_stored(clock::now(), store, busy);
+        }
         let (place, report) = (self.keyring.clone(), self.report.clone());
         let from = &store.from;
         info!(from, primary = %store.keyring.primary().id(), keys = store.keyring.keys().len(), "keyring changes");
@@ -110,7 +117,7 @@ impl Agent {
             let unconfirmed = unconfirmed.iter().map(ToString::to_string).collect::<Vec<_>>().join(",");
             warn!(members, elapsed_ms, unconfirmed, "left, some members did not confirm it");
         }
-        self.snapshot_left();
+        self.snapshot_left(clock::now());
         self.pending.left();
         self.exit = Some(Exit::Left);
     }

@@ -1,56 +1,90 @@
 //! A changed configuration while running: what can change live does, the rest is named, a bad file changes nothing.
 
-use tokio::sync::oneshot;
+use serde_json::json;
 use tracing::{error, info, warn};
 
+use super::clock;
+use super::commands::answer;
 use super::driver::{Agent, Report};
 use super::start::own_tags;
 use super::upstreams::Upstreams;
-use super::{clock, start};
 use crate::config::reload::{Change, diff};
 use crate::config::{Config, ConfigErrors, Loaded, When, load};
+use crate::rpc::call::Reply;
+use crate::upstream::desired::Desired;
+use crate::wire::serf::Tags;
 
-/// What a reload did: the keys that differ, or the mistakes.
-pub(super) type Reloaded = Result<Vec<Change>, ConfigErrors>;
+/// A reload, and who asked for it.
+#[derive(Debug, Default)]
+pub(super) struct Request {
+    options: Options,
+    /// Nobody after a signal.
+    reply: Option<Reply<Result<String, String>>>,
+}
 
-/// A configuration as it was read, and who waits for the result.
+/// What a client may say.
+#[derive(Clone, Copy, Debug, Default, serde::Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct Options {
+    /// Only tell what would change.
+    dry_run: bool,
+}
+
+impl Request {
+    pub(super) fn asked(options: Options, reply: Reply<Result<String, String>>) -> Self {
+        Self { options, reply: Some(reply) }
+    }
+}
+
+/// A configuration as it was read.
 #[derive(Debug)]
 pub(super) struct Read {
+    request: Request,
     result: Result<Loaded, ConfigErrors>,
-    reply: Option<oneshot::Sender<Reloaded>>,
 }
 
 impl Agent {
     /// Reads the configuration again, off the loop.
-    pub(super) fn reload(&self, reply: Option<oneshot::Sender<Reloaded>>) {
-        self.systemd.reloading();
+    pub(super) fn reload(&self, request: Request) {
+        if !request.options.dry_run {
+            self.systemd.reloading();
+        }
         let (sources, report) = (self.sources.clone(), self.report.clone());
         tokio::task::spawn_blocking(move || {
-            let read = Read { result: load(&sources), reply };
+            let result = load(&sources);
             // Nobody takes it only if the agent has ended.
-            drop(report.blocking_send(Report::Reload(Box::new(read))));
+            drop(report.blocking_send(Report::Reload(Box::new(Read { request, result }))));
         });
     }
 
     pub(super) fn handle_reload(&mut self, read: Read) {
-        let Read { result, reply } = read;
-        let reloaded = match result {
-            Ok(loaded) => Ok(self.adopt(loaded.config)),
+        let Read { request, result } = read;
+        let dry_run = request.options.dry_run;
+        let told = match result {
+            Ok(loaded) => {
+                let changes = diff(&self.config, &loaded.config);
+                if !dry_run {
+                    self.adopt(loaded.config, &changes);
+                }
+                Ok(document(&changes))
+            }
             Err(errors) => {
-                error!(error = %errors, "configuration is wrong, the running one stays");
-                Err(errors)
+                if !dry_run {
+                    error!(error = errors.summary(), "configuration is wrong, the running one stays");
+                }
+                Err(errors.to_string())
             }
         };
-        self.systemd.ready(self.status());
-        if let Some(reply) = reply {
-            // Whoever asked may have gone.
-            drop(reply.send(reloaded));
+        if !dry_run {
+            self.systemd.ready(self.status());
+        }
+        if let Some(reply) = request.reply {
+            answer(reply, told);
         }
     }
 
-    fn adopt(&mut self, new: Config) -> Vec<Change> {
-        let changes = diff(&self.config, &new);
-        for change in &changes {
+    fn adopt(&mut self, new: Config, changes: &[Change]) {
+        for change in changes {
             let key = &change.key;
             match change.when {
                 When::Live => info!(key, "configuration changes"),
@@ -64,14 +98,14 @@ impl Agent {
         self.adopt_upstreams(&new);
         self.adopt_tags(&new);
         self.config = new;
-        changes
+        self.snapshot_tags();
     }
 
     fn adopt_upstreams(&mut self, new: &Config) {
         match &mut self.upstreams {
             Some(upstreams) => upstreams.reconfigure(new),
             None => {
-                let order = start::order_of(new.node.name.as_str());
+                let order = Desired::order_of(&new.node.name);
                 self.upstreams = Upstreams::new(new, order, clock::now());
                 self.first_view_complete();
             }
@@ -80,8 +114,8 @@ impl Agent {
 
     /// Tags that were set at run time stay unless the file's own value of that tag changed.
     fn adopt_tags(&mut self, new: &Config) {
-        let before = own_tags(&self.config, None);
-        let after = own_tags(new, None);
+        let before = own_tags(&self.config, &Tags::new());
+        let after = own_tags(new, &Tags::new());
         let mut tags = self.endpoint.tags();
         for name in before.keys().filter(|name| !after.contains_key(*name)) {
             tags.remove(name);
@@ -95,4 +129,10 @@ impl Agent {
             error!(%error, "tags are not changed");
         }
     }
+}
+
+/// What `weir reload` shows.
+fn document(changes: &[Change]) -> String {
+    let change = |change: &Change| json!({ "key": change.key, "before": change.before, "after": change.after, "when": change.when.as_str() });
+    json!({ "changes": changes.iter().map(change).collect::<Vec<_>>() }).to_string()
 }

@@ -26,6 +26,7 @@ use super::{AgentError, OnReady, Start, bind, clock};
 use crate::config::{Advertise, BindAddress, BindHost, Config, Mode, Profile};
 use crate::crypto::Keyring;
 use crate::endpoint::{self, Endpoint};
+use crate::upstream::desired::Desired;
 use crate::wire::serf::Tags;
 
 /// Marks a balancer, so that leaving members know whom to ask (`protocols A.1`).
@@ -58,14 +59,14 @@ pub(super) async fn start(start: Start, log: Log) -> Result<Agent, AgentError> {
     let (udp, listener) = bind::bind(bind_address(&config.gossip.bind)?).map_err(AgentError::Bind)?;
     let bound = udp.local();
     let advertise = advertise_address(&config, bound)?;
-    let (store, restored) = Store::open(&config).await?;
+    let (store, restored) = Store::open(&config, now)?;
     log_listening(&config, bound, ring.as_ref());
 
-    let tags = own_tags(&config, restored.tags);
+    let tags = own_tags(&config, &restored.tags);
     let options = endpoint::Options { tags, ..config.endpoint(advertise) };
     let rng = StdRng::try_from_rng(&mut SysRng).map_err(|error| AgentError::System(std::io::Error::other(error)))?;
     let endpoint = Endpoint::new(options, ring, restored.endpoint, rng, Box::new(system_random), now);
-    let commands = Commands::listen(&config.rpc, log.clone()).await?;
+    let commands = Commands::listen(&config.rpc)?;
     let discovery = match &config.gossip.discover {
         Some(cluster) => Some(
             Discovery::start(cluster, config.node.name.as_str(), advertise)
@@ -80,7 +81,7 @@ pub(super) async fn start(start: Start, log: Log) -> Result<Agent, AgentError> {
         config.gossip.join_retry_max,
         now,
     );
-    let order = order_of(config.node.name.as_str());
+    let order = Desired::order_of(&config.node.name);
     let mut agent = Agent {
         started: now,
         streams: Streams::new(bound.ip()),
@@ -88,12 +89,13 @@ pub(super) async fn start(start: Start, log: Log) -> Result<Agent, AgentError> {
         signals: Signals::new().map_err(AgentError::System)?,
         systemd: Systemd::from_environment(now),
         handlers: Handlers::new(&config.handlers),
-        pending: Pending,
+        pending: Pending::default(),
         joins: Vec::new(),
         upstreams: Upstreams::new(&config, order, now),
         leaving: None,
         exit: None,
         keyring: place,
+        keyring_busy: false,
         config,
         sources,
         log,
@@ -197,9 +199,10 @@ pub(super) fn profile_name(profile: Profile) -> &'static str {
     }
 }
 
-/// Configured tags, those set at run time in place of theirs, and our own.
-pub(super) fn own_tags(config: &Config, run_time: Option<Tags>) -> Tags {
-    let mut tags = run_time.unwrap_or_else(|| config.node.tags.clone());
+/// Configured tags, those set at run time over them, and our own.
+pub(super) fn own_tags(config: &Config, run_time: &Tags) -> Tags {
+    let mut tags = config.node.tags.clone();
+    tags.extend(run_time.iter().map(|(name, value)| (name.clone(), value.clone())));
     if config.mode == Mode::Weir && !config.upstreams.is_empty() {
         tags.insert(BALANCER_TAG.to_owned(), "1".to_owned());
     } else {
@@ -208,9 +211,10 @@ pub(super) fn own_tags(config: &Config, run_time: Option<Tags>) -> Tags {
     tags
 }
 
-/// A number for this balancer's order of lines: the same after every restart, another on every host. FNV-1a.
-pub(super) fn order_of(name: &str) -> u64 {
-    name.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
+/// `tags` without those that say what this program does.
+pub(super) fn without_own(mut tags: Tags) -> Tags {
+    tags.remove(BALANCER_TAG);
+    tags
 }
 
 /// The operating system's generator. It does not fail once it has been seen to work, and the agent has drawn from it.

@@ -7,10 +7,14 @@ use tracing::info;
 use super::clock;
 use super::driver::{Agent, millis};
 use super::exec::Outcome;
-use crate::config::Command;
+use super::upstreams::Upstreams;
+use crate::config::{Command, Mode};
 
 /// Group to key to value.
 pub(super) type Groups = BTreeMap<String, BTreeMap<String, String>>;
+
+/// Serf's own, there also when they are empty.
+const SERF_GROUPS: [&str; 5] = ["agent", "event_handlers", "runtime", "serf", "tags"];
 
 impl Agent {
     pub(super) fn stats(&self) -> Groups {
@@ -21,12 +25,14 @@ impl Agent {
         group("serf", self.serf_stats());
         group("tags", self.endpoint.tags());
         group("event_handlers", self.handler_names());
-        group("weir", self.weir_stats());
-        group("handlers", self.handler_stats());
-        group("dropped", self.dropped());
-        if let Some(upstreams) = &self.upstreams {
-            group("upstreams", upstreams.stats());
+        // Scripts compare what Serf's agent says, so in its place nothing is added.
+        if self.config.mode == Mode::Weir {
+            group("weir", self.weir_stats());
+            group("handlers", self.handler_stats());
+            group("dropped", self.dropped());
+            group("upstreams", self.upstreams.as_ref().map(Upstreams::stats).unwrap_or_default());
         }
+        groups.retain(|name, values| SERF_GROUPS.contains(&name.as_str()) || !values.is_empty());
         groups
     }
 

@@ -1,38 +1,282 @@
-//! The snapshot on disk (to come).
+//! The snapshot's file: read at start, then written by the blocking pool, one job at a time and in order.
+//!
+//! What is recorded, when it is synced and when the file is written anew is [`crate::snapshot`]'s decision; here are the
+//! system calls and what happens when they fail: the agent goes on, says so once, and tries again.
 
-use super::AgentError;
+use std::collections::VecDeque;
+use std::fs::{self, File};
+use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
+
+use tokio::task::JoinHandle;
+use tokio::time::timeout;
+use tracing::{info, warn};
+
 use super::driver::Agent;
+use super::start::without_own;
+use super::{AgentError, clock, file};
 use crate::config::Config;
 use crate::endpoint::{self, JoinTarget};
-use crate::serf::MemberEvent;
+use crate::serf::{self, MemberEvent};
+use crate::snapshot::{Format, Log, Replay, Rules, UnixTime, Write};
 use crate::time::Instant;
 use crate::wire::serf::Tags;
 
-#[derive(Debug)]
-pub(super) struct Store;
+/// Bytes that may wait for a disk that does not answer; beyond them the file is written anew later.
+const MAX_WAITING_BYTES: usize = 1024 * 1024;
+/// The disk's time at the agent's end.
+const LAST_WRITE: Duration = Duration::from_secs(2);
 
+/// What an earlier run left behind.
 #[derive(Debug, Default)]
 pub(super) struct Restored {
     pub(super) endpoint: endpoint::Restored,
+    /// Whom to dial, the most promising first.
     pub(super) members: Vec<JoinTarget>,
-    pub(super) tags: Option<Tags>,
+    /// Tags that were set at run time.
+    pub(super) tags: Tags,
+}
+
+/// The running snapshot; without a path it does nothing.
+#[derive(Debug)]
+pub(super) struct Store {
+    open: Option<Open>,
 }
 
 #[derive(Debug)]
-pub(super) struct Report;
+struct Open {
+    log: Log,
+    path: PathBuf,
+    /// Here while no job runs.
+    file: Option<File>,
+    waiting: VecDeque<Write>,
+    running: Option<JoinHandle<Done>>,
+    failing: bool,
+}
+
+/// A job's end: the file it was given, or the one it made.
+#[derive(Debug)]
+pub(super) struct Done {
+    file: Option<File>,
+    result: io::Result<()>,
+}
 
 impl Store {
-    pub(super) async fn open(_config: &Config) -> Result<(Self, Restored), AgentError> {
-        Ok((Self, Restored::default()))
+    /// Reads the file, if there is one.
+    ///
+    /// # Errors
+    /// It is there and cannot be read: writing over it would lose what it holds.
+    pub(super) fn open(config: &Config, now: Instant) -> Result<(Self, Restored), AgentError> {
+        let Some(path) = config.snapshot.path.clone() else {
+            return Ok((Self { open: None }, Restored::default()));
+        };
+        let bytes = match fs::read(&path) {
+            Ok(bytes) => bytes,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
+            Err(source) => return Err(AgentError::Snapshot { path, source }),
+        };
+        let rules = Rules {
+            rejoin_after_leave: config.snapshot.rejoin_after_leave,
+            failed_for: config.gossip.reconnect_timeout,
+            now: wall(),
+        };
+        let replay = Replay::read(&bytes, rules);
+        report_damage(&path, &replay);
+        let name = &config.node.name;
+        let state = &replay.state;
+        let target = |peer: &crate::snapshot::Peer| JoinTarget { label: peer.name.to_string(), addr: peer.addr };
+        let serf = serf::Restored { clocks: state.clocks(), failed: state.failed_members(rules.now), ballot: None };
+        let restored = Restored {
+            endpoint: endpoint::Restored { incarnation: state.incarnation(), serf },
+            members: state.dial_order(name).into_iter().map(target).collect(),
+            tags: state.tags().cloned().unwrap_or_default(),
+        };
+        let log = Log::new(name.clone(), replay, bytes.len(), now);
+        let open = Open { log, path, file: None, waiting: VecDeque::new(), running: None, failing: false };
+        Ok((Self { open: Some(open) }, restored))
     }
+
     pub(super) fn poll_timeout(&self) -> Option<Instant> {
-        None
+        self.open.as_ref()?.log.poll_timeout()
     }
-    pub(super) async fn finish(&mut self) {}
+
+    /// Whether the last write failed.
+    #[cfg(test)]
+    pub(super) fn is_failing(&self) -> bool {
+        self.open.as_ref().is_some_and(|open| open.failing)
+    }
+
+    /// The end of the job that runs; never without one. Cancel-safe.
+    pub(super) async fn done(&mut self) -> Done {
+        let running = self.open.as_mut().and_then(|open| open.running.as_mut());
+        let Some(running) = running else { return std::future::pending().await };
+        let done = running.await.unwrap_or_else(|error| Done { file: None, result: Err(io::Error::other(error)) });
+        if let Some(open) = &mut self.open {
+            open.running = None;
+        }
+        done
+    }
+
+    /// Writes and syncs what is left, within a bound.
+    pub(super) async fn finish(&mut self) {
+        let all = async {
+            if let Some(open) = &mut self.open {
+                open.log.stop(clock::now());
+            }
+            loop {
+                self.advance(clock::now());
+                if self.open.as_ref().is_none_or(|open| open.running.is_none()) {
+                    break;
+                }
+                let done = self.done().await;
+                self.handle_done(clock::now(), done);
+            }
+        };
+        if timeout(LAST_WRITE, all).await.is_err() {
+            warn!("the snapshot's disk does not answer, the last records may be lost");
+        }
+    }
+
+    /// Starts the next job if none runs.
+    fn advance(&mut self, now: Instant) {
+        let Some(open) = &mut self.open else { return };
+        open.log.handle_timeout(now);
+        while let Some(write) = open.log.poll_write(now) {
+            open.queue(now, write);
+        }
+        if open.running.is_none() && !open.waiting.is_empty() {
+            let (path, file, jobs) = (open.path.clone(), open.file.take(), std::mem::take(&mut open.waiting));
+            open.running = Some(tokio::task::spawn_blocking(move || carry_out(&path, file, jobs)));
+        }
+    }
+
+    fn handle_done(&mut self, now: Instant, done: Done) {
+        let Some(open) = &mut self.open else { return };
+        open.file = done.file;
+        match done.result {
+            Ok(()) if open.failing => {
+                open.failing = false;
+                info!(path = %open.path.display(), "snapshot is written again");
+            }
+            Ok(()) => {}
+            Err(error) => {
+                open.waiting.clear();
+                open.log.write_failed(now);
+                if !std::mem::replace(&mut open.failing, true) {
+                    let path = open.path.display();
+                    warn!(%error, "cannot write {path}; the agent goes on, but a restart now needs gossip.join; see to its directory");
+                }
+            }
+        }
+    }
 }
+
+impl Open {
+    fn queue(&mut self, now: Instant, write: Write) {
+        if let Write::Replace(_) = write {
+            // The new file holds all that waits.
+            self.waiting.clear();
+        }
+        self.waiting.push_back(write);
+        let waiting: usize = self.waiting.iter().map(bytes_of).sum();
+        if waiting > MAX_WAITING_BYTES && self.waiting.len() > 1 {
+            self.waiting.clear();
+            self.log.write_failed(now);
+        }
+    }
+}
+
+fn bytes_of(write: &Write) -> usize {
+    match write {
+        Write::Append(bytes) | Write::Replace(bytes) => bytes.len(),
+        Write::Sync => 0,
+    }
+}
+
+/// On a thread of the pool. After an error the rest is not tried: it belongs behind what failed.
+fn carry_out(path: &Path, mut file: Option<File>, jobs: VecDeque<Write>) -> Done {
+    let mut all = || -> io::Result<()> {
+        for job in &jobs {
+            match job {
+                Write::Append(bytes) => opened(path, &mut file)?.write_all(bytes)?,
+                Write::Sync => opened(path, &mut file)?.sync_data()?,
+                Write::Replace(bytes) => {
+                    file = None;
+                    let new = file::begin(path)?;
+                    let written = file::write_synced(&new, bytes)?;
+                    file::commit(&new, path)?;
+                    file = Some(written);
+                }
+            }
+        }
+        Ok(())
+    };
+    let result = all();
+    Done { file: file.filter(|_| result.is_ok()), result }
+}
+
+fn opened<'a>(path: &Path, file: &'a mut Option<File>) -> io::Result<&'a mut File> {
+    match file {
+        Some(file) => Ok(file),
+        None => Ok(file.insert(file::append(path)?)),
+    }
+}
+
+fn report_damage(path: &Path, replay: &Replay) {
+    let path = path.display();
+    match (replay.format, replay.damage) {
+        (Format::Unknown, _) => warn!(%path, "snapshot is not readable at all, starting without it"),
+        (_, Some(damage)) => {
+            let (offset, lost_bytes) = (damage.offset, damage.bytes);
+            warn!(%path, offset, lost_bytes, "snapshot is damaged, what came before is kept");
+        }
+        (Format::Serf, None) => info!(%path, skipped_lines = replay.skipped_lines, "snapshot of Serf taken over"),
+        (Format::Empty | Format::Weir, None) => {}
+    }
+}
+
+fn wall() -> UnixTime {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+    // A clock before 1970 knows nothing better than zero.
+    UnixTime(since.map_or(0, |since| since.as_secs()))
+}
+
 impl Agent {
-    pub(super) fn flush_snapshot(&mut self, _now: Instant) {}
-    pub(super) fn snapshot_member(&mut self, _event: &MemberEvent) {}
-    pub(super) fn snapshot_left(&mut self) {}
-    pub(super) fn handle_snapshot_report(&mut self, _now: Instant, _report: Report) {}
+    /// Records where clocks and incarnation are, and writes what is due.
+    pub(super) fn advance_snapshot(&mut self, now: Instant) {
+        if let Some(open) = &mut self.store.open {
+            open.log.clocks(now, self.endpoint.serf().seen_clocks());
+            open.log.incarnation(self.endpoint.swim().incarnation());
+            self.store.advance(now);
+        }
+    }
+
+    pub(super) fn snapshot_member(&mut self, event: &MemberEvent) {
+        if let Some(open) = &mut self.store.open {
+            open.log.member(wall(), event);
+        }
+    }
+
+    /// Tags that differ from the configured ones outlive a restart; a configured tag that is changed in the file holds.
+    pub(super) fn snapshot_tags(&mut self) {
+        let Some(open) = &mut self.store.open else { return };
+        let configured = &self.config.node.tags;
+        let mut tags = without_own(self.endpoint.tags());
+        tags.retain(|name, value| configured.get(name) != Some(value));
+        open.log.tags(Some(&tags).filter(|tags| !tags.is_empty()));
+    }
+
+    pub(super) fn snapshot_left(&mut self, now: Instant) {
+        if let Some(open) = &mut self.store.open {
+            open.log.leave(now);
+        }
+    }
+
+    pub(super) fn handle_stored(&mut self, done: Done) {
+        self.store.handle_done(clock::now(), done);
+    }
 }
+
+#[cfg(test)]
+mod tests;

@@ -258,14 +258,14 @@ fn reload_changes_tags_and_handlers_and_keeps_a_tag_set_at_run_time() {
 
         let more = format!("{ALONE}\n[node.tags]\nrole = \"lb\"\n[handler.all]\nshell = \"true\"");
         lab.start("a", "127.7.9.1", None, &more); // writes the file
-        a.reload(None);
+        a.reload(reload::Request::default());
         until(&mut [&mut a], "reloaded", |all| all[0].handlers.iter().count() == 1).await;
         let tags: Vec<_> = a.endpoint.tags().into_iter().map(|(name, value)| format!("{name}={value}")).collect();
         assert_eq!(tags, ["role=lb", "weight=3"]);
 
         std::fs::write(lab.path("a.toml"), "node.name = 7\n").unwrap();
         let (reply, answer) = tokio::sync::oneshot::channel();
-        a.reload(Some(reply));
+        a.reload(reload::Request::asked(reload::Options::default(), reply));
         until(&mut [&mut a], "refused", |_| !reply_is_open(&answer)).await;
         assert_eq!(a.endpoint.tags().get("role").map(String::as_str), Some("lb"));
     });
@@ -274,4 +274,86 @@ fn reload_changes_tags_and_handlers_and_keeps_a_tag_set_at_run_time() {
 /// Whether a reply is still to come.
 fn reply_is_open<T>(answer: &tokio::sync::oneshot::Receiver<T>) -> bool {
     answer.is_empty() && !answer.is_terminated()
+}
+
+/// As `more`: a snapshot, and nobody to join.
+fn remembering(path: &Path) -> String {
+    format!("snapshot.path = \"{}\"", path.display())
+}
+
+#[test]
+fn killed_agent_rejoins_from_its_snapshot_alone() {
+    run_test(async {
+        let lab = Lab::new();
+        let path = lab.path("snapshot");
+        let mut a = lab.agent("a", "127.7.10.1", None, ALONE).await;
+        let more = format!("{}\ngossip.join = [\"{}\"]", remembering(&path), a.udp.local());
+        let mut b = lab.agent("b", "127.7.10.2", None, &more).await;
+        let knows =
+            |name: &str| std::fs::read_to_string(&path).is_ok_and(|text| text.contains(&format!(" alive {name} ")));
+        until(&mut [&mut a, &mut b], "b has written a down", |_| knows("a")).await;
+        let incarnation = b.endpoint.swim().incarnation();
+        drop(b);
+        let mut b = lab.agent("b", "127.7.10.2", None, &remembering(&path)).await;
+        assert!(b.endpoint.swim().incarnation() > incarnation);
+        until(&mut [&mut a, &mut b], "b is back", |all| status(all[1], "a") == Some(Status::Alive)).await;
+    });
+}
+
+#[test]
+fn agent_that_left_comes_back_when_it_is_started_again() {
+    run_test(async {
+        let lab = Lab::new();
+        let path = lab.path("snapshot");
+        let mut a = lab.agent("a", "127.7.11.1", None, ALONE).await;
+        let more = format!("{}\ngossip.join = [\"{}\"]", remembering(&path), a.udp.local());
+        let mut b = lab.agent("b", "127.7.11.2", None, &more).await;
+        until(&mut [&mut a, &mut b], "joined", |all| status(all[1], "a") == Some(Status::Alive)).await;
+        b.leave();
+        until(&mut [&mut a, &mut b], "left", |all| all[1].exit == Some(Exit::Left)).await;
+        b.store.finish().await;
+        drop(b);
+        assert!(std::fs::read_to_string(&path).unwrap().lines().any(|line| line.ends_with(" leave")));
+        let mut b = lab.agent("b", "127.7.11.2", None, &remembering(&path)).await;
+        until(&mut [&mut a, &mut b], "back", |all| status(all[0], "b") == Some(Status::Alive)).await;
+    });
+}
+
+#[test]
+fn tag_set_at_run_time_outlives_a_restart_and_the_file_rules_its_own() {
+    run_test(async {
+        let lab = Lab::new();
+        let with = |role: &str| format!("{}\n[node.tags]\nrole = \"{role}\"", remembering(&lab.path("snapshot")));
+        let mut a = lab.agent("a", "127.7.12.1", None, &with("web")).await;
+        let mut tags = a.endpoint.tags();
+        tags.insert("weight".to_owned(), "3".to_owned());
+        a.endpoint.set_tags(clock::now(), &tags).unwrap();
+        a.snapshot_tags();
+        a.store.finish().await;
+        drop(a);
+        let a = lab.agent("a", "127.7.12.1", None, &with("lb")).await;
+        let tags: Vec<_> = a.endpoint.tags().into_iter().map(|(name, value)| format!("{name}={value}")).collect();
+        assert_eq!(tags, ["role=lb", "weight=3"]);
+    });
+}
+
+#[test]
+fn agent_goes_on_without_a_writable_snapshot() {
+    run_test(async {
+        let lab = Lab::new();
+        let mut a = lab.agent("a", "127.7.13.1", None, &remembering(&lab.path("none").join("snapshot"))).await;
+        until(&mut [&mut a], "the failure was noticed", |all| all[0].store.is_failing()).await;
+        std::fs::create_dir(lab.path("none")).unwrap();
+        let mut b = lab.agent("b", "127.7.13.2", None, &join(&a)).await;
+        until(&mut [&mut a, &mut b], "joined", |all| status(all[0], "b") == Some(Status::Alive)).await;
+    });
+}
+
+#[test]
+fn unreadable_snapshot_is_not_written_over() {
+    run_test(async {
+        let lab = Lab::new();
+        let error = lab.refused("a", "127.7.14.1", None, &remembering(lab.directory.path())).await;
+        assert!(error.starts_with("cannot read snapshot "), "{error}");
+    });
 }

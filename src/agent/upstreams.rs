@@ -12,8 +12,8 @@ use crate::apply::{Apply, Outcome};
 use crate::config::Config;
 use crate::serf::{Member, Status};
 use crate::time::Instant;
-use crate::upstream::desired::{Desired, Target};
-use crate::upstream::settle::Settle;
+use crate::upstream::desired::Desired;
+use crate::upstream::settle::{self, Settle};
 use crate::upstream::{
     Candidate, Circumstances, Decision, Generation, Gossip, Mode, Options, Previous, UpstreamName, Want, decide,
 };
@@ -88,7 +88,7 @@ impl Upstreams {
         info!(upstreams = each.len(), %generation, "balancing");
         Some(Self {
             each,
-            settle: Settle::new(config.apply.settle(jitter(order))),
+            settle: Settle::new(config.apply.settle(settle::Options::jitter_of(order))),
             apply: Arc::new(apply),
             order,
             applying: false,
@@ -120,7 +120,7 @@ impl Upstreams {
             self.each.push(next);
         }
         self.apply = Arc::new(Apply::new(targets::apply_options(config)));
-        self.settle.set_options(config.apply.settle(jitter(self.order)));
+        self.settle.set_options(config.apply.settle(settle::Options::jitter_of(self.order)));
         self.dirty = true;
     }
 
@@ -180,11 +180,7 @@ impl Upstreams {
         let mut decisions = Vec::new();
         for upstream in &self.each {
             let Some(decision) = &upstream.decision else { continue };
-            let target = match &decision.want {
-                Want::Servers(servers) => Target::Servers(servers.clone()),
-                Want::Placeholder => Target::Placeholder,
-                Want::Hold(_) => continue,
-            };
+            let Some(target) = decision.target() else { continue };
             desired.upstreams.insert(upstream.options.name.clone(), target);
             decisions.push((upstream.options.name.clone(), decision.clone()));
         }
@@ -225,24 +221,24 @@ impl Upstream {
         }
     }
 
+    /// One line of the operator's timeline when the group begins to do better or worse.
     fn report_mode(&self, decision: &Decision) {
-        let before = self.decision.as_ref().map_or(Mode::Normal, |before| before.mode);
-        if before == decision.mode {
+        let before = self.decision.as_ref().map(|before| (before.mode, before.want == Want::Placeholder));
+        let after = (decision.mode, decision.want == Want::Placeholder);
+        if before == Some(after) || before.is_none() && decision.mode == Mode::Normal {
             return;
         }
         let upstream = &self.options.name;
         let (floor, base) = (decision.floor, decision.base);
+        if decision.want == Want::Placeholder {
+            return warn!(%upstream, "no server is there, requests are answered 502");
+        }
         match decision.mode {
             Mode::Normal => info!(%upstream, floor, base, "enough servers are well again"),
             Mode::Floor => warn!(%upstream, floor, base, "too few servers are well, those that are ill stay in"),
             Mode::Last => warn!(%upstream, floor, base, "no server is well, the last good ones stay"),
         }
     }
-}
-
-/// Balancers that see the same change should not all reload in the same instant (`design §7`).
-fn jitter(order: u64) -> Duration {
-    Duration::from_millis(order % 50)
 }
 
 fn candidate(member: &Member, suspects: &HashSet<NodeName>) -> Candidate {
@@ -276,7 +272,6 @@ impl Agent {
             && !upstreams.complete
         {
             upstreams.complete = true;
-            upstreams.settle.complete();
             upstreams.dirty = true;
         }
     }
@@ -288,12 +283,13 @@ impl Agent {
             return;
         }
         let Some(upstreams) = &mut self.upstreams else { return };
-        if !upstreams.complete && now.since(upstreams.started) >= FIRST_VIEW {
-            upstreams.complete = true;
-            upstreams.settle.complete();
-        }
+        upstreams.complete |= now.since(upstreams.started) >= FIRST_VIEW;
         if upstreams.dirty || upstreams.again_at <= now {
             upstreams.decide(now, self.endpoint.members());
+        }
+        if upstreams.complete {
+            // After the first decision, which is then due at once.
+            upstreams.settle.complete();
         }
         if upstreams.settle.handle_timeout(now) {
             self.apply();

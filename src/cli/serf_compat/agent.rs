@@ -7,7 +7,7 @@ use std::io;
 use super::super::agent::{exit_code, failure};
 use super::flags::{self, Flag, Kind, Parsed};
 use super::{fail, print, usage};
-use crate::agent::{self, AgentError, OnReady, Ready, Start};
+use crate::agent::{self, AgentError, ListenError, OnReady, Ready, Start};
 use crate::config::{self, Config, Loaded, Overrides, Profile, Secret, Source, Sources};
 use crate::rpc::proto::LogLevel;
 
@@ -87,8 +87,8 @@ fn start(loaded: Loaded, sources: Sources) -> u8 {
 /// Serf's words for a start that failed; where it has none, ours.
 fn reason(error: &AgentError) -> String {
     match error {
-        AgentError::Rpc { place, source, .. } if source.kind() == io::ErrorKind::AddrInUse => {
-            format!("Error starting RPC listener: listen tcp {place}: bind: address already in use")
+        AgentError::Rpc(ListenError::Tcp { addr, source }) if source.kind() == io::ErrorKind::AddrInUse => {
+            format!("Error starting RPC listener: listen tcp {addr}: bind: address already in use")
         }
         error => format!("Failed to start the Serf agent: {}", failure(error).to_text().trim_start_matches("error: ")),
     }

@@ -1,0 +1,39 @@
+//! The file system's side: what is written where, and what a failure leaves.
+
+use super::*;
+
+fn jobs(list: &[Write]) -> VecDeque<Write> {
+    list.iter().cloned().collect()
+}
+
+#[test]
+fn jobs_are_carried_out_in_order_and_the_file_is_kept_open() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("snapshot");
+    let first = jobs(&[Write::Replace(b"a\n".to_vec()), Write::Append(b"b\n".to_vec()), Write::Sync]);
+    let done = carry_out(&path, None, first);
+    done.result.unwrap();
+    assert!(done.file.is_some());
+    carry_out(&path, done.file, jobs(&[Write::Append(b"c\n".to_vec())])).result.unwrap();
+    assert_eq!(fs::read(&path).unwrap(), b"a\nb\nc\n");
+}
+
+#[test]
+fn replaced_file_is_the_one_that_is_appended_to() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("snapshot");
+    let done = carry_out(&path, None, jobs(&[Write::Append(b"old\n".to_vec())]));
+    let more = jobs(&[Write::Replace(b"new\n".to_vec()), Write::Append(b"x\n".to_vec())]);
+    carry_out(&path, done.file, more).result.unwrap();
+    assert_eq!(fs::read(&path).unwrap(), b"new\nx\n");
+    assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 1);
+}
+
+#[test]
+fn failed_job_stops_those_behind_it_and_gives_no_file_back() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("none").join("snapshot");
+    let done = carry_out(&path, None, jobs(&[Write::Append(b"a".to_vec()), Write::Sync]));
+    assert!(done.result.is_err());
+    assert!(done.file.is_none());
+}
