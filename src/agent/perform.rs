@@ -73,7 +73,7 @@ impl Agent {
         } else {
             info!(%member, "member no longer suspected");
         }
-        self.suspect_changed(member, suspected);
+        self.members_changed();
     }
 
     /// Handlers and streams get it, each through a queue of its own.

@@ -357,3 +357,41 @@ fn unreadable_snapshot_is_not_written_over() {
         assert!(error.starts_with("cannot read snapshot "), "{error}");
     });
 }
+
+/// As `more`: an upstream of everybody with the role web, whose NGINX is not there.
+fn balancing(lab: &Lab) -> String {
+    format!(
+        "{ALONE}\napply.state = \"{0}/state\"\nnginx.binary = \"{0}/nginx\"\n\
+         [upstream.web]\nselect = {{ role = \"web\" }}\nallow_loopback = true\n\
+         [upstream.web.nginx]\noutput = \"{0}/web.conf\"",
+        lab.directory.path().display()
+    )
+}
+
+fn web_line(agent: &Agent) -> Option<String> {
+    agent.upstreams.as_ref()?.stats().remove("web")
+}
+
+#[test]
+fn server_that_failed_is_in_again_when_it_is_back() {
+    run_test(async {
+        let lab = Lab::new();
+        let mut a = lab.agent("a", "127.7.15.1", None, &balancing(&lab)).await;
+        assert_eq!(a.endpoint.tags().get("weir_lb").map(String::as_str), Some("1"));
+        let web = format!("{}\n[node.tags]\nrole = \"web\"", join(&a));
+        let one_in = |all: &[&mut Agent]| web_line(all[0]).as_deref() == Some("1 of 1 in");
+        for _ in 0..2 {
+            let mut b = lab.agent("b", "127.7.15.2", None, &web).await;
+            until(&mut [&mut a, &mut b], "b is in", one_in).await;
+            drop(b);
+            until(&mut [&mut a], "b failed", |all| status(all[0], "b") == Some(Status::Failed)).await;
+            until(&mut [&mut a], "b is out", |all| !one_in(all)).await;
+        }
+        until(&mut [&mut a], "the missing program is told", |all| {
+            all[0].upstreams.as_ref().is_some_and(|upstreams| {
+                upstreams.stats().get("last_apply").is_some_and(|text| text.starts_with("refused"))
+            })
+        })
+        .await;
+    });
+}

@@ -1,6 +1,6 @@
 //! Members to NGINX: decide, let it settle, apply off the loop, and take the result back.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,14 +10,15 @@ use super::driver::{Agent, Report as DriverReport, millis};
 use super::{clock, targets};
 use crate::apply::{Apply, Outcome};
 use crate::config::Config;
+use crate::endpoint::Endpoint;
 use crate::serf::{Member, Status};
+use crate::swim::Swim;
 use crate::time::Instant;
 use crate::upstream::desired::Desired;
 use crate::upstream::settle::{self, Settle};
 use crate::upstream::{
     Candidate, Circumstances, Decision, Generation, Gossip, Mode, Options, Previous, UpstreamName, Want, decide,
 };
-use crate::wire::NodeName;
 
 /// After a restart, who is missing may only not be back yet (`protocols D.3`).
 const REJOIN_GRACE: Duration = Duration::from_secs(30);
@@ -36,7 +37,6 @@ pub(super) struct Upstreams {
     order: u64,
     /// `apply` runs on a thread now.
     applying: bool,
-    suspects: HashSet<NodeName>,
     /// Members changed since the last decision.
     dirty: bool,
     complete: bool,
@@ -92,7 +92,6 @@ impl Upstreams {
             apply: Arc::new(apply),
             order,
             applying: false,
-            suspects: HashSet::new(),
             dirty: true,
             complete: false,
             started: now,
@@ -134,20 +133,11 @@ impl Upstreams {
         lines
     }
 
-    fn suspicion(&mut self, member: &NodeName, suspected: bool) {
-        if suspected {
-            self.suspects.insert(member.clone());
-        } else {
-            self.suspects.remove(member);
-        }
-        self.dirty = true;
-    }
-
     /// Decides for every upstream and tells the debounce what that means.
-    fn decide<'a>(&mut self, now: Instant, members: impl Iterator<Item = &'a Member>) {
+    fn decide(&mut self, now: Instant, endpoint: &Endpoint) {
         self.dirty = false;
         self.again_at = now + RECONCILE;
-        let candidates: Vec<_> = members.map(|member| candidate(member, &self.suspects)).collect();
+        let candidates: Vec<_> = endpoint.members().map(|member| candidate(member, endpoint.swim())).collect();
         let rejoining = now.since(self.started) < REJOIN_GRACE;
         let at = Circumstances { now, held: false, rejoining };
         let mut differs = false;
@@ -241,9 +231,10 @@ impl Upstream {
     }
 }
 
-fn candidate(member: &Member, suspects: &HashSet<NodeName>) -> Candidate {
+fn candidate(member: &Member, swim: &Swim) -> Candidate {
+    let suspected = || swim.member(&member.node.name).is_some_and(|member| member.state.is_suspect());
     let gossip = match member.status {
-        Status::Alive if suspects.contains(&member.node.name) => Gossip::Suspect,
+        Status::Alive if suspected() => Gossip::Suspect,
         Status::Alive => Gossip::Alive,
         Status::Leaving => Gossip::Leaving,
         Status::Left => Gossip::Left,
@@ -257,12 +248,6 @@ impl Agent {
     pub(super) fn members_changed(&mut self) {
         if let Some(upstreams) = &mut self.upstreams {
             upstreams.dirty = true;
-        }
-    }
-
-    pub(super) fn suspect_changed(&mut self, member: &NodeName, suspected: bool) {
-        if let Some(upstreams) = &mut self.upstreams {
-            upstreams.suspicion(member, suspected);
         }
     }
 
@@ -285,7 +270,7 @@ impl Agent {
         let Some(upstreams) = &mut self.upstreams else { return };
         upstreams.complete |= now.since(upstreams.started) >= FIRST_VIEW;
         if upstreams.dirty || upstreams.again_at <= now {
-            upstreams.decide(now, self.endpoint.members());
+            upstreams.decide(now, &self.endpoint);
         }
         if upstreams.complete {
             // After the first decision, which is then due at once.
