@@ -228,9 +228,6 @@ impl Agent {
             return super::config::check(&sources, output);
         }
         let loaded = config::load(&sources).map_err(|errors| configuration(&errors, output))?;
-        for notice in &loaded.notices {
-            output.notice(&format!("notice: {notice}"));
-        }
         let mode = loaded.config.mode;
         let exit = agent::run(agent::Start { loaded, sources, on_ready: None }).map_err(|error| failure(&error))?;
         Ok(exit_code(exit, mode))

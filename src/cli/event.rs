@@ -9,7 +9,7 @@ use super::connect::AgentArgs;
 use super::exit::Exit;
 use super::failure::Failure;
 use super::output::Output;
-use super::session::Session;
+use super::session::{Session, SessionError};
 
 /// Send a user event to all members.
 #[derive(Debug, clap::Args)]
@@ -34,7 +34,8 @@ impl Event {
     pub(crate) async fn run(&self, output: &Output) -> Result<Exit, Failure> {
         let payload = self.payload()?;
         let mut session = Session::open(&self.agent, output).await?;
-        session.event(&self.name, payload.into(), self.coalesce).await?;
+        let bytes = self.name.len() + payload.len();
+        session.event(&self.name, payload.into(), self.coalesce).await.map_err(|error| explain(error, bytes))?;
         if output.is_json() {
             output.json(&json!({ "event": self.name, "coalesce": self.coalesce, "dispatched": true }))?;
         } else {
@@ -49,6 +50,16 @@ impl Event {
             None => Ok(self.payload.clone().unwrap_or_default().into_bytes()),
         }
     }
+}
+
+/// Too many bytes: gossip is no way to send files.
+fn explain(error: SessionError, bytes: usize) -> Failure {
+    let SessionError::Refused(text) = &error else { return error.into() };
+    let Some((_, limit)) = text.split_once("exceeds configured limit of ") else { return error.into() };
+    let limit = limit.split(' ').next().unwrap_or_default();
+    let encoded = if text.contains("after encoding") { " before encoding" } else { "" };
+    Failure::new(Exit::Failed, format!("user event is {bytes} bytes{encoded}, the limit is {limit}"))
+        .with_remedy("send a reference and let handlers fetch the rest")
 }
 
 /// Serf's words, which scripts know.

@@ -49,6 +49,19 @@ pub(crate) fn normalise(root: &Command, args: impl IntoIterator<Item = OsString>
     out
 }
 
+/// The command that `args` name, as it would be typed: `weir keys list`.
+pub(crate) fn command_of(root: &Command, args: &[OsString]) -> String {
+    let mut words = vec![root.get_name()];
+    let mut current = root;
+    for arg in args.iter().take_while(|arg| *arg != "--") {
+        if let Some(deeper) = arg.to_str().and_then(|name| current.find_subcommand(name)) {
+            words.push(deeper.get_name());
+            current = deeper;
+        }
+    }
+    words.join(" ")
+}
+
 /// What Go's flag package accepts for a boolean.
 pub(crate) fn go_bool(text: &str) -> Option<bool> {
     match text {

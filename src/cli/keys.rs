@@ -176,8 +176,12 @@ async fn resolve(session: &mut Session, change: Change, name: &str) -> Result<Ke
     let is_identifier = name.len() == 8 && name.bytes().all(|byte| byte.is_ascii_hexdigit());
     match parsed {
         Ok(key) => return Ok(key),
-        Err(error) if change == Change::Install || !is_identifier => {
+        Err(error) if change == Change::Install => {
             return Err(Failure::usage(error.to_string()).with_remedy("'weir keygen' makes one"));
+        }
+        Err(_) if !is_identifier => {
+            return Err(Failure::usage(format!("'{name}' is neither the identifier of a key nor a key"))
+                .with_remedy("'weir keys list' shows identifiers"));
         }
         Err(_) => {}
     }
@@ -185,7 +189,8 @@ async fn resolve(session: &mut Session, change: Change, name: &str) -> Result<Ke
     let keys: Vec<Key> =
         report.response.keys.iter().flatten().filter_map(|(text, _)| Key::from_base64(text).ok()).collect();
     let wanted = name.to_ascii_lowercase();
-    let ids: Vec<String> = keys.iter().map(|key| key.id().to_string()).collect();
+    let mut ids: Vec<String> = keys.iter().map(|key| key.id().to_string()).collect();
+    ids.sort();
     keys.into_iter().find(|key| key.id().to_string() == wanted).ok_or_else(|| {
         Failure::new(Exit::Failed, format!("no member holds a key {name}"))
             .with_remedy(format!("they hold {}", ids.join(", ")))

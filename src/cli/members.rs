@@ -126,7 +126,7 @@ impl Members {
             status: self.status.clone().unwrap_or_default(),
             name: self.name.clone().unwrap_or_default(),
         };
-        MemberFilter::compile(&query).map_err(Failure::usage)?;
+        validate(&query)?;
         Ok(query)
     }
 
@@ -159,6 +159,18 @@ impl<'a> List<'a> {
     }
 }
 
+/// Refuses expressions that an agent would not understand; Serf's hangs up on them without a word.
+pub(crate) fn validate(query: &MembersQuery) -> Result<(), Failure> {
+    let one_line = |error: String| match error.split_once("regex parse error:") {
+        Some((what, why)) => {
+            let why = why.lines().last().unwrap_or_default().trim_start_matches("error: ");
+            Failure::usage(format!("{what}{why}"))
+        }
+        None => Failure::usage(error),
+    };
+    MemberFilter::compile(query).map(drop).map_err(one_line)
+}
+
 /// The tags that have a column of their own.
 const SHOWN_ELSEWHERE: [&str; 3] = ["role", "weir_health", "weir_drain"];
 
@@ -166,7 +178,7 @@ const SHOWN_ELSEWHERE: [&str; 3] = ["role", "weir_health", "weir_drain"];
 pub(crate) fn render(members: &[Member], detailed: bool, layout: Layout, output: &Output) -> String {
     let mut titles = vec!["NAME", "ADDRESS", "STATUS", "ROLE", "HEALTH"];
     if detailed {
-        titles.extend(["PROTOCOL", "SINCE"]);
+        titles.extend(["PROTOCOL", "RANGE"]);
     }
     titles.push("TAGS");
     let mut table = Table::new(&titles);
@@ -176,8 +188,7 @@ pub(crate) fn render(members: &[Member], detailed: bool, layout: Layout, output:
         row.push(health_word(member));
         if detailed {
             let Protocol { max, min, version } = member.protocol;
-            row.push(format!("{version} [{min}, {max}]"));
-            row.push(or_dash(member.since.as_deref()));
+            row.extend([version.to_string(), format!("{min}-{max}")]);
         }
         row.push(tag_list(&member.tags));
         table.row(row);

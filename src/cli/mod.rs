@@ -78,6 +78,7 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     }
     let args = go_flags::normalise(&args::definition(), args);
     let format = if asks_for_json(&args) { Format::Json } else { Format::Text };
+    let typed = go_flags::command_of(&args::definition(), &args);
     match Cli::try_parse_from(std::iter::once(OsString::from("weir")).chain(args)) {
         Ok(cli) => {
             let output = Output::new(cli.global.format, cli.global.color, cli.global.quiet);
@@ -88,7 +89,7 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
             let result = if usage::is_answer(&error) {
                 output.text(&error.to_string()).map(|()| Exit::Done)
             } else {
-                Err(usage::failure(&error))
+                Err(usage::failure(&error, &typed))
             };
             end(&output, result)
         }

@@ -11,7 +11,7 @@ use serde::Serialize;
 use super::connect::AgentArgs;
 use super::escape::{escape, escape_bytes};
 use super::exit::Exit;
-use super::failure::Failure;
+use super::failure::{Failure, no_member};
 use super::output::Output;
 use super::session::Session;
 use crate::rpc::proto::{MembersQuery, QueryRecord};
@@ -92,9 +92,17 @@ impl Query {
 
     /// The live members that are asked.
     async fn expected(&self, session: &mut Session) -> Result<BTreeSet<String>, Failure> {
-        let filter =
+        if !self.nodes.is_empty() {
+            let members = session.members(&MembersQuery::default()).await?;
+            let names = || members.iter().map(|member| member.name.as_str());
+            if let Some(unknown) = self.nodes.iter().find(|node| !names().any(|name| name == *node)) {
+                return Err(no_member(unknown, names()));
+            }
+        }
+        let query =
             MembersQuery { tags: self.tags.iter().cloned().collect(), status: "alive".to_owned(), name: String::new() };
-        let alive = session.members(&filter).await?.into_iter().map(|member| member.name);
+        super::members::validate(&query)?;
+        let alive = session.members(&query).await?.into_iter().map(|member| member.name);
         Ok(alive.filter(|name| self.nodes.is_empty() || self.nodes.contains(name)).collect())
     }
 

@@ -12,9 +12,10 @@ use super::session::{Session, SessionError};
 
 /// Change the tags of this node.
 #[derive(Debug, clap::Args)]
+#[command(group(clap::ArgGroup::new("change").args(["set", "delete"]).required(true).multiple(true)))]
 pub(crate) struct Tags {
     /// Set a tag; repeatable
-    #[arg(long, value_name = "KEY=VALUE", value_parser = super::parse::tag, required_unless_present = "delete")]
+    #[arg(long, value_name = "KEY=VALUE", value_parser = super::parse::tag)]
     set: Vec<(String, String)>,
     /// Remove a tag if it is there; repeatable
     #[arg(long, value_name = "KEY")]

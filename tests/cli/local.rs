@@ -1,0 +1,68 @@
+//! Commands that need no agent.
+
+use crate::support::{run, weir};
+
+#[test]
+fn version_key_and_example_are_printed() {
+    let version = run(weir(), &["version"]);
+    assert_eq!(
+        version.stdout,
+        format!("weir {}\nAgent Protocol: 5 (Understands back to: 2)\n", env!("CARGO_PKG_VERSION"))
+    );
+    assert_eq!(run(weir(), &["-v"]).code, Some(0));
+    let key: serde_json::Value =
+        serde_json::from_str(&run(weir(), &["keygen", "--format", "json"]).stdout).expect("JSON");
+    assert_eq!(key["key"].as_str().map(str::len), Some(44));
+    assert_eq!(key["id"].as_str().map(str::len), Some(8));
+    assert!(run(weir(), &["config", "example"]).stdout.contains("[gossip]"));
+    let schema: serde_json::Value = serde_json::from_str(&run(weir(), &["config", "schema"]).stdout).expect("JSON");
+    assert!(schema["$schema"].is_string());
+}
+
+#[test]
+fn configuration_mistakes_are_lines_and_an_error_with_code_5() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let file = dir.path().join("weir.toml");
+    std::fs::write(&file, "[log]\nlevle = \"info\"\n").expect("the directory is ours");
+    let path = file.display().to_string();
+    let ran = run(weir(), &["config", "check", &path]);
+    assert_eq!((ran.code, ran.stdout.as_str()), (Some(5), ""));
+    assert!(
+        ran.stderr.starts_with(&format!("{path}:2:1: unknown key 'log.levle'; did you mean 'level'?\n")),
+        "{ran:?}"
+    );
+    assert!(ran.stderr.ends_with("error: 1 mistake in 1 file; the running agent keeps its configuration\n"), "{ran:?}");
+    let ran = run(weir(), &["config", "check", "--config-file", &path, "--format", "json"]);
+    let answer: serde_json::Value = serde_json::from_str(&ran.stdout).expect("JSON");
+    assert_eq!(answer["mistakes"][0]["key"], "log.levle");
+    let error: serde_json::Value = serde_json::from_str(&ran.stderr).expect("JSON");
+    assert_eq!(error["error"]["exit_code"], 5);
+
+    std::fs::write(&file, "[log]\nlevel = \"debug\"\n").expect("the directory is ours");
+    let ran = run(weir(), &["config", "show", "--changed", "--origin", &path]);
+    assert_eq!(ran.stdout, format!("[log]\nlevel = \"debug\"  # {path}:2\n"), "{ran:?}");
+}
+
+#[test]
+fn serf_json_converts() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let file = dir.path().join("serf.json");
+    std::fs::write(&file, r#"{"node_name": "n1", "tags": {"role": "web"}}"#).expect("the directory is ours");
+    let ran = run(weir(), &["config", "convert", &file.display().to_string()]);
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+    assert!(ran.stdout.contains("name = \"n1\""), "{ran:?}");
+}
+
+#[test]
+fn shells_and_manual_know_every_command() {
+    for shell in ["bash", "zsh", "fish"] {
+        let ran = run(weir(), &["completions", shell]);
+        assert!(ran.stdout.contains("force-leave") && ran.stdout.contains("reachability"), "{shell}");
+    }
+    let dir = tempfile::tempdir().expect("a directory");
+    let ran = run(weir(), &["man", "--dir", &dir.path().display().to_string()]);
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+    for page in ["weir.1", "weir-members.1", "weir-keys-install.1", "weir-config-check.1"] {
+        assert!(dir.path().join(page).exists(), "{page}");
+    }
+}

@@ -1,0 +1,12 @@
+//! The program itself, run as a command: against nobody, and against a stand-in agent behind the real RPC server.
+
+#![expect(clippy::disallowed_methods, reason = "these tests run processes and write files")]
+
+mod agent;
+mod fake;
+mod go_style;
+mod local;
+mod nobody;
+mod ours;
+mod serf;
+mod support;
