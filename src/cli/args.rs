@@ -26,17 +26,22 @@ pub(crate) struct Cli {
     pub(crate) command: Command,
 }
 
+/// Where help lists what every command understands.
+const EVERYWHERE: &str = "Options of every command";
+
 /// What every command understands.
 #[derive(Clone, Copy, Debug, clap::Args)]
 pub(crate) struct Global {
-    /// How to write answers
-    #[arg(long, global = true, value_enum, default_value_t, value_name = "FORMAT")]
+    /// How to write answers: text or json
+    #[arg(long, global = true, value_enum, default_value_t, value_name = "FORMAT", help_heading = EVERYWHERE,
+        hide_possible_values = true)]
     pub(crate) format: Format,
-    /// When to colour answers
-    #[arg(long, global = true, value_enum, default_value_t, value_name = "WHEN")]
+    /// When to colour answers: auto (on a terminal, unless NO_COLOR is set or TERM is dumb), always or never
+    #[arg(long, global = true, value_enum, default_value_t, value_name = "WHEN", help_heading = EVERYWHERE,
+        hide_possible_values = true)]
     pub(crate) color: Color,
     /// No notices and no progress
-    #[arg(long, global = true)]
+    #[arg(long, global = true, help_heading = EVERYWHERE)]
     pub(crate) quiet: bool,
 }
 

@@ -20,17 +20,20 @@ pub(crate) const SERF_ADDR: &str = "127.0.0.1:7373";
 /// What makes a server a configured one.
 const CONFIG: &str = "/etc/weir/weir.toml";
 
+/// Where help lists how to reach the agent.
+const REACHING: &str = "Reaching the agent";
+
 /// How to reach the agent.
 #[derive(Debug, Default, clap::Args)]
 pub(crate) struct AgentArgs {
     /// Address of the agent's RPC: HOST:PORT or unix:PATH [env: WEIR_RPC_ADDR, SERF_RPC_ADDR]
-    #[arg(long, value_name = "ADDRESS")]
+    #[arg(long, value_name = "ADDRESS", help_heading = REACHING)]
     pub(crate) rpc_addr: Option<String>,
     /// File that holds the agent's RPC token
-    #[arg(long, value_name = "FILE", conflicts_with = "rpc_auth")]
+    #[arg(long, value_name = "FILE", conflicts_with = "rpc_auth", help_heading = REACHING)]
     pub(crate) rpc_token_file: Option<PathBuf>,
     /// The agent's RPC token; others can see it in the process list [env: SERF_RPC_AUTH]
-    #[arg(long, value_name = "TOKEN")]
+    #[arg(long, value_name = "TOKEN", help_heading = REACHING)]
     pub(crate) rpc_auth: Option<String>,
 }
 

@@ -273,14 +273,33 @@ fn transcripts_without_an_agent_hold() {
 }
 
 #[test]
-fn bad_flags_of_the_agent_get_their_line() {
+fn agent_that_cannot_start_gets_its_line() {
     let dir = tempfile::tempdir().expect("a directory");
-    for name in ["agent_badlog", "agent_badprofile", "agent_badtag"] {
+    for name in ["agent_badlog", "agent_badprofile", "agent_badtag", "agent_badhandler", "agent_nocfg"] {
         let recorded = transcript(name);
         let args: Vec<&str> = recorded.args.iter().map(String::as_str).collect();
         let ran = run(serf(dir.path()), &args);
         let expected = Run { stdout: recorded.stdout, stderr: recorded.stderr, code: Some(recorded.code) };
         assert_eq!(ran, expected, "{name}");
+    }
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").expect("port 0 is free");
+    let port = taken.local_addr().expect("it is bound").port();
+    let own = format!("127.0.0.1:{port}");
+    // Log lines are on standard error, and not the reference's.
+    for (name, place, rest) in [
+        ("agent_rpcinuse", "127.0.0.21:7373", ["-rpc-addr", &own, "-bind=127.0.0.1:0"]),
+        ("agent_bindinuse", "127.0.0.21:7946", ["-bind", &own, "-rpc-addr=127.0.0.1:0"]),
+    ] {
+        let recorded = transcript(name);
+        let host = place.split(':').next().expect("a host");
+        let moved = recorded
+            .stdout
+            .replace(place, &own)
+            .replace(&format!("\"{host}\" port 7946"), &format!("\"127.0.0.1\" port {port}"));
+        let ran = run(serf(dir.path()), &[&["agent", "-node=n1"], &rest[..]].concat());
+        let said: String =
+            ran.stdout.lines().filter(|line| !line.contains("Warning")).map(|line| format!("{line}\n")).collect();
+        assert_eq!((said, ran.code), (moved, Some(1)), "{name}: {}", ran.stderr);
     }
 }
 

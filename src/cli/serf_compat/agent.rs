@@ -3,12 +3,14 @@
 //! Logs go where ours go, and not between the start-up lines.
 
 use std::io;
+use std::path::Path;
 
 use super::super::agent::{exit_code, failure};
 use super::flags::{self, Flag, Kind, Parsed};
 use super::{fail, print, usage};
-use crate::agent::{self, AgentError, ListenError, OnReady, Ready, Start};
+use crate::agent::{self, AgentError, BindError, ListenError, OnReady, Ready, SecretError, Start};
 use crate::config::{self, Config, Loaded, Overrides, Profile, Secret, Source, Sources};
+use crate::handlers::filter::EventFilter;
 use crate::rpc::proto::LogLevel;
 
 const FLAGS: [Flag; 33] = [
@@ -90,6 +92,16 @@ fn reason(error: &AgentError) -> String {
         AgentError::Rpc(ListenError::Tcp { addr, source }) if source.kind() == io::ErrorKind::AddrInUse => {
             format!("Error starting RPC listener: listen tcp {addr}: bind: address already in use")
         }
+        AgentError::Bind(BindError::InUseBy { addr, .. } | BindError::InUse { addr, .. }) => format!(
+            "Failed to start the Serf agent: Error creating Serf: Failed to create memberlist: Could not set up network \
+             transport: failed to obtain an address: Failed to start TCP listener on \"{}\" port {}: listen tcp {addr}: \
+             bind: address already in use",
+            addr.ip(),
+            addr.port()
+        ),
+        AgentError::Secret(SecretError::Missing(path)) => {
+            format!("Failed to setup the Serf agent: stat {}: no such file or directory", path.display())
+        }
         error => format!("Failed to start the Serf agent: {}", failure(error).to_text().trim_start_matches("error: ")),
     }
 }
@@ -103,8 +115,21 @@ fn complaint(parsed: &Parsed) -> Option<String> {
         let level = level.to_uppercase();
         return Some(format!("Invalid log level: {level}. Valid log levels are: [TRACE DEBUG INFO WARN ERR]"));
     }
+    if let Some(bad) = parsed.list("event-handler").iter().find_map(|handler| bad_handler(handler)) {
+        return Some(bad);
+    }
+    if let Some(path) = parsed.list("config-file").iter().find(|path| !Path::new(path).exists()) {
+        return Some(format!("Error reading '{path}': open {path}: no such file or directory"));
+    }
     let profile = parsed.text("profile").filter(|profile| !matches!(*profile, "" | "lan" | "wan" | "local"));
     profile.map(|profile| format!("Unknown profile: {profile}"))
+}
+
+/// `FILTERS=SCRIPT`, or a script for everything.
+fn bad_handler(handler: &str) -> Option<String> {
+    let (filters, script) = handler.split_once('=')?;
+    let bad = filters.split(',').find(|filter| EventFilter::parse(filter).is_err())?;
+    Some(format!("Invalid event script: Event '{bad}' invoking '{script}'"))
 }
 
 /// The lines between the start and the log.

@@ -7,7 +7,9 @@ mod agent;
 mod client;
 mod flags;
 mod go;
+mod keys;
 mod monitor;
+mod query;
 mod text;
 mod usage;
 
