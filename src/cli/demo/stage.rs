@@ -270,6 +270,10 @@ impl Stage {
         write(&self.agent_config(role), &text, 0o600)
     }
 
+    fn socket(&self, role: Role) -> PathBuf {
+        self.path(&format!("{}.sock", role.name()))
+    }
+
     fn agent_config(&self, role: Role) -> PathBuf {
         self.path(&format!("{}.toml", role.name()))
     }
@@ -313,28 +317,35 @@ impl Stage {
 
     async fn start_agent(&mut self, role: Role) -> Result<(), Failure> {
         let log = self.path(&format!("{}.log", role.name()));
+        let socket = self.socket(role);
         let mut command = Command::new(&self.program);
         command.args(["agent", "--config-file"]).arg(self.agent_config(role));
         let child = spawn(&mut command, &log)?;
-        self.host_mut(role).agent = Some(child);
+        let agent = self.host_mut(role).agent.insert(child);
+        let started = Instant::now();
+        while tokio::net::UnixStream::connect(&socket).await.is_err() {
+            let ended = agent.try_wait().ok().flatten();
+            if ended.is_some() || started.elapsed() > START_LIMIT {
+                let how = ended.map_or("does not answer".to_owned(), |status| format!("ended: {status}"));
+                return Err(fail(format!("the agent of {} {how}; its log:\n{}", role.name(), read(&log))));
+            }
+            tokio::time::sleep(LOOK).await;
+        }
         Ok(())
     }
 
     /// Runs a command of this program against `role`'s agent, as soon as that answers.
     async fn command(&self, role: Role, args: &[&str]) -> Result<(), Failure> {
-        let socket = format!("unix:{}", self.path(&format!("{}.sock", role.name())).display());
+        let socket = format!("unix:{}", self.socket(role).display());
         let mut command = Command::new(&self.program);
         command.args(args).args(["--rpc-addr", &socket]).stdin(Stdio::null()).kill_on_drop(true);
         let output = command.output().await.map_err(|error| fail(format!("cannot run weir: {error}")))?;
         if output.status.success() {
             return Ok(());
         }
-        Err(fail(format!(
-            "weir {} failed on {}: {}",
-            args.join(" "),
-            role.name(),
-            String::from_utf8_lossy(&output.stderr)
-        )))
+        let why = String::from_utf8_lossy(&output.stderr);
+        let log = read(&self.path(&format!("{}.log", role.name())));
+        Err(fail(format!("weir {} failed on {}: {why}; its log:\n{log}", args.join(" "), role.name())))
     }
 
     async fn until(&self, what: &str, mut done: impl FnMut() -> bool) -> Result<(), Failure> {
