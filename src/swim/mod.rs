@@ -56,9 +56,9 @@ pub enum Event {
     Joined(Arc<Node>),
     /// Alive; metadata, versions or address changed.
     Updated(Arc<Node>),
-    /// Suspected, or cleared of a suspicion; Serf knows no such state, upstreams do.
+    /// Suspected; Serf knows no such state, upstreams do. A [`Self::Cleared`] ends it, whichever way.
     Suspected(NodeName),
-    /// No longer suspected, and alive.
+    /// No longer suspected: it refuted, or it is declared gone in the next event.
     Cleared(NodeName),
     /// Dead, or left by its own word (`left`).
     Gone {

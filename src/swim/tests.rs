@@ -226,7 +226,7 @@ fn a_suspicion_that_runs_out_declares_dead_and_one_that_is_cleared_does_not() {
     assert_eq!(state(&swim, "them"), ("suspect", 7));
     swim.expire_suspicions(deadline);
     assert_eq!(state(&swim, "them"), ("dead", 7));
-    assert_eq!(events(&mut swim), ["dead"]);
+    assert_eq!(events(&mut swim), ["cleared", "dead"], "a suspicion never outlives its member");
 
     let mut swim = holding("suspect");
     swim.handle_alive(NOW, alive("them", 2, 8));

@@ -236,11 +236,15 @@ impl Swim {
         self.drop_suspicion(&dead.node);
         let Some(member) = self.members.get_mut(&dead.node) else { return };
         let left = dead.node == dead.from;
+        let was_suspect = member.state.is_suspect();
         self.present -= usize::from(!member.state.is_gone());
         member.incarnation = dead.incarnation;
         member.state = if left { State::Left } else { State::Dead };
         member.changed = now;
         let node = Arc::clone(&member.node);
+        if was_suspect {
+            self.emit(Event::Cleared(dead.node.clone()));
+        }
         self.queue.push(Some(dead.node.clone()), Message::Dead(dead).encode(), token);
         self.emit(Event::Gone { node, left });
     }
