@@ -12,9 +12,10 @@ use std::time::Duration;
 
 use weir::config::show::{self, Show};
 use weir::config::{
-    Advertise, BindAddress, BindHost, Command, ConfigErrors, Filter, Loaded, Mode, Overrides, Seal, Secret,
-    SecretSource, Source, Sources, When, convert, load, reload, schema,
+    Advertise, BindAddress, BindHost, Command, ConfigErrors, Loaded, Mode, Overrides, Seal, Secret, SecretSource,
+    Source, Sources, When, convert, load, reload, schema,
 };
+use weir::handlers::filter::{EventFilter, EventKind};
 
 /// A directory of configuration files that disappears with the test.
 struct Files(tempfile::TempDir);
@@ -311,8 +312,8 @@ fn handlers_of_serf_are_split_at_the_first_equals_sign() {
     let handlers = flags(overrides).unwrap().config.handlers;
     let shells: Vec<Command> = ["a.sh x=1", "b.sh", "c.sh"].map(|line| Command::Shell(line.to_owned())).into();
     assert_eq!(handlers.iter().map(|handler| handler.command.clone()).collect::<Vec<_>>(), shells);
-    assert_eq!(handlers[0].on, [Filter::User(Some("deploy".to_owned())), Filter::Query(None)]);
-    assert_eq!(handlers[2].on, [Filter::Any]);
+    assert_eq!(handlers[0].on, [EventFilter::User("deploy".to_owned()), EventFilter::Kind(EventKind::Query)]);
+    assert_eq!(handlers[2].on, [EventFilter::All]);
 }
 
 #[test]

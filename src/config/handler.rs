@@ -7,6 +7,7 @@ use schemars::JsonSchema;
 use super::reader::Section;
 use super::schema::DurationText;
 use super::value::Text;
+use crate::handlers::filter::{EventFilter, EventKind};
 
 /// One handler.
 #[derive(Clone, Debug, Eq, JsonSchema, PartialEq)]
@@ -17,7 +18,7 @@ pub struct Handler {
     pub name: String,
     /// Events that start it: *, member-join, member-leave, member-failed, member-update, member-reap, user, user:NAME, query, query:NAME.
     #[schemars(with = "Vec<String>")]
-    pub on: Vec<Filter>,
+    pub on: Vec<EventFilter>,
     /// What is run.
     #[schemars(flatten)]
     pub command: Command,
@@ -39,73 +40,25 @@ pub enum Command {
     Shell(String),
 }
 
-/// Which events start a handler.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub enum Filter {
-    /// Every event.
-    Any,
-    /// Member events of one kind.
-    Member(MemberEvent),
-    /// User events, of this name alone if there is one.
-    User(Option<String>),
-    /// Queries, of this name alone if there is one.
-    Query(Option<String>),
-}
-
-/// The kinds of member events.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum MemberEvent {
-    /// Joined.
-    Join,
-    /// Left by its own word.
-    Leave,
-    /// Failed.
-    Failed,
-    /// Changed its tags.
-    Update,
-    /// Was forgotten.
-    Reap,
-}
-
-const WORDS: [(&str, Filter); 8] = [
-    ("*", Filter::Any),
-    ("member-join", Filter::Member(MemberEvent::Join)),
-    ("member-leave", Filter::Member(MemberEvent::Leave)),
-    ("member-failed", Filter::Member(MemberEvent::Failed)),
-    ("member-update", Filter::Member(MemberEvent::Update)),
-    ("member-reap", Filter::Member(MemberEvent::Reap)),
-    ("user", Filter::User(None)),
-    ("query", Filter::Query(None)),
-];
-
-impl Text for Filter {
+impl Text for EventFilter {
     const WANTED: &'static str = "an event, \"member-join\" or \"user:deploy\"";
 
+    /// Serf takes a colon without a name for any name; in a file it is more likely a mistake.
     fn parse(text: &str) -> Result<Self, String> {
-        if let Some((_, filter)) = WORDS.iter().find(|(word, _)| *word == text) {
-            return Ok(filter.clone());
-        }
-        match text.split_once(':') {
-            Some(("user", name)) if !name.is_empty() => Ok(Self::User(Some(name.to_owned()))),
-            Some(("query", name)) if !name.is_empty() => Ok(Self::Query(Some(name.to_owned()))),
-            Some(_) | None => {
-                let words = WORDS.map(|(word, _)| word);
-                Err(match super::mistake::nearest(text, words) {
-                    Some(near) => format!("is not an event; did you mean \"{near}\"?"),
-                    None => format!("is not an event; one of {}, user:NAME, query:NAME is accepted", words.join(", ")),
-                })
+        Self::parse(text).ok().filter(|_| !matches!(text, "user:" | "query:")).ok_or_else(|| {
+            let words = || std::iter::once("*").chain(EventKind::ALL.map(EventKind::as_str));
+            match super::mistake::nearest(text, words()) {
+                Some(near) => format!("is not an event; did you mean \"{near}\"?"),
+                None => {
+                    let words: Vec<_> = words().collect();
+                    format!("is not an event; one of {}, user:NAME, query:NAME is accepted", words.join(", "))
+                }
             }
-        }
+        })
     }
 
     fn text(&self) -> String {
-        match self {
-            Self::User(Some(name)) => format!("user:{name}"),
-            Self::Query(Some(name)) => format!("query:{name}"),
-            Self::Any | Self::Member(_) | Self::User(None) | Self::Query(None) => {
-                WORDS.iter().find(|(_, filter)| filter == self).map_or("*", |(word, _)| word).to_owned()
-            }
-        }
+        self.to_string()
     }
 }
 
@@ -114,8 +67,8 @@ impl Handler {
     pub(crate) fn read(name: &str, section: &Section<'_>) -> Option<Self> {
         let on = section
             .key("on")
-            .check(|on: &Vec<Filter>| on.is_empty().then(|| "names no event; write [\"*\"] for all".to_owned()))
-            .or(vec![Filter::Any]);
+            .check(|on: &Vec<EventFilter>| on.is_empty().then(|| "names no event; write [\"*\"] for all".to_owned()))
+            .or(vec![EventFilter::All]);
         let run = section
             .key::<Vec<String>>("run")
             .check(|argv| {
@@ -153,15 +106,16 @@ mod tests {
 
     #[test]
     fn filters_are_serfs() {
+        let parse = <EventFilter as Text>::parse;
         for text in ["*", "member-join", "member-reap", "user", "user:deploy", "user:a:b", "query", "query:up time"] {
-            assert_eq!(Filter::parse(text).unwrap().text(), text);
+            assert_eq!(parse(text).unwrap().text(), text);
         }
         for (text, wrong) in [
             ("member-jion", "is not an event; did you mean \"member-join\"?"),
             ("user:", "is not an event; did you mean \"user\"?"),
         ] {
-            assert_eq!(Filter::parse(text).unwrap_err(), wrong);
+            assert_eq!(parse(text).unwrap_err(), wrong);
         }
-        assert!(Filter::parse("Member-Join ").is_err() && Filter::parse("").is_err());
+        assert!(parse("Member-Join ").is_err() && parse("").is_err());
     }
 }

@@ -46,7 +46,7 @@ pub use convert::{Converted, convert};
 pub use encryption::{Encryption, Seal};
 pub use file::{Loaded, Source, Sources, load};
 pub use gossip::Gossip;
-pub use handler::{Command, Filter, Handler, MemberEvent};
+pub use handler::{Command, Handler};
 pub use mistake::{ConfigErrors, Mistake};
 pub use node::{MAX_TAG_BYTES, Node, RESERVED_TAG_BYTES};
 pub use overrides::Overrides;

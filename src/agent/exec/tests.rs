@@ -3,7 +3,7 @@
 use bytes::Bytes;
 
 use super::*;
-use crate::config::Filter;
+use crate::handlers::filter::EventFilter;
 use crate::serf::{QueryEvent, QueryKey};
 use crate::wire::NodeName;
 use crate::wire::serf::{LamportTime, Tags, UserEvent};
@@ -16,7 +16,7 @@ fn run_test<F: Future>(test: F) -> F::Output {
 fn shell(name: &str, line: &str) -> Handler {
     Handler {
         name: name.to_owned(),
-        on: vec![Filter::Any],
+        on: vec![EventFilter::All],
         command: Program::Shell(line.to_owned()),
         timeout: Duration::from_secs(20),
         queue: 4,
