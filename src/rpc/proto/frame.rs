@@ -89,26 +89,26 @@ impl Frames {
         if inline > available {
             return Ok(false);
         }
+        // A value that failed stays where it is, and fails again.
+        if values > 0 && self.open.len() == MAX_DEPTH {
+            return Err(FrameError::Malformed);
+        }
         self.scanned = end;
-        self.account(values)?;
+        self.account(values);
         Ok(true)
     }
 
     /// One value came, and `values` more belong into it.
-    fn account(&mut self, values: u64) -> Result<(), FrameError> {
+    fn account(&mut self, values: u64) {
         if let Some(due) = self.open.last_mut() {
             *due -= 1;
         }
         if values > 0 {
-            if self.open.len() == MAX_DEPTH {
-                return Err(FrameError::Malformed);
-            }
             self.open.push(values);
         }
         while self.open.last() == Some(&0) {
             self.open.pop();
         }
-        Ok(())
     }
 
     /// Drops what was handed out, wiping it: it may have held keys. Memory that one large value needed is given back.

@@ -31,3 +31,6 @@ pub const MAX_STRANGER_BYTES: usize = 64 * 1024;
 
 /// Largest response a client takes: some hundred thousand members.
 pub const MAX_RESPONSE_BYTES: usize = 256 * 1024 * 1024;
+
+#[cfg(test)]
+mod tests;

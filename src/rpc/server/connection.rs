@@ -3,20 +3,24 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
 use tokio::net::UnixStream;
 use tokio::sync::{mpsc, watch};
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 use tracing::debug;
 
 use super::counters::count;
 use super::session::Session;
-use super::{MAX_CONNECTIONS, REQUEST_TIMEOUT, Shared, writer};
+use super::{MAX_CONNECTIONS, REQUEST_TIMEOUT, Shared, stopped, writer};
 use crate::rpc::proto::{Body, Command, FrameError, Frames, Header, Response};
 
 /// Bytes asked for in one read.
 const READ_BYTES: usize = 8 * 1024;
+
+/// After the answer to a leave, the client has so long to close the connection itself.
+const LINGER: Duration = Duration::from_secs(1);
 
 /// Who is at the other end.
 #[derive(Clone, Debug)]
@@ -92,6 +96,9 @@ where
             end = session.run(&mut input) => end,
             () = outbox.closed() => End::Stuck,
         };
+        if end == End::Stopping && session.has_left() {
+            input.linger().await;
+        }
         counters.clients.fetch_sub(1, Ordering::Relaxed);
         end
     };
@@ -157,6 +164,14 @@ impl<R: AsyncRead + Unpin> Input<R> {
         self.deadline = None;
     }
 
+    /// Lets the client hang up first. Go's client throws an answer away if the connection's end comes right behind it.
+    async fn linger(&mut self) {
+        let mut scratch = [0; 256];
+        let until_closed = async { while matches!(self.reader.read(&mut scratch).await, Ok(1..)) {} };
+        // Long enough for a client that has its answer; whoever stays longer is hung up on.
+        let _ = timeout(LINGER, until_closed).await;
+    }
+
     /// Reads until a whole value is there.
     async fn fill(&mut self, limit: usize) -> Result<(), End> {
         loop {
@@ -189,8 +204,7 @@ impl<R: AsyncRead + Unpin> Input<R> {
         buffer.reserve(READ_BYTES);
         tokio::select! {
             biased;
-            // An error means that the signal's sender is gone.
-            _ = self.shutdown.wait_for(|stop| *stop) => Err(End::Stopping),
+            () = stopped(&mut self.shutdown) => Err(End::Stopping),
             read = self.reader.read_buf(buffer) => read.map_err(|_| End::Closed),
             () = overdue => Err(End::TooSlow),
         }

@@ -137,8 +137,7 @@ impl Server {
         let mut connections = JoinSet::new();
         loop {
             tokio::select! {
-                // An error means that the sender is gone. Dropped inside: what it returns holds a lock and cannot change threads.
-                () = async { drop(shutdown.wait_for(|stop| *stop).await) } => break,
+                () = stopped(&mut shutdown) => break,
                 Some(_) = connections.join_next() => {}
                 accepted = self.accept() => match accepted {
                     Ok(accepted) => accepted.serve(&shared, &mut connections),
@@ -185,6 +184,12 @@ fn bind_tcp(addr: SocketAddr, has_token: bool) -> Result<TcpListener, ListenErro
         .and_then(|listener| listener.set_nonblocking(true).map(|()| listener))
         .and_then(TcpListener::from_std)
         .map_err(|source| ListenError::Tcp { addr, source })
+}
+
+/// Returns when the agent wants the server to end, or is gone.
+async fn stopped(shutdown: &mut watch::Receiver<bool>) {
+    // An error means that the signal's sender is gone.
+    let _ = shutdown.wait_for(|stop| *stop).await;
 }
 
 /// A client that has just connected.

@@ -37,6 +37,8 @@ pub(super) struct Session<'a> {
     outbox: mpsc::Sender<Vec<u8>>,
     shaken: bool,
     authenticated: bool,
+    /// A leave was asked for: the agent is about to stop, and the client waits for the answer.
+    left: bool,
     pending: Pending,
     streams: BTreeMap<u64, Pump>,
     monitor: Option<(u64, Pump)>,
@@ -95,6 +97,7 @@ impl<'a> Session<'a> {
             outbox,
             shaken: false,
             authenticated: false,
+            left: false,
             pending: Pending::default(),
             streams: BTreeMap::new(),
             monitor: None,
@@ -109,6 +112,11 @@ impl<'a> Session<'a> {
                 return end;
             }
         }
+    }
+
+    /// Whether this client had the agent leave.
+    pub(super) fn has_left(&self) -> bool {
+        self.left
     }
 
     async fn serve_one<R: AsyncRead + Unpin>(&mut self, input: &mut Input<R>) -> Result<(), End> {
@@ -201,7 +209,10 @@ impl<'a> Session<'a> {
                 }
             }
             Request::Tags { set, delete } => self.ask(|reply| Call::Tags { set, delete, reply }).await?.into(),
-            Request::Leave => self.ask(|reply| Call::Leave { reply }).await?.into(),
+            Request::Leave => {
+                self.left = true;
+                self.ask(|reply| Call::Leave { reply }).await?.into()
+            }
             Request::Stream { filter } => self.stream(seq, &filter),
             Request::Monitor { level } => self.monitor(&level),
             Request::Stop { seq } => self.stop(seq).await,

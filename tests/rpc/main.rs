@@ -1,0 +1,12 @@
+//! The RPC server behind real sockets, with a small agent of the tests' own behind it; at the other end our client, raw bytes,
+//! and (`ignored`) the real `serf` command.
+
+#![allow(clippy::unwrap_used, clippy::disallowed_methods, reason = "tests")]
+
+mod client;
+mod files;
+mod limits;
+mod order;
+mod push;
+mod serf;
+mod stage;
