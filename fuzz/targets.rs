@@ -11,6 +11,9 @@ use rand::SeedableRng;
 use rand::rngs::StdRng;
 use weir::crypto::{Key, Keyring};
 use weir::endpoint::{Endpoint, MAX_STREAMS, Options, Output, Restored};
+use weir::rpc::proto::{
+    Body, Command, EventRecord, Frames, Header, LogRecord, MAX_REQUEST_BYTES, QueryRecord, Request, ResponseHeader,
+};
 use weir::snapshot::{Log, Replay, Rules, UnixTime, Write};
 use weir::time::Instant;
 use weir::wire::NodeName;
@@ -153,4 +156,50 @@ pub(crate) fn snapshot(data: &[u8]) {
             assert_eq!(again.state.dial_order(&own).len(), log.state().dial_order(&own).len());
         }
     }
+}
+
+/// What an RPC client sends, cut in two at a place that the input chooses: whole requests decode to something that survives the
+/// wire, and a server's buffer holds no more than came. The same bytes as an agent's answers.
+pub(crate) fn rpc(data: &[u8]) {
+    let (at, bytes) = data.split_first().map_or((0, data), |(at, bytes)| (usize::from(*at), bytes));
+    let (first, second) = bytes.split_at(at.min(bytes.len()));
+    let mut frames = Frames::default();
+    let mut command = None;
+    for part in [first, second] {
+        frames.buffer().extend_from_slice(part);
+        while let Ok(true) = frames.is_ready(MAX_REQUEST_BYTES) {
+            let value = frames.take();
+            match command.take() {
+                None => command = Header::decode(value).ok().and_then(|header| Command::from_name(&header.command)),
+                Some(asked) => request(asked, value),
+            }
+            answers(value);
+        }
+        assert!(frames.buffer().capacity() <= 2 * (bytes.len() + 64));
+    }
+}
+
+fn request(command: Command, body: &[u8]) {
+    let _ = Body::decode(&command, body);
+    let has_body = command.has_body();
+    let Ok(request) = Request::decode(command.clone(), body) else { return };
+    if matches!(request, Request::Auth { .. }) {
+        return; // A token need not be text.
+    }
+    let mut frames = Frames::default();
+    frames.buffer().extend_from_slice(&request.encode(7));
+    assert_eq!(frames.is_ready(usize::MAX), Ok(true));
+    frames.take();
+    if has_body {
+        assert_eq!(frames.is_ready(usize::MAX), Ok(true));
+    }
+    assert_eq!(Request::decode(command, frames.take()), Ok(request));
+    assert!(!frames.is_partial());
+}
+
+fn answers(value: &[u8]) {
+    let _ = ResponseHeader::decode(value);
+    let _ = EventRecord::decode(value);
+    let _ = QueryRecord::decode(value);
+    let _ = LogRecord::decode(value);
 }

@@ -13,6 +13,10 @@ use rand::{Rng, RngExt, SeedableRng};
 /// Inputs drawn for each target.
 const DRAWN: usize = 1500;
 
+fn unhex(hex: &str) -> Vec<u8> {
+    (0..hex.len()).step_by(2).map(|at| u8::from_str_radix(&hex[at..at + 2], 16).unwrap()).collect()
+}
+
 /// Captured messages, to start from.
 fn seeds() -> Vec<Vec<u8>> {
     let mut seeds = Vec::new();
@@ -24,10 +28,14 @@ fn seeds() -> Vec<Vec<u8>> {
                 && part.len() < 8000
                 && part.bytes().all(|b| b.is_ascii_hexdigit())
             {
-                let bytes = (0..part.len()).step_by(2).map(|at| u8::from_str_radix(&part[at..at + 2], 16).unwrap());
-                seeds.push(bytes.collect());
+                seeds.push(unhex(part));
             }
         }
+    }
+    // Captured RPC: a byte that says where to cut, then the message.
+    let exchanges = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/serf/rpc/cli-exchanges.txt");
+    for line in std::fs::read_to_string(exchanges).unwrap().lines().filter(|line| !line.starts_with('#')) {
+        seeds.push([vec![40], unhex(line.split(' ').nth(1).unwrap())].concat());
     }
     assert!(seeds.len() > 100, "the vectors are there");
     seeds.push(b"alive: n1 127.0.77.1:7946\nclock: 17\nnot-alive: n1\nleave\n".to_vec());
@@ -104,4 +112,9 @@ fn any_serf_message_is_survived() {
 #[test]
 fn any_snapshot_is_survived() {
     run("snapshot", targets::snapshot);
+}
+
+#[test]
+fn any_rpc_client_is_survived() {
+    run("rpc", targets::rpc);
 }
