@@ -285,7 +285,11 @@ impl Agent {
                 Ok(request) => self.reload(reload::Request::asked(request, reply)),
                 Err(error) => answer(reply, Err(format!("not understood: {error}"))),
             },
-            _ => answer(reply, Err(text::UNSUPPORTED_COMMAND.to_owned())),
+            _ => {
+                if let Some(reply) = self.keys_command(command, document, reply) {
+                    answer(reply, Err(text::UNSUPPORTED_COMMAND.to_owned()));
+                }
+            }
         }
     }
 }

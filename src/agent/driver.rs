@@ -11,8 +11,9 @@ use super::commands::{Commands, Pending};
 use super::discover::Discovery;
 use super::exec::{Handlers, Outcome, Ran};
 use super::join::{self, Next, Resolved, Retry};
-use super::keyring;
+use super::key_writer::{KeyWriter, Written};
 use super::log::Log;
+use super::rotate::KeyRequests;
 use super::signal::{Action, Policy, Signal, Signals};
 use super::store::Store;
 use super::stream::{Input, Listener, Streams};
@@ -22,7 +23,7 @@ use super::udp::Udp;
 use super::upstreams::{self, Upstreams};
 use super::{Exit, clock, reload};
 use crate::config::{Config, Sources};
-use crate::endpoint::{Endpoint, JoinId, JoinKind, JoinTarget, StoreKeyring, StreamId};
+use crate::endpoint::{Endpoint, JoinId, JoinKind, JoinTarget, StreamId};
 use crate::time::Instant;
 
 /// Reports of slow tasks that wait for the loop.
@@ -37,8 +38,8 @@ const FAREWELL: Duration = Duration::from_millis(200);
 pub(super) enum Report {
     /// Names of a join have been looked up.
     Resolved { purpose: Purpose, resolved: Resolved },
-    /// A changed ring is on disk, or not.
-    KeyringStored { store: Box<StoreKeyring>, result: Result<(), String> },
+    /// A changed ring or its state is on disk, or not.
+    KeysWritten(Box<Written>),
     /// An apply has ended.
     Applied(Box<upstreams::Report>),
     /// A changed configuration was read.
@@ -87,9 +88,8 @@ pub(super) struct Agent {
     pub(super) retry: Retry,
     pub(super) joins: Vec<Joining>,
     pub(super) discovery: Option<Discovery>,
-    pub(super) keyring: keyring::Place,
-    /// A changed ring is on its way to the disk; one at a time.
-    pub(super) keyring_busy: bool,
+    pub(super) keys: KeyWriter,
+    pub(super) key_requests: KeyRequests,
     pub(super) store: Store,
     pub(super) upstreams: Option<Upstreams>,
     pub(super) report: mpsc::Sender<Report>,
@@ -141,6 +141,7 @@ impl Agent {
             self.systemd.poll_timeout(),
             self.retry.poll_timeout(),
             self.store.poll_timeout(),
+            self.key_requests.poll_timeout(),
             self.upstreams.as_ref().and_then(Upstreams::poll_timeout),
         ];
         optional.into_iter().flatten().fold(self.endpoint.poll_timeout(), Instant::min)
@@ -150,6 +151,7 @@ impl Agent {
         let now = clock::now();
         self.endpoint.handle_timeout(now);
         self.systemd.feed(now);
+        self.continue_rotation(now);
         if self.retry.is_due(now) {
             self.look_up(Purpose::Configured, self.config.gossip.join.clone());
         }
@@ -235,13 +237,7 @@ impl Agent {
         let now = clock::now();
         match report {
             Report::Resolved { purpose, resolved } => self.start_join(purpose, resolved),
-            Report::KeyringStored { store, result } => {
-                self.keyring_busy = false;
-                if let Err(error) = &result {
-                    warn!(error, "changed keyring cannot be written and is not used");
-                }
-                self.endpoint.handle_keyring_stored(now, *store, result);
-            }
+            Report::KeysWritten(written) => self.handle_keys_written(*written),
             Report::Applied(report) => self.handle_applied(now, *report),
             Report::Reload(read) => self.handle_reload(*read),
         }
@@ -336,6 +332,7 @@ impl Agent {
     /// Lets clients hear the last word, and writes what is not written.
     async fn farewell(&mut self) {
         self.store.finish().await;
+        self.keys.finish(self.endpoint.sealed()).await;
         self.commands.finish(FAREWELL).await;
     }
 

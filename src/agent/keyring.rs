@@ -10,6 +10,8 @@ use zeroize::Zeroizing;
 use super::file;
 use crate::config::{Secret, SecretSource};
 use crate::crypto::{Key, Keyring, KeyringError};
+use crate::endpoint::{StoreKeyring, Stored};
+use crate::serf::KeyOp;
 
 /// Why there is no keyring. Nothing has been written.
 #[derive(Debug, thiserror::Error)]
@@ -37,8 +39,10 @@ pub enum LoadError {
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(super) enum Place {
     File(PathBuf),
-    /// A credential or a key from the command line: changes last until the next start.
-    ReadOnly,
+    /// Read-only: changes last until the next start.
+    Credential(String),
+    /// A key from the command line, or none at all: the same.
+    Nowhere,
 }
 
 /// Reads the ring and says where its changes go.
@@ -48,8 +52,8 @@ pub(super) fn load(source: &SecretSource<Key>) -> Result<(Keyring, Place), LoadE
             refuse_readable(path)?;
             Ok((read(path)?, Place::File(path.clone())))
         }
-        SecretSource::Credential(name) => Ok((read(&credential(name)?)?, Place::ReadOnly)),
-        SecretSource::Inline(key) => Ok((Keyring::new(key.clone(), []), Place::ReadOnly)),
+        SecretSource::Credential(name) => Ok((read(&credential(name)?)?, Place::Credential(name.clone()))),
+        SecretSource::Inline(key) => Ok((Keyring::new(key.clone(), []), Place::Nowhere)),
     }
 }
 
@@ -70,11 +74,32 @@ pub(super) fn read_secret(source: &SecretSource<Secret>) -> Result<Zeroizing<Vec
     }
 }
 
-/// Writes the ring; `Ok` means it is on disk, or that there is no disk to write to.
-pub(super) fn store(place: &Place, ring: &Keyring) -> io::Result<()> {
+/// Puts the ring of a change where it belongs.
+pub(super) fn store(place: &Place, change: &StoreKeyring) -> Stored {
     match place {
-        Place::File(path) => file::replace(path, ring.to_json().as_bytes()),
-        Place::ReadOnly => Ok(()),
+        Place::File(path) => match file::replace(path, change.keyring.to_json().as_bytes()) {
+            Ok(()) => Stored::Kept,
+            Err(error) => Stored::Failed(format!("cannot write the keyring: {error}")),
+        },
+        Place::Credential(name) => match credential(name).and_then(|path| read(&path)) {
+            // Somebody has prepared it for the next start.
+            Ok(ring) if change.ops.iter().all(|op| is_done(&ring, op)) => Stored::Kept,
+            Ok(_) | Err(_) => Stored::NotKept(format!("not kept: the keyring is the read-only credential {name}")),
+        },
+        // As Serf does it; a rotation must not count on it.
+        Place::Nowhere if change.ballot.is_none() => Stored::Kept,
+        Place::Nowhere => Stored::NotKept("not kept: the key is from the command line".to_owned()),
+    }
+}
+
+/// Whether a ring already is as `op` makes it.
+fn is_done(ring: &Keyring, op: &KeyOp) -> bool {
+    let holds = |key: &[u8]| ring.keys().iter().any(|held| held.bytes() == key);
+    match op {
+        KeyOp::Install(key) => holds(key),
+        KeyOp::Use(key) => ring.primary().bytes() == key.as_slice(),
+        KeyOp::Remove(key) => !holds(key),
+        KeyOp::List => true,
     }
 }
 
@@ -114,6 +139,8 @@ fn not_read(path: &Path, source: io::Error) -> LoadError {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::endpoint::Asker;
+    use crate::serf::{Ballot, LamportTime, QueryKey};
 
     const K16: &str = "AAECAwQFBgcICQoLDA0ODw==";
 
@@ -133,11 +160,10 @@ mod tests {
     fn ring_is_read_and_changes_go_back_to_its_file() {
         with_file(&format!("[\"{K16}\"]"), 0o600, |path| {
             let (ring, place) = load(&SecretSource::File(path.to_owned())).unwrap();
-            let mut changed = ring.clone();
-            changed.install(Key::new(&[9; 32]).unwrap());
-            store(&place, &changed).unwrap();
+            let change = install(&ring, false);
+            assert_eq!(store(&place, &change), Stored::Kept);
             let (read, _) = load(&SecretSource::File(path.to_owned())).unwrap();
-            assert_eq!(read.keys(), changed.keys());
+            assert_eq!(read.keys(), change.keyring.keys());
         });
     }
 
@@ -175,7 +201,52 @@ mod tests {
     fn unwritable_directory_is_an_error_and_the_old_ring_stays() {
         let place = Place::File("/proc/keyring.json".into());
         let ring = Keyring::new(Key::from_base64(K16).unwrap(), []);
-        assert!(store(&place, &ring).is_err());
-        assert!(store(&Place::ReadOnly, &ring).is_ok());
+        assert!(matches!(store(&place, &install(&ring, false)), Stored::Failed(_)));
+    }
+
+    #[test]
+    fn what_cannot_be_kept_is_not_confirmed_to_a_rotation() {
+        let ring = Keyring::new(Key::from_base64(K16).unwrap(), []);
+        // As Serf with -encrypt.
+        assert_eq!(store(&Place::Nowhere, &install(&ring, false)), Stored::Kept);
+        assert!(
+            matches!(store(&Place::Nowhere, &install(&ring, true)), Stored::NotKept(text) if text.starts_with("not kept"))
+        );
+        for ballot in [false, true] {
+            let place = Place::Credential("ring".into());
+            assert!(
+                matches!(store(&place, &install(&ring, ballot)), Stored::NotKept(text) if text.starts_with("not kept"))
+            );
+        }
+    }
+
+    #[test]
+    fn a_ring_prepared_for_the_next_start_already_holds_the_result() {
+        let op = |bytes: &[u8]| Zeroizing::new(bytes.to_vec());
+        let ring = Keyring::new(Key::new(&[1; 16]).unwrap(), [Key::new(&[2; 16]).unwrap()]);
+        for (op, done) in [
+            (KeyOp::Install(op(&[1; 16])), true),
+            (KeyOp::Install(op(&[3; 16])), false),
+            (KeyOp::Use(op(&[1; 16])), true),
+            (KeyOp::Use(op(&[2; 16])), false),
+            (KeyOp::Remove(op(&[2; 16])), false),
+            (KeyOp::Remove(op(&[3; 16])), true),
+        ] {
+            assert_eq!(is_done(&ring, &op), done, "{op:?}");
+        }
+    }
+
+    fn install(ring: &Keyring, rotating: bool) -> StoreKeyring {
+        let key = Key::new(&[9; 32]).unwrap();
+        let mut keyring = ring.clone();
+        keyring.install(key.clone());
+        StoreKeyring {
+            asker: Asker::Member(QueryKey { ltime: LamportTime(1), id: 1 }),
+            ops: vec![KeyOp::Install(Zeroizing::new(key.bytes().to_vec()))],
+            from: "op".into(),
+            keyring,
+            ballot: rotating.then_some(Ballot([0; 12])),
+            refused: None,
+        }
     }
 }

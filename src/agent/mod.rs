@@ -10,7 +10,8 @@
 //! | `reload` | what a changed configuration changes |
 //! | `udp`, `stream`, `bind`, `holder`, `address` | sockets |
 //! | `clock`, `timer` | time |
-//! | `store`, `keyring`, `file` | what is on disk |
+//! | `store`, `keyring`, `key_state`, `key_writer`, `file` | what is on disk |
+//! | `rotate` | what RPC asks for about keys |
 //! | `join`, `discover` | finding others |
 //! | `exec` | handler scripts |
 //! | [`log`], `signal`, `systemd` | the host |
@@ -33,10 +34,13 @@ mod exec;
 mod file;
 mod holder;
 mod join;
+mod key_state;
+mod key_writer;
 mod keyring;
 pub mod log;
 mod perform;
 mod reload;
+mod rotate;
 mod signal;
 mod start;
 mod stats;

@@ -2,9 +2,9 @@
 
 use tracing::{error, info, warn};
 
-use super::driver::{Agent, Report, millis};
-use super::{Exit, clock, keyring};
-use crate::endpoint::{Joined, Output, StoreKeyring};
+use super::driver::{Agent, millis};
+use super::{Exit, clock};
+use crate::endpoint::{Joined, Output};
 use crate::handlers::Local;
 use crate::serf::{ConflictOutcome, Event, MemberEvent, MemberEventKind};
 use crate::wire::NodeName;
@@ -18,6 +18,7 @@ impl Agent {
         let now = clock::now();
         self.advance_upstreams(now);
         self.advance_snapshot(now);
+        self.count_sealed();
     }
 
     fn perform_one(&mut self, output: Output) {
@@ -35,7 +36,8 @@ impl Agent {
             Output::Suspicion { member, suspected } => self.suspicion_changed(&member, suspected),
             Output::Event(event) => self.publish(&event),
             Output::Query(answer) => self.pending.query_answer(answer),
-            Output::Keys { query, outcome } => self.pending.keys_done(&query, &outcome),
+            Output::Keys { query, outcome } => self.keys_ended(&query, &outcome),
+            Output::KeyringChanged { id, answer } => self.keyring_changed(id, &answer),
             Output::StoreKeyring(store) => self.store_keyring(store),
             Output::Joined(joined) => self.joined(joined),
             Output::Left { unconfirmed } => self.left(&unconfirmed),
@@ -82,23 +84,6 @@ impl Agent {
         let tags = self.endpoint.tags();
         self.handlers.dispatch(event, Local { name: &name, tags: &tags });
         self.commands.publish(event, clock::now());
-    }
-
-    /// On disk before it takes effect, and the disk may be slow. Meanwhile a second change is refused: it was made from the
-    /// ring without the first one.
-    fn store_keyring(&mut self, store: StoreKeyring) {
-        if std::mem::replace(&mut self.keyring_busy, true) {
-            let busy = Err("another change of the keyring is being written; try again".to_owned());
-            return self.endpoint.handle_keyring_stored(clock::now(), store, busy);
-        }
-        let (place, report) = (self.keyring.clone(), self.report.clone());
-        let from = &store.from;
-        info!(from, primary = %store.keyring.primary().id(), keys = store.keyring.keys().len(), "keyring changes");
-        tokio::task::spawn_blocking(move || {
-            let result = keyring::store(&place, &store.keyring).map_err(|error| error.to_string());
-            // Nobody takes it only if the agent has ended.
-            drop(report.blocking_send(Report::KeyringStored { store: Box::new(store), result }));
-        });
     }
 
     fn joined(&mut self, joined: Joined) {

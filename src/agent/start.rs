@@ -2,6 +2,7 @@
 //! wrong is said before anything was changed.
 
 use std::net::SocketAddr;
+use std::time::SystemTime;
 
 use rand::SeedableRng;
 use rand::rngs::{StdRng, SysRng};
@@ -14,8 +15,11 @@ use super::discover::Discovery;
 use super::driver::{Agent, Purpose, REPORT_QUEUE};
 use super::exec::Handlers;
 use super::join::Retry;
+use super::key_state;
+use super::key_writer::KeyWriter;
 use super::keyring;
 use super::log::Log;
+use super::rotate::KeyRequests;
 use super::signal::Signals;
 use super::store::Store;
 use super::stream::Streams;
@@ -59,7 +63,11 @@ pub(super) async fn start(start: Start, log: Log) -> Result<Agent, AgentError> {
     let (udp, listener) = bind::bind(bind_address(&config.gossip.bind)?).map_err(AgentError::Bind)?;
     let bound = udp.local();
     let advertise = advertise_address(&config, bound)?;
-    let (store, restored) = Store::open(&config, now)?;
+    let (store, mut restored) = Store::open(&config, now)?;
+    let state_path = config.encryption.keyring.as_ref().and_then(key_state::path);
+    let key_state = state_path.as_deref().map(key_state::load).unwrap_or_default();
+    restored.endpoint.sealed = key_state.sealed();
+    restored.endpoint.serf.ballot = key_state.kept_ballot(SystemTime::now());
     log_listening(&config, bound, ring.as_ref());
 
     let tags = own_tags(&config, &restored.tags);
@@ -94,8 +102,8 @@ pub(super) async fn start(start: Start, log: Log) -> Result<Agent, AgentError> {
         upstreams: Upstreams::new(&config, order, now),
         leaving: None,
         exit: None,
-        keyring: place,
-        keyring_busy: false,
+        keys: KeyWriter::new(place, state_path, key_state),
+        key_requests: KeyRequests::default(),
         config,
         sources,
         log,
@@ -147,7 +155,7 @@ fn read_keyring(config: &Config) -> Result<(Option<Keyring>, keyring::Place), Ag
             let (ring, place) = keyring::load(source).map_err(AgentError::Secret)?;
             Ok((Some(ring), place))
         }
-        None => Ok((None, keyring::Place::ReadOnly)),
+        None => Ok((None, keyring::Place::Nowhere)),
     }
 }
 

@@ -88,7 +88,7 @@ impl Store {
         let target = |peer: &crate::snapshot::Peer| JoinTarget { label: peer.name.to_string(), addr: peer.addr };
         let serf = serf::Restored { clocks: state.clocks(), failed: state.failed_members(rules.now), ballot: None };
         let restored = Restored {
-            endpoint: endpoint::Restored { incarnation: state.incarnation(), serf },
+            endpoint: endpoint::Restored { incarnation: state.incarnation(), serf, ..endpoint::Restored::default() },
             members: state.dial_order(name).into_iter().map(target).collect(),
             tags: state.tags().cloned().unwrap_or_default(),
         };

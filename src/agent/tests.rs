@@ -11,23 +11,23 @@ use super::*;
 use crate::config::{Overrides, Source, load};
 use crate::serf::Status;
 
-const KEYS: [&str; 2] = ["AAECAwQFBgcICQoLDA0ODw==", "HB0eHyAhIiMkJSYnKCkqKywtLi8wMTIzNDU2Nzg5Ojs="];
+pub(super) const KEYS: [&str; 2] = ["AAECAwQFBgcICQoLDA0ODw==", "HB0eHyAhIiMkJSYnKCkqKywtLi8wMTIzNDU2Nzg5Ojs="];
 
 /// A directory with one agent's files, and the agents' common clock of patience.
-struct Lab {
+pub(super) struct Lab {
     directory: tempfile::TempDir,
 }
 
 impl Lab {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         Self { directory: tempfile::tempdir().unwrap() }
     }
 
-    fn path(&self, name: &str) -> PathBuf {
+    pub(super) fn path(&self, name: &str) -> PathBuf {
         self.directory.path().join(name)
     }
 
-    fn keyring(&self, name: &str, keys: &[&str]) -> PathBuf {
+    pub(super) fn keyring(&self, name: &str, keys: &[&str]) -> PathBuf {
         use std::os::unix::fs::PermissionsExt;
         let path = self.path(name);
         std::fs::write(&path, serde_json::to_string(keys).unwrap()).unwrap();
@@ -59,7 +59,7 @@ impl Lab {
         Start { loaded, sources, on_ready: None }
     }
 
-    async fn agent(&self, name: &str, ip: &str, keyring: Option<&Path>, more: &str) -> Agent {
+    pub(super) async fn agent(&self, name: &str, ip: &str, keyring: Option<&Path>, more: &str) -> Agent {
         let mut agent = start::start(self.start(name, ip, keyring, more), silent()).await.unwrap();
         agent.perform();
         agent
@@ -74,13 +74,13 @@ fn silent() -> Log {
     Log::silent(crate::config::Config::default().log.level)
 }
 
-fn run_test<F: Future>(test: F) -> F::Output {
+pub(super) fn run_test<F: Future>(test: F) -> F::Output {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(test)
 }
 
 /// Lets all agents work until `condition` holds.
-async fn until(agents: &mut [&mut Agent], what: &str, condition: impl Fn(&[&mut Agent]) -> bool) {
+pub(super) async fn until(agents: &mut [&mut Agent], what: &str, condition: impl Fn(&[&mut Agent]) -> bool) {
     let work = async {
         while !condition(agents) {
             let mut steps: Vec<Pin<Box<dyn Future<Output = ()> + '_>>> = Vec::new();
@@ -97,16 +97,16 @@ async fn until(agents: &mut [&mut Agent], what: &str, condition: impl Fn(&[&mut 
     assert!(timeout(Duration::from_secs(30), work).await.is_ok(), "not within the deadline: {what}");
 }
 
-fn status(agent: &Agent, name: &str) -> Option<Status> {
+pub(super) fn status(agent: &Agent, name: &str) -> Option<Status> {
     agent.endpoint.member(name).map(|member| member.status)
 }
 
 /// As `more`: join `agent`, without a snapshot.
-fn join(agent: &Agent) -> String {
+pub(super) fn join(agent: &Agent) -> String {
     format!("snapshot.path = \"\"\ngossip.join = [\"{}\"]", agent.udp.local())
 }
 
-const ALONE: &str = "snapshot.path = \"\"";
+pub(super) const ALONE: &str = "snapshot.path = \"\"";
 
 #[test]
 fn three_agents_join_agree_and_see_a_leave() {

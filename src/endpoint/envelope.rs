@@ -4,6 +4,8 @@
 //! keyring means that plain text is refused. Two envelopes exist, memberlist's and ours (`session envelope`); who gets which is
 //! [`super::peers`]' knowledge.
 
+use std::collections::BTreeMap;
+
 use bytes::Bytes;
 use rand::rngs::StdRng;
 use rand::{Rng, RngExt};
@@ -48,6 +50,8 @@ pub(super) struct Envelope {
     seal: Seal,
     /// Present with a keyring, unless `seal` is [`Seal::Memberlist`].
     sessions: Option<Sessions>,
+    /// What was sealed in memberlist's envelope, by key.
+    sealed: BTreeMap<KeyId, u64>,
 }
 
 /// A packet that was opened.
@@ -70,14 +74,26 @@ pub(super) enum StreamContent {
 }
 
 impl Envelope {
-    pub(super) fn new(label: Bytes, keyring: Option<Keyring>, seal: Seal, node: NodeName, entropy: Entropy) -> Self {
+    /// `sealed` counts what earlier runs have sealed.
+    pub(super) fn new(
+        label: Bytes,
+        keyring: Option<Keyring>,
+        seal: Seal,
+        node: NodeName,
+        entropy: Entropy,
+        sealed: BTreeMap<KeyId, u64>,
+    ) -> Self {
         let wanted = keyring.is_some() && seal != Seal::Memberlist;
         let sessions = wanted.then(|| Sessions::new(node, &label, entropy));
-        Self { label, keyring, seal, sessions }
+        Self { label, keyring, seal, sessions, sealed }
     }
 
     pub(super) fn keyring(&self) -> Option<&Keyring> {
         self.keyring.as_ref()
+    }
+
+    pub(super) fn sealed(&self) -> &BTreeMap<KeyId, u64> {
+        &self.sealed
     }
 
     /// Replaces the ring; ciphers of keys that are gone go with it.
@@ -127,6 +143,7 @@ impl Envelope {
             }
             (Form::Hello, Some(sessions)) => sessions.seal_hello(now, key, rng.next_u32(), &plain, &mut out),
             (Form::Old { .. } | Form::Session(_) | Form::Hello, _) => {
+                *self.sealed.entry(key.id()).or_default() += 1;
                 let nonce = crypto::nonce(rng.random(), now);
                 envelope::seal(key, envelope::Version::V1, nonce, &[&self.label], &plain, &mut out);
             }
@@ -156,7 +173,7 @@ impl Envelope {
     /// Seals one direction of a stream in memberlist's envelope. Only its opener writes the label header; an answer goes
     /// under the key that the request came in.
     pub(super) fn seal_stream(
-        &self,
+        &mut self,
         plain: Vec<u8>,
         answer_to: Option<KeyId>,
         opener: bool,
@@ -165,7 +182,8 @@ impl Envelope {
     ) -> Vec<u8> {
         let sealed = match &self.keyring {
             Some(ring) => {
-                let key = answer_to.unwrap_or_else(|| ring.primary().id());
+                let key = ring.key_or_primary(answer_to.unwrap_or_else(|| ring.primary().id())).id();
+                *self.sealed.entry(key).or_default() += 1;
                 ring.seal_frame(key, crypto::nonce(rng.random(), now), &self.label, &plain)
             }
             None => plain,

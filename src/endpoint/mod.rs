@@ -12,6 +12,7 @@ mod envelope;
 mod exchange;
 mod gossip;
 mod join;
+mod keys;
 mod leave;
 mod options;
 mod output;
@@ -21,7 +22,7 @@ mod stream;
 #[cfg(test)]
 mod tests;
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -31,8 +32,8 @@ use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
 use crate::crypto::session::{Content, Entropy};
-use crate::crypto::{Key, KeyId, Keyring, KeyringError};
-use crate::serf::{self, KeyOp, KeyringAnswer, Serf};
+use crate::crypto::{KeyId, Keyring};
+use crate::serf::{self, Serf};
 use crate::swim::{self, Origin, Swim, broadcast};
 use crate::time::Instant;
 use crate::wire::message::{Message, Ping, Versions};
@@ -49,6 +50,7 @@ use self::stream::Streams;
 pub use self::drops::{Drop, Drops};
 pub use self::envelope::Seal;
 pub use self::join::{JoinFailure, JoinId, JoinKind, JoinTarget};
+pub use self::keys::{Asker, KeyChangeId, MAX_KEY_CHANGES, Stored};
 pub use self::options::Options;
 pub use self::output::{Joined, Output, StoreKeyring};
 pub use self::peers::Knowledge;
@@ -78,6 +80,8 @@ pub struct Restored {
     pub incarnation: u32,
     /// The Serf layer's part.
     pub serf: serf::Restored,
+    /// What each key has sealed in memberlist's envelope.
+    pub sealed: BTreeMap<KeyId, u64>,
 }
 
 /// Traffic since the start.
@@ -111,6 +115,7 @@ pub struct Endpoint {
     extra_exchange: Option<(Instant, Option<SocketAddr>)>,
     /// The last key identifiers that nobody here knows, and who seals with them.
     unknown_keys: VecDeque<(KeyId, SocketAddr)>,
+    key_changes: keys::Changes,
     rng: StdRng,
     outputs: VecDeque<Output>,
     drops: Drops,
@@ -135,7 +140,8 @@ impl Endpoint {
             meta: encode_tags(&options.tags),
             versions: Versions::OURS,
         };
-        let envelope = Envelope::new(options.label.clone(), keyring, options.seal, options.name.clone(), entropy);
+        let (label, name) = (options.label.clone(), options.name.clone());
+        let envelope = Envelope::new(label, keyring, options.seal, name, entropy, restored.sealed);
         // A broadcast that no packet can hold would stay queued for ever.
         let max_broadcast_bytes = envelope.packet_budget() - CRC_BYTES - 2 * COMPOUND_ENTRY - 1;
         let serf_options = serf::Options { max_broadcast_bytes, ..options.serf.clone() };
@@ -150,6 +156,7 @@ impl Endpoint {
             joins: Joins::default(),
             peers: Peers::default(),
             unknown_keys: VecDeque::new(),
+            key_changes: keys::Changes::default(),
             leaving: None,
             extra_exchange: None,
             outputs: VecDeque::new(),
@@ -285,20 +292,6 @@ impl Endpoint {
         result
     }
 
-    /// The driver wrote the ring of an [`Output::StoreKeyring`], or could not and says why. Only a written one takes
-    /// effect; the answer to the query says which.
-    pub fn handle_keyring_stored(&mut self, now: Instant, store: StoreKeyring, result: Result<(), String>) {
-        let answer = match result {
-            Ok(()) => {
-                self.envelope.set_keyring(store.keyring);
-                KeyringAnswer::Done
-            }
-            Err(text) => KeyringAnswer::Refused(text),
-        };
-        self.answer_key_query(now, &store.query, answer);
-        self.settle(now);
-    }
-
     /// All members of the Serf layer, in the order of their names.
     pub fn members(&self) -> impl Iterator<Item = &serf::Member> {
         self.serf.members()
@@ -337,11 +330,6 @@ impl Endpoint {
     /// The keyring in force.
     pub fn keyring(&self) -> Option<&Keyring> {
         self.envelope.keyring()
-    }
-
-    /// Puts a key into the ring, or a whole ring in place, by the operator's hand on this host.
-    pub fn set_keyring(&mut self, keyring: Keyring) {
-        self.envelope.set_keyring(keyring);
     }
 
     /// Which envelope `member` is sent, as far as it is known; `None` if there is no choice.
@@ -505,40 +493,10 @@ impl Endpoint {
             serf::Output::ForceLeaveDone { name, result } => {
                 self.outputs.push_back(Output::ForceLeft { member: name, result });
             }
-            serf::Output::Keyring { query, op, ballot, from } => self.change_keyring(now, query, &op, ballot, from),
+            serf::Output::Keyring { query, op, ballot, from } => self.handle_key_request(now, query, op, ballot, from),
             serf::Output::Keys { query, outcome } => self.outputs.push_back(Output::Keys { query, outcome }),
             serf::Output::Conflict(outcome) => self.outputs.push_back(Output::Conflict(outcome)),
         }
-    }
-
-    /// Applies a member's key request to a copy of the ring, which takes effect once it is on disk.
-    fn change_keyring(
-        &mut self,
-        now: Instant,
-        query: serf::QueryKey,
-        op: &KeyOp,
-        ballot: Option<serf::Ballot>,
-        from: String,
-    ) {
-        let Some(ring) = self.envelope.keyring() else {
-            return self.answer_key_query(now, &query, KeyringAnswer::Unencrypted);
-        };
-        if let KeyOp::List = op {
-            let keys = ring.keys().iter().map(|key| key.to_base64().to_string()).collect();
-            return self.answer_key_query(now, &query, KeyringAnswer::Keys(keys));
-        }
-        match changed_ring(ring, op) {
-            Ok(keyring) if keyring == *ring && ballot.is_none() => {
-                self.answer_key_query(now, &query, KeyringAnswer::Done);
-            }
-            Ok(keyring) => self.outputs.push_back(Output::StoreKeyring(StoreKeyring { query, from, keyring, ballot })),
-            Err(error) => self.answer_key_query(now, &query, KeyringAnswer::Refused(error.to_string())),
-        }
-    }
-
-    fn answer_key_query(&mut self, now: Instant, query: &serf::QueryKey, answer: KeyringAnswer) {
-        // The asker's time may be over by now; nobody waits for the answer then.
-        let _late = self.serf.keyring_answer(now, query, answer);
     }
 
     fn gossip(&mut self, now: Instant) {
@@ -681,19 +639,4 @@ fn user_message(message: &Bytes) -> Bytes {
     out.push(USER);
     out.extend_from_slice(message);
     out.into()
-}
-
-/// `ring` after `op`.
-fn changed_ring(ring: &Keyring, op: &KeyOp) -> Result<Keyring, KeyringError> {
-    let mut ring = ring.clone();
-    if let Some(key) = op.key() {
-        let key = Key::new(key)?;
-        match op {
-            KeyOp::Install(_) => ring.install(key),
-            KeyOp::Use(_) => ring.use_key(&key)?,
-            KeyOp::Remove(_) => ring.remove(&key)?,
-            KeyOp::List => false,
-        };
-    }
-    Ok(ring)
 }

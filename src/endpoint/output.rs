@@ -7,6 +7,7 @@ use crate::serf;
 use crate::wire::NodeName;
 
 use super::join::{JoinFailure, JoinId, JoinTarget};
+use super::keys::{Asker, KeyChangeId};
 use super::stream::StreamId;
 
 /// Something to do or to know, in the order it came about.
@@ -62,6 +63,14 @@ pub enum Output {
     },
     /// Write this keyring (and ballot) to disk, then call [`super::Endpoint::handle_keyring_stored`].
     StoreKeyring(StoreKeyring),
+    /// A change of this host's ring alone has ended; [`KeyringAnswer::Refused`](serf::KeyringAnswer::Refused) also of one that
+    /// takes effect and is not kept.
+    KeyringChanged {
+        /// The change.
+        id: KeyChangeId,
+        /// What became of it.
+        answer: serf::KeyringAnswer,
+    },
     /// A join has ended.
     Joined(Joined),
     /// A leave we asked for has ended: the driver may stop.
@@ -83,14 +92,18 @@ pub enum Output {
 /// A change of the keyring that must be on disk before it takes effect.
 #[derive(Debug)]
 pub struct StoreKeyring {
-    /// The query that asked for it.
-    pub query: serf::QueryKey,
+    /// Who waits for it.
+    pub asker: Asker,
+    /// What was asked.
+    pub ops: Vec<serf::KeyOp>,
     /// The member that asked.
     pub from: String,
-    /// The ring as it will be; `None` if the request changes nothing on disk but the ballot.
+    /// The ring as it will be, perhaps as it is.
     pub keyring: Keyring,
-    /// The rotation ballot to keep with it.
+    /// The rotation ballot to keep, before the ring.
     pub ballot: Option<serf::Ballot>,
+    /// The request was refused, for this reason: only its ballot is to be kept.
+    pub refused: Option<String>,
 }
 
 /// How a join ended.

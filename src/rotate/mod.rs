@@ -14,6 +14,7 @@
 //! Every run draws a fresh key, which is new beyond doubt, and makes everything else old. Nothing is kept for a later run: what
 //! an interrupted one leaves is an extra key, and the next run, by anybody, removes it (`protocols B.1`).
 
+pub mod document;
 mod peer;
 mod progress;
 mod rings;

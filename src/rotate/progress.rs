@@ -2,13 +2,16 @@
 
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use super::Peer;
 use crate::crypto::KeyId;
 use crate::serf::Status;
 use crate::wire::NodeName;
 
 /// The steps, in their order. Each has what all before it have, from whoever came since, too.
-#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+#[derive(Clone, Copy, Debug, Deserialize, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Step {
     /// Every member present lists its ring. Nothing changes.
     Check,
@@ -20,7 +23,8 @@ pub enum Step {
 }
 
 /// What a request does to a ring.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Action {
     List,
     Install,

@@ -131,6 +131,8 @@ impl Serf {
     pub fn new(options: Options, local: Arc<Node>, restored: Restored, mut rng: StdRng, now: Instant) -> Self {
         let Restored { clocks, failed, ballot } = restored;
         let start = |seen: LamportTime| if seen > LamportTime::ZERO { seen.next() } else { seen };
+        // A ballot of ours must rise above every one that we obeyed, also where no snapshot keeps the clocks.
+        let query = ballot.as_ref().map_or(clocks.query, |kept| clocks.query.max(kept.ballot.ltime()));
         let coordinates = options.coordinates.then(|| coordinate::Client::new(StdRng::from_rng(&mut rng)));
         let mut members = member::Table::default();
         for RestoredMember { node, age } in failed {
@@ -143,7 +145,7 @@ impl Serf {
             state: State::Alive,
             member_clock: Clock::restored(clocks.member),
             event_clock: Clock::restored(clocks.event),
-            query_clock: Clock::restored(clocks.query),
+            query_clock: Clock::restored(query),
             members,
             intents: intent::Intents::default(),
             events: ring::Ring::new(options.event_buffer),

@@ -15,7 +15,7 @@ use rand::{Rng, RngExt, SeedableRng};
 
 use crate::crypto::Keyring;
 use crate::crypto::session::Entropy;
-use crate::endpoint::{Endpoint, JoinKind, JoinTarget, Options, Output, Restored, StreamId};
+use crate::endpoint::{Endpoint, JoinKind, JoinTarget, Options, Output, Restored, Stored, StreamId};
 use crate::time::Instant;
 use crate::wire::NodeName;
 
@@ -509,7 +509,7 @@ impl Sim {
                 Output::StoreKeyring(store) => {
                     let now = self.now;
                     if let Some(endpoint) = &mut self.hosts[node.0].endpoint {
-                        endpoint.handle_keyring_stored(now, store, Ok(()));
+                        endpoint.handle_keyring_stored(now, store, Stored::Kept);
                     }
                 }
                 output => self.notes.push_back(Note { at: self.now, node, output }),

@@ -1,0 +1,267 @@
+//! `keyring.json.state`, beside the ring: the highest rotation ballot obeyed (`protocols B.2`) and how much each key has sealed
+//! (`session envelope §7`). It holds no key.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use serde::{Deserialize, Serialize};
+use tracing::warn;
+
+use super::file;
+use crate::config::SecretSource;
+use crate::crypto::{Key, KeyId};
+use crate::serf::{Ballot, KeptBallot};
+
+/// The counts on disk run ahead by this much, so that a crash never counts too little.
+const AHEAD: u64 = 65_536;
+/// Packets of one key over the whole cluster beyond which it should be replaced: a quarter of what it bears.
+const WORN: u64 = 1 << 30;
+/// Where the state is while the ring is a credential.
+const FALLBACK: &str = "/var/lib/weir/keyring.json.state";
+
+/// What outlives the process.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub(super) struct KeyState {
+    ballot: Option<Obeyed>,
+    /// What is on disk of the counts.
+    reserved: BTreeMap<KeyId, u64>,
+    /// Keys that were warned about.
+    worn: Vec<KeyId>,
+}
+
+#[derive(Clone, Debug, Eq, PartialEq)]
+struct Obeyed {
+    ballot: Ballot,
+    from: String,
+    /// Seconds since the epoch.
+    at: u64,
+}
+
+/// The file, as it is written.
+#[derive(Serialize, Deserialize)]
+struct Document {
+    version: u32,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ballot: Option<BallotDocument>,
+    #[serde(default)]
+    sealed: BTreeMap<String, u64>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct BallotDocument {
+    value: String,
+    from: String,
+    unix: u64,
+}
+
+impl KeyState {
+    /// The highest ballot, for the member side of key queries.
+    pub(super) fn kept_ballot(&self, now: SystemTime) -> Option<KeptBallot> {
+        let Obeyed { ballot, from, at } = self.ballot.clone()?;
+        // A clock that was set back makes it young: the guard then holds its full time.
+        let age = Duration::from_secs(unix(now).saturating_sub(at));
+        Some(KeptBallot { ballot, from, age })
+    }
+
+    /// What earlier runs may have sealed.
+    pub(super) fn sealed(&self) -> BTreeMap<KeyId, u64> {
+        self.reserved.clone()
+    }
+
+    /// A rotation's request was obeyed.
+    pub(super) fn obey(&mut self, ballot: Ballot, from: &str, now: SystemTime) {
+        self.ballot = Some(Obeyed { ballot, from: from.to_owned(), at: unix(now) });
+    }
+
+    /// Reserves further packets for keys that have sealed nearly what is reserved. Returns whether that has to be written.
+    pub(super) fn reserve(&mut self, sealed: &BTreeMap<KeyId, u64>) -> bool {
+        let mut changed = false;
+        for (key, count) in sealed {
+            let reserved = self.reserved.entry(*key).or_default();
+            if count + AHEAD / 2 > *reserved {
+                *reserved = count + AHEAD;
+                changed = true;
+            }
+        }
+        changed
+    }
+
+    /// The process ends in order: what was reserved and not used is given back.
+    pub(super) fn settle(&mut self, sealed: &BTreeMap<KeyId, u64>) {
+        self.reserved.clone_from(sealed);
+    }
+
+    /// Keys that have become worn since the last call, with their counts: `members` seal about as much as we do.
+    pub(super) fn newly_worn(&mut self, sealed: &BTreeMap<KeyId, u64>, members: u64) -> Vec<(KeyId, u64)> {
+        let worn = |(_, count): &(&KeyId, &u64)| count.saturating_mul(members) > WORN;
+        let new: Vec<_> = sealed.iter().filter(worn).map(|(key, count)| (*key, *count)).collect();
+        let new: Vec<_> = new.into_iter().filter(|(key, _)| !self.worn.contains(key)).collect();
+        self.worn.extend(new.iter().map(|(key, _)| *key));
+        new
+    }
+
+    /// The file's contents.
+    pub(super) fn to_json(&self) -> String {
+        let ballot = self.ballot.as_ref().map(|Obeyed { ballot, from, at }| BallotDocument {
+            value: ballot.0.iter().map(|byte| format!("{byte:02x}")).collect(),
+            from: from.clone(),
+            unix: *at,
+        });
+        let sealed = self.reserved.iter().map(|(key, count)| (key.to_string(), *count)).collect();
+        let document = Document { version: 1, ballot, sealed };
+        serde_json::to_string_pretty(&document).expect("maps with text keys are JSON") + "\n"
+    }
+
+    /// Reads the file's contents; `None` if they make no sense.
+    pub(super) fn from_json(text: &str) -> Option<Self> {
+        let document: Document = serde_json::from_str(text).ok().filter(|document: &Document| document.version == 1)?;
+        let ballot = match document.ballot {
+            Some(BallotDocument { value, from, unix }) => Some(Obeyed { ballot: Ballot(hex(&value)?), from, at: unix }),
+            None => None,
+        };
+        let key = |(id, count): (String, u64)| Some((KeyId(hex(&id)?), count));
+        let reserved = document.sealed.into_iter().map(key).collect::<Option<_>>()?;
+        Some(Self { ballot, reserved, worn: Vec::new() })
+    }
+}
+
+/// Where the state of a ring from `source` is kept; nowhere for a key of the command line.
+pub(super) fn path(source: &SecretSource<Key>) -> Option<PathBuf> {
+    match source {
+        SecretSource::File(ring) => {
+            let mut name = ring.clone().into_os_string();
+            name.push(".state");
+            Some(name.into())
+        }
+        SecretSource::Credential(_) => Some(FALLBACK.into()),
+        SecretSource::Inline(_) => None,
+    }
+}
+
+/// Reads the file. Without one, or with a damaged one, which is logged, the state is empty.
+pub(super) fn load(path: &Path) -> KeyState {
+    let text = match fs::read_to_string(path) {
+        Ok(text) => text,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return KeyState::default(),
+        Err(error) => {
+            warn!(path = %path.display(), %error, "cannot read the state of the keyring; an old rotation could not be told from a new one");
+            return KeyState::default();
+        }
+    };
+    KeyState::from_json(&text).unwrap_or_else(|| {
+        warn!(path = %path.display(), "the state of the keyring is damaged and begun anew; an old rotation could not be told from a new one");
+        KeyState::default()
+    })
+}
+
+/// Writes the file, synced.
+pub(super) fn store(path: &Path, state: &KeyState) -> io::Result<()> {
+    file::replace(path, state.to_json().as_bytes())
+}
+
+fn unix(time: SystemTime) -> u64 {
+    time.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
+}
+
+/// `N` bytes of two digits each.
+fn hex<const N: usize>(text: &str) -> Option<[u8; N]> {
+    if text.len() != 2 * N || !text.is_ascii() {
+        return None;
+    }
+    let mut bytes = [0; N];
+    for (at, byte) in bytes.iter_mut().enumerate() {
+        *byte = u8::from_str_radix(&text[2 * at..2 * at + 2], 16).ok()?;
+    }
+    Some(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const A: KeyId = KeyId([0x3f, 0xa9, 0xc1, 0xd2]);
+
+    fn at(seconds: u64) -> SystemTime {
+        UNIX_EPOCH + Duration::from_secs(seconds)
+    }
+
+    #[test]
+    fn state_is_read_back_as_it_was_written() {
+        let mut state = KeyState::default();
+        assert_eq!(KeyState::from_json(&state.to_json()), Some(state.clone()));
+        state.obey(Ballot([7; 12]), "lb1", at(1000));
+        state.reserve(&[(A, 5)].into());
+        let text = state.to_json();
+        assert_eq!(KeyState::from_json(&text), Some(state));
+        assert!(text.contains("\"3fa9c1d2\": 65541") && text.contains(&"07".repeat(12)), "{text}");
+    }
+
+    #[test]
+    fn what_makes_no_sense_is_no_state() {
+        for text in [
+            "",
+            "[]",
+            "{}",
+            r#"{"version":2,"sealed":{}}"#,
+            r#"{"version":1,"sealed":{"3fa9c1":1}}"#,
+            r#"{"version":1,"sealed":{"3fa9c1dé":1}}"#,
+            r#"{"version":1,"ballot":{"value":"00","from":"a","unix":1}}"#,
+        ] {
+            assert_eq!(KeyState::from_json(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_ballot_ages_and_a_clock_set_back_makes_it_young() {
+        let mut state = KeyState::default();
+        state.obey(Ballot([7; 12]), "lb1", at(1000));
+        for (now, age) in [(1000, 0), (1059, 59), (900, 0)] {
+            assert_eq!(state.kept_ballot(at(now)).map(|kept| kept.age), Some(Duration::from_secs(age)));
+        }
+    }
+
+    #[test]
+    fn counts_on_disk_run_ahead_of_what_was_sealed() {
+        let mut state = KeyState::default();
+        let mut written = 0;
+        for count in 0..300_000 {
+            written += u32::from(state.reserve(&[(A, count)].into()));
+            assert!(state.sealed()[&A] > count);
+        }
+        assert!(written < 12, "{written} writes");
+        state.settle(&[(A, 300_000)].into());
+        assert_eq!(state.sealed()[&A], 300_000);
+    }
+
+    #[test]
+    fn a_worn_key_is_told_once() {
+        let mut state = KeyState::default();
+        // sealed, members, told
+        for (count, members, told) in [(WORN / 4, 4, 0), (WORN / 4 + 1, 4, 1), (WORN, 4, 0), (u64::MAX, u64::MAX, 0)] {
+            assert_eq!(state.newly_worn(&[(A, count)].into(), members).len(), told, "{count}");
+        }
+    }
+
+    #[test]
+    fn state_is_beside_the_ring() {
+        let beside = path(&SecretSource::File("/var/lib/weir/keyring.json".into()));
+        assert_eq!(beside, Some("/var/lib/weir/keyring.json.state".into()));
+        assert_eq!(path(&SecretSource::Credential("ring".into())), Some(FALLBACK.into()));
+    }
+
+    #[test]
+    fn a_damaged_file_is_begun_anew() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("keyring.json.state");
+        assert_eq!(load(&path), KeyState::default());
+        let mut state = KeyState::default();
+        state.obey(Ballot([7; 12]), "lb1", at(1000));
+        store(&path, &state).unwrap();
+        assert_eq!(load(&path), state);
+        fs::write(&path, "{").unwrap();
+        assert_eq!(load(&path), KeyState::default());
+    }
+}

@@ -1,0 +1,381 @@
+//! Rotating keys, looking at them, and putting one into this host's ring, as clients ask for it.
+//!
+//! A run goes on when its client has gone: it is safe at every point, and safer at its end. The client reads its story line by
+//! line, each request waiting for the next line.
+
+use std::collections::HashMap;
+use std::time::{Duration, SystemTime};
+
+use jiff::Timestamp;
+use rand::TryRng as _;
+use rand::rngs::SysRng;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use tracing::{info, warn};
+use zeroize::Zeroizing;
+
+use super::clock;
+use super::commands::answer;
+use super::driver::{Agent, millis};
+use crate::crypto::{Key, KeyId};
+use crate::endpoint::{KeyChangeId, Knowledge};
+use crate::rotate::document::{Follow, Import, KeyStatus, Line, Lines, MemberStatus, Start, Started, Status};
+use crate::rotate::{End, Options, Output, Peer, Progress, Rotation};
+use crate::rpc::call::Reply;
+use crate::serf::{KeyOp, KeyOutcome, KeyParams, KeyringAnswer, QueryKey};
+use crate::time::Instant;
+use crate::wire::NodeName;
+
+/// Answer of one of our commands: a JSON document.
+type DocumentReply = Reply<Result<String, String>>;
+
+/// Everything about keys that ends later.
+#[derive(Debug, Default)]
+pub(super) struct KeyRequests {
+    run: Option<Run>,
+    runs: u64,
+    statuses: HashMap<QueryKey, DocumentReply>,
+    imports: HashMap<KeyChangeId, (KeyId, DocumentReply)>,
+}
+
+/// The rotation under way, or the last one.
+#[derive(Debug)]
+struct Run {
+    id: u64,
+    rotation: Rotation,
+    started: Instant,
+    asking: Option<QueryKey>,
+    waits_until: Option<Instant>,
+    lines: Vec<Line>,
+    ended: bool,
+    followers: Vec<(usize, DocumentReply)>,
+}
+
+impl KeyRequests {
+    pub(super) fn poll_timeout(&self) -> Option<Instant> {
+        self.run.as_ref().and_then(|run| run.waits_until)
+    }
+}
+
+impl Run {
+    /// Answers whoever waits for lines that there are by now.
+    fn tell(&mut self) {
+        for (after, reply) in std::mem::take(&mut self.followers) {
+            if after < self.lines.len() || self.ended {
+                let lines = self.lines.get(after..).unwrap_or_default().to_vec();
+                answer(reply, Ok(json(&Lines { lines, ended: self.ended })));
+            } else if !reply.is_closed() {
+                self.followers.push((after, reply));
+            }
+        }
+    }
+}
+
+impl Agent {
+    /// A command of ours about keys; `None` if it is none.
+    pub(super) fn keys_command(
+        &mut self,
+        command: &str,
+        document: &str,
+        reply: DocumentReply,
+    ) -> Option<DocumentReply> {
+        match command {
+            "weir-keys-rotate" => self.rotate_call(document, reply),
+            "weir-keys-progress" => self.follow_call(document, reply),
+            "weir-keys-status" => self.keys_status_call(reply),
+            "weir-keys-import" => self.import_call(document, reply),
+            _ => return Some(reply),
+        }
+        None
+    }
+
+    fn rotate_call(&mut self, document: &str, reply: DocumentReply) {
+        let begun = parse(document).and_then(|start: Start| {
+            if self.endpoint.keyring().is_none() {
+                return Err(
+                    "gossip is not encrypted, there is no key to rotate; give the cluster a key first".to_owned()
+                );
+            }
+            if self.key_requests.run.as_ref().is_some_and(|run| !run.ended) {
+                return Err("a rotation of this agent is under way; wait for its end".to_owned());
+            }
+            let key = fresh_key()?;
+            let options =
+                Options { absent: names(&start.absent)?, force: names(&start.force)?, dry_run: start.dry_run };
+            Ok((key, options))
+        });
+        match begun {
+            Ok((key, options)) => {
+                let now = clock::now();
+                let id = self.key_requests.runs + 1;
+                self.key_requests.runs = id;
+                info!(key = %key.id(), dry_run = options.dry_run, "key rotation begins");
+                let ballot = self.endpoint.new_ballot();
+                let rotation = Rotation::start(options, key, ballot, self.peers(now));
+                self.key_requests.run = Some(Run {
+                    id,
+                    rotation,
+                    started: now,
+                    asking: None,
+                    waits_until: None,
+                    lines: Vec::new(),
+                    ended: false,
+                    followers: Vec::new(),
+                });
+                answer(reply, Ok(json(&Started { rotation: id })));
+                self.advance_rotation(now);
+            }
+            Err(error) => answer(reply, Err(error)),
+        }
+    }
+
+    fn follow_call(&mut self, document: &str, reply: DocumentReply) {
+        let follow: Follow = match parse(document) {
+            Ok(follow) => follow,
+            Err(error) => return answer(reply, Err(error)),
+        };
+        match self.key_requests.run.as_mut().filter(|run| run.id == follow.rotation) {
+            Some(run) => {
+                run.followers.push((follow.after, reply));
+                run.tell();
+            }
+            None => answer(reply, Err(format!("no rotation {} on this agent", follow.rotation))),
+        }
+    }
+
+    fn keys_status_call(&mut self, reply: DocumentReply) {
+        if self.endpoint.keyring().is_none() {
+            return answer(reply, Err("gossip is not encrypted, there are no keys".to_owned()));
+        }
+        match self.endpoint.key_request(clock::now(), list()) {
+            Ok(query) => drop(self.key_requests.statuses.insert(query, reply)),
+            Err(error) => answer(reply, Err(error.to_string())),
+        }
+    }
+
+    fn import_call(&mut self, document: &str, reply: DocumentReply) {
+        let key = parse(document).and_then(|import: Import| {
+            Ok((Key::from_base64(&import.key).map_err(|error| error.to_string())?, import.add))
+        });
+        match key {
+            Ok((key, add)) => {
+                let bytes = || Zeroizing::new(key.bytes().to_vec());
+                let mut ops = vec![KeyOp::Install(bytes())];
+                if !add {
+                    ops.push(KeyOp::Use(bytes()));
+                }
+                let id = self.endpoint.change_keyring(clock::now(), ops);
+                self.key_requests.imports.insert(id, (key.id(), reply));
+            }
+            Err(error) => answer(reply, Err(error)),
+        }
+    }
+
+    pub(super) fn keyring_changed(&mut self, id: KeyChangeId, outcome: &KeyringAnswer) {
+        let Some((key, reply)) = self.key_requests.imports.remove(&id) else { return };
+        let result = match outcome {
+            KeyringAnswer::Done | KeyringAnswer::Keys(_) => {
+                Ok(serde_json::json!({ "id": key.to_string() }).to_string())
+            }
+            KeyringAnswer::Refused(text) => Err(text.clone()),
+            KeyringAnswer::Unencrypted => {
+                Err("this agent runs without encryption; set encryption.keyring, then restart it".to_owned())
+            }
+        };
+        answer(reply, result);
+    }
+
+    /// A key request of ours has ended, whoever made it.
+    pub(super) fn keys_ended(&mut self, query: &QueryKey, outcome: &KeyOutcome) {
+        let now = clock::now();
+        if let Some(reply) = self.key_requests.statuses.remove(query) {
+            return answer(reply, Ok(json(&self.keys_status(now, outcome))));
+        }
+        let peers = self.peers(now);
+        if let Some(run) = self.key_requests.run.as_mut().filter(|run| run.asking == Some(*query)) {
+            run.asking = None;
+            run.rotation.handle_outcome(peers, outcome);
+            return self.advance_rotation(now);
+        }
+        self.pending.keys_done(query, outcome);
+    }
+
+    /// Ends a pause of the rotation that is over.
+    pub(super) fn continue_rotation(&mut self, now: Instant) {
+        let waited = self.key_requests.run.as_mut().and_then(|run| run.waits_until.take_if(|until| *until <= now));
+        if waited.is_none() {
+            return;
+        }
+        let peers = self.peers(now);
+        if let Some(run) = &mut self.key_requests.run {
+            run.rotation.handle_waited(peers);
+        }
+        self.advance_rotation(now);
+    }
+
+    /// Does what the rotation asks for, until it waits for something.
+    fn advance_rotation(&mut self, now: Instant) {
+        while let Some(run) = &mut self.key_requests.run {
+            let Some(output) = run.rotation.poll_output() else { break };
+            let elapsed_ms = millis(now.since(run.started));
+            match output {
+                Output::Ask(params) => match self.endpoint.key_request(now, params) {
+                    Ok(query) => run.asking = Some(query),
+                    Err(error) => {
+                        let peers = self.peers(now);
+                        if let Some(run) = &mut self.key_requests.run {
+                            run.rotation.handle_unsent(peers, &error);
+                        }
+                    }
+                },
+                Output::Wait(time) => run.waits_until = Some(now + time),
+                Output::Progress(progress) => {
+                    log_progress(&progress, elapsed_ms);
+                    run.lines.push(Line::of_progress(&progress, elapsed_ms, &since()));
+                }
+                Output::End(end) => {
+                    log_end(&end, elapsed_ms);
+                    run.lines.extend(Line::of_end(&end, elapsed_ms, &since()));
+                    run.ended = true;
+                }
+            }
+        }
+        if let Some(run) = &mut self.key_requests.run {
+            run.tell();
+        }
+    }
+
+    /// The members as a rotation sees them.
+    fn peers(&self, now: Instant) -> Vec<Peer> {
+        let own = &self.endpoint.local().name;
+        let peer = |member: &crate::serf::Member| {
+            let name = &member.node.name;
+            let is_weir = name == own || matches!(self.endpoint.envelope_of(name), Some(Knowledge::Session(_)));
+            Peer::new(member, now, self.endpoint.serf().was_forced_out(name.as_str()), is_weir)
+        };
+        self.endpoint.members().map(peer).collect()
+    }
+
+    fn keys_status(&self, now: Instant, outcome: &KeyOutcome) -> Status {
+        let since = since();
+        let peers: Vec<Peer> = self.peers(now).into_iter().filter(Peer::counts).collect();
+        let members: Vec<MemberStatus> = peers
+            .iter()
+            .map(|peer| {
+                let said = outcome.nodes.get(&peer.name).filter(|node| node.ok);
+                let id = |text: &String| {
+                    Key::from_base64(text).map_or_else(|_| "invalid".into(), |key| key.id().to_string())
+                };
+                MemberStatus {
+                    name: peer.name.as_str().to_owned(),
+                    status: peer.status.to_string(),
+                    holds: said.map(|node| node.keys.iter().map(id).collect()),
+                    seals_with: said.and_then(|node| node.primary.as_ref().map(id)),
+                    envelope: self.envelope_name(&peer.name).to_owned(),
+                    last_seen: (!peer.status.is_present()).then(|| since(peer.age)),
+                    message: outcome
+                        .nodes
+                        .get(&peer.name)
+                        .map(|node| node.message.clone())
+                        .filter(|text| !text.is_empty()),
+                }
+            })
+            .collect();
+        Status { keys: self.key_statuses(&members), members }
+    }
+
+    fn key_statuses(&self, members: &[MemberStatus]) -> Vec<KeyStatus> {
+        let mut ids: Vec<String> = Vec::new();
+        let own = self.endpoint.keyring().into_iter().flat_map(|ring| ring.keys()).map(|key| key.id().to_string());
+        for id in own.chain(members.iter().flat_map(|member| member.holds.iter().flatten().cloned())) {
+            if !ids.contains(&id) {
+                ids.push(id);
+            }
+        }
+        let status = |id: String| {
+            let mut counts = self.endpoint.sealed().iter();
+            let sealed_packets = counts.find(|(key, _)| key.to_string() == id).map_or(0, |(_, count)| *count);
+            KeyStatus {
+                primary_on: members.iter().filter(|member| member.seals_with.as_ref() == Some(&id)).count(),
+                held_by: members.iter().filter(|member| member.holds.iter().flatten().any(|held| *held == id)).count(),
+                members: members.len(),
+                sealed_packets,
+                worn: sealed_packets as f64 * members.len() as f64 / 2f64.powi(32),
+                id,
+            }
+        };
+        ids.into_iter().map(status).collect()
+    }
+
+    fn envelope_name(&self, name: &NodeName) -> &'static str {
+        match self.endpoint.envelope_of(name) {
+            None => "memberlist",
+            Some(_) if *name == self.endpoint.local().name => "session",
+            Some(Knowledge::Session(_)) => "session",
+            Some(Knowledge::Old) => "memberlist",
+            Some(Knowledge::Unknown) => "",
+        }
+    }
+}
+
+fn list() -> KeyParams {
+    KeyParams { op: KeyOp::List, only: Vec::new(), ballot: None }
+}
+
+/// Straight from the operating system.
+fn fresh_key() -> Result<Key, String> {
+    let mut bytes = Zeroizing::new([0; 32]);
+    SysRng.try_fill_bytes(&mut *bytes).map_err(|error| format!("no randomness for a key: {error}"))?;
+    Key::new(&*bytes).map_err(|error| error.to_string())
+}
+
+fn names(texts: &[String]) -> Result<std::collections::BTreeSet<NodeName>, String> {
+    let name = |text: &String| NodeName::new(text).ok_or_else(|| "a member's name has 1 to 255 bytes".to_owned());
+    texts.iter().map(name).collect()
+}
+
+/// Turns an age into the time of day it began, RFC 3339.
+fn since() -> impl Fn(Duration) -> String {
+    let now = SystemTime::now();
+    move |age| {
+        let then = now.checked_sub(age).and_then(|then| Timestamp::try_from(then).ok()).unwrap_or_default();
+        format!("{:.0}", then)
+    }
+}
+
+fn log_progress(progress: &Progress, elapsed_ms: u64) {
+    match progress {
+        Progress::Planned(plan) => {
+            let wait_s = plan.wait.map_or(0, |wait| wait.as_secs());
+            info!(key = %plan.new, members = plan.members.len(), wait_s, "key rotation is checked");
+        }
+        Progress::Confirmed { step, action, key: Some(key), confirmed, of, complete } => {
+            info!(%key, ?step, ?action, confirmed, of, complete, elapsed_ms, "key rotation goes on");
+        }
+        Progress::Confirmed { .. } => {}
+    }
+}
+
+fn log_end(end: &End, elapsed_ms: u64) {
+    match end {
+        End::Planned => {}
+        End::Rotated { new, members, .. } => info!(key = %new, members, elapsed_ms, "key rotation is complete"),
+        End::Stopped(stopped) => {
+            let member = stopped.who.iter().map(|(name, _)| name.to_string()).collect::<Vec<_>>().join(",");
+            warn!(key = %stopped.new, step = ?stopped.step, member, elapsed_ms, "key rotation stopped, the next run finishes it");
+        }
+    }
+}
+
+fn parse<T: DeserializeOwned>(document: &str) -> Result<T, String> {
+    // serde's own message may quote the text, and that may hold a key.
+    serde_json::from_str(if document.is_empty() { "{}" } else { document })
+        .map_err(|error| format!("not understood (line {}, column {})", error.line(), error.column()))
+}
+
+fn json(document: &impl Serialize) -> String {
+    serde_json::to_string(document).expect("our documents are maps with text keys, which JSON can always hold")
+}
+
+#[cfg(test)]
+mod tests;
