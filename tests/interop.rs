@@ -110,7 +110,7 @@ fn a_wrong_key_is_named_and_harms_nobody() {
     let joined = weir.cli(&["join", &serf.gossip.to_string()]);
     assert!(!joined.status.success());
     let text = String::from_utf8_lossy(&joined.stderr).into_owned();
-    assert!(text.contains("key") && text.contains(&serf.gossip.to_string()), "{text}");
+    assert!(text.contains("a key that this keyring lacks") && text.contains(&serf.gossip.ip().to_string()), "{text}");
     assert_eq!(weir.members().unwrap().len(), 1);
     assert_eq!(serf.members().unwrap().len(), 1);
     assert!(!weir.log().contains(KEYS[2]), "no key in the log");

@@ -95,7 +95,7 @@ impl Endpoint {
     /// Dials the next addresses of a join, or reports its end.
     pub(super) fn advance_join(&mut self, now: Instant, id: JoinId) {
         while let Some(target) = self.joins.next_target(id) {
-            let (addr, exchange) = (target.addr, Exchange { node: None, join: Some((id, target)), retried: false });
+            let (addr, exchange) = (target.addr, Exchange { node: None, join: Some((id, target)), retry_of: None });
             self.open_exchange(now, addr, exchange);
         }
         if let Some(join) = self.joins.take_finished(id) {
@@ -142,7 +142,7 @@ impl Endpoint {
         };
         mode == Seal::Session
             || match &open.role {
-                Role::Exchange(exchange) => exchange.retried || known(exchange.node.as_ref()),
+                Role::Exchange(exchange) => exchange.retry_of.is_some() || known(exchange.node.as_ref()),
                 Role::Ping { .. } => known(None),
                 Role::Accepted | Role::Finishing => false,
             }
@@ -350,10 +350,16 @@ impl Endpoint {
         let in_session = open.session.is_some();
         if let Role::Exchange(exchange) = open.role {
             if !in_session && self.tries_session(&exchange, &failure) {
-                let retry = Exchange { retried: true, ..exchange };
+                let retry = Exchange { retry_of: Some(failure), ..exchange };
                 return self.open_exchange(now, open.peer, retry);
             }
             self.session_stream_failed(now, open.peer, &exchange, in_session);
+            // A second try that got no further says less than the first, unless it names the peer's key.
+            let failure = match (&exchange.retry_of, failure) {
+                (_, named @ JoinFailure::KeyRefused(_)) => named,
+                (Some(first), _) => first.clone(),
+                (None, failure) => failure,
+            };
             self.end_exchange(now, exchange, Err(failure));
         }
     }
@@ -365,7 +371,7 @@ impl Endpoint {
             JoinFailure::HungUp { .. } | JoinFailure::UnknownKey | JoinFailure::Malformed(_) | JoinFailure::Encrypted
         );
         let old = exchange.node.as_ref().is_some_and(|name| self.peers.knowledge(name) == Knowledge::Old);
-        refused && !exchange.retried && !old && self.session_mode() == Some(Seal::Auto)
+        refused && exchange.retry_of.is_none() && !old && self.session_mode() == Some(Seal::Auto)
     }
 
     /// A session stream to a dead member failed: perhaps it is another process by now.

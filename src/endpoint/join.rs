@@ -156,6 +156,6 @@ pub(super) struct Exchange {
     pub(super) node: Option<NodeName>,
     /// The join it belongs to.
     pub(super) join: Option<(JoinId, JoinTarget)>,
-    /// In the session envelope, as a second try after memberlist's was refused.
-    pub(super) retried: bool,
+    /// In the session envelope, as a second try: how memberlist's failed.
+    pub(super) retry_of: Option<JoinFailure>,
 }

@@ -195,7 +195,7 @@ impl Endpoint {
         if let Some((_, partner)) = self.extra_exchange.take_if(|(at, _)| *at <= now)
             && let Some(addr) = partner.or_else(|| self.swim.random_alive().map(|node| node.addr))
         {
-            self.open_exchange(now, addr, Exchange { node: None, join: None, retried: false });
+            self.open_exchange(now, addr, Exchange { node: None, join: None, retry_of: None });
         }
         self.advance_leave(now);
         self.settle(now);
@@ -441,7 +441,7 @@ impl Endpoint {
             swim::Output::Renewed(name) => self.peers.shaken(&name),
             swim::Output::StreamPing { to, ping, deadline } => self.open_ping(now, &to, ping, deadline),
             swim::Output::PushPull(node) => {
-                let exchange = Exchange { node: Some(node.name.clone()), join: None, retried: false };
+                let exchange = Exchange { node: Some(node.name.clone()), join: None, retry_of: None };
                 self.open_exchange(now, node.addr, exchange);
             }
             swim::Output::RoundTrip { node, rtt, payload } => self.serf.handle_rtt(&node, rtt, &payload),
