@@ -28,6 +28,9 @@ pub(crate) const TOKEN: &str = "a token of the tests";
 /// Longest answer the agent takes.
 pub(crate) const MAX_RESPONSE_BYTES: usize = 1024;
 
+/// User events and queries of this name come out of its own streams too.
+const ECHO: &str = "echo";
+
 /// How long its queries last.
 const QUERY_TIMEOUT: Duration = Duration::from_millis(100);
 
@@ -85,6 +88,11 @@ impl Agent {
         let _ = done.send(());
     }
 
+    fn publish(&mut self, event: StreamEvent) {
+        let event = Arc::new(event);
+        self.streams.retain(|stream| stream.offer(&event));
+    }
+
     fn answer(&mut self, call: Call, stop: &watch::Sender<bool>) {
         match call {
             Call::Members { filter, reply } => {
@@ -112,12 +120,20 @@ impl Agent {
                 self.tags.extend(set);
                 let _ = reply.send(Ok(()));
             }
-            Call::UserEvent { name, payload, coalesce: _, reply } => {
+            Call::UserEvent { name, payload, coalesce, reply } => {
                 let too_long = name.len() + payload.len() > 512;
                 let error = "user event exceeds configured limit of 512 bytes before encoding";
                 let _ = reply.send(if too_long { Err(error.to_owned()) } else { Ok(()) });
+                if name == ECHO {
+                    self.publish(StreamEvent::User { ltime: 5, name, payload, coalesce });
+                }
             }
-            Call::Query { params, records, reply } => Self::query(&params.name, params.ack, &records, reply),
+            Call::Query { params, records, reply } => {
+                Self::query(&params.name, params.ack, &records, reply);
+                if params.name == ECHO {
+                    self.publish(query(1, ECHO, Duration::from_secs(60)));
+                }
+            }
             Call::Respond { query, payload, reply } => {
                 let _ = reply.send(if payload.len() > MAX_RESPONSE_BYTES {
                     Err(RespondError::TooLarge { limit: MAX_RESPONSE_BYTES })
