@@ -24,6 +24,7 @@ use super::upstreams::{self, Upstreams};
 use super::{Exit, clock, reload};
 use crate::config::{Config, Sources};
 use crate::endpoint::{Endpoint, JoinId, JoinKind, JoinTarget, StreamId};
+use crate::serf::{QueryKey, RespondError};
 use crate::time::Instant;
 
 /// Reports of slow tasks that wait for the loop.
@@ -226,10 +227,21 @@ impl Agent {
         if ran.lost > 0 {
             warn!(handler, event, lost_bytes = ran.lost, "handler output is too long, its beginning was dropped");
         }
-        if let Some((query, answer)) = ran.answer()
-            && let Err(error) = self.endpoint.respond(clock::now(), &query, answer.to_vec().into())
-        {
-            warn!(handler, bytes = answer.len(), %error, "handler's answer to a query was not sent");
+        if let Some((query, answer)) = ran.answer() {
+            self.answer_query(handler, &query, answer);
+        }
+    }
+
+    /// Sends what a script said. An answer that is too large becomes a sentence, or the asker could not tell it from silence.
+    fn answer_query(&mut self, handler: &str, query: &QueryKey, answer: &[u8]) {
+        let (now, bytes) = (clock::now(), answer.len());
+        let Err(error) = self.endpoint.respond(now, query, answer.to_vec().into()) else { return };
+        warn!(handler, bytes, %error, "handler's answer to a query was not sent");
+        if let RespondError::TooLarge { limit } = error {
+            let text =
+                format!("error: the answer has {bytes} bytes, {limit} fit; send a reference and fetch the rest\n");
+            // The limit is configurable down to less than a sentence; then silence it is.
+            let _too_large_as_well = self.endpoint.respond(now, query, text.into_bytes().into());
         }
     }
 

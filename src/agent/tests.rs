@@ -4,12 +4,15 @@ use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::task::Poll;
 
+use tokio::sync::mpsc;
 use tokio::time::timeout;
 
 use super::driver::Agent;
 use super::*;
 use crate::config::{Overrides, Source, load};
-use crate::serf::Status;
+use crate::rpc::Call;
+use crate::rpc::proto::QueryRecord;
+use crate::serf::{QueryParams, Status};
 
 pub(super) const KEYS: [&str; 2] = ["AAECAwQFBgcICQoLDA0ODw==", "HB0eHyAhIiMkJSYnKCkqKywtLi8wMTIzNDU2Nzg5Ojs="];
 
@@ -231,19 +234,53 @@ fn handler_hears_of_members_and_answers_queries() {
             |name: &str| std::fs::read_to_string(&seen).is_ok_and(|text| text.contains(&format!("{name}\t127.7.8")));
         until(&mut [&mut a, &mut b], "the script wrote both", |_| wrote("a") && wrote("b")).await;
 
-        let params = crate::serf::QueryParams {
-            name: "uptime".to_owned(),
-            payload: bytes::Bytes::new(),
-            nodes: Vec::new(),
-            tags: std::collections::BTreeMap::new(),
-            ack: false,
-            relay_factor: 0,
-            timeout: None,
-        };
-        b.endpoint.query(clock::now(), params).unwrap();
-        let runs = |agent: &Agent| agent.handlers.iter().map(|(_, stats)| stats.runs).sum::<u64>();
-        until(&mut [&mut a, &mut b], "the query was answered", |all| runs(all[0]) == 2).await;
+        let mut records = ask(&mut b, "uptime");
+        let answers = received(&mut [&mut a, &mut b], &mut records, 1).await;
+        assert_eq!(answers, [("a".to_owned(), "up\n".to_owned())]);
     });
+}
+
+#[test]
+fn answer_that_is_too_large_is_told_to_both_sides() {
+    run_test(async {
+        let lab = Lab::new();
+        let more = format!("{ALONE}\n[handler.big]\non = [\"query\"]\nshell = \"yes | head -c 5000\"");
+        let mut a = lab.agent("a", "127.7.16.1", None, &more).await;
+        let mut b = lab.agent("b", "127.7.16.2", None, &join(&a)).await;
+        until(&mut [&mut a, &mut b], "joined", |all| status(all[1], "a") == Some(Status::Alive)).await;
+        let mut records = ask(&mut b, "big");
+        let answers = received(&mut [&mut a, &mut b], &mut records, 1).await;
+        let text = "error: the answer has 5000 bytes, 1024 fit; send a reference and fetch the rest\n";
+        assert_eq!(answers, [("a".to_owned(), text.to_owned())]);
+    });
+}
+
+/// Asks a query as a client does.
+fn ask(agent: &mut Agent, name: &str) -> mpsc::Receiver<QueryRecord> {
+    let params = QueryParams { name: name.to_owned(), ..QueryParams::default() };
+    let (sender, records) = mpsc::channel(16);
+    agent.handle_call(Call::Query { params, records: sender, reply: tokio::sync::oneshot::channel().0 });
+    records
+}
+
+/// The next `count` responses to a query.
+async fn received(
+    agents: &mut [&mut Agent],
+    records: &mut mpsc::Receiver<QueryRecord>,
+    count: usize,
+) -> Vec<(String, String)> {
+    let answers = std::cell::RefCell::new(Vec::new());
+    let records = std::cell::RefCell::new(records);
+    until(agents, "answers", |_| {
+        while let Ok(record) = records.borrow_mut().try_recv() {
+            if let QueryRecord::Response { from, payload } = record {
+                answers.borrow_mut().push((from, String::from_utf8(payload.to_vec()).unwrap()));
+            }
+        }
+        answers.borrow().len() >= count
+    })
+    .await;
+    answers.into_inner()
 }
 
 #[test]
