@@ -10,10 +10,21 @@ use mdns_sd::{ServiceDaemon, ServiceEvent, ServiceInfo};
 use tokio::sync::mpsc;
 use tracing::{debug, warn};
 
-/// Longest DNS label, the bound on what a name may become.
+/// Longest DNS label, the bound on what a node's name may become.
 const MAX_LABEL_BYTES: usize = 63;
+/// Longest service name that the library announces, `serf_` included; RFC 6763 wants 15.
+const MAX_SERVICE_BYTES: u8 = 30;
 /// Found addresses that wait for the loop.
 const FOUND_QUEUE: usize = 64;
+
+/// Why there is no discovery.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum DiscoverError {
+    #[error("its name has {0} bytes, {max} fit into an mDNS service", max = usize::from(MAX_SERVICE_BYTES) - "serf_".len())]
+    Name(usize),
+    #[error(transparent)]
+    Mdns(#[from] mdns_sd::Error),
+}
 
 /// The running discovery; ends when dropped.
 #[derive(Debug)]
@@ -34,10 +45,13 @@ impl std::fmt::Debug for Daemon {
 
 impl Discovery {
     /// Announces us and looks for others. The library runs a thread of its own, and one more waits for what it finds.
-    pub(super) fn start(cluster: &str, node: &str, advertise: SocketAddr) -> Result<Self, mdns_sd::Error> {
+    pub(super) fn start(cluster: &str, node: &str, advertise: SocketAddr) -> Result<Self, DiscoverError> {
+        if "serf_".len() + cluster.len() > MAX_SERVICE_BYTES.into() {
+            return Err(DiscoverError::Name(cluster.len()));
+        }
         let daemon = ServiceDaemon::new()?;
         let service = service_type(cluster);
-        daemon.set_service_name_len_max(u8::try_from(MAX_LABEL_BYTES).expect("63 fits"))?;
+        daemon.set_service_name_len_max(MAX_SERVICE_BYTES)?;
         daemon.register(announcement(&service, cluster, node, advertise)?)?;
         let events = daemon.browse(&service)?;
         let (sender, found) = mpsc::channel(FOUND_QUEUE);
@@ -132,6 +146,13 @@ mod tests {
         assert_eq!(info.get_hostname(), "web-1.local.");
         assert_eq!(info.get_port(), 7946);
         assert_eq!(info.get_property_val_str("cluster"), Some("prod"));
+    }
+
+    #[test]
+    fn name_that_no_service_can_have_is_refused_before_anything_is_sent() {
+        let own = "127.0.0.1:7946".parse().unwrap();
+        let error = Discovery::start(&"x".repeat(26), "a", own).unwrap_err();
+        assert_eq!(error.to_string(), "its name has 26 bytes, 25 fit into an mDNS service");
     }
 
     #[test]

@@ -141,7 +141,7 @@ pub enum AgentError {
         source: io::Error,
     },
     /// mDNS was demanded and does not work here.
-    #[error("cannot use mDNS: {0}; remove gossip.discover")]
+    #[error("cannot use mDNS: {0}; change or remove gossip.discover")]
     Discover(String),
 }
 

@@ -138,12 +138,12 @@ impl Agent {
         }
     }
 
-    /// Goes back to the members that the snapshot knows. Nobody to join at all is a complete view of the cluster.
+    /// Goes back to the members that the snapshot knows. With nobody to join or to discover, what we know is the cluster.
     fn rejoin(&mut self, members: Vec<endpoint::JoinTarget>) {
         if !members.is_empty() {
             let resolved = super::join::Resolved { targets: members, unresolved: Vec::new() };
             self.start_join(Purpose::Rejoin, resolved);
-        } else if self.config.gossip.join.is_empty() {
+        } else if self.config.gossip.join.is_empty() && self.discovery.is_none() {
             self.first_view_complete();
         }
     }

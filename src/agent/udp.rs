@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use socket2::{SockRef, Socket};
 use tokio::net::UdpSocket;
+use tokio::time::{Instant, sleep_until};
 use tracing::{debug, trace};
 
 /// Nothing larger fits into a datagram.
@@ -31,7 +32,8 @@ pub(super) struct Udp {
     local: SocketAddr,
     buffer: Vec<u8>,
     stats: UdpStats,
-    failing: bool,
+    /// End of the pause after an error.
+    paused_until: Option<Instant>,
 }
 
 impl Udp {
@@ -40,7 +42,13 @@ impl Udp {
         enlarge(&socket);
         let socket = UdpSocket::from_std(socket.into())?;
         let local = socket.local_addr()?;
-        Ok(Self { socket, local, buffer: vec![0; RECEIVE_BUFFER_BYTES], stats: UdpStats::default(), failing: false })
+        Ok(Self {
+            socket,
+            local,
+            buffer: vec![0; RECEIVE_BUFFER_BYTES],
+            stats: UdpStats::default(),
+            paused_until: None,
+        })
     }
 
     /// The bound address, with the real port.
@@ -52,16 +60,21 @@ impl Udp {
         self.stats
     }
 
-    /// Returns when [`Self::try_recv`] is worth a try. Cancel-safe. Never fails: after an error it pauses instead.
+    /// Returns when [`Self::try_recv`] is worth a try. Cancel-safe: a pause goes on where it was. Never fails: after an error
+    /// it pauses instead.
     pub(super) async fn readable(&mut self) {
-        if self.failing {
-            tokio::time::sleep(ERROR_PAUSE).await;
-            self.failing = false;
+        if let Some(until) = self.paused_until {
+            sleep_until(until).await;
+            self.paused_until = None;
         }
         if let Err(error) = self.socket.readable().await {
             debug!(%error, "gossip socket not readable");
-            self.failing = true;
+            self.pause();
         }
+    }
+
+    fn pause(&mut self) {
+        self.paused_until = Some(Instant::now() + ERROR_PAUSE);
     }
 
     /// The next waiting datagram; `None` when there is none or the socket had an error, which is counted and forgotten.
@@ -72,7 +85,7 @@ impl Udp {
             Err(error) => {
                 debug!(%error, "datagram not received");
                 self.stats.receive_errors += 1;
-                self.failing = true;
+                self.pause();
                 None
             }
         }
