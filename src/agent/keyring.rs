@@ -117,7 +117,8 @@ fn refuse_readable(path: &Path) -> Result<(), LoadError> {
     if mode & 0o077 == 0 { Ok(()) } else { Err(LoadError::Readable { path: path.to_owned(), mode }) }
 }
 
-fn read(path: &Path) -> Result<Keyring, LoadError> {
+/// Reads a ring, whoever else may read it.
+pub(super) fn read(path: &Path) -> Result<Keyring, LoadError> {
     let text = Zeroizing::new(fs::read_to_string(path).map_err(|source| not_read(path, source))?);
     Keyring::from_json(&text).map_err(|error| {
         let path = path.to_owned();

@@ -10,7 +10,7 @@
 //! | `reload` | what a changed configuration changes |
 //! | `udp`, `stream`, `bind`, `holder`, `address` | sockets |
 //! | `clock`, `timer` | time |
-//! | `store`, `keyring`, `key_state`, `key_writer`, `file` | what is on disk |
+//! | `store`, `keyring`, `key_state`, `key_writer`, `hand`, `file` | what is on disk |
 //! | `rotate` | what RPC asks for about keys |
 //! | `join`, `discover` | finding others |
 //! | `exec` | handler scripts |
@@ -32,6 +32,7 @@ mod discover;
 mod driver;
 mod exec;
 mod file;
+pub(crate) mod hand;
 mod holder;
 mod join;
 mod key_state;

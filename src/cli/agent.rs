@@ -3,7 +3,6 @@
 //! The flags are Serf's (`cli.md` §3) and a few of ours. Their values are checked with all others, so that one run lists
 //! every mistake.
 
-use std::error::Error as _;
 use std::path::PathBuf;
 
 use clap::{Arg, ArgAction, ArgMatches, value_parser};
@@ -262,20 +261,5 @@ pub(crate) fn failure(error: &AgentError) -> Failure {
             Exit::Failed
         }
     };
-    let text = error.to_string();
-    let (what, way_out) = match text.split_once("; ") {
-        Some((what, way_out)) => (what, Some(way_out)),
-        None => (text.as_str(), None),
-    };
-    let mut message = what.to_owned();
-    let mut source = error.source();
-    while let Some(reason) = source {
-        message.push_str(&format!(": {reason}"));
-        source = reason.source();
-    }
-    let failure = Failure::new(exit, message);
-    match way_out {
-        Some(way_out) => failure.with_remedy(way_out),
-        None => failure,
-    }
+    Failure::of_error(exit, error)
 }

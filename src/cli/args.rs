@@ -69,7 +69,7 @@ pub(crate) enum Client {
     Event(super::event::Event),
     Query(super::query::Query),
     Tags(super::tags::Tags),
-    Keys(super::keys::Keys),
+    Keys(Box<super::keys::Keys>),
     Info(super::info::Info),
     Monitor(super::monitor::Monitor),
     Reachability(super::reachability::Reachability),
@@ -83,13 +83,13 @@ impl Client {
         match self {
             Self::Monitor(_) => true,
             Self::Members(members) => members.watch.is_some(),
+            Self::Keys(keys) => keys.is_endless(),
             Self::Join(_)
             | Self::Leave(_)
             | Self::ForceLeave(_)
             | Self::Event(_)
             | Self::Query(_)
             | Self::Tags(_)
-            | Self::Keys(_)
             | Self::Info(_)
             | Self::Reachability(_)
             | Self::Rtt(_)

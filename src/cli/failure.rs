@@ -19,6 +19,22 @@ impl Failure {
         Self { exit, message: message.into(), remedy: None }
     }
 
+    /// An error and its reasons; what it says itself after a semicolon is the way out.
+    pub(crate) fn of_error(exit: Exit, error: &dyn std::error::Error) -> Self {
+        let text = error.to_string();
+        let (what, way_out) = match text.split_once("; ") {
+            Some((what, way_out)) => (what, Some(way_out)),
+            None => (text.as_str(), None),
+        };
+        let mut message = what.to_owned();
+        let mut source = error.source();
+        while let Some(reason) = source {
+            message.push_str(&format!(": {reason}"));
+            source = reason.source();
+        }
+        Self { exit, message, remedy: way_out.map(ToOwned::to_owned) }
+    }
+
     /// The way out, printed after a semicolon.
     #[must_use]
     pub(crate) fn with_remedy(self, remedy: impl Into<String>) -> Self {

@@ -3,6 +3,11 @@
 //! Keys are named by their identifier; key material comes from a file or a hidden prompt. Serf's flags (`-install=KEY`)
 //! work, too, and say that others can read them.
 
+mod hand;
+mod lockout;
+mod rotate;
+mod status;
+
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
@@ -77,9 +82,16 @@ enum Action {
     Remove {
         /// The key's identifier, as `keys list` shows it
         key: String,
+        /// Lock this member out, which has no other key; repeatable
+        #[arg(long, value_name = "NAME")]
+        force: Vec<String>,
         #[command(flatten)]
         agent: AgentArgs,
     },
+    Status(status::KeysStatus),
+    Rotate(rotate::Rotate),
+    Export(hand::Export),
+    Import(hand::Import),
 }
 
 /// One key, as JSON shows it. Material is never shown.
@@ -112,6 +124,11 @@ impl Change {
 }
 
 impl Keys {
+    /// Whether only an interrupt ends it.
+    pub(crate) const fn is_endless(&self) -> bool {
+        matches!(&self.action, Some(Action::Status(status)) if status.watch.is_some())
+    }
+
     pub(crate) async fn run(&self, output: &Output) -> Result<Exit, Failure> {
         match &self.action {
             Some(Action::List { header, agent }) => list(agent, *header, output).await,
@@ -120,13 +137,17 @@ impl Keys {
                 change(Change::Install, &key, agent, output).await
             }
             Some(Action::Use { key, agent }) => change(Change::Use, key, agent, output).await,
-            Some(Action::Remove { key, agent }) => change(Change::Remove, key, agent, output).await,
+            Some(Action::Remove { key, force, agent }) => remove(key, force, agent, output).await,
+            Some(Action::Status(status)) => status.run(output).await,
+            Some(Action::Rotate(rotate)) => rotate.run(output).await,
+            Some(Action::Export(export)) => export.run(output),
+            Some(Action::Import(import)) => import.run(output).await,
             None => self.run_as_serf(output).await,
         }
     }
 
     async fn run_as_serf(&self, output: &Output) -> Result<Exit, Failure> {
-        let SerfFlags { list: _, install, use_key, remove } = &self.serf;
+        let SerfFlags { list: _, install, use_key, remove: removed } = &self.serf;
         if let Some(key) = install {
             output.notice("notice: others can read a key on the command line; use 'weir keys install --file FILE'");
             return change(Change::Install, key, &self.agent, output).await;
@@ -134,8 +155,8 @@ impl Keys {
         if let Some(key) = use_key {
             return change(Change::Use, key, &self.agent, output).await;
         }
-        if let Some(key) = remove {
-            return change(Change::Remove, key, &self.agent, output).await;
+        if let Some(key) = removed {
+            return remove(key, &[], &self.agent, output).await;
         }
         list(&self.agent, false, output).await
     }
@@ -158,6 +179,25 @@ async fn list(agent: &AgentArgs, header: bool, output: &Output) -> Result<Exit, 
 async fn change(change: Change, name: &str, agent: &AgentArgs, output: &Output) -> Result<Exit, Failure> {
     let mut session = Session::open(agent, output).await?;
     let key = resolve(&mut session, change, name).await?;
+    carry_out(change, &key, &mut session, output).await
+}
+
+/// Refused while it would lock somebody out; a Serf agent cannot tell.
+async fn remove(name: &str, force: &[String], agent: &AgentArgs, output: &Output) -> Result<Exit, Failure> {
+    let mut session = Session::open(agent, output).await?;
+    let key = resolve(&mut session, Change::Remove, name).await?;
+    // On a connection of its own: Serf hangs up on what it does not know.
+    if let Ok(status) = status::fetch(&mut Session::open(agent, output).await?).await {
+        let locked_out = lockout::check(&status, &key.id().to_string(), force)?;
+        if !locked_out.is_empty() {
+            output
+                .notice(&format!("notice: this locks out {}; 'weir keys import' lets in again", locked_out.join(", ")));
+        }
+    }
+    carry_out(Change::Remove, &key, &mut session, output).await
+}
+
+async fn carry_out(change: Change, key: &Key, session: &mut Session, output: &Output) -> Result<Exit, Failure> {
     let report = session.change_key(change, &key.to_base64()).await?;
     if let Some(failure) = failure(&report) {
         return Err(failure);
@@ -168,6 +208,23 @@ async fn change(change: Change, name: &str, agent: &AgentArgs, output: &Output) 
         output.text(&format!("{} {} {} members\n", key.id(), change.done(), report.response.nodes))?;
     }
     Ok(Exit::Done)
+}
+
+/// The agent's answer as what it should be.
+fn understood<T: serde::de::DeserializeOwned>(answer: serde_json::Value) -> Result<T, Failure> {
+    serde_json::from_value(answer)
+        .map_err(|error| Failure::new(Exit::Failed, format!("the agent's answer is not understood: {error}")))
+}
+
+/// `15:02:11Z` of an RFC 3339 time of the last day, else all of it.
+fn time_of_day(text: &str) -> String {
+    let recent = text
+        .parse::<jiff::Timestamp>()
+        .is_ok_and(|time| jiff::Timestamp::now().duration_since(time).as_secs() < 24 * 3600);
+    match text.split_once('T') {
+        Some((_, time)) if recent => time.to_owned(),
+        _ => text.to_owned(),
+    }
 }
 
 /// A key from its material or, where members hold it already, from its identifier.

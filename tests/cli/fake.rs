@@ -24,6 +24,8 @@ pub(crate) struct Script {
     pub(crate) keys: Option<BTreeMap<String, u64>>,
     /// Members that do not acknowledge.
     pub(crate) silent: BTreeSet<String>,
+    /// What commands of ours about keys are answered.
+    pub(crate) about_keys: Option<fn(&str, &str) -> Result<String, String>>,
 }
 
 /// A running stand-in. It ends when dropped.
@@ -122,7 +124,10 @@ impl Script {
             Call::Monitor { lines, .. } => {
                 lines.offer("2026/11/23 00:15:02 [INFO] agent: Serf agent starting".into());
             }
-            Call::Weir { command, document, reply: to } => reply(to, weir(&command, &document)),
+            Call::Weir { command, document, reply: to } => match self.about_keys {
+                Some(answer) if command.starts_with("weir-keys-") => reply(to, answer(&command, &document)),
+                _ => reply(to, weir(&command, &document)),
+            },
             Call::Respond { .. } => panic!("the command line answers no queries"),
         }
     }

@@ -5,6 +5,7 @@
 mod agent;
 mod fake;
 mod go_style;
+mod keys;
 mod local;
 mod nobody;
 mod ours;

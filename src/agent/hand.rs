@@ -1,0 +1,126 @@
+//! The ring of this host without its agent: `weir keys export` and `weir keys import`.
+
+use std::fs::{self, File};
+use std::io;
+use std::os::unix::fs::{MetadataExt, chown};
+use std::path::{Path, PathBuf};
+
+use super::file;
+use super::keyring::{self, LoadError};
+use crate::config::SecretSource;
+use crate::crypto::{Key, Keyring};
+
+/// Where systemd keeps the packaged agent's credentials, for root to read.
+const CREDENTIALS: &str = "/run/credentials/weir.service";
+
+/// Why a ring was not read or changed. It is as it was.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum HandError {
+    #[error(transparent)]
+    Load(#[from] LoadError),
+    #[error("cannot write keyring {path}")]
+    Write { path: PathBuf, source: io::Error },
+}
+
+impl HandError {
+    /// Whether another user may.
+    pub(crate) fn is_denied(&self) -> bool {
+        let (Self::Load(LoadError::Read { source, .. }) | Self::Write { source, .. }) = self else { return false };
+        source.kind() == io::ErrorKind::PermissionDenied
+    }
+}
+
+/// Reads a ring as the agent would.
+pub(crate) fn read(source: &SecretSource<Key>) -> Result<Keyring, HandError> {
+    if let SecretSource::Credential(name) = source
+        && std::env::var_os("CREDENTIALS_DIRECTORY").is_none()
+    {
+        return Ok(keyring::read(&Path::new(CREDENTIALS).join(name))?);
+    }
+    Ok(keyring::load(source)?.0)
+}
+
+/// Puts `key` into the ring at `path`, which is made if it is not there; it becomes the primary key unless it is only added.
+pub(crate) fn import(path: &Path, key: &Key, add: bool) -> Result<(), HandError> {
+    let ring = match keyring::load(&SecretSource::File(path.to_owned())) {
+        Ok((mut ring, _)) => {
+            ring.install(key.clone());
+            if !add {
+                ring.use_key(key).expect("it was installed just now");
+            }
+            ring
+        }
+        Err(LoadError::Missing(_)) => Keyring::new(key.clone(), []),
+        Err(error) => return Err(error.into()),
+    };
+    replace(path, &ring).map_err(|source| HandError::Write { path: path.to_owned(), source })
+}
+
+/// Replaces the file, which stays the owner's: root imports, and the agent is somebody else.
+fn replace(path: &Path, ring: &Keyring) -> io::Result<()> {
+    let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let owner = fs::metadata(path).or_else(|_| fs::metadata(directory))?;
+    let new = file::begin(path)?;
+    let written = file::write_synced(&new, ring.to_json().as_bytes())
+        .and_then(|written| give(&written, &new, &owner))
+        .and_then(|()| file::commit(&new, path));
+    if written.is_err() {
+        // What is left of a failed try is only litter.
+        drop(fs::remove_file(&new));
+    }
+    written
+}
+
+fn give(written: &File, new: &Path, owner: &fs::Metadata) -> io::Result<()> {
+    let is = written.metadata()?;
+    if (is.uid(), is.gid()) == (owner.uid(), owner.gid()) {
+        return Ok(());
+    }
+    chown(new, Some(owner.uid()), Some(owner.gid()))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    fn key(fill: u8) -> Key {
+        Key::new(&[fill; 32]).unwrap()
+    }
+
+    fn keys(path: &Path) -> Vec<Key> {
+        read(&SecretSource::File(path.to_owned())).unwrap().keys().to_vec()
+    }
+
+    #[test]
+    fn a_key_comes_first_or_is_only_added() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("keyring.json");
+        // key, only add, ring
+        for (fill, add, ring) in [
+            (1, false, vec![1]),
+            (2, true, vec![1, 2]),
+            (2, false, vec![2, 1]),
+            (2, false, vec![2, 1]),
+            (3, false, vec![3, 2, 1]),
+        ] {
+            import(&path, &key(fill), add).unwrap();
+            assert_eq!(keys(&path), ring.into_iter().map(key).collect::<Vec<_>>());
+        }
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+        assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn a_ring_that_cannot_be_used_is_left_alone() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("keyring.json");
+        fs::write(&path, "{}").unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
+        assert!(matches!(import(&path, &key(1), false), Err(HandError::Load(LoadError::Invalid { .. }))));
+        assert_eq!(fs::read(&path).unwrap(), b"{}");
+        let nowhere = directory.path().join("none").join("keyring.json");
+        assert!(matches!(import(&nowhere, &key(1), false), Err(HandError::Write { .. })));
+    }
+}

@@ -1,0 +1,132 @@
+//! `weir keys export` and `weir keys import`: a key from one host to another by the operator's hand, also while the agent is
+//! down.
+
+use std::path::PathBuf;
+
+use serde_json::json;
+
+use super::super::agent::{Paths, configuration};
+use super::super::connect::AgentArgs;
+use super::super::exit::Exit;
+use super::super::failure::Failure;
+use super::super::output::Output;
+use super::super::session::{Session, SessionError};
+use crate::agent::hand::{self, HandError};
+use crate::config::{self, Overrides, SecretSource, Source, Sources};
+use crate::crypto::Key;
+use crate::rotate::document::Import as Document;
+
+/// What the packaged agent reads.
+const DEFAULT_CONFIG: &str = "/etc/weir/weir.toml";
+
+/// Print this host's primary key.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Export {
+    /// Also on a terminal, where others may look on
+    #[arg(long)]
+    show: bool,
+    #[command(flatten)]
+    paths: Paths,
+}
+
+impl Export {
+    pub(crate) fn run(&self, output: &Output) -> Result<Exit, Failure> {
+        if output.is_terminal() && !self.show {
+            return Err(Failure::new(Exit::Refused, "the key would be shown on this terminal").with_remedy(
+                "--show shows it; 'weir keys export | ssh HOST sudo weir keys import --file -' does not",
+            ));
+        }
+        let source = source(&self.paths, output)?;
+        let ring = hand::read(&source).map_err(|error| failure(&error))?;
+        let key = ring.primary().to_base64();
+        if output.is_json() {
+            output.json(&json!({ "id": ring.primary().id().to_string(), "key": *key }))?;
+        } else {
+            output.text(&format!("{}\n", *key))?;
+        }
+        Ok(Exit::Done)
+    }
+}
+
+/// Put a key into this host's ring; it seals from now on.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Import {
+    /// Read the key from this file, or from standard input with -
+    #[arg(long, value_name = "FILE")]
+    file: Option<PathBuf>,
+    /// Only hold the key, and go on sealing with the present one
+    #[arg(long)]
+    add: bool,
+    #[command(flatten)]
+    paths: Paths,
+    #[command(flatten)]
+    agent: AgentArgs,
+}
+
+impl Import {
+    pub(crate) async fn run(&self, output: &Output) -> Result<Exit, Failure> {
+        let text = super::material(self.file.as_deref())?;
+        let key = Key::from_base64(&text)
+            .map_err(|error| Failure::usage(error.to_string()).with_remedy("'weir keygen' makes one"))?;
+        let place = if self.tell_agent(&key, output).await? { "the running agent" } else { self.write(&key, output)? };
+        if output.is_json() {
+            output.json(&json!({ "id": key.id().to_string(), "primary": !self.add }))?;
+        } else {
+            let does = if self.add { "is held" } else { "seals" };
+            output.text(&format!("{} {does} on this host ({place})\n", key.id()))?;
+        }
+        Ok(Exit::Done)
+    }
+
+    /// Hands the key to the running agent, which owns the file. Returns whether there is one.
+    async fn tell_agent(&self, key: &Key, output: &Output) -> Result<bool, Failure> {
+        let mut session = match Session::open(&self.agent, output).await {
+            Ok(session) => session,
+            Err(failure) if failure.exit() == Exit::NoAgent => return Ok(false),
+            Err(failure) => return Err(failure),
+        };
+        let document = Document { key: key.to_base64().to_string(), add: self.add };
+        match session.weir("weir-keys-import", &json!(document)).await {
+            Ok(_) => Ok(true),
+            Err(SessionError::Refused(text)) if text != crate::rpc::proto::text::UNSUPPORTED_COMMAND => {
+                Err(SessionError::Refused(text).into())
+            }
+            // A Serf agent has a keyring of its own.
+            Err(_) => Ok(false),
+        }
+    }
+
+    fn write(&self, key: &Key, output: &Output) -> Result<&'static str, Failure> {
+        match source(&self.paths, output)? {
+            SecretSource::File(path) => {
+                hand::import(&path, key, self.add).map_err(|error| failure(&error))?;
+                Ok("for its next start")
+            }
+            SecretSource::Credential(name) => {
+                Err(Failure::new(Exit::Failed, format!("the keyring is the read-only credential '{name}'"))
+                    .with_remedy("put the key where the credential comes from"))
+            }
+            SecretSource::Inline(_) => {
+                Err(Failure::new(Exit::Failed, "the key is in the configuration itself")
+                    .with_remedy("name a keyring file"))
+            }
+        }
+    }
+}
+
+/// Where this host's ring is.
+fn source(paths: &Paths, output: &Output) -> Result<SecretSource<Key>, Failure> {
+    let mut sources = Sources::here(paths.0.clone(), Overrides::default(), false);
+    if sources.paths.is_empty() {
+        sources.paths.push(Source::File(DEFAULT_CONFIG.into()));
+    }
+    let loaded = config::load(&sources).map_err(|errors| configuration(&errors, output))?;
+    loaded.config.encryption.keyring.ok_or_else(|| {
+        Failure::new(Exit::Configuration, "encryption is off here, there is no keyring")
+            .with_remedy("set encryption.keyring")
+    })
+}
+
+fn failure(error: &HandError) -> Failure {
+    Failure::of_error(if error.is_denied() { Exit::NotPermitted } else { Exit::Failed }, error)
+}

@@ -1,0 +1,339 @@
+//! `weir keys rotate`: a fresh key on every member, step by step (`ux.md` §3.3).
+
+use std::collections::BTreeSet;
+use std::fmt::Write as _;
+
+use serde_json::json;
+
+use super::super::connect::AgentArgs;
+use super::super::exit::Exit;
+use super::super::failure::{Failure, no_member};
+use super::super::output::Output;
+use super::super::session::Session;
+use super::super::table::Table;
+use super::{time_of_day, understood};
+use crate::cli::escape::escape;
+use crate::rotate::document::{Culprit, Follow, Line, Lines, Member, Reason, Start, Started};
+use crate::rotate::{Action, Step};
+use crate::rpc::proto::MembersQuery;
+
+/// Replace the cluster's key by a fresh one, confirmed by every member.
+///
+/// Stops in a safe state where a member does not confirm; running it again finishes. It goes on if this command is
+/// interrupted.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Rotate {
+    /// Only look and say what would happen
+    #[arg(long)]
+    dry_run: bool,
+    /// Go on without this member, but remove no key that it has; repeatable
+    #[arg(long, value_name = "NAME")]
+    absent: Vec<String>,
+    /// Lock this member out; repeatable
+    #[arg(long, value_name = "NAME")]
+    force: Vec<String>,
+    #[command(flatten)]
+    agent: AgentArgs,
+}
+
+impl Rotate {
+    pub(crate) async fn run(&self, output: &Output) -> Result<Exit, Failure> {
+        let mut session = Session::open(&self.agent, output).await?;
+        let start = Start { absent: self.absent.clone(), force: self.force.clone(), dry_run: self.dry_run };
+        let Started { rotation } = understood(session.weir("weir-keys-rotate", &json!(start)).await?)?;
+        let mut story = Story::default();
+        let mut after = 0;
+        loop {
+            let follow = json!(Follow { rotation, after });
+            let Lines { lines, ended } = understood(session.weir("weir-keys-progress", &follow).await?)?;
+            after += lines.len();
+            for line in lines {
+                let said = story.take(line);
+                // A dry run is told as a whole.
+                if !self.dry_run {
+                    said.iter().for_each(|text| output.notice(text));
+                }
+            }
+            if ended {
+                return self.end(&story, &mut session, output).await;
+            }
+        }
+    }
+
+    async fn end(&self, story: &Story, session: &mut Session, output: &Output) -> Result<Exit, Failure> {
+        match (&story.end, &story.plan) {
+            (Some(stopped @ Line::Stopped { who, .. }), _) => {
+                if let Some(unknown) = who.iter().find(|culprit| culprit.why == Reason::Unknown) {
+                    let members = session.members(&MembersQuery::default()).await?;
+                    return Err(no_member(&unknown.name, members.iter().map(|member| member.name.as_str())));
+                }
+                let (what, ways_out) = stop_text(stopped);
+                if output.is_json() {
+                    return Err(Failure::new(Exit::Incomplete, what).with_remedy(ways_out.join("; ")));
+                }
+                output.text(&format!("{what}\n  {}\n", ways_out.join("      ")))?;
+                Ok(Exit::Incomplete)
+            }
+            (Some(end), _) => {
+                if output.is_json() {
+                    output.json(end)?
+                } else {
+                    output.text(&(end_text(end) + "\n"))?
+                }
+                Ok(Exit::Done)
+            }
+            (None, Some(plan @ Line::Planned { members, .. })) => {
+                plain_serf(members).iter().for_each(|notice| output.notice(notice));
+                if output.is_json() {
+                    output.json(plan)?
+                } else {
+                    output.text(&self.plan_text(plan, output))?
+                }
+                Ok(Exit::Done)
+            }
+            (None, _) => {
+                Err(Failure::new(Exit::Failed, "the rotation ended without a word").with_remedy("see the agent's log"))
+            }
+        }
+    }
+
+    /// What a dry run says.
+    fn plan_text(&self, plan: &Line, output: &Output) -> String {
+        let Line::Planned { old, extra, members, tombstones, clean_up, wait_s, .. } = plan else {
+            return String::new();
+        };
+        let mut text = format!("{} -> a fresh key on {}\n", old.join(", "), heading(members));
+        let mut table = Table::new(&["NAME", "STATUS", "HOLDS", "SEALS WITH"]);
+        for member in members {
+            let holds = member.holds.as_ref().map_or_else(|| "not known".to_owned(), |keys| keys.join(" "));
+            table.row([&member.name, &member.status, &holds, member.seals_with.as_deref().unwrap_or("-")]);
+        }
+        text.push_str(&table.render(output.layout(true, true), |column, text| {
+            if column == 1 { output.paint_state(text) } else { text.to_owned() }
+        }));
+        let named: BTreeSet<&str> = self.absent.iter().chain(&self.force).map(String::as_str).collect();
+        let mut say = |line: String| text.push_str(&(line + "\n"));
+        if let Some(seconds) = wait_s {
+            say(format!(
+                "first waits {seconds} s: {} is left of a run that did not end, and plain Serf members may still hear of it",
+                list(extra)
+            ));
+        }
+        if *clean_up {
+            say(format!("first removes {}, which nobody seals with: a ring is nearly full", list(extra)));
+        }
+        for member in members.iter().filter(|member| member.status != "alive" && !named.contains(member.name.as_str()))
+        {
+            say(format!(
+                "would stop at install: {} is {} since {}",
+                escape(&member.name),
+                member.status,
+                time_of_day(&member.since)
+            ));
+        }
+        for name in &self.absent {
+            say(format!("would stop at remove until {} has confirmed", escape(name)));
+        }
+        if !tombstones.is_empty() {
+            say(tombstones_text(tombstones));
+        }
+        text
+    }
+}
+
+/// The lines so far, and what is said of each.
+#[derive(Debug, Default)]
+struct Story {
+    plan: Option<Line>,
+    /// How far a step got that is not complete.
+    partial: Option<String>,
+    end: Option<Line>,
+}
+
+impl Story {
+    /// Takes a line and returns what to say about it.
+    fn take(&mut self, line: Line) -> Vec<String> {
+        let mut said = Vec::new();
+        match &line {
+            Line::Planned { old, new, members, tombstones, wait_s, .. } => {
+                if self.plan.is_none() {
+                    said.push(format!("{} -> {new} on {}", old.join(", "), heading(members)));
+                    said.extend(plain_serf(members));
+                    if !tombstones.is_empty() {
+                        said.push(format!("  {}", tombstones_text(tombstones)));
+                    }
+                }
+                said.extend(wait_s.map(|seconds| {
+                    format!(
+                        "  waits {seconds} s for what an unfinished run may still have on its way to plain Serf members"
+                    )
+                }));
+                self.plan = Some(line);
+            }
+            Line::Confirmed { step, action, key, confirmed, of, complete, elapsed_ms } => {
+                let count = step_text(*step, *action, key.as_deref(), *confirmed, *of);
+                match count {
+                    Some(count) if *complete => {
+                        self.partial = None;
+                        said.push(format!("{count}   {}", seconds(*elapsed_ms)));
+                    }
+                    count => self.partial = count,
+                }
+            }
+            Line::Rotated { .. } | Line::Stopped { .. } => {
+                said.extend(self.partial.take());
+                self.end = Some(line);
+            }
+        }
+        said
+    }
+}
+
+/// `3 members, 1 of them away (web2 failed since 15:02:11Z)`.
+fn heading(members: &[Member]) -> String {
+    let away: Vec<String> = members
+        .iter()
+        .filter(|member| !matches!(member.status.as_str(), "alive" | "leaving"))
+        .map(|member| format!("{} {} since {}", escape(&member.name), member.status, time_of_day(&member.since)))
+        .collect();
+    let count = if members.len() == 1 { "1 member".to_owned() } else { format!("{} members", members.len()) };
+    if away.is_empty() { count } else { format!("{count}, {} of them away ({})", away.len(), away.join(", ")) }
+}
+
+/// What is not safe is said (`protocols B.4`).
+fn plain_serf(members: &[Member]) -> Option<String> {
+    let names: Vec<_> = members.iter().filter(|member| !member.weir).map(|member| escape(&member.name)).collect();
+    (!names.is_empty()).then(|| {
+        format!(
+            "notice: {} may be plain Serf: it obeys no ballot, so nobody else may rotate now, and without -keyring-file its \
+             next restart locks it out",
+            names.join(", ")
+        )
+    })
+}
+
+fn tombstones_text(names: &[String]) -> String {
+    let names: Vec<_> = names.iter().map(|name| escape(name)).collect();
+    format!("left, and will need 'weir keys import' to come back: {}", names.join(", "))
+}
+
+/// `  3/3 remove 3fa9c1d2  2 of 3`; `None` for what only looks, or catches up.
+fn step_text(step: Step, action: Action, key: Option<&str>, confirmed: usize, of: usize) -> Option<String> {
+    let key = key.unwrap_or_default();
+    let what = match (step, action) {
+        (Step::CleanUp, Action::Remove) => format!("clean up: remove {key}"),
+        (Step::Install, Action::Install) => "1/3 install".to_owned(),
+        (Step::Use, Action::Use) => "2/3 use".to_owned(),
+        (Step::Remove, Action::Remove) => format!("3/3 remove {key}"),
+        (Step::Check | Step::CleanUp | Step::Install | Step::Use | Step::Remove, _) => return None,
+    };
+    Some(format!("  {what}  {confirmed} of {of}"))
+}
+
+fn end_text(end: &Line) -> String {
+    let Line::Rotated { old, new, locked_out, elapsed_ms, .. } = end else { return String::new() };
+    let gone = match &old[..] {
+        [] => String::new(),
+        [one] => format!(", {one} is gone"),
+        all => format!(", {} are gone", list(all)),
+    };
+    let mut text = format!("rotated in {}: {new} seals on every member{gone}", seconds(*elapsed_ms));
+    if !locked_out.is_empty() {
+        let names: Vec<_> = locked_out.iter().map(|name| escape(name)).collect();
+        // Writing to a text cannot fail.
+        let _ = write!(text, "; locked out: {}, 'weir keys import' lets in again", names.join(", "));
+    }
+    text
+}
+
+/// What happened and how things stand, and the ways out.
+fn stop_text(stopped: &Line) -> (String, Vec<String>) {
+    let Line::Stopped { step, old, new, who, .. } = stopped else { return Default::default() };
+    let reasons: Vec<String> = who.iter().map(|culprit| reason_text(*step, culprit)).collect();
+    let what = format!("stopped at {}: {}; {}", word(*step), reasons.join(", "), state_text(*step, old, new));
+    let mut ways_out: Vec<String> = Vec::new();
+    for way in who.iter().flat_map(|culprit| ways_out_of(*step, culprit, old)) {
+        if !ways_out.contains(&way) {
+            ways_out.push(way);
+        }
+    }
+    (what, ways_out)
+}
+
+fn reason_text(step: Step, Culprit { name, why }: &Culprit) -> String {
+    let name = escape(name);
+    match why {
+        Reason::Away { .. } => format!("{name} did not confirm"),
+        Reason::Silent if step == Step::Check => format!("{name} did not answer"),
+        Reason::Silent => format!("{name} did not confirm"),
+        Reason::Refused { text } if text.is_empty() => format!("{name} refused"),
+        Reason::Refused { text } => format!("{name} refused ({})", escape(text)),
+        Reason::Superseded { text } => format!("{name} obeys another rotation ({})", escape(text)),
+        Reason::Truncated => format!("{name} has more keys than it can list"),
+        Reason::Unknown => format!("no member '{name}'"),
+    }
+}
+
+fn state_text(step: Step, old: &[String], new: &str) -> String {
+    let before = list(old);
+    match step {
+        Step::Check => "nothing was changed".to_owned(),
+        Step::CleanUp => format!("{before} still seals everywhere, only keys that nobody seals with were removed"),
+        Step::Install => format!("{before} still seals everywhere, {new} is an extra key that the next run removes"),
+        Step::Use => format!("members seal with {before} or {new} and hold both"),
+        Step::Remove => format!("{new} seals, {before} stays as an extra key that the next run removes"),
+    }
+}
+
+fn ways_out_of(step: Step, Culprit { name, why }: &Culprit, old: &[String]) -> Vec<String> {
+    let name = escape(name);
+    let gone = || format!("{name} is gone for good: weir force-leave {name}, then again");
+    match (why, step) {
+        (Reason::Away { .. }, Step::Install | Step::Use) => vec![
+            format!("{name} is back: weir keys rotate"),
+            format!("go on, without removing what {name} has: --absent {name}"),
+            gone(),
+        ],
+        (Reason::Away { .. }, Step::Check | Step::CleanUp | Step::Remove) => {
+            vec![format!("{name} is back: weir keys rotate"), gone(), format!("lock it out: --force {name}")]
+        }
+        (Reason::Refused { text }, Step::Install | Step::Use) if text.starts_with("not kept") => {
+            vec![format!("go on, and put the new key into its credential afterwards: --absent {name}")]
+        }
+        (Reason::Refused { text }, Step::Remove) if text.starts_with("not kept") => vec![format!(
+            "put the key ('weir keys export' elsewhere) into {name}'s credential, restart it, then: weir keys remove {}",
+            list(old)
+        )],
+        (Reason::Superseded { .. }, _) => vec!["let the other rotation end, then: weir keys rotate".to_owned()],
+        (Reason::Truncated, _) => {
+            vec![format!("remove keys there by hand: weir keys remove KEY; {name} holds too many")]
+        }
+        (Reason::Silent | Reason::Refused { .. }, _) => {
+            vec![format!("see the log of {name}, then: weir keys rotate")]
+        }
+        (Reason::Unknown, _) => Vec::new(),
+    }
+}
+
+const fn word(step: Step) -> &'static str {
+    match step {
+        Step::Check => "check",
+        Step::CleanUp => "clean-up",
+        Step::Install => "install",
+        Step::Use => "use",
+        Step::Remove => "remove",
+    }
+}
+
+/// `a`, `a and b`, `a, b and c`.
+fn list(keys: &[String]) -> String {
+    match keys {
+        [] => "nothing".to_owned(),
+        [one] => one.clone(),
+        [rest @ .., last] => format!("{} and {last}", rest.join(", ")),
+    }
+}
+
+fn seconds(millis: u64) -> String {
+    format!("{}.{} s", millis / 1000, millis % 1000 / 100)
+}
