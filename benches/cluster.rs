@@ -36,7 +36,8 @@ fn main() {
         runtime: tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap(),
     };
     println!("medians of {} runs; ratio = weir / serf, below 1 is better for weir unless said\n", bench.repeats);
-    let all: [(&str, fn(&Bench)); 6] = [
+    type Measurement = (&'static str, fn(&Bench));
+    let all: [Measurement; 6] = [
         ("idle", Bench::idle),
         ("detect", Bench::detect),
         ("burst", Bench::burst),

@@ -13,6 +13,9 @@ use weir::serf::{KeyOp, MemberEventKind, QueryKey, QueryParams};
 use weir::wire::message::Versions;
 use weir::wire::serf::Coordinate;
 
+/// Answers one of weir's own commands about keys: its name and document.
+pub(crate) type KeysAnswer = fn(&str, &str) -> Result<String, String>;
+
 /// What the stand-in pretends.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Script {
@@ -25,7 +28,7 @@ pub(crate) struct Script {
     /// Members that do not acknowledge.
     pub(crate) silent: BTreeSet<String>,
     /// What commands of ours about keys are answered.
-    pub(crate) about_keys: Option<fn(&str, &str) -> Result<String, String>>,
+    pub(crate) about_keys: Option<KeysAnswer>,
 }
 
 /// A running stand-in. It ends when dropped.
