@@ -19,6 +19,9 @@ use super::{Drop, Endpoint, Joined, Output};
 impl Endpoint {
     /// A peer opened a stream. `None`: too many are open, close it.
     pub fn handle_accepted(&mut self, now: Instant, from: SocketAddr) -> Option<StreamId> {
+        if self.silent {
+            return None;
+        }
         match self.streams.accept(from, now + self.options.swim.tcp_timeout) {
             Ok(id) => Some(id),
             Err(refused) => {

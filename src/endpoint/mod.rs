@@ -111,6 +111,8 @@ pub struct Endpoint {
     peers: Peers,
     pace: Pace,
     leaving: Option<Leaving>,
+    /// The vote about our name was lost.
+    silent: bool,
     /// When an exchange beyond the regular ones is due, and with whom, if that matters.
     extra_exchange: Option<(Instant, Option<SocketAddr>)>,
     /// The last key identifiers that nobody here knows, and who seals with them.
@@ -158,6 +160,7 @@ impl Endpoint {
             unknown_keys: VecDeque::new(),
             key_changes: keys::Changes::default(),
             leaving: None,
+            silent: false,
             extra_exchange: None,
             outputs: VecDeque::new(),
             drops: Drops::default(),
@@ -189,7 +192,9 @@ impl Endpoint {
 
     /// Does what is due.
     pub fn handle_timeout(&mut self, now: Instant) {
-        self.swim.handle_timeout(now);
+        if !self.silent {
+            self.swim.handle_timeout(now);
+        }
         self.serf.handle_timeout(now);
         self.expire_streams(now);
         if let Some((_, partner)) = self.extra_exchange.take_if(|(at, _)| *at <= now)
@@ -214,7 +219,12 @@ impl Endpoint {
             self.extra_exchange.as_ref().map(|(at, _)| *at),
             self.leaving.as_ref().map(Leaving::poll_timeout),
         ];
-        optional.into_iter().flatten().fold(self.swim.poll_timeout(), Instant::min)
+        let swim = if self.silent {
+            self.serf.poll_timeout().unwrap_or(Instant::from_nanos(u64::MAX))
+        } else {
+            self.swim.poll_timeout()
+        };
+        optional.into_iter().flatten().fold(swim, Instant::min)
     }
 
     /// The next thing to do or to know.
@@ -332,6 +342,13 @@ impl Endpoint {
         self.envelope.keyring()
     }
 
+    /// Takes what of `options` may change while running: compression, the bound on leaves, and the Serf layer's timings.
+    pub fn reconfigure(&mut self, options: &Options) {
+        self.options.compression = options.compression;
+        self.options.broadcast_timeout = options.broadcast_timeout;
+        self.serf.set_timings(&options.serf);
+    }
+
     /// Which envelope `member` is sent, as far as it is known; `None` if there is no choice.
     pub fn envelope_of(&self, member: &NodeName) -> Option<Knowledge> {
         self.session_mode().map(|_| self.peers.knowledge(member))
@@ -432,6 +449,9 @@ impl Endpoint {
     }
 
     fn route_swim(&mut self, now: Instant, output: swim::Output) {
+        if self.silent && !matches!(output, swim::Output::Event(_) | swim::Output::Renewed(_)) {
+            return;
+        }
         match output {
             swim::Output::Send { to, node, messages, purpose } => self.send_messages(now, to, node, messages, purpose),
             swim::Output::Ack { to, node, seq_no, sealed, told } => {
@@ -495,7 +515,7 @@ impl Endpoint {
             }
             serf::Output::Keyring { query, op, ballot, from } => self.handle_key_request(now, query, op, ballot, from),
             serf::Output::Keys { query, outcome } => self.outputs.push_back(Output::Keys { query, outcome }),
-            serf::Output::Conflict(outcome) => self.outputs.push_back(Output::Conflict(outcome)),
+            serf::Output::Conflict(outcome) => self.handle_conflict(now, outcome),
         }
     }
 
@@ -513,6 +533,9 @@ impl Endpoint {
     }
 
     fn pressure(&self) -> Pressure {
+        if self.silent {
+            return Pressure::None;
+        }
         if self.swim.present() <= 1 && !self.is_leaving() {
             return Pressure::None;
         }
@@ -525,6 +548,29 @@ impl Endpoint {
             Some(_) if queued > self.envelope.packet_budget() => Pressure::Deep,
             Some(_) => Pressure::Young,
         }
+    }
+
+    /// A lost vote about our name silences us: nothing is sent, nothing served and nobody judged, until the name is free.
+    /// Only the question whether it is goes on, as direct messages.
+    fn handle_conflict(&mut self, now: Instant, outcome: serf::ConflictOutcome) {
+        match outcome {
+            serf::ConflictOutcome::Lost { .. } => self.silent = true,
+            serf::ConflictOutcome::Freed | serf::ConflictOutcome::Won { .. } if self.silent => {
+                self.silent = false;
+                let meta = self.local().meta.clone();
+                self.swim.set_meta(now, meta);
+            }
+            serf::ConflictOutcome::Asked { .. }
+            | serf::ConflictOutcome::Won { .. }
+            | serf::ConflictOutcome::Unanswered
+            | serf::ConflictOutcome::Freed => {}
+        }
+        self.outputs.push_back(Output::Conflict(outcome));
+    }
+
+    /// Whether a lost vote about our name keeps us silent.
+    pub fn is_silent(&self) -> bool {
+        self.silent
     }
 
     /// Keeps what is known of envelopes in step with the member table.
@@ -610,6 +656,11 @@ impl Endpoint {
                 Phase::Linger => {
                     self.leaving = None;
                     self.serf.left();
+                    // Handlers hear of our own leave, too, if the process lives long enough to run them.
+                    self.serf.flush();
+                    while let Some(output) = self.serf.poll_output() {
+                        self.route_serf(now, output);
+                    }
                     self.outputs.push_back(Output::Left { unconfirmed });
                     return;
                 }

@@ -218,6 +218,14 @@ impl Serf {
         Ok(meta)
     }
 
+    /// Takes the timings of `options` that may change while running; they hold from the next decision on.
+    pub fn set_timings(&mut self, options: &Options) {
+        self.options.reconnect_interval = options.reconnect_interval;
+        self.options.reconnect_timeout = options.reconnect_timeout;
+        self.options.tombstone_timeout = options.tombstone_timeout;
+        self.options.broadcast_timeout = options.broadcast_timeout;
+    }
+
     /// The local node as it is announced.
     pub fn local(&self) -> &Arc<Node> {
         &self.local

@@ -89,6 +89,25 @@ fn halves_of_a_partition_fail_each_other_and_heal() {
     sim.run_until_true(Duration::from_secs(120), |sim| all_see(sim, Status::Alive, 6)).expect("heals");
 }
 
+#[test]
+fn who_loses_the_vote_about_its_name_falls_silent_and_speaks_again_when_the_name_is_free() {
+    let mut sim = cluster(9, 3);
+    sim.run_until_true(Duration::from_secs(5), |sim| all_see(sim, Status::Alive, 3)).expect("converges");
+    let intruder = sim.add();
+    let stolen = sim.name(NodeId(2)).clone();
+    sim.start(intruder, None, Restored::default(), |options| options.name = stolen.clone());
+    sim.join(intruder, &[NodeId(0)]);
+    sim.run_until_true(Duration::from_secs(30), |sim| sim.endpoint(intruder).is_some_and(Endpoint::is_silent))
+        .expect("the newcomer loses");
+    sim.run_for(Duration::from_secs(30));
+    assert!((0..3).all(|node| sees(&sim, NodeId(node), Status::Alive) == 3), "nobody was disturbed");
+    assert!(!sim.endpoint(NodeId(2)).unwrap().is_silent());
+
+    sim.kill(NodeId(2));
+    sim.run_until_true(Duration::from_secs(600), |sim| !sim.endpoint(intruder).is_some_and(Endpoint::is_silent))
+        .expect("the name is free once its holder is dead");
+}
+
 /// The goals that a single node's better manners must reach, in virtual time on a quiet network.
 mod goals {
     use bytes::Bytes;
