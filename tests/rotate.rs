@@ -265,9 +265,37 @@ fn two_operators_at_once_end_on_one_key() {
         }
         let key = assert_one_new_key(&agents);
         assert_ne!(key, last);
+        for agent in &agents {
+            let log = agent.log();
+            assert!(![KEY, &key, &last].iter().any(|key| log.contains(&key[..16])), "{} logs a key", agent.name);
+        }
         last = key;
     }
     await_alive(&agents);
+}
+
+/// `protocols B.3`: whoever was away holds only the old key, and is answered in it until `remove`.
+#[test]
+fn an_absent_member_comes_back_with_its_old_key_and_the_next_run_takes_it_along() {
+    let settings = || Settings { profile: Some("local"), ..Settings::key(KEY) };
+    let a = Agent::start(Kind::Weir, "a", settings());
+    let [b, c] = ["b", "c"].map(|name| Agent::start(Kind::Weir, name, settings().join(a.gossip)));
+    let mut agents = vec![a, b, c];
+    await_alive(&agents);
+    agents[2].kill();
+    await_agreement(&[&agents[0], &agents[1]], &[("a", "alive"), ("b", "alive"), ("c", "failed")]);
+    let (code, told) = ended(rotate(&agents[0], &["--absent", "c"]));
+    assert!(code == Some(7) && told.contains("stopped at remove: c did not confirm"), "{told}");
+    for agent in &agents[..2] {
+        let keys = ring(agent);
+        assert_eq!((keys.len(), keys[1].as_str()), (2, KEY), "{} seals with the new key", agent.name);
+    }
+    agents[2].run();
+    await_alive(&agents);
+    assert_eq!(ring(&agents[2]), [KEY], "it is heard although it knows nothing else");
+    let (code, told) = ended(rotate(&agents[1], &[]));
+    assert_eq!(code, Some(0), "{told}");
+    assert_one_new_key(&agents);
 }
 
 #[test]
@@ -278,12 +306,18 @@ fn a_member_locked_out_comes_back_by_a_key_from_another_host() {
     let (code, told) = ended(rotate(&agents[0], &["--dry-run"]));
     assert!(code == Some(0) && told.contains("would stop at install: c is failed since"), "{told}");
 
-    let install = keys(&agents[0], &["install", "--file", "-"]).stdin(Stdio::piped()).spawn();
+    let install = keys(&agents[0], &["install", "--file", "-"]).stdin(Stdio::piped()).stdout(Stdio::null()).spawn();
     let mut child = install.expect("weir runs");
     let other = Key::generate(&mut |bytes| bytes.fill(0x5a));
     child.stdin.take().expect("piped").write_all(other.to_base64().as_bytes()).expect("it reads");
     assert!(child.wait().expect("it ends").success());
-    assert!(keys(&agents[0], &["use", &other.id().to_string()]).status().expect("weir runs").success());
+    assert!(
+        keys(&agents[0], &["use", &other.id().to_string()])
+            .stdout(Stdio::null())
+            .status()
+            .expect("weir runs")
+            .success()
+    );
     let old = Key::from_base64(KEY).expect("a key").id().to_string();
     let refused = keys(&agents[0], &["remove", &old]).output().expect("weir runs");
     let expected =
@@ -305,7 +339,11 @@ fn a_member_locked_out_comes_back_by_a_key_from_another_host() {
         .output()
         .expect("weir runs");
     assert_eq!(text(&export.stdout).trim(), key, "{}", text(&export.stderr));
-    let mut import = keys(&agents[2], &["import", "--file", "-"]).stdin(Stdio::piped()).spawn().expect("weir runs");
+    let mut import = keys(&agents[2], &["import", "--file", "-"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .spawn()
+        .expect("weir runs");
     import.stdin.take().expect("piped").write_all(&export.stdout).expect("it reads");
     assert!(import.wait().expect("it ends").success());
     assert_eq!(ring(&agents[2]), [key.as_str(), KEY], "held on disk, and the first");
