@@ -8,7 +8,6 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use nix::unistd::Group;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
@@ -22,6 +21,7 @@ use super::log::Log;
 use super::{clock, reload};
 use crate::config::{self, JoinAddress};
 use crate::endpoint::{JoinFailure, JoinTarget};
+use crate::rpc::server::local_group;
 use crate::rpc::call::{KeyReply, Reply, StreamEvent};
 use crate::rpc::feed::Subscription;
 use crate::rpc::proto::{KeyResponse, LogLevel, Member, MemberFilter, QueryRecord, text};
@@ -101,8 +101,7 @@ impl Commands {
 /// user and group. Any other group that is missing is a mistake, which the server reports.
 fn group(config: &config::Rpc) -> Option<String> {
     let group = Some(config.group.clone()).filter(|group| !group.is_empty())?;
-    let missing = matches!(Group::from_name(&group), Ok(None));
-    if group == PACKAGE_GROUP && missing && config.socket.is_some() {
+    if group == PACKAGE_GROUP && config.socket.is_some() && local_group(&group).is_none() {
         info!(group, "no such group on this host, the rpc socket is for the agent's own user alone");
         return None;
     }

@@ -20,6 +20,7 @@ use super::call::Call;
 use connection::{Admission, Peer};
 use counters::count;
 use socket::Socket;
+pub(crate) use socket::local_group;
 
 mod connection;
 mod counters;

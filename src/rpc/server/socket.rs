@@ -5,7 +5,7 @@ use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
 use nix::sys::stat::{FchmodatFlags, Mode, fchmodat};
-use nix::unistd::{Group, chown};
+use nix::unistd::{Gid, Group, chown};
 use tokio::net::UnixListener;
 
 use super::ListenError;
@@ -60,6 +60,16 @@ impl Drop for Socket {
     }
 }
 
+/// The number of a group of this host's own file.
+///
+/// Asked before the system's databases, whose modules would stay in memory for this one question.
+pub(crate) fn local_group(name: &str) -> Option<Gid> {
+    let groups = std::fs::read_to_string("/etc/group").ok()?;
+    let mut fields = groups.lines().map(|line| line.split(':'));
+    let number = fields.find_map(|mut fields| (fields.next() == Some(name)).then(|| fields.nth(1)).flatten())?;
+    number.parse().ok().map(Gid::from_raw)
+}
+
 fn file_id(path: &Path) -> io::Result<(u64, u64)> {
     std::fs::symlink_metadata(path).map(|file| (file.dev(), file.ino()))
 }
@@ -94,8 +104,9 @@ fn restrict(path: &Path, group: Option<&str>) -> Result<(), ListenError> {
     let failed = |source: nix::Error| ListenError::Socket { path: path.to_owned(), source: source.into() };
     if let Some(name) = group {
         let unknown = || ListenError::NoGroup { group: name.to_owned() };
-        let group = Group::from_name(name).ok().flatten().ok_or_else(unknown)?;
-        chown(path, None, Some(group.gid))
+        let system = || Group::from_name(name).ok().flatten().map(|group| group.gid);
+        let group = local_group(name).or_else(system).ok_or_else(unknown)?;
+        chown(path, None, Some(group))
             .map_err(|source| ListenError::Group { group: name.to_owned(), source: source.into() })?;
     }
     fchmodat(nix::fcntl::AT_FDCWD, path, MODE, FchmodatFlags::FollowSymlink).map_err(failed)
