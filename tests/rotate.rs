@@ -1,5 +1,7 @@
 //! Key rotation with the real program, alone and among real Serf agents (`protocols B`).
 
+#![expect(clippy::disallowed_methods, reason = "integration tests start processes and threads, and read files")]
+
 mod support;
 
 use std::collections::BTreeSet;
@@ -67,7 +69,7 @@ fn assert_one_new_key(agents: &[Agent]) -> String {
     first[0].clone()
 }
 
-/// The agent's log without the words of `weir` about others that a test provoked.
+/// Where the agent's log tells that somebody was suspected.
 fn suspicions(agent: &Agent) -> Vec<String> {
     let is_suspicion = |line: &&str| {
         line.contains("member suspected")

@@ -308,7 +308,10 @@ impl Rotation {
             Step::Use => self.enter(Step::Remove),
             Step::Remove if self.rings.truncated().next().is_none() => {
                 let members = self.peers.iter().filter(|peer| self.waits_for(step, peer)).count();
-                let locked_out = self.options.force.iter().cloned().collect();
+                // Whoever was named and is there after all has followed.
+                let seal = Task::Use(self.key.clone());
+                let lost = self.options.force.iter().filter(|name| !self.ledger.has_confirmed(&seal, name));
+                let locked_out = lost.cloned().collect();
                 self.end(End::Rotated { old: self.old.clone(), new: self.key.id(), members, locked_out });
             }
             Step::Remove if self.list_again() => {}

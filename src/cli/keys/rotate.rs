@@ -203,13 +203,15 @@ fn heading(members: &[Member]) -> String {
 /// What is not safe is said (`protocols B.4`).
 fn plain_serf(members: &[Member]) -> Option<String> {
     let names: Vec<_> = members.iter().filter(|member| !member.weir).map(|member| escape(&member.name)).collect();
-    (!names.is_empty()).then(|| {
-        format!(
-            "notice: {} may be plain Serf: it obeys no ballot, so nobody else may rotate now, and without -keyring-file its \
-             next restart locks it out",
-            names.join(", ")
-        )
-    })
+    let (obeys, restart) = match names.len() {
+        0 => return None,
+        1 => ("it obeys", "its next restart locks it out"),
+        _ => ("they obey", "their next restart locks them out"),
+    };
+    Some(format!(
+        "notice: {} may be plain Serf: {obeys} no ballot, so nobody else may rotate now, and without -keyring-file {restart}",
+        names.join(", ")
+    ))
 }
 
 fn tombstones_text(names: &[String]) -> String {

@@ -158,6 +158,14 @@ fn force_locks_out_whom_it_names_and_nobody_waits_for_it() {
 }
 
 #[test]
+fn a_member_to_be_locked_out_that_is_there_follows_all_the_same() {
+    let mut world = three();
+    let end = world.rotate(2, force(&["c"]));
+    assert!(matches!(&end, End::Rotated { locked_out, .. } if locked_out.is_empty()), "{end:?}");
+    world.assert_only(2);
+}
+
+#[test]
 fn an_absent_member_that_comes_back_in_time_is_taken_along() {
     let mut world = World::new([("a", Host::weir(&[1])), ("b", Host::weir(&[1])), ("c", Host::weir(&[1]).failed())]);
     world.absent_allowed = true;
