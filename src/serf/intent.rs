@@ -2,7 +2,7 @@
 //!
 //! Gossip may bring the intent before the member. It is kept for a while and applied when the member appears.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use super::clock::LamportTime;
@@ -39,37 +39,41 @@ pub(crate) enum Stored {
 
 /// The intents, one for each name.
 #[derive(Debug, Default)]
-pub(crate) struct Intents(BTreeMap<NodeName, Intent>);
+pub(crate) struct Intents {
+    by_name: BTreeMap<NodeName, Intent>,
+    /// The same, longest heard first: one push/pull may bring a million of them, so making room must not look at all.
+    by_age: BTreeSet<(Instant, NodeName)>,
+}
 
 impl Intents {
     /// Stores the intent unless one at least as new is held.
     pub(crate) fn upsert(&mut self, name: &NodeName, intent: Intent) -> Stored {
-        match self.0.get_mut(name) {
-            Some(held) if held.ltime >= intent.ltime => Stored::Seen,
-            Some(held) => {
-                *held = intent;
-                Stored::New
-            }
-            None => {
-                let evicting = self.0.len() >= MAX_INTENTS && self.evict_oldest();
-                self.0.insert(name.clone(), intent);
-                if evicting { Stored::Evicting } else { Stored::New }
-            }
+        let held = self.by_name.get(name).copied();
+        if held.is_some_and(|held| held.ltime >= intent.ltime) {
+            return Stored::Seen;
         }
+        let evicting = held.is_none() && self.by_name.len() >= MAX_INTENTS;
+        if evicting && let Some((_, oldest)) = self.by_age.pop_first() {
+            self.by_name.remove(&oldest);
+        }
+        if let Some(held) = held {
+            self.by_age.remove(&(held.heard, name.clone()));
+        }
+        self.by_age.insert((intent.heard, name.clone()));
+        self.by_name.insert(name.clone(), intent);
+        if evicting { Stored::Evicting } else { Stored::New }
     }
 
     pub(crate) fn get(&self, name: &NodeName) -> Option<Intent> {
-        self.0.get(name).copied()
+        self.by_name.get(name).copied()
     }
 
     /// Forgets what was heard more than `timeout` ago.
     pub(crate) fn expire(&mut self, now: Instant, timeout: Duration) {
-        self.0.retain(|_, intent| now.since(intent.heard) <= timeout);
-    }
-
-    fn evict_oldest(&mut self) -> bool {
-        let oldest = self.0.iter().min_by_key(|(_, intent)| intent.heard).map(|(name, _)| name.clone());
-        oldest.is_some_and(|name| self.0.remove(&name).is_some())
+        while self.by_age.first().is_some_and(|(heard, _)| now.since(*heard) > timeout) {
+            let (_, name) = self.by_age.pop_first().expect("just seen");
+            self.by_name.remove(&name);
+        }
     }
 }
 
@@ -122,8 +126,27 @@ mod tests {
         }
         let late = intent(IntentKind::Leave, 1, MAX_INTENTS as u64);
         assert_eq!(intents.upsert(&name("late"), late), Stored::Evicting);
-        assert_eq!(intents.0.len(), MAX_INTENTS);
+        assert_eq!((intents.by_name.len(), intents.by_age.len()), (MAX_INTENTS, MAX_INTENTS));
         assert!(intents.get(&name("n0")).is_none());
         assert!(intents.get(&name("n1")).is_some());
+    }
+    #[test]
+    fn an_intent_heard_again_is_as_young_as_its_newest_word() {
+        let mut intents = Intents::default();
+        intents.upsert(&name("a"), intent(IntentKind::Join, 1, 0));
+        intents.upsert(&name("b"), intent(IntentKind::Join, 1, 10));
+        intents.upsert(&name("a"), intent(IntentKind::Join, 2, 20));
+        intents.expire(Instant::from_nanos(30), Duration::from_nanos(15));
+        assert!(intents.get(&name("a")).is_some() && intents.get(&name("b")).is_none());
+        assert_eq!(intents.by_age.len(), 1);
+    }
+
+    #[test]
+    fn making_room_for_a_million_names_looks_at_few() {
+        let mut intents = Intents::default();
+        for i in 0..1_000_000 {
+            intents.upsert(&name(&format!("n{i}")), intent(IntentKind::Join, 1, 7));
+        }
+        assert_eq!((intents.by_name.len(), intents.by_age.len()), (MAX_INTENTS, MAX_INTENTS));
     }
 }

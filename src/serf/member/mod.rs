@@ -2,7 +2,7 @@
 //!
 //! Pure decisions: each function is one table of the specification. What to send and to whom is `membership`'s business.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -106,6 +106,8 @@ pub(crate) struct Table {
     members: BTreeMap<NodeName, Member>,
     /// The failed and the left, so that looking after them costs nothing while there are none.
     departed: BTreeMap<NodeName, Farewell>,
+    /// The same, longest gone first: who forges departures must not make us look at all of them for each.
+    by_age: BTreeSet<(Instant, NodeName)>,
 }
 
 /// How a member went.
@@ -136,6 +138,11 @@ impl Table {
         self.departed.keys().map(|name| self.members.get(name).expect("departed holds names of members only"))
     }
 
+    /// The departed member whose status is the oldest.
+    pub(crate) fn longest_gone(&self) -> Option<&NodeName> {
+        self.by_age.first().map(|(_, name)| name)
+    }
+
     /// Whether a member is left only because somebody said so (`force-leave`) after it had died: nobody expects it back.
     pub(crate) fn was_forced_out(&self, name: &str) -> bool {
         self.departed.get(name) == Some(&Farewell::Silent)
@@ -155,7 +162,7 @@ impl Table {
     /// `swim` reports a member alive that was unknown, dead or left to it.
     pub(crate) fn joined(&mut self, now: Instant, node: Arc<Node>, intent: Option<Intent>) -> MemberEvent {
         let name = node.name.clone();
-        self.departed.remove(&name);
+        self.no_longer_departed(name.as_str());
         let member = self
             .members
             .entry(name)
@@ -186,6 +193,7 @@ impl Table {
         };
         member.become_status(status, now);
         let silent = status == Status::Failed && !announced;
+        self.by_age.insert((member.since, name.clone()));
         self.departed.insert(name.clone(), if silent { Farewell::Silent } else { Farewell::Announced });
         Some(member.event(kind))
     }
@@ -224,6 +232,9 @@ impl Table {
                 None
             }
             Status::Failed => {
+                let name = member.node.name.clone();
+                self.by_age.remove(&(member.since, name.clone()));
+                self.by_age.insert((now, name));
                 member.become_status(Status::Left, now);
                 Some(member.event(MemberEventKind::Leave))
             }
@@ -254,13 +265,21 @@ impl Table {
         }
         let member = Member { node, status: Status::Failed, status_ltime: LamportTime::ZERO, since };
         self.members.insert(name.clone(), member);
+        self.by_age.insert((since, name.clone()));
         self.departed.insert(name, Farewell::Silent);
     }
 
     /// Forgets a member.
     pub(crate) fn remove(&mut self, name: &str) -> Option<MemberEvent> {
-        self.departed.remove(name);
+        self.no_longer_departed(name);
         self.members.remove(name).map(|member| MemberEvent { kind: MemberEventKind::Reap, member })
+    }
+
+    /// Called while the member still has the status it departed with.
+    fn no_longer_departed(&mut self, name: &str) {
+        if let (Some((name, _)), Some(member)) = (self.departed.remove_entry(name), self.members.get(name)) {
+            self.by_age.remove(&(member.since, name));
+        }
     }
 }
 

@@ -32,6 +32,7 @@ pub(crate) struct Entry {
 #[derive(Debug, Default)]
 pub(crate) struct Open {
     entries: BTreeMap<QueryKey, Entry>,
+    by_arrival: BTreeMap<u64, QueryKey>,
     arrivals: u64,
 }
 
@@ -39,12 +40,16 @@ impl Open {
     /// Opens a query; returns whether another had to go for it.
     pub(crate) fn insert(&mut self, key: QueryKey, origin: Origin, kind: Kind, deadline: Instant) -> bool {
         self.arrivals += 1;
-        self.entries.insert(key, Entry { origin, kind, deadline, answered: false, arrival: self.arrivals });
-        let first = self.entries.iter().min_by_key(|(_, entry)| entry.arrival).map(|(key, _)| *key);
-        match first.filter(|_| self.entries.len() > MAX_OPEN_QUERIES) {
-            Some(first) => self.entries.remove(&first).is_some(),
-            None => false,
+        let entry = Entry { origin, kind, deadline, answered: false, arrival: self.arrivals };
+        if let Some(replaced) = self.entries.insert(key, entry) {
+            self.by_arrival.remove(&replaced.arrival);
         }
+        self.by_arrival.insert(self.arrivals, key);
+        if self.entries.len() <= MAX_OPEN_QUERIES {
+            return false;
+        }
+        let first = self.by_arrival.pop_first().map(|(_, key)| key);
+        first.is_some_and(|first| self.entries.remove(&first).is_some())
     }
 
     pub(crate) fn get(&self, key: &QueryKey) -> Option<&Entry> {
@@ -68,6 +73,7 @@ impl Open {
     /// Forgets queries past their deadline.
     pub(crate) fn expire(&mut self, now: Instant) {
         self.entries.retain(|_, entry| entry.deadline > now);
+        self.by_arrival.retain(|_, key| self.entries.contains_key(key));
     }
 }
 
@@ -87,6 +93,22 @@ mod tests {
         assert!(open.insert(key(u32::MAX), origin, Kind::User, Instant::from_nanos(20)));
         assert!(open.get(&key(0)).is_none() && open.get(&key(1)).is_some());
         open.expire(Instant::from_nanos(10));
-        assert_eq!(open.entries.len(), 1, "at its deadline a query is past");
+        assert_eq!((open.entries.len(), open.by_arrival.len()), (1, 1), "at its deadline a query is past");
+    }
+    #[test]
+    fn a_query_that_comes_again_is_as_young_as_its_last_arrival() {
+        let mut open = Open::default();
+        let origin = Origin { addr: "127.0.0.1:1".parse().unwrap(), name: String::new(), relay_factor: 0 };
+        let mut insert = |id| {
+            let key = QueryKey { ltime: LamportTime(1), id };
+            open.insert(key, origin.clone(), Kind::User, Instant::from_nanos(10))
+        };
+        for id in (0..MAX_OPEN_QUERIES as u32).chain([0]) {
+            assert!(!insert(id));
+        }
+        assert!(insert(u32::MAX));
+        assert_eq!((open.entries.len(), open.by_arrival.len()), (MAX_OPEN_QUERIES, MAX_OPEN_QUERIES));
+        assert!(open.get(&QueryKey { ltime: LamportTime(1), id: 1 }).is_none());
+        assert!(open.get(&QueryKey { ltime: LamportTime(1), id: 0 }).is_some());
     }
 }

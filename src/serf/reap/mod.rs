@@ -52,9 +52,7 @@ impl Serf {
         if self.members.departed().len() <= MAX_DEPARTED {
             return;
         }
-        let longest_gone =
-            self.members.departed().min_by_key(|member| member.since).map(|member| member.node.name.clone());
-        if let Some(name) = longest_gone {
+        if let Some(name) = self.members.longest_gone().cloned() {
             self.drops.count(Drop::DepartedFull);
             self.forget(now, &name);
         }

@@ -130,3 +130,40 @@ fn departed_members_are_bounded_and_the_longest_gone_makes_room() {
     assert!(serf.member("x0").is_none() && serf.member("x1").is_some());
     assert_eq!(serf.drops().get(Drop::DepartedFull), 1);
 }
+
+#[test]
+fn departures_beyond_the_bound_cost_no_more_than_others() {
+    let mut serf = cluster(0);
+    let forged = |i: u64| {
+        std::sync::Arc::new(crate::swim::Node {
+            name: name(&format!("x{i}")),
+            addr: addr(1),
+            meta: Bytes::new(),
+            versions: crate::wire::message::Versions::OURS,
+        })
+    };
+    // Back and forth, by force, and for good: whichever way they go, the index of their age goes with them.
+    for i in 0..200_000 {
+        let node = forged(i);
+        serf.handle_swim(at(i), &swim::Event::Joined(node.clone()));
+        serf.handle_swim(at(i), &swim::Event::Gone { node: node.clone(), left: false });
+        match i % 3 {
+            0 => {}
+            1 => deliver(&mut serf, at(i + 1), &leave(node.name.as_str(), 5, false)),
+            _ => {
+                serf.handle_swim(at(i + 1), &swim::Event::Joined(node.clone()));
+                serf.handle_swim(at(i + 2), &swim::Event::Gone { node, left: false });
+            }
+        }
+        drain(&mut serf);
+    }
+    assert_eq!(serf.members.departed().len(), MAX_DEPARTED);
+    let oldest = serf.members.departed().map(|member| member.since).min();
+    let first = serf.members.longest_gone().and_then(|name| serf.member(name.as_str())).map(|member| member.since);
+    assert_eq!(first, oldest);
+    let everybody: Vec<_> = serf.members.departed().map(|member| member.node.clone()).collect();
+    for node in everybody {
+        serf.handle_swim(at(300_000), &swim::Event::Joined(node));
+    }
+    assert_eq!(serf.members.longest_gone(), None, "nobody is left behind in the index");
+}
