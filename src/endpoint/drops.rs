@@ -45,6 +45,8 @@ pub enum Drop {
     Malformed,
     /// A message type that does not travel this way.
     MessageType,
+    /// A ping beyond those of one packet that are answered: real packets hold one.
+    PingLimit,
     /// A stream beyond the number we serve.
     StreamLimit,
     /// A stream from a source that holds too many already.
@@ -59,7 +61,7 @@ pub enum Drop {
 
 impl Drop {
     /// All reasons, in the order of the counters.
-    pub const ALL: [Self; 25] = [
+    pub const ALL: [Self; 26] = [
         Self::Label,
         Self::NotOpened,
         Self::Envelope,
@@ -80,6 +82,7 @@ impl Drop {
         Self::AfterLast,
         Self::Malformed,
         Self::MessageType,
+        Self::PingLimit,
         Self::StreamLimit,
         Self::StreamSource,
         Self::StreamLength,
@@ -110,6 +113,7 @@ impl Drop {
             Self::AfterLast => "after_last",
             Self::Malformed => "malformed",
             Self::MessageType => "message_type",
+            Self::PingLimit => "ping_limit",
             Self::StreamLimit => "stream_limit",
             Self::StreamSource => "stream_source",
             Self::StreamLength => "stream_length",

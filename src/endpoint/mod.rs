@@ -64,6 +64,9 @@ const USER: u8 = 8;
 const CRC_BYTES: usize = 5;
 /// Most parts of a compound.
 const MAX_PARTS: usize = 255;
+/// Pings of one packet that are answered or passed on. Real packets hold one; hundreds, compressed, would make a small packet
+/// from a forged address cause hundreds of large ones.
+const MAX_PINGS: usize = 4;
 /// Packets below this are not worth compressing: LZW starts with nine bits a byte.
 const MIN_COMPRESSED_BYTES: usize = 128;
 /// Extra exchanges that are due at once are spread over this time.
@@ -395,7 +398,15 @@ impl Endpoint {
         for _ in &decoded.errors {
             self.drops.count(Drop::Malformed);
         }
+        let mut pings = 0;
         for message in decoded.messages {
+            if matches!(message, Message::Ping(_) | Message::IndirectPing(_)) {
+                pings += 1;
+                if pings > MAX_PINGS {
+                    self.drops.count(Drop::PingLimit);
+                    continue;
+                }
+            }
             match message {
                 Message::User(payload) => self.serf.handle_message(now, from.addr, &payload),
                 Message::Ping(ping) => {
