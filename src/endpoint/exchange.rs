@@ -8,6 +8,7 @@ use crate::crypto::session::{DropReason, StreamHead};
 use crate::serf;
 use crate::swim::Node;
 use crate::time::Instant;
+use crate::wire::DecodeError;
 use crate::wire::message::{Ack, Ping, PushPull, StreamMessage};
 
 use super::envelope::{Seal, StreamContent};
@@ -74,7 +75,7 @@ impl Endpoint {
         }
         if let Some(open) = self.streams.get(stream) {
             let unfinished = !matches!(open.role, Role::Finishing);
-            if unfinished && !open.received().is_empty() {
+            if unfinished && open.is_partial() {
                 self.drops.count(Drop::StreamTruncated);
             }
             let hung_up = JoinFailure::HungUp { key: self.envelope.keyring().map(|ring| ring.primary().id()) };
@@ -153,6 +154,9 @@ impl Endpoint {
 
     /// Reads on: frames of a session, or whatever the first bytes say it is.
     fn read_stream(&mut self, now: Instant, stream: StreamId) {
+        if let Some(bytes) = self.streams.take_plain(stream) {
+            return self.read_plain(now, stream, &bytes);
+        }
         match self.streams.take_session(stream) {
             None => self.try_stream(now, stream),
             Some((Session::Opening(opening), bytes)) => match StreamHead::parse(&bytes) {
@@ -218,6 +222,7 @@ impl Endpoint {
         let accepted = matches!(open.role, Role::Accepted);
         match self.envelope.open_stream(open.received(), accepted) {
             Ok(StreamContent::Partial) => {}
+            Ok(StreamContent::Plain { plain, key: None }) => self.read_plain(now, stream, &plain),
             Ok(StreamContent::Plain { plain, key }) => self.act(now, stream, &plain, key),
             Ok(StreamContent::Session(head)) if accepted => self.accept_session(now, stream, &head),
             Ok(StreamContent::Session(_)) => self.refuse_stream(now, stream, Drop::Form),
@@ -248,10 +253,26 @@ impl Endpoint {
         }
     }
 
-    /// Decodes a plain text, if it is complete, and acts on it.
+    /// Decodes what was opened of a sealed stream, and acts on it.
     fn act(&mut self, now: Instant, stream: StreamId, plain: &[u8], key: Option<KeyId>) {
+        self.act_on(now, stream, StreamMessage::decode(plain), key);
+    }
+
+    /// Reads on in a plain text, and acts on it once it is complete.
+    fn read_plain(&mut self, now: Instant, stream: StreamId, bytes: &[u8]) {
+        let message = self.streams.read_plain(stream, bytes);
+        self.act_on(now, stream, message, None);
+    }
+
+    fn act_on(
+        &mut self,
+        now: Instant,
+        stream: StreamId,
+        message: Result<Option<StreamMessage>, DecodeError>,
+        key: Option<KeyId>,
+    ) {
         let accepted = self.streams.get(stream).is_some_and(|open| matches!(open.role, Role::Accepted));
-        match StreamMessage::decode(plain) {
+        match message {
             Ok(Some(message)) if accepted => self.serve(now, stream, message, key),
             Ok(Some(message)) => self.complete(now, stream, message),
             // Inside a frame everything is there already.

@@ -9,6 +9,9 @@ use std::time::Duration;
 
 use crate::crypto::session;
 use crate::time::Instant;
+use crate::wire::DecodeError;
+use crate::wire::message::StreamMessage;
+use crate::wire::stream::StreamReader;
 
 use super::join::Exchange;
 
@@ -20,7 +23,8 @@ pub const MAX_STREAMS_PER_SOURCE: usize = 16;
 pub const MAX_BUFFERED_BYTES: usize = 64 << 20;
 /// Bytes of one stream: an encrypted frame of 20 MiB, or as much again in plain text.
 pub const MAX_STREAM_BYTES: usize = 40 << 20;
-/// Plain streams have no outer length, so each try to decode one starts over. This bounds how often a trickle is tried.
+/// Plain streams have no outer length, so each try to decode one looks at its last record again. This bounds how often a
+/// trickle is tried.
 const RETRY_PAUSE: Duration = Duration::from_millis(50);
 
 /// Identifies a stream between the endpoint and its driver.
@@ -62,6 +66,8 @@ pub(super) struct Stream {
     pub(super) peer: SocketAddr,
     pub(super) role: Role,
     pub(super) session: Option<Session>,
+    /// Once it is known to be in plain text: what was read of it.
+    plain: Option<StreamReader>,
     /// Received and not yet taken.
     received: Vec<u8>,
     /// Bytes received in all: they count until the stream ends, in whatever form they are held.
@@ -75,6 +81,11 @@ pub(super) struct Stream {
 impl Stream {
     pub(super) fn received(&self) -> &[u8] {
         &self.received
+    }
+
+    /// Whether something has arrived that is not the whole of anything.
+    pub(super) fn is_partial(&self) -> bool {
+        self.held > 0
     }
 }
 
@@ -128,7 +139,7 @@ impl Streams {
         self.buffered += bytes.len();
         stream.held += bytes.len();
         stream.received.extend_from_slice(bytes);
-        let len = stream.received.len();
+        let len = stream.held;
         if stream.session.is_some() {
             return Ok(true);
         }
@@ -148,6 +159,20 @@ impl Streams {
         Some((session, std::mem::take(&mut stream.received)))
     }
 
+    /// What has arrived since the last time of a stream that is in plain text; `None` if it is not, or not known to be.
+    pub(super) fn take_plain(&mut self, id: StreamId) -> Option<Vec<u8>> {
+        let stream = self.open.get_mut(&id)?;
+        stream.plain.as_ref()?;
+        Some(std::mem::take(&mut stream.received))
+    }
+
+    /// Reads on in a stream that is in plain text. Nothing is looked at twice, a record that is cut off aside.
+    pub(super) fn read_plain(&mut self, id: StreamId, plain: &[u8]) -> Result<Option<StreamMessage>, DecodeError> {
+        let Some(stream) = self.open.get_mut(&id) else { return Ok(None) };
+        stream.received = Vec::new();
+        stream.plain.get_or_insert_default().push(plain)
+    }
+
     /// From now on, or still, in the session envelope; `rest` is what followed the head.
     pub(super) fn set_session(&mut self, id: StreamId, session: Session, rest: Vec<u8>) {
         if let Some(stream) = self.open.get_mut(&id) {
@@ -164,6 +189,7 @@ impl Streams {
             stream.held = 0;
             stream.received = Vec::new();
             stream.session = None;
+            stream.plain = None;
             stream.retry_at = None;
             stream.role = Role::Finishing;
             stream.deadline = deadline;
@@ -199,7 +225,7 @@ impl Streams {
     pub(super) fn retry(&mut self, now: Instant) -> Option<StreamId> {
         let (id, stream) = self.open.iter_mut().find(|(_, s)| s.retry_at.is_some_and(|at| at <= now))?;
         stream.retry_at = None;
-        stream.tried = stream.received.len();
+        stream.tried = stream.held;
         Some(*id)
     }
 
@@ -215,7 +241,8 @@ impl Streams {
         self.next += 1;
         let id = StreamId(self.next);
         let received = Vec::new();
-        let stream = Stream { peer, role, session: None, received, held: 0, tried: 0, retry_at: None, deadline };
+        let (session, plain) = (None, None);
+        let stream = Stream { peer, role, session, plain, received, held: 0, tried: 0, retry_at: None, deadline };
         self.open.insert(id, stream);
         id
     }
