@@ -196,6 +196,11 @@ impl Settings {
         Self { log_level: Some("warn"), ..Self::key(key) }
     }
 
+    pub fn log_level(mut self, level: &'static str) -> Self {
+        self.log_level = Some(level);
+        self
+    }
+
     pub fn tag(mut self, name: &str, value: &str) -> Self {
         self.tags.push((name.to_owned(), value.to_owned()));
         self
