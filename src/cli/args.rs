@@ -53,6 +53,8 @@ pub(crate) enum Command {
     Client(Client),
     Config(super::config::Config),
     Demo(super::demo::Demo),
+    /// Simulate thousands of nodes in virtual time
+    Sim(super::sim::Sim),
     Keygen(super::keygen::Keygen),
     Version(super::version::Version),
     Completions(super::completions::Completions),

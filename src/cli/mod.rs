@@ -52,6 +52,7 @@ mod reload;
 mod rtt;
 mod serf_compat;
 mod session;
+mod sim;
 mod table;
 mod tags;
 mod usage;
@@ -101,6 +102,7 @@ fn run(command: Command, output: &Output) -> Result<Exit, Failure> {
         Command::Agent(agent) => agent.run(output),
         Command::Config(config) => config.run(output),
         Command::Demo(demo) => demo.run(output),
+        Command::Sim(sim) => sim.run(output),
         Command::Version(version) => version.run(output),
         Command::Keygen(keygen) => keygen.run(output),
         Command::Completions(completions) => completions.run(output),

@@ -177,6 +177,13 @@ impl Endpoint {
         endpoint
     }
 
+    /// Starts converged: `nodes` are known to be alive. For simulations.
+    pub fn preload(&mut self, now: Instant, nodes: &[Arc<swim::Node>]) {
+        self.swim.preload(now, nodes);
+        self.serf.preload(now, nodes);
+        self.settle(now);
+    }
+
     /// Takes a datagram that arrived from `from`.
     pub fn handle_datagram(&mut self, now: Instant, from: SocketAddr, datagram: &[u8]) {
         self.traffic.packets_in += 1;
@@ -586,6 +593,9 @@ impl Endpoint {
 
     /// Keeps what is known of envelopes in step with the member table.
     fn note_member(&mut self, event: &swim::Event) {
+        if self.envelope.sessions().is_none() {
+            return;
+        }
         match event {
             swim::Event::Joined(node) | swim::Event::Updated(node) if node.name != self.options.name => {
                 self.peers.recorded(node);

@@ -174,6 +174,11 @@ impl Serf {
         }
     }
 
+    /// Takes over members that are alive, as after a converged start, without a word. See `Swim::preload`.
+    pub fn preload(&mut self, now: Instant, nodes: &[Arc<Node>]) {
+        self.members.preload(now, nodes);
+    }
+
     /// Takes a user message: everything after memberlist's `08`. `from` is where it came from, if that is known.
     pub fn handle_message(&mut self, now: Instant, from: SocketAddr, message: &Bytes) {
         tracing::trace!(%from, bytes = message.len(), "serf message");

@@ -4,6 +4,7 @@
 //! agent; only sockets and the clock are replaced. `weir sim` measures with this, and `tests/sim` hunts with it.
 
 mod network;
+pub mod study;
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap, HashMap, VecDeque};

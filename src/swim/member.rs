@@ -90,6 +90,11 @@ impl Members {
         self.0.swap_indices(index, rng.random_range(0..=index));
     }
 
+    /// Adds `member` at the end, for a table that is shuffled afterwards.
+    pub(super) fn append(&mut self, member: Member) {
+        self.0.insert(member.node.name.clone(), member);
+    }
+
     /// Removes the records that `purge` names and returns their names.
     pub(super) fn remove_if(&mut self, purge: impl Fn(&Member) -> bool) -> Vec<NodeName> {
         let names: Vec<_> = self.iter().filter(|member| purge(member)).map(|member| member.node.name.clone()).collect();

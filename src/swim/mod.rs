@@ -270,6 +270,17 @@ impl Swim {
         swim
     }
 
+    /// Fills the table with members that are alive, as after a converged start, without telling anybody. For simulations of
+    /// clusters that are too large to join one by one; the records are shared.
+    pub fn preload(&mut self, now: Instant, nodes: &[Arc<Node>]) {
+        for node in nodes.iter().filter(|node| node.name != self.local) {
+            let member = Member { node: Arc::clone(node), incarnation: 1, state: State::Alive, changed: now };
+            self.members.append(member);
+            self.present += 1;
+        }
+        self.members.shuffle(&mut self.rng);
+    }
+
     /// Takes a decoded message that arrived from `from`.
     pub fn handle_message(&mut self, now: Instant, from: Origin, message: Message) {
         match message {

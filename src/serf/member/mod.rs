@@ -159,6 +159,13 @@ impl Table {
         self.iter().find(|member| member.node.addr == addr)
     }
 
+    /// Takes over members that are alive, all at once, so that the map is built as small as it gets.
+    pub(crate) fn preload(&mut self, now: Instant, nodes: &[Arc<Node>]) {
+        let known = std::mem::take(&mut self.members);
+        let alive = nodes.iter().map(|node| (node.name.clone(), Self::newcomer(now, Arc::clone(node), None)));
+        self.members = alive.chain(known).collect();
+    }
+
     /// `swim` reports a member alive that was unknown, dead or left to it.
     pub(crate) fn joined(&mut self, now: Instant, node: Arc<Node>, intent: Option<Intent>) -> MemberEvent {
         let name = node.name.clone();
