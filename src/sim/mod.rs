@@ -3,11 +3,15 @@
 //! Everything is drawn from one seed: the same seed gives the same run, event for event. The endpoints are those of the
 //! agent; only sockets and the clock are replaced. `weir sim` measures with this, and `tests/sim` hunts with it.
 
+mod host;
 mod network;
+mod schedule;
+mod stream;
 pub mod study;
+#[cfg(test)]
+mod tests;
 
-use std::cmp::Reverse;
-use std::collections::{BTreeMap, BinaryHeap, HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
@@ -16,14 +20,16 @@ use rand::{Rng, RngExt, SeedableRng};
 
 use crate::crypto::Keyring;
 use crate::crypto::session::Entropy;
-use crate::endpoint::{Endpoint, JoinKind, JoinTarget, Options, Output, Restored, Stored, StreamId};
+use crate::endpoint::{Endpoint, JoinKind, JoinTarget, Options, Output, Restored, Stored};
 use crate::time::Instant;
 use crate::wire::NodeName;
 
-pub use self::network::Network;
+use self::host::Host;
+use self::schedule::{Arrival, Happening, Schedule};
+use self::stream::{Connection, ConnectionId};
 
-/// Datagrams that a paused node's socket holds before the rest is lost.
-const SOCKET_BUFFER: usize = 512;
+pub use self::host::Uplink;
+pub use self::network::Network;
 
 /// Identifies a node of the simulation; its place in the order of [`Sim::add`].
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
@@ -40,12 +46,16 @@ pub struct Counts {
     pub lost: u64,
     /// Datagrams that arrived twice.
     pub duplicated: u64,
-    /// Datagrams and stream segments that a partition swallowed.
+    /// Datagrams that will arrive before one sent earlier to the same node.
+    pub reordered: u64,
+    /// Datagrams and stream segments that a partition or a broken uplink swallowed.
     pub partitioned: u64,
     /// Datagrams to a node that was not running, or whose buffer was full.
     pub undelivered: u64,
     /// Streams opened.
     pub streams: u64,
+    /// Bytes written to streams.
+    pub stream_bytes: u64,
 }
 
 /// Something that a node told its application, at a moment.
@@ -59,80 +69,17 @@ pub struct Note {
     pub output: Output,
 }
 
-#[derive(Debug)]
-struct Host {
-    addr: SocketAddr,
-    name: NodeName,
-    endpoint: Option<Endpoint>,
-    /// The moment of its newest timer event; older ones are void.
-    timer: Option<Instant>,
-    paused: bool,
-    /// What arrived during a pause.
-    held: VecDeque<Arrival>,
-    /// Nodes of different groups cannot reach each other.
-    group: u32,
-    streams: HashMap<StreamId, ConnectionId>,
-    /// How often it was started; connections of an earlier life are void.
-    life: u32,
-}
-
-type ConnectionId = u64;
-
-#[derive(Debug)]
-struct Connection {
-    opener: (NodeId, u32, StreamId),
-    acceptor: (NodeId, u32, Option<StreamId>),
-    /// When the last segment of each direction arrives, so that a stream stays in order.
-    opener_last: Instant,
-    acceptor_last: Instant,
-}
-
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-enum End {
-    Opener,
-    Acceptor,
-}
-
-#[derive(Debug)]
-enum Arrival {
-    Datagram { from: SocketAddr, payload: Vec<u8> },
-    Connect(ConnectionId),
-    Connected(ConnectionId),
-    Data { connection: ConnectionId, to: End, bytes: Vec<u8> },
-    Ended { connection: ConnectionId, to: End, error: Option<String> },
-}
-
-#[derive(Debug)]
-enum Happening {
-    Timer(NodeId),
-    Arrival(NodeId, Arrival),
-}
-
-#[derive(Debug)]
-struct Scheduled {
-    at: Instant,
-    order: u64,
-    what: Happening,
-}
-
-impl PartialEq for Scheduled {
-    fn eq(&self, other: &Self) -> bool {
-        self.order == other.order
-    }
-}
-
-impl Eq for Scheduled {}
-
-impl PartialOrd for Scheduled {
-    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
-impl Ord for Scheduled {
-    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
-        (self.at, self.order).cmp(&(other.at, other.order))
-    }
+/// Something that a node put on the wire, as somebody on the network saw it.
+#[derive(Clone, Debug)]
+pub struct Recorded {
+    /// Its source address.
+    pub from: SocketAddr,
+    /// The node it went to.
+    pub to: NodeId,
+    /// Written to a stream; else a datagram.
+    pub stream: bool,
+    /// The whole packet, or all of one write.
+    pub payload: Vec<u8>,
 }
 
 /// A simulation. Add nodes, let them join, advance time with [`Self::step`] or [`Self::run_until`].
@@ -143,25 +90,14 @@ pub struct Sim {
     network: Network,
     hosts: Vec<Host>,
     by_addr: HashMap<SocketAddr, NodeId>,
-    schedule: BinaryHeap<Reverse<Scheduled>>,
-    order: u64,
+    schedule: Schedule,
+    next_connection: ConnectionId,
     connections: BTreeMap<ConnectionId, Connection>,
     counts: Counts,
     notes: VecDeque<Note>,
     recording: Option<Vec<Recorded>>,
     /// Datagrams that do not pass are swallowed.
     filter: Option<fn(&[u8]) -> bool>,
-}
-
-/// A datagram as somebody on the network saw it.
-#[derive(Clone, Debug)]
-pub struct Recorded {
-    /// Its source address.
-    pub from: SocketAddr,
-    /// The node it went to.
-    pub to: NodeId,
-    /// The whole packet.
-    pub payload: Vec<u8>,
 }
 
 impl Sim {
@@ -173,34 +109,14 @@ impl Sim {
             network,
             hosts: Vec::new(),
             by_addr: HashMap::new(),
-            schedule: BinaryHeap::new(),
-            order: 0,
+            schedule: Schedule::default(),
+            next_connection: 0,
             connections: BTreeMap::new(),
             counts: Counts::default(),
             notes: VecDeque::new(),
             recording: None,
             filter: None,
         }
-    }
-
-    /// Records every datagram that is sent from now on.
-    pub fn record(&mut self) {
-        self.recording = Some(Vec::new());
-    }
-
-    /// Swallows the datagrams that `passes` refuses, as somebody on the network can.
-    pub fn set_filter(&mut self, passes: Option<fn(&[u8]) -> bool>) {
-        self.filter = passes;
-    }
-
-    /// Ends recording and returns what was sent meanwhile.
-    pub fn take_recording(&mut self) -> Vec<Recorded> {
-        self.recording.take().unwrap_or_default()
-    }
-
-    /// Delivers a datagram to `to` at once, as somebody on the network can.
-    pub fn inject(&mut self, from: SocketAddr, to: NodeId, payload: Vec<u8>) {
-        self.deliver(to, Arrival::Datagram { from, payload });
     }
 
     /// The address and name that the `index`th node gets.
@@ -215,17 +131,7 @@ impl Sim {
         let id = NodeId(self.hosts.len());
         let (name, addr) = Self::identity(id.0);
         self.by_addr.insert(addr, id);
-        self.hosts.push(Host {
-            addr,
-            name,
-            endpoint: None,
-            timer: None,
-            paused: false,
-            held: VecDeque::new(),
-            group: 0,
-            streams: HashMap::new(),
-            life: 0,
-        });
+        self.hosts.push(Host::new(name, addr));
         id
     }
 
@@ -267,15 +173,12 @@ impl Sim {
 
     /// Ends `node` at once, as SIGKILL does: its host refuses connections from now on.
     pub fn kill(&mut self, node: NodeId) {
-        let streams = std::mem::take(&mut self.hosts[node.0].streams);
-        for connection in sorted(streams.into_values()) {
-            self.end_connection(connection, node, Some("connection reset by peer".to_owned()));
-        }
+        self.reset_streams(node);
         let host = &mut self.hosts[node.0];
         host.endpoint = None;
         host.timer = None;
         host.paused = false;
-        host.held.clear();
+        host.release();
     }
 
     /// Stops `node` as SIGSTOP does: its socket buffers fill, nothing is answered.
@@ -286,8 +189,7 @@ impl Sim {
     /// Lets a paused node go on, with everything that arrived meanwhile.
     pub fn resume(&mut self, node: NodeId) {
         self.hosts[node.0].paused = false;
-        let held = std::mem::take(&mut self.hosts[node.0].held);
-        for arrival in held {
+        for arrival in self.hosts[node.0].release() {
             self.deliver(node, arrival);
         }
         self.reschedule(node);
@@ -296,6 +198,36 @@ impl Sim {
     /// Puts `node` into a partition; nodes of different groups cannot reach each other. All start in group 0.
     pub fn set_group(&mut self, node: NodeId, group: u32) {
         self.hosts[node.0].group = group;
+    }
+
+    /// Breaks or mends the connection of `node` to the network.
+    pub fn set_uplink(&mut self, node: NodeId, uplink: Uplink) {
+        self.hosts[node.0].uplink = uplink;
+    }
+
+    /// Records everything that is sent from now on.
+    pub fn record(&mut self) {
+        self.recording = Some(Vec::new());
+    }
+
+    /// What was recorded since the last call; recording goes on.
+    pub fn drain_recording(&mut self) -> Vec<Recorded> {
+        self.recording.as_mut().map(std::mem::take).unwrap_or_default()
+    }
+
+    /// Ends recording and returns what was sent meanwhile.
+    pub fn take_recording(&mut self) -> Vec<Recorded> {
+        self.recording.take().unwrap_or_default()
+    }
+
+    /// Swallows the datagrams that `passes` refuses, as somebody on the network can.
+    pub fn set_filter(&mut self, passes: Option<fn(&[u8]) -> bool>) {
+        self.filter = passes;
+    }
+
+    /// Delivers a datagram to `to` at once, as somebody on the network can.
+    pub fn inject(&mut self, from: SocketAddr, to: NodeId, payload: Vec<u8>) {
+        self.deliver(to, Arrival::Datagram { from, payload });
     }
 
     /// Replaces the network's properties.
@@ -321,33 +253,34 @@ impl Sim {
         result
     }
 
-    /// Lets the next thing happen. False if nothing is left to happen.
-    pub fn step(&mut self) -> bool {
-        let Some(Reverse(next)) = self.schedule.pop() else { return false };
-        self.now = next.at;
-        match next.what {
+    /// Lets the next thing happen, and says to whom. `None` if nothing is left to happen.
+    pub fn step(&mut self) -> Option<NodeId> {
+        let (at, what) = self.schedule.pop()?;
+        self.now = at;
+        match what {
             Happening::Timer(node) => {
-                let host = &mut self.hosts[node.0];
-                if host.timer != Some(next.at) || host.paused {
-                    return true;
-                }
-                host.timer = None;
-                if let Some(endpoint) = &mut host.endpoint {
-                    endpoint.handle_timeout(self.now);
-                }
-                self.perform(node);
+                self.tick(node, at);
+                Some(node)
             }
-            Happening::Arrival(node, arrival) => self.deliver(node, arrival),
+            Happening::Arrival(node, arrival) => {
+                self.deliver(node, arrival);
+                Some(node)
+            }
         }
-        true
+    }
+
+    /// Like [`Self::step`], if there is something to happen until `end`; else the clock is set there.
+    pub fn step_until(&mut self, end: Instant) -> Option<NodeId> {
+        if self.schedule.next_at().is_some_and(|at| at <= end) {
+            return self.step();
+        }
+        self.now = end;
+        None
     }
 
     /// Steps until the clock would pass `end`, then sets it there.
     pub fn run_until(&mut self, end: Instant) {
-        while self.schedule.peek().is_some_and(|Reverse(next)| next.at <= end) {
-            self.step();
-        }
-        self.now = end;
+        while self.step_until(end).is_some() {}
     }
 
     /// Steps for `duration`.
@@ -363,10 +296,7 @@ impl Sim {
             if done(self) {
                 return Some(self.now.since(start));
             }
-            if self.schedule.peek().is_none_or(|Reverse(next)| next.at > end) {
-                return None;
-            }
-            self.step();
+            self.step_until(end)?;
         }
     }
 
@@ -420,93 +350,42 @@ impl Sim {
         std::mem::take(&mut self.notes)
     }
 
-    fn deliver(&mut self, node: NodeId, arrival: Arrival) {
-        let now = self.now;
+    fn tick(&mut self, node: NodeId, at: Instant) {
         let host = &mut self.hosts[node.0];
-        if host.paused {
-            let full =
-                host.held.iter().filter(|held| matches!(held, Arrival::Datagram { .. })).count() >= SOCKET_BUFFER;
-            if full && matches!(arrival, Arrival::Datagram { .. }) {
-                self.counts.undelivered += 1;
-            } else {
-                host.held.push_back(arrival);
-            }
+        if host.timer != Some(at) || host.paused {
             return;
         }
-        match arrival {
-            Arrival::Datagram { from, payload } => match &mut host.endpoint {
-                Some(endpoint) => endpoint.handle_datagram(now, from, &payload),
-                None => self.counts.undelivered += 1,
-            },
-            Arrival::Connect(connection) => self.accept(node, connection),
-            Arrival::Connected(connection) => {
-                if let Some((_, stream)) = self.side(connection, End::Opener)
-                    && let Some(endpoint) = &mut self.hosts[node.0].endpoint
-                {
-                    endpoint.handle_connected(now, stream);
-                }
-            }
-            Arrival::Data { connection, to, bytes } => {
-                if let Some((_, stream)) = self.side(connection, to)
-                    && let Some(endpoint) = &mut self.hosts[node.0].endpoint
-                {
-                    endpoint.handle_stream_data(now, stream, &bytes);
-                }
-            }
-            Arrival::Ended { connection, to, error } => {
-                if let Some((_, stream)) = self.side(connection, to) {
-                    let host = &mut self.hosts[node.0];
-                    host.streams.remove(&stream);
-                    if let Some(endpoint) = &mut host.endpoint {
-                        endpoint.handle_stream_end(now, stream, error);
-                    }
-                    self.forget_if_over(connection);
-                }
-            }
+        host.timer = None;
+        if let Some(endpoint) = &mut host.endpoint {
+            endpoint.handle_timeout(self.now);
         }
         self.perform(node);
     }
 
-    fn accept(&mut self, node: NodeId, id: ConnectionId) {
-        let Some(connection) = self.connections.get(&id) else { return };
-        let opener = connection.opener.0;
-        let from = self.hosts[opener.0].addr;
-        let now = self.now;
+    fn deliver(&mut self, node: NodeId, arrival: Arrival) {
         let host = &mut self.hosts[node.0];
-        let accepted = host.endpoint.as_mut().map(|endpoint| endpoint.handle_accepted(now, from));
-        match accepted {
-            Some(Some(stream)) => {
-                host.streams.insert(stream, id);
-                let life = host.life;
-                if let Some(connection) = self.connections.get_mut(&id) {
-                    connection.acceptor = (node, life, Some(stream));
-                }
-                self.send_segment(id, End::Opener, |connection, _| Arrival::Connected(connection));
-            }
-            refused => {
-                let text = if refused.is_none() { "connection refused" } else { "connection reset by peer" };
-                self.send_segment(id, End::Opener, |connection, to| Arrival::Ended {
-                    connection,
-                    to,
-                    error: Some(text.to_owned()),
-                });
-            }
+        if host.paused {
+            self.counts.undelivered += u64::from(!host.hold(arrival));
+            return;
         }
+        match arrival {
+            Arrival::Datagram { from, payload } => match &mut host.endpoint {
+                Some(endpoint) => endpoint.handle_datagram(self.now, from, &payload),
+                None => self.counts.undelivered += 1,
+            },
+            segment => self.deliver_segment(node, segment),
+        }
+        self.perform(node);
     }
 
     /// Carries out what `node`'s endpoint asks for.
     fn perform(&mut self, node: NodeId) {
-        loop {
-            let Some(output) = self.hosts[node.0].endpoint.as_mut().and_then(Endpoint::poll_output) else { break };
+        while let Some(output) = self.hosts[node.0].endpoint.as_mut().and_then(Endpoint::poll_output) {
             match output {
                 Output::Datagram { to, payload } => self.send_datagram(node, to, payload),
                 Output::Connect { stream, to } => self.connect(node, stream, to),
                 Output::Write { stream, data, close } => self.write(node, stream, data, close),
-                Output::Close { stream } => {
-                    if let Some(connection) = self.hosts[node.0].streams.remove(&stream) {
-                        self.end_connection(connection, node, None);
-                    }
-                }
+                Output::Close { stream } => self.close(node, stream),
                 Output::StoreKeyring(store) => {
                     let now = self.now;
                     if let Some(endpoint) = &mut self.hosts[node.0].endpoint {
@@ -525,7 +404,7 @@ impl Sim {
         let at = endpoint.poll_timeout().max(self.now);
         if host.timer.is_none_or(|timer| timer != at) {
             host.timer = Some(at);
-            self.schedule_at(at, Happening::Timer(node));
+            self.schedule.push(at, Happening::Timer(node));
         }
     }
 
@@ -536,125 +415,41 @@ impl Sim {
             self.counts.undelivered += 1;
             return;
         };
-        let from = self.hosts[node.0].addr;
-        if let Some(recording) = &mut self.recording {
-            recording.push(Recorded { from, to: target, payload: payload.clone() });
-        }
+        self.keep_record(node, target, false, &payload);
         let swallowed = self.filter.is_some_and(|passes| !passes(&payload));
-        if swallowed || self.hosts[node.0].group != self.hosts[target.0].group {
+        if swallowed || !self.reaches(node, target, true) {
             self.counts.partitioned += 1;
             return;
         }
-        let delays: Vec<_> = self.network.datagram(&mut self.rng).collect();
-        match delays.len() {
-            0 => self.counts.lost += 1,
-            2 => self.counts.duplicated += 1,
-            _ => {}
-        }
-        for delay in delays {
-            let arrival = Arrival::Datagram { from, payload: payload.clone() };
-            self.schedule_at(self.now + delay, Happening::Arrival(target, arrival));
-        }
-    }
-
-    fn connect(&mut self, node: NodeId, stream: StreamId, to: SocketAddr) {
-        self.counts.streams += 1;
-        let Some(&target) = self.by_addr.get(&to) else {
-            let now = self.now;
-            if let Some(endpoint) = &mut self.hosts[node.0].endpoint {
-                endpoint.handle_stream_end(now, stream, Some("no route to host".to_owned()));
-            }
-            return;
-        };
-        self.order += 1;
-        let id = self.order;
-        let connection = Connection {
-            opener: (node, self.hosts[node.0].life, stream),
-            acceptor: (target, self.hosts[target.0].life, None),
-            opener_last: self.now,
-            acceptor_last: self.now,
-        };
-        self.connections.insert(id, connection);
-        self.hosts[node.0].streams.insert(stream, id);
-        self.send_segment(id, End::Acceptor, |connection, _| Arrival::Connect(connection));
-    }
-
-    fn write(&mut self, node: NodeId, stream: StreamId, bytes: Vec<u8>, close: bool) {
-        let Some(&id) = self.hosts[node.0].streams.get(&stream) else { return };
-        let to = self.other_end(id, node);
-        self.send_segment(id, to, |connection, to| Arrival::Data { connection, to, bytes });
-        if close {
-            self.end_connection(id, node, None);
-            self.hosts[node.0].streams.remove(&stream);
-            let now = self.now;
-            if let Some(endpoint) = &mut self.hosts[node.0].endpoint {
-                endpoint.handle_stream_end(now, stream, None);
+        match self.network.datagram(&mut self.rng) {
+            (None, _) => self.counts.lost += 1,
+            (Some(delay), None) => self.schedule_datagram(node, target, delay, payload),
+            (Some(delay), Some(again)) => {
+                self.counts.duplicated += 1;
+                self.schedule_datagram(node, target, again, payload.clone());
+                self.schedule_datagram(node, target, delay, payload);
             }
         }
     }
 
-    /// Tells the other end that `node` closed.
-    fn end_connection(&mut self, id: ConnectionId, node: NodeId, error: Option<String>) {
-        if self.connections.contains_key(&id) {
-            let to = self.other_end(id, node);
-            self.send_segment(id, to, |connection, to| Arrival::Ended { connection, to, error });
+    fn schedule_datagram(&mut self, from: NodeId, to: NodeId, delay: Duration, payload: Vec<u8>) {
+        let at = self.now + delay;
+        let from = self.hosts[from.0].addr;
+        let last = &mut self.hosts[to.0].last_arrival;
+        self.counts.reordered += u64::from(at < *last);
+        *last = at.max(*last);
+        self.schedule.push(at, Happening::Arrival(to, Arrival::Datagram { from, payload }));
+    }
+
+    fn reaches(&self, from: NodeId, to: NodeId, datagram: bool) -> bool {
+        let (from, to) = (&self.hosts[from.0], &self.hosts[to.0]);
+        from.group == to.group && from.uplink.sends(datagram) && to.uplink.hears(datagram)
+    }
+
+    fn keep_record(&mut self, from: NodeId, to: NodeId, stream: bool, bytes: &[u8]) {
+        let from = self.hosts[from.0].addr;
+        if let Some(recording) = &mut self.recording {
+            recording.push(Recorded { from, to, stream, payload: bytes.to_vec() });
         }
-    }
-
-    fn send_segment(&mut self, id: ConnectionId, to: End, arrival: impl FnOnce(ConnectionId, End) -> Arrival) {
-        let Some(connection) = self.connections.get_mut(&id) else { return };
-        let (opener, acceptor) = (connection.opener.0, connection.acceptor.0);
-        if self.hosts[opener.0].group != self.hosts[acceptor.0].group {
-            // Nothing arrives and nobody is told: the endpoint's own deadline ends the wait.
-            self.counts.partitioned += 1;
-            return;
-        }
-        let delay = self.network.segment(&mut self.rng);
-        let (node, last) = match to {
-            End::Opener => (opener, &mut connection.opener_last),
-            End::Acceptor => (acceptor, &mut connection.acceptor_last),
-        };
-        *last = (self.now + delay).max(*last + Duration::from_nanos(1));
-        let at = *last;
-        self.schedule_at(at, Happening::Arrival(node, arrival(id, to)));
-    }
-
-    /// The live node and stream at one end of a connection.
-    fn side(&self, id: ConnectionId, end: End) -> Option<(NodeId, StreamId)> {
-        let connection = self.connections.get(&id)?;
-        let (node, life, stream) = match end {
-            End::Opener => (connection.opener.0, connection.opener.1, Some(connection.opener.2)),
-            End::Acceptor => connection.acceptor,
-        };
-        let stream = stream?;
-        let host = &self.hosts[node.0];
-        (host.life == life && host.streams.contains_key(&stream)).then_some((node, stream))
-    }
-
-    fn other_end(&self, id: ConnectionId, node: NodeId) -> End {
-        match self.connections.get(&id) {
-            Some(connection) if connection.opener.0 == node => End::Acceptor,
-            _ => End::Opener,
-        }
-    }
-
-    fn forget_if_over(&mut self, id: ConnectionId) {
-        if self.side(id, End::Opener).is_none() && self.side(id, End::Acceptor).is_none() {
-            self.connections.remove(&id);
-        }
-    }
-
-    fn schedule_at(&mut self, at: Instant, what: Happening) {
-        self.order += 1;
-        self.schedule.push(Reverse(Scheduled { at, order: self.order, what }));
     }
 }
-
-fn sorted(ids: impl Iterator<Item = ConnectionId>) -> Vec<ConnectionId> {
-    let mut ids: Vec<_> = ids.collect();
-    ids.sort_unstable();
-    ids
-}
-
-#[cfg(test)]
-mod tests;

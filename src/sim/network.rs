@@ -26,13 +26,12 @@ impl Default for Network {
 }
 
 impl Network {
-    /// Delays at which a datagram arrives: none if it is lost, two if it is duplicated.
-    pub(super) fn datagram(&self, rng: &mut StdRng) -> impl Iterator<Item = Duration> {
+    /// Delays at which a datagram arrives, and arrives again: the first is `None` if it is lost, the second unless it is
+    /// duplicated.
+    pub(super) fn datagram(&self, rng: &mut StdRng) -> (Option<Duration>, Option<Duration>) {
         let lost = self.loss > 0.0 && rng.random::<f64>() < self.loss;
         let twice = !lost && self.duplication > 0.0 && rng.random::<f64>() < self.duplication;
-        let first = (!lost).then(|| self.draw(rng));
-        let second = twice.then(|| self.draw(rng));
-        [first, second].into_iter().flatten()
+        ((!lost).then(|| self.draw(rng)), twice.then(|| self.draw(rng)))
     }
 
     /// Delay of a stream segment: a lost one costs a retransmission.
