@@ -305,6 +305,7 @@ impl Serf {
         if self.reap_at <= now {
             self.reap_at = now + self.options.reap_interval;
             self.reap(now);
+            self.ask_the_leaving(now);
         }
         if self.reconnect_at <= now {
             self.reconnect_at = now + self.options.reconnect_interval;

@@ -1,13 +1,14 @@
 //! Leaving, making others leave, and forgetting them at once (`Serf wire format §4.4 step 7, §4.9, §4.10`).
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use bytes::Bytes;
 
 use super::Serf;
 use super::drops::Drop;
 use super::intent::{Intent, IntentKind};
-use super::member::Status;
+use super::member::{Member, Status};
 use super::output::Output;
 use crate::time::Instant;
 use crate::wire::NodeName;
@@ -57,6 +58,9 @@ pub(crate) struct Departure {
     /// When members are to be forgotten.
     pub(super) prunes: BTreeMap<NodeName, Instant>,
 }
+
+/// A member that leaves is gone by then: announcing it and dying take some ten seconds.
+pub const LEAVE_DOUBTED_AFTER: Duration = Duration::from_secs(30);
 
 /// The token of our own leave; those of force-leaves count from one.
 const OWN: u64 = 0;
@@ -177,6 +181,26 @@ impl Serf {
             self.departure.prunes.remove(&name);
             self.prune_when_gone(now, name);
         }
+    }
+
+    /// Asks members that have been leaving for too long whether they are, by telling them what they are said to do: those who
+    /// are not announce that they stay.
+    ///
+    /// A leave of somebody who came back, or was made to leave, can pass its contradiction on the way, or bear the same time.
+    /// Nothing else would ever end that: the reference shows such a member as leaving for as long as it lives.
+    pub(super) fn ask_the_leaving(&mut self, now: Instant) {
+        let doubted = |member: &&Member| {
+            member.status == Status::Leaving
+                && now.since(member.since) > LEAVE_DOUBTED_AFTER
+                && member.node.name != self.local.name
+        };
+        let question = |member: &Member| {
+            let (node, ltime) = (member.node.name.as_str().to_owned(), member.status_ltime.next());
+            let message = SerfMessage::Leave(LeaveIntent { ltime, node, prune: false }).encode();
+            Output::SendUser { to: member.node.addr, node: Some(member.node.name.clone()), message }
+        };
+        let questions: Vec<_> = self.members.iter().filter(doubted).map(question).collect();
+        self.outputs.extend(questions);
     }
 
     /// Forgets a member by request. A leaving one may still refute, so it is given time to; the reference sleeps meanwhile,

@@ -1,5 +1,8 @@
+use rand::SeedableRng;
+use rand::rngs::StdRng;
+
 use super::super::fixture::*;
-use super::super::{LamportTime, MemberEventKind as Kind, Options};
+use super::super::{LamportTime, MemberEventKind as Kind, Options, Restored};
 use super::*;
 use crate::swim;
 
@@ -204,4 +207,28 @@ fn a_member_pruned_meanwhile_or_us_are_left_alone() {
     serf.forget(at(8001), &name("n1"));
     serf.handle_timeout(at(20_000));
     assert_eq!(serf.member_count(), 1);
+}
+
+#[test]
+fn a_member_that_stays_is_not_leaving_for_ever() {
+    let mut serf = cluster(2);
+    let mut n1 = Serf::new(options(), node("n1", 1), Restored::default(), StdRng::seed_from_u64(1), at(0));
+    n1.handle_swim(at(0), &swim::Event::Joined(node("n1", 1)));
+    // A leave at the very time of its join came first here, and second there.
+    deliver(&mut serf, at(0), &leave("n1", 5, false));
+    deliver(&mut serf, at(0), &join("n1", 5));
+    deliver(&mut n1, at(0), &join("n1", 5));
+    deliver(&mut n1, at(0), &leave("n1", 5, false));
+    assert_eq!(serf.member("n1").unwrap().status, Status::Leaving);
+    serf.ask_the_leaving(at(30_000));
+    assert!(sent(&drain(&mut serf)).is_empty(), "it may be on its way");
+
+    serf.ask_the_leaving(at(30_001));
+    let questions = sent(&drain(&mut serf));
+    assert_eq!(questions, [(addr(1), leave("n1", 6, false))]);
+    deliver(&mut n1, at(30_002), &questions[0].1);
+    let answers = broadcasts(&mut n1);
+    assert!(answers.contains(&join("n1", 7)), "{answers:?}");
+    deliver(&mut serf, at(30_003), &join("n1", 7));
+    assert_eq!(serf.member("n1").unwrap().status, Status::Alive);
 }

@@ -87,6 +87,9 @@ impl Serf {
 
     fn merge_members(&mut self, now: Instant, state: &PushPullState) {
         for node in &state.left_members {
+            if self.is_back(node) {
+                continue;
+            }
             // The time of the leave is not told; it must be newer than the status to count.
             let known = state.status_ltimes.get(node).copied().unwrap_or_default();
             let ltime = if known.is_plausible() { known.next() } else { known };
@@ -98,6 +101,13 @@ impl Serf {
             let taken = self.take_join_intent(now, node, *ltime);
             self.note_merged(taken.map(drop));
         }
+    }
+
+    /// Whether a member that another holds to have left is there. `swim` has merged the node list before and still sees it,
+    /// so it came back, and the other has not heard yet. To the reference such a member is leaving, by a time that it may
+    /// never contradict.
+    fn is_back(&self, name: &str) -> bool {
+        name != self.local.name.as_str() && self.members.get(name).is_some_and(|member| member.status == Status::Alive)
     }
 
     /// Most of a push/pull is known already; only the rest of what is not taken counts.

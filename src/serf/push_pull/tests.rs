@@ -61,6 +61,7 @@ fn clocks_witness_one_less_than_told_and_zero_tells_nothing() {
 #[test]
 fn implausible_clocks_poison_nothing_and_the_rest_is_taken() {
     let mut serf = cluster(1);
+    gone(&mut serf, at(0), "n1");
     let poisoned = PushPullState {
         ltime: LamportTime(u64::MAX),
         event_ltime: LamportTime((1 << 63) + 1),
@@ -74,7 +75,7 @@ fn implausible_clocks_poison_nothing_and_the_rest_is_taken() {
     assert_eq!((stats.member_time.0, stats.event_time.0, stats.query_time.0), (1, 1, 9));
     assert_eq!(stats.drops.get(Drop::ImplausibleTime), 3);
     assert_eq!(serf.event_min, LamportTime::ZERO);
-    assert_eq!(serf.member("n1").unwrap().status, Status::Alive);
+    assert_eq!(serf.member("n1").unwrap().status, Status::Failed);
 }
 
 #[test]
@@ -99,6 +100,17 @@ fn left_members_become_left_by_a_time_one_above_their_status() {
             None => assert_eq!((member.status, member.status_ltime.0), (Status::Failed, own)),
         }
     }
+}
+
+#[test]
+fn a_member_that_is_back_is_not_made_to_leave_by_those_who_have_not_heard() {
+    let mut serf = cluster(2);
+    let told = PushPullState { left_members: vec!["n1".into()], status_ltimes: times(&[("n1", 9)]), ..state() };
+    merge(&mut serf, &told, None);
+    assert_eq!(serf.member("n1").unwrap().status, Status::Alive);
+    gone(&mut serf, at(2), "n1");
+    merge(&mut serf, &told, None);
+    assert_eq!(serf.member("n1").unwrap().status, Status::Left, "gone here too, and they know how");
 }
 
 #[test]
