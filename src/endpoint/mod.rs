@@ -31,7 +31,7 @@ use bytes::Bytes;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
-use crate::crypto::session::{Content, Entropy};
+use crate::crypto::session::{Content, Entropy, SessionId, Sessions};
 use crate::crypto::{KeyId, Keyring};
 use crate::serf::{self, Serf};
 use crate::swim::{self, Origin, Swim, broadcast};
@@ -362,6 +362,11 @@ impl Endpoint {
     /// Which envelope `member` is sent, as far as it is known; `None` if there is no choice.
     pub fn envelope_of(&self, member: &NodeName) -> Option<Knowledge> {
         self.session_mode().map(|_| self.peers.knowledge(member))
+    }
+
+    /// The session of this process, if there are sessions.
+    pub fn session(&self) -> Option<SessionId> {
+        self.envelope.sessions().map(Sessions::id)
     }
 
     /// The key that `member` sealed its last ping with, if there are sessions.

@@ -13,6 +13,7 @@ mod tests;
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
 use std::time::Duration;
 
 use rand::rngs::StdRng;
@@ -245,6 +246,16 @@ impl Sim {
         self.with(node, |endpoint, now| endpoint.join(now, JoinKind::Join { ignore_old: false }, targets));
     }
 
+    /// Lets all nodes that run know each other, as after hours of calm. They share one record of each.
+    pub fn converge(&mut self) {
+        let mut records: Vec<_> =
+            self.hosts.iter().filter_map(|host| host.endpoint.as_ref()).map(|node| Arc::clone(node.local())).collect();
+        records.sort_unstable_by(|one, other| one.name.cmp(&other.name));
+        for node in self.nodes() {
+            self.with(node, |endpoint, now| endpoint.preload(now, &records));
+        }
+    }
+
     /// Calls a verb of `node`'s endpoint and carries out what it asks for. `None` if the node is not running.
     pub fn with<T>(&mut self, node: NodeId, verb: impl FnOnce(&mut Endpoint, Instant) -> T) -> Option<T> {
         let now = self.now;
@@ -338,6 +349,11 @@ impl Sim {
     /// The group of `node`.
     pub fn group(&self, node: NodeId) -> u32 {
         self.hosts[node.0].group
+    }
+
+    /// What works of the connection of `node` to the network.
+    pub fn uplink(&self, node: NodeId) -> Uplink {
+        self.hosts[node.0].uplink
     }
 
     /// What the network did so far.

@@ -1,15 +1,13 @@
 //! A measured run: a cluster of any size, a newcomer, and members that die (`weir sim`).
 
 use std::collections::{HashMap, HashSet};
-use std::sync::Arc;
 use std::time::Duration;
 
 use crate::endpoint::{Options, Output, Restored};
 use crate::serf::MemberEventKind;
-use crate::swim::{self, Node, Profile};
+use crate::swim::{self, Profile};
 use crate::time::Instant;
 use crate::wire::NodeName;
-use crate::wire::message::Versions;
 
 use super::{Network, NodeId, Sim};
 
@@ -101,22 +99,12 @@ pub fn study(plan: &Plan) -> Report {
     watch.report(plan, &sim)
 }
 
-/// All nodes know each other, by records that they share.
 fn start_converged(sim: &mut Sim, plan: &Plan) {
-    let nodes: Vec<Arc<Node>> = (0..plan.nodes)
-        .map(|index| {
-            let (name, addr) = Sim::identity(index);
-            let meta = crate::wire::serf::encode_tags(&crate::wire::serf::Tags::new());
-            Arc::new(Node { name, addr, meta, versions: Versions::OURS })
-        })
-        .collect();
-    let mut sorted = nodes;
-    sorted.sort_by(|one, other| one.name.cmp(&other.name));
     for _ in 0..plan.nodes {
         let node = sim.add();
         sim.start(node, None, Restored::default(), |options| configure(options, plan.profile));
-        sim.with(node, |endpoint, now| endpoint.preload(now, &sorted));
     }
+    sim.converge();
     sim.take_notes();
 }
 

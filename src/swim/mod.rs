@@ -270,8 +270,9 @@ impl Swim {
         swim
     }
 
-    /// Fills the table with members that are alive, as after a converged start, without telling anybody. For simulations of
-    /// clusters that are too large to join one by one; the records are shared.
+    /// Fills the table with members that are alive, as after hours of calm: nothing is left to tell, and exchanges of full
+    /// state are spread over the interval of so large a cluster. For simulations of clusters too large to join one by one;
+    /// the records are shared.
     pub fn preload(&mut self, now: Instant, nodes: &[Arc<Node>]) {
         for node in nodes.iter().filter(|node| node.name != self.local) {
             let member = Member { node: Arc::clone(node), incarnation: 1, state: State::Alive, changed: now };
@@ -279,6 +280,8 @@ impl Swim {
             self.present += 1;
         }
         self.members.shuffle(&mut self.rng);
+        self.queue = Queue::new();
+        self.push_pull_at = now + self.random_part(self.options.push_pull_interval_for(self.members.len()));
     }
 
     /// Takes a decoded message that arrived from `from`.

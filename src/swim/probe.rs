@@ -297,7 +297,7 @@ impl Swim {
         if from.is_trusted() || named.ip() == from.addr.ip() || recorded() { named } else { from.addr }
     }
 
-    fn random_part(&mut self, interval: Duration) -> Duration {
+    pub(super) fn random_part(&mut self, interval: Duration) -> Duration {
         let nanos = u64::try_from(interval.as_nanos()).unwrap_or(u64::MAX);
         Duration::from_nanos(if nanos == 0 { 0 } else { self.rng.random_range(0..nanos) })
     }
