@@ -4,6 +4,7 @@
 #![allow(dead_code, reason = "each fuzz binary uses one target")]
 
 use std::net::SocketAddr;
+use std::path::Path;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -11,11 +12,13 @@ use rand::SeedableRng;
 use rand::rngs::StdRng;
 use weir::crypto::{Key, Keyring};
 use weir::endpoint::{Endpoint, MAX_STREAMS, Options, Output, Restored};
+use weir::nginx::{generation_of, parse_log, parse_test_output};
 use weir::rpc::proto::{
     Body, Command, EventRecord, Frames, Header, LogRecord, MAX_REQUEST_BYTES, QueryRecord, Request, ResponseHeader,
 };
 use weir::snapshot::{Log, Replay, Rules, UnixTime, Write};
 use weir::time::Instant;
+use weir::upstream::desired::Desired;
 use weir::wire::NodeName;
 use weir::wire::message::{Message, StreamMessage};
 use weir::wire::packet;
@@ -202,4 +205,22 @@ fn answers(value: &[u8]) {
     let _ = EventRecord::decode(value);
     let _ = QueryRecord::decode(value);
     let _ = LogRecord::decode(value);
+}
+
+/// The document that crosses to the privileged side: what is taken is written back the same.
+pub(crate) fn desired(data: &[u8]) {
+    let Ok(document) = Desired::from_json(data) else { return };
+    assert!(document.upstreams.len() <= Desired::MAX_UPSTREAMS);
+    assert_eq!(Desired::from_json(&document.to_json()).expect("what we write we read"), document);
+}
+
+/// What `nginx -t` or an error log says.
+pub(crate) fn nginx_output(data: &[u8]) {
+    let text = String::from_utf8_lossy(data);
+    let ours = Path::new("/etc/nginx/conf.d/weir-web.conf");
+    for problem in [parse_test_output(&text, &[ours]), parse_log(&text, 812, &[ours])].into_iter().flatten() {
+        let shown = format!("{problem} {}", problem.remedy().unwrap_or_default());
+        assert!(!shown.chars().any(char::is_control), "a terminal may see it: {problem:?}");
+    }
+    let _number = generation_of(data);
 }

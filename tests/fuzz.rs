@@ -13,6 +13,9 @@ use rand::{Rng, RngExt, SeedableRng};
 /// Inputs drawn for each target.
 const DRAWN: usize = 1500;
 
+const DESIRED: &str = r#"{"version":1,"order":7,"upstreams":{"web":{"servers":[{"member":"web1","addr":"10.77.0.12:80",
+    "weight":2,"down":false,"backup":false,"max_conns":0}]},"api":"placeholder"}}"#;
+
 fn unhex(hex: &str) -> Vec<u8> {
     (0..hex.len()).step_by(2).map(|at| u8::from_str_radix(&hex[at..at + 2], 16).unwrap()).collect()
 }
@@ -38,6 +41,9 @@ fn seeds() -> Vec<Vec<u8>> {
         seeds.push([vec![40], unhex(line.split(' ').nth(1).unwrap())].concat());
     }
     assert!(seeds.len() > 100, "the vectors are there");
+    seeds.push(DESIRED.as_bytes().to_vec());
+    seeds.push(b"nginx: [emerg] host not found in upstream \"x\" in /etc/nginx/conf.d/weir-web.conf:3\n".to_vec());
+    seeds.push(b"2026/11/24 10:00:00 [emerg] 812#812: bind() to 0.0.0.0:80 failed (98: Address in use)\n".to_vec());
     seeds.push(b"alive: n1 127.0.77.1:7946\nclock: 17\nnot-alive: n1\nleave\n".to_vec());
     seeds.push(b"e70a6e19 weir-snapshot 1\n".to_vec());
     seeds
@@ -117,4 +123,14 @@ fn any_snapshot_is_survived() {
 #[test]
 fn any_rpc_client_is_survived() {
     run("rpc", targets::rpc);
+}
+
+#[test]
+fn any_desired_document_is_survived() {
+    run("desired", targets::desired);
+}
+
+#[test]
+fn anything_that_nginx_says_is_survived() {
+    run("nginx_output", targets::nginx_output);
 }
