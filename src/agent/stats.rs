@@ -105,11 +105,16 @@ impl Agent {
         values.0
     }
 
-    /// Remote input that was refused, by reason.
+    /// Remote input that was refused, by reason; what the layers refused under their own names.
     fn dropped(&self) -> BTreeMap<String, String> {
+        let envelopes = self.endpoint.drops().iter().map(|(reason, count)| (reason.as_str().to_owned(), count));
+        let swim = self.endpoint.swim().stats().drops();
+        let swim = swim.map(|(reason, count)| (format!("swim_{}", reason.as_str()), count));
+        let serf = self.endpoint.serf().drops().iter().filter(|(reason, _)| !reason.is_ordinary());
+        let serf = serf.map(|(reason, count)| (format!("serf_{}", reason.as_str()), count));
         let mut values = Values::default();
-        for (reason, count) in self.endpoint.drops().iter().filter(|(_, count)| *count > 0) {
-            values.add(reason.as_str(), count);
+        for (reason, count) in envelopes.chain(swim).chain(serf).filter(|(_, count)| *count > 0) {
+            values.add(&reason, count);
         }
         values.0
     }

@@ -131,6 +131,11 @@ impl Drop {
             Self::DepartedFull => "departed_full",
         }
     }
+
+    /// Whether gossip itself brings it about all the time: every message arrives several times.
+    pub const fn is_ordinary(self) -> bool {
+        matches!(self, Self::SeenIntent | Self::Duplicate | Self::DuplicateAnswer)
+    }
 }
 
 /// How often each reason occurred since the start.

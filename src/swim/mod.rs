@@ -219,6 +219,13 @@ pub struct Stats {
     pub drops: [u64; Drop::ALL.len()],
 }
 
+impl Stats {
+    /// Every reason with its count, zeros included.
+    pub fn drops(&self) -> impl Iterator<Item = (Drop, u64)> + '_ {
+        Drop::ALL.into_iter().zip(self.drops)
+    }
+}
+
 /// The membership machine. See the module documentation.
 ///
 /// Drivers call a `handle_*` method or a verb, then [`Self::poll_output`] until it is empty, then wait until
