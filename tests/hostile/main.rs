@@ -1,5 +1,6 @@
 //! Everything that the protocol documents list as able to kill, wedge or mislead a real agent (`memberlist §7`,
 //! `Serf wire format §14`), thrown at one endpoint: weir survives it, counts it by its reason, and does not pass it on.
+//! [`flood`] throws ten thousand malformed packets and streams a second at an agent.
 //!
 //! Cases that need to look inside are unit tests beside the code and are not repeated here:
 //!
@@ -13,8 +14,12 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot be set up has failed")]
 
 mod envelope;
+mod flood;
 mod members;
 mod packet;
 mod serf;
 mod stream;
 mod victim;
+
+#[path = "../support/mod.rs"]
+mod support;

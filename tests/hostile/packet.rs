@@ -28,8 +28,8 @@ fn bytes(parts: &[&[u8]]) -> Vec<Bytes> {
     parts.iter().map(|part| Bytes::copy_from_slice(part)).collect()
 }
 
-/// Each of these is one malformed message, alone in its packet.
-fn malformed() -> Vec<(&'static str, Vec<u8>)> {
+/// Each of these is a malformed message, alone in its packet.
+pub(crate) fn malformed() -> Vec<(&'static str, Vec<u8>)> {
     let long_map = [&[0, 0xdf, 0xff, 0xff, 0xff, 0xff][..], &[0xa1, b'x', 0xc0].repeat(10)].concat();
     let deep = [&[0, 0x81, 0xa1, b'x'][..], &[0x91; 20], &[0xc0]].concat();
     let odd_addr = {

@@ -39,26 +39,31 @@ fn node(who: &str, at: u32) -> PushNode {
     PushNode { alive: alive(who, addr, 1), state: NodeState::Alive }
 }
 
+/// Each of these is refused as soon as it is there.
+pub(crate) fn senseless() -> Vec<(&'static str, Vec<u8>)> {
+    vec![
+        ("a type of packets", vec![4, 0x80]),
+        ("no type that exists", vec![99]),
+        ("no map", vec![PUSH_PULL, 0xc1]),
+        ("a negative count", header(-1, 0)),
+        ("the lowest count there is", header(i64::MIN, 0)),
+        ("a count too many", header(MAX_NODES as i64 + 1, 0)),
+        ("the highest count there is", header(i64::MAX, 0)),
+        ("a negative length of state", header(0, -1)),
+        ("too much state", header(0, MAX_USER_STATE as i64 + 1)),
+        ("a negative length of a message", user_header(-1)),
+        ("too long a message", user_header(MAX_USER_STATE as i64 + 1)),
+        ("the longest message there is", user_header(i64::MAX)),
+        ("compressed, to nothing", deflated(b"")),
+        ("compressed twice", deflated(&deflated(&ping(1)))),
+        ("a bomb", deflated(&vec![0; 50 << 20])),
+    ]
+}
+
 #[test]
 fn a_stream_that_makes_no_sense_is_refused_and_its_sender_told() {
     for mut victim in Victim::both() {
-        for (what, plain) in [
-            ("a type of packets", vec![4, 0x80]),
-            ("no type that exists", vec![99]),
-            ("no map", vec![PUSH_PULL, 0xc1]),
-            ("a negative count", header(-1, 0)),
-            ("the lowest count there is", header(i64::MIN, 0)),
-            ("a count too many", header(MAX_NODES as i64 + 1, 0)),
-            ("the highest count there is", header(i64::MAX, 0)),
-            ("a negative length of state", header(0, -1)),
-            ("too much state", header(0, MAX_USER_STATE as i64 + 1)),
-            ("a negative length of a message", user_header(-1)),
-            ("too long a message", user_header(MAX_USER_STATE as i64 + 1)),
-            ("the longest message there is", user_header(i64::MAX)),
-            ("compressed, to nothing", deflated(b"")),
-            ("compressed twice", deflated(&deflated(&ping(1)))),
-            ("a bomb", deflated(&vec![0; 50 << 20])),
-        ] {
+        for (what, plain) in senseless() {
             let before = victim.drops(Drop::Malformed);
             let answer = victim.stream(&plain);
             assert!(matches!(answer, Some(StreamMessage::Error(_))), "{what}: {answer:?}");

@@ -240,8 +240,8 @@ impl Victim {
     }
 
     pub(crate) fn swim_drops(&self, reason: swim::Drop) -> u64 {
-        let index = swim::Drop::ALL.iter().position(|other| *other == reason).unwrap();
-        self.endpoint.swim().stats().drops[index]
+        let mut drops = self.endpoint.swim().stats().drops();
+        drops.find(|(other, _)| *other == reason).map(|(_, count)| count).unwrap()
     }
 
     pub(crate) fn serf_drops(&self, reason: serf::Drop) -> u64 {
