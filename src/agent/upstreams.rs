@@ -15,7 +15,7 @@ use crate::serf::{Member, Status};
 use crate::swim::Swim;
 use crate::time::Instant;
 use crate::upstream::desired::Desired;
-use crate::upstream::settle::{self, Settle};
+use crate::upstream::settle::{self, News, Settle};
 use crate::upstream::{
     Candidate, Circumstances, Decision, Generation, Gossip, Mode, Options, Previous, UpstreamName, Want, decide,
 };
@@ -53,6 +53,19 @@ struct Upstream {
     decision: Option<Decision>,
     /// What was put in place last: a placeholder leaves no trace in `previous`.
     in_place: Option<Want>,
+    /// What the debounce was asked for last, and is not in place. Forgotten when the wish is what is in place: an apply that
+    /// is still under way may be about to replace just that.
+    asked: Option<Want>,
+}
+
+/// What a decision asks of the debounce.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Ask {
+    /// It is in place.
+    Nothing,
+    /// It was asked for before and is not in place yet: under way, or to be tried again in due time.
+    Again,
+    New(News),
 }
 
 /// How the last apply ended, for `info`.
@@ -115,6 +128,7 @@ impl Upstreams {
             next.options = options.clone();
             // The file may have to change although the servers do not.
             next.in_place = None;
+            next.asked = None;
             next.decision = None;
             self.each.push(next);
         }
@@ -147,10 +161,12 @@ impl Upstreams {
             if let Some(again_at) = decision.again_at {
                 self.again_at = self.again_at.min(again_at);
             }
-            if !upstream.is_in_place(&decision) {
-                differs = true;
-                if upstream.decision.as_ref().is_none_or(|before| before.want != decision.want) {
-                    self.settle.wanted(now, upstream.previous.news(&decision));
+            match upstream.ask(&decision) {
+                Ask::Nothing => {}
+                Ask::Again => differs = true,
+                Ask::New(news) => {
+                    differs = true;
+                    self.settle.wanted(now, news);
                 }
             }
             upstream.report_mode(&decision);
@@ -184,7 +200,7 @@ impl Upstream {
             Some(target) => Previous::restored(target.clone()),
             None => Previous::default(),
         };
-        Self { options: options.clone(), previous, decision: None, in_place: None }
+        Self { options: options.clone(), previous, decision: None, in_place: None, asked: None }
     }
 
     /// `web`: `2 of 3 in`, and how the group is doing if not well.
@@ -201,6 +217,24 @@ impl Upstream {
             Mode::Last => ", nobody is well: the last good ones stay",
         };
         (name, format!("{serving} of {} in{mode}", decision.members.len()))
+    }
+
+    fn ask(&mut self, decision: &Decision) -> Ask {
+        if self.is_in_place(decision) {
+            self.asked = None;
+            return Ask::Nothing;
+        }
+        if self.asked.as_ref() == Some(&decision.want) {
+            return Ask::Again;
+        }
+        self.asked = Some(decision.want.clone());
+        Ask::New(self.previous.news(decision))
+    }
+
+    /// What an apply with `decision` has put there.
+    fn put_in_place(&mut self, decision: Decision) {
+        self.previous.applied(&decision);
+        self.in_place = Some(decision.want);
     }
 
     fn is_in_place(&self, decision: &Decision) -> bool {
@@ -307,8 +341,7 @@ impl Agent {
             for (name, decision) in decisions {
                 // A reload may have taken the upstream away meanwhile.
                 let Some(upstream) = upstreams.each.iter_mut().find(|each| each.options.name == name) else { continue };
-                upstream.previous.applied(&decision);
-                upstream.in_place = Some(decision.want);
+                upstream.put_in_place(decision);
             }
         }
         upstreams.dirty = true;
@@ -333,3 +366,6 @@ fn log_outcome(outcome: &Outcome, took: Duration) {
         Outcome::Failed { failed, .. } => error!(generation = %failed, elapsed_ms, error = %outcome, "apply failed"),
     }
 }
+
+#[cfg(test)]
+mod tests;
