@@ -1,6 +1,8 @@
 //! What the demo starts: directories, keys, configuration, NGINX and agents; and how all of it ends.
 
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, UdpSocket};
+use std::os::linux::net::SocketAddrExt as _;
+use std::os::unix::net::{SocketAddr as UnixAddr, UnixListener};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::{Duration, Instant};
@@ -40,11 +42,11 @@ impl Role {
         }
     }
 
-    const fn ip(self) -> Ipv4Addr {
+    const fn ip(self, network: u8) -> Ipv4Addr {
         match self {
-            Self::Balancer => Ipv4Addr::new(127, 77, 0, 11),
-            Self::Web1 => Ipv4Addr::new(127, 77, 0, 12),
-            Self::Web2 => Ipv4Addr::new(127, 77, 0, 13),
+            Self::Balancer => Ipv4Addr::new(127, 77, network, 11),
+            Self::Web1 => Ipv4Addr::new(127, 77, network, 12),
+            Self::Web2 => Ipv4Addr::new(127, 77, network, 13),
         }
     }
 }
@@ -84,6 +86,8 @@ pub(super) struct Stage {
     program: PathBuf,
     nginx: PathBuf,
     hosts: [Host; 3],
+    /// Held until the end.
+    _network: UnixListener,
 }
 
 impl Stage {
@@ -96,12 +100,14 @@ impl Stage {
             .permissions(std::os::unix::fs::PermissionsExt::from_mode(0o755))
             .tempdir()
             .map_err(|error| fail(format!("cannot make a temporary directory: {error}")))?;
+        let (network, claim) = claim_network()?;
         let host = |role: Role| -> Result<Host, Failure> {
-            let (gossip, http) = (free_port(role.ip(), 7946)?, free_port(role.ip(), 8080)?);
+            let ip = role.ip(network);
+            let (gossip, http) = (free_port(ip, 7946)?, free_port(ip, 8080)?);
             Ok(Host { role, gossip, http, agent: None, nginx: None })
         };
         let hosts = [host(Role::Balancer)?, host(Role::Web1)?, host(Role::Web2)?];
-        let stage = Self { dir, program, nginx, hosts };
+        let stage = Self { dir, program, nginx, hosts, _network: claim };
         stage.write_key()?;
         Ok(stage)
     }
@@ -422,6 +428,16 @@ fn find_nginx() -> Result<PathBuf, Failure> {
         fail("nginx is not installed")
             .with_remedy("'apt install nginx' or 'dnf install nginx', or 'make demo', which does it")
     })
+}
+
+/// A network of this demo's own in 127.77.0.0/16, which no other demo on this machine uses while the claim is held. Ports are
+/// bound long after they were found free, and bound again when a server comes back.
+fn claim_network() -> Result<(u8, UnixListener), Failure> {
+    let claim = |network: u8| {
+        let name = UnixAddr::from_abstract_name(format!("weir-demo-127.77.{network}.0")).ok()?;
+        Some((network, UnixListener::bind_addr(&name).ok()?))
+    };
+    (0..=u8::MAX).find_map(claim).ok_or_else(|| fail("256 demos run on this machine").with_remedy("end one of them"))
 }
 
 /// `wanted` on `ip` if nobody listens there, else any port that is free for TCP and UDP.
