@@ -12,7 +12,7 @@ use std::time::Duration;
 use nix::sys::signal::Signal;
 use tempfile::TempDir;
 
-use support::{Process, address, until, weir_binary, write_keyring};
+use support::{Process, address, until, weir_binary, without_file_rights, write_keyring};
 
 const KEY: &str = "AAECAwQFBgcICQoLDA0ODw==";
 
@@ -168,4 +168,74 @@ fn starts_that_cannot_work_say_why_and_what_to_do() {
     let (code, text) = Lab::at("192.0.2.1:7946".parse().unwrap()).refused("");
     assert_eq!(code, Some(1), "{text}");
     assert!(text.contains("cannot bind 192.0.2.1:7946: this host has no such address"), "{text}");
+}
+
+#[test]
+fn keyrings_and_configurations_that_cannot_be_used_get_one_line_and_code_5() {
+    type Spoil = fn(&std::path::Path);
+    fn write(path: &std::path::Path, text: &str, mode: u32) {
+        std::fs::write(path, text).unwrap();
+        std::fs::set_permissions(path, std::os::unix::fs::PermissionsExt::from_mode(mode)).unwrap();
+    }
+    let intact: Spoil = |_| ();
+    let rows: [(Spoil, &str, &str); 8] = [
+        (
+            |path| std::fs::set_permissions(path, std::os::unix::fs::PermissionsExt::from_mode(0o644)).unwrap(),
+            "",
+            "error: DIR/keyring.json can be read by others (mode 0644); chmod 600 it and run 'weir keys rotate'",
+        ),
+        (
+            |path| std::fs::remove_file(path).unwrap(),
+            "",
+            "error: no keyring at DIR/keyring.json; run 'weir init' or 'weir keys import', or set encryption.seal = \"off\"",
+        ),
+        (
+            |path| write(path, "[]", 0o600),
+            "",
+            "error: cannot use keyring DIR/keyring.json: keyring has no key; without keys leave the keyring out",
+        ),
+        (
+            |path| write(path, "{", 0o600),
+            "",
+            "error: cannot use keyring DIR/keyring.json: keyring is not a JSON list of base64 strings (line 1, column 0)",
+        ),
+        (
+            |path| write(path, "[\"no base64!\"]", 0o600),
+            "",
+            "error: cannot use keyring DIR/keyring.json: key 1 of the keyring cannot be used: key is not base64 (standard \
+             alphabet, padded)",
+        ),
+        (intact, "gossip.jion = [\"10.0.0.1\"]", "DIR/weir.toml:6:8: unknown key 'gossip.jion'; did you mean 'join'?"),
+        (
+            intact,
+            "gossip.profile = \"lam\"",
+            "DIR/weir.toml:6:18: gossip.profile = \"lam\" is not one of lan, wan, local; did you mean \"lan\"?",
+        ),
+        (intact, "log.level = ", "DIR/weir.toml:6:13: not TOML: string values must be quoted, expected literal string"),
+    ];
+    for (spoil, more, line) in rows {
+        let lab = Lab::new();
+        let mut command = lab.command(more);
+        spoil(&lab.path("keyring.json"));
+        let Output { status, stderr, stdout } = command.output().expect("weir runs");
+        let text = String::from_utf8(stderr).unwrap().replace(&lab.dir.path().display().to_string(), "DIR");
+        assert_eq!((status.code(), stdout.len()), (Some(5), 0), "{text}");
+        let told: Vec<_> =
+            text.lines().filter(|line| !line.contains(" INFO ") && !line.contains("1 mistake in")).collect();
+        assert_eq!(told, [line]);
+    }
+}
+
+/// As an agent that is not root sees it.
+#[test]
+fn keyring_that_may_not_be_read_is_named() {
+    let lab = Lab::new();
+    let command = lab.command("");
+    std::fs::set_permissions(lab.path("keyring.json"), std::os::unix::fs::PermissionsExt::from_mode(0o000)).unwrap();
+    let mut command = without_file_rights(&command);
+    let Output { status, stderr, .. } = command.output().expect("weir runs");
+    let text = String::from_utf8(stderr).unwrap();
+    assert_eq!(status.code(), Some(5), "{text}");
+    let line = format!("error: cannot read {}: Permission denied (os error 13)", lab.path("keyring.json").display());
+    assert_eq!(text.lines().last(), Some(line.as_str()));
 }

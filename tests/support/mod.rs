@@ -44,12 +44,21 @@ pub fn address() -> SocketAddr {
 /// # Panics
 ///
 /// At the deadline, with the last reason that `probe` gave.
-pub fn until<T>(what: &str, mut probe: impl FnMut() -> Result<T, String>) -> T {
+pub fn until<T>(what: &str, probe: impl FnMut() -> Result<T, String>) -> T {
+    until_within(DEADLINE, what, probe)
+}
+
+/// As [`until`], for what takes its time.
+///
+/// # Panics
+///
+/// At the limit, with the last reason that `probe` gave.
+pub fn until_within<T>(limit: Duration, what: &str, mut probe: impl FnMut() -> Result<T, String>) -> T {
     let start = Instant::now();
     loop {
         match probe() {
             Ok(value) => return value,
-            Err(reason) if start.elapsed() > DEADLINE => panic!("{what}: not within {DEADLINE:?}: {reason}"),
+            Err(reason) if start.elapsed() > limit => panic!("{what}: not within {limit:?}: {reason}"),
             Err(_) => std::thread::sleep(Duration::from_millis(20)),
         }
     }
@@ -184,6 +193,8 @@ pub struct Settings {
     pub profile: Option<&'static str>,
     /// Debug if not set.
     pub log_level: Option<&'static str>,
+    /// See [`without_file_rights`].
+    pub no_file_rights: bool,
 }
 
 impl Settings {
@@ -213,6 +224,12 @@ impl Settings {
 
     pub fn toml(mut self, lines: &str) -> Self {
         self.toml.push_str(lines);
+        self
+    }
+
+    /// File modes hold for this agent although the tests may run as root.
+    pub fn without_file_rights(mut self) -> Self {
+        self.no_file_rights = true;
         self
     }
 }
@@ -342,6 +359,9 @@ impl Agent {
         self.write_config();
         let mut command = Command::new(weir_binary());
         command.args(["agent", "--config-file"]).arg(self.config_file());
+        if self.options.no_file_rights {
+            command = without_file_rights(&command);
+        }
         command.env("RUST_BACKTRACE", "1");
         command
     }
@@ -382,6 +402,20 @@ pub fn write_keyring(path: &Path, key: &str) {
         std::fs::write(path, format!("[\"{key}\"]")).expect("the directory is ours");
         std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600)).expect("the file is ours");
     }
+}
+
+/// The same command, for which file modes hold although the tests may run as root. Its environment is the tests'.
+pub fn without_file_rights(command: &Command) -> Command {
+    let rights = "-dac_override,-dac_read_search";
+    let mut words = vec![];
+    if nix::unistd::geteuid().is_root() {
+        words.extend(["setpriv", "--bounding-set", rights, "--inh-caps", rights].map(std::ffi::OsStr::new));
+    }
+    words.push(command.get_program());
+    words.extend(command.get_args());
+    let mut through = Command::new(words[0]);
+    through.args(&words[1..]);
+    through
 }
 
 pub fn weir_binary() -> &'static str {
