@@ -18,8 +18,9 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use tempfile::TempDir;
 
-/// How long anything may take before a test fails. Generous: two cores are shared by many processes.
-pub const DEADLINE: Duration = Duration::from_secs(60);
+/// How long anything may take before a test fails. Generous: two cores are shared by many processes, and a refused apply is
+/// tried again after a minute.
+pub const DEADLINE: Duration = Duration::from_secs(150);
 
 /// A loopback address that no other test uses, with a port that is free for UDP and TCP.
 pub fn address() -> SocketAddr {
