@@ -196,6 +196,8 @@ pub struct Settings {
     pub log_level: Option<&'static str>,
     /// See [`without_file_rights`].
     pub no_file_rights: bool,
+    /// The network namespace to live in, by its name in `ip netns`; the test's own if not set.
+    pub namespace: Option<String>,
 }
 
 impl Settings {
@@ -245,8 +247,13 @@ impl Agent {
 
     /// An agent that is not started yet.
     pub fn prepare(kind: Kind, name: &str, options: Settings) -> Self {
+        Self::prepare_at(kind, name, options, address(), address())
+    }
+
+    /// As [`Self::prepare`], with addresses of the namespace in its settings.
+    pub fn prepare_at(kind: Kind, name: &str, options: Settings, gossip: SocketAddr, rpc: SocketAddr) -> Self {
         let dir = tempfile::tempdir().expect("temporary directories can be made");
-        Self { kind, name: name.to_owned(), gossip: address(), rpc: address(), dir, options, process: None }
+        Self { kind, name: name.to_owned(), gossip, rpc, dir, options, process: None }
     }
 
     /// Starts it (again) and waits until its RPC answers.
@@ -319,10 +326,26 @@ impl Agent {
 
     /// Runs this agent's own command line against it.
     pub fn cli(&self, args: &[&str]) -> Output {
-        match self.kind {
-            Kind::Serf => serf(self.rpc, args),
-            Kind::Weir => weir(self.rpc, args),
-        }
+        let (command, rest) = args.split_first().expect("a command");
+        let rpc = match self.kind {
+            Kind::Serf => format!("-rpc-addr={}", self.rpc),
+            Kind::Weir => format!("--rpc-addr={}", self.rpc),
+        };
+        let mut program = self.program();
+        program.arg(command).arg(rpc).args(rest).env_remove("SERF_RPC_ADDR");
+        program.output().unwrap_or_else(|error| panic!("cannot run {program:?}: {error}"))
+    }
+
+    /// Its own program, in its own namespace.
+    fn program(&self) -> Command {
+        let program = match self.kind {
+            Kind::Serf => "serf",
+            Kind::Weir => weir_binary(),
+        };
+        let Some(namespace) = &self.options.namespace else { return Command::new(program) };
+        let mut command = Command::new("ip");
+        command.args(["netns", "exec", namespace, program]);
+        command
     }
 
     pub fn join_to(&self, other: SocketAddr) {
@@ -335,7 +358,7 @@ impl Agent {
     }
 
     fn serf_command(&self) -> Command {
-        let mut command = Command::new("serf");
+        let mut command = self.program();
         command.arg("agent").args([
             format!("-node={}", self.name),
             format!("-bind={}", self.gossip),
@@ -358,7 +381,7 @@ impl Agent {
 
     fn weir_command(&self) -> Command {
         self.write_config();
-        let mut command = Command::new(weir_binary());
+        let mut command = self.program();
         command.args(["agent", "--config-file"]).arg(self.config_file());
         if self.options.no_file_rights {
             command = without_file_rights(&command);
@@ -379,7 +402,12 @@ impl Agent {
             }
             None => "[encryption]\nseal = \"off\"\n".to_owned(),
         };
-        let tags: String = self.options.tags.iter().map(|(name, value)| format!("{name} = \"{value}\"\n")).collect();
+        let tags: String = self
+            .options
+            .tags
+            .iter()
+            .map(|(name, value)| format!("{name} = {}\n", toml::Value::from(value.as_str())))
+            .collect();
         let text = format!(
             "[node]\nname = \"{}\"\n[node.tags]\n{tags}[gossip]\nbind = \"{}\"\nprofile = \"{}\"\njoin = [{}]\n{encryption}\
              [snapshot]\npath = \"{dir}/snapshot\"\n[rpc]\nsocket = \"{dir}/rpc.sock\"\nlisten = \"{}\"\n\
