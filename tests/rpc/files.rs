@@ -67,7 +67,13 @@ async fn wrong_places_are_named() {
     assert!(matches!(error, ListenError::NotASocket { .. }));
     assert_eq!(std::fs::read_to_string(&file).unwrap(), "mine");
     let error = bind(at(&missing));
-    assert_eq!(error.to_string(), format!("cannot listen on {}", missing.display()));
+    let directory = dir.path().join("no/such");
+    let text = format!(
+        "cannot listen on {}: no directory {}; create it, or set rpc.socket",
+        missing.display(),
+        directory.display()
+    );
+    assert_eq!(error.to_string(), text);
     let socket = dir.path().join("rpc.sock");
     let error = bind(Options { group: Some("no-such-group".to_owned()), ..at(&socket) });
     assert_eq!(error.to_string(), "no group 'no-such-group' for the RPC socket; create it, or set rpc.group");

@@ -76,6 +76,9 @@ pub enum ListenError {
     InUse { path: PathBuf },
     #[error("{} is in the way and is not a socket; remove it, or set another rpc.socket", path.display())]
     NotASocket { path: PathBuf },
+    /// Only the service manager makes the directory.
+    #[error("cannot listen on {}: no directory {}; create it, or set rpc.socket", path.display(), directory.display())]
+    NoDirectory { path: PathBuf, directory: PathBuf },
     #[error("cannot listen on {}", path.display())]
     Socket { path: PathBuf, source: io::Error },
     #[error("no group '{group}' for the RPC socket; create it, or set rpc.group")]

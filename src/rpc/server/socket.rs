@@ -26,6 +26,11 @@ impl Socket {
     ///
     /// The socket gets mode and group under another name first, so nobody can connect who may not.
     pub(super) fn bind(path: &Path, group: Option<&str>) -> Result<Self, ListenError> {
+        if let Some(directory) =
+            path.parent().filter(|directory| !directory.as_os_str().is_empty() && !directory.exists())
+        {
+            return Err(ListenError::NoDirectory { path: path.to_owned(), directory: directory.to_owned() });
+        }
         remove_stale(path)?;
         let draft = draft(path);
         let failed = |source| ListenError::Socket { path: path.to_owned(), source };
