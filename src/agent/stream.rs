@@ -92,14 +92,6 @@ pub(super) enum Input {
     End(Option<String>),
 }
 
-/// What a task tells.
-#[derive(Debug)]
-enum Told {
-    Input(Input),
-    /// The peer has stopped talking, not necessarily listening; [`Input::End`] follows when the last write is out.
-    Silent,
-}
-
 #[derive(Debug)]
 enum Write {
     Data(Vec<u8>),
@@ -109,8 +101,6 @@ enum Write {
 #[derive(Debug)]
 struct Handle {
     writes: mpsc::Sender<Write>,
-    /// The last write is queued.
-    closing: bool,
     task: AbortHandle,
 }
 
@@ -118,8 +108,8 @@ struct Handle {
 #[derive(Debug)]
 pub(super) struct Streams {
     handles: HashMap<StreamId, Handle>,
-    sender: mpsc::Sender<(StreamId, Told)>,
-    receiver: mpsc::Receiver<(StreamId, Told)>,
+    sender: mpsc::Sender<(StreamId, Input)>,
+    receiver: mpsc::Receiver<(StreamId, Input)>,
     /// Outgoing streams come from the address the agent is bound to, if that is one.
     source: Option<IpAddr>,
 }
@@ -147,7 +137,7 @@ impl Streams {
             };
             match connected {
                 Ok(stream) => {
-                    if inputs.send((id, Told::Input(Input::Connected))).await.is_ok() {
+                    if inputs.send((id, Input::Connected)).await.is_ok() {
                         serve(id, stream, inputs, writes).await;
                     }
                 }
@@ -160,8 +150,7 @@ impl Streams {
     ///
     /// With `close` the stream says goodbye after the bytes; its [`Input::End`] follows when they are out.
     pub(super) fn write(&mut self, id: StreamId, data: Vec<u8>, close: bool) -> bool {
-        let Some(handle) = self.handles.get_mut(&id) else { return false };
-        handle.closing = close;
+        let Some(handle) = self.handles.get(&id) else { return false };
         let queued = handle.writes.try_send(Write::Data(data)).is_ok()
             && (!close || handle.writes.try_send(Write::Close).is_ok());
         if !queued {
@@ -180,19 +169,12 @@ impl Streams {
     /// The next report of a stream that is still known. Cancel-safe.
     pub(super) async fn recv(&mut self) -> (StreamId, Input) {
         loop {
-            let Some((id, told)) = self.receiver.recv().await else {
+            let Some((id, input)) = self.receiver.recv().await else {
                 return std::future::pending().await; // never: we hold a sender
             };
-            let Some(handle) = self.handles.get(&id) else {
+            if !self.handles.contains_key(&id) {
                 continue; // closed while this was on its way
-            };
-            let input = match told {
-                Told::Input(input) => input,
-                // A stream counts until its answer is out. Else a peer could open any number, ask and hang up half-way, and
-                // all answers would wait here.
-                Told::Silent if handle.closing => continue,
-                Told::Silent => Input::End(None),
-            };
+            }
             if let Input::End(_) = input {
                 // What is queued for writing still goes out: dropping the sender only ends the queue.
                 self.handles.remove(&id);
@@ -208,7 +190,7 @@ impl Streams {
     ) {
         let (sender, receiver) = mpsc::channel(WRITE_QUEUE);
         let task = tokio::spawn(task(receiver)).abort_handle();
-        self.handles.insert(id, Handle { writes: sender, closing: false, task });
+        self.handles.insert(id, Handle { writes: sender, task });
     }
 }
 
@@ -238,7 +220,12 @@ fn dial_error(to: SocketAddr, error: &io::Error) -> String {
 }
 
 /// Both directions until the peer ends and nothing is left to write, or until one of them fails.
-async fn serve(id: StreamId, stream: TcpStream, inputs: mpsc::Sender<(StreamId, Told)>, writes: mpsc::Receiver<Write>) {
+async fn serve(
+    id: StreamId,
+    stream: TcpStream,
+    inputs: mpsc::Sender<(StreamId, Input)>,
+    writes: mpsc::Receiver<Write>,
+) {
     // Small requests and answers should not wait for each other; where that cannot be set they are merely slower.
     drop(stream.set_nodelay(true));
     let (mut reader, writer) = stream.into_split();
@@ -246,10 +233,10 @@ async fn serve(id: StreamId, stream: TcpStream, inputs: mpsc::Sender<(StreamId, 
     let end = tokio::select! {
         end = read_all(id, &mut reader, &inputs) => {
             if end.is_none() {
-                // Nobody takes it only if the agent has ended.
-                drop(inputs.send((id, Told::Silent)).await);
-                let written = writing.await;
-                return report(id, &inputs, written.err()).await;
+                // The peer has stopped talking, not necessarily listening.
+                report(id, &inputs, None).await;
+                drop(writing.await);
+                return;
             }
             end
         }
@@ -264,20 +251,24 @@ async fn serve(id: StreamId, stream: TcpStream, inputs: mpsc::Sender<(StreamId, 
     report(id, &inputs, end).await;
 }
 
-async fn report(id: StreamId, inputs: &mpsc::Sender<(StreamId, Told)>, end: Option<String>) {
+async fn report(id: StreamId, inputs: &mpsc::Sender<(StreamId, Input)>, end: Option<String>) {
     // A report that nobody takes any more is no loss: the agent is gone.
-    drop(inputs.send((id, Told::Input(Input::End(end)))).await);
+    drop(inputs.send((id, Input::End(end))).await);
 }
 
 /// Hands over what arrives. Returns the reason of an end that was not orderly.
-async fn read_all(id: StreamId, reader: &mut OwnedReadHalf, inputs: &mpsc::Sender<(StreamId, Told)>) -> Option<String> {
+async fn read_all(
+    id: StreamId,
+    reader: &mut OwnedReadHalf,
+    inputs: &mpsc::Sender<(StreamId, Input)>,
+) -> Option<String> {
     loop {
         let mut chunk = Vec::with_capacity(READ_BYTES);
         match reader.read_buf(&mut chunk).await {
             Ok(0) => return None,
             Ok(_) => {
                 chunk.shrink_to_fit();
-                if inputs.send((id, Told::Input(Input::Data(chunk)))).await.is_err() {
+                if inputs.send((id, Input::Data(chunk))).await.is_err() {
                     return Some("agent stopped".to_owned());
                 }
             }

@@ -12,6 +12,7 @@ mod options;
 mod probe;
 mod push_pull;
 mod suspicion;
+mod table;
 #[cfg(test)]
 mod tests;
 mod update;
@@ -30,8 +31,8 @@ use crate::wire::message::{Message, Ping, Source, Versions};
 
 use self::awareness::Awareness;
 use self::broadcast::Queue;
-use self::member::Members;
 use self::probe::{Prober, Relays};
+use self::table::Members;
 
 pub use self::member::{Member, State, SuspicionState};
 pub use self::options::{Options, Profile};
@@ -281,12 +282,10 @@ impl Swim {
     /// state are spread over the interval of so large a cluster. For simulations of clusters too large to join one by one;
     /// the records are shared.
     pub fn preload(&mut self, now: Instant, nodes: &[Arc<Node>]) {
-        for node in nodes.iter().filter(|node| node.name != self.local) {
-            let member = Member { node: Arc::clone(node), incarnation: 1, state: State::Alive, changed: now };
-            self.members.append(member);
-            self.present += 1;
-        }
-        self.members.shuffle(&mut self.rng);
+        let others: Vec<_> = nodes.iter().filter(|node| node.name != self.local).collect();
+        self.present += others.len();
+        let alive = |node: &Arc<Node>| Member { node: Arc::clone(node), incarnation: 1, state: State::Alive };
+        self.members.extend(others.into_iter().map(alive), &mut self.rng);
         self.queue = Queue::new();
         self.push_pull_at = now + self.random_part(self.options.push_pull_interval_for(self.members.len()));
     }
@@ -353,8 +352,8 @@ impl Swim {
             member.node.name != local
                 && match member.state {
                     State::Alive | State::Suspect(_) => true,
-                    State::Dead => now.since(member.changed) <= dead_time,
-                    State::Left => false,
+                    State::Dead(since) => now.since(since) <= dead_time,
+                    State::Left(_) => false,
                 }
         })
     }

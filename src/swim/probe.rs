@@ -12,7 +12,7 @@ use crate::time::Instant;
 use crate::wire::NodeName;
 use crate::wire::message::{Ack, IndirectPing, Message, Ping, Suspect};
 
-use super::{Drop, Node, Origin, Output, Purpose, State, Swim};
+use super::{Drop, Node, Origin, Output, Purpose, Swim};
 
 /// Lowest memberlist protocol that answers a missed relay with a nack.
 const NACK_PROTOCOL: u8 = 4;
@@ -281,7 +281,7 @@ impl Swim {
     fn purge(&mut self, now: Instant) {
         let (local, keep) = (self.local.clone(), self.options.gossip_to_the_dead);
         let purged = self.members.remove_if(|member| {
-            member.node.name != local && member.state.is_gone() && now.since(member.changed) > keep
+            member.node.name != local && member.state.gone_since().is_some_and(|since| now.since(since) > keep)
         });
         for name in purged {
             self.queue.remove(&name);
@@ -308,6 +308,6 @@ impl Swim {
 
     /// Whether `name` is dead or left.
     pub fn is_gone(&self, name: &NodeName) -> bool {
-        matches!(self.members.get(name).map(|member| &member.state), Some(State::Dead | State::Left))
+        self.members.get(name).is_some_and(|member| member.state.is_gone())
     }
 }

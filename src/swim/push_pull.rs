@@ -20,8 +20,8 @@ impl Swim {
             state: match member.state {
                 State::Alive => NodeState::Alive,
                 State::Suspect(_) => NodeState::Suspect,
-                State::Dead => NodeState::Dead,
-                State::Left => NodeState::Left,
+                State::Dead(_) => NodeState::Dead,
+                State::Left(_) => NodeState::Left,
             },
         };
         self.members.iter().map(entry).collect()

@@ -73,8 +73,8 @@ fn state(swim: &Swim, who: &str) -> (&'static str, u32) {
     let state = match member.state {
         State::Alive => "alive",
         State::Suspect(_) => "suspect",
-        State::Dead => "dead",
-        State::Left => "left",
+        State::Dead(_) => "dead",
+        State::Left(_) => "left",
     };
     (state, member.incarnation)
 }

@@ -29,7 +29,7 @@ impl Swim {
         if self.members.get(&node.name).is_none() {
             self.insert(now, &alive);
         }
-        self.accept_alive(now, &alive);
+        self.accept_alive(&alive);
     }
 
     /// `memberlist §4.2`. Rows 2 and 3 (versions) are the decoder's: it refuses fewer than six.
@@ -50,7 +50,7 @@ impl Swim {
                 return self.count_drop(Drop::Incarnation);
             }
             self.insert(now, &alive);
-            return self.accept_alive(now, &alive);
+            return self.accept_alive(&alive);
         };
         let moved = member.node.addr != alive.addr;
         let reclaimed = moved && self.may_be_reclaimed(member, now);
@@ -61,7 +61,7 @@ impl Swim {
             return self.count_drop(Drop::Incarnation);
         }
         if reclaimed || alive.incarnation > member.incarnation {
-            self.accept_alive(now, &alive);
+            self.accept_alive(&alive);
         }
     }
 
@@ -85,14 +85,13 @@ impl Swim {
                     self.broadcast(suspect.node.clone(), &Message::Suspect(suspect));
                 }
             }
-            State::Dead | State::Left => {}
+            State::Dead(_) | State::Left(_) => {}
             State::Alive if suspect.node == self.local => self.refute(now, suspect.incarnation),
             State::Alive => {
                 let suspicion = Suspicion::new(&self.options, members, suspect.from.clone(), now);
                 self.suspicions.insert((suspicion.deadline(), suspect.node.clone()));
                 member.incarnation = suspect.incarnation;
                 member.state = State::Suspect(Box::new(SuspicionState(suspicion)));
-                member.changed = now;
                 self.stats.suspicions += 1;
                 self.emit(Event::Suspected(suspect.node.clone()));
                 self.broadcast(suspect.node.clone(), &Message::Suspect(suspect));
@@ -175,8 +174,8 @@ impl Swim {
     fn may_be_reclaimed(&self, member: &Member, now: Instant) -> bool {
         let reclaim = self.options.dead_node_reclaim;
         match member.state {
-            State::Left => true,
-            State::Dead => !reclaim.is_zero() && now.since(member.changed) > reclaim,
+            State::Left(_) => true,
+            State::Dead(since) => !reclaim.is_zero() && now.since(since) > reclaim,
             State::Alive | State::Suspect(_) => false,
         }
     }
@@ -189,12 +188,12 @@ impl Swim {
             meta: alive.meta.clone(),
             versions: alive.versions,
         });
-        let member = Member { node, incarnation: 0, state: State::Dead, changed: now };
+        let member = Member { node, incarnation: 0, state: State::Dead(now) };
         self.members.insert(member, &mut self.rng);
     }
 
     /// Row 10c: the message wins. The member must be in the table.
-    fn accept_alive(&mut self, now: Instant, alive: &Alive) {
+    fn accept_alive(&mut self, alive: &Alive) {
         self.drop_suspicion(&alive.node);
         let member = self.members.get_mut(&alive.node).expect("caller looked it up or inserted it");
         let (was_gone, was_suspect) = (member.state.is_gone(), member.state.is_suspect());
@@ -210,10 +209,7 @@ impl Swim {
         }
         let rose = alive.incarnation > member.incarnation;
         member.incarnation = alive.incarnation;
-        if !member.state.is_alive() {
-            member.state = State::Alive;
-            member.changed = now;
-        }
+        member.state = State::Alive;
         let node = Arc::clone(&member.node);
         self.present += usize::from(was_gone);
         self.broadcast(alive.node.clone(), &Message::Alive(alive.clone()));
@@ -239,8 +235,7 @@ impl Swim {
         let was_suspect = member.state.is_suspect();
         self.present -= usize::from(!member.state.is_gone());
         member.incarnation = dead.incarnation;
-        member.state = if left { State::Left } else { State::Dead };
-        member.changed = now;
+        member.state = if left { State::Left(now) } else { State::Dead(now) };
         let node = Arc::clone(&member.node);
         if was_suspect {
             self.emit(Event::Cleared(dead.node.clone()));

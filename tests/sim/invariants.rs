@@ -112,7 +112,7 @@ impl Invariants {
         let mut met = 0;
         for member in endpoint.swim().members() {
             let index = index_of(member.node.name.as_str()).ok_or("a member that nobody started")?;
-            let gone = member.state.is_gone().then_some(member.changed);
+            let gone = member.state.gone_since();
             let now = Seen { incarnation: member.incarnation, addr: member.node.addr, gone };
             met += 1;
             let Some(before) = view.members[index].replace(now) else { continue };

@@ -15,6 +15,10 @@ use crate::time::Instant;
 use crate::wire::NodeName;
 use crate::wire::serf::{Tags, decode_tags};
 
+mod by_name;
+
+use by_name::ByName;
+
 /// Serf's states of a member. `swim` has others; the two sets are never mixed.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub enum Status {
@@ -103,7 +107,7 @@ pub(crate) enum JoinVerdict {
 /// Every member known, the local one included.
 #[derive(Debug, Default)]
 pub(crate) struct Table {
-    members: BTreeMap<NodeName, Member>,
+    members: ByName,
     /// The failed and the left, so that looking after them costs nothing while there are none.
     departed: BTreeMap<NodeName, Farewell>,
     /// The same, longest gone first: who forges departures must not make us look at all of them for each.
@@ -130,12 +134,12 @@ impl Table {
 
     /// All members in the order of their names.
     pub(crate) fn iter(&self) -> impl Iterator<Item = &Member> {
-        self.members.values()
+        self.members.iter()
     }
 
     /// The failed and the left, in the order of their names.
     pub(crate) fn departed(&self) -> impl ExactSizeIterator<Item = &Member> {
-        self.departed.keys().map(|name| self.members.get(name).expect("departed holds names of members only"))
+        self.departed.keys().map(|name| self.members.get(name.as_str()).expect("departed holds names of members only"))
     }
 
     /// The departed member whose status is the oldest.
@@ -159,26 +163,27 @@ impl Table {
         self.iter().find(|member| member.node.addr == addr)
     }
 
-    /// Takes over members that are alive, all at once, so that the map is built as small as it gets.
+    /// Takes over members that are alive, in the order of their names.
     pub(crate) fn preload(&mut self, now: Instant, nodes: &[Arc<Node>]) {
         let known = std::mem::take(&mut self.members);
-        let alive = nodes.iter().map(|node| (node.name.clone(), Self::newcomer(now, Arc::clone(node), None)));
-        self.members = alive.chain(known).collect();
+        self.members = nodes.iter().map(|node| Self::newcomer(now, Arc::clone(node), None)).collect();
+        known.iter().cloned().for_each(|member| self.members.insert(member));
     }
 
     /// `swim` reports a member alive that was unknown, dead or left to it.
     pub(crate) fn joined(&mut self, now: Instant, node: Arc<Node>, intent: Option<Intent>) -> MemberEvent {
-        let name = node.name.clone();
-        self.no_longer_departed(name.as_str());
-        let member = self
-            .members
-            .entry(name)
-            .and_modify(|known| {
-                known.node = node.clone();
+        self.no_longer_departed(node.name.as_str());
+        let member = match self.members.remove(node.name.as_str()) {
+            Some(mut known) => {
+                known.node = node;
                 known.become_status(Status::Alive, now);
-            })
-            .or_insert_with(|| Self::newcomer(now, node, intent));
-        member.event(MemberEventKind::Join)
+                known
+            }
+            None => Self::newcomer(now, node, intent),
+        };
+        let event = member.event(MemberEventKind::Join);
+        self.members.insert(member);
+        event
     }
 
     fn newcomer(now: Instant, node: Arc<Node>, intent: Option<Intent>) -> Member {
@@ -192,28 +197,32 @@ impl Table {
 
     /// `swim` reports a member dead, or left by its own word if it `announced` that; the status depends on the intent alone.
     pub(crate) fn gone(&mut self, now: Instant, name: &NodeName, announced: bool) -> Option<MemberEvent> {
-        let member = self.members.get_mut(name)?;
-        let (status, kind) = match member.status {
+        let (status, kind) = match self.get(name.as_str())?.status {
             Status::Alive => (Status::Failed, MemberEventKind::Failed),
             Status::Leaving => (Status::Left, MemberEventKind::Leave),
             Status::Left | Status::Failed => return None,
         };
-        member.become_status(status, now);
         let silent = status == Status::Failed && !announced;
-        self.by_age.insert((member.since, name.clone()));
+        self.by_age.insert((now, name.clone()));
         self.departed.insert(name.clone(), if silent { Farewell::Silent } else { Farewell::Announced });
-        Some(member.event(kind))
+        self.members.change(name.as_str(), |member| {
+            member.become_status(status, now);
+            member.event(kind)
+        })
     }
 
     /// `swim` reports new metadata, address or versions. Equal tags in another byte order are no update: a map has no
     /// order in the reference.
     pub(crate) fn updated(&mut self, node: Arc<Node>) -> Option<MemberEvent> {
-        let member = self.members.get_mut(&node.name)?;
-        let before = std::mem::replace(&mut member.node, node);
-        let changed = before.addr != member.node.addr
-            || before.versions != member.node.versions
-            || (before.meta != member.node.meta && decode_tags(&before.meta) != decode_tags(&member.node.meta));
-        changed.then(|| member.event(MemberEventKind::Update))
+        let name = node.name.clone();
+        let updated = self.members.change(name.as_str(), |member| {
+            let before = std::mem::replace(&mut member.node, node);
+            let changed = before.addr != member.node.addr
+                || before.versions != member.node.versions
+                || (before.meta != member.node.meta && decode_tags(&before.meta) != decode_tags(&member.node.meta));
+            changed.then(|| member.event(MemberEventKind::Update))
+        });
+        updated.flatten()
     }
 
     /// A leave intent about `name`; `refutable` if it is ours and we are not leaving.
@@ -224,54 +233,59 @@ impl Table {
         ltime: LamportTime,
         refutable: bool,
     ) -> LeaveVerdict {
-        let Some(member) = self.members.get_mut(name) else { return LeaveVerdict::Unknown };
-        if ltime <= member.status_ltime {
-            return LeaveVerdict::Stale;
+        match self.get(name) {
+            None => return LeaveVerdict::Unknown,
+            Some(member) if ltime <= member.status_ltime => return LeaveVerdict::Stale,
+            Some(_) if refutable => return LeaveVerdict::Refute,
+            Some(_) => {}
         }
-        if refutable {
-            return LeaveVerdict::Refute;
-        }
-        // In every case, or copies would go round for ever.
-        member.status_ltime = ltime;
-        let event = match member.status {
-            Status::Alive => {
-                member.become_status(Status::Leaving, now);
-                None
-            }
-            Status::Failed => {
-                let name = member.node.name.clone();
-                self.by_age.remove(&(member.since, name.clone()));
-                self.by_age.insert((now, name));
-                member.become_status(Status::Left, now);
-                Some(member.event(MemberEventKind::Leave))
-            }
-            Status::Leaving | Status::Left => None,
-        };
-        LeaveVerdict::Applied { event, status: member.status }
+        let Self { members, by_age, .. } = self;
+        let applied = members.change(name, |member| {
+            // In every case, or copies would go round for ever.
+            member.status_ltime = ltime;
+            let event = match member.status {
+                Status::Alive => {
+                    member.become_status(Status::Leaving, now);
+                    None
+                }
+                Status::Failed => {
+                    let name = member.node.name.clone();
+                    by_age.remove(&(member.since, name.clone()));
+                    by_age.insert((now, name));
+                    member.become_status(Status::Left, now);
+                    Some(member.event(MemberEventKind::Leave))
+                }
+                Status::Leaving | Status::Left => None,
+            };
+            LeaveVerdict::Applied { event, status: member.status }
+        });
+        applied.unwrap_or(LeaveVerdict::Unknown)
     }
 
     /// A join intent about `name`. It calls off a leave; only `swim` brings back the failed and the left.
     pub(crate) fn join_intent(&mut self, now: Instant, name: &str, ltime: LamportTime) -> JoinVerdict {
-        let Some(member) = self.members.get_mut(name) else { return JoinVerdict::Unknown };
-        if ltime <= member.status_ltime {
-            return JoinVerdict::Stale;
+        match self.get(name) {
+            None => return JoinVerdict::Unknown,
+            Some(member) if ltime <= member.status_ltime => return JoinVerdict::Stale,
+            Some(_) => {}
         }
-        member.status_ltime = ltime;
-        match member.status {
-            Status::Leaving => member.become_status(Status::Alive, now),
-            Status::Alive | Status::Left | Status::Failed => {}
-        }
+        self.members.change(name, |member| {
+            member.status_ltime = ltime;
+            match member.status {
+                Status::Leaving => member.become_status(Status::Alive, now),
+                Status::Alive | Status::Left | Status::Failed => {}
+            }
+        });
         JoinVerdict::Applied
     }
 
     /// Takes over a failed member of an earlier run, unless it is known.
     pub(crate) fn restore_failed(&mut self, node: Arc<Node>, since: Instant) {
         let name = node.name.clone();
-        if self.members.contains_key(&name) {
+        if self.get(name.as_str()).is_some() {
             return;
         }
-        let member = Member { node, status: Status::Failed, status_ltime: LamportTime::ZERO, since };
-        self.members.insert(name.clone(), member);
+        self.members.insert(Member { node, status: Status::Failed, status_ltime: LamportTime::ZERO, since });
         self.by_age.insert((since, name.clone()));
         self.departed.insert(name, Farewell::Silent);
     }

@@ -21,9 +21,10 @@ fn plain() -> Arc<Node> {
 fn table(status: Status, ltime: u64) -> Table {
     let mut table = Table::default();
     table.joined(at(0), plain(), None);
-    let member = table.members.get_mut("a").unwrap();
-    member.status = status;
-    member.status_ltime = LamportTime(ltime);
+    table.members.change("a", |member| {
+        member.status = status;
+        member.status_ltime = LamportTime(ltime);
+    });
     if !status.is_present() {
         table.departed.insert(name("a"), Farewell::Announced);
     }
@@ -208,4 +209,9 @@ fn only_who_died_without_a_word_and_was_declared_left_was_forced_out() {
         table.joined(at(2), plain(), None);
         assert!(!table.was_forced_out("a"), "it is back");
     }
+}
+
+#[test]
+fn a_record_is_four_words() {
+    assert_eq!(size_of::<Member>(), 32);
 }
