@@ -16,11 +16,12 @@ use weir::nginx::{generation_of, parse_log, parse_test_output};
 use weir::rpc::proto::{
     Body, Command, EventRecord, Frames, Header, LogRecord, MAX_REQUEST_BYTES, QueryRecord, Request, ResponseHeader,
 };
+use weir::serf::QueryParams;
 use weir::snapshot::{Log, Replay, Rules, UnixTime, Write};
 use weir::time::Instant;
 use weir::upstream::desired::Desired;
 use weir::wire::NodeName;
-use weir::wire::message::{Message, StreamMessage};
+use weir::wire::message::{Alive, Message, StreamMessage, Versions};
 use weir::wire::packet;
 use weir::wire::serf::{PushPullState, SerfMessage, decode_tags, encode_tags};
 
@@ -40,13 +41,52 @@ fn endpoint(keyring: Option<Keyring>) -> Endpoint {
     Endpoint::new(options, keyring, Restored::default(), StdRng::seed_from_u64(1), Box::new(|bytes| bytes.fill(9)), NOW)
 }
 
+/// Takes all outputs; what is said to others must not harm them.
 fn drain(endpoint: &mut Endpoint) -> usize {
     let mut count = 0;
-    while endpoint.poll_output().is_some() {
+    while let Some(output) = endpoint.poll_output() {
         count += 1;
         assert!(count < 100_000, "one input caused outputs without end");
+        if let Output::Datagram { payload, .. } = output {
+            let ring = endpoint.keyring();
+            let opened = ring.and_then(|ring| ring.open_packet(b"", &payload).ok()).map(|opened| opened.plain);
+            match (ring, opened) {
+                (None, _) => harms_nobody(&payload),
+                (Some(_), Some(plain)) => harms_nobody(&plain),
+                // In a session, or under a key that a fuzzer had us use.
+                (Some(_), None) => {}
+            }
+        }
     }
     count
+}
+
+/// Real agents can read it, and none of what is known to kill or wedge them is in it.
+fn harms_nobody(plain: &[u8]) {
+    let decoded = packet::decode(plain);
+    assert_eq!(decoded.errors, [], "what we send can be read");
+    for message in decoded.messages {
+        match message {
+            Message::Alive(alive) => {
+                let [pmin, pmax, ..] = alive.versions.0;
+                assert!(0 < pmin && pmin <= pmax, "{alive:?}");
+            }
+            Message::User(user) => {
+                if let SerfMessage::Query(query) = SerfMessage::decode(&user).expect("only what we understand is sent")
+                {
+                    let changes_keys = ["_serf_install-key", "_serf_use-key", "_serf_remove-key"];
+                    let empty = query.payload.is_empty() && changes_keys.contains(&query.name.as_str());
+                    assert!(!query.has_empty_filter() && !empty, "{query:?}");
+                }
+            }
+            Message::Ping(_)
+            | Message::IndirectPing(_)
+            | Message::Ack(_)
+            | Message::Nack(_)
+            | Message::Suspect(_)
+            | Message::Dead(_) => {}
+        }
+    }
 }
 
 /// The endpoint still works.
@@ -223,4 +263,79 @@ pub(crate) fn nginx_output(data: &[u8]) {
         assert!(!shown.chars().any(char::is_control), "a terminal may see it: {problem:?}");
     }
     let _number = generation_of(data);
+}
+
+/// A whole story: packets, pieces of streams, time and verbs of our own in whatever order, to an endpoint that has a friend to
+/// pass things on to. Each step is a byte that says what, one that says how long, and so many bytes.
+pub(crate) fn story(data: &[u8]) {
+    let (sealed, mut rest) = data.split_first().map_or((false, data), |(first, rest)| (first & 1 == 1, rest));
+    let ring = sealed.then(keyring);
+    let mut endpoint = endpoint(ring.clone());
+    let (mut now, mut streams, mut nonce) = (NOW, std::collections::VecDeque::new(), 0_u64);
+    let mut packet = |endpoint: &mut Endpoint, now, plain: &[u8]| {
+        nonce += 1;
+        let nonce = [&[0; 4], &nonce.to_be_bytes()[..]].concat().try_into().expect("12 bytes");
+        let datagram = ring.as_ref().map_or_else(|| plain.to_vec(), |ring| ring.seal_packet(nonce, b"", plain));
+        endpoint.handle_datagram(now, peer(), &datagram);
+    };
+    let friend = Alive {
+        incarnation: 1,
+        node: NodeName::new("n1").expect("short"),
+        addr: peer(),
+        meta: Bytes::new(),
+        versions: Versions::OURS,
+    };
+    packet(&mut endpoint, now, &Message::Alive(friend).encode());
+    let mut steps = 0;
+    while let [what, len, after @ ..] = rest {
+        let (bytes, after) = after.split_at(usize::from(*len).min(after.len()));
+        rest = after;
+        steps += 1;
+        if steps > 64 {
+            break;
+        }
+        match what % 12 {
+            0 | 1 => packet(&mut endpoint, now, bytes),
+            2 | 3 => packet(&mut endpoint, now, &[&[8], bytes].concat()),
+            4 => packet(&mut endpoint, now, &packet::encode(&[Bytes::copy_from_slice(bytes)], true, false)),
+            5 => streams.extend(endpoint.handle_accepted(now, peer())),
+            6 => {
+                if let Some(stream) = streams.back() {
+                    endpoint.handle_stream_data(now, *stream, bytes);
+                }
+            }
+            7 => {
+                if let Some(stream) = streams.pop_front() {
+                    endpoint.handle_stream_end(now, stream, None);
+                }
+            }
+            8 => {
+                now += Duration::from_millis(50 * u64::from(*len));
+                endpoint.handle_timeout(now);
+            }
+            9 => {
+                let _refused = endpoint.user_event(now, "e", Bytes::copy_from_slice(bytes), false);
+            }
+            10 => {
+                let params = QueryParams { name: "q".into(), ack: true, ..QueryParams::default() };
+                let _refused = endpoint.query(now, params);
+            }
+            _ => {
+                if let Some(frame) = ring.as_ref().map(|ring| ring.seal_frame(ring.primary().id(), [5; 12], b"", bytes))
+                    && let Some(stream) = streams.back()
+                {
+                    endpoint.handle_stream_data(now, *stream, &frame);
+                }
+            }
+        }
+        drain(&mut endpoint);
+    }
+    for second in 1..4 {
+        endpoint.handle_timeout(now + Duration::from_secs(second));
+        drain(&mut endpoint);
+    }
+    let us = endpoint.local().name.clone();
+    assert!(!endpoint.swim().is_gone(&us), "a running node never holds itself dead");
+    assert!(endpoint.open_streams() <= MAX_STREAMS);
+    assert_eq!(endpoint.member("us").map(|member| member.status), Some(weir::serf::Status::Alive));
 }

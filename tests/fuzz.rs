@@ -134,3 +134,23 @@ fn any_desired_document_is_survived() {
 fn anything_that_nginx_says_is_survived() {
     run("nginx_output", targets::nginx_output);
 }
+
+/// Captured messages and time, in drawn order.
+#[test]
+fn any_story_is_survived() {
+    run("story", targets::story);
+    let (seeds, mut rng) = (seeds(), StdRng::seed_from_u64(7));
+    for _ in 0..DRAWN {
+        let mut story = vec![rng.random()];
+        for _ in 0..rng.random_range(1..30) {
+            let mut bytes = seeds[rng.random_range(0..seeds.len())].clone();
+            if rng.random_bool(0.5) {
+                mutate(&mut bytes, &mut rng);
+            }
+            bytes.truncate(255);
+            story.extend([rng.random(), bytes.len() as u8]);
+            story.extend(bytes);
+        }
+        targets::story(&story);
+    }
+}

@@ -92,6 +92,14 @@ pub(super) enum Input {
     End(Option<String>),
 }
 
+/// What a task tells.
+#[derive(Debug)]
+enum Told {
+    Input(Input),
+    /// The peer has stopped talking, not necessarily listening; [`Input::End`] follows when the last write is out.
+    Silent,
+}
+
 #[derive(Debug)]
 enum Write {
     Data(Vec<u8>),
@@ -101,6 +109,8 @@ enum Write {
 #[derive(Debug)]
 struct Handle {
     writes: mpsc::Sender<Write>,
+    /// The last write is queued.
+    closing: bool,
     task: AbortHandle,
 }
 
@@ -108,8 +118,8 @@ struct Handle {
 #[derive(Debug)]
 pub(super) struct Streams {
     handles: HashMap<StreamId, Handle>,
-    sender: mpsc::Sender<(StreamId, Input)>,
-    receiver: mpsc::Receiver<(StreamId, Input)>,
+    sender: mpsc::Sender<(StreamId, Told)>,
+    receiver: mpsc::Receiver<(StreamId, Told)>,
     /// Outgoing streams come from the address the agent is bound to, if that is one.
     source: Option<IpAddr>,
 }
@@ -137,7 +147,7 @@ impl Streams {
             };
             match connected {
                 Ok(stream) => {
-                    if inputs.send((id, Input::Connected)).await.is_ok() {
+                    if inputs.send((id, Told::Input(Input::Connected))).await.is_ok() {
                         serve(id, stream, inputs, writes).await;
                     }
                 }
@@ -150,7 +160,8 @@ impl Streams {
     ///
     /// With `close` the stream says goodbye after the bytes; its [`Input::End`] follows when they are out.
     pub(super) fn write(&mut self, id: StreamId, data: Vec<u8>, close: bool) -> bool {
-        let Some(handle) = self.handles.get(&id) else { return false };
+        let Some(handle) = self.handles.get_mut(&id) else { return false };
+        handle.closing = close;
         let queued = handle.writes.try_send(Write::Data(data)).is_ok()
             && (!close || handle.writes.try_send(Write::Close).is_ok());
         if !queued {
@@ -169,12 +180,19 @@ impl Streams {
     /// The next report of a stream that is still known. Cancel-safe.
     pub(super) async fn recv(&mut self) -> (StreamId, Input) {
         loop {
-            let Some((id, input)) = self.receiver.recv().await else {
+            let Some((id, told)) = self.receiver.recv().await else {
                 return std::future::pending().await; // never: we hold a sender
             };
-            if !self.handles.contains_key(&id) {
+            let Some(handle) = self.handles.get(&id) else {
                 continue; // closed while this was on its way
-            }
+            };
+            let input = match told {
+                Told::Input(input) => input,
+                // A stream counts until its answer is out. Else a peer could open any number, ask and hang up half-way, and
+                // all answers would wait here.
+                Told::Silent if handle.closing => continue,
+                Told::Silent => Input::End(None),
+            };
             if let Input::End(_) = input {
                 // What is queued for writing still goes out: dropping the sender only ends the queue.
                 self.handles.remove(&id);
@@ -190,7 +208,7 @@ impl Streams {
     ) {
         let (sender, receiver) = mpsc::channel(WRITE_QUEUE);
         let task = tokio::spawn(task(receiver)).abort_handle();
-        self.handles.insert(id, Handle { writes: sender, task });
+        self.handles.insert(id, Handle { writes: sender, closing: false, task });
     }
 }
 
@@ -220,12 +238,7 @@ fn dial_error(to: SocketAddr, error: &io::Error) -> String {
 }
 
 /// Both directions until the peer ends and nothing is left to write, or until one of them fails.
-async fn serve(
-    id: StreamId,
-    stream: TcpStream,
-    inputs: mpsc::Sender<(StreamId, Input)>,
-    writes: mpsc::Receiver<Write>,
-) {
+async fn serve(id: StreamId, stream: TcpStream, inputs: mpsc::Sender<(StreamId, Told)>, writes: mpsc::Receiver<Write>) {
     // Small requests and answers should not wait for each other; where that cannot be set they are merely slower.
     drop(stream.set_nodelay(true));
     let (mut reader, writer) = stream.into_split();
@@ -233,10 +246,10 @@ async fn serve(
     let end = tokio::select! {
         end = read_all(id, &mut reader, &inputs) => {
             if end.is_none() {
-                // The peer has stopped talking, not necessarily listening.
-                report(id, &inputs, None).await;
-                drop(writing.await);
-                return;
+                // Nobody takes it only if the agent has ended.
+                drop(inputs.send((id, Told::Silent)).await);
+                let written = writing.await;
+                return report(id, &inputs, written.err()).await;
             }
             end
         }
@@ -251,24 +264,20 @@ async fn serve(
     report(id, &inputs, end).await;
 }
 
-async fn report(id: StreamId, inputs: &mpsc::Sender<(StreamId, Input)>, end: Option<String>) {
+async fn report(id: StreamId, inputs: &mpsc::Sender<(StreamId, Told)>, end: Option<String>) {
     // A report that nobody takes any more is no loss: the agent is gone.
-    drop(inputs.send((id, Input::End(end))).await);
+    drop(inputs.send((id, Told::Input(Input::End(end)))).await);
 }
 
 /// Hands over what arrives. Returns the reason of an end that was not orderly.
-async fn read_all(
-    id: StreamId,
-    reader: &mut OwnedReadHalf,
-    inputs: &mpsc::Sender<(StreamId, Input)>,
-) -> Option<String> {
+async fn read_all(id: StreamId, reader: &mut OwnedReadHalf, inputs: &mpsc::Sender<(StreamId, Told)>) -> Option<String> {
     loop {
         let mut chunk = Vec::with_capacity(READ_BYTES);
         match reader.read_buf(&mut chunk).await {
             Ok(0) => return None,
             Ok(_) => {
                 chunk.shrink_to_fit();
-                if inputs.send((id, Input::Data(chunk))).await.is_err() {
+                if inputs.send((id, Told::Input(Input::Data(chunk)))).await.is_err() {
                     return Some("agent stopped".to_owned());
                 }
             }

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::io::{Read, Write};
-use std::net::{Ipv4Addr, SocketAddr, TcpStream, UdpSocket};
+use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpStream, UdpSocket};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::JoinHandle;
@@ -17,10 +17,13 @@ use rand::{Rng, RngExt, SeedableRng};
 use socket2::{Domain, Socket, Type};
 use weir::crypto::envelope::{self, Version};
 use weir::crypto::{Key, Keyring};
+use weir::endpoint::MAX_STREAMS_PER_SOURCE;
+use weir::wire::message::{NodeState, PushNode, PushPull, StreamMessage};
 
 use crate::packet::malformed;
 use crate::stream::senseless;
 use crate::support::{Agent, Kind, Settings, await_agreement, until};
+use crate::victim::alive;
 
 const KEY: &str = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
 /// Of each ten, nine are packets.
@@ -279,4 +282,48 @@ fn an_agent_survives_a_flood_from_strangers_from_key_holders_and_without_a_key()
     for sender in [Sender::Stranger, Sender::KeyHolder, Sender::Anybody] {
         survives(sender);
     }
+}
+
+/// A push/pull with so many members that the answer to one is larger than any socket's buffers, compressed as it is.
+fn large_state() -> Vec<u8> {
+    let mut rng = StdRng::seed_from_u64(3);
+    let mut node = |at: u32| {
+        let mut meta = vec![0; 500];
+        rng.fill_bytes(&mut meta);
+        let mut alive = alive(&format!("m{at}"), SocketAddr::from(([127, 9, (at >> 8) as u8, at as u8], 7946)), 1);
+        alive.meta = meta.into();
+        PushNode { alive, state: NodeState::Alive }
+    };
+    let nodes = (0..9000).map(&mut node).collect();
+    StreamMessage::PushPull(PushPull { join: true, nodes, skipped: 0, user_state: bytes::Bytes::new() }).encode(false)
+}
+
+#[test]
+fn a_peer_that_asks_and_hangs_up_half_way_without_reading_holds_no_more_than_its_sixteen_streams() {
+    let settings = Settings { log_level: Some("warn"), ..Settings::default() };
+    let mut agent = Agent::start(Kind::Weir, "a", settings);
+    let mut first = TcpStream::connect(agent.gossip).unwrap();
+    first.write_all(&large_state()).unwrap();
+    std::io::copy(&mut first, &mut std::io::sink()).unwrap();
+    let before = resident_kib(&mut agent);
+
+    let nothing = PushPull { join: false, nodes: Vec::new(), skipped: 0, user_state: bytes::Bytes::new() };
+    let question = StreamMessage::PushPull(nothing).encode(false);
+    // Each is open until its first byte is answered, or until it is refused. It takes ten seconds until one is given up.
+    let start = Instant::now();
+    let (mut held, mut answered) = (Vec::new(), 0);
+    for _ in 0..MAX_STREAMS_PER_SOURCE + 8 {
+        let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+        socket.set_recv_buffer_size(4096).unwrap();
+        socket.bind(&SocketAddr::from((Ipv4Addr::new(127, 0, 66, 99), 0)).into()).unwrap();
+        socket.connect_timeout(&agent.gossip.into(), Duration::from_secs(5)).unwrap();
+        let mut stream = TcpStream::from(socket);
+        let asked = stream.write_all(&question).and_then(|()| stream.shutdown(Shutdown::Write));
+        answered += asked.and_then(|()| stream.read(&mut [0])).unwrap_or(0);
+        held.push(stream);
+    }
+    let grown = resident_kib(&mut agent).saturating_sub(before);
+    println!("{answered} of {} answered in {:?}; memory grew by {grown} KiB", held.len(), start.elapsed());
+    assert!(start.elapsed() > Duration::from_secs(10) || answered <= MAX_STREAMS_PER_SOURCE, "{answered} are answered");
+    assert!(agent.process().is_running());
 }

@@ -116,6 +116,26 @@ fn peer_that_stops_talking_still_gets_its_answer() {
 }
 
 #[test]
+fn peer_that_stops_talking_and_does_not_read_counts_until_its_answer_is_out() {
+    run(async {
+        let (mut listener, addr, mut server, _client) = pair().await;
+        let mut peer = TcpStream::connect(addr).await.unwrap();
+        server.accepted(B, listener.accept().await.0);
+        peer.write_all(b"request").await.unwrap();
+        peer.shutdown().await.unwrap();
+        assert_eq!(data(&mut server, B, 7).await, b"request");
+        // More than any socket buffers.
+        let answer = 64 << 20;
+        assert!(server.write(B, vec![1; answer], true));
+        let early = timeout(Duration::from_millis(200), server.recv()).await;
+        assert!(early.is_err(), "it has not ended: {early:?}");
+        let mut received = Vec::new();
+        let (read, end) = tokio::join!(peer.read_to_end(&mut received), server.recv());
+        assert_eq!((read.unwrap(), end), (answer, (B, Input::End(None))));
+    });
+}
+
+#[test]
 fn accept_pauses_grow_to_a_second() {
     let mut pauses = vec![next_backoff(None)];
     for _ in 0..10 {
