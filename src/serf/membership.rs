@@ -79,7 +79,7 @@ impl Serf {
         let refutable = node == self.local.name.as_str() && self.state == State::Alive;
         match self.members.leave_intent(now, node, ltime, refutable) {
             LeaveVerdict::Unknown => self.remember_intent(now, node, IntentKind::Leave, ltime),
-            LeaveVerdict::Stale => Err(Drop::SeenIntent),
+            LeaveVerdict::Stale => self.take_stale_leave(now, node, prune),
             LeaveVerdict::Refute => {
                 self.announce_join(now);
                 Ok(false)
@@ -94,6 +94,19 @@ impl Serf {
                 Ok(true)
             }
         }
+    }
+
+    /// Takes a leave intent no newer than the member's status.
+    ///
+    /// Whoever left is forgotten all the same: each push/pull between two that hold its tombstone raises the time of that
+    /// (`§4.7`), and who asks for the prune need not have heard. The reference ignores the prune then and keeps the tombstone.
+    fn take_stale_leave(&mut self, now: Instant, node: &str, prune: bool) -> Result<bool, Drop> {
+        let left = self.members.get(node).filter(|member| prune && member.status == Status::Left);
+        let Some(name) = left.map(|member| member.node.name.clone()) else {
+            return Err(Drop::SeenIntent);
+        };
+        self.prune(now, name, Status::Left);
+        Ok(true)
     }
 
     /// Takes a join intent from anywhere. Returns whether it is to be passed on.

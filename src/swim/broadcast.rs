@@ -7,11 +7,19 @@ use bytes::Bytes;
 
 use crate::wire::NodeName;
 
-/// How often a message is transmitted before it is done: `mult * ceil(log10(n + 1))`.
+/// How often a message is transmitted before it is done: `mult * ceil(log10(n + 1))`, and for three to nine members as for ten.
 ///
-/// The logarithm is the number of decimal digits of `n`, computed with integers so that it never falls one short.
+/// The logarithm is the number of decimal digits of `n`, computed with integers so that it never falls one short. Each of `n`
+/// members sends to random others, so a member hears a message `limit` times on average and never with a chance of about
+/// `e^-limit`: with the four of the reference's small clusters that is 1.8 % of all members for each message, and nothing but
+/// a push/pull, where it tells the news at all, makes up for it.
 pub fn transmit_limit(mult: u32, n: usize) -> u32 {
-    mult.saturating_mul(n.checked_ilog10().map_or(0, |log| log + 1))
+    let digits = match n {
+        0 => 0,
+        1..=2 => 1,
+        _ => (n.ilog10() + 1).max(2),
+    };
+    mult.saturating_mul(digits)
 }
 
 /// Sorts fewest transmissions first, then longest, then newest.
@@ -178,8 +186,8 @@ mod tests {
     }
 
     #[test]
-    fn transmit_limit_counts_decimal_digits() {
-        for (n, limit) in [(0, 0), (1, 4), (9, 4), (10, 8), (99, 8), (100, 12), (999, 12), (1000, 16)] {
+    fn transmit_limit_counts_decimal_digits_and_is_not_stingy_with_few() {
+        for (n, limit) in [(0, 0), (1, 4), (2, 4), (3, 8), (9, 8), (10, 8), (99, 8), (100, 12), (999, 12), (1000, 16)] {
             assert_eq!(transmit_limit(4, n), limit, "n = {n}");
         }
     }

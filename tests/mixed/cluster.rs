@@ -1,6 +1,7 @@
 //! A cluster of both kinds by turns.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::{Duration, Instant};
 
 use crate::support::{Agent, Kind, Member, Settings, same, until};
 
@@ -56,9 +57,23 @@ impl Cluster {
     /// Waits until every agent that is expected to be alive tells the same of everybody: statuses as expected, and addresses
     /// and tags whatever they are.
     pub(crate) fn agree(&self) -> Vec<Member> {
-        let alive: Vec<_> =
-            (self.agents.iter()).filter(|agent| self.expected.get(&agent.name) == Some(&"alive")).collect();
+        let alive = self.alive();
         until(&format!("all agree on {:?}", self.expected), || agreement(&alive, &self.expected))
+    }
+
+    /// As [`Self::agree`], with a time after which the difference is told.
+    pub(crate) fn agree_within(&self, limit: Duration) -> Result<Vec<Member>, String> {
+        let start = Instant::now();
+        loop {
+            match agreement(&self.alive(), &self.expected) {
+                Err(_) if start.elapsed() < limit => std::thread::sleep(Duration::from_millis(20)),
+                result => return result,
+            }
+        }
+    }
+
+    fn alive(&self) -> Vec<&Agent> {
+        self.agents.iter().filter(|agent| self.expected.get(&agent.name) == Some(&"alive")).collect()
     }
 
     /// From now on `name` is to be seen so; waits until everybody does.

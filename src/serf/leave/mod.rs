@@ -62,6 +62,9 @@ pub(crate) struct Departure {
 /// A member that leaves is gone by then: announcing it and dying take some ten seconds.
 pub const LEAVE_DOUBTED_AFTER: Duration = Duration::from_secs(30);
 
+/// Members told directly of a force-leave.
+const MAX_TOLD: usize = 64;
+
 /// The token of our own leave; those of force-leaves count from one.
 const OWN: u64 = 0;
 
@@ -114,6 +117,9 @@ impl Serf {
     /// Makes a member leave: a failed one becomes left everywhere, a living one refutes. With `prune` it is forgotten too.
     /// The end comes as [`Output::ForceLeaveDone`].
     ///
+    /// A prune is stamped some way ahead of our clock: every member begins a push/pull an interval, each may raise the time of
+    /// a tombstone by one (`§4.7`), and to members of the reference a prune below that time is old.
+    ///
     /// # Errors
     ///
     /// If the member may not be pruned or is ourselves; nothing was done then.
@@ -128,6 +134,7 @@ impl Serf {
         let audience = self.has_audience();
         let message = self.apply_leave(now, &name, prune);
         if audience {
+            self.tell_some(&message);
             self.departure.tokens += 1;
             let token = self.departure.tokens;
             self.departure.forced.insert(token, (name, now + self.options.broadcast_timeout));
@@ -138,7 +145,21 @@ impl Serf {
         Ok(())
     }
 
+    /// Tells living members directly, all of them unless they are many. Gossip passes by a few, and no push/pull tells of a prune.
+    fn tell_some(&mut self, message: &Bytes) {
+        let others = self.members.iter().filter(|m| m.status == Status::Alive && m.node.name != self.local.name);
+        let told = others.take(MAX_TOLD).map(|member| Output::SendUser {
+            to: member.node.addr,
+            node: Some(member.node.name.clone()),
+            message: message.clone(),
+        });
+        self.outputs.extend(told);
+    }
+
     fn apply_leave(&mut self, now: Instant, name: &NodeName, prune: bool) -> Bytes {
+        if prune {
+            self.member_clock.advance(self.members.len() as u64);
+        }
         let leave = LeaveIntent { ltime: self.member_clock.stamp(), node: name.as_str().to_owned(), prune };
         // Told to the others whatever our own table makes of it: they may know the member by another time.
         let _ours = self.take_leave_intent(now, &leave.node, leave.ltime, prune);

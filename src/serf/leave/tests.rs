@@ -5,6 +5,7 @@ use super::super::fixture::*;
 use super::super::{LamportTime, MemberEventKind as Kind, Options, Restored};
 use super::*;
 use crate::swim;
+use crate::wire::serf::PushPullState;
 
 fn leave_done(outputs: &[Output]) -> usize {
     outputs.iter().filter(|output| matches!(output, Output::LeaveBroadcastDone)).count()
@@ -26,7 +27,7 @@ fn a_leave_is_announced_and_done_after_its_last_transmission() {
     assert_eq!(serf.member_clock.time(), LamportTime(2));
     let message = serf.leave_message().unwrap();
     assert_eq!(SerfMessage::decode(&message).unwrap(), leave("me", 1, false));
-    for sent in 1..=4 {
+    for sent in 1..=8 {
         assert_eq!(leave_done(&drain(&mut serf)), 0, "after {} transmissions", sent - 1);
         assert_eq!(broadcasts(&mut serf), [leave("me", 1, false)]);
     }
@@ -82,9 +83,15 @@ fn force_leave_makes_the_failed_leave_and_tells_when_all_was_sent() {
     gone(&mut serf, at(1), "n1");
     drain(&mut serf);
     serf.force_leave(at(2), "n1", false).unwrap();
-    assert_eq!(member_events(&drain(&mut serf)), [(Kind::Leave, "n1".to_owned())]);
+    let outputs = drain(&mut serf);
+    assert_eq!(
+        sent(&outputs),
+        [(addr(2), leave("n1", 1, false)), (addr(3), leave("n1", 1, false))],
+        "the living, at once"
+    );
+    assert_eq!(member_events(&outputs), [(Kind::Leave, "n1".to_owned())]);
     assert_eq!(serf.member("n1").unwrap().status, Status::Left);
-    for _ in 0..4 {
+    for _ in 0..8 {
         assert_eq!(broadcasts(&mut serf), [leave("n1", 1, false)]);
     }
     assert_eq!(forced(drain(&mut serf)), [Ok(())]);
@@ -117,7 +124,7 @@ fn two_force_leaves_at_once_end_apart() {
     serf.force_leave(at(1), "n1", false).unwrap();
     serf.force_leave(at(1), "n2", false).unwrap();
     drain(&mut serf);
-    for _ in 0..4 {
+    for _ in 0..8 {
         broadcasts(&mut serf);
     }
     assert_eq!(forced(drain(&mut serf)), [Ok(()), Ok(())]);
@@ -153,6 +160,42 @@ fn pruning_the_failed_and_the_left_forgets_them_at_once() {
         [(Kind::Leave, "n1"), (Kind::Reap, "n1"), (Kind::Reap, "n2")].map(|(kind, name)| (kind, name.into()));
     assert_eq!(member_events(&drain(&mut serf)), expected);
     assert_eq!(serf.member_count(), 2);
+}
+
+#[test]
+fn a_prune_reaches_those_whose_tombstone_crept_ahead_of_it() {
+    let mut pruner = cluster(3);
+    let mut other = cluster(3);
+    for serf in [&mut pruner, &mut other] {
+        gone(serf, at(1), "n1");
+        deliver(serf, at(2), &leave("n1", 5, false));
+        drain(serf);
+    }
+    let told = PushPullState {
+        left_members: vec!["n1".into()],
+        status_ltimes: [("n1".to_owned(), LamportTime(7))].into(),
+        ..Default::default()
+    };
+    other.merge_state(at(3), &told.encode(), None);
+    assert_eq!(other.member("n1").unwrap().status_ltime, LamportTime(8));
+
+    pruner.force_leave(at(4), "n1", true).unwrap();
+    let prune = broadcasts(&mut pruner).into_iter().next();
+    assert_eq!(prune, Some(leave("n1", 10, true)), "6, and one for each of four: news to the reference too");
+    for _ in 0..2 {
+        deliver(&mut other, at(5), &leave("n1", 6, true));
+    }
+    assert_eq!(member_events(&drain(&mut other)), [(Kind::Reap, "n1".to_owned())]);
+    assert_eq!(other.queue_depths().intents, 2, "the leave, and the prune once");
+}
+
+#[test]
+fn an_old_prune_forgets_nobody_who_failed_since() {
+    let mut serf = cluster(1);
+    deliver(&mut serf, at(1), &join("n1", 9));
+    gone(&mut serf, at(2), "n1");
+    deliver(&mut serf, at(3), &leave("n1", 8, true));
+    assert_eq!(serf.member("n1").unwrap().status, Status::Failed);
 }
 
 #[test]
