@@ -25,7 +25,7 @@ use crate::rpc::call::{KeyReply, Reply, StreamEvent};
 use crate::rpc::feed::Subscription;
 use crate::rpc::proto::{KeyResponse, LogLevel, Member, MemberFilter, QueryRecord, text};
 use crate::rpc::server::local_group;
-use crate::rpc::server::{Options, Server, Token};
+use crate::rpc::server::{Counters, Counts, Options, Server, Token};
 use crate::rpc::{Call, Feed};
 use crate::serf::{Answer, Event, KeyOp, KeyOutcome, KeyParams, QueryKey, QueryOutput, QueryParams};
 use crate::time::Instant;
@@ -44,6 +44,7 @@ pub(super) struct Commands {
     shutdown: watch::Sender<bool>,
     server: JoinHandle<()>,
     tcp: Option<SocketAddr>,
+    counters: Arc<Counters>,
     subscriptions: Vec<Subscription>,
 }
 
@@ -53,7 +54,7 @@ impl Commands {
         let token = config.token.as_ref().map(read_token).transpose()?;
         let options = Options { socket: config.socket.clone(), group: group(config), listen: config.listen, token };
         let server = Server::bind(options).map_err(AgentError::Rpc)?;
-        let tcp = server.tcp_addr();
+        let (tcp, counters) = (server.tcp_addr(), server.counters());
         if let Some(path) = server.socket_path() {
             info!(socket = %path.display(), "rpc listening");
         }
@@ -63,11 +64,16 @@ impl Commands {
         let (sender, calls) = mpsc::channel(CALL_QUEUE);
         let (shutdown, stopped) = watch::channel(false);
         let server = tokio::spawn(server.run(sender, stopped));
-        Ok(Self { calls, shutdown, server, tcp, subscriptions: Vec::new() })
+        Ok(Self { calls, shutdown, server, tcp, counters, subscriptions: Vec::new() })
     }
 
     pub(super) fn tcp_address(&self) -> Option<SocketAddr> {
         self.tcp
+    }
+
+    /// What happened at the border.
+    pub(super) fn counts(&self) -> Counts {
+        self.counters.read()
     }
 
     /// The next call. Cancel-safe.

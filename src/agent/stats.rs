@@ -30,6 +30,7 @@ impl Agent {
             group("weir", self.weir_stats());
             group("handlers", self.handler_stats());
             group("dropped", self.dropped());
+            group("rpc", self.commands.counts().values());
             group("upstreams", self.upstreams.as_ref().map(Upstreams::stats).unwrap_or_default());
         }
         groups.retain(|name, values| SERF_GROUPS.contains(&name.as_str()) || !values.is_empty());

@@ -161,14 +161,7 @@ impl<'a> List<'a> {
 
 /// Refuses expressions that an agent would not understand; Serf's hangs up on them without a word.
 pub(crate) fn validate(query: &MembersQuery) -> Result<(), Failure> {
-    let one_line = |error: String| match error.split_once("regex parse error:") {
-        Some((what, why)) => {
-            let why = why.lines().last().unwrap_or_default().trim_start_matches("error: ");
-            Failure::usage(format!("{what}{why}"))
-        }
-        None => Failure::usage(error),
-    };
-    MemberFilter::compile(query).map(drop).map_err(one_line)
+    MemberFilter::compile(query).map(drop).map_err(Failure::usage)
 }
 
 /// The tags that have a column of their own.

@@ -137,7 +137,7 @@ impl Endpoint {
         };
         let (keyring, refused) = match changed_ring(ring, &ops) {
             Ok(keyring) => (keyring, None),
-            Err(error) => (ring.clone(), Some(error.to_string())),
+            Err(error) => (ring.clone(), Some(refusal(asker, &error))),
         };
         self.key_changes.storing = true;
         self.outputs.push_back(Output::StoreKeyring(StoreKeyring { asker, ops, from, keyring, ballot, refused }));
@@ -153,6 +153,16 @@ impl Endpoint {
     fn answer_key_query(&mut self, now: Instant, query: &QueryKey, answer: KeyringAnswer) {
         // The asker's time may be over by now; nobody waits for the answer then.
         let _late = self.serf.keyring_answer(now, query, answer);
+    }
+}
+
+/// A refusal in the words that whoever asked knows: members of either kind show Serf's to their operators.
+fn refusal(asker: Asker, error: &KeyringError) -> String {
+    match (asker, error) {
+        (Asker::Member(_), KeyringError::RemovePrimary(_)) => "Removing the primary key is not allowed".to_owned(),
+        (Asker::Member(_), KeyringError::Missing(_)) => "Requested key is not in the keyring".to_owned(),
+        (Asker::Member(_), KeyringError::Length(_)) => "key size must be 16, 24 or 32 bytes".to_owned(),
+        (Asker::Member(_) | Asker::Operator(_), error) => error.to_string(),
     }
 }
 
@@ -279,7 +289,23 @@ mod tests {
         assert!(store.refused.is_some());
         us.handle_keyring_stored(NOW, store, Stored::Kept);
         let (ok, message) = answer(&mut us);
-        assert!(!ok && message.contains("not in the keyring"), "{message}");
+        assert_eq!((ok, message.as_str()), (false, "Requested key is not in the keyring"));
+    }
+
+    #[test]
+    fn members_are_refused_in_serfs_words() {
+        for (op, words) in [
+            (op(KeyOp::Remove, 1), "Removing the primary key is not allowed"),
+            (op(KeyOp::Remove, 2), ""),
+            (op(KeyOp::Use, 2), "Requested key is not in the keyring"),
+            (KeyOp::Install(vec![1; 5].into()), "key size must be 16, 24 or 32 bytes"),
+        ] {
+            let mut us = endpoint();
+            ask(&mut us, op.clone(), None);
+            let store = to_store(&mut us).unwrap();
+            us.handle_keyring_stored(NOW, store, Stored::Kept);
+            assert_eq!(answer(&mut us), (words.is_empty(), words.to_owned()), "{op:?}");
+        }
     }
 
     #[test]

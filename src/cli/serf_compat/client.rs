@@ -122,8 +122,12 @@ fn bad_address(address: &str) -> Option<String> {
         return Some("dial tcp: missing address".to_owned());
     }
     let (_, port) = address.rsplit_once(':')?;
-    let is_wrong = !address.starts_with("unix:") && port.parse::<u16>().is_err();
-    is_wrong.then(|| format!("dial tcp: address {port}: invalid port"))
+    if address.starts_with("unix:") || port.parse::<u16>().is_ok() {
+        return None;
+    }
+    let is_number = port.trim_start_matches(['+', '-']).bytes().all(|byte| byte.is_ascii_digit());
+    let why = if is_number { format!("{port}: invalid port") } else { format!("tcp/{port}: unknown port") };
+    Some(format!("dial tcp: address {why}"))
 }
 
 /// `k=v` pairs; the first that is none stops the command.

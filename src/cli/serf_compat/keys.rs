@@ -56,7 +56,7 @@ fn key_outcome(
     result: Result<(KeyResponse, Option<ClientError>), ClientError>,
     prefix: &'static str,
 ) -> Result<KeyResponse, Stop> {
-    let (keys, error) = result.map_err(prefixed(prefix))?;
+    let (keys, error) = result.unwrap_or_else(|error| (KeyResponse::default(), Some(error)));
     match error {
         None => Ok(keys),
         Some(error) => {

@@ -187,17 +187,21 @@ pub(super) fn rtt(one: &str, other: &str, distance: Duration) -> String {
     format!("Estimated {one} <-> {other} rtt: {:.3} ms\n", distance.as_secs_f64() * 1e3)
 }
 
-/// Bytes as Go turns them into text for JSON: every byte that is no UTF-8 is replaced by itself.
+/// Stands for a byte that is no UTF-8 until [`json`] writes Go's escape for it. Unicode keeps this one for uses within a
+/// program.
+const NOT_TEXT: char = '\u{10fffe}';
+
+/// Bytes as text for [`json`]: every byte that is no UTF-8 is replaced by itself.
 fn lossy(bytes: &[u8]) -> String {
     let mut out = String::with_capacity(bytes.len());
     for chunk in bytes.utf8_chunks() {
         out.push_str(chunk.valid());
-        out.extend(std::iter::repeat_n('\u{fffd}', chunk.invalid().len()));
+        out.extend(std::iter::repeat_n(NOT_TEXT, chunk.invalid().len()));
     }
     out
 }
 
-/// Go's indented JSON, which differs from serde's in six escapes.
+/// Go's indented JSON, which differs from serde's in seven escapes.
 pub(super) fn json(value: &impl Serialize) -> String {
     let text = super::super::output::to_json(value);
     let mut out = String::with_capacity(text.len() + 1);
@@ -207,6 +211,7 @@ pub(super) fn json(value: &impl Serialize) -> String {
             '<' => out.push_str("\\u003c"),
             '>' => out.push_str("\\u003e"),
             '&' => out.push_str("\\u0026"),
+            NOT_TEXT => out.push_str("\\ufffd"),
             '\u{2028}' => out.push_str("\\u2028"),
             '\u{2029}' => out.push_str("\\u2029"),
             '\\' => match chars.next() {

@@ -11,6 +11,7 @@ pub struct Counters {
     pub(super) accepted: AtomicU64,
     pub(super) turned_away: AtomicU64,
     pub(super) requests: AtomicU64,
+    pub(super) refused: AtomicU64,
     pub(super) malformed: AtomicU64,
     pub(super) too_large: AtomicU64,
     pub(super) too_slow: AtomicU64,
@@ -32,6 +33,8 @@ pub struct Counts {
     pub turned_away: u64,
     /// Requests understood.
     pub requests: u64,
+    /// Requests answered with an error, for want of the token excepted.
+    pub refused: u64,
     /// Clients hung up on because of bytes that are no request, or ended inside one.
     pub malformed: u64,
     /// Clients hung up on because of a request above the limit.
@@ -59,6 +62,7 @@ impl Counters {
             accepted: of(&self.accepted),
             turned_away: of(&self.turned_away),
             requests: of(&self.requests),
+            refused: of(&self.refused),
             malformed: of(&self.malformed),
             too_large: of(&self.too_large),
             too_slow: of(&self.too_slow),
@@ -72,10 +76,14 @@ impl Counters {
 }
 
 impl Counts {
-    /// The group `rpc` of `stats`; `None` while there is nothing to complain of, so that `serf info` looks as it always did.
-    pub fn troubles(&self) -> Option<BTreeMap<String, String>> {
+    /// The group `rpc` of `info`.
+    pub fn values(&self) -> BTreeMap<String, String> {
         let rows = [
+            ("clients", self.clients),
+            ("accepted", self.accepted),
             ("clients_turned_away", self.turned_away),
+            ("requests", self.requests),
+            ("refused", self.refused),
             ("malformed", self.malformed),
             ("too_large", self.too_large),
             ("too_slow", self.too_slow),
@@ -85,8 +93,7 @@ impl Counts {
             ("missed_lines", self.missed_lines),
             ("missed_answers", self.missed_answers),
         ];
-        let any = rows.iter().any(|(_, count)| *count > 0);
-        any.then(|| rows.into_iter().map(|(name, count)| (name.to_owned(), count.to_string())).collect())
+        rows.into_iter().map(|(name, count)| (name.to_owned(), count.to_string())).collect()
     }
 }
 

@@ -19,7 +19,7 @@ use crate::rpc::call::{Call, KeyReply, Reply};
 use crate::rpc::feed::{Subscription, feed};
 use crate::rpc::proto::{
     Body, Command, KeyResponse, LogLevel, MAX_REQUEST_BYTES, MAX_STRANGER_BYTES, MemberFilter, MembersQuery,
-    QueryRecord, Request, RequestError, Response, Stats, VERSION, record, text,
+    QueryRecord, Request, RequestError, Response, VERSION, record, text,
 };
 use crate::serf::{KeyOp, QueryParams, RespondError};
 
@@ -151,6 +151,9 @@ impl<'a> Session<'a> {
                 Err(RequestError::Malformed(_)) => return Err(End::Malformed),
             };
             let answer = answer.unwrap_or_else(|AgentGone| Answer::error(text::AGENT_STOPPING));
+            if answer.error.is_some() {
+                count(&self.shared.counters.refused);
+            }
             let body = answer.body.unwrap_or_else(|| Body::blank(&command));
             self.reply(seq, answer.error.as_deref().unwrap_or_default(), body).await?;
             self.begin(seq, answer.then).await;
@@ -222,7 +225,7 @@ impl<'a> Session<'a> {
             Request::UseKey { key } => self.change_key(&key, KeyOp::Use).await?,
             Request::RemoveKey { key } => self.change_key(&key, KeyOp::Remove).await?,
             Request::ListKeys => self.keys(KeyOp::List).await?,
-            Request::Stats => Answer::body(Body::Stats(self.stats().await?)),
+            Request::Stats => Answer::body(Body::Stats(self.ask(|reply| Call::Stats { reply }).await?)),
             Request::GetCoordinate { node } => {
                 Answer::body(Body::Coordinate(self.ask(|reply| Call::Coordinate { node, reply }).await?))
             }
@@ -274,14 +277,6 @@ impl<'a> Session<'a> {
         };
         let members = self.ask(|reply| Call::Members { filter, reply }).await?;
         Ok(Answer::body(Body::Members(members)))
-    }
-
-    async fn stats(&self) -> Result<Stats, AgentGone> {
-        let mut stats = self.ask(|reply| Call::Stats { reply }).await?;
-        if let Some(troubles) = self.shared.counters.read().troubles() {
-            stats.insert("rpc".to_owned(), troubles);
-        }
-        Ok(stats)
     }
 
     async fn change_key(&self, base64: &str, op: fn(Zeroizing<Vec<u8>>) -> KeyOp) -> Result<Answer, AgentGone> {
