@@ -4,7 +4,7 @@
 //! outside: through Serf's RPC, which both speak, and `/proc`. Prints medians and their ratio. Nothing is asserted: a shared
 //! machine is no judge.
 //!
-//! Arguments name the measurements to make (`idle`, `detect`, `burst`, `event`, `flood`, `query`); none means all.
+//! Arguments name the measurements to make (`idle`, `detect`, `burst`, `restart`, `event`, `flood`, `query`); none means all.
 //! `WEIR_BENCH_REPEATS` sets how often each is made (default 3), `WEIR_BENCH_MAX` the largest cluster (default 50).
 
 #![allow(clippy::disallowed_methods, clippy::unwrap_used, reason = "a benchmark starts processes and reads clocks")]
@@ -37,10 +37,11 @@ fn main() {
     };
     println!("medians of {} runs; ratio = weir / serf, below 1 is better for weir unless said\n", bench.repeats);
     type Measurement = (&'static str, fn(&Bench));
-    let all: [Measurement; 6] = [
+    let all: [Measurement; 7] = [
         ("idle", Bench::idle),
         ("detect", Bench::detect),
         ("burst", Bench::burst),
+        ("restart", Bench::restart),
         ("event", Bench::event),
         ("flood", Bench::flood),
         ("query", Bench::query),
@@ -121,6 +122,21 @@ impl Bench {
         }
     }
 
+    /// From the start of an agent that was killed, with no address to join, until it lists everybody as alive.
+    fn restart(&self) {
+        self.compare("killed agent, restarted without join, sees all 10, ms", 10, |bench, kind| {
+            let mut cluster = bench.cluster(kind, 10);
+            pause(Duration::from_secs(2));
+            let victim = &mut cluster[9];
+            victim.kill();
+            victim.options_mut().join.clear();
+            let start = Instant::now();
+            victim.spawn();
+            bench.until_all(&cluster[9..], |members| members.len() == 10 && members.values().all(|s| s == "alive"));
+            start.elapsed().as_secs_f64() * 1000.0
+        });
+    }
+
     /// From a user event until the last of 25 has it.
     fn event(&self) {
         self.compare("user event to the last of 25, ms", 25, |bench, kind| {
@@ -172,10 +188,11 @@ impl Bench {
 
     /// `size` encrypted agents that joined through the first, once they agree.
     fn cluster(&self, kind: Kind, size: usize) -> Vec<Agent> {
-        let mut agents = vec![Agent::start(kind, "node-0", Settings::quiet(KEY))];
+        let mut agents = vec![prepare(kind, 0, Settings::quiet(KEY))];
+        agents[0].run();
         let seed = agents[0].gossip;
         for number in 1..size {
-            let mut agent = Agent::prepare(kind, &format!("node-{number}"), Settings::quiet(KEY).join(seed));
+            let mut agent = prepare(kind, number, Settings::quiet(KEY).join(seed));
             agent.spawn();
             agents.push(agent);
         }
@@ -187,6 +204,8 @@ impl Bench {
 
     /// Waits until what every agent lists satisfies `done`, asking all of them over connections that stay open.
     fn until_all(&self, agents: &[Agent], done: impl Fn(&BTreeMap<String, String>) -> bool + Clone + 'static) {
+        // Asking must not cost what is measured.
+        let poll = Duration::from_millis(1 + agents.len() as u64 / 4);
         self.runtime.block_on(async {
             let waits = LocalSet::new();
             for agent in agents {
@@ -199,7 +218,7 @@ impl Bench {
                         if done(&members.iter().map(|m| (m.name.clone(), m.status.to_string())).collect()) {
                             return;
                         }
-                        tokio::time::sleep(Duration::from_millis(25)).await;
+                        tokio::time::sleep(poll).await;
                     }
                     eprintln!("an agent did not see what was waited for within {LIMIT:?}");
                 });
@@ -236,6 +255,14 @@ impl Bench {
             (last.duration_since(start), delivered)
         })
     }
+}
+
+/// An agent that keeps a snapshot; weir always does.
+fn prepare(kind: Kind, number: usize, settings: Settings) -> Agent {
+    let mut agent = Agent::prepare(kind, &format!("node-{number}"), settings);
+    let snapshot = format!("-snapshot={}", agent.dir.path().join("snapshot").display());
+    agent.options_mut().serf_args.push(snapshot);
+    agent
 }
 
 /// Counts events of a name until all came, or none came for ten seconds.
@@ -290,7 +317,7 @@ async fn connect(rpc: SocketAddr) -> Client {
             Ok(client) => return client,
             Err(error) => assert!(Instant::now() < deadline, "{rpc}: {error}"),
         }
-        tokio::time::sleep(Duration::from_millis(10)).await;
+        tokio::time::sleep(Duration::from_millis(2)).await;
     }
 }
 
