@@ -13,6 +13,7 @@ use super::exec::{Handlers, Outcome, Ran};
 use super::join::{self, Next, Resolved, Retry};
 use super::key_writer::{KeyWriter, Written};
 use super::log::Log;
+use super::rejoin::Rejoin;
 use super::rotate::KeyRequests;
 use super::signal::{Action, Policy, Signal, Signals};
 use super::store::Store;
@@ -87,6 +88,7 @@ pub(super) struct Agent {
     pub(super) commands: Commands,
     pub(super) pending: Pending,
     pub(super) retry: Retry,
+    pub(super) rejoin: Rejoin,
     pub(super) joins: Vec<Joining>,
     pub(super) discovery: Option<Discovery>,
     pub(super) keys: KeyWriter,
@@ -141,6 +143,7 @@ impl Agent {
         let optional = [
             self.systemd.poll_timeout(),
             self.retry.poll_timeout(),
+            self.rejoin.poll_timeout(),
             self.store.poll_timeout(),
             self.key_requests.poll_timeout(),
             self.upstreams.as_ref().and_then(Upstreams::poll_timeout),
@@ -153,6 +156,7 @@ impl Agent {
         self.endpoint.handle_timeout(now);
         self.systemd.feed(now);
         self.continue_rotation(now);
+        self.continue_rejoin(now);
         if self.retry.is_due(now) {
             self.look_up(Purpose::Configured, self.config.gossip.join.clone());
         }
@@ -210,6 +214,7 @@ impl Agent {
         self.leaving = Some(Leaving { started: now });
         self.systemd.stopping("leaving the cluster");
         self.retry.succeeded();
+        self.rejoin.stop();
         self.endpoint.leave(now);
     }
 
@@ -303,7 +308,8 @@ impl Agent {
         texts.extend(failures.iter().map(|(target, failure)| join::explain(target, failure)));
         match joining.purpose {
             Purpose::Configured if contacted == 0 => self.retry_later(now, &texts),
-            Purpose::Configured | Purpose::Rejoin | Purpose::Discovered => {
+            Purpose::Rejoin => self.rejoin_ended(now, &texts),
+            Purpose::Configured | Purpose::Discovered => {
                 for error in &texts {
                     info!(error, "join address did not answer");
                 }

@@ -113,6 +113,11 @@ impl Retry {
         (self.interval, self.max) = (interval, max);
     }
 
+    /// Tries so far, the one under way included.
+    pub(super) fn tries(&self) -> u32 {
+        self.tries
+    }
+
     pub(super) fn poll_timeout(&self) -> Option<Instant> {
         match self.state {
             State::WaitingUntil(at) => Some(at),

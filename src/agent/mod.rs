@@ -40,6 +40,7 @@ mod key_writer;
 mod keyring;
 pub mod log;
 mod perform;
+mod rejoin;
 mod reload;
 mod rotate;
 mod signal;

@@ -95,6 +95,7 @@ impl Agent {
         self.log.set_level(new.log.level.clone());
         self.handlers.replace(&new.handlers);
         self.retry.set_limits(new.gossip.join_retry_interval, new.gossip.join_retry_max);
+        self.rejoin.set_limits(&new.gossip);
         let advertise = self.endpoint.local().addr;
         self.endpoint.reconfigure(&new.endpoint(advertise));
         self.adopt_upstreams(&new);

@@ -12,13 +12,14 @@ use tracing::{info, warn};
 use super::address;
 use super::commands::{Commands, Pending};
 use super::discover::Discovery;
-use super::driver::{Agent, Purpose, REPORT_QUEUE};
+use super::driver::{Agent, REPORT_QUEUE};
 use super::exec::Handlers;
 use super::join::Retry;
 use super::key_state;
 use super::key_writer::KeyWriter;
 use super::keyring;
 use super::log::Log;
+use super::rejoin::Rejoin;
 use super::rotate::KeyRequests;
 use super::signal::Signals;
 use super::store::Store;
@@ -89,6 +90,8 @@ pub(super) async fn start(start: Start, log: Log) -> Result<Agent, AgentError> {
         config.gossip.join_retry_max,
         now,
     );
+    let from_snapshot = restored.members.len();
+    let rejoin = Rejoin::new(restored.members, &config.gossip, now);
     let order = Desired::order_of(&config.node.name);
     let mut agent = Agent {
         started: now,
@@ -112,14 +115,14 @@ pub(super) async fn start(start: Start, log: Log) -> Result<Agent, AgentError> {
         listener,
         commands,
         retry,
+        rejoin,
         discovery,
         store,
         report,
         reports,
     };
-    let from_snapshot = restored.members.len();
     info!(members = agent.endpoint.members().count().saturating_sub(1), from_snapshot, "ready");
-    agent.rejoin(restored.members);
+    agent.begin_rejoin(now);
     agent.systemd.ready(agent.status());
     if let Some(OnReady(tell)) = on_ready {
         tell(&agent.ready());
@@ -135,16 +138,6 @@ impl Agent {
             advertise: self.endpoint.local().addr,
             rpc: self.commands.tcp_address(),
             encrypted: self.endpoint.keyring().is_some(),
-        }
-    }
-
-    /// Goes back to the members that the snapshot knows. With nobody to join or to discover, what we know is the cluster.
-    fn rejoin(&mut self, members: Vec<endpoint::JoinTarget>) {
-        if !members.is_empty() {
-            let resolved = super::join::Resolved { targets: members, unresolved: Vec::new() };
-            self.start_join(Purpose::Rejoin, resolved);
-        } else if self.config.gossip.join.is_empty() && self.discovery.is_none() {
-            self.first_view_complete();
         }
     }
 }

@@ -21,6 +21,7 @@ use crate::endpoint::{self, JoinTarget};
 use crate::serf::{self, MemberEvent};
 use crate::snapshot::{Format, Log, Replay, Rules, UnixTime, Write};
 use crate::time::Instant;
+use crate::wire::NodeName;
 use crate::wire::serf::Tags;
 
 /// Bytes that may wait for a disk that does not answer; beyond them the file is written anew later.
@@ -105,6 +106,13 @@ impl Store {
     #[cfg(test)]
     pub(super) fn is_failing(&self) -> bool {
         self.open.as_ref().is_some_and(|open| open.failing)
+    }
+
+    /// A member that was never heard of again is not to be dialled any more.
+    pub(super) fn forget(&mut self, name: &str) {
+        if let (Some(open), Some(name)) = (&mut self.open, NodeName::new(name)) {
+            open.log.forget(name);
+        }
     }
 
     /// The end of the job that runs; never without one. Cancel-safe.

@@ -99,6 +99,13 @@ impl Log {
         self.append(record);
     }
 
+    /// A member of an earlier run was not found again.
+    pub fn forget(&mut self, name: NodeName) {
+        if self.state.peer(&name).is_some() {
+            self.append(Record::Gone { name });
+        }
+    }
+
     /// Where the clocks are; written at most every [`SYNC_INTERVAL`].
     pub fn clocks(&mut self, now: Instant, clocks: SeenClocks) {
         self.clocks = clocks;
