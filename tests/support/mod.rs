@@ -188,6 +188,8 @@ pub struct Settings {
     pub join: Vec<SocketAddr>,
     /// Further lines of weir's TOML.
     pub toml: String,
+    /// Further lines of its section `gossip`.
+    pub gossip: String,
     /// Further arguments of serf.
     pub serf_args: Vec<String>,
     /// The timings; lan if not set.
@@ -409,13 +411,14 @@ impl Agent {
             .map(|(name, value)| format!("{name} = {}\n", toml::Value::from(value.as_str())))
             .collect();
         let text = format!(
-            "[node]\nname = \"{}\"\n[node.tags]\n{tags}[gossip]\nbind = \"{}\"\nprofile = \"{}\"\njoin = [{}]\n{encryption}\
+            "[node]\nname = \"{}\"\n[node.tags]\n{tags}[gossip]\nbind = \"{}\"\nprofile = \"{}\"\njoin = [{}]\n{}{encryption}\
              [snapshot]\npath = \"{dir}/snapshot\"\n[rpc]\nsocket = \"{dir}/rpc.sock\"\nlisten = \"{}\"\n\
              [log]\nlevel = \"{}\"\n{}",
             self.name,
             self.gossip,
             self.options.profile.unwrap_or("lan"),
             quoted(&self.options.join),
+            self.options.gossip,
             self.rpc,
             self.options.log_level.unwrap_or("debug"),
             self.options.toml,
