@@ -37,7 +37,7 @@ impl Endpoint {
         let Some(open) = self.streams.get(stream) else { return };
         let Some(request) = self.request(open.role.clone(), open.peer) else { return };
         if matches!(request, StreamMessage::PushPull(_)) {
-            self.streams.set_deadline(stream, now + self.options.swim.tcp_timeout);
+            self.streams.connected(stream, now + self.options.swim.tcp_timeout);
         }
         if self.opens_in_session(stream)
             && let (Some(primary), Some(sessions)) = (self.envelope.primary().cloned(), self.envelope.sessions_mut())
@@ -343,11 +343,12 @@ impl Endpoint {
         }
     }
 
-    /// Refuses a stream that cannot be read, and tells an opener why, as the reference does.
+    /// Refuses a stream that cannot be read, and tells an opener why, as the reference does. Who sends nothing but sessions
+    /// hangs up: that makes an opener try once more in one.
     fn refuse_stream(&mut self, now: Instant, stream: StreamId, reason: Drop) {
         self.drops.count(reason);
         let accepted = self.streams.get(stream).is_some_and(|open| matches!(open.role, Role::Accepted));
-        if accepted {
+        if accepted && self.session_mode() != Some(Seal::Session) {
             let text = match reason {
                 Drop::Encrypted => "remote state is encrypted and encryption is not configured",
                 Drop::Plaintext => "encryption is configured but remote state is not encrypted",
@@ -372,8 +373,9 @@ impl Endpoint {
     fn end_stream(&mut self, now: Instant, stream: StreamId, failure: JoinFailure) {
         let Some(open) = self.streams.remove(stream) else { return };
         let in_session = open.session.is_some();
+        let connected = open.is_connected();
         if let Role::Exchange(exchange) = open.role {
-            if !in_session && self.tries_session(&exchange, &failure) {
+            if !in_session && self.tries_session(&exchange, &failure, connected) {
                 let retry = Exchange { retry_of: Some(failure), ..exchange };
                 return self.open_exchange(now, open.peer, retry);
             }
@@ -389,11 +391,16 @@ impl Endpoint {
     }
 
     /// Whether an exchange that memberlist's envelope was refused for is tried once more as a session.
-    fn tries_session(&self, exchange: &Exchange, failure: &JoinFailure) -> bool {
-        let refused = matches!(
-            failure,
-            JoinFailure::HungUp { .. } | JoinFailure::UnknownKey | JoinFailure::Malformed(_) | JoinFailure::Encrypted
-        );
+    /// A peer that closes before it has read everything resets the connection.
+    fn tries_session(&self, exchange: &Exchange, failure: &JoinFailure, connected: bool) -> bool {
+        let refused = match failure {
+            JoinFailure::HungUp { .. }
+            | JoinFailure::UnknownKey
+            | JoinFailure::Malformed(_)
+            | JoinFailure::Encrypted => true,
+            JoinFailure::Connect(_) => connected,
+            _ => false,
+        };
         let old = exchange.node.as_ref().is_some_and(|name| self.peers.knowledge(name) == Knowledge::Old);
         refused && exchange.retry_of.is_none() && !old && self.session_mode() == Some(Seal::Auto)
     }

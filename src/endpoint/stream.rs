@@ -75,12 +75,18 @@ pub(super) struct Stream {
     /// How much had been received at the last try to decode it.
     tried: usize,
     retry_at: Option<Instant>,
+    connected: bool,
     deadline: Instant,
 }
 
 impl Stream {
     pub(super) fn received(&self) -> &[u8] {
         &self.received
+    }
+
+    /// Whether an exchange of ours got as far as its request.
+    pub(super) fn is_connected(&self) -> bool {
+        self.connected
     }
 
     /// Whether something has arrived that is not the whole of anything.
@@ -196,8 +202,10 @@ impl Streams {
         }
     }
 
-    pub(super) fn set_deadline(&mut self, id: StreamId, deadline: Instant) {
+    /// An exchange of ours is connected: from now on it has until `deadline`.
+    pub(super) fn connected(&mut self, id: StreamId, deadline: Instant) {
         if let Some(stream) = self.open.get_mut(&id) {
+            stream.connected = true;
             stream.deadline = deadline;
         }
     }
@@ -242,7 +250,8 @@ impl Streams {
         let id = StreamId(self.next);
         let received = Vec::new();
         let (session, plain) = (None, None);
-        let stream = Stream { peer, role, session, plain, received, held: 0, tried: 0, retry_at: None, deadline };
+        let (retry_at, connected) = (None, false);
+        let stream = Stream { peer, role, session, plain, received, held: 0, tried: 0, retry_at, connected, deadline };
         self.open.insert(id, stream);
         id
     }

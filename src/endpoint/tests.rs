@@ -130,6 +130,36 @@ fn a_slow_stream_ends_at_its_deadline() {
 }
 
 #[test]
+fn peer_that_resets_a_join_is_tried_once_more_in_a_session_and_one_that_refuses_to_connect_is_not() {
+    let connect = |outputs: Vec<Output>| {
+        outputs.into_iter().find_map(|output| match output {
+            Output::Connect { stream, .. } => Some(stream),
+            _ => None,
+        })
+    };
+    let mut us = endpoint(Some(1));
+    let target = JoinTarget { label: "them".to_owned(), addr: peer() };
+    us.join(NOW, JoinKind::Join { ignore_old: false }, vec![target.clone()]);
+    let first = connect(drain(&mut us)).expect("a join dials");
+    us.handle_connected(NOW, first);
+    us.handle_stream_end(NOW, first, Some("connection reset by peer".to_owned()));
+    let second = connect(drain(&mut us)).expect("again, as a session");
+    us.handle_connected(NOW, second);
+    let head = drain(&mut us).into_iter().find_map(|output| match output {
+        Output::Write { data, .. } => data.first().copied(),
+        _ => None,
+    });
+    assert_eq!(head, Some(0xe3));
+    us.handle_stream_end(NOW, second, Some("connection reset by peer".to_owned()));
+    assert!(connect(drain(&mut us)).is_none());
+
+    us.join(NOW, JoinKind::Join { ignore_old: false }, vec![target]);
+    let only = connect(drain(&mut us)).expect("a join dials");
+    us.handle_stream_end(NOW, only, Some("connection refused".to_owned()));
+    assert!(connect(drain(&mut us)).is_none());
+}
+
+#[test]
 fn leaving_alone_takes_no_time() {
     let mut us = endpoint(None);
     us.leave(NOW);

@@ -303,6 +303,15 @@ mod sessions {
     }
 
     #[test]
+    fn an_agent_in_auto_joins_a_cluster_that_takes_nothing_but_sessions() {
+        let mut sim = cluster(14, &[Seal::Session; 3]);
+        let newcomer = sim.add();
+        start(&mut sim, newcomer, Seal::Auto);
+        sim.join(newcomer, &[NodeId(1)]);
+        sim.run_until_true(Duration::from_secs(30), |sim| all_see(sim, Status::Alive, 4)).expect("it is let in");
+    }
+
+    #[test]
     fn a_restarted_process_is_heard_again_and_a_host_that_goes_back_to_serf_is_found() {
         let mut sim = cluster(5, &[Seal::Auto; 3]);
         sim.run_until_true(Duration::from_secs(30), all_in_sessions).expect("everybody learns everybody");
