@@ -156,9 +156,11 @@ impl Peers {
         self.peers.get(name).and_then(|peer| peer.key)
     }
 
-    /// The member whose record has this address. For the few packets that name none.
+    /// The member whose record has this address. For the few packets that name none. Where an address changed hands, the
+    /// record of who had it before is in doubt.
     pub(super) fn at(&self, addr: SocketAddr) -> Option<&NodeName> {
-        self.peers.iter().find(|(_, peer)| peer.addr == addr).map(|(name, _)| name)
+        let there = self.peers.iter().filter(|(_, peer)| peer.addr == addr);
+        there.min_by_key(|(name, peer)| (peer.doubtful, *name)).map(|(name, _)| name)
     }
 
     /// A ping of `name` was accepted. Returns true if it hints at a session that we do not hold and one may ask.
