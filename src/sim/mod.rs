@@ -21,7 +21,7 @@ use rand::{Rng, RngExt, SeedableRng};
 
 use crate::crypto::Keyring;
 use crate::crypto::session::Entropy;
-use crate::endpoint::{Endpoint, JoinKind, JoinTarget, Options, Output, Restored, Stored};
+use crate::endpoint::{Drop, Endpoint, JoinKind, JoinTarget, Options, Output, Restored, Stored};
 use crate::time::Instant;
 use crate::wire::NodeName;
 
@@ -31,6 +31,26 @@ use self::stream::{Connection, ConnectionId};
 
 pub use self::host::Uplink;
 pub use self::network::Network;
+
+/// Before the addresses of nodes that moved: 10.128.0.0, far above those of [`Sim::identity`].
+const MOVED_TO: u32 = 0x0a80_0000;
+
+/// Why a datagram did not get as far as being read.
+const UNOPENED: [Drop; 13] = [
+    Drop::Label,
+    Drop::NotOpened,
+    Drop::Envelope,
+    Drop::Plaintext,
+    Drop::Encrypted,
+    Drop::Form,
+    Drop::KeyUnknown,
+    Drop::Own,
+    Drop::TooOld,
+    Drop::Replayed,
+    Drop::TableFull,
+    Drop::HelloNotPing,
+    Drop::HelloLimited,
+];
 
 /// Identifies a node of the simulation; its place in the order of [`Sim::add`].
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
@@ -83,6 +103,15 @@ pub struct Recorded {
     pub payload: Vec<u8>,
 }
 
+/// A datagram that a node opened.
+#[derive(Clone, Debug)]
+pub struct Opened {
+    /// Who.
+    pub by: NodeId,
+    /// The whole packet.
+    pub payload: Vec<u8>,
+}
+
 /// A simulation. Add nodes, let them join, advance time with [`Self::step`] or [`Self::run_until`].
 #[derive(Debug)]
 pub struct Sim {
@@ -93,10 +122,13 @@ pub struct Sim {
     by_addr: HashMap<SocketAddr, NodeId>,
     schedule: Schedule,
     next_connection: ConnectionId,
+    moves: u32,
     connections: BTreeMap<ConnectionId, Connection>,
     counts: Counts,
     notes: VecDeque<Note>,
     recording: Option<Vec<Recorded>>,
+    /// What was read of what is recorded.
+    opened: Vec<Opened>,
     /// Datagrams that do not pass are swallowed.
     filter: Option<fn(&[u8]) -> bool>,
 }
@@ -112,10 +144,12 @@ impl Sim {
             by_addr: HashMap::new(),
             schedule: Schedule::default(),
             next_connection: 0,
+            moves: 0,
             connections: BTreeMap::new(),
             counts: Counts::default(),
             notes: VecDeque::new(),
             recording: None,
+            opened: Vec::new(),
             filter: None,
         }
     }
@@ -134,6 +168,26 @@ impl Sim {
         self.by_addr.insert(addr, id);
         self.hosts.push(Host::new(name, addr));
         id
+    }
+
+    /// An address that nobody ever had.
+    pub fn fresh_addr(&mut self) -> SocketAddr {
+        self.moves += 1;
+        SocketAddr::from((Ipv4Addr::from(MOVED_TO + self.moves), 7946))
+    }
+
+    /// Gives `node` another address, as a lease that ran out does. It must not be running, nor who had that address before.
+    pub fn move_to(&mut self, node: NodeId, addr: SocketAddr) {
+        let old = std::mem::replace(&mut self.hosts[node.0].addr, addr);
+        if self.by_addr.get(&old) == Some(&node) {
+            self.by_addr.remove(&old);
+        }
+        self.by_addr.insert(addr, node);
+    }
+
+    /// Who got what is sent to `addr`, if anybody ever did.
+    pub fn node_at(&self, addr: SocketAddr) -> Option<NodeId> {
+        self.by_addr.get(&addr).copied()
     }
 
     /// Starts `node`, or starts it anew, as options `configure` makes of the defaults.
@@ -216,8 +270,14 @@ impl Sim {
         self.recording.as_mut().map(std::mem::take).unwrap_or_default()
     }
 
+    /// Datagrams that were opened since the last call, while recording.
+    pub fn drain_opened(&mut self) -> Vec<Opened> {
+        std::mem::take(&mut self.opened)
+    }
+
     /// Ends recording and returns what was sent meanwhile.
     pub fn take_recording(&mut self) -> Vec<Recorded> {
+        self.opened.clear();
         self.recording.take().unwrap_or_default()
     }
 
@@ -336,6 +396,11 @@ impl Sim {
         self.hosts[node.0].endpoint.as_ref()
     }
 
+    /// The address of `node`.
+    pub fn addr(&self, node: NodeId) -> SocketAddr {
+        self.hosts[node.0].addr
+    }
+
     /// The name of `node`.
     pub fn name(&self, node: NodeId) -> &NodeName {
         &self.hosts[node.0].name
@@ -386,7 +451,13 @@ impl Sim {
         }
         match arrival {
             Arrival::Datagram { from, payload } => match &mut host.endpoint {
-                Some(endpoint) => endpoint.handle_datagram(self.now, from, &payload),
+                Some(endpoint) => {
+                    let before = self.recording.as_ref().map(|_| unopened(endpoint));
+                    endpoint.handle_datagram(self.now, from, &payload);
+                    if before.is_some_and(|before| unopened(endpoint) == before) {
+                        self.opened.push(Opened { by: node, payload });
+                    }
+                }
                 None => self.counts.undelivered += 1,
             },
             segment => self.deliver_segment(node, segment),
@@ -468,4 +539,9 @@ impl Sim {
             recording.push(Recorded { from, to, stream, payload: bytes.to_vec() });
         }
     }
+}
+
+/// How many datagrams did not get as far as being read.
+fn unopened(endpoint: &Endpoint) -> u64 {
+    UNOPENED.iter().map(|reason| endpoint.drops().get(*reason)).sum()
 }

@@ -9,14 +9,14 @@ use bytes::Bytes;
 use rand::rngs::StdRng;
 use rand::seq::IndexedRandom;
 use rand::{RngExt, SeedableRng};
-use weir::endpoint::{JoinKind, JoinTarget, Output, Restored};
-use weir::serf::{Answer, Event, KeyOutcome, MemberEventKind, QueryKey, Status};
+use weir::endpoint::{Endpoint, JoinKind, JoinTarget, Output, Restored, Seal};
+use weir::serf::{Answer, ConflictOutcome, Event, KeyOutcome, MemberEventKind, QueryKey, RestoredMember, Status};
 use weir::sim::{Network, NodeId, Note, Sim};
 use weir::time::Instant;
 use weir::wire::serf::Tags;
 
 use crate::coverage::Coverage;
-use crate::invariants::Invariants;
+use crate::invariants::{Invariants, index_of};
 use crate::plan::Plan;
 
 /// Deeds kept for the report of a failure.
@@ -85,17 +85,27 @@ pub(crate) enum Phase {
 pub(crate) struct Life {
     pub(crate) phase: Phase,
     pub(crate) tags: Tags,
+    pub(crate) seal: Seal,
     /// Has exchanged state with the cluster in this life.
     pub(crate) joined: bool,
     /// A join is under way.
     joining: bool,
     retry_at: Instant,
     /// What its snapshot would hold; `None` if there is none.
-    pub(crate) kept: Option<Restored>,
+    pub(crate) kept: Option<Kept>,
     /// Whether the last life ended by a leave, or in the middle of one.
     pub(crate) left: bool,
+    /// Has ever come back at another address: its name may be disputed.
+    pub(crate) moved: bool,
     /// Lives that share their memory of events.
     pub(crate) lineage: u32,
+}
+
+/// What is left of an earlier life.
+pub(crate) struct Kept {
+    pub(crate) restored: Restored,
+    /// Members that were alive, to be joined again.
+    pub(crate) alive: Vec<NodeId>,
 }
 
 /// A query of some node, and who has answered.
@@ -156,11 +166,13 @@ impl Cluster {
             cluster.lives.push(Life {
                 phase: Phase::Down,
                 tags,
+                seal: cluster.plan.seals[index % cluster.plan.seals.len()],
                 joined: false,
                 joining: false,
                 retry_at: start,
                 kept: None,
                 left: false,
+                moved: false,
                 lineage: 0,
             });
             debug_assert_eq!(node.0, index);
@@ -226,9 +238,22 @@ impl Cluster {
     }
 
     /// Starts a node, with what an earlier life left behind if `kept`.
-    pub(crate) fn start(&mut self, node: NodeId, kept: Option<Restored>) {
-        self.boot(node, kept);
-        self.join_if_due(node);
+    ///
+    /// A node that remembers goes back to the members it remembers, unless it left; any other, and one that finds none of
+    /// them, joins by its configuration.
+    pub(crate) fn start(&mut self, node: NodeId, kept: Option<Kept>) {
+        if self.sim.node_at(self.sim.addr(node)) != Some(node) {
+            self.move_away(node);
+        }
+        let rejoins = !self.lives[node.0].left;
+        let (restored, alive) = kept.map_or((None, Vec::new()), |kept| (Some(kept.restored), kept.alive));
+        self.boot(node, restored);
+        if rejoins && !alive.is_empty() {
+            self.coverage.count("rejoins");
+            self.join(node, JoinKind::Rejoin, &alive);
+        } else {
+            self.join_if_due(node);
+        }
     }
 
     fn boot(&mut self, node: NodeId, kept: Option<Restored>) {
@@ -239,11 +264,12 @@ impl Cluster {
         life.joining = false;
         life.left = false;
         life.retry_at = self.sim.now();
-        let (tags, plan) = (life.tags.clone(), &self.plan);
+        let (tags, seal, plan) = (life.tags.clone(), life.seal, &self.plan);
         self.invariants.started(node);
         self.sim.start(node, plan.keyring(), kept.unwrap_or_default(), |options| {
-            plan.configure(node, options);
+            plan.configure(options);
             options.tags = tags;
+            options.seal = seal;
         });
     }
 
@@ -251,9 +277,7 @@ impl Cluster {
     pub(crate) fn kill(&mut self, node: NodeId) {
         let life = &mut self.lives[node.0];
         if let Some(endpoint) = self.sim.endpoint(node) {
-            let clocks = endpoint.serf().seen_clocks();
-            let serf = weir::serf::Restored { clocks, ..Default::default() };
-            life.kept = Some(Restored { incarnation: endpoint.swim().incarnation(), serf, ..Default::default() });
+            life.kept = Some(remember(endpoint));
             self.coverage.count_many("refutations", endpoint.swim().stats().refutations);
             self.coverage.count_many("probes failed", endpoint.swim().stats().probes_failed);
         }
@@ -317,6 +341,9 @@ impl Cluster {
                 life.joining = false;
                 life.retry_at = self.sim.now() + Duration::from_secs(3);
                 self.coverage.count_many("joins failed", joined.failures.len() as u64);
+                if joined.contacted == 0 {
+                    self.tell(format!("join of node-{} failed: {:?}", node.0, joined.failures));
+                }
             }
             Output::Left { unconfirmed } => {
                 self.coverage.count_many("leaves unconfirmed", unconfirmed.len() as u64);
@@ -327,7 +354,17 @@ impl Cluster {
             }
             Output::ForceLeft { .. } => {}
             Output::Conflict(outcome) => {
-                return Err(format!("node-{} is told of a conflict over its name: {outcome:?}", node.0));
+                if !self.lives[node.0].moved {
+                    return Err(format!("node-{} is told of a conflict over its name: {outcome:?}", node.0));
+                }
+                self.tell(format!("name of node-{} disputed: {outcome:?}", node.0));
+                self.coverage.count(match outcome {
+                    ConflictOutcome::Lost { .. } => "names lost",
+                    ConflictOutcome::Freed => "names freed",
+                    ConflictOutcome::Asked { .. } | ConflictOutcome::Won { .. } | ConflictOutcome::Unanswered => {
+                        "names disputed"
+                    }
+                });
             }
             Output::StoreKeyring(_)
             | Output::KeyringChanged { .. }
@@ -348,7 +385,7 @@ impl Cluster {
             MemberEventKind::Reap => self.coverage.count("members reaped"),
             MemberEventKind::Failed => {
                 self.coverage.count("members failed");
-                let truth = crate::invariants::index_of(name).map(|index| self.lives[index].phase);
+                let truth = index_of(name).map(|index| self.lives[index].phase);
                 if truth == Some(Phase::Running) {
                     self.coverage.count("false failures");
                     if self.calm_for() > SETTLED {
@@ -427,20 +464,22 @@ impl Cluster {
         }
         let count = self.rng.random_range(1..=3.min(known.len()));
         let seeds: Vec<_> = known.sample(&mut self.rng, count).copied().collect();
-        let targets = seeds.iter().map(|seed| {
-            let (name, addr) = Sim::identity(seed.0);
-            JoinTarget { label: name.to_string(), addr }
-        });
-        let targets = targets.collect();
+        self.join(node, JoinKind::Join { ignore_old: false }, &seeds);
+    }
+
+    /// Lets `node` exchange state with `seeds`, wherever they are now.
+    pub(crate) fn join(&mut self, node: NodeId, kind: JoinKind, seeds: &[NodeId]) {
+        let target = |seed: &NodeId| JoinTarget { label: self.sim.name(*seed).to_string(), addr: self.sim.addr(*seed) };
+        let targets = seeds.iter().map(target).collect();
         self.lives[node.0].joining = true;
-        self.sim.with(node, |endpoint, now| endpoint.join(now, JoinKind::Join { ignore_old: false }, targets));
+        self.sim.with(node, |endpoint, now| endpoint.join(now, kind, targets));
     }
 
     /// Members that `node` holds in `status`.
     pub(crate) fn names(&self, node: NodeId, status: Status) -> Vec<NodeId> {
         let Some(endpoint) = self.sim.endpoint(node) else { return Vec::new() };
         let names = endpoint.members().filter(|member| member.status == status).map(|member| member.node.name.as_str());
-        names.filter_map(crate::invariants::index_of).map(NodeId).collect()
+        names.filter_map(index_of).map(NodeId).collect()
     }
 
     fn count_plan(&mut self) {
@@ -466,6 +505,7 @@ impl Cluster {
             ("packets undelivered", counts.undelivered),
             ("streams", counts.streams),
             ("nonces", self.invariants.nonces() as u64),
+            ("session packets opened", self.invariants.opened() as u64),
             ("members back from the dead", self.invariants.returns),
             ("virtual seconds", self.elapsed().as_secs()),
         ] {
@@ -475,4 +515,20 @@ impl Cluster {
             self.kill(node);
         }
     }
+}
+
+/// What a snapshot holds of a node at this moment.
+fn remember(endpoint: &Endpoint) -> Kept {
+    let own = endpoint.options().name.as_str();
+    let (mut failed, mut alive) = (Vec::new(), Vec::new());
+    for member in endpoint.members().filter(|member| member.node.name.as_str() != own) {
+        match member.status {
+            Status::Failed => failed.push(RestoredMember { node: member.node.clone(), age: Duration::ZERO }),
+            Status::Alive => alive.extend(index_of(member.node.name.as_str()).map(NodeId)),
+            Status::Leaving | Status::Left => {}
+        }
+    }
+    let serf = weir::serf::Restored { clocks: endpoint.serf().seen_clocks(), failed, ballot: None };
+    let restored = Restored { incarnation: endpoint.swim().incarnation(), serf, ..Default::default() };
+    Kept { restored, alive }
 }

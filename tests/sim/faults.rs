@@ -31,9 +31,10 @@ impl Cluster {
             80..=89 => {
                 self.send_event(node);
             }
-            90..=96 => {
+            90..=94 => {
                 self.ask(node);
             }
+            95..=96 => self.replay(),
             _ => self.ask_for_keys(node),
         }
         self.settle(node)
@@ -120,11 +121,59 @@ impl Cluster {
         if self.rng.random_bool(0.3) {
             life.tags.insert("life".to_owned(), self.rng.random_range(0..100_u32).to_string());
         }
+        if self.plan.encrypted && !self.plan.is_large() && self.rng.random_bool(0.2) {
+            self.set_up_anew(node);
+        }
+        if self.plan.moves && self.rng.random_bool(0.4) {
+            self.move_away(node);
+        }
         let how = if kept.is_some() { "remembering" } else { "forgetting" };
         self.tell(format!("restart node-{} {how}", node.0));
         self.coverage.count(&format!("deed restart {how}"));
         self.start(node, kept);
         self.settle(node)
+    }
+
+    /// A host goes back to Serf, or comes from there, or takes nothing but sessions from now on.
+    fn set_up_anew(&mut self, node: NodeId) {
+        let before = self.lives[node.0].seal;
+        let seal = *self.plan.alternatives().choose(&mut self.rng).expect("not empty");
+        self.lives[node.0].seal = seal;
+        if seal != before {
+            self.tell(format!("node-{} will seal by {seal:?}", node.0));
+            self.coverage.count(&format!("deed change from {before:?} to {seal:?}"));
+        }
+    }
+
+    /// A node that is down gets another address: a fresh one, or that of another node that is down.
+    pub(crate) fn move_away(&mut self, node: NodeId) {
+        let mut free = self.nodes(Phase::Down);
+        free.retain(|other| *other != node && self.sim.node_at(self.sim.addr(*other)) == Some(*other));
+        let addr = match self.pick(&free) {
+            Some(other) if self.rng.random_bool(0.5) => {
+                self.coverage.count("deed address reused");
+                self.sim.addr(other)
+            }
+            _ => self.sim.fresh_addr(),
+        };
+        self.sim.move_to(node, addr);
+        self.lives[node.0].moved = true;
+        self.tell(format!("node-{} moves to {addr}", node.0));
+        self.coverage.count("deed move");
+    }
+
+    /// Somebody on the network sends session packets again that went by, to whomever.
+    fn replay(&mut self) {
+        let caught = self.invariants.caught().to_vec();
+        let running = self.nodes(Phase::Running);
+        for sent in &caught {
+            let to = if self.rng.random_bool(0.5) { Some(sent.to) } else { self.pick(&running) };
+            if let Some(to) = to {
+                self.sim.inject(sent.from, to, sent.payload.clone());
+            }
+        }
+        self.coverage.count_many("packets replayed", caught.len() as u64);
+        self.tell(format!("{} session packets are replayed", caught.len()));
     }
 
     fn leave(&mut self, node: NodeId) {

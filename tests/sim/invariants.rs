@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use weir::endpoint::{Endpoint, MAX_STREAMS};
 use weir::serf::{MAX_QUEUE_DEPTH, Status};
-use weir::sim::{NodeId, Recorded, Sim};
+use weir::sim::{NodeId, Opened, Recorded, Sim};
 use weir::swim;
 use weir::time::Instant;
 
@@ -17,6 +17,9 @@ use crate::plan::Plan;
 const LOOK_EVERY: u32 = 16;
 /// The same in a large cluster, whatever was told.
 const LOOK_RARELY: u32 = 64;
+
+/// Session packets that somebody on the network keeps.
+const CAUGHT: usize = 64;
 
 /// What an observer held of a member at the last look.
 #[derive(Clone, Copy)]
@@ -43,6 +46,11 @@ pub(crate) struct Invariants {
     large: bool,
     label: usize,
     nonces: HashSet<Nonce>,
+    /// Session packets that some process opened.
+    opened: HashSet<Nonce>,
+    /// Every sixteenth session packet, the last of them.
+    caught: Vec<Recorded>,
+    session_packets: usize,
     /// Returns from the dead that were in order.
     pub(crate) returns: u64,
 }
@@ -55,12 +63,24 @@ impl Invariants {
             large: plan.is_large(),
             label: if plan.label.is_empty() { 0 } else { 2 + plan.label.len() },
             nonces: HashSet::new(),
+            opened: HashSet::new(),
+            caught: Vec::new(),
+            session_packets: 0,
             returns: 0,
         }
     }
 
     pub(crate) fn nonces(&self) -> usize {
         self.nonces.len()
+    }
+
+    pub(crate) fn opened(&self) -> usize {
+        self.opened.len()
+    }
+
+    /// What somebody on the network could send again.
+    pub(crate) fn caught(&self) -> &[Recorded] {
+        &self.caught
     }
 
     /// A node forgets with its process.
@@ -72,6 +92,10 @@ impl Invariants {
     pub(crate) fn check(&mut self, sim: &mut Sim, lives: &[Life], node: NodeId, changed: bool) -> Result<(), String> {
         for sent in sim.drain_recording() {
             self.check_nonce(&sent)?;
+            self.catch(sent);
+        }
+        for opened in sim.drain_opened() {
+            self.check_opened(&opened)?;
         }
         let Some(endpoint) = sim.endpoint(node) else { return Ok(()) };
         check_self(endpoint, &lives[node.0]).map_err(|error| format!("node-{}: {error}", node.0))?;
@@ -149,10 +173,7 @@ impl Invariants {
     /// No nonce twice under one key. Random nonces of memberlist's envelope must differ under whatever key, and counters
     /// of a session are never reused, whatever the key.
     fn check_nonce(&mut self, sent: &Recorded) -> Result<(), String> {
-        let body = match sent.payload.first() {
-            Some(&LABEL) => sent.payload.get(self.label..).unwrap_or_default(),
-            _ => &sent.payload,
-        };
+        let body = self.body(&sent.payload);
         let nonce = if sent.stream { stream_nonce(body) } else { packet_nonce(body) };
         match nonce {
             Some(Nonce::None) => Ok(()),
@@ -161,10 +182,44 @@ impl Invariants {
             None => Err(format!("{} sent something that is not sealed: {:02x?}", sent.from, sent.payload)),
         }
     }
+
+    /// A session packet is read once, by one process. Hellos are for whomever they reach.
+    fn check_opened(&mut self, opened: &Opened) -> Result<(), String> {
+        let body = self.body(&opened.payload);
+        match packet_nonce(body) {
+            Some(nonce @ Nonce::Session(..)) if body[0] == SESSION_PACKET && !self.opened.insert(nonce) => {
+                Err(format!("node-{} opened a packet that was opened before: {nonce:02x?}", opened.by.0))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn catch(&mut self, sent: Recorded) {
+        if sent.stream || !matches!(packet_nonce(self.body(&sent.payload)), Some(Nonce::Session(..))) {
+            return;
+        }
+        self.session_packets += 1;
+        let place = self.session_packets / 16 % CAUGHT;
+        if self.caught.len() < CAUGHT {
+            self.caught.push(sent);
+        } else if self.session_packets.is_multiple_of(16) {
+            self.caught[place] = sent;
+        }
+    }
+
+    /// What follows the label.
+    fn body<'a>(&self, payload: &'a [u8]) -> &'a [u8] {
+        match payload.first() {
+            Some(&LABEL) => payload.get(self.label..).unwrap_or_default(),
+            _ => payload,
+        }
+    }
 }
 
 /// First byte of a label header.
 const LABEL: u8 = 244;
+/// First byte of a session packet that is no hello.
+const SESSION_PACKET: u8 = 0xe1;
 
 /// What must be unique of something sealed.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]

@@ -10,7 +10,6 @@ use rand::{RngExt, SeedableRng};
 use weir::crypto::{Key, Keyring};
 use weir::endpoint::{Options, Seal};
 use weir::serf::Window;
-use weir::sim::NodeId;
 use weir::swim::{self, Profile};
 
 /// Mixtures that can talk to each other.
@@ -32,6 +31,8 @@ pub(crate) struct Plan {
     pub(crate) compression: bool,
     pub(crate) label: &'static str,
     pub(crate) coalescing: bool,
+    /// Whether restarted nodes may come back at another address.
+    pub(crate) moves: bool,
     /// Whether all nodes join at once, or one after the other.
     pub(crate) burst: bool,
     /// Replaces the profile's pause between exchanges of full state.
@@ -39,6 +40,8 @@ pub(crate) struct Plan {
     /// Replaces the profile's time that the dead are remembered.
     remember_dead: Option<Duration>,
     reconnect: Duration,
+    /// When a dead member's name may be taken at another address; zero is never.
+    reclaim: Duration,
     tcp_pings: bool,
     /// Number of deeds, faults and wishes of operators, before calm returns.
     pub(crate) deeds: usize,
@@ -72,6 +75,8 @@ impl Plan {
             label: if rng.random_bool(0.2) { "sim" } else { "" },
             coalescing: rng.random_bool(0.3),
             burst: rng.random_bool(0.5),
+            moves: !large && rng.random_bool(0.2),
+            reclaim: seconds(if rng.random_bool(0.5) { 10 } else { 0 }),
             push_pull: rng.random_bool(0.5).then(|| seconds(10)),
             remember_dead: rng.random_bool(0.3).then(|| seconds(rng.random_range(3..15))),
             reconnect: *[seconds(5), seconds(30)].choose(&mut rng).expect("not empty"),
@@ -91,12 +96,22 @@ impl Plan {
             push_pull_interval: self.push_pull.unwrap_or(options.push_pull_interval),
             gossip_to_the_dead: self.remember_dead.unwrap_or(options.gossip_to_the_dead),
             tcp_pings: self.tcp_pings,
+            dead_node_reclaim: self.reclaim,
             ..options
         }
     }
 
-    pub(crate) fn configure(&self, node: NodeId, options: &mut Options) {
-        options.seal = self.seals[node.0 % self.seals.len()];
+    /// What a node that is set up anew may seal with, and the others still talk to.
+    pub(crate) fn alternatives(&self) -> &'static [Seal] {
+        let has = |seal| self.seals.contains(&seal);
+        match (has(Seal::Session), has(Seal::Memberlist)) {
+            (true, _) => &[Seal::Auto, Seal::Session],
+            (false, true) => &[Seal::Auto, Seal::Memberlist],
+            (false, false) => &[Seal::Auto, Seal::Auto, Seal::Memberlist],
+        }
+    }
+
+    pub(crate) fn configure(&self, options: &mut Options) {
         options.swim = self.swim();
         options.label = Bytes::from_static(self.label.as_bytes());
         options.compression = self.compression;
@@ -115,12 +130,12 @@ impl Plan {
 
 impl fmt::Display for Plan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { seed, nodes, profile, encrypted, compression, label, coalescing, burst, deeds, .. } = self;
-        let Self { seals, push_pull, remember_dead, reconnect, tcp_pings, .. } = self;
+        let Self { seed, nodes, profile, encrypted, compression, label, coalescing, burst, moves, deeds, .. } = self;
+        let Self { seals, push_pull, remember_dead, reconnect, reclaim, tcp_pings, .. } = self;
         write!(
             f,
             "plan {seed}: {nodes} nodes, {profile:?}, encrypted {encrypted} by {seals:?}, compression {compression}, label {label:?}, \
-             coalescing {coalescing}, burst {burst}, push/pull {push_pull:?}, remember dead {remember_dead:?}, \
+             coalescing {coalescing}, burst {burst}, moves {moves} reclaim {reclaim:?}, push/pull {push_pull:?}, remember dead {remember_dead:?}, \
              reconnect {reconnect:?}, tcp pings {tcp_pings}, {deeds} deeds"
         )
     }
