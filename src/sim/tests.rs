@@ -3,6 +3,8 @@
 use super::*;
 use crate::serf::Status;
 
+mod attacks;
+
 fn cluster(seed: u64, count: usize) -> Sim {
     let mut sim = Sim::new(seed, Network::default());
     for index in 0..count {
