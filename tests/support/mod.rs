@@ -188,6 +188,8 @@ pub struct Settings {
     pub join: Vec<SocketAddr>,
     /// Further lines of weir's TOML.
     pub toml: String,
+    /// `encryption.seal`, where it is not the default.
+    pub seal: Option<&'static str>,
     /// Further lines of its section `gossip`.
     pub gossip: String,
     /// Further arguments of serf.
@@ -400,7 +402,8 @@ impl Agent {
         let encryption = match &self.options.key {
             Some(key) => {
                 write_keyring(&self.dir.path().join("keyring.json"), key);
-                format!("[encryption]\nkeyring = \"{dir}/keyring.json\"\n")
+                let seal = self.options.seal.map(|seal| format!("seal = \"{seal}\"\n")).unwrap_or_default();
+                format!("[encryption]\nkeyring = \"{dir}/keyring.json\"\n{seal}")
             }
             None => "[encryption]\nseal = \"off\"\n".to_owned(),
         };
