@@ -9,7 +9,7 @@
 
 #![allow(clippy::disallowed_methods, clippy::unwrap_used, reason = "a benchmark starts processes and reads clocks")]
 
-#[path = "../tests/support/mod.rs"]
+#[path = "../../tests/support/mod.rs"]
 mod support;
 
 use std::collections::{BTreeMap, HashSet};
