@@ -1,30 +1,33 @@
 //! weir beside the real `serf` agent, in the same run on the same machine: `make bench`.
 //!
 //! Starts clusters of agents of one kind on loopback addresses and measures both kinds in turn, several times, from the
-//! outside: through Serf's RPC, which both speak, and `/proc`. Prints medians and their ratio. Nothing is asserted: a shared
-//! machine is no judge.
+//! outside: through Serf's RPC, which both speak, and `/proc`. Prints medians with the worst of all runs in brackets, and the
+//! ratio of the medians. Nothing is asserted: a shared machine is no judge.
 //!
-//! Arguments name the measurements to make (`idle`, `detect`, `burst`, `restart`, `event`, `flood`, `query`); none means all.
-//! `WEIR_BENCH_REPEATS` sets how often each is made (default 3), `WEIR_BENCH_MAX` the largest cluster (default 50).
+//! Arguments name the measurements to make (`idle`, `detect`, `burst`, `restart`, `event`, `flood`, `query`, `overload`,
+//! `pause`); none means all. `WEIR_BENCH_REPEATS` sets how often each is made (default 3), `WEIR_BENCH_MIN` and
+//! `WEIR_BENCH_MAX` the smallest and the largest cluster (default 1 and 50). `WEIR_BENCH_ONLY=weir` leaves serf out, where
+//! its figures are known.
 
 #![allow(clippy::disallowed_methods, clippy::unwrap_used, reason = "a benchmark starts processes and reads clocks")]
 
+mod strain;
 #[path = "../../tests/support/mod.rs"]
 mod support;
 
 use std::collections::{BTreeMap, HashSet};
 use std::net::SocketAddr;
+use std::ops::RangeInclusive;
 use std::time::{Duration, Instant};
 
 use support::{Agent, Kind, Settings};
 use tokio::sync::mpsc;
-use tokio::task::{JoinSet, LocalSet};
+use tokio::task::JoinSet;
 use weir::rpc::client::{Address, Client, Record};
 use weir::rpc::proto::{EventRecord, QueryRecord};
 use weir::serf::QueryParams;
 
 const KEY: &str = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
-const KINDS: [Kind; 2] = [Kind::Serf, Kind::Weir];
 /// After this long an agent that has not seen what is waited for never will.
 const LIMIT: Duration = Duration::from_secs(150);
 
@@ -32,12 +35,16 @@ fn main() {
     let wanted: Vec<String> = std::env::args().skip(1).filter(|arg| !arg.starts_with('-')).collect();
     let bench = Bench {
         repeats: number("WEIR_BENCH_REPEATS", 3),
-        largest: number("WEIR_BENCH_MAX", 50),
+        kinds: kinds(&std::env::var("WEIR_BENCH_ONLY").unwrap_or_default()),
+        sizes: number("WEIR_BENCH_MIN", 1)..=number("WEIR_BENCH_MAX", 50),
         runtime: tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap(),
     };
-    println!("medians of {} runs; ratio = weir / serf, below 1 is better for weir unless said\n", bench.repeats);
+    println!(
+        "medians (worst) of {} runs; ratio = weir / serf, below 1 is better for weir unless said\n",
+        bench.repeats
+    );
     type Measurement = (&'static str, fn(&Bench));
-    let all: [Measurement; 7] = [
+    let all: [Measurement; 9] = [
         ("idle", Bench::idle),
         ("detect", Bench::detect),
         ("burst", Bench::burst),
@@ -45,6 +52,8 @@ fn main() {
         ("event", Bench::event),
         ("flood", Bench::flood),
         ("query", Bench::query),
+        ("overload", Bench::overload),
+        ("pause", Bench::pause),
     ];
     for (name, measure) in all {
         if wanted.is_empty() || wanted.iter().any(|want| want == name) {
@@ -57,9 +66,17 @@ fn number(name: &str, default: usize) -> usize {
     std::env::var(name).ok().and_then(|value| value.parse().ok()).unwrap_or(default)
 }
 
+/// Each kind with its column.
+fn kinds(only: &str) -> Vec<(usize, Kind)> {
+    let all = [("serf", Kind::Serf), ("weir", Kind::Weir)];
+    let wanted = all.into_iter().enumerate().filter(|(_, (name, _))| only.is_empty() || only == *name);
+    wanted.map(|(column, (_, kind))| (column, kind)).collect()
+}
+
 struct Bench {
     repeats: usize,
-    largest: usize,
+    kinds: Vec<(usize, Kind)>,
+    sizes: RangeInclusive<usize>,
     runtime: tokio::runtime::Runtime,
 }
 
@@ -68,7 +85,7 @@ impl Bench {
     fn idle(&self) {
         let mut rows: BTreeMap<&str, [Vec<f64>; 2]> = BTreeMap::new();
         for _ in 0..self.repeats {
-            for (column, kind) in KINDS.into_iter().enumerate() {
+            for &(column, kind) in &self.kinds {
                 let mut cluster = self.cluster(kind, 3);
                 pause(Duration::from_secs(10));
                 let pid = cluster[1].process().pid();
@@ -90,7 +107,7 @@ impl Bench {
             }
         }
         for (name, values) in rows {
-            report(&format!("idle, 3 nodes: {name}"), values);
+            report(&format!("idle, 3 nodes: {name}"), values, f64::max);
         }
     }
 
@@ -103,7 +120,7 @@ impl Bench {
                 let name = victim.name.clone();
                 let start = Instant::now();
                 drop(victim);
-                bench.until_all(&cluster, move |members| members.get(&name).is_some_and(|status| status == "failed"));
+                bench.until_all(&cluster, |members| members.get(&name).is_some_and(|status| status == "failed"));
                 start.elapsed().as_secs_f64()
             });
         }
@@ -154,7 +171,7 @@ impl Bench {
     fn flood(&self) {
         for rate in [100, 200, 500] {
             let name = format!("events delivered to 25 at {rate}/s for 5 s, % (higher is better)");
-            self.compare(&name, 25, |bench, kind| {
+            self.compare_by(&name, 25, f64::min, |bench, kind| {
                 let cluster = bench.cluster(kind, 25);
                 pause(Duration::from_secs(2));
                 let count = rate as usize * 5;
@@ -173,17 +190,28 @@ impl Bench {
         });
     }
 
-    fn compare(&self, name: &str, size: usize, mut measure: impl FnMut(&Self, Kind) -> f64) {
-        if size > self.largest {
+    fn compare(&self, name: &str, size: usize, measure: impl FnMut(&Self, Kind) -> f64) {
+        self.compare_by(name, size, f64::max, measure);
+    }
+
+    /// As [`Self::compare`], where `worse` of two figures is not the higher one.
+    fn compare_by(
+        &self,
+        name: &str,
+        size: usize,
+        worse: fn(f64, f64) -> f64,
+        mut measure: impl FnMut(&Self, Kind) -> f64,
+    ) {
+        if !self.sizes.contains(&size) {
             return;
         }
         let mut values = [Vec::new(), Vec::new()];
         for _ in 0..self.repeats {
-            for (column, kind) in KINDS.into_iter().enumerate() {
+            for &(column, kind) in &self.kinds {
                 values[column].push(measure(self, kind));
             }
         }
-        report(name, values);
+        report(name, values, worse);
     }
 
     /// `size` encrypted agents that joined through the first, once they agree.
@@ -196,34 +224,29 @@ impl Bench {
             agent.spawn();
             agents.push(agent);
         }
-        self.until_all(&agents, move |members| {
-            members.len() == size && members.values().all(|status| status == "alive")
-        });
+        self.until_all(&agents, |members| members.len() == size && members.values().all(|status| status == "alive"));
         agents
     }
 
-    /// Waits until what every agent lists satisfies `done`, asking all of them over connections that stay open.
-    fn until_all(&self, agents: &[Agent], done: impl Fn(&BTreeMap<String, String>) -> bool + Clone + 'static) {
-        // Asking must not cost what is measured.
-        let poll = Duration::from_millis(1 + agents.len() as u64 / 4);
+    /// Waits until what every agent lists satisfies `done`, asking one after the other, so that asking costs next to nothing
+    /// of what is measured. The last comes first: it is the likeliest to be late.
+    fn until_all(&self, agents: &[Agent], done: impl Fn(&BTreeMap<String, String>) -> bool) {
+        let poll = Duration::from_millis(1 + agents.len() as u64 / 10);
         self.runtime.block_on(async {
-            let waits = LocalSet::new();
-            for agent in agents {
-                let (rpc, done) = (agent.rpc, done.clone());
-                waits.spawn_local(async move {
-                    let mut client = connect(rpc).await;
-                    let deadline = Instant::now() + LIMIT;
-                    while Instant::now() < deadline {
-                        let members = client.members(None).await.unwrap();
-                        if done(&members.iter().map(|m| (m.name.clone(), m.status.to_string())).collect()) {
-                            return;
-                        }
-                        tokio::time::sleep(poll).await;
+            let deadline = Instant::now() + LIMIT;
+            for agent in agents.iter().rev() {
+                let mut client = connect(agent.rpc).await;
+                loop {
+                    let members = client.members(None).await.unwrap();
+                    if done(&members.iter().map(|m| (m.name.clone(), m.status.to_string())).collect()) {
+                        break;
                     }
-                    eprintln!("an agent did not see what was waited for within {LIMIT:?}");
-                });
+                    if Instant::now() > deadline {
+                        return eprintln!("{} did not see what was waited for within {LIMIT:?}", agent.name);
+                    }
+                    tokio::time::sleep(poll).await;
+                }
             }
-            waits.await;
         });
     }
 
@@ -325,9 +348,11 @@ fn pause(time: Duration) {
     std::thread::sleep(time);
 }
 
-fn report(name: &str, values: [Vec<f64>; 2]) {
+fn report(name: &str, values: [Vec<f64>; 2], worse: fn(f64, f64) -> f64) {
+    let worst = values.each_ref().map(|values| values.iter().copied().reduce(worse).unwrap_or(f64::NAN));
     let [serf, weir] = values.map(median);
-    println!("{name:70} serf {serf:9.2}   weir {weir:9.2}   ratio {:.2}", weir / serf);
+    let ratio = if serf == weir { 1.0 } else { weir / serf };
+    println!("{name:70} serf {serf:9.2} ({:.2})   weir {weir:9.2} ({:.2})   ratio {ratio:.2}", worst[0], worst[1]);
 }
 
 fn median(mut values: Vec<f64>) -> f64 {
