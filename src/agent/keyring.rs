@@ -21,11 +21,13 @@ pub enum LoadError {
     /// Whoever could read it may hold the key by now.
     #[error("{path} can be read by others (mode {mode:04o}); chmod 600 it and run 'weir keys rotate'")]
     Readable { path: PathBuf, mode: u32 },
-    #[error("cannot read {path}")]
+    #[error("cannot read {path}; {}", way_out(.path, .source))]
     Read { path: PathBuf, source: io::Error },
     #[error("{path}: key must be 16, 24 or 32 bytes in base64, this one has {length}; 'weir keygen' makes one")]
     Length { path: PathBuf, length: usize },
-    #[error("cannot use keyring {path}")]
+    #[error(
+        "cannot use keyring {path}; move it away, then 'weir keys import' the key that 'weir keys export' shows on another host"
+    )]
     Invalid { path: PathBuf, source: KeyringError },
     #[error(
         "no systemd credential '{0}' was passed to this service; add LoadCredential= to the unit, or set encryption.keyring"
@@ -33,6 +35,19 @@ pub enum LoadError {
     NoCredential(String),
     #[error("the rpc token is empty; write one into rpc.token_file")]
     EmptyToken,
+}
+
+/// What to do about a file that the system does not let us read.
+fn way_out(path: &Path, error: &io::Error) -> String {
+    let path = path.display();
+    match error.kind() {
+        io::ErrorKind::PermissionDenied => {
+            format!("'chown weir: {path}' where the packaged unit runs the agent, otherwise use sudo")
+        }
+        io::ErrorKind::NotFound => "correct the path".to_owned(),
+        io::ErrorKind::IsADirectory => "name a file, not a directory".to_owned(),
+        _ => "see 'dmesg' whether its disk is ill".to_owned(),
+    }
 }
 
 /// Where a change of the ring is written.
@@ -119,7 +134,10 @@ fn refuse_readable(path: &Path) -> Result<(), LoadError> {
 
 /// Reads a ring, whoever else may read it.
 pub(super) fn read(path: &Path) -> Result<Keyring, LoadError> {
-    let text = Zeroizing::new(fs::read_to_string(path).map_err(|source| not_read(path, source))?);
+    let text = fs::read_to_string(path).map(Zeroizing::new).map_err(|source| match source.kind() {
+        io::ErrorKind::InvalidData => LoadError::Invalid { path: path.to_owned(), source: KeyringError::NotText },
+        _ => not_read(path, source),
+    })?;
     Keyring::from_json(&text).map_err(|error| {
         let path = path.to_owned();
         match error {
@@ -195,7 +213,37 @@ mod tests {
                 "{text}"
             );
         });
-        with_file("{}", 0o600, |path| assert_eq!(error(path), format!("cannot use keyring {}", path.display())));
+    }
+
+    #[test]
+    fn a_damaged_ring_names_file_cause_and_way_out() {
+        for (contents, cause) in [
+            ("", "the file is empty"),
+            ("[\"AAECAwQFBgcICQ", "its JSON list is cut off (line 1, column 16)"),
+            ("{}", "it is not a JSON list of base64 strings (line 1, column 0)"),
+        ] {
+            with_file(contents, 0o600, |path| {
+                let refused = load(&SecretSource::File(path.to_owned())).unwrap_err();
+                let way_out =
+                    "move it away, then 'weir keys import' the key that 'weir keys export' shows on another host";
+                assert_eq!(refused.to_string(), format!("cannot use keyring {}; {way_out}", path.display()));
+                let source = std::error::Error::source(&refused).map(ToString::to_string);
+                assert_eq!(source.as_deref(), Some(cause));
+            });
+        }
+    }
+
+    #[test]
+    fn an_unreadable_file_names_the_way_out_by_its_cause() {
+        let path = || PathBuf::from("/var/lib/weir/keyring.json");
+        for (kind, words) in [
+            (io::ErrorKind::PermissionDenied, "'chown weir: /var/lib/weir/keyring.json'"),
+            (io::ErrorKind::IsADirectory, "name a file"),
+            (io::ErrorKind::Other, "'dmesg'"),
+        ] {
+            let text = LoadError::Read { path: path(), source: kind.into() }.to_string();
+            assert!(text.starts_with("cannot read /var/lib/weir/keyring.json; ") && text.contains(words), "{text}");
+        }
     }
 
     #[test]

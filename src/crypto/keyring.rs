@@ -23,9 +23,15 @@ pub enum KeyringError {
         number: usize,
         source: Box<KeyringError>,
     },
-    #[error("keyring is not a JSON list of base64 strings (line {line}, column {column})")]
+    #[error("it is not a JSON list of base64 strings (line {line}, column {column})")]
     Json { line: usize, column: usize },
-    #[error("keyring has no key; without keys leave the keyring out")]
+    #[error("its JSON list is cut off (line {line}, column {column})")]
+    CutOff { line: usize, column: usize },
+    #[error("the file is empty")]
+    Blank,
+    #[error("it is no text")]
+    NotText,
+    #[error("its list holds no key")]
     Empty,
 }
 
@@ -48,9 +54,14 @@ impl Keyring {
 
     /// Reads a keyring file: a JSON list of base64 strings, primary first.
     pub fn from_json(text: &str) -> Result<Self, KeyringError> {
+        if text.trim_ascii().is_empty() {
+            return Err(KeyringError::Blank);
+        }
         // serde's own message may quote the text, that is, a key.
-        let keys: Vec<String> = serde_json::from_str(text)
-            .map_err(|error| KeyringError::Json { line: error.line(), column: error.column() })?;
+        let keys: Vec<String> = serde_json::from_str(text).map_err(|error| {
+            let (line, column) = (error.line(), error.column());
+            if error.is_eof() { KeyringError::CutOff { line, column } } else { KeyringError::Json { line, column } }
+        })?;
         let keys: Vec<Zeroizing<String>> = keys.into_iter().map(Zeroizing::new).collect();
         let mut keys = keys.iter().enumerate().map(|(at, key)| {
             Key::from_base64(key).map_err(|error| KeyringError::Entry { number: at + 1, source: error.into() })
@@ -191,6 +202,10 @@ mod tests {
         let entry = |number, error: KeyringError| KeyringError::Entry { number, source: error.into() };
         for (file, error) in [
             ("[]", KeyringError::Empty),
+            ("", KeyringError::Blank),
+            ("\n", KeyringError::Blank),
+            ("[\n  \"AQEBAQEBAQEB", KeyringError::CutOff { line: 2, column: 15 }),
+            ("[\"AQEBAQEBAQEBAQEBAQEBAQ==\"", KeyringError::CutOff { line: 1, column: 27 }),
             ("\"AQEBAQEBAQEBAQEBAQEBAQ==\"", KeyringError::Json { line: 1, column: 26 }),
             ("[\"AQEBAQEBAQEBAQEBAQEBAQ==\", \"AQ==\"]", entry(2, KeyringError::Length(1))),
             ("[\"AQEB!\"]", entry(1, KeyringError::Base64)),
