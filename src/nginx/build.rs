@@ -57,7 +57,7 @@ impl Build {
 pub fn top_level(config: &str, name: &str) -> Vec<Vec<String>> {
     let mut found = Vec::new();
     let (mut depth, mut words) = (0_usize, Vec::new());
-    for token in tokens(config) {
+    for (_, token) in tokens(config) {
         match token {
             Token::Word(word) => words.push(word),
             Token::Semicolon => {
@@ -79,33 +79,48 @@ pub fn top_level(config: &str, name: &str) -> Vec<Vec<String>> {
     found
 }
 
-enum Token {
+/// A piece of a configuration.
+pub(super) enum Token {
     Word(String),
     Semicolon,
     Open,
     Close,
 }
 
-/// NGINX's lexical rules as far as they matter: comments, quotes, backslashes, `{ } ;`.
-fn tokens(config: &str) -> Vec<Token> {
+/// NGINX's lexical rules as far as they matter: comments, quotes, backslashes, `{ } ;`. Each with the line it begins in.
+pub(super) fn tokens(config: &str) -> Vec<(u32, Token)> {
     let mut tokens = Vec::new();
+    let mut line = 1;
     let mut chars = config.chars().peekable();
     while let Some(c) = chars.next() {
-        match c {
-            ';' => tokens.push(Token::Semicolon),
-            '{' => tokens.push(Token::Open),
-            '}' => tokens.push(Token::Close),
-            '#' => while chars.next_if(|c| *c != '\n').is_some() {},
-            '"' | '\'' => tokens.push(Token::Word(quoted(&mut chars, c))),
-            c if c.is_whitespace() => {}
+        let token = match c {
+            ';' => Token::Semicolon,
+            '{' => Token::Open,
+            '}' => Token::Close,
+            '#' => {
+                while chars.next_if(|c| *c != '\n').is_some() {}
+                continue;
+            }
+            '"' | '\'' => {
+                let mut lines = 0;
+                let word = quoted(&mut chars.by_ref().inspect(|c| lines += u32::from(*c == '\n')), c);
+                tokens.push((line, Token::Word(word)));
+                line += lines;
+                continue;
+            }
+            c if c.is_whitespace() => {
+                line += u32::from(c == '\n');
+                continue;
+            }
             c => {
                 let mut word = String::from(c);
                 while let Some(c) = chars.next_if(|c| !c.is_whitespace() && !";{}".contains(*c)) {
                     word.push(c);
                 }
-                tokens.push(Token::Word(word));
+                Token::Word(word)
             }
-        }
+        };
+        tokens.push((line, token));
     }
     tokens
 }

@@ -1,7 +1,7 @@
 //! All knowledge of NGINX's syntax and words.
 //!
 //! Renders server lists from typed values ([`render`]), reads what `nginx -t` complains about ([`parse_test_output`]) and finds
-//! what an installation says about itself ([`Build`], [`top_level`]). No text from a peer reaches a file: names are
+//! what an installation says about itself ([`Build`], [`top_level`], [`walk`]). No text from a peer reaches a file: names are
 //! [`UpstreamName`](crate::upstream::UpstreamName)s from the configuration, addresses and numbers are values. `nginx.md` has the measured facts behind
 //! the rules.
 
@@ -10,9 +10,11 @@ mod build;
 mod order;
 mod problem;
 mod render;
+mod tree;
 
 pub use block::{Block, Form, Zone};
 pub(crate) use build::dumped_file;
 pub use build::{Build, top_level};
 pub use problem::{Problem, parse_log, parse_test_output};
 pub use render::{Turn, generation_of, render};
+pub use tree::{Directive, in_block, include_pattern, includes, parse, walk};
