@@ -9,13 +9,13 @@
 //!    └──────────────────────── applied generation, last error ◀───────────────────────┘
 //! ```
 //!
-//! **Layering.** `wire`, `crypto`, `swim`, `serf`, `endpoint`, `upstream`, `nginx`, `rotate`, `snapshot`, `handlers` and `sim` are pure: no
+//! **Layering.** `wire`, `crypto`, `swim`, `serf`, `endpoint`, `upstream`, `nginx`, `rotate`, `snapshot`, `status`, `handlers` and `sim` are pure: no
 //! tokio, no sockets, no files, no clock, no hidden randomness, no environment. Time is a `now` argument and randomness is
 //! handed over at construction. `clippy.toml` lists the calls that are forbidden there; `agent`, `apply`, `cli`, `rpc` and
 //! `config::file` opt out once, with a reason. Imports point one way:
 //!
 //! ```text
-//! cli → agent, apply → config, rpc, sim, handlers, snapshot, nginx → endpoint, rotate, upstream → serf → swim → crypto, wire
+//! cli → agent, apply → config, rpc, status, sim, handlers, snapshot, nginx → endpoint, rotate, upstream → serf → swim → crypto, wire
 //! ```
 
 pub mod agent;
@@ -31,6 +31,7 @@ pub mod rpc;
 pub mod serf;
 pub mod sim;
 pub mod snapshot;
+pub mod status;
 pub mod swim;
 pub mod time;
 pub mod upstream;

@@ -94,7 +94,7 @@ fn socket(addr: SocketAddr, kind: Type, protocol: Protocol) -> io::Result<Socket
     Ok(socket)
 }
 
-fn explain(addr: SocketAddr, transport: Transport, source: io::Error) -> BindError {
+pub(super) fn explain(addr: SocketAddr, transport: Transport, source: io::Error) -> BindError {
     match source.kind() {
         io::ErrorKind::AddrInUse => match holder::of(addr, transport) {
             Some(holder) => BindError::InUseBy { addr, transport, name: holder.name, pid: holder.pid },

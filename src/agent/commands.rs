@@ -291,7 +291,9 @@ impl Agent {
                 Err(error) => answer(reply, Err(format!("not understood: {error}"))),
             },
             _ => {
-                if let Some(reply) = self.keys_command(command, document, reply) {
+                let unknown = self.keys_command(command, document, reply);
+                let unknown = unknown.and_then(|reply| self.doctor_command(command, document, reply));
+                if let Some(reply) = unknown {
                     answer(reply, Err(text::UNSUPPORTED_COMMAND.to_owned()));
                 }
             }

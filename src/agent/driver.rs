@@ -9,6 +9,7 @@ use tracing::{debug, info, warn};
 
 use super::commands::{Commands, Pending};
 use super::discover::Discovery;
+use super::doctor::Doctor;
 use super::exec::{Handlers, Outcome, Ran};
 use super::join::{self, Next, Resolved, Retry};
 use super::key_writer::{KeyWriter, Written};
@@ -93,6 +94,7 @@ pub(super) struct Agent {
     pub(super) discovery: Option<Discovery>,
     pub(super) keys: KeyWriter,
     pub(super) key_requests: KeyRequests,
+    pub(super) doctor: Doctor,
     pub(super) store: Store,
     pub(super) upstreams: Option<Upstreams>,
     pub(super) report: mpsc::Sender<Report>,
@@ -146,6 +148,7 @@ impl Agent {
             self.rejoin.poll_timeout(),
             self.store.poll_timeout(),
             self.key_requests.poll_timeout(),
+            self.doctor.poll_timeout(),
             self.upstreams.as_ref().and_then(Upstreams::poll_timeout),
         ];
         optional.into_iter().flatten().fold(self.endpoint.poll_timeout(), Instant::min)
@@ -157,6 +160,7 @@ impl Agent {
         self.systemd.feed(now);
         self.continue_rotation(now);
         self.continue_rejoin(now);
+        self.advance_probes(now);
         if self.retry.is_due(now) {
             self.look_up(Purpose::Configured, self.config.gossip.join.clone());
         }
@@ -302,10 +306,14 @@ impl Agent {
             let members = self.endpoint.members().count();
             info!(contacted, members, elapsed_ms, "joined");
             self.retry.succeeded();
+            self.doctor.join_failures.clear();
             self.first_view_complete();
         }
         let mut texts: Vec<_> = joining.unresolved.iter().map(ToString::to_string).collect();
         texts.extend(failures.iter().map(|(target, failure)| join::explain(target, failure)));
+        if matches!(joining.purpose, Purpose::Configured) && contacted == 0 {
+            self.doctor.join_failures.clone_from(&texts);
+        }
         match joining.purpose {
             Purpose::Configured if contacted == 0 => self.retry_later(now, &texts),
             Purpose::Rejoin => self.rejoin_ended(now, &texts),

@@ -166,7 +166,8 @@ pub(super) fn explain(target: &JoinTarget, failure: &JoinFailure) -> String {
         | JoinFailure::Plaintext
         | JoinFailure::Encrypted
         | JoinFailure::UnknownKey
-        | JoinFailure::KeyRefused(_)
+        | JoinFailure::KeyMissing { .. }
+        | JoinFailure::LacksOurKey { .. }
         | JoinFailure::Label
         | JoinFailure::Remote(_)
         | JoinFailure::Malformed(_)

@@ -8,10 +8,10 @@
 //! | `commands`, `stats` | what RPC asks for |
 //! | `upstreams`, `targets` | members to NGINX, off the loop |
 //! | `reload` | what a changed configuration changes |
-//! | `udp`, `stream`, `bind`, `holder`, `address` | sockets |
+//! | `udp`, `stream`, `bind`, `holder`, `address`, `check` | sockets |
 //! | `clock`, `timer` | time |
 //! | `store`, `keyring`, `key_state`, `key_writer`, `hand`, `file` | what is on disk |
-//! | `rotate` | what RPC asks for about keys |
+//! | `rotate`, `doctor` | what RPC asks for about keys, and for `weir doctor` |
 //! | `join`, `discover` | finding others |
 //! | `exec` | handler scripts |
 //! | [`log`], `signal`, `systemd` | the host |
@@ -26,9 +26,11 @@
 
 mod address;
 mod bind;
+pub(crate) mod check;
 mod clock;
 mod commands;
 mod discover;
+mod doctor;
 mod driver;
 mod exec;
 mod file;

@@ -34,7 +34,11 @@ impl Agent {
             Output::Close { stream } => self.streams.close(stream),
             Output::Member(event) => self.member_changed(&event),
             Output::Suspicion { member, suspected } => self.suspicion_changed(&member, suspected),
-            Output::Event(event) => self.publish(&event),
+            Output::Event(event) => {
+                if !self.answers_query(&event) {
+                    self.publish(&event);
+                }
+            }
             Output::Query(answer) => self.pending.query_answer(answer),
             Output::Keys { query, outcome } => self.keys_ended(&query, &outcome),
             Output::KeyringChanged { id, answer } => self.keyring_changed(id, &answer),
@@ -48,6 +52,7 @@ impl Agent {
                 }
                 self.pending.force_left(&member, &result.map_err(|error| error.to_string()));
             }
+            Output::Reached { member, took } => self.reached(&member, took),
             Output::Conflict(outcome) => self.name_conflict(&outcome),
         }
     }

@@ -307,7 +307,7 @@ impl Agent {
         ids.into_iter().map(status).collect()
     }
 
-    fn envelope_name(&self, name: &NodeName) -> &'static str {
+    pub(super) fn envelope_name(&self, name: &NodeName) -> &'static str {
         match self.endpoint.envelope_of(name) {
             None => "memberlist",
             Some(_) if *name == self.endpoint.local().name => "session",

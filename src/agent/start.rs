@@ -12,6 +12,7 @@ use tracing::{info, warn};
 use super::address;
 use super::commands::{Commands, Pending};
 use super::discover::Discovery;
+use super::doctor::Doctor;
 use super::driver::{Agent, REPORT_QUEUE};
 use super::exec::Handlers;
 use super::join::Retry;
@@ -107,6 +108,7 @@ pub(super) async fn start(start: Start, log: Log) -> Result<Agent, AgentError> {
         exit: None,
         keys: KeyWriter::new(place, state_path, key_state),
         key_requests: KeyRequests::default(),
+        doctor: Doctor::default(),
         config,
         sources,
         log,
@@ -152,7 +154,7 @@ fn read_keyring(config: &Config) -> Result<(Option<Keyring>, keyring::Place), Ag
     }
 }
 
-fn bind_address(bind: &BindAddress) -> Result<SocketAddr, AgentError> {
+pub(super) fn bind_address(bind: &BindAddress) -> Result<SocketAddr, AgentError> {
     let ip = match &bind.host {
         BindHost::Address(ip) => *ip,
         BindHost::Interface(name) => address::of_interface(name, &interfaces()?).map_err(AgentError::Address)?,
@@ -160,7 +162,7 @@ fn bind_address(bind: &BindAddress) -> Result<SocketAddr, AgentError> {
     Ok(SocketAddr::new(ip, bind.port))
 }
 
-fn advertise_address(config: &Config, bound: SocketAddr) -> Result<SocketAddr, AgentError> {
+pub(super) fn advertise_address(config: &Config, bound: SocketAddr) -> Result<SocketAddr, AgentError> {
     let automatic = |first| -> Result<SocketAddr, AgentError> {
         let all = if bound.ip().is_unspecified() { interfaces()? } else { Vec::new() };
         let ip = address::advertise(bound.ip(), &all, first).map_err(AgentError::Address)?;

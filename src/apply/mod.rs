@@ -21,6 +21,7 @@ mod outcome;
 mod plan;
 mod proc;
 mod record;
+mod survey;
 mod system;
 
 use std::path::{Path, PathBuf};
@@ -30,6 +31,7 @@ use tracing::warn;
 
 pub use error::Error;
 pub use outcome::{Outcome, Step};
+pub use survey::{Survey, survey};
 
 use crate::nginx::Block;
 use crate::upstream::desired::Desired;

@@ -25,6 +25,7 @@ pub(super) struct Nginx<'a> {
     program: PathBuf,
     pid_file: PathBuf,
     error_log: PathBuf,
+    version: String,
 }
 
 impl<'a> Nginx<'a> {
@@ -38,23 +39,36 @@ impl<'a> Nginx<'a> {
         let config = std::fs::read(&options.config).unwrap_or_default();
         let config = String::from_utf8_lossy(&config);
         let pid_file = options.pid_file.clone().unwrap_or_else(|| build.pid_file(&config));
-        Ok(Self { options, program, pid_file, error_log: build.error_log_file(&config) })
+        let error_log = build.error_log_file(&config);
+        Ok(Self { options, program, pid_file, error_log, version: build.version })
     }
 
     /// The full test of the whole configuration. A file that NGINX has not read before must also be part of it.
     pub(super) fn test(&self, plan: &Plan) -> Result<(), Error> {
         let created: Vec<&Path> = plan.created().collect();
+        self.test_with(&created, &plan.paths())
+    }
+
+    /// As [`Self::test`]: `created` must be part of it, complaints about `ours` are marked as such.
+    pub(super) fn test_with(&self, created: &[&Path], ours: &[&Path]) -> Result<(), Error> {
         let flag = if created.is_empty() { "-t" } else { "-T" };
         let arguments = [OsStr::new("-q"), OsStr::new(flag), OsStr::new("-c"), self.options.config.as_os_str()];
         let ran = run(&self.program, arguments, TEST_LIMIT, "# configuration file ")?;
         if !ran.success {
-            return Err(Error::Test { problem: problem(&ran, &plan.paths()) });
+            return Err(Error::Test { problem: problem(&ran, ours) });
         }
         let read: Vec<&Path> = ran.stdout.iter().filter_map(|line| dumped_file(line)).collect();
-        match created.into_iter().find(|path| !read.contains(path)) {
-            Some(target) => Err(Error::NotIncluded { config: self.options.config.clone(), target: target.to_owned() }),
+        match created.iter().find(|path| !read.contains(path)) {
+            Some(target) => {
+                Err(Error::NotIncluded { config: self.options.config.clone(), target: (*target).to_owned() })
+            }
             None => Ok(()),
         }
+    }
+
+    /// What it calls itself, `1.22.1`.
+    pub(super) fn version(&self) -> &str {
+        &self.version
     }
 
     /// The running master; `None` if NGINX is not running.

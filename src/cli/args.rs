@@ -53,6 +53,7 @@ pub(crate) enum Command {
     Client(Client),
     Config(super::config::Config),
     Demo(super::demo::Demo),
+    Doctor(super::doctor::Doctor),
     /// Simulate thousands of nodes in virtual time
     Sim(super::sim::Sim),
     Keygen(super::keygen::Keygen),

@@ -24,7 +24,7 @@ const CONFIG: &str = "/etc/weir/weir.toml";
 const REACHING: &str = "Reaching the agent";
 
 /// How to reach the agent.
-#[derive(Debug, Default, clap::Args)]
+#[derive(Clone, Debug, Default, clap::Args)]
 pub(crate) struct AgentArgs {
     /// Address of the agent's RPC: HOST:PORT or unix:PATH [env: WEIR_RPC_ADDR, SERF_RPC_ADDR]
     #[arg(long, value_name = "ADDRESS", help_heading = REACHING)]

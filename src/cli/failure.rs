@@ -61,6 +61,11 @@ impl Failure {
         &self.message
     }
 
+    /// The way out, if there is one.
+    pub(crate) fn remedy(&self) -> Option<&str> {
+        self.remedy.as_deref()
+    }
+
     /// `error: WHAT; WAY OUT`, always one line.
     pub(crate) fn to_text(&self) -> String {
         let message = escape(self.message.trim_end());

@@ -117,7 +117,23 @@ fn missed(address: &str, text: &str) -> Missed {
             Some("correct the name, or give an address"),
         );
     }
-    said(reason.to_owned(), None)
+    match reason.strip_prefix("Failed to join ").and_then(|reason| reason.split_once(": ")) {
+        Some((place, reason)) => {
+            let (what, way_out) = match reason.split_once("; ") {
+                Some((what, way_out)) => (what, Some(way_out)),
+                None => (reason, None),
+            };
+            said(sentence(place, what), way_out)
+        }
+        None => said(reason.to_owned(), None),
+    }
+}
+
+/// A weir agent's reason goes on from the address, `10.77.0.11 hung up …`; Go's is a sentence of its own.
+fn sentence(place: &str, what: &str) -> String {
+    let first = what.split(' ').next().unwrap_or_default();
+    let is_verb = first.chars().all(|c| c.is_ascii_lowercase()) && !matches!(first, "dial" | "read" | "write");
+    if is_verb { format!("{place} {what}") } else { format!("{place}: {what}") }
 }
 
 /// The last line of Go's list of errors, without its bullet.
@@ -172,6 +188,14 @@ mod tests {
                 go("connection refused"),
                 "error: nothing listens on [fd00::1]:7946; start weir there, or correct the port",
             ),
+            (
+                "10.77.0.11",
+                go("hung up without an answer: it probably lacks our key 3fa9c1d2; compare 'weir keys list' there"),
+                "error: 10.77.0.11 hung up without an answer: it probably lacks our key 3fa9c1d2; compare 'weir keys \
+                 list' there",
+            ),
+            ("10.77.0.11", go("Remote state is encrypted"), "error: 10.77.0.11: Remote state is encrypted"),
+            ("10.77.0.11", go("EOF"), "error: 10.77.0.11: EOF"),
             ("x", "it probably lacks our key".to_owned(), "error: it probably lacks our key"),
         ] {
             assert_eq!(failure(&missed(address, &text)).to_text(), line);

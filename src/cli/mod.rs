@@ -28,6 +28,7 @@ mod completions;
 mod config;
 mod connect;
 mod demo;
+mod doctor;
 mod duration;
 mod escape;
 mod event;
@@ -102,6 +103,7 @@ fn run(command: Command, output: &Output) -> Result<Exit, Failure> {
         Command::Agent(agent) => agent.run(output),
         Command::Config(config) => config.run(output),
         Command::Demo(demo) => demo.run(output),
+        Command::Doctor(doctor) => converse_with(doctor.run(output), false),
         Command::Sim(sim) => sim.run(output),
         Command::Version(version) => version.run(output),
         Command::Keygen(keygen) => keygen.run(output),
@@ -113,12 +115,21 @@ fn run(command: Command, output: &Output) -> Result<Exit, Failure> {
 
 /// Runs a command that asks an agent. An interrupt is the way to end an endless view, and cuts everything else short.
 fn ask(command: &Client, output: &Output) -> Result<Exit, Failure> {
-    runtime()?.block_on(async {
+    converse_with(converse(command, output), command.is_endless())
+}
+
+/// Runs `work` until it ends or is interrupted, which is the way to end an endless one.
+fn converse_with(work: impl Future<Output = Result<Exit, Failure>>, is_endless: bool) -> Result<Exit, Failure> {
+    let runtime = runtime()?;
+    let result = runtime.block_on(async {
         tokio::select! {
-            result = converse(command, output) => result,
-            Ok(()) = tokio::signal::ctrl_c() => Ok(if command.is_endless() { Exit::Done } else { Exit::Interrupted }),
+            result = work => result,
+            Ok(()) = tokio::signal::ctrl_c() => Ok(if is_endless { Exit::Done } else { Exit::Interrupted }),
         }
-    })
+    });
+    // A disk, resolver or program that hangs must not keep the process.
+    runtime.shutdown_background();
+    result
 }
 
 async fn converse(command: &Client, output: &Output) -> Result<Exit, Failure> {

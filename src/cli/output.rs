@@ -142,9 +142,9 @@ fn colour_is_unwanted() -> bool {
 fn style_of_state(text: &str) -> Option<Style> {
     let color = match text {
         "alive" | "passing" => AnsiColor::Green,
-        "leaving" | "warning" | "draining" => AnsiColor::Yellow,
-        "failed" | "critical" => AnsiColor::Red,
-        "left" | "wait" => return Some(Style::new().dimmed()),
+        "leaving" | "warning" | "draining" | "warn" => AnsiColor::Yellow,
+        "failed" | "critical" | "error" => AnsiColor::Red,
+        "left" | "wait" | "skip" => return Some(Style::new().dimmed()),
         _ => return None,
     };
     Some(color.on_default())

@@ -15,7 +15,7 @@ use super::envelope::{Seal, StreamContent};
 use super::join::{Exchange, JoinFailure, JoinId, JoinKind};
 use super::peers::Knowledge;
 use super::stream::{Refused, Role, Session, StreamId};
-use super::{Drop, Endpoint, Joined, Output};
+use super::{Drop, Endpoint, Joined, Output, Stranger};
 
 impl Endpoint {
     /// A peer opened a stream. `None`: too many are open, close it.
@@ -209,11 +209,21 @@ impl Endpoint {
     fn refuse_session(&mut self, now: Instant, stream: StreamId, reason: DropReason) {
         self.drops.count(reason.into());
         let failure = match reason {
-            DropReason::KeyRefused(key) => JoinFailure::KeyRefused(key),
+            DropReason::KeyRefused(key) => self.key_refused(key),
             other => JoinFailure::Malformed(other.to_string()),
         };
         self.end_stream(now, stream, failure);
         self.outputs.push_back(Output::Close { stream });
+    }
+
+    /// The acceptor does not use our primary key and told its own: which of the two is to blame shows in our ring.
+    fn key_refused(&self, theirs: KeyId) -> JoinFailure {
+        let ring: Vec<KeyId> =
+            self.envelope.keyring().into_iter().flat_map(|ring| ring.keys()).map(crate::crypto::Key::id).collect();
+        match ring.first() {
+            Some(ours) if ring.contains(&theirs) => JoinFailure::LacksOurKey { theirs, ours: *ours },
+            _ => JoinFailure::KeyMissing { theirs, ring },
+        }
     }
 
     /// Looks at what has arrived of a stream that is not a session's so far.
@@ -247,6 +257,7 @@ impl Endpoint {
             }
             Err(reason) => {
                 self.drops.count(reason.into());
+                self.note_stranger(now, stream, reason.into(), Some(opener.key()));
                 self.streams.finish(stream, now + self.options.swim.tcp_timeout);
                 self.outputs.push_back(Output::Write { stream, data, close: true });
             }
@@ -348,6 +359,9 @@ impl Endpoint {
     fn refuse_stream(&mut self, now: Instant, stream: StreamId, reason: Drop) {
         self.drops.count(reason);
         let accepted = self.streams.get(stream).is_some_and(|open| matches!(open.role, Role::Accepted));
+        if accepted {
+            self.note_stranger(now, stream, reason, None);
+        }
         if accepted && self.session_mode() != Some(Seal::Session) {
             let text = match reason {
                 Drop::Encrypted => "remote state is encrypted and encryption is not configured",
@@ -369,6 +383,12 @@ impl Endpoint {
         self.outputs.push_back(Output::Close { stream });
     }
 
+    fn note_stranger(&mut self, now: Instant, stream: StreamId, reason: Drop, key: Option<KeyId>) {
+        if let Some(addr) = self.streams.get(stream).map(|open| open.peer) {
+            self.strangers.note(Stranger { addr, reason, key, last: now });
+        }
+    }
+
     /// Forgets a stream that did not complete, and what it was for.
     fn end_stream(&mut self, now: Instant, stream: StreamId, failure: JoinFailure) {
         let Some(open) = self.streams.remove(stream) else { return };
@@ -382,7 +402,7 @@ impl Endpoint {
             self.session_stream_failed(now, open.peer, &exchange, in_session);
             // A second try that got no further says less than the first, unless it names the peer's key.
             let failure = match (&exchange.retry_of, failure) {
-                (_, named @ JoinFailure::KeyRefused(_)) => named,
+                (_, named @ (JoinFailure::KeyMissing { .. } | JoinFailure::LacksOurKey { .. })) => named,
                 (Some(first), _) => first.clone(),
                 (None, failure) => failure,
             };

@@ -57,11 +57,24 @@ pub enum JoinFailure {
     /// It answered encrypted, and we have no key at all.
     #[error("requires encryption and this node has no key; 'weir keys import' here, or encryption.keyring")]
     Encrypted,
-    /// It refuses our key, and told its own.
+    /// It refuses our key and told its own, which we lack.
+    #[error("seals with key {theirs}, this keyring has only {}; 'weir keys export' there, 'weir keys import' here", list(.ring))]
+    KeyMissing {
+        /// Its primary key.
+        theirs: KeyId,
+        /// Ours, primary first.
+        ring: Vec<KeyId>,
+    },
+    /// It lacks our primary key and told its own, which we have as well.
     #[error(
-        "seals with key {0}, which this keyring lacks or which it prefers; 'weir keys export' there, 'weir keys import' here"
+        "seals with key {theirs} and lacks our primary key {ours}; 'weir keys export' here, 'weir keys import --add' there"
     )]
-    KeyRefused(KeyId),
+    LacksOurKey {
+        /// Its primary key.
+        theirs: KeyId,
+        /// Our primary key.
+        ours: KeyId,
+    },
     /// Its answer is sealed under a key that we lack.
     #[error("seals with a key that this keyring lacks; 'weir keys export' there, 'weir keys import' here")]
     UnknownKey,
@@ -80,6 +93,10 @@ pub enum JoinFailure {
     /// Nothing within the stream timeout.
     #[error("does not answer; open the gossip port there, TCP and UDP")]
     Timeout,
+}
+
+fn list(ring: &[KeyId]) -> String {
+    if ring.is_empty() { "none".to_owned() } else { ring.iter().map(KeyId::to_string).collect::<Vec<_>>().join(", ") }
 }
 
 fn hung_up(key: Option<&KeyId>) -> impl fmt::Display {

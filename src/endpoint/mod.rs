@@ -18,6 +18,8 @@ mod options;
 mod output;
 mod packet;
 mod peers;
+mod reach;
+mod strangers;
 mod stream;
 #[cfg(test)]
 mod tests;
@@ -45,6 +47,8 @@ use self::gossip::{Pace, Pressure};
 use self::join::{Exchange, Joins};
 use self::leave::{Leaving, Phase};
 use self::peers::Peers;
+use self::reach::Reaching;
+use self::strangers::Strangers;
 use self::stream::Streams;
 
 pub use self::drops::{Drop, Drops};
@@ -54,6 +58,7 @@ pub use self::keys::{Asker, KeyChangeId, MAX_KEY_CHANGES, Stored};
 pub use self::options::Options;
 pub use self::output::{Joined, Output, StoreKeyring};
 pub use self::peers::Knowledge;
+pub use self::strangers::{MAX_STRANGERS, Stranger};
 pub use self::stream::{MAX_BUFFERED_BYTES, MAX_STREAM_BYTES, MAX_STREAMS, MAX_STREAMS_PER_SOURCE, StreamId};
 
 /// Cost of a message in a compound, beyond its own bytes.
@@ -71,8 +76,6 @@ const MAX_PINGS: usize = 4;
 const MIN_COMPRESSED_BYTES: usize = 128;
 /// Extra exchanges that are due at once are spread over this time.
 const EXTRA_EXCHANGE_SPREAD: Duration = Duration::from_millis(700);
-/// Strangers' keys remembered, for errors and `doctor`.
-const MAX_UNKNOWN_KEYS: usize = 16;
 /// Lowest memberlist protocol that understands a CRC header.
 const CRC_PROTOCOL: u8 = 5;
 
@@ -118,8 +121,10 @@ pub struct Endpoint {
     silent: bool,
     /// When an exchange beyond the regular ones is due, and with whom, if that matters.
     extra_exchange: Option<(Instant, Option<SocketAddr>)>,
-    /// The last key identifiers that nobody here knows, and who seals with them.
-    unknown_keys: VecDeque<(KeyId, SocketAddr)>,
+    /// Who was not understood of late.
+    strangers: Strangers,
+    /// Pings that an operator asked for.
+    reaching: Reaching,
     key_changes: keys::Changes,
     rng: StdRng,
     outputs: VecDeque<Output>,
@@ -160,7 +165,8 @@ impl Endpoint {
             streams: Streams::default(),
             joins: Joins::default(),
             peers: Peers::default(),
-            unknown_keys: VecDeque::new(),
+            strangers: Strangers::default(),
+            reaching: Reaching::default(),
             key_changes: keys::Changes::default(),
             leaving: None,
             silent: false,
@@ -190,7 +196,7 @@ impl Endpoint {
         self.traffic.bytes_in += datagram.len() as u64;
         let Opened { content, sealed } = match self.envelope.open_packet(datagram, now) {
             Ok(opened) => opened,
-            Err(reason) => return self.drop_packet(reason, from, datagram),
+            Err(reason) => return self.drop_packet(now, reason, from, datagram),
         };
         match (content, sealed) {
             (Content::Packet(plain), _) => self.handle_packet(now, Origin { addr: from, sealed }, &plain),
@@ -374,9 +380,9 @@ impl Endpoint {
         self.peers.key(member)
     }
 
-    /// The last key identifiers that no key here has, and who seals with them.
-    pub fn unknown_keys(&self) -> impl Iterator<Item = &(KeyId, SocketAddr)> {
-        self.unknown_keys.iter()
+    /// Who was refused of late for its keys, envelope or label; the one heard longest ago first.
+    pub fn strangers(&self) -> impl Iterator<Item = &Stranger> {
+        self.strangers.iter()
     }
 
     /// What was dropped before it reached a layer.
@@ -443,17 +449,10 @@ impl Endpoint {
         }
     }
 
-    fn drop_packet(&mut self, reason: Drop, from: SocketAddr, datagram: &[u8]) {
+    fn drop_packet(&mut self, now: Instant, reason: Drop, from: SocketAddr, datagram: &[u8]) {
         self.drops.count(reason);
-        if reason == Drop::KeyUnknown
-            && let Some(id) = self.envelope.key_id_of(datagram)
-        {
-            self.unknown_keys.retain(|known| *known != (id, from));
-            if self.unknown_keys.len() == MAX_UNKNOWN_KEYS {
-                self.unknown_keys.pop_front();
-            }
-            self.unknown_keys.push_back((id, from));
-        }
+        let key = if reason == Drop::KeyUnknown { self.envelope.key_id_of(datagram) } else { None };
+        self.strangers.note(Stranger { addr: from, reason, key, last: now });
     }
 
     /// Moves what the layers produced between them and out, until nothing is left to move, then sets the pace of gossip.
@@ -490,7 +489,7 @@ impl Endpoint {
             swim::Output::RoundTrip { node, rtt, payload } => self.serf.handle_rtt(&node, rtt, &payload),
             swim::Output::OtherAck { seq_no } => {
                 let ours = self.leaving.as_mut().is_some_and(|leaving| leaving.acked(seq_no));
-                if !ours && !self.peers.knows(seq_no) {
+                if !ours && !self.reached(seq_no, now) && !self.peers.knows(seq_no) {
                     self.swim.count_unknown_ack();
                 }
                 self.advance_leave(now);

@@ -1,6 +1,7 @@
 //! What an endpoint asks of its driver and tells its application.
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use crate::crypto::Keyring;
 use crate::serf;
@@ -84,6 +85,13 @@ pub enum Output {
         member: NodeName,
         /// Whether it was told to the cluster in time.
         result: Result<(), serf::ForceLeaveError>,
+    },
+    /// A member answered a ping of [`super::Endpoint::reach`].
+    Reached {
+        /// Who.
+        member: NodeName,
+        /// From the ping to its ack.
+        took: Duration,
     },
     /// News of a clash over our own name.
     Conflict(serf::ConflictOutcome),

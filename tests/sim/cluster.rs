@@ -367,6 +367,7 @@ impl Cluster {
                 });
             }
             Output::StoreKeyring(_)
+            | Output::Reached { .. }
             | Output::KeyringChanged { .. }
             | Output::Datagram { .. }
             | Output::Connect { .. }

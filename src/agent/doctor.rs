@@ -1,0 +1,172 @@
+//! What `weir doctor` asks of the running agent: what it sees of others, and whether they answer it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use super::clock;
+use super::commands::answer;
+use super::driver::{Agent, millis};
+use crate::config::Mode;
+use crate::crypto::Key;
+use crate::endpoint::Stranger;
+use crate::rpc::call::Reply;
+use crate::serf::{Event, QueryEvent};
+use crate::status::document::{AgentView, CLOCK_QUERY, MemberView, Probe, Probed, StrangerView};
+use crate::time::Instant;
+use crate::wire::NodeName;
+
+/// Pings to a member until it counts as silent.
+const TRIES: u32 = 3;
+/// Patience with each of them.
+const PAUSE: Duration = Duration::from_millis(600);
+/// Members that one call may ask for.
+const MAX_MEMBERS: usize = 256;
+/// Calls that may be under way.
+const MAX_RUNS: usize = 4;
+
+type DocumentReply = Reply<Result<String, String>>;
+
+/// What is remembered for `doctor` alone.
+#[derive(Debug, Default)]
+pub(super) struct Doctor {
+    runs: Vec<Run>,
+    /// Why the last try to join what is configured failed, address by address; empty after a success.
+    pub(super) join_failures: Vec<String>,
+}
+
+/// Members that are being pinged for a client.
+#[derive(Debug)]
+struct Run {
+    waiting: BTreeSet<NodeName>,
+    reached: BTreeMap<String, u64>,
+    tries: u32,
+    due: Instant,
+    reply: DocumentReply,
+}
+
+impl Run {
+    fn tell(self) {
+        let silent = self.waiting.iter().map(|name| name.as_str().to_owned()).collect();
+        answer(self.reply, Ok(json(&Probed { reached: self.reached, silent })));
+    }
+}
+
+impl Doctor {
+    pub(super) fn poll_timeout(&self) -> Option<Instant> {
+        self.runs.iter().map(|run| run.due).min()
+    }
+}
+
+impl Agent {
+    /// A command of `doctor`; `None` if it is none.
+    pub(super) fn doctor_command(
+        &mut self,
+        command: &str,
+        document: &str,
+        reply: DocumentReply,
+    ) -> Option<DocumentReply> {
+        match command {
+            "weir-doctor" => answer(reply, Ok(json(&self.view()))),
+            "weir-probe" => self.probe_call(document, reply),
+            _ => return Some(reply),
+        }
+        None
+    }
+
+    fn view(&self) -> AgentView {
+        let now = clock::now();
+        let local = self.endpoint.local();
+        let members = self.endpoint.members().map(|member| MemberView {
+            name: member.node.name.as_str().to_owned(),
+            addr: member.node.addr,
+            status: member.status.to_string(),
+            envelope: self.envelope_name(&member.node.name).to_owned(),
+            own: member.node.name == local.name,
+        });
+        let ring = self.endpoint.keyring().into_iter().flat_map(|ring| ring.keys());
+        AgentView {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            name: local.name.as_str().to_owned(),
+            bind: Some(self.udp.local()),
+            addr: Some(local.addr),
+            pid: std::process::id(),
+            keys: ring.map(Key::id).map(|id| id.to_string()).collect(),
+            silenced: self.endpoint.is_silent(),
+            members: members.collect(),
+            strangers: self.endpoint.strangers().map(|stranger| stranger_view(stranger, now)).collect(),
+            join_failures: self.doctor.join_failures.clone(),
+        }
+    }
+
+    fn probe_call(&mut self, document: &str, reply: DocumentReply) {
+        let waiting = match parse(document).map(|probe: Probe| probe.members) {
+            Ok(members) => members.iter().filter_map(|name| NodeName::new(name)).take(MAX_MEMBERS).collect(),
+            Err(error) => return answer(reply, Err(error)),
+        };
+        if self.doctor.runs.len() >= MAX_RUNS {
+            return answer(reply, Err("other probes are under way; try again in a moment".to_owned()));
+        }
+        self.doctor.runs.push(Run { waiting, reached: BTreeMap::new(), tries: 0, due: clock::now(), reply });
+        self.advance_probes(clock::now());
+    }
+
+    /// Pings who has not answered yet, and ends what has taken long enough.
+    pub(super) fn advance_probes(&mut self, now: Instant) {
+        for mut run in std::mem::take(&mut self.doctor.runs) {
+            if run.due <= now && run.tries < TRIES {
+                run.tries += 1;
+                run.due = now + PAUSE;
+                for name in &run.waiting {
+                    // Whoever has gone from the table stays silent.
+                    let _is_member = self.endpoint.reach(now, name);
+                }
+            }
+            if run.waiting.is_empty() || run.due <= now {
+                run.tell();
+            } else {
+                self.doctor.runs.push(run);
+            }
+        }
+    }
+
+    pub(super) fn reached(&mut self, member: &NodeName, took: Duration) {
+        for run in &mut self.doctor.runs {
+            if run.waiting.remove(member) {
+                run.reached.insert(member.as_str().to_owned(), millis(took));
+            }
+        }
+        self.advance_probes(clock::now());
+    }
+
+    /// Answers a query that is for the agent itself; false if it is for handlers and clients.
+    pub(super) fn answers_query(&mut self, event: &Event) -> bool {
+        let Event::Query(QueryEvent { key, name, .. }) = event else { return false };
+        let is_clock = *name == CLOCK_QUERY && self.config.mode == Mode::Weir;
+        if is_clock {
+            let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+            // An asker who has gone needs no answer.
+            let _too_late = self.endpoint.respond(clock::now(), key, millis(since_epoch).to_string().into());
+        }
+        is_clock
+    }
+}
+
+fn stranger_view(stranger: &Stranger, now: Instant) -> StrangerView {
+    StrangerView {
+        addr: stranger.addr,
+        reason: stranger.reason.as_str().to_owned(),
+        key: stranger.key.map(|key| key.to_string()),
+        ago_s: now.since(stranger.last).as_secs(),
+    }
+}
+
+fn parse<T: DeserializeOwned>(document: &str) -> Result<T, String> {
+    serde_json::from_str(document).map_err(|error| format!("not understood: {error}"))
+}
+
+fn json(document: &impl Serialize) -> String {
+    serde_json::to_string(document).expect("our documents are maps with text keys, which JSON can always hold")
+}

@@ -1,0 +1,37 @@
+//! A look at the NGINX that is there, for `weir doctor`. Nothing is changed but what `nginx -t` itself does.
+
+use super::system::Nginx;
+use super::{Error, Master, NginxOptions};
+use crate::upstream::desired::Desired;
+
+/// What was seen.
+#[derive(Debug)]
+pub struct Survey {
+    /// As `nginx -V` has it; an error if there is no program.
+    pub version: Result<String, Error>,
+    /// The running master's number and its sets of old workers; `Ok(None)` if none runs.
+    pub master: Result<Option<(u32, usize)>, Error>,
+    /// What the test of the whole configuration says; `None` if it was not run.
+    pub test: Option<Result<(), Error>>,
+}
+
+/// Looks. With `test` also runs `nginx -t`, which only root can do for an NGINX of root's. Blocks for up to half a minute if
+/// its configuration waits for DNS.
+pub fn survey(options: &NginxOptions, test: bool) -> Survey {
+    let nothing_wanted = Desired::new(0);
+    let nginx = match Nginx::find(options, &nothing_wanted) {
+        Ok(nginx) => nginx,
+        Err(error) => return Survey { version: Err(error), master: Ok(None), test: None },
+    };
+    Survey {
+        version: Ok(nginx.version().to_owned()),
+        master: nginx.master().map(|master| master.map(|master| (master.pid(), sets_of_old_workers(&master)))),
+        test: test.then(|| nginx.test_with(&[], &[])),
+    }
+}
+
+/// Each reload leaves as many behind as serve.
+fn sets_of_old_workers(master: &Master) -> usize {
+    let workers = master.workers();
+    workers.leaving.len().div_ceil(workers.serving.len().max(1))
+}

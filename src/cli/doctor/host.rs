@@ -1,0 +1,197 @@
+//! This host: files and who may use them, its clock, its ring.
+
+use std::collections::BTreeSet;
+use std::fs::{self, Metadata};
+use std::io;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use super::unit::Unit;
+use super::{directory_of, unit};
+use crate::agent::hand;
+use crate::config::{Config, Loaded, SecretSource};
+use crate::snapshot::{Replay, Rules, UnixTime};
+use crate::status::doctor::{File, Files, Purpose, Ring, Stat, User};
+use crate::status::document::MemberView;
+
+/// Instead of a status, where only a snapshot tells of a member.
+pub(super) const REMEMBERED: &str = "remembered";
+
+/// Everything about files.
+pub(super) fn files(loaded: &Loaded, agent: Option<User>, unit: Option<&Unit>) -> Files {
+    let config = &loaded.config;
+    let secret = matches!(config.encryption.keyring, Some(SecretSource::Inline(_)))
+        || matches!(config.rpc.token, Some(SecretSource::Inline(_)));
+    let mut list: Vec<(Purpose, PathBuf)> =
+        loaded.files.iter().map(|path| (Purpose::Config { secret }, path.clone())).collect();
+    // Where the agent replaces files it needs the directory, and space.
+    let mut homes = BTreeSet::new();
+    if let Some(SecretSource::File(path)) = &config.encryption.keyring {
+        list.push((Purpose::Keyring, path.clone()));
+        homes.insert(directory_of(path));
+    }
+    if let Some(SecretSource::File(path)) = &config.rpc.token {
+        list.push((Purpose::Token, path.clone()));
+    }
+    if let Some(path) = &config.snapshot.path {
+        list.push((Purpose::Snapshot, path.clone()));
+        homes.insert(directory_of(path));
+    }
+    if let Some(path) = &config.rpc.socket {
+        list.push((Purpose::Socket, path.clone()));
+    }
+    let outputs: BTreeSet<PathBuf> =
+        config.upstreams.iter().filter_map(|upstream| Some(directory_of(&upstream.file.as_ref()?.output))).collect();
+    list.extend(homes.iter().map(|path| (Purpose::Directory, path.clone())));
+    list.extend(outputs.iter().map(|path| (Purpose::Output, path.clone())));
+    if !outputs.is_empty() && config.apply.state.exists() {
+        homes.insert(config.apply.state.clone());
+    }
+    let spaces = homes.union(&outputs).filter_map(|path| space(path)).collect();
+    Files {
+        agent: agent.filter(|_| unit.is_none_or(|unit| !unit.credential_keyring(config))),
+        asker: asker(),
+        rpc_group: group_named(&config.rpc.group),
+        files: list.into_iter().map(|(purpose, path)| file(purpose, &path)).collect(),
+        space: spaces,
+        exchange: outputs.iter().filter(|path| path.is_dir()).map(|path| (shown(path), exchanges(path))).collect(),
+    }
+}
+
+fn shown(path: &Path) -> String {
+    path.display().to_string()
+}
+
+fn file(purpose: Purpose, path: &Path) -> File {
+    let (stat, denied) = match fs::metadata(path) {
+        Ok(metadata) => (Some(stat(path, &metadata)), false),
+        Err(error) => (None, error.kind() == io::ErrorKind::PermissionDenied),
+    };
+    File { purpose, path: shown(path), stat, denied }
+}
+
+fn stat(path: &Path, metadata: &Metadata) -> Stat {
+    let user = nix::unistd::User::from_uid(metadata.uid().into()).ok().flatten();
+    let group = nix::unistd::Group::from_gid(metadata.gid().into()).ok().flatten();
+    Stat {
+        mode: metadata.permissions().mode() & 0o7777,
+        uid: metadata.uid(),
+        gid: metadata.gid(),
+        owner: user.map_or_else(|| metadata.uid().to_string(), |user| user.name),
+        group: group.map_or_else(|| metadata.gid().to_string(), |group| group.name),
+        link: fs::symlink_metadata(path).is_ok_and(|metadata| metadata.file_type().is_symlink()),
+    }
+}
+
+/// Who runs this program.
+fn asker() -> User {
+    let uid = rustix::process::geteuid().as_raw();
+    user_of_process(std::process::id()).unwrap_or(User { uid, name: uid.to_string(), groups: Vec::new() })
+}
+
+/// Whom a process of this program runs as, by what the kernel tells everybody.
+pub(super) fn user_of_process(pid: u32) -> Option<User> {
+    let name = fs::read_to_string(format!("/proc/{pid}/comm")).ok()?;
+    // A number of another namespace may be anybody's here.
+    if pid != std::process::id() && !matches!(name.trim_end(), "weir" | "serf") {
+        return None;
+    }
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    let numbers = |name: &str| -> Vec<u32> {
+        let line = status.lines().find_map(|line| line.strip_prefix(name)).unwrap_or_default();
+        line.split_ascii_whitespace().filter_map(|number| number.parse().ok()).collect()
+    };
+    let uid = *numbers("Uid:").get(1)?;
+    let mut groups = numbers("Groups:");
+    groups.extend(numbers("Gid:").get(1));
+    let user = nix::unistd::User::from_uid(uid.into()).ok().flatten();
+    Some(User { uid, name: user.map_or_else(|| uid.to_string(), |user| user.name), groups })
+}
+
+/// A user of this host and its own group.
+pub(super) fn user_named(name: &str) -> Option<User> {
+    let user = nix::unistd::User::from_name(name).ok()??;
+    Some(User { uid: user.uid.as_raw(), name: user.name, groups: vec![user.gid.as_raw()] })
+}
+
+fn group_named(name: &str) -> Option<String> {
+    if name.is_empty() {
+        return None;
+    }
+    nix::unistd::Group::from_name(name).ok()?.map(|group| group.name)
+}
+
+/// Free bytes of a directory's file system, and whether it is mounted read-only.
+fn space(path: &Path) -> Option<(String, u64, bool)> {
+    let stat = rustix::fs::statvfs(path).ok()?;
+    let read_only = stat.f_flag.contains(rustix::fs::StatVfsMountFlags::RDONLY);
+    Some((shown(path), stat.f_bavail.saturating_mul(stat.f_frsize), read_only))
+}
+
+/// Whether two files in a directory can change places in one step, tried with two of our own that no include loads.
+fn exchanges(directory: &Path) -> Option<bool> {
+    let make = || tempfile::Builder::new().prefix(".weir-doctor-").tempfile_in(directory).ok();
+    let (one, other) = (make()?, make()?);
+    let cwd = rustix::fs::CWD;
+    match rustix::fs::renameat_with(cwd, one.path(), cwd, other.path(), rustix::fs::RenameFlags::EXCHANGE) {
+        Ok(()) => Some(true),
+        Err(rustix::io::Errno::NOSYS | rustix::io::Errno::INVAL | rustix::io::Errno::OPNOTSUPP) => Some(false),
+        Err(_) => None,
+    }
+}
+
+/// The ring as the agent would read it.
+pub(super) fn ring(config: &Config) -> Ring {
+    let Some(source) = &config.encryption.keyring else { return Ring::Off };
+    match hand::read(source) {
+        Ok(ring) => Ring::Read {
+            ids: ring.keys().iter().map(|key| key.id().to_string()).collect(),
+            guessable: ring.keys().iter().filter(|key| key.is_guessable()).map(|key| key.id().to_string()).collect(),
+            read_only: matches!(source, SecretSource::Credential(_)),
+        },
+        Err(error) => {
+            let failure = super::super::failure::Failure::of_error(super::super::exit::Exit::Failed, &error);
+            let what = failure.message().to_owned();
+            if error.is_denied() {
+                return Ring::Denied { what };
+            }
+            Ring::Bad { what, way_out: failure.remedy().unwrap_or_default().to_owned() }
+        }
+    }
+}
+
+/// The members that an agent of this host would try after a start.
+pub(super) fn remembered(config: &Config) -> Vec<MemberView> {
+    let Some(bytes) = config.snapshot.path.as_ref().and_then(|path| fs::read(path).ok()) else { return Vec::new() };
+    let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH);
+    let now = UnixTime(since_epoch.map_or(0, |since| since.as_secs()));
+    let rules = Rules { rejoin_after_leave: true, failed_for: config.gossip.reconnect_timeout, now };
+    let replay = Replay::read(&bytes, rules);
+    let member = |peer: &crate::snapshot::Peer| MemberView {
+        name: peer.name.as_str().to_owned(),
+        addr: peer.addr,
+        status: REMEMBERED.to_owned(),
+        envelope: String::new(),
+        own: false,
+    };
+    replay.state.dial_order(&config.node.name).into_iter().map(member).collect()
+}
+
+/// Whether something keeps this clock right, by whoever can be asked first.
+pub(super) fn synchronised() -> Option<(bool, &'static str)> {
+    let limit = Duration::from_secs(3);
+    let asked = unit::output("timedatectl", &["show", "--property=NTPSynchronized", "--value"], limit);
+    match asked.as_deref().map(str::trim) {
+        Some("yes") => return Some((true, "timedatectl")),
+        Some("no") => return Some((false, "timedatectl")),
+        Some(_) | None => {}
+    }
+    if Path::new("/run/systemd/timesync/synchronized").exists() {
+        return Some((true, "systemd-timesyncd"));
+    }
+    // The last field says whether the source is one: `Normal`, or `Not synchronised`.
+    let tracking = unit::output("chronyc", &["-c", "tracking"], limit)?;
+    let state = tracking.trim().rsplit(',').next()?.to_owned();
+    (!state.is_empty()).then(|| (state != "Not synchronised", "chronyc"))
+}

@@ -1,0 +1,316 @@
+//! `weir doctor`: look for trouble and name the remedies (`ux.md` §3.4).
+//!
+//! Facts are gathered here, all at once and each within a bound; what they mean is decided by [`crate::status::doctor`]. It
+//! works without an agent, without rights, without NGINX and with a broken configuration, and then says what it could not see.
+
+mod conversation;
+mod host;
+mod nginx;
+mod ping;
+mod reach;
+mod unit;
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use super::agent::Paths;
+use super::connect::{AgentArgs, Environment};
+use super::exit::Exit;
+use super::failure::Failure;
+use super::output::Output;
+use super::table::{Layout, Table};
+use crate::config::{self, ConfigErrors, Loaded, Overrides, Seal, SecretSource, Source, Sources};
+use crate::status::doctor::{self, Configuration, Findings, Group, Level, Ports, Report};
+
+use conversation::Heard;
+
+/// What the packaged agent reads.
+const DEFAULT_CONFIG: &str = "/etc/weir/weir.toml";
+
+/// Look for trouble on this host and around it, and name the remedies.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Doctor {
+    /// Only this group of checks; repeatable: config, agent, files, clock, ports, gossip, keys, nginx, handlers
+    #[arg(long, value_name = "GROUP", value_parser = group)]
+    only: Vec<Group>,
+    /// Warnings, and checks that were not possible, count as errors
+    #[arg(long)]
+    strict: bool,
+    #[command(flatten)]
+    paths: Paths,
+    #[command(flatten)]
+    agent: AgentArgs,
+}
+
+fn group(text: &str) -> Result<Group, String> {
+    Group::ALL.into_iter().find(|group| group.as_str() == text).ok_or_else(|| {
+        let known: Vec<&str> = Group::ALL.iter().map(|group| group.as_str()).collect();
+        format!("there is no such group; one of {} is accepted", known.join(", "))
+    })
+}
+
+impl Doctor {
+    pub(crate) async fn run(&self, output: &Output) -> Result<Exit, Failure> {
+        let report = Report::new(self.examine(output).await?);
+        if output.is_json() {
+            output.json(&report)?;
+        } else {
+            output.text(&render(&report, output))?;
+        }
+        Ok(exit_code(&report, self.strict))
+    }
+
+    fn wants(&self, group: Group) -> bool {
+        self.only.is_empty() || self.only.contains(&group)
+    }
+
+    async fn examine(&self, output: &Output) -> Result<Findings, Failure> {
+        let sources = self.sources();
+        let read = config::load(&sources);
+        let loaded = read.as_ref().ok();
+        let heard = conversation::hold(&self.agent_args(loaded), output, |group| self.wants(group)).await?;
+        let by_unit = unit::runs_the_agent(&sources, heard.pid());
+        let unit = if by_unit { blocking(unit::Unit::ask).await } else { None };
+        let agent_user = heard
+            .pid()
+            .and_then(host::user_of_process)
+            .or_else(|| unit.as_ref()?.user.as_deref().and_then(host::user_named));
+
+        let mut findings = Findings::default();
+        if self.wants(Group::Config) {
+            findings.extend(doctor::configuration(&configuration(&sources, &read, &heard)));
+        }
+        if self.wants(Group::Agent) {
+            findings.extend(doctor::agent(&heard.agent, env!("CARGO_PKG_VERSION")));
+        }
+        if let Some(loaded) = loaded {
+            self.examine_host(&mut findings, loaded, &heard, agent_user, unit.as_ref()).await;
+        }
+        self.examine_cluster(&mut findings, loaded, &heard).await;
+        Ok(findings)
+    }
+
+    /// What is on this host and in its configuration.
+    async fn examine_host(
+        &self,
+        findings: &mut Findings,
+        loaded: &Loaded,
+        heard: &Heard,
+        agent_user: Option<doctor::User>,
+        unit: Option<&unit::Unit>,
+    ) {
+        if self.wants(Group::Files) {
+            findings.extend(doctor::files(&host::files(loaded, agent_user, unit)));
+        }
+        if self.wants(Group::Ports) {
+            findings.extend(doctor::ports(&ports(loaded, heard)));
+        }
+        if self.wants(Group::Nginx) {
+            let options = crate::agent::apply_options(&loaded.config);
+            let keepalive = nginx::kept(&loaded.config);
+            let facts = blocking(move || Some(nginx::look(&options, &keepalive))).await;
+            findings.extend(facts.map(|facts| doctor::nginx(&facts)).unwrap_or_default());
+        }
+        if self.wants(Group::Handlers) {
+            findings.extend(doctor::handlers(&unit::handlers(&loaded.config, unit)));
+        }
+    }
+
+    /// What is between this host and the others.
+    async fn examine_cluster(&self, findings: &mut Findings, loaded: Option<&Loaded>, heard: &Heard) {
+        if self.wants(Group::Clock) {
+            let synchronised = blocking(|| Some(host::synchronised())).await.flatten();
+            findings.extend(doctor::clock(&doctor::Clock { synchronised, peers: heard.clocks.clone() }));
+        }
+        if self.wants(Group::Gossip) {
+            findings.extend(doctor::gossip(&reach::gossip(loaded, heard).await));
+        }
+        if self.wants(Group::Keys) {
+            let facts = doctor::Keys {
+                ring: loaded.map_or(doctor::Ring::Unknown, |loaded| host::ring(&loaded.config)),
+                seal: loaded.map(|loaded| seal_name(loaded.config.encryption.seal)),
+                view: heard.view.clone(),
+                agreement: heard.agreement.clone(),
+            };
+            findings.extend(doctor::keys(&facts));
+        }
+    }
+
+    fn sources(&self) -> Sources {
+        let mut sources = Sources::here(self.paths.0.clone(), Overrides::default(), false);
+        if sources.paths.is_empty() {
+            sources.paths.push(Source::File(DEFAULT_CONFIG.into()));
+        }
+        sources
+    }
+
+    /// Where nobody says where the agent is, its configuration does.
+    fn agent_args(&self, loaded: Option<&Loaded>) -> AgentArgs {
+        let mut args = self.agent.clone();
+        let environment = Environment::read();
+        let named =
+            args.rpc_addr.is_some() || environment.weir_rpc_addr.is_some() || environment.serf_rpc_addr.is_some();
+        if let (false, Some(loaded)) = (named, loaded) {
+            let rpc = &loaded.config.rpc;
+            args.rpc_addr = match (&rpc.socket, rpc.listen) {
+                (Some(path), _) => Some(format!("unix:{}", path.display())),
+                (None, Some(listen)) => Some(listen.to_string()),
+                (None, None) => None,
+            };
+            if let (None, Some(SecretSource::File(path))) = (&args.rpc_token_file, &rpc.token) {
+                args.rpc_token_file = Some(path.clone()).filter(|path| path.exists());
+            }
+        }
+        args
+    }
+}
+
+/// What reading the configuration came to.
+fn configuration(sources: &Sources, read: &Result<Loaded, ConfigErrors>, heard: &Heard) -> Configuration {
+    match read {
+        Ok(loaded) => Configuration::Read {
+            notices: loaded.notices.iter().map(|notice| (notice.at.to_string(), notice.text.clone())).collect(),
+            drain_time: drain_time(&loaded.config),
+            pending: heard.pending.clone(),
+        },
+        Err(errors) => match sources.paths.iter().find_map(unusable) {
+            Some(unusable) => unusable,
+            None => {
+                let mistake = |mistake: &config::Mistake| (mistake.at.to_string(), mistake.message.clone());
+                Configuration::Wrong { mistakes: errors.mistakes().iter().map(mistake).collect() }
+            }
+        },
+    }
+}
+
+/// A source that is not there, or closed to this user.
+fn unusable(source: &Source) -> Option<Configuration> {
+    let (Source::File(path) | Source::Dir(path)) = source;
+    let error = if path.is_dir() { std::fs::read_dir(path).err() } else { std::fs::File::open(path).err() }?;
+    let path = path.display().to_string();
+    match error.kind() {
+        std::io::ErrorKind::NotFound => Some(Configuration::Missing { path }),
+        std::io::ErrorKind::PermissionDenied => Some(Configuration::Denied { path }),
+        _ => None,
+    }
+}
+
+/// `leave.drain_time`, where there is such a key.
+fn drain_time(config: &config::Config) -> Option<Duration> {
+    let setting = config.settings().iter().find(|setting| setting.key() == "leave.drain_time")?;
+    super::duration::parse(setting.value.as_str()?).ok()
+}
+
+/// Whether its ports could be had, where no agent has them already.
+fn ports(loaded: &Loaded, heard: &Heard) -> Ports {
+    match (&heard.agent, &heard.view) {
+        (doctor::Agent::Running { .. }, Some(view)) => {
+            let bound = view.bind.map(|bind| (doctor::Port::Gossip, bind.to_string(), Ok(())));
+            Ports { checked: bound.into_iter().collect() }
+        }
+        // It may be ours that has them.
+        (doctor::Agent::Denied { .. }, _) => Ports::default(),
+        _ => crate::agent::check::ports(&loaded.config),
+    }
+}
+
+const fn seal_name(seal: Seal) -> &'static str {
+    match seal {
+        Seal::Auto => "auto",
+        Seal::Session => "session",
+        Seal::Memberlist => "memberlist",
+        Seal::Off => "off",
+    }
+}
+
+/// Runs what waits for disks or programs off the conversation's thread. `None` if it failed altogether.
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Option<T> + Send + 'static) -> Option<T> {
+    tokio::task::spawn_blocking(work).await.ok().flatten()
+}
+
+/// 1 with errors, 8 with warnings alone; the other two levels are no trouble, unless somebody wants to be strict.
+fn exit_code(report: &Report, strict: bool) -> Exit {
+    match report.worst() {
+        Some(Level::Error) => Exit::Failed,
+        Some(Level::Warn) => {
+            if strict {
+                Exit::Failed
+            } else {
+                Exit::Attention
+            }
+        }
+        Some(Level::Info | Level::Skip) | None if strict && report.count(Level::Skip) > 0 => Exit::Failed,
+        Some(Level::Info | Level::Skip) | None => Exit::Done,
+    }
+}
+
+/// A line for each finding, never cut: the way out stands at its end.
+fn render(report: &Report, output: &Output) -> String {
+    let mut table = Table::new(&["LEVEL", "CHECK", "FINDING"]);
+    for finding in &report.findings {
+        let text = match &finding.remedy {
+            Some(remedy) => format!("{}; {remedy}", finding.message),
+            None => finding.message.clone(),
+        };
+        table.row([finding.level.as_str(), finding.id, &text]);
+    }
+    let paint = |column, text: &str| if column == 0 { output.paint_state(text) } else { text.to_owned() };
+    table.render(Layout::default(), paint) + &report.summary() + "\n"
+}
+
+/// The directory of a path; a bare name is in the working directory.
+fn directory_of(path: &Path) -> PathBuf {
+    path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new(".")).to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn report(levels: &[Level]) -> Report {
+        let mut findings = Findings::default();
+        levels.iter().for_each(|level| findings.add(*level, "x.y", "s", "m", "r"));
+        Report::new(findings)
+    }
+
+    #[test]
+    fn exit_codes_follow_the_worst_finding() {
+        use Level::{Error, Info, Skip, Warn};
+        for (levels, usual, strict) in [
+            (&[][..], Exit::Done, Exit::Done),
+            (&[Info], Exit::Done, Exit::Done),
+            (&[Info, Skip], Exit::Done, Exit::Failed),
+            (&[Warn, Skip], Exit::Attention, Exit::Failed),
+            (&[Info, Warn, Error], Exit::Failed, Exit::Failed),
+        ] {
+            assert_eq!(
+                (exit_code(&report(levels), false), exit_code(&report(levels), true)),
+                (usual, strict),
+                "{levels:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn groups_are_accepted_by_name_and_others_refused_with_the_list() {
+        for known in Group::ALL {
+            assert_eq!(group(known.as_str()), Ok(known));
+        }
+        assert!(group("nginz").unwrap_err().ends_with("gossip, keys, nginx, handlers is accepted"));
+    }
+
+    #[test]
+    fn a_line_has_level_check_message_and_way_out() {
+        let output = Output::new(super::super::output::Format::Text, super::super::output::Color::Never, false);
+        let mut findings = Findings::default();
+        findings.info("keys.envelope", "a", "a\tb understands only the memberlist envelope", "");
+        findings.error("gossip.udp", "web2", "web2: TCP 7946 answers, UDP 7946 does not", "open UDP");
+        findings.pass("gossip.tcp", "web2");
+        assert_eq!(
+            render(&Report::new(findings), &output),
+            "error  gossip.udp     web2: TCP 7946 answers, UDP 7946 does not; open UDP\n\
+             info   keys.envelope  a\\tb understands only the memberlist envelope\n\
+             1 check passed, 1 error\n"
+        );
+    }
+}

@@ -1,0 +1,176 @@
+//! NGINX as it is installed, configured and running.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use crate::apply::{self, Error, NginxOptions, Options};
+use crate::config::Config;
+use crate::nginx::{Directive, include_pattern, includes, parse};
+use crate::status::doctor::{Master, Nginx, Output};
+
+/// Includes within includes.
+const MAX_DEPTH: usize = 8;
+/// Files of one configuration.
+const MAX_FILES: usize = 2_000;
+/// Bytes of one file.
+const MAX_BYTES: u64 = 4 * 1024 * 1024;
+
+/// Upstreams that keep idle connections.
+pub(super) fn kept(config: &Config) -> Vec<String> {
+    let files = config.upstreams.iter().filter_map(|upstream| upstream.file.as_ref());
+    files.filter(|file| file.block.keepalive > 0).map(|file| file.block.name.to_string()).collect()
+}
+
+/// Looks at everything. Blocks as long as `nginx -t` takes.
+pub(super) fn look(options: &Options, kept: &[String]) -> Nginx {
+    let outputs = options.targets.iter().map(|target| Output {
+        upstream: target.block.name.to_string(),
+        path: target.output.clone(),
+        form: target.block.form,
+        keepalive: kept.contains(&target.block.name.to_string()),
+    });
+    let mut facts = Nginx { outputs: outputs.collect(), config: options.nginx.config.clone(), ..Nginx::default() };
+    if facts.outputs.is_empty() {
+        return facts;
+    }
+    facts.unit = options.nginx.unit.clone().unwrap_or_default();
+    survey(&mut facts, &options.nginx);
+    let mut reading = Reading { config: &options.nginx.config, files: 0, unreadable: Vec::new() };
+    facts.tree = reading.file(&options.nginx.config, 0);
+    facts.unreadable = reading.unreadable;
+    facts.selinux_denies = selinux_denies();
+    facts
+}
+
+fn survey(facts: &mut Nginx, options: &NginxOptions) {
+    let survey = apply::survey(options, rustix::process::geteuid().is_root());
+    facts.master = match survey.master {
+        Ok(Some((pid, leaving))) => Some(Master::Running { pid, leaving }),
+        Ok(None) => Some(Master::Stopped),
+        Err(error) => Some(Master::Odd(error.to_string())),
+    };
+    facts.version = match survey.version {
+        Ok(version) => Some(version),
+        Err(Error::NotInstalled { .. }) => None,
+        Err(error) => {
+            facts.master = Some(Master::Odd(error.to_string()));
+            Some(String::new())
+        }
+    };
+    facts.test = survey.test.map(|test| test.map_err(|error| with_remedy(&error)));
+}
+
+fn with_remedy(error: &Error) -> String {
+    match error.remedy() {
+        Some(remedy) => format!("{}; {remedy}", error.what()),
+        None => error.what(),
+    }
+}
+
+/// A configuration that is being read, includes followed.
+struct Reading<'a> {
+    config: &'a Path,
+    files: usize,
+    unreadable: Vec<PathBuf>,
+}
+
+impl Reading<'_> {
+    fn file(&mut self, path: &Path, depth: usize) -> Vec<Directive> {
+        self.files += 1;
+        let is_small = fs::metadata(path).is_ok_and(|metadata| metadata.is_file() && metadata.len() <= MAX_BYTES);
+        let text = match fs::read(path) {
+            Ok(bytes) if is_small => String::from_utf8_lossy(&bytes).into_owned(),
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+                self.unreadable.push(path.to_owned());
+                return Vec::new();
+            }
+            // What is missing is for `nginx -t` to say.
+            Ok(_) | Err(_) => return Vec::new(),
+        };
+        let mut directives = parse(path, &text);
+        self.follow(&mut directives, depth);
+        directives
+    }
+
+    /// Puts into each include what it names.
+    fn follow(&mut self, directives: &mut [Directive], depth: usize) {
+        for directive in directives {
+            if let Some(block) = &mut directive.block {
+                self.follow(block, depth);
+            } else if directive.is_include()
+                && let Some(argument) = directive.arguments.first()
+                && depth < MAX_DEPTH
+            {
+                let mut block = Vec::new();
+                for path in self.expand(&include_pattern(argument, self.config)) {
+                    if self.files < MAX_FILES {
+                        block.extend(self.file(&path, depth + 1));
+                    }
+                }
+                directive.block = Some(block);
+            }
+        }
+    }
+
+    /// The files that a pattern names, sorted as NGINX sorts them.
+    fn expand(&mut self, pattern: &Path) -> Vec<PathBuf> {
+        let has_glob = |path: &Path| path.to_string_lossy().contains(['*', '?', '[']);
+        if !has_glob(pattern) {
+            return vec![pattern.to_owned()];
+        }
+        let Some(parent) = pattern.parent() else { return Vec::new() };
+        let directories = if has_glob(parent) { self.expand(parent) } else { vec![parent.to_owned()] };
+        let mut found = Vec::new();
+        for directory in directories {
+            match fs::read_dir(&directory) {
+                Ok(entries) => found.extend(
+                    entries.flatten().map(|entry| entry.path()).filter(|path| includes(pattern, path)).take(MAX_FILES),
+                ),
+                Err(error) if error.kind() == io::ErrorKind::PermissionDenied => self.unreadable.push(directory),
+                Err(_) => {}
+            }
+        }
+        found.sort();
+        found
+    }
+}
+
+/// SELinux enforces, and the switch that lets web servers connect is off.
+fn selinux_denies() -> bool {
+    let read = |name: &str| fs::read_to_string(format!("/sys/fs/selinux/{name}")).unwrap_or_default();
+    let is_off = |name: &str| read(name).trim_start().starts_with('0');
+    read("enforce").trim() == "1"
+        && is_off("booleans/httpd_can_network_connect")
+        && is_off("booleans/httpd_can_network_relay")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::nginx::walk;
+
+    #[test]
+    fn includes_are_followed_with_globs_and_without_end() {
+        let dir = tempfile::tempdir().unwrap();
+        let at = |name: &str| dir.path().join(name);
+        fs::create_dir_all(at("conf.d")).unwrap();
+        fs::write(at("nginx.conf"), "http { include conf.d/*.conf; include missing.conf; }").unwrap();
+        fs::write(at("conf.d/b.conf"), "b 1;").unwrap();
+        fs::write(at("conf.d/a.conf"), "a 1; include conf.d/a.conf;").unwrap();
+        fs::write(at("conf.d/.hidden.conf"), "hidden 1;").unwrap();
+        fs::write(at("conf.d/c.txt"), "c 1;").unwrap();
+        let config = at("nginx.conf");
+        let mut reading = Reading { config: &config, files: 0, unreadable: Vec::new() };
+        let tree = reading.file(&config, 0);
+        let mut names = Vec::new();
+        walk(&tree, &mut |directive, within| {
+            if !directive.is_include() {
+                names.push(format!("{}{}", within.len(), directive.name));
+            }
+        });
+        names.dedup();
+        assert_eq!(names, ["0http", "1a", "1b"]);
+        assert!(reading.files <= 3 + MAX_DEPTH);
+    }
+}

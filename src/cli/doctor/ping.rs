@@ -1,0 +1,167 @@
+//! Pings by hand, where no agent of ours runs: sealed with this host's ring, answered by every member that holds the key.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use rand::rngs::{StdRng, SysRng};
+use rand::{Rng as _, RngExt as _, SeedableRng as _, TryRng as _};
+use tokio::net::UdpSocket;
+use tokio::time::{Instant, timeout_at};
+
+use crate::agent::hand;
+use crate::config::{Config, Seal};
+use crate::crypto::session::{Content, Sessions};
+use crate::crypto::{self, Keyring, envelope};
+use crate::status::document::MemberView;
+use crate::time;
+use crate::wire::message::{Message, Ping, Source};
+use crate::wire::{NodeName, label, packet};
+
+/// Pings to each member.
+const TRIES: u32 = 3;
+const PAUSE: Duration = Duration::from_millis(600);
+const MAX_DATAGRAM: usize = 64 * 1024;
+
+/// The names of those that answered; or why nobody could be asked, and the way out.
+pub(super) async fn by_hand(config: &Config, members: &[&MemberView]) -> Result<BTreeSet<String>, (String, String)> {
+    let ring = match &config.encryption.keyring {
+        Some(source) => Some(hand::read(source).map_err(|error| {
+            let way_out = if error.is_denied() { "sudo weir doctor" } else { "see keys.ring" };
+            ("pings have to be sealed, and the keyring cannot be read".to_owned(), way_out.to_owned())
+        })?),
+        None => None,
+    };
+    let failed = |error: &dyn std::fmt::Display| (format!("no datagrams can be sent: {error}"), String::new());
+    let mut pinger = Pinger::new(config, ring).map_err(|error| failed(&error))?;
+    let v4 = UdpSocket::bind("0.0.0.0:0").await.map_err(|error| failed(&error))?;
+    let v6 = UdpSocket::bind("[::]:0").await.ok();
+    let mut answered = BTreeSet::new();
+    for _ in 0..TRIES {
+        for member in members.iter().filter(|member| !answered.contains(&member.name)) {
+            let Some(name) = NodeName::new(&member.name) else { continue };
+            for datagram in pinger.pings(&name) {
+                let socket = if member.addr.is_ipv4() { Some(&v4) } else { v6.as_ref() };
+                if let Some(socket) = socket {
+                    // What cannot be sent is not answered.
+                    let _unsent = socket.send_to(&datagram, member.addr).await;
+                }
+            }
+        }
+        let until = Instant::now() + PAUSE;
+        while answered.len() < members.len() {
+            let Ok(seq_no) = timeout_at(until, receive(&v4, v6.as_ref(), &mut pinger)).await else { break };
+            answered.extend(seq_no.and_then(|seq_no| pinger.sent.get(&seq_no).cloned()));
+        }
+    }
+    Ok(answered)
+}
+
+/// The number of the next ack, if what comes next is one.
+async fn receive(v4: &UdpSocket, v6: Option<&UdpSocket>, pinger: &mut Pinger) -> Option<u32> {
+    let (mut first, mut second) = (vec![0; MAX_DATAGRAM], vec![0; MAX_DATAGRAM]);
+    let received: std::io::Result<(usize, SocketAddr)>;
+    let buffer = tokio::select! {
+        got = v4.recv_from(&mut first) => { received = got; &first }
+        got = async { match v6 {
+            Some(socket) => socket.recv_from(&mut second).await,
+            None => std::future::pending().await,
+        } } => { received = got; &second }
+    };
+    pinger.ack(&buffer[..received.ok()?.0])
+}
+
+/// Makes pings and reads acks, as a stranger to whom nobody owes more.
+struct Pinger {
+    ring: Option<Keyring>,
+    label: Vec<u8>,
+    sessions: Option<Sessions>,
+    /// Whether memberlist's envelope is of use.
+    old: bool,
+    rng: StdRng,
+    started: std::time::Instant,
+    sent: BTreeMap<u32, String>,
+}
+
+impl Pinger {
+    fn new(config: &Config, ring: Option<Keyring>) -> std::io::Result<Self> {
+        let rng = StdRng::try_from_rng(&mut SysRng).map_err(std::io::Error::other)?;
+        let label = config.gossip.label.as_bytes().to_vec();
+        let seal = config.encryption.seal;
+        let sessions = (ring.is_some() && seal != Seal::Memberlist).then(|| {
+            let entropy =
+                |bytes: &mut [u8]| SysRng.try_fill_bytes(bytes).expect("the system's generator worked just now");
+            Sessions::new(config.node.name.clone(), &label, Box::new(entropy))
+        });
+        let started = std::time::Instant::now();
+        Ok(Self { ring, label, sessions, old: seal != Seal::Session, rng, started, sent: BTreeMap::new() })
+    }
+
+    fn now(&self) -> time::Instant {
+        time::Instant::from_nanos(u64::try_from(self.started.elapsed().as_nanos()).unwrap_or(u64::MAX))
+    }
+
+    /// One ping in each envelope that the member may open. They name no source, so the ack comes back the way they went.
+    fn pings(&mut self, name: &NodeName) -> Vec<Vec<u8>> {
+        let mut pings = Vec::new();
+        if self.old || self.ring.is_none() {
+            let plain = self.plain(name);
+            let sealed = match &self.ring {
+                Some(ring) => {
+                    let nonce = crypto::nonce(self.rng.random(), self.now());
+                    let mut out = Vec::new();
+                    envelope::seal(ring.primary(), envelope::Version::V1, nonce, &[&self.label], &plain, &mut out);
+                    out
+                }
+                None => plain,
+            };
+            pings.push(self.labelled(&sealed));
+        }
+        if self.sessions.is_some() {
+            let plain = self.plain(name);
+            let (now, stir) = (self.now(), self.rng.next_u32());
+            let mut out = Vec::new();
+            if let (Some(sessions), Some(ring)) = (&mut self.sessions, &self.ring) {
+                sessions.seal_hello(now, ring.primary(), stir, &plain, &mut out);
+            }
+            pings.push(self.labelled(&out));
+        }
+        pings
+    }
+
+    fn plain(&mut self, name: &NodeName) -> Vec<u8> {
+        let seq_no = self.rng.next_u32();
+        self.sent.insert(seq_no, name.as_str().to_owned());
+        let ping = Ping { seq_no, node: Some(name.clone()), source: Source { addr: None, node: None }, weir: None };
+        packet::encode(&[Message::Ping(ping).encode()], false, false)
+    }
+
+    fn labelled(&self, sealed: &[u8]) -> Vec<u8> {
+        let mut out = Vec::new();
+        if !self.label.is_empty() {
+            label::prepend(&self.label, &mut out);
+        }
+        out.extend_from_slice(sealed);
+        out
+    }
+
+    /// The number that an ack answers.
+    fn ack(&mut self, datagram: &[u8]) -> Option<u32> {
+        let now = self.now();
+        let sealed = label::strip(datagram, &self.label).ok()?;
+        let plain = match (&self.ring, &mut self.sessions) {
+            (None, _) => sealed.to_vec(),
+            (Some(ring), Some(sessions)) if crypto::session::is_session(sealed) => {
+                match sessions.open(now, ring, sealed).ok()?.content {
+                    Content::Packet(plain) => plain,
+                    Content::Hello(_) => return None,
+                }
+            }
+            (Some(ring), _) => ring.open_packet(&self.label, sealed).ok()?.plain,
+        };
+        packet::decode(&plain).messages.into_iter().find_map(|message| match message {
+            Message::Ack(ack) => Some(ack.seq_no),
+            _ => None,
+        })
+    }
+}

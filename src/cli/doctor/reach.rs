@@ -1,0 +1,162 @@
+//! Whether others answer: connections from here, and pings by the agent or, without one, by hand.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+use tokio::net::{TcpSocket, lookup_host};
+use tokio::task::JoinSet;
+use tokio::time::timeout;
+
+use super::conversation::{Heard, MAX_MEMBERS, tried};
+use super::{host, ping};
+use crate::config::{BindHost, Config, JoinAddress, Loaded};
+use crate::status::doctor::{Gossip, JoinPlace, Member, Standing, Tcp, Udp};
+use crate::status::document::MemberView;
+
+/// A host that is there answers within milliseconds; a firewall that drops takes all of it.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
+const RESOLVE_TIMEOUT: Duration = Duration::from_secs(3);
+/// Addresses of one name that are tried.
+const MAX_ADDRESSES: usize = 4;
+
+/// Tries everybody at once.
+pub(super) async fn gossip(loaded: Option<&Loaded>, heard: &Heard) -> Gossip {
+    let config = loaded.map(|loaded| &loaded.config);
+    let known =
+        if heard.members.is_empty() { config.map(host::remembered).unwrap_or_default() } else { heard.members.clone() };
+    let members: Vec<&MemberView> = tried(&known).collect();
+    let untried = members.len().saturating_sub(MAX_MEMBERS);
+    let members = &members[..members.len() - untried];
+    let from = config.and_then(source);
+    let own: Vec<SocketAddr> = heard.view.iter().flat_map(|view| [view.addr, view.bind]).flatten().collect();
+    let (tcp, pings, join) = tokio::join!(
+        connect_all(members.iter().map(|member| member.addr).collect(), from),
+        pings(config, heard, members),
+        join_places(config, from, &own),
+    );
+    let (udp, by_hand, no_pings) = match pings {
+        Ok((udp, by_hand)) => (udp, by_hand, None),
+        Err(why) => (BTreeMap::new(), false, Some(why)),
+    };
+    let member = |member: &&MemberView| Member {
+        name: member.name.clone(),
+        addr: member.addr,
+        standing: match member.status.as_str() {
+            host::REMEMBERED => Standing::Remembered,
+            "failed" => Standing::Failed,
+            _ => Standing::Alive,
+        },
+        tcp: tcp.get(&member.addr).cloned().unwrap_or(Tcp::Silent),
+        udp: udp.get(&member.name).copied().unwrap_or(Udp::Unchecked),
+    };
+    Gossip {
+        members: members.iter().map(member).collect(),
+        untried,
+        join,
+        join_failures: heard.view.as_ref().map(|view| view.join_failures.clone()).unwrap_or_default(),
+        no_pings,
+        by_hand,
+    }
+}
+
+/// What pings came to, by member, and whether they were ours; or why there were none, and the way to have them.
+async fn pings(
+    config: Option<&Config>,
+    heard: &Heard,
+    members: &[&MemberView],
+) -> Result<(BTreeMap<String, Udp>, bool), (String, String)> {
+    if let Some(probed) = &heard.probed {
+        let answered = probed.reached.keys().map(|name| (name.clone(), Udp::Answered));
+        let silent = probed.silent.iter().map(|name| (name.clone(), Udp::Silent));
+        return Ok((answered.chain(silent).collect(), false));
+    }
+    if members.is_empty() {
+        return Ok((BTreeMap::new(), true));
+    }
+    let Some(config) = config else {
+        return Err(("no agent answers and no configuration can be read".to_owned(), "sudo weir doctor".to_owned()));
+    };
+    let answered = ping::by_hand(config, members).await?;
+    let udp = |member: &&MemberView| {
+        let udp = if answered.contains(&member.name) { Udp::Answered } else { Udp::Silent };
+        (member.name.clone(), udp)
+    };
+    Ok((members.iter().map(udp).collect(), true))
+}
+
+/// The address that the agent's own connections come from, if it is bound to one.
+fn source(config: &Config) -> Option<IpAddr> {
+    match &config.gossip.bind.host {
+        BindHost::Address(ip) if !ip.is_unspecified() => Some(*ip),
+        BindHost::Address(_) | BindHost::Interface(_) => None,
+    }
+}
+
+async fn connect_all(addrs: Vec<SocketAddr>, from: Option<IpAddr>) -> BTreeMap<SocketAddr, Tcp> {
+    let mut tasks = JoinSet::new();
+    for addr in addrs {
+        tasks.spawn(async move { (addr, connect(addr, from).await) });
+    }
+    tasks.join_all().await.into_iter().collect()
+}
+
+/// A connection that is closed again at once. Members are used to those.
+async fn connect(addr: SocketAddr, from: Option<IpAddr>) -> Tcp {
+    let connect = async {
+        let socket = if addr.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+        if let Some(from) = from.filter(|from| from.is_ipv4() == addr.is_ipv4()) {
+            socket.bind(SocketAddr::new(from, 0))?;
+        }
+        socket.connect(addr).await.map(drop)
+    };
+    match timeout(CONNECT_TIMEOUT, connect).await {
+        Ok(Ok(())) => Tcp::Open,
+        Ok(Err(error)) if error.kind() == io::ErrorKind::ConnectionRefused => Tcp::Refused,
+        Ok(Err(error)) if error.kind() == io::ErrorKind::TimedOut => Tcp::Silent,
+        Ok(Err(error)) => Tcp::Failed(super::super::output::plain(&error)),
+        Err(_elapsed) => Tcp::Silent,
+    }
+}
+
+/// `gossip.join`, all but ourselves.
+async fn join_places(config: Option<&Config>, from: Option<IpAddr>, own: &[SocketAddr]) -> Vec<JoinPlace> {
+    let mut places = Vec::new();
+    let mut tasks = JoinSet::new();
+    for (index, address) in config.into_iter().flat_map(|config| config.gossip.join.clone()).enumerate() {
+        tasks.spawn(async move {
+            let result = match resolve(&address).await {
+                Ok(addrs) => Ok(connect_all(addrs, from).await.into_iter().collect()),
+                Err(reason) => Err(reason),
+            };
+            (index, JoinPlace { place: address.to_string(), result })
+        });
+    }
+    let mut tried = tasks.join_all().await;
+    tried.sort_by_key(|(index, _)| *index);
+    for (_, place) in tried {
+        let is_own = place
+            .result
+            .as_ref()
+            .is_ok_and(|tried: &Vec<(SocketAddr, Tcp)>| tried.iter().any(|(addr, _)| own.contains(addr)));
+        if !is_own {
+            places.push(place);
+        }
+    }
+    places
+}
+
+async fn resolve(address: &JoinAddress) -> Result<Vec<SocketAddr>, String> {
+    if let Ok(ip) = address.host.parse() {
+        return Ok(vec![SocketAddr::new(ip, address.port)]);
+    }
+    match timeout(RESOLVE_TIMEOUT, lookup_host((address.host.as_str(), address.port))).await {
+        Ok(Ok(found)) => {
+            let found: Vec<SocketAddr> = found.take(MAX_ADDRESSES).collect();
+            if found.is_empty() { Err("name has no address".to_owned()) } else { Ok(found) }
+        }
+        Ok(Err(_)) => Err("name not known".to_owned()),
+        Err(_elapsed) => Err("the resolver does not answer".to_owned()),
+    }
+}

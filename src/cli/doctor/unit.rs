@@ -1,0 +1,170 @@
+//! The packaged unit: what it lets the agent and its handlers do.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use super::DEFAULT_CONFIG;
+use crate::config::{self, Config, SecretSource, Source, Sources};
+use crate::status::doctor::{Handler, Handlers, Program, Sandbox};
+
+const UNIT: &str = "weir.service";
+/// systemd answers from memory.
+const PATIENCE: Duration = Duration::from_secs(3);
+/// Of a script's text, as much as is looked at.
+const MAX_SCRIPT: usize = 64 * 1024;
+
+/// The unit as systemd has it.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Unit {
+    pub(super) user: Option<String>,
+    sandbox: Sandbox,
+}
+
+/// Whether the agent that is meant is the unit's: it runs in it, or, where none runs, would with this configuration.
+pub(super) fn runs_the_agent(sources: &Sources, pid: Option<u32>) -> bool {
+    match pid {
+        Some(pid) => fs::read_to_string(format!("/proc/{pid}/cgroup")).is_ok_and(|groups| groups.contains(UNIT)),
+        None => sources.paths == [Source::File(DEFAULT_CONFIG.into())],
+    }
+}
+
+impl Unit {
+    /// What systemd says; `None` where it does not run or has no such unit.
+    pub(super) fn ask() -> Option<Self> {
+        if !Path::new("/run/systemd/system").exists() {
+            return None;
+        }
+        let properties =
+            "--property=LoadState,User,NoNewPrivileges,ProtectHome,ProtectSystem,ReadWritePaths,ReadWriteDirectories";
+        Self::parse(&output("systemctl", &["show", UNIT, properties], PATIENCE)?)
+    }
+
+    /// Lines of `KEY=VALUE`.
+    fn parse(text: &str) -> Option<Self> {
+        let value =
+            |key: &str| text.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix('=')).unwrap_or_default();
+        if value("LoadState") != "loaded" {
+            return None;
+        }
+        let user = Some(value("User").to_owned()).filter(|user| !user.is_empty());
+        let paths = value("ReadWritePaths")
+            .split_ascii_whitespace()
+            .chain(value("ReadWriteDirectories").split_ascii_whitespace());
+        let sandbox = Sandbox {
+            unprivileged: user.as_ref().is_some_and(|user| user != "root"),
+            no_new_privileges: value("NoNewPrivileges") == "yes",
+            protect_home: matches!(value("ProtectHome"), "yes" | "read-only" | "tmpfs"),
+            protect_system: matches!(value("ProtectSystem"), "strict" | "full" | "yes"),
+            // A leading - says that the path may be missing, a + that it is relative to a root directory.
+            writable: paths.map(|path| path.trim_start_matches(['-', '+']).to_owned()).collect(),
+        };
+        Some(Self { user, sandbox })
+    }
+
+    /// Whether systemd itself hands the ring over, so that nobody needs rights to a file.
+    pub(super) fn credential_keyring(&self, config: &Config) -> bool {
+        matches!(config.encryption.keyring, Some(SecretSource::Credential(_)))
+    }
+}
+
+/// Handlers as far as they can be seen without running them.
+pub(super) fn handlers(config: &Config, unit: Option<&Unit>) -> Handlers {
+    let handlers = config.handlers.iter().map(|handler| match &handler.command {
+        config::Command::Argv(argv) => {
+            let program = argv.first().cloned().unwrap_or_default();
+            let (state, script) = look(&program);
+            Handler { name: handler.name.clone(), program, state, text: format!("{}\n{script}", argv.join(" ")) }
+        }
+        config::Command::Shell(line) => {
+            let program = line.split_ascii_whitespace().next().unwrap_or_default().to_owned();
+            // A shell line may begin with anything; only what names a file can be looked for.
+            let (state, script) =
+                if program.starts_with('/') { look(&program) } else { (Program::Unknown, String::new()) };
+            Handler { name: handler.name.clone(), program, state, text: format!("{line}\n{script}") }
+        }
+    });
+    Handlers { handlers: handlers.collect(), sandbox: unit.map(|unit| unit.sandbox.clone()) }
+}
+
+/// Whether a program can be run, and its text if it is a script.
+fn look(program: &str) -> (Program, String) {
+    let path = if program.contains('/') { Some(program.into()) } else { in_path(program) };
+    let Some(path) = path else { return (Program::Missing, String::new()) };
+    let state = match fs::metadata(&path) {
+        Ok(metadata) if metadata.is_file() && metadata.permissions().mode() & 0o111 != 0 => Program::Runnable,
+        Ok(_) => Program::NotExecutable,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Program::Missing,
+        Err(_) => Program::Unknown,
+    };
+    let mut bytes = fs::read(&path).unwrap_or_default();
+    bytes.truncate(MAX_SCRIPT);
+    let script = if bytes.starts_with(b"#!") { String::from_utf8_lossy(&bytes).into_owned() } else { String::new() };
+    (state, script)
+}
+
+fn in_path(program: &str) -> Option<std::path::PathBuf> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&path).map(|directory| directory.join(program)).find(|path| path.is_file())
+}
+
+/// What a program prints, if it succeeds within a bound.
+pub(super) fn output(program: &str, arguments: &[&str], limit: Duration) -> Option<String> {
+    let mut command = Command::new(program);
+    command.args(arguments).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
+    let mut child = command.spawn().ok()?;
+    let deadline = Instant::now() + limit;
+    // What these print fits in a pipe, so nothing has to be read meanwhile.
+    while child.try_wait().ok()?.is_none() {
+        if Instant::now() >= deadline {
+            // It may have ended just now; then there is nothing to kill.
+            let _ended = child.kill();
+            let _reaped = child.wait();
+            return None;
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    let output = child.wait_with_output().ok()?;
+    output.status.success().then(|| String::from_utf8_lossy(&output.stdout).into_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_unit_is_read_as_systemctl_shows_it() {
+        let text = "LoadState=loaded\nUser=weir\nNoNewPrivileges=yes\nProtectHome=yes\nProtectSystem=strict\n\
+            ReadWritePaths=-/var/lib/weir /etc/haproxy\n";
+        let unit = Unit::parse(text).unwrap();
+        assert_eq!(unit.user.as_deref(), Some("weir"));
+        let writable = vec!["/var/lib/weir".to_owned(), "/etc/haproxy".to_owned()];
+        let all =
+            Sandbox { unprivileged: true, no_new_privileges: true, protect_home: true, protect_system: true, writable };
+        assert_eq!(unit.sandbox, all);
+        assert!(Unit::parse("LoadState=not-found\nUser=\n").is_none());
+        let bare =
+            Unit::parse("LoadState=loaded\nUser=\nProtectHome=no\nProtectSystem=no\nNoNewPrivileges=no\n").unwrap();
+        assert_eq!(bare.sandbox, Sandbox::default());
+    }
+
+    #[test]
+    fn a_program_that_hangs_or_fails_says_nothing() {
+        let limit = Duration::from_secs(30);
+        assert_eq!(output("/bin/sh", &["-c", "echo yes"], limit).as_deref(), Some("yes\n"));
+        assert_eq!(output("/bin/sh", &["-c", "echo yes; exit 1"], limit), None);
+        assert_eq!(output("/bin/sh", &["-c", "exec sleep 600"], Duration::from_millis(50)), None);
+        assert_eq!(output("/nonexistent", &[], limit), None);
+    }
+
+    #[test]
+    fn programs_are_looked_for_as_the_agent_would() {
+        assert_eq!(look("/bin/sh").0, Program::Runnable);
+        assert_eq!(look("sh").0, Program::Runnable);
+        assert_eq!(look("/etc/passwd").0, Program::NotExecutable);
+        assert_eq!(look("/nonexistent/x").0, Program::Missing);
+        assert_eq!(look("no-such-program-of-weirs").0, Program::Missing);
+    }
+}

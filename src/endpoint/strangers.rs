@@ -1,0 +1,85 @@
+//! Who speaks to us and cannot be understood: the last few, for errors and `doctor` (`session envelope §4`).
+//!
+//! Sources of datagrams can be forged, so an entry is a hint for an operator and nothing else.
+
+use std::collections::VecDeque;
+use std::net::SocketAddr;
+
+use crate::crypto::KeyId;
+use crate::time::Instant;
+
+use super::Drop;
+
+/// Most that are remembered.
+pub const MAX_STRANGERS: usize = 16;
+
+/// Somebody whose packets or streams were refused whole.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Stranger {
+    /// Where the last of it came from; of a stream, the port says nothing.
+    pub addr: SocketAddr,
+    /// Why it was refused.
+    pub reason: Drop,
+    /// The key that it seals with, where the envelope tells.
+    pub key: Option<KeyId>,
+    /// When it last was.
+    pub last: Instant,
+}
+
+/// The last few, one entry for each host, reason and key.
+#[derive(Debug, Default)]
+pub(super) struct Strangers(VecDeque<Stranger>);
+
+impl Strangers {
+    /// Remembers a refusal, if its reason is that of a host that is set up differently.
+    pub(super) fn note(&mut self, stranger: Stranger) {
+        if !tells(stranger.reason) {
+            return;
+        }
+        let same = |known: &Stranger| {
+            (known.addr.ip(), known.reason, known.key) == (stranger.addr.ip(), stranger.reason, stranger.key)
+        };
+        self.0.retain(|known| !same(known));
+        if self.0.len() == MAX_STRANGERS {
+            self.0.pop_front();
+        }
+        self.0.push_back(stranger);
+    }
+
+    /// The one heard longest ago first.
+    pub(super) fn iter(&self) -> impl Iterator<Item = &Stranger> {
+        self.0.iter()
+    }
+}
+
+/// Whether `reason` is about keys, envelopes or labels. Anything else is damage or an attack, and says nothing of a setting.
+fn tells(reason: Drop) -> bool {
+    matches!(reason, Drop::Label | Drop::NotOpened | Drop::Plaintext | Drop::Encrypted | Drop::Form | Drop::KeyUnknown)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn stranger(host: u8, port: u16, reason: Drop, key: Option<u8>, at: u64) -> Stranger {
+        let addr = SocketAddr::from(([10, 0, 0, host], port));
+        Stranger { addr, reason, key: key.map(|fill| KeyId([fill; 4])), last: Instant::from_nanos(at) }
+    }
+
+    #[test]
+    fn a_host_has_one_entry_for_each_reason_and_key_and_the_last_ones_stay() {
+        let mut strangers = Strangers::default();
+        strangers.note(stranger(1, 5, Drop::KeyUnknown, Some(1), 1));
+        strangers.note(stranger(1, 6, Drop::KeyUnknown, Some(2), 2));
+        strangers.note(stranger(1, 7, Drop::KeyUnknown, Some(1), 3));
+        strangers.note(stranger(1, 8, Drop::NotOpened, None, 4));
+        strangers.note(stranger(1, 9, Drop::Malformed, None, 5));
+        let ports = |strangers: &Strangers| strangers.iter().map(|known| known.addr.port()).collect::<Vec<_>>();
+        assert_eq!(ports(&strangers), [6, 7, 8]);
+        for host in 2..=15 {
+            strangers.note(stranger(host, 100, Drop::Plaintext, None, 6));
+        }
+        assert_eq!(strangers.iter().count(), MAX_STRANGERS);
+        assert_eq!(ports(&strangers)[..2], [7, 8]);
+    }
+}

@@ -1,0 +1,164 @@
+//! Whether there is a configuration, and whether it is right and in force.
+
+use std::time::Duration;
+
+use super::finding::{Findings, split};
+
+/// Shorter, and a leave would end before gossip has told of it (`protocols A`).
+const MIN_DRAIN: Duration = Duration::from_secs(2);
+
+/// What reading the configuration came to.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Configuration {
+    /// There is no such file.
+    Missing { path: String },
+    /// It may not be read.
+    Denied { path: String },
+    /// All mistakes, as `PLACE: MESSAGE; WAY OUT`.
+    Wrong { mistakes: Vec<(String, String)> },
+    /// It is right.
+    Read {
+        /// Place and text.
+        notices: Vec<(String, String)>,
+        /// `leave.drain_time`.
+        drain_time: Option<Duration>,
+        /// What the running agent has not taken over; `None` where there is none to ask.
+        pending: Option<Pending>,
+    },
+}
+
+/// How the files differ from what the agent runs with.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Pending {
+    /// Keys that a reload changes.
+    pub live: Vec<String>,
+    /// Keys that a restart changes.
+    pub restart: Vec<String>,
+    /// The agent's own words if it could not read its files.
+    pub refused: Option<String>,
+}
+
+/// Judges it.
+pub fn configuration(facts: &Configuration) -> Findings {
+    let mut findings = Findings::default();
+    match facts {
+        Configuration::Missing { path } => findings.error(
+            "config.file",
+            path,
+            format!("there is no {path}: weir is not configured on this server"),
+            "write it ('weir config example' shows every key), or name yours with --config-file",
+        ),
+        Configuration::Denied { path } => findings.skip(
+            "config.file",
+            path,
+            format!("{path} may not be read by this user, so most checks are left out"),
+            "sudo weir doctor",
+        ),
+        Configuration::Wrong { mistakes } => {
+            for (place, mistake) in mistakes {
+                let (message, remedy) = split(mistake);
+                findings.error("config.file", place, format!("{place}: {message}"), remedy);
+            }
+        }
+        Configuration::Read { notices, drain_time, pending } => {
+            findings.pass("config.file", "");
+            for (place, text) in notices {
+                let (message, remedy) = split(text);
+                let message = if place.is_empty() { message.to_owned() } else { format!("{place}: {message}") };
+                findings.warn("config.notice", place, message, remedy);
+            }
+            judge_drain(&mut findings, *drain_time);
+            if let Some(pending) = pending {
+                judge_pending(&mut findings, pending);
+            }
+        }
+    }
+    findings
+}
+
+fn judge_drain(findings: &mut Findings, drain_time: Option<Duration>) {
+    match drain_time {
+        Some(time) if time < MIN_DRAIN && !time.is_zero() => findings.warn(
+            "config.drain_time",
+            "leave.drain_time",
+            format!("leave.drain_time is {} ms: gossip may need longer to tell the balancers", time.as_millis()),
+            "set at least 2s; 0s is no drain at all",
+        ),
+        Some(_) => findings.pass("config.drain_time", ""),
+        None => {}
+    }
+}
+
+fn judge_pending(findings: &mut Findings, pending: &Pending) {
+    const ID: &str = "config.running";
+    let Pending { live, restart, refused } = pending;
+    if let Some(text) = refused {
+        let message = format!("the running agent cannot read its configuration again: {text}");
+        return findings.error(ID, "weir", message, "correct it, then 'systemctl reload weir'");
+    }
+    if live.is_empty() && restart.is_empty() {
+        return findings.pass(ID, "");
+    }
+    let changed = |keys: &[String]| keys.join(", ");
+    if !live.is_empty() {
+        let message = format!("changed since the agent read its configuration: {}", changed(live));
+        findings.warn(ID, "weir", message, "systemctl reload weir");
+    }
+    if !restart.is_empty() {
+        let message = format!("changed since the agent started, and in force after a restart: {}", changed(restart));
+        findings.warn(ID, "weir", message, "systemctl restart weir");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::finding::summary;
+    use super::*;
+
+    fn read(drain_ms: Option<u64>, pending: Option<Pending>) -> Configuration {
+        let drain_time = drain_ms.map(Duration::from_millis);
+        Configuration::Read { notices: Vec::new(), drain_time, pending }
+    }
+
+    #[test]
+    fn every_mistake_is_a_finding_with_its_way_out() {
+        let mistake = ("weir.toml:9:1".to_owned(), "unknown key 'wieght'; did you mean 'weight'?".to_owned());
+        let findings = configuration(&Configuration::Wrong { mistakes: vec![mistake] });
+        let finding = findings.iter().next().unwrap();
+        assert_eq!(finding.message, "weir.toml:9:1: unknown key 'wieght'");
+        assert_eq!(finding.remedy.as_deref(), Some("did you mean 'weight'?"));
+        assert_eq!(findings.passed(), 0);
+    }
+
+    #[test]
+    fn a_file_that_may_not_be_read_is_no_mistake() {
+        let denied = configuration(&Configuration::Denied { path: "w".into() });
+        assert_eq!(summary(&denied), ["skip config.file w"]);
+        let missing = configuration(&Configuration::Missing { path: "w".into() });
+        assert_eq!(summary(&missing), ["error config.file w"]);
+    }
+
+    #[test]
+    fn a_drain_is_off_or_long_enough_for_gossip() {
+        // milliseconds, findings
+        for (drain, found) in [(None, 0), (Some(0), 0), (Some(1), 1), (Some(1_999), 1), (Some(2_000), 0)] {
+            assert_eq!(configuration(&read(drain, None)).iter().count(), found, "{drain:?}");
+        }
+    }
+
+    #[test]
+    fn what_the_agent_has_not_read_is_told_by_what_brings_it() {
+        let pending = |live: &[&str], restart: &[&str]| {
+            let keys = |keys: &[&str]| keys.iter().map(ToString::to_string).collect();
+            Some(Pending { live: keys(live), restart: keys(restart), refused: None })
+        };
+        let remedies = |pending| {
+            let findings = configuration(&read(None, pending));
+            findings.iter().filter_map(|finding| finding.remedy.clone()).collect::<Vec<_>>()
+        };
+        assert!(remedies(pending(&[], &[])).is_empty());
+        assert_eq!(remedies(pending(&["log.level"], &[])), ["systemctl reload weir"]);
+        assert_eq!(remedies(pending(&["a"], &["b"])), ["systemctl reload weir", "systemctl restart weir"]);
+        assert!(remedies(None).is_empty());
+    }
+}

@@ -1,0 +1,104 @@
+use super::super::finding::summary;
+use super::*;
+
+const WEIR: u32 = 990;
+
+fn user(uid: u32, name: &str) -> User {
+    User { uid, name: name.to_owned(), groups: vec![uid] }
+}
+
+fn stat(mode: u32, uid: u32) -> Stat {
+    let name = |id| if id == 0 { "root".to_owned() } else { format!("u{id}") };
+    Stat { mode, uid, gid: uid, owner: name(uid), group: name(uid), link: false }
+}
+
+fn found(agent: Option<User>, purpose: Purpose, stat: Option<Stat>) -> Vec<String> {
+    let file = File { purpose, path: "/f".to_owned(), stat, denied: false };
+    let facts = Files { agent, files: vec![file], rpc_group: Some("u990".to_owned()), ..Files::default() };
+    summary(&files(&facts))
+}
+
+#[test]
+fn who_may_do_what() {
+    let weir = || Some(user(WEIR, "weir"));
+    let config = Purpose::Config { secret: false };
+    let none: &[&str] = &[];
+    for (purpose, agent, stat, wanted) in [
+        (Purpose::Keyring, weir(), stat(0o600, WEIR), none),
+        (Purpose::Keyring, weir(), stat(0o644, WEIR), &["error files.keyring /f"]),
+        (Purpose::Keyring, weir(), stat(0o640, WEIR), &["error files.keyring /f"]),
+        // Root's ring is mute for an agent that is not root.
+        (Purpose::Keyring, weir(), stat(0o600, 0), &["error files.keyring /f"]),
+        (Purpose::Keyring, Some(user(0, "root")), stat(0o600, WEIR), none),
+        (Purpose::Keyring, None, stat(0o600, 0), none),
+        (Purpose::Token, weir(), stat(0o604, WEIR), &["error files.token /f"]),
+        (config, weir(), Stat { gid: WEIR, ..stat(0o640, 0) }, none),
+        (config, weir(), stat(0o644, 0), none),
+        (config, weir(), stat(0o600, 0), &["error files.config /f"]),
+        (config, weir(), Stat { gid: WEIR, ..stat(0o660, 0) }, &["warn files.config /f"]),
+        (config, weir(), stat(0o664, 0), none),
+        (config, weir(), stat(0o646, 0), &["error files.config /f"]),
+        (config, weir(), stat(0o644, 7), &["warn files.config /f"]),
+        (Purpose::Config { secret: true }, weir(), stat(0o644, 0), &["error files.config /f"]),
+        (Purpose::Snapshot, weir(), stat(0o644, WEIR), none),
+        (Purpose::Snapshot, weir(), stat(0o644, 0), &["error files.snapshot /f"]),
+        (Purpose::Directory, weir(), stat(0o750, WEIR), none),
+        (Purpose::Directory, weir(), stat(0o755, 0), &["error files.directory /f"]),
+        (Purpose::Directory, weir(), stat(0o777, 0), &["error files.directory /f"]),
+        (Purpose::Directory, weir(), stat(0o1777, 0), none),
+        (Purpose::Output, weir(), stat(0o755, 0), &["error files.output /f"]),
+        (Purpose::Output, Some(user(0, "root")), stat(0o755, 0), none),
+        (Purpose::Socket, weir(), stat(0o660, WEIR), none),
+        (Purpose::Socket, weir(), stat(0o666, WEIR), &["error files.socket /f"]),
+        (Purpose::Socket, weir(), stat(0o660, 0), &["warn files.socket /f"]),
+    ] {
+        assert_eq!(found(agent, purpose, Some(stat.clone())), wanted, "{purpose:?} {stat:?}");
+    }
+}
+
+#[test]
+fn a_file_of_ones_own_is_trusted_where_one_runs_the_agent_oneself() {
+    let own = user(1000, "ana");
+    let file = |purpose| File { purpose, path: "/f".to_owned(), stat: Some(stat(0o644, 1000)), denied: false };
+    let facts = |agent| Files {
+        agent,
+        asker: own.clone(),
+        files: vec![file(Purpose::Config { secret: false })],
+        ..Files::default()
+    };
+    assert!(summary(&files(&facts(None))).is_empty());
+    assert!(summary(&files(&facts(Some(own.clone())))).is_empty());
+    assert_eq!(summary(&files(&facts(Some(user(WEIR, "weir"))))), ["warn files.config /f"]);
+}
+
+#[test]
+fn links_absence_and_closed_doors() {
+    let link = Stat { link: true, ..stat(0o600, WEIR) };
+    assert_eq!(found(None, Purpose::Keyring, Some(link)), ["warn files.keyring /f"]);
+    assert_eq!(found(None, Purpose::Output, None), ["error files.output /f"]);
+    assert_eq!(found(None, Purpose::Directory, None), ["error files.directory /f"]);
+    assert!(found(None, Purpose::Keyring, None).is_empty());
+    let denied = File { purpose: Purpose::Keyring, path: "/f".to_owned(), stat: None, denied: true };
+    let facts = Files { files: vec![denied], ..Files::default() };
+    assert_eq!(summary(&files(&facts)), ["skip files.keyring /f"]);
+}
+
+#[test]
+fn space_and_exchange() {
+    let none: &[&str] = &[];
+    for (free, read_only, wanted) in [
+        (LITTLE_SPACE, false, none),
+        (LITTLE_SPACE - 1, false, &["warn files.space /v"]),
+        (0, false, &["error files.space /v"]),
+        (LITTLE_SPACE, true, &["error files.space /v"]),
+    ] {
+        let facts = Files { space: vec![("/v".to_owned(), free, read_only)], ..Files::default() };
+        assert_eq!(summary(&files(&facts)), wanted);
+    }
+    for (exchanges, wanted) in
+        [(Some(true), none), (Some(false), &["info files.exchange /v"]), (None, &["skip files.exchange /v"])]
+    {
+        let facts = Files { exchange: vec![("/v".to_owned(), exchanges)], ..Files::default() };
+        assert_eq!(summary(&files(&facts)), wanted);
+    }
+}

@@ -1,0 +1,194 @@
+//! Whether handler programs are there, and whether the unit lets them do what they seem to want (`Event handlers §7`).
+
+use super::finding::Findings;
+
+/// What a handler would run.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Program {
+    Runnable,
+    Missing,
+    NotExecutable,
+    /// A shell line, or a place where this user may not look.
+    Unknown,
+}
+
+/// A handler as far as it can be seen without running it.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Handler {
+    pub name: String,
+    /// Its first word.
+    pub program: String,
+    pub state: Program,
+    /// The command line, and the script itself where it could be read.
+    pub text: String,
+}
+
+/// What `weir.service` takes away from its children.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Sandbox {
+    /// `User=` is not root.
+    pub unprivileged: bool,
+    pub no_new_privileges: bool,
+    pub protect_home: bool,
+    /// `strict` or `full`.
+    pub protect_system: bool,
+    /// Paths that may be written all the same.
+    pub writable: Vec<String>,
+}
+
+/// Facts about handlers.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Handlers {
+    pub handlers: Vec<Handler>,
+    /// `None` where the unit is not installed: then handlers run with the agent's own rights.
+    pub sandbox: Option<Sandbox>,
+}
+
+/// Judges them.
+pub fn handlers(facts: &Handlers) -> Findings {
+    const PROGRAM: &str = "handlers.program";
+    const SANDBOX: &str = "handlers.sandbox";
+    let mut findings = Findings::default();
+    for handler in &facts.handlers {
+        let Handler { name, program, state, .. } = handler;
+        let correct = format!("correct handler.{name}");
+        match state {
+            Program::Missing => {
+                findings.error(PROGRAM, name, format!("handler {name}: {program} is not there"), &correct)
+            }
+            Program::NotExecutable => {
+                let way_out = format!("chmod 755 {program}");
+                findings.error(PROGRAM, name, format!("handler {name}: {program} cannot be executed"), &way_out);
+            }
+            Program::Runnable => findings.pass(PROGRAM, name),
+            Program::Unknown => {}
+        }
+        let Some(sandbox) = &facts.sandbox else { continue };
+        let conflicts = conflicts(handler, sandbox);
+        if conflicts.is_empty() {
+            findings.pass(SANDBOX, name);
+        }
+        for (what, way_out) in conflicts {
+            findings.warn(SANDBOX, name, format!("handler {name} {what}"), &way_out);
+        }
+    }
+    findings
+}
+
+/// What the text of a handler seems to do and the unit forbids.
+fn conflicts(handler: &Handler, sandbox: &Sandbox) -> Vec<(String, String)> {
+    let text = &handler.text;
+    let mut found = Vec::new();
+    let gain = ["sudo", "su", "pkexec", "doas"].into_iter().find(|word| has_word(text, word));
+    if let Some(word) = gain.filter(|_| sandbox.no_new_privileges) {
+        let what = format!("uses {word}, and weir.service sets NoNewPrivileges=true: it cannot become root");
+        found.push((what, "'systemctl edit weir' and set NoNewPrivileges=no".to_owned()));
+    }
+    if sandbox.unprivileged && reloads_nginx(text) {
+        let what = "reloads NGINX, which the user of weir.service may not";
+        let way_out = "let [upstream.NAME] write and reload it, with the same select as the handler's tags";
+        found.push((what.to_owned(), way_out.to_owned()));
+    }
+    if sandbox.protect_home && ["/home/", "/root/"].iter().any(|home| text.contains(home)) {
+        let what = "names a file under /home or /root, which weir.service does not see (ProtectHome=true)";
+        found.push((what.to_owned(), "move it to /usr/local, or 'systemctl edit weir'".to_owned()));
+    }
+    if sandbox.protect_system
+        && let Some(path) = written(text).find(|path| is_read_only(path, sandbox))
+    {
+        let what = format!("seems to write {path}, which is read-only for weir.service");
+        let directory = path.rsplit_once('/').map_or("/", |(directory, _)| directory);
+        found.push((what, format!("'systemctl edit weir' and add ReadWritePaths={directory}")));
+    }
+    found
+}
+
+fn reloads_nginx(text: &str) -> bool {
+    let reloads = ["nginx -s reload", "systemctl reload nginx", "service nginx reload", "systemctl restart nginx"];
+    reloads.iter().any(|line| text.contains(line))
+}
+
+/// Paths behind `>` and `>>`, and behind `sed -i … FILE` at the end of a line.
+fn written(text: &str) -> impl Iterator<Item = &str> {
+    let lines = text.lines().filter(|line| !line.trim_start().starts_with('#'));
+    lines.flat_map(|line| {
+        let redirected = line.split('>').skip(1).filter_map(|rest| rest.trim_start().split_ascii_whitespace().next());
+        let edited = if line.contains("sed -i") { line.split_ascii_whitespace().last() } else { None };
+        redirected.chain(edited).map(|path| path.trim_matches(['"', '\'', ';', ')']))
+    })
+}
+
+/// Whether `path` is under the parts of the system that the unit makes read-only.
+fn is_read_only(path: &str, sandbox: &Sandbox) -> bool {
+    let under = |root: &str| path.strip_prefix(root).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
+    ["/etc", "/usr", "/boot", "/opt", "/srv", "/var"].into_iter().any(under)
+        && !["/var/lib/weir", "/run/weir", "/var/tmp"].into_iter().any(under)
+        && !sandbox.writable.iter().any(|root| under(root))
+}
+
+/// Whether `word` stands by itself in a line that is no comment.
+fn has_word(text: &str, word: &str) -> bool {
+    let is_part = |c: char| c.is_alphanumeric() || matches!(c, '_' | '-' | '.');
+    let lines = text.lines().filter(|line| !line.trim_start().starts_with('#'));
+    lines.flat_map(|line| line.split(|c| !is_part(c))).any(|found| found == word)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::finding::summary;
+    use super::*;
+
+    fn unit() -> Sandbox {
+        Sandbox {
+            unprivileged: true,
+            no_new_privileges: true,
+            protect_home: true,
+            protect_system: true,
+            writable: vec!["/etc/haproxy".to_owned()],
+        }
+    }
+
+    fn found(text: &str, sandbox: Option<Sandbox>) -> Vec<String> {
+        let handler =
+            Handler { name: "h".into(), program: "/bin/sh".into(), state: Program::Unknown, text: text.to_owned() };
+        let findings = handlers(&Handlers { handlers: vec![handler], sandbox });
+        findings.iter().map(|finding| finding.message.clone()).collect()
+    }
+
+    #[test]
+    fn a_script_that_the_unit_would_break_is_named_with_the_way_out() {
+        for (text, words) in [
+            ("sudo systemctl restart app", &["uses sudo"][..]),
+            ("# sudo is not needed\nlogger sudoku", &[]),
+            (
+                "sed -i s/a/b/ /etc/nginx/conf.d/web.conf\nnginx -s reload",
+                &["reloads NGINX", "seems to write /etc/nginx/conf.d/web.conf"],
+            ),
+            ("echo x >> \"/etc/hosts\"", &["seems to write /etc/hosts"]),
+            ("echo x > /var/lib/weir/seen", &[]),
+            ("echo x > /etc/haproxy/list", &[]),
+            ("echo x > /etcetera/list", &[]),
+            ("/home/ana/notify.sh", &["under /home or /root"]),
+        ] {
+            let said = found(text, Some(unit()));
+            assert_eq!(said.len(), words.len(), "{text}: {said:?}");
+            for (said, word) in said.iter().zip(words) {
+                assert!(said.contains(word), "{said} / {word}");
+            }
+        }
+    }
+
+    #[test]
+    fn started_by_hand_nothing_is_forbidden() {
+        assert!(found("sudo nginx -s reload > /etc/x", None).is_empty());
+    }
+
+    #[test]
+    fn programs_that_are_not_there_are_errors() {
+        let handler = |state| Handler { name: "h".into(), program: "/x".into(), state, text: String::new() };
+        let found = |state| summary(&handlers(&Handlers { handlers: vec![handler(state)], sandbox: None }));
+        assert_eq!(found(Program::Missing), ["error handlers.program h"]);
+        assert_eq!(found(Program::NotExecutable), ["error handlers.program h"]);
+        assert!(found(Program::Runnable).is_empty() && found(Program::Unknown).is_empty());
+    }
+}

@@ -1,0 +1,246 @@
+//! Whether everybody can open what everybody seals (`ux.md` §4 rows 3 to 7).
+
+use super::finding::Findings;
+use crate::rotate::document::{KeyStatus, MemberStatus, Status};
+use crate::status::document::{AgentView, StrangerView};
+
+/// Beyond this share of a key's safe use it is time for another (`session envelope §7`).
+const WORN: f64 = 0.25;
+/// A stranger that was heard this recently is still there.
+const RECENT_S: u64 = 600;
+
+/// The ring on disk.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Ring {
+    /// Encryption is off.
+    Off,
+    /// It was read: identifiers, primary first, and those of keys that look like words.
+    Read { ids: Vec<String>, guessable: Vec<String>, read_only: bool },
+    /// It cannot be used: what and the way out.
+    Bad { what: String, way_out: String },
+    /// This user may not read it.
+    Denied { what: String },
+    /// There is no configuration that names one.
+    Unknown,
+}
+
+/// What the members' rings hold, by their own word.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Agreement {
+    /// They were asked.
+    Told(Status),
+    /// They could not be: why.
+    Failed(String),
+    /// There is nobody to ask, or nothing to ask for.
+    NotAsked,
+}
+
+/// Facts about keys.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Keys {
+    pub ring: Ring,
+    /// `encryption.seal`, if the configuration is known.
+    pub seal: Option<&'static str>,
+    pub view: Option<AgentView>,
+    pub agreement: Agreement,
+}
+
+/// Judges them.
+pub fn keys(facts: &Keys) -> Findings {
+    let mut findings = Findings::default();
+    judge_ring(&mut findings, &facts.ring);
+    if let Some(view) = &facts.view {
+        judge_disk(&mut findings, &facts.ring, view);
+        judge_envelopes(&mut findings, facts.seal, view);
+        judge_strangers(&mut findings, view);
+    }
+    match &facts.agreement {
+        Agreement::Told(status) => judge_agreement(&mut findings, status),
+        Agreement::Failed(why) => findings.skip(
+            "keys.agreement",
+            "keys",
+            format!("which keys the members hold could not be asked: {why}"),
+            "run it again",
+        ),
+        Agreement::NotAsked => {}
+    }
+    findings
+}
+
+fn judge_ring(findings: &mut Findings, ring: &Ring) {
+    const ID: &str = "keys.ring";
+    match ring {
+        Ring::Off => findings.warn(
+            ID,
+            "encryption",
+            "gossip is not encrypted: whoever reaches the port is a member",
+            "give the cluster a key ('weir keys import') and remove encryption.seal = \"off\"",
+        ),
+        Ring::Bad { what, way_out } => findings.error(ID, "keyring", what, way_out),
+        Ring::Denied { what } => findings.skip(ID, "keyring", what, "sudo weir doctor"),
+        Ring::Unknown => {}
+        Ring::Read { guessable, read_only, .. } => {
+            findings.pass(ID, "");
+            if *read_only {
+                let message =
+                    "the keyring is a credential, which is read-only: a rotation lasts until the agent restarts";
+                findings.info(
+                    "keys.credential",
+                    "keyring",
+                    message,
+                    "bring the new ring into the credential's source as well",
+                );
+            }
+            for id in guessable {
+                let message = format!("key {id} looks like a word: anyone may try words against recorded packets");
+                findings.warn("keys.guessable", id, message, "weir keys rotate");
+            }
+        }
+    }
+}
+
+/// The agent read the ring when it started, and writes every change of its own.
+fn judge_disk(findings: &mut Findings, ring: &Ring, view: &AgentView) {
+    let Ring::Read { ids, .. } = ring else { return };
+    if *ids == view.keys {
+        return findings.pass("keys.disk", "");
+    }
+    let message =
+        format!("the agent runs with {}, its keyring on disk has {}", list(&view.keys, "no key"), list(ids, "no key"));
+    findings.warn("keys.disk", "keyring", message, "'systemctl restart weir' takes what is on disk; or put it back");
+}
+
+fn list(ids: &[String], none: &str) -> String {
+    if ids.is_empty() { none.to_owned() } else { ids.join(", ") }
+}
+
+fn judge_envelopes(findings: &mut Findings, seal: Option<&str>, view: &AgentView) {
+    const ID: &str = "keys.envelope";
+    let others = view.members.iter().filter(|member| !member.own && member.status == "alive");
+    for member in others.filter(|_| !view.keys.is_empty()) {
+        let name = &member.name;
+        match (member.envelope.as_str(), seal) {
+            ("memberlist", Some("session")) => {
+                let message =
+                    format!("{name} understands only the memberlist envelope, which seal = \"session\" refuses");
+                findings.error(ID, name, message, "set seal = \"auto\", or replace it by weir");
+            }
+            // In that mode nobody is asked what it understands.
+            ("memberlist", Some("memberlist")) => {}
+            ("memberlist", _) => {
+                let message = format!("{name} understands only the memberlist envelope");
+                findings.info(ID, name, message, "seal = \"session\" must wait for it");
+            }
+            ("session", _) => findings.pass(ID, name),
+            _ => {}
+        }
+    }
+}
+
+/// Who seals in a way that is not understood here. Its address may be forged, so it is never more than a warning.
+fn judge_strangers(findings: &mut Findings, view: &AgentView) {
+    const ID: &str = "keys.unknown";
+    for stranger in &view.strangers {
+        let who = who(stranger, view);
+        let subject = stranger.addr.ip();
+        let ours = list(&view.keys, "none");
+        let (what, way_out) = match (stranger.reason.as_str(), &stranger.key) {
+            ("key_unknown", Some(key)) => (
+                format!("{who} seals with key {key}, this keyring has only {ours}"),
+                "'weir keys export' there, 'weir keys import' here",
+            ),
+            ("not_opened" | "key_unknown", _) => (
+                format!("{who} seals with a key that is not in this keyring ({ours})"),
+                "compare 'weir keys list' (serf keys -list) there",
+            ),
+            ("plaintext", _) => (
+                format!("{who} speaks without encryption and this node requires it"),
+                "give it the cluster key (serf: -keyring-file), or seal = \"off\" here",
+            ),
+            ("encrypted", _) => (format!("{who} speaks encrypted and this node has no key"), "'weir keys import' here"),
+            ("label", _) => (format!("{who} uses another gossip.label"), "set the same on both"),
+            ("form", _) => (
+                format!("{who} uses an envelope that encryption.seal refuses here"),
+                "set seal = \"auto\" on both, or replace it by weir",
+            ),
+            (reason, _) => (format!("{who} is not understood ({reason})"), ""),
+        };
+        let message = format!("{what} (last {})", ago(stranger.ago_s));
+        let level = if stranger.ago_s <= RECENT_S { super::Level::Warn } else { super::Level::Info };
+        findings.add(level, ID, subject, message, way_out);
+    }
+    if view.strangers.is_empty() {
+        findings.pass(ID, "");
+    }
+}
+
+/// `web1 (10.77.0.12)` where the address is a member's.
+fn who(stranger: &StrangerView, view: &AgentView) -> String {
+    let ip = stranger.addr.ip();
+    let mut at = view.members.iter().filter(|member| member.addr.ip() == ip);
+    match (at.next(), at.next()) {
+        (Some(member), None) => format!("{} ({ip})", member.name),
+        _ => ip.to_string(),
+    }
+}
+
+fn ago(seconds: u64) -> String {
+    match seconds {
+        0..120 => format!("{seconds} s ago"),
+        120..7200 => format!("{} min ago", seconds / 60),
+        _ => format!("{} h ago", seconds / 3600),
+    }
+}
+
+fn judge_agreement(findings: &mut Findings, status: &Status) {
+    const ID: &str = "keys.agreement";
+    let primary = |member: &MemberStatus| member.seals_with.clone();
+    let mut most: Vec<(&KeyStatus, usize)> = status.keys.iter().map(|key| (key, key.primary_on)).collect();
+    most.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
+    let Some((main, _)) = most.first() else { return };
+    for member in status.members.iter().filter(|member| member.status == "alive") {
+        let name = &member.name;
+        let Some(holds) = &member.holds else {
+            let why = member.message.as_deref().map_or_else(String::new, |message| format!(": {message}"));
+            let message = format!("{name} did not say which keys it holds{why}");
+            findings.warn(ID, name, message, "run it again; 'weir reachability' shows who answers");
+            continue;
+        };
+        let lacking = status.members.iter().filter(|other| other.status == "alive").filter_map(primary);
+        let mut lacking: Vec<String> = lacking.filter(|id| !holds.contains(id)).collect();
+        lacking.sort();
+        lacking.dedup();
+        if !lacking.is_empty() {
+            let message =
+                format!("{name} lacks key {}, which others seal with: it will not hear them", lacking.join(", "));
+            findings.error(ID, name, message, "'weir keys export' on one of them, 'weir keys import --add' there");
+        } else if primary(member).is_some_and(|id| id != main.id) {
+            let own = member.seals_with.as_deref().unwrap_or_default();
+            let message = format!("{name} seals with key {own}, most members with {}", main.id);
+            findings.warn(ID, name, message, "weir keys rotate");
+        } else {
+            findings.pass(ID, name);
+        }
+    }
+    let extra: Vec<&str> =
+        status.keys.iter().filter(|key| key.primary_on == 0 && key.held_by > 0).map(|key| key.id.as_str()).collect();
+    if !extra.is_empty() {
+        let message = format!("{} seals nowhere and is still held: a rotation was not finished", extra.join(", "));
+        findings.info("keys.extra", extra.join(" "), message, "weir keys rotate");
+    }
+    for key in &status.keys {
+        if key.worn >= WORN {
+            let message = format!(
+                "key {} has sealed {:.0} % of what is safe in memberlist's envelope",
+                key.id,
+                (key.worn * 100.0).min(999.0)
+            );
+            findings.warn("keys.worn", &key.id, message, "weir keys rotate");
+        } else {
+            findings.pass("keys.worn", &key.id);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

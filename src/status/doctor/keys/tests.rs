@@ -1,0 +1,141 @@
+use super::super::finding::summary;
+use super::*;
+use crate::status::document::MemberView;
+
+fn ids(keys: &[&str]) -> Vec<String> {
+    keys.iter().map(ToString::to_string).collect()
+}
+
+fn facts(view: Option<AgentView>, agreement: Agreement) -> Keys {
+    let ring = Ring::Read { ids: ids(&["aa"]), guessable: Vec::new(), read_only: false };
+    Keys { ring, seal: Some("auto"), view, agreement }
+}
+
+fn member(name: &str, envelope: &str) -> MemberView {
+    let addr = "10.0.0.1:7946".parse().unwrap();
+    MemberView { name: name.into(), addr, status: "alive".into(), envelope: envelope.into(), own: name == "lb1" }
+}
+
+fn view(members: Vec<MemberView>, strangers: Vec<StrangerView>) -> Option<AgentView> {
+    Some(AgentView { keys: ids(&["aa"]), members, strangers, ..AgentView::default() })
+}
+
+fn holds(name: &str, keys: &[&str]) -> MemberStatus {
+    MemberStatus {
+        name: name.to_owned(),
+        status: "alive".to_owned(),
+        holds: Some(ids(keys)),
+        seals_with: keys.first().map(ToString::to_string),
+        envelope: "session".to_owned(),
+        last_seen: None,
+        message: None,
+    }
+}
+
+fn status(members: Vec<MemberStatus>) -> Status {
+    let mut keys: Vec<String> = members.iter().flat_map(|member| member.holds.clone().unwrap_or_default()).collect();
+    keys.sort();
+    keys.dedup();
+    let key = |id: String| KeyStatus {
+        primary_on: members.iter().filter(|member| member.seals_with.as_ref() == Some(&id)).count(),
+        held_by: members.iter().filter(|member| member.holds.iter().flatten().any(|held| *held == id)).count(),
+        members: members.len(),
+        sealed_packets: 0,
+        worn: 0.0,
+        id,
+    };
+    Status { keys: keys.into_iter().map(key).collect(), members }
+}
+
+#[test]
+fn who_cannot_hear_whom() {
+    let none: &[&str] = &[];
+    let agreement = |members| summary(&keys(&facts(None, Agreement::Told(status(members)))));
+    for (members, found) in [
+        (vec![holds("a", &["aa"]), holds("b", &["aa"])], none),
+        (vec![holds("a", &["aa"]), holds("b", &["bb"])], &["error keys.agreement a", "error keys.agreement b"]),
+        (
+            vec![holds("a", &["aa", "bb"]), holds("b", &["bb", "aa"]), holds("c", &["aa", "bb"])],
+            &["warn keys.agreement b"],
+        ),
+        (vec![holds("a", &["aa", "bb"]), holds("b", &["bb"])], &["error keys.agreement b"]),
+        (vec![holds("a", &["aa", "bb"]), holds("b", &["aa"])], &["info keys.extra bb"]),
+        (vec![MemberStatus { status: "failed".into(), ..holds("a", &["bb"]) }, holds("b", &["aa"])], none),
+        (
+            vec![holds("a", &["aa"]), MemberStatus { holds: None, seals_with: None, ..holds("b", &[]) }],
+            &["warn keys.agreement b"],
+        ),
+    ] {
+        assert_eq!(agreement(members.clone()), found, "{members:?}");
+    }
+    let failed = facts(None, Agreement::Failed("no answer".to_owned()));
+    assert_eq!(summary(&keys(&failed)), ["skip keys.agreement keys"]);
+}
+
+#[test]
+fn a_worn_key_is_to_be_replaced_in_time() {
+    for (worn, found) in [(0.249, false), (0.25, true), (3.0, true)] {
+        let mut status = status(vec![holds("a", &["aa"])]);
+        status.keys[0].worn = worn;
+        assert_eq!(!summary(&keys(&facts(None, Agreement::Told(status)))).is_empty(), found, "{worn}");
+    }
+}
+
+#[test]
+fn who_needs_the_old_envelope() {
+    let members =
+        || vec![member("lb1", "session"), member("legacy", "memberlist"), member("web1", "session"), member("new", "")];
+    let found = |seal| summary(&keys(&Keys { seal, ..facts(view(members(), Vec::new()), Agreement::NotAsked) }));
+    assert_eq!(found(Some("auto")), ["info keys.envelope legacy"]);
+    assert_eq!(found(Some("session")), ["error keys.envelope legacy"]);
+    assert!(found(Some("memberlist")).is_empty());
+}
+
+#[test]
+fn strangers_are_told_by_what_the_envelope_tells() {
+    let stranger = |reason: &str, key: Option<&str>, ago_s| StrangerView {
+        addr: "10.0.0.1:5000".parse().unwrap(),
+        reason: reason.to_owned(),
+        key: key.map(ToOwned::to_owned),
+        ago_s,
+    };
+    let say = |stranger, members| {
+        let findings = keys(&facts(view(members, vec![stranger]), Agreement::NotAsked));
+        let finding = findings.iter().next().unwrap();
+        format!("{} {}", finding.level.as_str(), finding.message)
+    };
+    let web1 = || vec![member("web1", "session")];
+    for (stranger, members, said) in [
+        (
+            stranger("key_unknown", Some("b07e4410"), 3),
+            web1(),
+            "warn web1 (10.0.0.1) seals with key b07e4410, this keyring has only aa (last 3 s ago)",
+        ),
+        (
+            stranger("not_opened", None, 601),
+            vec![],
+            "info 10.0.0.1 seals with a key that is not in this keyring (aa) (last 10 min ago)",
+        ),
+        (
+            stranger("plaintext", None, 600),
+            vec![member("web1", "session"), member("web2", "session")],
+            "warn 10.0.0.1 speaks without encryption and this node requires it (last 10 min ago)",
+        ),
+        (stranger("label", None, 7200), vec![], "info 10.0.0.1 uses another gossip.label (last 2 h ago)"),
+    ] {
+        assert_eq!(say(stranger, members), said);
+    }
+}
+
+#[test]
+fn the_ring_on_disk() {
+    let ring = |ring| summary(&keys(&Keys { ring, ..facts(None, Agreement::NotAsked) }));
+    assert_eq!(ring(Ring::Off), ["warn keys.ring encryption"]);
+    assert_eq!(ring(Ring::Bad { what: "x".into(), way_out: "y".into() }), ["error keys.ring keyring"]);
+    assert_eq!(ring(Ring::Denied { what: "x".into() }), ["skip keys.ring keyring"]);
+    let read = |read_only| Ring::Read { ids: ids(&["aa"]), guessable: ids(&["aa"]), read_only };
+    assert_eq!(ring(read(true)), ["info keys.credential keyring", "warn keys.guessable aa"]);
+    let other = Ring::Read { ids: ids(&["bb"]), guessable: Vec::new(), read_only: false };
+    let found = keys(&Keys { ring: other, ..facts(view(Vec::new(), Vec::new()), Agreement::NotAsked) });
+    assert_eq!(summary(&found), ["warn keys.disk keyring"]);
+}

@@ -1,0 +1,28 @@
+//! `weir doctor`: from facts to findings, each with its remedy (`ux.md` §3.4).
+//!
+//! Each file takes the facts of one group, which `cli` gathered, and says what they mean. A fact that could not be had is a
+//! finding of its own, [`Level::Skip`], with the way to have it: silence would read as health.
+
+mod agent;
+mod clock;
+mod config;
+mod files;
+mod finding;
+mod gossip;
+mod handlers;
+mod keys;
+mod nginx;
+mod ports;
+mod report;
+
+pub use agent::{Agent, agent};
+pub use clock::{Clock, PeerClock, clock};
+pub use config::{Configuration, Pending, configuration};
+pub use files::{File, Files, Purpose, Stat, User, files};
+pub use finding::{Finding, Findings, Group, Level};
+pub use gossip::{Gossip, JoinPlace, Member, Standing, Tcp, Udp, gossip};
+pub use handlers::{Handler, Handlers, Program, Sandbox, handlers};
+pub use keys::{Agreement, Keys, Ring, keys};
+pub use nginx::{Master, Nginx, Output, nginx};
+pub use ports::{Port, Ports, ports};
+pub use report::Report;

@@ -1,0 +1,245 @@
+//! What NGINX is and does with our upstreams (`nginx.md`; `ux.md` §4 rows 15 to 17 and 20).
+
+mod sites;
+#[cfg(test)]
+mod tests;
+
+use std::path::{Path, PathBuf};
+
+use super::finding::{Findings, split};
+use crate::nginx::{Directive, Form, in_block, include_pattern, includes, walk};
+
+/// More sets of old workers than this hold memory and connections for long.
+const MANY_OLD_WORKERS: usize = 4;
+
+/// The file of one upstream.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Output {
+    pub upstream: String,
+    pub path: PathBuf,
+    pub form: Form,
+    /// `upstream.NAME.nginx.keepalive`.
+    pub keepalive: bool,
+}
+
+/// Its master process.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Master {
+    /// With its sets of old workers.
+    Running {
+        pid: u32,
+        leaving: usize,
+    },
+    Stopped,
+    /// There is something, and it is not our master: why.
+    Odd(String),
+}
+
+/// Facts about it.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Nginx {
+    /// Without any, NGINX is none of our business.
+    pub outputs: Vec<Output>,
+    pub config: PathBuf,
+    /// What `nginx -V` says, `1.22.1`; `None` if there is no program.
+    pub version: Option<String>,
+    pub unit: String,
+    pub master: Option<Master>,
+    /// The whole configuration, includes followed.
+    pub tree: Vec<Directive>,
+    /// Files of it that this user may not read.
+    pub unreadable: Vec<PathBuf>,
+    /// What `nginx -t` says: nothing, or `WHAT; WAY OUT`; `None` if it was not run.
+    pub test: Option<Result<(), String>>,
+    /// SELinux keeps NGINX from connecting to servers.
+    pub selinux_denies: bool,
+}
+
+/// Judges it.
+pub fn nginx(facts: &Nginx) -> Findings {
+    let mut findings = Findings::default();
+    if facts.outputs.is_empty() {
+        return findings;
+    }
+    let Some(version) = &facts.version else {
+        let waiting: Vec<&str> = facts.outputs.iter().map(|output| output.upstream.as_str()).collect();
+        let message = format!("nginx is not installed, upstream {} waits", waiting.join(", "));
+        findings.error("nginx.installed", "nginx", message, "'apt install nginx' or 'dnf install nginx'");
+        return findings;
+    };
+    findings.pass("nginx.installed", "");
+    judge_master(&mut findings, facts);
+    judge_test(&mut findings, facts);
+    for path in &facts.unreadable {
+        let message = format!("{} may not be read by this user: what it holds was not looked at", path.display());
+        findings.skip("nginx.config", path.display(), message, "sudo weir doctor");
+    }
+    if facts.selinux_denies {
+        let message = "SELinux lets NGINX connect to no server of an upstream";
+        findings.error("nginx.selinux", "nginx", message, "setsebool -P httpd_can_network_connect on");
+    }
+    // A tree that is known in part must not be blamed for what may be in the rest.
+    if facts.unreadable.is_empty() && !facts.tree.is_empty() {
+        for output in &facts.outputs {
+            judge_include(&mut findings, facts, output);
+            judge_duplicate(&mut findings, facts, output);
+        }
+    }
+    let version = Version::parse(version);
+    judge_main(&mut findings, facts, version);
+    sites::judge(&mut findings, facts, version);
+    findings
+}
+
+fn judge_master(findings: &mut Findings, facts: &Nginx) {
+    const ID: &str = "nginx.running";
+    match &facts.master {
+        Some(Master::Running { leaving, .. }) => {
+            findings.pass(ID, "");
+            if *leaving > MANY_OLD_WORKERS {
+                let message = format!(
+                    "{leaving} sets of old worker processes are still shutting down, each with its connections and memory"
+                );
+                findings.warn("nginx.workers", "nginx", message, "set worker_shutdown_timeout");
+            } else {
+                findings.pass("nginx.workers", "");
+            }
+        }
+        Some(Master::Stopped) => {
+            let unit = if facts.unit.is_empty() { "nginx" } else { &facts.unit };
+            let way_out = format!("systemctl start {}", unit.trim_end_matches(".service"));
+            findings.error(ID, "nginx", format!("{unit} is not running"), &way_out);
+        }
+        Some(Master::Odd(why)) => {
+            let (message, way_out) = split(why);
+            findings.warn(ID, "nginx", message, way_out);
+        }
+        None => {}
+    }
+}
+
+fn judge_test(findings: &mut Findings, facts: &Nginx) {
+    const ID: &str = "nginx.test";
+    match &facts.test {
+        Some(Ok(())) => findings.pass(ID, ""),
+        Some(Err(text)) => {
+            let (message, way_out) = split(text);
+            let message = format!("nginx rejects its configuration: {message}");
+            findings.error(ID, "nginx", message, if way_out.is_empty() { "mend that file" } else { way_out });
+        }
+        None => findings.skip(ID, "nginx", "'nginx -t' was not run: it needs root", "sudo weir doctor"),
+    }
+}
+
+/// Whether NGINX reads what we write, and in the right place.
+fn judge_include(findings: &mut Findings, facts: &Nginx, output: &Output) {
+    const ID: &str = "nginx.include";
+    let (wanted, path) = (if output.form == Form::Block { "http" } else { "upstream" }, output.path.display());
+    let mut places = Vec::new();
+    walk(&facts.tree, &mut |directive, within| {
+        let names = |argument: &String| includes(&include_pattern(argument, &facts.config), &output.path);
+        if directive.is_include() && directive.arguments.iter().any(names) {
+            places.push(within.last().map_or("main", |block| block.name.as_str()));
+        }
+    });
+    if places.contains(&wanted) {
+        return findings.pass(ID, path.to_string());
+    }
+    let config = facts.config.display();
+    let directory = output.path.parent().unwrap_or(Path::new("/")).display();
+    let (message, way_out) = match (places.first(), output.form) {
+        (None, Form::Block) => (
+            format!("nothing in {config} includes {path}"),
+            format!("add 'include {directory}/*.conf;' inside http {{ }}"),
+        ),
+        (None, Form::Servers) => (
+            format!("no upstream block in {config} includes {path}"),
+            format!("add 'include {path};' inside your upstream block"),
+        ),
+        (Some(place), _) => (
+            format!("{path} is included in {place} {{ }} and belongs in {wanted} {{ }}"),
+            "move the include".to_owned(),
+        ),
+    };
+    findings.error(ID, path, message, &way_out);
+}
+
+/// Whether somebody else defines the same upstream.
+fn judge_duplicate(findings: &mut Findings, facts: &Nginx, output: &Output) {
+    const ID: &str = "nginx.duplicate";
+    let name = &output.upstream;
+    let mut theirs = None;
+    walk(&facts.tree, &mut |directive, within| {
+        let same = directive.name == "upstream" && directive.arguments.first() == Some(name);
+        if same && *directive.file != *output.path && within.last().is_some_and(|block| block.name == "http") {
+            theirs = Some(place(directive, facts));
+        }
+    });
+    match theirs.filter(|_| output.form == Form::Block) {
+        Some(theirs) => {
+            let ours = shown(&output.path, facts);
+            let message = format!("upstream \"{name}\" is defined twice: {ours} and {theirs}");
+            findings.error(ID, name, message, "remove yours, or use form = \"servers\" inside it");
+        }
+        None => findings.pass(ID, name),
+    }
+}
+
+/// What concerns the main file: how reloads treat old workers and idle clients.
+fn judge_main(findings: &mut Findings, facts: &Nginx, version: Version) {
+    if facts.tree.is_empty() {
+        return;
+    }
+    const SHUTDOWN: &str = "nginx.shutdown";
+    if version < Version(1, 11, 11) {
+        let message = "this NGINX has no worker_shutdown_timeout (1.11.11): after a reload an old worker lives as long as one connection";
+        findings.info(SHUTDOWN, "nginx", message, "");
+    } else if in_block(&facts.tree, "worker_shutdown_timeout").is_none() {
+        let message =
+            "worker_shutdown_timeout is not set: after a reload an old worker lives as long as one connection";
+        let way_out = format!("add 'worker_shutdown_timeout 5m;' at the top of {}", facts.config.display());
+        findings.warn(SHUTDOWN, "nginx", message, &way_out);
+    } else {
+        findings.pass(SHUTDOWN, "");
+    }
+    const KEEPALIVE: &str = "nginx.keepalive";
+    let cost = "a reload can cut off a client that reuses an idle connection in that instant";
+    let is_set = || {
+        let mut set = false;
+        walk(&facts.tree, &mut |directive, _| set |= directive.name == "keepalive_min_timeout");
+        set
+    };
+    if version < Version(1, 27, 4) {
+        let message = format!("this NGINX has no keepalive_min_timeout (1.27.4): {cost}");
+        findings.info(KEEPALIVE, "nginx", message, "");
+    } else if is_set() {
+        findings.pass(KEEPALIVE, "");
+    } else {
+        let message = format!("keepalive_min_timeout is not set: {cost}");
+        findings.warn(KEEPALIVE, "nginx", message, "add 'keepalive_min_timeout 1s;' inside http { }");
+    }
+}
+
+/// A version, to compare.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub(super) struct Version(u32, u32, u32);
+
+impl Version {
+    /// What is no number counts as zero.
+    fn parse(text: &str) -> Self {
+        let mut parts = text.split('.').map(|part| part.parse().unwrap_or(0));
+        let mut next = || parts.next().unwrap_or(0);
+        Self(next(), next(), next())
+    }
+}
+
+/// `sites-enabled/shop:12`.
+fn place(directive: &Directive, facts: &Nginx) -> String {
+    format!("{}:{}", shown(&directive.file, facts), directive.line)
+}
+
+/// A path as seen from the directory of the main file, if it is below that.
+fn shown(path: &Path, facts: &Nginx) -> String {
+    let below = facts.config.parent().and_then(|directory| path.strip_prefix(directory).ok());
+    below.unwrap_or(path).display().to_string()
+}
