@@ -74,12 +74,14 @@ fn every_question_is_answered(size: usize) {
     let watchers: Vec<_> =
         cluster.agents.iter().map(|agent| Watcher::start(&agent.name, &agent.rpc.to_string())).collect();
     let askers = cluster.one_of_each();
+    let turn = tokio::sync::Mutex::new(());
     std::thread::scope(|scope| {
         let asking: Vec<_> = askers
             .iter()
             .flat_map(|agent| questions(&cluster).into_iter().map(move |question| (*agent, question)))
             .map(|(agent, question)| {
-                scope.spawn(move || (agent, ask(&agent.rpc.to_string(), question.params.clone()), question))
+                let turn = &turn;
+                scope.spawn(move || (agent, ask(&agent.rpc.to_string(), question.params.clone(), turn), question))
             })
             .collect();
         for thread in asking {

@@ -119,11 +119,16 @@ pub(crate) struct Answers {
 }
 
 /// Asks through one agent and waits for the end of the query, repetitions included.
-pub(crate) fn ask(rpc: &str, params: QueryParams) -> Answers {
+///
+/// Queries that share `turn` begin one after the other: Serf can give two that begin at once the same time, and then hears
+/// the answers of one only.
+pub(crate) fn ask(rpc: &str, params: QueryParams, turn: &tokio::sync::Mutex<()>) -> Answers {
     run(async {
         let mut client = connect(rpc).await;
         let name = params.name.clone();
+        let begins = turn.lock().await;
         client.query(params).await.unwrap_or_else(|error| panic!("{name}: {error}"));
+        drop(begins);
         let mut answers = Answers::default();
         loop {
             let next = tokio::time::timeout(Duration::from_secs(60), client.next()).await;
