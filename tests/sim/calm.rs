@@ -84,8 +84,8 @@ impl Cluster {
         text
     }
 
-    /// Does what an operator must where nobody holds on to anybody of the other side: who left is not dialled, and whom the
-    /// last that knew it held dead is not told to newcomers.
+    /// Does what an operator must where nobody holds on to anybody of the other side: who left is not dialled, who moved is
+    /// not found, and whom the last that knew it held dead is not told to newcomers.
     fn join_islands(&mut self) -> Result<(), String> {
         let running = self.nodes(Phase::Running);
         let mut reached = vec![running[0]];
@@ -110,12 +110,12 @@ impl Cluster {
         }
     }
 
-    /// Whether one of two holds the other to be there, or dials it because it failed.
+    /// Whether one of two holds the other to be there, or dials it because it failed: where it is now.
     fn hold_on(&self, one: NodeId, other: NodeId) -> bool {
         let holds = |holder: NodeId, held: NodeId| {
             let name = self.sim.name(held).as_str();
             let member = self.sim.endpoint(holder).and_then(|endpoint| endpoint.member(name));
-            member.is_some_and(|member| member.status != Status::Left)
+            member.is_some_and(|member| member.status != Status::Left && member.node.addr == self.sim.addr(held))
         };
         holds(one, other) || holds(other, one)
     }
