@@ -102,6 +102,14 @@ impl Output {
         }
     }
 
+    /// How far long work has come, on a line that the next call replaces; an empty one clears it. For a person who waits.
+    pub(crate) fn progress(&self, text: &str) {
+        let mut stderr = std::io::stderr();
+        if !self.quiet && !self.is_json() && stderr.is_terminal() {
+            let _ = write!(stderr, "\r\x1b[K{text}"); // nobody is left to tell that standard error is gone
+        }
+    }
+
     /// A line that belongs to the failure after it. Programs get the failure alone.
     pub(crate) fn detail(&self, text: &str) {
         if !self.is_json() {

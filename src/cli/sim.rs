@@ -64,7 +64,9 @@ impl Sim {
             length: self.length,
             seed: self.seed,
         };
-        let report = study(&plan);
+        let seconds = self.length.as_secs();
+        let report = study(&plan, &mut |second| output.progress(&format!("{second} of {seconds} virtual seconds")));
+        output.progress("");
         if let Some(path) = &self.plot {
             let picture = plot(&report)?;
             std::fs::write(path, picture)
@@ -93,6 +95,7 @@ fn to_text(report: &Report) -> String {
         ("living members suspected", report.false_suspicions.to_string()),
         ("packets per node and second", format!("{:.2}", report.packets_per_node_second)),
         ("bytes per node and second", format!("{:.0}", report.bytes_per_node_second)),
+        ("of streams, besides", format!("{:.0}", report.stream_bytes_per_node_second)),
     ] {
         let _ = writeln!(text, "{name:32} {value}");
     }

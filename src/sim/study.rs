@@ -69,25 +69,27 @@ pub struct Report {
     pub false_suspicions: usize,
     /// Packets that each node sent per second, on average.
     pub packets_per_node_second: f64,
-    /// Bytes that each node sent per second, on average.
+    /// Bytes that each node sent in packets per second, on average.
     pub bytes_per_node_second: f64,
+    /// Bytes that each node sent in streams per second, on average: exchanges of full state, and pings that UDP lost.
+    pub stream_bytes_per_node_second: f64,
     /// The run, second by second.
     pub timeline: Vec<Second>,
 }
 
-/// Runs `plan`.
-pub fn study(plan: &Plan) -> Report {
+/// Runs `plan`. `passed` is told about each virtual second that is over.
+pub fn study(plan: &Plan, passed: &mut dyn FnMut(usize)) -> Report {
     let mut sim = Sim::new(plan.seed, plan.network.clone());
     start_converged(&mut sim, plan);
     let mut watch = Watch::new(plan, sim.now());
     let start = sim.now();
-    watch.advance(&mut sim, start + CALM);
+    watch.advance(&mut sim, start + CALM, passed);
 
     let newcomer = sim.add();
     sim.start(newcomer, None, Restored::default(), |options| configure(options, plan.profile));
     sim.join(newcomer, &[NodeId(0)]);
     watch.newcomer = Some((sim.name(newcomer).clone(), sim.now()));
-    watch.advance(&mut sim, start + CALM + BETWEEN);
+    watch.advance(&mut sim, start + CALM + BETWEEN, passed);
 
     let killed: Vec<NodeId> = (1..=plan.kill).map(NodeId).collect();
     for node in &killed {
@@ -95,7 +97,7 @@ pub fn study(plan: &Plan) -> Report {
     }
     watch.killed = killed.iter().map(|node| sim.name(*node).clone()).collect();
     watch.killed_at = sim.now();
-    watch.advance(&mut sim, start + plan.length);
+    watch.advance(&mut sim, start + plan.length, passed);
     watch.report(plan, &sim)
 }
 
@@ -158,7 +160,7 @@ impl Watch {
         }
     }
 
-    fn advance(&mut self, sim: &mut Sim, end: Instant) {
+    fn advance(&mut self, sim: &mut Sim, end: Instant, passed: &mut dyn FnMut(usize)) {
         while sim.now() < end {
             sim.run_for(RESOLUTION);
             for note in sim.take_notes() {
@@ -166,6 +168,7 @@ impl Watch {
             }
             if sim.now() >= self.second {
                 self.end_second(sim);
+                passed(self.timeline.len());
             }
         }
     }
@@ -236,6 +239,7 @@ impl Watch {
             false_suspicions: self.false_suspicions,
             packets_per_node_second: sim.counts().packets as f64 / per,
             bytes_per_node_second: sim.counts().bytes as f64 / per,
+            stream_bytes_per_node_second: sim.counts().stream_bytes as f64 / per,
             timeline: self.timeline,
         }
     }
@@ -258,7 +262,9 @@ mod tests {
 
     #[test]
     fn a_study_sees_the_newcomer_and_every_death_and_invents_none() {
-        let report = study(&plan());
+        let mut seconds = Vec::new();
+        let report = study(&plan(), &mut |second| seconds.push(second));
+        assert!(seconds.into_iter().eq(1..=60));
         assert!(report.join_known_by_all_s.is_some_and(|took| took < 2.0), "{report:?}");
         let (first, last) = (report.first_detection_s.unwrap(), report.last_detection_s.unwrap());
         assert!(first <= last && (1.0..40.0).contains(&last), "{first} {last}");
@@ -268,7 +274,7 @@ mod tests {
 
     #[test]
     fn the_same_seed_gives_the_same_report() {
-        let json = |plan: &Plan| serde_json::to_string(&study(plan)).unwrap();
+        let json = |plan: &Plan| serde_json::to_string(&study(plan, &mut |_| {})).unwrap();
         assert_eq!(json(&plan()), json(&plan()));
         assert_ne!(json(&plan()), json(&Plan { seed: 8, ..plan() }));
     }

@@ -66,3 +66,36 @@ fn shells_and_manual_know_every_command() {
         assert!(dir.path().join(page).exists(), "{page}");
     }
 }
+
+#[test]
+fn a_simulation_is_a_table_json_and_a_picture_and_the_same_again_for_the_same_seed() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let picture = dir.path().join("out.svg").display().to_string();
+    let args =
+        ["sim", "--nodes", "40", "--profile", "lan", "--loss", "5%", "--kill", "2", "--seed", "7", "--for", "40s"];
+    let table = run(weir(), &[&args[..], &["--plot", &picture]].concat());
+    assert_eq!((table.code, table.stderr.as_str()), (Some(0), ""), "{table:?}");
+    for line in [
+        "newcomer known by all after",
+        "first death known after",
+        "all deaths known by all after",
+        "living members held failed",
+        "packets per node and second",
+        "bytes per node and second",
+    ] {
+        assert!(table.stdout.lines().any(|shown| shown.starts_with(line)), "{line}: {table:?}");
+    }
+    assert_eq!(run(weir(), &args), table);
+    assert!(std::fs::read_to_string(&picture).expect("it was drawn").starts_with("<svg"));
+
+    let json = run(weir(), &[&args[..], &["--format", "json"]].concat());
+    let report: serde_json::Value = serde_json::from_str(&json.stdout).expect("JSON");
+    assert_eq!((&report["nodes"], &report["killed"]), (&40.into(), &2.into()));
+    let times = ["join_known_by_all_s", "first_detection_s", "last_detection_s"].map(|key| report[key].as_f64());
+    assert!(matches!(times, [Some(join), Some(first), Some(last)] if join > 0.0 && first <= last), "{report}");
+    assert_eq!(report["timeline"].as_array().map(Vec::len), Some(40));
+
+    let refused = run(weir(), &["sim", "--nodes", "3", "--kill", "3"]);
+    assert_eq!(refused.code, Some(2));
+    assert!(refused.stderr.contains("somebody has to survive"), "{refused:?}");
+}
