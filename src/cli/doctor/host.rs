@@ -44,13 +44,16 @@ pub(super) fn files(loaded: &Loaded, agent: Option<User>, unit: Option<&Unit>) -
     let outputs: BTreeSet<PathBuf> =
         config.upstreams.iter().filter_map(|upstream| Some(directory_of(&upstream.file.as_ref()?.output))).collect();
     list.extend(homes.iter().map(|path| (Purpose::Directory, path.clone())));
-    list.extend(outputs.iter().map(|path| (Purpose::Output, path.clone())));
+    if super::setting(config, "apply.mode") == Some("direct") {
+        list.extend(outputs.iter().map(|path| (Purpose::Output, path.clone())));
+    }
     if !outputs.is_empty() && config.apply.state.exists() {
         homes.insert(config.apply.state.clone());
     }
     let spaces = homes.union(&outputs).filter_map(|path| space(path)).collect();
     Files {
-        agent: agent.filter(|_| unit.is_none_or(|unit| !unit.credential_keyring(config))),
+        agent,
+        sandbox: unit.map(|unit| unit.sandbox.clone()),
         asker: asker(),
         rpc_group: group_named(&config.rpc.group),
         files: list.into_iter().map(|(purpose, path)| file(purpose, &path)).collect(),

@@ -29,6 +29,10 @@ const DEFAULT_CONFIG: &str = "/etc/weir/weir.toml";
 
 /// Look for trouble on this host and around it, and name the remedies.
 #[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Levels: error (exit code 1), warn (alone: 8), info, and skip for what could not be looked at, with the \
+                        way to let it. As root it sees most."
+)]
 pub(crate) struct Doctor {
     /// Only this group of checks; repeatable: config, agent, files, clock, ports, gossip, keys, nginx, handlers
     #[arg(long, value_name = "GROUP", value_parser = group)]
@@ -197,8 +201,12 @@ fn unusable(source: &Source) -> Option<Configuration> {
 
 /// `leave.drain_time`, where there is such a key.
 fn drain_time(config: &config::Config) -> Option<Duration> {
-    let setting = config.settings().iter().find(|setting| setting.key() == "leave.drain_time")?;
-    super::duration::parse(setting.value.as_str()?).ok()
+    super::duration::parse(setting(config, "leave.drain_time")?).ok()
+}
+
+/// The effective text of a key, if there is such a key.
+fn setting<'a>(config: &'a config::Config, key: &str) -> Option<&'a str> {
+    config.settings().iter().find(|setting| setting.key() == key)?.value.as_str()
 }
 
 /// Whether its ports could be had, where no agent has them already.

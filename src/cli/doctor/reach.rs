@@ -30,6 +30,8 @@ pub(super) async fn gossip(loaded: Option<&Loaded>, heard: &Heard) -> Gossip {
     let untried = members.len().saturating_sub(MAX_MEMBERS);
     let members = &members[..members.len() - untried];
     let from = config.and_then(source);
+    // Somebody may have joined us instead.
+    let is_alone = !tried(&heard.members).any(|member| member.status == "alive");
     let own: Vec<SocketAddr> = heard.view.iter().flat_map(|view| [view.addr, view.bind]).flatten().collect();
     let (tcp, pings, join) = tokio::join!(
         connect_all(members.iter().map(|member| member.addr).collect(), from),
@@ -55,7 +57,12 @@ pub(super) async fn gossip(loaded: Option<&Loaded>, heard: &Heard) -> Gossip {
         members: members.iter().map(member).collect(),
         untried,
         join,
-        join_failures: heard.view.as_ref().map(|view| view.join_failures.clone()).unwrap_or_default(),
+        join_failures: heard
+            .view
+            .as_ref()
+            .filter(|_| is_alone)
+            .map(|view| view.join_failures.clone())
+            .unwrap_or_default(),
         no_pings,
         by_hand,
     }

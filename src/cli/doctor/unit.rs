@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use super::DEFAULT_CONFIG;
-use crate::config::{self, Config, SecretSource, Source, Sources};
+use crate::config::{self, Config, Source, Sources};
 use crate::status::doctor::{Handler, Handlers, Program, Sandbox};
 
 const UNIT: &str = "weir.service";
@@ -20,7 +20,7 @@ const MAX_SCRIPT: usize = 64 * 1024;
 #[derive(Clone, Debug, Default)]
 pub(super) struct Unit {
     pub(super) user: Option<String>,
-    sandbox: Sandbox,
+    pub(super) sandbox: Sandbox,
 }
 
 /// Whether the agent that is meant is the unit's: it runs in it, or, where none runs, would with this configuration.
@@ -62,11 +62,6 @@ impl Unit {
             writable: paths.map(|path| path.trim_start_matches(['-', '+']).to_owned()).collect(),
         };
         Some(Self { user, sandbox })
-    }
-
-    /// Whether systemd itself hands the ring over, so that nobody needs rights to a file.
-    pub(super) fn credential_keyring(&self, config: &Config) -> bool {
-        matches!(config.encryption.keyring, Some(SecretSource::Credential(_)))
     }
 }
 

@@ -1,6 +1,7 @@
 //! Who may read and write what the agent lives on (`ux.md` §4 rows 7, 24 and 25).
 
 use super::finding::Findings;
+use super::handlers::Sandbox;
 
 /// Less free space than this will soon cost the snapshot.
 const LITTLE_SPACE: u64 = 16 * 1024 * 1024;
@@ -18,7 +19,7 @@ pub enum Purpose {
     Snapshot,
     /// A directory in which the agent replaces files.
     Directory,
-    /// A directory in which whoever applies replaces NGINX's files.
+    /// A directory in which the agent itself replaces NGINX's files.
     Output,
     /// The RPC socket.
     Socket,
@@ -61,6 +62,8 @@ pub struct User {
 pub struct Files {
     /// Whom the agent runs as; `None` if that is not known.
     pub agent: Option<User>,
+    /// What the unit keeps from it; `None` where it does not run in one.
+    pub sandbox: Option<Sandbox>,
     /// Who asks.
     pub asker: User,
     /// `rpc.group`, if that group exists here.
@@ -212,11 +215,16 @@ fn judge_writable(findings: &mut Findings, facts: &Files, purpose: Purpose, path
 }
 
 fn judge_output(findings: &mut Findings, facts: &Files, path: &str, stat: &Stat) {
+    const ID: &str = "files.output";
     if let Some(agent) = facts.agent.as_ref().filter(|agent| !agent.may(stat, 0o3)) {
         let message = format!("the agent runs as {} and cannot write {path}, so no upstream reaches NGINX", agent.name);
         let way_out =
             format!("give it the directory ('setfacl -m u:{}:rwx {path}'), or run the agent as root", agent.name);
-        findings.error("files.output", path, message, &way_out);
+        findings.error(ID, path, message, &way_out);
+    }
+    if facts.sandbox.as_ref().is_some_and(|sandbox| sandbox.forbids(path)) {
+        let message = format!("{path} is read-only for weir.service (ProtectSystem=), so no upstream reaches NGINX");
+        findings.error(ID, path, message, &format!("'systemctl edit weir' and add ReadWritePaths={path}"));
     }
 }
 

@@ -36,6 +36,17 @@ pub struct Sandbox {
     pub writable: Vec<String>,
 }
 
+impl Sandbox {
+    /// Whether `path` is under the parts of the system that the unit makes read-only.
+    pub(super) fn forbids(&self, path: &str) -> bool {
+        let under = |root: &str| path.strip_prefix(root).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
+        self.protect_system
+            && ["/etc", "/usr", "/boot", "/opt", "/srv", "/var"].into_iter().any(under)
+            && !["/var/lib/weir", "/run/weir", "/var/tmp"].into_iter().any(under)
+            && !self.writable.iter().any(|root| under(root))
+    }
+}
+
 /// Facts about handlers.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct Handlers {
@@ -93,9 +104,7 @@ fn conflicts(handler: &Handler, sandbox: &Sandbox) -> Vec<(String, String)> {
         let what = "names a file under /home or /root, which weir.service does not see (ProtectHome=true)";
         found.push((what.to_owned(), "move it to /usr/local, or 'systemctl edit weir'".to_owned()));
     }
-    if sandbox.protect_system
-        && let Some(path) = written(text).find(|path| is_read_only(path, sandbox))
-    {
+    if let Some(path) = written(text).find(|path| sandbox.forbids(path)) {
         let what = format!("seems to write {path}, which is read-only for weir.service");
         let directory = path.rsplit_once('/').map_or("/", |(directory, _)| directory);
         found.push((what, format!("'systemctl edit weir' and add ReadWritePaths={directory}")));
@@ -116,14 +125,6 @@ fn written(text: &str) -> impl Iterator<Item = &str> {
         let edited = if line.contains("sed -i") { line.split_ascii_whitespace().last() } else { None };
         redirected.chain(edited).map(|path| path.trim_matches(['"', '\'', ';', ')']))
     })
-}
-
-/// Whether `path` is under the parts of the system that the unit makes read-only.
-fn is_read_only(path: &str, sandbox: &Sandbox) -> bool {
-    let under = |root: &str| path.strip_prefix(root).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
-    ["/etc", "/usr", "/boot", "/opt", "/srv", "/var"].into_iter().any(under)
-        && !["/var/lib/weir", "/run/weir", "/var/tmp"].into_iter().any(under)
-        && !sandbox.writable.iter().any(|root| under(root))
 }
 
 /// Whether `word` stands by itself in a line that is no comment.

@@ -101,13 +101,18 @@ fn judge_ring(findings: &mut Findings, ring: &Ring) {
 
 /// The agent read the ring when it started, and writes every change of its own.
 fn judge_disk(findings: &mut Findings, ring: &Ring, view: &AgentView) {
-    let Ring::Read { ids, .. } = ring else { return };
+    let Ring::Read { ids, read_only, .. } = ring else { return };
     if *ids == view.keys {
         return findings.pass("keys.disk", "");
     }
     let message =
         format!("the agent runs with {}, its keyring on disk has {}", list(&view.keys, "no key"), list(ids, "no key"));
-    findings.warn("keys.disk", "keyring", message, "'systemctl restart weir' takes what is on disk; or put it back");
+    let way_out = if *read_only {
+        "put the ring that is in force where the credential comes from, before the agent restarts"
+    } else {
+        "'systemctl restart weir' takes what is on disk; or put it back"
+    };
+    findings.warn("keys.disk", "keyring", message, way_out);
 }
 
 fn list(ids: &[String], none: &str) -> String {

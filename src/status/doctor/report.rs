@@ -43,7 +43,7 @@ impl Report {
         }
         let skipped = self.count(Level::Skip);
         if skipped > 0 {
-            text.push_str(&format!(", {skipped} not possible"));
+            text.push_str(&format!(", {skipped} not checked"));
         }
         text
     }
@@ -70,7 +70,7 @@ mod tests {
         let report = Report::new(findings);
         let ids: Vec<_> = report.findings.iter().map(|finding| finding.id).collect();
         assert_eq!(ids, ["gossip.udp", "nginx.timeouts", "keys.envelope", "nginx.test"]);
-        assert_eq!(report.summary(), "1 check passed, 1 error, 1 warning, 1 not possible");
+        assert_eq!(report.summary(), "1 check passed, 1 error, 1 warning, 1 not checked");
         assert_eq!(report.worst(), Some(Level::Error));
         assert_eq!(Report::new(Findings::default()).summary(), "0 checks passed");
     }

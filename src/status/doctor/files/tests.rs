@@ -84,6 +84,23 @@ fn links_absence_and_closed_doors() {
 }
 
 #[test]
+fn the_unit_may_keep_an_output_from_the_agent() {
+    let file = |path: &str| File {
+        purpose: Purpose::Output,
+        path: path.to_owned(),
+        stat: Some(stat(0o755, 0)),
+        denied: false,
+    };
+    let found = |path: &str| {
+        let sandbox = Sandbox { protect_system: true, writable: vec!["/etc/haproxy".to_owned()], ..Sandbox::default() };
+        let root = Some(user(0, "root"));
+        summary(&files(&Files { agent: root, sandbox: Some(sandbox), files: vec![file(path)], ..Files::default() }))
+    };
+    assert_eq!(found("/etc/nginx/conf.d"), ["error files.output /etc/nginx/conf.d"]);
+    assert!(found("/etc/haproxy").is_empty() && found("/tmp/x").is_empty());
+}
+
+#[test]
 fn space_and_exchange() {
     let none: &[&str] = &[];
     for (free, read_only, wanted) in [
