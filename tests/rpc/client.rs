@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
-use weir::rpc::client::{Address, Client, ClientError};
-use weir::rpc::proto::MembersQuery;
+use weir::rpc::client::{Address, Client, ClientError, Record};
+use weir::rpc::proto::{Body, MembersQuery, QueryRecord, Response};
+use weir::serf::QueryParams;
 use weir::wire::serf::Tags;
 
 use super::stage::{JOIN_ERROR, Stage, TOKEN, member, query};
@@ -131,4 +132,32 @@ async fn somebody_else_at_the_address_is_no_agent() {
     });
     let error = Client::connect(&address, None).await.unwrap_err();
     assert!(matches!(error, ClientError::Protocol), "{error:?}");
+}
+
+#[tokio::test]
+async fn answers_of_nobody_are_left_out() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("rpc.sock");
+    let listener = tokio::net::UnixListener::bind(&path).unwrap();
+    let from = |from: &str| QueryRecord::Ack { from: from.to_owned() };
+    let nobody = QueryRecord::Response { from: String::new(), payload: Bytes::new() };
+    let answers = [from("web1"), from(""), nobody, from("web2"), QueryRecord::Done];
+    tokio::spawn(async move {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        // Numbers 1 and 2: the handshake and the query. Whatever they say, they are short.
+        for seq in [1, 2] {
+            tokio::io::AsyncReadExt::read(&mut stream, &mut [0; 1000]).await.unwrap();
+            let reply = Response { seq, error: String::new(), body: Body::Empty }.encode();
+            tokio::io::AsyncWriteExt::write_all(&mut stream, &reply).await.unwrap();
+        }
+        for answer in answers {
+            tokio::io::AsyncWriteExt::write_all(&mut stream, &answer.encode(2)).await.unwrap();
+        }
+        let _ = tokio::io::AsyncReadExt::read(&mut stream, &mut [0; 100]).await;
+    });
+    let mut client = Client::connect(&Address::Unix(path), None).await.unwrap();
+    client.query(QueryParams::default()).await.unwrap();
+    for expected in [from("web1"), from("web2"), QueryRecord::Done] {
+        assert_eq!(client.next().await.unwrap().record, Record::Answer(expected));
+    }
 }

@@ -84,7 +84,7 @@ enum Incoming {
         body: Body,
     },
     Pushed(Pushed),
-    /// For something given up.
+    /// For something given up, or from nobody.
     Stray,
 }
 
@@ -345,8 +345,15 @@ impl Client {
             Open::Lines => Record::Line(LogRecord::decode(body).ok()?.0),
             Open::Answers => Record::Answer(QueryRecord::decode(body).ok()?),
         };
-        if record == Record::Answer(QueryRecord::Done) {
-            self.open.remove(&seq);
+        match &record {
+            Record::Answer(QueryRecord::Done) => {
+                self.open.remove(&seq);
+            }
+            // A Serf agent can push dozens of these when a query ends (`RPC §4, query`).
+            Record::Answer(QueryRecord::Ack { from } | QueryRecord::Response { from, .. }) if from.is_empty() => {
+                return Some(Incoming::Stray);
+            }
+            Record::Answer(_) | Record::Event(_) | Record::Line(_) => {}
         }
         Some(Incoming::Pushed(Pushed { of: SubscriptionId(seq), record }))
     }
