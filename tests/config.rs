@@ -290,7 +290,7 @@ fn serf_lists_are_appended_and_empty_values_do_not_override() {
     let join: Vec<&str> = config.gossip.join.iter().map(|address| address.host.as_str()).collect();
     assert_eq!(join, ["a", "b", "c"]);
     assert!(config.snapshot.rejoin_after_leave);
-    assert_eq!((config.gossip.join_retry_max, config.snapshot.path), (3, Some("/s".into())));
+    assert_eq!((config.gossip.join_retry_max, config.snapshot.path), (4, Some("/s".into())));
 }
 
 #[test]
@@ -299,7 +299,9 @@ fn in_serf_mode_a_failed_join_is_final_unless_retries_are_asked_for() {
     let join = Overrides { join: texts(&["a"]), ..Overrides::default() };
     assert_eq!(tries(join.clone()), 1);
     assert_eq!(tries(Overrides { retry_join: texts(&["b"]), ..join.clone() }), 0);
-    assert_eq!(tries(Overrides { retry_max: Some(5), ..join.clone() }), 5);
+    assert_eq!(tries(Overrides { retry_max: Some(5), ..join.clone() }), 1);
+    let retry = Overrides { retry_join: texts(&["b"]), retry_max: Some(5), ..join.clone() };
+    assert_eq!(tries(retry), 6, "Serf counts those after the first");
     let files = Files::new(&[("weir.toml", "")]);
     let ours = load(&Sources { overrides: join, ..sources(vec![files.source("weir.toml")]) }).unwrap().config;
     assert_eq!(ours.gossip.join_retry_max, 0, "ours goes on trying");

@@ -183,12 +183,16 @@ impl JoinReply {
     /// Success if anybody was contacted; else the reference's list of errors.
     pub(super) fn done(self, contacted: usize, unresolved: &[Unresolved], failures: &[(JoinTarget, JoinFailure)]) {
         let contacted = u32::try_from(contacted).unwrap_or(u32::MAX);
-        let unresolved = unresolved.iter().map(|each| format!("Failed to resolve {}: {}", each.host, each.reason));
-        let failures =
-            failures.iter().map(|(target, failure)| format!("Failed to join {}: {failure}", target.addr.ip()));
-        let errors: Vec<_> = unresolved.chain(failures).collect();
-        answer(self.reply, if contacted == 0 && !errors.is_empty() { Err(multiple(&errors)) } else { Ok(contacted) });
+        let is_failed = contacted == 0 && !(unresolved.is_empty() && failures.is_empty());
+        answer(self.reply, if is_failed { Err(join_errors(unresolved, failures)) } else { Ok(contacted) });
     }
+}
+
+/// Why nobody was contacted, in the reference's words.
+pub(super) fn join_errors(unresolved: &[Unresolved], failures: &[(JoinTarget, JoinFailure)]) -> String {
+    let unresolved = unresolved.iter().map(|each| format!("Failed to resolve {}: {}", each.host, each.reason));
+    let failures = failures.iter().map(|(target, failure)| format!("Failed to join {}: {failure}", target.addr.ip()));
+    multiple(&unresolved.chain(failures).collect::<Vec<_>>())
 }
 
 /// As Go's multierror prints several: clients show it as it is.

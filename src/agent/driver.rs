@@ -7,7 +7,7 @@ use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 use tracing::{debug, info, warn};
 
-use super::commands::{Commands, Pending};
+use super::commands::{self, Commands, Pending};
 use super::discover::Discovery;
 use super::doctor::Doctor;
 use super::exec::{Handlers, Outcome, Ran};
@@ -24,7 +24,7 @@ use super::timer::Timer;
 use super::udp::Udp;
 use super::upstreams::{self, Upstreams};
 use super::{Exit, clock, reload};
-use crate::config::{Config, Sources};
+use crate::config::{Config, Mode, Sources};
 use crate::endpoint::{Endpoint, JoinId, JoinKind, JoinTarget, StreamId};
 use crate::serf::{QueryKey, RespondError};
 use crate::time::Instant;
@@ -204,7 +204,10 @@ impl Agent {
                 self.systemd.stopping("stopping");
                 self.exit = Some(if interrupted { Exit::Interrupted } else { Exit::Stopped });
             }
-            Action::Reload => self.reload(reload::Request::default()),
+            Action::Reload => {
+                info!(signal = signal.name(), "reloading");
+                self.reload(reload::Request::default());
+            }
             Action::Report => self.log_stats(),
         }
     }
@@ -266,12 +269,26 @@ impl Agent {
 
     /// Turns names into addresses, off the loop.
     pub(super) fn look_up(&self, purpose: Purpose, addresses: Vec<crate::config::JoinAddress>) {
+        if self.config.mode == Mode::Serf {
+            self.tell_joining(&purpose, &addresses);
+        }
         let report = self.report.clone();
         tokio::spawn(async move {
             let resolved = join::resolve(&addresses).await;
             // Nobody takes it only if the agent has ended.
             drop(report.send(Report::Resolved { purpose, resolved }).await);
         });
+    }
+
+    /// A line that Serf's agent has for each try; ours would repeat it for as long as nobody answers.
+    fn tell_joining(&self, purpose: &Purpose, addresses: &[crate::config::JoinAddress]) {
+        let replay = match purpose {
+            Purpose::Client(reply) => reply.replay(),
+            Purpose::Configured | Purpose::Rejoin | Purpose::Discovered => self.config.gossip.replay_on_join,
+        };
+        let configured = matches!(purpose, Purpose::Configured);
+        let addresses = addresses.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ");
+        info!(addresses, replay, configured, "joining");
     }
 
     /// Contacts what was found.
@@ -315,6 +332,9 @@ impl Agent {
             self.doctor.join_failures.clone_from(&texts);
         }
         match joining.purpose {
+            Purpose::Configured if contacted == 0 && self.config.mode == Mode::Serf => {
+                self.retry_later(now, &[commands::join_errors(&joining.unresolved, failures)]);
+            }
             Purpose::Configured if contacted == 0 => self.retry_later(now, &texts),
             Purpose::Rejoin => self.rejoin_ended(now, &texts),
             Purpose::Configured | Purpose::Discovered => {
@@ -333,7 +353,7 @@ impl Agent {
         match self.retry.failed(now) {
             Next::After(pause) => {
                 for error in texts {
-                    warn!(error, "cannot join, trying again in {} s", pause.as_secs());
+                    warn!(error, pause_s = pause.as_secs(), "cannot join, trying again");
                 }
             }
             Next::GiveUp => {

@@ -84,6 +84,8 @@ pub struct Start {
     pub sources: Sources,
     /// Told once, when the sockets are bound and the snapshot is read.
     pub on_ready: Option<OnReady>,
+    /// Writes the log instead of what the configuration says.
+    pub console: Option<log::Console>,
 }
 
 /// Told what an agent turned out to be.
@@ -155,8 +157,12 @@ pub use self::keyring::LoadError as SecretError;
 pub use crate::rpc::server::ListenError;
 
 /// Runs an agent until it leaves or is stopped. Blocks the calling thread, which becomes the agent's.
-pub fn run(start: Start) -> Result<Exit, AgentError> {
-    let log = Log::open(&start.loaded.config.log).map_err(AgentError::Log)?;
+pub fn run(mut start: Start) -> Result<Exit, AgentError> {
+    let options = &start.loaded.config.log;
+    let log = match start.console.take() {
+        Some(console) => Log::to_console(options, console),
+        None => Log::open(options).map_err(AgentError::Log)?,
+    };
     log.install();
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()

@@ -4,9 +4,10 @@ use tracing::{error, info, warn};
 
 use super::driver::{Agent, millis};
 use super::{Exit, clock};
+use crate::config::Mode;
 use crate::endpoint::{Joined, Output};
 use crate::handlers::Local;
-use crate::serf::{ConflictOutcome, Event, MemberEvent, MemberEventKind};
+use crate::serf::{ConflictOutcome, Event, MemberEvent, MemberEventKind, QueryEvent};
 use crate::wire::NodeName;
 
 impl Agent {
@@ -85,6 +86,9 @@ impl Agent {
 
     /// Handlers and streams get it, each through a queue of its own.
     fn publish(&mut self, event: &Event) {
+        if self.config.mode == Mode::Serf {
+            info!(event = serf_name(event), "event received");
+        }
         let name = self.endpoint.local().name.clone();
         let tags = self.endpoint.tags();
         self.handlers.dispatch(event, Local { name: &name, tags: &tags });
@@ -127,5 +131,14 @@ impl Agent {
             }
             ConflictOutcome::Freed => info!(%member, "our name is free again"),
         }
+    }
+}
+
+/// An event as Serf's log names it.
+fn serf_name(event: &Event) -> String {
+    match event {
+        Event::Member { kind, .. } => kind.as_str().to_owned(),
+        Event::User(event) => format!("user-event: {}", event.name),
+        Event::Query(QueryEvent { name, .. }) => format!("query: {name}"),
     }
 }

@@ -55,7 +55,7 @@ pub struct Ready {
 
 /// Binds, reads and connects everything. On an error nothing stays behind.
 pub(super) async fn start(start: Start, log: Log) -> Result<Agent, AgentError> {
-    let Start { loaded, sources, on_ready } = start;
+    let Start { loaded, sources, on_ready, console: _ } = start;
     let config = loaded.config;
     let files = loaded.files.iter().map(|file| file.display().to_string()).collect::<Vec<_>>().join(",");
     info!(version = env!("CARGO_PKG_VERSION"), config = files, "starting");

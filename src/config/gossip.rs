@@ -84,6 +84,9 @@ pub struct Gossip {
     pub query_response_size_limit: usize,
     /// Members beyond this number are not admitted.
     pub max_members: usize,
+    /// The first try to join decides whether the agent runs: Serf's `-join` without `-retry-join`.
+    #[schemars(skip)]
+    pub start_join: bool,
     /// Serf protocol version that we announce, 2 to 5; a flag of Serf's.
     #[schemars(skip)]
     pub protocol: u8,
@@ -105,8 +108,9 @@ impl Gossip {
         let profile = section.key("profile").restart().or(Profile::Lan);
         let usual = swim::Options::profile(profile);
         // A failed `-join` ends Serf's agent, a failed `-retry-join` does not (`Command line §3`).
-        let serfs_tries = u32::from(extras.start_join && !extras.retry_join);
+        let start_join = section.by_mode(false, extras.start_join && !extras.retry_join);
         let timing = |name, usual| section.key(name).restart().within(ms(10), HOUR).or(usual);
+        let join_retry_max = section.key("join_retry_max").or(u32::from(start_join));
         let gossip = Self {
             profile,
             probe_interval: timing("probe_interval", usual.probe_interval),
@@ -120,7 +124,7 @@ impl Gossip {
             advertise: section.key("advertise").restart().or(section.by_mode(Advertise::Auto, Advertise::FirstPrivate)),
             join: section.key("join").or(Vec::new()),
             join_retry_interval: section.key("join_retry_interval").within(seconds(1), YEAR).or(seconds(30)),
-            join_retry_max: section.key("join_retry_max").or(section.by_mode(0, serfs_tries)),
+            join_retry_max: if start_join { 1 } else { join_retry_max },
             discover: Some(section.key("discover").restart().check(|text: &String| too_long(text)).or(String::new()))
                 .filter(|name| !name.is_empty()),
             label: section.key("label").restart().check(|text: &String| too_long(text)).or(String::new()),
@@ -135,6 +139,7 @@ impl Gossip {
             query_size_limit: section.key("query_size_limit").restart().within(1, 9216).or(1024),
             query_response_size_limit: section.key("query_response_size_limit").restart().within(1, 9216).or(1024),
             max_members: section.key("max_members").restart().within(1, 1_000_000).or(65_536),
+            start_join,
             protocol: extras.protocol.unwrap_or(5),
         };
         if gossip.probe_timeout >= gossip.probe_interval {

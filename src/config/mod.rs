@@ -55,6 +55,7 @@ pub use reader::{Setting, When};
 pub use schema::schema;
 pub use secret::{Secret, SecretSource};
 pub use serf::Notice;
+pub(crate) use serf::{KEYS as SERF_KEYS, Kind as SerfKind};
 pub use tree::Origin;
 pub use upstream::{Upstream, UpstreamFile};
 

@@ -10,4 +10,5 @@ mod local;
 mod nobody;
 mod ours;
 mod serf;
+mod serf_agent;
 mod support;

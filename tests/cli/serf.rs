@@ -6,18 +6,18 @@ use std::path::Path;
 use weir::rpc::proto::{Stats, Status};
 
 use crate::fake::{Fake, Script, member};
-use crate::support::{Run, run, serf};
+use crate::support::{run, serf};
 
 /// A recorded run.
 #[derive(Debug)]
-struct Transcript {
-    args: Vec<String>,
-    stdout: String,
-    stderr: String,
-    code: i32,
+pub(crate) struct Transcript {
+    pub(crate) args: Vec<String>,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
+    pub(crate) code: i32,
 }
 
-fn transcript(name: &str) -> Transcript {
+pub(crate) fn transcript(name: &str) -> Transcript {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/serf/cli").join(format!("{name}.txt"));
     let text = std::fs::read_to_string(&path).unwrap_or_else(|_| panic!("{} is missing", path.display()));
     let (command, rest) = text.split_once("\n--- stdout").expect("a transcript");
@@ -269,37 +269,6 @@ fn transcripts_without_an_agent_hold() {
         "down_tags",
     ] {
         replay(name, &fake, None, 0);
-    }
-}
-
-#[test]
-fn agent_that_cannot_start_gets_its_line() {
-    let dir = tempfile::tempdir().expect("a directory");
-    for name in ["agent_badlog", "agent_badprofile", "agent_badtag", "agent_badhandler", "agent_nocfg"] {
-        let recorded = transcript(name);
-        let args: Vec<&str> = recorded.args.iter().map(String::as_str).collect();
-        let ran = run(serf(dir.path()), &args);
-        let expected = Run { stdout: recorded.stdout, stderr: recorded.stderr, code: Some(recorded.code) };
-        assert_eq!(ran, expected, "{name}");
-    }
-    let taken = std::net::TcpListener::bind("127.0.0.1:0").expect("port 0 is free");
-    let port = taken.local_addr().expect("it is bound").port();
-    let own = format!("127.0.0.1:{port}");
-    // Log lines are on standard error, and not the reference's.
-    for (name, place, rest) in [
-        ("agent_rpcinuse", "127.0.0.21:7373", ["-rpc-addr", &own, "-bind=127.0.0.1:0"]),
-        ("agent_bindinuse", "127.0.0.21:7946", ["-bind", &own, "-rpc-addr=127.0.0.1:0"]),
-    ] {
-        let recorded = transcript(name);
-        let host = place.split(':').next().expect("a host");
-        let moved = recorded
-            .stdout
-            .replace(place, &own)
-            .replace(&format!("\"{host}\" port 7946"), &format!("\"127.0.0.1\" port {port}"));
-        let ran = run(serf(dir.path()), &[&["agent", "-node=n1"], &rest[..]].concat());
-        let said: String =
-            ran.stdout.lines().filter(|line| !line.contains("Warning")).map(|line| format!("{line}\n")).collect();
-        assert_eq!((said, ran.code), (moved, Some(1)), "{name}: {}", ran.stderr);
     }
 }
 

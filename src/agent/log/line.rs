@@ -13,7 +13,7 @@ const MAX_VALUE_BYTES: usize = 1024;
 
 /// An event, taken apart once.
 #[derive(Clone, Debug)]
-pub(super) struct Line {
+pub struct Line {
     pub(super) at: Timestamp,
     pub(super) level: Level,
     pub(super) part: String,
@@ -35,7 +35,7 @@ impl Line {
     }
 
     /// `phrase key=value key="two words"`: what journald shows as the message.
-    pub(super) fn message(&self) -> String {
+    pub(crate) fn message(&self) -> String {
         let mut text = self.phrase.clone();
         for (key, value) in &self.fields {
             text.push(' ');
@@ -48,8 +48,33 @@ impl Line {
 
     /// Serf's shape: `2026/11/23 00:29:22 [INFO] agent: phrase key=value`, in UTC.
     pub(super) fn serf(&self) -> String {
+        self.serf_as(self.level, &self.part, &self.message())
+    }
+
+    /// As [`Self::serf`], with other words for the same.
+    pub(crate) fn serf_as(&self, level: Level, part: &str, text: &str) -> String {
         let at = self.at.strftime("%Y/%m/%d %H:%M:%S");
-        format!("{at} [{}] {}: {}", serf_level(self.level), self.part, self.message())
+        format!("{at} [{}] {part}: {text}", serf_level(level))
+    }
+
+    /// What happened.
+    pub(crate) fn phrase(&self) -> &str {
+        &self.phrase
+    }
+
+    /// How much it matters.
+    pub(crate) fn level(&self) -> Level {
+        self.level
+    }
+
+    /// The part of the program that says it.
+    pub(crate) fn part(&self) -> &str {
+        &self.part
+    }
+
+    /// A field as it is, unescaped; empty if there is none.
+    pub(crate) fn field(&self, name: &str) -> &str {
+        self.fields.iter().find(|(key, _)| *key == name).map_or("", |(_, value)| value)
     }
 
     /// For standard error, with the line's end.

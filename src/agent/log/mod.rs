@@ -9,6 +9,7 @@ mod level;
 mod line;
 mod ring;
 
+use std::fmt;
 use std::io::{self, IsTerminal, Write};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
@@ -18,7 +19,7 @@ use tracing_subscriber::filter::LevelFilter;
 use tracing_subscriber::layer::Context;
 
 use self::journald::Journald;
-use self::line::Line;
+pub use self::line::Line;
 use self::ring::Ring;
 use crate::config::{self, LogFilter, LogFormat};
 
@@ -36,8 +37,28 @@ struct Shared {
     ring: Mutex<Ring>,
 }
 
+/// Whether the operator wants lines of a part at a level.
+pub type Wants<'a> = &'a dyn Fn(&str, Level) -> bool;
+
+/// Takes every line instead of standard error, from whichever thread, and must not log.
+pub struct Console(Box<dyn Fn(&Line, Wants<'_>) + Send + Sync>);
+
+impl Console {
+    /// `write` is given each line, and decides itself what the operator wants.
+    pub fn new(write: impl Fn(&Line, Wants<'_>) + Send + Sync + 'static) -> Self {
+        Self(Box::new(write))
+    }
+}
+
+impl fmt::Debug for Console {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Console")
+    }
+}
+
 #[derive(Debug)]
 enum Sink {
+    Console(Console),
     Journald(Journald),
     Text {
         colour: bool,
@@ -62,6 +83,11 @@ impl Log {
             LogFormat::Json => Sink::Json,
         };
         Ok(Self::with_sink(sink, config.level.clone()))
+    }
+
+    /// A log that only `console` writes, whatever `config.format` says.
+    pub fn to_console(config: &config::Log, console: Console) -> Self {
+        Self::with_sink(Sink::Console(console), config.level.clone())
     }
 
     fn with_sink(sink: Sink, filter: LogFilter) -> Self {
@@ -135,8 +161,13 @@ impl<S: Subscriber> Layer<S> for Writer {
 
     fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
         let line = Line::from_event(event);
-        if self.operator_wants(event.metadata()) {
-            self.0.sink.write(&line);
+        match &self.0.sink {
+            Sink::Console(Console(write)) => {
+                let filter = self.0.filter.read().unwrap_or_else(PoisonError::into_inner).clone();
+                write(&line, &|part, level| level::allows(&filter, part, level));
+            }
+            sink if self.operator_wants(event.metadata()) => sink.write(&line),
+            _ => {}
         }
         self.ring().push(&line);
     }
@@ -145,6 +176,8 @@ impl<S: Subscriber> Layer<S> for Writer {
 impl Sink {
     fn write(&self, line: &Line) {
         match self {
+            // It decides by itself what is wanted.
+            Self::Console(_) => {}
             Self::Journald(journald) => journald.write(line),
             Self::Text { colour } => to_stderr(&line.text(*colour)),
             Self::Json => to_stderr(&line.json()),

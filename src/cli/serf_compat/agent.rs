@@ -1,17 +1,18 @@
-//! `serf agent`: Serf's flags, its start-up lines, and one `==> ` line for what keeps it from starting (`cli.md` §3).
-//!
-//! Logs go where ours go, and not between the start-up lines.
+//! `serf agent`: Serf's flags, and one `==> ` line for what keeps it from starting (`cli.md` §3).
 
 use std::io;
-use std::path::Path;
+use std::sync::Arc;
 
 use super::super::agent::{exit_code, failure};
+use super::console::Console;
 use super::flags::{self, Flag, Kind, Parsed};
-use super::{fail, print, usage};
-use crate::agent::{self, AgentError, BindError, ListenError, OnReady, Ready, SecretError, Start};
-use crate::config::{self, Config, Loaded, Overrides, Profile, Secret, Source, Sources};
+use super::{fail, files, print, usage};
+use crate::agent::{self, AgentError, BindError, ListenError, OnReady, SecretError, Start, log};
+use crate::config::{self, Loaded, Notice, Overrides, Secret, Source, Sources};
+use crate::crypto::KeyringError;
 use crate::handlers::filter::EventFilter;
 use crate::rpc::proto::LogLevel;
+use crate::rpc::server::go_base64;
 
 const FLAGS: [Flag; 33] = [
     ("advertise", Kind::Text),
@@ -73,16 +74,40 @@ pub(super) fn run(args: &[String]) -> u8 {
 }
 
 fn start(loaded: Loaded, sources: Sources) -> u8 {
-    for notice in &loaded.notices {
-        print(&format!("==> Warning: {notice}\n"));
-    }
+    tell_notices(&loaded.notices);
     print("==> Starting Serf agent...\n");
-    let config = loaded.config.clone();
-    let mode = config.mode;
-    let ready = move |ready: &Ready| print(&banner(ready, &config));
-    match agent::run(Start { loaded, sources, on_ready: Some(OnReady::new(ready)) }) {
+    let mode = loaded.config.mode;
+    let console = Arc::new(Console::new(loaded.config.clone()));
+    let (lines, whole) = (console.clone(), console.clone());
+    let start = Start {
+        loaded,
+        sources,
+        on_ready: Some(OnReady::new(move |ready| console.ready(ready))),
+        console: Some(log::Console::new(move |line, wants| lines.line(line, wants))),
+    };
+    let ended = agent::run(start);
+    whole.ended();
+    match ended {
         Ok(exit) => exit_code(exit, mode).code(),
         Err(error) => fail(&format!("==> {}", reason(&error))),
+    }
+}
+
+/// What the reference says, in its words and its order; what it does not say is for standard error.
+fn tell_notices(notices: &[Notice]) {
+    let known = [
+        ("'role' has been replaced", "Deprecation warning: 'Role' has been replaced with 'Tags'"),
+        ("retry_interval is raised", "Warning: 'RetryInterval' is too low. Setting to 1s"),
+        ("broadcast_timeout is raised", "Warning: 'BroadcastTimeout' is too low. Setting to 1s"),
+    ];
+    let is = |notice: &Notice, start: &str| notice.text.trim_start_matches('-').replace('-', "_").starts_with(start);
+    for (start, line) in known {
+        if notices.iter().any(|notice| is(notice, start)) {
+            print(&format!("==> {line}\n"));
+        }
+    }
+    for notice in notices.iter().filter(|notice| !known.iter().any(|(start, _)| is(notice, start))) {
+        super::error(&format!("warning: {notice}\n"));
     }
 }
 
@@ -99,6 +124,9 @@ fn reason(error: &AgentError) -> String {
             addr.ip(),
             addr.port()
         ),
+        AgentError::Secret(SecretError::Invalid { source: KeyringError::Empty, .. }) => {
+            "Failed to setup the Serf agent: Keyring file contains no keys".to_owned()
+        }
         AgentError::Secret(SecretError::Missing(path)) => {
             format!("Failed to setup the Serf agent: stat {}: no such file or directory", path.display())
         }
@@ -106,23 +134,39 @@ fn reason(error: &AgentError) -> String {
     }
 }
 
-/// What the reference says of a flag's value before it reads anything else.
+/// What the reference says of files and flags, in the order in which it looks at them.
 fn complaint(parsed: &Parsed) -> Option<String> {
     if let Some(bad) = parsed.list("tag").iter().find(|tag| !tag.contains('=')) {
         return Some(format!("Error: Invalid tag: '{bad}'"));
+    }
+    if let Some(bad) = parsed.list("config-file").iter().find_map(|path| files::complaint(path)) {
+        return Some(bad);
+    }
+    if let Some(bad) = parsed.list("event-handler").iter().find_map(|handler| bad_handler(handler)) {
+        return Some(bad);
     }
     if let Some(level) = parsed.text("log-level").filter(|level| LogLevel::from_name(level).is_none()) {
         let level = level.to_uppercase();
         return Some(format!("Invalid log level: {level}. Valid log levels are: [TRACE DEBUG INFO WARN ERR]"));
     }
-    if let Some(bad) = parsed.list("event-handler").iter().find_map(|handler| bad_handler(handler)) {
-        return Some(bad);
+    let key = parsed.text("encrypt").filter(|key| !key.is_empty()).map(go_base64);
+    if let Some(Err(error)) = &key {
+        return Some(format!("Invalid encryption key: {error}"));
     }
-    if let Some(path) = parsed.list("config-file").iter().find(|path| !Path::new(path).exists()) {
-        return Some(format!("Error reading '{path}': open {path}: no such file or directory"));
+    if let Some(profile) = parsed.text("profile").filter(|profile| !matches!(*profile, "" | "lan" | "wan" | "local")) {
+        return Some(format!("Unknown profile: {profile}"));
     }
-    let profile = parsed.text("profile").filter(|profile| !matches!(*profile, "" | "lan" | "wan" | "local"));
-    profile.map(|profile| format!("Unknown profile: {profile}"))
+    // From here on it has begun.
+    let begun = |why: &str| Some(format!("Starting Serf agent...\n==> Failed to {why}"));
+    if parsed.text("tags-file").is_some_and(|file| !file.is_empty()) && !parsed.list("tag").is_empty() {
+        return begun("setup the Serf agent: Tags config not allowed while using tag files");
+    }
+    match key {
+        Some(Ok(key)) if !matches!(key.len(), 16 | 24 | 32) => begun(
+            "start the Serf agent: Error creating Serf: Failed to create memberlist: key size must be 16, 24 or 32 bytes",
+        ),
+        Some(_) | None => None,
+    }
 }
 
 /// `FILTERS=SCRIPT`, or a script for everything.
@@ -130,29 +174,6 @@ fn bad_handler(handler: &str) -> Option<String> {
     let (filters, script) = handler.split_once('=')?;
     let bad = filters.split(',').find(|filter| EventFilter::parse(filter).is_err())?;
     Some(format!("Invalid event script: Event '{bad}' invoking '{script}'"))
-}
-
-/// The lines between the start and the log.
-fn banner(ready: &Ready, config: &Config) -> String {
-    let mut out = "==> Starting Serf agent RPC...\n==> Serf agent running!\n".to_owned();
-    let profile = match config.gossip.profile {
-        Profile::Lan => "lan",
-        Profile::Wan => "wan",
-        Profile::Local => "local",
-    };
-    let rpc = ready.rpc.map(|rpc| rpc.to_string()).unwrap_or_default();
-    out.push_str(&format!("                      Node name: '{}'\n", ready.name));
-    out.push_str(&format!("                      Bind addr: '{}'\n", ready.bind));
-    if ready.advertise != ready.bind {
-        out.push_str(&format!("    Advertise addr: '{}'\n", ready.advertise));
-    }
-    out.push_str(&format!("                       RPC addr: '{rpc}'\n"));
-    out.push_str(&format!("                      Encrypted: {}\n", ready.encrypted));
-    out.push_str(&format!("                       Snapshot: {}\n", config.snapshot.path.is_some()));
-    out.push_str(&format!("                        Profile: {profile}\n"));
-    out.push_str(&format!("    Message Compression Enabled: {}\n", config.gossip.compression));
-    out.push_str("\n==> Log data will now stream in as it occurs:\n\n");
-    out
 }
 
 /// Files and directories in command-line order, in which they are merged.

@@ -5,6 +5,8 @@
 
 mod agent;
 mod client;
+mod console;
+mod files;
 mod flags;
 mod go;
 mod keys;

@@ -11,6 +11,8 @@ pub(crate) enum Kind {
         raised: bool,
     },
     Count,
+    /// Serf counts the tries after the first.
+    Retries,
     Protocol,
     /// `true` sets the key to this.
     Switch(bool),
@@ -49,7 +51,7 @@ pub(crate) const KEYS: [(&str, &str, Kind); 41] = [
     ("replay_on_join", "gossip.replay_on_join", Kind::Switch(true)),
     ("start_join", "gossip.join", Kind::Texts),
     ("retry_join", "gossip.join", Kind::Texts),
-    ("retry_max_attempts", "gossip.join_retry_max", Kind::Count),
+    ("retry_max_attempts", "gossip.join_retry_max", Kind::Retries),
     ("retry_interval", "gossip.join_retry_interval", Kind::Duration { raised: true }),
     ("event_handlers", "handler", Kind::Handlers),
     ("profile", "gossip.profile", Kind::Text),

@@ -104,6 +104,11 @@ impl Layer {
                     self.set(&path, node, Value::Int(number));
                 }
             }
+            Kind::Retries => {
+                if let Some(number) = self.count(name, node).filter(|number| *number != 0) {
+                    self.set(&path, node, Value::Int(number.saturating_add(1)));
+                }
+            }
             Kind::Protocol => match self.count(name, node).map(|version| (version, u8::try_from(version))) {
                 Some((_, Ok(version @ 2..=5))) => self.extras.protocol = Some(version),
                 Some((0, _)) | None => {}

@@ -5,7 +5,7 @@ use zeroize::Zeroizing;
 /// Decodes what Go's `base64.StdEncoding` decodes: padded, newlines ignored, trailing bits ignored.
 ///
 /// The error is Go's text with Go's idea of where the input went wrong.
-pub(super) fn decode(text: &str) -> Result<Zeroizing<Vec<u8>>, String> {
+pub(crate) fn decode(text: &str) -> Result<Zeroizing<Vec<u8>>, String> {
     let mut key = Zeroizing::new(Vec::with_capacity(text.len() / 4 * 3 + 3));
     match decode_into(text.as_bytes(), &mut key) {
         Ok(()) => Ok(key),

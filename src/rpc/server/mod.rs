@@ -33,6 +33,7 @@ mod token;
 mod writer;
 
 pub use counters::{Counters, Counts};
+pub(crate) use key::decode as go_base64;
 pub use token::Token;
 
 /// Connections at one time; more are told so and closed.
