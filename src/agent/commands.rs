@@ -3,7 +3,7 @@
 //! The server sends a [`Call`] and waits on its reply; nothing here waits. What ends later (queries, key requests, leaves) is
 //! kept in [`Pending`] by the endpoint's own identifiers.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,6 +18,7 @@ use super::driver::{Agent, Purpose};
 use super::join::Unresolved;
 use super::keyring::{self, LoadError};
 use super::log::Log;
+use super::rotate::since;
 use super::{clock, reload};
 use crate::config::{self, JoinAddress};
 use crate::endpoint::{JoinFailure, JoinTarget};
@@ -244,6 +245,13 @@ impl Agent {
         members.filter(|member| filter.matches(&member.name, member.status, &member.tags)).collect()
     }
 
+    /// What Serf's list of members has no room for: since when each has its status, RFC 3339.
+    fn members_document(&self) -> String {
+        let (now, since) = (clock::now(), since());
+        let times = self.endpoint.members().map(|member| (member.node.name.to_string(), since(now.since(member.since))));
+        serde_json::json!({ "since": times.collect::<BTreeMap<_, _>>() }).to_string()
+    }
+
     fn join_call(&self, addresses: &[String], join: JoinReply) {
         let mut parsed = Vec::with_capacity(addresses.len());
         for address in addresses {
@@ -294,6 +302,7 @@ impl Agent {
                 Ok(request) => self.reload(reload::Request::asked(request, reply)),
                 Err(error) => answer(reply, Err(format!("not understood: {error}"))),
             },
+            "weir-members" => answer(reply, Ok(self.members_document())),
             _ => {
                 let unknown = self.keys_command(command, document, reply);
                 let unknown = unknown.and_then(|reply| self.doctor_command(command, document, reply));

@@ -335,7 +335,7 @@ fn names(texts: &[String]) -> Result<std::collections::BTreeSet<NodeName>, Strin
 }
 
 /// Turns an age into the time of day it began, RFC 3339.
-fn since() -> impl Fn(Duration) -> String {
+pub(super) fn since() -> impl Fn(Duration) -> String {
     let now = SystemTime::now();
     move |age| {
         let then = now.checked_sub(age).and_then(|then| Timestamp::try_from(then).ok()).unwrap_or_default();

@@ -95,13 +95,17 @@ enum Action {
 }
 
 /// One key, as JSON shows it. Material is never shown.
-#[derive(Debug, Eq, PartialEq, Serialize)]
+#[derive(Debug, PartialEq, Serialize)]
 pub(crate) struct Held {
     pub(crate) id: String,
     /// Members that hold it.
     pub(crate) held_by: u64,
     /// Members that were asked.
     pub(crate) members: u64,
+    /// Members that seal with it; `None` if the agent does not say, as Serf's.
+    pub(crate) primary_on: Option<usize>,
+    /// Share of its safe use in memberlist's envelope that is behind it.
+    pub(crate) used: Option<f64>,
 }
 
 /// A change that is asked of every member.
@@ -167,7 +171,14 @@ async fn list(agent: &AgentArgs, header: bool, output: &Output) -> Result<Exit, 
     if let Some(failure) = failure(&report) {
         return Err(failure);
     }
-    let keys = held(&report);
+    let mut keys = held(&report);
+    // On a connection of its own: Serf hangs up on what it does not know.
+    if let Ok(status) = status::fetch(&mut Session::open(agent, output).await?).await {
+        for key in &mut keys {
+            let known = status.keys.iter().find(|known| known.id == key.id);
+            (key.primary_on, key.used) = known.map(|known| (known.primary_on, known.worn)).unzip();
+        }
+    }
     if output.is_json() {
         output.json(&json!({ "keys": keys }))?;
     } else {
@@ -283,6 +294,8 @@ fn held(report: &KeyReply) -> Vec<Held> {
             id: Key::from_base64(text).map_or_else(|_| "invalid".to_owned(), |key| key.id().to_string()),
             held_by: *count,
             members: report.response.nodes.into(),
+            primary_on: None,
+            used: None,
         })
         .collect();
     keys.sort_by(|a, b| a.id.cmp(&b.id));
@@ -291,9 +304,15 @@ fn held(report: &KeyReply) -> Vec<Held> {
 
 /// The table of `weir keys list`.
 pub(crate) fn render(keys: &[Held], layout: Layout) -> String {
-    let mut table = Table::new(&["KEY", "MEMBERS"]);
+    let mut table = Table::new(&["KEY", "PRIMARY", "MEMBERS", "USED"]);
     for key in keys {
-        table.row([key.id.clone(), format!("{} of {}", key.held_by, key.members)]);
+        let or_dash = |text: Option<String>| text.unwrap_or_else(|| "-".to_owned());
+        table.row([
+            key.id.clone(),
+            or_dash(key.primary_on.map(|count| format!("{count} of {}", key.members))),
+            format!("{} of {}", key.held_by, key.members),
+            or_dash(key.used.map(|share| format!("{:.2} %", share * 100.0))),
+        ]);
     }
     table.render(layout, |_, text| text.to_owned())
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use regex::Regex;
 use serde::Serialize;
+use serde_json::json;
 
 use super::connect::AgentArgs;
 use super::exit::Exit;
@@ -98,20 +99,28 @@ impl Members {
     pub(crate) async fn run(&self, output: &Output) -> Result<Exit, Failure> {
         let query = self.query()?;
         let mut session = Session::open(&self.agent, output).await?;
+        // On a connection of its own: Serf hangs up on what it does not know.
+        let mut times = if output.is_json() { Session::open(&self.agent, output).await.ok() } else { None };
         let Some(interval) = self.watch else {
-            let members = self.fetch(&query, &mut session).await?;
+            let members = self.fetch(&query, &mut session, &mut times).await?;
             return self.show(&members, output);
         };
         let mut watch = Watch::new(interval);
         loop {
-            let members = self.fetch(&query, &mut session).await?;
+            let members = self.fetch(&query, &mut session, &mut times).await?;
             watch.show(output, &List::new(&members), || self.table(&members, output))?;
             watch.pause().await;
         }
     }
 
-    async fn fetch(&self, query: &MembersQuery, session: &mut Session) -> Result<Vec<Member>, Failure> {
+    async fn fetch(
+        &self,
+        query: &MembersQuery,
+        session: &mut Session,
+        times: &mut Option<Session>,
+    ) -> Result<Vec<Member>, Failure> {
         let mut members = session.members(query).await?;
+        add_times(&mut members, times).await;
         if let Some(health) = &self.health {
             members.retain(|member| health.is_match(member.health.as_deref().unwrap_or("none")));
         }
@@ -143,6 +152,18 @@ impl Members {
 
     fn table(&self, members: &[Member], output: &Output) -> String {
         render(members, self.detailed, output.layout(self.header, self.wide), output)
+    }
+}
+
+/// Adds what only an agent of ours knows; one that does not is not asked again.
+async fn add_times(members: &mut [Member], times: &mut Option<Session>) {
+    let Some(session) = times else { return };
+    let Ok(mut document) = session.weir("weir-members", &json!({})).await else {
+        *times = None;
+        return;
+    };
+    for member in members {
+        member.since = document["since"][&member.name].take().as_str().map(str::to_owned);
     }
 }
 

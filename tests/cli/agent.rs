@@ -103,6 +103,8 @@ fn real_agent_answers_every_command() {
     let members: serde_json::Value = serde_json::from_str(&ask(&["members", "--format", "json"]).stdout).expect("JSON");
     assert_eq!(members["members"][0]["name"], "n1");
     assert_eq!(members["members"][0]["tags"]["color"], "blue");
+    let since = members["members"][0]["since"].as_str().expect("our agent tells");
+    assert!(since.parse::<jiff::Timestamp>().expect("a time") <= jiff::Timestamp::now(), "{since}");
     assert_eq!(ask(&["force-leave", "--prune", "n1"]).code, Some(6));
     assert_eq!(ask(&["force-leave", "n2"]).stderr, "error: no member 'n2'; did you mean 'n1'?\n");
     assert_eq!(ask(&["members", "--name", "("]).code, Some(2));

@@ -261,6 +261,7 @@ fn weir(command: &str, document: &str) -> Result<String, String> {
             {"key":"log.level","before":"\"info\"","after":"\"debug\"","when":"live"},
             {"key":"gossip.bind","before":"\"0.0.0.0:7946\"","after":null,"when":"restart"}]}"#
             .into()),
+        ("weir-members", "{}") => Ok(r#"{"since":{"lb1":"2026-11-23T13:03:39Z"}}"#.into()),
         _ => Err("Unsupported command".into()),
     }
 }

@@ -127,7 +127,7 @@ fn refuses(_: &str, _: &str) -> Result<String, String> {
     Err("gossip is not encrypted, there is no key to rotate; give the cluster a key first".into())
 }
 
-fn status(command: &str, _: &str) -> Result<String, String> {
+pub(crate) fn status(command: &str, _: &str) -> Result<String, String> {
     let key = |id: &str, primary_on: u32, held_by: u32, sealed: u64| {
         json!({ "id": id, "primary_on": primary_on, "held_by": held_by, "members": 4, "sealed_packets": sealed,
             "worn": sealed as f64 * 4.0 / 4_294_967_296.0 })

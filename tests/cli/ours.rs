@@ -201,6 +201,8 @@ fn keys_go_by_identifier() {
             &["keys", "install", "--file", "/nowhere/key"],
         ],
     );
+    let ours = Script { about_keys: Some(crate::keys::status), ..cluster() };
+    check("keys-ours.txt", &ours, &[&["keys", "list", "--header"], &["keys", "list", "--format", "json"]]);
     check("keys-plain.txt", &Script { keys: None, ..cluster() }, &[&["keys", "list"]]);
 }
 

@@ -40,8 +40,10 @@ struct Shared {
 /// Whether the operator wants lines of a part at a level.
 pub type Wants<'a> = &'a dyn Fn(&str, Level) -> bool;
 
+type WriteLine = dyn Fn(&Line, Wants<'_>) + Send + Sync;
+
 /// Takes every line instead of standard error, from whichever thread, and must not log.
-pub struct Console(Box<dyn Fn(&Line, Wants<'_>) + Send + Sync>);
+pub struct Console(Box<WriteLine>);
 
 impl Console {
     /// `write` is given each line, and decides itself what the operator wants.
