@@ -4,7 +4,7 @@
 CARGO ?= cargo
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-quick sim bench lint package clean
+.PHONY: help demo test test-quick sim bench lint generate package clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -33,6 +33,9 @@ bench: ## weir beside the real serf agent, in one run
 lint: ## formatting and clippy
 	$(CARGO) fmt --check
 	$(CARGO) clippy --locked --all-targets -- -D warnings
+
+generate: ## packaging/man and packaging/completions anew, after a change of the command line
+	WEIR_BLESS=1 $(CARGO) test --locked --test cli manual_pages_and_completions
 
 package: ## out/weir_*.deb and out/weir-*.rpm
 	@packaging/build

@@ -248,7 +248,8 @@ impl Agent {
     /// What Serf's list of members has no room for: since when each has its status, RFC 3339.
     fn members_document(&self) -> String {
         let (now, since) = (clock::now(), since());
-        let times = self.endpoint.members().map(|member| (member.node.name.to_string(), since(now.since(member.since))));
+        let times =
+            self.endpoint.members().map(|member| (member.node.name.to_string(), since(now.since(member.since))));
         serde_json::json!({ "since": times.collect::<BTreeMap<_, _>>() }).to_string()
     }
 

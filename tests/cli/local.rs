@@ -1,5 +1,8 @@
 //! Commands that need no agent.
 
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+
 use crate::support::{run, weir};
 
 #[test]
@@ -53,18 +56,46 @@ fn serf_json_converts() {
     assert!(ran.stdout.contains("name = \"n1\""), "{ran:?}");
 }
 
-#[test]
-fn shells_and_manual_know_every_command() {
-    for shell in ["bash", "zsh", "fish"] {
-        let ran = run(weir(), &["completions", shell]);
-        assert!(ran.stdout.contains("force-leave") && ran.stdout.contains("reachability"), "{shell}");
-    }
+/// What packages ship, as it has to be in the tree.
+fn shipped() -> BTreeMap<String, String> {
     let dir = tempfile::tempdir().expect("a directory");
     let ran = run(weir(), &["man", "--dir", &dir.path().display().to_string()]);
-    assert_eq!(ran.code, Some(0), "{ran:?}");
-    for page in ["weir.1", "weir-members.1", "weir-keys-install.1", "weir-config-check.1"] {
-        assert!(dir.path().join(page).exists(), "{page}");
+    assert_eq!((ran.code, ran.stderr.as_str()), (Some(0), ""));
+    let mut files = read(dir.path(), "man");
+    for shell in ["bash", "zsh", "fish"] {
+        files.insert(format!("completions/weir.{shell}"), run(weir(), &["completions", shell]).stdout);
     }
+    files
+}
+
+fn read(dir: &Path, below: &str) -> BTreeMap<String, String> {
+    let entries = std::fs::read_dir(dir).map(|entries| entries.map(|entry| entry.expect("it can be read").path()));
+    let text = |path: &Path| std::fs::read_to_string(path).expect("it can be read");
+    let name = |path: &Path| format!("{below}/{}", path.file_name().expect("a file").display());
+    entries.into_iter().flatten().map(|path| (name(&path), text(&path))).collect()
+}
+
+#[test]
+fn manual_pages_and_completions_in_the_tree_are_current() {
+    let packaging = Path::new(env!("CARGO_MANIFEST_DIR")).join("packaging");
+    let dirs = ["man", "completions"];
+    if std::env::var_os("WEIR_BLESS").is_some() {
+        for dir in dirs {
+            let _not_there_yet = std::fs::remove_dir_all(packaging.join(dir));
+            std::fs::create_dir_all(packaging.join(dir)).expect("the tree is writable");
+        }
+        for (name, text) in shipped() {
+            std::fs::write(packaging.join(name), text).expect("the tree is writable");
+        }
+    }
+    let kept: BTreeMap<_, _> = dirs.iter().flat_map(|dir| read(&packaging.join(dir), dir)).collect();
+    let current = shipped();
+    for name in ["completions/weir.bash", "completions/weir.zsh", "completions/weir.fish", "man/weir.1"] {
+        assert!(current[name].contains("force") && current[name].contains("reachability"), "{name}");
+    }
+    let names = kept.keys().chain(current.keys()).collect::<BTreeSet<_>>();
+    let stale: Vec<_> = names.into_iter().filter(|name| kept.get(*name) != current.get(*name)).collect();
+    assert!(stale.is_empty(), "'make generate' writes them again: {stale:?}");
 }
 
 #[test]
