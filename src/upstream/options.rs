@@ -6,6 +6,7 @@ use std::sync::Arc;
 use regex::Regex;
 
 use super::Allow;
+use crate::serf::filter::{self, ExpressionError};
 use crate::wire::serf::Tags;
 
 /// `[upstream.NAME]` without what only NGINX's file needs.
@@ -93,15 +94,17 @@ impl From<UpstreamName> for String {
 /// A regular expression that a tag's whole value must match.
 #[derive(Clone, Debug)]
 pub struct TagPattern {
+    source: String,
     regex: Regex,
 }
 
 impl TagPattern {
-    /// Compiles `pattern` anchored at both ends.
-    pub fn new(pattern: &str) -> Result<Self, regex::Error> {
+    /// Compiles `pattern`, in Go's syntax as everywhere, anchored at both ends.
+    pub fn new(pattern: &str) -> Result<Self, ExpressionError> {
         // Alone first, so that `a)|(b` is an error and not a way out of the anchors.
-        Regex::new(pattern)?;
-        Ok(Self { regex: Regex::new(&format!("^(?:{pattern})$"))? })
+        filter::compile(pattern)?;
+        let source = format!("^(?:{pattern})$");
+        Ok(Self { regex: filter::compile(&source)?, source })
     }
 
     /// Whether all of `value` matches.
@@ -113,7 +116,7 @@ impl TagPattern {
 /// The pattern with its anchors, as `explain` shows it.
 impl fmt::Display for TagPattern {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.regex.as_str())
+        f.write_str(&self.source)
     }
 }
 
@@ -347,6 +350,16 @@ mod tests {
         assert!(!pattern.matches("web2") && !pattern.matches("my-api") && !pattern.matches("web\n"));
         assert_eq!(pattern.to_string(), "^(?:web|api)$");
         assert!(TagPattern::new("web)|(?:.*").is_err());
+    }
+
+    #[test]
+    fn a_pattern_is_read_as_serf_reads_expressions() {
+        // Digits are ASCII, a brace is itself, and a quoted part has no syntax.
+        assert!(!TagPattern::new(r"\d").unwrap().matches("\u{664}"));
+        assert!(TagPattern::new("a{b").unwrap().matches("a{b"));
+        let quoted = TagPattern::new(r"\Qa.b\E.").unwrap();
+        assert!(quoted.matches("a.b!") && !quoted.matches("axb!"));
+        assert_eq!(quoted.to_string(), r"^(?:\Qa.b\E.)$");
     }
 
     #[test]
