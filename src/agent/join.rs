@@ -108,6 +108,13 @@ impl Retry {
         Self { interval, max, tries: 0, state }
     }
 
+    /// There are other addresses to try, from `now` on.
+    pub(super) fn again(&mut self, now: Instant) {
+        if self.state != State::Trying {
+            (self.tries, self.state) = (0, State::WaitingUntil(now));
+        }
+    }
+
     /// Takes new limits; they hold from the next failure on.
     pub(super) fn set_limits(&mut self, interval: Duration, max: u32) {
         (self.interval, self.max) = (interval, max);
@@ -224,8 +231,14 @@ mod tests {
     }
 
     #[test]
-    fn nothing_to_join_is_never_due() {
-        assert_eq!(Retry::new(false, secs(30), 0, START).poll_timeout(), None);
+    fn nothing_to_join_is_never_due_until_there_is_something() {
+        let mut retry = Retry::new(false, secs(30), 1, START);
+        assert_eq!(retry.poll_timeout(), None);
+        retry.again(START + secs(5));
+        assert!(!retry.is_due(START) && retry.is_due(START + secs(5)));
+        retry.again(START + secs(5));
+        assert!(!retry.is_due(START + secs(5)), "one try at a time");
+        assert_eq!(retry.failed(START + secs(5)), Next::GiveUp);
     }
 
     #[test]

@@ -9,7 +9,7 @@ use super::driver::{Agent, Report};
 use super::start::own_tags;
 use super::upstreams::Upstreams;
 use crate::config::reload::{Change, diff};
-use crate::config::{Config, ConfigErrors, Loaded, When, load};
+use crate::config::{Config, ConfigErrors, Loaded, Mode, When, load};
 use crate::rpc::call::Reply;
 use crate::upstream::desired::Desired;
 use crate::wire::serf::Tags;
@@ -95,6 +95,10 @@ impl Agent {
         self.log.set_level(new.log.level.clone());
         self.handlers.replace(&new.handlers);
         self.retry.set_limits(new.gossip.join_retry_interval, new.gossip.join_retry_max);
+        if new.gossip.join != self.config.gossip.join && !new.gossip.join.is_empty() && self.config.mode == Mode::Weir {
+            self.retry.again(clock::now());
+        }
+        self.store.set_sync_interval(new.snapshot.sync_interval);
         self.rejoin.set_limits(&new.gossip);
         let advertise = self.endpoint.local().addr;
         self.endpoint.reconfigure(&new.endpoint(advertise));

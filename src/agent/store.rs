@@ -93,13 +93,20 @@ impl Store {
             members: state.dial_order(name).into_iter().map(target).collect(),
             tags: state.tags().cloned().unwrap_or_default(),
         };
-        let log = Log::new(name.clone(), replay, bytes.len(), now);
+        let mut log = Log::new(name.clone(), replay, bytes.len(), now);
+        log.set_sync_interval(config.snapshot.sync_interval);
         let open = Open { log, path, file: None, waiting: VecDeque::new(), running: None, failing: false };
         Ok((Self { open: Some(open) }, restored))
     }
 
     pub(super) fn poll_timeout(&self) -> Option<Instant> {
         self.open.as_ref()?.log.poll_timeout()
+    }
+
+    pub(super) fn set_sync_interval(&mut self, interval: Duration) {
+        if let Some(open) = &mut self.open {
+            open.log.set_sync_interval(interval);
+        }
     }
 
     /// Whether the last write failed.

@@ -14,7 +14,7 @@ use crate::time::Instant;
 use crate::wire::NodeName;
 use crate::wire::serf::Tags;
 
-/// Clocks are written, and the file synced, at most this often.
+/// Clocks are written, and the file synced, at most this often, if nothing else is said.
 pub const SYNC_INTERVAL: Duration = Duration::from_millis(500);
 
 /// A smaller file is not worth writing anew.
@@ -47,6 +47,7 @@ pub struct Log {
     pending: Vec<u8>,
     /// The file is to be written anew, not before the time given.
     replace: Option<Instant>,
+    sync_interval: Duration,
     sync_now: bool,
     sync_at: Option<Instant>,
     clocks: SeenClocks,
@@ -68,10 +69,16 @@ impl Log {
             size: bytes,
             pending: Vec::new(),
             replace: anew.then_some(now),
+            sync_interval: SYNC_INTERVAL,
             sync_now: false,
             sync_at: None,
             clocks_at: None,
         }
+    }
+
+    /// From the next record on, at most so much is lost to a power cut; zero syncs each.
+    pub fn set_sync_interval(&mut self, interval: Duration) {
+        self.sync_interval = interval;
     }
 
     /// What the file says once everything is written.
@@ -106,11 +113,11 @@ impl Log {
         }
     }
 
-    /// Where the clocks are; written at most every [`SYNC_INTERVAL`].
+    /// Where the clocks are; written at most every sync interval.
     pub fn clocks(&mut self, now: Instant, clocks: SeenClocks) {
         self.clocks = clocks;
         if clocks != self.state.clocks {
-            self.clocks_at.get_or_insert(now + SYNC_INTERVAL);
+            self.clocks_at.get_or_insert(now + self.sync_interval);
         }
     }
 
@@ -160,7 +167,7 @@ impl Log {
             if self.size > COMPACT_BYTES.max(self.state.len() * BYTES_PER_PEER) {
                 return Some(self.rewrite());
             }
-            self.sync_at.get_or_insert(now + SYNC_INTERVAL);
+            self.sync_at.get_or_insert(now + self.sync_interval);
             return Some(Write::Append(std::mem::take(&mut self.pending)));
         }
         if self.sync_now || self.sync_at.is_some_and(|at| at <= now) {

@@ -293,3 +293,15 @@ fn killed_at_any_byte_an_agent_knows_what_was_written_before() {
         assert!(again.replay().is_sound());
     }
 }
+
+#[test]
+fn the_sync_interval_can_change_and_none_syncs_each_record() {
+    let (mut log, mut disk) = fresh();
+    log.set_sync_interval(Duration::ZERO);
+    log.member(UnixTime(1000), &event(Join, "a", 1));
+    assert_eq!(disk.drain(&mut log, ms(10)), ["append", "sync"]);
+    log.set_sync_interval(Duration::from_secs(10));
+    log.member(UnixTime(1000), &event(Join, "b", 1));
+    assert_eq!(disk.drain(&mut log, ms(20)), ["append"]);
+    assert_eq!(log.poll_timeout(), Some(ms(10_020)));
+}
