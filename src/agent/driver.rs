@@ -33,8 +33,11 @@ use crate::time::Instant;
 pub(super) const REPORT_QUEUE: usize = 64;
 /// Datagrams taken in one round, so that a flood does not starve the other inputs.
 const DATAGRAMS_PER_ROUND: usize = 64;
-/// How long handlers and clients get to hear of the end.
-const FAREWELL: Duration = Duration::from_millis(200);
+/// How long clients get to hear of a leave: longer than the server waits for one that has asked for it, as Go's client loses
+/// an answer with the end of the connection right behind it.
+const FAREWELL: Duration = Duration::from_millis(2500);
+/// The same where the agent was told to stop at once.
+const SHORT_FAREWELL: Duration = Duration::from_millis(200);
 
 /// What slow tasks bring back.
 #[derive(Debug)]
@@ -115,7 +118,7 @@ impl Agent {
         self.perform();
         loop {
             if let Some(exit) = self.exit {
-                self.farewell().await;
+                self.farewell(exit).await;
                 return exit;
             }
             self.step().await;
@@ -375,11 +378,18 @@ impl Agent {
         self.start_join(Purpose::Discovered, Resolved { targets, unresolved: Vec::new() });
     }
 
-    /// Lets clients hear the last word, and writes what is not written.
-    async fn farewell(&mut self) {
+    /// Writes what is not written, and lets clients hear the last word unless a further signal cuts that short.
+    async fn farewell(&mut self, exit: Exit) {
         self.store.finish().await;
         self.keys.finish(self.endpoint.sealed()).await;
-        self.commands.finish(FAREWELL).await;
+        let within = match exit {
+            Exit::Left | Exit::JoinGaveUp => FAREWELL,
+            Exit::Stopped | Exit::Interrupted => SHORT_FAREWELL,
+        };
+        tokio::select! {
+            () = self.commands.finish(within) => {}
+            () = self.signals.end() => {}
+        }
     }
 
     /// One line for `systemctl status`.

@@ -86,6 +86,11 @@ impl Signals {
             else => std::future::pending().await,
         }
     }
+
+    /// The next signal that ends the process.
+    pub(super) async fn end(&mut self) {
+        while !matches!(self.recv().await, Signal::Interrupt | Signal::Terminate) {}
+    }
 }
 
 #[cfg(test)]
