@@ -314,7 +314,11 @@ impl Stage {
                 break;
             }
             if started.elapsed() > START_LIMIT {
-                return Err(fail(format!("NGINX of {} does not answer: {why}\n{}", role.name(), read(&log))));
+                return Err(fail(format!(
+                    "NGINX of {} does not answer: {why}; its log ends: {}",
+                    role.name(),
+                    last_line(&log)
+                )));
             }
             tokio::time::sleep(LOOK).await;
         }
@@ -333,7 +337,7 @@ impl Stage {
             let ended = agent.try_wait().ok().flatten();
             if ended.is_some() || started.elapsed() > START_LIMIT {
                 let how = ended.map_or("does not answer".to_owned(), |status| format!("ended: {status}"));
-                return Err(fail(format!("the agent of {} {how}; its log:\n{}", role.name(), read(&log))));
+                return Err(fail(format!("the agent of {} {how}; its log ends: {}", role.name(), last_line(&log))));
             }
             tokio::time::sleep(LOOK).await;
         }
@@ -350,16 +354,17 @@ impl Stage {
             return Ok(());
         }
         let why = String::from_utf8_lossy(&output.stderr);
-        let log = read(&self.path(&format!("{}.log", role.name())));
-        Err(fail(format!("weir {} failed on {}: {why}; its log:\n{log}", args.join(" "), role.name())))
+        let why = why.trim();
+        let log = last_line(&self.path(&format!("{}.log", role.name())));
+        Err(fail(format!("weir {} failed on {}: {why}; the agent's log ends: {log}", args.join(" "), role.name())))
     }
 
     async fn until(&self, what: &str, mut done: impl FnMut() -> bool) -> Result<(), Failure> {
         let started = Instant::now();
         while !done() {
             if started.elapsed() > START_LIMIT {
-                let log = read(&self.path("lb1.log"));
-                return Err(fail(format!("{what}: not within {} s; its log:\n{log}", START_LIMIT.as_secs())));
+                let log = last_line(&self.path("lb1.log"));
+                return Err(fail(format!("{what}: not within {} s; lb1's log ends: {log}", START_LIMIT.as_secs())));
             }
             tokio::time::sleep(LOOK).await;
         }
@@ -473,6 +478,11 @@ fn write(path: &Path, text: &str, mode: u32) -> Result<(), Failure> {
 
 fn read(path: &Path) -> String {
     std::fs::read_to_string(path).unwrap_or_default()
+}
+
+/// What a process said last: an error is one line.
+fn last_line(log: &Path) -> String {
+    read(log).lines().rfind(|line| !line.trim().is_empty()).unwrap_or("(empty)").trim().to_owned()
 }
 
 fn fail(message: impl Into<String>) -> Failure {
