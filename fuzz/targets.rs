@@ -14,7 +14,8 @@ use weir::crypto::{Key, Keyring};
 use weir::endpoint::{Endpoint, MAX_STREAMS, Options, Output, Restored};
 use weir::nginx::{generation_of, parse_log, parse_test_output};
 use weir::rpc::proto::{
-    Body, Command, EventRecord, Frames, Header, LogRecord, MAX_REQUEST_BYTES, QueryRecord, Request, ResponseHeader,
+    Body, Command, EventRecord, FrameError, Frames, Header, LogRecord, MAX_REQUEST_BYTES, MAX_STRANGER_BYTES,
+    QueryRecord, Request, ResponseHeader,
 };
 use weir::serf::QueryParams;
 use weir::snapshot::{Log, Replay, Rules, UnixTime, Write};
@@ -206,20 +207,45 @@ pub(crate) fn snapshot(data: &[u8]) {
 pub(crate) fn rpc(data: &[u8]) {
     let (at, bytes) = data.split_first().map_or((0, data), |(at, bytes)| (usize::from(*at), bytes));
     let (first, second) = bytes.split_at(at.min(bytes.len()));
+    for limit in [MAX_STRANGER_BYTES, MAX_REQUEST_BYTES] {
+        let whole = served(&[bytes], limit);
+        assert_eq!(served(&[first, second], limit), whole, "it does not matter how a request arrives");
+        if bytes.len() <= 256 {
+            let single: Vec<&[u8]> = bytes.chunks(1).collect();
+            assert_eq!(served(&single, limit), whole, "it does not matter how a request arrives");
+        }
+    }
+}
+
+/// The requests that a connection takes as the server does it, and why it ends: values within `limit`, a header, and the body
+/// that its command has.
+fn served(parts: &[&[u8]], limit: usize) -> (usize, Option<FrameError>) {
     let mut frames = Frames::default();
-    let mut command = None;
-    for part in [first, second] {
+    let (mut command, mut requests, mut received) = (None, 0, 0);
+    for part in parts {
         frames.buffer().extend_from_slice(part);
-        while let Ok(true) = frames.is_ready(MAX_REQUEST_BYTES) {
+        received += part.len();
+        loop {
+            match frames.is_ready(limit) {
+                Ok(true) => {}
+                Ok(false) => break,
+                Err(error) => return (requests, Some(error)),
+            }
             let value = frames.take();
+            assert!(value.len() <= limit);
+            requests += 1;
             match command.take() {
-                None => command = Header::decode(value).ok().and_then(|header| Command::from_name(&header.command)),
+                None => {
+                    let header = Header::decode(value).ok().and_then(|header| Command::from_name(&header.command));
+                    command = header.filter(Command::has_body);
+                }
                 Some(asked) => request(asked, value),
             }
             answers(value);
         }
-        assert!(frames.buffer().capacity() <= 2 * (bytes.len() + 64));
+        assert!(frames.buffer().capacity() <= 2 * (received + 64));
     }
+    (requests, None)
 }
 
 fn request(command: Command, body: &[u8]) {
