@@ -28,6 +28,9 @@ _weir() {
             weir,demo)
                 cmd="weir__subcmd__demo"
                 ;;
+            weir,doctor)
+                cmd="weir__subcmd__doctor"
+                ;;
             weir,event)
                 cmd="weir__subcmd__event"
                 ;;
@@ -129,6 +132,9 @@ _weir() {
                 ;;
             weir__subcmd__help,demo)
                 cmd="weir__subcmd__help__subcmd__demo"
+                ;;
+            weir__subcmd__help,doctor)
+                cmd="weir__subcmd__help__subcmd__doctor"
                 ;;
             weir__subcmd__help,event)
                 cmd="weir__subcmd__help__subcmd__event"
@@ -284,7 +290,7 @@ _weir() {
 
     case "${cmd}" in
         weir)
-            opts="-v -h --format --color --quiet --version --help agent members join leave force-leave event query tags keys info monitor reachability rtt reload config demo sim keygen version completions man help"
+            opts="-v -h --format --color --quiet --version --help agent members join leave force-leave event query tags keys info monitor reachability rtt reload config demo doctor sim keygen version completions man help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -765,6 +771,52 @@ _weir() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        weir__subcmd__doctor)
+            opts="-h --only --strict --config-file --config-dir --rpc-addr --rpc-token-file --rpc-auth --format --color --quiet --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --only)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --config-file)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --config-dir)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --rpc-addr)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --rpc-token-file)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --rpc-auth)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --format)
+                    COMPREPLY=($(compgen -W "text json" -- "${cur}"))
+                    return 0
+                    ;;
+                --color)
+                    COMPREPLY=($(compgen -W "auto always never" -- "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         weir__subcmd__event)
             opts="-h --payload-file --coalesce --rpc-addr --rpc-token-file --rpc-auth --format --color --quiet --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
@@ -842,7 +894,7 @@ _weir() {
             return 0
             ;;
         weir__subcmd__help)
-            opts="agent members join leave force-leave event query tags keys info monitor reachability rtt reload config demo sim keygen version completions man help"
+            opts="agent members join leave force-leave event query tags keys info monitor reachability rtt reload config demo doctor sim keygen version completions man help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -968,6 +1020,20 @@ _weir() {
             return 0
             ;;
         weir__subcmd__help__subcmd__demo)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        weir__subcmd__help__subcmd__doctor)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )

@@ -658,6 +658,25 @@ never\:"Not at all"))' \
 '--help[Print help]' \
 && ret=0
 ;;
+(doctor)
+_arguments "${_arguments_options[@]}" : \
+'*--only=[Only this group of checks; repeatable\: config, agent, files, clock, ports, gossip, keys, nginx, handlers]:GROUP:_default' \
+'*--config-file=[Configuration\: TOML, or Serf'\''s JSON; repeatable \[env\: WEIR_CONFIG\]]:FILE:_files' \
+'*--config-dir=[Directory of .toml and .json files, read by name; repeatable]:DIR:_files' \
+'--rpc-addr=[Address of the agent'\''s RPC\: HOST\:PORT or unix\:PATH \[env\: WEIR_RPC_ADDR, SERF_RPC_ADDR\]]:ADDRESS:_default' \
+'(--rpc-auth)--rpc-token-file=[File that holds the agent'\''s RPC token]:FILE:_files' \
+'--rpc-auth=[The agent'\''s RPC token; others can see it in the process list \[env\: SERF_RPC_AUTH\]]:TOKEN:_default' \
+'--format=[How to write answers\: text or json]:FORMAT:((text\:"For people\: tables and sentences"
+json\:"For programs\: one JSON document"))' \
+'--color=[When to colour answers\: auto (on a terminal, unless NO_COLOR is set or TERM is dumb), always or never]:WHEN:((auto\:"On a terminal, unless NO_COLOR is set or TERM is dumb"
+always\:"Also in a pipe"
+never\:"Not at all"))' \
+'--strict[Warnings, and checks that were not possible, count as errors]' \
+'--quiet[No notices and no progress]' \
+'-h[Print help]' \
+'--help[Print help]' \
+&& ret=0
+;;
 (sim)
 _arguments "${_arguments_options[@]}" : \
 '--nodes=[Nodes, all of which know each other at the start]:NODES:_default' \
@@ -880,6 +899,10 @@ esac
 _arguments "${_arguments_options[@]}" : \
 && ret=0
 ;;
+(doctor)
+_arguments "${_arguments_options[@]}" : \
+&& ret=0
+;;
 (sim)
 _arguments "${_arguments_options[@]}" : \
 && ret=0
@@ -932,6 +955,7 @@ _weir_commands() {
 'reload:Make the agent read its configuration again' \
 'config:Check, show or convert configurations' \
 'demo:Shows a cluster of one balancer and two web servers on this machine, with real NGINX and real requests' \
+'doctor:Look for trouble on this host and around it, and name the remedies' \
 'sim:Simulate thousands of nodes in virtual time' \
 'keygen:Make a new cluster key\: 32 bytes in base64' \
 'version:Print the version' \
@@ -1035,6 +1059,11 @@ _weir__subcmd__demo_commands() {
     local commands; commands=()
     _describe -t commands 'weir demo commands' commands "$@"
 }
+(( $+functions[_weir__subcmd__doctor_commands] )) ||
+_weir__subcmd__doctor_commands() {
+    local commands; commands=()
+    _describe -t commands 'weir doctor commands' commands "$@"
+}
 (( $+functions[_weir__subcmd__event_commands] )) ||
 _weir__subcmd__event_commands() {
     local commands; commands=()
@@ -1064,6 +1093,7 @@ _weir__subcmd__help_commands() {
 'reload:Make the agent read its configuration again' \
 'config:Check, show or convert configurations' \
 'demo:Shows a cluster of one balancer and two web servers on this machine, with real NGINX and real requests' \
+'doctor:Look for trouble on this host and around it, and name the remedies' \
 'sim:Simulate thousands of nodes in virtual time' \
 'keygen:Make a new cluster key\: 32 bytes in base64' \
 'version:Print the version' \
@@ -1123,6 +1153,11 @@ _weir__subcmd__help__subcmd__config__subcmd__show_commands() {
 _weir__subcmd__help__subcmd__demo_commands() {
     local commands; commands=()
     _describe -t commands 'weir help demo commands' commands "$@"
+}
+(( $+functions[_weir__subcmd__help__subcmd__doctor_commands] )) ||
+_weir__subcmd__help__subcmd__doctor_commands() {
+    local commands; commands=()
+    _describe -t commands 'weir help doctor commands' commands "$@"
 }
 (( $+functions[_weir__subcmd__help__subcmd__event_commands] )) ||
 _weir__subcmd__help__subcmd__event_commands() {
