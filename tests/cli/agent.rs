@@ -116,6 +116,35 @@ fn real_agent_answers_every_command() {
 }
 
 #[test]
+fn real_agent_tells_how_a_handler_ended_and_that_nobody_answered() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let handler = "[handler.fails]\non = [\"user:deploy\"]\nshell = \"exit 3\"\n";
+    let mut agent = Agent::start(weir(), &["--config-file", &write_config(dir.path(), "n1", handler)]);
+    agent.logged("ready");
+    let ask = |args: &[&str]| {
+        let mut command = weir();
+        command.env("WEIR_RPC_ADDR", dir.path().join("n1.sock"));
+        run(command, args)
+    };
+    let nobody = ask(&["query", "uptime", "--tag", "role=lb", "--timeout", "100ms"]);
+    assert_eq!(nobody.code, Some(7), "{nobody:?}");
+    assert_eq!(ask(&["force-leave", "nobody"]).code, Some(1));
+    assert_eq!(ask(&["event", "deploy"]).code, Some(0));
+    let start = std::time::Instant::now();
+    let told = "fails = 1 runs, 1 failed, 0 dropped, last exit 3 in ";
+    loop {
+        let info = ask(&["info"]).stdout;
+        if info.contains(told) {
+            // What was refused is counted beside it.
+            assert!(info.contains("\trefused = 0\n") && info.contains("\trequests = "), "{info}");
+            break;
+        }
+        assert!(start.elapsed().as_secs() < 150, "{info}");
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
+}
+
+#[test]
 fn reload_says_what_changes_and_a_bad_file_changes_nothing() {
     let dir = tempfile::tempdir().expect("a directory");
     let (agent, ask) = ready(dir.path(), "n1");
