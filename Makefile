@@ -2,9 +2,10 @@
 # sudo) and otherwise says in one line what to install.
 
 CARGO ?= cargo
+FLOOD_SECONDS ?= 30
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-quick sim bench lint generate package clean
+.PHONY: help demo test test-quick sim flood bench lint generate package clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -24,6 +25,9 @@ test-quick: ## only what needs nothing installed
 
 sim: ## a long simulation: SEEDS=20000 make sim
 	WEIR_SIM_SEEDS=$${SEEDS:-20000} $(CARGO) test --release --locked --test sim -- --nocapture
+
+flood: ## ten thousand malformed packets and streams a second at an agent, with and without the key: make flood FLOOD_SECONDS=30
+	WEIR_FLOOD_SECONDS=$(FLOOD_SECONDS) $(CARGO) test --release --locked --test hostile -- --ignored --nocapture flood
 
 bench: ## weir beside the real serf agent, in one run
 	@packaging/require serf nginx
