@@ -1,6 +1,7 @@
 //! The requester's side of key management: who answered what (`Serf wire format §7`).
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 
 use bytes::Bytes;
 
@@ -22,8 +23,8 @@ pub struct KeyParams {
     pub ballot: Option<Ballot>,
 }
 
-/// What one member answered.
-#[derive(Clone, Debug, Default, Eq, PartialEq)]
+/// What one member answered. `Debug` shows no key.
+#[derive(Clone, Default, Eq, PartialEq)]
 pub struct KeyNode {
     pub ok: bool,
     /// Why not, or that the list is truncated. For people; texts differ between implementations.
@@ -34,6 +35,13 @@ pub struct KeyNode {
     pub primary: Option<String>,
     /// The ballot that the member holds to instead of ours.
     pub superseded_by: Option<Ballot>,
+}
+
+impl fmt::Debug for KeyNode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { ok, message, keys, superseded_by, .. } = self;
+        write!(f, "KeyNode({ok}, {message:?}, {} keys, {superseded_by:?})", keys.len())
+    }
 }
 
 /// The end of a key request: everybody asked has answered, or the time is over.

@@ -2,6 +2,7 @@
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::fmt;
 
 use bytes::Bytes;
 
@@ -30,11 +31,17 @@ struct Rank {
     id: Reverse<u64>,
 }
 
-#[derive(Debug)]
 struct Entry {
     message: Bytes,
     key: Option<NodeName>,
     token: Option<u64>,
+}
+
+/// Without the message, which may carry a key.
+impl fmt::Debug for Entry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Entry({} bytes, {:?}, {:?})", self.message.len(), self.key, self.token)
+    }
 }
 
 /// Messages waiting to be gossiped, each a limited number of times.

@@ -1,6 +1,7 @@
 //! What a client sends (`RPC §4`).
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -46,8 +47,8 @@ pub struct MembersQuery {
     pub name: String,
 }
 
-/// A command with its body.
-#[derive(Clone, Debug, Eq, PartialEq)]
+/// A command with its body. `Debug` shows the command only: bodies hold tokens and keys.
+#[derive(Clone, Eq, PartialEq)]
 pub enum Request {
     Handshake {
         version: i32,
@@ -111,6 +112,12 @@ pub enum Request {
         command: String,
         document: String,
     },
+}
+
+impl fmt::Debug for Request {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Request({})", self.command().name())
+    }
 }
 
 /// Why a body is not a request.

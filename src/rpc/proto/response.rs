@@ -1,6 +1,7 @@
 //! What answers a request (`RPC §1, §4`).
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use super::command::Command;
 use super::member::Member;
@@ -15,8 +16,8 @@ use crate::wire::serf::Coordinate;
 /// Groups of named values: what `stats` answers. All values are text.
 pub type Stats = BTreeMap<String, BTreeMap<String, String>>;
 
-/// How a key command went.
-#[derive(Clone, Debug, Default, Eq, PartialEq)]
+/// How a key command went. `Debug` shows no key.
+#[derive(Clone, Default, Eq, PartialEq)]
 pub struct KeyResponse {
     /// What a node had to say; only those that had something.
     pub messages: BTreeMap<String, String>,
@@ -54,6 +55,14 @@ impl KeyResponse {
         } else {
             String::new()
         }
+    }
+}
+
+impl fmt::Debug for KeyResponse {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let keys = self.keys.as_ref().map(BTreeMap::len);
+        let Self { messages, nodes, errors, responses, .. } = self;
+        write!(f, "KeyResponse({messages:?}, {keys:?} keys, {responses} of {nodes}, {errors} errors)")
     }
 }
 

@@ -54,6 +54,13 @@ impl fmt::Debug for KeyRequest {
     }
 }
 
+impl fmt::Debug for KeyResponse {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { result, message, keys, rot, .. } = self;
+        write!(f, "KeyResponse({result}, {message:?}, {} keys, {rot:?})", keys.len())
+    }
+}
+
 impl KeyResponse {
     /// Reads type byte and body.
     pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {

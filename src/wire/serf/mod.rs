@@ -1,6 +1,7 @@
 //! Serf's messages (`Serf wire format §3`): type byte and one msgpack map each, carried as memberlist user messages.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -92,8 +93,8 @@ pub enum Filter {
     Unknown(Bytes),
 }
 
-/// Type 4.
-#[derive(Clone, Debug, Eq, PartialEq)]
+/// Type 4. Its `Debug` does not show the payload, which may be a key.
+#[derive(Clone, Eq, PartialEq)]
 pub struct Query {
     pub ltime: LamportTime,
     pub id: u32,
@@ -112,8 +113,8 @@ pub struct Query {
     pub payload: Bytes,
 }
 
-/// Type 5.
-#[derive(Clone, Debug, Eq, PartialEq)]
+/// Type 5. Its `Debug` does not show the payload, which may be a list of keys.
+#[derive(Clone, Eq, PartialEq)]
 pub struct QueryResponse {
     pub ltime: LamportTime,
     pub id: u32,
@@ -123,12 +124,44 @@ pub struct QueryResponse {
     pub payload: Bytes,
 }
 
-/// Type 9: header, then the complete inner message.
-#[derive(Clone, Debug, Eq, PartialEq)]
+impl fmt::Debug for Query {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Query")
+            .field("ltime", &self.ltime)
+            .field("id", &self.id)
+            .field("addr", &self.addr)
+            .field("source_node", &self.source_node)
+            .field("name", &self.name)
+            .field("payload_bytes", &self.payload.len())
+            .finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for QueryResponse {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("QueryResponse")
+            .field("ltime", &self.ltime)
+            .field("id", &self.id)
+            .field("from", &self.from)
+            .field("ack", &self.ack)
+            .field("payload_bytes", &self.payload.len())
+            .finish()
+    }
+}
+
+/// Type 9: header, then the complete inner message, which `Debug` does not show.
+#[derive(Clone, Eq, PartialEq)]
 pub struct Relay {
     pub dest: SocketAddr,
     pub dest_name: String,
     pub inner: Bytes,
+}
+
+impl fmt::Debug for Relay {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { dest, dest_name, inner } = self;
+        write!(f, "Relay({dest}, {dest_name:?}, {} bytes)", inner.len())
+    }
 }
 
 /// A Serf message that travels as a memberlist user message.
@@ -171,8 +204,8 @@ pub struct KeyRequest {
     pub rot: Option<[u8; 12]>,
 }
 
-/// Type 8, the answer to a key query.
-#[derive(Clone, Debug, Default, Eq, PartialEq)]
+/// Type 8, the answer to a key query. Its `Debug` shows no key.
+#[derive(Clone, Default, Eq, PartialEq)]
 pub struct KeyResponse {
     pub result: bool,
     pub message: String,
