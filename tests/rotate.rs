@@ -276,6 +276,42 @@ fn two_operators_at_once_end_on_one_key() {
     await_alive(&agents);
 }
 
+/// What the state beside the ring says that the first key has sealed.
+fn counted(agent: &Agent) -> u64 {
+    let text = std::fs::read_to_string(agent.dir.path().join("keyring.json.state")).unwrap_or_default();
+    let state: serde_json::Value = serde_json::from_str(&text).unwrap_or_default();
+    state["sealed"][Key::from_base64(KEY).expect("a key").id().to_string()].as_u64().unwrap_or_default()
+}
+
+#[test]
+fn packets_sealed_by_a_key_are_counted_across_kills_and_warned_about_for_the_whole_cluster() {
+    let settings = || Settings { seal: Some("memberlist"), ..Settings::key(KEY) };
+    let mut a = Agent::start(Kind::Weir, "a", settings());
+    let b = Agent::start(Kind::Weir, "b", settings().join(a.gossip));
+    await_agreement(&[&a, &b], &[("a", "alive"), ("b", "alive")]);
+    let mut before = 0;
+    for _ in 0..3 {
+        until("the count is on disk", || {
+            let count = counted(&a);
+            if count > before { Ok(()) } else { Err(format!("{count} after {before}")) }
+        });
+        before = counted(&a);
+        a.kill();
+        assert!(counted(&a) >= before, "it never counts too little");
+        a.run();
+        await_agreement(&[&a, &b], &[("a", "alive"), ("b", "alive")]);
+    }
+    assert!(!a.log().contains("has sealed a quarter"), "{}", a.log());
+
+    // Two thirds of what one sender may seal are too much where there are two.
+    a.kill();
+    let id = Key::from_base64(KEY).expect("a key").id();
+    let state = format!("{{\"version\": 1, \"sealed\": {{\"{id}\": {}}}}}", (1u64 << 30) / 3 * 2);
+    std::fs::write(a.dir.path().join("keyring.json.state"), state).expect("the directory is ours");
+    a.run();
+    a.process().await_log(&format!("key has sealed a quarter of what it safely can; run 'weir keys rotate' key={id}"));
+}
+
 /// `protocols B.3`: whoever was away holds only the old key, and is answered in it until `remove`.
 #[test]
 fn an_absent_member_comes_back_with_its_old_key_and_the_next_run_takes_it_along() {

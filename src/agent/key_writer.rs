@@ -78,15 +78,15 @@ impl Agent {
 
     /// Looks how much the keys have sealed, and writes ahead of it.
     pub(super) fn count_sealed(&mut self) {
-        if !self.keys.state.reserve(self.endpoint.sealed()) {
-            return;
-        }
-        self.keys.state_due = true;
-        let members = self.endpoint.members().filter(|member| member.status.is_present()).count() as u64;
+        // Members that join wear a key as well as packets do.
+        let members = self.endpoint.swim().present() as u64;
         for (key, sealed) in self.keys.state.newly_worn(self.endpoint.sealed(), members) {
             warn!(%key, sealed, members, "key has sealed a quarter of what it safely can; run 'weir keys rotate'");
         }
-        self.write_keys();
+        if self.keys.state.reserve(self.endpoint.sealed()) {
+            self.keys.state_due = true;
+            self.write_keys();
+        }
     }
 
     fn write_keys(&mut self) {
