@@ -1,23 +1,11 @@
-//! What a packet and a push/pull cost in codec and ciphers.
-//!
-//! The two envelopes stand beside the bare cipher, so that what they add can be read off; only such ratios carry over from one
-//! machine to another.
+//! What a packet and a push/pull cost in codec and ciphers; `sealing` compares the envelopes.
 
-use std::cell::RefCell;
-
-use aes_gcm::aead::inout::InOutBuf;
-use aes_gcm::aead::{AeadInOut, KeyInit};
-use aes_gcm::{Aes256Gcm, Tag};
 use bytes::Bytes;
 use divan::counter::{BytesCount, ItemsCount};
 use divan::{Bencher, black_box};
-use weir::crypto::session::{SessionId, Sessions};
 use weir::crypto::{Key, Keyring};
-use weir::time::Instant;
 use weir::wire::message::{Alive, Message, NodeState, PushNode, PushPull, StreamMessage, Versions};
 use weir::wire::{NodeName, lzw, packet};
-
-const PLAIN_BYTES: [usize; 3] = [100, 512, 1400];
 
 /// What a packet may hold beside sealing.
 const PACKET_BUDGET: usize = 1355;
@@ -32,11 +20,6 @@ fn key() -> Key {
 
 fn ring() -> Keyring {
     Keyring::new(key(), [])
-}
-
-fn sessions(fill: u8) -> Sessions {
-    let name = NodeName::new("bench").expect("a name");
-    Sessions::new(name, b"", Box::new(move |out| out.fill(fill)))
 }
 
 fn alive(at: u32) -> Alive {
@@ -113,66 +96,4 @@ fn decompress_a_full_packet(bencher: Bencher<'_, '_>) {
     let plain = packet::encode(&parts(), false, false);
     let compressed = lzw::encode(&plain);
     bencher.counter(BytesCount::new(plain.len())).bench_local(|| lzw::decode(black_box(&compressed), 1 << 16));
-}
-
-/// AES-256-GCM in place, without associated data: the least that sealing can cost.
-#[divan::bench(args = PLAIN_BYTES)]
-fn seal_bare(bencher: Bencher<'_, '_>, len: usize) {
-    let cipher = Aes256Gcm::new(&[7; 32].into());
-    let mut text = vec![7; len];
-    bencher
-        .counter(BytesCount::new(len))
-        .bench_local(|| cipher.encrypt_inout_detached(&[1; 12].into(), b"", InOutBuf::from(black_box(&mut text[..]))));
-}
-
-#[divan::bench(args = PLAIN_BYTES)]
-fn seal_memberlist(bencher: Bencher<'_, '_>, len: usize) {
-    let (ring, plain) = (ring(), vec![7; len]);
-    bencher.counter(BytesCount::new(len)).bench_local(|| ring.seal_packet([1; 12], b"", black_box(&plain)));
-}
-
-#[divan::bench(args = PLAIN_BYTES)]
-fn seal_session(bencher: Bencher<'_, '_>, len: usize) {
-    let (mut sender, key, plain) = (sessions(1), key(), vec![7; len]);
-    bencher.counter(BytesCount::new(len)).bench_local(|| {
-        let mut out = Vec::new();
-        sender.seal(Instant::ZERO, &key, SessionId([2; 16]), 7, black_box(&plain), &mut out);
-        out
-    });
-}
-
-#[divan::bench(args = PLAIN_BYTES)]
-fn open_bare(bencher: Bencher<'_, '_>, len: usize) {
-    let cipher = Aes256Gcm::new(&[7; 32].into());
-    let mut sealed = vec![7; len];
-    let tag: Tag = cipher
-        .encrypt_inout_detached(&[1; 12].into(), b"", InOutBuf::from(&mut sealed[..]))
-        .expect("short enough for AES-GCM");
-    bencher.counter(BytesCount::new(len)).with_inputs(|| sealed.clone()).bench_local_refs(|text| {
-        cipher.decrypt_inout_detached(&[1; 12].into(), b"", InOutBuf::from(&mut text[..]), &tag)
-    });
-}
-
-#[divan::bench(args = PLAIN_BYTES)]
-fn open_memberlist(bencher: Bencher<'_, '_>, len: usize) {
-    let ring = ring();
-    let sealed = ring.seal_packet([1; 12], b"", &vec![7; len]);
-    bencher.counter(BytesCount::new(len)).bench_local(|| ring.open_packet(b"", black_box(&sealed)));
-}
-
-/// The packet key is cached; every packet is a new one, as no other would be opened.
-#[divan::bench(args = PLAIN_BYTES)]
-fn open_session(bencher: Bencher<'_, '_>, len: usize) {
-    let (key, ring, plain) = (key(), ring(), vec![7; len]);
-    let sender = RefCell::new(sessions(1));
-    let mut receiver = sessions(2);
-    let next = || {
-        let mut out = Vec::new();
-        sender.borrow_mut().seal(Instant::ZERO, &key, SessionId([2; 16]), 7, &plain, &mut out);
-        out
-    };
-    bencher
-        .counter(BytesCount::new(len))
-        .with_inputs(next)
-        .bench_local_refs(|sealed| receiver.open(Instant::ZERO, &ring, sealed).expect("never opened before"));
 }

@@ -109,7 +109,7 @@ fn every_packet_holds_both_ways() {
         assert_eq!((received.key, received.sender), (header.key, header.sender));
         match received.content {
             Content::Packet(read) => assert_eq!(read, plain),
-            Content::Hello(ping) => assert_eq!(Message::Ping(ping).encode(), plain),
+            Content::Hello(ping) => assert_eq!(Message::Ping(*ping).encode(), plain),
         }
         if header.counter < 2 && header.form == Form::Packet {
             assert_sealed_alike(case, &key, &header, &plain, &datagram);
@@ -150,7 +150,7 @@ fn every_sequence_ends_as_documented() {
                     assert_eq!(text(step, "result"), "ok", "{context}");
                     let plain = match received.content {
                         Content::Packet(plain) => plain,
-                        Content::Hello(ping) => Message::Ping(ping).encode().to_vec(),
+                        Content::Hello(ping) => Message::Ping(*ping).encode().to_vec(),
                     };
                     assert_eq!(plain, hex_of(step, "plain"), "{context}");
                 }

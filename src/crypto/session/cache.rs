@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use super::SessionId;
+use super::hash::ById;
 use crate::crypto::cipher::Cipher;
 use crate::crypto::{Key, KeyId};
 
@@ -14,7 +15,7 @@ type Name = (KeyId, SessionId);
 
 /// Ciphers by key and sender. Finding one makes it the most recently used; a full cache replaces the least recently used.
 pub(super) struct Ciphers {
-    index: HashMap<Name, usize>,
+    index: HashMap<Name, usize, ById>,
     slots: Vec<Slot>,
     /// Most recently used; meaningless while there are no slots.
     newest: usize,
@@ -41,7 +42,7 @@ impl Ciphers {
     }
 
     fn with_capacity(capacity: usize) -> Self {
-        Self { index: HashMap::new(), slots: Vec::new(), newest: 0, capacity }
+        Self { index: HashMap::default(), slots: Vec::new(), newest: 0, capacity }
     }
 
     /// The cipher, if it is there.

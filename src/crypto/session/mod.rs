@@ -17,6 +17,7 @@ use super::cipher::Cipher;
 use super::{Key, KeyId, Keyring};
 
 mod cache;
+mod hash;
 pub mod packet;
 pub mod stream;
 mod window;
@@ -25,6 +26,7 @@ pub use packet::{Form, Header, OVERHEAD, is_session};
 pub use stream::{Exchange, Opening, StreamHead};
 
 use cache::Ciphers;
+use hash::ById;
 use window::Window;
 
 /// How long the previous session stays valid for receiving.
@@ -166,8 +168,9 @@ pub struct Received {
 pub enum Content {
     /// What memberlist puts inside its encryption; never empty.
     Packet(Vec<u8>),
-    /// A ping that names us. It is answered with one bare ack and has no other effect than a hint.
-    Hello(Ping),
+    /// A ping that names us. It is answered with one bare ack and has no other effect than a hint. Boxed, as it is rare and would
+    /// make what is told of every packet as large as itself.
+    Hello(Box<Ping>),
 }
 
 /// The stir of a packet: keeps nonces apart when a machine that was rolled back to a memory image counts the same numbers
@@ -193,7 +196,7 @@ pub struct Sessions {
     /// How often the session was drawn anew.
     redraws: u64,
     last_redraw: Option<Instant>,
-    senders: HashMap<SessionId, Sender>,
+    senders: HashMap<SessionId, Sender, ById>,
     max_senders: usize,
     ciphers: Ciphers,
     deaf_probes: u8,
@@ -238,7 +241,7 @@ impl Sessions {
             counter: 0,
             redraws: 0,
             last_redraw: None,
-            senders: HashMap::new(),
+            senders: HashMap::default(),
             max_senders,
             ciphers: Ciphers::new(),
             deaf_probes: 0,
@@ -307,69 +310,46 @@ impl Sessions {
         if header.sender == self.current || Some(header.sender) == previous {
             return Err(DropReason::Own);
         }
-        if let (Form::Packet, Some(sender)) = (header.form, self.senders.get(&header.sender)) {
-            sender.window.check(header.counter)?;
-        }
-        let (plain, receiver) = match header.form {
-            Form::Packet => self.decrypt(ring, &header, [Some(self.current), previous], sealed)?,
-            Form::Hello => self.decrypt(ring, &header, [Some(SessionId::NOBODY), None], sealed)?,
-        };
-        let content = match header.form {
-            Form::Packet => {
-                self.accept(now, &header, receiver)?;
-                if plain.is_empty() {
-                    return Err(DropReason::Empty);
-                }
-                Content::Packet(plain)
+        let plain = match header.form {
+            Form::Packet => self.open_packet(now, ring, &header, [Some(self.current), previous], sealed)?,
+            Form::Hello => {
+                let nobody = [Some(SessionId::NOBODY), None];
+                let (plain, _) = decrypt(&mut self.ciphers, ring, &header, nobody, &self.label, sealed)?;
+                let content = Content::Hello(Box::new(self.hello(now, &plain)?));
+                return Ok(Received { key: header.key, sender: header.sender, content });
             }
-            Form::Hello => Content::Hello(self.hello(now, &plain)?),
         };
-        Ok(Received { key: header.key, sender: header.sender, content })
+        if plain.is_empty() {
+            return Err(DropReason::Empty);
+        }
+        Ok(Received { key: header.key, sender: header.sender, content: Content::Packet(plain) })
     }
 
-    /// Tries the keys of that name in ring order, each for all receivers.
-    fn decrypt(
+    /// Opens what no earlier packet of its sender was, and remembers its counter.
+    fn open_packet(
         &mut self,
+        now: Instant,
         ring: &Keyring,
         header: &Header,
         receivers: [Option<SessionId>; 2],
         sealed: &[u8],
-    ) -> Result<(Vec<u8>, SessionId), DropReason> {
-        let (text, tag) = sealed.split_last_chunk().ok_or(DropReason::Short)?;
-        let mut plain = text.to_vec();
-        let label = &self.label;
-        let opens = |cipher: &Cipher, plain: &mut [u8]| {
-            let mut receivers = receivers.into_iter().flatten();
-            receivers.find(|&receiver| packet::open_with(cipher, header, receiver, label, plain, tag))
+    ) -> Result<Vec<u8>, DropReason> {
+        let Some(sender) = self.senders.get_mut(&header.sender) else {
+            let (plain, receiver) = decrypt(&mut self.ciphers, ring, header, receivers, &self.label, sealed)?;
+            self.welcome(now, header, receiver)?;
+            return Ok(plain);
         };
-        for key in ring.keys().iter().filter(|key| key.id() == header.key) {
-            let receiver = if let Some(cipher) = self.ciphers.get(key, header.sender) {
-                opens(cipher, &mut plain)
-            } else {
-                let cipher = cache::packet_cipher(key, header.sender);
-                let receiver = opens(&cipher, &mut plain);
-                if receiver.is_some() {
-                    // Only now: whoever has no key cannot push out what others need.
-                    self.ciphers.put(key, header.sender, cipher);
-                }
-                receiver
-            };
-            if let Some(receiver) = receiver {
-                return Ok((plain, receiver));
-            }
-        }
-        Err(DropReason::NotOpened)
+        sender.window.check(header.counter)?;
+        let (plain, receiver) = decrypt(&mut self.ciphers, ring, header, receivers, &self.label, sealed)?;
+        sender.window.accept(header.counter);
+        // Never taken back: a late packet for the previous session must not cost the window of the current one.
+        sender.accepted_in = sender.accepted_in.max((receiver == self.current).then_some(self.redraws));
+        Ok(plain)
     }
 
-    /// Remembers the counter of a packet that was opened for `receiver`.
-    fn accept(&mut self, now: Instant, header: &Header, receiver: SessionId) -> Result<(), DropReason> {
+    /// Remembers a sender by its first packet, which was opened for `receiver`.
+    fn welcome(&mut self, now: Instant, header: &Header, receiver: SessionId) -> Result<(), DropReason> {
         let mark = (receiver == self.current).then_some(self.redraws);
-        if let Some(sender) = self.senders.get_mut(&header.sender) {
-            sender.window.accept(header.counter);
-            // Never taken back: a late packet for the previous session must not cost the window of the current one.
-            sender.accepted_in = sender.accepted_in.max(mark);
-            return Ok(());
-        }
         if self.senders.len() >= self.max_senders {
             // Nobody is forgotten whose packets could still be replayed, so room comes only with another session.
             self.redraw_within_limit(now);
@@ -468,6 +448,40 @@ impl Sessions {
     fn random(&mut self) -> [u8; 16] {
         draw(&mut self.entropy).0
     }
+}
+
+/// Tries the keys of that name in ring order, each for all receivers.
+fn decrypt(
+    ciphers: &mut Ciphers,
+    ring: &Keyring,
+    header: &Header,
+    receivers: [Option<SessionId>; 2],
+    label: &[u8],
+    sealed: &[u8],
+) -> Result<(Vec<u8>, SessionId), DropReason> {
+    let (text, tag) = sealed.split_last_chunk().ok_or(DropReason::Short)?;
+    let mut plain = text.to_vec();
+    let opens = |cipher: &Cipher, plain: &mut [u8]| {
+        let mut receivers = receivers.into_iter().flatten();
+        receivers.find(|&receiver| packet::open_with(cipher, header, receiver, label, plain, tag))
+    };
+    for key in ring.keys().iter().filter(|key| key.id() == header.key) {
+        let receiver = if let Some(cipher) = ciphers.get(key, header.sender) {
+            opens(cipher, &mut plain)
+        } else {
+            let cipher = cache::packet_cipher(key, header.sender);
+            let receiver = opens(&cipher, &mut plain);
+            if receiver.is_some() {
+                // Only now: whoever has no key cannot push out what others need.
+                ciphers.put(key, header.sender, cipher);
+            }
+            receiver
+        };
+        if let Some(receiver) = receiver {
+            return Ok((plain, receiver));
+        }
+    }
+    Err(DropReason::NotOpened)
 }
 
 fn draw(entropy: &mut Entropy) -> SessionId {

@@ -61,12 +61,14 @@ impl Header {
         Ok((header, sealed))
     }
 
-    fn write(&self, out: &mut Vec<u8>) {
-        out.push(self.form as u8);
-        out.extend_from_slice(&self.key.0);
-        out.extend_from_slice(&self.sender.0);
-        out.extend_from_slice(&self.stir.to_be_bytes());
-        out.extend_from_slice(&self.counter.to_be_bytes());
+    fn bytes(&self) -> [u8; HEADER] {
+        let mut bytes = [0; HEADER];
+        bytes[0] = self.form as u8;
+        bytes[1..5].copy_from_slice(&self.key.0);
+        bytes[5..21].copy_from_slice(&self.sender.0);
+        bytes[21..25].copy_from_slice(&self.stir.to_be_bytes());
+        bytes[25..].copy_from_slice(&self.counter.to_be_bytes());
+        bytes
     }
 
     fn nonce(&self) -> [u8; NONCE] {
@@ -77,7 +79,9 @@ impl Header {
 
 fn aad(receiver: SessionId, label: &[u8]) -> SmallVec<[u8; 64]> {
     let mut aad = SmallVec::from_slice(&receiver.0);
-    aad.extend_from_slice(label);
+    if !label.is_empty() {
+        aad.extend_from_slice(label);
+    }
     aad
 }
 
@@ -98,7 +102,7 @@ pub(super) fn seal_with(
     out: &mut Vec<u8>,
 ) {
     out.reserve(OVERHEAD + plain.len());
-    header.write(out);
+    out.extend_from_slice(&header.bytes());
     let start = out.len();
     out.extend_from_slice(plain);
     let tag = cipher.seal(&header.nonce(), &aad(receiver, label), &mut out[start..]);
