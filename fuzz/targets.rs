@@ -10,8 +10,9 @@ use std::time::Duration;
 use bytes::Bytes;
 use rand::SeedableRng;
 use rand::rngs::StdRng;
+use weir::crypto::session::{Opening, Sessions, StreamHead};
 use weir::crypto::{Key, Keyring};
-use weir::endpoint::{Endpoint, MAX_STREAMS, Options, Output, Restored};
+use weir::endpoint::{Drop, Endpoint, MAX_STREAMS, Options, Output, Restored};
 use weir::nginx::{generation_of, parse_log, parse_test_output};
 use weir::rpc::proto::{
     Body, Command, EventRecord, FrameError, Frames, Header, LogRecord, MAX_REQUEST_BYTES, MAX_STRANGER_BYTES,
@@ -139,6 +140,70 @@ pub(crate) fn stream(data: &[u8]) {
         }
         still_works(&mut endpoint);
     }
+}
+
+/// What a holder of the key says in the session envelope: any content of a packet, a hello and a stream. A packet is read once,
+/// and not at all if a bit of it was changed. The same bytes behind the first bytes of the envelope, as they are.
+pub(crate) fn session(data: &[u8]) {
+    let ring = keyring();
+    let mut endpoint = endpoint(Some(ring.clone()));
+    drain(&mut endpoint);
+    let receiver = endpoint.session().expect("who has a key has a session");
+    let name = NodeName::new("peer").expect("short");
+    let mut sender = Sessions::new(name, b"", Box::new(|bytes| bytes.fill(3)));
+
+    let mut packet = Vec::new();
+    sender.seal(NOW, ring.primary(), receiver, 1, data, &mut packet);
+    let mut altered = packet.clone();
+    let at = data.iter().map(|byte| usize::from(*byte)).sum::<usize>() % altered.len();
+    altered[at] ^= 1 << (data.len() % 8);
+    let dropped = |endpoint: &Endpoint| endpoint.drops().iter().map(|(_, count)| count).sum::<u64>();
+    let before = dropped(&endpoint);
+    endpoint.handle_datagram(NOW, peer(), &altered);
+    assert_eq!((dropped(&endpoint), drain(&mut endpoint)), (before + 1, 0), "what was altered is not read");
+    endpoint.handle_datagram(NOW, peer(), &packet);
+    drain(&mut endpoint);
+    let before = endpoint.drops().get(Drop::Replayed);
+    endpoint.handle_datagram(NOW, peer(), &packet);
+    assert_eq!(
+        (endpoint.drops().get(Drop::Replayed), drain(&mut endpoint)),
+        (before + 1, 0),
+        "nor what was read already"
+    );
+
+    let mut hello = Vec::new();
+    sender.seal_hello(NOW, ring.primary(), 2, data, &mut hello);
+    endpoint.handle_datagram(NOW, peer(), &hello);
+    for first in [0xe1, 0xe2] {
+        endpoint.handle_datagram(NOW, peer(), &[&[first], data].concat());
+    }
+    drain(&mut endpoint);
+    session_stream(&mut endpoint, sender.open_stream(ring.primary()), data);
+    if let Some(stream) = endpoint.handle_accepted(NOW, peer()) {
+        endpoint.handle_stream_data(NOW, stream, &[&[0xe3], data].concat());
+        endpoint.handle_stream_end(NOW, stream, None);
+    }
+    drain(&mut endpoint);
+    still_works(&mut endpoint);
+}
+
+fn session_stream(endpoint: &mut Endpoint, opening: Opening, data: &[u8]) {
+    let Some(stream) = endpoint.handle_accepted(NOW, peer()) else { return };
+    endpoint.handle_stream_data(NOW, stream, opening.head().as_bytes());
+    let head = std::iter::from_fn(|| endpoint.poll_output()).find_map(|output| match output {
+        Output::Write { data, .. } => Some(data),
+        _ => None,
+    });
+    let head = head.expect("a head is answered");
+    let (head, _) = StreamHead::parse(&head).expect("by a head").expect("that is complete");
+    let exchange = opening.accepted(&head).expect("under the same key");
+    if let Ok(frames) = exchange.seal(data) {
+        let (first, second) = frames.split_at(data.len().min(frames.len()) / 2);
+        endpoint.handle_stream_data(NOW, stream, first);
+        endpoint.handle_stream_data(NOW, stream, second);
+    }
+    endpoint.handle_stream_end(NOW, stream, None);
+    drain(endpoint);
 }
 
 /// An answer to a push/pull of ours, and the user state alone.

@@ -101,6 +101,11 @@ fn any_stream_is_survived() {
 }
 
 #[test]
+fn any_session_is_survived() {
+    run("session", targets::session);
+}
+
+#[test]
 fn any_push_pull_is_survived() {
     run("push_pull", targets::push_pull);
 }
