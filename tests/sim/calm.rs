@@ -87,6 +87,7 @@ impl Cluster {
     /// Does what an operator must where nobody holds on to anybody of the other side: who left is not dialled, who moved is
     /// not found, and whom the last that knew it held dead is not told to newcomers.
     fn join_islands(&mut self) -> Result<(), String> {
+        self.restart_the_forlorn()?;
         let running = self.nodes(Phase::Running);
         let mut reached = vec![running[0]];
         let mut others: Vec<NodeId> = running[1..].to_vec();
@@ -110,14 +111,34 @@ impl Cluster {
         }
     }
 
+    /// Who lost the vote about its name asks those it knew then whether the name is free. Where none of them is left an
+    /// operator has to start it anew.
+    fn restart_the_forlorn(&mut self) -> Result<(), String> {
+        let running = self.nodes(Phase::Running);
+        let mut forlorn = running.clone();
+        forlorn.retain(|node| {
+            let silent = self.sim.endpoint(*node).is_some_and(Endpoint::is_silent);
+            silent && !running.iter().any(|other| other != node && self.holds(*node, *other))
+        });
+        for node in forlorn {
+            self.tell(format!("node-{} is silent, and nobody it knew is left", node.0));
+            self.coverage.count("silent nodes restarted by hand");
+            self.kill(node);
+            self.start(node, None);
+            self.settle(node)?;
+        }
+        Ok(())
+    }
+
     /// Whether one of two holds the other to be there, or dials it because it failed: where it is now.
     fn hold_on(&self, one: NodeId, other: NodeId) -> bool {
-        let holds = |holder: NodeId, held: NodeId| {
-            let name = self.sim.name(held).as_str();
-            let member = self.sim.endpoint(holder).and_then(|endpoint| endpoint.member(name));
-            member.is_some_and(|member| member.status != Status::Left && member.node.addr == self.sim.addr(held))
-        };
-        holds(one, other) || holds(other, one)
+        self.holds(one, other) || self.holds(other, one)
+    }
+
+    fn holds(&self, holder: NodeId, held: NodeId) -> bool {
+        let name = self.sim.name(held).as_str();
+        let member = self.sim.endpoint(holder).and_then(|endpoint| endpoint.member(name));
+        member.is_some_and(|member| member.status != Status::Left && member.node.addr == self.sim.addr(held))
     }
 
     /// Something in which two views, or a view and the truth, differ.
