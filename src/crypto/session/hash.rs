@@ -15,18 +15,23 @@ pub(super) type ById = BuildHasherDefault<IdHasher>;
 const MIX: u64 = 0x9e37_79b9_7f4a_7c15;
 
 impl Hasher for IdHasher {
+    /// Eight bytes of an id are enough of it.
+    #[inline]
     fn write(&mut self, bytes: &[u8]) {
-        for chunk in bytes.chunks(8) {
-            let mut word = [0; 8];
-            word[..chunk.len()].copy_from_slice(chunk);
-            self.0 = (self.0.rotate_left(23) ^ u64::from_ne_bytes(word)).wrapping_mul(MIX);
+        match (bytes.first_chunk(), bytes.first_chunk()) {
+            (Some(id), _) => self.0 ^= u64::from_ne_bytes(*id),
+            (None, Some(short)) => self.0 ^= u64::from(u32::from_ne_bytes(*short)),
+            (None, None) => {}
         }
     }
 
     /// Lengths of arrays, which are all the same.
+    #[inline]
     fn write_usize(&mut self, _: usize) {}
 
+    #[inline]
     fn finish(&self) -> u64 {
-        self.0 ^ self.0 >> 32
+        let mixed = self.0.wrapping_mul(MIX);
+        mixed ^ mixed >> 32
     }
 }
