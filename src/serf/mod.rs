@@ -312,6 +312,7 @@ impl Serf {
             self.reconnect();
         }
         self.end_due_queries(now);
+        self.remind(now);
         self.end_due_departures(now);
         self.repeat_vote(now);
         if self.gaps.overdue(now) {

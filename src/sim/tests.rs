@@ -116,7 +116,7 @@ mod goals {
 
     use super::*;
     use crate::crypto::Key;
-    use crate::serf::{Answer, Event, QueryParams};
+    use crate::serf::{Answer, Event, KeyOp, KeyParams, QueryParams};
 
     fn keyring() -> Option<Keyring> {
         Some(Keyring::new(Key::new(&[1; 32]).unwrap(), []))
@@ -138,6 +138,14 @@ mod goals {
     fn user_events(sim: &mut Sim) -> Vec<Instant> {
         let events = sim.take_notes().into_iter().filter(|note| matches!(note.output, Output::Event(Event::User(_))));
         events.map(|note| note.at).collect()
+    }
+
+    fn acks(sim: &mut Sim) -> usize {
+        let is_ack = |output: &Output| match output {
+            Output::Query(query) => matches!(query.answer, Answer::Ack { .. }),
+            _ => false,
+        };
+        sim.take_notes().iter().filter(|note| is_ack(&note.output)).count()
     }
 
     #[test]
@@ -190,11 +198,51 @@ mod goals {
         let params = QueryParams { name: "uptime".to_owned(), ack: true, ..QueryParams::default() };
         sim.with(NodeId(7), |endpoint, now| endpoint.query(now, params)).unwrap().unwrap();
         sim.run_for(Duration::from_millis(300));
-        let acks = sim.take_notes().into_iter().filter(|note| match &note.output {
-            Output::Query(query) => matches!(query.answer, Answer::Ack { .. }),
-            _ => false,
-        });
-        assert_eq!(acks.count(), 50, "asked at {asked:?}");
+        assert_eq!(acks(&mut sim), 50, "asked at {asked:?}");
+    }
+
+    /// Fifty that know each other and send each message once per digit of their number, so that gossip always passes some by.
+    fn sparing(seed: u64) -> Sim {
+        let mut sim = Sim::new(seed, Network::default());
+        for _ in 0..50 {
+            let node = sim.add();
+            sim.start(node, keyring(), Restored::default(), |options| {
+                options.swim.retransmit_mult = 1;
+                options.serf.retransmit_mult = 1;
+            });
+        }
+        sim.converge();
+        sim
+    }
+
+    #[test]
+    fn whom_gossip_passes_by_answers_all_the_same() {
+        for seed in 0..50 {
+            let mut sim = sparing(seed);
+            let params = QueryParams { name: "uptime".to_owned(), ack: true, ..QueryParams::default() };
+            sim.with(NodeId(7), |endpoint, now| endpoint.query(now, params)).unwrap().unwrap();
+            sim.run_for(Duration::from_millis(199));
+            let early = acks(&mut sim);
+            sim.run_for(Duration::from_millis(101));
+            let late = acks(&mut sim);
+            assert_eq!(early + late, 50, "seed {seed}");
+            assert!(late > 0, "seed {seed}: gossip reached everybody, which shows nothing");
+        }
+    }
+
+    #[test]
+    fn whom_gossip_passes_by_answers_about_its_keys_all_the_same() {
+        for seed in 0..10 {
+            let mut sim = sparing(seed);
+            let params = KeyParams { op: KeyOp::List, only: Vec::new(), ballot: None };
+            sim.with(NodeId(7), |endpoint, now| endpoint.key_request(now, params)).unwrap().unwrap();
+            sim.run_for(Duration::from_millis(300));
+            let outcome = sim.take_notes().into_iter().find_map(|note| match note.output {
+                Output::Keys { outcome, .. } => Some(outcome),
+                _ => None,
+            });
+            assert_eq!(outcome.map(|outcome| outcome.nodes.len()), Some(50), "seed {seed}");
+        }
     }
 
     #[test]

@@ -84,6 +84,11 @@ pub(crate) struct Dispute {
 }
 
 impl Dispute {
+    /// Whether the name is another's, so that nothing is to be said under it.
+    pub(crate) fn is_lost(&self) -> bool {
+        self.lost
+    }
+
     /// When to ask again.
     pub(crate) fn poll_timeout(&self) -> Option<Instant> {
         self.not_before.filter(|_| self.lost && !self.voting)

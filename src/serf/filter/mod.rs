@@ -72,15 +72,58 @@ pub(crate) fn passes(filters: &[Filter], name: &NodeName, tags: impl FnOnce() ->
 }
 
 fn pass(filter: &Filter, name: &NodeName, tags: &Tags) -> Passed {
-    let passed = match filter {
-        Filter::Nodes(names) => names.iter().any(|wanted| wanted == name.as_str()),
-        Filter::Tag { tag, expr } => match compile(expr) {
-            Ok(regex) => regex.is_match(tags.get(tag).map_or("", String::as_str)),
-            Err(_) => return Passed::Bad,
-        },
-        Filter::Unknown(_) => return Passed::Bad,
-    };
-    if passed { Passed::Yes } else { Passed::No }
+    match Check::new(filter) {
+        None => Passed::Bad,
+        Some(check) if check.passes(name, tags) => Passed::Yes,
+        Some(_) => Passed::No,
+    }
+}
+
+/// The filters of a query of ours, compiled once and applied to many members.
+#[derive(Debug)]
+pub(crate) struct Filters<'a>(Vec<Check<'a>>);
+
+impl<'a> Filters<'a> {
+    /// `None` if no member passes them, as one is bad or there are too many.
+    pub(crate) fn new(filters: &'a [Filter]) -> Option<Self> {
+        if filters.len() > MAX_FILTERS {
+            return None;
+        }
+        filters.iter().map(Check::new).collect::<Option<_>>().map(Self)
+    }
+
+    /// Whether a member passes every one.
+    pub(crate) fn pass(&self, name: &NodeName, tags: impl FnOnce() -> Tags) -> bool {
+        if self.0.is_empty() {
+            return true;
+        }
+        let tags = tags();
+        self.0.iter().all(|check| check.passes(name, &tags))
+    }
+}
+
+/// One filter, compiled.
+#[derive(Debug)]
+enum Check<'a> {
+    Nodes(&'a [String]),
+    Tag { tag: &'a str, regex: Regex },
+}
+
+impl<'a> Check<'a> {
+    fn new(filter: &'a Filter) -> Option<Self> {
+        match filter {
+            Filter::Nodes(names) => Some(Self::Nodes(names)),
+            Filter::Tag { tag, expr } => compile(expr).ok().map(|regex| Self::Tag { tag, regex }),
+            Filter::Unknown(_) => None,
+        }
+    }
+
+    fn passes(&self, name: &NodeName, tags: &Tags) -> bool {
+        match self {
+            Self::Nodes(names) => names.iter().any(|wanted| wanted == name.as_str()),
+            Self::Tag { tag, regex } => regex.is_match(tags.get(*tag).map_or("", String::as_str)),
+        }
+    }
 }
 
 #[cfg(test)]

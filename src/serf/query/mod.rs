@@ -1,4 +1,9 @@
 //! Queries: asking, being asked, answering (`Serf wire format §6`).
+//!
+//! A query is gossiped: sent a bounded number of times to random members, which now and then passes a member by. So one that
+//! everybody is to answer, with acks or about keys, is after a gossip interval sent once directly to each living member that it
+//! addresses and that has not answered, as soon as those are no more than [`MAX_REMINDED`]. The message is the same, so that
+//! any peer takes it, and drops it if it has it.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -11,7 +16,7 @@ use super::drops::Drop;
 use super::filter::{self, Passed};
 use super::output::{Answer, Event, Output, QueryEvent, QueryKey, QueryOutput};
 use super::relay::Origin;
-use super::{Serf, conflict, keys};
+use super::{Serf, Status, conflict, keys};
 use crate::time::Instant;
 use crate::wire::NodeName;
 use crate::wire::serf::{Filter, Query, QueryResponse, SerfMessage, decode_tags};
@@ -19,8 +24,8 @@ use crate::wire::serf::{Filter, Query, QueryResponse, SerfMessage, decode_tags};
 mod asked;
 mod open;
 
-pub use asked::MAX_ASKED_QUERIES;
 pub(crate) use asked::{Asked, AskedTable, Purpose};
+pub use asked::{MAX_ASKED_QUERIES, MAX_REMINDED};
 pub use open::MAX_OPEN_QUERIES;
 pub(crate) use open::{Kind, Open};
 
@@ -129,7 +134,8 @@ impl Serf {
             return Err(QueryError::TooLarge { limit });
         }
         let key = QueryKey { ltime: query.ltime, id: query.id };
-        self.asked.insert(key, Asked::new(now + query.timeout, purpose));
+        let asked = Asked::new(now + query.timeout, purpose).reminding(now, &query, self.options.gossip_interval);
+        self.asked.insert(key, asked);
         self.take_query(now, &query);
         self.broadcast_query(message.clone());
         Ok(Sent { key, message })
@@ -331,6 +337,24 @@ impl Serf {
             }
             Purpose::Keys(outcome) => self.outputs.push_back(Output::Keys { query: key, outcome }),
             Purpose::Conflict(vote) => self.vote_ended(now, vote),
+        }
+    }
+
+    /// Sends queries of ours directly to those that gossip passed by.
+    pub(super) fn remind(&mut self, now: Instant) {
+        let speaking = !self.dispute.is_lost();
+        for asked in self.asked.due(now) {
+            let others = self
+                .members
+                .iter()
+                .filter(|member| speaking && member.status == Status::Alive && member.node.addr != self.local.addr);
+            let Some((query, unheard)) = asked.remind(others) else { continue };
+            let message = SerfMessage::Query(query).encode();
+            self.outputs.extend(unheard.into_iter().map(|member| Output::SendUser {
+                to: member.node.addr,
+                node: Some(member.node.name.clone()),
+                message: message.clone(),
+            }));
         }
     }
 

@@ -1,7 +1,7 @@
 use super::super::fixture::*;
-use super::super::{Options, Restored, SeenClocks};
+use super::super::{KeyOp, KeyParams, Options, Restored, SeenClocks};
 use super::*;
-use crate::wire::serf::Relay;
+use crate::wire::serf::{KeyResponse, Relay, encode_tags};
 
 fn params(name: &str) -> QueryParams {
     QueryParams { name: name.into(), ..QueryParams::default() }
@@ -361,4 +361,124 @@ fn queries_beyond_the_queue_are_refused_to_us() {
         serf.query(at(0), params("q")).unwrap();
     }
     assert_eq!(serf.query(at(0), params("q")), Err(QueryError::QueueFull { depth: 2 }));
+}
+
+fn with_ack(name: &str) -> QueryParams {
+    QueryParams { ack: true, ..params(name) }
+}
+
+/// To whom the query goes directly at `now`.
+fn reminded(serf: &mut Serf, now: Instant) -> Vec<String> {
+    drain(serf);
+    serf.handle_timeout(now);
+    let outputs = drain(serf);
+    assert!(sent(&outputs).iter().all(|(_, message)| matches!(message, SerfMessage::Query(_))), "{outputs:?}");
+    let name = |output: &Output| match output {
+        Output::SendUser { to, node: Some(node), .. } => {
+            assert_ne!(*to, addr(100), "never to ourselves");
+            Some(node.to_string())
+        }
+        _ => None,
+    };
+    outputs.iter().filter_map(name).collect()
+}
+
+#[test]
+fn who_has_not_acknowledged_after_a_gossip_interval_is_sent_the_same_query_once() {
+    let mut serf = cluster(5);
+    let key = serf.query(at(0), with_ack("q")).unwrap();
+    let gossiped = broadcasts(&mut serf).remove(0);
+    deliver(&mut serf, at(1), &response(key, "n1", true));
+    deliver(&mut serf, at(1), &response(key, "n2", false));
+    gone(&mut serf, at(2), "n4");
+    deliver(&mut serf, at(2), &leave("n5", 3, false));
+    drain(&mut serf);
+    assert_eq!(serf.poll_timeout(), Some(at(200)));
+    serf.handle_timeout(at(199));
+    assert!(drain(&mut serf).is_empty());
+    serf.handle_timeout(at(200));
+    assert_eq!(sent(&drain(&mut serf)), [(addr(3), gossiped)], "who answered needs no reminder, nor who is gone");
+    assert_eq!(serf.poll_timeout(), Some(at(3200)));
+    assert!(reminded(&mut serf, at(3199)).is_empty());
+}
+
+#[test]
+fn only_the_members_that_a_query_addresses_are_reminded() {
+    let mut serf = cluster(3);
+    let mut lb = (*node("n4", 4)).clone();
+    lb.meta = encode_tags(&[("role".into(), "lb".into())].into());
+    serf.handle_swim(at(0), &crate::swim::Event::Joined(std::sync::Arc::new(lb)));
+    let tag = |expr: &str| -> BTreeMap<_, _> { [("role".into(), expr.into())].into() };
+    let nodes = vec!["me".into(), "n2".into(), "n4".into(), "unknown".into()];
+    for (start, (params, expected)) in [
+        (QueryParams { nodes: nodes.clone(), ..with_ack("q") }, vec!["n2", "n4"]),
+        (QueryParams { tags: tag("^web$"), ..with_ack("q") }, vec!["n1", "n2", "n3"]),
+        (QueryParams { nodes, tags: tag("^lb$"), ..with_ack("q") }, vec!["n4"]),
+        (QueryParams { tags: tag("("), ..with_ack("q") }, vec![]),
+        (with_ack(PING), vec!["n1", "n2", "n3", "n4"]),
+        (params("without acks"), vec![]),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let start = 1000 * start as u64;
+        serf.query(at(start), params.clone()).unwrap();
+        assert_eq!(reminded(&mut serf, at(start + 200)), expected, "{params:?}");
+    }
+}
+
+#[test]
+fn a_query_that_is_over_reminds_nobody() {
+    let mut serf = cluster(2);
+    let cancelled = serf.query(at(0), with_ack("cancelled")).unwrap();
+    serf.cancel_query(&cancelled);
+    serf.query(at(0), QueryParams { timeout: Some(Duration::from_millis(200)), ..with_ack("short") }).unwrap();
+    assert!(reminded(&mut serf, at(200)).is_empty());
+}
+
+#[test]
+fn while_more_are_missing_than_are_reminded_gossip_gets_twice_the_time() {
+    let mut serf = cluster(MAX_REMINDED as u8 + 2);
+    let key = serf.query(at(0), with_ack("q")).unwrap();
+    deliver(&mut serf, at(1), &response(key, "n1", true));
+    assert!(reminded(&mut serf, at(200)).is_empty());
+    assert!(reminded(&mut serf, at(400)).is_empty());
+    deliver(&mut serf, at(401), &response(key, "n2", true));
+    assert!(reminded(&mut serf, at(799)).is_empty());
+    assert_eq!(reminded(&mut serf, at(800)).len(), MAX_REMINDED);
+    assert!(reminded(&mut serf, at(1600)).is_empty());
+}
+
+#[test]
+fn a_key_request_reminds_whose_answer_is_missing() {
+    let mut serf = cluster(3);
+    let key = serf.key_request(at(0), KeyParams { op: KeyOp::List, only: Vec::new(), ballot: None }).unwrap();
+    let payload = KeyResponse { result: true, ..KeyResponse::default() }.encode();
+    let answer = QueryResponse { ltime: key.ltime, id: key.id, from: "n1".into(), ack: false, payload };
+    deliver(&mut serf, at(1), &SerfMessage::QueryResponse(answer));
+    assert_eq!(reminded(&mut serf, at(200)), ["n2", "n3"]);
+    serf.key_request(at(1000), KeyParams { op: KeyOp::List, only: vec![name("n2")], ballot: None }).unwrap();
+    assert_eq!(reminded(&mut serf, at(1200)), ["n2"]);
+}
+
+#[test]
+fn who_lost_the_vote_about_its_name_reminds_nobody() {
+    let mut serf = cluster(1);
+    serf.query(at(0), QueryParams { timeout: Some(Duration::from_secs(60)), ..with_ack("q") }).unwrap();
+    serf.vote_ended(at(100), lost_vote());
+    assert!(reminded(&mut serf, at(200)).is_empty());
+}
+
+/// One answer that knows another under our name.
+fn lost_vote() -> conflict::Vote {
+    let other = crate::wire::serf::ConflictMember {
+        name: "me".into(),
+        addr: addr(9),
+        tags: BTreeMap::new(),
+        status: Status::Alive as u8,
+        versions: crate::wire::message::Versions::OURS,
+    };
+    let mut vote = conflict::Vote::default();
+    vote.count(&other.encode(), addr(100));
+    vote
 }
