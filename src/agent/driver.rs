@@ -223,7 +223,7 @@ impl Agent {
         let now = clock::now();
         self.leaving = Some(Leaving { started: now });
         self.systemd.stopping("leaving the cluster");
-        self.retry.succeeded();
+        self.retry.stop();
         self.rejoin.stop();
         self.endpoint.leave(now);
     }
@@ -325,7 +325,7 @@ impl Agent {
         if contacted > 0 {
             let members = self.endpoint.members().count();
             info!(contacted, members, elapsed_ms, "joined");
-            self.retry.succeeded();
+            self.retry.succeeded(now);
             self.doctor.join_failures.clear();
             self.first_view_complete();
         }
@@ -340,11 +340,7 @@ impl Agent {
             }
             Purpose::Configured if contacted == 0 => self.retry_later(now, &texts),
             Purpose::Rejoin => self.rejoin_ended(now, &texts),
-            Purpose::Configured | Purpose::Discovered => {
-                for error in &texts {
-                    info!(error, "join address did not answer");
-                }
-            }
+            Purpose::Configured | Purpose::Discovered => tell_unanswered(&texts),
             Purpose::Client(reply) => reply.done(contacted, &joining.unresolved, failures),
         }
         if let Some(discovery) = &mut self.discovery {
@@ -364,8 +360,12 @@ impl Agent {
                     tracing::error!(error, "cannot join");
                 }
                 tracing::error!(tries = self.config.gossip.join_retry_max, "giving up to join");
-                self.exit = Some(Exit::JoinGaveUp);
+                // Addresses that came with a reload, or that the snapshot's members have replaced, end no member of a cluster.
+                if self.is_alone() {
+                    self.exit = Some(Exit::JoinGaveUp);
+                }
             }
+            Next::Nothing => tell_unanswered(texts),
         }
     }
 
@@ -401,6 +401,19 @@ impl Agent {
 
     pub(super) fn is_leaving(&self) -> bool {
         self.leaving.is_some()
+    }
+
+    /// Whether nobody else is present.
+    pub(super) fn is_alone(&self) -> bool {
+        let own = &self.endpoint.local().name;
+        !self.endpoint.members().any(|member| member.status.is_present() && member.node.name != *own)
+    }
+}
+
+/// For addresses that are not needed.
+fn tell_unanswered(errors: &[String]) {
+    for error in errors {
+        info!(error, "join address did not answer");
     }
 }
 

@@ -86,8 +86,10 @@ pub(super) struct Retry {
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum State {
-    /// A try is under way.
-    Trying,
+    /// A try is under way. With `again` the addresses have changed since it began, so its end is not the last word.
+    Trying {
+        again: bool,
+    },
     WaitingUntil(Instant),
     Done,
 }
@@ -99,6 +101,8 @@ pub(super) enum Next {
     After(Duration),
     /// `join_retry_max` tries have failed.
     GiveUp,
+    /// None: somebody answered by another way meanwhile, or nobody is wanted any more.
+    Nothing,
 }
 
 impl Retry {
@@ -108,11 +112,16 @@ impl Retry {
         Self { interval, max, tries: 0, state }
     }
 
-    /// There are other addresses to try, from `now` on.
+    /// There are other addresses to try, from `now` on, or as soon as the try under way has ended.
     pub(super) fn again(&mut self, now: Instant) {
-        if self.state != State::Trying {
-            (self.tries, self.state) = (0, State::WaitingUntil(now));
+        match self.state {
+            State::Trying { .. } => self.state = State::Trying { again: true },
+            State::WaitingUntil(_) | State::Done => self.restart(now),
         }
+    }
+
+    fn restart(&mut self, now: Instant) {
+        (self.tries, self.state) = (0, State::WaitingUntil(now));
     }
 
     /// Takes new limits; they hold from the next failure on.
@@ -128,7 +137,7 @@ impl Retry {
     pub(super) fn poll_timeout(&self) -> Option<Instant> {
         match self.state {
             State::WaitingUntil(at) => Some(at),
-            State::Trying | State::Done => None,
+            State::Trying { .. } | State::Done => None,
         }
     }
 
@@ -136,20 +145,36 @@ impl Retry {
     pub(super) fn is_due(&mut self, now: Instant) -> bool {
         let due = self.poll_timeout().is_some_and(|at| at <= now);
         if due {
-            self.state = State::Trying;
+            self.state = State::Trying { again: false };
             self.tries += 1;
         }
         due
     }
 
-    /// Somebody answered, here or by another way: no further try.
-    pub(super) fn succeeded(&mut self) {
+    /// Somebody answered, here or by another way: no further try, but for addresses that came meanwhile.
+    pub(super) fn succeeded(&mut self, now: Instant) {
+        match self.state {
+            State::Trying { again: true } => self.restart(now),
+            State::Trying { again: false } | State::WaitingUntil(_) | State::Done => self.stop(),
+        }
+    }
+
+    /// No further try, whatever becomes of the one under way.
+    pub(super) fn stop(&mut self) {
         self.state = State::Done;
     }
 
     pub(super) fn failed(&mut self, now: Instant) -> Next {
+        match self.state {
+            State::Done => return Next::Nothing,
+            State::Trying { again: true } => {
+                self.restart(now);
+                return Next::After(Duration::ZERO);
+            }
+            State::Trying { again: false } | State::WaitingUntil(_) => {}
+        }
         if self.max != 0 && self.tries >= self.max {
-            self.state = State::Done;
+            self.stop();
             return Next::GiveUp;
         }
         let doubled = FIRST_PAUSE.saturating_mul(1 << (self.tries.saturating_sub(1)).min(30));
@@ -216,7 +241,7 @@ mod tests {
         }
         assert_eq!(pauses, [1, 2, 4, 8, 16, 30, 30, 30]);
         assert!(retry.is_due(now));
-        retry.succeeded();
+        retry.succeeded(now);
         assert_eq!(retry.poll_timeout(), None);
     }
 
@@ -236,9 +261,33 @@ mod tests {
         assert_eq!(retry.poll_timeout(), None);
         retry.again(START + secs(5));
         assert!(!retry.is_due(START) && retry.is_due(START + secs(5)));
-        retry.again(START + secs(5));
-        assert!(!retry.is_due(START + secs(5)), "one try at a time");
         assert_eq!(retry.failed(START + secs(5)), Next::GiveUp);
+    }
+
+    #[test]
+    fn addresses_that_come_during_a_try_get_their_own() {
+        let ends: [fn(&mut Retry); 2] =
+            [|retry| retry.succeeded(START), |retry| assert_eq!(retry.failed(START), Next::After(Duration::ZERO))];
+        for end in ends {
+            let mut retry = Retry::new(true, secs(30), 1, START);
+            assert!(retry.is_due(START));
+            retry.again(START);
+            assert!(!retry.is_due(START), "one try at a time");
+            end(&mut retry);
+            assert!(retry.is_due(START));
+            assert_eq!((retry.tries(), retry.failed(START)), (1, Next::GiveUp), "the tries count anew");
+        }
+    }
+
+    #[test]
+    fn failure_after_an_answer_by_another_way_is_not_followed_by_anything() {
+        let ends: [fn(&mut Retry); 2] = [|retry| retry.succeeded(START), Retry::stop];
+        for end in ends {
+            let mut retry = Retry::new(true, secs(30), 1, START);
+            assert!(retry.is_due(START));
+            end(&mut retry);
+            assert_eq!((retry.failed(START), retry.poll_timeout()), (Next::Nothing, None));
+        }
     }
 
     #[test]

@@ -41,7 +41,7 @@ impl Rejoin {
     /// No further try.
     pub(super) fn stop(&mut self) {
         self.missing.clear();
-        self.retry.succeeded();
+        self.retry.stop();
     }
 }
 
@@ -88,13 +88,12 @@ impl Agent {
         match self.rejoin.retry.failed(now) {
             Next::After(pause) => debug!(missing, pause_s = pause.as_secs(), "members of the snapshot are missing"),
             Next::GiveUp => warn!(missing, "giving up to find members of the snapshot"),
+            Next::Nothing => {}
         }
     }
 
     fn strike_found(&mut self) {
-        let endpoint = &self.endpoint;
-        let own = &endpoint.local().name;
-        let alone = !endpoint.members().any(|member| member.status.is_present() && member.node.name != *own);
+        let (endpoint, alone) = (&self.endpoint, self.is_alone());
         self.rejoin.missing.retain(|target| !is_found(endpoint, target, alone));
     }
 

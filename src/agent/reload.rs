@@ -95,7 +95,9 @@ impl Agent {
         self.log.set_level(new.log.level.clone());
         self.handlers.replace(&new.handlers);
         self.retry.set_limits(new.gossip.join_retry_interval, new.gossip.join_retry_max);
-        if new.gossip.join != self.config.gossip.join && !new.gossip.join.is_empty() && self.config.mode == Mode::Weir {
+        let join = &new.gossip.join;
+        let others = *join != self.config.gossip.join && !join.is_empty() && self.config.mode == Mode::Weir;
+        if others && !self.is_leaving() {
             self.retry.again(clock::now());
         }
         self.store.set_sync_interval(new.snapshot.sync_interval);

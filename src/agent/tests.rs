@@ -308,6 +308,35 @@ fn reload_changes_tags_and_handlers_and_keeps_a_tag_set_at_run_time() {
     });
 }
 
+#[test]
+fn reload_with_an_address_that_does_not_answer_ends_no_member_of_a_cluster() {
+    run_test(async {
+        let lab = Lab::new();
+        let mut a = lab.agent("a", "127.7.17.1", None, ALONE).await;
+        let mut b = lab.agent("b", "127.7.17.2", None, &join(&a)).await;
+        until(&mut [&mut a, &mut b], "joined", |all| status(all[1], "a") == Some(Status::Alive)).await;
+
+        let more = format!("{ALONE}\ngossip.join = [\"127.7.17.9:1\"]\ngossip.join_retry_max = 1");
+        lab.start("b", "127.7.17.2", None, &more); // writes the file
+        b.reload(reload::Request::default());
+        until(&mut [&mut a, &mut b], "the new address was tried", |all| !all[1].doctor.join_failures.is_empty()).await;
+        assert_eq!((b.exit, b.retry.poll_timeout()), (None, None));
+    });
+}
+
+#[test]
+fn reload_during_a_leave_joins_nobody() {
+    run_test(async {
+        let lab = Lab::new();
+        let mut a = lab.agent("a", "127.7.18.1", None, ALONE).await;
+        lab.start("a", "127.7.18.1", None, &format!("{ALONE}\ngossip.join = [\"127.7.18.9:1\"]")); // writes the file
+        a.leave();
+        a.reload(reload::Request::default());
+        until(&mut [&mut a], "reloaded", |all| !all[0].config.gossip.join.is_empty()).await;
+        assert_eq!(a.retry.poll_timeout(), None);
+    });
+}
+
 /// Whether a reply is still to come.
 fn reply_is_open<T>(answer: &tokio::sync::oneshot::Receiver<T>) -> bool {
     answer.is_empty() && !answer.is_terminated()
