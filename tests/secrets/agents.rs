@@ -5,6 +5,7 @@ use std::fs;
 use std::io::Write as _;
 use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
@@ -297,6 +298,14 @@ fn mistakes(stage: &mut Stage, hosts: &[Host; 3]) {
         command.args(args);
         stage.refused(command, "");
     }
+    // Secrets of the wrong type, to both of our names.
+    let json = stage
+        .private("wrong.json", &format!("{{\"encrypt_key\": [\"{FIRST}\"], \"RPC_Auth\": {{\"a\": \"{TOKEN}\"}}}}"));
+    for name in ["weir", "serf"] {
+        let mut command = weir(&["agent"]);
+        command.arg0(name).arg(format!("-config-file={}", json.display()));
+        stage.refused(command, "");
+    }
     let mut command = weir(&["info"]);
     command.arg(format!("--rpc-addr={}", a.rpc)).arg(format!("--rpc-auth={WRONG_TOKEN}"));
     stage.refused(command, "");
@@ -321,7 +330,7 @@ fn lone(stage: &Stage, ring: &Path) -> Command {
 
 /// All files but those that hold secrets by their purpose, which must be nobody else's to read; the logs are among them.
 fn readable_files(stage: &Stage) -> Vec<(String, Vec<u8>)> {
-    let secret = ["token", "ring.json", "ring", "keyring", "open", "strange", "serf.json"];
+    let secret = ["token", "ring.json", "ring", "keyring", "open", "strange", "serf.json", "wrong.json"];
     let mut files = Vec::new();
     let mut directories = vec![stage.dir.path().to_owned()];
     while let Some(directory) = directories.pop() {

@@ -48,7 +48,8 @@ fn wrong_keys(keys: &Keys) -> Option<String> {
 }
 
 fn wrong_type(key: &str, value: &Value) -> Option<String> {
-    let wanted = match kind_of(key)? {
+    let kind = kind_of(key)?;
+    let wanted = match kind {
         SerfKind::Text
         | SerfKind::Level
         | SerfKind::Duration { .. }
@@ -82,7 +83,12 @@ fn wrong_type(key: &str, value: &Value) -> Option<String> {
     (!is_right).then(|| match wanted {
         "list" => format!("'{key}': source data must be an array or slice, got {found}"),
         "map" => format!("'{key}' expected a map, got '{found}'"),
-        _ => format!("'{key}' expected type '{wanted}', got unconvertible type '{found}', value: '{}'", shown(value)),
+        _ => {
+            // The reference prints secrets, too.
+            let is_secret = matches!(kind, SerfKind::Encrypt | SerfKind::RpcAuth);
+            let shown = if is_secret { String::new() } else { format!(", value: '{}'", shown(value)) };
+            format!("'{key}' expected type '{wanted}', got unconvertible type '{found}'{shown}")
+        }
     })
 }
 
@@ -127,6 +133,17 @@ mod tests {
              * 'protocol' expected type 'int', got unconvertible type 'string', value: 'x'\n\
              * 'start_join': source data must be an array or slice, got bool\n\
              * 'tags' expected a map, got 'string'"
+        );
+    }
+
+    #[test]
+    fn secrets_of_another_type_are_not_repeated() {
+        let secrets = r#"{"encrypt_key": {"a": "secret"}, "RPC_Auth": ["secret"]}"#;
+        assert_eq!(
+            wrong_keys(&keys(secrets)).expect("mistakes"),
+            "2 error(s) decoding:\n\n\
+             * 'RPC_Auth' expected type 'string', got unconvertible type '[]interface {}'\n\
+             * 'encrypt_key' expected type 'string', got unconvertible type 'map[string]interface {}'"
         );
     }
 }
