@@ -3,19 +3,18 @@
 use std::fs;
 use std::io::Write as _;
 use std::os::unix::fs::MetadataExt;
-use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
-use weir::snapshot::{COMPACT_BYTES, Format, Replay, Rules, State, UnixTime};
+use weir::snapshot::{COMPACT_BYTES, Format, State};
 use weir::wire::serf::Tags;
 
 use crate::churn::{come_and_go, say, talk};
-use crate::settings;
 use crate::support::{Agent, Kind};
 use crate::watch::Watch;
+use crate::{disk, settings};
 
 const KILLS: usize = 200;
 const VICTIMS: usize = 5;
@@ -106,11 +105,11 @@ impl Victim {
         self.agent.run();
         Watch::connect(self.agent.rpc).await_alive(&ANCHORS);
         self.agent.options_mut().join.clear();
-        self.await_anchors_on_disk();
+        disk::await_alive(&self.agent, &ANCHORS);
         self.die();
         while self.tally.kills < kills {
             self.meddle();
-            let (known, start) = (self.state(), self.found());
+            let (known, start) = (disk::state(&self.agent), self.found());
             self.agent.spawn();
             if self.rng.random_ratio(1, 4) {
                 self.tally.early += 1;
@@ -123,15 +122,6 @@ impl Victim {
             self.count_rewritten(&start);
         }
         self.tally
-    }
-
-    /// A member is written when it joins, but not before we can see it.
-    fn await_anchors_on_disk(&self) {
-        crate::support::until("the anchors are on disk", || {
-            let state = self.state();
-            let missing: Vec<_> = ANCHORS.iter().filter(|name| !knows(&state, name)).collect();
-            if missing.is_empty() { Ok(()) } else { Err(format!("{missing:?} are missing")) }
-        });
     }
 
     /// It is back among the anchors, with what the file said it had.
@@ -183,7 +173,7 @@ impl Victim {
     /// The file after the kill says all that it said before, and nothing that was never true.
     fn judge(&mut self, before: &Found, after: &Found) {
         let name = &self.agent.name;
-        let (was, is) = (read(&before.bytes), read(&after.bytes));
+        let (was, is) = (disk::read(&before.bytes), disk::read(&after.bytes));
         if after.inode == before.inode {
             assert!(after.bytes.starts_with(&before.bytes), "{name}: what was written is gone");
         }
@@ -210,7 +200,7 @@ impl Victim {
 
     /// Now and then the file is brought near to the size at which it is written anew, or its end is damaged.
     fn meddle(&mut self) {
-        let path = self.path();
+        let path = disk::path(&self.agent);
         match self.rng.random_range(0..8) {
             0 | 1 => {
                 let line = self.found().bytes.split_inclusive(|byte| *byte == b'\n').next_back().unwrap().to_vec();
@@ -238,13 +228,9 @@ impl Victim {
         }
     }
 
-    fn path(&self) -> PathBuf {
-        self.agent.dir.path().join("snapshot")
-    }
-
     fn found(&self) -> Found {
         // A file that is written anew is a whole one before and after.
-        let path = self.path();
+        let path = disk::path(&self.agent);
         loop {
             let inode = fs::metadata(&path).unwrap().ino();
             let bytes = fs::read(&path).unwrap();
@@ -253,15 +239,6 @@ impl Victim {
             }
         }
     }
-
-    fn state(&self) -> State {
-        fs::read(self.path()).map(|bytes| read(&bytes).state).unwrap_or_default()
-    }
-}
-
-fn read(bytes: &[u8]) -> Replay {
-    let failed_for = Duration::from_secs(24 * 3600);
-    Replay::read(bytes, Rules { rejoin_after_leave: true, failed_for, now: UnixTime(0) })
 }
 
 fn knows(state: &State, name: &str) -> bool {

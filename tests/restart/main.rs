@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, reason = "a test stops at what it cannot use")]
 
 mod churn;
+mod disk;
 mod kills;
 mod outage;
 mod watch;

@@ -2,11 +2,11 @@
 
 use std::fs;
 
-use crate::settings;
 use crate::support::{Agent, Kind, Settings, await_agreement, until};
 use crate::watch::Watch;
+use crate::{disk, settings};
 
-/// `node-0, node-1, …`, which joined the first and will join nobody again.
+/// `node-0, node-1, …`, which joined the first, have all written each other down, and will join nobody again.
 fn cluster(size: usize, gossip: &str) -> Vec<Agent> {
     let mut agents: Vec<Agent> = Vec::new();
     for at in 0..size {
@@ -15,6 +15,10 @@ fn cluster(size: usize, gossip: &str) -> Vec<Agent> {
         agents.push(Agent::start(Kind::Weir, &format!("node-{at}"), settings));
     }
     await_all_alive(&agents);
+    for agent in &agents {
+        let others = agents.iter().map(|other| other.name.as_str()).filter(|name| *name != agent.name);
+        disk::await_alive(agent, &others.collect::<Vec<_>>());
+    }
     agents.iter_mut().for_each(|agent| agent.options_mut().join.clear());
     agents
 }
@@ -61,15 +65,13 @@ fn members_that_had_all_seen_each_other_fail_form_one_cluster_again() {
         until("it is alone", || {
             let members = watch.members()?;
             let failed = members.iter().filter(|member| member.status == weir::rpc::proto::Status::Failed).count();
-            if failed == 4 { Ok(()) } else { Err(format!("{members:#?}")) }
+            let state = disk::state(agent);
+            let written = state.peers().filter(|peer| peer.failed.is_some()).count();
+            if (failed, written) == (4, 4) { Ok(()) } else { Err(format!("{members:#?} {state:#?}")) }
         });
         agent.pause();
     }
     agents.iter_mut().for_each(Agent::kill);
-    for agent in &agents {
-        let snapshot = fs::read_to_string(agent.dir.path().join("snapshot")).unwrap();
-        assert!(snapshot.lines().filter(|line| line.contains(" failed ")).count() >= 4, "{snapshot}");
-    }
     spawn_all(&mut agents);
     await_all_alive(&agents);
 }
@@ -81,7 +83,7 @@ fn a_member_of_the_snapshot_that_does_not_answer_at_first_is_tried_again() {
     agents.iter_mut().for_each(Agent::kill);
     agents[0].run();
     agents[0].process().await_log("join address did not answer");
-    fs::remove_file(agents[1].dir.path().join("snapshot")).unwrap();
+    fs::remove_file(disk::path(&agents[1])).unwrap();
     agents[1].run();
     await_all_alive(&agents);
 }
@@ -94,7 +96,7 @@ fn members_of_the_snapshot_are_missed_although_others_were_found() {
     let (late, early) = agents.split_last_mut().unwrap();
     spawn_all(early);
     await_all_alive(early);
-    fs::remove_file(late.dir.path().join("snapshot")).unwrap();
+    fs::remove_file(disk::path(late)).unwrap();
     late.run();
     await_all_alive(&agents);
 }
@@ -103,8 +105,7 @@ fn members_of_the_snapshot_are_missed_although_others_were_found() {
 fn a_member_of_the_snapshot_that_never_answers_is_forgotten_as_a_failed_one_would_be() {
     let mut agents = cluster(2, "reconnect_timeout = \"2s\"\n");
     agents.iter_mut().for_each(Agent::kill);
-    let snapshot = agents[0].dir.path().join("snapshot");
-    assert!(fs::read_to_string(&snapshot).unwrap().contains(" alive node-1 "));
+    let snapshot = disk::path(&agents[0]);
     agents[0].run();
     until("node-1 is forgotten", || {
         let text = fs::read_to_string(&snapshot).map_err(|error| error.to_string())?;
