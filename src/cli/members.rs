@@ -158,12 +158,14 @@ impl Members {
 /// Adds what only an agent of ours knows; one that does not is not asked again.
 async fn add_times(members: &mut [Member], times: &mut Option<Session>) {
     let Some(session) = times else { return };
-    let Ok(mut document) = session.weir("weir-members", &json!({})).await else {
+    let Ok(document) = session.weir("weir-members", &json!({})).await else {
         *times = None;
         return;
     };
+    let since = document.get("since");
     for member in members {
-        member.since = document["since"][&member.name].take().as_str().map(str::to_owned);
+        let since = since.and_then(|since| since.get(&member.name)?.as_str());
+        member.since = since.map(str::to_owned);
     }
 }
 

@@ -13,8 +13,8 @@ use weir::serf::{KeyOp, MemberEventKind, QueryKey, QueryParams};
 use weir::wire::message::Versions;
 use weir::wire::serf::Coordinate;
 
-/// Answers one of weir's own commands about keys: its name and document.
-pub(crate) type KeysAnswer = fn(&str, &str) -> Result<String, String>;
+/// Answers one of weir's own commands: its name and document.
+pub(crate) type Answer = fn(&str, &str) -> Result<String, String>;
 
 /// What the stand-in pretends.
 #[derive(Clone, Debug, Default)]
@@ -27,8 +27,8 @@ pub(crate) struct Script {
     pub(crate) keys: Option<BTreeMap<String, u64>>,
     /// Members that do not acknowledge.
     pub(crate) silent: BTreeSet<String>,
-    /// What commands of ours about keys are answered.
-    pub(crate) about_keys: Option<KeysAnswer>,
+    /// What commands of ours are answered, if not the usual.
+    pub(crate) about_ours: Option<Answer>,
 }
 
 /// A running stand-in. It ends when dropped.
@@ -127,10 +127,9 @@ impl Script {
             Call::Monitor { lines, .. } => {
                 lines.offer("2026/11/23 00:15:02 [INFO] agent: Serf agent starting".into());
             }
-            Call::Weir { command, document, reply: to } => match self.about_keys {
-                Some(answer) if command.starts_with("weir-keys-") => reply(to, answer(&command, &document)),
-                _ => reply(to, weir(&command, &document)),
-            },
+            Call::Weir { command, document, reply: to } => {
+                reply(to, self.about_ours.unwrap_or(weir)(&command, &document));
+            }
             Call::Respond { .. } => panic!("the command line answers no queries"),
         }
     }

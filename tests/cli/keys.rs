@@ -160,7 +160,7 @@ fn ask(about_keys: fn(&str, &str) -> Result<String, String>, args: &[&str]) -> R
     let keys =
         [("HvY8ubRZMgafUOWvrOadwOckVa1wN3QWAo46FVKbVN8=", 4), ("GB/QDWoxXDcBz38oiyZhI8iCBrxyFHLDnNQCPqBMBvE=", 2)];
     let keys = Some(keys.map(|(key, held)| (key.to_owned(), held)).into());
-    let fake = Fake::start(Script { about_keys: Some(about_keys), keys, members: members(), ..Script::default() });
+    let fake = Fake::start(Script { about_ours: Some(about_keys), keys, members: members(), ..Script::default() });
     let mut command = weir();
     command.env("WEIR_RPC_ADDR", &fake.socket);
     run(command, args)

@@ -76,6 +76,23 @@ fn members_as_table_and_json() {
 }
 
 #[test]
+fn times_that_an_agent_tells_in_another_way_are_no_times() {
+    let answers: [crate::fake::Answer; 4] = [
+        |_, _| Ok("[1]".into()),
+        |_, _| Ok(r#""text""#.into()),
+        |_, _| Ok(r#"{"since":["lb1"]}"#.into()),
+        |_, _| Ok(r#"{"since":{"lb1":{"at":1}}}"#.into()),
+    ];
+    for answer in answers {
+        let fake = Fake::start(Script { about_ours: Some(answer), ..cluster() });
+        let mut command = weir();
+        command.env("WEIR_RPC_ADDR", &fake.socket);
+        let ran = run(command, &["members", "--name", "lb1", "--format", "json"]);
+        assert!(ran.code == Some(0) && ran.stdout.contains("\"since\": null"), "{ran:?}");
+    }
+}
+
+#[test]
 fn joins_name_what_failed() {
     check(
         "join.txt",
@@ -201,7 +218,7 @@ fn keys_go_by_identifier() {
             &["keys", "install", "--file", "/nowhere/key"],
         ],
     );
-    let ours = Script { about_keys: Some(crate::keys::status), ..cluster() };
+    let ours = Script { about_ours: Some(crate::keys::status), ..cluster() };
     check("keys-ours.txt", &ours, &[&["keys", "list", "--header"], &["keys", "list", "--format", "json"]]);
     check("keys-plain.txt", &Script { keys: None, ..cluster() }, &[&["keys", "list"]]);
 }
