@@ -173,11 +173,9 @@ async fn list(agent: &AgentArgs, header: bool, output: &Output) -> Result<Exit, 
     }
     let mut keys = held(&report);
     // On a connection of its own: Serf hangs up on what it does not know.
-    if let Ok(status) = status::fetch(&mut Session::open(agent, output).await?).await {
-        for key in &mut keys {
-            let known = status.keys.iter().find(|known| known.id == key.id);
-            (key.primary_on, key.used) = known.map(|known| (known.primary_on, known.worn)).unzip();
-        }
+    match Session::open(agent, output).await {
+        Ok(mut session) => add_use(&mut keys, &mut session).await,
+        Err(failure) => output.notice(&format!("notice: PRIMARY and USED are not known: {}", failure.message())),
     }
     if output.is_json() {
         output.json(&json!({ "keys": keys }))?;
@@ -185,6 +183,15 @@ async fn list(agent: &AgentArgs, header: bool, output: &Output) -> Result<Exit, 
         output.text(&render(&keys, output.layout(header, true)))?;
     }
     Ok(Exit::Done)
+}
+
+/// Adds what only an agent of ours knows.
+async fn add_use(keys: &mut [Held], session: &mut Session) {
+    let Ok(status) = status::fetch(session).await else { return };
+    for key in keys {
+        let known = status.keys.iter().find(|known| known.id == key.id);
+        (key.primary_on, key.used) = known.map(|known| (known.primary_on, known.worn)).unzip();
+    }
 }
 
 async fn change(change: Change, name: &str, agent: &AgentArgs, output: &Output) -> Result<Exit, Failure> {
