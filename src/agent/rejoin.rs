@@ -3,6 +3,8 @@
 //! The first try is made at start. Whoever does not answer it and was not heard of since is tried again with growing pauses:
 //! after a power cut the hosts may be up before their network is, and then nobody else would ever make the first step.
 
+use std::time::Duration;
+
 use tracing::{debug, info, warn};
 
 use super::driver::{Agent, Purpose};
@@ -18,24 +20,30 @@ pub(super) struct Rejoin {
     /// The most promising first, each labelled with its name.
     missing: Vec<JoinTarget>,
     retry: Retry,
-    /// Whoever is missing then is forgotten, as a failed member would be.
-    until: Instant,
+    begun: Instant,
+    /// Whoever is missing for longer is forgotten, as a failed member would be.
+    patience: Duration,
 }
 
 impl Rejoin {
     /// The first try is due at `now`.
     pub(super) fn new(missing: Vec<JoinTarget>, gossip: &Gossip, now: Instant) -> Self {
         let retry = Retry::new(!missing.is_empty(), gossip.join_retry_interval, gossip.join_retry_max, now);
-        Self { missing, retry, until: now + gossip.reconnect_timeout }
+        Self { missing, retry, begun: now, patience: gossip.reconnect_timeout }
     }
 
     pub(super) fn poll_timeout(&self) -> Option<Instant> {
         self.retry.poll_timeout()
     }
 
-    /// Takes new limits; they hold from the next failure on.
+    /// Takes new limits; they hold from the next try and failure on.
     pub(super) fn set_limits(&mut self, gossip: &Gossip) {
+        self.patience = gossip.reconnect_timeout;
         self.retry.set_limits(gossip.join_retry_interval, gossip.join_retry_max);
+    }
+
+    fn is_over(&self, now: Instant) -> bool {
+        now >= self.begun + self.patience
     }
 
     /// No further try.
@@ -63,7 +71,7 @@ impl Agent {
         self.strike_found();
         if self.rejoin.missing.is_empty() {
             self.rejoin.stop();
-        } else if now >= self.rejoin.until {
+        } else if self.rejoin.is_over(now) {
             self.forget_missing();
         } else {
             let resolved = Resolved { targets: self.rejoin.missing.clone(), unresolved: Vec::new() };
@@ -115,5 +123,22 @@ fn is_found(endpoint: &Endpoint, target: &JoinTarget, alone: bool) -> bool {
         None => false,
         Some(Status::Failed) => !alone,
         Some(Status::Alive | Status::Leaving | Status::Left) => true,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Config;
+
+    #[test]
+    fn patience_counts_from_the_start_also_when_it_changes() {
+        let start = Instant::from_nanos(5_000_000_000);
+        let gossip = |seconds| Gossip { reconnect_timeout: Duration::from_secs(seconds), ..Config::default().gossip };
+        let mut rejoin = Rejoin::new(Vec::new(), &gossip(100), start);
+        let is_over = |rejoin: &Rejoin, seconds| rejoin.is_over(start + Duration::from_secs(seconds));
+        assert!(!is_over(&rejoin, 99) && is_over(&rejoin, 100));
+        rejoin.set_limits(&gossip(10));
+        assert!(!is_over(&rejoin, 9) && is_over(&rejoin, 10));
     }
 }
