@@ -121,6 +121,39 @@ impl Drop {
             Self::StreamTruncated => "stream_truncated",
         }
     }
+
+    /// Whether a packet dropped for this reason did not get as far as having its messages read.
+    pub(crate) const fn is_before_opening(self) -> bool {
+        match self {
+            Self::Label
+            | Self::NotOpened
+            | Self::Envelope
+            | Self::Plaintext
+            | Self::Encrypted
+            | Self::Form
+            | Self::KeyUnknown
+            | Self::Own
+            | Self::TooOld
+            | Self::Replayed
+            | Self::TableFull
+            | Self::HelloNotPing
+            | Self::HelloLimited => true,
+            // Its messages are to be read, it is ours to send, or it is no packet.
+            Self::EmptyPlaintext
+            | Self::Malformed
+            | Self::MessageType
+            | Self::PingLimit
+            | Self::NoSession
+            | Self::KeyRefused
+            | Self::FrameSize
+            | Self::AfterLast
+            | Self::StreamLimit
+            | Self::StreamSource
+            | Self::StreamLength
+            | Self::StreamTimeout
+            | Self::StreamTruncated => false,
+        }
+    }
 }
 
 impl From<OpenError> for Drop {

@@ -21,7 +21,7 @@ use rand::{Rng, RngExt, SeedableRng};
 
 use crate::crypto::Keyring;
 use crate::crypto::session::Entropy;
-use crate::endpoint::{Drop, Endpoint, JoinKind, JoinTarget, Options, Output, Restored, Stored};
+use crate::endpoint::{Endpoint, JoinKind, JoinTarget, Options, Output, Restored, Stored};
 use crate::time::Instant;
 use crate::wire::NodeName;
 
@@ -34,23 +34,6 @@ pub use self::network::Network;
 
 /// Before the addresses of nodes that moved: 10.128.0.0, far above those of [`Sim::identity`].
 const MOVED_TO: u32 = 0x0a80_0000;
-
-/// Why a datagram did not get as far as being read.
-const UNOPENED: [Drop; 13] = [
-    Drop::Label,
-    Drop::NotOpened,
-    Drop::Envelope,
-    Drop::Plaintext,
-    Drop::Encrypted,
-    Drop::Form,
-    Drop::KeyUnknown,
-    Drop::Own,
-    Drop::TooOld,
-    Drop::Replayed,
-    Drop::TableFull,
-    Drop::HelloNotPing,
-    Drop::HelloLimited,
-];
 
 /// Identifies a node of the simulation; its place in the order of [`Sim::add`].
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
@@ -543,5 +526,5 @@ impl Sim {
 
 /// How many datagrams did not get as far as being read.
 fn unopened(endpoint: &Endpoint) -> u64 {
-    UNOPENED.iter().map(|reason| endpoint.drops().get(*reason)).sum()
+    endpoint.drops().iter().filter(|(reason, _)| reason.is_before_opening()).map(|(_, count)| count).sum()
 }
