@@ -31,7 +31,8 @@ pub struct Log {
 
 #[derive(Debug)]
 struct Shared {
-    filter: RwLock<LogFilter>,
+    /// Shared, so that the lock is not held while a line is written.
+    filter: RwLock<Arc<LogFilter>>,
     sink: Sink,
     /// Lines are written from every thread that logs; the lock is held for one push.
     ring: Mutex<Ring>,
@@ -94,7 +95,7 @@ impl Log {
 
     fn with_sink(sink: Sink, filter: LogFilter) -> Self {
         let ring = Mutex::new(Ring::default());
-        Self { shared: Arc::new(Shared { filter: RwLock::new(filter), sink, ring }) }
+        Self { shared: Arc::new(Shared { filter: RwLock::new(Arc::new(filter)), sink, ring }) }
     }
 
     /// Heard by monitors only.
@@ -115,7 +116,7 @@ impl Log {
 
     /// Replaces the level setting; takes effect with the next event.
     pub fn set_level(&self, filter: LogFilter) {
-        *self.shared.filter.write().unwrap_or_else(PoisonError::into_inner) = filter;
+        *self.shared.filter.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(filter);
         tracing::callsite::rebuild_interest_cache();
     }
 
@@ -134,9 +135,8 @@ impl Log {
 struct Writer(Arc<Shared>);
 
 impl Writer {
-    fn operator_wants(&self, metadata: &Metadata<'_>) -> bool {
-        let filter = self.0.filter.read().unwrap_or_else(PoisonError::into_inner);
-        level::allows(&filter, level::part(metadata.target()), *metadata.level())
+    fn filter(&self) -> Arc<LogFilter> {
+        self.0.filter.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     fn ring(&self) -> std::sync::MutexGuard<'_, Ring> {
@@ -146,7 +146,9 @@ impl Writer {
 
 impl<S: Subscriber> Layer<S> for Writer {
     fn enabled(&self, metadata: &Metadata<'_>, _: Context<'_, S>) -> bool {
-        level::is_ours(metadata.target()) && (*metadata.level() <= self.ring().level() || self.operator_wants(metadata))
+        let (target, level) = (metadata.target(), *metadata.level());
+        let operator_wants = || level::allows(&self.filter(), level::part(target), level);
+        level::is_ours(target) && (level <= self.ring().level() || operator_wants())
     }
 
     fn register_callsite(&self, metadata: &'static Metadata<'static>) -> tracing::subscriber::Interest {
@@ -156,30 +158,24 @@ impl<S: Subscriber> Layer<S> for Writer {
     }
 
     fn max_level_hint(&self) -> Option<LevelFilter> {
-        let filter = self.0.filter.read().unwrap_or_else(PoisonError::into_inner);
-        let wanted = self.ring().level().max(level::highest(&filter));
+        let wanted = self.ring().level().max(level::highest(&self.filter()));
         Some(LevelFilter::from_level(wanted))
     }
 
     fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
         let line = Line::from_event(event);
-        match &self.0.sink {
-            Sink::Console(Console(write)) => {
-                let filter = self.0.filter.read().unwrap_or_else(PoisonError::into_inner).clone();
-                write(&line, &|part, level| level::allows(&filter, part, level));
-            }
-            sink if self.operator_wants(event.metadata()) => sink.write(&line),
-            _ => {}
-        }
+        let filter = self.filter();
+        self.0.sink.write(&line, &|part, level| level::allows(&filter, part, level));
         self.ring().push(&line);
     }
 }
 
 impl Sink {
-    fn write(&self, line: &Line) {
+    fn write(&self, line: &Line, wants: Wants<'_>) {
         match self {
-            // It decides by itself what is wanted.
-            Self::Console(_) => {}
+            // It has lines that are written at any level.
+            Self::Console(Console(write)) => write(line, wants),
+            Self::Journald(_) | Self::Text { .. } | Self::Json if !wants(&line.part, line.level) => {}
             Self::Journald(journald) => journald.write(line),
             Self::Text { colour } => to_stderr(&line.text(*colour)),
             Self::Json => to_stderr(&line.json()),
@@ -251,7 +247,7 @@ mod tests {
     fn changed_level_takes_effect_at_once() {
         with_log(config::Level::Error, |log| {
             let writer = Writer(log.shared.clone());
-            let allows = |level| level::allows(&writer.0.filter.read().unwrap(), "swim", level);
+            let allows = |level| level::allows(&writer.filter(), "swim", level);
             assert!(!allows(Level::INFO));
             log.set_level(at(config::Level::Info));
             assert!(allows(Level::INFO));
