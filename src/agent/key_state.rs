@@ -96,9 +96,9 @@ impl KeyState {
 
     /// Keys that have become worn since the last call, with their counts: `members` seal about as much as we do.
     pub(super) fn newly_worn(&mut self, sealed: &BTreeMap<KeyId, u64>, members: u64) -> Vec<(KeyId, u64)> {
-        let worn = |(_, count): &(&KeyId, &u64)| count.saturating_mul(members) > WORN;
-        let new: Vec<_> = sealed.iter().filter(worn).map(|(key, count)| (*key, *count)).collect();
-        let new: Vec<_> = new.into_iter().filter(|(key, _)| !self.worn.contains(key)).collect();
+        // At each turn of the loop: nothing is allocated unless there is something to tell.
+        let is_new = |(key, count): &(KeyId, u64)| count.saturating_mul(members) > WORN && !self.worn.contains(key);
+        let new: Vec<_> = sealed.iter().map(|(key, count)| (*key, *count)).filter(is_new).collect();
         self.worn.extend(new.iter().map(|(key, _)| *key));
         new
     }
