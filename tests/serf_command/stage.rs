@@ -1,14 +1,15 @@
 //! Three agents of one cluster: the one that is asked, and two real Serf agents beside it.
 
 use std::fs;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::os::unix::fs::symlink;
 use std::process::Command;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use tempfile::TempDir;
 
 use crate::record::{Order, Record, Run, without_measures};
-use crate::support::{Process, address, parse_members, same, until, weir_binary, write_keyring};
+use crate::support::{Process, parse_members, same, until, weir_binary, with_free_port, write_keyring};
 
 /// Whose a client or an agent is.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -45,9 +46,15 @@ pub(crate) struct Stage {
     token: Option<&'static str>,
 }
 
-/// An address whose text is as long as that of all others, so that tables are as wide.
+/// An address whose text is as long as that of all others, so that tables are as wide: every number has three digits, the port
+/// five.
 fn even_address() -> SocketAddr {
-    std::iter::repeat_with(address).find(|address| address.to_string().len() == 17 && address.port() > 9999).unwrap()
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    let host = NEXT.fetch_add(1, Ordering::Relaxed);
+    let process = std::process::id();
+    assert!(host < 1500, "addresses of one test process are used up");
+    let ip = Ipv4Addr::new(127, 100 + (process % 150) as u8, 240 + (host / 150) as u8, 100 + (host % 150) as u8);
+    std::iter::repeat_with(|| with_free_port(ip)).find(|address| address.port() > 9999).unwrap()
 }
 
 impl Stage {

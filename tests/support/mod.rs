@@ -28,8 +28,12 @@ pub fn address() -> SocketAddr {
     let host = NEXT.fetch_add(1, Ordering::Relaxed);
     assert!(host < 60_000, "addresses of one test process are used up");
     let process = std::process::id();
-    // 127.0.0.0/16 is left to others.
-    let ip = Ipv4Addr::new(127, 1 + (process % 250) as u8, (host / 250) as u8, 1 + (host % 250) as u8);
+    // 127.0.0.0/16 is left to others, and so are all third numbers above 239.
+    with_free_port(Ipv4Addr::new(127, 1 + (process % 250) as u8, (host / 250) as u8, 1 + (host % 250) as u8))
+}
+
+/// `ip` with a port that is free for UDP and TCP.
+pub fn with_free_port(ip: Ipv4Addr) -> SocketAddr {
     for _ in 0..100 {
         let tcp = TcpListener::bind((ip, 0)).expect("loopback addresses can be bound");
         let addr = tcp.local_addr().expect("a bound socket has an address");
