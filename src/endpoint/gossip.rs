@@ -1,4 +1,4 @@
-//! The pace of gossip.
+//! Rounds of gossip, and their pace.
 //!
 //! The reference gossips on a fixed tick. One node may decide alone to do better, and no peer needs to know: a new broadcast
 //! goes out at once, and while the queue holds messages that few were told, ticks come faster, within a budget of bytes.
@@ -6,6 +6,8 @@
 
 use std::time::Duration;
 
+use super::Endpoint;
+use crate::swim::broadcast;
 use crate::time::Instant;
 
 /// Shortest pause between two rounds.
@@ -86,6 +88,39 @@ impl Pace {
         if earned > 0 {
             self.tokens = BURST_BYTES.min(self.tokens.saturating_add(u64::try_from(earned).unwrap_or(u64::MAX)));
             self.refilled = now;
+        }
+    }
+}
+
+impl Endpoint {
+    pub(super) fn gossip(&mut self, now: Instant) {
+        let mut bytes = 0;
+        for node in self.swim.gossip_targets(now, self.options.swim.gossip_nodes) {
+            let sent = self.send_gossip(now, &node);
+            if sent == 0 {
+                break;
+            }
+            bytes += sent;
+        }
+        let pressure = self.pressure();
+        self.pace.ran(pressure, bytes, now);
+    }
+
+    pub(super) fn pressure(&self) -> Pressure {
+        if self.silent {
+            return Pressure::None;
+        }
+        if self.swim.present() <= 1 && !self.is_leaving() {
+            return Pressure::None;
+        }
+        let limit = broadcast::transmit_limit(self.options.swim.retransmit_mult, self.swim.len());
+        let lowest = [self.swim.queue().lowest_tier(), self.serf.lowest_tier()].into_iter().flatten().min();
+        let queued = self.swim.queue().bytes() + self.serf.queued_bytes();
+        match lowest {
+            None => Pressure::None,
+            Some(tier) if 2 * tier >= limit => Pressure::Late,
+            Some(_) if queued > self.envelope.packet_budget() => Pressure::Deep,
+            Some(_) => Pressure::Young,
         }
     }
 }

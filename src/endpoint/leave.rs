@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
+use super::{Endpoint, Output, user_message};
 use crate::time::Instant;
 use crate::wire::NodeName;
 
@@ -20,13 +21,13 @@ const RETRY: Duration = Duration::from_millis(250);
 /// Packets per round, so that a large cluster is told in waves.
 const WAVE: usize = 64;
 /// Pause between waves, and between the two halves: peers queue what they are told before they act on it.
-pub(super) const WAVE_PAUSE: Duration = Duration::from_millis(50);
+const WAVE_PAUSE: Duration = Duration::from_millis(50);
 /// Times that a suspect is told before we go on without it.
 const SUSPECT_TRIES: u32 = 4;
 
 /// Where a leave stands.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(super) enum Phase {
+enum Phase {
     /// Spreading the leave intent.
     Intent,
     /// Spreading our own death notice.
@@ -45,26 +46,26 @@ struct Pending {
 /// A leave under way.
 #[derive(Debug)]
 pub(super) struct Leaving {
-    pub(super) phase: Phase,
+    phase: Phase,
     /// What this half spreads: one bare memberlist message.
-    pub(super) news: Bytes,
+    news: Bytes,
     pending: BTreeMap<NodeName, Pending>,
     /// Outstanding pings.
     sent: HashMap<u32, NodeName>,
     /// End of this phase, whoever has not answered.
-    pub(super) deadline: Instant,
+    deadline: Instant,
     next_wave: Instant,
     given_up: Vec<NodeName>,
 }
 
 impl Leaving {
-    pub(super) fn new(phase: Phase, news: Bytes, members: Vec<NodeName>, now: Instant, deadline: Instant) -> Self {
+    fn new(phase: Phase, news: Bytes, members: Vec<NodeName>, now: Instant, deadline: Instant) -> Self {
         let pending = members.into_iter().map(|name| (name, Pending { due: now, tries: 0 })).collect();
         Self { phase, news, pending, sent: HashMap::new(), deadline, next_wave: now, given_up: Vec::new() }
     }
 
     /// Members to tell now, at most a wave of them. `gone` and `suspect` say what the table holds by now.
-    pub(super) fn due(
+    fn due(
         &mut self,
         now: Instant,
         gone: impl Fn(&NodeName) -> bool,
@@ -86,7 +87,7 @@ impl Leaving {
     }
 
     /// Remembers that the ping `seq_no` carried the news to `name`.
-    pub(super) fn sent(&mut self, seq_no: u32, name: NodeName) {
+    fn sent(&mut self, seq_no: u32, name: NodeName) {
         self.sent.insert(seq_no, name);
     }
 
@@ -100,23 +101,96 @@ impl Leaving {
     }
 
     /// Whether this phase is over.
-    pub(super) fn is_done(&self, now: Instant) -> bool {
+    fn is_done(&self, now: Instant) -> bool {
         self.deadline <= now || self.phase != Phase::Linger && self.pending.is_empty()
     }
 
     /// Lists members that an earlier phase could not tell; they are not told again.
-    pub(super) fn give_up_on(&mut self, members: Vec<NodeName>) {
+    fn give_up_on(&mut self, members: Vec<NodeName>) {
         self.given_up = members;
     }
 
     /// Who has not confirmed.
-    pub(super) fn unconfirmed(&self) -> impl Iterator<Item = &NodeName> {
+    fn unconfirmed(&self) -> impl Iterator<Item = &NodeName> {
         self.pending.keys().chain(&self.given_up)
     }
 
     pub(super) fn poll_timeout(&self) -> Instant {
         let due = self.pending.values().map(|pending| pending.due).min();
         due.map_or(self.deadline, |due| due.max(self.next_wave).min(self.deadline))
+    }
+}
+
+impl Endpoint {
+    /// Leaves the cluster; [`Output::Left`] tells when the driver may stop. A second call changes nothing.
+    pub fn leave(&mut self, now: Instant) {
+        if self.serf.begin_leave(now).is_err() {
+            return;
+        }
+        let news = self.serf.leave_message().map(|message| user_message(&message)).unwrap_or_default();
+        let others = self.present_others();
+        self.leaving = Some(Leaving::new(Phase::Intent, news, others, now, now + self.options.broadcast_timeout));
+        self.advance_leave(now);
+        self.settle(now);
+    }
+
+    pub(super) fn advance_leave(&mut self, now: Instant) {
+        loop {
+            let Some(leaving) = &mut self.leaving else { return };
+            let swim = &self.swim;
+            let suspect = |name: &NodeName| swim.member(name).is_some_and(|member| member.state.is_suspect());
+            let due = leaving.due(now, |name| swim.is_gone(name), suspect);
+            let news = leaving.news.clone();
+            for name in due {
+                let Some(addr) = self.swim.member(&name).map(|member| member.node.addr) else { continue };
+                let ping = self.swim.ping_to(&name);
+                if let Some(leaving) = &mut self.leaving {
+                    leaving.sent(ping.seq_no, name.clone());
+                }
+                self.send_ping(now, addr, &name, ping, vec![news.clone()], false);
+            }
+            let Some(leaving) = &self.leaving else { return };
+            if !leaving.is_done(now) {
+                return;
+            }
+            let unconfirmed: Vec<_> = leaving.unconfirmed().cloned().collect();
+            match leaving.phase {
+                Phase::Intent => self.announce_death(now),
+                Phase::Death => {
+                    let delay =
+                        if self.swim.present() > 0 { self.options.leave_propagate_delay } else { Duration::ZERO };
+                    let mut linger = Leaving::new(Phase::Linger, Bytes::new(), Vec::new(), now, now + delay);
+                    linger.give_up_on(unconfirmed);
+                    self.leaving = Some(linger);
+                }
+                Phase::Linger => {
+                    self.leaving = None;
+                    self.serf.left();
+                    // Handlers hear of our own leave, too, if the process lives long enough to run them.
+                    self.serf.flush();
+                    while let Some(output) = self.serf.poll_output() {
+                        self.route_serf(now, output);
+                    }
+                    self.outputs.push_back(Output::Left { unconfirmed });
+                    return;
+                }
+            }
+        }
+    }
+
+    fn announce_death(&mut self, now: Instant) {
+        let others = self.present_others();
+        self.swim.leave(now, None);
+        let news = self.swim.death_notice();
+        let start = if others.is_empty() { now } else { now + WAVE_PAUSE };
+        let deadline = start + self.options.broadcast_timeout;
+        self.leaving = Some(Leaving::new(Phase::Death, news, others, start, deadline));
+    }
+
+    /// Members other than ourselves that are alive or suspect.
+    fn present_others(&self) -> Vec<NodeName> {
+        let others = self.swim.members().filter(|member| !member.state.is_gone()).map(|member| &member.node.name);
+        others.filter(|name| **name != self.options.name).cloned().collect()
     }
 }
 

@@ -23,6 +23,7 @@ mod strangers;
 mod stream;
 #[cfg(test)]
 mod tests;
+mod verbs;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
@@ -33,19 +34,19 @@ use bytes::Bytes;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
-use crate::crypto::session::{Content, Entropy, SessionId, Sessions};
+use crate::crypto::session::{Content, Entropy};
 use crate::crypto::{KeyId, Keyring};
 use crate::serf::{self, Serf};
-use crate::swim::{self, Origin, Swim, broadcast};
+use crate::swim::{self, Origin, Swim};
 use crate::time::Instant;
 use crate::wire::message::{Message, Ping, Versions};
-use crate::wire::serf::{Coordinate, Tags, decode_tags, encode_tags};
+use crate::wire::serf::encode_tags;
 use crate::wire::{NodeName, packet as wire_packet};
 
 use self::envelope::{Envelope, Opened, told_session};
-use self::gossip::{Pace, Pressure};
+use self::gossip::Pace;
 use self::join::{Exchange, Joins};
-use self::leave::{Leaving, Phase};
+use self::leave::Leaving;
 use self::peers::Peers;
 use self::reach::Reaching;
 use self::strangers::Strangers;
@@ -248,168 +249,6 @@ impl Endpoint {
         self.outputs.pop_front()
     }
 
-    /// Exchanges state with every address of `targets`, a few at a time; [`Output::Joined`] tells the result.
-    pub fn join(&mut self, now: Instant, kind: JoinKind, targets: Vec<JoinTarget>) -> JoinId {
-        let id = self.joins.start(kind, targets);
-        self.advance_join(now, id);
-        self.settle(now);
-        id
-    }
-
-    /// Leaves the cluster; [`Output::Left`] tells when the driver may stop. A second call changes nothing.
-    pub fn leave(&mut self, now: Instant) {
-        if self.serf.begin_leave(now).is_err() {
-            return;
-        }
-        let news = self.serf.leave_message().map(|message| user_message(&message)).unwrap_or_default();
-        let others = self.present_others();
-        self.leaving = Some(Leaving::new(Phase::Intent, news, others, now, now + self.options.broadcast_timeout));
-        self.advance_leave(now);
-        self.settle(now);
-    }
-
-    /// Declares a failed member left, or forgets it at once with `prune`; [`Output::ForceLeft`] tells when the cluster was
-    /// told.
-    pub fn force_leave(&mut self, now: Instant, name: &str, prune: bool) -> Result<(), serf::ForceLeaveError> {
-        let result = self.serf.force_leave(now, name, prune);
-        self.settle(now);
-        result
-    }
-
-    /// Replaces our tags.
-    pub fn set_tags(&mut self, now: Instant, tags: &Tags) -> Result<(), serf::TagsError> {
-        let meta = self.serf.set_tags(now, tags)?;
-        self.swim.set_meta(now, meta);
-        self.settle(now);
-        Ok(())
-    }
-
-    /// Sends a user event; with `coalesce`, receivers may keep only the latest of its name.
-    pub fn user_event(
-        &mut self,
-        now: Instant,
-        name: &str,
-        payload: Bytes,
-        coalesce: bool,
-    ) -> Result<serf::LamportTime, serf::EventError> {
-        let result = self.serf.user_event(now, name, payload, coalesce);
-        self.settle(now);
-        result
-    }
-
-    /// Asks the cluster; answers come as [`Output::Query`].
-    pub fn query(&mut self, now: Instant, params: serf::QueryParams) -> Result<serf::QueryKey, serf::QueryError> {
-        let result = self.serf.query(now, params);
-        self.settle(now);
-        result
-    }
-
-    /// Answers a query that came as [`serf::Event::Query`], once.
-    pub fn respond(&mut self, now: Instant, query: &serf::QueryKey, payload: Bytes) -> Result<(), serf::RespondError> {
-        let result = self.serf.respond(now, query, payload);
-        self.settle(now);
-        result
-    }
-
-    /// Asks members to change or list keys; [`Output::Keys`] tells the outcome.
-    pub fn key_request(&mut self, now: Instant, params: serf::KeyParams) -> Result<serf::QueryKey, serf::QueryError> {
-        let result = self.serf.key_request(now, params);
-        self.settle(now);
-        result
-    }
-
-    /// All members of the Serf layer, in the order of their names.
-    pub fn members(&self) -> impl Iterator<Item = &serf::Member> {
-        self.serf.members()
-    }
-
-    /// One member.
-    pub fn member(&self, name: &str) -> Option<&serf::Member> {
-        self.serf.member(name)
-    }
-
-    /// Ourselves.
-    pub fn local(&self) -> &Arc<swim::Node> {
-        self.swim.local_node()
-    }
-
-    /// Our tags.
-    pub fn tags(&self) -> Tags {
-        decode_tags(&self.local().meta)
-    }
-
-    /// The coordinate of `name`, our own included, if it is known.
-    pub fn coordinate(&self, name: &str) -> Option<&Coordinate> {
-        self.serf.coordinate(name)
-    }
-
-    /// The membership layer, to look at.
-    pub fn swim(&self) -> &Swim {
-        &self.swim
-    }
-
-    /// The Serf layer, to look at.
-    pub fn serf(&self) -> &Serf {
-        &self.serf
-    }
-
-    /// The keyring in force.
-    pub fn keyring(&self) -> Option<&Keyring> {
-        self.envelope.keyring()
-    }
-
-    /// Takes what of `options` may change while running: compression, the bound on leaves, and the Serf layer's timings.
-    pub fn reconfigure(&mut self, options: &Options) {
-        self.options.compression = options.compression;
-        self.options.broadcast_timeout = options.broadcast_timeout;
-        self.serf.set_timings(&options.serf);
-    }
-
-    /// Which envelope `member` is sent, as far as it is known; `None` if there is no choice.
-    pub fn envelope_of(&self, member: &NodeName) -> Option<Knowledge> {
-        self.session_mode().map(|_| self.peers.knowledge(member))
-    }
-
-    /// The session of this process, if there are sessions.
-    pub fn session(&self) -> Option<SessionId> {
-        self.envelope.sessions().map(Sessions::id)
-    }
-
-    /// The key that `member` sealed its last ping with, if there are sessions.
-    pub fn key_of(&self, member: &NodeName) -> Option<KeyId> {
-        self.peers.key(member)
-    }
-
-    /// Who was refused of late for its keys, envelope or label; the one heard longest ago first.
-    pub fn strangers(&self) -> impl Iterator<Item = &Stranger> {
-        self.strangers.iter()
-    }
-
-    /// What was dropped before it reached a layer.
-    pub fn drops(&self) -> &Drops {
-        &self.drops
-    }
-
-    /// Traffic since the start.
-    pub fn traffic(&self) -> Traffic {
-        self.traffic
-    }
-
-    /// Streams open now.
-    pub fn open_streams(&self) -> usize {
-        self.streams.len()
-    }
-
-    /// Whether we have left, or are about to.
-    pub fn is_leaving(&self) -> bool {
-        self.serf.state() != serf::State::Alive
-    }
-
-    /// The options in force.
-    pub fn options(&self) -> &Options {
-        &self.options
-    }
-
     /// Routes what a packet holds.
     fn handle_packet(&mut self, now: Instant, from: Origin, plain: &[u8]) {
         let decoded = wire_packet::decode(plain);
@@ -541,37 +380,6 @@ impl Endpoint {
         }
     }
 
-    fn gossip(&mut self, now: Instant) {
-        let mut bytes = 0;
-        for node in self.swim.gossip_targets(now, self.options.swim.gossip_nodes) {
-            let sent = self.send_gossip(now, &node);
-            if sent == 0 {
-                break;
-            }
-            bytes += sent;
-        }
-        let pressure = self.pressure();
-        self.pace.ran(pressure, bytes, now);
-    }
-
-    fn pressure(&self) -> Pressure {
-        if self.silent {
-            return Pressure::None;
-        }
-        if self.swim.present() <= 1 && !self.is_leaving() {
-            return Pressure::None;
-        }
-        let limit = broadcast::transmit_limit(self.options.swim.retransmit_mult, self.swim.len());
-        let lowest = [self.swim.queue().lowest_tier(), self.serf.lowest_tier()].into_iter().flatten().min();
-        let queued = self.swim.queue().bytes() + self.serf.queued_bytes();
-        match lowest {
-            None => Pressure::None,
-            Some(tier) if 2 * tier >= limit => Pressure::Late,
-            Some(_) if queued > self.envelope.packet_budget() => Pressure::Deep,
-            Some(_) => Pressure::Young,
-        }
-    }
-
     /// A lost vote about our name silences us: nothing is sent, nothing served and nobody judged, until the name is free.
     /// Only the question whether it is goes on, as direct messages.
     fn handle_conflict(&mut self, now: Instant, outcome: serf::ConflictOutcome) {
@@ -588,11 +396,6 @@ impl Endpoint {
             | serf::ConflictOutcome::Freed => {}
         }
         self.outputs.push_back(Output::Conflict(outcome));
-    }
-
-    /// Whether a lost vote about our name keeps us silent.
-    pub fn is_silent(&self) -> bool {
-        self.silent
     }
 
     /// Keeps what is known of envelopes in step with the member table.
@@ -647,65 +450,6 @@ impl Endpoint {
             let spread = EXTRA_EXCHANGE_SPREAD.mul_f64(self.rng.random::<f64>());
             self.extra_exchange = Some((now + EXTRA_EXCHANGE_SPREAD / 2 + spread, None));
         }
-    }
-
-    fn advance_leave(&mut self, now: Instant) {
-        loop {
-            let Some(leaving) = &mut self.leaving else { return };
-            let swim = &self.swim;
-            let suspect = |name: &NodeName| swim.member(name).is_some_and(|member| member.state.is_suspect());
-            let due = leaving.due(now, |name| swim.is_gone(name), suspect);
-            let news = leaving.news.clone();
-            for name in due {
-                let Some(addr) = self.swim.member(&name).map(|member| member.node.addr) else { continue };
-                let ping = self.swim.ping_to(&name);
-                if let Some(leaving) = &mut self.leaving {
-                    leaving.sent(ping.seq_no, name.clone());
-                }
-                self.send_ping(now, addr, &name, ping, vec![news.clone()], false);
-            }
-            let Some(leaving) = &self.leaving else { return };
-            if !leaving.is_done(now) {
-                return;
-            }
-            let unconfirmed: Vec<_> = leaving.unconfirmed().cloned().collect();
-            match leaving.phase {
-                Phase::Intent => self.announce_death(now),
-                Phase::Death => {
-                    let delay =
-                        if self.swim.present() > 0 { self.options.leave_propagate_delay } else { Duration::ZERO };
-                    let mut linger = Leaving::new(Phase::Linger, Bytes::new(), Vec::new(), now, now + delay);
-                    linger.give_up_on(unconfirmed);
-                    self.leaving = Some(linger);
-                }
-                Phase::Linger => {
-                    self.leaving = None;
-                    self.serf.left();
-                    // Handlers hear of our own leave, too, if the process lives long enough to run them.
-                    self.serf.flush();
-                    while let Some(output) = self.serf.poll_output() {
-                        self.route_serf(now, output);
-                    }
-                    self.outputs.push_back(Output::Left { unconfirmed });
-                    return;
-                }
-            }
-        }
-    }
-
-    fn announce_death(&mut self, now: Instant) {
-        let others = self.present_others();
-        self.swim.leave(now, None);
-        let news = self.swim.death_notice();
-        let start = if others.is_empty() { now } else { now + leave::WAVE_PAUSE };
-        let deadline = start + self.options.broadcast_timeout;
-        self.leaving = Some(Leaving::new(Phase::Death, news, others, start, deadline));
-    }
-
-    /// Members other than ourselves that are alive or suspect.
-    fn present_others(&self) -> Vec<NodeName> {
-        let others = self.swim.members().filter(|member| !member.state.is_gone()).map(|member| &member.node.name);
-        others.filter(|name| **name != self.options.name).cloned().collect()
     }
 }
 
