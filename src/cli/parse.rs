@@ -2,6 +2,8 @@
 
 use regex::Regex;
 
+use crate::serf::filter;
+
 /// `KEY=VALUE`; the value may hold further equals signs.
 pub(crate) fn tag(text: &str) -> Result<(String, String), String> {
     match text.split_once('=') {
@@ -12,11 +14,7 @@ pub(crate) fn tag(text: &str) -> Result<(String, String), String> {
 
 /// A regular expression that must match from start to end.
 pub(crate) fn full_match(text: &str) -> Result<Regex, String> {
-    Regex::new(&format!("^(?:{text})$")).map_err(|error| {
-        let said = error.to_string();
-        let reason = said.lines().last().unwrap_or(&said).trim_start_matches("error: ").to_owned();
-        format!("{text:?} is no regular expression: {reason}")
-    })
+    filter::compile_whole(text).map_err(|error| format!("{text:?} is no regular expression: {error}"))
 }
 
 /// A boolean as Go writes it.

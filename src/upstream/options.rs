@@ -101,10 +101,7 @@ pub struct TagPattern {
 impl TagPattern {
     /// Compiles `pattern`, in Go's syntax as everywhere, anchored at both ends.
     pub fn new(pattern: &str) -> Result<Self, ExpressionError> {
-        // Alone first, so that `a)|(b` is an error and not a way out of the anchors.
-        filter::compile(pattern)?;
-        let source = format!("^(?:{pattern})$");
-        Ok(Self { regex: filter::compile(&source)?, source })
+        Ok(Self { regex: filter::compile_whole(pattern)?, source: format!("^(?:{pattern})$") })
     }
 
     /// Whether all of `value` matches.

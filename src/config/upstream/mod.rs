@@ -66,11 +66,7 @@ impl Text for Expression {
     fn parse(text: &str) -> Result<Self, String> {
         match TagPattern::new(text) {
             Ok(pattern) => Ok(Self { source: text.to_owned(), pattern }),
-            Err(error) => {
-                let error = error.to_string();
-                let last = error.lines().next_back().unwrap_or_default().trim_start_matches("error: ");
-                Err(format!("is not a regular expression: {last}; correct it"))
-            }
+            Err(error) => Err(format!("is not a regular expression: {error}; correct it")),
         }
     }
 

@@ -199,14 +199,5 @@ impl MemberFilter {
 }
 
 fn whole(what: &str, expression: &str) -> Result<Regex, String> {
-    // Alone first: "a)(b" must not become valid by what is put around it.
-    filter::compile(expression)
-        .and_then(|_| filter::compile(&format!("^(?:{expression})$")))
-        .map_err(|error| format!("invalid expression for {what}: {}", reason(&error)))
-}
-
-/// The last line of an error, above which the place is drawn.
-fn reason(error: &filter::ExpressionError) -> String {
-    let text = error.to_string();
-    text.lines().last().unwrap_or_default().trim_start_matches("error: ").to_owned()
+    filter::compile_whole(expression).map_err(|error| format!("invalid expression for {what}: {error}"))
 }

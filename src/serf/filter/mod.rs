@@ -22,7 +22,7 @@ pub enum ExpressionError {
     /// Longer than [`MAX_EXPRESSION_BYTES`].
     #[error("regular expression has {0} bytes, the limit is {MAX_EXPRESSION_BYTES}")]
     Length(usize),
-    /// Not an expression, or one that would take too much memory.
+    /// Not an expression, or one that would take too much memory. One line, without the place.
     #[error("{0}")]
     Syntax(String),
 }
@@ -32,16 +32,37 @@ pub enum ExpressionError {
 /// Matching takes linear time. What differs from Go is translated: `\Q...\E`, ASCII-only `\d \w \s \b`, a `[` inside a class,
 /// a literal `{`. `(?-u:\B)` has no counterpart; `\B` is Unicode's.
 pub fn compile(expression: &str) -> Result<Regex, ExpressionError> {
+    build(&translated(expression)?)
+}
+
+/// As [`compile`]; the expression has to match all of a text, alternatives included.
+pub fn compile_whole(expression: &str) -> Result<Regex, ExpressionError> {
+    let translated = translated(expression)?;
+    // Alone first: "a)|(b" must not become valid by what is put around it.
+    build(&translated)?;
+    build(&format!("^(?:{translated})$"))
+}
+
+fn translated(expression: &str) -> Result<String, ExpressionError> {
     if expression.len() > MAX_EXPRESSION_BYTES {
         return Err(ExpressionError::Length(expression.len()));
     }
-    RegexBuilder::new(&go::translate(expression))
+    Ok(go::translate(expression))
+}
+
+fn build(translated: &str) -> Result<Regex, ExpressionError> {
+    RegexBuilder::new(translated)
         .size_limit(MAX_COMPILED_BYTES)
         .dfa_size_limit(MAX_COMPILED_BYTES)
         .nest_limit(100)
         .octal(true)
         .build()
-        .map_err(|error| ExpressionError::Syntax(error.to_string()))
+        .map_err(|error| {
+            // Above the last line the place is drawn.
+            let text = error.to_string();
+            let last = text.lines().next_back().unwrap_or_default().trim_start_matches("error: ");
+            ExpressionError::Syntax(last.to_owned())
+        })
 }
 
 /// Whether a query is for us.

@@ -66,6 +66,33 @@ fn wrong_expressions_are_refused_not_fatal() {
 }
 
 #[test]
+fn what_is_wrong_is_said_in_one_line() {
+    for (expression, text) in [("a(", "unclosed group"), ("[a", "unclosed character class")] {
+        for compile in [compile, compile_whole] {
+            assert_eq!(compile(expression).unwrap_err(), ExpressionError::Syntax(text.to_owned()));
+        }
+    }
+}
+
+#[test]
+fn whole_texts_are_matched_alternatives_and_open_quotes_included() {
+    for (expression, text, expected) in [
+        ("web|api", "api", true),
+        ("web|api", "web2", false),
+        ("web|api", "my-api", false),
+        ("web", "web\n", false),
+        ("", "", true),
+        ("", "a", false),
+        (r"\Qa.b", "a.b", true),
+        (r"\Qa.b", "axb", false),
+    ] {
+        assert_eq!(compile_whole(expression).unwrap().is_match(text), expected, "{expression} on {text:?}");
+    }
+    assert!(compile_whole("a)|(b").is_err());
+    assert!(compile_whole(&"a".repeat(MAX_EXPRESSION_BYTES)).is_ok());
+}
+
+#[test]
 fn costly_expressions_are_refused() {
     let nested = format!("{}a{}", "(".repeat(400), ")".repeat(400));
     for expression in ["((a{100}){100}){100}", r"(\pL{1000}){1000}", &nested, &"a".repeat(MAX_EXPRESSION_BYTES + 1)] {
