@@ -7,6 +7,19 @@ use std::sync::Arc;
 
 use super::build::{Token, tokens};
 
+/// Blocks within blocks that one file may have. Every walk over the tree recurs, so a file must not choose how deep; people
+/// write four or five.
+pub const MAX_NESTING: usize = 64;
+
+/// A file with blocks deeper than [`MAX_NESTING`]. None of it is kept.
+#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
+#[error("{file}:{line}: more than {MAX_NESTING} blocks within each other", file = .file.display())]
+pub struct TooDeep {
+    pub file: PathBuf,
+    /// Where the block too many begins.
+    pub line: u32,
+}
+
 /// One directive.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Directive {
@@ -25,8 +38,8 @@ impl Directive {
     }
 }
 
-/// The directives of one file. What is wrong in it is for `nginx -t` to say.
-pub fn parse(file: &Path, text: &str) -> Vec<Directive> {
+/// The directives of one file. What else is wrong in it is for `nginx -t` to say.
+pub fn parse(file: &Path, text: &str) -> Result<Vec<Directive>, TooDeep> {
     let file: Arc<Path> = file.into();
     let mut open: Vec<Vec<Directive>> = vec![Vec::new()];
     let mut words: Vec<(u32, String)> = Vec::new();
@@ -39,6 +52,9 @@ pub fn parse(file: &Path, text: &str) -> Vec<Directive> {
                 }
             }
             Token::Open => {
+                if open.len() > MAX_NESTING {
+                    return Err(TooDeep { file: file.to_path_buf(), line });
+                }
                 if let (Some(directive), Some(block)) = (directive(&mut words, &file), open.last_mut()) {
                     block.push(directive);
                 }
@@ -53,7 +69,7 @@ pub fn parse(file: &Path, text: &str) -> Vec<Directive> {
     while open.len() > 1 {
         close(&mut open);
     }
-    open.pop().unwrap_or_default()
+    Ok(open.pop().unwrap_or_default())
 }
 
 fn directive(words: &mut Vec<(u32, String)>, file: &Arc<Path>) -> Option<Directive> {
@@ -183,7 +199,16 @@ mod tests {
     use super::*;
 
     fn read(text: &str) -> Vec<Directive> {
-        parse(Path::new("/etc/nginx/nginx.conf"), text)
+        parse(Path::new("/etc/nginx/nginx.conf"), text).unwrap()
+    }
+
+    #[test]
+    fn blocks_deeper_than_anybody_writes_are_refused_with_their_place() {
+        let file = Path::new("/etc/nginx/deep.conf");
+        let nested = |depth: usize| parse(file, &"a {\n".repeat(depth));
+        assert_eq!(nested(MAX_NESTING).map(|tree| tree.len()), Ok(1));
+        let error = nested(1_000_000).unwrap_err();
+        assert_eq!(error.to_string(), "/etc/nginx/deep.conf:65: more than 64 blocks within each other");
     }
 
     #[test]
@@ -217,7 +242,7 @@ mod tests {
     #[test]
     fn an_include_stands_in_the_place_of_its_files() {
         let mut tree = read("http { include a; }");
-        let file = parse(Path::new("/a"), "t 1;\nt 2;");
+        let file = parse(Path::new("/a"), "t 1;\nt 2;").unwrap();
         tree[0].block.as_mut().unwrap()[0].block = Some(file);
         let http = tree[0].block.as_deref().unwrap();
         assert_eq!(in_block(http, "t").unwrap().arguments, ["2"]);
@@ -252,7 +277,7 @@ mod tests {
     proptest::proptest! {
         #[test]
         fn any_text_is_read_without_panic(text: String, pattern: String, path: String) {
-            let tree = read(&text);
+            let tree = parse(Path::new("/a"), &text).unwrap_or_default();
             walk(&tree, &mut |_, _| {});
             let _ = includes(Path::new(&pattern), Path::new(&path));
         }

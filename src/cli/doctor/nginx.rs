@@ -6,13 +6,15 @@ use std::path::{Path, PathBuf};
 
 use crate::apply::{self, Error, NginxOptions, Options};
 use crate::config::Config;
-use crate::nginx::{Directive, include_pattern, includes, parse};
-use crate::status::doctor::{Master, Nginx, Output};
+use crate::nginx::{Directive, TooDeep, include_pattern, includes, parse};
+use crate::status::doctor::{Master, Nginx, Output, Unread, Why};
 
 /// Includes within includes.
 const MAX_DEPTH: usize = 8;
 /// Files of one configuration.
 const MAX_FILES: usize = 2_000;
+/// Directories that one pattern may name within each other; each costs a level of the stack.
+const MAX_COMPONENTS: usize = 64;
 /// Bytes of one file.
 const MAX_BYTES: u64 = 4 * 1024 * 1024;
 
@@ -36,9 +38,9 @@ pub(super) fn look(options: &Options, kept: &[String]) -> Nginx {
     }
     facts.unit = options.nginx.unit.clone().unwrap_or_default();
     survey(&mut facts, &options.nginx);
-    let mut reading = Reading { config: &options.nginx.config, files: 0, unreadable: Vec::new() };
+    let mut reading = Reading { config: &options.nginx.config, files: 0, unread: Vec::new() };
     facts.tree = reading.file(&options.nginx.config, 0);
-    facts.unreadable = reading.unreadable;
+    facts.unread = reading.unread;
     facts.selinux_denies = selinux_denies();
     facts
 }
@@ -72,7 +74,7 @@ fn with_remedy(error: &Error) -> String {
 struct Reading<'a> {
     config: &'a Path,
     files: usize,
-    unreadable: Vec<PathBuf>,
+    unread: Vec<Unread>,
 }
 
 impl Reading<'_> {
@@ -82,15 +84,22 @@ impl Reading<'_> {
         let text = match fs::read(path) {
             Ok(bytes) if is_small => String::from_utf8_lossy(&bytes).into_owned(),
             Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
-                self.unreadable.push(path.to_owned());
-                return Vec::new();
+                return self.leave(path, Why::Denied);
             }
             // What is missing is for `nginx -t` to say.
             Ok(_) | Err(_) => return Vec::new(),
         };
-        let mut directives = parse(path, &text);
+        let mut directives = match parse(path, &text) {
+            Ok(directives) => directives,
+            Err(TooDeep { line, .. }) => return self.leave(path, Why::TooDeep { line }),
+        };
         self.follow(&mut directives, depth);
         directives
+    }
+
+    fn leave(&mut self, path: &Path, why: Why) -> Vec<Directive> {
+        self.unread.push(Unread { path: path.to_owned(), why });
+        Vec::new()
     }
 
     /// Puts into each include what it names.
@@ -119,7 +128,8 @@ impl Reading<'_> {
         if !has_glob(pattern) {
             return vec![pattern.to_owned()];
         }
-        let Some(parent) = pattern.parent() else { return Vec::new() };
+        let parent = pattern.parent().filter(|parent| parent.components().nth(MAX_COMPONENTS).is_none());
+        let Some(parent) = parent else { return Vec::new() };
         let directories = if has_glob(parent) { self.expand(parent) } else { vec![parent.to_owned()] };
         let mut found = Vec::new();
         for directory in directories {
@@ -127,7 +137,9 @@ impl Reading<'_> {
                 Ok(entries) => found.extend(
                     entries.flatten().map(|entry| entry.path()).filter(|path| includes(pattern, path)).take(MAX_FILES),
                 ),
-                Err(error) if error.kind() == io::ErrorKind::PermissionDenied => self.unreadable.push(directory),
+                Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+                    self.leave(&directory, Why::Denied);
+                }
                 Err(_) => {}
             }
         }
@@ -148,7 +160,31 @@ fn selinux_denies() -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::nginx::walk;
+    use crate::nginx::{MAX_NESTING, walk};
+
+    #[test]
+    fn the_deepest_that_is_read_fits_the_stack_and_the_next_is_left_out() {
+        let dir = tempfile::tempdir().unwrap();
+        let config = dir.path().join("0");
+        // Every file opens as many blocks as one may, and includes the next.
+        for index in 0..=MAX_DEPTH {
+            let text = "a {\n".repeat(MAX_NESTING) + &format!("include {};", index + 1);
+            fs::write(dir.path().join(index.to_string()), text).unwrap();
+        }
+        let read = || {
+            let mut reading = Reading { config: &config, files: 0, unread: Vec::new() };
+            let tree = reading.file(&config, 0);
+            let mut deepest = 0;
+            walk(&tree, &mut |_, within| deepest = deepest.max(within.len()));
+            (deepest, reading.unread)
+        };
+        assert_eq!(read(), (MAX_NESTING * (MAX_DEPTH + 1), Vec::new()));
+        fs::write(&config, format!("include {}x;", "*/".repeat(1_000_000))).unwrap();
+        assert_eq!(read(), (0, Vec::new()));
+        fs::write(&config, "a {\n".repeat(1_000_000)).unwrap();
+        let line = u32::try_from(MAX_NESTING).unwrap() + 1;
+        assert_eq!(read(), (0, vec![Unread { path: config.clone(), why: Why::TooDeep { line } }]));
+    }
 
     #[test]
     fn includes_are_followed_with_globs_and_without_end() {
@@ -161,7 +197,7 @@ mod tests {
         fs::write(at("conf.d/.hidden.conf"), "hidden 1;").unwrap();
         fs::write(at("conf.d/c.txt"), "c 1;").unwrap();
         let config = at("nginx.conf");
-        let mut reading = Reading { config: &config, files: 0, unreadable: Vec::new() };
+        let mut reading = Reading { config: &config, files: 0, unread: Vec::new() };
         let tree = reading.file(&config, 0);
         let mut names = Vec::new();
         walk(&tree, &mut |directive, within| {

@@ -23,6 +23,6 @@ pub use finding::{Finding, Findings, Group, Level};
 pub use gossip::{Gossip, JoinPlace, Member, Standing, Tcp, Udp, gossip};
 pub use handlers::{Handler, Handlers, Program, Sandbox, handlers};
 pub use keys::{Agreement, Keys, Ring, keys};
-pub use nginx::{Master, Nginx, Output, nginx};
+pub use nginx::{Master, Nginx, Output, Unread, Why, nginx};
 pub use ports::{Port, Ports, ports};
 pub use report::Report;

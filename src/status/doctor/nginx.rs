@@ -7,7 +7,7 @@ mod tests;
 use std::path::{Path, PathBuf};
 
 use super::finding::{Findings, split};
-use crate::nginx::{Directive, Form, in_block, include_pattern, includes, walk};
+use crate::nginx::{Directive, Form, MAX_NESTING, in_block, include_pattern, includes, walk};
 
 /// More sets of old workers than this hold memory and connections for long.
 const MANY_OLD_WORKERS: usize = 4;
@@ -35,6 +35,22 @@ pub enum Master {
     Odd(String),
 }
 
+/// A file or directory of the configuration that was left out.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Unread {
+    pub path: PathBuf,
+    pub why: Why,
+}
+
+/// Why it was.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Why {
+    /// This user may not read it.
+    Denied,
+    /// Its blocks are nested beyond [`MAX_NESTING`](crate::nginx::MAX_NESTING) here.
+    TooDeep { line: u32 },
+}
+
 /// Facts about it.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct Nginx {
@@ -47,8 +63,8 @@ pub struct Nginx {
     pub master: Option<Master>,
     /// The whole configuration, includes followed.
     pub tree: Vec<Directive>,
-    /// Files of it that this user may not read.
-    pub unreadable: Vec<PathBuf>,
+    /// What of it could not be looked at.
+    pub unread: Vec<Unread>,
     /// What `nginx -t` says: nothing, or `WHAT; WAY OUT`; `None` if it was not run.
     pub test: Option<Result<(), String>>,
     /// SELinux keeps NGINX from connecting to servers.
@@ -70,16 +86,15 @@ pub fn nginx(facts: &Nginx) -> Findings {
     findings.pass("nginx.installed", "");
     judge_master(&mut findings, facts);
     judge_test(&mut findings, facts);
-    for path in &facts.unreadable {
-        let message = format!("{} may not be read by this user: what it holds was not looked at", path.display());
-        findings.skip("nginx.config", path.display(), message, "sudo weir doctor");
+    for unread in &facts.unread {
+        judge_unread(&mut findings, unread);
     }
     if facts.selinux_denies {
         let message = "SELinux lets NGINX connect to no server of an upstream";
         findings.error("nginx.selinux", "nginx", message, "setsebool -P httpd_can_network_connect on");
     }
     // A tree that is known in part must not be blamed for what may be in the rest.
-    if facts.unreadable.is_empty() && !facts.tree.is_empty() {
+    if facts.unread.is_empty() && !facts.tree.is_empty() {
         for output in &facts.outputs {
             judge_include(&mut findings, facts, output);
             judge_duplicate(&mut findings, facts, output);
@@ -129,6 +144,17 @@ fn judge_test(findings: &mut Findings, facts: &Nginx) {
         }
         None => findings.skip(ID, "nginx", "'nginx -t' was not run: it needs root", "sudo weir doctor"),
     }
+}
+
+fn judge_unread(findings: &mut Findings, Unread { path, why }: &Unread) {
+    let path = path.display();
+    let (what, way_out) = match why {
+        Why::Denied => (format!("{path} may not be read by this user"), "sudo weir doctor"),
+        Why::TooDeep { line } => {
+            (format!("{path}:{line}: more than {MAX_NESTING} blocks within each other"), "correct that file")
+        }
+    };
+    findings.skip("nginx.config", path, format!("{what}: what it holds was not looked at"), way_out);
 }
 
 /// Whether NGINX reads what we write, and in the right place.

@@ -29,7 +29,7 @@ struct Use<'a> {
 
 pub(super) fn judge(findings: &mut Findings, facts: &Nginx, version: Version) {
     let uses = uses(facts);
-    for output in facts.outputs.iter().filter(|_| !facts.tree.is_empty() && facts.unreadable.is_empty()) {
+    for output in facts.outputs.iter().filter(|_| !facts.tree.is_empty() && facts.unread.is_empty()) {
         let name = &output.upstream;
         if uses.iter().any(|used| used.upstream == name) {
             findings.pass("nginx.used", name);

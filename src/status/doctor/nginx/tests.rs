@@ -12,7 +12,7 @@ fn facts(text: &str) -> Nginx {
         version: Some("1.22.1".to_owned()),
         unit: "nginx.service".to_owned(),
         master: Some(Master::Running { pid: 1, leaving: 0 }),
-        tree: parse(Path::new(CONFIG), text),
+        tree: parse(Path::new(CONFIG), text).unwrap(),
         test: Some(Ok(())),
         ..Nginx::default()
     }
@@ -31,6 +31,10 @@ const HEAD: &str = "worker_shutdown_timeout 60s; http { include conf.d/*.conf; "
 /// Findings of a site, those that every NGINX of that version has left out.
 fn found(facts: &Nginx) -> Vec<String> {
     summary(&nginx(facts)).into_iter().filter(|line| line != "info nginx.keepalive nginx").collect()
+}
+
+fn unread(why: Why) -> Nginx {
+    Nginx { unread: vec![Unread { path: "/etc/nginx/x".into(), why }], ..site(GOOD) }
 }
 
 fn site(location: &str) -> Nginx {
@@ -57,7 +61,8 @@ fn installed_running_tested() {
         (Nginx { test: Some(Err("unknown directive \"x\"".into())), ..site(GOOD) }, "error nginx.test nginx"),
         (Nginx { test: None, ..site(GOOD) }, "skip nginx.test nginx"),
         (Nginx { selinux_denies: true, ..site(GOOD) }, "error nginx.selinux nginx"),
-        (Nginx { unreadable: vec!["/etc/nginx/x".into()], ..site(GOOD) }, "skip nginx.config /etc/nginx/x"),
+        (unread(Why::Denied), "skip nginx.config /etc/nginx/x"),
+        (unread(Why::TooDeep { line: 3 }), "skip nginx.config /etc/nginx/x"),
     ] {
         assert_eq!(found(&facts), [wanted]);
     }
