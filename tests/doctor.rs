@@ -418,3 +418,21 @@ fn a_join_address_that_nobody_answers_is_an_error_and_the_second_of_two_a_warnin
     c.write_config();
     assert_eq!(doctor(&c.config_file(), &["gossip"]).lines(), [format!("warn gossip.join {nobody}")]);
 }
+
+#[test]
+fn pipes_where_files_are_expected_are_named_and_not_waited_for() {
+    let a = Agent::prepare(Kind::Weir, "lb1", settings().toml("[handler.odd]\nrun = [\"/bin/sh\"]\n"));
+    a.write_config();
+    let pipe = |path: &Path| {
+        // What is there is replaced.
+        let _absent = std::fs::remove_file(path);
+        nix::unistd::mkfifo(path, nix::sys::stat::Mode::S_IRUSR).unwrap();
+    };
+    pipe(&a.dir.path().join("keyring.json"));
+    pipe(&a.dir.path().join("snapshot"));
+    let report = doctor(&a.config_file(), &["config", "keys", "gossip", "handlers"]);
+    assert_eq!(report.lines(), ["error keys.ring keyring"], "{report:#?}");
+    pipe(&a.config_file());
+    let report = doctor(&a.config_file(), &["config"]);
+    assert!(report.finding("config.file").contains("cannot be read: not a regular file"), "{report:#?}");
+}

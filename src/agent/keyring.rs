@@ -13,6 +13,9 @@ use crate::crypto::{Key, Keyring, KeyringError};
 use crate::endpoint::{StoreKeyring, Stored};
 use crate::serf::KeyOp;
 
+/// Longer than any ring.
+const MAX_BYTES: usize = 1024 * 1024;
+
 /// Why there is no keyring. Nothing has been written.
 #[derive(Debug, thiserror::Error)]
 pub enum LoadError {
@@ -134,11 +137,9 @@ fn refuse_readable(path: &Path) -> Result<(), LoadError> {
 
 /// Reads a ring, whoever else may read it.
 pub(super) fn read(path: &Path) -> Result<Keyring, LoadError> {
-    let text = fs::read_to_string(path).map(Zeroizing::new).map_err(|source| match source.kind() {
-        io::ErrorKind::InvalidData => LoadError::Invalid { path: path.to_owned(), source: KeyringError::NotText },
-        _ => not_read(path, source),
-    })?;
-    Keyring::from_json(&text).map_err(|error| {
+    let bytes = crate::file::read(path, MAX_BYTES).map(Zeroizing::new).map_err(|source| not_read(path, source))?;
+    let ring = std::str::from_utf8(&bytes).map_err(|_| KeyringError::NotText).and_then(Keyring::from_json);
+    ring.map_err(|error| {
         let path = path.to_owned();
         match error {
             KeyringError::Entry { ref source, .. } => match **source {

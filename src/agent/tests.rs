@@ -56,6 +56,7 @@ impl Lab {
             environment: Vec::new(),
             overrides: Overrides::default(),
             serf: false,
+            pipes: false,
             host_name: name.to_owned(),
         };
         let loaded = load(&sources).unwrap_or_else(|errors| panic!("{errors}"));

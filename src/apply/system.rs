@@ -10,6 +10,7 @@ use super::confirm::{self, LogMark};
 use super::master::Master;
 use super::plan::Plan;
 use super::{Error, NginxOptions, Reload};
+use crate::file;
 use crate::nginx::{Build, Problem, dumped_file, parse_test_output};
 use crate::upstream::desired::Desired;
 
@@ -17,6 +18,10 @@ use crate::upstream::desired::Desired;
 const TEST_LIMIT: Duration = Duration::from_secs(30);
 /// For a reload command, and for systemd's answer.
 const COMMAND_LIMIT: Duration = Duration::from_secs(10);
+
+/// Longer than any main configuration that a person or program writes.
+const MAX_CONFIG: usize = 64 * 1024 * 1024;
+const MAX_PID: usize = 64;
 
 /// An installation that is there.
 #[derive(Debug)]
@@ -36,7 +41,7 @@ impl<'a> Nginx<'a> {
         let ran = run(&program, [OsStr::new("-V")], COMMAND_LIMIT, "")?;
         let build = Build::parse(&ran.stderr);
         // A missing or unreadable configuration is reported by the test, in NGINX's words.
-        let config = std::fs::read(&options.config).unwrap_or_default();
+        let config = file::read(&options.config, MAX_CONFIG).unwrap_or_default();
         let config = String::from_utf8_lossy(&config);
         let pid_file = options.pid_file.clone().unwrap_or_else(|| build.pid_file(&config));
         let error_log = build.error_log_file(&config);
@@ -95,7 +100,8 @@ impl<'a> Nginx<'a> {
 
     /// By the pid file. `nginx -t` leaves an empty one when NGINX is not running.
     fn written_pid(&self) -> Option<u32> {
-        std::fs::read_to_string(&self.pid_file).ok()?.trim().parse().ok()
+        let bytes = file::read(&self.pid_file, MAX_PID).ok()?;
+        std::str::from_utf8(&bytes).ok()?.trim().parse().ok()
     }
 
     /// Reloads and confirms.

@@ -20,6 +20,9 @@ pub(crate) const SERF_ADDR: &str = "127.0.0.1:7373";
 /// What makes a server a configured one.
 const CONFIG: &str = "/etc/weir/weir.toml";
 
+/// Longer than any token.
+const MAX_TOKEN: usize = 64 * 1024;
+
 /// Where help lists how to reach the agent.
 const REACHING: &str = "Reaching the agent";
 
@@ -95,14 +98,19 @@ pub(crate) fn places(flag: Option<&str>, environment: &Environment) -> Vec<Addre
 /// The token to show, if any. A file's last line end does not belong to it.
 pub(crate) fn token(args: &AgentArgs, environment: &Environment) -> Result<Option<Zeroizing<String>>, Failure> {
     if let Some(path) = &args.rpc_token_file {
-        let text = std::fs::read_to_string(path).map(Zeroizing::new).map_err(|error| {
+        let text = crate::file::read_any(path, MAX_TOKEN).map(Zeroizing::new).and_then(|bytes| {
+            let text = std::str::from_utf8(&bytes)
+                .map_err(|_| io::Error::new(io::ErrorKind::InvalidData, "not UTF-8 text"))?;
+            Ok(Zeroizing::new(text.trim_end_matches(['\r', '\n']).to_owned()))
+        });
+        let text = text.map_err(|error| {
             let exit = match error.kind() {
                 io::ErrorKind::PermissionDenied => Exit::NotPermitted,
                 _ => Exit::Failed,
             };
             Failure::new(exit, format!("cannot read token file {}: {}", path.display(), plain(&error)))
         })?;
-        return Ok(Some(Zeroizing::new(text.trim_end_matches(['\r', '\n']).to_owned())));
+        return Ok(Some(text));
     }
     let given = args.rpc_auth.as_ref().filter(|token| !token.is_empty()).or(environment.serf_rpc_auth.as_ref());
     Ok(given.map(|token| Zeroizing::new(token.clone())))

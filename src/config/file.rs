@@ -1,5 +1,4 @@
 //! Reads configuration from disk and puts the layers together. The one part of `config` that touches the system.
-#![expect(clippy::disallowed_methods, reason = "files, environment and host name are read here, for the pure rest")]
 
 use std::path::{Path, PathBuf};
 use std::{fs, io};
@@ -10,6 +9,10 @@ use super::overrides::Overrides;
 use super::serf::{Extras, Layer, Notice, settle_interface};
 use super::tree::{Table, merge};
 use super::{Config, Mode, environment, json};
+use crate::file;
+
+/// Longer than any configuration.
+const MAX_BYTES: usize = 4 * 1024 * 1024;
 
 /// What was named on the command line or by `WEIR_CONFIG`.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -33,6 +36,9 @@ pub struct Sources {
     pub serf: bool,
     /// The host's full name, for `node.name`.
     pub host_name: String,
+    /// Whether a named file may be a pipe, which is read to its end however long that takes. What is found in a directory
+    /// must be a file.
+    pub pipes: bool,
 }
 
 impl Sources {
@@ -46,7 +52,7 @@ impl Sources {
             Some(_) | None => paths,
         };
         let host_name = nix::unistd::gethostname().map(text).unwrap_or_default();
-        Self { paths, environment, overrides, serf, host_name }
+        Self { paths, environment, overrides, serf, host_name, pipes: true }
     }
 }
 
@@ -65,7 +71,7 @@ pub struct Loaded {
 pub fn load(sources: &Sources) -> Result<Loaded, ConfigErrors> {
     let mut reading = Reading::default();
     for source in &sources.paths {
-        reading.source(source);
+        reading.source(source, sources.pipes);
     }
     let serfs_alone = (reading.json || sources.overrides.is_any()) && !sources.overrides.is_ours();
     let serf = !reading.toml && (sources.serf || serfs_alone);
@@ -109,10 +115,10 @@ impl Reading {
         self.order
     }
 
-    fn source(&mut self, source: &Source) {
+    fn source(&mut self, source: &Source, pipes: bool) {
         match source {
             Source::File(path) => {
-                self.file(path);
+                self.file(path, if pipes { file::read_any } else { file::read });
                 if is_toml(path) {
                     self.dir(&path.with_extension("d"), &["toml"], true);
                 }
@@ -129,7 +135,7 @@ impl Reading {
             Ok(mut paths) => {
                 paths.retain(|path| wanted(path));
                 paths.sort();
-                paths.iter().for_each(|path| self.file(path));
+                paths.iter().for_each(|path| self.file(path, file::read));
             }
             Err(error) if optional && error.kind() == io::ErrorKind::NotFound => {}
             Err(error) => self.unreadable(dir, &error),
@@ -144,11 +150,11 @@ impl Reading {
         self.broken = true;
     }
 
-    fn file(&mut self, path: &Path) {
+    fn file(&mut self, path: &Path, read: fn(&Path, usize) -> io::Result<Vec<u8>>) {
         let toml = is_toml(path);
         self.toml |= toml;
         self.json |= !toml;
-        let text = match fs::read(path) {
+        let text = match read(path, MAX_BYTES) {
             Ok(bytes) => bytes,
             Err(error) => return self.unreadable(path, &error),
         };

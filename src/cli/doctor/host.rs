@@ -11,12 +11,16 @@ use super::unit::Unit;
 use super::{directory_of, unit};
 use crate::agent::hand;
 use crate::config::{Config, Loaded, SecretSource};
+use crate::file;
 use crate::snapshot::{Replay, Rules, UnixTime};
 use crate::status::doctor::{File, Files, Purpose, Ring, Stat, User};
 use crate::status::document::MemberView;
 
 /// Instead of a status, where only a snapshot tells of a member.
 pub(super) const REMEMBERED: &str = "remembered";
+
+/// More than the snapshot of any cluster.
+const MAX_SNAPSHOT: usize = 64 * 1024 * 1024;
 
 /// Everything about files.
 pub(super) fn files(loaded: &Loaded, agent: Option<User>, unit: Option<&Unit>) -> Files {
@@ -166,7 +170,9 @@ pub(super) fn ring(config: &Config) -> Ring {
 
 /// The members that an agent of this host would try after a start.
 pub(super) fn remembered(config: &Config) -> Vec<MemberView> {
-    let Some(bytes) = config.snapshot.path.as_ref().and_then(|path| fs::read(path).ok()) else { return Vec::new() };
+    let Some(bytes) = config.snapshot.path.as_ref().and_then(|path| file::read(path, MAX_SNAPSHOT).ok()) else {
+        return Vec::new();
+    };
     let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH);
     let now = UnixTime(since_epoch.map_or(0, |since| since.as_secs()));
     let rules = Rules { rejoin_after_leave: true, failed_for: config.gossip.reconnect_timeout, now };

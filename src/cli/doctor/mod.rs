@@ -142,6 +142,7 @@ impl Doctor {
 
     fn sources(&self) -> Sources {
         let mut sources = Sources::here(self.paths.0.clone(), Overrides::default(), false);
+        sources.pipes = false;
         if sources.paths.is_empty() {
             sources.paths.push(Source::File(DEFAULT_CONFIG.into()));
         }
@@ -162,7 +163,7 @@ impl Doctor {
                 (None, None) => None,
             };
             if let (None, Some(SecretSource::File(path))) = (&args.rpc_token_file, &rpc.token) {
-                args.rpc_token_file = Some(path.clone()).filter(|path| path.exists());
+                args.rpc_token_file = Some(path.clone()).filter(|path| path.is_file());
             }
         }
         args
@@ -190,7 +191,7 @@ fn configuration(sources: &Sources, read: &Result<Loaded, ConfigErrors>, heard: 
 /// A source that is not there, or closed to this user.
 fn unusable(source: &Source) -> Option<Configuration> {
     let (Source::File(path) | Source::Dir(path)) = source;
-    let error = if path.is_dir() { std::fs::read_dir(path).err() } else { std::fs::File::open(path).err() }?;
+    let error = if path.is_dir() { std::fs::read_dir(path).err() } else { crate::file::open(path).err() }?;
     let path = path.display().to_string();
     match error.kind() {
         std::io::ErrorKind::NotFound => Some(Configuration::Missing { path }),

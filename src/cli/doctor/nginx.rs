@@ -4,8 +4,10 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use super::super::output::plain;
 use crate::apply::{self, Error, NginxOptions, Options};
 use crate::config::Config;
+use crate::file;
 use crate::nginx::{Directive, TooDeep, include_pattern, includes, parse};
 use crate::status::doctor::{Master, Nginx, Output, Unread, Why};
 
@@ -16,7 +18,12 @@ const MAX_FILES: usize = 2_000;
 /// Directories that one pattern may name within each other; each costs a level of the stack.
 const MAX_COMPONENTS: usize = 64;
 /// Bytes of one file.
-const MAX_BYTES: u64 = 4 * 1024 * 1024;
+const MAX_BYTES: usize = 4 * 1024 * 1024;
+/// Bytes of all: as directives they take many times as much.
+const MAX_ALL: usize = 16 * 1024 * 1024;
+
+/// Instead of the system's words.
+const TOO_MUCH: &str = "the configuration is larger than what is looked at";
 
 /// Upstreams that keep idle connections.
 pub(super) fn kept(config: &Config) -> Vec<String> {
@@ -38,7 +45,7 @@ pub(super) fn look(options: &Options, kept: &[String]) -> Nginx {
     }
     facts.unit = options.nginx.unit.clone().unwrap_or_default();
     survey(&mut facts, &options.nginx);
-    let mut reading = Reading { config: &options.nginx.config, files: 0, unread: Vec::new() };
+    let mut reading = Reading::new(&options.nginx.config);
     facts.tree = reading.file(&options.nginx.config, 0);
     facts.unread = reading.unread;
     facts.selinux_denies = selinux_denies();
@@ -74,22 +81,34 @@ fn with_remedy(error: &Error) -> String {
 struct Reading<'a> {
     config: &'a Path,
     files: usize,
+    /// Bytes that may still be read.
+    left: usize,
     unread: Vec<Unread>,
 }
 
-impl Reading<'_> {
+impl<'a> Reading<'a> {
+    fn new(config: &'a Path) -> Self {
+        Self { config, files: 0, left: MAX_ALL, unread: Vec::new() }
+    }
+
     fn file(&mut self, path: &Path, depth: usize) -> Vec<Directive> {
+        if self.files == MAX_FILES || self.left == 0 {
+            return self.leave(path, Why::Unusable(TOO_MUCH.to_owned()));
+        }
         self.files += 1;
-        let is_small = fs::metadata(path).is_ok_and(|metadata| metadata.is_file() && metadata.len() <= MAX_BYTES);
-        let text = match fs::read(path) {
-            Ok(bytes) if is_small => String::from_utf8_lossy(&bytes).into_owned(),
-            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
-                return self.leave(path, Why::Denied);
-            }
+        let bytes = match file::read(path, MAX_BYTES.min(self.left)) {
+            Ok(bytes) => bytes,
             // What is missing is for `nginx -t` to say.
-            Ok(_) | Err(_) => return Vec::new(),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Vec::new(),
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => return self.leave(path, Why::Denied),
+            Err(error) if error.kind() == io::ErrorKind::FileTooLarge && self.left < MAX_BYTES => {
+                self.left = 0;
+                return self.leave(path, Why::Unusable(TOO_MUCH.to_owned()));
+            }
+            Err(error) => return self.leave(path, Why::Unusable(plain(&error))),
         };
-        let mut directives = match parse(path, &text) {
+        self.left -= bytes.len();
+        let mut directives = match parse(path, &String::from_utf8_lossy(&bytes)) {
             Ok(directives) => directives,
             Err(TooDeep { line, .. }) => return self.leave(path, Why::TooDeep { line }),
         };
@@ -113,9 +132,7 @@ impl Reading<'_> {
             {
                 let mut block = Vec::new();
                 for path in self.expand(&include_pattern(argument, self.config)) {
-                    if self.files < MAX_FILES {
-                        block.extend(self.file(&path, depth + 1));
-                    }
+                    block.extend(self.file(&path, depth + 1));
                 }
                 directive.block = Some(block);
             }
@@ -144,6 +161,7 @@ impl Reading<'_> {
             }
         }
         found.sort();
+        found.truncate(MAX_FILES);
         found
     }
 }
@@ -172,7 +190,7 @@ mod tests {
             fs::write(dir.path().join(index.to_string()), text).unwrap();
         }
         let read = || {
-            let mut reading = Reading { config: &config, files: 0, unread: Vec::new() };
+            let mut reading = Reading::new(&config);
             let tree = reading.file(&config, 0);
             let mut deepest = 0;
             walk(&tree, &mut |_, within| deepest = deepest.max(within.len()));
@@ -187,6 +205,30 @@ mod tests {
     }
 
     #[test]
+    fn what_is_no_file_or_too_long_is_named_and_not_waited_for() {
+        let dir = tempfile::tempdir().unwrap();
+        let at = |name: &str| dir.path().join(name);
+        fs::write(at("main"), "include big; include pipe; include none; include *.d; a 1;").unwrap();
+        fs::write(at("big"), "#".repeat(MAX_BYTES + 1)).unwrap();
+        nix::unistd::mkfifo(&at("pipe"), nix::sys::stat::Mode::S_IRWXU).unwrap();
+        for index in 0..5 {
+            fs::write(at(&format!("{index}.d")), "#".repeat(MAX_BYTES)).unwrap();
+        }
+        let config = at("main");
+        let mut reading = Reading::new(&config);
+        assert_eq!(reading.file(&config, 0).len(), 5);
+        let unread: Vec<_> = reading.unread.into_iter().map(|unread| (unread.path, unread.why)).collect();
+        let unusable = |name: &str, words: &str| (at(name), Why::Unusable(words.to_owned()));
+        let wanted = [
+            unusable("big", "more than 4096 KiB"),
+            unusable("pipe", "not a regular file"),
+            unusable("3.d", TOO_MUCH),
+            unusable("4.d", TOO_MUCH),
+        ];
+        assert_eq!(unread, wanted);
+    }
+
+    #[test]
     fn includes_are_followed_with_globs_and_without_end() {
         let dir = tempfile::tempdir().unwrap();
         let at = |name: &str| dir.path().join(name);
@@ -197,7 +239,7 @@ mod tests {
         fs::write(at("conf.d/.hidden.conf"), "hidden 1;").unwrap();
         fs::write(at("conf.d/c.txt"), "c 1;").unwrap();
         let config = at("nginx.conf");
-        let mut reading = Reading { config: &config, files: 0, unread: Vec::new() };
+        let mut reading = Reading::new(&config);
         let tree = reading.file(&config, 0);
         let mut names = Vec::new();
         walk(&tree, &mut |directive, within| {

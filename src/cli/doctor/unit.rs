@@ -1,6 +1,7 @@
 //! The packaged unit: what it lets the agent and its handlers do.
 
 use std::fs;
+use std::io::Read as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -14,7 +15,7 @@ const UNIT: &str = "weir.service";
 /// systemd answers from memory.
 const PATIENCE: Duration = Duration::from_secs(3);
 /// Of a script's text, as much as is looked at.
-const MAX_SCRIPT: usize = 64 * 1024;
+const MAX_SCRIPT: u64 = 64 * 1024;
 
 /// The unit as systemd has it.
 #[derive(Clone, Debug, Default)]
@@ -94,8 +95,9 @@ fn look(program: &str) -> (Program, String) {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Program::Missing,
         Err(_) => Program::Unknown,
     };
-    let mut bytes = fs::read(&path).unwrap_or_default();
-    bytes.truncate(MAX_SCRIPT);
+    let mut bytes = Vec::new();
+    // What cannot be read is not looked at; whether it can be run was said above.
+    let _unread = crate::file::open(&path).and_then(|file| file.take(MAX_SCRIPT).read_to_end(&mut bytes));
     let script = if bytes.starts_with(b"#!") { String::from_utf8_lossy(&bytes).into_owned() } else { String::new() };
     (state, script)
 }

@@ -43,10 +43,12 @@ pub struct Unread {
 }
 
 /// Why it was.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Why {
     /// This user may not read it.
     Denied,
+    /// It is no file, too large, or broken: the system's words.
+    Unusable(String),
     /// Its blocks are nested beyond [`MAX_NESTING`](crate::nginx::MAX_NESTING) here.
     TooDeep { line: u32 },
 }
@@ -150,6 +152,7 @@ fn judge_unread(findings: &mut Findings, Unread { path, why }: &Unread) {
     let path = path.display();
     let (what, way_out) = match why {
         Why::Denied => (format!("{path} may not be read by this user"), "sudo weir doctor"),
+        Why::Unusable(words) => (format!("{path} cannot be read ({words})"), "correct that file"),
         Why::TooDeep { line } => {
             (format!("{path}:{line}: more than {MAX_NESTING} blocks within each other"), "correct that file")
         }

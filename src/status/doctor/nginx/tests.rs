@@ -62,6 +62,7 @@ fn installed_running_tested() {
         (Nginx { test: None, ..site(GOOD) }, "skip nginx.test nginx"),
         (Nginx { selinux_denies: true, ..site(GOOD) }, "error nginx.selinux nginx"),
         (unread(Why::Denied), "skip nginx.config /etc/nginx/x"),
+        (unread(Why::Unusable("not a regular file".into())), "skip nginx.config /etc/nginx/x"),
         (unread(Why::TooDeep { line: 3 }), "skip nginx.config /etc/nginx/x"),
     ] {
         assert_eq!(found(&facts), [wanted]);
