@@ -436,3 +436,40 @@ fn pipes_where_files_are_expected_are_named_and_not_waited_for() {
     let report = doctor(&a.config_file(), &["config"]);
     assert!(report.finding("config.file").contains("cannot be read: not a regular file"), "{report:#?}");
 }
+
+#[test]
+fn an_agent_that_hangs_is_neither_taken_for_another_nor_told_to_give_up_its_ports() {
+    let mut a = start("lb1", settings());
+    a.pause();
+    let report = doctor(&a.config_file(), &["agent", "ports"]);
+    assert_eq!((report.lines(), report.code), (vec!["error agent.running weir".to_owned()], Some(1)), "{report:#?}");
+    let found = report.finding("agent.running");
+    let socket = a.dir.path().join("rpc.sock");
+    assert!(
+        found.starts_with(&format!("{} accepts connections and says nothing: it hangs", socket.display())),
+        "{found}"
+    );
+    a.resume();
+    assert_eq!(doctor(&a.config_file(), &["agent", "ports"]).code, Some(0));
+}
+
+#[test]
+fn an_agent_that_takes_a_question_and_does_not_answer_is_silent() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let place = listener.local_addr().unwrap();
+    // Shakes hands, and says nothing more: `{"Seq": 1, "Error": ""}`.
+    let shaker = std::thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        std::io::Write::write_all(&mut stream, b"\x82\xa3Seq\x01\xa5Error\xa0").unwrap();
+        std::io::copy(&mut stream, &mut std::io::sink()).unwrap();
+    });
+    let a = Agent::prepare(Kind::Weir, "lb1", settings());
+    a.write_config();
+    let mut command = Command::new(weir_binary());
+    command.args(["doctor", "--only", "agent", "--only", "ports", &format!("--rpc-addr={place}"), "--config-file"]);
+    let report = Report::of(command.arg(a.config_file()));
+    assert_eq!(report.lines(), ["error agent.running weir"], "{report:#?}");
+    let found = report.finding("agent.running");
+    assert!(found.starts_with(&format!("the agent at {place} takes requests and does not answer them")), "{found}");
+    shaker.join().unwrap();
+}

@@ -1,6 +1,7 @@
 //! A conversation with the agent: the RPC client with errors for people.
 
 use std::collections::BTreeMap;
+use std::io;
 
 use bytes::Bytes;
 use serde_json::Value;
@@ -20,6 +21,51 @@ use crate::wire::serf::Coordinate;
 #[derive(Debug)]
 pub(crate) struct Session {
     client: Client,
+}
+
+/// Why there is no conversation.
+#[derive(Debug)]
+pub(crate) struct Unopened {
+    pub(crate) door: Door,
+    pub(crate) failure: Failure,
+}
+
+/// What an address turned out to be where no conversation came about.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Door {
+    /// Nobody is there, or nobody who is an agent.
+    Absent,
+    /// Somebody is there and does not talk: hung, too busy, or too many talk to it.
+    Silent,
+    /// An agent is there and does not let this user in.
+    Denied,
+    /// What was typed names no place or token.
+    Nonsense,
+}
+
+impl Door {
+    fn of(error: &ClientError) -> Self {
+        match error {
+            ClientError::Connect { source, .. } => match source.kind() {
+                io::ErrorKind::PermissionDenied => Self::Denied,
+                // Nobody takes connections out of its full queue.
+                io::ErrorKind::TimedOut | io::ErrorKind::WouldBlock => Self::Silent,
+                _ => Self::Absent,
+            },
+            ClientError::Silent { .. } | ClientError::Closed | ClientError::Refused(_) => Self::Silent,
+            ClientError::TokenRequired | ClientError::TokenRefused => Self::Denied,
+            ClientError::Resolve { .. } | ClientError::Protocol => Self::Absent,
+            ClientError::NoPort(_) => Self::Nonsense,
+        }
+    }
+}
+
+impl From<Failure> for Unopened {
+    /// Of what precedes the connection.
+    fn from(failure: Failure) -> Self {
+        let door = if failure.exit() == Exit::NotPermitted { Door::Denied } else { Door::Nonsense };
+        Self { door, failure }
+    }
 }
 
 /// Why the agent did not do as it was asked.
@@ -51,6 +97,11 @@ fn refusal(text: &str) -> Failure {
 impl Session {
     /// Connects to the agent that flags and environment name, or else to one where agents usually are.
     pub(crate) async fn open(args: &AgentArgs, output: &Output) -> Result<Self, Failure> {
+        Self::knock(args, output).await.map_err(|unopened| unopened.failure)
+    }
+
+    /// As [`Self::open`], and tells who did not open.
+    pub(crate) async fn knock(args: &AgentArgs, output: &Output) -> Result<Self, Unopened> {
         let environment = Environment::read();
         if args.rpc_auth.is_some() {
             output.notice("notice: others can read a token on the command line; use --rpc-token-file");
@@ -58,22 +109,26 @@ impl Session {
         let addresses = connect::candidates(args.rpc_addr.as_deref(), &environment)?;
         let token = connect::token(args, &environment)?;
         let is_named = addresses.len() == 1;
-        let mut first = None;
+        let mut unopened: Option<Unopened> = None;
         for address in addresses {
             let token = connect::shown_to(&address, token.as_ref().map(|token| token.as_str()));
             match Client::connect(&address, token).await {
                 Ok(client) => return Ok(Self { client }),
                 Err(error) => {
-                    let is_absent = error.is_unreachable();
                     let failure = connect::failure(&address, &error, is_named);
-                    if !is_absent {
-                        return Err(failure);
+                    let this = Unopened { door: Door::of(&error), failure };
+                    if !error.is_unreachable() {
+                        return Err(this);
                     }
-                    first.get_or_insert(failure);
+                    // The first address is the likeliest, unless somebody is at another.
+                    unopened = match unopened {
+                        Some(first) if first.door != Door::Absent || this.door == Door::Absent => Some(first),
+                        Some(_) | None => Some(this),
+                    };
                 }
             }
         }
-        Err(first.expect("there is at least one address to try, and it failed"))
+        Err(unopened.expect("there is at least one address to try, and it failed"))
     }
 
     pub(crate) async fn members(&mut self, query: &MembersQuery) -> Result<Vec<Member>, SessionError> {
@@ -216,7 +271,7 @@ impl Session {
         }
     }
 
-    fn address(&self) -> &Address {
+    pub(crate) fn address(&self) -> &Address {
         self.client.address()
     }
 }

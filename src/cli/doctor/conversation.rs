@@ -3,12 +3,13 @@
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use serde_json::{Value, json};
+use tokio::time::timeout;
 
 use super::super::connect::AgentArgs;
 use super::super::exit::Exit;
 use super::super::failure::Failure;
 use super::super::output::Output;
-use super::super::session::{Session, SessionError};
+use super::super::session::{Door, Session, SessionError, Unopened};
 use crate::rpc::proto::{MembersQuery, QueryRecord, Stats};
 use crate::serf::QueryParams;
 use crate::status::doctor::{Agent, Agreement, Group, PeerClock, Pending};
@@ -57,14 +58,30 @@ impl Heard {
 
 /// Asks what the wanted groups need.
 pub(super) async fn hold(args: &AgentArgs, output: &Output, wants: impl Fn(Group) -> bool) -> Result<Heard, Failure> {
-    let mut session = match Session::open(args, output).await {
+    let mut session = match Session::knock(args, output).await {
         Ok(session) => session,
-        Err(failure) => return closed_door(failure),
+        Err(unopened) => return closed_door(unopened),
     };
-    let stats = within(session.stats()).await;
-    let view = within(session.weir("weir-doctor", &json!({}))).await.and_then(understood::<AgentView>);
+    let silent = |session: &Session| {
+        let what = format!("the agent at {} takes requests and does not answer them", session.address());
+        Heard::nothing(Agent::Silent { what })
+    };
+    let stats = match timeout(PATIENCE, session.stats()).await {
+        Ok(Ok(stats)) => Some(stats),
+        // That a token is wanted shows with the first command.
+        Ok(Err(SessionError::Lost(failure))) if failure.exit() == Exit::NotPermitted => {
+            return closed_door(failure.into());
+        }
+        Ok(Err(_)) => None,
+        Err(_elapsed) => return Ok(silent(&session)),
+    };
+    // Whoever answers that it does not know the question, or hangs up on it as Serf does, is another agent. Who says nothing
+    // may be ours.
+    let view = match timeout(PATIENCE, session.weir("weir-doctor", &json!({}))).await {
+        Ok(answer) => answer.ok().and_then(understood::<AgentView>),
+        Err(_elapsed) => return Ok(silent(&session)),
+    };
     let Some(view) = view else {
-        // Serf hangs up on what it does not know.
         let members = match Session::open(args, output).await {
             Ok(mut session) => within(session.members(&MembersQuery::default())).await.unwrap_or_default(),
             Err(_) => Vec::new(),
@@ -94,15 +111,16 @@ pub(super) async fn hold(args: &AgentArgs, output: &Output, wants: impl Fn(Group
     })
 }
 
-/// Nobody there, or nobody for us. An address that makes no sense is for whoever typed it.
-fn closed_door(failure: Failure) -> Result<Heard, Failure> {
+/// Nobody there, or nobody for us. What makes no sense is for whoever typed it.
+fn closed_door(Unopened { door, failure }: Unopened) -> Result<Heard, Failure> {
     let what = failure.message().to_owned();
     let way_out = failure.remedy().unwrap_or_default().to_owned();
-    match failure.exit() {
-        Exit::NoAgent => Ok(Heard::nothing(Agent::Absent { what, way_out })),
-        Exit::NotPermitted => Ok(Heard::nothing(Agent::Denied { what, way_out })),
-        _ => Err(failure),
-    }
+    Ok(Heard::nothing(match door {
+        Door::Absent => Agent::Absent { what, way_out },
+        Door::Silent => Agent::Silent { what },
+        Door::Denied => Agent::Denied { what, way_out },
+        Door::Nonsense => return Err(failure),
+    }))
 }
 
 fn running(view: &AgentView, stats: Option<&Stats>) -> Agent {
@@ -129,7 +147,7 @@ async fn when<T>(wanted: bool, work: impl Future<Output = T>) -> Option<T> {
 
 /// An answer in time, if it is one.
 async fn within<T>(asked: impl Future<Output = Result<T, SessionError>>) -> Option<T> {
-    tokio::time::timeout(PATIENCE, asked).await.ok()?.ok()
+    timeout(PATIENCE, asked).await.ok()?.ok()
 }
 
 fn understood<T: serde::de::DeserializeOwned>(document: Value) -> Option<T> {
@@ -140,7 +158,7 @@ fn understood<T: serde::de::DeserializeOwned>(document: Value) -> Option<T> {
 async fn pending(args: &AgentArgs, output: &Output) -> Option<Pending> {
     let mut session = Session::open(args, output).await.ok()?;
     let document = json!({ "dry_run": true });
-    match tokio::time::timeout(PATIENCE, session.weir("weir-reload", &document)).await.ok()? {
+    match timeout(PATIENCE, session.weir("weir-reload", &document)).await.ok()? {
         Ok(document) => {
             let changes = document.get("changes")?.as_array()?.clone();
             let keys = |when: &str| {
@@ -163,7 +181,7 @@ async fn agreement(args: &AgentArgs, output: &Output) -> Agreement {
         Err(failure) => return Agreement::Failed(failure.message().to_owned()),
     };
     let nothing = json!({});
-    match tokio::time::timeout(PATIENCE * 2, session.weir("weir-keys-status", &nothing)).await {
+    match timeout(PATIENCE * 2, session.weir("weir-keys-status", &nothing)).await {
         Ok(Ok(document)) => match understood(document) {
             Some(status) => Agreement::Told(status),
             None => Agreement::Failed("the agent's answer is not understood".to_owned()),
@@ -209,7 +227,7 @@ async fn clocks(args: &AgentArgs, output: &Output, view: &AgentView) -> Vec<Peer
         Ok::<(), SessionError>(())
     };
     // Whoever has answered by then has answered.
-    let _in_time = tokio::time::timeout(PATIENCE, all).await;
+    let _in_time = timeout(PATIENCE, all).await;
     clocks
 }
 

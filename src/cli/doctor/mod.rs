@@ -212,14 +212,15 @@ fn setting<'a>(config: &'a config::Config, key: &str) -> Option<&'a str> {
 
 /// Whether its ports could be had, where no agent has them already.
 fn ports(loaded: &Loaded, heard: &Heard) -> Ports {
-    match (&heard.agent, &heard.view) {
-        (doctor::Agent::Running { .. }, Some(view)) => {
-            let bound = view.bind.map(|bind| (doctor::Port::Gossip, bind.to_string(), Ok(())));
+    match &heard.agent {
+        doctor::Agent::Running { .. } => {
+            let bind = heard.view.as_ref().and_then(|view| view.bind);
+            let bound = bind.map(|bind| (doctor::Port::Gossip, bind.to_string(), Ok(())));
             Ports { checked: bound.into_iter().collect() }
         }
-        // It may be ours that has them.
-        (doctor::Agent::Denied { .. }, _) => Ports::default(),
-        _ => crate::agent::check::ports(&loaded.config),
+        // It has them, and is not to be stopped for that.
+        doctor::Agent::Silent { .. } | doctor::Agent::Denied { .. } | doctor::Agent::Foreign => Ports::default(),
+        doctor::Agent::Absent { .. } => crate::agent::check::ports(&loaded.config),
     }
 }
 

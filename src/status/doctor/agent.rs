@@ -10,6 +10,8 @@ const OVERLOADED: u32 = 2;
 pub enum Agent {
     /// Nobody answers, in the words of every other command.
     Absent { what: String, way_out: String },
+    /// Somebody is there and does not talk, in the words of every other command.
+    Silent { what: String },
     /// It is there, and does not let this user in.
     Denied { what: String, way_out: String },
     /// Serf's own agent, or an older one of ours.
@@ -36,6 +38,12 @@ pub fn agent(facts: &Agent, version: &str) -> Findings {
             let message = format!("{what}: what only an agent knows was not checked");
             findings.warn(RUNNING, "weir", message, way_out);
         }
+        Agent::Silent { what } => findings.error(
+            RUNNING,
+            "weir",
+            format!("{what}: it hangs or has too much to do, and what only it knows was not checked"),
+            "see 'top' and 'journalctl -u weir'; if it stays so, 'systemctl restart weir'",
+        ),
         Agent::Denied { what, way_out } => {
             findings.skip(RUNNING, "weir", format!("{what}: what only the agent knows was not checked"), way_out);
         }
@@ -112,6 +120,7 @@ mod tests {
         let (what, way_out) = ("no agent at /x".to_owned(), "'systemctl start weir'".to_owned());
         let absent = agent(&Agent::Absent { what: what.clone(), way_out: way_out.clone() }, "1");
         assert_eq!(summary(&absent), ["warn agent.running weir"]);
+        assert_eq!(summary(&agent(&Agent::Silent { what: what.clone() }, "1")), ["error agent.running weir"]);
         assert_eq!(summary(&agent(&Agent::Denied { what, way_out }, "1")), ["skip agent.running weir"]);
         assert_eq!(summary(&agent(&Agent::Foreign, "1")), ["info agent.running weir"]);
     }
