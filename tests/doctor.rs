@@ -473,3 +473,21 @@ fn an_agent_that_takes_a_question_and_does_not_answer_is_silent() {
     assert!(found.starts_with(&format!("the agent at {place} takes requests and does not answer them")), "{found}");
     shaker.join().unwrap();
 }
+
+#[test]
+fn the_token_is_for_tcp_and_not_read_where_the_socket_is_asked() {
+    let a = Agent::prepare(Kind::Weir, "lb1", settings());
+    a.write_config();
+    let token = a.dir.path().join("token");
+    // Nothing that a client could show.
+    std::fs::write(&token, b"\xff").unwrap();
+    let text = std::fs::read_to_string(a.config_file()).unwrap();
+    let text = text.replace("[rpc]\n", &format!("[rpc]\ntoken_file = \"{}\"\n", token.display()));
+    std::fs::write(a.config_file(), &text).unwrap();
+    assert_eq!(doctor(&a.config_file(), &["agent"]).lines(), ["warn agent.running weir"]);
+    let socket = a.dir.path().join("rpc.sock");
+    std::fs::write(a.config_file(), text.replace(socket.to_str().unwrap(), "")).unwrap();
+    let output = Command::new(weir_binary()).arg("doctor").arg("--config-file").arg(a.config_file()).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(said.starts_with("error: cannot read token file "), "{output:?}");
+}

@@ -157,13 +157,16 @@ impl Doctor {
             args.rpc_addr.is_some() || environment.weir_rpc_addr.is_some() || environment.serf_rpc_addr.is_some();
         if let (false, Some(loaded)) = (named, loaded) {
             let rpc = &loaded.config.rpc;
-            args.rpc_addr = match (&rpc.socket, rpc.listen) {
-                (Some(path), _) => Some(format!("unix:{}", path.display())),
-                (None, Some(listen)) => Some(listen.to_string()),
-                (None, None) => None,
-            };
-            if let (None, Some(SecretSource::File(path))) = (&args.rpc_token_file, &rpc.token) {
-                args.rpc_token_file = Some(path.clone()).filter(|path| path.is_file());
+            match (&rpc.socket, rpc.listen) {
+                // Whoever may open the socket needs no token, and may not be one who may read it.
+                (Some(path), _) => args.rpc_addr = Some(format!("unix:{}", path.display())),
+                (None, Some(listen)) => {
+                    args.rpc_addr = Some(listen.to_string());
+                    if let (None, Some(SecretSource::File(path))) = (&args.rpc_token_file, &rpc.token) {
+                        args.rpc_token_file = Some(path.clone()).filter(|path| path.is_file());
+                    }
+                }
+                (None, None) => {}
             }
         }
         args
