@@ -60,11 +60,11 @@ impl Endpoint {
             (Stored::Failed(text), _) => KeyringAnswer::Refused(text),
             (Stored::Kept | Stored::NotKept(_), Some(refusal)) => KeyringAnswer::Refused(refusal),
             (Stored::Kept, None) => {
-                self.envelope.set_keyring(store.keyring);
+                self.take_ring(store.keyring);
                 KeyringAnswer::Done
             }
             (Stored::NotKept(text), None) => {
-                self.envelope.set_keyring(store.keyring);
+                self.take_ring(store.keyring);
                 KeyringAnswer::Refused(text)
             }
         };
@@ -117,6 +117,11 @@ impl Endpoint {
                 self.queue_change(now, Change { asker: Asker::Member(query), ops: vec![op], ballot, from });
             }
         }
+    }
+
+    fn take_ring(&mut self, ring: Keyring) {
+        self.envelope.set_keyring(ring);
+        self.strangers.clear();
     }
 
     fn queue_change(&mut self, now: Instant, change: Change) {
@@ -247,6 +252,22 @@ mod tests {
             assert_eq!(us.keyring().unwrap().keys().contains(&key(2)), in_force);
             assert_eq!(answer(&mut us), answer_is);
         }
+    }
+
+    #[test]
+    fn another_ring_makes_strangers_forgotten() {
+        let mut us = endpoint();
+        let peer = SocketAddr::from(([127, 0, 0, 2], 7946));
+        us.handle_datagram(NOW, peer, &Keyring::new(key(2), []).seal_packet([0; 12], b"", b"x"));
+        assert_eq!(us.strangers().count(), 1);
+        let mut import = |stored| {
+            us.change_keyring(NOW, vec![op(KeyOp::Install, 2)]);
+            let store = to_store(&mut us).unwrap();
+            us.handle_keyring_stored(NOW, store, stored);
+            us.strangers().count()
+        };
+        assert_eq!(import(Stored::Failed("disk full".into())), 1);
+        assert_eq!(import(Stored::Kept), 0);
     }
 
     #[test]

@@ -46,6 +46,11 @@ impl Strangers {
         self.0.push_back(stranger);
     }
 
+    /// Forgets everybody: another ring may open what they seal, and who is still not understood is heard again soon.
+    pub(super) fn clear(&mut self) {
+        self.0.clear();
+    }
+
     /// The one heard longest ago first.
     pub(super) fn iter(&self) -> impl Iterator<Item = &Stranger> {
         self.0.iter()
@@ -54,7 +59,29 @@ impl Strangers {
 
 /// Whether `reason` is about keys, envelopes or labels. Anything else is damage or an attack, and says nothing of a setting.
 fn tells(reason: Drop) -> bool {
-    matches!(reason, Drop::Label | Drop::NotOpened | Drop::Plaintext | Drop::Encrypted | Drop::Form | Drop::KeyUnknown)
+    match reason {
+        Drop::Label | Drop::NotOpened | Drop::Plaintext | Drop::Encrypted | Drop::Form | Drop::KeyUnknown => true,
+        Drop::Envelope
+        | Drop::EmptyPlaintext
+        | Drop::Own
+        | Drop::TooOld
+        | Drop::Replayed
+        | Drop::TableFull
+        | Drop::HelloNotPing
+        | Drop::HelloLimited
+        | Drop::NoSession
+        | Drop::KeyRefused
+        | Drop::FrameSize
+        | Drop::AfterLast
+        | Drop::Malformed
+        | Drop::MessageType
+        | Drop::PingLimit
+        | Drop::StreamLimit
+        | Drop::StreamSource
+        | Drop::StreamLength
+        | Drop::StreamTimeout
+        | Drop::StreamTruncated => false,
+    }
 }
 
 #[cfg(test)]

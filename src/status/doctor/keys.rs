@@ -6,7 +6,7 @@ use crate::status::document::{AgentView, StrangerView};
 
 /// Beyond this share of a key's safe use it is time for another (`session envelope §7`).
 const WORN: f64 = 0.25;
-/// A stranger that was heard this recently is still there.
+/// A stranger that was heard this recently is still there. What lies further back may have been put right since.
 const RECENT_S: u64 = 600;
 
 /// The ring on disk.
@@ -145,7 +145,13 @@ fn judge_envelopes(findings: &mut Findings, seal: Option<&str>, view: &AgentView
 /// Who seals in a way that is not understood here. Its address may be forged, so it is never more than a warning.
 fn judge_strangers(findings: &mut Findings, view: &AgentView) {
     const ID: &str = "keys.unknown";
-    for stranger in &view.strangers {
+    let is_cured = |stranger: &StrangerView| stranger.key.as_ref().is_some_and(|key| view.keys.contains(key));
+    let mut heard =
+        view.strangers.iter().filter(|stranger| stranger.ago_s <= RECENT_S && !is_cured(stranger)).peekable();
+    if heard.peek().is_none() {
+        findings.pass(ID, "");
+    }
+    for stranger in heard {
         let who = who(stranger, view);
         let subject = stranger.addr.ip();
         let ours = list(&view.keys, "none");
@@ -171,11 +177,7 @@ fn judge_strangers(findings: &mut Findings, view: &AgentView) {
             (reason, _) => (format!("{who} is not understood ({reason})"), ""),
         };
         let message = format!("{what} (last {})", ago(stranger.ago_s));
-        let level = if stranger.ago_s <= RECENT_S { super::Level::Warn } else { super::Level::Info };
-        findings.add(level, ID, subject, message, way_out);
-    }
-    if view.strangers.is_empty() {
-        findings.pass(ID, "");
+        findings.warn(ID, subject, message, way_out);
     }
 }
 
@@ -190,11 +192,7 @@ fn who(stranger: &StrangerView, view: &AgentView) -> String {
 }
 
 fn ago(seconds: u64) -> String {
-    match seconds {
-        0..120 => format!("{seconds} s ago"),
-        120..7200 => format!("{} min ago", seconds / 60),
-        _ => format!("{} h ago", seconds / 3600),
-    }
+    if seconds < 120 { format!("{seconds} s ago") } else { format!("{} min ago", seconds / 60) }
 }
 
 fn judge_agreement(findings: &mut Findings, status: &Status) {

@@ -112,18 +112,23 @@ fn strangers_are_told_by_what_the_envelope_tells() {
             "warn web1 (10.0.0.1) seals with key b07e4410, this keyring has only aa (last 3 s ago)",
         ),
         (
-            stranger("not_opened", None, 601),
+            stranger("not_opened", None, 599),
             vec![],
-            "info 10.0.0.1 seals with a key that is not in this keyring (aa) (last 10 min ago)",
+            "warn 10.0.0.1 seals with a key that is not in this keyring (aa) (last 9 min ago)",
         ),
         (
             stranger("plaintext", None, 600),
             vec![member("web1", "session"), member("web2", "session")],
             "warn 10.0.0.1 speaks without encryption and this node requires it (last 10 min ago)",
         ),
-        (stranger("label", None, 7200), vec![], "info 10.0.0.1 uses another gossip.label (last 2 h ago)"),
+        (stranger("label", None, 0), vec![], "warn 10.0.0.1 uses another gossip.label (last 0 s ago)"),
     ] {
         assert_eq!(say(stranger, members), said);
+    }
+    // Long ago, and in the ring by now: mended.
+    for cured in [stranger("not_opened", None, 601), stranger("key_unknown", Some("aa"), 3)] {
+        let findings = keys(&facts(view(vec![], vec![cured]), Agreement::NotAsked));
+        assert!(summary(&findings).is_empty(), "{findings:?}");
     }
 }
 
