@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use serde::Serialize;
 
 /// How bad it is. The order is that of the report.
-#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd, Serialize)]
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Level {
     /// Something does not work, or is not safe.
@@ -75,7 +75,7 @@ impl Group {
 }
 
 /// One thing that was found. Texts may hold peers' words: escape them before a terminal sees them.
-#[derive(Clone, Debug, Eq, PartialEq, Serialize)]
+#[derive(Clone, Debug, Eq, Hash, PartialEq, Serialize)]
 pub struct Finding {
     /// Stable, `gossip.udp`.
     pub id: &'static str,

@@ -1,5 +1,7 @@
 //! The report as a whole: order, last line, and whether it is well.
 
+use std::collections::HashSet;
+
 use serde::Serialize;
 
 use super::finding::{Finding, Findings, Level};
@@ -13,10 +15,13 @@ pub struct Report {
 }
 
 impl Report {
-    /// Sorts by level; within one, the order of the checks stays.
+    /// Sorts by level; within one, the order of the checks stays. What several places have in common, such as a wait that
+    /// many locations inherit, is told once.
     pub fn new(findings: Findings) -> Self {
         let passed = findings.passed();
         let mut findings = findings.list;
+        let mut told = HashSet::new();
+        findings.retain(|finding| told.insert(finding.clone()));
         findings.sort_by_key(|finding| finding.level);
         Self { findings, passed }
     }
@@ -64,13 +69,15 @@ mod tests {
         findings.skip("nginx.test", "nginx", "not tested", "sudo");
         findings.info("keys.envelope", "old", "old speaks the old envelope", "");
         findings.warn("nginx.timeouts", "shop", "long", "set it");
+        findings.warn("nginx.timeouts", "shop", "longer", "set it");
+        findings.warn("nginx.timeouts", "shop", "long", "set it");
         findings.error("gossip.udp", "web2", "silent", "open it");
         findings.pass("gossip.tcp", "web2");
         findings.pass("gossip.tcp", "web2");
         let report = Report::new(findings);
         let ids: Vec<_> = report.findings.iter().map(|finding| finding.id).collect();
-        assert_eq!(ids, ["gossip.udp", "nginx.timeouts", "keys.envelope", "nginx.test"]);
-        assert_eq!(report.summary(), "1 check passed, 1 error, 1 warning, 1 not checked");
+        assert_eq!(ids, ["gossip.udp", "nginx.timeouts", "nginx.timeouts", "keys.envelope", "nginx.test"]);
+        assert_eq!(report.summary(), "1 check passed, 1 error, 2 warnings, 1 not checked");
         assert_eq!(report.worst(), Some(Level::Error));
         assert_eq!(Report::new(Findings::default()).summary(), "0 checks passed");
     }
