@@ -88,6 +88,16 @@ fn stat(path: &Path, metadata: &Metadata) -> Stat {
         owner: user.map_or_else(|| metadata.uid().to_string(), |user| user.name),
         group: group.map_or_else(|| metadata.gid().to_string(), |group| group.name),
         link: fs::symlink_metadata(path).is_ok_and(|metadata| metadata.file_type().is_symlink()),
+        acl: has_acl(path),
+    }
+}
+
+/// Whether an access control list goes beyond the mode. A file system without such lists has none.
+fn has_acl(path: &Path) -> bool {
+    let mut list = [0_u8; 256];
+    match rustix::fs::getxattr(path, "system.posix_acl_access", &mut list) {
+        Ok(bytes) => bytes > 0,
+        Err(error) => error == rustix::io::Errno::RANGE,
     }
 }
 
@@ -203,4 +213,32 @@ pub(super) fn synchronised() -> Option<(bool, &'static str)> {
     let tracking = unit::output("chronyc", &["-c", "tracking"], limit)?;
     let state = tracking.trim().rsplit(',').next()?.to_owned();
     (!state.is_empty()).then(|| (state != "Not synchronised", "chronyc"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_access_control_list_is_seen() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("file");
+        fs::write(&path, "x").unwrap();
+        assert!(!has_acl(&path) && !has_acl(&dir.path().join("none")));
+        // Version 2: the owner rw, user 990 r, the group r, the mask r, others nothing.
+        let mut list = 2_u32.to_le_bytes().to_vec();
+        for (tag, bits, id) in
+            [(1_u16, 6_u16, u32::MAX), (2, 4, 990), (4, 4, u32::MAX), (16, 4, u32::MAX), (32, 0, u32::MAX)]
+        {
+            list.extend([tag.to_le_bytes(), bits.to_le_bytes()].concat());
+            list.extend(id.to_le_bytes());
+        }
+        match rustix::fs::setxattr(&path, "system.posix_acl_access", &list, rustix::fs::XattrFlags::empty()) {
+            Err(rustix::io::Errno::OPNOTSUPP) => {} // not on this file system
+            set => {
+                set.unwrap();
+                assert!(has_acl(&path));
+            }
+        }
+    }
 }

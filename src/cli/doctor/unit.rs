@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use super::DEFAULT_CONFIG;
 use crate::config::{self, Config, Source, Sources};
-use crate::status::doctor::{Handler, Handlers, Program, Sandbox};
+use crate::status::doctor::{Handler, Handlers, Program, ProtectSystem, Sandbox};
 
 const UNIT: &str = "weir.service";
 /// systemd answers from memory.
@@ -38,8 +38,8 @@ impl Unit {
         if !Path::new("/run/systemd/system").exists() {
             return None;
         }
-        let properties =
-            "--property=LoadState,User,NoNewPrivileges,ProtectHome,ProtectSystem,ReadWritePaths,ReadWriteDirectories";
+        let properties = "--property=LoadState,User,NoNewPrivileges,ProtectHome,ProtectSystem,ReadWritePaths,\
+            ReadWriteDirectories,PrivateTmp,StateDirectory,RuntimeDirectory,CacheDirectory,LogsDirectory";
         Self::parse(&output("systemctl", &["show", UNIT, properties], PATIENCE)?)
     }
 
@@ -51,16 +51,32 @@ impl Unit {
             return None;
         }
         let user = Some(value("User").to_owned()).filter(|user| !user.is_empty());
-        let paths = value("ReadWritePaths")
-            .split_ascii_whitespace()
-            .chain(value("ReadWriteDirectories").split_ascii_whitespace());
+        let named =
+            ["ReadWritePaths", "ReadWriteDirectories"].into_iter().flat_map(|key| value(key).split_ascii_whitespace());
+        // A leading - says that the path may be missing, a + that it is relative to a root directory.
+        let mut writable: Vec<String> = named.map(|path| path.trim_start_matches(['-', '+']).to_owned()).collect();
+        for (key, root) in [
+            ("StateDirectory", "/var/lib"),
+            ("RuntimeDirectory", "/run"),
+            ("CacheDirectory", "/var/cache"),
+            ("LogsDirectory", "/var/log"),
+        ] {
+            writable.extend(value(key).split_ascii_whitespace().map(|name| format!("{root}/{name}")));
+        }
+        if !matches!(value("PrivateTmp"), "" | "no") {
+            writable.extend(["/tmp", "/var/tmp"].map(ToOwned::to_owned));
+        }
         let sandbox = Sandbox {
             unprivileged: user.as_ref().is_some_and(|user| user != "root"),
             no_new_privileges: value("NoNewPrivileges") == "yes",
             protect_home: matches!(value("ProtectHome"), "yes" | "read-only" | "tmpfs"),
-            protect_system: matches!(value("ProtectSystem"), "strict" | "full" | "yes"),
-            // A leading - says that the path may be missing, a + that it is relative to a root directory.
-            writable: paths.map(|path| path.trim_start_matches(['-', '+']).to_owned()).collect(),
+            protect_system: match value("ProtectSystem") {
+                "strict" => ProtectSystem::Strict,
+                "full" => ProtectSystem::Full,
+                "yes" => ProtectSystem::Yes,
+                _ => ProtectSystem::No,
+            },
+            writable,
         };
         Some(Self { user, sandbox })
     }
@@ -134,12 +150,17 @@ mod tests {
     #[test]
     fn the_unit_is_read_as_systemctl_shows_it() {
         let text = "LoadState=loaded\nUser=weir\nNoNewPrivileges=yes\nProtectHome=yes\nProtectSystem=strict\n\
-            ReadWritePaths=-/var/lib/weir /etc/haproxy\n";
+            ReadWritePaths=-/srv/x /etc/haproxy\nPrivateTmp=yes\nStateDirectory=weir\nRuntimeDirectory=weir\n";
         let unit = Unit::parse(text).unwrap();
         assert_eq!(unit.user.as_deref(), Some("weir"));
-        let writable = vec!["/var/lib/weir".to_owned(), "/etc/haproxy".to_owned()];
-        let all =
-            Sandbox { unprivileged: true, no_new_privileges: true, protect_home: true, protect_system: true, writable };
+        let writable = ["/srv/x", "/etc/haproxy", "/var/lib/weir", "/run/weir", "/tmp", "/var/tmp"];
+        let all = Sandbox {
+            unprivileged: true,
+            no_new_privileges: true,
+            protect_home: true,
+            protect_system: ProtectSystem::Strict,
+            writable: writable.map(ToOwned::to_owned).to_vec(),
+        };
         assert_eq!(unit.sandbox, all);
         assert!(Unit::parse("LoadState=not-found\nUser=\n").is_none());
         let bare =

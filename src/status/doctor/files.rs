@@ -36,6 +36,8 @@ pub struct Stat {
     pub group: String,
     /// The path names a symbolic link.
     pub link: bool,
+    /// An access control list says more than the mode does.
+    pub acl: bool,
 }
 
 /// A file and what became of looking at it.
@@ -76,16 +78,33 @@ pub struct Files {
 }
 
 impl User {
-    /// Whether the three bits that count for this user hold all of `bits`.
-    fn may(&self, stat: &Stat, bits: u32) -> bool {
-        let shift = if self.uid == stat.uid {
-            6
-        } else if self.groups.contains(&stat.gid) {
-            3
+    /// Whether the three bits that count for this user hold all of `bits`; `None` where an access control list decides.
+    fn may(&self, stat: &Stat, bits: u32) -> Option<bool> {
+        let holds = |shift: u32| (stat.mode >> shift) & bits == bits;
+        if self.uid == 0 {
+            Some(true)
+        } else if self.uid == stat.uid {
+            Some(holds(6))
+        } else if stat.acl {
+            None
         } else {
-            0
-        };
-        self.uid == 0 || (stat.mode >> shift) & bits == bits
+            Some(holds(if self.groups.contains(&stat.gid) { 3 } else { 0 }))
+        }
+    }
+}
+
+impl Files {
+    /// The agent's user, if it lacks `bits`. That this cannot be judged is a finding.
+    fn lacking(&self, findings: &mut Findings, id: &'static str, path: &str, stat: &Stat, bits: u32) -> Option<&User> {
+        let agent = self.agent.as_ref()?;
+        match agent.may(stat, bits) {
+            Some(may) => Some(agent).filter(|_| !may),
+            None => {
+                let message = format!("{path} has an access control list: what {} may could not be judged", agent.name);
+                findings.skip(id, path, message, &format!("getfacl {path}"));
+                None
+            }
+        }
     }
 }
 
@@ -166,6 +185,10 @@ fn judge_config(findings: &mut Findings, facts: &Files, path: &str, stat: &Stat,
     }
     if stat.mode & 0o002 != 0 {
         findings.error(ID, path, format!("{path} is writable by everybody"), &way_out);
+    } else if stat.mode & 0o020 != 0 && stat.acl {
+        // The bits of the group are the most that anybody on the list has.
+        let message = format!("{path} has an access control list: who may write it could not be judged");
+        findings.skip(ID, path, message, &format!("getfacl {path}"));
     } else if stat.mode & 0o020 != 0 && stat.gid != 0 {
         findings.warn(ID, path, format!("{path} is writable by group {}", stat.group), &way_out);
     }
@@ -174,7 +197,7 @@ fn judge_config(findings: &mut Findings, facts: &Files, path: &str, stat: &Stat,
     if !trusted {
         findings.warn(ID, path, format!("{path} belongs to {}, who can have it run anything", stat.owner), &way_out);
     }
-    if let Some(agent) = facts.agent.as_ref().filter(|agent| !agent.may(stat, 4)) {
+    if let Some(agent) = facts.lacking(findings, ID, path, stat, 4) {
         findings.error(ID, path, format!("{path} cannot be read by {}, whom the agent runs as", agent.name), &way_out);
     }
 }
@@ -193,7 +216,7 @@ fn judge_keyring(findings: &mut Findings, facts: &Files, path: &str, stat: &Stat
         let message = format!("{path} is a symbolic link, which a rotation replaces by a file");
         findings.warn(ID, path, message, "set encryption.keyring to the file itself");
     }
-    if let Some(agent) = facts.agent.as_ref().filter(|agent| !agent.may(stat, 4)) {
+    if let Some(agent) = facts.lacking(findings, ID, path, stat, 4) {
         let message = format!("{path} belongs to {}, and the agent runs as {}", stat.owner, agent.name);
         findings.error(ID, path, message, &format!("chown {} {path}", agent.name));
     }
@@ -207,7 +230,7 @@ fn judge_writable(findings: &mut Findings, facts: &Files, purpose: Purpose, path
         findings.error(id, path, message, &format!("chmod 750 {path}"));
     }
     let needed = if is_directory { 0o3 } else { 0o6 };
-    if let Some(agent) = facts.agent.as_ref().filter(|agent| !agent.may(stat, needed)) {
+    if let Some(agent) = facts.lacking(findings, id, path, stat, needed) {
         let message =
             format!("{path} belongs to {}, and the agent runs as {}, who cannot write it", stat.owner, agent.name);
         findings.error(id, path, message, &format!("chown {}: {path}", agent.name));
@@ -216,7 +239,7 @@ fn judge_writable(findings: &mut Findings, facts: &Files, purpose: Purpose, path
 
 fn judge_output(findings: &mut Findings, facts: &Files, path: &str, stat: &Stat) {
     const ID: &str = "files.output";
-    if let Some(agent) = facts.agent.as_ref().filter(|agent| !agent.may(stat, 0o3)) {
+    if let Some(agent) = facts.lacking(findings, ID, path, stat, 0o3) {
         let message = format!("the agent runs as {} and cannot write {path}, so no upstream reaches NGINX", agent.name);
         let way_out =
             format!("give it the directory ('setfacl -m u:{}:rwx {path}'), or run the agent as root", agent.name);

@@ -23,6 +23,35 @@ pub struct Handler {
     pub text: String,
 }
 
+/// `ProtectSystem=`: what a unit makes read-only.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum ProtectSystem {
+    #[default]
+    No,
+    /// Programs and what boots.
+    Yes,
+    /// Configuration as well.
+    Full,
+    /// Everything but what the kernel itself offers.
+    Strict,
+}
+
+impl ProtectSystem {
+    fn covers(self, path: &str) -> bool {
+        let under_any = |roots: &[&str]| roots.iter().any(|root| is_under(root, path));
+        match self {
+            Self::No => false,
+            Self::Yes => under_any(&["/usr", "/boot", "/efi"]),
+            Self::Full => under_any(&["/usr", "/boot", "/efi", "/etc"]),
+            Self::Strict => path.starts_with('/') && !under_any(&["/dev", "/proc", "/sys"]),
+        }
+    }
+}
+
+fn is_under(root: &str, path: &str) -> bool {
+    path.strip_prefix(root).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+}
+
 /// What `weir.service` takes away from its children.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct Sandbox {
@@ -30,20 +59,15 @@ pub struct Sandbox {
     pub unprivileged: bool,
     pub no_new_privileges: bool,
     pub protect_home: bool,
-    /// `strict` or `full`.
-    pub protect_system: bool,
-    /// Paths that may be written all the same.
+    pub protect_system: ProtectSystem,
+    /// Paths that may be written all the same, the unit's own directories among them.
     pub writable: Vec<String>,
 }
 
 impl Sandbox {
     /// Whether `path` is under the parts of the system that the unit makes read-only.
     pub(super) fn forbids(&self, path: &str) -> bool {
-        let under = |root: &str| path.strip_prefix(root).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
-        self.protect_system
-            && ["/etc", "/usr", "/boot", "/opt", "/srv", "/var"].into_iter().any(under)
-            && !["/var/lib/weir", "/run/weir", "/var/tmp"].into_iter().any(under)
-            && !self.writable.iter().any(|root| under(root))
+        self.protect_system.covers(path) && !self.writable.iter().any(|root| is_under(root, path))
     }
 }
 
@@ -144,8 +168,8 @@ mod tests {
             unprivileged: true,
             no_new_privileges: true,
             protect_home: true,
-            protect_system: true,
-            writable: vec!["/etc/haproxy".to_owned()],
+            protect_system: ProtectSystem::Strict,
+            writable: vec!["/etc/haproxy".to_owned(), "/var/lib/weir".to_owned()],
         }
     }
 
@@ -168,13 +192,31 @@ mod tests {
             ("echo x >> \"/etc/hosts\"", &["seems to write /etc/hosts"]),
             ("echo x > /var/lib/weir/seen", &[]),
             ("echo x > /etc/haproxy/list", &[]),
-            ("echo x > /etcetera/list", &[]),
             ("/home/ana/notify.sh", &["under /home or /root"]),
         ] {
             let said = found(text, Some(unit()));
             assert_eq!(said.len(), words.len(), "{text}: {said:?}");
             for (said, word) in said.iter().zip(words) {
                 assert!(said.contains(word), "{said} / {word}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_read_only_depends_on_the_word() {
+        use ProtectSystem::{Full, No, Strict, Yes};
+        for (path, from) in [
+            ("/usr/local/bin/x", &[Yes, Full, Strict][..]),
+            ("/etc/hosts", &[Full, Strict]),
+            ("/srv/www/index.html", &[Strict]),
+            ("/etcetera/list", &[Strict]),
+            ("/dev/null", &[]),
+            ("$OUT", &[]),
+            ("/etc/haproxy/list", &[]),
+        ] {
+            for protect_system in [No, Yes, Full, Strict] {
+                let sandbox = Sandbox { protect_system, ..unit() };
+                assert_eq!(sandbox.forbids(path), from.contains(&protect_system), "{path} {protect_system:?}");
             }
         }
     }

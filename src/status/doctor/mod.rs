@@ -21,7 +21,7 @@ pub use config::{Configuration, Pending, configuration};
 pub use files::{File, Files, Purpose, Stat, User, files};
 pub use finding::{Finding, Findings, Group, Level};
 pub use gossip::{Gossip, JoinPlace, Member, Standing, Tcp, Udp, gossip};
-pub use handlers::{Handler, Handlers, Program, Sandbox, handlers};
+pub use handlers::{Handler, Handlers, Program, ProtectSystem, Sandbox, handlers};
 pub use keys::{Agreement, Keys, Ring, keys};
 pub use nginx::{Master, Nginx, Output, Unread, Why, nginx};
 pub use ports::{Port, Ports, ports};

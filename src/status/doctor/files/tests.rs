@@ -1,4 +1,5 @@
 use super::super::finding::summary;
+use super::super::handlers::ProtectSystem;
 use super::*;
 
 const WEIR: u32 = 990;
@@ -9,7 +10,7 @@ fn user(uid: u32, name: &str) -> User {
 
 fn stat(mode: u32, uid: u32) -> Stat {
     let name = |id| if id == 0 { "root".to_owned() } else { format!("u{id}") };
-    Stat { mode, uid, gid: uid, owner: name(uid), group: name(uid), link: false }
+    Stat { mode, uid, gid: uid, owner: name(uid), group: name(uid), link: false, acl: false }
 }
 
 fn found(agent: Option<User>, purpose: Purpose, stat: Option<Stat>) -> Vec<String> {
@@ -84,6 +85,24 @@ fn links_absence_and_closed_doors() {
 }
 
 #[test]
+fn an_access_control_list_is_not_guessed_at() {
+    let listed = |mode, uid| Stat { acl: true, ..stat(mode, uid) };
+    let none: &[&str] = &[];
+    let config = Purpose::Config { secret: false };
+    for (purpose, agent, stat, wanted) in [
+        (config, user(WEIR, "weir"), listed(0o640, 0), &["skip files.config /f"][..]),
+        (config, user(WEIR, "weir"), listed(0o664, 0), &["skip files.config /f", "skip files.config /f"]),
+        (config, user(0, "root"), listed(0o640, 0), none),
+        (Purpose::Output, user(WEIR, "weir"), listed(0o775, 0), &["skip files.output /f"]),
+        // The owner's bits are still the owner's.
+        (Purpose::Snapshot, user(WEIR, "weir"), listed(0o660, WEIR), none),
+        (Purpose::Snapshot, user(WEIR, "weir"), listed(0o460, WEIR), &["error files.snapshot /f"]),
+    ] {
+        assert_eq!(found(Some(agent), purpose, Some(stat.clone())), wanted, "{purpose:?} {stat:?}");
+    }
+}
+
+#[test]
 fn the_unit_may_keep_an_output_from_the_agent() {
     let file = |path: &str| File {
         purpose: Purpose::Output,
@@ -92,7 +111,11 @@ fn the_unit_may_keep_an_output_from_the_agent() {
         denied: false,
     };
     let found = |path: &str| {
-        let sandbox = Sandbox { protect_system: true, writable: vec!["/etc/haproxy".to_owned()], ..Sandbox::default() };
+        let sandbox = Sandbox {
+            protect_system: ProtectSystem::Full,
+            writable: vec!["/etc/haproxy".to_owned()],
+            ..Sandbox::default()
+        };
         let root = Some(user(0, "root"));
         summary(&files(&Files { agent: root, sandbox: Some(sandbox), files: vec![file(path)], ..Files::default() }))
     };
