@@ -11,7 +11,7 @@ use super::commands::answer;
 use super::driver::{Agent, millis};
 use crate::config::Mode;
 use crate::crypto::Key;
-use crate::endpoint::Stranger;
+use crate::endpoint::{MAX_OUTSTANDING, Stranger};
 use crate::rpc::call::Reply;
 use crate::serf::{Event, QueryEvent};
 use crate::status::document::{AgentView, CLOCK_QUERY, MemberView, Probe, Probed, StrangerView};
@@ -19,13 +19,14 @@ use crate::time::Instant;
 use crate::wire::NodeName;
 
 /// Pings to a member until it counts as silent.
-const TRIES: u32 = 3;
+const TRIES: usize = 3;
 /// Patience with each of them.
 const PAUSE: Duration = Duration::from_millis(600);
 /// Members that one call may ask for.
 const MAX_MEMBERS: usize = 256;
 /// Calls that may be under way.
 const MAX_RUNS: usize = 4;
+const _: () = assert!(MAX_RUNS * MAX_MEMBERS * TRIES <= MAX_OUTSTANDING, "every ping of theirs can be sent");
 
 type DocumentReply = Reply<Result<String, String>>;
 
@@ -41,15 +42,17 @@ pub(super) struct Doctor {
 #[derive(Debug)]
 struct Run {
     waiting: BTreeSet<NodeName>,
+    /// To whom a ping has gone out. Of others, silence says nothing.
+    pinged: BTreeSet<NodeName>,
     reached: BTreeMap<String, u64>,
-    tries: u32,
+    tries: usize,
     due: Instant,
     reply: DocumentReply,
 }
 
 impl Run {
     fn tell(self) {
-        let silent = self.waiting.iter().map(|name| name.as_str().to_owned()).collect();
+        let silent = self.waiting.intersection(&self.pinged).map(|name| name.as_str().to_owned()).collect();
         answer(self.reply, Ok(json(&Probed { reached: self.reached, silent })));
     }
 }
@@ -109,7 +112,14 @@ impl Agent {
         if self.doctor.runs.len() >= MAX_RUNS {
             return answer(reply, Err("other probes are under way; try again in a moment".to_owned()));
         }
-        self.doctor.runs.push(Run { waiting, reached: BTreeMap::new(), tries: 0, due: clock::now(), reply });
+        self.doctor.runs.push(Run {
+            waiting,
+            pinged: BTreeSet::new(),
+            reached: BTreeMap::new(),
+            tries: 0,
+            due: clock::now(),
+            reply,
+        });
         self.advance_probes(clock::now());
     }
 
@@ -120,8 +130,9 @@ impl Agent {
                 run.tries += 1;
                 run.due = now + PAUSE;
                 for name in &run.waiting {
-                    // Whoever has gone from the table stays silent.
-                    let _is_member = self.endpoint.reach(now, name);
+                    if self.endpoint.reach(now, name) {
+                        run.pinged.insert(name.clone());
+                    }
                 }
             }
             if run.waiting.is_empty() || run.due <= now {
@@ -169,4 +180,26 @@ fn parse<T: DeserializeOwned>(document: &str) -> Result<T, String> {
 
 fn json(document: &impl Serialize) -> String {
     serde_json::to_string(document).expect("our documents are maps with text keys, which JSON can always hold")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_was_never_pinged_is_not_called_silent() {
+        let name = |name: &str| NodeName::new(name).unwrap();
+        let (reply, mut answered) = tokio::sync::oneshot::channel();
+        let run = Run {
+            waiting: [name("a"), name("gone")].into(),
+            pinged: [name("a"), name("b")].into(),
+            reached: [("b".to_owned(), 1)].into(),
+            tries: TRIES,
+            due: Instant::ZERO,
+            reply,
+        };
+        run.tell();
+        let told: Probed = serde_json::from_str(&answered.try_recv().unwrap().unwrap()).unwrap();
+        assert_eq!(told, Probed { reached: [("b".to_owned(), 1)].into(), silent: vec!["a".to_owned()] });
+    }
 }

@@ -59,6 +59,7 @@ pub use self::keys::{Asker, KeyChangeId, MAX_KEY_CHANGES, Stored};
 pub use self::options::Options;
 pub use self::output::{Joined, Output, StoreKeyring};
 pub use self::peers::Knowledge;
+pub use self::reach::MAX_OUTSTANDING;
 pub use self::strangers::{MAX_STRANGERS, Stranger};
 pub use self::stream::{MAX_BUFFERED_BYTES, MAX_STREAM_BYTES, MAX_STREAMS, MAX_STREAMS_PER_SOURCE, StreamId};
 

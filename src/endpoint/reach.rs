@@ -11,34 +11,43 @@ use super::{Endpoint, Output};
 /// An ack that comes later answers nothing.
 const MEMORY: Duration = Duration::from_secs(10);
 /// Pings that may be outstanding at once.
-const MAX_OUTSTANDING: usize = 1024;
+pub const MAX_OUTSTANDING: usize = 4096;
 
-/// Pings under way, by the number their ack will carry.
+/// Pings under way.
 #[derive(Debug, Default)]
-pub(super) struct Reaching(HashMap<u32, (NodeName, Instant)>);
+pub(super) struct Reaching {
+    /// By the number their ack will carry.
+    sent: HashMap<u32, (NodeName, Instant)>,
+    /// The last of each member.
+    last: HashMap<NodeName, u32>,
+}
 
 impl Reaching {
     /// Remembers a ping. False if there are too many already.
     fn sent(&mut self, seq_no: u32, name: &NodeName, now: Instant) -> bool {
-        if self.0.len() >= MAX_OUTSTANDING {
-            self.0.retain(|_, (_, at)| now.since(*at) < MEMORY);
+        if self.sent.len() >= MAX_OUTSTANDING {
+            self.sent.retain(|_, (_, at)| now.since(*at) < MEMORY);
+            self.last.retain(|_, seq_no| self.sent.contains_key(seq_no));
         }
-        let room = self.0.len() < MAX_OUTSTANDING;
+        let room = self.sent.len() < MAX_OUTSTANDING;
         if room {
-            self.0.insert(seq_no, (name.clone(), now));
+            self.sent.insert(seq_no, (name.clone(), now));
+            self.last.insert(name.clone(), seq_no);
         }
         room
     }
 
     /// The last ping to `name` that is unanswered.
     fn unanswered(&self, name: &NodeName) -> Option<u32> {
-        let to = self.0.iter().filter(|(_, (to, _))| to == name);
-        to.max_by_key(|(_, (_, at))| *at).map(|(seq_no, _)| *seq_no)
+        self.last.get(name).copied()
     }
 
     /// Whose ping an ack answers, and after how long.
     pub(super) fn acked(&mut self, seq_no: u32, now: Instant) -> Option<(NodeName, Duration)> {
-        let (name, at) = self.0.remove(&seq_no)?;
+        let (name, at) = self.sent.remove(&seq_no)?;
+        if self.last.get(&name) == Some(&seq_no) {
+            self.last.remove(&name);
+        }
         let took = now.since(at);
         (took < MEMORY).then_some((name, took))
     }
@@ -46,8 +55,8 @@ impl Reaching {
 
 impl Endpoint {
     /// Pings a member of the table, whatever its state; [`Output::Reached`] tells of its ack, and nothing follows from
-    /// silence. Again while the last ping is unanswered, it goes in every envelope that the member may open. False if there is
-    /// no such member.
+    /// silence. Again while the last ping is unanswered, it goes in every envelope that the member may open. False if
+    /// nothing was sent: there is no such member, or [`MAX_OUTSTANDING`] pings are unanswered.
     pub fn reach(&mut self, now: Instant, name: &NodeName) -> bool {
         let Some(addr) = self.swim.member(name).map(|member| member.node.addr) else { return false };
         let late = self.reaching.unanswered(name);
@@ -69,5 +78,27 @@ impl Endpoint {
         let Some((member, took)) = self.reaching.acked(seq_no, now) else { return false };
         self.outputs.push_back(Output::Reached { member, took });
         true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pings_beyond_the_bound_are_not_sent_until_old_ones_are_forgotten() {
+        let name = |index: u32| NodeName::new(&format!("m{index}")).unwrap();
+        let now = Instant::from_nanos(1);
+        let mut reaching = Reaching::default();
+        let all = u32::try_from(MAX_OUTSTANDING).unwrap();
+        assert!((0..all).all(|seq_no| reaching.sent(seq_no, &name(seq_no % 256), now)));
+        assert!(!reaching.sent(all, &name(7), now));
+        assert_eq!(reaching.unanswered(&name(7)), Some(all - 256 + 7));
+        assert_eq!(reaching.acked(all - 256 + 7, now), Some((name(7), Duration::ZERO)));
+        assert_eq!(reaching.unanswered(&name(7)), None);
+        assert!(reaching.sent(all, &name(300), now));
+        assert!(!reaching.sent(all + 1, &name(301), now));
+        assert!(reaching.sent(all + 1, &name(301), now + MEMORY));
+        assert_eq!((reaching.sent.len(), reaching.last.len()), (1, 1));
     }
 }

@@ -68,5 +68,6 @@ pub struct Probe {
 pub struct Probed {
     /// With the milliseconds it took.
     pub reached: BTreeMap<String, u64>,
+    /// Who was pinged and did not. Who stands in neither list could not be pinged.
     pub silent: Vec<String>,
 }

@@ -236,7 +236,7 @@ fn read_clock(name: String, payload: &[u8], asked: Instant, wall: SystemTime) ->
     let theirs: i64 = std::str::from_utf8(payload).ok()?.trim().parse().ok()?;
     let half = asked.elapsed() / 2;
     let ours = i64::try_from((wall + half).duration_since(UNIX_EPOCH).ok()?.as_millis()).ok()?;
-    let uncertainty_ms = i64::try_from(half.as_millis()).ok()?;
+    let uncertainty_ms = u64::try_from(half.as_millis()).ok()?;
     Some(PeerClock { name, offset_ms: theirs.checked_sub(ours)?, uncertainty_ms })
 }
 

@@ -1,7 +1,7 @@
 //! Pings by hand, where no agent of ours runs: sealed with this host's ring, answered by every member that holds the key.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::time::Duration;
 
 use rand::rngs::{StdRng, SysRng};
@@ -24,7 +24,12 @@ const PAUSE: Duration = Duration::from_millis(600);
 const MAX_DATAGRAM: usize = 64 * 1024;
 
 /// The names of those that answered; or why nobody could be asked, and the way out.
-pub(super) async fn by_hand(config: &Config, members: &[&MemberView]) -> Result<BTreeSet<String>, (String, String)> {
+/// They come from the address `from`, if the agent is bound to one.
+pub(super) async fn by_hand(
+    config: &Config,
+    from: Option<IpAddr>,
+    members: &[&MemberView],
+) -> Result<BTreeSet<String>, (String, String)> {
     let ring = match &config.encryption.keyring {
         Some(source) => Some(hand::read(source).map_err(|error| {
             let way_out = if error.is_denied() { "sudo weir doctor" } else { "see keys.ring" };
@@ -34,8 +39,11 @@ pub(super) async fn by_hand(config: &Config, members: &[&MemberView]) -> Result<
     };
     let failed = |error: &dyn std::fmt::Display| (format!("no datagrams can be sent: {error}"), String::new());
     let mut pinger = Pinger::new(config, ring).map_err(|error| failed(&error))?;
-    let v4 = UdpSocket::bind("0.0.0.0:0").await.map_err(|error| failed(&error))?;
-    let v6 = UdpSocket::bind("[::]:0").await.ok();
+    let v4 = from.filter(IpAddr::is_ipv4).unwrap_or(Ipv4Addr::UNSPECIFIED.into());
+    let v4 = UdpSocket::bind((v4, 0)).await.map_err(|error| failed(&error))?;
+    let v6 = from.filter(IpAddr::is_ipv6).unwrap_or(Ipv6Addr::UNSPECIFIED.into());
+    let v6 = UdpSocket::bind((v6, 0)).await.ok();
+    let mut buffers = [vec![0; MAX_DATAGRAM], vec![0; MAX_DATAGRAM]];
     let mut answered = BTreeSet::new();
     for _ in 0..TRIES {
         for member in members.iter().filter(|member| !answered.contains(&member.name)) {
@@ -49,8 +57,10 @@ pub(super) async fn by_hand(config: &Config, members: &[&MemberView]) -> Result<
             }
         }
         let until = Instant::now() + PAUSE;
-        while answered.len() < members.len() {
-            let Ok(seq_no) = timeout_at(until, receive(&v4, v6.as_ref(), &mut pinger)).await else { break };
+        // Where datagrams keep coming, no wait ends by its limit.
+        while answered.len() < members.len() && Instant::now() < until {
+            let received = receive(&v4, v6.as_ref(), &mut buffers, &mut pinger);
+            let Ok(seq_no) = timeout_at(until, received).await else { break };
             answered.extend(seq_no.and_then(|seq_no| pinger.sent.get(&seq_no).cloned()));
         }
     }
@@ -58,17 +68,23 @@ pub(super) async fn by_hand(config: &Config, members: &[&MemberView]) -> Result<
 }
 
 /// The number of the next ack, if what comes next is one.
-async fn receive(v4: &UdpSocket, v6: Option<&UdpSocket>, pinger: &mut Pinger) -> Option<u32> {
-    let (mut first, mut second) = (vec![0; MAX_DATAGRAM], vec![0; MAX_DATAGRAM]);
-    let received: std::io::Result<(usize, SocketAddr)>;
-    let buffer = tokio::select! {
-        got = v4.recv_from(&mut first) => { received = got; &first }
-        got = async { match v6 {
-            Some(socket) => socket.recv_from(&mut second).await,
+async fn receive(
+    v4: &UdpSocket,
+    v6: Option<&UdpSocket>,
+    [first, second]: &mut [Vec<u8>; 2],
+    pinger: &mut Pinger,
+) -> Option<u32> {
+    let by_v6 = async {
+        match v6 {
+            Some(socket) => socket.recv(second).await,
             None => std::future::pending().await,
-        } } => { received = got; &second }
+        }
     };
-    pinger.ack(&buffer[..received.ok()?.0])
+    let (received, buffer) = tokio::select! {
+        received = v4.recv(first) => (received, first),
+        received = by_v6 => (received, second),
+    };
+    pinger.ack(&buffer[..received.ok()?])
 }
 
 /// Makes pings and reads acks, as a stranger to whom nobody owes more.

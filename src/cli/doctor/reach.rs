@@ -35,11 +35,15 @@ pub(super) async fn gossip(loaded: Option<&Loaded>, heard: &Heard) -> Gossip {
     let own: Vec<SocketAddr> = heard.view.iter().flat_map(|view| [view.addr, view.bind]).flatten().collect();
     let (tcp, pings, join) = tokio::join!(
         connect_all(members.iter().map(|member| member.addr).collect(), from),
-        pings(config, heard, members),
+        pings(config, from, heard, members),
         join_places(config, from, &own),
     );
     let (udp, by_hand, no_pings) = match pings {
-        Ok((udp, by_hand)) => (udp, by_hand, None),
+        Ok((udp, by_hand)) => {
+            let unpinged = members.iter().filter(|member| !udp.contains_key(&member.name)).count();
+            let why = || (format!("the agent could not ping {unpinged} of them"), "run it again".to_owned());
+            (udp, by_hand, (unpinged > 0).then(why))
+        }
         Err(why) => (BTreeMap::new(), false, Some(why)),
     };
     let member = |member: &&MemberView| Member {
@@ -71,6 +75,7 @@ pub(super) async fn gossip(loaded: Option<&Loaded>, heard: &Heard) -> Gossip {
 /// What pings came to, by member, and whether they were ours; or why there were none, and the way to have them.
 async fn pings(
     config: Option<&Config>,
+    from: Option<IpAddr>,
     heard: &Heard,
     members: &[&MemberView],
 ) -> Result<(BTreeMap<String, Udp>, bool), (String, String)> {
@@ -85,7 +90,7 @@ async fn pings(
     let Some(config) = config else {
         return Err(("no agent answers and no configuration can be read".to_owned(), "sudo weir doctor".to_owned()));
     };
-    let answered = ping::by_hand(config, members).await?;
+    let answered = ping::by_hand(config, from, members).await?;
     let udp = |member: &&MemberView| {
         let udp = if answered.contains(&member.name) { Udp::Answered } else { Udp::Silent };
         (member.name.clone(), udp)

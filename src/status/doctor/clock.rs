@@ -3,7 +3,7 @@
 use super::finding::Findings;
 
 /// A difference that can be seen in logs.
-const MAX_DIFFERENCE_MS: i64 = 2_000;
+const MAX_DIFFERENCE_MS: u64 = 2_000;
 
 /// Facts about clocks.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
@@ -21,7 +21,7 @@ pub struct PeerClock {
     /// Its clock minus ours.
     pub offset_ms: i64,
     /// The true difference is that much away at most: half the time the answer took.
-    pub uncertainty_ms: i64,
+    pub uncertainty_ms: u64,
 }
 
 /// Judges them.
@@ -45,7 +45,7 @@ pub fn clock(facts: &Clock) -> Findings {
         ),
     }
     for PeerClock { name, offset_ms, uncertainty_ms } in &facts.peers {
-        if offset_ms.abs() - uncertainty_ms > MAX_DIFFERENCE_MS {
+        if offset_ms.unsigned_abs().saturating_sub(*uncertainty_ms) > MAX_DIFFERENCE_MS {
             let message = format!(
                 "clock differs from {name} by {}: gossip does not mind, logs and certificates do",
                 seconds(offset_ms.unsigned_abs())
@@ -76,6 +76,8 @@ mod tests {
             (-2_001, 0, true),
             (2_500, 500, false),
             (-94_000, 500, true),
+            (i64::MIN, 0, true),
+            (i64::MAX, u64::MAX, false),
         ] {
             let peers = vec![PeerClock { name: "web2".into(), offset_ms, uncertainty_ms }];
             let findings = clock(&Clock { synchronised: Some((true, "timedatectl")), peers });
