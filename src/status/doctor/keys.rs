@@ -1,11 +1,15 @@
 //! Whether everybody can open what everybody seals (`ux.md` §4 rows 3 to 7).
 
+use std::collections::BTreeSet;
+
 use super::finding::Findings;
-use crate::rotate::document::{KeyStatus, MemberStatus, Status};
+use crate::rotate::document::Status;
 use crate::status::document::{AgentView, StrangerView};
 
 /// Beyond this share of a key's safe use it is time for another (`session envelope §7`).
 const WORN: f64 = 0.25;
+/// Keys that one finding names: members may claim any number.
+const MAX_SHOWN: usize = 8;
 /// A stranger that was heard this recently is still there. What lies further back may have been put right since.
 const RECENT_S: u64 = 600;
 
@@ -197,11 +201,11 @@ fn ago(seconds: u64) -> String {
 
 fn judge_agreement(findings: &mut Findings, status: &Status) {
     const ID: &str = "keys.agreement";
-    let primary = |member: &MemberStatus| member.seals_with.clone();
-    let mut most: Vec<(&KeyStatus, usize)> = status.keys.iter().map(|key| (key, key.primary_on)).collect();
-    most.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
-    let Some((main, _)) = most.first() else { return };
-    for member in status.members.iter().filter(|member| member.status == "alive") {
+    // The first of those that seal on equally many.
+    let Some(main) = status.keys.iter().rev().max_by_key(|key| key.primary_on) else { return };
+    let alive = || status.members.iter().filter(|member| member.status == "alive");
+    let primaries: BTreeSet<&str> = alive().filter_map(|member| member.seals_with.as_deref()).collect();
+    for member in alive() {
         let name = &member.name;
         let Some(holds) = &member.holds else {
             let why = member.message.as_deref().map_or_else(String::new, |message| format!(": {message}"));
@@ -209,16 +213,14 @@ fn judge_agreement(findings: &mut Findings, status: &Status) {
             findings.warn(ID, name, message, "run it again; 'weir reachability' shows who answers");
             continue;
         };
-        let lacking = status.members.iter().filter(|other| other.status == "alive").filter_map(primary);
-        let mut lacking: Vec<String> = lacking.filter(|id| !holds.contains(id)).collect();
-        lacking.sort();
-        lacking.dedup();
+        let holds: BTreeSet<&str> = holds.iter().map(String::as_str).collect();
+        let lacking: Vec<&str> = primaries.difference(&holds).copied().collect();
         if !lacking.is_empty() {
-            let message =
-                format!("{name} lacks key {}, which others seal with: it will not hear them", lacking.join(", "));
+            let shown = lacking[..lacking.len().min(MAX_SHOWN)].join(", ");
+            let more = if lacking.len() > MAX_SHOWN { " and more" } else { "" };
+            let message = format!("{name} lacks key {shown}{more}, which others seal with: it will not hear them");
             findings.error(ID, name, message, "'weir keys export' on one of them, 'weir keys import --add' there");
-        } else if primary(member).is_some_and(|id| id != main.id) {
-            let own = member.seals_with.as_deref().unwrap_or_default();
+        } else if let Some(own) = member.seals_with.as_ref().filter(|own| **own != main.id) {
             let message = format!("{name} seals with key {own}, most members with {}", main.id);
             findings.warn(ID, name, message, "weir keys rotate");
         } else {

@@ -1,5 +1,6 @@
 use super::super::finding::summary;
 use super::*;
+use crate::rotate::document::{KeyStatus, MemberStatus};
 use crate::status::document::MemberView;
 
 fn ids(keys: &[&str]) -> Vec<String> {
@@ -70,6 +71,14 @@ fn who_cannot_hear_whom() {
     }
     let failed = facts(None, Agreement::Failed("no answer".to_owned()));
     assert_eq!(summary(&keys(&failed)), ["skip keys.agreement keys"]);
+}
+
+#[test]
+fn a_thousand_members_with_a_key_each_are_told_in_short_lines() {
+    let members = (0..1000).map(|index| holds(&format!("m{index}"), &[&format!("{index:08x}")])).collect();
+    let findings = keys(&facts(None, Agreement::Told(status(members))));
+    assert!(findings.iter().all(|finding| finding.message.len() < 200 && finding.message.contains(" and more, which")));
+    assert_eq!(findings.iter().count(), 1000);
 }
 
 #[test]
