@@ -14,6 +14,7 @@ use tokio::time::timeout;
 use tracing::info;
 
 use super::AgentError;
+use super::document::{self, DocumentReply};
 use super::driver::{Agent, Purpose};
 use super::join::Unresolved;
 use super::keyring::{self, LoadError};
@@ -297,11 +298,11 @@ impl Agent {
         }
     }
 
-    fn weir_call(&mut self, command: &str, document: &str, reply: Reply<Result<String, String>>) {
+    fn weir_call(&mut self, command: &str, document: &str, reply: DocumentReply) {
         match command {
-            "weir-reload" => match serde_json::from_str(if document.is_empty() { "{}" } else { document }) {
+            "weir-reload" => match document::parse(document) {
                 Ok(request) => self.reload(reload::Request::asked(request, reply)),
-                Err(error) => answer(reply, Err(format!("not understood: {error}"))),
+                Err(error) => answer(reply, Err(error)),
             },
             "weir-members" => answer(reply, Ok(self.members_document())),
             _ => {

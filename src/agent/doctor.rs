@@ -3,16 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use serde::Serialize;
-use serde::de::DeserializeOwned;
-
 use super::clock;
 use super::commands::answer;
+use super::document::{DocumentReply, json, parse};
 use super::driver::{Agent, millis};
 use crate::config::Mode;
 use crate::crypto::Key;
 use crate::endpoint::{MAX_OUTSTANDING, Stranger};
-use crate::rpc::call::Reply;
 use crate::serf::{Event, QueryEvent};
 use crate::status::document::{AgentView, CLOCK_QUERY, MemberView, Probe, Probed, StrangerView};
 use crate::time::Instant;
@@ -27,8 +24,6 @@ const MAX_MEMBERS: usize = 256;
 /// Calls that may be under way.
 const MAX_RUNS: usize = 4;
 const _: () = assert!(MAX_RUNS * MAX_MEMBERS * TRIES <= MAX_OUTSTANDING, "every ping of theirs can be sent");
-
-type DocumentReply = Reply<Result<String, String>>;
 
 /// What is remembered for `doctor` alone.
 #[derive(Debug, Default)]
@@ -172,14 +167,6 @@ fn stranger_view(stranger: &Stranger, now: Instant) -> StrangerView {
         key: stranger.key.map(|key| key.to_string()),
         ago_s: now.since(stranger.last).as_secs(),
     }
-}
-
-fn parse<T: DeserializeOwned>(document: &str) -> Result<T, String> {
-    serde_json::from_str(document).map_err(|error| format!("not understood: {error}"))
-}
-
-fn json(document: &impl Serialize) -> String {
-    serde_json::to_string(document).expect("our documents are maps with text keys, which JSON can always hold")
 }
 
 #[cfg(test)]

@@ -11,7 +11,7 @@
 //! | `udp`, `stream`, `bind`, `holder`, `address`, `check` | sockets |
 //! | `clock`, `timer` | time |
 //! | `store`, `keyring`, `key_state`, `key_writer`, `hand`, `file` | what is on disk |
-//! | `rotate`, `doctor` | what RPC asks for about keys, and for `weir doctor` |
+//! | `rotate`, `doctor`, `document` | what RPC asks for about keys, and for `weir doctor` |
 //! | `join`, `discover` | finding others |
 //! | `exec` | handler scripts |
 //! | [`log`], `signal`, `systemd` | the host |
@@ -31,6 +31,7 @@ mod clock;
 mod commands;
 mod discover;
 mod doctor;
+mod document;
 mod driver;
 mod exec;
 mod file;

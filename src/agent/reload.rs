@@ -5,12 +5,12 @@ use tracing::{error, info, warn};
 
 use super::clock;
 use super::commands::answer;
+use super::document::DocumentReply;
 use super::driver::{Agent, Report};
 use super::start::own_tags;
 use super::upstreams::Upstreams;
 use crate::config::reload::{Change, diff};
 use crate::config::{Config, ConfigErrors, Loaded, Mode, When, load};
-use crate::rpc::call::Reply;
 use crate::upstream::desired::Desired;
 use crate::wire::serf::Tags;
 
@@ -19,7 +19,7 @@ use crate::wire::serf::Tags;
 pub(super) struct Request {
     options: Options,
     /// Nobody after a signal.
-    reply: Option<Reply<Result<String, String>>>,
+    reply: Option<DocumentReply>,
 }
 
 /// What a client may say.
@@ -31,7 +31,7 @@ pub(super) struct Options {
 }
 
 impl Request {
-    pub(super) fn asked(options: Options, reply: Reply<Result<String, String>>) -> Self {
+    pub(super) fn asked(options: Options, reply: DocumentReply) -> Self {
         Self { options, reply: Some(reply) }
     }
 }

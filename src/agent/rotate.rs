@@ -9,25 +9,20 @@ use std::time::{Duration, SystemTime};
 use jiff::Timestamp;
 use rand::TryRng as _;
 use rand::rngs::SysRng;
-use serde::Serialize;
-use serde::de::DeserializeOwned;
 use tracing::{info, warn};
 use zeroize::Zeroizing;
 
 use super::clock;
 use super::commands::answer;
+use super::document::{DocumentReply, json, parse};
 use super::driver::{Agent, millis};
 use crate::crypto::{Key, KeyId};
 use crate::endpoint::{KeyChangeId, Knowledge};
 use crate::rotate::document::{Follow, Import, KeyStatus, Line, Lines, MemberStatus, Start, Started, Status};
 use crate::rotate::{End, Options, Output, Peer, Progress, Rotation};
-use crate::rpc::call::Reply;
 use crate::serf::{KeyOp, KeyOutcome, KeyParams, KeyringAnswer, QueryKey};
 use crate::time::Instant;
 use crate::wire::NodeName;
-
-/// Answer of one of our commands: a JSON document.
-type DocumentReply = Reply<Result<String, String>>;
 
 /// Everything about keys that ends later.
 #[derive(Debug, Default)]
@@ -365,16 +360,6 @@ fn log_end(end: &End, elapsed_ms: u64) {
             warn!(key = %stopped.new, step = ?stopped.step, member, elapsed_ms, "key rotation stopped, the next run finishes it");
         }
     }
-}
-
-fn parse<T: DeserializeOwned>(document: &str) -> Result<T, String> {
-    // serde's own message may quote the text, and that may hold a key.
-    serde_json::from_str(if document.is_empty() { "{}" } else { document })
-        .map_err(|error| format!("not understood (line {}, column {})", error.line(), error.column()))
-}
-
-fn json(document: &impl Serialize) -> String {
-    serde_json::to_string(document).expect("our documents are maps with text keys, which JSON can always hold")
 }
 
 #[cfg(test)]
