@@ -61,10 +61,10 @@ fn uses(facts: &Nginx) -> Vec<Use<'_>> {
     uses
 }
 
-/// `web` of `http://web/path`, or of a bare `web`.
+/// `web` of `http://web/path`, `http://web$request_uri`, or of a bare `web`.
 fn host(target: &str) -> &str {
     let rest = target.split_once("://").map_or(target, |(_, rest)| rest);
-    rest.split('/').next().unwrap_or(rest)
+    rest.split(['/', '?', '$']).next().unwrap_or(rest)
 }
 
 impl<'a> Use<'a> {

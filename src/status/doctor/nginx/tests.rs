@@ -120,6 +120,9 @@ fn waits_are_judged_by_what_is_inherited() {
         ("", "fastcgi_pass web; fastcgi_connect_timeout 1s;", &[info]),
         ("", "grpc_pass grpc://web; proxy_connect_timeout 1s; proxy_read_timeout 1s;", &[warn, info]),
         ("", "proxy_pass http://other; ", &["info nginx.used web"]),
+        ("", "proxy_pass http://web$request_uri;", &[warn, info]),
+        ("", "proxy_pass http://web?shop;", &[warn, info]),
+        ("", "proxy_pass http://$web;", &["info nginx.used web"]),
     ] {
         let text = format!("{HEAD} {outer} server {{ server_name shop; location / {{ {location} }} }} }}");
         assert_eq!(found(&facts(&text)), wanted, "{outer} {location}");
