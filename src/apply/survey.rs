@@ -7,8 +7,8 @@ use crate::upstream::desired::Desired;
 /// What was seen.
 #[derive(Debug)]
 pub struct Survey {
-    /// As `nginx -V` has it; an error if there is no program.
-    pub version: Result<String, Error>,
+    /// As `nginx -V` has it, if it does; an error if there is no program, or it cannot be run.
+    pub version: Result<Option<String>, Error>,
     /// The running master's number and its sets of old workers; `Ok(None)` if none runs.
     pub master: Result<Option<(u32, usize)>, Error>,
     /// What the test of the whole configuration says; `None` if it was not run.
@@ -24,7 +24,7 @@ pub fn survey(options: &NginxOptions, test: bool) -> Survey {
         Err(error) => return Survey { version: Err(error), master: Ok(None), test: None },
     };
     Survey {
-        version: Ok(nginx.version().to_owned()),
+        version: Ok(nginx.version().map(ToOwned::to_owned)),
         master: nginx.master().map(|master| master.map(|master| (master.pid(), sets_of_old_workers(&master)))),
         test: test.then(|| nginx.test_with(&[], &[])),
     }

@@ -30,7 +30,7 @@ pub(super) struct Nginx<'a> {
     program: PathBuf,
     pid_file: PathBuf,
     error_log: PathBuf,
-    version: String,
+    version: Option<String>,
 }
 
 impl<'a> Nginx<'a> {
@@ -72,8 +72,8 @@ impl<'a> Nginx<'a> {
     }
 
     /// What it calls itself, `1.22.1`.
-    pub(super) fn version(&self) -> &str {
-        &self.version
+    pub(super) fn version(&self) -> Option<&str> {
+        self.version.as_deref()
     }
 
     /// The running master; `None` if NGINX is not running.

@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 /// What `nginx -V` says that matters here.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Build {
-    /// Like `1.22.1`.
-    pub version: String,
+    /// Like `1.22.1`; `None` where it goes by another name.
+    pub version: Option<String>,
     /// Relative paths in the configuration start here.
     pub prefix: PathBuf,
     /// Where the master writes its number unless the configuration says otherwise.
@@ -24,11 +24,11 @@ impl Build {
                 .find_map(|word| word.strip_prefix(name)?.strip_prefix('='))
                 .map(|value| PathBuf::from(value.trim_matches('\'')))
         };
-        let version = output.split_once("nginx/").map_or("", |(_, rest)| rest.split_whitespace().next().unwrap_or(""));
+        let version = output.split_once("nginx/").and_then(|(_, rest)| rest.split_whitespace().next());
         let prefix = argument("--prefix").unwrap_or_else(|| PathBuf::from("/usr/local/nginx"));
         let under = |name: &str, default: &str| prefix.join(argument(name).unwrap_or_else(|| default.into()));
         Self {
-            version: version.to_owned(),
+            version: version.map(ToOwned::to_owned),
             pid_path: under("--pid-path", "logs/nginx.pid"),
             error_log: under("--error-log-path", "logs/error.log"),
             prefix,
@@ -153,7 +153,8 @@ mod tests {
     #[test]
     fn debians_build_is_understood() {
         let build = Build::parse(DEBIAN);
-        assert_eq!(build.version, "1.22.1");
+        assert_eq!(build.version.as_deref(), Some("1.22.1"));
+        assert_eq!(Build::parse("nginx version: openresty/1.21.4.1").version, None);
         assert_eq!(build.pid_path, Path::new("/run/nginx.pid"));
         assert_eq!(build.error_log, Path::new("/var/log/nginx/error.log"));
         assert_eq!(Build::parse("").pid_path, Path::new("/usr/local/nginx/logs/nginx.pid"));

@@ -9,7 +9,7 @@ use crate::apply::{self, Error, NginxOptions, Options};
 use crate::config::Config;
 use crate::file;
 use crate::nginx::{Directive, TooDeep, include_pattern, includes, parse};
-use crate::status::doctor::{Master, Nginx, Output, Unread, Why};
+use crate::status::doctor::{Master, Nginx, Output, Trouble, Unread, Version, Why};
 
 /// Includes within includes.
 const MAX_DEPTH: usize = 8;
@@ -57,24 +57,18 @@ fn survey(facts: &mut Nginx, options: &NginxOptions) {
     facts.master = match survey.master {
         Ok(Some((pid, leaving))) => Some(Master::Running { pid, leaving }),
         Ok(None) => Some(Master::Stopped),
-        Err(error) => Some(Master::Odd(error.to_string())),
+        Err(error) => Some(Master::Odd(trouble(&error))),
     };
-    facts.version = match survey.version {
-        Ok(version) => Some(version),
-        Err(Error::NotInstalled { .. }) => None,
-        Err(error) => {
-            facts.master = Some(Master::Odd(error.to_string()));
-            Some(String::new())
-        }
-    };
-    facts.test = survey.test.map(|test| test.map_err(|error| with_remedy(&error)));
+    facts.installed = !matches!(survey.version, Err(Error::NotInstalled { .. }));
+    match survey.version {
+        Ok(version) => facts.version = version.as_deref().and_then(Version::parse),
+        Err(error) => facts.master = Some(Master::Odd(trouble(&error))),
+    }
+    facts.test = survey.test.map(|test| test.map_err(|error| trouble(&error)));
 }
 
-fn with_remedy(error: &Error) -> String {
-    match error.remedy() {
-        Some(remedy) => format!("{}; {remedy}", error.what()),
-        None => error.what(),
-    }
+fn trouble(error: &Error) -> Trouble {
+    Trouble { what: error.what(), way_out: error.remedy().unwrap_or_default() }
 }
 
 /// A configuration that is being read, includes followed.

@@ -88,6 +88,14 @@ pub struct Finding {
     pub remedy: Option<String>,
 }
 
+/// What another module reports, taken apart.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Trouble {
+    pub what: String,
+    /// Empty if there is none.
+    pub way_out: String,
+}
+
 /// All that was found, and how many checks found nothing.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct Findings {

@@ -6,7 +6,7 @@ mod tests;
 
 use std::path::{Path, PathBuf};
 
-use super::finding::{Findings, split};
+use super::finding::{Findings, Trouble};
 use crate::nginx::{Directive, Form, MAX_NESTING, in_block, include_pattern, includes, walk};
 
 /// More sets of old workers than this hold memory and connections for long.
@@ -32,7 +32,7 @@ pub enum Master {
     },
     Stopped,
     /// There is something, and it is not our master: why.
-    Odd(String),
+    Odd(Trouble),
 }
 
 /// A file or directory of the configuration that was left out.
@@ -59,16 +59,18 @@ pub struct Nginx {
     /// Without any, NGINX is none of our business.
     pub outputs: Vec<Output>,
     pub config: PathBuf,
-    /// What `nginx -V` says, `1.22.1`; `None` if there is no program.
-    pub version: Option<String>,
+    /// There is a program.
+    pub installed: bool,
+    /// What `nginx -V` says; `None` where it says something else.
+    pub version: Option<Version>,
     pub unit: String,
     pub master: Option<Master>,
     /// The whole configuration, includes followed.
     pub tree: Vec<Directive>,
     /// What of it could not be looked at.
     pub unread: Vec<Unread>,
-    /// What `nginx -t` says: nothing, or `WHAT; WAY OUT`; `None` if it was not run.
-    pub test: Option<Result<(), String>>,
+    /// What `nginx -t` says; `None` if it was not run.
+    pub test: Option<Result<(), Trouble>>,
     /// SELinux keeps NGINX from connecting to servers.
     pub selinux_denies: bool,
 }
@@ -79,12 +81,12 @@ pub fn nginx(facts: &Nginx) -> Findings {
     if facts.outputs.is_empty() {
         return findings;
     }
-    let Some(version) = &facts.version else {
+    if !facts.installed {
         let waiting: Vec<&str> = facts.outputs.iter().map(|output| output.upstream.as_str()).collect();
         let message = format!("nginx is not installed, upstream {} waits", waiting.join(", "));
         findings.error("nginx.installed", "nginx", message, "'apt install nginx' or 'dnf install nginx'");
         return findings;
-    };
+    }
     findings.pass("nginx.installed", "");
     judge_master(&mut findings, facts);
     judge_test(&mut findings, facts);
@@ -102,9 +104,16 @@ pub fn nginx(facts: &Nginx) -> Findings {
             judge_duplicate(&mut findings, facts, output);
         }
     }
-    let version = Version::parse(version);
-    judge_main(&mut findings, facts, version);
-    sites::judge(&mut findings, facts, version);
+    match facts.version {
+        Some(version) => judge_main(&mut findings, facts, version),
+        None => findings.skip(
+            "nginx.version",
+            "nginx",
+            "which NGINX this is could not be read: what depends on its version was not checked",
+            "see 'nginx -V'",
+        ),
+    }
+    sites::judge(&mut findings, facts);
     findings
 }
 
@@ -128,8 +137,7 @@ fn judge_master(findings: &mut Findings, facts: &Nginx) {
             findings.error(ID, "nginx", format!("{unit} is not running"), &way_out);
         }
         Some(Master::Odd(why)) => {
-            let (message, way_out) = split(why);
-            findings.warn(ID, "nginx", message, way_out);
+            findings.warn(ID, "nginx", &why.what, &why.way_out);
         }
         None => {}
     }
@@ -139,10 +147,8 @@ fn judge_test(findings: &mut Findings, facts: &Nginx) {
     const ID: &str = "nginx.test";
     match &facts.test {
         Some(Ok(())) => findings.pass(ID, ""),
-        Some(Err(text)) => {
-            let (message, way_out) = split(text);
-            let message = format!("nginx rejects its configuration: {message}");
-            findings.error(ID, "nginx", message, if way_out.is_empty() { "mend that file" } else { way_out });
+        Some(Err(Trouble { what, way_out })) => {
+            findings.error(ID, "nginx", what, if way_out.is_empty() { "mend that file" } else { way_out });
         }
         None => findings.skip(ID, "nginx", "'nginx -t' was not run: it needs root", "sudo weir doctor"),
     }
@@ -251,14 +257,14 @@ fn judge_main(findings: &mut Findings, facts: &Nginx, version: Version) {
 
 /// A version, to compare.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
-pub(super) struct Version(u32, u32, u32);
+pub struct Version(u32, u32, u32);
 
 impl Version {
-    /// What is no number counts as zero.
-    fn parse(text: &str) -> Self {
-        let mut parts = text.split('.').map(|part| part.parse().unwrap_or(0));
-        let mut next = || parts.next().unwrap_or(0);
-        Self(next(), next(), next())
+    /// Three numbers, `1.22.1`.
+    pub fn parse(text: &str) -> Option<Self> {
+        let mut parts = text.split('.').map(|part| part.parse().ok());
+        let mut next = || parts.next().flatten();
+        Some(Self(next()?, next()?, next()?))
     }
 }
 

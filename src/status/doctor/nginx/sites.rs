@@ -27,7 +27,7 @@ struct Use<'a> {
     keepalive: bool,
 }
 
-pub(super) fn judge(findings: &mut Findings, facts: &Nginx, version: Version) {
+pub(super) fn judge(findings: &mut Findings, facts: &Nginx) {
     let uses = uses(facts);
     for output in facts.outputs.iter().filter(|_| !facts.tree.is_empty() && facts.unread.is_empty()) {
         let name = &output.upstream;
@@ -41,7 +41,7 @@ pub(super) fn judge(findings: &mut Findings, facts: &Nginx, version: Version) {
     for used in &uses {
         judge_timeouts(findings, facts, used);
         judge_retries(findings, facts, used);
-        if used.prefix == "proxy" && used.keepalive && version < KEEPS_BY_DEFAULT {
+        if used.prefix == "proxy" && used.keepalive && facts.version.is_some_and(|version| version < KEEPS_BY_DEFAULT) {
             judge_keepalive(findings, facts, used);
         }
     }

@@ -9,7 +9,8 @@ fn facts(text: &str) -> Nginx {
     Nginx {
         outputs: vec![output(Form::Block)],
         config: CONFIG.into(),
-        version: Some("1.22.1".to_owned()),
+        installed: true,
+        version: Version::parse("1.22.1"),
         unit: "nginx.service".to_owned(),
         master: Some(Master::Running { pid: 1, leaving: 0 }),
         tree: parse(Path::new(CONFIG), text).unwrap(),
@@ -33,6 +34,10 @@ fn found(facts: &Nginx) -> Vec<String> {
     summary(&nginx(facts)).into_iter().filter(|line| line != "info nginx.keepalive nginx").collect()
 }
 
+fn trouble(what: &str, way_out: &str) -> Trouble {
+    Trouble { what: what.to_owned(), way_out: way_out.to_owned() }
+}
+
 fn unread(why: Why) -> Nginx {
     Nginx { unread: vec![Unread { path: "/etc/nginx/x".into(), why }], ..site(GOOD) }
 }
@@ -51,14 +56,15 @@ fn a_good_site_has_no_findings() {
 #[test]
 fn installed_running_tested() {
     for (facts, wanted) in [
-        (Nginx { version: None, ..site(GOOD) }, "error nginx.installed nginx"),
+        (Nginx { installed: false, ..site(GOOD) }, "error nginx.installed nginx"),
+        (Nginx { version: None, ..site(GOOD) }, "skip nginx.version nginx"),
         (Nginx { master: Some(Master::Stopped), ..site(GOOD) }, "error nginx.running nginx"),
         (
-            Nginx { master: Some(Master::Odd("pid 3 is a worker; see it".into())), ..site(GOOD) },
+            Nginx { master: Some(Master::Odd(trouble("pid 3 is a worker", "see it"))), ..site(GOOD) },
             "warn nginx.running nginx",
         ),
         (Nginx { master: Some(Master::Running { pid: 1, leaving: 5 }), ..site(GOOD) }, "warn nginx.workers nginx"),
-        (Nginx { test: Some(Err("unknown directive \"x\"".into())), ..site(GOOD) }, "error nginx.test nginx"),
+        (Nginx { test: Some(Err(trouble("unknown directive \"x\"", ""))), ..site(GOOD) }, "error nginx.test nginx"),
         (Nginx { test: None, ..site(GOOD) }, "skip nginx.test nginx"),
         (Nginx { selinux_denies: true, ..site(GOOD) }, "error nginx.selinux nginx"),
         (unread(Why::Denied), "skip nginx.config /etc/nginx/x"),
@@ -67,7 +73,7 @@ fn installed_running_tested() {
     ] {
         assert_eq!(found(&facts), [wanted]);
     }
-    assert!(found(&Nginx { outputs: Vec::new(), version: None, ..site(GOOD) }).is_empty());
+    assert!(found(&Nginx { outputs: Vec::new(), installed: false, ..site(GOOD) }).is_empty());
 }
 
 #[test]
@@ -159,7 +165,7 @@ fn kept_connections_need_a_site_that_keeps_them() {
     let kept = |location: &str, version: &str| {
         let keepalive = Output { keepalive: true, ..output(Form::Block) };
         let facts =
-            Nginx { outputs: vec![keepalive], version: Some(version.into()), ..site(&format!("{GOOD} {location}")) };
+            Nginx { outputs: vec![keepalive], version: Version::parse(version), ..site(&format!("{GOOD} {location}")) };
         found(&facts).contains(&"info nginx.upstream_keepalive shop".to_owned())
     };
     assert!(kept("", "1.22.1"));
@@ -172,7 +178,7 @@ fn kept_connections_need_a_site_that_keeps_them() {
 #[test]
 fn versions_decide_what_can_be_asked_for() {
     let text = format!("http {{ include conf.d/*.conf; server {{ location / {{ {GOOD} }} }} }}");
-    let lines = |version: &str, text: &str| summary(&nginx(&Nginx { version: Some(version.into()), ..facts(text) }));
+    let lines = |version: &str, text: &str| summary(&nginx(&Nginx { version: Version::parse(version), ..facts(text) }));
     assert_eq!(lines("1.11.10", &text), ["info nginx.shutdown nginx", "info nginx.keepalive nginx"]);
     assert_eq!(lines("1.22.1", &text), ["warn nginx.shutdown nginx", "info nginx.keepalive nginx"]);
     assert_eq!(lines("1.27.4", &text), ["warn nginx.shutdown nginx", "warn nginx.keepalive nginx"]);
