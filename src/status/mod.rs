@@ -5,3 +5,4 @@
 
 pub mod doctor;
 pub mod document;
+pub(crate) mod shell;

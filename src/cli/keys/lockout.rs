@@ -6,6 +6,7 @@ use super::super::exit::Exit;
 use super::super::failure::Failure;
 use crate::cli::escape::escape;
 use crate::rotate::document::{MemberStatus, Status};
+use crate::status::shell::option;
 
 /// Members that removing `key` locks out: they lack the key that the others seal with, or seal with this one.
 fn locked_out<'a>(status: &'a Status, key: &str) -> Vec<&'a MemberStatus> {
@@ -31,7 +32,7 @@ pub(super) fn check(status: &Status, key: &str, force: &[String]) -> Result<Vec<
     }
     let who: Vec<_> = others.iter().map(|member| format!("{} ({})", escape(&member.name), member.status)).collect();
     let names: Vec<_> = others.iter().map(|member| escape(&member.name)).collect();
-    let flags: Vec<_> = names.iter().map(|name| format!("--force {name}")).collect();
+    let flags: Vec<_> = others.iter().map(|member| option("--force", &member.name)).collect();
     let (has, them) = match &names[..] {
         [one] => ("has", one.to_string()),
         _ => ("have", "them".to_owned()),

@@ -16,6 +16,7 @@ use crate::cli::escape::escape;
 use crate::rotate::document::{Culprit, Follow, Line, Lines, Member, Reason, Start, Started};
 use crate::rotate::{Action, Step};
 use crate::rpc::proto::MembersQuery;
+use crate::status::shell::{operand, option};
 
 /// Replace the cluster's key by a fresh one, confirmed by every member.
 ///
@@ -288,19 +289,23 @@ fn state_text(step: Step, old: &[String], new: &str) -> String {
 }
 
 fn ways_out_of(step: Step, Culprit { name, why }: &Culprit, old: &[String]) -> Vec<String> {
-    let name = escape(name);
-    let gone = || format!("{name} is gone for good: weir force-leave {name}, then again");
+    let (peer, name) = (name, escape(name));
+    let gone = || format!("{name} is gone for good: weir force-leave {}, then again", operand(peer));
     match (why, step) {
         (Reason::Away { .. }, Step::Install | Step::Use) => vec![
             format!("{name} is back: weir keys rotate"),
-            format!("go on, without removing what {name} has: --absent {name}"),
+            format!("go on, without removing what {name} has: {}", option("--absent", peer)),
             gone(),
         ],
         (Reason::Away { .. }, Step::Check | Step::CleanUp | Step::Remove) => {
-            vec![format!("{name} is back: weir keys rotate"), gone(), format!("lock it out: --force {name}")]
+            vec![
+                format!("{name} is back: weir keys rotate"),
+                gone(),
+                format!("lock it out: {}", option("--force", peer)),
+            ]
         }
         (Reason::Refused { text }, Step::Install | Step::Use) if text.starts_with("not kept") => {
-            vec![format!("go on, and put the new key into its credential afterwards: --absent {name}")]
+            vec![format!("go on, and put the new key into its credential afterwards: {}", option("--absent", peer))]
         }
         (Reason::Refused { text }, Step::Remove) if text.starts_with("not kept") => vec![format!(
             "put the key ('weir keys export' elsewhere) into {name}'s credential, restart it, then: weir keys remove {}",

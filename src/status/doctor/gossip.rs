@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 
 use super::finding::{Findings, split};
+use crate::status::shell::operand;
 
 /// What a connection came to.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -132,7 +133,7 @@ fn judge(findings: &mut Findings, member: &Member, by_hand: bool) {
         // Nothing answers: of a failed member that is no news.
         (Tcp::Refused, _) => {
             let message = format!("{name}{}: nothing listens on {addr}", words_of(*standing));
-            let way_out = format!("start weir there; if {name} is gone for good: weir force-leave {name}");
+            let way_out = format!("start weir there; if {name} is gone for good: weir force-leave {}", operand(name));
             findings.add(level(*standing), MEMBER, name, message, &way_out);
         }
         (Tcp::Silent | Tcp::Failed(_), _) => {
@@ -278,6 +279,15 @@ mod tests {
         assert_eq!((finding.id, finding.level), ("gossip.join", super::super::Level::Error));
         assert!(finding.message.ends_with("it probably lacks our key 3fa9c1d2"));
         assert_eq!(finding.remedy.as_deref(), Some("compare 'weir keys list'"));
+    }
+
+    #[test]
+    fn a_name_cannot_bring_a_command_along() {
+        let mut facts = member(Standing::Failed, Tcp::Refused, Udp::Silent);
+        facts.members[0].name = "$(reboot)".to_owned();
+        let findings = gossip(&facts);
+        let way_out = findings.iter().next().unwrap().remedy.clone().unwrap();
+        assert!(way_out.ends_with("weir force-leave '$(reboot)'"), "{way_out}");
     }
 
     #[test]
