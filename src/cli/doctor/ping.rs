@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::time::Duration;
 
 use rand::rngs::{StdRng, SysRng};
-use rand::{Rng as _, RngExt as _, SeedableRng as _, TryRng as _};
+use rand::{Rng as _, RngExt as _, SeedableRng as _};
 use tokio::net::UdpSocket;
 use tokio::time::{Instant, timeout_at};
 
@@ -101,16 +101,15 @@ struct Pinger {
 
 impl Pinger {
     fn new(config: &Config, ring: Option<Keyring>) -> std::io::Result<Self> {
-        let rng = StdRng::try_from_rng(&mut SysRng).map_err(std::io::Error::other)?;
+        let rng = || StdRng::try_from_rng(&mut SysRng).map_err(std::io::Error::other);
+        // Good enough for session ids here: no memory image of this process outlives its few seconds.
+        let mut entropy = rng()?;
         let label = config.gossip.label.as_bytes().to_vec();
         let seal = config.encryption.seal;
-        let sessions = (ring.is_some() && seal != Seal::Memberlist).then(|| {
-            let entropy =
-                |bytes: &mut [u8]| SysRng.try_fill_bytes(bytes).expect("the system's generator worked just now");
-            Sessions::new(config.node.name.clone(), &label, Box::new(entropy))
-        });
+        let sessions = (ring.is_some() && seal != Seal::Memberlist)
+            .then(|| Sessions::new(config.node.name.clone(), &label, Box::new(move |bytes| entropy.fill_bytes(bytes))));
         let started = std::time::Instant::now();
-        Ok(Self { ring, label, sessions, old: seal != Seal::Session, rng, started, sent: BTreeMap::new() })
+        Ok(Self { ring, label, sessions, old: seal != Seal::Session, rng: rng()?, started, sent: BTreeMap::new() })
     }
 
     fn now(&self) -> time::Instant {
