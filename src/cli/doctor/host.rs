@@ -10,7 +10,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use super::unit::Unit;
 use super::{directory_of, unit};
 use crate::agent::hand;
-use crate::config::{Config, Loaded, SecretSource};
+use crate::config::{ApplyMode, Config, Loaded, SecretSource};
 use crate::file;
 use crate::snapshot::{Replay, Rules, UnixTime};
 use crate::status::doctor::{File, Files, Purpose, Ring, Stat, User};
@@ -48,8 +48,8 @@ pub(super) fn files(loaded: &Loaded, agent: Option<User>, unit: Option<&Unit>) -
     let outputs: BTreeSet<PathBuf> =
         config.upstreams.iter().filter_map(|upstream| Some(directory_of(&upstream.file.as_ref()?.output))).collect();
     list.extend(homes.iter().map(|path| (Purpose::Directory, path.clone())));
-    if super::setting(config, "apply.mode") == Some("direct") {
-        list.extend(outputs.iter().map(|path| (Purpose::Output, path.clone())));
+    match config.apply.mode {
+        ApplyMode::Direct => list.extend(outputs.iter().map(|path| (Purpose::Output, path.clone()))),
     }
     if !outputs.is_empty() && config.apply.state.exists() {
         homes.insert(config.apply.state.clone());
