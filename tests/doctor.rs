@@ -228,6 +228,12 @@ fn a_port_that_somebody_else_has_is_named_with_its_holder() {
     assert_eq!(report.lines(), [format!("error ports.gossip {}", a.gossip)]);
     let found = report.finding("ports.gossip");
     assert!(found.contains(&format!("(pid {})", std::process::id())), "{found}");
+    assert!(found.ends_with("; stop it or set gossip.bind"), "{found}");
+    drop(taken);
+    let taken = TcpListener::bind(a.rpc.to_string()).unwrap();
+    let found = doctor(&a.config_file(), &["ports"]).finding("ports.rpc");
+    assert!(found.starts_with(&format!("cannot bind {}/tcp: in use by ", a.rpc)), "{found}");
+    assert!(found.ends_with("; stop it or set rpc.listen"), "{found}");
     drop(taken);
     assert_eq!(doctor(&a.config_file(), &["ports"]).code, Some(0));
 }

@@ -32,35 +32,52 @@ impl fmt::Display for Transport {
     }
 }
 
-/// Why the gossip sockets are not there. Nothing stays bound.
+/// What names the address in the configuration.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Setting {
+    GossipBind,
+    RpcListen,
+}
+
+impl fmt::Display for Setting {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::GossipBind => "gossip.bind",
+            Self::RpcListen => "rpc.listen",
+        })
+    }
+}
+
+/// Why a socket is not there. Nothing stays bound.
 #[derive(Debug, thiserror::Error)]
 pub enum BindError {
     /// Somebody has the port, and we may see who.
-    #[error("cannot bind {addr}/{transport}: in use by {name} (pid {pid}); {way_out}", way_out = way_out(.name))]
-    InUseBy { addr: SocketAddr, transport: Transport, name: String, pid: u32 },
+    #[error("cannot bind {addr}/{transport}: in use by {name} (pid {pid}); {way_out}", way_out = way_out(.name, *.setting))]
+    InUseBy { addr: SocketAddr, transport: Transport, setting: Setting, name: String, pid: u32 },
     /// Somebody has the port.
-    #[error("cannot bind {addr}/{transport}: in use by another process; stop it or set gossip.bind")]
-    InUse { addr: SocketAddr, transport: Transport },
+    #[error("cannot bind {addr}/{transport}: in use by another process; stop it or set {setting}")]
+    InUse { addr: SocketAddr, transport: Transport, setting: Setting },
     /// The address belongs to another host, or to none.
-    #[error("cannot bind {addr}: this host has no such address (it has {has}); correct gossip.bind")]
-    NoSuchAddress { addr: SocketAddr, has: String },
+    #[error("cannot bind {addr}: this host has no such address (it has {has}); correct {setting}")]
+    NoSuchAddress { addr: SocketAddr, setting: Setting, has: String },
     /// Anything else the system says.
     #[error("cannot bind {addr}/{transport}")]
     Other { addr: SocketAddr, transport: Transport, source: io::Error },
 }
 
 /// A service that systemd knows by the program's name can be stopped by that name; another program cannot be advised on.
-fn way_out(name: &str) -> String {
+fn way_out(name: &str, setting: Setting) -> String {
     match name {
-        "serf" | "weir" => format!("stop it with 'systemctl stop {name}' or set gossip.bind"),
-        _ => "stop it or set gossip.bind".to_owned(),
+        "serf" | "weir" => format!("stop it with 'systemctl stop {name}' or set {setting}"),
+        _ => format!("stop it or set {setting}"),
     }
 }
 
-/// Binds both. With port 0 the system chooses one that is free for both; [`Udp::local`] says which.
+/// Binds both for gossip. With port 0 the system chooses one that is free for both; [`Udp::local`] says which.
 pub(super) fn bind(addr: SocketAddr) -> Result<(Udp, Listener), BindError> {
     let mut last = None;
     for _ in 0..if addr.port() == 0 { FREE_PORT_TRIES } else { 1 } {
+        let explain = |addr, transport, error| explain(addr, transport, Setting::GossipBind, error);
         let listener = tcp(addr).map_err(|error| explain(addr, Transport::Tcp, error))?;
         let chosen = SocketAddr::new(addr.ip(), listener.port());
         match udp(chosen) {
@@ -94,13 +111,14 @@ fn socket(addr: SocketAddr, kind: Type, protocol: Protocol) -> io::Result<Socket
     Ok(socket)
 }
 
-pub(super) fn explain(addr: SocketAddr, transport: Transport, source: io::Error) -> BindError {
+/// Why `addr`, which `setting` names, could not be bound.
+pub(super) fn explain(addr: SocketAddr, transport: Transport, setting: Setting, source: io::Error) -> BindError {
     match source.kind() {
         io::ErrorKind::AddrInUse => match holder::of(addr, transport) {
-            Some(holder) => BindError::InUseBy { addr, transport, name: holder.name, pid: holder.pid },
-            None => BindError::InUse { addr, transport },
+            Some(holder) => BindError::InUseBy { addr, transport, setting, name: holder.name, pid: holder.pid },
+            None => BindError::InUse { addr, transport, setting },
         },
-        io::ErrorKind::AddrNotAvailable => BindError::NoSuchAddress { addr, has: own_addresses(addr.ip()) },
+        io::ErrorKind::AddrNotAvailable => BindError::NoSuchAddress { addr, setting, has: own_addresses(addr.ip()) },
         _ => BindError::Other { addr, transport, source },
     }
 }
@@ -170,6 +188,7 @@ mod tests {
         let error = BindError::InUseBy {
             addr: "10.77.0.11:7946".parse().unwrap(),
             transport: Transport::Tcp,
+            setting: Setting::GossipBind,
             name: "serf".to_owned(),
             pid: 812,
         };

@@ -2,44 +2,40 @@
 
 use std::net::{SocketAddr, TcpListener};
 
-use super::{AgentError, bind, start};
+use super::bind::{self, Setting, Transport};
+use super::{AgentError, start};
 use crate::config::Config;
-use crate::status::doctor::{Port, Ports};
+use crate::status::doctor::Port;
+
+/// An address, what it is for, and why an agent would not get it.
+#[derive(Debug)]
+pub(crate) struct Checked {
+    pub(crate) port: Port,
+    pub(crate) what: String,
+    pub(crate) result: Result<(), AgentError>,
+}
 
 /// Binds what an agent with this configuration would, and lets go of it. Must run within a tokio runtime.
-pub(crate) fn ports(config: &Config) -> Ports {
-    let mut checked = Vec::new();
+pub(crate) fn ports(config: &Config) -> Vec<Checked> {
+    let checked = |port, what: String, result| Checked { port, what, result };
     let wanted = match start::bind_address(&config.gossip.bind) {
         Ok(wanted) => wanted,
-        Err(error) => {
-            checked.push((Port::Gossip, "gossip.bind".to_owned(), Err(words(&error))));
-            return Ports { checked };
-        }
+        Err(error) => return vec![checked(Port::Gossip, "gossip.bind".to_owned(), Err(error))],
     };
     let bound = bind::bind(wanted).map(|(udp, _listener)| udp.local());
     let advertise = start::advertise_address(config, *bound.as_ref().unwrap_or(&wanted));
-    let result = bound.map(drop).map_err(|error| words(&AgentError::Bind(error)));
-    checked.push((Port::Gossip, wanted.to_string(), result));
-    checked.push((Port::Address, "gossip.advertise".to_owned(), advertise.map(drop).map_err(|error| words(&error))));
+    let mut all = vec![
+        checked(Port::Gossip, wanted.to_string(), bound.map(drop).map_err(AgentError::Bind)),
+        checked(Port::Address, "gossip.advertise".to_owned(), advertise.map(drop)),
+    ];
     if let Some(listen) = config.rpc.listen {
-        checked.push((Port::Rpc, listen.to_string(), rpc(listen)));
+        all.push(checked(Port::Rpc, listen.to_string(), rpc(listen)));
     }
-    Ports { checked }
+    all
 }
 
-fn rpc(listen: SocketAddr) -> Result<(), String> {
+fn rpc(listen: SocketAddr) -> Result<(), AgentError> {
     // Sets SO_REUSEADDR, as the agent does.
     let bound = TcpListener::bind(listen);
-    let explained = |error| words(&AgentError::Bind(bind::explain(listen, bind::Transport::Tcp, error)));
-    bound.map(drop).map_err(|error| explained(error).replace("gossip.bind", "rpc.listen"))
-}
-
-/// The error with its cause before the way out.
-fn words(error: &AgentError) -> String {
-    let text = error.to_string();
-    let cause = std::error::Error::source(error).map_or_else(String::new, |source| format!(": {source}"));
-    match text.split_once("; ") {
-        Some((what, way_out)) => format!("{what}{cause}; {way_out}"),
-        None => format!("{text}{cause}"),
-    }
+    bound.map(drop).map_err(|error| AgentError::Bind(bind::explain(listen, Transport::Tcp, Setting::RpcListen, error)))
 }

@@ -13,7 +13,7 @@ use crate::agent::hand;
 use crate::config::{ApplyMode, Config, Loaded, SecretSource};
 use crate::file;
 use crate::snapshot::{Replay, Rules, UnixTime};
-use crate::status::doctor::{File, Files, Purpose, Ring, Stat, User};
+use crate::status::doctor::{File, Files, Purpose, Ring, Stat, Trouble, User};
 use crate::status::document::MemberView;
 
 /// Instead of a status, where only a snapshot tells of a member.
@@ -168,12 +168,9 @@ pub(super) fn ring(config: &Config) -> Ring {
             read_only: matches!(source, SecretSource::Credential(_)),
         },
         Err(error) => {
-            let failure = super::super::failure::Failure::of_error(super::super::exit::Exit::Failed, &error);
-            let what = failure.message().to_owned();
-            if error.is_denied() {
-                return Ring::Denied { what };
-            }
-            Ring::Bad { what, way_out: failure.remedy().unwrap_or_default().to_owned() }
+            let is_denied = error.is_denied();
+            let Trouble { what, way_out } = super::trouble(error);
+            if is_denied { Ring::Denied { what } } else { Ring::Bad { what, way_out } }
         }
     }
 }

@@ -223,8 +223,18 @@ fn ports(loaded: &Loaded, heard: &Heard) -> Ports {
         }
         // It has them, and is not to be stopped for that.
         doctor::Agent::Silent { .. } | doctor::Agent::Denied { .. } | doctor::Agent::Foreign => Ports::default(),
-        doctor::Agent::Absent { .. } => crate::agent::check::ports(&loaded.config),
+        doctor::Agent::Absent { .. } => {
+            let checked = crate::agent::check::ports(&loaded.config).into_iter();
+            Ports { checked: checked.map(|port| (port.port, port.what, port.result.map_err(trouble))).collect() }
+        }
     }
+}
+
+/// An error with its causes before its way out.
+fn trouble(error: impl std::error::Error) -> doctor::Trouble {
+    let failure = Failure::of_error(Exit::Failed, &error);
+    let way_out = failure.remedy().unwrap_or_default().to_owned();
+    doctor::Trouble { what: failure.message().to_owned(), way_out }
 }
 
 const fn seal_name(seal: Seal) -> &'static str {

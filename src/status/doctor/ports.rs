@@ -1,6 +1,6 @@
 //! Whether the agent has, or could have, its addresses and ports (`ux.md` §4 rows 1 and 2).
 
-use super::finding::{Findings, split};
+use super::finding::{Findings, Trouble};
 
 /// What an address is for.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -13,10 +13,10 @@ pub enum Port {
     Rpc,
 }
 
-/// Facts about them: what each is, and why it cannot be had, in the words of the agent's own error.
+/// Facts about them: what each is, and why it cannot be had.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct Ports {
-    pub checked: Vec<(Port, String, Result<(), String>)>,
+    pub checked: Vec<(Port, String, Result<(), Trouble>)>,
 }
 
 /// Judges them.
@@ -30,10 +30,7 @@ pub fn ports(facts: &Ports) -> Findings {
         };
         match result {
             Ok(()) => findings.pass(id, what),
-            Err(text) => {
-                let (message, remedy) = split(text);
-                findings.error(id, what, message, remedy);
-            }
+            Err(trouble) => findings.error(id, what, &trouble.what, &trouble.way_out),
         }
     }
     findings
@@ -44,16 +41,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_agents_words_are_taken_apart() {
-        let text = "cannot bind 10.77.0.11:7946/tcp: in use by serf (pid 812); stop it with 'systemctl stop serf' or set gossip.bind";
+    fn what_cannot_be_had_is_an_error() {
+        let trouble = Trouble { what: "cannot bind it".to_owned(), way_out: "stop it".to_owned() };
         let checked = vec![
-            (Port::Gossip, "10.77.0.11:7946".to_owned(), Err(text.to_owned())),
+            (Port::Gossip, "10.77.0.11:7946".to_owned(), Err(trouble)),
             (Port::Rpc, "127.0.0.1:7373".to_owned(), Ok(())),
         ];
         let findings = ports(&Ports { checked });
         let finding = findings.iter().next().unwrap();
-        assert_eq!(finding.message, "cannot bind 10.77.0.11:7946/tcp: in use by serf (pid 812)");
-        assert_eq!(finding.remedy.as_deref(), Some("stop it with 'systemctl stop serf' or set gossip.bind"));
+        assert_eq!((finding.id, finding.message.as_str()), ("ports.gossip", "cannot bind it"));
+        assert_eq!(finding.remedy.as_deref(), Some("stop it"));
         assert_eq!(findings.passed(), 1);
     }
 }
