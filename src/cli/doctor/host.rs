@@ -3,15 +3,23 @@
 use std::collections::BTreeSet;
 use std::fs::{self, Metadata};
 use std::io;
+use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use tokio::net::lookup_host;
+use tokio::time::timeout;
+
+use super::super::connect::{self, AgentArgs, Environment};
+use super::super::failure::Failure;
+use super::reach::RESOLVE_TIMEOUT;
 use super::unit::Unit;
 use super::{directory_of, unit};
 use crate::agent::hand;
 use crate::config::{ApplyMode, Config, Loaded, SecretSource};
 use crate::file;
+use crate::rpc::client::Address;
 use crate::snapshot::{Replay, Rules, UnixTime};
 use crate::status::doctor::{File, Files, Purpose, Ring, Stat, Trouble, User};
 use crate::status::document::MemberView;
@@ -21,6 +29,26 @@ pub(super) const REMEMBERED: &str = "remembered";
 
 /// More than the snapshot of any cluster.
 const MAX_SNAPSHOT: usize = 64 * 1024 * 1024;
+
+/// The address of the agent that flags or environment name, if it is not this host's.
+pub(super) async fn elsewhere(args: &AgentArgs) -> Result<Option<Address>, Failure> {
+    let addresses = connect::candidates(args.rpc_addr.as_deref(), &Environment::read())?;
+    for address in addresses {
+        let Address::Tcp(place) = &address else { continue };
+        // What has no address is nobody's; that it has none is said where it is dialled.
+        let Ok(Ok(found)) = timeout(RESOLVE_TIMEOUT, lookup_host(place)).await else { continue };
+        let found: Vec<SocketAddr> = found.collect();
+        if !found.is_empty() && !found.iter().any(|addr| is_own(addr.ip())) {
+            return Ok(Some(address));
+        }
+    }
+    Ok(None)
+}
+
+/// Whether an address is one of this host's: only those can be bound.
+fn is_own(ip: IpAddr) -> bool {
+    UdpSocket::bind((ip, 0)).is_ok()
+}
 
 /// Everything about files.
 pub(super) fn files(loaded: &Loaded, agent: Option<User>, unit: Option<&Unit>) -> Files {
@@ -215,6 +243,23 @@ pub(super) fn synchronised() -> Option<(bool, &'static str)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_agent_of_another_host_is_told_from_one_of_this() {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        // TEST-NET-1 and the documentation's IPv6 prefix are nobody's.
+        for (place, other) in [
+            ("192.0.2.1:7373", true),
+            ("[2001:db8::1]:7373", true),
+            ("127.0.0.9:7373", false),
+            ("0.0.0.0:7373", false),
+            ("localhost:7373", false),
+            ("unix:/run/weir/rpc.sock", false),
+        ] {
+            let args = AgentArgs { rpc_addr: Some(place.to_owned()), ..AgentArgs::default() };
+            assert_eq!(runtime.block_on(elsewhere(&args)).unwrap().is_some(), other, "{place}");
+        }
+    }
 
     #[test]
     fn an_access_control_list_is_seen() {

@@ -20,6 +20,7 @@ use super::failure::Failure;
 use super::output::Output;
 use super::table::{Layout, Table};
 use crate::config::{self, ConfigErrors, Loaded, Overrides, Seal, SecretSource, Source, Sources};
+use crate::rpc::client::Address;
 use crate::status::doctor::{self, Configuration, Findings, Group, Level, Ports, Report};
 
 use conversation::Heard;
@@ -72,7 +73,11 @@ impl Doctor {
         let sources = self.sources();
         let read = config::load(&sources);
         let loaded = read.as_ref().ok();
-        let heard = conversation::hold(&self.agent_args(loaded), output, |group| self.wants(group)).await?;
+        let args = self.agent_args(loaded);
+        if let Some(address) = host::elsewhere(&args).await? {
+            return self.examine_elsewhere(&args, &address, output).await;
+        }
+        let heard = conversation::hold(&args, output, |group| self.wants(group)).await?;
         let by_unit = unit::runs_the_agent(&sources, heard.pid());
         let unit = if by_unit { blocking(unit::Unit::ask).await } else { None };
         let agent_user = heard
@@ -91,6 +96,35 @@ impl Doctor {
             self.examine_host(&mut findings, loaded, &heard, agent_user, unit.as_ref()).await;
         }
         self.examine_cluster(&mut findings, loaded, &heard).await;
+        Ok(findings)
+    }
+
+    /// An agent of another host: what it says itself. This host's configuration, files and network are not its own.
+    async fn examine_elsewhere(
+        &self,
+        args: &AgentArgs,
+        address: &Address,
+        output: &Output,
+    ) -> Result<Findings, Failure> {
+        let asked = |group| self.wants(group) && !of_one_host(group);
+        let heard = conversation::hold(args, output, asked).await?;
+        let mut findings = Findings::default();
+        let left_out: Vec<&str> = Group::ALL
+            .into_iter()
+            .filter(|group| self.wants(*group) && of_one_host(*group))
+            .map(Group::as_str)
+            .collect();
+        if !left_out.is_empty() {
+            let message = format!("{address} is another host: {} were not checked", left_out.join(", "));
+            findings.skip("agent.host", address, message, "run 'weir doctor' there");
+        }
+        if self.wants(Group::Agent) {
+            findings.extend(doctor::agent(&heard.agent, env!("CARGO_PKG_VERSION")));
+        }
+        self.examine_clock(&mut findings, &heard).await;
+        if self.wants(Group::Keys) {
+            findings.extend(doctor::keys(&keys(None, &heard)));
+        }
         Ok(findings)
     }
 
@@ -122,21 +156,19 @@ impl Doctor {
 
     /// What is between this host and the others.
     async fn examine_cluster(&self, findings: &mut Findings, loaded: Option<&Loaded>, heard: &Heard) {
-        if self.wants(Group::Clock) {
-            let synchronised = blocking(|| Some(host::synchronised())).await.flatten();
-            findings.extend(doctor::clock(&doctor::Clock { synchronised, peers: heard.clocks.clone() }));
-        }
+        self.examine_clock(findings, heard).await;
         if self.wants(Group::Gossip) {
             findings.extend(doctor::gossip(&reach::gossip(loaded, heard).await));
         }
         if self.wants(Group::Keys) {
-            let facts = doctor::Keys {
-                ring: loaded.map_or(doctor::Ring::Unknown, |loaded| host::ring(&loaded.config)),
-                seal: loaded.map(|loaded| seal_name(loaded.config.encryption.seal)),
-                view: heard.view.clone(),
-                agreement: heard.agreement.clone(),
-            };
-            findings.extend(doctor::keys(&facts));
+            findings.extend(doctor::keys(&keys(loaded, heard)));
+        }
+    }
+
+    async fn examine_clock(&self, findings: &mut Findings, heard: &Heard) {
+        if self.wants(Group::Clock) {
+            let synchronised = blocking(|| Some(host::synchronised())).await.flatten();
+            findings.extend(doctor::clock(&doctor::Clock { synchronised, peers: heard.clocks.clone() }));
         }
     }
 
@@ -227,6 +259,23 @@ fn ports(loaded: &Loaded, heard: &Heard) -> Ports {
             let checked = crate::agent::check::ports(&loaded.config).into_iter();
             Ports { checked: checked.map(|port| (port.port, port.what, port.result.map_err(trouble))).collect() }
         }
+    }
+}
+
+/// Whether a group is about the host where doctor runs, or what can be reached from it.
+const fn of_one_host(group: Group) -> bool {
+    match group {
+        Group::Config | Group::Files | Group::Ports | Group::Gossip | Group::Nginx | Group::Handlers => true,
+        Group::Agent | Group::Clock | Group::Keys => false,
+    }
+}
+
+fn keys(loaded: Option<&Loaded>, heard: &Heard) -> doctor::Keys {
+    doctor::Keys {
+        ring: loaded.map_or(doctor::Ring::Unknown, |loaded| host::ring(&loaded.config)),
+        seal: loaded.map(|loaded| seal_name(loaded.config.encryption.seal)),
+        view: heard.view.clone(),
+        agreement: heard.agreement.clone(),
     }
 }
 

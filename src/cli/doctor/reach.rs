@@ -17,7 +17,7 @@ use crate::status::document::MemberView;
 
 /// A host that is there answers within milliseconds; a firewall that drops takes all of it.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
-const RESOLVE_TIMEOUT: Duration = Duration::from_secs(3);
+pub(super) const RESOLVE_TIMEOUT: Duration = Duration::from_secs(3);
 /// Addresses of one name that are tried.
 const MAX_ADDRESSES: usize = 4;
 
