@@ -1,6 +1,6 @@
 //! Pings by hand, where no agent of ours runs: sealed with this host's ring, answered by every member that holds the key.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::time::Duration;
 
@@ -13,6 +13,7 @@ use crate::agent::hand;
 use crate::config::{Config, Seal};
 use crate::crypto::session::{Content, Sessions};
 use crate::crypto::{self, Keyring, envelope};
+use crate::status::doctor::Udp;
 use crate::status::document::MemberView;
 use crate::time;
 use crate::wire::message::{Message, Ping, Source};
@@ -23,13 +24,13 @@ const TRIES: u32 = 3;
 const PAUSE: Duration = Duration::from_millis(600);
 const MAX_DATAGRAM: usize = 64 * 1024;
 
-/// The names of those that answered; or why nobody could be asked, and the way out.
+/// What became of those that could be pinged; or why nobody could be, and the way out.
 /// They come from the address `from`, if the agent is bound to one.
 pub(super) async fn by_hand(
     config: &Config,
     from: Option<IpAddr>,
     members: &[&MemberView],
-) -> Result<BTreeSet<String>, (String, String)> {
+) -> Result<BTreeMap<String, Udp>, (String, String)> {
     let ring = match &config.encryption.keyring {
         Some(source) => Some(hand::read(source).map_err(|error| {
             let way_out = if error.is_denied() { "sudo weir doctor" } else { "see keys.ring" };
@@ -44,27 +45,32 @@ pub(super) async fn by_hand(
     let v6 = from.filter(IpAddr::is_ipv6).unwrap_or(Ipv6Addr::UNSPECIFIED.into());
     let v6 = UdpSocket::bind((v6, 0)).await.ok();
     let mut buffers = [vec![0; MAX_DATAGRAM], vec![0; MAX_DATAGRAM]];
-    let mut answered = BTreeSet::new();
+    let mut became = BTreeMap::new();
     for _ in 0..TRIES {
-        for member in members.iter().filter(|member| !answered.contains(&member.name)) {
-            let Some(name) = NodeName::new(&member.name) else { continue };
+        for member in members {
+            if became.get(&member.name) == Some(&Udp::Answered) {
+                continue;
+            }
+            let socket = if member.addr.is_ipv4() { Some(&v4) } else { v6.as_ref() };
+            let (Some(name), Some(socket)) = (NodeName::new(&member.name), socket) else { continue };
             for datagram in pinger.pings(&name) {
-                let socket = if member.addr.is_ipv4() { Some(&v4) } else { v6.as_ref() };
-                if let Some(socket) = socket {
-                    // What cannot be sent is not answered.
-                    let _unsent = socket.send_to(&datagram, member.addr).await;
+                // Of whom nothing was sent, silence says nothing.
+                if socket.send_to(&datagram, member.addr).await.is_ok() {
+                    became.entry(member.name.clone()).or_insert(Udp::Silent);
                 }
             }
         }
         let until = Instant::now() + PAUSE;
         // Where datagrams keep coming, no wait ends by its limit.
-        while answered.len() < members.len() && Instant::now() < until {
+        let is_open = |became: &BTreeMap<String, Udp>| became.values().any(|udp| *udp != Udp::Answered);
+        while is_open(&became) && Instant::now() < until {
             let received = receive(&v4, v6.as_ref(), &mut buffers, &mut pinger);
             let Ok(seq_no) = timeout_at(until, received).await else { break };
-            answered.extend(seq_no.and_then(|seq_no| pinger.sent.get(&seq_no).cloned()));
+            let answered = seq_no.and_then(|seq_no| pinger.sent.get(&seq_no).cloned());
+            became.extend(answered.map(|name| (name, Udp::Answered)));
         }
     }
-    Ok(answered)
+    Ok(became)
 }
 
 /// The number of the next ack, if what comes next is one.
@@ -178,5 +184,37 @@ impl Pinger {
             Message::Ack(ack) => Some(ack.seq_no),
             _ => None,
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::SocketAddr;
+
+    use super::*;
+    use crate::config::{Source, Sources, load};
+
+    #[test]
+    fn who_cannot_be_pinged_is_not_called_silent() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("weir.toml");
+        std::fs::write(&file, "node.name = \"here\"\nencryption.seal = \"off\"\n").unwrap();
+        let config = load(&Sources { paths: vec![Source::File(file)], ..Sources::default() }).unwrap().config;
+        let member = |name: &str, addr: SocketAddr| MemberView {
+            name: name.to_owned(),
+            addr,
+            status: "alive".to_owned(),
+            envelope: String::new(),
+            own: false,
+        };
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().unwrap();
+        runtime.block_on(async {
+            let mute = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+            let mute = mute.local_addr().unwrap();
+            // No name, and no port.
+            let members = [member("mute", mute), member("", mute), member("nowhere", SocketAddr::new(mute.ip(), 0))];
+            let became = by_hand(&config, Some(mute.ip()), &members.each_ref()).await.unwrap();
+            assert_eq!(became, [("mute".to_owned(), Udp::Silent)].into());
+        });
     }
 }

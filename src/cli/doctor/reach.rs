@@ -41,7 +41,7 @@ pub(super) async fn gossip(loaded: Option<&Loaded>, heard: &Heard) -> Gossip {
     let (udp, by_hand, no_pings) = match pings {
         Ok((udp, by_hand)) => {
             let unpinged = members.iter().filter(|member| !udp.contains_key(&member.name)).count();
-            let why = || (format!("the agent could not ping {unpinged} of them"), "run it again".to_owned());
+            let why = || (format!("{unpinged} of them could not be pinged"), "run it again".to_owned());
             (udp, by_hand, (unpinged > 0).then(why))
         }
         Err(why) => (BTreeMap::new(), false, Some(why)),
@@ -90,12 +90,7 @@ async fn pings(
     let Some(config) = config else {
         return Err(("no agent answers and no configuration can be read".to_owned(), "sudo weir doctor".to_owned()));
     };
-    let answered = ping::by_hand(config, from, members).await?;
-    let udp = |member: &&MemberView| {
-        let udp = if answered.contains(&member.name) { Udp::Answered } else { Udp::Silent };
-        (member.name.clone(), udp)
-    };
-    Ok((members.iter().map(udp).collect(), true))
+    Ok((ping::by_hand(config, from, members).await?, true))
 }
 
 /// The address that the agent's own connections come from, if it is bound to one.
