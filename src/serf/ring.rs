@@ -54,6 +54,9 @@ impl<T: Eq> Ring<T> {
         if ltime.is_older_than_ring(now, self.len) {
             return Err(RingError::TooOld);
         }
+        if bytes > MAX_SLOT_BYTES {
+            return Err(RingError::Full);
+        }
         if self.slots.is_empty() {
             self.slots.resize_with(self.len.get(), || None);
         }
@@ -163,6 +166,11 @@ mod tests {
         }
         assert_eq!(insert(&mut by_items, 2, 1, u32::MAX), Err(RingError::Full));
         let mut by_bytes = ring();
+        assert_eq!(
+            by_bytes.insert(LamportTime(2), LamportTime(1), 1, MAX_SLOT_BYTES + 1),
+            Err(RingError::Full),
+            "nor does a single item exceed it"
+        );
         assert_eq!(by_bytes.insert(LamportTime(2), LamportTime(1), 1, MAX_SLOT_BYTES), Ok(()));
         assert_eq!(by_bytes.insert(LamportTime(2), LamportTime(1), 2, 1), Err(RingError::Full));
     }

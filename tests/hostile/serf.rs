@@ -6,7 +6,9 @@ use std::time::Duration;
 use bytes::Bytes;
 use weir::serf::{self, MAX_QUEUE_DEPTH};
 use weir::wire::message::PushPull;
-use weir::wire::serf::{Filter, JoinIntent, LamportTime, LeaveIntent, PushPullState, Query, SerfMessage, UserEvent};
+use weir::wire::serf::{
+    Filter, JoinIntent, LamportTime, LeaveIntent, PushPullState, Query, RecentEvents, SerfMessage, UserEvent,
+};
 
 use super::victim::{Victim, attacker};
 
@@ -33,6 +35,24 @@ fn event(name: &str, ltime: u64) -> SerfMessage {
         payload: Bytes::new(),
         coalesce: false,
     })
+}
+
+/// The ring of recent events would keep 512 of them, 20 MiB each, and tell them in every push/pull.
+#[test]
+fn an_event_larger_than_any_setting_allows_is_not_kept() {
+    let payload = Bytes::from(vec![b'x'; 1 << 20]);
+    let state = PushPullState {
+        event_ltime: LamportTime(4),
+        events: vec![RecentEvents { ltime: LamportTime(3), events: vec![("big".into(), payload.clone())] }],
+        ..PushPullState::default()
+    };
+    for mut victim in Victim::both() {
+        let before = victim.endpoint.serf().local_state().len();
+        victim.push_pull(PushPull { join: false, nodes: Vec::new(), skipped: 0, user_state: state.encode() });
+        assert_eq!(victim.serf_drops(serf::Drop::SlotFull), 1);
+        assert!(victim.endpoint.serf().local_state().len() < before + 100 && victim.events.is_empty());
+        victim.assert_unharmed();
+    }
 }
 
 #[test]
