@@ -159,7 +159,8 @@ impl Endpoint {
         let serf_options = serf::Options { max_broadcast_bytes, ..options.serf.clone() };
         let swim_rng = StdRng::from_seed(rng.random());
         let serf_rng = StdRng::from_seed(rng.random());
-        let swim = Swim::new(options.swim.clone(), local, restored.incarnation.saturating_add(1), now, swim_rng);
+        let swim_options = swim::Options { max_broadcast_bytes, ..options.swim.clone() };
+        let swim = Swim::new(swim_options, local, restored.incarnation.saturating_add(1), now, swim_rng);
         let serf = Serf::new(serf_options, Arc::clone(swim.local_node()), restored.serf, serf_rng, now);
         let mut endpoint = Self {
             envelope,

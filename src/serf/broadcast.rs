@@ -67,7 +67,11 @@ impl Serf {
         QueueDepths { intents: intents.len(), queries: queries.len(), events: events.len() }
     }
 
+    /// `token` is for intents of our own, which fit always.
     pub(super) fn broadcast_intent(&mut self, message: Bytes, token: Option<u64>) {
+        if !self.fits_a_packet(&message) {
+            return;
+        }
         self.broadcasts.intents.push(None, message, token);
         self.prune_queue(|broadcasts| &mut broadcasts.intents);
         self.note_finished_intents();

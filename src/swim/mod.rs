@@ -183,14 +183,23 @@ pub enum Drop {
     Relay,
     /// A push/pull entry whose protocol versions fit nobody.
     Versions,
-    /// A member that speaks from an address other than its recorded one, in an ack payload we cannot match.
+    /// An ack of no ping that is under way.
     UnknownAck,
+    /// News of a member that no gossip packet can hold; taken, but not passed on.
+    Oversize,
 }
 
 impl Drop {
     /// All reasons, in the order of [`Stats::drops`].
-    pub const ALL: [Self; 6] =
-        [Self::NotForUs, Self::Incarnation, Self::NotAdmitted, Self::Relay, Self::Versions, Self::UnknownAck];
+    pub const ALL: [Self; 7] = [
+        Self::NotForUs,
+        Self::Incarnation,
+        Self::NotAdmitted,
+        Self::Relay,
+        Self::Versions,
+        Self::UnknownAck,
+        Self::Oversize,
+    ];
 
     /// The reason as a metric label.
     pub const fn as_str(self) -> &'static str {
@@ -201,6 +210,7 @@ impl Drop {
             Self::Relay => "relay",
             Self::Versions => "versions",
             Self::UnknownAck => "unknown_ack",
+            Self::Oversize => "oversize",
         }
     }
 }

@@ -47,6 +47,8 @@ pub struct Options {
     pub dead_node_reclaim: Duration,
     /// Members beyond this are not admitted.
     pub max_members: usize,
+    /// Largest message that a gossip packet can carry. A larger one would stay in its queue for ever.
+    pub max_broadcast_bytes: usize,
 }
 
 impl Options {
@@ -68,6 +70,7 @@ impl Options {
             tcp_pings: true,
             dead_node_reclaim: Duration::ZERO,
             max_members: 65_536,
+            max_broadcast_bytes: 1350,
         };
         match profile {
             Profile::Lan => lan,

@@ -250,7 +250,14 @@ impl Swim {
         }
     }
 
+    /// Replaces what was queued about a member, also if the message is one that no packet holds: the metadata that a peer
+    /// announces is not bounded by ours.
     fn broadcast(&mut self, about: NodeName, message: &Message) {
-        self.queue.push(Some(about), message.encode(), None);
+        let message = message.encode();
+        if message.len() > self.options.max_broadcast_bytes {
+            self.queue.remove(&about);
+            return self.count_drop(Drop::Oversize);
+        }
+        self.queue.push(Some(about), message, None);
     }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use weir::endpoint::Drop;
 use weir::swim;
-use weir::wire::message::{Dead, Message, NodeState, PushNode, PushPull, StreamMessage, Suspect};
+use weir::wire::message::{Alive, Dead, Message, NodeState, PushNode, PushPull, StreamMessage, Suspect};
 use weir::wire::msgpack::Writer;
 
 use super::victim::{Victim, alive, attacker, friend, name};
@@ -243,5 +243,17 @@ fn news_about_strangers_has_no_effect() {
         assert!(!victim.knows("stranger"));
         assert!(!victim.passes_on("stranger"));
         victim.assert_unharmed();
+    }
+}
+
+/// Receivers check no metadata (`§2.2`). Its news would stay queued, and gossip at its fastest, for as long as the member lives.
+#[test]
+fn a_member_whose_metadata_no_packet_holds_is_known_and_not_gossiped() {
+    for mut victim in Victim::both() {
+        let meta = Bytes::from(vec![b'x'; 2000]);
+        victim.message(&Message::Alive(Alive { meta, ..alive("large", SocketAddr::from(([127, 0, 0, 9], 7946)), 1) }));
+        assert!(victim.knows("large"));
+        assert_eq!(victim.swim_drops(swim::Drop::Oversize), 1);
+        assert!(victim.endpoint.swim().queue().is_empty());
     }
 }

@@ -55,6 +55,21 @@ fn an_event_larger_than_any_setting_allows_is_not_kept() {
     }
 }
 
+/// Intents are passed on as they came, with fields that this version does not know.
+#[test]
+fn an_intent_that_no_packet_holds_does_not_stay_in_the_queue() {
+    for mut victim in Victim::both() {
+        let mut intent = vec![1, 0x83];
+        intent.extend_from_slice(b"\xa5LTime\x09\xa4Node\xa4them\xa1x\xda\x08\x00");
+        intent.extend_from_slice(&[b'x'; 0x800]);
+        let queued = victim.endpoint.serf().broadcasts_pending();
+        victim.user(&intent);
+        assert_eq!(victim.serf_drops(serf::Drop::Oversize), 1);
+        assert_eq!(victim.endpoint.serf().broadcasts_pending(), queued);
+        victim.assert_unharmed();
+    }
+}
+
 #[test]
 fn a_zero_length_filter_kills_nobody_and_is_not_passed_on() {
     let empty = || Filter::Unknown(Bytes::new());
