@@ -13,6 +13,10 @@ use crate::wire::{DecodeError, Problem, addr};
 const FLAG_ACK: u32 = 1;
 const FLAG_NO_BROADCAST: u32 = 2;
 
+/// Longest message that is read: what a datagram holds. A user message on a stream, which no real agent sends, may have
+/// 20 MiB of elements that take a byte each and fifty in memory.
+const MAX_MESSAGE_BYTES: usize = 64 << 10;
+
 const FILTER_NODES: u8 = 0;
 const FILTER_TAG: u8 = 1;
 
@@ -31,6 +35,9 @@ impl SerfMessage {
 
     /// Reads type byte and body. Bytes after the body are ignored; values are not judged.
     pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
+        if bytes.len() > MAX_MESSAGE_BYTES {
+            return Err(DecodeError::new("serf message", 0, Problem::TooLong));
+        }
         let mut reader = Reader::new(bytes);
         let r = &mut reader;
         let (name, message) = match r.byte().map_err(|error| error.within("serf message"))? {
@@ -302,5 +309,21 @@ impl Relay {
         w.str("Port").uint(self.dest.port()).str("Zone").str("");
         w.str("DestName").str(&self.dest_name).verbatim(&self.inner);
         w.into_bytes()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_no_datagram_holds_is_not_read() {
+        let event = |payload: usize| {
+            let payload = Bytes::from(vec![0; payload]);
+            UserEvent { ltime: LamportTime(1), name: "e".into(), payload, coalesce: false }
+        };
+        for (payload, read) in [(60_000, true), (66_000, false)] {
+            assert_eq!(SerfMessage::decode(&event(payload).encode()).is_ok(), read, "{payload}");
+        }
     }
 }

@@ -7,7 +7,12 @@ use bytes::Bytes;
 use super::message::{blob, ltime, string};
 use super::{LamportTime, PushPullState, RecentEvents, kind};
 use crate::wire::msgpack::{Reader, Writer};
+use crate::wire::stream::MAX_NODES;
 use crate::wire::{DecodeError, Problem};
+
+/// Slots and events that are read, all slots together: 512 slots of 512 events, as many as we keep. In the input each may be a
+/// single byte, in memory it has fifty; the rest is passed over.
+const MAX_EVENTS: usize = 512 * 512;
 
 impl PushPullState {
     const FIELDS: [&'static str; 6] = ["LTime", "StatusLTimes", "LeftMembers", "EventLTime", "Events", "QueryLTime"];
@@ -25,7 +30,7 @@ impl PushPullState {
                 "LTime" => state.ltime = ltime(r)?,
                 "StatusLTimes" => state.status_ltimes = status_ltimes(r)?,
                 "LeftMembers" => {
-                    let len = r.array_header()?;
+                    let len = names(r.array_header()?, r)?;
                     state.left_members = (0..len).map(|_| string(r)).collect::<Result<_, _>>()?;
                 }
                 "EventLTime" => state.event_ltime = ltime(r)?,
@@ -61,30 +66,54 @@ impl PushPullState {
 }
 
 fn status_ltimes(r: &mut Reader<'_>) -> Result<BTreeMap<String, LamportTime>, DecodeError> {
-    let len = r.map_header()?;
+    let len = names(r.map_header()?, r)?;
     (0..len).map(|_| Ok((string(r)?, ltime(r)?))).collect()
+}
+
+/// No list names more members than the push/pull's own.
+fn names(len: usize, r: &Reader<'_>) -> Result<usize, DecodeError> {
+    if len <= MAX_NODES { Ok(len) } else { Err(r.error(Problem::TooLong)) }
 }
 
 /// The slots that are not nil.
 fn slots(r: &mut Reader<'_>) -> Result<Vec<RecentEvents>, DecodeError> {
-    let mut slots = Vec::new();
+    let (mut slots, mut room) = (Vec::new(), MAX_EVENTS);
     for _ in 0..r.array_header()? {
-        if !r.take_nil() {
-            slots.push(RecentEvents::decode(r)?);
+        if r.take_nil() {
+            continue;
+        }
+        if take_one(&mut room) {
+            slots.push(RecentEvents::decode(r, &mut room)?);
+        } else {
+            r.skip()?;
         }
     }
     Ok(slots)
 }
 
+/// Whether there was room for one more.
+fn take_one(room: &mut usize) -> bool {
+    let there = *room > 0;
+    *room = room.saturating_sub(1);
+    there
+}
+
 impl RecentEvents {
-    fn decode(r: &mut Reader<'_>) -> Result<Self, DecodeError> {
+    /// Reads a slot; of its events as many as there is room for.
+    fn decode(r: &mut Reader<'_>, room: &mut usize) -> Result<Self, DecodeError> {
         let mut slot = Self::default();
         r.record(&["LTime", "Events"], |r, field| {
             match field {
                 "LTime" => slot.ltime = ltime(r)?,
                 _ => {
-                    let len = r.array_header()?;
-                    slot.events = (0..len).map(|_| event(r)).collect::<Result<_, _>>()?;
+                    slot.events = Vec::new();
+                    for _ in 0..r.array_header()? {
+                        if take_one(room) {
+                            slot.events.push(event(r)?);
+                        } else {
+                            r.skip()?;
+                        }
+                    }
                 }
             }
             Ok(())
@@ -111,4 +140,31 @@ fn event(r: &mut Reader<'_>) -> Result<(String, Bytes), DecodeError> {
         Ok(())
     })?;
     Ok((name, payload))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A state of one field that is a list of `count` times `element`.
+    fn list(field: &str, element: &[u8], count: usize) -> Vec<u8> {
+        let mut w = Writer::message(kind::PUSH_PULL);
+        w.map_header(1).str(field).array_header(count);
+        [&w.into_vec()[..], &element.repeat(count)].concat()
+    }
+
+    #[test]
+    fn elements_of_a_byte_each_do_not_take_fifty_times_the_memory() {
+        let count = 4 << 20;
+        let left = PushPullState::decode(&list("LeftMembers", b"\xa0", count));
+        assert_eq!(left.map_err(|error| error.problem), Err(Problem::TooLong));
+
+        let slots = PushPullState::decode(&list("Events", b"\x80", count)).expect("more slots than anybody keeps");
+        assert!(slots.events.len() <= MAX_EVENTS);
+
+        let slot = [&list("Events", b"\x80", count)[1..], b"".as_slice()].concat();
+        let one = [&list("Events", b"", 1)[..], &slot].concat();
+        let events = PushPullState::decode(&one).expect("more events than a slot keeps");
+        assert!(events.events[0].events.len() <= MAX_EVENTS);
+    }
 }
