@@ -10,7 +10,8 @@ use std::time::Duration;
 use crate::serf::clock::LamportTime;
 use crate::time::Instant;
 
-/// Gossip may still bring what is this late.
+/// Gossip may still bring what is this late. An exchange brings all that its partner has, so neither is there a second one
+/// earlier: a cluster that loses many events would be busy with nothing else.
 const PATIENCE: Duration = Duration::from_millis(300);
 /// Exchanges asked for on account of one time: its event may be lost to everybody.
 const TRIES: u32 = 3;
@@ -19,7 +20,11 @@ const MAX_MISSING: usize = 256;
 
 /// Lamport times whose events are missing.
 #[derive(Debug, Default)]
-pub(crate) struct Gaps(BTreeMap<LamportTime, Missing>);
+pub(crate) struct Gaps {
+    missing: BTreeMap<LamportTime, Missing>,
+    /// No exchange is asked for before this.
+    not_before: Instant,
+}
 
 #[derive(Debug)]
 struct Missing {
@@ -32,27 +37,30 @@ impl Gaps {
     pub(crate) fn arrived(&mut self, now: Instant, expected: LamportTime, ltime: LamportTime) {
         if ltime > expected && ltime.0 - expected.0 <= MAX_MISSING as u64 && expected > LamportTime(1) {
             for skipped in expected.0..ltime.0 {
-                self.0.insert(LamportTime(skipped), Missing { due: now + PATIENCE, tries: 0 });
+                self.missing.insert(LamportTime(skipped), Missing { due: now + PATIENCE, tries: 0 });
             }
         }
-        while self.0.len() > MAX_MISSING {
-            self.0.pop_first();
+        while self.missing.len() > MAX_MISSING {
+            self.missing.pop_first();
         }
     }
 
     /// An event of `ltime` was taken, by whatever way.
     pub(crate) fn filled(&mut self, ltime: LamportTime) {
-        self.0.remove(&ltime);
+        self.missing.remove(&ltime);
     }
 
     pub(crate) fn poll_timeout(&self) -> Option<Instant> {
-        self.0.values().map(|missing| missing.due).min()
+        self.missing.values().map(|missing| missing.due).min().map(|due| due.max(self.not_before))
     }
 
     /// Whether an exchange is wanted now.
     pub(crate) fn overdue(&mut self, now: Instant) -> bool {
+        if now < self.not_before {
+            return false;
+        }
         let mut overdue = false;
-        self.0.retain(|_, missing| {
+        self.missing.retain(|_, missing| {
             if missing.due <= now {
                 overdue = true;
                 missing.tries += 1;
@@ -60,6 +68,9 @@ impl Gaps {
             }
             missing.tries < TRIES
         });
+        if overdue {
+            self.not_before = now + PATIENCE;
+        }
         overdue
     }
 }
@@ -109,11 +120,25 @@ mod tests {
     }
 
     #[test]
+    fn many_gaps_in_a_row_ask_no_more_often_than_gossip_has_time() {
+        let mut gaps = Gaps::default();
+        let mut asked = 0;
+        for step in 0..100 {
+            let now = NOW + PATIENCE / 30 * step;
+            gaps.arrived(now, LamportTime(5 + 2 * u64::from(step)), LamportTime(6 + 2 * u64::from(step)));
+            asked += u32::from(gaps.overdue(now));
+            let due = gaps.poll_timeout().expect("times are missing");
+            assert!(due > now, "what is put off is not due");
+        }
+        assert!((1..=3).contains(&asked), "{asked} in three times as long");
+    }
+
+    #[test]
     fn what_is_remembered_is_bounded() {
         let mut gaps = Gaps::default();
         for round in 0..10 {
             arrived(&mut gaps, 2 + round * 300, 2 + round * 300 + 200);
         }
-        assert!(gaps.0.len() <= MAX_MISSING);
+        assert!(gaps.missing.len() <= MAX_MISSING);
     }
 }
