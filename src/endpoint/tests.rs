@@ -166,3 +166,33 @@ fn leaving_alone_takes_no_time() {
     us.handle_timeout(NOW);
     assert!(drain(&mut us).iter().any(|output| matches!(output, Output::Left { .. })));
 }
+
+/// An endpoint with a key that knows `friend` at [`peer`] and has news to gossip.
+fn with_friend() -> (Endpoint, Keyring) {
+    let mut us = endpoint(Some(1));
+    let ring = Keyring::new(Key::new(&[1; 32]).unwrap(), []);
+    let alive = crate::wire::message::Alive {
+        incarnation: 1,
+        node: NodeName::new("friend").unwrap(),
+        addr: peer(),
+        meta: Bytes::new(),
+        versions: Versions::OURS,
+    };
+    let plain = wire_packet::encode(&[Message::Alive(alive).encode()], false, false);
+    us.handle_datagram(NOW, peer(), &ring.seal_packet([1; 12], b"", &plain));
+    drain(&mut us);
+    (us, ring)
+}
+
+#[test]
+fn whoever_has_left_does_not_come_back_by_new_tags() {
+    let (mut us, _) = with_friend();
+    us.leave(NOW);
+    while us.poll_timeout() <= NOW + Duration::from_secs(15) {
+        let due = us.poll_timeout();
+        us.handle_timeout(due);
+    }
+    let tags = crate::wire::serf::Tags::from([("role".to_owned(), "web".to_owned())]);
+    us.set_tags(NOW + Duration::from_secs(15), &tags).unwrap();
+    assert!(us.swim().member(&us.options().name).unwrap().state.is_gone());
+}

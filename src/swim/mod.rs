@@ -374,8 +374,11 @@ impl Swim {
         self.members.random(1, &mut self.rng, |m| m.state.is_alive() && m.node.name != local).pop()
     }
 
-    /// Announces new metadata under a new incarnation.
+    /// Announces new metadata under a new incarnation. Does nothing once we leave: it would bring us back.
     pub fn set_meta(&mut self, now: Instant, meta: Bytes) {
+        if self.leaving {
+            return;
+        }
         self.incarnation = self.incarnation.saturating_add(1);
         let node = Node { meta, ..Node::clone(self.local_node()) };
         self.announce(now, node);
