@@ -94,6 +94,9 @@ impl Pace {
 
 impl Endpoint {
     pub(super) fn gossip(&mut self, now: Instant) {
+        if self.silent {
+            return self.pace.ran(Pressure::None, 0, now);
+        }
         let mut bytes = 0;
         for node in self.swim.gossip_targets(now, self.options.swim.gossip_nodes) {
             let sent = self.send_gossip(now, &node);

@@ -187,8 +187,11 @@ impl Endpoint {
         self.leaving = Some(Leaving::new(Phase::Death, news, others, start, deadline));
     }
 
-    /// Members other than ourselves that are alive or suspect.
+    /// Members other than ourselves that are alive or suspect; nobody if our name is another's, who would be taken for gone.
     fn present_others(&self) -> Vec<NodeName> {
+        if self.silent {
+            return Vec::new();
+        }
         let others = self.swim.members().filter(|member| !member.state.is_gone()).map(|member| &member.node.name);
         others.filter(|name| **name != self.options.name).cloned().collect()
     }

@@ -67,6 +67,8 @@ pub use self::stream::{MAX_BUFFERED_BYTES, MAX_STREAM_BYTES, MAX_STREAMS, MAX_ST
 const COMPOUND_ENTRY: usize = 2;
 /// Type byte of a user message.
 const USER: u8 = 8;
+/// Type byte of a Serf query.
+const QUERY: u8 = 4;
 /// CRC header, for packets that are not sealed.
 const CRC_BYTES: usize = 5;
 /// Most parts of a compound.
@@ -203,8 +205,8 @@ impl Endpoint {
         };
         match (content, sealed) {
             (Content::Packet(plain), _) => self.handle_packet(now, Origin { addr: from, sealed }, &plain),
-            (Content::Hello(ping), Some(sealed)) => self.answer_hello(now, from, &ping, sealed),
-            (Content::Hello(_), None) => {}
+            (Content::Hello(ping), Some(sealed)) if !self.silent => self.answer_hello(now, from, &ping, sealed),
+            (Content::Hello(_), _) => {}
         }
         self.settle(now);
     }
@@ -217,6 +219,7 @@ impl Endpoint {
         self.serf.handle_timeout(now);
         self.expire_streams(now);
         if let Some((_, partner)) = self.extra_exchange.take_if(|(at, _)| *at <= now)
+            && !self.silent
             && let Some(addr) = partner.or_else(|| self.swim.random_alive().map(|node| node.addr))
         {
             self.open_exchange(now, addr, Exchange { node: None, join: None, retry_of: None });
@@ -282,6 +285,9 @@ impl Endpoint {
     }
 
     fn handle_ping(&mut self, now: Instant, from: Origin, ping: &Ping) {
+        if self.silent {
+            return;
+        }
         if let (Some(name), Some(addr)) = (&ping.source.node, ping.source.addr) {
             self.notice_stranger(now, name, addr, from.sealed.is_some() || addr.ip() == from.addr.ip());
         }
@@ -354,6 +360,8 @@ impl Endpoint {
 
     fn route_serf(&mut self, now: Instant, output: serf::Output) {
         match output {
+            serf::Output::SendUser { message, .. } if self.silent && message.first() != Some(&QUERY) => {}
+            serf::Output::Reconnect(_) | serf::Output::MissedEvents if self.silent => {}
             serf::Output::SendUser { to, node, message } => {
                 let parts = vec![user_message(&message)];
                 self.send(now, to, node.as_ref(), parts, false);

@@ -184,6 +184,74 @@ fn with_friend() -> (Endpoint, Keyring) {
     (us, ring)
 }
 
+/// Everything that would leave this host until `end`.
+fn said(us: &mut Endpoint, end: Instant) -> Vec<Output> {
+    let mut outputs = drain(us);
+    while us.poll_timeout() <= end {
+        let due = us.poll_timeout();
+        us.handle_timeout(due);
+        outputs.append(&mut drain(us));
+    }
+    outputs.retain(|output| matches!(output, Output::Datagram { .. } | Output::Connect { .. } | Output::Write { .. }));
+    outputs
+}
+
+const LOST: serf::ConflictOutcome = serf::ConflictOutcome::Lost { responses: 2, matching: 0 };
+
+#[test]
+fn whoever_lost_its_name_says_nothing_under_it() {
+    let source = crate::wire::message::Source { addr: Some(peer()), node: NodeName::new("stranger") };
+    let node = NodeName::new("us");
+    let ping = Message::Ping(Ping { seq_no: 7, node, source, weir: None }).encode();
+    let query = crate::wire::serf::Query {
+        ltime: serf::LamportTime(3),
+        id: 1,
+        addr: peer(),
+        source_node: "friend".to_owned(),
+        filters: Vec::new(),
+        ack: true,
+        no_broadcast: false,
+        relay_factor: 0,
+        timeout: Duration::from_secs(5),
+        name: "who".to_owned(),
+        payload: Bytes::new(),
+    };
+    let query = user_message(&crate::wire::serf::SerfMessage::Query(query).encode());
+
+    let (mut us, ring) = with_friend();
+    us.handle_conflict(NOW, LOST);
+    us.handle_datagram(
+        NOW,
+        peer(),
+        &ring.seal_packet([2; 12], b"", &wire_packet::encode(std::slice::from_ref(&ping), false, false)),
+    );
+    us.handle_datagram(NOW, peer(), &ring.seal_packet([3; 12], b"", &wire_packet::encode(&[query], false, false)));
+    let mut other =
+        crate::crypto::session::Sessions::new(NodeName::new("x").unwrap(), b"", Box::new(|bytes| bytes.fill(3)));
+    let mut hello = Vec::new();
+    other.seal_hello(NOW, ring.primary(), 0, &ping, &mut hello);
+    us.handle_datagram(NOW, peer(), &hello);
+    assert_eq!(us.drops().iter().map(|(_, count)| count).sum::<u64>(), 0, "all of it arrived");
+    let said = said(&mut us, NOW + Duration::from_secs(30));
+    assert!(said.is_empty(), "{said:?}");
+}
+
+/// The others would take it for a word of the member that has the name, and that one for gone.
+#[test]
+fn whoever_lost_its_name_leaves_without_a_word() {
+    let (mut us, _) = with_friend();
+    us.handle_conflict(NOW, LOST);
+    us.leave(NOW);
+    let mut outputs = Vec::new();
+    while us.poll_timeout() <= NOW + Duration::from_secs(15) {
+        let due = us.poll_timeout();
+        us.handle_timeout(due);
+        outputs.append(&mut drain(&mut us));
+    }
+    assert!(!outputs.iter().any(|output| matches!(output, Output::Datagram { .. })), "{outputs:?}");
+    assert!(outputs.iter().any(|output| matches!(output, Output::Left { unconfirmed } if unconfirmed.is_empty())));
+}
+
 #[test]
 fn whoever_has_left_does_not_come_back_by_new_tags() {
     let (mut us, _) = with_friend();
