@@ -354,15 +354,16 @@ impl Endpoint {
         }
     }
 
-    /// Refuses a stream that cannot be read, and tells an opener why, as the reference does. Who sends nothing but sessions
-    /// hangs up: that makes an opener try once more in one.
+    /// Refuses a stream that cannot be read, and tells an opener why, as the reference does. In a session nothing is told
+    /// (`session envelope §5`), and who sends nothing but sessions hangs up: that makes an opener try once more in one.
     fn refuse_stream(&mut self, now: Instant, stream: StreamId, reason: Drop) {
         self.drops.count(reason);
         let accepted = self.streams.get(stream).is_some_and(|open| matches!(open.role, Role::Accepted));
         if accepted {
             self.note_stranger(now, stream, reason, None);
         }
-        if accepted && self.session_mode() != Some(Seal::Session) {
+        let in_session = self.streams.get(stream).is_some_and(|open| open.session.is_some());
+        if accepted && !in_session && self.session_mode() != Some(Seal::Session) {
             let text = match reason {
                 Drop::Encrypted => "remote state is encrypted and encryption is not configured",
                 Drop::Plaintext => "encryption is configured but remote state is not encrypted",

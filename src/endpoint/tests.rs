@@ -264,3 +264,23 @@ fn whoever_has_left_does_not_come_back_by_new_tags() {
     us.set_tags(NOW + Duration::from_secs(15), &tags).unwrap();
     assert!(us.swim().member(&us.options().name).unwrap().state.is_gone());
 }
+
+#[test]
+fn a_session_stream_that_makes_no_sense_is_closed_without_a_word() {
+    let (mut us, ring) = with_friend();
+    let name = NodeName::new("x").unwrap();
+    let mut other = crate::crypto::session::Sessions::new(name, b"", Box::new(|bytes| bytes.fill(3)));
+    let opening = other.open_stream(ring.primary());
+    let stream = us.handle_accepted(NOW, peer()).unwrap();
+    us.handle_stream_data(NOW, stream, opening.head().as_bytes());
+    let head = drain(&mut us).into_iter().find_map(|output| match output {
+        Output::Write { data, .. } => Some(data),
+        _ => None,
+    });
+    let (head, _) = crate::crypto::session::StreamHead::parse(&head.unwrap()).unwrap().unwrap();
+    let frames = opening.accepted(&head).unwrap().seal(&[99]).unwrap();
+    us.handle_stream_data(NOW, stream, &frames);
+    let outputs = drain(&mut us);
+    assert_eq!((us.drops().get(Drop::Malformed), us.open_streams()), (1, 0));
+    assert!(matches!(outputs[..], [Output::Close { stream: closed }] if closed == stream), "{outputs:?}");
+}
