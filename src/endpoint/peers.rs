@@ -24,7 +24,8 @@ const MAX_WAITING: usize = 8;
 pub(super) const WAIT: Duration = Duration::from_secs(1);
 /// How long the ack of a ping still teaches.
 const MEMORY: Duration = Duration::from_secs(60);
-/// Outstanding pings beyond which old ones are looked for.
+/// Outstanding pings beyond which old ones are looked for; later at twice what was left, or a flood of relayed pings would make
+/// each of them look at all.
 const SWEEP: usize = 256;
 
 /// What a member is known to open.
@@ -102,6 +103,8 @@ pub(super) enum Heard {
 pub(super) struct Peers {
     peers: HashMap<NodeName, Peer>,
     outstanding: HashMap<u32, Outstanding>,
+    /// How many there may be before old ones are looked for; at least [`SWEEP`].
+    sweep_at: usize,
     /// Probes whose session-sealed ping was answered, or for which that was judged already.
     judged: HashMap<u32, Instant>,
     order: u64,
@@ -215,9 +218,10 @@ impl Peers {
         key: KeyId,
         now: Instant,
     ) {
-        if self.outstanding.len() >= SWEEP {
+        if self.outstanding.len() >= self.sweep_at.max(SWEEP) {
             self.outstanding.retain(|_, ping| ping.expires > now);
             self.judged.retain(|_, expires| *expires > now);
+            self.sweep_at = 2 * self.outstanding.len();
         }
         let ping =
             Outstanding { member: member.clone(), order, probe, form, key, relayed: false, expires: now + MEMORY };
@@ -464,6 +468,20 @@ mod tests {
         let (mut peers, _) = learned();
         ping(&mut peers, 2, Form::Session(THEM));
         assert_eq!(peers.acked(2, sealed(Some(THEM)), None, NOW), (2, Heard::Session));
+    }
+
+    #[test]
+    fn a_flood_of_pings_is_looked_through_rarely_and_forgotten_in_time() {
+        let (mut peers, name) = peers();
+        let mut sent = |seq_no: u32, now: Instant| {
+            let (before, order) = (peers.outstanding.len(), peers.next_order());
+            peers.sent(seq_no, seq_no, &name, order, Form::Hello, KEY, now);
+            assert!(peers.sweep_at.max(SWEEP) >= peers.outstanding.len());
+            (peers.outstanding.len() <= before, peers.sweep_at)
+        };
+        let sweeps: std::collections::BTreeSet<usize> = (0..20_000).map(|seq_no| sent(seq_no, NOW).1).collect();
+        assert!(sweeps.len() < 10, "{sweeps:?}");
+        assert!((20_000..80_000).any(|seq_no| sent(seq_no, NOW + MEMORY).0), "old ones go");
     }
 
     #[test]
