@@ -35,7 +35,7 @@ impl Endpoint {
     /// A stream of an [`Output::Connect`] is open.
     pub fn handle_connected(&mut self, now: Instant, stream: StreamId) {
         let Some(open) = self.streams.get(stream) else { return };
-        let Some(request) = self.request(open.role.clone(), open.peer) else { return };
+        let Some(request) = self.request(open.role.clone()) else { return };
         if matches!(request, StreamMessage::PushPull(_)) {
             self.streams.connected(stream, now + self.options.swim.tcp_timeout);
         }
@@ -91,8 +91,8 @@ impl Endpoint {
     }
 
     /// Opens a stream to ping a member that is silent over UDP.
-    pub(super) fn open_ping(&mut self, _now: Instant, to: &Arc<Node>, ping: Ping, deadline: Instant) {
-        let stream = self.streams.open(to.addr, Role::Ping { seq_no: ping.seq_no }, deadline);
+    pub(super) fn open_ping(&mut self, to: &Arc<Node>, ping: Ping, deadline: Instant) {
+        let stream = self.streams.open(to.addr, Role::Ping(ping), deadline);
         self.outputs.push_back(Output::Connect { stream, to: to.addr });
     }
 
@@ -124,14 +124,10 @@ impl Endpoint {
     }
 
     /// What we say first on a stream that we opened.
-    fn request(&self, role: Role, peer: SocketAddr) -> Option<StreamMessage> {
+    fn request(&self, role: Role) -> Option<StreamMessage> {
         match role {
             Role::Exchange(exchange) => Some(StreamMessage::PushPull(self.push_pull(exchange.join.is_some()))),
-            Role::Ping { seq_no } => {
-                let node = self.swim.members().find(|member| member.node.addr == peer);
-                let node = node.map(|member| member.node.name.clone());
-                Some(StreamMessage::Ping(Ping { seq_no, node, source: self.source(), weir: None }))
-            }
+            Role::Ping(ping) => Some(StreamMessage::Ping(ping)),
             Role::Accepted | Role::Finishing => None,
         }
     }
@@ -147,7 +143,7 @@ impl Endpoint {
         mode == Seal::Session
             || match &open.role {
                 Role::Exchange(exchange) => exchange.retry_of.is_some() || known(exchange.node.as_ref()),
-                Role::Ping { .. } => known(None),
+                Role::Ping(ping) => known(ping.node.as_ref()),
                 Role::Accepted | Role::Finishing => false,
             }
     }
@@ -190,7 +186,7 @@ impl Endpoint {
     /// Both heads are known: our request follows.
     fn send_request(&mut self, now: Instant, stream: StreamId) {
         let Some(open) = self.streams.get(stream) else { return };
-        let Some(request) = self.request(open.role.clone(), open.peer) else { return };
+        let Some(request) = self.request(open.role.clone()) else { return };
         let plain = request.encode(self.options.compression);
         match self.seal_frames(stream, &plain) {
             Some(data) => self.outputs.push_back(Output::Write { stream, data, close: false }),
@@ -347,10 +343,10 @@ impl Endpoint {
                 self.drops.count(Drop::MessageType);
                 self.end_exchange(now, exchange, Err(JoinFailure::Malformed("another message".to_owned())));
             }
-            (Role::Ping { seq_no }, StreamMessage::Ack(ack)) if ack.seq_no == seq_no => {
-                self.swim.handle_stream_ack(now, seq_no);
+            (Role::Ping(ping), StreamMessage::Ack(ack)) if ack.seq_no == ping.seq_no => {
+                self.swim.handle_stream_ack(now, ping.seq_no);
             }
-            (Role::Ping { .. } | Role::Accepted | Role::Finishing, _) => self.drops.count(Drop::MessageType),
+            (Role::Ping(_) | Role::Accepted | Role::Finishing, _) => self.drops.count(Drop::MessageType),
         }
     }
 
@@ -493,11 +489,6 @@ impl Endpoint {
     ) -> Vec<u8> {
         let plain = message.encode(self.options.compression);
         self.envelope.seal_stream(plain, answer_to, opener, now, &mut self.rng)
-    }
-
-    fn source(&self) -> crate::wire::message::Source {
-        let local = self.swim.local_node();
-        crate::wire::message::Source { addr: Some(local.addr), node: Some(local.name.clone()) }
     }
 }
 

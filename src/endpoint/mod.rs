@@ -328,7 +328,7 @@ impl Endpoint {
             }
             swim::Output::ProbeLate { target, seq_no } => self.probe_late(now, &target, seq_no),
             swim::Output::Renewed(name) => self.peers.shaken(&name),
-            swim::Output::StreamPing { to, ping, deadline } => self.open_ping(now, &to, ping, deadline),
+            swim::Output::StreamPing { to, ping, deadline } => self.open_ping(&to, ping, deadline),
             swim::Output::PushPull(node) => {
                 let exchange = Exchange { node: Some(node.name.clone()), join: None, retry_of: None };
                 self.open_exchange(now, node.addr, exchange);

@@ -10,7 +10,7 @@ use std::time::Duration;
 use crate::crypto::session;
 use crate::time::Instant;
 use crate::wire::DecodeError;
-use crate::wire::message::StreamMessage;
+use crate::wire::message::{Ping, StreamMessage};
 use crate::wire::stream::StreamReader;
 
 use super::join::Exchange;
@@ -49,7 +49,7 @@ pub(super) enum Role {
     /// We opened it for an exchange of full state.
     Exchange(Exchange),
     /// We opened it to ping a member that is silent over UDP.
-    Ping { seq_no: u32 },
+    Ping(Ping),
 }
 
 /// How far a stream in the session envelope has come.

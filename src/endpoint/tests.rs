@@ -284,3 +284,26 @@ fn a_session_stream_that_makes_no_sense_is_closed_without_a_word() {
     assert_eq!((us.drops().get(Drop::Malformed), us.open_streams()), (1, 0));
     assert!(matches!(outputs[..], [Output::Close { stream: closed }] if closed == stream), "{outputs:?}");
 }
+
+#[test]
+fn a_ping_by_stream_names_its_member_also_where_another_had_the_address() {
+    let mut us = endpoint(None);
+    for name in ["before", "after"] {
+        let name = NodeName::new(name).unwrap();
+        let node = swim::Node { name: name.clone(), addr: peer(), meta: Bytes::new(), versions: Versions::OURS };
+        us.preload(NOW, &[Arc::new(node.clone())]);
+        let ping = us.swim.ping_to(&name);
+        us.open_ping(&Arc::new(node), ping, NOW + Duration::from_secs(1));
+        let stream = drain(&mut us).into_iter().find_map(|output| match output {
+            Output::Connect { stream, .. } => Some(stream),
+            _ => None,
+        });
+        us.handle_connected(NOW, stream.unwrap());
+        let written = drain(&mut us).into_iter().find_map(|output| match output {
+            Output::Write { data, .. } => crate::wire::message::StreamMessage::decode(&data).unwrap(),
+            _ => None,
+        });
+        let Some(crate::wire::message::StreamMessage::Ping(ping)) = written else { panic!("{written:?}") };
+        assert_eq!(ping.node, Some(name));
+    }
+}
