@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use weir::rpc::client::{Client, Record};
-use weir::rpc::proto::{Body, EventRecord, MAX_REQUEST_BYTES, MAX_STRANGER_BYTES, Request};
+use weir::rpc::proto::{Body, EventRecord, MAX_REQUEST_BYTES, MAX_STRANGER_BYTES, Request, text};
 use weir::rpc::server::{MAX_CONNECTIONS, MAX_STREAMS, REQUEST_TIMEOUT, WRITE_TIMEOUT};
 
-use super::stage::{Stage, user};
+use super::stage::{Stage, TOKEN, user};
 
 /// The beginning of an event whose payload is announced with `len` bytes.
 fn announced(len: u32) -> Vec<u8> {
@@ -57,6 +57,25 @@ async fn client_that_says_nothing_is_hung_up_on() {
     let mut raw = stage.raw().await;
     raw.assert_closed().await;
     assert!(begun.elapsed() >= REQUEST_TIMEOUT);
+    assert_eq!(stage.counts().too_slow, 1);
+}
+
+/// Two hundred and fifty-six of them would keep everybody else out.
+#[tokio::test(start_paused = true)]
+async fn stranger_that_shows_no_token_is_hung_up_on() {
+    let stage = Stage::with_token();
+    let begun = tokio::time::Instant::now();
+    let (mut stranger, mut known) = (stage.raw_tcp().await, stage.raw_tcp().await);
+    for raw in [&mut stranger, &mut known] {
+        raw.shake().await;
+    }
+    let token = zeroize::Zeroizing::new(TOKEN.as_bytes().to_vec());
+    assert_eq!(known.ask(1, &Request::Auth { key: token }).await.0, "");
+    assert_eq!(stranger.ask(1, &Request::Members).await.0, text::AUTH_REQUIRED);
+    stranger.assert_closed().await;
+    assert!(begun.elapsed() >= REQUEST_TIMEOUT);
+    tokio::time::sleep(3 * REQUEST_TIMEOUT).await;
+    assert_eq!(known.ask(2, &Request::Members).await.0, "", "whoever has shown it may rest");
     assert_eq!(stage.counts().too_slow, 1);
 }
 

@@ -136,7 +136,8 @@ pub(super) struct Input<R> {
     reader: R,
     frames: Frames,
     shutdown: watch::Receiver<bool>,
-    /// When the request being read must be whole. The first one has one from the start, later ones from their first byte.
+    /// When the request being read must be whole. The first one has one from the start, later ones from their first byte; until
+    /// a client has shown all that it has to, all of them have the first one's.
     deadline: Option<Instant>,
 }
 

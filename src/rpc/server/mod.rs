@@ -45,7 +45,7 @@ const MAX_TURNED_AWAY: usize = 32;
 /// Streams, monitors and running queries of one connection.
 pub const MAX_STREAMS: usize = 64;
 
-/// A request must be whole this long after its first byte, the first one this long after connecting.
+/// A request must be whole this long after its first byte, the first one, and a token, this long after connecting.
 pub const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// A client that takes no byte for so long is closed.
