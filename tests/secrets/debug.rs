@@ -13,7 +13,7 @@ use weir::crypto::{Key, Keyring};
 use weir::endpoint::{Endpoint, Options, Restored};
 use weir::rotate::document::Import;
 use weir::rpc::proto;
-use weir::serf::{KeyNode, KeyOp, KeyParams};
+use weir::serf::{KeyNode, KeyOp, KeyParams, KeyringAnswer};
 use weir::time::Instant;
 use weir::wire::NodeName;
 use weir::wire::serf::{KeyRequest, KeyResponse, LamportTime, Query, QueryResponse, Relay};
@@ -69,7 +69,7 @@ fn debug_of_whatever_holds_a_key_shows_none() {
     let mut sessions = Sessions::new(NodeName::new("a").unwrap(), b"", Box::new(|out| out.fill(1)));
     sessions.seal(NOW, &key(), SessionId([2; 16]), 3, b"x", &mut Vec::new());
     let opening = sessions.open_stream(&key());
-    let values: [(&str, &dyn Debug); 23] = [
+    let values: [(&str, &dyn Debug); 24] = [
         ("key", &key()),
         ("ring", &Keyring::new(key(), [])),
         ("sessions", &sessions),
@@ -85,6 +85,7 @@ fn debug_of_whatever_holds_a_key_shows_none() {
         ("query response", &answer),
         ("relay", &relay),
         ("node", &node),
+        ("keyring", &KeyringAnswer::Keys(vec![base64.clone()])),
         ("counted", &counted),
         ("body", &proto::Body::Keys(counted.clone())),
         ("auth", &proto::Request::Auth { key: KEY.to_vec().into() }),

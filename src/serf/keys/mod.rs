@@ -103,8 +103,8 @@ pub struct KeptBallot {
     pub age: Duration,
 }
 
-/// What the keyring made of a request.
-#[derive(Clone, Debug, Eq, PartialEq)]
+/// What the keyring made of a request. `Debug` shows no key.
+#[derive(Clone, Eq, PartialEq)]
 pub enum KeyringAnswer {
     /// Done, and safe on disk.
     Done,
@@ -114,6 +114,17 @@ pub enum KeyringAnswer {
     Unencrypted,
     /// All keys in base64, the primary first.
     Keys(Vec<String>),
+}
+
+impl fmt::Debug for KeyringAnswer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Done => f.write_str("Done"),
+            Self::Refused(text) => write!(f, "Refused({text:?})"),
+            Self::Unencrypted => f.write_str("Unencrypted"),
+            Self::Keys(keys) => write!(f, "Keys({} keys)", keys.len()),
+        }
+    }
 }
 
 /// The ballot rule.
