@@ -6,6 +6,10 @@
 use std::iter::Peekable;
 use std::str::Chars;
 
+/// Characters in the braces of a repetition that is looked for: Go counts to 1000. An expression full of braces would be read
+/// over again from each to its end.
+const MAX_REPETITION: usize = 16;
+
 /// `expression` in the syntax of the `regex` crate.
 pub(super) fn translate(expression: &str) -> String {
     let mut translation = Translation { rest: expression.chars().peekable(), out: String::new() };
@@ -135,8 +139,8 @@ impl Translation<'_> {
 
     /// Whether a `{` just read begins a repetition: `{2}`, `{2,}`, `{2,5}`.
     fn is_repetition(&self) -> bool {
-        let inside: String = self.rest.clone().take_while(|c| *c != '}').collect();
-        let closed = self.rest.clone().any(|c| c == '}');
+        let inside: String = self.rest.clone().take(MAX_REPETITION).take_while(|c| *c != '}').collect();
+        let closed = self.rest.clone().nth(inside.chars().count()) == Some('}');
         let (least, most) = inside.split_once(',').unwrap_or((&inside, ""));
         let digits = |text: &str| text.bytes().all(|b| b.is_ascii_digit());
         closed && !least.is_empty() && digits(least) && digits(most)

@@ -43,6 +43,8 @@ fn go_expressions_mean_what_they_mean_in_go() {
         ("^a{,2}$", "a{,2}", true),
         ("^a{$", "a{", true),
         ("^a{x}$", "a{x}", true),
+        ("^a{10,100}$", "aaaaaaaaaa", true),
+        ("a{00000000000000000000002}", "aa", false),
         (r"^\<a\>$", "<a>", true),
         (r"^\x41\x{1F600}$", "A😀", true),
         (r"^\101$", "A", true),
