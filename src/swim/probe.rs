@@ -24,7 +24,7 @@ const STREAM_PING_PROTOCOL: u8 = 3;
 pub(super) struct Prober {
     /// Where in the table the next candidate stands.
     index: usize,
-    /// Candidates passed over since the last probe of somebody: bounds the walk.
+    /// When the next probe begins, if none is running by then.
     next_at: Instant,
     current: Option<Probe>,
 }
