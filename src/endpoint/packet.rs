@@ -126,7 +126,9 @@ impl Endpoint {
         let Some(mode) = self.session_mode() else {
             return self.pack(now, to, node, parts, piggyback, Form::Old { told: false }, None);
         };
-        let node = node.cloned().or_else(|| self.peers.at(to).cloned());
+        // What is known of a name holds at its recorded address: who asks under another's name opens no session of that one.
+        let named = node.filter(|name| self.peers.is_at(name, to));
+        let node = named.or_else(|| self.peers.at(to)).cloned();
         let known = node.as_ref().map(|name| self.peers.knowledge(name)).unwrap_or_default();
         let key = node.as_ref().and_then(|name| self.peers.key(name));
         match (known, mode) {

@@ -159,6 +159,11 @@ impl Peers {
         self.peers.get(name).and_then(|peer| peer.key)
     }
 
+    /// Whether `name` is recorded at this address.
+    pub(super) fn is_at(&self, name: &NodeName, addr: SocketAddr) -> bool {
+        self.peers.get(name).is_some_and(|peer| peer.addr == addr)
+    }
+
     /// The member whose record has this address. For the few packets that name none. Where an address changed hands, the
     /// record of who had it before is in doubt.
     pub(super) fn at(&self, addr: SocketAddr) -> Option<&NodeName> {

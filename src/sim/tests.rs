@@ -318,6 +318,18 @@ mod sessions {
     }
 
     #[test]
+    fn who_asks_about_a_name_of_somebody_in_a_session_can_read_the_answers() {
+        let mut sim = cluster(9, &[Seal::Auto; 3]);
+        sim.run_until_true(Duration::from_secs(30), all_in_sessions).expect("everybody learns everybody");
+        let intruder = sim.add();
+        let stolen = sim.name(NodeId(2)).clone();
+        sim.start(intruder, keyring(), Restored::default(), |options| options.name = stolen.clone());
+        sim.join(intruder, &[NodeId(0)]);
+        sim.run_until_true(Duration::from_secs(30), |sim| sim.endpoint(intruder).is_some_and(Endpoint::is_silent))
+            .expect("the newcomer loses");
+    }
+
+    #[test]
     fn a_cluster_in_session_mode_never_uses_the_old_envelope() {
         let mut sim = cluster(2, &[Seal::Session; 4]);
         assert_eq!(share_of_sessions(&mut sim, Duration::from_secs(30)), 1.0);
