@@ -314,7 +314,7 @@ impl Serf {
         self.end_due_queries(now);
         self.remind(now);
         self.end_due_departures(now);
-        self.repeat_vote(now);
+        self.begin_vote(now);
         if self.gaps.overdue(now) {
             self.outputs.push_back(Output::MissedEvents);
         }

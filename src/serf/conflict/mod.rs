@@ -75,6 +75,8 @@ impl Vote {
 /// Where we stand.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Dispute {
+    /// A clash was seen and a vote is due.
+    seen: bool,
     /// A vote is running.
     voting: bool,
     /// The last vote was lost.
@@ -89,31 +91,38 @@ impl Dispute {
         self.lost
     }
 
-    /// When to ask again.
+    /// When to ask.
     pub(crate) fn poll_timeout(&self) -> Option<Instant> {
-        self.not_before.filter(|_| self.lost && !self.voting)
+        self.not_before.filter(|_| (self.seen || self.lost) && !self.voting)
     }
 }
 
 impl Serf {
     /// `swim` reports that `other` claims a name held at another address.
+    ///
+    /// The vote is left to the next timeout: what shows the clash to a newcomer is the list of members in a push/pull, and the
+    /// others' clocks come behind it. By its own clock the newcomer would ask at a time before the start of a restarted member,
+    /// which does not answer then.
     pub(super) fn handle_conflict(&mut self, now: Instant, name: &NodeName, other: SocketAddr) {
         let early = self.dispute.not_before.is_some_and(|not_before| now < not_before);
-        if *name != self.local.name || !self.options.name_conflict_resolution || self.dispute.voting || early {
+        let asked = self.dispute.seen || self.dispute.voting || early;
+        if *name != self.local.name || !self.options.name_conflict_resolution || asked {
             return;
         }
         self.outputs.push_back(Output::Conflict(ConflictOutcome::Asked { other }));
-        self.start_vote(now);
+        self.dispute.seen = true;
+        self.dispute.not_before = Some(now);
     }
 
-    /// Repeats a lost vote when its minute is over.
-    pub(super) fn repeat_vote(&mut self, now: Instant) {
+    /// Asks about a clash, and again when the minute after a lost vote is over.
+    pub(super) fn begin_vote(&mut self, now: Instant) {
         if self.dispute.poll_timeout().is_some_and(|at| at <= now) {
             self.start_vote(now);
         }
     }
 
     fn start_vote(&mut self, now: Instant) {
+        self.dispute.seen = false;
         self.dispute.not_before = Some(now + VOTE_INTERVAL);
         let payload = Bytes::copy_from_slice(self.local.name.as_str().as_bytes());
         let params = QueryParams { name: QUERY.to_owned(), payload, ..QueryParams::default() };

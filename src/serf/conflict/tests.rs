@@ -2,11 +2,12 @@ use super::super::fixture::*;
 use super::super::{Options, QueryKey};
 use super::*;
 use crate::swim;
-use crate::wire::serf::{Query, QueryResponse, SerfMessage};
+use crate::wire::serf::{LamportTime, PushPullState, Query, QueryResponse, SerfMessage};
 use ConflictOutcome::{Asked, Freed, Lost, Unanswered, Won};
 
 fn clash(serf: &mut Serf, now: Instant) {
     serf.handle_swim(now, &swim::Event::Conflict { name: name("me"), other: addr(66) });
+    serf.handle_timeout(now);
 }
 
 fn outcomes(outputs: &[Output]) -> Vec<ConflictOutcome> {
@@ -88,6 +89,16 @@ fn a_clash_over_anothers_name_or_with_votes_disabled_is_ignored() {
     let mut serf = cluster_with(Options { name_conflict_resolution: false, ..options() }, 1);
     clash(&mut serf, at(0));
     assert!(drain(&mut serf).is_empty() && serf.broadcasts_pending() == 0);
+}
+
+#[test]
+fn a_newcomer_asks_at_the_time_of_the_cluster_that_showed_it_the_clash() {
+    let mut serf = cluster(1);
+    serf.handle_swim(at(0), &swim::Event::Conflict { name: name("me"), other: addr(66) });
+    let state = PushPullState { query_ltime: LamportTime(40), ..PushPullState::default() };
+    serf.merge_state(at(0), &state.encode(), None);
+    serf.handle_timeout(serf.poll_timeout().expect("the vote is due"));
+    assert_eq!(key(&mut serf).ltime, LamportTime(40));
 }
 
 #[test]
