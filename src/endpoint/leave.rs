@@ -123,7 +123,10 @@ impl Leaving {
 
 impl Endpoint {
     /// Leaves the cluster; [`Output::Left`] tells when the driver may stop. A second call changes nothing.
+    ///
+    /// While it is not settled whose our name is, or it is another's, nobody is told: the news would be of the other's leave.
     pub fn leave(&mut self, now: Instant) {
+        self.silent |= self.serf.is_disputed();
         if self.serf.begin_leave(now).is_err() {
             return;
         }
@@ -157,8 +160,11 @@ impl Endpoint {
             match leaving.phase {
                 Phase::Intent => self.announce_death(now),
                 Phase::Death => {
-                    let delay =
-                        if self.swim.present() > 0 { self.options.leave_propagate_delay } else { Duration::ZERO };
+                    let delay = if self.swim.present() > 0 && !self.silent {
+                        self.options.leave_propagate_delay
+                    } else {
+                        Duration::ZERO
+                    };
                     let mut linger = Leaving::new(Phase::Linger, Bytes::new(), Vec::new(), now, now + delay);
                     linger.give_up_on(unconfirmed);
                     self.leaving = Some(linger);
@@ -187,7 +193,8 @@ impl Endpoint {
         self.leaving = Some(Leaving::new(Phase::Death, news, others, start, deadline));
     }
 
-    /// Members other than ourselves that are alive or suspect; nobody if our name is another's, who would be taken for gone.
+    /// Members other than ourselves that are alive or suspect; nobody if our name is, or may be, another's, who would be taken
+    /// for gone.
     fn present_others(&self) -> Vec<NodeName> {
         if self.silent {
             return Vec::new();

@@ -110,6 +110,28 @@ fn who_loses_the_vote_about_its_name_falls_silent_and_speaks_again_when_the_name
         .expect("the name is free once its holder is dead");
 }
 
+#[test]
+fn who_leaves_under_a_name_that_may_be_anothers_takes_it_from_nobody() {
+    for after in [Duration::from_secs(1), Duration::from_secs(10)] {
+        let mut sim = cluster(11, 3);
+        sim.run_until_true(Duration::from_secs(5), |sim| all_see(sim, Status::Alive, 3)).expect("converges");
+        let intruder = sim.add();
+        let stolen = sim.name(NodeId(2)).clone();
+        sim.start(intruder, None, Restored::default(), |options| options.name = stolen.clone());
+        sim.join(intruder, &[NodeId(0)]);
+        sim.run_for(after);
+        sim.take_notes();
+        sim.with(intruder, Endpoint::leave);
+        sim.run_for(Duration::from_millis(100));
+        let is_left = |note: &Note| note.node == intruder && matches!(note.output, Output::Left { .. });
+        assert!(sim.take_notes().iter().any(is_left), "it waits for nobody");
+        sim.kill(intruder);
+        sim.run_for(Duration::from_secs(10));
+        let is_news = |note: &Note| matches!(note.output, Output::Member(_));
+        assert!(!sim.take_notes().iter().any(is_news), "others hear nothing, after {after:?}");
+    }
+}
+
 /// The goals that a single node's better manners must reach, in virtual time on a quiet network.
 mod goals {
     use bytes::Bytes;

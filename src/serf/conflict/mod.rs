@@ -91,6 +91,11 @@ impl Dispute {
         self.lost
     }
 
+    /// Whether the name may be another's.
+    fn is_open(&self) -> bool {
+        self.seen || self.voting || self.lost
+    }
+
     /// When to ask.
     pub(crate) fn poll_timeout(&self) -> Option<Instant> {
         self.not_before.filter(|_| (self.seen || self.lost) && !self.voting)
@@ -98,6 +103,11 @@ impl Dispute {
 }
 
 impl Serf {
+    /// Whether our name is another's, or a vote about it has not ended.
+    pub(crate) fn is_disputed(&self) -> bool {
+        self.dispute.is_open()
+    }
+
     /// `swim` reports that `other` claims a name held at another address.
     ///
     /// The vote is left to the next timeout: what shows the clash to a newcomer is the list of members in a push/pull, and the
