@@ -49,7 +49,12 @@ pub(crate) fn parse(text: &Places<'_>) -> Result<Table, Vec<Mistake>> {
     }
     let mistake = |error: &toml::de::Error| {
         let at = text.at(error.span().map_or(0, |span| span.start));
-        Mistake::new(&at, "", format!("not TOML: {}", error.message().replace('\n', ", ")))
+        let written = error.span().and_then(|span| text.text.get(span)).unwrap_or_default();
+        let wrong = match error.message() {
+            "duplicate key" => format!("'{written}' is written twice; keep one"),
+            other => other.replace('\n', ", "),
+        };
+        Mistake::new(&at, "", format!("not TOML: {wrong}"))
     };
     Err(errors.iter().map(mistake).collect())
 }

@@ -146,7 +146,11 @@ impl Reading {
         let at = Places::new(&path.display().to_string(), self.next(), "").place(0, 0);
         let reason = error.to_string();
         let reason = reason.split(" (os error").next().unwrap_or_default().to_lowercase();
-        self.mistakes.push(Mistake::new(&at, "", format!("cannot be read: {reason}")));
+        let way_out = match error.kind() {
+            io::ErrorKind::PermissionDenied => "; use sudo, or where an agent reads it, let its user read it",
+            _ => "",
+        };
+        self.mistakes.push(Mistake::new(&at, "", format!("cannot be read: {reason}{way_out}")));
         self.broken = true;
     }
 
@@ -204,4 +208,24 @@ impl Reading {
 /// Everything but `.json` is TOML.
 fn is_toml(path: &Path) -> bool {
     path.extension().is_none_or(|extension| extension != "json")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_of_somebody_else_names_the_way_to_read_it() {
+        let told = |kind: io::ErrorKind| {
+            let mut reading = Reading::default();
+            reading.unreadable(Path::new("weir.toml"), &kind.into());
+            reading.mistakes[0].to_string()
+        };
+        let denied = told(io::ErrorKind::PermissionDenied);
+        assert_eq!(
+            denied,
+            "weir.toml: cannot be read: permission denied; use sudo, or where an agent reads it, let its user read it"
+        );
+        assert_eq!(told(io::ErrorKind::IsADirectory), "weir.toml: cannot be read: is a directory");
+    }
 }
