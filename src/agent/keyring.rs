@@ -131,6 +131,9 @@ pub(super) fn credential(name: &str) -> Result<PathBuf, LoadError> {
 
 fn refuse_readable(path: &Path) -> Result<(), LoadError> {
     let metadata = fs::metadata(path).map_err(|source| not_read(path, source))?;
+    if metadata.is_dir() {
+        return Err(not_read(path, io::ErrorKind::IsADirectory.into()));
+    }
     let mode = metadata.permissions().mode() & 0o777;
     if mode & 0o077 == 0 { Ok(()) } else { Err(LoadError::Readable { path: path.to_owned(), mode }) }
 }
@@ -185,6 +188,13 @@ mod tests {
             let (read, _) = load(&SecretSource::File(path.to_owned())).unwrap();
             assert_eq!(read.keys(), change.keyring.keys());
         });
+    }
+
+    #[test]
+    fn a_directory_is_no_readable_ring() {
+        let dir = std::env::temp_dir();
+        let error = load(&SecretSource::File(dir.clone())).unwrap_err().to_string();
+        assert_eq!(error, format!("cannot read {}; name a file, not a directory", dir.display()));
     }
 
     #[test]
