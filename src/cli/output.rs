@@ -81,7 +81,7 @@ impl Output {
         let mut stdout = std::io::stdout().lock();
         stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()).map_err(|error| match error.kind() {
             std::io::ErrorKind::BrokenPipe => Failure::reader_gone(),
-            _ => Failure::new(Exit::Failed, format!("cannot write to standard output: {error}")),
+            _ => Failure::new(Exit::Failed, format!("cannot write to standard output: {}", plain(&error))),
         })
     }
 

@@ -23,6 +23,20 @@ fn version_key_and_example_are_printed() {
 }
 
 #[test]
+fn an_answer_that_cannot_be_written_is_told_and_a_reader_that_went_away_is_not() {
+    let full = std::fs::File::options().write(true).open("/dev/full").expect("Linux has it");
+    let ran = weir().arg("version").stdout(full).output().expect("the program was built");
+    let told = String::from_utf8(ran.stderr).expect("text");
+    let expected = "error: cannot write to standard output: no space left on device\n";
+    assert_eq!((told.as_str(), ran.status.code()), (expected, Some(1)));
+
+    let (reader, writer) = std::io::pipe().expect("a pipe");
+    drop(reader);
+    let ran = weir().arg("version").stdout(writer).output().expect("the program was built");
+    assert_eq!((ran.stderr.as_slice(), ran.status.code()), (&b""[..], Some(0)));
+}
+
+#[test]
 fn configuration_mistakes_are_lines_and_an_error_with_code_5() {
     let dir = tempfile::tempdir().expect("a directory");
     let file = dir.path().join("weir.toml");
