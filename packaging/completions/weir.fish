@@ -47,7 +47,7 @@ complete -c weir -n "__fish_weir_needs_command" -f -a "reachability" -d 'Test wh
 complete -c weir -n "__fish_weir_needs_command" -f -a "rtt" -d 'Estimate the round trip time between two members'
 complete -c weir -n "__fish_weir_needs_command" -f -a "reload" -d 'Make the agent read its configuration again'
 complete -c weir -n "__fish_weir_needs_command" -f -a "config" -d 'Check, show or convert configurations'
-complete -c weir -n "__fish_weir_needs_command" -f -a "demo" -d 'Shows a cluster of one balancer and two web servers on this machine, with real NGINX and real requests'
+complete -c weir -n "__fish_weir_needs_command" -f -a "demo" -d 'Show a cluster of one balancer and two web servers on this machine, with real NGINX and real requests'
 complete -c weir -n "__fish_weir_needs_command" -f -a "doctor" -d 'Look for trouble on this host and around it, and name the remedies'
 complete -c weir -n "__fish_weir_needs_command" -f -a "sim" -d 'Simulate thousands of nodes in virtual time'
 complete -c weir -n "__fish_weir_needs_command" -f -a "keygen" -d 'Make a new cluster key: 32 bytes in base64'
@@ -456,7 +456,7 @@ complete -c weir -n "__fish_weir_using_subcommand sim" -l delay -d 'One-way dela
 complete -c weir -n "__fish_weir_using_subcommand sim" -l kill -d 'Members killed at once' -r
 complete -c weir -n "__fish_weir_using_subcommand sim" -l for -d 'Virtual length of the run, at least 15s' -r
 complete -c weir -n "__fish_weir_using_subcommand sim" -l seed -d 'Decides everything that is drawn; the same seed gives the same run' -r
-complete -c weir -n "__fish_weir_using_subcommand sim" -l plot -d 'Writes the run second by second as an SVG picture' -r -F
+complete -c weir -n "__fish_weir_using_subcommand sim" -l plot -d 'Write the run second by second as an SVG picture' -r -F
 complete -c weir -n "__fish_weir_using_subcommand sim" -l format -d 'How to write answers: text or json' -r -f -a "text\t'For people: tables and sentences'
 json\t'For programs: one JSON document'"
 complete -c weir -n "__fish_weir_using_subcommand sim" -l color -d 'When to colour answers: auto (on a terminal, unless NO_COLOR is set or TERM is dumb), always or never' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set or TERM is dumb'
@@ -508,7 +508,7 @@ complete -c weir -n "__fish_weir_using_subcommand help; and not __fish_seen_subc
 complete -c weir -n "__fish_weir_using_subcommand help; and not __fish_seen_subcommand_from agent members join leave force-leave event query tags keys info monitor reachability rtt reload config demo doctor sim keygen version completions man help" -f -a "rtt" -d 'Estimate the round trip time between two members'
 complete -c weir -n "__fish_weir_using_subcommand help; and not __fish_seen_subcommand_from agent members join leave force-leave event query tags keys info monitor reachability rtt reload config demo doctor sim keygen version completions man help" -f -a "reload" -d 'Make the agent read its configuration again'
 complete -c weir -n "__fish_weir_using_subcommand help; and not __fish_seen_subcommand_from agent members join leave force-leave event query tags keys info monitor reachability rtt reload config demo doctor sim keygen version completions man help" -f -a "config" -d 'Check, show or convert configurations'
-complete -c weir -n "__fish_weir_using_subcommand help; and not __fish_seen_subcommand_from agent members join leave force-leave event query tags keys info monitor reachability rtt reload config demo doctor sim keygen version completions man help" -f -a "demo" -d 'Shows a cluster of one balancer and two web servers on this machine, with real NGINX and real requests'
+complete -c weir -n "__fish_weir_using_subcommand help; and not __fish_seen_subcommand_from agent members join leave force-leave event query tags keys info monitor reachability rtt reload config demo doctor sim keygen version completions man help" -f -a "demo" -d 'Show a cluster of one balancer and two web servers on this machine, with real NGINX and real requests'
 complete -c weir -n "__fish_weir_using_subcommand help; and not __fish_seen_subcommand_from agent members join leave force-leave event query tags keys info monitor reachability rtt reload config demo doctor sim keygen version completions man help" -f -a "doctor" -d 'Look for trouble on this host and around it, and name the remedies'
 complete -c weir -n "__fish_weir_using_subcommand help; and not __fish_seen_subcommand_from agent members join leave force-leave event query tags keys info monitor reachability rtt reload config demo doctor sim keygen version completions man help" -f -a "sim" -d 'Simulate thousands of nodes in virtual time'
 complete -c weir -n "__fish_weir_using_subcommand help; and not __fish_seen_subcommand_from agent members join leave force-leave event query tags keys info monitor reachability rtt reload config demo doctor sim keygen version completions man help" -f -a "keygen" -d 'Make a new cluster key: 32 bytes in base64'

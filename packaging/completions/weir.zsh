@@ -686,7 +686,7 @@ _arguments "${_arguments_options[@]}" : \
 '--kill=[Members killed at once]:KILL:_default' \
 '--for=[Virtual length of the run, at least 15s]:TIME:_default' \
 '--seed=[Decides everything that is drawn; the same seed gives the same run]:SEED:_default' \
-'--plot=[Writes the run second by second as an SVG picture]:FILE:_files' \
+'--plot=[Write the run second by second as an SVG picture]:FILE:_files' \
 '--format=[How to write answers\: text or json]:FORMAT:((text\:"For people\: tables and sentences"
 json\:"For programs\: one JSON document"))' \
 '--color=[When to colour answers\: auto (on a terminal, unless NO_COLOR is set or TERM is dumb), always or never]:WHEN:((auto\:"On a terminal, unless NO_COLOR is set or TERM is dumb"
@@ -954,7 +954,7 @@ _weir_commands() {
 'rtt:Estimate the round trip time between two members' \
 'reload:Make the agent read its configuration again' \
 'config:Check, show or convert configurations' \
-'demo:Shows a cluster of one balancer and two web servers on this machine, with real NGINX and real requests' \
+'demo:Show a cluster of one balancer and two web servers on this machine, with real NGINX and real requests' \
 'doctor:Look for trouble on this host and around it, and name the remedies' \
 'sim:Simulate thousands of nodes in virtual time' \
 'keygen:Make a new cluster key\: 32 bytes in base64' \
@@ -1092,7 +1092,7 @@ _weir__subcmd__help_commands() {
 'rtt:Estimate the round trip time between two members' \
 'reload:Make the agent read its configuration again' \
 'config:Check, show or convert configurations' \
-'demo:Shows a cluster of one balancer and two web servers on this machine, with real NGINX and real requests' \
+'demo:Show a cluster of one balancer and two web servers on this machine, with real NGINX and real requests' \
 'doctor:Look for trouble on this host and around it, and name the remedies' \
 'sim:Simulate thousands of nodes in virtual time' \
 'keygen:Make a new cluster key\: 32 bytes in base64' \

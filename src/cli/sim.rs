@@ -40,7 +40,7 @@ pub(crate) struct Sim {
     /// Decides everything that is drawn; the same seed gives the same run
     #[arg(long, default_value_t = 1)]
     seed: u64,
-    /// Writes the run second by second as an SVG picture
+    /// Write the run second by second as an SVG picture
     #[arg(long, value_name = "FILE")]
     plot: Option<PathBuf>,
 }

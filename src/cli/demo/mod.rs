@@ -29,7 +29,7 @@ const CHANGE_LIMIT: Duration = Duration::from_secs(45);
 /// How often the screen is drawn and the live generation looked at.
 const LOOK: Duration = Duration::from_millis(20);
 
-/// Shows a cluster of one balancer and two web servers on this machine, with real NGINX and real requests.
+/// Show a cluster of one balancer and two web servers on this machine, with real NGINX and real requests.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Demo {
     /// Length of the tour, at least 20s; steps that have to wait for the cluster may stretch it.
