@@ -11,6 +11,7 @@ use zeroize::Zeroizing;
 use super::exit::Exit;
 use super::failure::Failure;
 use super::output::plain;
+use crate::config::{Loaded, SecretSource};
 use crate::rpc::client::{Address, ClientError};
 
 /// Where the packaged agent listens.
@@ -38,6 +39,31 @@ pub(crate) struct AgentArgs {
     /// The agent's RPC token; others can see it in the process list [env: SERF_RPC_AUTH]
     #[arg(long, value_name = "TOKEN", help_heading = REACHING)]
     pub(crate) rpc_auth: Option<String>,
+}
+
+impl AgentArgs {
+    /// Where nobody says where the agent is, its configuration does.
+    pub(crate) fn or_as_configured(&self, loaded: Option<&Loaded>) -> Self {
+        let mut args = self.clone();
+        let environment = Environment::read();
+        let named =
+            args.rpc_addr.is_some() || environment.weir_rpc_addr.is_some() || environment.serf_rpc_addr.is_some();
+        if let (false, Some(loaded)) = (named, loaded) {
+            let rpc = &loaded.config.rpc;
+            match (&rpc.socket, rpc.listen) {
+                // Whoever may open the socket needs no token, and may not be one who may read it.
+                (Some(path), _) => args.rpc_addr = Some(format!("unix:{}", path.display())),
+                (None, Some(listen)) => {
+                    args.rpc_addr = Some(listen.to_string());
+                    if let (None, Some(SecretSource::File(path))) = (&args.rpc_token_file, &rpc.token) {
+                        args.rpc_token_file = Some(path.clone()).filter(|path| path.is_file());
+                    }
+                }
+                (None, None) => {}
+            }
+        }
+        args
+    }
 }
 
 /// `HOST:PORT`, `unix:PATH` or a path.

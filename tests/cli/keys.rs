@@ -271,6 +271,22 @@ fn keys_go_from_host_to_host_by_hand_without_agents() {
 }
 
 #[test]
+fn import_for_a_configuration_goes_to_the_agent_of_that_configuration() {
+    fn import(command: &str, _: &str) -> Result<String, String> {
+        assert_eq!(command, "weir-keys-import");
+        Ok(json!({ "id": "b6e3e6b4" }).to_string())
+    }
+    let fake = Fake::start(Script { about_ours: Some(import), members: members(), ..Script::default() });
+    let dir = tempfile::tempdir().expect("a directory");
+    let (config, key) = (dir.path().join("weir.toml"), dir.path().join("key"));
+    std::fs::write(&config, format!("rpc.socket = \"{}\"\n", fake.socket.display())).expect("ours");
+    std::fs::write(&key, KEYS[1]).expect("ours");
+    let [config, key] = [config, key].map(|path| path.display().to_string());
+    let ran = run(weir(), &["keys", "import", "--config-file", &config, "--file", &key]);
+    assert_eq!(ran.stdout, "b6e3e6b4 seals on this host (the running agent)\n", "{ran:?}");
+}
+
+#[test]
 fn import_hands_the_key_to_a_running_agent() {
     fn import(command: &str, document: &str) -> Result<String, String> {
         assert_eq!(command, "weir-keys-import");

@@ -14,12 +14,12 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::agent::Paths;
-use super::connect::{AgentArgs, Environment};
+use super::connect::AgentArgs;
 use super::exit::Exit;
 use super::failure::Failure;
 use super::output::Output;
 use super::table::{Layout, Table};
-use crate::config::{self, ConfigErrors, Loaded, Overrides, Seal, SecretSource, Source, Sources};
+use crate::config::{self, ConfigErrors, Loaded, Overrides, Seal, Source, Sources};
 use crate::rpc::client::Address;
 use crate::status::doctor::{self, Configuration, Findings, Group, Level, Ports, Report};
 
@@ -73,7 +73,7 @@ impl Doctor {
         let sources = self.sources();
         let read = config::load(&sources);
         let loaded = read.as_ref().ok();
-        let args = self.agent_args(loaded);
+        let args = self.agent.or_as_configured(loaded);
         if let Some(address) = host::elsewhere(&args).await? {
             return self.examine_elsewhere(&args, &address, output).await;
         }
@@ -179,29 +179,6 @@ impl Doctor {
             sources.paths.push(Source::File(DEFAULT_CONFIG.into()));
         }
         sources
-    }
-
-    /// Where nobody says where the agent is, its configuration does.
-    fn agent_args(&self, loaded: Option<&Loaded>) -> AgentArgs {
-        let mut args = self.agent.clone();
-        let environment = Environment::read();
-        let named =
-            args.rpc_addr.is_some() || environment.weir_rpc_addr.is_some() || environment.serf_rpc_addr.is_some();
-        if let (false, Some(loaded)) = (named, loaded) {
-            let rpc = &loaded.config.rpc;
-            match (&rpc.socket, rpc.listen) {
-                // Whoever may open the socket needs no token, and may not be one who may read it.
-                (Some(path), _) => args.rpc_addr = Some(format!("unix:{}", path.display())),
-                (None, Some(listen)) => {
-                    args.rpc_addr = Some(listen.to_string());
-                    if let (None, Some(SecretSource::File(path))) = (&args.rpc_token_file, &rpc.token) {
-                        args.rpc_token_file = Some(path.clone()).filter(|path| path.is_file());
-                    }
-                }
-                (None, None) => {}
-            }
-        }
-        args
     }
 }
 

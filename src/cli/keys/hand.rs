@@ -78,9 +78,16 @@ impl Import {
         Ok(Exit::Done)
     }
 
-    /// Hands the key to the running agent, which owns the file. Returns whether there is one.
+    /// Hands the key to the running agent, which owns the file. Returns whether there is one: the one of the configuration, so
+    /// that a key for another node reaches no agent that happens to run on this host.
     async fn tell_agent(&self, key: &Key, output: &Output) -> Result<bool, Failure> {
-        let mut session = match Session::open(&self.agent, output).await {
+        let loaded = match config::load(&sources(&self.paths)) {
+            Ok(loaded) => Some(loaded),
+            Err(errors) if !self.paths.0.is_empty() => return Err(configuration(&errors, output)),
+            // Who may use the socket need not be able to read the file.
+            Err(_) => None,
+        };
+        let mut session = match Session::open(&self.agent.or_as_configured(loaded.as_ref()), output).await {
             Ok(session) => session,
             Err(failure) if failure.exit() == Exit::NoAgent => return Ok(false),
             Err(failure) => return Err(failure),
@@ -114,13 +121,17 @@ impl Import {
     }
 }
 
-/// Where this host's ring is.
-fn source(paths: &Paths, output: &Output) -> Result<SecretSource<Key>, Failure> {
+fn sources(paths: &Paths) -> Sources {
     let mut sources = Sources::here(paths.0.clone(), Overrides::default(), false);
     if sources.paths.is_empty() {
         sources.paths.push(Source::File(DEFAULT_CONFIG.into()));
     }
-    let loaded = config::load(&sources).map_err(|errors| configuration(&errors, output))?;
+    sources
+}
+
+/// Where this host's ring is.
+fn source(paths: &Paths, output: &Output) -> Result<SecretSource<Key>, Failure> {
+    let loaded = config::load(&sources(paths)).map_err(|errors| configuration(&errors, output))?;
     loaded.config.encryption.keyring.ok_or_else(|| {
         Failure::new(Exit::Configuration, "encryption is off here, there is no keyring")
             .with_remedy("set encryption.keyring")
