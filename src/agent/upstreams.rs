@@ -17,8 +17,10 @@ use crate::time::Instant;
 use crate::upstream::desired::Desired;
 use crate::upstream::settle::{self, News, Settle};
 use crate::upstream::{
-    Candidate, Circumstances, Decision, Generation, Gossip, Mode, Options, Previous, UpstreamName, Want, decide,
+    Candidate, Circumstances, Decision, Generation, Gossip, LeftOut, Mode, Options, Previous, UpstreamName, Want,
+    decide,
 };
+use crate::wire::NodeName;
 
 /// After a restart, who is missing may only not be back yet (`protocols D.3`).
 const REJOIN_GRACE: Duration = Duration::from_secs(30);
@@ -170,6 +172,7 @@ impl Upstreams {
                 }
             }
             upstream.report_mode(&decision);
+            upstream.report_left_out(&decision);
             upstream.decision = Some(decision);
         }
         if rejoining {
@@ -245,6 +248,15 @@ impl Upstream {
         }
     }
 
+    /// One line for each selected member that from now on cannot be a server, with the reason.
+    fn report_left_out(&self, decision: &Decision) {
+        let before = self.decision.as_ref().map(|before| &before.left_out[..]).unwrap_or_default();
+        let upstream = &self.options.name;
+        for (member, reason) in newly_left_out(before, &decision.left_out) {
+            warn!(%upstream, %member, %reason, "member is no server");
+        }
+    }
+
     /// One line of the operator's timeline when the group begins to do better or worse.
     fn report_mode(&self, decision: &Decision) {
         let before = self.decision.as_ref().map(|before| (before.mode, before.want == Want::Placeholder));
@@ -263,6 +275,17 @@ impl Upstream {
             Mode::Last => warn!(%upstream, floor, base, "no server is well, the last good ones stay"),
         }
     }
+}
+
+/// What `after` holds beyond `before`; both are sorted by name.
+fn newly_left_out<'a>(
+    before: &'a [(NodeName, LeftOut)],
+    after: &'a [(NodeName, LeftOut)],
+) -> impl Iterator<Item = &'a (NodeName, LeftOut)> {
+    let known = |(name, reason): &(NodeName, LeftOut)| {
+        before.binary_search_by(|(other, _)| other.cmp(name)).is_ok_and(|index| before[index].1 == *reason)
+    };
+    after.iter().filter(move |entry| !known(entry))
 }
 
 fn candidate(member: &Member, swim: &Swim) -> Candidate {

@@ -4,7 +4,6 @@ use std::net::IpAddr;
 
 use super::*;
 use crate::upstream::TagPattern;
-use crate::wire::NodeName;
 use crate::wire::serf::Tags;
 
 /// What is decided of these members, which are alive or failed.
@@ -53,4 +52,17 @@ fn what_could_not_be_applied_is_asked_for_once_and_what_changed_at_once() {
     let more = decided(&mut web, &[(1, Gossip::Alive), (2, Gossip::Alive)]);
     assert_eq!(web.ask(&more), Ask::New(News::Ordinary));
     assert_eq!(web.ask(&first), Ask::New(News::Ordinary));
+}
+
+#[test]
+fn who_cannot_be_a_server_is_named_once_for_each_reason() {
+    let port = |name: &str, value: &str| {
+        let reason = LeftOut::NotAPort { tag: "port".into(), value: value.into() };
+        (NodeName::new(name).unwrap(), reason)
+    };
+    let before = [port("web1", "x"), port("web2", "80;")];
+    let after = [port("web1", "y"), port("web2", "80;"), port("web3", "x")];
+    let news: Vec<_> = newly_left_out(&before, &after).map(|(name, _)| name.to_string()).collect();
+    assert_eq!(news, ["web1", "web3"]);
+    assert_eq!(newly_left_out(&after, &before[..0]).count(), 0);
 }
