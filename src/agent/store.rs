@@ -84,6 +84,9 @@ impl Store {
         };
         let replay = Replay::read(&bytes, rules);
         report_damage(&path, &replay);
+        if replay.format == Format::Unknown {
+            put_aside(&path);
+        }
         let name = &config.node.name;
         let state = &replay.state;
         let target = |peer: &crate::snapshot::Peer| JoinTarget { label: peer.name.to_string(), addr: peer.addr };
@@ -238,10 +241,21 @@ fn opened<'a>(path: &Path, file: &'a mut Option<File>) -> io::Result<&'a mut Fil
     }
 }
 
+/// Keeps a file in which nothing is a snapshot's: perhaps the path is a mistake, and the file is somebody else's.
+fn put_aside(path: &Path) {
+    let mut aside = path.as_os_str().to_owned();
+    aside.push(".unreadable");
+    if let Err(error) = fs::rename(path, &aside) {
+        warn!(path = %path.display(), %error, "cannot rename what is no snapshot");
+    }
+}
+
 fn report_damage(path: &Path, replay: &Replay) {
     let path = path.display();
     match (replay.format, replay.damage) {
-        (Format::Unknown, _) => warn!(%path, "snapshot is not readable at all, starting without it"),
+        (Format::Unknown, _) => {
+            warn!(%path, "snapshot is not readable at all, starting without it; what it held is in .unreadable beside it")
+        }
         (_, Some(damage)) => {
             let (offset, lost_bytes) = (damage.offset, damage.bytes);
             warn!(%path, offset, lost_bytes, "snapshot is damaged, what came before is kept");

@@ -37,3 +37,16 @@ fn failed_job_stops_those_behind_it_and_gives_no_file_back() {
     assert!(done.result.is_err());
     assert!(done.file.is_none());
 }
+
+#[test]
+fn a_file_that_is_no_snapshot_is_put_aside_and_not_written_over() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("keyring.json");
+    fs::write(&path, "[\"AAECAwQFBgcICQoLDA0ODw==\"]\n").unwrap();
+    let mut config = Config::default();
+    config.snapshot.path = Some(path.clone());
+    Store::open(&config, clock::now()).unwrap();
+    assert!(!path.exists());
+    let aside = directory.path().join("keyring.json.unreadable");
+    assert_eq!(fs::read_to_string(aside).unwrap(), "[\"AAECAwQFBgcICQoLDA0ODw==\"]\n");
+}
