@@ -427,7 +427,7 @@ complete -c weir -n "__fish_weir_using_subcommand config; and __fish_seen_subcom
 complete -c weir -n "__fish_weir_using_subcommand config; and __fish_seen_subcommand_from help" -f -a "example" -d 'Print a file with every key at its default'
 complete -c weir -n "__fish_weir_using_subcommand config; and __fish_seen_subcommand_from help" -f -a "convert" -d 'Print one of Serf\'s JSON files as TOML'
 complete -c weir -n "__fish_weir_using_subcommand config; and __fish_seen_subcommand_from help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
-complete -c weir -n "__fish_weir_using_subcommand demo" -l for -d 'Length of the tour, at least 20s; steps that have to wait for the cluster may stretch it' -r
+complete -c weir -n "__fish_weir_using_subcommand demo" -l for -d 'Length of the tour; each step waits until NGINX has the one before, so below 20s it takes longer than said' -r
 complete -c weir -n "__fish_weir_using_subcommand demo" -l format -d 'How to write answers: text or json' -r -f -a "text\t'For people: tables and sentences'
 json\t'For programs: one JSON document'"
 complete -c weir -n "__fish_weir_using_subcommand demo" -l color -d 'When to colour answers: auto (on a terminal, unless NO_COLOR is set or TERM is dumb), always or never' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set or TERM is dumb'

@@ -647,7 +647,7 @@ esac
 ;;
 (demo)
 _arguments "${_arguments_options[@]}" : \
-'--for=[Length of the tour, at least 20s; steps that have to wait for the cluster may stretch it]:TIME:_default' \
+'--for=[Length of the tour; each step waits until NGINX has the one before, so below 20s it takes longer than said]:TIME:_default' \
 '--format=[How to write answers\: text or json]:FORMAT:((text\:"For people\: tables and sentences"
 json\:"For programs\: one JSON document"))' \
 '--color=[When to colour answers\: auto (on a terminal, unless NO_COLOR is set or TERM is dumb), always or never]:WHEN:((auto\:"On a terminal, unless NO_COLOR is set or TERM is dumb"

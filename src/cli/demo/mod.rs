@@ -32,7 +32,7 @@ const LOOK: Duration = Duration::from_millis(20);
 /// Show a cluster of one balancer and two web servers on this machine, with real NGINX and real requests.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Demo {
-    /// Length of the tour, at least 20s; steps that have to wait for the cluster may stretch it.
+    /// Length of the tour; each step waits until NGINX has the one before, so below 20s it takes longer than said
     #[arg(long = "for", value_name = "TIME", value_parser = duration::parse)]
     length: Option<Duration>,
 }
