@@ -290,7 +290,10 @@ fn state_text(step: Step, old: &[String], new: &str) -> String {
 
 fn ways_out_of(step: Step, Culprit { name, why }: &Culprit, old: &[String]) -> Vec<String> {
     let (peer, name) = (name, escape(name));
-    let gone = || format!("{name} is gone for good: weir force-leave {}, then again", operand(peer));
+    // Who left lately is waited for as one that restarts, and has nothing more to leave.
+    let is_left = matches!(why, Reason::Away { status, .. } if status == "left");
+    let prune = if is_left { "--prune " } else { "" };
+    let gone = || format!("{name} is gone for good: weir force-leave {prune}{}, then again", operand(peer));
     match (why, step) {
         (Reason::Away { .. }, Step::Install | Step::Use) => vec![
             format!("{name} is back: weir keys rotate"),
@@ -343,4 +346,18 @@ fn list(keys: &[String]) -> String {
 
 fn seconds(millis: u64) -> String {
     format!("{}.{} s", millis / 1000, millis % 1000 / 100)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_left_and_is_waited_for_is_let_go_of_by_pruning() {
+        for (status, command) in [("failed", "weir force-leave web2"), ("left", "weir force-leave --prune web2")] {
+            let why = Reason::Away { status: status.to_owned(), since: String::new() };
+            let ways = ways_out_of(Step::Install, &Culprit { name: "web2".to_owned(), why }, &[]);
+            assert_eq!(ways[2], format!("web2 is gone for good: {command}, then again"));
+        }
+    }
 }
