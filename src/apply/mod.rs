@@ -155,6 +155,9 @@ impl Apply {
         let nginx = Nginx::find(&self.options.nginx, desired).map_err(Step::Locate.at())?;
         install::recover(&self.options.targets, &record, &self.options.state).map_err(Step::Lock.at())?;
 
+        if record.open.is_some() {
+            record.unconfirm();
+        }
         let plan = Plan::make(&self.options, desired, &record).map_err(Step::Plan.at())?;
         if plan.changes.is_empty() && record.is_confirmed() {
             return Ok(Outcome::Unchanged { generation: record.generation() });

@@ -70,6 +70,14 @@ impl Record {
         self.live.as_ref().and_then(|live| live.files.get(target)).is_some_and(|hash| *hash == digest(bytes))
     }
 
+    /// A run died: the files are those of before, but NGINX may have read the ones it had put there. Holds until workers are
+    /// seen to serve, whatever ends before that.
+    pub(super) fn unconfirm(&mut self) {
+        if let Some(live) = &mut self.live {
+            live.confirmed = false;
+        }
+    }
+
     /// Before the first file is touched.
     pub(super) fn begin(&mut self, generation: Generation, state: &Path) -> Result<(), Error> {
         self.newest = self.newest.max(generation);

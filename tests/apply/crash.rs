@@ -1,9 +1,12 @@
 //! Runs that die half-way, and runs that meet.
 
+use std::net::SocketAddr;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use weir::apply::{Apply, Outcome};
+use weir::apply::{Apply, Outcome, Reload, Step};
+use weir::upstream::desired::{self, Desired};
+use weir::upstream::{Servers, UpstreamName};
 
 use crate::nginx::{Nginx, backend, server, until, web};
 
@@ -15,6 +18,40 @@ fn applies_for_ever(root: &str) {
         apply.apply(&web([server("web", one)]));
         apply.apply(&web([server("web", two)]));
     }
+}
+
+/// The half of other tests that is killed by a program it runs: applies once, for the upstream and server it is told.
+#[test]
+#[ignore = "does nothing on its own"]
+fn killed_half() {
+    let Ok(root) = std::env::var("WEIR_TEST_KILLED_ROOT") else { return };
+    let [upstream, addr, program, reload] = ["UPSTREAM", "ADDR", "PROGRAM", "RELOAD"]
+        .map(|name| std::env::var(format!("WEIR_TEST_KILLED_{name}")).unwrap_or_default());
+    let mut options = options_below(&root);
+    if !program.is_empty() {
+        options.nginx.binary = program.into();
+    }
+    if !reload.is_empty() {
+        options.nginx.reload = Reload::Command(vec!["/bin/sh".to_owned(), "-c".to_owned(), reload]);
+    }
+    let name = UpstreamName::new(&upstream).unwrap();
+    options.targets[0].block.name = name.clone();
+    options.targets[0].output = options.targets[0].output.with_file_name(format!("weir-{name}.conf"));
+    let mut desired = Desired::new(1);
+    let servers = Servers::new(vec![server(&upstream, addr.parse().unwrap())]).unwrap();
+    desired.upstreams.insert(name, desired::Target::Servers(servers));
+    Apply::new(options).apply(&desired);
+}
+
+/// Runs [`killed_half`] below `nginx`, until it is killed.
+fn die(nginx: &Nginx, upstream: &str, addr: SocketAddr, [name, value]: [&str; 2]) {
+    use std::os::unix::process::ExitStatusExt;
+    let mut child = Command::new(std::env::current_exe().unwrap());
+    child.args(["--exact", "crash::killed_half", "--include-ignored"]);
+    child.env("WEIR_TEST_KILLED_ROOT", nginx.dir.path()).env(format!("WEIR_TEST_KILLED_{name}"), value);
+    child.env("WEIR_TEST_KILLED_UPSTREAM", upstream).env("WEIR_TEST_KILLED_ADDR", addr.to_string());
+    let status = child.stdout(Stdio::null()).stderr(Stdio::null()).status().unwrap();
+    assert_eq!(status.signal(), Some(9), "{status}");
 }
 
 /// The options of an [`Nginx`] that lives in another process.
@@ -86,6 +123,27 @@ fn an_untested_candidate_left_in_place_by_a_crash_goes_back_before_anything_else
     assert_eq!(std::fs::read_to_string(nginx.web()).unwrap(), good);
     assert_eq!(nginx.listing(), ["weir-web.conf"]);
     assert!(matches!(nginx.apply().apply(&desired), Outcome::Unchanged { .. }));
+}
+
+#[test]
+#[ignore = "needs nginx"]
+fn files_put_back_after_a_crash_count_as_served_only_when_nginx_was_seen_to_serve_them() {
+    let nginx = Nginx::start();
+    let one = web([server("web", backend("one"))]);
+    assert!(matches!(nginx.apply().apply(&one), Outcome::Live { .. }));
+    let reload = format!("nginx -s reload -c {}; kill -9 $PPID", nginx.config().display());
+    die(&nginx, "web", backend("two"), ["RELOAD", &reload]);
+    until("nginx serves what the dead run wanted", || nginx.get() == "two");
+
+    // The next run puts the old file back, and cannot reload for somebody else's fault.
+    std::fs::write(nginx.path("conf.d/shop.conf"), "nonsense;").unwrap();
+    let outcome = nginx.apply().apply(&one);
+    assert!(matches!(outcome, Outcome::Refused { step: Step::Validate, .. }), "{outcome:?}");
+    std::fs::remove_file(nginx.path("conf.d/shop.conf")).unwrap();
+
+    let outcome = nginx.apply().apply(&one);
+    assert!(matches!(outcome, Outcome::Live { .. }), "{outcome:?}");
+    assert_eq!(nginx.answers(10).into_iter().collect::<Vec<_>>(), ["one"]);
 }
 
 #[test]
