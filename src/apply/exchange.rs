@@ -86,6 +86,17 @@ pub(super) fn swap_by_link(dot: &Path, target: &Path) -> Result<(), Error> {
     swapped().map_err(Error::write(target))
 }
 
+/// Ends a [`swap_by_link`] whose process died half-way.
+pub(super) fn finish_swap(dot: &Path, target: &Path) -> Result<(), Error> {
+    let aside = beside(target, ".weir-old");
+    match std::fs::symlink_metadata(&aside) {
+        Ok(_) if dot.exists() => remove_if_there(&aside),
+        Ok(_) => std::fs::rename(&aside, dot).map_err(Error::write(target)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(Error::read(&aside)(error)),
+    }
+}
+
 /// Gives a new file its name; refuses if somebody took it meanwhile.
 pub(super) fn move_new(dot: &Path, target: &Path) -> Result<(), Error> {
     match renameat_with(CWD, dot, CWD, target, RenameFlags::NOREPLACE) {
@@ -121,6 +132,26 @@ mod tests {
             assert_eq!(std::fs::read(dot_name(&target)).unwrap(), b"old");
             assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 2);
             assert_eq!(std::fs::metadata(&target).unwrap().mode() & 0o777, 0o640);
+        }
+    }
+
+    #[test]
+    fn a_swap_by_link_that_died_between_any_two_steps_is_ended() {
+        // The names that are there, and what the target and the dot file hold in the end.
+        for (left, ended) in [
+            (&[("web.conf", "old"), (".web.conf.weir-old", "old"), (".web.conf.weir-new", "new")][..], ["old", "new"]),
+            (&[("web.conf", "new"), (".web.conf.weir-old", "old")], ["new", "old"]),
+            (&[("web.conf", "new"), (".web.conf.weir-new", "old")], ["new", "old"]),
+        ] {
+            let directory = tempfile::tempdir().unwrap();
+            for (name, bytes) in left {
+                std::fs::write(directory.path().join(name), bytes).unwrap();
+            }
+            let target = directory.path().join("web.conf");
+            let dot = dot_name(&target);
+            finish_swap(&dot, &target).unwrap();
+            assert_eq!([&target, &dot].map(|path| std::fs::read_to_string(path).unwrap()), ended);
+            assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 2);
         }
     }
 

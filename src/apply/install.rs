@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::plan::{Before, Change, Plan};
-use super::record::Record;
+use super::record::{Candidate, Record};
 use super::{Error, Target, exchange};
 use crate::nginx::generation_of;
 
@@ -119,25 +119,40 @@ fn keep_copy(from: &Path, target: &Path, state: &Path) -> Result<(), Error> {
     exchange::write_new(&path, &bytes, 0o600, None)
 }
 
-/// Ends what a run that died left half done: an exchanged file goes back, a candidate goes away.
+/// Ends what a run that died left half done: what it put in place goes back, its candidates go away.
 ///
 /// The files are then as the record says; whether NGINX serves them is not known, so the open run stays open until the
-/// next confirmation.
+/// next confirmation. Files that are no target any more are the dead run's all the same.
 pub(super) fn recover(targets: &[Target], record: &Record, state: &Path) -> Result<(), Error> {
-    for target in targets {
-        let dot = exchange::dot_name(&target.output);
-        let Some(bytes) = read_if_there(&dot)? else { continue };
-        let live = read_if_there(&target.output)?;
-        let is_candidate = record.open.is_some() && live.as_deref().and_then(generation_of) == record.open;
-        if is_candidate {
-            exchange::swap(&dot, &target.output)?;
-            exchange::sync_directory(&target.output)?;
-        } else if generation_of(&bytes).is_none() {
-            keep_copy(&dot, &target.output, state)?;
-        }
-        exchange::remove_if_there(&dot)?;
+    record.candidates().try_for_each(|(path, candidate)| put_back(path, candidate))?;
+    targets.iter().map(|target| target.output.as_path()).try_for_each(|target| clear_away(target, state))?;
+    record.candidates().try_for_each(|(path, _)| clear_away(path, state))
+}
+
+/// If somebody has changed the file since, it is theirs and stays.
+fn put_back(target: &Path, candidate: &Candidate) -> Result<(), Error> {
+    let dot = exchange::dot_name(target);
+    exchange::finish_swap(&dot, target)?;
+    if !read_if_there(target)?.is_some_and(|bytes| candidate.is(&bytes)) {
+        return Ok(());
     }
-    Ok(())
+    match (read_if_there(&dot)?, candidate.created) {
+        (Some(_), false) => exchange::swap(&dot, target)?,
+        // It was given its name and has not displaced anything.
+        (_, true) => exchange::remove_if_there(target)?,
+        (None, false) => return Ok(()),
+    }
+    exchange::sync_directory(target)
+}
+
+/// What a run left beside `target`: a candidate, or what it displaced.
+fn clear_away(target: &Path, state: &Path) -> Result<(), Error> {
+    let dot = exchange::dot_name(target);
+    let Some(bytes) = read_if_there(&dot)? else { return Ok(()) };
+    if generation_of(&bytes).is_none() {
+        keep_copy(&dot, target, state)?;
+    }
+    exchange::remove_if_there(&dot)
 }
 
 fn read_if_there(path: &Path) -> Result<Option<Vec<u8>>, Error> {

@@ -152,8 +152,8 @@ impl Apply {
         let started = Instant::now();
         let _lock = Lock::take(&self.options.state).map_err(Step::Lock.at())?;
         let mut record = Record::load(&self.options.state).map_err(Step::Lock.at())?;
-        let nginx = Nginx::find(&self.options.nginx, desired).map_err(Step::Locate.at())?;
         install::recover(&self.options.targets, &record, &self.options.state).map_err(Step::Lock.at())?;
+        let nginx = Nginx::find(&self.options.nginx, desired).map_err(Step::Locate.at())?;
 
         if record.open.is_some() {
             record.unconfirm();
@@ -164,7 +164,7 @@ impl Apply {
         }
         let master = nginx.master().map_err(Step::Locate.at())?;
         let settled = record.is_confirmed();
-        record.begin(plan.generation, &self.options.state).map_err(Step::Write.at())?;
+        record.begin(&plan, &self.options.state).map_err(Step::Write.at())?;
         let job = Job { options: &self.options, nginx: &nginx, plan: &plan, desired, started, settled };
         Ok(job.run(record, master))
     }

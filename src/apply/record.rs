@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use super::plan::Plan;
+use super::plan::{Change, Plan};
 use super::{Error, exchange};
 use crate::upstream::Generation;
 use crate::upstream::desired::Desired;
@@ -19,8 +19,21 @@ pub(super) struct Record {
     pub(super) newest: Generation,
     /// A run that began and has not ended.
     pub(super) open: Option<Generation>,
+    /// What the open run puts in place.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    candidates: BTreeMap<PathBuf, Candidate>,
     /// What was put in place last.
     pub(super) live: Option<Live>,
+}
+
+/// A file of the open run.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Candidate {
+    /// SHA-256.
+    hash: String,
+    /// There was no such file before.
+    pub(super) created: bool,
 }
 
 /// A generation that is in place.
@@ -78,16 +91,24 @@ impl Record {
         }
     }
 
+    /// The files of a run that died.
+    pub(super) fn candidates(&self) -> impl Iterator<Item = (&Path, &Candidate)> {
+        self.candidates.iter().map(|(path, candidate)| (path.as_path(), candidate))
+    }
+
     /// Before the first file is touched.
-    pub(super) fn begin(&mut self, generation: Generation, state: &Path) -> Result<(), Error> {
-        self.newest = self.newest.max(generation);
-        self.open = Some(generation);
+    pub(super) fn begin(&mut self, plan: &Plan, state: &Path) -> Result<(), Error> {
+        let candidate = |change: &Change| Candidate { hash: digest(&change.bytes), created: change.before.is_none() };
+        self.newest = self.newest.max(plan.generation);
+        self.open = Some(plan.generation);
+        self.candidates = plan.changes.iter().map(|change| (change.path.clone(), candidate(change))).collect();
         self.save(state)
     }
 
     /// The files are as before.
     pub(super) fn abort(&mut self, state: &Path) -> Result<(), Error> {
         self.open = None;
+        self.candidates.clear();
         self.save(state)
     }
 
@@ -110,10 +131,17 @@ impl Record {
         all.upstreams.extend(desired.upstreams.iter().map(|(name, target)| (name.clone(), target.clone())));
         files.extend(plan.contents().map(|(path, bytes)| (path.to_owned(), digest(bytes))));
         let live = Live { generation: plan.generation, confirmed, desired: all, files };
-        let ended = Self { newest: self.newest, open: None, live: Some(live) };
+        let ended = Self { newest: self.newest, open: None, candidates: BTreeMap::new(), live: Some(live) };
         ended.save(state)?;
         *self = ended;
         Ok(())
+    }
+}
+
+impl Candidate {
+    /// Whether `bytes` are what the run put there.
+    pub(super) fn is(&self, bytes: &[u8]) -> bool {
+        self.hash == digest(bytes)
     }
 }
 
