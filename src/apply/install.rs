@@ -74,15 +74,19 @@ impl Install {
         results.into_iter().collect()
     }
 
-    /// The new files stay: drops what was displaced, after keeping a copy of what was not ours.
-    pub(super) fn finish(self, state: &Path) -> Result<(), Error> {
-        for placed in self.placed.iter().filter(|placed| placed.displaced) {
-            if placed.foreign {
-                keep_copy(&placed.dot, &placed.target, state)?;
-            }
-            exchange::remove_if_there(&placed.dot)?;
-        }
-        Ok(())
+    /// Keeps a copy of what was displaced and not ours. Afterwards the record may say that the new files stay: recovery cannot
+    /// tell an edit that left our first line in place from an older file of ours.
+    pub(super) fn keep_foreign(&self, state: &Path) -> Result<(), Error> {
+        let foreign = self.placed.iter().filter(|placed| placed.displaced && placed.foreign);
+        foreign.map(|placed| keep_copy(&placed.dot, &placed.target, state)).collect()
+    }
+
+    /// The new files stay: drops what was displaced.
+    pub(super) fn finish(self) -> Result<(), Error> {
+        self.placed
+            .iter()
+            .filter(|placed| placed.displaced)
+            .try_for_each(|placed| exchange::remove_if_there(&placed.dot))
     }
 }
 
@@ -116,7 +120,9 @@ fn keep_copy(from: &Path, target: &Path, state: &Path) -> Result<(), Error> {
     let name = target.file_name().unwrap_or_default().to_string_lossy().into_owned();
     let free = (1_u32..).map(|n| directory.join(format!("{name}.{n}"))).find(|path| !path.exists());
     let path = free.expect("a directory does not hold four billion copies");
-    exchange::write_new(&path, &bytes, 0o600, None)
+    exchange::write_new(&path, &bytes, 0o600, None)?;
+    // The original goes away next.
+    exchange::sync_directory(&path)
 }
 
 /// Ends what a run that died left half done: what it put in place goes back, its candidates go away.

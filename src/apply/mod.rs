@@ -210,9 +210,10 @@ impl Job<'_> {
             Err(Error::MasterGone) => return self.stored(record, install),
             other => other.and_then(|()| self.plan.still_in_place()),
         };
-        match loaded.and_then(|()| record.live(self.plan, self.desired, self.state())) {
+        let kept = loaded.and_then(|()| install.keep_foreign(self.state()));
+        match kept.and_then(|()| record.live(self.plan, self.desired, self.state())) {
             Ok(()) => {
-                self.finish(install);
+                finish(install);
                 let (took, upstreams) = (self.started.elapsed(), self.plan.upstreams());
                 Outcome::Live { generation: self.plan.generation, took, upstreams }
             }
@@ -222,10 +223,11 @@ impl Job<'_> {
 
     /// No process can confirm anything; what NGINX will read at its start is in place.
     fn stored(&self, mut record: Record, install: Install) -> Outcome {
-        if let Err(error) = record.stored(self.plan, self.desired, self.state()) {
+        let kept = install.keep_foreign(self.state());
+        if let Err(error) = kept.and_then(|()| record.stored(self.plan, self.desired, self.state())) {
             return self.ended(install.undo(self.state()), &mut record, At { step: Step::Write, error });
         }
-        self.finish(install);
+        finish(install);
         Outcome::Stored { generation: self.plan.generation, unit: self.options.nginx.unit.clone() }
     }
 
@@ -253,11 +255,11 @@ impl Job<'_> {
     fn failed(&self, error: Error, then: Error) -> Outcome {
         Outcome::Failed { failed: self.plan.generation, error, then }
     }
+}
 
-    fn finish(&self, install: Install) {
-        if let Err(error) = install.finish(self.state()) {
-            // The new files are live; what is left beside them is taken care of by the next run.
-            warn!(%error, "cannot clear away displaced files");
-        }
+fn finish(install: Install) {
+    if let Err(error) = install.finish() {
+        // The new files are live; what is left beside them is taken care of by the next run.
+        warn!(%error, "cannot clear away displaced files");
     }
 }

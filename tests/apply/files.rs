@@ -165,6 +165,26 @@ fn what_somebody_else_wrote_is_kept_or_held_but_never_lost() {
 
 #[test]
 #[ignore = "needs nginx"]
+fn without_room_for_its_copy_an_edit_stays_in_place() {
+    let nginx = Nginx::start();
+    let (one, two) = (web([server("web", backend("one"))]), web([server("web", backend("two"))]));
+    nginx.apply().apply(&one);
+    // As most edits by hand: our first line stays.
+    let edit = std::fs::read_to_string(nginx.web()).unwrap().replace("server ", "server 127.0.0.1:1 down; server ");
+    std::fs::write(nginx.web(), &edit).unwrap();
+    std::fs::remove_dir_all(nginx.path("state/foreign")).unwrap();
+    std::fs::write(nginx.path("state/foreign"), "in the way").unwrap();
+    let outcome = nginx.apply().apply(&two);
+    assert!(matches!(outcome, Outcome::RolledBack { .. }), "{outcome:?}");
+    assert_eq!(std::fs::read_to_string(nginx.web()).unwrap(), edit);
+
+    std::fs::remove_file(nginx.path("state/foreign")).unwrap();
+    assert!(matches!(nginx.apply().apply(&two), Outcome::Live { .. }));
+    assert_eq!(std::fs::read_to_string(nginx.path("state/foreign/weir-web.conf.1")).unwrap(), edit);
+}
+
+#[test]
+#[ignore = "needs nginx"]
 fn mode_and_owner_of_the_file_are_kept() {
     let nginx = Nginx::start();
     std::fs::set_permissions(nginx.web(), std::fs::Permissions::from_mode(0o640)).unwrap();
