@@ -462,3 +462,35 @@ fn server_that_failed_is_in_again_when_it_is_back() {
         .await;
     });
 }
+
+/// As [`balancing`], with a program for NGINX's that finds everything right, once the file `slow` is gone.
+fn balancing_slowly(lab: &Lab, keepalive: u32) -> String {
+    use std::os::unix::fs::PermissionsExt;
+    let (program, directory) = (lab.path("nginx"), lab.directory.path().display());
+    let script = format!(
+        "#!/bin/sh\n[ \"$1\" = -V ] && exit\necho '# configuration file {directory}/web.conf:'\n\
+         touch {directory}/testing\nwhile [ -e {directory}/slow ]; do sleep 0.01; done\n"
+    );
+    std::fs::write(&program, script).unwrap();
+    std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755)).unwrap();
+    std::fs::write(lab.path("slow"), "").unwrap();
+    format!("nginx.pid_file = \"{directory}/nginx.pid\"\n{}\nkeepalive = {keepalive}", balancing(lab))
+}
+
+#[test]
+fn configuration_that_changes_while_an_apply_runs_is_applied_after_it() {
+    run_test(async {
+        let lab = Lab::new();
+        let web = || std::fs::read_to_string(lab.path("web.conf")).unwrap_or_default();
+        let mut a = lab.agent("a", "127.7.19.1", None, &balancing_slowly(&lab, 5)).await;
+        until(&mut [&mut a], "an apply runs", |_| lab.path("testing").exists()).await;
+        assert!(web().contains("keepalive 5;"), "{}", web());
+
+        lab.start("a", "127.7.19.1", None, &balancing_slowly(&lab, 7)); // writes the file
+        let (reply, answer) = tokio::sync::oneshot::channel();
+        a.reload(reload::Request::asked(reload::Options::default(), reply));
+        until(&mut [&mut a], "reloaded", |_| !reply_is_open(&answer)).await;
+        std::fs::remove_file(lab.path("slow")).unwrap();
+        until(&mut [&mut a], "the new file is there", |_| web().contains("keepalive 7;")).await;
+    });
+}

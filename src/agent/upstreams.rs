@@ -81,6 +81,8 @@ pub(super) struct Last {
 /// What comes back from the thread.
 #[derive(Debug)]
 pub(super) struct Report {
+    /// Made of the configuration of that time.
+    apply: Arc<Apply>,
     decisions: Vec<(UpstreamName, Decision)>,
     outcome: Outcome,
     took: Duration,
@@ -347,24 +349,29 @@ impl Agent {
             let started = clock::now();
             let outcome = apply.apply(&desired);
             let took = clock::now().since(started);
-            let done = Report { decisions, outcome, took };
+            let done = Report { apply, decisions, outcome, took };
             // Nobody takes it only if the agent has ended.
             drop(report.blocking_send(DriverReport::Applied(Box::new(done))));
         });
     }
 
     pub(super) fn handle_applied(&mut self, now: Instant, report: Report) {
-        let Report { decisions, outcome, took } = report;
+        let Report { apply, decisions, outcome, took } = report;
         log_outcome(&outcome, took);
         let Some(upstreams) = &mut self.upstreams else { return };
         upstreams.applying = false;
         upstreams.settle.applied(now, outcome.applied());
         upstreams.last = Some(Last { at: now, word: outcome.word(), text: outcome.to_string() });
+        // With a configuration that came meanwhile the same servers may make another file, or the same file in another place.
+        let outdated = !Arc::ptr_eq(&apply, &upstreams.apply);
         if outcome.is_in_place() {
             for (name, decision) in decisions {
                 // A reload may have taken the upstream away meanwhile.
                 let Some(upstream) = upstreams.each.iter_mut().find(|each| each.options.name == name) else { continue };
                 upstream.put_in_place(decision);
+                if outdated {
+                    upstream.in_place = None;
+                }
             }
         }
         upstreams.dirty = true;
