@@ -378,10 +378,11 @@ impl Agent {
         self.start_join(Purpose::Discovered, Resolved { targets, unresolved: Vec::new() });
     }
 
-    /// Writes what is not written, and lets clients hear the last word unless a further signal cuts that short.
+    /// Writes what is not written, waits for NGINX, and lets clients hear the last word unless a further signal cuts that short.
     async fn farewell(&mut self, exit: Exit) {
         self.store.finish().await;
         self.keys.finish(self.endpoint.sealed()).await;
+        self.finish_apply().await;
         let within = match exit {
             Exit::Left | Exit::JoinGaveUp => FAREWELL,
             Exit::Stopped | Exit::Interrupted => SHORT_FAREWELL,

@@ -494,3 +494,19 @@ fn configuration_that_changes_while_an_apply_runs_is_applied_after_it() {
         until(&mut [&mut a], "the new file is there", |_| web().contains("keepalive 7;")).await;
     });
 }
+
+#[test]
+fn agent_that_ends_lets_its_apply_come_to_an_end() {
+    run_test(async {
+        let lab = Lab::new();
+        let mut a = lab.agent("a", "127.7.20.1", None, &balancing_slowly(&lab, 5)).await;
+        until(&mut [&mut a], "an apply runs", |_| lab.path("testing").exists()).await;
+        let record = || std::fs::read_to_string(lab.path("state/record.json")).unwrap();
+        assert!(record().contains("\"open\":1"), "{}", record());
+        a.exit = Some(Exit::Stopped);
+        let release = async { std::fs::remove_file(lab.path("slow")).unwrap() };
+        let (exit, ()) = tokio::join!(a.run(), release);
+        assert_eq!(exit, Exit::Stopped);
+        assert!(record().contains("\"open\":null"), "{}", record());
+    });
+}

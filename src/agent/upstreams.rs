@@ -26,6 +26,8 @@ use crate::wire::NodeName;
 const REJOIN_GRACE: Duration = Duration::from_secs(30);
 /// The first join may take this long before what is known counts as complete.
 const FIRST_VIEW: Duration = Duration::from_secs(5);
+/// An apply's time at the agent's end. It takes a fraction of a second; systemd waits for 45 s, 30 s of them for the leave.
+const LAST_APPLY: Duration = Duration::from_secs(10);
 /// Decides again although nothing was reported, so that whatever was missed heals.
 const RECONCILE: Duration = Duration::from_secs(30);
 
@@ -353,6 +355,25 @@ impl Agent {
             // Nobody takes it only if the agent has ended.
             drop(report.blocking_send(DriverReport::Applied(Box::new(done))));
         });
+    }
+
+    /// Waits for an apply that runs: cut short, it can leave a file in place that NGINX has not tested, and nobody who would put
+    /// the old one back. A further signal ends the wait.
+    pub(super) async fn finish_apply(&mut self) {
+        let mut limit = std::pin::pin!(tokio::time::sleep(LAST_APPLY));
+        while self.upstreams.as_ref().is_some_and(|upstreams| upstreams.applying) {
+            let report = tokio::select! {
+                report = self.reports.recv() => report,
+                () = self.signals.end() => break,
+                () = &mut limit => break,
+            };
+            if let Some(DriverReport::Applied(report)) = report {
+                self.handle_applied(clock::now(), *report);
+            }
+        }
+        if self.upstreams.as_ref().is_some_and(|upstreams| upstreams.applying) {
+            warn!("an apply is cut short; the next start of the agent puts back what it left half done");
+        }
     }
 
     pub(super) fn handle_applied(&mut self, now: Instant, report: Report) {
