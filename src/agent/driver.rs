@@ -48,6 +48,8 @@ pub(super) enum Report {
     KeysWritten(Box<Written>),
     /// An apply has ended.
     Applied(Box<upstreams::Report>),
+    /// What an earlier run left half done is ended, if it left anything.
+    Recovered(Option<Box<upstreams::Recovered>>),
     /// A changed configuration was read.
     Reload(Box<super::reload::Read>),
 }
@@ -266,6 +268,7 @@ impl Agent {
             Report::Resolved { purpose, resolved } => self.start_join(purpose, resolved),
             Report::KeysWritten(written) => self.handle_keys_written(*written),
             Report::Applied(report) => self.handle_applied(now, *report),
+            Report::Recovered(recovered) => self.handle_recovered(recovered.map(|recovered| *recovered)),
             Report::Reload(read) => self.handle_reload(*read),
         }
     }

@@ -116,6 +116,7 @@ impl Agent {
             None => {
                 let order = Desired::order_of(&new.node.name);
                 self.upstreams = Upstreams::new(new, order, clock::now());
+                self.recover_upstreams();
                 self.first_view_complete();
             }
         }

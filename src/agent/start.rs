@@ -124,6 +124,7 @@ pub(super) async fn start(start: Start, log: Log) -> Result<Agent, AgentError> {
         reports,
     };
     info!(members = agent.endpoint.members().count().saturating_sub(1), from_snapshot, "ready");
+    agent.recover_upstreams();
     agent.begin_rejoin(now);
     agent.systemd.ready(agent.status());
     if let Some(OnReady(tell)) = on_ready {

@@ -510,3 +510,24 @@ fn agent_that_ends_lets_its_apply_come_to_an_end() {
         assert!(record().contains("\"open\":null"), "{}", record());
     });
 }
+
+#[test]
+fn what_an_apply_left_half_done_is_put_back_before_the_cluster_is_known() {
+    run_test(async {
+        use sha2::{Digest as _, Sha256};
+        let lab = Lab::new();
+        let web = lab.path("web.conf");
+        let hash: String = Sha256::digest("untested").iter().map(|byte| format!("{byte:02x}")).collect();
+        std::fs::write(&web, "untested").unwrap();
+        std::fs::create_dir(lab.path("state")).unwrap();
+        let record = serde_json::json!({ "newest": 1, "open": 1, "live": null,
+            "candidates": { web.display().to_string(): { "hash": hash, "created": true } } });
+        std::fs::write(lab.path("state/record.json"), record.to_string()).unwrap();
+        // Nothing is applied as long as the first join goes on.
+        let joining = format!("gossip.join = [\"127.7.21.9:1\"]\n{}", balancing_slowly(&lab, 5));
+        let mut a = lab.agent("a", "127.7.21.1", None, &joining).await;
+        a.upstreams = None;
+        until(&mut [&mut a], "the untested file is gone", |_| !web.exists()).await;
+        std::fs::remove_file(lab.path("slow")).unwrap();
+    });
+}

@@ -39,8 +39,8 @@ pub(super) struct Upstreams {
     apply: Arc<Apply>,
     /// Chooses the order of lines, different on each balancer.
     order: u64,
-    /// `apply` runs on a thread now.
-    applying: bool,
+    /// Applies and recoveries that run on threads now; they take turns.
+    running: usize,
     /// Members changed since the last decision.
     dirty: bool,
     complete: bool,
@@ -90,6 +90,13 @@ pub(super) struct Report {
     took: Duration,
 }
 
+/// What became of a run that died.
+#[derive(Debug)]
+pub(super) struct Recovered {
+    outcome: Outcome,
+    took: Duration,
+}
+
 impl Upstreams {
     /// Reads what an earlier run left in place; `None` without upstreams. Blocks shortly on the disk.
     pub(super) fn new(config: &Config, order: u64, now: Instant) -> Option<Self> {
@@ -110,7 +117,7 @@ impl Upstreams {
             settle: Settle::new(config.apply.settle(settle::Options::jitter_of(order))),
             apply: Arc::new(apply),
             order,
-            applying: false,
+            running: 0,
             dirty: true,
             complete: false,
             started: now,
@@ -346,7 +353,7 @@ impl Agent {
         let Some(upstreams) = &mut self.upstreams else { return };
         let (desired, decisions) = upstreams.desired();
         let (apply, report) = (upstreams.apply.clone(), self.report.clone());
-        upstreams.applying = true;
+        upstreams.running += 1;
         tokio::task::spawn_blocking(move || {
             let started = clock::now();
             let outcome = apply.apply(&desired);
@@ -357,21 +364,52 @@ impl Agent {
         });
     }
 
+    /// Ends what an apply left half done that was killed, whatever there is to apply now.
+    pub(super) fn recover_upstreams(&mut self) {
+        let Some(upstreams) = &mut self.upstreams else { return };
+        let (apply, report) = (upstreams.apply.clone(), self.report.clone());
+        upstreams.running += 1;
+        tokio::task::spawn_blocking(move || {
+            let started = clock::now();
+            let recovered = apply.recover();
+            let took = clock::now().since(started);
+            let recovered = recovered.map(|outcome| Box::new(Recovered { outcome, took }));
+            // Nobody takes it only if the agent has ended.
+            drop(report.blocking_send(DriverReport::Recovered(recovered)));
+        });
+    }
+
+    pub(super) fn handle_recovered(&mut self, recovered: Option<Recovered>) {
+        if let Some(upstreams) = &mut self.upstreams {
+            upstreams.running -= 1;
+        }
+        if let Some(Recovered { outcome, took }) = recovered {
+            warn!("the last run of the agent ended within an apply");
+            log_outcome(&outcome, took);
+        }
+    }
+
     /// Waits for an apply that runs: cut short, it can leave a file in place that NGINX has not tested, and nobody who would put
     /// the old one back. A further signal ends the wait.
     pub(super) async fn finish_apply(&mut self) {
         let mut limit = std::pin::pin!(tokio::time::sleep(LAST_APPLY));
-        while self.upstreams.as_ref().is_some_and(|upstreams| upstreams.applying) {
+        while self.upstreams.as_ref().is_some_and(|upstreams| upstreams.running > 0) {
             let report = tokio::select! {
                 report = self.reports.recv() => report,
                 () = self.signals.end() => break,
                 () = &mut limit => break,
             };
-            if let Some(DriverReport::Applied(report)) = report {
-                self.handle_applied(clock::now(), *report);
+            match report {
+                Some(DriverReport::Applied(report)) => self.handle_applied(clock::now(), *report),
+                Some(DriverReport::Recovered(recovered)) => {
+                    self.handle_recovered(recovered.map(|recovered| *recovered))
+                }
+                // What comes of them is nobody's any more.
+                Some(DriverReport::Resolved { .. } | DriverReport::KeysWritten(_) | DriverReport::Reload(_)) | None => {
+                }
             }
         }
-        if self.upstreams.as_ref().is_some_and(|upstreams| upstreams.applying) {
+        if self.upstreams.as_ref().is_some_and(|upstreams| upstreams.running > 0) {
             warn!("an apply is cut short; the next start of the agent puts back what it left half done");
         }
     }
@@ -380,7 +418,7 @@ impl Agent {
         let Report { apply, decisions, outcome, took } = report;
         log_outcome(&outcome, took);
         let Some(upstreams) = &mut self.upstreams else { return };
-        upstreams.applying = false;
+        upstreams.running -= 1;
         upstreams.settle.applied(now, outcome.applied());
         upstreams.last = Some(Last { at: now, word: outcome.word(), text: outcome.to_string() });
         // With a configuration that came meanwhile the same servers may make another file, or the same file in another place.

@@ -77,8 +77,8 @@ impl Install {
     /// Keeps a copy of what was displaced and not ours. Afterwards the record may say that the new files stay: recovery cannot
     /// tell an edit that left our first line in place from an older file of ours.
     pub(super) fn keep_foreign(&self, state: &Path) -> Result<(), Error> {
-        let foreign = self.placed.iter().filter(|placed| placed.displaced && placed.foreign);
-        foreign.map(|placed| keep_copy(&placed.dot, &placed.target, state)).collect()
+        let mut foreign = self.placed.iter().filter(|placed| placed.displaced && placed.foreign);
+        foreign.try_for_each(|placed| keep_copy(&placed.dot, &placed.target, state))
     }
 
     /// The new files stay: drops what was displaced.

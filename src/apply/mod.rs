@@ -148,10 +148,41 @@ impl Apply {
         }
     }
 
+    /// Ends what a run that died left half done, and has NGINX confirm what is in place then; `None` if there is nothing to end.
+    ///
+    /// Every apply begins with that; this is for a start, when there may be nothing to apply for long.
+    pub fn recover(&self) -> Option<Outcome> {
+        let unless_ended = |record: Record| record.open.map(|_| record);
+        match Record::load(&self.options.state).map(unless_ended).map_err(Step::Lock.at()) {
+            Ok(None) => None,
+            Ok(Some(_)) => self.run_recovery().unwrap_or_else(|At { step, error }| Some(Outcome::refused(step, error))),
+            Err(At { step, error }) => Some(Outcome::refused(step, error)),
+        }
+    }
+
+    fn run_recovery(&self) -> Result<Option<Outcome>, At> {
+        let (_lock, record) = self.begin()?;
+        if record.open.is_none() {
+            return Ok(None); // another run was ahead
+        }
+        let mut desired = record.live.as_ref().map_or_else(|| Desired::new(0), |live| live.desired.clone());
+        desired.upstreams.retain(|name, _| self.options.targets.iter().any(|target| target.block.name == *name));
+        self.run_locked(&desired, record).map(Some)
+    }
+
     fn run(&self, desired: &Desired) -> Result<Outcome, At> {
+        let (_lock, record) = self.begin()?;
+        self.run_locked(desired, record)
+    }
+
+    fn begin(&self) -> Result<(Lock, Record), At> {
+        let lock = Lock::take(&self.options.state).map_err(Step::Lock.at())?;
+        let record = Record::load(&self.options.state).map_err(Step::Lock.at())?;
+        Ok((lock, record))
+    }
+
+    fn run_locked(&self, desired: &Desired, mut record: Record) -> Result<Outcome, At> {
         let started = Instant::now();
-        let _lock = Lock::take(&self.options.state).map_err(Step::Lock.at())?;
-        let mut record = Record::load(&self.options.state).map_err(Step::Lock.at())?;
         install::recover(&self.options.targets, &record, &self.options.state).map_err(Step::Lock.at())?;
         let nginx = Nginx::find(&self.options.nginx, desired).map_err(Step::Locate.at())?;
 

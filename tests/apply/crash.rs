@@ -144,6 +144,28 @@ fn an_untested_new_file_left_by_a_crash_goes_away_even_if_it_is_no_target_any_mo
 
 #[test]
 #[ignore = "needs nginx"]
+fn recovery_alone_puts_back_and_confirms() {
+    let nginx = Nginx::start();
+    let one = web([server("web", backend("one"))]);
+    nginx.apply().apply(&one);
+    assert!(nginx.apply().recover().is_none(), "nothing to do");
+    let good = std::fs::read(nginx.web()).unwrap();
+    let reload = format!("nginx -s reload -c {}; kill -9 $PPID", nginx.config().display());
+    die(&nginx, "web", backend("two"), ["RELOAD", &reload]);
+    let outcome = nginx.apply().recover();
+    assert!(matches!(outcome, Some(Outcome::Live { .. })), "{outcome:?}");
+    assert_eq!((nginx.get(), std::fs::read(nginx.web()).unwrap()), ("one".to_owned(), good.clone()));
+    assert!(nginx.apply().recover().is_none());
+
+    // The upstream is not configured any more.
+    die(&nginx, "web", backend("two"), ["PROGRAM", &killer(&nginx)]);
+    let outcome = Apply::new(weir::apply::Options { targets: Vec::new(), ..nginx.options() }).recover();
+    assert!(matches!(outcome, Some(Outcome::Live { .. })), "{outcome:?}");
+    assert_eq!(std::fs::read(nginx.web()).unwrap(), good);
+}
+
+#[test]
+#[ignore = "needs nginx"]
 fn an_edit_made_after_a_crash_is_kept() {
     let nginx = Nginx::start();
     let desired = web([server("web", backend("one"))]);
