@@ -62,8 +62,10 @@ impl<'a> Nginx<'a> {
         if !ran.success {
             return Err(Error::Test { problem: problem(&ran, ours) });
         }
-        let read: Vec<&Path> = ran.stdout.iter().filter_map(|line| dumped_file(line)).collect();
-        match created.iter().find(|path| !read.contains(path)) {
+        // The configuration may name a directory otherwise, through a link.
+        let real = |path: &Path| path.canonicalize().unwrap_or_else(|_| path.to_owned());
+        let read: Vec<PathBuf> = ran.stdout.iter().filter_map(|line| dumped_file(line)).map(real).collect();
+        match created.iter().find(|path| !read.contains(&real(path))) {
             Some(target) => {
                 Err(Error::NotIncluded { config: self.options.config.clone(), target: (*target).to_owned() })
             }

@@ -142,6 +142,18 @@ fn a_file_that_nothing_includes_is_refused_and_not_left_behind() {
 
 #[test]
 #[ignore = "needs nginx"]
+fn a_new_file_that_is_included_under_another_name_of_its_directory_is_found() {
+    let nginx = Nginx::start();
+    std::os::unix::fs::symlink(nginx.path("conf.d"), nginx.path("link")).unwrap();
+    let mut options = nginx.options();
+    options.targets.push(nginx.target("api", "link/weir-api.conf", Form::Block));
+    let desired = and(web([server("web", address())]), "api", [server("api", address())]);
+    let outcome = Apply::new(options).apply(&desired);
+    assert!(matches!(outcome, Outcome::Live { .. }), "{outcome}");
+}
+
+#[test]
+#[ignore = "needs nginx"]
 fn what_somebody_else_wrote_is_kept_or_held_but_never_lost() {
     let nginx = Nginx::start();
     let (one, two) = (web([server("web", backend("one"))]), web([server("web", backend("two"))]));
