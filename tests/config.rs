@@ -428,6 +428,21 @@ fn what_is_shown_reads_back_to_the_same() {
 }
 
 #[test]
+fn a_command_without_a_program_is_refused() {
+    for key in [
+        "nginx.reload = [\"\"]",
+        "handler.a.run = [\"\", \"x\"]",
+        "nginx.reload = [\"a\\u0000\"]",
+        "handler.a.run = [\"a\", \"\\u0000\"]",
+    ] {
+        assert!(toml(&format!("encryption.seal = \"off\"\n{key}")).is_err(), "{key}");
+    }
+    let errors = toml("encryption.seal = \"off\"\nnginx.reload = [\"\"]").unwrap_err().to_string();
+    let text = "nginx.reload = [\"\"] names no program; write [\"PROGRAM\", \"ARGUMENT\"]";
+    assert!(errors.contains(text), "{errors}");
+}
+
+#[test]
 fn a_reload_tells_what_waits_for_a_restart() {
     let before =
         toml("[gossip]\nbind = \"127.0.0.1:1\"\n[node.tags]\nrole = \"web\"\nold = 1\n[log]\nlevel = \"info\"\n")

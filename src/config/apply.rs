@@ -6,6 +6,7 @@ use std::time::Duration;
 use schemars::JsonSchema;
 use serde_json::Value as Json;
 
+use super::handler::argv_mistake;
 use super::reader::Section;
 use super::schema::DurationText;
 use super::tree::{Node, Value};
@@ -149,7 +150,10 @@ impl Written for Reload {
         let wanted = "\"signal\", or a command, [\"systemctl\", \"reload\", \"nginx\"]";
         match &node.value {
             Value::Text(text) if text == "signal" => Ok(Self::Signal),
-            Value::List(list) if !list.is_empty() => Vec::read(node).map(Self::Argv),
+            Value::List(list) if !list.is_empty() => {
+                let argv: Vec<String> = Vec::read(node)?;
+                argv_mistake(&argv).map_or(Ok(Self::Argv(argv)), |text| Err(node.wrong(text)))
+            }
             Value::Text(_) | Value::List(_) => Err(node.wrong(format!("is not accepted; write {wanted}"))),
             Value::Int(_) | Value::Float(_) | Value::Bool(_) | Value::Date(_) | Value::Table(_) => {
                 Err(node.not(wanted))

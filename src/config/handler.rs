@@ -69,14 +69,7 @@ impl Handler {
             .key("on")
             .check(|on: &Vec<EventFilter>| on.is_empty().then(|| "names no event; write [\"*\"] for all".to_owned()))
             .or(vec![EventFilter::All]);
-        let run = section
-            .key::<Vec<String>>("run")
-            .check(|argv| {
-                argv.first()
-                    .is_none_or(String::is_empty)
-                    .then(|| "names no program; write [\"PROGRAM\", \"ARGUMENT\"]".to_owned())
-            })
-            .optional();
+        let run = section.key::<Vec<String>>("run").check(|argv| argv_mistake(argv)).optional();
         let shell = section
             .key::<String>("shell")
             .check(|line| line.is_empty().then(|| "is empty; write a command".to_owned()))
@@ -98,6 +91,14 @@ impl Handler {
         let command = run.map(Command::Argv).or(shell.map(Command::Shell))?;
         Some(Self { name: name.to_owned(), on, command, timeout, queue })
     }
+}
+
+/// What is wrong with a program and its arguments.
+pub(super) fn argv_mistake(argv: &[String]) -> Option<String> {
+    if argv.first().is_none_or(String::is_empty) {
+        return Some("names no program; write [\"PROGRAM\", \"ARGUMENT\"]".to_owned());
+    }
+    argv.iter().any(|argument| argument.contains('\0')).then(|| "holds a NUL byte; remove it".to_owned())
 }
 
 #[cfg(test)]
