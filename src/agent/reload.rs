@@ -10,7 +10,7 @@ use super::driver::{Agent, Report};
 use super::start::own_tags;
 use super::upstreams::Upstreams;
 use crate::config::reload::{Change, diff};
-use crate::config::{Config, ConfigErrors, Loaded, Mode, When, load};
+use crate::config::{Config, ConfigErrors, Loaded, Mode, Sources, When, load};
 use crate::upstream::desired::Desired;
 use crate::wire::serf::Tags;
 
@@ -49,7 +49,8 @@ impl Agent {
         if !request.options.dry_run {
             self.systemd.reloading();
         }
-        let (sources, report) = (self.sources.clone(), self.report.clone());
+        // A pipe that was read at start has nothing more to say, and nobody may ever write to it again.
+        let (sources, report) = (Sources { pipes: false, ..self.sources.clone() }, self.report.clone());
         tokio::task::spawn_blocking(move || {
             let result = load(&sources);
             // Nobody takes it only if the agent has ended.

@@ -531,3 +531,20 @@ fn what_an_apply_left_half_done_is_put_back_before_the_cluster_is_known() {
         std::fs::remove_file(lab.path("slow")).unwrap();
     });
 }
+
+#[test]
+fn reload_waits_for_no_pipe() {
+    run_test(async {
+        let lab = Lab::new();
+        let mut a = lab.agent("a", "127.7.22.1", None, ALONE).await;
+        // A pipe may be given at start; nobody writes to it a second time.
+        a.sources.pipes = true;
+        std::fs::remove_file(lab.path("a.toml")).unwrap();
+        nix::unistd::mkfifo(&lab.path("a.toml"), nix::sys::stat::Mode::S_IRWXU).unwrap();
+        let (reply, answer) = tokio::sync::oneshot::channel();
+        a.reload(reload::Request::asked(reload::Options::default(), reply));
+        until(&mut [&mut a], "told", |_| !reply_is_open(&answer)).await;
+        let told = answer.await.unwrap().unwrap_err().to_string();
+        assert!(told.contains("not a regular file"), "{told}");
+    });
+}
