@@ -17,7 +17,7 @@ demo: ## the main job on this machine: an encrypted cluster of one balancer and 
 
 test: ## everything that proves weir: unit, property, simulation, and against real serf, nginx
 	@packaging/require serf nginx python3
-	WEIR_KILLS=200 $(CARGO) test --locked
+	RESTART_KILLS=200 $(CARGO) test --locked
 	$(CARGO) test --locked -- --ignored
 
 test-quick: ## only what needs nothing installed

@@ -16,7 +16,7 @@ use crate::support::{Agent, Kind};
 use crate::watch::Watch;
 use crate::{disk, settings};
 
-/// Kills without `WEIR_KILLS`, which `make test` sets to 200: enough to meet everything that is tallied.
+/// Kills without `RESTART_KILLS`, which `make test` sets to 200: enough to meet everything that is tallied.
 const KILLS: usize = 50;
 const VICTIMS: usize = 5;
 const ANCHORS: [&str; 2] = ["anchor-0", "anchor-1"];
@@ -49,7 +49,7 @@ impl std::ops::AddAssign for Tally {
 
 #[test]
 fn killed_at_random_instants_during_churn_an_agent_keeps_its_records_and_rejoins() {
-    let wanted = std::env::var("WEIR_KILLS").map_or(KILLS, |kills| kills.parse().unwrap());
+    let wanted = std::env::var("RESTART_KILLS").map_or(KILLS, |kills| kills.parse().unwrap());
     let each = wanted.div_ceil(VICTIMS);
     let first = Agent::start(Kind::Weir, ANCHORS[0], settings());
     let second = Agent::start(Kind::Weir, ANCHORS[1], settings().join(first.gossip));
