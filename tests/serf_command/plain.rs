@@ -130,7 +130,7 @@ fn queries(stage: &mut Stage) {
         &["query", "one", "two", "three"],
         &["query"],
     ] {
-        stage.run(Order::Lines, options);
+        stage.run_settled(Order::Lines, options);
     }
 }
 
@@ -257,7 +257,7 @@ fn key_commands_without_encryption(stage: &mut Stage) {
         &["keys", "-list=false"],
         &["keys"],
     ] {
-        stage.run(Order::Lines, options);
+        stage.run_settled(Order::Lines, options);
     }
 }
 

@@ -131,7 +131,21 @@ impl Stage {
     /// Runs a command at the first agent and records what it says. `@NAME`, `@nowhere` in arguments are addresses.
     pub(crate) fn run(&mut self, order: Order, arguments: &[&str]) {
         let run = self.ask(self.pair.client, self.nodes[0].rpc, arguments);
-        self.note(order, arguments, run);
+        self.note(order, arguments, &run);
+    }
+
+    /// As [`Self::run`], for a question to all members that changes nothing. The reference's gossip goes to members drawn at
+    /// random and now and then passes one by: what was answered twice alike counts.
+    pub(crate) fn run_settled(&mut self, order: Order, arguments: &[&str]) {
+        let mut seen = Vec::new();
+        for _ in 0..5 {
+            let run = normal(order, &self.ask(self.pair.client, self.nodes[0].rpc, arguments));
+            if seen.contains(&run) {
+                return self.record.push(&title(arguments), run);
+            }
+            seen.push(run);
+        }
+        panic!("{arguments:?} is answered otherwise each time: {seen:?}");
     }
 
     /// As [`Self::run`] once a command of the reference succeeds, since some answers are not there at once.
@@ -140,7 +154,7 @@ impl Stage {
             let run = self.ask(self.pair.client, self.nodes[0].rpc, arguments);
             if run.code == Some(0) { Ok(run) } else { Err(format!("{run:?}")) }
         });
-        self.note(order, arguments, run);
+        self.note(order, arguments, &run);
     }
 
     /// Runs a command that needs no agent, or one somewhere else: nothing is added to its arguments.
@@ -148,13 +162,11 @@ impl Stage {
         let mut command = self.command(self.pair.client, arguments);
         command.envs(environment.iter().map(|(name, value)| (name, self.filled(value))));
         let run = self.finish(command);
-        self.note(order, arguments, run);
+        self.note(order, arguments, &run);
     }
 
-    fn note(&mut self, order: Order, arguments: &[&str], run: Run) {
-        let normal = |text: &str| order.apply(&without_measures(text));
-        let run = Run { stdout: normal(&run.stdout), stderr: normal(&run.stderr), code: run.code };
-        self.record.push(&arguments.join(" ").chars().take(80).collect::<String>(), run);
+    fn note(&mut self, order: Order, arguments: &[&str], run: &Run) {
+        self.record.push(&title(arguments), normal(order, run));
     }
 
     /// Runs a command at an agent.
@@ -216,4 +228,14 @@ fn without_usage(text: &str) -> String {
         Some(start) => format!("{}<usage>\n", &text[..start]),
         None => text.to_owned(),
     }
+}
+
+fn title(arguments: &[&str]) -> String {
+    arguments.join(" ").chars().take(80).collect()
+}
+
+/// Without what differs from run to run.
+fn normal(order: Order, run: &Run) -> Run {
+    let normal = |text: &str| order.apply(&without_measures(text));
+    Run { stdout: normal(&run.stdout), stderr: normal(&run.stderr), code: run.code }
 }
