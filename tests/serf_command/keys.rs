@@ -36,7 +36,7 @@ fn story(pair: Pair) -> Record {
         key("use", FIRST),
         key("use", ""),
     ] {
-        stage.run(Order::Lines, &["keys", &option]);
+        stage.run_settled(Order::Lines, &["keys", &option]);
     }
     stage.run(Order::Lines, &["keys", "-list", &key("use", FIRST)]);
     stage.run(Order::Lines, &["members"]);

@@ -134,7 +134,7 @@ impl Stage {
         self.note(order, arguments, &run);
     }
 
-    /// As [`Self::run`], for a question to all members that changes nothing. The reference's gossip goes to members drawn at
+    /// As [`Self::run`], for a request to all members that changes nothing the second time. The reference's gossip goes to members drawn at
     /// random and now and then passes one by: what was answered twice alike counts.
     pub(crate) fn run_settled(&mut self, order: Order, arguments: &[&str]) {
         let mut seen = Vec::new();
