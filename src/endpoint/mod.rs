@@ -40,7 +40,7 @@ use crate::serf::{self, Serf};
 use crate::swim::{self, Origin, Swim};
 use crate::time::Instant;
 use crate::wire::message::{Message, Ping, Versions};
-use crate::wire::serf::encode_tags;
+use crate::wire::serf::{encode_tags, kind};
 use crate::wire::{NodeName, packet as wire_packet};
 
 use self::envelope::{Envelope, Opened, told_session};
@@ -67,8 +67,6 @@ pub use self::stream::{MAX_BUFFERED_BYTES, MAX_STREAM_BYTES, MAX_STREAMS, MAX_ST
 const COMPOUND_ENTRY: usize = 2;
 /// Type byte of a user message.
 const USER: u8 = 8;
-/// Type byte of a Serf query.
-const QUERY: u8 = 4;
 /// CRC header, for packets that are not sealed.
 const CRC_BYTES: usize = 5;
 /// Most parts of a compound.
@@ -360,7 +358,7 @@ impl Endpoint {
 
     fn route_serf(&mut self, now: Instant, output: serf::Output) {
         match output {
-            serf::Output::SendUser { message, .. } if self.silent && message.first() != Some(&QUERY) => {}
+            serf::Output::SendUser { message, .. } if self.silent && message.first() != Some(&kind::QUERY) => {}
             serf::Output::Reconnect(_) | serf::Output::MissedEvents if self.silent => {}
             serf::Output::SendUser { to, node, message } => {
                 let parts = vec![user_message(&message)];
