@@ -5,7 +5,7 @@ CARGO ?= cargo
 FLOOD_SECONDS ?= 30
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-quick sim flood bench lint generate order package clean
+.PHONY: help demo test test-quick sim flood bench lint generate package clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -40,9 +40,6 @@ lint: ## formatting and clippy
 
 generate: ## packaging/man and packaging/completions anew, after a change of the command line
 	WEIR_BLESS=1 $(CARGO) test --locked --test cli manual_pages_and_completions
-
-order: ## packaging/order.ld anew, before a release: which functions of an agent lie side by side
-	@packaging/order
 
 package: ## out/weir_*.deb and out/weir-*.rpm
 	@packaging/build
