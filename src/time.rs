@@ -53,3 +53,8 @@ impl Sub<Duration> for Instant {
         Self(self.0.saturating_sub(u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)))
     }
 }
+
+/// Whole milliseconds, as log fields and documents show a duration.
+pub fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}

@@ -2,10 +2,13 @@
 
 use std::fmt;
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use nix::ifaddrs::getifaddrs;
 use nix::net::if_::InterfaceFlags;
+
+use super::AgentError;
+use crate::config::{Advertise, BindAddress, BindHost};
 
 /// One address of this host.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -60,7 +63,7 @@ pub(super) fn interfaces() -> io::Result<Vec<Interface>> {
 }
 
 /// The address that `name` stands for in `gossip.bind`: its first IPv4 address, else its first routable IPv6 one.
-pub(super) fn of_interface(name: &str, all: &[Interface]) -> Result<IpAddr, AddressError> {
+fn of_interface(name: &str, all: &[Interface]) -> Result<IpAddr, AddressError> {
     let mut own = all.iter().filter(|interface| interface.name == name).map(|interface| interface.ip);
     let first_v6 = own.clone().find(|ip| matches!(ip, IpAddr::V6(v6) if !v6.is_unicast_link_local()));
     own.find(IpAddr::is_ipv4)
@@ -68,9 +71,33 @@ pub(super) fn of_interface(name: &str, all: &[Interface]) -> Result<IpAddr, Addr
         .ok_or_else(|| AddressError::NoInterface { name: name.to_owned(), has: routable(all).collect() })
 }
 
+/// What to bind for `gossip.bind`.
+pub(super) fn to_bind(bind: &BindAddress) -> Result<SocketAddr, AgentError> {
+    let ip = match &bind.host {
+        BindHost::Address(ip) => *ip,
+        BindHost::Interface(name) => {
+            let all = interfaces().map_err(AgentError::System)?;
+            of_interface(name, &all).map_err(AgentError::Address)?
+        }
+    };
+    Ok(SocketAddr::new(ip, bind.port))
+}
+
+/// What to tell others for `gossip.advertise`, where `bound` is bound.
+pub(super) fn to_advertise(wanted: &Advertise, bound: SocketAddr) -> Result<SocketAddr, AgentError> {
+    let first = match *wanted {
+        Advertise::Auto => false,
+        Advertise::FirstPrivate => true,
+        Advertise::Address(ip, port) => return Ok(SocketAddr::new(ip, port.unwrap_or(bound.port()))),
+    };
+    let all = if bound.ip().is_unspecified() { interfaces().map_err(AgentError::System)? } else { Vec::new() };
+    let ip = advertise(bound.ip(), &all, first).map_err(AgentError::Address)?;
+    Ok(SocketAddr::new(ip, bound.port()))
+}
+
 /// What `advertise = "auto"` means: the bound address, else the only private one. `first` takes the first of several
 /// private ones as Serf does.
-pub(super) fn advertise(bound: IpAddr, all: &[Interface], first: bool) -> Result<IpAddr, AddressError> {
+fn advertise(bound: IpAddr, all: &[Interface], first: bool) -> Result<IpAddr, AddressError> {
     if !bound.is_unspecified() {
         return Ok(bound);
     }

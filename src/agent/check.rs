@@ -3,7 +3,7 @@
 use std::net::{SocketAddr, TcpListener};
 
 use super::bind::{self, Setting, Transport};
-use super::{AgentError, start};
+use super::{AgentError, address};
 use crate::config::Config;
 use crate::status::doctor::Port;
 
@@ -18,12 +18,12 @@ pub(crate) struct Checked {
 /// Binds what an agent with this configuration would, and lets go of it. Must run within a tokio runtime.
 pub(crate) fn ports(config: &Config) -> Vec<Checked> {
     let checked = |port, what: String, result| Checked { port, what, result };
-    let wanted = match start::bind_address(&config.gossip.bind) {
+    let wanted = match address::to_bind(&config.gossip.bind) {
         Ok(wanted) => wanted,
         Err(error) => return vec![checked(Port::Gossip, "gossip.bind".to_owned(), Err(error))],
     };
     let bound = bind::bind(wanted).map(|(udp, _listener)| udp.local());
-    let advertise = start::advertise_address(config, *bound.as_ref().unwrap_or(&wanted));
+    let advertise = address::to_advertise(&config.gossip.advertise, *bound.as_ref().unwrap_or(&wanted));
     let mut all = vec![
         checked(Port::Gossip, wanted.to_string(), bound.map(drop).map_err(AgentError::Bind)),
         checked(Port::Address, "gossip.advertise".to_owned(), advertise.map(drop)),

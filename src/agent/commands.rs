@@ -15,7 +15,7 @@ use tracing::info;
 
 use super::AgentError;
 use super::document::{self, DocumentReply};
-use super::driver::{Agent, Purpose};
+use super::driver::Agent;
 use super::join::Unresolved;
 use super::keyring::{self, LoadError};
 use super::log::Log;
@@ -223,7 +223,7 @@ impl Agent {
                 delete.iter().for_each(|name| drop(tags.remove(name)));
                 tags.extend(set);
                 let result = self.endpoint.set_tags(now, &tags).map_err(|error| error.to_string());
-                self.snapshot_tags();
+                self.store.tags(&self.config.node.tags, self.endpoint.tags());
                 answer(reply, result);
             }
             Call::UserEvent { name, payload, coalesce, reply } => {
@@ -254,7 +254,7 @@ impl Agent {
         serde_json::json!({ "since": times.collect::<BTreeMap<_, _>>() }).to_string()
     }
 
-    fn join_call(&self, addresses: &[String], join: JoinReply) {
+    fn join_call(&mut self, addresses: &[String], join: JoinReply) {
         let mut parsed = Vec::with_capacity(addresses.len());
         for address in addresses {
             // Serf also takes `NAME/ADDRESS`; the name says nothing that the member would not say itself.
@@ -264,7 +264,7 @@ impl Agent {
                 Err(error) => return answer(join.reply, Err(multiple(&[format!("'{address}' {error}")]))),
             }
         }
-        self.look_up(Purpose::Client(join), parsed);
+        self.joins.ask(&self.config, parsed, join);
     }
 
     fn force_leave_call(&mut self, now: Instant, node: String, prune: bool, reply: Reply<Result<(), String>>) {

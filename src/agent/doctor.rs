@@ -6,13 +6,13 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use super::clock;
 use super::commands::answer;
 use super::document::{DocumentReply, json, parse};
-use super::driver::{Agent, millis};
+use super::driver::Agent;
 use crate::config::Mode;
 use crate::crypto::Key;
 use crate::endpoint::{MAX_OUTSTANDING, Stranger};
 use crate::serf::{Event, QueryEvent};
 use crate::status::document::{AgentView, CLOCK_QUERY, MemberView, Probe, Probed, StrangerView};
-use crate::time::Instant;
+use crate::time::{Instant, millis};
 use crate::wire::NodeName;
 
 /// Pings to a member until it counts as silent.
@@ -29,8 +29,6 @@ const _: () = assert!(MAX_RUNS * MAX_MEMBERS * TRIES <= MAX_OUTSTANDING, "every 
 #[derive(Debug, Default)]
 pub(super) struct Doctor {
     runs: Vec<Run>,
-    /// Why the last try to join what is configured failed, address by address; empty after a success.
-    pub(super) join_failures: Vec<String>,
 }
 
 /// Members that are being pinged for a client.
@@ -95,7 +93,7 @@ impl Agent {
             silenced: self.endpoint.is_silent(),
             members: members.collect(),
             strangers: self.endpoint.strangers().map(|stranger| stranger_view(stranger, now)).collect(),
-            join_failures: self.doctor.join_failures.clone(),
+            join_failures: self.joins.failures().to_vec(),
         }
     }
 

@@ -16,11 +16,13 @@ use tokio::net::unix::pipe;
 use tokio::process::{Child, Command};
 use tokio::sync::mpsc;
 use tokio::time::timeout;
-use tracing::warn;
+use tracing::{debug, warn};
 
 use crate::config::{Command as Program, Handler};
+use crate::endpoint::Endpoint;
 use crate::handlers::{Local, Tail, environment, input, kind, passes};
-use crate::serf::{Event, QueryKey};
+use crate::serf::{Event, QueryKey, RespondError};
+use crate::time::{Instant, millis};
 
 /// Between SIGTERM and SIGKILL.
 const KILL_AFTER: Duration = Duration::from_secs(2);
@@ -60,9 +62,40 @@ pub(super) struct Ran {
 
 impl Ran {
     /// What to answer: the output, if the script succeeded and said anything.
-    pub(super) fn answer(&self) -> Option<(QueryKey, &[u8])> {
+    fn answer(&self) -> Option<(QueryKey, &[u8])> {
         let answers = self.outcome == Outcome::Exited(0) && !self.output.is_empty();
         answers.then_some((self.query?, &self.output))
+    }
+
+    /// Tells the operator how it went.
+    pub(super) fn log(&self) {
+        let elapsed_ms = millis(self.elapsed);
+        let output = String::from_utf8_lossy(&self.output);
+        let (handler, event) = (&*self.handler, self.event);
+        match &self.outcome {
+            Outcome::Exited(0) => debug!(handler, event, elapsed_ms, %output, "handler ran"),
+            Outcome::Exited(status) => warn!(handler, event, status, elapsed_ms, %output, "handler failed"),
+            Outcome::Killed(signal) => warn!(handler, event, signal, elapsed_ms, %output, "handler was killed"),
+            Outcome::TimedOut => warn!(handler, event, elapsed_ms, %output, "handler took too long and was ended"),
+            Outcome::NotStarted(error) => warn!(handler, event, %error, "handler cannot be started"),
+        }
+        if self.lost > 0 {
+            warn!(handler, event, lost_bytes = self.lost, "handler output is too long, its beginning was dropped");
+        }
+    }
+
+    /// Sends what the script said. An answer that is too large becomes a sentence, or the asker could not tell it from silence.
+    pub(super) fn respond(&self, now: Instant, endpoint: &mut Endpoint) {
+        let Some((query, answer)) = self.answer() else { return };
+        let Err(error) = endpoint.respond(now, &query, answer.to_vec().into()) else { return };
+        let bytes = answer.len();
+        warn!(handler = &*self.handler, bytes, %error, "handler's answer to a query was not sent");
+        if let RespondError::TooLarge { limit } = error {
+            let text =
+                format!("error: the answer has {bytes} bytes, {limit} fit; send a reference and fetch the rest\n");
+            // The limit is configurable down to less than a sentence; then silence it is.
+            let _too_large_as_well = endpoint.respond(now, &query, text.into_bytes().into());
+        }
     }
 }
 

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use tokio::net::lookup_host;
 use tokio::time::timeout;
+use tracing::info;
 
 use super::stream::CONNECT_TIMEOUT;
 use crate::config::JoinAddress;
@@ -204,6 +205,13 @@ pub(super) fn explain(target: &JoinTarget, failure: &JoinFailure) -> String {
         | JoinFailure::Remote(_)
         | JoinFailure::Malformed(_)
         | JoinFailure::Versions => format!("{} {failure}", addr.ip()),
+    }
+}
+
+/// For addresses that are not needed.
+pub(super) fn tell_unanswered(errors: &[String]) {
+    for error in errors {
+        info!(error, "join address did not answer");
     }
 }
 

@@ -4,14 +4,15 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 
+use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use tracing::{info, warn};
 
-use super::driver::{Agent, Report};
 use super::key_state::{self, KeyState};
-use super::{clock, keyring};
+use super::keyring;
 use crate::crypto::KeyId;
-use crate::endpoint::{Asker, StoreKeyring, Stored};
+use crate::endpoint::{Asker, Endpoint, StoreKeyring, Stored};
+use crate::time::Instant;
 
 /// The disk's time at the agent's end.
 const LAST_WRITE: Duration = Duration::from_secs(1);
@@ -23,8 +24,8 @@ pub(super) struct KeyWriter {
     /// Nowhere for a key of the command line.
     state_path: Option<PathBuf>,
     state: KeyState,
-    /// A write is under way.
-    running: bool,
+    /// The write under way.
+    running: Option<JoinHandle<Written>>,
     /// The state on disk is older than ours.
     state_due: bool,
     /// The ring that is next; the endpoint asks for one at a time.
@@ -40,12 +41,14 @@ pub(super) struct Written {
 
 impl KeyWriter {
     pub(super) fn new(place: keyring::Place, state_path: Option<PathBuf>, state: KeyState) -> Self {
-        Self { place, state_path, state, running: false, state_due: false, change: None }
+        Self { place, state_path, state, running: None, state_due: false, change: None }
     }
 
     /// Gives back what was reserved and not sealed. The state on disk is ahead already if the disk does not answer.
     pub(super) async fn finish(&mut self, sealed: &BTreeMap<KeyId, u64>) {
-        let Some(path) = self.state_path.clone().filter(|_| !self.running && !sealed.is_empty()) else { return };
+        let Some(path) = self.state_path.clone().filter(|_| self.running.is_none() && !sealed.is_empty()) else {
+            return;
+        };
         self.state.settle(sealed);
         let state = self.state.clone();
         let write = tokio::task::spawn_blocking(move || key_state::store(&path, &state));
@@ -53,11 +56,9 @@ impl KeyWriter {
             warn!("the state of the keyring cannot be written at the end, its counts stay ahead");
         }
     }
-}
 
-impl Agent {
     /// On disk before it takes effect, and the disk may be slow.
-    pub(super) fn store_keyring(&mut self, change: StoreKeyring) {
+    pub(super) fn store(&mut self, change: StoreKeyring, endpoint: &Endpoint) {
         match (&change.refused, change.asker) {
             (None, Asker::Member(_)) => {
                 let (from, primary, keys) = (&change.from, change.keyring.primary().id(), change.keyring.keys().len());
@@ -69,53 +70,58 @@ impl Agent {
             (Some(error), _) => info!(from = change.from, error, "change of the keyring is refused"),
         }
         if let Some(ballot) = change.ballot {
-            self.keys.state.obey(ballot, &change.from, SystemTime::now());
-            self.keys.state_due = true;
+            self.state.obey(ballot, &change.from, SystemTime::now());
+            self.state_due = true;
         }
-        self.keys.change = Some(change);
-        self.write_keys();
+        self.change = Some(change);
+        self.write(endpoint);
     }
 
     /// Looks how much the keys have sealed, and writes ahead of it.
-    pub(super) fn count_sealed(&mut self) {
+    pub(super) fn count_sealed(&mut self, endpoint: &Endpoint) {
         // Members that join wear a key as well as packets do.
-        let members = self.endpoint.swim().present() as u64;
-        for (key, sealed) in self.keys.state.newly_worn(self.endpoint.sealed(), members) {
+        let members = endpoint.swim().present() as u64;
+        for (key, sealed) in self.state.newly_worn(endpoint.sealed(), members) {
             warn!(%key, sealed, members, "key has sealed a quarter of what it safely can; run 'weir keys rotate'");
         }
-        if self.keys.state.reserve(self.endpoint.sealed()) {
-            self.keys.state_due = true;
-            self.write_keys();
+        if self.state.reserve(endpoint.sealed()) {
+            self.state_due = true;
+            self.write(endpoint);
         }
     }
 
-    fn write_keys(&mut self) {
-        let keys = &mut self.keys;
-        if keys.running || keys.change.is_none() && !keys.state_due {
+    /// Starts the next write if none runs.
+    fn write(&mut self, endpoint: &Endpoint) {
+        if self.running.is_some() || self.change.is_none() && !self.state_due {
             return;
         }
-        keys.running = true;
-        let state = std::mem::take(&mut keys.state_due).then(|| (keys.state_path.clone(), keys.state.clone()));
-        let change = keys.change.take();
-        let (place, report) = (keys.place.clone(), self.report.clone());
-        let unchanged = change.as_ref().is_some_and(|change| self.endpoint.keyring() == Some(&change.keyring));
-        tokio::task::spawn_blocking(move || {
+        let state = std::mem::take(&mut self.state_due).then(|| (self.state_path.clone(), self.state.clone()));
+        let (change, place) = (self.change.take(), self.place.clone());
+        let unchanged = change.as_ref().is_some_and(|change| endpoint.keyring() == Some(&change.keyring));
+        self.running = Some(tokio::task::spawn_blocking(move || {
             let stored = write(&place, state, change.as_ref(), unchanged);
-            // Nobody takes it only if the agent has ended.
-            drop(report.blocking_send(Report::KeysWritten(Box::new(Written { change, stored }))));
-        });
+            Written { change, stored }
+        }));
     }
 
-    pub(super) fn handle_keys_written(&mut self, written: Written) {
-        self.keys.running = false;
+    /// The end of the write that runs; never without one. Cancel-safe.
+    pub(super) async fn written(&mut self) -> Written {
+        let Some(running) = &mut self.running else { return std::future::pending().await };
+        let written = running.await;
+        self.running = None;
+        written.unwrap_or_else(|error| Written { change: None, stored: Stored::Failed(error.to_string()) })
+    }
+
+    /// The ring takes effect, or the one in use stays.
+    pub(super) fn handle_written(&mut self, now: Instant, endpoint: &mut Endpoint, written: Written) {
         if let Stored::Failed(error) = &written.stored {
             // Tried again with the next change or count.
             warn!(error, "keyring or its state cannot be written, the ring in use stays");
         }
         if let Some(change) = written.change {
-            self.endpoint.handle_keyring_stored(clock::now(), change, written.stored);
+            endpoint.handle_keyring_stored(now, change, written.stored);
         }
-        self.write_keys();
+        self.write(endpoint);
     }
 }
 

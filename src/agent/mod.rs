@@ -2,17 +2,15 @@
 //!
 //! | file | owns |
 //! |---|---|
-//! | `start` | from configuration to bound sockets, or a sentence that says why not |
-//! | `driver` | the loop and its state; nothing else holds any |
-//! | `perform` | what the endpoint asks for |
-//! | `commands`, `stats` | what RPC asks for |
+//! | `driver` | the loop and its state; no other file knows it |
+//! | `commands` | what RPC clients ask for, and what they wait for |
+//! | `joins`, `join`, `rejoin`, `discover` | finding others |
 //! | `upstreams`, `targets` | members to NGINX, off the loop |
-//! | `reload` | what a changed configuration changes |
+//! | `reload`, `tags` | reading a changed configuration, and what it makes of our tags |
 //! | `udp`, `stream`, `bind`, `holder`, `address`, `check` | sockets |
 //! | `clock`, `timer` | time |
 //! | `store`, `keyring`, `key_state`, `key_writer`, `hand`, `file` | what is on disk |
-//! | `rotate`, `doctor`, `document` | what RPC asks for about keys, and for `weir doctor` |
-//! | `join`, `discover` | finding others |
+//! | `rotate`, `doctor`, `stats`, `document` | what RPC asks for about keys, and for `weir doctor` and `weir info` |
 //! | `exec` | handler scripts |
 //! | [`log`], `signal`, `systemd` | the host |
 //!
@@ -38,27 +36,24 @@ mod file;
 pub(crate) mod hand;
 mod holder;
 mod join;
+mod joins;
 mod key_state;
 mod key_writer;
 mod keyring;
 pub mod log;
-mod perform;
 mod rejoin;
 mod reload;
 mod rotate;
 mod signal;
-mod start;
 mod stats;
 mod store;
 mod stream;
 mod systemd;
+mod tags;
 mod targets;
 mod timer;
 mod udp;
 mod upstreams;
-
-#[cfg(test)]
-mod tests;
 
 use std::fmt;
 use std::io;
@@ -67,8 +62,8 @@ use std::time::Duration;
 
 use crate::config::{Loaded, Sources};
 
+pub use self::driver::Ready;
 pub use self::log::Log;
-pub use self::start::Ready;
 pub use self::targets::apply_options;
 
 /// Threads for names, disks and NGINX; they start when needed and leave when idle.
@@ -172,7 +167,7 @@ pub fn run(mut start: Start) -> Result<Exit, AgentError> {
         .thread_stack_size(BLOCKING_STACK_BYTES)
         .build()
         .map_err(AgentError::System)?;
-    let exit = runtime.block_on(async { Ok(start::start(start, log).await?.run().await) });
+    let exit = runtime.block_on(async { Ok(driver::start(start, log).await?.run().await) });
     // A disk or resolver that hangs must not keep the process.
     runtime.shutdown_timeout(Duration::from_millis(500));
     exit

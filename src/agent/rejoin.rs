@@ -7,8 +7,7 @@ use std::time::Duration;
 
 use tracing::{debug, info, warn};
 
-use super::driver::{Agent, Purpose};
-use super::join::{Next, Resolved, Retry};
+use super::join::{self, Next, Retry};
 use crate::config::Gossip;
 use crate::endpoint::{Endpoint, JoinTarget};
 use crate::serf::Status;
@@ -23,6 +22,16 @@ pub(super) struct Rejoin {
     begun: Instant,
     /// Whoever is missing for longer is forgotten, as a failed member would be.
     patience: Duration,
+}
+
+/// What follows from a timeout.
+#[derive(Debug, Eq, PartialEq)]
+pub(super) enum Step {
+    Nothing,
+    /// Contact these; [`Rejoin::ended`] is to be called after it.
+    Try(Vec<JoinTarget>),
+    /// These never answered; nobody looks for them any more.
+    Forget(Vec<String>),
 }
 
 impl Rejoin {
@@ -51,69 +60,65 @@ impl Rejoin {
         self.missing.clear();
         self.retry.stop();
     }
-}
 
-impl Agent {
-    /// Goes back to the members of the snapshot. With nobody to join or to discover, what we know is the cluster.
-    pub(super) fn begin_rejoin(&mut self, now: Instant) {
-        if !self.rejoin.missing.is_empty() {
-            self.continue_rejoin(now);
-        } else if self.config.gossip.join.is_empty() && self.discovery.is_none() {
-            self.first_view_complete();
-        }
+    /// Whether anybody is missing.
+    pub(super) fn is_needed(&self) -> bool {
+        !self.missing.is_empty()
     }
 
-    /// Tries whoever is missing, if it is time.
-    pub(super) fn continue_rejoin(&mut self, now: Instant) {
-        if !self.rejoin.retry.is_due(now) {
-            return;
+    /// Whom to try now, if it is time.
+    pub(super) fn handle_timeout(&mut self, now: Instant, endpoint: &Endpoint) -> Step {
+        if !self.retry.is_due(now) {
+            return Step::Nothing;
         }
-        self.strike_found();
-        if self.rejoin.missing.is_empty() {
-            self.rejoin.stop();
-        } else if self.rejoin.is_over(now) {
-            self.forget_missing();
+        self.strike_found(endpoint);
+        if self.missing.is_empty() {
+            self.stop();
+            Step::Nothing
+        } else if self.is_over(now) {
+            self.forget_missing(endpoint)
         } else {
-            let resolved = Resolved { targets: self.rejoin.missing.clone(), unresolved: Vec::new() };
-            self.start_join(Purpose::Rejoin, resolved);
+            Step::Try(self.missing.clone())
         }
     }
 
     /// A try has ended. What did not answer is told once; later tries are nobody's news.
-    pub(super) fn rejoin_ended(&mut self, now: Instant, failures: &[String]) {
-        for error in failures {
-            if self.rejoin.retry.tries() == 1 {
-                info!(error, "join address did not answer");
-            } else {
-                debug!(error, "join address did not answer");
-            }
+    pub(super) fn ended(&mut self, now: Instant, endpoint: &Endpoint, failures: &[String]) {
+        if self.retry.tries() == 1 {
+            join::tell_unanswered(failures);
+        } else {
+            failures.iter().for_each(|error| debug!(error, "join address did not answer"));
         }
-        self.strike_found();
-        if self.rejoin.missing.is_empty() || self.is_leaving() {
-            return self.rejoin.stop();
+        self.strike_found(endpoint);
+        if self.missing.is_empty() {
+            return self.stop();
         }
-        let missing = self.rejoin.missing.len();
-        match self.rejoin.retry.failed(now) {
+        let missing = self.missing.len();
+        match self.retry.failed(now) {
             Next::After(pause) => debug!(missing, pause_s = pause.as_secs(), "members of the snapshot are missing"),
             Next::GiveUp => warn!(missing, "giving up to find members of the snapshot"),
             Next::Nothing => {}
         }
     }
 
-    fn strike_found(&mut self) {
-        let (endpoint, alone) = (&self.endpoint, self.is_alone());
-        self.rejoin.missing.retain(|target| !is_found(endpoint, target, alone));
+    fn strike_found(&mut self, endpoint: &Endpoint) {
+        let alone = is_alone(endpoint);
+        self.missing.retain(|target| !is_found(endpoint, target, alone));
     }
 
-    fn forget_missing(&mut self) {
-        for target in &self.rejoin.missing {
-            if self.endpoint.member(&target.label).is_none() {
-                self.store.forget(&target.label);
-            }
-        }
-        info!(members = self.rejoin.missing.len(), "members of the snapshot never answered, they are forgotten");
-        self.rejoin.stop();
+    fn forget_missing(&mut self, endpoint: &Endpoint) -> Step {
+        info!(members = self.missing.len(), "members of the snapshot never answered, they are forgotten");
+        let names = self.missing.iter().map(|target| target.label.clone());
+        let unheard = names.filter(|name| endpoint.member(name).is_none()).collect();
+        self.stop();
+        Step::Forget(unheard)
     }
+}
+
+/// Whether nobody else is present.
+pub(super) fn is_alone(endpoint: &Endpoint) -> bool {
+    let own = &endpoint.local().name;
+    !endpoint.members().any(|member| member.status.is_present() && member.node.name != *own)
 }
 
 /// Whether somebody told of the member. Failed ones are looked for by the Serf layer, slowly; as long as nobody else is there

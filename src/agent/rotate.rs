@@ -15,13 +15,13 @@ use zeroize::Zeroizing;
 use super::clock;
 use super::commands::answer;
 use super::document::{DocumentReply, json, parse};
-use super::driver::{Agent, millis};
+use super::driver::Agent;
 use crate::crypto::{Key, KeyId};
 use crate::endpoint::{KeyChangeId, Knowledge};
 use crate::rotate::document::{Follow, Import, KeyStatus, Line, Lines, MemberStatus, Start, Started, Status};
 use crate::rotate::{End, Options, Output, Peer, Progress, Rotation};
 use crate::serf::{KeyOp, KeyOutcome, KeyParams, KeyringAnswer, QueryKey};
-use crate::time::Instant;
+use crate::time::{Instant, millis};
 use crate::wire::NodeName;
 
 /// Everything about keys that ends later.

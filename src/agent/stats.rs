@@ -5,10 +5,11 @@ use std::collections::BTreeMap;
 use tracing::info;
 
 use super::clock;
-use super::driver::{Agent, millis};
+use super::driver::Agent;
 use super::exec::Outcome;
 use super::upstreams::Upstreams;
 use crate::config::{Command, Mode};
+use crate::time::millis;
 
 /// Group to key to value.
 pub(super) type Groups = BTreeMap<String, BTreeMap<String, String>>;

@@ -13,11 +13,9 @@ use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use tracing::{info, warn};
 
-use super::driver::Agent;
-use super::start::without_own;
-use super::{AgentError, clock, file};
+use super::{AgentError, clock, file, tags};
 use crate::config::Config;
-use crate::endpoint::{self, JoinTarget};
+use crate::endpoint::{self, Endpoint, JoinTarget};
 use crate::serf::{self, MemberEvent};
 use crate::snapshot::{Format, Log, Replay, Rules, UnixTime, Write};
 use crate::time::Instant;
@@ -118,6 +116,38 @@ impl Store {
         self.open.as_ref().is_some_and(|open| open.failing)
     }
 
+    /// Records where clocks and incarnation are, and writes what is due.
+    pub(super) fn record(&mut self, now: Instant, endpoint: &Endpoint) {
+        if let Some(open) = &mut self.open {
+            open.log.clocks(now, endpoint.serf().seen_clocks());
+            open.log.incarnation(endpoint.swim().incarnation());
+            self.advance(now);
+        }
+    }
+
+    /// Records what became of a member.
+    pub(super) fn member(&mut self, event: &MemberEvent) {
+        if let Some(open) = &mut self.open {
+            open.log.member(wall(), event);
+        }
+    }
+
+    /// Records the tags that differ from those of the configuration: they outlive a restart, and a configured tag that is
+    /// changed in the file holds.
+    pub(super) fn tags(&mut self, configured: &Tags, own: Tags) {
+        let Some(open) = &mut self.open else { return };
+        let mut tags = tags::without_reserved(own);
+        tags.retain(|name, value| configured.get(name) != Some(value));
+        open.log.tags(Some(&tags).filter(|tags| !tags.is_empty()));
+    }
+
+    /// Records that we left.
+    pub(super) fn left(&mut self, now: Instant) {
+        if let Some(open) = &mut self.open {
+            open.log.leave(now);
+        }
+    }
+
     /// A member that was never heard of again is not to be dialled any more.
     pub(super) fn forget(&mut self, name: &str) {
         if let (Some(open), Some(name)) = (&mut self.open, NodeName::new(name)) {
@@ -169,7 +199,8 @@ impl Store {
         }
     }
 
-    fn handle_done(&mut self, now: Instant, done: Done) {
+    /// A job has ended.
+    pub(super) fn handle_done(&mut self, now: Instant, done: Done) {
         let Some(open) = &mut self.open else { return };
         open.file = done.file;
         match done.result {
@@ -269,42 +300,6 @@ fn wall() -> UnixTime {
     let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
     // A clock before 1970 knows nothing better than zero.
     UnixTime(since.map_or(0, |since| since.as_secs()))
-}
-
-impl Agent {
-    /// Records where clocks and incarnation are, and writes what is due.
-    pub(super) fn advance_snapshot(&mut self, now: Instant) {
-        if let Some(open) = &mut self.store.open {
-            open.log.clocks(now, self.endpoint.serf().seen_clocks());
-            open.log.incarnation(self.endpoint.swim().incarnation());
-            self.store.advance(now);
-        }
-    }
-
-    pub(super) fn snapshot_member(&mut self, event: &MemberEvent) {
-        if let Some(open) = &mut self.store.open {
-            open.log.member(wall(), event);
-        }
-    }
-
-    /// Tags that differ from the configured ones outlive a restart; a configured tag that is changed in the file holds.
-    pub(super) fn snapshot_tags(&mut self) {
-        let Some(open) = &mut self.store.open else { return };
-        let configured = &self.config.node.tags;
-        let mut tags = without_own(self.endpoint.tags());
-        tags.retain(|name, value| configured.get(name) != Some(value));
-        open.log.tags(Some(&tags).filter(|tags| !tags.is_empty()));
-    }
-
-    pub(super) fn snapshot_left(&mut self, now: Instant) {
-        if let Some(open) = &mut self.store.open {
-            open.log.leave(now);
-        }
-    }
-
-    pub(super) fn handle_stored(&mut self, done: Done) {
-        self.store.handle_done(clock::now(), done);
-    }
 }
 
 #[cfg(test)]

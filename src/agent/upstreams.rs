@@ -1,19 +1,21 @@
 //! Members to NGINX: decide, let it settle, apply off the loop, and take the result back.
 
 use std::collections::BTreeMap;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::task::JoinSet;
+use tokio::time::sleep;
 use tracing::{error, info, warn};
 
-use super::driver::{Agent, Report as DriverReport, millis};
 use super::{clock, targets};
 use crate::apply::{Apply, Outcome};
 use crate::config::Config;
 use crate::endpoint::Endpoint;
 use crate::serf::{Member, Status};
 use crate::swim::Swim;
-use crate::time::Instant;
+use crate::time::{Instant, millis};
 use crate::upstream::desired::Desired;
 use crate::upstream::settle::{self, News, Settle};
 use crate::upstream::{
@@ -40,7 +42,7 @@ pub(super) struct Upstreams {
     /// Chooses the order of lines, different on each balancer.
     order: u64,
     /// Applies and recoveries that run on threads now; they take turns.
-    running: usize,
+    running: JoinSet<Done>,
     /// Members changed since the last decision.
     dirty: bool,
     complete: bool,
@@ -80,7 +82,16 @@ pub(super) struct Last {
     pub(super) text: String,
 }
 
-/// What comes back from the thread.
+/// What comes back from the threads.
+#[derive(Debug)]
+pub(super) enum Done {
+    /// An apply has ended.
+    Applied(Box<Report>),
+    /// What an earlier run left half done is ended, if it left anything.
+    Recovered(Option<Box<Recovered>>),
+}
+
+/// How an apply ended.
 #[derive(Debug)]
 pub(super) struct Report {
     /// Made of the configuration of that time.
@@ -98,8 +109,9 @@ pub(super) struct Recovered {
 }
 
 impl Upstreams {
-    /// Reads what an earlier run left in place; `None` without upstreams. Blocks shortly on the disk.
-    pub(super) fn new(config: &Config, order: u64, now: Instant) -> Option<Self> {
+    /// Reads what an earlier run left in place, and begins to end what it left half done, whatever there is to apply now;
+    /// `None` without upstreams. Blocks shortly on the disk.
+    pub(super) fn new(config: &Config, now: Instant) -> Option<Self> {
         if config.upstreams.is_empty() {
             return None;
         }
@@ -112,18 +124,21 @@ impl Upstreams {
         let each: Vec<_> =
             config.upstreams.iter().map(|upstream| Upstream::new(&upstream.options, live.as_ref())).collect();
         info!(upstreams = each.len(), %generation, "balancing");
-        Some(Self {
+        let order = Desired::order_of(&config.node.name);
+        let mut upstreams = Self {
             each,
             settle: Settle::new(config.apply.settle(settle::Options::jitter_of(order))),
             apply: Arc::new(apply),
             order,
-            running: 0,
+            running: JoinSet::new(),
             dirty: true,
             complete: false,
             started: now,
             again_at: now,
             last: None,
-        })
+        };
+        upstreams.recover();
+        Some(upstreams)
     }
 
     pub(super) fn poll_timeout(&self) -> Option<Instant> {
@@ -158,6 +173,110 @@ impl Upstreams {
             lines.insert("last_apply".to_owned(), format!("{}, {ago} s ago: {}", last.word, last.text));
         }
         lines
+    }
+
+    /// Something about the members is different; decided once after everything that belongs to it was heard.
+    pub(super) fn members_changed(&mut self) {
+        self.dirty = true;
+    }
+
+    /// The first join has ended: what is known now is the cluster.
+    pub(super) fn first_view_complete(&mut self) {
+        self.dirty |= !std::mem::replace(&mut self.complete, true);
+    }
+
+    /// Decides if something changed, and applies if that is due.
+    pub(super) fn advance(&mut self, now: Instant, endpoint: &Endpoint) {
+        self.complete |= now.since(self.started) >= FIRST_VIEW;
+        if self.dirty || self.again_at <= now {
+            self.decide(now, endpoint);
+        }
+        if self.complete {
+            // After the first decision, which is then due at once.
+            self.settle.complete();
+        }
+        if self.settle.handle_timeout(now) {
+            self.apply();
+        }
+    }
+
+    fn apply(&mut self) {
+        let (desired, decisions) = self.desired();
+        let apply = self.apply.clone();
+        self.running.spawn_blocking(move || {
+            let started = clock::now();
+            let outcome = apply.apply(&desired);
+            let took = clock::now().since(started);
+            Done::Applied(Box::new(Report { apply, decisions, outcome, took }))
+        });
+    }
+
+    fn recover(&mut self) {
+        let apply = self.apply.clone();
+        self.running.spawn_blocking(move || {
+            let started = clock::now();
+            let recovered = apply.recover();
+            let took = clock::now().since(started);
+            Done::Recovered(recovered.map(|outcome| Box::new(Recovered { outcome, took })))
+        });
+    }
+
+    /// The next apply or recovery that has ended. Cancel-safe.
+    pub(super) async fn done(&mut self) -> Done {
+        loop {
+            match self.running.join_next().await {
+                Some(Ok(done)) => return done,
+                Some(Err(error)) => error!(%error, "apply broke off"),
+                None => return std::future::pending().await,
+            }
+        }
+    }
+
+    pub(super) fn handle_done(&mut self, now: Instant, done: Done) {
+        match done {
+            Done::Applied(report) => self.handle_applied(now, *report),
+            Done::Recovered(None) => {}
+            Done::Recovered(Some(recovered)) => {
+                warn!("the last run of the agent ended within an apply");
+                log_outcome(&recovered.outcome, recovered.took);
+            }
+        }
+    }
+
+    fn handle_applied(&mut self, now: Instant, report: Report) {
+        let Report { apply, decisions, outcome, took } = report;
+        log_outcome(&outcome, took);
+        self.settle.applied(now, outcome.applied());
+        self.last = Some(Last { at: now, word: outcome.word(), text: outcome.to_string() });
+        // With a configuration that came meanwhile the same servers may make another file, or the same file in another place.
+        let outdated = !Arc::ptr_eq(&apply, &self.apply);
+        if outcome.is_in_place() {
+            for (name, decision) in decisions {
+                // A reload may have taken the upstream away meanwhile.
+                let Some(upstream) = self.each.iter_mut().find(|each| each.options.name == name) else { continue };
+                upstream.put_in_place(decision);
+                if outdated {
+                    upstream.in_place = None;
+                }
+            }
+        }
+        self.dirty = true;
+    }
+
+    /// Waits for an apply that runs: cut short, it can leave a file in place that NGINX has not tested, and nobody who would put
+    /// the old one back. `unless` ends the wait.
+    pub(super) async fn finish(&mut self, unless: impl Future<Output = ()>) {
+        let (mut limit, mut unless) = (pin!(sleep(LAST_APPLY)), pin!(unless));
+        while !self.running.is_empty() {
+            tokio::select! {
+                done = self.done() => self.handle_done(clock::now(), done),
+                () = &mut unless => break,
+                () = &mut limit => break,
+            }
+        }
+        if !self.running.is_empty() {
+            warn!("an apply is cut short; the next start of the agent puts back what it left half done");
+        }
     }
 
     /// Decides for every upstream and tells the debounce what that means.
@@ -309,132 +428,6 @@ fn candidate(member: &Member, swim: &Swim) -> Candidate {
         Status::Failed => Gossip::Failed,
     };
     Candidate::new(member.node.name.clone(), member.node.addr.ip(), member.tags(), gossip)
-}
-
-impl Agent {
-    /// Something about the members is different; decided once after everything that belongs to it was heard.
-    pub(super) fn members_changed(&mut self) {
-        if let Some(upstreams) = &mut self.upstreams {
-            upstreams.dirty = true;
-        }
-    }
-
-    /// The first join has ended: what is known now is the cluster.
-    pub(super) fn first_view_complete(&mut self) {
-        if let Some(upstreams) = &mut self.upstreams
-            && !upstreams.complete
-        {
-            upstreams.complete = true;
-            upstreams.dirty = true;
-        }
-    }
-
-    /// Decides if something changed, and applies if that is due.
-    pub(super) fn advance_upstreams(&mut self, now: Instant) {
-        // A node that leaves is no judge of the others any more; its NGINX keeps what it has.
-        if self.is_leaving() {
-            return;
-        }
-        let Some(upstreams) = &mut self.upstreams else { return };
-        upstreams.complete |= now.since(upstreams.started) >= FIRST_VIEW;
-        if upstreams.dirty || upstreams.again_at <= now {
-            upstreams.decide(now, &self.endpoint);
-        }
-        if upstreams.complete {
-            // After the first decision, which is then due at once.
-            upstreams.settle.complete();
-        }
-        if upstreams.settle.handle_timeout(now) {
-            self.apply();
-        }
-    }
-
-    fn apply(&mut self) {
-        let Some(upstreams) = &mut self.upstreams else { return };
-        let (desired, decisions) = upstreams.desired();
-        let (apply, report) = (upstreams.apply.clone(), self.report.clone());
-        upstreams.running += 1;
-        tokio::task::spawn_blocking(move || {
-            let started = clock::now();
-            let outcome = apply.apply(&desired);
-            let took = clock::now().since(started);
-            let done = Report { apply, decisions, outcome, took };
-            // Nobody takes it only if the agent has ended.
-            drop(report.blocking_send(DriverReport::Applied(Box::new(done))));
-        });
-    }
-
-    /// Ends what an apply left half done that was killed, whatever there is to apply now.
-    pub(super) fn recover_upstreams(&mut self) {
-        let Some(upstreams) = &mut self.upstreams else { return };
-        let (apply, report) = (upstreams.apply.clone(), self.report.clone());
-        upstreams.running += 1;
-        tokio::task::spawn_blocking(move || {
-            let started = clock::now();
-            let recovered = apply.recover();
-            let took = clock::now().since(started);
-            let recovered = recovered.map(|outcome| Box::new(Recovered { outcome, took }));
-            // Nobody takes it only if the agent has ended.
-            drop(report.blocking_send(DriverReport::Recovered(recovered)));
-        });
-    }
-
-    pub(super) fn handle_recovered(&mut self, recovered: Option<Recovered>) {
-        if let Some(upstreams) = &mut self.upstreams {
-            upstreams.running -= 1;
-        }
-        if let Some(Recovered { outcome, took }) = recovered {
-            warn!("the last run of the agent ended within an apply");
-            log_outcome(&outcome, took);
-        }
-    }
-
-    /// Waits for an apply that runs: cut short, it can leave a file in place that NGINX has not tested, and nobody who would put
-    /// the old one back. A further signal ends the wait.
-    pub(super) async fn finish_apply(&mut self) {
-        let mut limit = std::pin::pin!(tokio::time::sleep(LAST_APPLY));
-        while self.upstreams.as_ref().is_some_and(|upstreams| upstreams.running > 0) {
-            let report = tokio::select! {
-                report = self.reports.recv() => report,
-                () = self.signals.end() => break,
-                () = &mut limit => break,
-            };
-            match report {
-                Some(DriverReport::Applied(report)) => self.handle_applied(clock::now(), *report),
-                Some(DriverReport::Recovered(recovered)) => {
-                    self.handle_recovered(recovered.map(|recovered| *recovered))
-                }
-                // What comes of them is nobody's any more.
-                Some(DriverReport::Resolved { .. } | DriverReport::KeysWritten(_) | DriverReport::Reload(_)) | None => {
-                }
-            }
-        }
-        if self.upstreams.as_ref().is_some_and(|upstreams| upstreams.running > 0) {
-            warn!("an apply is cut short; the next start of the agent puts back what it left half done");
-        }
-    }
-
-    pub(super) fn handle_applied(&mut self, now: Instant, report: Report) {
-        let Report { apply, decisions, outcome, took } = report;
-        log_outcome(&outcome, took);
-        let Some(upstreams) = &mut self.upstreams else { return };
-        upstreams.running -= 1;
-        upstreams.settle.applied(now, outcome.applied());
-        upstreams.last = Some(Last { at: now, word: outcome.word(), text: outcome.to_string() });
-        // With a configuration that came meanwhile the same servers may make another file, or the same file in another place.
-        let outdated = !Arc::ptr_eq(&apply, &upstreams.apply);
-        if outcome.is_in_place() {
-            for (name, decision) in decisions {
-                // A reload may have taken the upstream away meanwhile.
-                let Some(upstream) = upstreams.each.iter_mut().find(|each| each.options.name == name) else { continue };
-                upstream.put_in_place(decision);
-                if outdated {
-                    upstream.in_place = None;
-                }
-            }
-        }
-        upstreams.dirty = true;
-    }
 }
 
 fn log_outcome(outcome: &Outcome, took: Duration) {

@@ -12,6 +12,7 @@ use super::failure::Failure;
 use super::output::Output;
 use super::session::{Session, ping};
 use crate::rpc::proto::QueryRecord;
+use crate::time::millis;
 
 /// Test whether every live member answers this node.
 #[derive(Debug, clap::Args)]
@@ -142,10 +143,6 @@ pub(crate) fn headline(report: &Report) -> String {
 fn times(took: Duration, last_ack_ms: u64) -> String {
     let last = Duration::from_millis(last_ack_ms).as_secs_f64();
     format!("Query time: {:.2} sec, time to last response: {last:.2} sec\n", took.as_secs_f64())
-}
-
-fn millis(duration: Duration) -> u64 {
-    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]

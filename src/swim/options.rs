@@ -14,6 +14,17 @@ pub enum Profile {
     Local,
 }
 
+impl Profile {
+    /// As configuration and Serf call it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Lan => "lan",
+            Self::Wan => "wan",
+            Self::Local => "local",
+        }
+    }
+}
+
 /// Timings and limits. All members of a cluster should use the same.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Options {

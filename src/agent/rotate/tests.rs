@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 use tokio::sync::oneshot;
 
-use super::super::tests::{ALONE, KEYS, Lab, join, run_test, status, until};
+use super::super::driver::tests::{ALONE, KEYS, Lab, join, run_test, status, until};
 use super::*;
 use crate::config::SecretSource;
 use crate::serf::{LamportTime, Status as MemberState};

@@ -1,25 +1,47 @@
-//! What the endpoint asks for is done, what it tells is passed on. Never waits.
+//! What the endpoint asks for is done, what it and the parts tell is passed on. Never waits.
 
 use tracing::{error, info, warn};
 
-use super::driver::{Agent, millis};
-use super::{Exit, clock};
+use super::super::{Exit, clock, joins};
+use super::Agent;
 use crate::config::Mode;
-use crate::endpoint::{Joined, Output};
+use crate::endpoint::Output;
 use crate::handlers::Local;
 use crate::serf::{ConflictOutcome, Event, MemberEvent, MemberEventKind, QueryEvent};
+use crate::time::millis;
 use crate::wire::NodeName;
 
 impl Agent {
     /// Carries out every output. Doing one may cause further ones; the loop ends when there are none.
-    pub(super) fn perform(&mut self) {
-        while let Some(output) = self.endpoint.poll_output() {
-            self.perform_one(output);
+    pub(in crate::agent) fn perform(&mut self) {
+        loop {
+            if let Some(output) = self.endpoint.poll_output() {
+                self.perform_one(output);
+            } else if let Some(event) = self.joins.poll_event() {
+                self.handle_join_event(event);
+            } else {
+                break;
+            }
         }
         let now = clock::now();
-        self.advance_upstreams(now);
-        self.advance_snapshot(now);
-        self.count_sealed();
+        // A node that leaves is no judge of the others any more; its NGINX keeps what it has.
+        if let Some(upstreams) = self.upstreams.as_mut().filter(|_| self.leaving.is_none()) {
+            upstreams.advance(now, &self.endpoint);
+        }
+        self.store.record(now, &self.endpoint);
+        self.keys.count_sealed(&self.endpoint);
+    }
+
+    fn handle_join_event(&mut self, event: joins::Event) {
+        match event {
+            joins::Event::FirstView => {
+                if let Some(upstreams) = &mut self.upstreams {
+                    upstreams.first_view_complete();
+                }
+            }
+            joins::Event::Forgotten(name) => self.store.forget(&name),
+            joins::Event::GaveUp => self.exit = Some(Exit::JoinGaveUp),
+        }
     }
 
     fn perform_one(&mut self, output: Output) {
@@ -43,8 +65,8 @@ impl Agent {
             Output::Query(answer) => self.pending.query_answer(answer),
             Output::Keys { query, outcome } => self.keys_ended(&query, &outcome),
             Output::KeyringChanged { id, answer } => self.keyring_changed(id, &answer),
-            Output::StoreKeyring(store) => self.store_keyring(store),
-            Output::Joined(joined) => self.joined(joined),
+            Output::StoreKeyring(change) => self.keys.store(change, &self.endpoint),
+            Output::Joined(joined) => self.joins.handle_joined(now, &self.endpoint, &self.config, &joined),
             Output::Left { unconfirmed } => self.left(&unconfirmed),
             Output::ForceLeft { member, result } => {
                 match &result {
@@ -68,7 +90,7 @@ impl Agent {
             MemberEventKind::Update => info!(%member, %addr, "member updated"),
             MemberEventKind::Reap => info!(%member, %addr, "member forgotten"),
         }
-        self.snapshot_member(event);
+        self.store.member(event);
         self.members_changed();
         if !self.is_leaving() {
             self.systemd.status(self.status());
@@ -84,6 +106,12 @@ impl Agent {
         self.members_changed();
     }
 
+    fn members_changed(&mut self) {
+        if let Some(upstreams) = &mut self.upstreams {
+            upstreams.members_changed();
+        }
+    }
+
     /// Handlers and streams get it, each through a queue of its own.
     fn publish(&mut self, event: &Event) {
         if self.config.mode == Mode::Serf {
@@ -95,15 +123,9 @@ impl Agent {
         self.commands.publish(event, clock::now());
     }
 
-    fn joined(&mut self, joined: Joined) {
-        let Some(index) = self.joins.iter().position(|joining| joining.id == Some(joined.id)) else { return };
-        let joining = self.joins.swap_remove(index);
-        self.end_join(clock::now(), joining, joined.contacted, &joined.failures);
-    }
-
     fn left(&mut self, unconfirmed: &[NodeName]) {
-        let Some(leaving) = &self.leaving else { return };
-        let elapsed_ms = millis(clock::now().since(leaving.started));
+        let Some(begun) = self.leaving else { return };
+        let elapsed_ms = millis(clock::now().since(begun));
         let members = self.endpoint.members().count();
         if unconfirmed.is_empty() {
             info!(members, elapsed_ms, "left");
@@ -111,7 +133,7 @@ impl Agent {
             let unconfirmed = unconfirmed.iter().map(ToString::to_string).collect::<Vec<_>>().join(",");
             warn!(members, elapsed_ms, unconfirmed, "left, some members did not confirm it");
         }
-        self.snapshot_left(clock::now());
+        self.store.left(clock::now());
         self.pending.left();
         self.exit = Some(Exit::Left);
     }

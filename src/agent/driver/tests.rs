@@ -7,30 +7,31 @@ use std::task::Poll;
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 
-use super::driver::Agent;
-use super::*;
+use super::super::*;
+use super::{Agent, start};
 use crate::config::{Overrides, Source, load};
 use crate::rpc::Call;
 use crate::rpc::proto::QueryRecord;
 use crate::serf::{QueryParams, Status};
 
-pub(super) const KEYS: [&str; 2] = ["AAECAwQFBgcICQoLDA0ODw==", "HB0eHyAhIiMkJSYnKCkqKywtLi8wMTIzNDU2Nzg5Ojs="];
+pub(in crate::agent) const KEYS: [&str; 2] =
+    ["AAECAwQFBgcICQoLDA0ODw==", "HB0eHyAhIiMkJSYnKCkqKywtLi8wMTIzNDU2Nzg5Ojs="];
 
 /// A directory with one agent's files, and the agents' common clock of patience.
-pub(super) struct Lab {
+pub(in crate::agent) struct Lab {
     directory: tempfile::TempDir,
 }
 
 impl Lab {
-    pub(super) fn new() -> Self {
+    pub(in crate::agent) fn new() -> Self {
         Self { directory: tempfile::tempdir().unwrap() }
     }
 
-    pub(super) fn path(&self, name: &str) -> PathBuf {
+    pub(in crate::agent) fn path(&self, name: &str) -> PathBuf {
         self.directory.path().join(name)
     }
 
-    pub(super) fn keyring(&self, name: &str, keys: &[&str]) -> PathBuf {
+    pub(in crate::agent) fn keyring(&self, name: &str, keys: &[&str]) -> PathBuf {
         use std::os::unix::fs::PermissionsExt;
         let path = self.path(name);
         std::fs::write(&path, serde_json::to_string(keys).unwrap()).unwrap();
@@ -63,14 +64,14 @@ impl Lab {
         Start { loaded, sources, on_ready: None, console: None }
     }
 
-    pub(super) async fn agent(&self, name: &str, ip: &str, keyring: Option<&Path>, more: &str) -> Agent {
-        let mut agent = start::start(self.start(name, ip, keyring, more), silent()).await.unwrap();
+    pub(in crate::agent) async fn agent(&self, name: &str, ip: &str, keyring: Option<&Path>, more: &str) -> Agent {
+        let mut agent = start(self.start(name, ip, keyring, more), silent()).await.unwrap();
         agent.perform();
         agent
     }
 
     async fn refused(&self, name: &str, ip: &str, keyring: Option<&Path>, more: &str) -> String {
-        start::start(self.start(name, ip, keyring, more), silent()).await.unwrap_err().to_string()
+        start(self.start(name, ip, keyring, more), silent()).await.unwrap_err().to_string()
     }
 }
 
@@ -78,13 +79,13 @@ fn silent() -> Log {
     Log::silent(crate::config::Config::default().log.level)
 }
 
-pub(super) fn run_test<F: Future>(test: F) -> F::Output {
+pub(in crate::agent) fn run_test<F: Future>(test: F) -> F::Output {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(test)
 }
 
 /// Lets all agents work until `condition` holds.
-pub(super) async fn until(agents: &mut [&mut Agent], what: &str, condition: impl Fn(&[&mut Agent]) -> bool) {
+pub(in crate::agent) async fn until(agents: &mut [&mut Agent], what: &str, condition: impl Fn(&[&mut Agent]) -> bool) {
     let work = async {
         while !condition(agents) {
             let mut steps: Vec<Pin<Box<dyn Future<Output = ()> + '_>>> = Vec::new();
@@ -101,16 +102,16 @@ pub(super) async fn until(agents: &mut [&mut Agent], what: &str, condition: impl
     assert!(timeout(Duration::from_secs(30), work).await.is_ok(), "not within the deadline: {what}");
 }
 
-pub(super) fn status(agent: &Agent, name: &str) -> Option<Status> {
+pub(in crate::agent) fn status(agent: &Agent, name: &str) -> Option<Status> {
     agent.endpoint.member(name).map(|member| member.status)
 }
 
 /// As `more`: join `agent`, without a snapshot.
-pub(super) fn join(agent: &Agent) -> String {
+pub(in crate::agent) fn join(agent: &Agent) -> String {
     format!("snapshot.path = \"\"\ngossip.join = [\"{}\"]", agent.udp.local())
 }
 
-pub(super) const ALONE: &str = "snapshot.path = \"\"";
+pub(in crate::agent) const ALONE: &str = "snapshot.path = \"\"";
 
 #[test]
 fn three_agents_join_agree_and_see_a_leave() {
@@ -157,13 +158,10 @@ fn join_is_tried_until_somebody_is_there() {
         let addr = late.udp.local();
         drop(late);
         let mut early = lab.agent("early", "127.7.3.2", None, &format!("{ALONE}\ngossip.join = [\"{addr}\"]")).await;
-        until(&mut [&mut early], "the first try failed", |all| {
-            all[0].retry.poll_timeout().is_some() && all[0].joins.is_empty()
-        })
-        .await;
+        until(&mut [&mut early], "the first try failed", |all| !all[0].joins.failures().is_empty()).await;
         late = lab.agent("late", "127.7.3.1", None, &format!("{ALONE}\ngossip.bind = \"{addr}\"")).await;
         until(&mut [&mut early, &mut late], "joined", |all| status(all[0], "late") == Some(Status::Alive)).await;
-        assert_eq!(early.retry.poll_timeout(), None);
+        assert_eq!(early.joins.poll_timeout(), None);
     });
 }
 
@@ -184,7 +182,7 @@ fn agents_of_different_keys_do_not_meet() {
         let (ours, theirs) = (lab.keyring("a.json", &KEYS[..1]), lab.keyring("b.json", &KEYS[1..]));
         let mut a = lab.agent("a", "127.7.5.1", Some(&ours), ALONE).await;
         let mut b = lab.agent("b", "127.7.5.2", Some(&theirs), &join(&a)).await;
-        let tried = |agent: &Agent| agent.retry.poll_timeout().is_some() && agent.joins.is_empty();
+        let tried = |agent: &Agent| !agent.joins.failures().is_empty();
         until(&mut [&mut a, &mut b], "refused", |all| {
             tried(all[1]) && all[0].endpoint.drops().iter().any(|(_, n)| n > 0)
         })
@@ -320,8 +318,8 @@ fn reload_with_an_address_that_does_not_answer_ends_no_member_of_a_cluster() {
         let more = format!("{ALONE}\ngossip.join = [\"127.7.17.9:1\"]\ngossip.join_retry_max = 1");
         lab.start("b", "127.7.17.2", None, &more); // writes the file
         b.reload(reload::Request::default());
-        until(&mut [&mut a, &mut b], "the new address was tried", |all| !all[1].doctor.join_failures.is_empty()).await;
-        assert_eq!((b.exit, b.retry.poll_timeout()), (None, None));
+        until(&mut [&mut a, &mut b], "the new address was tried", |all| !all[1].joins.failures().is_empty()).await;
+        assert_eq!((b.exit, b.joins.poll_timeout()), (None, None));
     });
 }
 
@@ -334,7 +332,7 @@ fn reload_during_a_leave_joins_nobody() {
         a.leave();
         a.reload(reload::Request::default());
         until(&mut [&mut a], "reloaded", |all| !all[0].config.gossip.join.is_empty()).await;
-        assert_eq!(a.retry.poll_timeout(), None);
+        assert_eq!(a.joins.poll_timeout(), None);
     });
 }
 
@@ -395,7 +393,7 @@ fn tag_set_at_run_time_outlives_a_restart_and_the_file_rules_its_own() {
         let mut tags = a.endpoint.tags();
         tags.insert("weight".to_owned(), "3".to_owned());
         a.endpoint.set_tags(clock::now(), &tags).unwrap();
-        a.snapshot_tags();
+        a.store.tags(&a.config.node.tags, a.endpoint.tags());
         a.store.finish().await;
         drop(a);
         let a = lab.agent("a", "127.7.12.1", None, &with("lb")).await;
@@ -526,7 +524,6 @@ fn what_an_apply_left_half_done_is_put_back_before_the_cluster_is_known() {
         // Nothing is applied as long as the first join goes on.
         let joining = format!("gossip.join = [\"127.7.21.9:1\"]\n{}", balancing_slowly(&lab, 5));
         let mut a = lab.agent("a", "127.7.21.1", None, &joining).await;
-        a.upstreams = None;
         until(&mut [&mut a], "the untested file is gone", |_| !web.exists()).await;
         std::fs::remove_file(lab.path("slow")).unwrap();
     });
@@ -536,9 +533,10 @@ fn what_an_apply_left_half_done_is_put_back_before_the_cluster_is_known() {
 fn reload_waits_for_no_pipe() {
     run_test(async {
         let lab = Lab::new();
-        let mut a = lab.agent("a", "127.7.22.1", None, ALONE).await;
         // A pipe may be given at start; nobody writes to it a second time.
-        a.sources.pipes = true;
+        let mut with_pipes = lab.start("a", "127.7.22.1", None, ALONE);
+        with_pipes.sources.pipes = true;
+        let mut a = start(with_pipes, silent()).await.unwrap();
         std::fs::remove_file(lab.path("a.toml")).unwrap();
         nix::unistd::mkfifo(&lab.path("a.toml"), nix::sys::stat::Mode::S_IRWXU).unwrap();
         let (reply, answer) = tokio::sync::oneshot::channel();

@@ -1,0 +1,75 @@
+//! A changed configuration: what can change live does, the rest is named, a bad file changes nothing.
+
+use tracing::error;
+
+use super::super::reload::{self, Read, Request};
+use super::super::upstreams::Upstreams;
+use super::super::{clock, tags};
+use super::Agent;
+use crate::config::Config;
+use crate::config::reload::{Change, diff};
+
+impl Agent {
+    /// Reads the configuration again, off the loop.
+    pub(in crate::agent) fn reload(&mut self, request: Request) {
+        if !request.is_dry_run() {
+            self.systemd.reloading();
+        }
+        self.reloads.start(request);
+    }
+
+    pub(super) fn handle_reload(&mut self, read: Read) {
+        let Read { request, result } = read;
+        let dry_run = request.is_dry_run();
+        let told = result.map(|loaded| {
+            let changes = diff(&self.config, &loaded.config);
+            if !dry_run {
+                self.adopt(loaded.config, &changes);
+            }
+            changes
+        });
+        if !dry_run {
+            if let Err(errors) = &told {
+                error!(error = errors.summary(), "configuration is wrong, the running one stays");
+            }
+            self.systemd.ready(self.status());
+        }
+        request.answer(told);
+    }
+
+    fn adopt(&mut self, new: Config, changes: &[Change]) {
+        let now = clock::now();
+        reload::log(changes);
+        self.log.set_level(new.log.level.clone());
+        self.handlers.replace(&new.handlers);
+        self.joins.reconfigure(now, &self.config, &new);
+        if self.is_leaving() {
+            self.joins.stop();
+        }
+        self.store.set_sync_interval(new.snapshot.sync_interval);
+        let advertise = self.endpoint.local().addr;
+        self.endpoint.reconfigure(&new.endpoint(advertise));
+        self.adopt_upstreams(&new);
+        let tags = self.endpoint.tags();
+        let wanted = tags::reconfigured(&tags, &self.config, &new);
+        if wanted != tags
+            && let Err(error) = self.endpoint.set_tags(now, &wanted)
+        {
+            error!(%error, "tags are not changed");
+        }
+        self.config = new;
+        self.store.tags(&self.config.node.tags, self.endpoint.tags());
+    }
+
+    fn adopt_upstreams(&mut self, new: &Config) {
+        match &mut self.upstreams {
+            Some(upstreams) => upstreams.reconfigure(new),
+            None => {
+                self.upstreams = Upstreams::new(new, clock::now());
+                if let Some(upstreams) = &mut self.upstreams {
+                    upstreams.first_view_complete();
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,246 @@
+//! The loop: the one owner of the endpoint and of everything around it.
+//!
+//! Each field is a part with a story of its own, told in its file. A part takes what it needs as arguments (`now`, the
+//! endpoint, the configuration) and gives back what is to follow; only here do parts meet. Nothing in the loop waits but for
+//! the next input: what is slow runs in a task that its part owns, and comes back through the part's `recv`.
+//!
+//! | file | routes |
+//! |---|---|
+//! | `start` | from a configuration to an agent |
+//! | `mod` | inputs to the parts |
+//! | `output` | what the endpoint and the parts give out |
+//! | `adopt` | a changed configuration |
+
+mod adopt;
+mod output;
+mod start;
+#[cfg(test)]
+pub(super) mod tests;
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use tokio::net::TcpStream;
+use tracing::info;
+
+use super::commands::{Commands, Pending};
+use super::doctor::Doctor;
+use super::exec::Handlers;
+use super::joins::Joins;
+use super::key_writer::KeyWriter;
+use super::log::Log;
+use super::reload::{self, Reloads};
+use super::rotate::KeyRequests;
+use super::signal::{Action, Policy, Signal, Signals};
+use super::store::Store;
+use super::stream::{Input, Listener, Streams};
+use super::systemd::Systemd;
+use super::timer::Timer;
+use super::udp::Udp;
+use super::upstreams::{Done, Upstreams};
+use super::{Exit, clock};
+use crate::config::Config;
+use crate::endpoint::{Endpoint, StreamId};
+use crate::serf::Status;
+use crate::time::Instant;
+
+pub use self::start::Ready;
+pub(super) use self::start::start;
+
+/// Datagrams taken in one round, so that a flood does not starve the other inputs.
+const DATAGRAMS_PER_ROUND: usize = 64;
+/// How long clients get to hear of a leave: longer than the server waits for one that has asked for it, as Go's client loses
+/// an answer with the end of the connection right behind it.
+const FAREWELL: Duration = Duration::from_millis(2500);
+/// The same where the agent was told to stop at once.
+const SHORT_FAREWELL: Duration = Duration::from_millis(200);
+
+/// The running agent.
+#[derive(Debug)]
+pub(super) struct Agent {
+    pub(super) config: Config,
+    pub(super) log: Log,
+    pub(super) started: Instant,
+    pub(super) endpoint: Endpoint,
+    pub(super) udp: Udp,
+    pub(super) listener: Listener,
+    pub(super) streams: Streams,
+    pub(super) timer: Timer,
+    pub(super) signals: Signals,
+    pub(super) systemd: Systemd,
+    pub(super) handlers: Handlers,
+    pub(super) commands: Commands,
+    pub(super) pending: Pending,
+    pub(super) joins: Joins,
+    pub(super) reloads: Reloads,
+    pub(super) keys: KeyWriter,
+    pub(super) key_requests: KeyRequests,
+    pub(super) doctor: Doctor,
+    pub(super) store: Store,
+    pub(super) upstreams: Option<Upstreams>,
+    /// When the leave under way began.
+    pub(super) leaving: Option<Instant>,
+    pub(super) exit: Option<Exit>,
+}
+
+impl Agent {
+    /// Until the agent leaves or is stopped.
+    pub(super) async fn run(mut self) -> Exit {
+        self.perform();
+        loop {
+            if let Some(exit) = self.exit {
+                self.farewell(exit).await;
+                return exit;
+            }
+            self.step().await;
+        }
+    }
+
+    /// Waits for one input and does everything that follows from it. Cancel-safe while it waits.
+    pub(super) async fn step(&mut self) {
+        let deadline = self.poll_timeout();
+        tokio::select! {
+            () = self.udp.readable() => self.receive(),
+            () = self.timer.until(Some(deadline)) => self.handle_timeout(),
+            (stream, from) = self.listener.accept() => self.accept(stream, from),
+            (id, input) = self.streams.recv() => self.handle_stream(id, input),
+            call = self.commands.recv() => self.handle_call(call),
+            ran = self.handlers.recv() => {
+                ran.log();
+                ran.respond(clock::now(), &mut self.endpoint);
+            }
+            done = self.store.done() => self.store.handle_done(clock::now(), done),
+            written = self.keys.written() => self.keys.handle_written(clock::now(), &mut self.endpoint, written),
+            found = self.joins.recv() => {
+                self.joins.handle_found(clock::now(), &mut self.endpoint, &self.config, found);
+            }
+            done = applied(&mut self.upstreams) => self.handle_applied(done),
+            read = self.reloads.recv() => self.handle_reload(read),
+            signal = self.signals.recv() => self.handle_signal(signal),
+        }
+        self.perform();
+    }
+
+    /// When [`Self::handle_timeout`] is due.
+    fn poll_timeout(&self) -> Instant {
+        let optional = [
+            self.systemd.poll_timeout(),
+            self.joins.poll_timeout(),
+            self.store.poll_timeout(),
+            self.key_requests.poll_timeout(),
+            self.doctor.poll_timeout(),
+            self.upstreams.as_ref().and_then(Upstreams::poll_timeout),
+        ];
+        optional.into_iter().flatten().fold(self.endpoint.poll_timeout(), Instant::min)
+    }
+
+    /// Upstreams and snapshot look at the time in [`Self::perform`], which follows every input.
+    fn handle_timeout(&mut self) {
+        let now = clock::now();
+        self.endpoint.handle_timeout(now);
+        self.systemd.feed(now);
+        self.continue_rotation(now);
+        self.joins.handle_timeout(now, &mut self.endpoint, &self.config);
+        self.advance_probes(now);
+    }
+
+    fn receive(&mut self) {
+        let now = clock::now();
+        for _ in 0..DATAGRAMS_PER_ROUND {
+            let Some((from, datagram)) = self.udp.try_recv() else { break };
+            self.endpoint.handle_datagram(now, from, datagram);
+        }
+    }
+
+    fn accept(&mut self, stream: TcpStream, from: SocketAddr) {
+        // Refused: dropping closes it.
+        if let Some(id) = self.endpoint.handle_accepted(clock::now(), from) {
+            self.streams.accepted(id, stream);
+        }
+    }
+
+    fn handle_stream(&mut self, id: StreamId, input: Input) {
+        let now = clock::now();
+        match input {
+            Input::Connected => self.endpoint.handle_connected(now, id),
+            Input::Data(data) => self.endpoint.handle_stream_data(now, id, &data),
+            Input::End(error) => self.endpoint.handle_stream_end(now, id, error),
+        }
+    }
+
+    fn handle_applied(&mut self, done: Done) {
+        if let Some(upstreams) = &mut self.upstreams {
+            upstreams.handle_done(clock::now(), done);
+        }
+    }
+
+    fn handle_signal(&mut self, signal: Signal) {
+        let leave = &self.config.leave;
+        let policy = Policy { interrupt_leaves: leave.on_interrupt, terminate_leaves: leave.on_terminate };
+        match signal.action(policy, self.is_leaving()) {
+            Action::Leave => {
+                info!(signal = signal.name(), "leaving");
+                self.leave();
+            }
+            Action::Stop => {
+                let interrupted = self.is_leaving();
+                info!(signal = signal.name(), "stopping without a leave");
+                self.systemd.stopping("stopping");
+                self.exit = Some(if interrupted { Exit::Interrupted } else { Exit::Stopped });
+            }
+            Action::Reload => {
+                info!(signal = signal.name(), "reloading");
+                self.reload(reload::Request::default());
+            }
+            Action::Report => self.log_stats(),
+        }
+    }
+
+    /// Starts a leave; a second call changes nothing.
+    pub(super) fn leave(&mut self) {
+        if self.is_leaving() {
+            return;
+        }
+        let now = clock::now();
+        self.leaving = Some(now);
+        self.systemd.stopping("leaving the cluster");
+        self.joins.stop();
+        self.endpoint.leave(now);
+    }
+
+    pub(super) fn is_leaving(&self) -> bool {
+        self.leaving.is_some()
+    }
+
+    /// Writes what is not written, waits for NGINX, and lets clients hear the last word unless a further signal cuts that short.
+    async fn farewell(&mut self, exit: Exit) {
+        self.store.finish().await;
+        self.keys.finish(self.endpoint.sealed()).await;
+        if let Some(upstreams) = &mut self.upstreams {
+            upstreams.finish(self.signals.end()).await;
+        }
+        let within = match exit {
+            Exit::Left | Exit::JoinGaveUp => FAREWELL,
+            Exit::Stopped | Exit::Interrupted => SHORT_FAREWELL,
+        };
+        tokio::select! {
+            () = self.commands.finish(within) => {}
+            () = self.signals.end() => {}
+        }
+    }
+
+    /// One line for `systemctl status`.
+    fn status(&self) -> String {
+        let members = self.endpoint.members().count();
+        let alive = self.endpoint.members().filter(|member| member.status == Status::Alive).count();
+        format!("{}: {alive} of {members} members alive", self.endpoint.local().name)
+    }
+}
+
+/// The next apply or recovery that has ended; never without upstreams.
+async fn applied(upstreams: &mut Option<Upstreams>) -> Done {
+    match upstreams {
+        Some(upstreams) => upstreams.done().await,
+        None => std::future::pending().await,
+    }
+}

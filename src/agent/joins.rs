@@ -1,0 +1,292 @@
+//! Every way into the cluster: what is configured, what the snapshot knows, what mDNS finds, and what clients ask for.
+//!
+//! Owns the tries and what they wait for. What a join means to the rest of the agent comes out as [`Event`]s.
+
+use std::collections::VecDeque;
+use std::net::SocketAddr;
+
+use tokio::task::JoinSet;
+use tracing::{error, info, warn};
+
+use super::commands::{self, JoinReply};
+use super::discover::Discovery;
+use super::join::{self, Next, Resolved, Retry, Unresolved};
+use super::rejoin::{self, Rejoin};
+use crate::config::{Config, JoinAddress, Mode};
+use crate::endpoint::{Endpoint, JoinFailure, JoinId, JoinKind, JoinTarget, Joined};
+use crate::time::{Instant, millis};
+
+/// The joins under way and those to come.
+///
+/// The driver calls [`Self::begin`] once, then [`Self::handle_timeout`] when [`Self::poll_timeout`] says so, hands over
+/// what [`Self::recv`] and the endpoint bring, and takes [`Self::poll_event`] after each of them.
+#[derive(Debug)]
+pub(super) struct Joins {
+    retry: Retry,
+    rejoin: Rejoin,
+    discovery: Option<Discovery>,
+    /// Names that are being looked up.
+    lookups: JoinSet<Found>,
+    under_way: Vec<Joining>,
+    /// Why the last try to join what is configured failed, address by address; empty after a success.
+    failures: Vec<String>,
+    events: VecDeque<Event>,
+}
+
+/// What a join means to the rest of the agent.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(super) enum Event {
+    /// What is known now is the cluster.
+    FirstView,
+    /// This member of the snapshot never answered and is not looked for any more.
+    Forgotten(String),
+    /// `gossip.join_retry_max` tries have failed and nobody else is there.
+    GaveUp,
+}
+
+/// Who wants to join.
+#[derive(Debug)]
+enum Purpose {
+    /// `gossip.join`.
+    Configured,
+    /// What the snapshot knows.
+    Rejoin,
+    /// Found by mDNS.
+    Discovered,
+    /// A client.
+    Client(JoinReply),
+}
+
+/// Addresses to contact, and for whom.
+#[derive(Debug)]
+pub(super) struct Found {
+    purpose: Purpose,
+    resolved: Resolved,
+}
+
+/// A join under way.
+#[derive(Debug)]
+struct Joining {
+    purpose: Purpose,
+    id: Option<JoinId>,
+    started: Instant,
+    unresolved: Vec<Unresolved>,
+}
+
+impl Joins {
+    /// `members` are those of the snapshot, the most promising first.
+    pub(super) fn new(config: &Config, members: Vec<JoinTarget>, discovery: Option<Discovery>, now: Instant) -> Self {
+        let gossip = &config.gossip;
+        let retry = Retry::new(!gossip.join.is_empty(), gossip.join_retry_interval, gossip.join_retry_max, now);
+        Self {
+            retry,
+            rejoin: Rejoin::new(members, gossip, now),
+            discovery,
+            lookups: JoinSet::new(),
+            under_way: Vec::new(),
+            failures: Vec::new(),
+            events: VecDeque::new(),
+        }
+    }
+
+    /// Goes back to the members of the snapshot. With nobody to join or to discover, what we know is the cluster.
+    pub(super) fn begin(&mut self, now: Instant, endpoint: &mut Endpoint, config: &Config) {
+        if self.rejoin.is_needed() {
+            self.continue_rejoin(now, endpoint, config);
+        } else if config.gossip.join.is_empty() && self.discovery.is_none() {
+            self.events.push_back(Event::FirstView);
+        }
+    }
+
+    /// When [`Self::handle_timeout`] is due.
+    pub(super) fn poll_timeout(&self) -> Option<Instant> {
+        self.retry.poll_timeout().into_iter().chain(self.rejoin.poll_timeout()).min()
+    }
+
+    /// Starts the tries that are due.
+    pub(super) fn handle_timeout(&mut self, now: Instant, endpoint: &mut Endpoint, config: &Config) {
+        self.continue_rejoin(now, endpoint, config);
+        if self.retry.is_due(now) {
+            self.look_up(config, Purpose::Configured, config.gossip.join.clone());
+        }
+    }
+
+    /// What a join means to others.
+    pub(super) fn poll_event(&mut self) -> Option<Event> {
+        self.events.pop_front()
+    }
+
+    /// Why nobody who is configured answered, address by address, if that is so.
+    pub(super) fn failures(&self) -> &[String] {
+        &self.failures
+    }
+
+    /// Joins for a client, who is told.
+    pub(super) fn ask(&mut self, config: &Config, addresses: Vec<JoinAddress>, reply: JoinReply) {
+        self.look_up(config, Purpose::Client(reply), addresses);
+    }
+
+    /// Takes a new configuration; addresses that are new are tried.
+    pub(super) fn reconfigure(&mut self, now: Instant, before: &Config, new: &Config) {
+        self.retry.set_limits(new.gossip.join_retry_interval, new.gossip.join_retry_max);
+        self.rejoin.set_limits(&new.gossip);
+        let join = &new.gossip.join;
+        if *join != before.gossip.join && !join.is_empty() && before.mode == Mode::Weir {
+            self.retry.again(now);
+        }
+    }
+
+    /// No further try: the agent leaves.
+    pub(super) fn stop(&mut self) {
+        self.retry.stop();
+        self.rejoin.stop();
+    }
+
+    /// Turns names into addresses, off the loop.
+    fn look_up(&mut self, config: &Config, purpose: Purpose, addresses: Vec<JoinAddress>) {
+        if config.mode == Mode::Serf {
+            tell_joining(config, &purpose, &addresses);
+        }
+        self.lookups.spawn(async move {
+            let resolved = join::resolve(&addresses).await;
+            Found { purpose, resolved }
+        });
+    }
+
+    /// The next addresses that were looked up or discovered. Cancel-safe.
+    pub(super) async fn recv(&mut self) -> Found {
+        loop {
+            tokio::select! {
+                Some(found) = self.lookups.join_next() => match found {
+                    Ok(found) => return found,
+                    Err(error) => error!(%error, "looking up names failed"),
+                },
+                addr = discovered(&mut self.discovery) => return found_by_mdns(addr),
+            }
+        }
+    }
+
+    /// Contacts what was found, unless it is a member.
+    pub(super) fn handle_found(&mut self, now: Instant, endpoint: &mut Endpoint, config: &Config, found: Found) {
+        if let (Purpose::Discovered, [JoinTarget { addr, .. }]) = (&found.purpose, &found.resolved.targets[..]) {
+            if endpoint.members().any(|member| member.node.addr == *addr) {
+                return;
+            }
+            info!(%addr, "discovered");
+        }
+        self.start(now, endpoint, config, found);
+    }
+
+    fn start(&mut self, now: Instant, endpoint: &mut Endpoint, config: &Config, found: Found) {
+        let Found { purpose, resolved: Resolved { targets, unresolved } } = found;
+        let kind = match &purpose {
+            Purpose::Rejoin => JoinKind::Rejoin,
+            Purpose::Configured | Purpose::Discovered => JoinKind::Join { ignore_old: !config.gossip.replay_on_join },
+            Purpose::Client(reply) => JoinKind::Join { ignore_old: !reply.replay() },
+        };
+        let mut joining = Joining { purpose, id: None, started: now, unresolved };
+        if targets.is_empty() {
+            return self.end(now, endpoint, config, joining, 0, &[]);
+        }
+        joining.id = Some(endpoint.join(now, kind, targets));
+        self.under_way.push(joining);
+    }
+
+    /// The endpoint has ended a join.
+    pub(super) fn handle_joined(&mut self, now: Instant, endpoint: &Endpoint, config: &Config, joined: &Joined) {
+        let Some(index) = self.under_way.iter().position(|joining| joining.id == Some(joined.id)) else { return };
+        let joining = self.under_way.swap_remove(index);
+        self.end(now, endpoint, config, joining, joined.contacted, &joined.failures);
+    }
+
+    /// Tells whoever wanted it.
+    fn end(
+        &mut self,
+        now: Instant,
+        endpoint: &Endpoint,
+        config: &Config,
+        joining: Joining,
+        contacted: usize,
+        failures: &[(JoinTarget, JoinFailure)],
+    ) {
+        if contacted > 0 {
+            let members = endpoint.members().count();
+            info!(contacted, members, elapsed_ms = millis(now.since(joining.started)), "joined");
+            self.retry.succeeded(now);
+            self.failures.clear();
+            self.events.push_back(Event::FirstView);
+        }
+        let mut texts: Vec<_> = joining.unresolved.iter().map(ToString::to_string).collect();
+        texts.extend(failures.iter().map(|(target, failure)| join::explain(target, failure)));
+        match joining.purpose {
+            Purpose::Configured if contacted == 0 => {
+                let for_serf = || vec![commands::join_errors(&joining.unresolved, failures)];
+                let told = if config.mode == Mode::Serf { for_serf() } else { texts.clone() };
+                self.failures = texts;
+                self.retry_later(now, endpoint, config, &told);
+            }
+            Purpose::Rejoin => self.rejoin.ended(now, endpoint, &texts),
+            Purpose::Configured | Purpose::Discovered => join::tell_unanswered(&texts),
+            Purpose::Client(reply) => reply.done(contacted, &joining.unresolved, failures),
+        }
+        if let Some(discovery) = &mut self.discovery {
+            failures.iter().for_each(|(target, _)| discovery.forget(target.addr));
+        }
+    }
+
+    fn retry_later(&mut self, now: Instant, endpoint: &Endpoint, config: &Config, texts: &[String]) {
+        match self.retry.failed(now) {
+            Next::After(pause) => {
+                for error in texts {
+                    warn!(error, pause_s = pause.as_secs(), "cannot join, trying again");
+                }
+            }
+            Next::GiveUp => {
+                for error in texts {
+                    error!(error, "cannot join");
+                }
+                error!(tries = config.gossip.join_retry_max, "giving up to join");
+                // Addresses that came with a reload, or that the snapshot's members have replaced, end no member of a cluster.
+                if rejoin::is_alone(endpoint) {
+                    self.events.push_back(Event::GaveUp);
+                }
+            }
+            Next::Nothing => join::tell_unanswered(texts),
+        }
+    }
+
+    fn continue_rejoin(&mut self, now: Instant, endpoint: &mut Endpoint, config: &Config) {
+        match self.rejoin.handle_timeout(now, endpoint) {
+            rejoin::Step::Nothing => {}
+            rejoin::Step::Try(targets) => {
+                let resolved = Resolved { targets, unresolved: Vec::new() };
+                self.start(now, endpoint, config, Found { purpose: Purpose::Rejoin, resolved });
+            }
+            rejoin::Step::Forget(names) => self.events.extend(names.into_iter().map(Event::Forgotten)),
+        }
+    }
+}
+
+fn found_by_mdns(addr: SocketAddr) -> Found {
+    let targets = vec![JoinTarget { label: addr.to_string(), addr }];
+    Found { purpose: Purpose::Discovered, resolved: Resolved { targets, unresolved: Vec::new() } }
+}
+
+/// The next address that mDNS found; never without discovery.
+async fn discovered(discovery: &mut Option<Discovery>) -> SocketAddr {
+    match discovery {
+        Some(discovery) => discovery.recv().await,
+        None => std::future::pending().await,
+    }
+}
+
+/// A line that Serf's agent has for each try; ours would repeat it for as long as nobody answers.
+fn tell_joining(config: &Config, purpose: &Purpose, addresses: &[JoinAddress]) {
+    let replay = match purpose {
+        Purpose::Client(reply) => reply.replay(),
+        Purpose::Configured | Purpose::Rejoin | Purpose::Discovered => config.gossip.replay_on_join,
+    };
+    let configured = matches!(purpose, Purpose::Configured);
+    let addresses = addresses.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ");
+    info!(addresses, replay, configured, "joining");
+}

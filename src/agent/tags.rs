@@ -1,0 +1,40 @@
+//! The tags of this node: what is configured, what was set at run time, and what this program says of itself.
+
+use crate::config::{Config, Mode};
+use crate::wire::serf::Tags;
+
+/// Marks a balancer, so that leaving members know whom to ask (`protocols A.1`).
+const BALANCER: &str = "weir_lb";
+
+/// Configured tags, those set at run time over them, and our own.
+pub(super) fn own(config: &Config, run_time: &Tags) -> Tags {
+    let mut tags = config.node.tags.clone();
+    tags.extend(run_time.iter().map(|(name, value)| (name.clone(), value.clone())));
+    if config.mode == Mode::Weir && !config.upstreams.is_empty() {
+        tags.insert(BALANCER.to_owned(), "1".to_owned());
+    } else {
+        tags.remove(BALANCER);
+    }
+    tags
+}
+
+/// `tags` without those that say what this program does.
+pub(super) fn without_reserved(mut tags: Tags) -> Tags {
+    tags.remove(BALANCER);
+    tags
+}
+
+/// `current` after a change of the configuration: a tag that was set at run time stays unless the file's own value of it
+/// changed.
+pub(super) fn reconfigured(current: &Tags, before: &Config, new: &Config) -> Tags {
+    let before = own(before, &Tags::new());
+    let after = own(new, &Tags::new());
+    let mut tags = current.clone();
+    tags.retain(|name, _| !before.contains_key(name) || after.contains_key(name));
+    for (name, value) in after {
+        if before.get(&name) != Some(&value) {
+            tags.insert(name, value);
+        }
+    }
+    tags
+}
