@@ -24,10 +24,10 @@ test-quick: ## only what needs nothing installed
 	$(CARGO) test --locked
 
 sim: ## a long simulation: SEEDS=20000 make sim
-	WEIR_SIM_SEEDS=$${SEEDS:-20000} $(CARGO) test --release --locked --test sim -- --nocapture
+	WEIR_SIM_SEEDS=$${SEEDS:-20000} $(CARGO) test --release --locked --test pure sim -- --nocapture
 
 flood: ## ten thousand malformed packets and streams a second at an agent, with and without the key: make flood FLOOD_SECONDS=30
-	WEIR_FLOOD_SECONDS=$(FLOOD_SECONDS) $(CARGO) test --release --locked --test hostile -- --ignored --nocapture flood
+	WEIR_FLOOD_SECONDS=$(FLOOD_SECONDS) $(CARGO) test --release --locked --test processes flood -- --ignored --nocapture
 
 bench: ## weir beside the real serf agent, in one run
 	@packaging/require serf nginx
@@ -39,7 +39,7 @@ lint: ## formatting and clippy
 	$(CARGO) clippy --locked --all-targets -- -D warnings
 
 generate: ## packaging/man and packaging/completions anew, after a change of the command line
-	WEIR_BLESS=1 $(CARGO) test --locked --test cli manual_pages_and_completions
+	WEIR_BLESS=1 $(CARGO) test --locked --test processes manual_pages_and_completions
 
 package: ## out/weir_*.deb and out/weir-*.rpm
 	@packaging/build

@@ -1,4 +1,4 @@
-//! What the fuzzer runs, and `tests/fuzz.rs` too, over the kept corpus and over drawn inputs: any bytes, and afterwards the
+//! What the fuzzer runs, and `tests/pure/fuzz.rs` too, over the kept corpus and over drawn inputs: any bytes, and afterwards the
 //! endpoint still answers, holds itself alive, and holds no more than its bounds allow.
 
 #![allow(dead_code, reason = "each fuzz binary uses one target")]

@@ -1,4 +1,4 @@
-//! One endpoint against bytes; clusters of them are tested in `sim` and `tests/sim`.
+//! One endpoint against bytes; clusters of them are tested in `sim` and `tests/pure/sim`.
 
 use std::time::Duration;
 

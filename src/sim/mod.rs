@@ -1,7 +1,7 @@
 //! Many endpoints, a virtual clock, and a network that loses, delays, duplicates, reorders and partitions.
 //!
 //! Everything is drawn from one seed: the same seed gives the same run, event for event. The endpoints are those of the
-//! agent; only sockets and the clock are replaced. `weir sim` measures with this, and `tests/sim` hunts with it.
+//! agent; only sockets and the clock are replaced. `weir sim` measures with this, and `tests/pure/sim` hunts with it.
 
 mod host;
 mod network;

@@ -1,0 +1,10 @@
+//! Clusters of three and ten, half of them real `serf` agents, encrypted and compressed: whatever one kind tells, both kinds
+//! know, and know the same. Debian's package `serf` is the peer.
+
+mod cluster;
+mod distance;
+mod events;
+mod members;
+mod partition;
+mod queries;
+mod watch;

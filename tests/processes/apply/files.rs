@@ -1,0 +1,282 @@
+//! Targets that cannot be written, that somebody else changed, that nothing includes.
+
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::process::Command;
+
+use weir::apply::{Apply, Error, ForeignEdit, Outcome, Step};
+use weir::nginx::Form;
+use weir::upstream::Generation;
+
+use crate::nginx::{Nginx, and, backend, names, server, web};
+use crate::support::address;
+
+#[test]
+fn without_nginx_nothing_is_written_and_the_error_says_how_to_get_it() {
+    let nginx = Nginx::stopped();
+    let mut options = nginx.options();
+    options.nginx.binary = "/nonexistent/nginx".into();
+    let outcome = Apply::new(options).apply(&web([server("web", address())]));
+    assert_eq!(
+        outcome.to_string(),
+        "nginx is not installed, upstream web waits; 'apt install nginx' or 'dnf install nginx'"
+    );
+    assert_eq!(nginx.listing(), [""; 0]);
+}
+
+#[test]
+#[ignore = "needs nginx"]
+fn a_directory_that_is_not_there_is_named() {
+    let nginx = Nginx::start();
+    let mut options = nginx.options();
+    options.targets[0].output = nginx.path("nowhere/weir-web.conf");
+    let outcome = Apply::new(options).apply(&web([server("web", address())])).to_string();
+    let directory = nginx.path("nowhere");
+    let dot = directory.join(".weir-web.conf.weir-new");
+    let text = format!(
+        "cannot write {}: no such file or directory; what serves is untouched; create {}",
+        dot.display(),
+        directory.display()
+    );
+    assert_eq!(outcome, text);
+}
+
+/// In a thread of its own that has given up root's file rights, if this is root.
+#[test]
+#[ignore = "needs nginx"]
+fn a_directory_that_may_not_be_written_leaves_everything_as_it_was() {
+    let nginx = Nginx::start();
+    nginx.apply().apply(&web([server("web", backend("one"))]));
+    let before = std::fs::read(nginx.web()).unwrap();
+    std::fs::set_permissions(nginx.path("conf.d"), std::fs::Permissions::from_mode(0o555)).unwrap();
+    std::fs::set_permissions(nginx.dir.path(), std::fs::Permissions::from_mode(0o755)).unwrap();
+    for name in names(&nginx.path("state")) {
+        std::os::unix::fs::chown(nginx.path("state").join(name), Some(65534), None).unwrap_or(());
+    }
+    std::os::unix::fs::chown(nginx.path("state"), Some(65534), None).unwrap_or(());
+    let apply = nginx.apply();
+    let outcome = std::thread::spawn(move || {
+        if rustix::process::geteuid().is_root() {
+            nix::unistd::setfsuid(nix::unistd::Uid::from_raw(65534));
+        }
+        apply.apply(&web([server("web", address())]))
+    });
+    let outcome = outcome.join().unwrap();
+    assert!(matches!(outcome, Outcome::Refused { step: Step::Write, .. }), "{outcome:?}");
+    let text = outcome.to_string();
+    assert!(text.contains("permission denied; what serves is untouched; let weir write to "), "{text}");
+    assert_eq!(std::fs::read(nginx.web()).unwrap(), before);
+    assert_eq!(nginx.get(), "one");
+    std::fs::set_permissions(nginx.path("conf.d"), std::fs::Permissions::from_mode(0o755)).unwrap();
+}
+
+/// The inner half runs in a mount namespace of its own, where `conf.d` is a small file system.
+#[test]
+#[ignore = "needs nginx and root"]
+fn a_full_or_read_only_file_system_is_named_and_leaves_everything_as_it_was() {
+    if let Ok(mode) = std::env::var("WEIR_TEST_SMALL_FILE_SYSTEM") {
+        return on_a_small_file_system(&mode);
+    }
+    for mode in ["full", "read-only"] {
+        let this = std::env::current_exe().unwrap();
+        let inner = "apply::files::a_full_or_read_only_file_system_is_named_and_leaves_everything_as_it_was";
+        let mut command = Command::new("unshare");
+        command.arg("-m").arg(this).args(["--exact", inner, "--include-ignored", "--nocapture"]);
+        let status = command.env("WEIR_TEST_SMALL_FILE_SYSTEM", mode).status().unwrap();
+        assert!(status.success(), "{mode}");
+    }
+}
+
+fn on_a_small_file_system(mode: &str) {
+    let mut nginx = Nginx::stopped();
+    let conf = nginx.path("conf.d");
+    let mount =
+        |arguments: &[&str]| assert!(Command::new("mount").args(arguments).arg(&conf).status().unwrap().success());
+    mount(&["-t", "tmpfs", "-o", "size=16k", "none"]);
+    std::fs::write(nginx.web(), "upstream web { server 127.0.0.1:1 down; }\n").unwrap();
+    nginx.run();
+    nginx.apply().apply(&web([server("web", backend("one"))]));
+    let before = std::fs::read(nginx.web()).unwrap();
+    let words = match mode {
+        "full" => {
+            // Write until nothing more fits.
+            let _ = std::fs::write(conf.join("fill"), vec![b'#'; 64 * 1024]);
+            "no space left on device; what serves is untouched; free space in "
+        }
+        _ => {
+            mount(&["-o", "remount,ro"]);
+            "read-only file system; what serves is untouched; make "
+        }
+    };
+    let outcome = nginx.apply().apply(&web([server("web", backend("two"))]));
+    assert!(matches!(outcome, Outcome::Refused { step: Step::Write, .. }), "{outcome:?}");
+    assert!(outcome.to_string().contains(words), "{outcome}");
+    assert_eq!(std::fs::read(nginx.web()).unwrap(), before);
+    assert!(!nginx.listing().iter().any(|name| name.starts_with('.')), "{:?}", nginx.listing());
+    assert_eq!(nginx.get(), "one");
+    nginx.kill();
+    assert!(Command::new("umount").arg(&conf).status().unwrap().success());
+}
+
+#[test]
+#[ignore = "needs nginx"]
+fn a_file_that_nothing_includes_is_refused_and_not_left_behind() {
+    let nginx = Nginx::start();
+    let mut options = nginx.options();
+    options.targets[0].output = nginx.path("conf.d/weir-web.inc");
+    let outcome = Apply::new(options).apply(&web([server("web", address())]));
+    let text = format!(
+        "nothing in {} includes {}; add 'include {};' inside http {{ }}",
+        nginx.config().display(),
+        nginx.path("conf.d/weir-web.inc").display(),
+        nginx.path("conf.d/weir-web.inc").display()
+    );
+    assert_eq!(outcome.to_string(), text);
+    assert_eq!(nginx.listing(), ["weir-web.conf"]);
+    std::fs::create_dir(nginx.path("elsewhere")).unwrap();
+    let mut options = nginx.options();
+    options.targets[0].output = nginx.path("elsewhere/weir-web.conf");
+    let outcome = Apply::new(options).apply(&web([server("web", address())])).to_string();
+    let way = format!("add 'include {}/*.conf;' inside http {{ }}", nginx.path("elsewhere").display());
+    assert!(outcome.ends_with(&way), "{outcome}");
+    assert_eq!(names(&nginx.path("elsewhere")), [""; 0]);
+}
+
+#[test]
+#[ignore = "needs nginx"]
+fn a_new_file_that_is_included_under_another_name_of_its_directory_is_found() {
+    let nginx = Nginx::start();
+    std::os::unix::fs::symlink(nginx.path("conf.d"), nginx.path("link")).unwrap();
+    let mut options = nginx.options();
+    options.targets.push(nginx.target("api", "link/weir-api.conf", Form::Block));
+    let desired = and(web([server("web", address())]), "api", [server("api", address())]);
+    let outcome = Apply::new(options).apply(&desired);
+    assert!(matches!(outcome, Outcome::Live { .. }), "{outcome}");
+}
+
+#[test]
+#[ignore = "needs nginx"]
+fn what_somebody_else_wrote_is_kept_or_held_but_never_lost() {
+    let nginx = Nginx::start();
+    let (one, two) = (web([server("web", backend("one"))]), web([server("web", backend("two"))]));
+    nginx.apply().apply(&one);
+    assert_eq!(names(&nginx.path("state/foreign")), ["weir-web.conf.1"], "what was there before weir");
+
+    let edit = "upstream web { server 127.0.0.1:2; } # by hand\n";
+    std::fs::write(nginx.web(), edit).unwrap();
+    let hold = Apply::new(weir::apply::Options { foreign_edit: ForeignEdit::Hold, ..nginx.options() });
+    let outcome = hold.apply(&two);
+    assert!(
+        matches!(outcome, Outcome::Refused { step: Step::Plan, error: Error::ForeignEdit { .. }, .. }),
+        "{outcome:?}"
+    );
+    assert_eq!(std::fs::read_to_string(nginx.web()).unwrap(), edit);
+
+    assert!(matches!(nginx.apply().apply(&one), Outcome::Live { .. }), "ours again");
+    assert_eq!(std::fs::read_to_string(nginx.path("state/foreign/weir-web.conf.2")).unwrap(), edit);
+    assert_eq!(nginx.get(), "one");
+}
+
+#[test]
+#[ignore = "needs nginx"]
+fn without_room_for_its_copy_an_edit_stays_in_place() {
+    let nginx = Nginx::start();
+    let (one, two) = (web([server("web", backend("one"))]), web([server("web", backend("two"))]));
+    nginx.apply().apply(&one);
+    // As most edits by hand: our first line stays.
+    let edit = std::fs::read_to_string(nginx.web()).unwrap().replace("server ", "server 127.0.0.1:1 down; server ");
+    std::fs::write(nginx.web(), &edit).unwrap();
+    std::fs::remove_dir_all(nginx.path("state/foreign")).unwrap();
+    std::fs::write(nginx.path("state/foreign"), "in the way").unwrap();
+    let outcome = nginx.apply().apply(&two);
+    assert!(matches!(outcome, Outcome::RolledBack { .. }), "{outcome:?}");
+    assert_eq!(std::fs::read_to_string(nginx.web()).unwrap(), edit);
+
+    std::fs::remove_file(nginx.path("state/foreign")).unwrap();
+    assert!(matches!(nginx.apply().apply(&two), Outcome::Live { .. }));
+    assert_eq!(std::fs::read_to_string(nginx.path("state/foreign/weir-web.conf.1")).unwrap(), edit);
+}
+
+#[test]
+#[ignore = "needs nginx"]
+fn mode_and_owner_of_the_file_are_kept() {
+    let nginx = Nginx::start();
+    std::fs::set_permissions(nginx.web(), std::fs::Permissions::from_mode(0o640)).unwrap();
+    let chowned = std::os::unix::fs::chown(nginx.web(), Some(65534), Some(65534)).is_ok();
+    nginx.apply().apply(&web([server("web", address())]));
+    let meta = std::fs::metadata(nginx.web()).unwrap();
+    assert_eq!(meta.mode() & 0o7777, 0o640);
+    assert!(!chowned || (meta.uid(), meta.gid()) == (65534, 65534));
+}
+
+#[test]
+#[ignore = "needs nginx"]
+fn a_link_in_place_of_the_file_is_refused() {
+    let nginx = Nginx::start();
+    let elsewhere = nginx.path("elsewhere.conf");
+    std::fs::rename(nginx.web(), &elsewhere).unwrap();
+    std::os::unix::fs::symlink(&elsewhere, nginx.web()).unwrap();
+    let outcome = nginx.apply().apply(&web([server("web", address())]));
+    let text = format!("{} is a symbolic link; set output to the file it names", nginx.web().display());
+    assert_eq!(outcome.to_string(), text);
+}
+
+#[test]
+#[ignore = "needs nginx"]
+fn several_targets_share_one_test_and_one_reload_and_fail_together() {
+    let nginx = Nginx::start();
+    let mut options = nginx.options();
+    std::fs::create_dir(nginx.path("lists")).unwrap();
+    std::fs::write(nginx.path("lists/api.conf"), "server 127.0.0.1:1;\n").unwrap();
+    std::fs::write(
+        nginx.path("conf.d/api.conf"),
+        format!("upstream api {{ include {}; }}", nginx.path("lists/api.conf").display()),
+    )
+    .unwrap();
+    options.targets.push(nginx.target("api", "lists/api.conf", Form::Servers));
+    let apply = Apply::new(options);
+    let both = |web_at, api_at| and(web([server("web", web_at)]), "api", [server("api", api_at)]);
+
+    let outcome = apply.apply(&both(address(), address()));
+    let Outcome::Live { upstreams, .. } = outcome else { panic!("{outcome:?}") };
+    assert_eq!(upstreams.len(), 2);
+    assert_eq!(nginx.reloads(), 1);
+    let files = || (std::fs::read(nginx.web()).unwrap(), std::fs::read(nginx.path("lists/api.conf")).unwrap());
+    let before = files();
+    assert!(String::from_utf8(before.1.clone()).unwrap().lines().nth(1).unwrap().starts_with("server 127."));
+
+    std::fs::write(nginx.path("conf.d/shop.conf"), "nonsense;").unwrap();
+    let outcome = apply.apply(&both(address(), address()));
+    assert!(matches!(outcome, Outcome::Refused { step: Step::Validate, .. }), "{outcome:?}");
+    assert_eq!(files(), before);
+
+    // A document without an upstream leaves it as it is.
+    std::fs::remove_file(nginx.path("conf.d/shop.conf")).unwrap();
+    let outcome = apply.apply(&web([server("web", address())]));
+    assert!(matches!(outcome, Outcome::Live { .. }), "{outcome:?}");
+    assert_eq!(files().1, before.1);
+    assert_eq!(apply.live().unwrap().unwrap().1.upstreams.len(), 2);
+}
+
+#[test]
+#[ignore = "needs nginx"]
+fn the_document_is_checked_again_against_the_targets_limits() {
+    let nginx = Nginx::start();
+    let mut options = nginx.options();
+    options.targets[0].ports = (8000, 9000);
+    options.targets[0].allow.loopback = false;
+    let apply = Apply::new(options);
+    for (addr, text) in [
+        (
+            "127.0.0.1:8080",
+            "upstream web: 127.0.0.1:8080 is a loopback address; set allow_loopback if that is meant; correct upstream.web.allow",
+        ),
+        ("10.0.0.1:80", "upstream web: port of 10.0.0.1:80 is outside 8000..9000; correct upstream.web.server.port"),
+    ] {
+        let outcome = apply.apply(&web([server("web", addr.parse().unwrap())]));
+        assert_eq!(outcome.to_string(), text);
+    }
+    let outcome =
+        apply.apply(&and(web([server("web", "10.0.0.1:8080".parse().unwrap())]), "api", [server("a", address())]));
+    assert_eq!(outcome.to_string(), "upstream api is wanted and not configured here; 'weir reload'");
+    assert_eq!(apply.live().unwrap().map(|(generation, _)| generation), None::<Generation>);
+}

@@ -1,0 +1,6 @@
+//! `apply` against a real NGINX: each test runs its own, on its own loopback address, and ends it.
+
+mod crash;
+mod files;
+mod reload;
+mod servers;

@@ -1,0 +1,113 @@
+//! What goes wrong on a balancer is said with its way out, costs nobody what is served, and heals.
+
+use std::net::TcpStream;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::path::Path;
+use std::time::Duration;
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
+use super::stage::Balancer;
+use crate::nginx;
+use crate::support::{Settings, until_within};
+
+/// One retry after a failed apply takes a minute; an operator who has mended something reloads instead.
+fn reload(balancer: &mut Balancer) {
+    balancer.agent.process().signal(Signal::SIGHUP);
+}
+
+fn set_mode(path: &Path, mode: u32) {
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
+}
+
+#[test]
+#[ignore = "needs nginx"]
+fn members_change_while_nginx_is_killed_and_it_comes_back_with_the_current_set() {
+    let mut balancer = Balancer::start();
+    let _one = balancer.web("web1", "1");
+    balancer.await_answers(&[("web1", 1)]);
+    let workers = balancer.nginx.workers();
+    let master = Pid::from_raw(i32::try_from(balancer.nginx.master_pid()).unwrap());
+    let stored = balancer.agent.log().matches("apply stored").count();
+    kill(master, Signal::SIGKILL).unwrap();
+    assert_eq!(balancer.nginx.get(), "web1", "orphaned workers go on");
+
+    let _two = balancer.web("web2", "2");
+    balancer.await_log_again("apply stored", stored + 1);
+    balancer.await_log("nginx is not running, the file is in place and tested; start nginx");
+    balancer.assert_valid();
+    assert!(balancer.file().contains("weight=2"), "{}", balancer.file());
+    assert_eq!(balancer.nginx.get(), "web1", "orphaned workers go on");
+
+    for worker in workers {
+        kill(Pid::from_raw(i32::try_from(worker).unwrap()), Signal::SIGKILL).unwrap();
+    }
+    let listen = balancer.nginx.listen;
+    nginx::until("its workers are gone", || TcpStream::connect(listen).is_err());
+    balancer.nginx.kill();
+    balancer.nginx.run();
+    balancer.await_answers(&[("web1", 1), ("web2", 2)]);
+    let _three = balancer.web("web3", "1");
+    balancer.await_answers(&[("web1", 1), ("web2", 2), ("web3", 1)]);
+}
+
+#[test]
+#[ignore = "needs nginx"]
+fn a_directory_that_may_not_be_written_is_named_and_heals_by_itself() {
+    let mut balancer = Balancer::start_as(Settings::default().without_file_rights());
+    let _one = balancer.web("web1", "1");
+    balancer.await_answers(&[("web1", 1)]);
+    let before = balancer.file();
+    let conf = balancer.nginx.path("conf.d");
+    set_mode(&conf, 0o555);
+    let _two = balancer.web("web2", "1");
+    balancer.await_log("apply refused step=write");
+    balancer.await_log(&format!("permission denied; what serves is untouched; let weir write to {}", conf.display()));
+    assert_eq!(balancer.file(), before);
+    balancer.await_answers(&[("web1", 1)]);
+
+    set_mode(&conf, 0o755);
+    let retry_and_some = Duration::from_secs(60 + 60);
+    until_within(retry_and_some, "another try", || {
+        if balancer.file() == before { Err(balancer.agent.log()) } else { Ok(()) }
+    });
+    balancer.await_answers(&[("web1", 1), ("web2", 1)]);
+}
+
+#[test]
+#[ignore = "needs nginx"]
+fn a_read_only_file_is_replaced_and_stays_read_only() {
+    let balancer = Balancer::start_as(Settings::default().without_file_rights());
+    set_mode(&balancer.nginx.web(), 0o444);
+    let _one = balancer.web("web1", "1");
+    balancer.await_answers(&[("web1", 1)]);
+    assert_eq!(std::fs::metadata(balancer.nginx.web()).unwrap().mode() & 0o777, 0o444);
+}
+
+#[test]
+#[ignore = "needs nginx"]
+fn a_broken_site_of_somebody_else_is_named_and_holds_up_only_until_it_is_mended() {
+    let mut balancer = Balancer::start();
+    let _one = balancer.web("web1", "1");
+    balancer.await_answers(&[("web1", 1)]);
+    let before = balancer.file();
+    let shop = balancer.nginx.path("conf.d/shop.conf");
+    std::fs::write(&shop, "server {\n    prox_pass http://web;\n}\n").unwrap();
+    let mut two = balancer.web("web2", "1");
+    balancer.await_log("apply refused step=validate ours=false");
+    balancer.await_log(&format!("prox_pass\\\" in {}:2", shop.display()));
+    assert_eq!(balancer.file(), before);
+    let info = balancer.agent.cli(&["info"]);
+    let info = String::from_utf8(info.stdout).unwrap();
+    assert!(info.contains("refused, ") && info.contains("prox_pass"), "{info}");
+    balancer.await_answers(&[("web1", 1)]);
+    // Changes that come meanwhile are tried, and lost to nobody.
+    two.leave();
+    let _three = balancer.web("web3", "1");
+
+    std::fs::remove_file(&shop).unwrap();
+    reload(&mut balancer);
+    balancer.await_answers(&[("web1", 1), ("web3", 1)]);
+    balancer.assert_valid();
+}

@@ -1,0 +1,24 @@
+//! The built program and the libraries around it, run as they are: agents, commands, NGINX and scripts on loopback addresses.
+
+#![expect(
+    clippy::disallowed_methods,
+    clippy::unwrap_used,
+    reason = "tests start processes and touch files, and stop at what they cannot use"
+)]
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod agent;
+mod apply;
+mod balancer;
+mod cli;
+mod doctor;
+mod hostile;
+mod load;
+mod nginx;
+mod replay;
+mod restart;
+mod rotate;
+mod rpc;
+mod secrets;

@@ -1,0 +1,604 @@
+//! Configuration files as an operator writes them, wrong and right, against the text that comes out.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use weir::config::show::{self, Show};
+use weir::config::{
+    Advertise, BindAddress, BindHost, Command, ConfigErrors, Loaded, Mode, Overrides, Seal, Secret, SecretSource,
+    Source, Sources, When, convert, load, reload, schema,
+};
+use weir::handlers::filter::{EventFilter, EventKind};
+
+/// A directory of configuration files that disappears with the test.
+struct Files(tempfile::TempDir);
+
+impl Files {
+    fn new(files: &[(&str, &str)]) -> Self {
+        let files_ = Self(tempfile::tempdir().unwrap());
+        for (name, text) in files {
+            let path = files_.path(name);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, text).unwrap();
+        }
+        files_
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+
+    fn source(&self, name: &str) -> Source {
+        Source::File(self.path(name))
+    }
+
+    /// `text` with this directory called `/etc/weir`.
+    fn neutral(&self, text: &str) -> String {
+        text.replace(&self.0.path().display().to_string(), "/etc/weir")
+    }
+}
+
+fn sources(paths: Vec<Source>) -> Sources {
+    Sources { paths, host_name: "lb1.example.org".to_owned(), ..Sources::default() }
+}
+
+/// Loads one TOML file.
+fn toml(text: &str) -> Result<Loaded, ConfigErrors> {
+    let files = Files::new(&[("weir.toml", text)]);
+    load(&sources(vec![files.source("weir.toml")]))
+}
+
+fn flags(overrides: Overrides) -> Result<Loaded, ConfigErrors> {
+    load(&Sources { overrides, ..sources(vec![]) })
+}
+
+fn texts(list: &[&str]) -> Vec<String> {
+    list.iter().map(|text| (*text).to_owned()).collect()
+}
+
+/// What `config check` and `config show --changed --origin` print.
+fn report(result: Result<Loaded, ConfigErrors>) -> String {
+    match result {
+        Err(errors) => show::check_failed(&errors),
+        Ok(loaded) => {
+            let mut text = show::check(&loaded);
+            loaded.notices.iter().for_each(|notice| text.push_str(&format!("{notice}\n")));
+            text + "\n" + &Show { origin: true, changed: true }.text(&loaded.config)
+        }
+    }
+}
+
+/// Compares with the golden file `path`, which `WEIR_GOLDEN=write` makes anew.
+fn golden(path: &Path, text: &str) {
+    if std::env::var_os("WEIR_GOLDEN").is_some_and(|value| value == "write") {
+        fs::write(path, text).unwrap();
+    }
+    let expected = fs::read_to_string(path).unwrap_or_default();
+    assert_eq!(text, expected, "{} differs; WEIR_GOLDEN=write makes it anew", path.display());
+}
+
+#[test]
+fn messages_are_those_of_the_golden_files() {
+    let root = Path::new("tests/golden/config");
+    let mut cases = 0;
+    for case in fs::read_dir(root).unwrap().map(|entry| entry.unwrap().path()).filter(|path| path.is_dir()) {
+        let toml = case.join("weir.toml");
+        let source = if toml.exists() { Source::File(toml) } else { Source::Dir(case.clone()) };
+        let text = report(load(&sources(vec![source])));
+        golden(&case.join("expected.txt"), &text.replace(&case.display().to_string(), "/etc/weir"));
+        cases += 1;
+    }
+    assert!(cases >= 8, "{cases}");
+}
+
+#[test]
+fn the_mistakes_of_the_manual_read_as_there() {
+    let weir = "[upstream.web]
+select = { role = \"web\" }
+
+[upstream.api]
+select = { role = \"api\" }
+nginx.method = \"hash\"
+
+[upstream.web.server]
+wieght = 1
+
+[upstream.api.server]
+port = 8080
+
+[apply]
+max_delay = 500
+";
+    let api = "# spare servers\n[upstream.api.server]\nbackup = true\n";
+    let files = Files::new(&[("weir.toml", weir), ("weir.d/api.toml", api)]);
+    let errors = load(&sources(vec![files.source("weir.toml")])).unwrap_err();
+    let expected = "\
+/etc/weir/weir.toml:9:1: unknown key 'upstream.web.server.wieght'; did you mean 'weight'?
+/etc/weir/weir.toml:15:13: apply.max_delay = 500 is a number; write a duration with its unit, \"500ms\"
+/etc/weir/weir.d/api.toml:3:1: upstream.api.server.backup cannot be used with upstream.api.nginx.method = \"hash\" (NGINX refuses it); remove one
+error: 3 mistakes in 2 files; the running agent keeps its configuration
+";
+    assert_eq!(files.neutral(&show::check_failed(&errors)), expected);
+}
+
+#[test]
+fn the_example_shows_every_key_at_its_default() {
+    let example = show::example();
+    let uncommented: String = example
+        .lines()
+        .map(|line| match line.strip_prefix('#') {
+            Some(rest) if rest.starts_with(|c: char| c.is_ascii_lowercase() || c == '[') => rest,
+            _ => line,
+        })
+        .map(|line| line.to_owned() + "\n")
+        .collect();
+    let files = Files::new(&[("weir.toml", &uncommented)]);
+    let config = load(&sources(vec![files.source("weir.toml")])).unwrap_or_else(|errors| panic!("{errors}")).config;
+    for setting in config.settings() {
+        assert!(setting.origin.to_string().contains("weir.toml:"), "{} is not in the example", setting.key());
+        let host_name = setting.key() == "node.name";
+        if let Some(default) = setting.default.as_ref().filter(|_| !host_name) {
+            assert_eq!(&setting.value, default, "{}", setting.key());
+        }
+    }
+    let as_shipped = toml(example).unwrap().config;
+    let changed = Show { origin: false, changed: true }.text(&as_shipped);
+    assert_eq!(changed, "[node]\nname = \"\"\n", "active lines are at their defaults");
+}
+
+#[test]
+fn every_line_of_the_example_is_explained() {
+    let mut explained = false;
+    for line in show::example().lines() {
+        let is_key = line.trim_start_matches('#').starts_with(|c: char| c.is_ascii_lowercase());
+        match line {
+            "" => explained = false,
+            _ if line.starts_with("# ") => explained = true,
+            _ if is_key => assert!(explained, "no sentence above: {line}"),
+            _ => {} // a header keeps what is said above it
+        }
+        if is_key && !line.contains("role") {
+            explained = false;
+        }
+    }
+}
+
+#[test]
+fn defaults_are_those_of_the_manual() {
+    let config = toml("").unwrap().config;
+    assert_eq!(config.mode, Mode::Weir);
+    assert_eq!(config.node.name.as_str(), "lb1", "host name up to the first dot");
+    assert_eq!(config.gossip.bind, BindAddress { host: BindHost::Address([0, 0, 0, 0].into()), port: 7946 });
+    assert_eq!(config.gossip.advertise, Advertise::Auto);
+    assert_eq!(config.encryption.keyring, Some(SecretSource::File("/var/lib/weir/keyring.json".into())));
+    assert_eq!(config.encryption.seal, Seal::Auto);
+    assert_eq!(config.rpc.socket, Some("/run/weir/rpc.sock".into()));
+    assert_eq!(config.rpc.listen, None);
+    assert!(config.leave.on_interrupt && config.leave.on_terminate && config.snapshot.rejoin_after_leave);
+}
+
+#[test]
+fn a_profile_sets_the_timings_that_are_not_given() {
+    let config = toml("gossip = { profile = \"wan\", probe_interval = \"4s\", retransmit_mult = 5 }").unwrap().config;
+    let swim = config.endpoint("10.0.0.1:7946".parse().unwrap()).swim;
+    assert_eq!((swim.probe_interval, swim.probe_timeout), (Duration::from_secs(4), Duration::from_secs(3)));
+    assert_eq!((swim.gossip_nodes, swim.retransmit_mult), (4, 5));
+    assert_eq!(swim.gossip_to_the_dead, Duration::from_secs(60), "what has no key follows the profile too");
+}
+
+#[test]
+fn serf_flags_alone_mean_serfs_defaults() {
+    let loaded = flags(Overrides { node: Some("n1".to_owned()), ..Overrides::default() }).unwrap();
+    let config = &loaded.config;
+    assert_eq!(config.mode, Mode::Serf);
+    assert_eq!(config.rpc.listen, Some("127.0.0.1:7373".parse().unwrap()));
+    assert_eq!(config.rpc.socket, None);
+    assert_eq!(config.snapshot.path, None);
+    assert!(!config.snapshot.rejoin_after_leave);
+    assert_eq!((config.encryption.keyring.clone(), config.encryption.seal), (None, Seal::Off));
+    assert!(config.leave.on_interrupt && !config.leave.on_terminate);
+    assert_eq!(config.gossip.advertise, Advertise::FirstPrivate);
+    assert_eq!(loaded.notices.len(), 1, "plain text is warned about");
+    let named = load(&Sources { serf: true, ..sources(vec![]) }).unwrap().config;
+    assert_eq!(
+        (named.mode, named.node.name.as_str()),
+        (Mode::Serf, "lb1.example.org"),
+        "Serf takes the whole host name"
+    );
+}
+
+#[test]
+fn any_toml_file_means_our_defaults() {
+    let files = Files::new(&[("weir.toml", ""), ("serf.json", "{\"node_name\": \"n1\"}")]);
+    let paths = vec![files.source("serf.json"), files.source("weir.toml")];
+    let overrides = Overrides { bind: Some("127.0.0.1".to_owned()), ..Overrides::default() };
+    let config = load(&Sources { overrides, serf: true, ..sources(paths) }).unwrap().config;
+    assert_eq!((config.mode, config.node.name.as_str()), (Mode::Weir, "n1"));
+    assert!(config.rpc.socket.is_some() && config.encryption.keyring.is_some());
+}
+
+#[test]
+fn nothing_at_all_means_our_defaults() {
+    let config = load(&sources(vec![])).unwrap().config;
+    assert_eq!(config.mode, Mode::Weir, "the agent then says that there is no keyring, and how to make one");
+}
+
+#[test]
+fn flags_beat_environment_beats_files() {
+    let files = Files::new(&[(
+        "weir.toml",
+        "node = { name = \"file\", tags = { a = 1, b = 1, c = 1 } }\ngossip.join = [\"x\"]\nlog.level = \"warn\"",
+    )]);
+    let environment = [
+        ("WEIR_NODE_NAME", "env"),
+        ("WEIR_TAGS", "b=2, c=2"),
+        ("WEIR_JOIN", "y,z:8000"),
+        ("WEIR_BIND", "127.0.0.2:7000"),
+        ("WEIR_ADVERTISE", "127.0.0.3"),
+        ("WEIR_KEYRING", "credential:key"),
+        ("WEIR_LOG_LEVEL", "info,serf=trace"),
+        ("WEIR_NODENAME", "?"),
+        ("WEIR_TAG_ROLE", "a handler's"),
+        ("PATH", "/bin"),
+    ];
+    let all = Sources {
+        environment: environment.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect(),
+        overrides: Overrides {
+            tag: texts(&["c=3", "d=e=f"]),
+            join: texts(&["w"]),
+            log_level: Some("DEBUG".to_owned()),
+            ..Overrides::default()
+        },
+        ..sources(vec![files.source("weir.toml")])
+    };
+    let loaded = load(&all).unwrap();
+    let config = &loaded.config;
+    assert_eq!(config.node.name.as_str(), "env");
+    let tags: Vec<String> = config.node.tags.iter().map(|(name, value)| format!("{name}={value}")).collect();
+    assert_eq!(tags, ["a=1", "b=2", "c=3", "d=e=f"]);
+    let join: Vec<String> = config.gossip.join.iter().map(ToString::to_string).collect();
+    assert_eq!(join, ["w:7946"], "with TOML a list is replaced whole");
+    assert_eq!(config.gossip.bind.to_string(), "127.0.0.2:7000");
+    assert_eq!(config.encryption.keyring, Some(SecretSource::Credential("key".to_owned())));
+    assert_eq!(config.log.level.directives(), "debug");
+    let notices: Vec<String> = loaded.notices.iter().map(ToString::to_string).collect();
+    assert_eq!(notices, ["WEIR_NODENAME: is no variable of weir's; did you mean WEIR_NODE_NAME?"]);
+}
+
+#[test]
+fn serf_lists_are_appended_and_empty_values_do_not_override() {
+    let files = Files::new(&[
+        (
+            "a.json",
+            "{\"start_join\": [\"a\"], \"rejoin_after_leave\": true, \"retry_max_attempts\": 3, \"snapshot_path\": \"/s\"}",
+        ),
+        (
+            "b.json",
+            "{\"retry_join\": [\"b\"], \"rejoin_after_leave\": false, \"retry_max_attempts\": 0, \"snapshot_path\": \"\"}",
+        ),
+    ]);
+    let overrides = Overrides { retry_join: texts(&["c"]), ..Overrides::default() };
+    let config =
+        load(&Sources { overrides, ..sources(vec![files.source("a.json"), files.source("b.json")]) }).unwrap().config;
+    let join: Vec<&str> = config.gossip.join.iter().map(|address| address.host.as_str()).collect();
+    assert_eq!(join, ["a", "b", "c"]);
+    assert!(config.snapshot.rejoin_after_leave);
+    assert_eq!((config.gossip.join_retry_max, config.snapshot.path), (4, Some("/s".into())));
+}
+
+#[test]
+fn in_serf_mode_a_failed_join_is_final_unless_retries_are_asked_for() {
+    let tries = |overrides| flags(overrides).unwrap().config.gossip.join_retry_max;
+    let join = Overrides { join: texts(&["a"]), ..Overrides::default() };
+    assert_eq!(tries(join.clone()), 1);
+    assert_eq!(tries(Overrides { retry_join: texts(&["b"]), ..join.clone() }), 0);
+    assert_eq!(tries(Overrides { retry_max: Some(5), ..join.clone() }), 1);
+    let retry = Overrides { retry_join: texts(&["b"]), retry_max: Some(5), ..join.clone() };
+    assert_eq!(tries(retry), 6, "Serf counts those after the first");
+    let files = Files::new(&[("weir.toml", "")]);
+    let ours = load(&Sources { overrides: join, ..sources(vec![files.source("weir.toml")]) }).unwrap().config;
+    assert_eq!(ours.gossip.join_retry_max, 0, "ours goes on trying");
+}
+
+#[test]
+fn handlers_of_serf_are_split_at_the_first_equals_sign() {
+    let overrides =
+        Overrides { event_handler: texts(&["user:deploy,query=a.sh x=1", "=b.sh", "c.sh"]), ..Overrides::default() };
+    let handlers = flags(overrides).unwrap().config.handlers;
+    let shells: Vec<Command> = ["a.sh x=1", "b.sh", "c.sh"].map(|line| Command::Shell(line.to_owned())).into();
+    assert_eq!(handlers.iter().map(|handler| handler.command.clone()).collect::<Vec<_>>(), shells);
+    assert_eq!(handlers[0].on, [EventFilter::User("deploy".to_owned()), EventFilter::Kind(EventKind::Query)]);
+    assert_eq!(handlers[2].on, [EventFilter::All]);
+}
+
+#[test]
+fn flags_are_checked_like_files_and_named_as_typed() {
+    let overrides = Overrides {
+        bind: Some("nowhere at all".to_owned()),
+        tag: texts(&["novalue"]),
+        retry_interval: Some("5x".to_owned()),
+        profile: Some("moon".to_owned()),
+        protocol: Some(9),
+        encrypt: Some(Secret::new("c2hvcnQ=".to_owned())),
+        keyring_file: Some("k.json".to_owned()),
+        event_handler: texts(&["FOO=1 ./x.sh"]),
+        ..Overrides::default()
+    };
+    let expected = "\
+--bind: gossip.bind = \"nowhere at all\" is not an address; write an address or interface with its port, \"0.0.0.0:7946\" or \"eth1:7946\"
+--encrypt: key must be 16, 24 or 32 bytes in base64, this one has 5; 'weir keygen' makes one
+--encrypt: a key in the clear cannot be used with encryption.keyring; remove one
+--event-handler: handler.serf-1.on = \"FOO\" is not an event; one of *, member-join, member-leave, member-failed, member-update, member-reap, user, query, user:NAME, query:NAME is accepted
+--profile: gossip.profile = \"moon\" is unknown; one of lan, wan, local is accepted
+--protocol: --protocol = 9 is not a protocol version; 2 to 5 is accepted
+--retry-interval: --retry-interval = \"5x\" is not a duration; write \"200ms\", \"30s\" or \"1m30s\"
+--tag: 'novalue' is not a tag; write NAME=VALUE
+error: 8 mistakes in the command line";
+    assert_eq!(flags(overrides).unwrap_err().to_string(), expected);
+}
+
+#[test]
+fn secrets_in_the_clear_stay_in_memory_and_out_of_every_output() {
+    let key = "T9jncgl9mbLus+baTTa7q7nPSUrXwbDi2dhbtqir37s=";
+    let files = Files::new(&[("x.json", &format!("{{\"encrypt_key\": \"{key}\", \"rpc_auth\": \"{key}\"}}"))]);
+    let loaded = load(&sources(vec![files.source("x.json")])).unwrap();
+    assert!(
+        matches!(&loaded.config.encryption.keyring, Some(SecretSource::Inline(inline)) if *inline.to_base64() == *key)
+    );
+    assert!(matches!(&loaded.config.rpc.token, Some(SecretSource::Inline(token)) if token.expose() == key));
+    let show = Show { origin: true, changed: false };
+    let texts = [
+        format!("{loaded:?}"),
+        show.text(&loaded.config),
+        show.json(&loaded.config).to_string(),
+        report(Ok(loaded)),
+        convert("x.json", &fs::read_to_string(files.path("x.json")).unwrap()).map(|done| format!("{done:?}")).unwrap(),
+    ];
+    for text in &texts {
+        assert!(!text.contains("T9jncgl9"), "{text}");
+        assert!(text.contains("hidden") || text.contains("visible") || text.contains("not taken over"), "{text}");
+    }
+    for wrong in ["{\"encrypt_key\": 12345678}", "{\"rpc_auth\": [\"12345678\"]}"] {
+        let files = Files::new(&[("x.json", wrong)]);
+        let text = load(&sources(vec![files.source("x.json")])).unwrap_err().to_string();
+        assert!(!text.contains("12345678"), "{text}");
+    }
+}
+
+#[test]
+fn a_port_off_loopback_needs_a_token_in_serf_mode_too() {
+    let open = |auth: Option<&str>| {
+        let rpc_auth = auth.map(|token| Secret::new(token.to_owned()));
+        flags(Overrides { rpc_addr: Some("10.0.0.1:7373".to_owned()), rpc_auth, ..Overrides::default() })
+    };
+    assert!(open(Some("token")).is_ok());
+    let expected = "--rpc-addr: rpc.listen = \"10.0.0.1:7373\" can be reached from elsewhere; set rpc.token_file, or listen on 127.0.0.1";
+    assert_eq!(open(None).unwrap_err().mistakes()[0].to_string(), expected);
+}
+
+#[test]
+fn tags_that_do_not_fit_are_refused_with_the_longest_named() {
+    let tags = |len: usize| format!("[node.tags]\nrole = \"web\"\ndescription = \"{}\"\n", "x".repeat(len));
+    // Type byte, map header, role and web with a byte each, description with one and its value with three.
+    let room = 512 - 81 - (2 + 5 + 4 + 12 + 3);
+    assert_eq!(toml(&tags(room)).unwrap().config.node.tag_bytes(), 512 - 81);
+    let text = toml(&tags(room + 1)).unwrap_err().mistakes()[0].message.clone();
+    let expected = "tags need 513 bytes with the 81 that weir keeps for its own, 512 fit in gossip; shorten 'description' (406 bytes)";
+    assert_eq!(text, expected);
+    let long = Overrides { tag: vec![format!("a={}", "x".repeat(505))], ..Overrides::default() };
+    assert_eq!(flags(long.clone()).unwrap().config.node.tag_bytes(), 512, "Serf has no tags of its own");
+    let longer = Overrides { tag: vec![format!("a={}", "x".repeat(506))], ..long };
+    assert!(flags(longer).is_err());
+}
+
+#[test]
+fn files_that_cannot_be_read_are_mistakes_too() {
+    let files = Files::new(&[("weir.d/a.toml", "[log]\nlevle = \"info\"\n")]);
+    fs::write(files.path("weir.d/b.toml"), b"\n# \xff\n").unwrap();
+    let text =
+        load(&sources(vec![files.source("weir.toml"), Source::Dir(files.path("none"))])).unwrap_err().to_string();
+    let expected = "\
+/etc/weir/weir.toml: cannot be read: no such file or directory
+/etc/weir/weir.d/a.toml:2:1: unknown key 'log.levle'; did you mean 'level'?
+/etc/weir/weir.d/b.toml:2:3: not UTF-8 text
+/etc/weir/none: cannot be read: no such file or directory
+error: 4 mistakes in 4 files";
+    assert_eq!(files.neutral(&text), expected);
+}
+
+#[test]
+fn what_is_shown_reads_back_to_the_same() {
+    let files = Files::new(&[(
+        "weir.toml",
+        "[node.tags]\n\"odd name\" = \"q\\\"\\u0007\\u007f\"\n[handler.\"a.b\"]\nrun = [\"x\"]\n[upstream.web]\nselect = { role = \"a|b\" }\nserver.port = 8080\nallow = [\"10.0.0.0/8\"]\n",
+    )]);
+    let config = load(&sources(vec![files.source("weir.toml")])).unwrap().config;
+    for changed in [false, true] {
+        let text = Show { origin: true, changed }.text(&config);
+        let again = toml(&text).unwrap_or_else(|errors| panic!("{errors}\n{text}")).config;
+        assert_eq!(reload::diff(&config, &again), [], "{text}");
+    }
+}
+
+#[test]
+fn a_command_without_a_program_is_refused() {
+    for key in [
+        "nginx.reload = [\"\"]",
+        "handler.a.run = [\"\", \"x\"]",
+        "nginx.reload = [\"a\\u0000\"]",
+        "handler.a.run = [\"a\", \"\\u0000\"]",
+    ] {
+        assert!(toml(&format!("encryption.seal = \"off\"\n{key}")).is_err(), "{key}");
+    }
+    let errors = toml("encryption.seal = \"off\"\nnginx.reload = [\"\"]").unwrap_err().to_string();
+    let text = "nginx.reload = [\"\"] names no program; write [\"PROGRAM\", \"ARGUMENT\"]";
+    assert!(errors.contains(text), "{errors}");
+}
+
+#[test]
+fn a_reload_tells_what_waits_for_a_restart() {
+    let before =
+        toml("[gossip]\nbind = \"127.0.0.1:1\"\n[node.tags]\nrole = \"web\"\nold = 1\n[log]\nlevel = \"info\"\n")
+            .unwrap()
+            .config;
+    let after =
+        toml("[log]\nlevel = \"debug\"\n[gossip]\nbind = \"127.0.0.1:2\"\n[node.tags]\nrole = \"lb\"\nnew = 1\n")
+            .unwrap()
+            .config;
+    let lines: Vec<String> = reload::diff(&before, &after)
+        .into_iter()
+        .map(|change| {
+            let text = |value: Option<String>| value.unwrap_or_else(|| "-".to_owned());
+            format!("{} {} {} {}", change.key, text(change.before), text(change.after), change.when.as_str())
+        })
+        .collect();
+    let expected = [
+        "node.tags.role \"web\" \"lb\" live",
+        "node.tags.new - \"1\" live",
+        "gossip.bind \"127.0.0.1:1\" \"127.0.0.1:2\" restart",
+        "log.level \"info\" \"debug\" live",
+        "node.tags.old \"1\" - live",
+    ];
+    assert_eq!(lines, expected);
+    assert_eq!(reload::diff(&before, &before), []);
+}
+
+#[test]
+fn a_reload_notices_secrets_and_signals_that_are_not_shown() {
+    let with = |json: &str| {
+        let files = Files::new(&[("x.json", json)]);
+        load(&sources(vec![files.source("x.json")])).unwrap().config
+    };
+    let before = with("{\"rpc_auth\": \"one\"}");
+    let after = with("{\"rpc_auth\": \"two\", \"skip_leave_on_interrupt\": true}");
+    let changes = reload::diff(&before, &after);
+    let keys: Vec<(&str, When)> = changes.iter().map(|change| (change.key.as_str(), change.when)).collect();
+    assert_eq!(keys, [("rpc.token_file", When::Restart), ("leave", When::Live)]);
+    assert!(!format!("{changes:?}").contains("two"));
+}
+
+#[test]
+fn serfs_file_becomes_toml_that_means_the_same() {
+    let path = Path::new("tests/golden/config/serf-mode/1-base.json");
+    let converted = convert("1-base.json", &fs::read_to_string(path).unwrap()).unwrap();
+    let mut text = converted.toml.clone();
+    converted.notices.iter().for_each(|notice| text.push_str(&format!("# {notice}\n")));
+    golden(Path::new("tests/golden/config/converted.toml"), &text);
+    let ours = toml(&converted.toml).unwrap_or_else(|errors| panic!("{errors}")).config;
+    let serfs = load(&sources(vec![Source::File(path.to_owned())])).unwrap().config;
+    assert_eq!(ours.node, serfs.node);
+    assert_eq!(ours.handlers, serfs.handlers);
+    assert_eq!(ours.gossip.join, serfs.gossip.join);
+    assert_eq!(ours.gossip.bind, serfs.gossip.bind);
+    assert_eq!((ours.encryption, ours.rpc.listen), (serfs.encryption, serfs.rpc.listen));
+    assert_eq!(ours.leave, serfs.leave);
+}
+
+#[test]
+fn our_own_flags_mean_our_defaults() {
+    let overrides = Overrides { node: Some("n1".to_owned()), seal: Some("off".to_owned()), ..Overrides::default() };
+    assert_eq!(flags(overrides.clone()).unwrap().config.mode, Mode::Weir);
+    let token = Overrides { seal: None, rpc_token_file: Some("/t".to_owned()), ..overrides };
+    assert_eq!(flags(token).unwrap().config.mode, Mode::Serf);
+}
+
+#[test]
+fn json_says_what_the_text_says() {
+    let files = Files::new(&[("weir.toml", "[log]\nlevel = \"debug\"\nlevle = 1\n")]);
+    let errors = show::check_json(&load(&sources(vec![files.source("weir.toml")])));
+    let at = serde_json::json!({ "kind": "file", "file": files.path("weir.toml"), "line": 3, "column": 1 });
+    let message = "unknown key 'log.levle'; did you mean 'level'?";
+    assert_eq!(errors, serde_json::json!({ "mistakes": [{ "at": at, "key": "log.levle", "message": message }] }));
+
+    let files = Files::new(&[("weir.toml", "[log]\nlevel = \"debug\"\n")]);
+    let loaded = load(&sources(vec![files.source("weir.toml")])).unwrap();
+    let shown = Show { origin: true, changed: true }.json(&loaded.config);
+    let origin = serde_json::json!({ "kind": "file", "file": files.path("weir.toml"), "line": 2, "column": 1 });
+    let setting = serde_json::json!({ "key": "log.level", "value": "debug", "default": "info", "when": "live", "origin": origin });
+    assert_eq!(shown, serde_json::json!({ "settings": [setting] }));
+    let checked = show::check_json(&Ok(loaded));
+    assert_eq!((checked["mistakes"].clone(), checked["tag_bytes"].clone()), (serde_json::json!([]), 2.into()));
+}
+
+#[test]
+fn the_schema_is_strict_and_has_the_defaults() {
+    let schema = schema();
+    let at = |pointer: &str| schema.pointer(pointer).unwrap_or_else(|| panic!("{pointer} in {schema:#}")).clone();
+    assert_eq!(at("/additionalProperties"), false);
+    assert_eq!(at("/properties/gossip/properties/profile/enum"), serde_json::json!(["lan", "wan", "local"]));
+    assert_eq!(at("/properties/gossip/properties/reconnect_timeout/default"), "24h");
+    assert_eq!(at("/properties/upstream/additionalProperties/required"), serde_json::json!(["select"]));
+    assert!(!schema.to_string().contains("\"node\",\"gossip\""), "no table is required");
+}
+
+mod properties {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// Lines out of real keys, wrong keys, and values of every kind.
+    fn file() -> impl Strategy<Value = String> {
+        let key = prop::sample::select(vec![
+            "gossip.bind",
+            "gossip.join",
+            "gossip.probe_interval",
+            "gossip.bogus",
+            "node.tags.role",
+            "node.name",
+            "bogus",
+            "log.level",
+            "encryption.keyring",
+            "upstream.web.select.role",
+            "upstream.web.server.port",
+            "upstream.web.server.port.tag",
+            "upstream.web.nginx.form",
+            "upstream.web.nginx.method",
+            "handler.a.run",
+            "handler.a.shell",
+            "nginx.reload",
+            "rpc.listen",
+            "gossip",
+        ]);
+        let value = prop::sample::select(vec![
+            "1",
+            "-1",
+            "1.5",
+            "true",
+            "\"\"",
+            "\"info\"",
+            "\"10.0.0.1:80\"",
+            "\"hash\"",
+            "[]",
+            "[\"a\"]",
+            "[1, \"x\"]",
+            "{}",
+            "{ a = 1 }",
+            "\"30s\"",
+            "2026-01-01",
+            "\"ä\\u0000\"",
+            "\"servers\"",
+            "8080",
+        ]);
+        prop::collection::vec((key, value), 0..8)
+            .prop_map(|lines| lines.iter().map(|(key, value)| format!("{key} = {value}\n")).collect())
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(200))]
+
+        #[test]
+        fn any_file_loads_or_lists_mistakes_with_their_places(base in file(), drop_in in file()) {
+            let files = Files::new(&[("weir.toml", &base), ("weir.d/a.toml", &drop_in)]);
+            match load(&sources(vec![files.source("weir.toml")])) {
+                Ok(loaded) => {
+                    let again = toml(&Show::default().text(&loaded.config)).unwrap().config;
+                    prop_assert_eq!(reload::diff(&loaded.config, &again), []);
+                }
+                Err(errors) => for line in files.neutral(&errors.to_string()).lines() {
+                    prop_assert!(line.starts_with("/etc/weir/weir.") || line.starts_with("error: "), "{}", line);
+                },
+            }
+        }
+    }
+}

@@ -1,0 +1,15 @@
+//! What needs no process, no socket and no rights: values in, values out.
+
+#![expect(
+    clippy::disallowed_methods,
+    clippy::unwrap_used,
+    reason = "a test reads files and its environment, and stops at what it cannot use"
+)]
+
+mod config;
+mod fuzz;
+mod nginx_render;
+mod serf;
+mod sim;
+mod snapshot;
+mod vectors;
