@@ -1,5 +1,8 @@
 //! weir: an encrypted, self-configuring NGINX load-balancer cluster that speaks HashiCorp Serf's protocols.
 //!
+//! `docs/` is the specification; what is cited in comments, `design §2.1`, is a section of a page there. The module map and
+//! the driver are `design §2`.
+//!
 //! ```text
 //!   bytes ─▶ endpoint ─▶ swim ─▶ serf ─▶ members ─┐
 //!    ▲   (label, open,   who is   intents, events, ├─▶ upstream ─▶ desired set ══▶ apply ─▶ swap, nginx -t, reload,
