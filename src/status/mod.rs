@@ -1,8 +1,16 @@
-//! The state of a node and of what is around it, as values and text: what `weir doctor` finds, and what it is found in.
+//! The state of a node and of what is around it, as values: [`node`] is the one document of what a node knows, [`groups`] shows
+//! it as Serf does, [`doctor`] judges it together with what can be seen on the host.
 //!
 //! Nothing here looks by itself. Facts come from `cli` and from the agent; here is decided what they mean and how it is said
 //! (`ux.md` §3.4 and §4).
 
 pub mod doctor;
 pub mod document;
+pub mod groups;
+mod known;
+pub mod node;
 pub(crate) mod shell;
+mod trouble;
+
+pub use known::Known;
+pub use trouble::{Level, Trouble};

@@ -57,7 +57,8 @@ impl Placed {
 }
 
 /// The row of the table that applied.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Eq, PartialEq, serde::Deserialize, serde::Serialize)]
+#[serde(rename_all = "snake_case")]
 pub enum VerdictReason {
     DrainPromised,
     Gone,

@@ -20,7 +20,8 @@ mod by_name;
 use by_name::ByName;
 
 /// Serf's states of a member. `swim` has others; the two sets are never mixed.
-#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd, serde::Deserialize, serde::Serialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Status {
     Alive = 1,
     /// It announced its leave, or was told to leave, and `swim` still sees it.

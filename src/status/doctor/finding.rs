@@ -4,31 +4,7 @@ use std::collections::BTreeSet;
 
 use serde::Serialize;
 
-/// How bad it is. The order is that of the report.
-#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Level {
-    /// Something does not work, or is not safe.
-    Error,
-    /// It works, and will cause trouble.
-    Warn,
-    /// Worth knowing; nothing has to be done.
-    Info,
-    /// It could not be checked.
-    Skip,
-}
-
-impl Level {
-    /// The word for it, as JSON has it.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Error => "error",
-            Self::Warn => "warn",
-            Self::Info => "info",
-            Self::Skip => "skip",
-        }
-    }
-}
+use crate::status::Level;
 
 /// What belongs together; the first part of every identifier.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
@@ -86,14 +62,6 @@ pub struct Finding {
     pub message: String,
     /// The way out.
     pub remedy: Option<String>,
-}
-
-/// What another module reports, taken apart.
-#[derive(Clone, Debug, Default, Eq, PartialEq)]
-pub struct Trouble {
-    pub what: String,
-    /// Empty if there is none.
-    pub way_out: String,
 }
 
 /// All that was found, and how many checks found nothing.

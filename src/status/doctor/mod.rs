@@ -19,10 +19,12 @@ pub use agent::{Agent, agent};
 pub use clock::{Clock, PeerClock, clock};
 pub use config::{Configuration, Pending, configuration};
 pub use files::{File, Files, Purpose, Stat, User, files};
-pub use finding::{Finding, Findings, Group, Level, Trouble};
+pub use finding::{Finding, Findings, Group};
 pub use gossip::{Gossip, JoinPlace, Member, Standing, Tcp, Udp, gossip};
 pub use handlers::{Handler, Handlers, Program, ProtectSystem, Sandbox, handlers};
 pub use keys::{Agreement, Keys, Ring, keys};
 pub use nginx::{Master, Nginx, Output, Unread, Version, Why, nginx};
 pub use ports::{Port, Ports, ports};
 pub use report::Report;
+
+pub use super::{Level, Trouble};

@@ -6,7 +6,8 @@ mod tests;
 
 use std::path::{Path, PathBuf};
 
-use super::finding::{Findings, Trouble};
+use super::Trouble;
+use super::finding::Findings;
 use crate::nginx::{Directive, Form, MAX_NESTING, in_block, include_pattern, includes, walk};
 
 /// More sets of old workers than this hold memory and connections for long.

@@ -1,6 +1,7 @@
 //! Whether the agent has, or could have, its addresses and ports (`ux.md` §4 rows 1 and 2).
 
-use super::finding::{Findings, Trouble};
+use super::Trouble;
+use super::finding::Findings;
 
 /// What an address is for.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]

@@ -4,7 +4,8 @@ use std::collections::HashSet;
 
 use serde::Serialize;
 
-use super::finding::{Finding, Findings, Level};
+use super::Level;
+use super::finding::{Finding, Findings};
 
 /// What `weir doctor` says, the worst first; the document of `--format json`.
 #[derive(Clone, Debug, Eq, PartialEq, Serialize)]

@@ -1,0 +1,45 @@
+//! Words that a later version may add to.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+/// A word of a fixed list, or one that only a newer program knows.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(untagged)]
+pub enum Known<T> {
+    Word(T),
+    Newer(String),
+}
+
+impl<T> Known<T> {
+    /// The word, if this program knows it.
+    pub fn word(&self) -> Option<&T> {
+        match self {
+            Self::Word(word) => Some(word),
+            Self::Newer(_) => None,
+        }
+    }
+}
+
+impl<T: PartialEq> Known<T> {
+    /// Whether it is this word.
+    pub fn is(&self, word: &T) -> bool {
+        self.word() == Some(word)
+    }
+}
+
+impl<T> From<T> for Known<T> {
+    fn from(word: T) -> Self {
+        Self::Word(word)
+    }
+}
+
+impl<T: fmt::Display> fmt::Display for Known<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Word(word) => word.fmt(f),
+            Self::Newer(word) => f.write_str(word),
+        }
+    }
+}

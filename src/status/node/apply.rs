@@ -1,0 +1,118 @@
+//! What was applied last, and what that told of NGINX.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use super::Moment;
+use crate::status::{Known, Trouble};
+use crate::upstream::Generation;
+
+/// The way of changes to NGINX.
+#[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(default)]
+pub struct Apply {
+    /// One is under way.
+    pub running: bool,
+    /// `None` if there was none since the agent started.
+    pub last: Option<LastApply>,
+}
+
+/// How the last apply ended.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub struct LastApply {
+    pub result: Known<ApplyResult>,
+    #[serde(flatten)]
+    pub ended: Moment,
+    /// The first of those in a row that ended like this one.
+    #[serde(default)]
+    pub since: Option<String>,
+    #[serde(default)]
+    pub elapsed_ms: u64,
+    /// The generation it was about, if it got that far.
+    #[serde(default)]
+    pub generation: Option<Generation>,
+    /// The step that it ended in, if it ended there early.
+    #[serde(default)]
+    pub step: Option<String>,
+    /// Whether our own files are to blame; `None` where nobody is.
+    #[serde(default)]
+    pub ours: Option<bool>,
+    /// Somebody else changed a file of ours, and it is left as it is.
+    #[serde(default)]
+    pub foreign_edit: bool,
+    pub message: String,
+    #[serde(default)]
+    pub remedy: Option<String>,
+}
+
+/// The word for it, as metrics and history have it.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ApplyResult {
+    Live,
+    Unchanged,
+    /// In place and tested, but NGINX is not running.
+    Stored,
+    Refused,
+    RolledBack,
+    /// What NGINX serves is not known.
+    Failed,
+}
+
+impl ApplyResult {
+    /// The word for it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Live => "live",
+            Self::Unchanged => "unchanged",
+            Self::Stored => "stored",
+            Self::Refused => "refused",
+            Self::RolledBack => "rolled_back",
+            Self::Failed => "failed",
+        }
+    }
+
+    /// Whether what was wanted is in place, though perhaps not in use.
+    pub const fn is_in_place(self) -> bool {
+        match self {
+            Self::Live | Self::Unchanged | Self::Stored => true,
+            Self::Refused | Self::RolledBack | Self::Failed => false,
+        }
+    }
+}
+
+impl fmt::Display for ApplyResult {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl LastApply {
+    /// What it has to say.
+    pub fn trouble(&self) -> Trouble {
+        Trouble { what: self.message.clone(), way_out: self.remedy.clone().unwrap_or_default() }
+    }
+
+    /// Whether it did not come to its end.
+    pub fn went_wrong(&self) -> bool {
+        self.result.word().is_some_and(|result| !result.is_in_place())
+    }
+}
+
+/// NGINX, as far as the last apply has seen it.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub struct Nginx {
+    pub state: Known<NginxState>,
+}
+
+/// Whether it is there.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum NginxState {
+    /// Nobody looked, or what was seen says nothing of it.
+    Unknown,
+    Running,
+    Stopped,
+    NotInstalled,
+}

@@ -1,0 +1,221 @@
+//! What an operator should look at: from the facts of the document to the list at its end.
+
+use serde::{Deserialize, Serialize};
+
+use super::{ApplyResult, Document, Handler, LastApply, NginxState, Upstream, Want};
+use crate::status::{Known, Level, Trouble};
+use crate::upstream::{Mode, VerdictReason};
+
+/// Beyond this share of a key's safe use it is time for another (`session envelope §7`).
+const WORN: f64 = 0.25;
+/// Events that a handler missed longer ago are history.
+const RECENT_S: u64 = 3600;
+/// Servers that one line names.
+const MAX_NAMED: usize = 3;
+
+/// One thing to look at.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub struct Attention {
+    pub level: Level,
+    pub kind: Known<Kind>,
+    /// What it is about: an upstream, a key, a handler, this node.
+    pub subject: String,
+    pub message: String,
+    #[serde(default)]
+    pub remedy: Option<String>,
+    #[serde(default)]
+    pub since: Option<String>,
+}
+
+/// The kinds, by the words that metrics use, too. Errors come first.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, Ord, PartialEq, PartialOrd, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Kind {
+    /// NGINX does not run here, or is not installed.
+    NginxDown,
+    /// What NGINX serves is no confirmed generation.
+    NotConfirmed,
+    /// Too few servers are well, so ill ones stay in.
+    Panic,
+    /// No server gets requests.
+    Empty,
+    /// Another member has this node's name.
+    NameConflict,
+    /// A change was not accepted; what serves is untouched.
+    ApplyRefused,
+    /// Somebody else changed a file of ours.
+    ForeignEdit,
+    /// A key is worn, or the ring is not on disk.
+    Keys,
+    /// The snapshot cannot be written.
+    Snapshot,
+    /// A handler failed, or missed events.
+    Handlers,
+}
+
+impl Kind {
+    /// How bad it is.
+    pub const fn level(self) -> Level {
+        match self {
+            Self::NginxDown | Self::NotConfirmed | Self::Panic | Self::Empty | Self::NameConflict => Level::Error,
+            Self::ApplyRefused | Self::ForeignEdit | Self::Keys | Self::Snapshot | Self::Handlers => Level::Warn,
+        }
+    }
+
+    fn about(self, subject: &str, trouble: Trouble, since: Option<&String>) -> Attention {
+        Attention {
+            level: self.level(),
+            kind: self.into(),
+            subject: subject.to_owned(),
+            message: trouble.what,
+            remedy: Some(trouble.way_out).filter(|remedy| !remedy.is_empty()),
+            since: since.cloned(),
+        }
+    }
+}
+
+/// Everything that needs attention, the worst first.
+pub fn attention(document: &Document) -> Vec<Attention> {
+    let mut list: Vec<(Kind, Attention)> = Vec::new();
+    let mut add = |kind: Kind, subject: &str, trouble, since| list.push((kind, kind.about(subject, trouble, since)));
+    if let Some(trouble) = document.node.name_conflict() {
+        add(Kind::NameConflict, &document.node.name, trouble, None);
+    }
+    for upstream in &document.upstreams {
+        if let Some((kind, trouble)) = of_upstream(upstream) {
+            add(kind, &upstream.name, trouble, upstream.since.as_ref());
+        }
+    }
+    let nginx = document.nginx.as_ref().and_then(|nginx| nginx.state.word());
+    if let Some(last) = document.apply.as_ref().and_then(|apply| apply.last.as_ref())
+        && let Some(kind) = of_apply(last, nginx)
+    {
+        add(kind, "nginx", last.trouble(), last.since.as_ref());
+    }
+    for key in document.keys.keys.iter().filter(|key| key.worn >= WORN) {
+        add(Kind::Keys, &key.id, worn(&key.id, key.worn), None);
+    }
+    if let Some(failing) = &document.keys.failing {
+        let what = format!("the keyring or its state cannot be written, the ring in use stays: {}", failing.error);
+        add(Kind::Keys, "keyring", Trouble::new(what, "see to the keyring's directory"), failing.since.as_ref());
+    }
+    if let Some(snapshot) = &document.snapshot
+        && let Some(failing) = &snapshot.failing
+    {
+        let trouble = unwritten(&snapshot.path, &failing.error);
+        add(Kind::Snapshot, &snapshot.path, trouble, failing.since.as_ref());
+    }
+    for handler in &document.handlers {
+        if let Some((trouble, since)) = of_handler(handler) {
+            add(Kind::Handlers, &handler.name, trouble, since);
+        }
+    }
+    // Stable: within a kind the order stays.
+    list.sort_by_key(|(kind, attention)| (attention.level, *kind));
+    list.into_iter().map(|(_, attention)| attention).collect()
+}
+
+impl super::Node {
+    /// What is the matter with its name, if anything is.
+    pub fn name_conflict(&self) -> Option<Trouble> {
+        self.silenced.then(|| {
+            let what = format!(
+                "another member is called '{}' and the majority sides with it, so this node keeps silent until the name \
+                 is free",
+                self.name
+            );
+            Trouble::new(what, "set a different node.name")
+        })
+    }
+}
+
+fn of_upstream(upstream: &Upstream) -> Option<(Kind, Trouble)> {
+    let name = &upstream.name;
+    let (mode, want) = (upstream.mode.as_ref()?.word()?, upstream.want.as_ref()?.word()?);
+    let start = || format!("start a member that upstream.{name}.select matches");
+    match want {
+        Want::Placeholder => {
+            let what = format!("upstream {name} has no server, requests are answered 502");
+            Some((Kind::Empty, with_left_out(upstream, what, &start())))
+        }
+        Want::Hold => {
+            let what = format!("every server of upstream {name} has left, NGINX keeps the last ones");
+            Some((Kind::Empty, with_left_out(upstream, what, &start())))
+        }
+        Want::Servers if upstream.serving() == 0 => {
+            let what = format!("upstream {name} has no server that takes requests");
+            Some((Kind::Empty, with_left_out(upstream, what, &start())))
+        }
+        Want::Servers => match mode {
+            Mode::Normal => None,
+            Mode::Floor => {
+                let (floor, base) = (upstream.floor, upstream.base);
+                let what = format!(
+                    "fewer than {floor} of the {base} servers of upstream {name} are well, so those that are ill stay in"
+                );
+                Some((Kind::Panic, Trouble::new(what, see_to_servers(upstream))))
+            }
+            Mode::Last => {
+                let what = format!("no server of upstream {name} is well, the last good ones stay in");
+                Some((Kind::Panic, Trouble::new(what, see_to_servers(upstream))))
+            }
+        },
+    }
+}
+
+/// Whoever would be a server and cannot be one is the likeliest reason.
+fn with_left_out(upstream: &Upstream, what: String, way_out: &str) -> Trouble {
+    match upstream.left_out.first() {
+        Some(left_out) => {
+            let what = format!("{what} ({}: {})", left_out.member, left_out.why);
+            Trouble::new(what, format!("correct that member, or upstream.{}", upstream.name))
+        }
+        None => Trouble::new(what, way_out),
+    }
+}
+
+fn see_to_servers(upstream: &Upstream) -> String {
+    use VerdictReason::{Dead, Ill, KeptByFloor, LastGoodSet};
+    let is_ill = |reason: &VerdictReason| matches!(reason, Dead | Ill | KeptByFloor | LastGoodSet);
+    let ill = upstream.servers.iter().filter(|server| server.reason.word().is_some_and(is_ill));
+    let names: Vec<_> = ill.take(MAX_NAMED).map(|server| server.member.as_str()).collect();
+    format!("see to {}", if names.is_empty() { "its servers".to_owned() } else { names.join(", ") })
+}
+
+fn of_apply(last: &LastApply, nginx: Option<&NginxState>) -> Option<Kind> {
+    let down = matches!(nginx, Some(NginxState::Stopped | NginxState::NotInstalled));
+    match last.result.word()? {
+        ApplyResult::Live | ApplyResult::Unchanged => None,
+        ApplyResult::Failed => Some(Kind::NotConfirmed),
+        ApplyResult::Stored => Some(Kind::NginxDown),
+        ApplyResult::Refused | ApplyResult::RolledBack if down => Some(Kind::NginxDown),
+        ApplyResult::Refused | ApplyResult::RolledBack if last.foreign_edit => Some(Kind::ForeignEdit),
+        ApplyResult::Refused | ApplyResult::RolledBack => Some(Kind::ApplyRefused),
+    }
+}
+
+fn worn(id: &str, share: f64) -> Trouble {
+    let percent = (share * 100.0).min(999.0);
+    let what = format!("key {id} has sealed {percent:.0} % of what is safe in memberlist's envelope");
+    Trouble::new(what, "weir keys rotate")
+}
+
+fn unwritten(path: &str, error: &str) -> Trouble {
+    let what = format!("cannot write {path}: {error}: the agent goes on, but a restart now needs gossip.join");
+    Trouble::new(what, "see to its directory")
+}
+
+fn of_handler(handler: &Handler) -> Option<(Trouble, Option<&String>)> {
+    const WAY_OUT: &str = "see 'journalctl -u weir'";
+    let name = &handler.name;
+    if let Some(last) = handler.last.as_ref().filter(|last| !last.run.is_well()) {
+        let what = format!("handler {name} failed: {}", last.run);
+        return Some((Trouble::new(what, WAY_OUT), last.at.as_ref()));
+    }
+    let missed = handler.last_drop.as_ref().filter(|missed| missed.ago_s <= RECENT_S)?;
+    let what = format!("handler {name} is too slow: {} events were dropped, its queue was full", handler.dropped);
+    Some((Trouble::new(what, format!("make it faster, or set handler.{name}.queue higher")), missed.at.as_ref()))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,136 @@
+use super::super::tests::full;
+use super::super::{Failing, LastRun, Moment, Nginx, Run, Server, ServerState, Snapshot};
+use super::*;
+
+/// A node that is well, changed.
+fn of(change: impl FnOnce(&mut Document)) -> Vec<String> {
+    let mut document = full();
+    change(&mut document);
+    let line = |Attention { level, kind, subject, message, remedy, since }| {
+        let kind = serde_json::to_value(kind).unwrap();
+        let (remedy, since) = (remedy.unwrap_or_default(), if since.is_some() { "" } else { " (since unknown)" });
+        format!("{} {} {subject}: {message}; {remedy}{since}", level.as_str(), kind.as_str().unwrap())
+    };
+    attention(&document).into_iter().map(line).collect()
+}
+
+fn last(document: &mut Document) -> &mut LastApply {
+    document.apply.as_mut().unwrap().last.as_mut().unwrap()
+}
+
+fn ended(result: ApplyResult, nginx: NginxState) -> impl FnOnce(&mut Document) {
+    move |document| {
+        let last = last(document);
+        (last.result, last.message, last.remedy) = (result.into(), "what".to_owned(), Some("way out".to_owned()));
+        document.nginx = Some(Nginx { state: nginx.into() });
+    }
+}
+
+#[test]
+fn a_node_that_is_well_needs_none() {
+    assert!(of(|_| {}).is_empty());
+    assert!(attention(&Document::default()).is_empty());
+}
+
+#[test]
+fn how_the_last_apply_ended() {
+    use ApplyResult::{Failed, Live, Refused, RolledBack, Stored, Unchanged};
+    use NginxState::{NotInstalled, Running, Stopped, Unknown};
+    for (result, nginx, wanted) in [
+        (Live, Running, None),
+        (Unchanged, Running, None),
+        (Stored, Stopped, Some("error nginx_down")),
+        (Refused, NotInstalled, Some("error nginx_down")),
+        (Refused, Unknown, Some("warn apply_refused")),
+        (RolledBack, Running, Some("warn apply_refused")),
+        (Failed, Running, Some("error not_confirmed")),
+        (Failed, Unknown, Some("error not_confirmed")),
+    ] {
+        let lines = of(ended(result, nginx));
+        let wanted: Vec<_> = wanted.into_iter().map(|wanted| format!("{wanted} nginx: what; way out")).collect();
+        assert_eq!(lines, wanted, "{result}");
+    }
+    let edited = of(|document| {
+        ended(Refused, Running)(document);
+        last(document).foreign_edit = true;
+    });
+    assert_eq!(edited, ["warn foreign_edit nginx: what; way out"]);
+    assert!(of(|document| last(document).result = Known::Newer("postponed".into())).is_empty());
+}
+
+#[test]
+fn how_upstreams_do() {
+    let of_web = |change: fn(&mut Upstream)| of(|document| change(&mut document.upstreams[0]));
+    let wanted = "error panic web: fewer than 1 of the 2 servers of upstream web are well, so those that are ill stay in; \
+        see to web1";
+    let floor = of_web(|web| {
+        web.mode = Some(Mode::Floor.into());
+        web.servers[0].reason = VerdictReason::KeptByFloor.into();
+    });
+    assert_eq!(floor, [wanted]);
+    let last = of_web(|web| web.mode = Some(Mode::Last.into()));
+    assert_eq!(
+        last,
+        ["error panic web: no server of upstream web is well, the last good ones stay in; see to its servers"]
+    );
+    let alone = of_web(|web| {
+        (web.want, web.servers, web.left_out) = (Some(Want::Placeholder.into()), Vec::new(), Vec::new());
+    });
+    assert_eq!(
+        alone,
+        ["error empty web: upstream web has no server, requests are answered 502; \
+            start a member that upstream.web.select matches"]
+    );
+    let left = of_web(|web| {
+        (web.want, web.mode, web.left_out) = (Some(Want::Hold.into()), Some(Mode::Last.into()), Vec::new());
+    });
+    assert!(left[0].starts_with("error empty web: every server of upstream web has left"), "{left:?}");
+    let refused = of_web(|web| web.want = Some(Want::Placeholder.into()));
+    assert!(refused[0].contains("(web2: tag port=\"80;\" is not a port"), "{refused:?}");
+    let out = of_web(|web| web.servers.iter_mut().for_each(|Server { state, .. }| *state = ServerState::Down.into()));
+    assert!(out[0].starts_with("error empty web"), "{out:?}");
+    assert!(of_web(|web| (web.mode, web.want) = (None, None)).is_empty(), "nothing was decided yet");
+}
+
+#[test]
+fn what_else_is_the_matter() {
+    let since = || Some("2026-11-28T16:02:11Z".to_owned());
+    let conflict = of(|document| document.node.silenced = true);
+    assert!(conflict[0].starts_with("error name_conflict lb1: another member is called 'lb1'"), "{conflict:?}");
+    let keys = of(|document| document.keys.keys[0].worn = 0.26);
+    assert!(keys[0].starts_with("warn keys 3fa9c1d2: key 3fa9c1d2 has sealed 26 %"), "{keys:?}");
+    assert!(of(|document| document.keys.keys[0].worn = 0.249).is_empty());
+    let ring = of(|document| document.keys.failing = Some(Failing { error: "no space".into(), since: since() }));
+    assert!(ring[0].starts_with("warn keys keyring: ") && ring[0].contains("no space"), "{ring:?}");
+    let snapshot = of(|document| {
+        let failing = Some(Failing { error: "no space left on device".into(), since: since() });
+        document.snapshot = Some(Snapshot { path: "/x/snapshot".into(), failing });
+    });
+    assert_eq!(
+        snapshot,
+        [
+            "warn snapshot /x/snapshot: cannot write /x/snapshot: no space left on device: the agent goes on, but a restart \
+            now needs gossip.join; see to its directory"
+        ]
+    );
+    let failed = of(|document| {
+        document.handlers[0].last = Some(LastRun { run: Run::Killed { signal: 9 }, elapsed_ms: 1, at: since() });
+    });
+    assert_eq!(failed, ["warn handlers deploy: handler deploy failed: signal 9; see 'journalctl -u weir'"]);
+    for (ago_s, lines) in [(RECENT_S, 1), (RECENT_S + 1, 0)] {
+        let dropped = of(|document| document.handlers[0].last_drop = Some(Moment { at: since(), ago_s }));
+        assert_eq!(dropped.len(), lines, "{dropped:?}");
+    }
+}
+
+#[test]
+fn the_worst_comes_first() {
+    let lines = of(|document| {
+        document.keys.keys[0].worn = 1.0;
+        ended(ApplyResult::Refused, NginxState::Running)(document);
+        document.node.silenced = true;
+        document.upstreams[0].mode = Some(Mode::Last.into());
+    });
+    let kinds: Vec<_> = lines.iter().map(|line| line.split(' ').nth(1).unwrap()).collect();
+    assert_eq!(kinds, ["panic", "name_conflict", "apply_refused", "keys"]);
+}

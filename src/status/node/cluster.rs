@@ -1,0 +1,95 @@
+//! The cluster as one node sees it.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+
+use serde::{Deserialize, Serialize};
+
+use crate::serf::Status;
+use crate::status::{Known, Trouble};
+
+/// Counts, clocks and what is in the way of others.
+#[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(default)]
+pub struct Cluster {
+    /// All of them.
+    pub members: usize,
+    pub alive: usize,
+    pub leaving: usize,
+    pub left: usize,
+    pub failed: usize,
+    pub clocks: Clocks,
+    pub queues: Queues,
+    /// Absent where coordinates are off.
+    pub coordinate_resets: Option<u64>,
+    /// Why nobody of `gossip.join` could be joined.
+    pub join_failures: Vec<Trouble>,
+    /// Who is not understood, the latest last.
+    pub strangers: Vec<Stranger>,
+}
+
+/// Serf's Lamport times.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(default)]
+pub struct Clocks {
+    pub member: u64,
+    pub event: u64,
+    pub query: u64,
+}
+
+/// Broadcasts that wait.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(default)]
+pub struct Queues {
+    pub intents: usize,
+    pub events: usize,
+    pub queries: usize,
+}
+
+/// A member.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub struct Member {
+    pub name: String,
+    pub addr: SocketAddr,
+    pub status: Known<Status>,
+    /// Since when it has this status.
+    #[serde(default)]
+    pub since: Option<String>,
+    #[serde(default)]
+    pub tags: BTreeMap<String, String>,
+    /// `session` or `memberlist`; `None` while it is not known.
+    #[serde(default)]
+    pub envelope: Option<String>,
+    /// It is this node.
+    #[serde(default)]
+    pub own: bool,
+}
+
+/// Somebody whose packets or streams are refused. The address may be forged.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub struct Stranger {
+    pub addr: SocketAddr,
+    /// The typed reason of the drop, `key_unknown`.
+    pub reason: String,
+    /// The key that it seals with, where the envelope tells.
+    #[serde(default)]
+    pub key: Option<String>,
+    /// Since it was last heard.
+    pub ago_s: u64,
+}
+
+/// Gossip in numbers.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(default)]
+pub struct Traffic {
+    pub packets_in: u64,
+    pub packets_out: u64,
+    pub bytes_in: u64,
+    pub bytes_out: u64,
+    /// Push/pulls that came to an end.
+    pub exchanges: u64,
+    /// Streams that are open.
+    pub streams: usize,
+    pub udp_send_errors: u64,
+    pub udp_receive_errors: u64,
+}

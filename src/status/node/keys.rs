@@ -1,0 +1,33 @@
+//! Keys of gossip, by identifier.
+
+use serde::{Deserialize, Serialize};
+
+use super::Failing;
+
+/// The ring of this node.
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
+#[serde(default)]
+pub struct Keys {
+    /// The first one seals; empty without encryption.
+    pub keys: Vec<Key>,
+    /// The ring in use, or how much it has sealed, is not on disk.
+    pub failing: Option<Failing>,
+}
+
+/// A key.
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
+#[serde(default)]
+pub struct Key {
+    pub id: String,
+    /// By this node, in memberlist's envelope.
+    pub sealed_packets: u64,
+    /// Share of what is safe, supposing that every member seals as much.
+    pub worn: f64,
+}
+
+impl Keys {
+    /// Identifiers, the one that seals first.
+    pub fn ids(&self) -> impl Iterator<Item = &str> {
+        self.keys.iter().map(|key| key.id.as_str())
+    }
+}

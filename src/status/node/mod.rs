@@ -1,0 +1,110 @@
+//! The node document: everything that one node knows of itself and of its cluster, typed.
+//!
+//! The agent fills it in one place; `info`, `doctor`, Serf's `stats` and what else is shown of a node are views of it. It is
+//! also what crosses the RPC border, so its names and units are those of `ux.md` §2.1: times are RFC 3339, durations end in
+//! `_ms` or `_s`, shares run from 0 to 1. Fields are only ever added; whoever reads ignores those it does not know and takes
+//! a missing one at its default. Keys are named by identifier. Names and tags of peers are as they sent them: escape them
+//! before a terminal sees them.
+
+mod apply;
+mod attention;
+mod cluster;
+mod handler;
+mod keys;
+mod snapshot;
+mod upstream;
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+
+use serde::{Deserialize, Serialize};
+
+pub use apply::{Apply, ApplyResult, LastApply, Nginx, NginxState};
+pub use attention::{Attention, Kind, attention};
+pub use cluster::{Clocks, Cluster, Member, Queues, Stranger, Traffic};
+pub use handler::{Handler, LastRun, Run};
+pub use keys::{Key, Keys};
+pub use snapshot::{Failing, Snapshot};
+pub use upstream::{LeftOut, LeftOutReason, Server, ServerState, Upstream, Want};
+
+/// The document.
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
+#[serde(default)]
+pub struct Document {
+    pub node: Node,
+    pub cluster: Cluster,
+    pub keys: Keys,
+    /// `None` without a snapshot.
+    pub snapshot: Option<Snapshot>,
+    pub upstreams: Vec<Upstream>,
+    /// `None` where nothing is balanced.
+    pub nginx: Option<Nginx>,
+    /// `None` where nothing is balanced.
+    pub apply: Option<Apply>,
+    pub handlers: Vec<Handler>,
+    /// What was sent and received.
+    pub traffic: Traffic,
+    /// Remote input that was refused, by reason, where there was any.
+    pub drops: BTreeMap<String, u64>,
+    /// What happened at the RPC border, by kind.
+    pub rpc: BTreeMap<String, u64>,
+    /// What an operator should look at, the worst first.
+    pub attention: Vec<Attention>,
+    /// Everybody, ourselves included; only for whoever asks for them.
+    pub members: Vec<Member>,
+}
+
+/// This node.
+#[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(default)]
+pub struct Node {
+    pub name: String,
+    pub version: String,
+    /// It stands in for Serf's agent.
+    pub serf_mode: bool,
+    /// Zero if it does not say.
+    pub pid: u32,
+    pub started: Option<String>,
+    pub uptime_s: u64,
+    /// Where it listens for gossip.
+    pub bind: Option<SocketAddr>,
+    /// What it tells others.
+    pub addr: Option<SocketAddr>,
+    pub tags: BTreeMap<String, String>,
+    pub incarnation: u32,
+    /// How late it is with its own probes; 0 is well (Lifeguard's awareness).
+    pub awareness: u32,
+    /// Another member has its name, and the majority sides with that one.
+    pub silenced: bool,
+    pub runtime: Runtime,
+}
+
+/// What the program runs on.
+#[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(default)]
+pub struct Runtime {
+    pub os: String,
+    pub arch: String,
+    pub cpus: usize,
+    /// Tasks that are alive.
+    pub tasks: usize,
+}
+
+/// When something happened.
+#[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(default)]
+pub struct Moment {
+    pub at: Option<String>,
+    pub ago_s: u64,
+}
+
+/// `weir-status`: answered with a [`Document`].
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(default)]
+pub struct Request {
+    /// With all members; there may be many.
+    pub members: bool,
+}
+
+#[cfg(test)]
+pub(crate) mod tests;

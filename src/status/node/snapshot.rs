@@ -1,0 +1,21 @@
+//! What outlives a restart.
+
+use serde::{Deserialize, Serialize};
+
+/// The snapshot's file.
+#[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(default)]
+pub struct Snapshot {
+    pub path: String,
+    /// It cannot be written.
+    pub failing: Option<Failing>,
+}
+
+/// A file that cannot be written.
+#[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(default)]
+pub struct Failing {
+    /// What the system says.
+    pub error: String,
+    pub since: Option<String>,
+}

@@ -1,0 +1,188 @@
+use super::*;
+use crate::serf::Status;
+use crate::status::{Known, Level, Trouble};
+use crate::upstream::{Generation, Mode, VerdictReason};
+
+/// A document in which every field has something to say.
+pub(crate) fn full() -> Document {
+    let addr = |text: &str| text.parse().unwrap();
+    let at = || Some("2026-11-28T16:02:11Z".to_owned());
+    let text = |text: &str| text.to_owned();
+    Document {
+        node: Node {
+            name: text("lb1"),
+            version: text("0.1.0"),
+            serf_mode: false,
+            pid: 812,
+            started: at(),
+            uptime_s: 7440,
+            bind: Some(addr("0.0.0.0:7946")),
+            addr: Some(addr("10.77.0.11:7946")),
+            tags: [(text("role"), text("lb"))].into(),
+            incarnation: 3,
+            awareness: 1,
+            silenced: false,
+            runtime: Runtime { os: text("linux"), arch: text("x86_64"), cpus: 2, tasks: 9 },
+        },
+        cluster: Cluster {
+            members: 3,
+            alive: 2,
+            failed: 1,
+            clocks: Clocks { member: 12, event: 4, query: 7 },
+            queues: Queues { intents: 1, events: 2, queries: 3 },
+            coordinate_resets: Some(0),
+            join_failures: vec![Trouble::new("nothing listens on 10.77.0.12:7946", "start weir there")],
+            strangers: vec![Stranger {
+                addr: addr("10.77.0.99:7946"),
+                reason: text("key_unknown"),
+                key: Some(text("b07e4410")),
+                ago_s: 5,
+            }],
+            ..Cluster::default()
+        },
+        keys: Keys { keys: vec![Key { id: text("3fa9c1d2"), sealed_packets: 412_008, worn: 0.001 }], failing: None },
+        snapshot: Some(Snapshot { path: text("/var/lib/weir/snapshot"), failing: None }),
+        upstreams: vec![Upstream {
+            mode: Some(Mode::Normal.into()),
+            want: Some(Want::Servers.into()),
+            live: true,
+            generation: Some(Generation(7)),
+            since: at(),
+            floor: 1,
+            base: 2,
+            servers: vec![Server {
+                member: text("web1"),
+                addr: addr("10.77.0.12:80"),
+                state: ServerState::In.into(),
+                weight: 1,
+                share: 1.0,
+                backup: false,
+                reason: VerdictReason::In.into(),
+                why: text("in"),
+                notes: vec![text("tag weight=\"two\" is not a number, 1 is used")],
+            }],
+            left_out: vec![LeftOut {
+                member: text("web2"),
+                reason: LeftOutReason::NotAPort.into(),
+                why: text("tag port=\"80;\" is not a port, it is left out"),
+            }],
+            ..Upstream::undecided("web")
+        }],
+        nginx: Some(Nginx { state: NginxState::Running.into() }),
+        apply: Some(Apply {
+            running: false,
+            last: Some(LastApply {
+                result: ApplyResult::Live.into(),
+                ended: Moment { at: at(), ago_s: 3 },
+                since: at(),
+                elapsed_ms: 112,
+                generation: Some(Generation(7)),
+                step: None,
+                ours: None,
+                foreign_edit: false,
+                message: text("generation 7 live in 112 ms"),
+                remedy: None,
+            }),
+        }),
+        handlers: vec![Handler {
+            name: text("deploy"),
+            on: vec![text("user:deploy")],
+            command: text("/usr/lib/weir/deploy"),
+            runs: 3,
+            failures: 1,
+            dropped: 2,
+            last_drop: Some(Moment { at: at(), ago_s: 9000 }),
+            last: Some(LastRun { run: Run::Exited { status: 0 }, elapsed_ms: 15, at: at() }),
+        }],
+        traffic: Traffic { packets_in: 1, packets_out: 2, bytes_in: 3, bytes_out: 4, ..Traffic::default() },
+        drops: [(text("plaintext"), 2)].into(),
+        rpc: [(text("clients"), 1)].into(),
+        attention: vec![Attention {
+            level: Level::Warn,
+            kind: Kind::Handlers.into(),
+            subject: text("deploy"),
+            message: text("handler deploy failed: exit 1"),
+            remedy: Some(text("see 'journalctl -u weir'")),
+            since: at(),
+        }],
+        members: vec![Member {
+            name: text("web\n1"),
+            addr: addr("[fd00::12]:7946"),
+            status: Status::Alive.into(),
+            since: at(),
+            tags: [(text("role"), text("web"))].into(),
+            envelope: Some(text("session")),
+            own: false,
+        }],
+    }
+}
+
+#[test]
+fn a_document_survives_its_journey() {
+    let text = serde_json::to_string(&full()).unwrap();
+    assert_eq!(serde_json::from_str::<Document>(&text).unwrap(), full());
+    assert!(!text.contains('\n'), "what peers chose is escaped by JSON");
+}
+
+/// Every object gets a field that nobody knows.
+fn with_unknown_fields(value: &mut serde_json::Value, path: &str) {
+    match value {
+        serde_json::Value::Object(object) => {
+            object.iter_mut().for_each(|(key, value)| with_unknown_fields(value, key));
+            // Maps of the document hold values of one type.
+            if !matches!(path, "tags" | "drops" | "rpc") {
+                object.insert("from_the_future".to_owned(), serde_json::json!({ "a": [1] }));
+            }
+        }
+        serde_json::Value::Array(list) => list.iter_mut().for_each(|value| with_unknown_fields(value, "")),
+        _ => {}
+    }
+}
+
+#[test]
+fn what_a_newer_agent_adds_is_ignored() {
+    let mut value = serde_json::to_value(full()).unwrap();
+    with_unknown_fields(&mut value, "");
+    assert_eq!(serde_json::from_value::<Document>(value).unwrap(), full());
+}
+
+#[test]
+fn what_an_older_agent_lacks_has_its_default() {
+    assert_eq!(serde_json::from_str::<Document>("{}").unwrap(), Document::default());
+    let part = r#"{"node": {"name": "lb1"}, "upstreams": [{"name": "web"}], "handlers": [{}], "keys": {"keys": [{}]},
+        "members": [{"name": "a", "addr": "10.0.0.1:1", "status": "alive"}], "apply": {}}"#;
+    let document: Document = serde_json::from_str(part).unwrap();
+    assert_eq!((document.node.name.as_str(), document.upstreams.len(), document.members.len()), ("lb1", 1, 1));
+    assert_eq!(document.apply, Some(Apply::default()));
+}
+
+#[test]
+fn a_word_that_is_not_known_is_kept() {
+    let text = r#"{"member": "web1", "addr": "10.0.0.1:80", "state": "sleeping", "weight": 1, "reason": "tired"}"#;
+    let server: Server = serde_json::from_str(text).unwrap();
+    assert_eq!(server.state, Known::Newer("sleeping".to_owned()));
+    assert_eq!(serde_json::to_value(&server).unwrap()["reason"], "tired");
+    let run: LastRun = serde_json::from_str(r#"{"result": "frozen", "elapsed_ms": 3}"#).unwrap();
+    assert_eq!(run.run, Run::Newer);
+}
+
+#[test]
+fn words_and_units_are_those_of_the_contract() {
+    let value = serde_json::to_value(full()).unwrap();
+    for (pointer, wanted) in [
+        ("/upstreams/0/mode", "normal"),
+        ("/upstreams/0/servers/0/state", "in"),
+        ("/upstreams/0/left_out/0/reason", "not_a_port"),
+        ("/apply/last/result", "live"),
+        ("/apply/last/at", "2026-11-28T16:02:11Z"),
+        ("/nginx/state", "running"),
+        ("/handlers/0/last/result", "exited"),
+        ("/members/0/status", "alive"),
+        ("/attention/0/kind", "handlers"),
+        ("/attention/0/level", "warn"),
+        ("/cluster/join_failures/0/remedy", "start weir there"),
+    ] {
+        assert_eq!(value.pointer(pointer).and_then(|value| value.as_str()), Some(wanted), "{pointer}");
+    }
+    assert_eq!(value.pointer("/apply/last/elapsed_ms"), Some(&serde_json::json!(112)));
+}
