@@ -5,7 +5,7 @@ CARGO ?= cargo
 FLOOD_SECONDS ?= 30
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-quick sim flood bench lint generate package clean
+.PHONY: help demo test test-quick sim flood bench bare lint generate package clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -33,6 +33,9 @@ bench: ## weir beside the real serf agent, in one run
 	@packaging/require serf nginx
 	@$(CARGO) build --release --locked
 	@$(CARGO) bench --locked
+
+bare: ## `make demo` and `make test` on a fresh minimal Debian with nothing but Rust, make and git (as root)
+	@tests/lab/bare
 
 lint: ## formatting and clippy
 	$(CARGO) fmt --check
