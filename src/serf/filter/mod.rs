@@ -67,36 +67,36 @@ fn build(translated: &str) -> Result<Regex, ExpressionError> {
 
 /// Whether a query is for us.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) enum Passed {
+pub(crate) enum Match {
     Yes,
     No,
     /// A filter is empty, of unknown type, or holds an expression that does not compile. It counts as failed.
-    Bad,
+    Invalid,
 }
 
 /// Applies every filter to a member; all must pass.
-pub(crate) fn passes(filters: &[Filter], name: &NodeName, tags: impl FnOnce() -> Tags) -> Passed {
+pub(crate) fn passes(filters: &[Filter], name: &NodeName, tags: impl FnOnce() -> Tags) -> Match {
     if filters.is_empty() {
-        return Passed::Yes;
+        return Match::Yes;
     }
     if filters.len() > MAX_FILTERS {
-        return Passed::Bad;
+        return Match::Invalid;
     }
     let tags = tags();
     for filter in filters {
         match pass(filter, name, &tags) {
-            Passed::Yes => {}
+            Match::Yes => {}
             failed => return failed,
         }
     }
-    Passed::Yes
+    Match::Yes
 }
 
-fn pass(filter: &Filter, name: &NodeName, tags: &Tags) -> Passed {
+fn pass(filter: &Filter, name: &NodeName, tags: &Tags) -> Match {
     match Check::new(filter) {
-        None => Passed::Bad,
-        Some(check) if check.passes(name, tags) => Passed::Yes,
-        Some(_) => Passed::No,
+        None => Match::Invalid,
+        Some(check) if check.passes(name, tags) => Match::Yes,
+        Some(_) => Match::No,
     }
 }
 

@@ -103,7 +103,7 @@ fn costly_expressions_are_refused() {
     assert!(compile(&"a".repeat(MAX_EXPRESSION_BYTES)).is_ok());
 }
 
-fn run(filters: &[Filter]) -> Passed {
+fn run(filters: &[Filter]) -> Match {
     let tags = Tags::from([("role".into(), "lb".into())]);
     passes(filters, &NodeName::new("n1").unwrap(), || tags)
 }
@@ -119,23 +119,23 @@ fn nodes(names: &[&str]) -> Filter {
 #[test]
 fn all_filters_must_pass() {
     for (filters, expected) in [
-        (vec![], Passed::Yes),
-        (vec![nodes(&["n1", "n2"])], Passed::Yes),
-        (vec![nodes(&["n2"])], Passed::No),
-        (vec![nodes(&[])], Passed::No),
-        (vec![nodes(&["N1"])], Passed::No),
-        (vec![tag("role", "l")], Passed::Yes),
-        (vec![tag("role", "^l$")], Passed::No),
-        (vec![tag("dc", "^$")], Passed::Yes),
-        (vec![tag("dc", ".")], Passed::No),
-        (vec![nodes(&["n1"]), tag("role", "lb")], Passed::Yes),
-        (vec![nodes(&["n1"]), tag("role", "web")], Passed::No),
-        (vec![tag("role", "(")], Passed::Bad),
-        (vec![Filter::Unknown(Bytes::new())], Passed::Bad),
-        (vec![Filter::Unknown(Bytes::from_static(b"\x07\x90"))], Passed::Bad),
-        (vec![nodes(&["n1"]), Filter::Unknown(Bytes::new())], Passed::Bad),
-        (vec![nodes(&["n1"]); MAX_FILTERS], Passed::Yes),
-        (vec![nodes(&["n1"]); MAX_FILTERS + 1], Passed::Bad),
+        (vec![], Match::Yes),
+        (vec![nodes(&["n1", "n2"])], Match::Yes),
+        (vec![nodes(&["n2"])], Match::No),
+        (vec![nodes(&[])], Match::No),
+        (vec![nodes(&["N1"])], Match::No),
+        (vec![tag("role", "l")], Match::Yes),
+        (vec![tag("role", "^l$")], Match::No),
+        (vec![tag("dc", "^$")], Match::Yes),
+        (vec![tag("dc", ".")], Match::No),
+        (vec![nodes(&["n1"]), tag("role", "lb")], Match::Yes),
+        (vec![nodes(&["n1"]), tag("role", "web")], Match::No),
+        (vec![tag("role", "(")], Match::Invalid),
+        (vec![Filter::Unknown(Bytes::new())], Match::Invalid),
+        (vec![Filter::Unknown(Bytes::from_static(b"\x07\x90"))], Match::Invalid),
+        (vec![nodes(&["n1"]), Filter::Unknown(Bytes::new())], Match::Invalid),
+        (vec![nodes(&["n1"]); MAX_FILTERS], Match::Yes),
+        (vec![nodes(&["n1"]); MAX_FILTERS + 1], Match::Invalid),
     ] {
         assert_eq!(run(&filters), expected, "{filters:?}");
     }

@@ -13,7 +13,7 @@ use rand::RngExt;
 
 use super::clock::LamportTime;
 use super::drops::Drop;
-use super::filter::{self, Passed};
+use super::filter::{self, Match};
 use super::output::{Answer, Event, Output, QueryEvent, QueryKey, QueryOutput};
 use super::relay::Origin;
 use super::{Serf, Status, conflict, keys};
@@ -184,9 +184,9 @@ impl Serf {
         }
         let harmful = self.is_harmful(query);
         match filter::passes(&query.filters, &self.local.name, || decode_tags(&self.local.meta)) {
-            Passed::Yes => self.accept_query(now, query),
-            Passed::No => {}
-            Passed::Bad => self.drops.count(Drop::BadFilter),
+            Match::Yes => self.accept_query(now, query),
+            Match::No => {}
+            Match::Invalid => self.drops.count(Drop::BadFilter),
         }
         !harmful && !query.no_broadcast
     }
