@@ -4,7 +4,7 @@ use bytes::Bytes;
 use divan::counter::{BytesCount, ItemsCount};
 use divan::{Bencher, black_box};
 use weir::crypto::{Key, Keyring};
-use weir::wire::message::{Alive, Message, NodeState, PushNode, PushPull, StreamMessage, Versions};
+use weir::wire::message::{Alive, Incarnation, Message, NodeState, PushNode, PushPull, StreamMessage, Versions};
 use weir::wire::{NodeName, lzw, packet};
 
 /// What a packet may hold beside sealing.
@@ -25,7 +25,7 @@ fn ring() -> Keyring {
 fn alive(at: u32) -> Alive {
     let [_, _, high, low] = at.to_be_bytes();
     Alive {
-        incarnation: at,
+        incarnation: Incarnation::new(at),
         node: NodeName::new(&format!("web-{at}.example.net")).expect("a name"),
         addr: ([10, 0, high, low], 7946).into(),
         meta: Bytes::from_static(b"\xff\x82\xa2dc\xa4east\xa4role\xa3web"),

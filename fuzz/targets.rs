@@ -23,7 +23,7 @@ use weir::snapshot::{Log, Replay, Rules, UnixTime, Write};
 use weir::time::Instant;
 use weir::upstream::desired::Desired;
 use weir::wire::NodeName;
-use weir::wire::message::{Alive, Message, StreamMessage, Versions};
+use weir::wire::message::{Alive, Incarnation, Message, StreamMessage, Versions};
 use weir::wire::packet;
 use weir::wire::serf::{PushPullState, SerfMessage, decode_tags, encode_tags};
 
@@ -370,7 +370,7 @@ pub(crate) fn story(data: &[u8]) {
         endpoint.handle_datagram(now, peer(), &datagram);
     };
     let friend = Alive {
-        incarnation: 1,
+        incarnation: Incarnation::FIRST,
         node: NodeName::new("n1").expect("short"),
         addr: peer(),
         meta: Bytes::new(),

@@ -15,6 +15,7 @@ use bytes::Bytes;
 use super::{Endpoint, Output, user_message};
 use crate::time::Instant;
 use crate::wire::NodeName;
+use crate::wire::message::SeqNo;
 
 /// Pause before telling a silent member again.
 const RETRY: Duration = Duration::from_millis(250);
@@ -51,7 +52,7 @@ pub(super) struct Leaving {
     news: Bytes,
     pending: BTreeMap<NodeName, Pending>,
     /// Outstanding pings.
-    sent: HashMap<u32, NodeName>,
+    sent: HashMap<SeqNo, NodeName>,
     /// End of this phase, whoever has not answered.
     deadline: Instant,
     next_wave: Instant,
@@ -87,12 +88,12 @@ impl Leaving {
     }
 
     /// Remembers that the ping `seq_no` carried the news to `name`.
-    fn sent(&mut self, seq_no: u32, name: NodeName) {
+    fn sent(&mut self, seq_no: SeqNo, name: NodeName) {
         self.sent.insert(seq_no, name);
     }
 
     /// An ack arrived: whoever it is from has the news. False if it was not one of ours.
-    pub(super) fn acked(&mut self, seq_no: u32) -> bool {
+    pub(super) fn acked(&mut self, seq_no: SeqNo) -> bool {
         let name = self.sent.remove(&seq_no);
         if let Some(name) = &name {
             self.pending.remove(name);
@@ -222,14 +223,14 @@ mod tests {
         let mut leaving = leaving(2);
         let never = |_: &NodeName| false;
         assert_eq!(leaving.due(Instant::ZERO, never, never), [name(0), name(1)]);
-        leaving.sent(7, name(0));
-        assert!(leaving.acked(7));
-        assert!(!leaving.acked(7));
+        leaving.sent(SeqNo::new(7), name(0));
+        assert!(leaving.acked(SeqNo::new(7)));
+        assert!(!leaving.acked(SeqNo::new(7)));
         let later = Instant::ZERO + RETRY;
         assert_eq!(leaving.due(later, never, never), [name(1)]);
         assert!(!leaving.is_done(later));
-        leaving.sent(8, name(1));
-        leaving.acked(8);
+        leaving.sent(SeqNo::new(8), name(1));
+        leaving.acked(SeqNo::new(8));
         assert!(leaving.is_done(later));
     }
 

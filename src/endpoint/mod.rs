@@ -39,7 +39,7 @@ use crate::crypto::{KeyId, Keyring};
 use crate::serf::{self, Serf};
 use crate::swim::{self, Origin, Swim};
 use crate::time::Instant;
-use crate::wire::message::{Message, Ping, Versions};
+use crate::wire::message::{Incarnation, Message, Ping, Versions};
 use crate::wire::serf::{encode_tags, kind};
 use crate::wire::{NodeName, packet as wire_packet};
 
@@ -85,7 +85,7 @@ const CRC_PROTOCOL: u8 = 5;
 #[derive(Clone, Debug, Default)]
 pub struct Restored {
     /// Our last incarnation; zero if there was no earlier run.
-    pub incarnation: u32,
+    pub incarnation: Incarnation,
     /// The Serf layer's part.
     pub serf: serf::Restored,
     /// What each key has sealed in memberlist's envelope.
@@ -160,7 +160,7 @@ impl Endpoint {
         let swim_rng = StdRng::from_seed(rng.random());
         let serf_rng = StdRng::from_seed(rng.random());
         let swim_options = swim::Options { max_broadcast_bytes, ..options.swim.clone() };
-        let swim = Swim::new(swim_options, local, restored.incarnation.saturating_add(1), now, swim_rng);
+        let swim = Swim::new(swim_options, local, restored.incarnation.next(), now, swim_rng);
         let serf = Serf::new(serf_options, Arc::clone(swim.local_node()), restored.serf, serf_rng, now);
         let mut endpoint = Self {
             envelope,
@@ -325,7 +325,7 @@ impl Endpoint {
                 self.acknowledge(now, to, node.as_ref(), seq_no, sealed, told);
             }
             swim::Output::ProbeLate { target, seq_no } => self.probe_late(now, &target, seq_no),
-            swim::Output::Renewed(name) => self.peers.shaken(&name),
+            swim::Output::Renewed(name) => self.peers.mark_doubtful(&name),
             swim::Output::StreamPing { to, ping, deadline } => self.open_ping(&to, ping, deadline),
             swim::Output::PushPull(node) => {
                 let exchange = Exchange { node: Some(node.name.clone()), join: None, retry_of: None };
@@ -416,7 +416,7 @@ impl Endpoint {
                 self.peers.recorded(node);
             }
             swim::Event::Gone { node, left: true } => self.peers.gone(&node.name),
-            swim::Event::Gone { node, left: false } => self.peers.shaken(&node.name),
+            swim::Event::Gone { node, left: false } => self.peers.mark_doubtful(&node.name),
             swim::Event::Purged(name) => self.peers.gone(name),
             swim::Event::Joined(_)
             | swim::Event::Updated(_)

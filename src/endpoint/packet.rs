@@ -9,11 +9,11 @@ use crate::crypto::session::SessionId;
 use crate::crypto::{KeyId, Sealed};
 use crate::swim::{Node, Purpose};
 use crate::time::Instant;
-use crate::wire::message::{Ack, Message, Ping};
+use crate::wire::message::{Ack, Message, Ping, SeqNo};
 use crate::wire::{NodeName, packet};
 
 use super::envelope::Seal;
-use super::peers::{Form, Heard, Knowledge};
+use super::peers::{Form, Knowledge, Verdict};
 use super::{
     COMPOUND_ENTRY, CRC_BYTES, CRC_PROTOCOL, Drop, Endpoint, MAX_PARTS, MIN_COMPRESSED_BYTES, Output, user_message,
 };
@@ -104,7 +104,7 @@ impl Endpoint {
         now: Instant,
         to: SocketAddr,
         node: Option<&NodeName>,
-        seq_no: u32,
+        seq_no: SeqNo,
         sealed: Option<Sealed>,
         told: bool,
     ) {
@@ -148,11 +148,12 @@ impl Endpoint {
         let before = self.traffic.bytes_out;
         if let Some(mode) = self.session_mode() {
             let unknown = self.peers.knowledge(&node.name) == Knowledge::Unknown;
-            let deaf = mode == Seal::Session && !matches!(self.peers.knowledge(&node.name), Knowledge::Session(_));
-            if unknown || deaf || self.peers.is_doubtful(&node.name) {
+            let no_session =
+                mode == Seal::Session && !matches!(self.peers.knowledge(&node.name), Knowledge::Session(_));
+            if unknown || no_session || self.peers.is_doubtful(&node.name) {
                 self.ask(now, node.addr, &node.name);
             }
-            if deaf {
+            if no_session {
                 return (self.traffic.bytes_out - before) as usize;
             }
         }
@@ -169,14 +170,14 @@ impl Endpoint {
     }
 
     /// The ack of a probe is late: if it went out in a session, perhaps that is why.
-    pub(super) fn probe_late(&mut self, now: Instant, target: &Arc<Node>, probe: u32) {
+    pub(super) fn probe_late(&mut self, now: Instant, target: &Arc<Node>, probe: SeqNo) {
         if let Some((_, Form::Session(_))) = self.peers.relayed(probe) {
             self.send_fallbacks(now, target.addr, &target.name, probe);
         }
     }
 
     /// The probe once more, in every other envelope and under every key that the member may open.
-    pub(super) fn send_fallbacks(&mut self, now: Instant, to: SocketAddr, name: &NodeName, probe: u32) {
+    pub(super) fn send_fallbacks(&mut self, now: Instant, to: SocketAddr, name: &NodeName, probe: SeqNo) {
         let Some(mode) = self.session_mode() else { return };
         let Some(primary) = self.envelope.primary().map(crate::crypto::Key::id) else { return };
         let other = self.peers.key(name).filter(|key| *key != primary && self.holds(*key));
@@ -195,7 +196,7 @@ impl Endpoint {
         now: Instant,
         to: SocketAddr,
         name: &NodeName,
-        probe: u32,
+        probe: SeqNo,
         order: u64,
         form: Form,
         key: KeyId,
@@ -243,12 +244,12 @@ impl Endpoint {
         }
         let seq_no = ack.seq_no;
         let field = ack.weir.as_deref().and_then(SessionId::from_field);
-        let (probe, heard) = self.peers.acked(seq_no, sealed, field, now);
+        let (probe, verdict) = self.peers.acked(seq_no, sealed, field, now);
         if let Some(sessions) = self.envelope.sessions_mut() {
-            match heard {
-                Heard::Session => sessions.handle_probe_heard(),
-                Heard::Deaf => sessions.handle_probe_deaf(now),
-                Heard::Neither => {}
+            match verdict {
+                Verdict::Opened => sessions.handle_probe_opened(),
+                Verdict::Undecipherable => sessions.handle_probe_undecipherable(now),
+                Verdict::Inconclusive => {}
             }
         }
         if let Some((name, addr, waiting)) = self.peers.take_waiting(seq_no, now) {

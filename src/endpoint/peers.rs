@@ -14,6 +14,7 @@ use crate::crypto::{KeyId, Sealed};
 use crate::swim::Node;
 use crate::time::Instant;
 use crate::wire::NodeName;
+use crate::wire::message::SeqNo;
 
 /// Pings caused by hints and gossip: one per member in this time,
 const PING_INTERVAL: Duration = Duration::from_secs(1);
@@ -58,7 +59,7 @@ struct Outstanding {
     /// Pings teach in the order they were sent; those of one fallback count as sent together.
     order: u64,
     /// The sequence number that `swim` knows the probe by.
-    probe: u32,
+    probe: SeqNo,
     form: Form,
     key: KeyId,
     /// Its number stood in an indirect ping: its ack may be somebody else's word.
@@ -87,26 +88,26 @@ pub(super) struct Waiting {
     pub(super) until: Instant,
 }
 
-/// What an ack meant for the sessions.
+/// What an ack says of the packets that our session seals.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(super) enum Heard {
+pub(super) enum Verdict {
     /// A session-sealed ping was answered as such.
-    Session,
+    Opened,
     /// Only a fallback was answered, by the process we hold, under the same key.
-    Deaf,
-    /// Says nothing.
-    Neither,
+    Undecipherable,
+    /// Nothing.
+    Inconclusive,
 }
 
 /// All members' envelopes.
 #[derive(Debug, Default)]
 pub(super) struct Peers {
     peers: HashMap<NodeName, Peer>,
-    outstanding: HashMap<u32, Outstanding>,
+    outstanding: HashMap<SeqNo, Outstanding>,
     /// How many there may be before old ones are looked for; at least [`SWEEP`].
     sweep_at: usize,
     /// Probes whose session-sealed ping was answered, or for which that was judged already.
-    judged: HashMap<u32, Instant>,
+    judged: HashMap<SeqNo, Instant>,
     order: u64,
     window: Option<(Instant, u32)>,
 }
@@ -132,7 +133,7 @@ impl Peers {
     }
 
     /// It refuted, restarted or died: a session is in doubt until the next ack that teaches; anything else is open again.
-    pub(super) fn shaken(&mut self, name: &NodeName) {
+    pub(super) fn mark_doubtful(&mut self, name: &NodeName) {
         if let Some(peer) = self.peers.get_mut(name) {
             match peer.knowledge {
                 Knowledge::Session(_) => peer.doubtful = true,
@@ -215,8 +216,8 @@ impl Peers {
     #[expect(clippy::too_many_arguments, reason = "what there is to know of a ping")]
     pub(super) fn sent(
         &mut self,
-        seq_no: u32,
-        probe: u32,
+        seq_no: SeqNo,
+        probe: SeqNo,
         member: &NodeName,
         order: u64,
         form: Form,
@@ -234,7 +235,7 @@ impl Peers {
     }
 
     /// The probe's number now stands in indirect pings. Returns the form of its first ping and its member.
-    pub(super) fn relayed(&mut self, probe: u32) -> Option<(NodeName, Form)> {
+    pub(super) fn relayed(&mut self, probe: SeqNo) -> Option<(NodeName, Form)> {
         let ping = self.outstanding.get_mut(&probe)?;
         ping.relayed = true;
         Some((ping.member.clone(), ping.form))
@@ -243,14 +244,14 @@ impl Peers {
     /// An ack arrived by UDP. Learns from it, and returns the probe it counts for.
     pub(super) fn acked(
         &mut self,
-        seq_no: u32,
+        seq_no: SeqNo,
         sealed: Option<Sealed>,
         field: Option<SessionId>,
         now: Instant,
-    ) -> (u32, Heard) {
-        let Some(ping) = self.outstanding.get(&seq_no).cloned() else { return (seq_no, Heard::Neither) };
+    ) -> (SeqNo, Verdict) {
+        let Some(ping) = self.outstanding.get(&seq_no).cloned() else { return (seq_no, Verdict::Inconclusive) };
         if ping.expires <= now {
-            return (ping.probe, Heard::Neither);
+            return (ping.probe, Verdict::Inconclusive);
         }
         let session = sealed.and_then(|sealed| sealed.session);
         let lesson = match (session, field, ping.form) {
@@ -260,7 +261,7 @@ impl Peers {
             (None, None, Form::Old { told: true }) => (!ping.relayed).then_some(Knowledge::Old),
             (None, None, _) => None,
         };
-        let heard = self.judge(&ping, session, field, now);
+        let verdict = self.judge(&ping, session, field, now);
         if let (Some(lesson), Some(peer)) = (lesson, self.peers.get_mut(&ping.member))
             && ping.order > peer.taught
         {
@@ -268,11 +269,11 @@ impl Peers {
             peer.knowledge = lesson;
             peer.doubtful = false;
         }
-        (ping.probe, heard)
+        (ping.probe, verdict)
     }
 
     /// Whether the ping `seq_no` is one of ours.
-    pub(super) fn knows(&self, seq_no: u32) -> bool {
+    pub(super) fn knows(&self, seq_no: SeqNo) -> bool {
         self.outstanding.contains_key(&seq_no)
     }
 
@@ -288,7 +289,7 @@ impl Peers {
     }
 
     /// What waited for the session of the member that the ping `seq_no` went to, now that it is known.
-    pub(super) fn take_waiting(&mut self, seq_no: u32, now: Instant) -> Option<(NodeName, SocketAddr, Vec<Waiting>)> {
+    pub(super) fn take_waiting(&mut self, seq_no: SeqNo, now: Instant) -> Option<(NodeName, SocketAddr, Vec<Waiting>)> {
         let member = self.outstanding.get(&seq_no)?.member.clone();
         let peer = self.peers.get_mut(&member)?;
         if peer.waiting.is_empty() || !matches!(peer.knowledge, Knowledge::Session(_)) {
@@ -299,33 +300,33 @@ impl Peers {
         Some((member, peer.addr, waiting))
     }
 
-    /// Whether a probe's answer says that our session is heard, or that everybody drops it.
+    /// Whether a probe's answer says that our session can be opened, or that everybody drops it.
     fn judge(
         &mut self,
         ping: &Outstanding,
         session: Option<SessionId>,
         field: Option<SessionId>,
         now: Instant,
-    ) -> Heard {
+    ) -> Verdict {
         if self.judged.contains_key(&ping.probe) {
-            return Heard::Neither;
+            return Verdict::Inconclusive;
         }
-        let heard = match ping.form {
-            Form::Session(_) if session.is_some() && !ping.relayed => Heard::Session,
-            Form::Session(_) => Heard::Neither,
+        let verdict = match ping.form {
+            Form::Session(_) if session.is_some() && !ping.relayed => Verdict::Opened,
+            Form::Session(_) => Verdict::Inconclusive,
             Form::Old { .. } | Form::Hello => match self.outstanding.get(&ping.probe) {
                 Some(Outstanding { form: Form::Session(held), key, .. })
                     if *key == ping.key && session.or(field) == Some(*held) =>
                 {
-                    Heard::Deaf
+                    Verdict::Undecipherable
                 }
-                _ => Heard::Neither,
+                _ => Verdict::Inconclusive,
             },
         };
-        if heard != Heard::Neither {
+        if verdict != Verdict::Inconclusive {
             self.judged.insert(ping.probe, now + MEMORY);
         }
-        heard
+        verdict
     }
 }
 
@@ -339,6 +340,10 @@ mod tests {
     const OTHER_KEY: KeyId = KeyId([2; 4]);
     const THEM: SessionId = SessionId([7; 16]);
     const RESTARTED: SessionId = SessionId([8; 16]);
+
+    fn no(number: u32) -> SeqNo {
+        SeqNo::new(number)
+    }
 
     fn node(port: u16) -> Node {
         Node {
@@ -361,14 +366,14 @@ mod tests {
 
     fn ping(peers: &mut Peers, seq_no: u32, form: Form) {
         let (name, order) = (node(1).name, peers.next_order());
-        peers.sent(seq_no, seq_no, &name, order, form, KEY, NOW);
+        peers.sent(no(seq_no), no(seq_no), &name, order, form, KEY, NOW);
     }
 
     /// `them` known as a session.
     fn learned() -> (Peers, NodeName) {
         let (mut peers, name) = peers();
         ping(&mut peers, 1, Form::Old { told: true });
-        peers.acked(1, sealed(None), Some(THEM), NOW);
+        peers.acked(no(1), sealed(None), Some(THEM), NOW);
         assert_eq!(peers.knowledge(&name), Knowledge::Session(THEM));
         (peers, name)
     }
@@ -391,9 +396,9 @@ mod tests {
             let (mut peers, name) = learned();
             ping(&mut peers, 2, form);
             if relayed {
-                peers.relayed(2);
+                peers.relayed(no(2));
             }
-            peers.acked(2, sealed(session), field, NOW);
+            peers.acked(no(2), sealed(session), field, NOW);
             assert_eq!(peers.knowledge(&name), expected, "{form:?} relayed {relayed} {session:?} {field:?}");
         }
     }
@@ -402,8 +407,8 @@ mod tests {
     fn id_of_a_relayed_session_ack_is_the_relays() {
         let (mut peers, name) = learned();
         ping(&mut peers, 2, Form::Session(THEM));
-        peers.relayed(2);
-        peers.acked(2, sealed(Some(RESTARTED)), None, NOW);
+        peers.relayed(no(2));
+        peers.acked(no(2), sealed(Some(RESTARTED)), None, NOW);
         assert_eq!(peers.knowledge(&name), Knowledge::Session(THEM));
     }
 
@@ -412,25 +417,25 @@ mod tests {
         let (mut peers, name) = peers();
         ping(&mut peers, 1, Form::Old { told: true });
         ping(&mut peers, 2, Form::Old { told: true });
-        peers.acked(2, sealed(None), Some(THEM), NOW);
-        let (probe, _) = peers.acked(1, sealed(None), None, NOW);
-        assert_eq!((probe, peers.knowledge(&name)), (1, Knowledge::Session(THEM)));
+        peers.acked(no(2), sealed(None), Some(THEM), NOW);
+        let (probe, _) = peers.acked(no(1), sealed(None), None, NOW);
+        assert_eq!((probe, peers.knowledge(&name)), (no(1), Knowledge::Session(THEM)));
     }
 
     #[test]
     fn refutation_or_death_puts_a_session_in_doubt_and_forgets_the_old_envelope() {
         let (mut peers, name) = learned();
-        peers.shaken(&name);
+        peers.mark_doubtful(&name);
         assert_eq!(peers.knowledge(&name), Knowledge::Session(THEM));
         assert!(peers.is_doubtful(&name));
         ping(&mut peers, 2, Form::Session(THEM));
-        peers.acked(2, sealed(Some(THEM)), None, NOW);
+        peers.acked(no(2), sealed(Some(THEM)), None, NOW);
         assert!(!peers.is_doubtful(&name));
 
         ping(&mut peers, 3, Form::Old { told: true });
-        peers.acked(3, sealed(None), None, NOW);
+        peers.acked(no(3), sealed(None), None, NOW);
         assert_eq!(peers.knowledge(&name), Knowledge::Old);
-        peers.shaken(&name);
+        peers.mark_doubtful(&name);
         assert_eq!(peers.knowledge(&name), Knowledge::Unknown);
     }
 
@@ -459,20 +464,24 @@ mod tests {
     }
 
     #[test]
-    fn fallback_under_the_same_key_by_the_same_process_shows_that_our_session_is_not_heard() {
+    fn fallback_under_the_same_key_by_the_same_process_shows_that_our_session_cannot_be_opened() {
         // key of the fallback, session in its ack, verdict
-        let rows = [(KEY, THEM, Heard::Deaf), (OTHER_KEY, THEM, Heard::Neither), (KEY, RESTARTED, Heard::Neither)];
+        let rows = [
+            (KEY, THEM, Verdict::Undecipherable),
+            (OTHER_KEY, THEM, Verdict::Inconclusive),
+            (KEY, RESTARTED, Verdict::Inconclusive),
+        ];
         for (key, id, expected) in rows {
             let (mut peers, name) = learned();
             ping(&mut peers, 2, Form::Session(THEM));
-            peers.relayed(2);
+            peers.relayed(no(2));
             let order = peers.next_order();
-            peers.sent(3, 2, &name, order, Form::Hello, key, NOW);
-            assert_eq!(peers.acked(3, sealed(Some(id)), None, NOW), (2, expected), "{key} {id}");
+            peers.sent(no(3), no(2), &name, order, Form::Hello, key, NOW);
+            assert_eq!(peers.acked(no(3), sealed(Some(id)), None, NOW), (no(2), expected), "{key} {id}");
         }
         let (mut peers, _) = learned();
         ping(&mut peers, 2, Form::Session(THEM));
-        assert_eq!(peers.acked(2, sealed(Some(THEM)), None, NOW), (2, Heard::Session));
+        assert_eq!(peers.acked(no(2), sealed(Some(THEM)), None, NOW), (no(2), Verdict::Opened));
     }
 
     #[test]
@@ -480,7 +489,7 @@ mod tests {
         let (mut peers, name) = peers();
         let mut sent = |seq_no: u32, now: Instant| {
             let (before, order) = (peers.outstanding.len(), peers.next_order());
-            peers.sent(seq_no, seq_no, &name, order, Form::Hello, KEY, now);
+            peers.sent(no(seq_no), no(seq_no), &name, order, Form::Hello, KEY, now);
             assert!(peers.sweep_at.max(SWEEP) >= peers.outstanding.len());
             (peers.outstanding.len() <= before, peers.sweep_at)
         };
@@ -497,9 +506,9 @@ mod tests {
         }
         assert!(!peers.wait(&name, Vec::new(), NOW));
         ping(&mut peers, 1, Form::Hello);
-        assert!(peers.take_waiting(1, NOW).is_none(), "not known yet");
-        peers.acked(1, sealed(Some(THEM)), None, NOW);
-        let (_, _, waiting) = peers.take_waiting(1, NOW).expect("known now");
+        assert!(peers.take_waiting(no(1), NOW).is_none(), "not known yet");
+        peers.acked(no(1), sealed(Some(THEM)), None, NOW);
+        let (_, _, waiting) = peers.take_waiting(no(1), NOW).expect("known now");
         assert_eq!(waiting.len(), MAX_WAITING);
     }
 }

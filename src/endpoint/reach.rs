@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use crate::time::Instant;
 use crate::wire::NodeName;
+use crate::wire::message::SeqNo;
 
 use super::{Endpoint, Output};
 
@@ -17,14 +18,14 @@ pub const MAX_OUTSTANDING: usize = 4096;
 #[derive(Debug, Default)]
 pub(super) struct Reaching {
     /// By the number their ack will carry.
-    sent: HashMap<u32, (NodeName, Instant)>,
+    sent: HashMap<SeqNo, (NodeName, Instant)>,
     /// The last of each member.
-    last: HashMap<NodeName, u32>,
+    last: HashMap<NodeName, SeqNo>,
 }
 
 impl Reaching {
     /// Remembers a ping. False if there are too many already.
-    fn sent(&mut self, seq_no: u32, name: &NodeName, now: Instant) -> bool {
+    fn sent(&mut self, seq_no: SeqNo, name: &NodeName, now: Instant) -> bool {
         if self.sent.len() >= MAX_OUTSTANDING {
             self.sent.retain(|_, (_, at)| now.since(*at) < MEMORY);
             self.last.retain(|_, seq_no| self.sent.contains_key(seq_no));
@@ -38,12 +39,12 @@ impl Reaching {
     }
 
     /// The last ping to `name` that is unanswered.
-    fn unanswered(&self, name: &NodeName) -> Option<u32> {
+    fn unanswered(&self, name: &NodeName) -> Option<SeqNo> {
         self.last.get(name).copied()
     }
 
     /// Whose ping an ack answers, and after how long.
-    pub(super) fn acked(&mut self, seq_no: u32, now: Instant) -> Option<(NodeName, Duration)> {
+    pub(super) fn acked(&mut self, seq_no: SeqNo, now: Instant) -> Option<(NodeName, Duration)> {
         let (name, at) = self.sent.remove(&seq_no)?;
         if self.last.get(&name) == Some(&seq_no) {
             self.last.remove(&name);
@@ -74,7 +75,7 @@ impl Endpoint {
     }
 
     /// An ack that no probe waits for. Whether it answers a ping of [`Self::reach`].
-    pub(super) fn reached(&mut self, seq_no: u32, now: Instant) -> bool {
+    pub(super) fn reached(&mut self, seq_no: SeqNo, now: Instant) -> bool {
         let Some((member, took)) = self.reaching.acked(seq_no, now) else { return false };
         self.outputs.push_back(Output::Reached { member, took });
         true
@@ -91,14 +92,14 @@ mod tests {
         let now = Instant::from_nanos(1);
         let mut reaching = Reaching::default();
         let all = u32::try_from(MAX_OUTSTANDING).unwrap();
-        assert!((0..all).all(|seq_no| reaching.sent(seq_no, &name(seq_no % 256), now)));
-        assert!(!reaching.sent(all, &name(7), now));
-        assert_eq!(reaching.unanswered(&name(7)), Some(all - 256 + 7));
-        assert_eq!(reaching.acked(all - 256 + 7, now), Some((name(7), Duration::ZERO)));
+        assert!((0..all).all(|seq_no| reaching.sent(SeqNo::new(seq_no), &name(seq_no % 256), now)));
+        assert!(!reaching.sent(SeqNo::new(all), &name(7), now));
+        assert_eq!(reaching.unanswered(&name(7)), Some(SeqNo::new(all - 256 + 7)));
+        assert_eq!(reaching.acked(SeqNo::new(all - 256 + 7), now), Some((name(7), Duration::ZERO)));
         assert_eq!(reaching.unanswered(&name(7)), None);
-        assert!(reaching.sent(all, &name(300), now));
-        assert!(!reaching.sent(all + 1, &name(301), now));
-        assert!(reaching.sent(all + 1, &name(301), now + MEMORY));
+        assert!(reaching.sent(SeqNo::new(all), &name(300), now));
+        assert!(!reaching.sent(SeqNo::new(all + 1), &name(301), now));
+        assert!(reaching.sent(SeqNo::new(all + 1), &name(301), now + MEMORY));
         assert_eq!((reaching.sent.len(), reaching.last.len()), (1, 1));
     }
 }

@@ -8,6 +8,7 @@ use rand::rngs::StdRng;
 
 use super::*;
 use crate::crypto::Key;
+use crate::wire::message::SeqNo;
 
 const NOW: Instant = Instant::from_nanos(3_600_000_000_000);
 
@@ -29,7 +30,7 @@ fn drain(endpoint: &mut Endpoint) -> Vec<Output> {
 fn ping(seq_no: u32) -> Bytes {
     use crate::wire::message::{Ping, Source};
     let source = Source { addr: Some(peer()), node: None };
-    Message::Ping(Ping { seq_no, node: None, source, weir: None }).encode()
+    Message::Ping(Ping { seq_no: SeqNo::new(seq_no), node: None, source, weir: None }).encode()
 }
 
 fn answers(endpoint: &mut Endpoint) -> usize {
@@ -58,7 +59,7 @@ fn sealed_ping_is_answered_sealed() {
     assert_eq!(to, peer());
     let opened = ring.open_packet(b"", &payload).expect("sealed under the same key");
     let acks = wire_packet::decode(&opened.plain).messages;
-    assert!(acks.iter().any(|message| matches!(message, Message::Ack(ack) if ack.seq_no == 9)), "{acks:?}");
+    assert!(acks.iter().any(|message| matches!(message, Message::Ack(ack) if ack.seq_no == SeqNo::new(9))), "{acks:?}");
 }
 
 #[test]
@@ -172,7 +173,7 @@ fn with_friend() -> (Endpoint, Keyring) {
     let mut us = endpoint(Some(1));
     let ring = Keyring::new(Key::new(&[1; 32]).unwrap(), []);
     let alive = crate::wire::message::Alive {
-        incarnation: 1,
+        incarnation: Incarnation::FIRST,
         node: NodeName::new("friend").unwrap(),
         addr: peer(),
         meta: Bytes::new(),
@@ -202,7 +203,7 @@ const LOST: serf::ConflictOutcome = serf::ConflictOutcome::Lost { responses: 2, 
 fn whoever_lost_its_name_says_nothing_under_it() {
     let source = crate::wire::message::Source { addr: Some(peer()), node: NodeName::new("stranger") };
     let node = NodeName::new("us");
-    let ping = Message::Ping(Ping { seq_no: 7, node, source, weir: None }).encode();
+    let ping = Message::Ping(Ping { seq_no: SeqNo::new(7), node, source, weir: None }).encode();
     let query = crate::wire::serf::Query {
         ltime: serf::LamportTime(3),
         id: 1,

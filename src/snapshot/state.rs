@@ -10,7 +10,7 @@ use super::record::{Record, UnixTime};
 use crate::serf::{RestoredMember, SeenClocks};
 use crate::swim::Node;
 use crate::wire::NodeName;
-use crate::wire::message::Versions;
+use crate::wire::message::{Incarnation, Versions};
 use crate::wire::serf::Tags;
 
 /// A member as it was last seen.
@@ -32,7 +32,7 @@ pub struct State {
     peers: BTreeMap<NodeName, Peer>,
     changes: u64,
     pub(super) clocks: SeenClocks,
-    pub(super) incarnation: u32,
+    pub(super) incarnation: Incarnation,
     pub(super) tags: Option<Tags>,
     pub(super) left: bool,
 }
@@ -44,7 +44,7 @@ impl State {
     }
 
     /// Our last incarnation; zero if none is known.
-    pub fn incarnation(&self) -> u32 {
+    pub fn incarnation(&self) -> Incarnation {
         self.incarnation
     }
 

@@ -4,6 +4,8 @@ use std::sync::Arc;
 
 use crate::time::Instant;
 
+use crate::wire::message::Incarnation;
+
 use super::Node;
 use super::suspicion::Suspicion;
 
@@ -55,7 +57,7 @@ pub struct Member {
     /// What it says of itself.
     pub node: Arc<Node>,
     /// The version of that, and of the state.
-    pub incarnation: u32,
+    pub incarnation: Incarnation,
     /// Whether it is there.
     pub state: State,
 }

@@ -27,7 +27,7 @@ use rand::rngs::StdRng;
 use crate::crypto::Sealed;
 use crate::time::Instant;
 use crate::wire::NodeName;
-use crate::wire::message::{Message, Ping, Source, Versions};
+use crate::wire::message::{Incarnation, Message, Ping, SeqNo, Source, Versions};
 
 use self::awareness::Awareness;
 use self::broadcast::Queue;
@@ -126,7 +126,7 @@ pub enum Output {
         /// Who asked, by its own word.
         node: Option<NodeName>,
         /// The ping's.
-        seq_no: u32,
+        seq_no: SeqNo,
         /// How the ping was sealed.
         sealed: Option<Sealed>,
         /// Whether it told a session, and so understands one.
@@ -137,7 +137,7 @@ pub enum Output {
         /// Who is silent.
         target: Arc<Node>,
         /// The probe's.
-        seq_no: u32,
+        seq_no: SeqNo,
     },
     /// Ping by stream and report the answer to [`Swim::handle_stream_ack`] before `deadline`.
     StreamPing {
@@ -162,7 +162,7 @@ pub enum Output {
     /// An ack for a ping that this layer did not send.
     OtherAck {
         /// The ping's.
-        seq_no: u32,
+        seq_no: SeqNo,
     },
     /// A member's incarnation rose and nothing else of it changed: it refuted, or was restarted.
     Renewed(NodeName),
@@ -247,7 +247,7 @@ pub struct Swim {
     local: NodeName,
     members: Members,
     /// Our own incarnation counter; the table holds the one last announced.
-    incarnation: u32,
+    incarnation: Incarnation,
     leaving: bool,
     awareness: Awareness,
     queue: Queue,
@@ -265,12 +265,12 @@ pub struct Swim {
 impl Swim {
     /// A machine whose only member is `local`, announced with `incarnation` (at least 1; a snapshot's plus one after a
     /// restart, so that peers accept us at once).
-    pub fn new(options: Options, local: Node, incarnation: u32, now: Instant, rng: StdRng) -> Self {
+    pub fn new(options: Options, local: Node, incarnation: Incarnation, now: Instant, rng: StdRng) -> Self {
         let mut swim = Self {
             awareness: Awareness::new(options.awareness_max_multiplier),
             local: local.name.clone(),
             members: Members::default(),
-            incarnation: incarnation.max(1),
+            incarnation: incarnation.max(Incarnation::FIRST),
             leaving: false,
             queue: Queue::new(),
             suspicions: BTreeSet::new(),
@@ -294,7 +294,8 @@ impl Swim {
     pub fn preload(&mut self, now: Instant, nodes: &[Arc<Node>]) {
         let others: Vec<_> = nodes.iter().filter(|node| node.name != self.local).collect();
         self.present += others.len();
-        let alive = |node: &Arc<Node>| Member { node: Arc::clone(node), incarnation: 1, state: State::Alive };
+        let alive =
+            |node: &Arc<Node>| Member { node: Arc::clone(node), incarnation: Incarnation::FIRST, state: State::Alive };
         self.members.extend(others.into_iter().map(alive), &mut self.rng);
         self.queue = Queue::new();
         self.push_pull_at = now + self.random_part(self.options.push_pull_interval_for(self.members.len()));
@@ -379,7 +380,7 @@ impl Swim {
         if self.leaving {
             return;
         }
-        self.incarnation = self.incarnation.saturating_add(1);
+        self.incarnation = self.incarnation.next();
         let node = Node { meta, ..Node::clone(self.local_node()) };
         self.announce(now, node);
     }
@@ -413,7 +414,7 @@ impl Swim {
     }
 
     /// Our own incarnation, as last announced.
-    pub fn incarnation(&self) -> u32 {
+    pub fn incarnation(&self) -> Incarnation {
         self.incarnation
     }
 

@@ -10,7 +10,7 @@ use rand::{Rng, RngExt};
 use crate::crypto::Sealed;
 use crate::time::Instant;
 use crate::wire::NodeName;
-use crate::wire::message::{Ack, IndirectPing, Message, Ping, Suspect};
+use crate::wire::message::{Ack, IndirectPing, Message, Ping, SeqNo, Suspect};
 
 use super::{Drop, Node, Origin, Output, Purpose, Swim};
 
@@ -32,7 +32,7 @@ pub(super) struct Prober {
 #[derive(Debug)]
 struct Probe {
     target: Arc<Node>,
-    seq_no: u32,
+    seq_no: SeqNo,
     started: Instant,
     /// When the direct ack is late.
     timeout_at: Instant,
@@ -53,7 +53,7 @@ impl Prober {
         Self { index: 0, next_at: now, current: None }
     }
 
-    pub(super) fn handle_nack(&mut self, seq_no: u32) {
+    pub(super) fn handle_nack(&mut self, seq_no: SeqNo) {
         if let Some(Probe { seq_no: current, indirect: Some(indirect), .. }) = &mut self.current
             && *current == seq_no
         {
@@ -72,11 +72,11 @@ impl Prober {
 
 /// Pings sent on behalf of others, by our sequence number.
 #[derive(Debug, Default)]
-pub(super) struct Relays(HashMap<u32, Relay>);
+pub(super) struct Relays(HashMap<SeqNo, Relay>);
 
 #[derive(Debug)]
 struct Relay {
-    seq_no: u32,
+    seq_no: SeqNo,
     reply_to: SocketAddr,
     requester: Option<NodeName>,
     nack: bool,
@@ -103,8 +103,8 @@ impl Swim {
     }
 
     /// A sequence number that nobody can guess: acks are matched by it alone.
-    pub(super) fn draw_seq_no(&mut self) -> u32 {
-        self.rng.next_u32()
+    pub(super) fn draw_seq_no(&mut self) -> SeqNo {
+        SeqNo::new(self.rng.next_u32())
     }
 
     /// Moves the running probe on, or starts the next.
@@ -167,7 +167,7 @@ impl Swim {
     }
 
     /// The target of a [`Output::StreamPing`] answered: it lives, and UDP to it is broken.
-    pub fn handle_stream_ack(&mut self, now: Instant, seq_no: u32) {
+    pub fn handle_stream_ack(&mut self, now: Instant, seq_no: SeqNo) {
         if self.prober.current.as_ref().is_some_and(|probe| probe.seq_no == seq_no) {
             self.prober.current = None;
             self.probe_succeeded(now);

@@ -162,7 +162,7 @@ mod tests {
 
     use super::super::member::State;
     use super::*;
-    use crate::wire::message::Versions;
+    use crate::wire::message::{Incarnation, Versions};
 
     fn name(number: u32) -> NodeName {
         NodeName::new(&format!("n{number}")).unwrap()
@@ -171,7 +171,7 @@ mod tests {
     fn member(number: u32) -> Member {
         let addr = std::net::SocketAddr::from(([127, 0, 0, 1], 7946));
         let node = Node { name: name(number), addr, meta: bytes::Bytes::new(), versions: Versions::OURS };
-        Member { node: Arc::new(node), incarnation: number, state: State::Alive }
+        Member { node: Arc::new(node), incarnation: Incarnation::new(number), state: State::Alive }
     }
 
     /// Every member is found by its name, and nobody else is.
@@ -179,7 +179,7 @@ mod tests {
         let numbers: std::collections::BTreeSet<u32> = numbers.into_iter().collect();
         assert_eq!(table.len(), numbers.len());
         for number in 0..300 {
-            let found = table.get(&name(number)).map(|member| member.incarnation);
+            let found = table.get(&name(number)).map(|member| member.incarnation.get());
             assert_eq!(found, numbers.contains(&number).then_some(number));
         }
     }
@@ -196,9 +196,9 @@ mod tests {
         check(&table, 0..100);
         table.extend((100..200).map(member), &mut rng);
         check(&table, 0..200);
-        assert_eq!(table.remove_if(|member| member.incarnation % 3 == 0).len(), 67);
+        assert_eq!(table.remove_if(|member| member.incarnation.get() % 3 == 0).len(), 67);
         check(&table, (0..200).filter(|number| number % 3 != 0));
-        assert!(table.remove_if(|member| member.incarnation % 3 == 0).is_empty());
+        assert!(table.remove_if(|member| member.incarnation.get() % 3 == 0).is_empty());
         table.insert(member(0), &mut rng);
         check(&table, (0..200).filter(|number| number % 3 != 0).chain([0]));
         table.remove_if(|_| true);

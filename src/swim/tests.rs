@@ -19,20 +19,26 @@ fn node(label: &str, port: u16) -> Node {
 }
 
 fn swim() -> Swim {
-    Swim::new(Options::default(), node("us", 1), 1, NOW, StdRng::seed_from_u64(7))
+    Swim::new(Options::default(), node("us", 1), Incarnation::FIRST, NOW, StdRng::seed_from_u64(7))
 }
 
 fn alive(who: &str, port: u16, incarnation: u32) -> Alive {
     let node = node(who, port);
-    Alive { incarnation, node: node.name, addr: node.addr, meta: node.meta, versions: node.versions }
+    Alive {
+        incarnation: Incarnation::new(incarnation),
+        node: node.name,
+        addr: node.addr,
+        meta: node.meta,
+        versions: node.versions,
+    }
 }
 
 fn suspect(who: &str, incarnation: u32, from: &str) -> Suspect {
-    Suspect { incarnation, node: name(who), from: name(from) }
+    Suspect { incarnation: Incarnation::new(incarnation), node: name(who), from: name(from) }
 }
 
 fn dead(who: &str, incarnation: u32, from: &str) -> Dead {
-    Dead { incarnation, node: name(who), from: name(from) }
+    Dead { incarnation: Incarnation::new(incarnation), node: name(who), from: name(from) }
 }
 
 /// A table with `them` in `state` at incarnation 7, learned at [`NOW`].
@@ -76,7 +82,7 @@ fn state(swim: &Swim, who: &str) -> (&'static str, u32) {
         State::Dead(_) => "dead",
         State::Left(_) => "left",
     };
-    (state, member.incarnation)
+    (state, member.incarnation.get())
 }
 
 #[test]
@@ -111,8 +117,13 @@ fn alive_about_another_member() {
 
 #[test]
 fn alive_of_a_stranger_needs_an_incarnation_and_room() {
-    let mut swim =
-        Swim::new(Options { max_members: 2, ..Options::default() }, node("us", 1), 1, NOW, StdRng::seed_from_u64(7));
+    let mut swim = Swim::new(
+        Options { max_members: 2, ..Options::default() },
+        node("us", 1),
+        Incarnation::FIRST,
+        NOW,
+        StdRng::seed_from_u64(7),
+    );
     swim.handle_alive(NOW, alive("zero", 2, 0));
     assert!(swim.member(&name("zero")).is_none());
     swim.handle_alive(NOW, alive("far", 2, u32::MAX));
@@ -198,12 +209,12 @@ fn refuting_costs_a_point_of_awareness() {
 fn our_own_alive_coming_back_is_no_news_but_another_process_under_our_name_is() {
     let mut swim = swim();
     swim.handle_alive(NOW, alive("us", 1, 1));
-    assert_eq!(swim.incarnation(), 1);
+    assert_eq!(swim.incarnation().get(), 1);
     let changed = Alive { meta: Bytes::from_static(b"other"), ..alive("us", 1, 1) };
     swim.handle_alive(NOW, changed);
-    assert_eq!(swim.incarnation(), 2);
+    assert_eq!(swim.incarnation().get(), 2);
     swim.handle_alive(NOW, alive("us", 1, 5));
-    assert_eq!(swim.incarnation(), 6, "a former life of ours had incarnation 5");
+    assert_eq!(swim.incarnation().get(), 6, "a former life of ours had incarnation 5");
     swim.handle_alive(NOW, alive("us", 9, 7));
     assert_eq!(events(&mut swim).last(), Some(&"conflict"));
 }
@@ -268,7 +279,7 @@ fn sealed(addr: SocketAddr) -> Origin {
 }
 
 /// Runs the clock to the next probe and returns its sequence number.
-fn next_probe(swim: &mut Swim) -> (Instant, u32, Vec<Message>) {
+fn next_probe(swim: &mut Swim) -> (Instant, SeqNo, Vec<Message>) {
     drain(swim);
     for _ in 0..1000 {
         let now = swim.poll_timeout();
@@ -284,7 +295,7 @@ fn next_probe(swim: &mut Swim) -> (Instant, u32, Vec<Message>) {
     panic!("no probe within a thousand timeouts");
 }
 
-fn ack(seq_no: u32) -> Message {
+fn ack(seq_no: SeqNo) -> Message {
     Message::Ack(Ack { seq_no, payload: Bytes::from_static(b"coordinate"), weir: None })
 }
 
@@ -354,7 +365,12 @@ fn nack_shows_that_the_fault_is_not_ours() {
 fn ping_for_another_is_not_answered_and_a_stranger_is_not_pinged_back() {
     let mut swim = swim();
     let ping = |node: Option<&str>, source: Option<SocketAddr>| {
-        Message::Ping(Ping { seq_no: 5, node: node.map(name), source: Source { addr: source, node: None }, weir: None })
+        Message::Ping(Ping {
+            seq_no: SeqNo::new(5),
+            node: node.map(name),
+            source: Source { addr: source, node: None },
+            weir: None,
+        })
     };
     let answers = |swim: &mut Swim| {
         drain(swim).into_iter().filter_map(|o| if let Output::Ack { to, .. } = o { Some(to) } else { None }).next()
@@ -374,7 +390,8 @@ fn relayed_ping_is_acked_or_nacked_under_the_requesters_number() {
     use crate::wire::message::IndirectPing;
     let ask = |nack| {
         let mut swim = holding("alive");
-        let ping = IndirectPing { seq_no: 77, target: THEM, node: name("them"), nack, source: Source::default() };
+        let ping =
+            IndirectPing { seq_no: SeqNo::new(77), target: THEM, node: name("them"), nack, source: Source::default() };
         swim.handle_message(NOW, sealed(SocketAddr::from(([127, 0, 0, 1], 3))), Message::IndirectPing(ping));
         let seq_no = drain(&mut swim).into_iter().find_map(|output| match output {
             Output::Send { messages, .. } => match &messages[0] {
@@ -397,12 +414,12 @@ fn relayed_ping_is_acked_or_nacked_under_the_requesters_number() {
     };
     let (mut swim, seq_no) = ask(true);
     swim.handle_message(NOW, sealed(THEM), ack(seq_no));
-    assert_eq!(answered(&mut swim), Some(("ack", 77)));
+    assert_eq!(answered(&mut swim), Some(("ack", SeqNo::new(77))));
 
     let late = NOW + Options::default().probe_timeout;
     let (mut swim, _) = ask(true);
     swim.expire_relays(late);
-    assert_eq!(answered(&mut swim), Some(("nack", 77)));
+    assert_eq!(answered(&mut swim), Some(("nack", SeqNo::new(77))));
     let (mut swim, _) = ask(false);
     swim.expire_relays(late);
     assert_eq!(answered(&mut swim), None);

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use crate::time::Instant;
 use crate::wire::NodeName;
-use crate::wire::message::{Alive, Dead, Message, Suspect};
+use crate::wire::message::{Alive, Dead, Incarnation, Message, Suspect};
 
 use super::member::{Member, State, SuspicionState};
 use super::suspicion::Suspicion;
@@ -43,10 +43,10 @@ impl Swim {
         }
         let Some(member) = self.members.get(&alive.node) else {
             // An incarnation of zero would leave a record behind that never becomes alive.
-            if alive.incarnation == 0 || self.members.len() >= self.options.max_members {
+            if alive.incarnation == Incarnation::ZERO || self.members.len() >= self.options.max_members {
                 return self.count_drop(Drop::NotAdmitted);
             }
-            if alive.incarnation > u32::MAX - MAX_INCARNATION_STEP {
+            if alive.incarnation.steps_left() < MAX_INCARNATION_STEP {
                 return self.count_drop(Drop::Incarnation);
             }
             self.insert(now, &alive);
@@ -57,7 +57,7 @@ impl Swim {
         if moved && !reclaimed {
             return self.emit(Event::Conflict { name: alive.node, other: alive.addr });
         }
-        if alive.incarnation.saturating_sub(member.incarnation) > MAX_INCARNATION_STEP {
+        if alive.incarnation.steps_above(member.incarnation) > MAX_INCARNATION_STEP {
             return self.count_drop(Drop::Incarnation);
         }
         if reclaimed || alive.incarnation > member.incarnation {
@@ -72,7 +72,7 @@ impl Swim {
         if suspect.incarnation < member.incarnation {
             return;
         }
-        if suspect.incarnation - member.incarnation > MAX_INCARNATION_STEP {
+        if suspect.incarnation.steps_above(member.incarnation) > MAX_INCARNATION_STEP {
             return self.count_drop(Drop::Incarnation);
         }
         match &mut member.state {
@@ -105,19 +105,19 @@ impl Swim {
         if dead.incarnation < member.incarnation || member.state.is_gone() {
             return;
         }
-        if dead.incarnation - member.incarnation > MAX_INCARNATION_STEP {
+        if dead.incarnation.steps_above(member.incarnation) > MAX_INCARNATION_STEP {
             return self.count_drop(Drop::Incarnation);
         }
         if dead.node == self.local && !self.leaving {
             return self.refute(now, dead.incarnation);
         }
-        self.bury(now, dead, None);
+        self.declare_gone(now, dead, None);
     }
 
     /// Declares ourselves gone, in our own words.
     pub(super) fn leave_self(&mut self, now: Instant, token: Option<u64>) {
         let dead = Dead { incarnation: self.incarnation, node: self.local.clone(), from: self.local.clone() };
-        self.bury(now, dead, token);
+        self.declare_gone(now, dead, token);
     }
 
     /// The message of [`Swim::leave`].
@@ -134,14 +134,14 @@ impl Swim {
             }
             let member = self.members.get(&name).expect("a suspicion is dropped before its member");
             let dead = Dead { incarnation: member.incarnation, node: name, from: self.local.clone() };
-            self.bury(now, dead, None);
+            self.declare_gone(now, dead, None);
         }
     }
 
     /// `memberlist §4.5`: claims an incarnation above the accusing one. The accusation shows that we answer too slowly, so
     /// it also lowers our trust in ourselves.
-    fn refute(&mut self, now: Instant, accused: u32) {
-        self.incarnation = self.incarnation.max(accused).saturating_add(1);
+    fn refute(&mut self, now: Instant, accused: Incarnation) {
+        self.incarnation = self.incarnation.max(accused).next();
         self.awareness.add(1);
         self.stats.refutations += 1;
         let node = Node::clone(self.local_node());
@@ -159,7 +159,7 @@ impl Swim {
         if alive.incarnation < member.incarnation {
             return;
         }
-        if alive.incarnation - member.incarnation > MAX_INCARNATION_STEP {
+        if alive.incarnation.steps_above(member.incarnation) > MAX_INCARNATION_STEP {
             return self.count_drop(Drop::Incarnation);
         }
         let ours = alive.incarnation == member.incarnation
@@ -188,7 +188,7 @@ impl Swim {
             meta: alive.meta.clone(),
             versions: alive.versions,
         });
-        let member = Member { node, incarnation: 0, state: State::Dead(now) };
+        let member = Member { node, incarnation: Incarnation::ZERO, state: State::Dead(now) };
         self.members.insert(member, &mut self.rng);
     }
 
@@ -228,7 +228,7 @@ impl Swim {
     }
 
     /// Makes a present member dead or left.
-    fn bury(&mut self, now: Instant, dead: Dead, token: Option<u64>) {
+    fn declare_gone(&mut self, now: Instant, dead: Dead, token: Option<u64>) {
         self.drop_suspicion(&dead.node);
         let Some(member) = self.members.get_mut(&dead.node) else { return };
         let left = dead.node == dead.from;

@@ -10,8 +10,8 @@ use proptest::option;
 use proptest::prelude::*;
 
 use super::message::{
-    Ack, Alive, Dead, IndirectPing, Message, NodeState, Ping, PushNode, PushPull, Source, StreamMessage, Suspect,
-    Versions,
+    Ack, Alive, Dead, Incarnation, IndirectPing, Message, NodeState, Ping, PushNode, PushPull, SeqNo, Source,
+    StreamMessage, Suspect, Versions,
 };
 use super::serf::{
     ConflictMember, Coordinate, Filter, JoinIntent, KeyRequest, KeyResponse, LamportTime, LeaveIntent, PushPullState,
@@ -50,8 +50,16 @@ fn weir() -> impl Strategy<Value = Option<Bytes>> {
     option::of(vec(any::<u8>(), 1..=64).prop_map(Bytes::from))
 }
 
+fn seq_no() -> impl Strategy<Value = SeqNo> {
+    any::<u32>().prop_map(SeqNo::new)
+}
+
+fn incarnation() -> impl Strategy<Value = Incarnation> {
+    any::<u32>().prop_map(Incarnation::new)
+}
+
 fn ping() -> impl Strategy<Value = Ping> {
-    (any::<u32>(), option::of(name()), source(), weir()).prop_map(|(seq_no, node, source, weir)| Ping {
+    (seq_no(), option::of(name()), source(), weir()).prop_map(|(seq_no, node, source, weir)| Ping {
         seq_no,
         node,
         source,
@@ -60,24 +68,24 @@ fn ping() -> impl Strategy<Value = Ping> {
 }
 
 fn ack() -> impl Strategy<Value = Ack> {
-    (any::<u32>(), blob(), weir()).prop_map(|(seq_no, payload, weir)| Ack { seq_no, payload, weir })
+    (seq_no(), blob(), weir()).prop_map(|(seq_no, payload, weir)| Ack { seq_no, payload, weir })
 }
 
 fn alive() -> impl Strategy<Value = Alive> {
-    (any::<u32>(), name(), addr(), blob(), any::<[u8; 6]>()).prop_map(|(incarnation, node, addr, meta, versions)| {
+    (incarnation(), name(), addr(), blob(), any::<[u8; 6]>()).prop_map(|(incarnation, node, addr, meta, versions)| {
         Alive { incarnation, node, addr, meta, versions: Versions(versions) }
     })
 }
 
 fn message() -> impl Strategy<Value = Message> {
-    let accusation = || (any::<u32>(), name(), name());
+    let accusation = || (incarnation(), name(), name());
     prop_oneof![
         ping().prop_map(Message::Ping),
-        (any::<u32>(), addr(), name(), any::<bool>(), source()).prop_map(|(seq_no, target, node, nack, source)| {
+        (seq_no(), addr(), name(), any::<bool>(), source()).prop_map(|(seq_no, target, node, nack, source)| {
             Message::IndirectPing(IndirectPing { seq_no, target, node, nack, source })
         }),
         ack().prop_map(Message::Ack),
-        any::<u32>().prop_map(Message::Nack),
+        seq_no().prop_map(Message::Nack),
         accusation().prop_map(|(incarnation, node, from)| Message::Suspect(Suspect { incarnation, node, from })),
         accusation().prop_map(|(incarnation, node, from)| Message::Dead(Dead { incarnation, node, from })),
         alive().prop_map(Message::Alive),

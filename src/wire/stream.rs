@@ -229,7 +229,7 @@ impl PushNode {
     fn write(&self, w: &mut Writer) {
         let Self { alive, state } = self;
         addr::write(alive.addr.ip(), w.map_header(7).str("Addr"));
-        w.str("Incarnation").uint(alive.incarnation);
+        w.str("Incarnation").uint(alive.incarnation.get());
         w.str("Meta").bin_or_nil(&alive.meta);
         w.str("Name").str(alive.node.as_str());
         w.str("Port").uint(alive.addr.port());

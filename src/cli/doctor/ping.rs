@@ -16,7 +16,7 @@ use crate::crypto::{self, Keyring, envelope};
 use crate::status::doctor::Udp;
 use crate::status::document::MemberView;
 use crate::time;
-use crate::wire::message::{Message, Ping, Source};
+use crate::wire::message::{Message, Ping, SeqNo, Source};
 use crate::wire::{NodeName, label, packet};
 
 /// Pings to each member.
@@ -79,7 +79,7 @@ async fn receive(
     v6: Option<&UdpSocket>,
     [first, second]: &mut [Vec<u8>; 2],
     pinger: &mut Pinger,
-) -> Option<u32> {
+) -> Option<SeqNo> {
     let by_v6 = async {
         match v6 {
             Some(socket) => socket.recv(second).await,
@@ -102,7 +102,7 @@ struct Pinger {
     old: bool,
     rng: StdRng,
     started: std::time::Instant,
-    sent: BTreeMap<u32, String>,
+    sent: BTreeMap<SeqNo, String>,
 }
 
 impl Pinger {
@@ -151,7 +151,7 @@ impl Pinger {
     }
 
     fn plain(&mut self, name: &NodeName) -> Vec<u8> {
-        let seq_no = self.rng.next_u32();
+        let seq_no = SeqNo::new(self.rng.next_u32());
         self.sent.insert(seq_no, name.as_str().to_owned());
         let ping = Ping { seq_no, node: Some(name.clone()), source: Source { addr: None, node: None }, weir: None };
         packet::encode(&[Message::Ping(ping).encode()], false, false)
@@ -167,7 +167,7 @@ impl Pinger {
     }
 
     /// The number that an ack answers.
-    fn ack(&mut self, datagram: &[u8]) -> Option<u32> {
+    fn ack(&mut self, datagram: &[u8]) -> Option<SeqNo> {
         let now = self.now();
         let sealed = label::strip(datagram, &self.label).ok()?;
         let plain = match (&self.ring, &mut self.sessions) {

@@ -38,8 +38,8 @@ const REDRAW_INTERVAL: Duration = Duration::from_secs(60);
 /// Most senders heard at a time; about 300 bytes each.
 pub const MAX_SENDERS: usize = 65_536;
 
-/// Probes in a row that were heard only in their fallback before the session is drawn anew.
-const DEAF_PROBES: u8 = 3;
+/// Probes in a row that were answered only in their fallback before the session is drawn anew.
+const UNDECIPHERABLE_PROBES: u8 = 3;
 
 /// Hellos answered: 50 a second, 100 at once.
 const HELLO_INTERVAL: Duration = Duration::from_millis(20);
@@ -199,7 +199,7 @@ pub struct Sessions {
     senders: HashMap<SessionId, Sender, ById>,
     max_senders: usize,
     ciphers: Ciphers,
-    deaf_probes: u8,
+    undecipherable_probes: u8,
     /// When the bucket of hellos will be full again.
     hellos_full: Instant,
 }
@@ -244,7 +244,7 @@ impl Sessions {
             senders: HashMap::default(),
             max_senders,
             ciphers: Ciphers::new(),
-            deaf_probes: 0,
+            undecipherable_probes: 0,
             hellos_full: Instant::ZERO,
         }
     }
@@ -374,17 +374,17 @@ impl Sessions {
         }
     }
 
-    /// A session-sealed ping of ours was answered as such: we are heard.
-    pub fn handle_probe_heard(&mut self) {
-        self.deaf_probes = 0;
+    /// A session-sealed ping of ours was answered as such: our packets can be opened.
+    pub fn handle_probe_opened(&mut self) {
+        self.undecipherable_probes = 0;
     }
 
     /// A session-sealed ping of ours was not answered, but its fallback was, under the same key and with the session that we
     /// hold of the member. Three of these in a row mean that everybody drops our counters: the machine was rolled back.
-    pub fn handle_probe_deaf(&mut self, now: Instant) {
+    pub fn handle_probe_undecipherable(&mut self, now: Instant) {
         self.handle_timeout(now);
-        self.deaf_probes = self.deaf_probes.saturating_add(1);
-        if self.deaf_probes >= DEAF_PROBES {
+        self.undecipherable_probes = self.undecipherable_probes.saturating_add(1);
+        if self.undecipherable_probes >= UNDECIPHERABLE_PROBES {
             self.redraw_within_limit(now);
         }
     }
@@ -429,7 +429,7 @@ impl Sessions {
         self.counter = 0;
         self.redraws += 1;
         self.last_redraw = Some(now);
-        self.deaf_probes = 0;
+        self.undecipherable_probes = 0;
     }
 
     /// Begins a stream that we open, sealed with `key`, the primary one.

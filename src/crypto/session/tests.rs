@@ -4,7 +4,7 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 
 use super::*;
-use crate::wire::message::Source;
+use crate::wire::message::{SeqNo, Source};
 
 const fn at(seconds: u64) -> Instant {
     Instant::from_nanos(seconds * 1_000_000_000)
@@ -42,7 +42,7 @@ fn sealed(from: &mut Sessions, to: SessionId, plain: &[u8]) -> Vec<u8> {
 }
 
 fn hello(from: &mut Sessions, to: &str) -> Vec<u8> {
-    let ping = Ping { seq_no: 1, node: NodeName::new(to), source: Source::default(), weir: None };
+    let ping = Ping { seq_no: SeqNo::new(1), node: NodeName::new(to), source: Source::default(), weir: None };
     let mut out = Vec::new();
     from.seal_hello(at(0), &key(1), 7, &Message::Ping(ping).encode(), &mut out);
     out
@@ -94,7 +94,7 @@ fn the_last_counter_is_used_and_then_the_session_is_drawn_anew_without_waiting()
 fn a_new_session_counts_from_zero() {
     let mut alpha = sessions(1);
     sealed(&mut alpha, SessionId([9; 16]), b"x");
-    (0..3).for_each(|_| alpha.handle_probe_deaf(at(0)));
+    (0..3).for_each(|_| alpha.handle_probe_undecipherable(at(0)));
     assert_eq!(header(&sealed(&mut alpha, SessionId([9; 16]), b"x")).counter, 0);
 }
 
@@ -194,19 +194,19 @@ fn a_full_table_forgets_nobody_until_the_redraw_it_causes_has_had_its_grace() {
 }
 
 #[test]
-fn three_deaf_probes_in_a_row_redraw_once_a_minute() {
+fn three_undecipherable_probes_in_a_row_redraw_once_a_minute() {
     let mut alpha = sessions(1);
-    alpha.handle_probe_deaf(at(0));
-    alpha.handle_probe_deaf(at(0));
-    alpha.handle_probe_heard();
-    alpha.handle_probe_deaf(at(0));
-    alpha.handle_probe_deaf(at(0));
+    alpha.handle_probe_undecipherable(at(0));
+    alpha.handle_probe_undecipherable(at(0));
+    alpha.handle_probe_opened();
+    alpha.handle_probe_undecipherable(at(0));
+    alpha.handle_probe_undecipherable(at(0));
     assert_eq!(alpha.redraws(), 0);
-    alpha.handle_probe_deaf(at(0));
+    alpha.handle_probe_undecipherable(at(0));
     assert_eq!(alpha.redraws(), 1);
-    (0..10).for_each(|_| alpha.handle_probe_deaf(at(59)));
+    (0..10).for_each(|_| alpha.handle_probe_undecipherable(at(59)));
     assert_eq!(alpha.redraws(), 1);
-    alpha.handle_probe_deaf(at(60));
+    alpha.handle_probe_undecipherable(at(60));
     assert_eq!(alpha.redraws(), 2);
 }
 

@@ -12,6 +12,7 @@ use super::state::State;
 use crate::serf::{MemberEvent, MemberEventKind, SeenClocks};
 use crate::time::Instant;
 use crate::wire::NodeName;
+use crate::wire::message::Incarnation;
 use crate::wire::serf::Tags;
 
 /// Clocks are written, and the file synced, at most this often, if nothing else is said.
@@ -122,7 +123,7 @@ impl Log {
     }
 
     /// Our incarnation went up. Synced at once: a lower one after a restart would be refuted by our own past.
-    pub fn incarnation(&mut self, incarnation: u32) {
+    pub fn incarnation(&mut self, incarnation: Incarnation) {
         if incarnation > self.state.incarnation {
             self.append(Record::Incarnation(incarnation));
             self.sync_now = true;

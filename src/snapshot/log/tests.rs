@@ -6,7 +6,7 @@ use super::super::replay::{Format, Rules};
 use super::*;
 use crate::serf::{LamportTime, Member, Status};
 use crate::swim::Node;
-use crate::wire::message::Versions;
+use crate::wire::message::{Incarnation, Versions};
 use MemberEventKind::{Failed, Join, Leave, Reap, Update};
 
 const RULES: Rules = Rules { rejoin_after_leave: true, failed_for: Duration::from_secs(86_400), now: UnixTime(1000) };
@@ -154,13 +154,13 @@ fn a_stop_writes_the_clocks_and_syncs() {
 #[test]
 fn an_incarnation_is_synced_at_once_and_only_when_it_rises() {
     let (mut log, mut disk) = fresh();
-    log.incarnation(5);
+    log.incarnation(Incarnation::new(5));
     assert_eq!(disk.drain(&mut log, ms(1)), ["append", "sync"]);
     for older in [5, 4, 0] {
-        log.incarnation(older);
+        log.incarnation(Incarnation::new(older));
         assert!(disk.drain(&mut log, ms(2)).is_empty());
     }
-    assert_eq!(disk.replay().state.incarnation(), 5);
+    assert_eq!(disk.replay().state.incarnation().get(), 5);
 }
 
 #[test]
@@ -206,7 +206,7 @@ fn the_next_start_takes_the_leave_off_by_writing_anew() {
 fn a_sound_file_is_appended_to_and_any_other_written_anew() {
     let (mut log, mut disk) = fresh();
     log.member(UnixTime(1000), &event(Join, "a", 1));
-    log.incarnation(3);
+    log.incarnation(Incarnation::new(3));
     disk.drain(&mut log, ms(1));
     let sound = disk.bytes.clone();
     let torn = sound[..sound.len() - 3].to_vec();

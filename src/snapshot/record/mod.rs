@@ -11,6 +11,7 @@ use bytes::Bytes;
 
 use crate::serf::{LamportTime, SeenClocks};
 use crate::wire::NodeName;
+use crate::wire::message::Incarnation;
 use crate::wire::serf::Tags;
 
 /// Seconds since 1970, by the clock on the wall: a restart has no other.
@@ -44,7 +45,7 @@ pub enum Record {
     /// Last times seen on the three clocks.
     Clocks(SeenClocks),
     /// Our own incarnation.
-    Incarnation(u32),
+    Incarnation(Incarnation),
     /// Tags set at run time, which replace the configured ones; `None` if those hold again.
     Tags(Option<Tags>),
     /// We left on purpose.
@@ -104,7 +105,7 @@ impl Record {
                 event: ltime(&mut fields)?,
                 query: ltime(&mut fields)?,
             }),
-            "incarnation" => Self::Incarnation(number(&mut fields)?),
+            "incarnation" => Self::Incarnation(number(&mut fields).map(Incarnation::new)?),
             "tags-configured" => Self::Tags(None),
             "tags" => Self::Tags(Some(fields.by_ref().map(tag).collect::<Option<_>>()?)),
             "leave" => Self::Leave,

@@ -33,7 +33,7 @@ pub(in crate::snapshot) fn any_record() -> impl Strategy<Value = Record> {
             event,
             query
         })),
-        any::<u32>().prop_map(Record::Incarnation),
+        any::<u32>().prop_map(|number| Record::Incarnation(Incarnation::new(number))),
         prop::option::of(any_tags()).prop_map(Record::Tags),
         Just(Record::Leave),
     ]
@@ -59,7 +59,7 @@ fn lines_look_like_this() {
         ),
         (Record::Gone { name }, "gone web%201%0a"),
         (Record::Clocks(clocks), "clocks 12 0 18446744073709551615"),
-        (Record::Incarnation(7), "incarnation 7"),
+        (Record::Incarnation(Incarnation::new(7)), "incarnation 7"),
         (Record::Tags(Some(tags)), "tags a%3db= dc=größe%205%25"),
         (Record::Tags(Some(Tags::new())), "tags"),
         (Record::Tags(None), "tags-configured"),

@@ -4,6 +4,7 @@ use super::super::record::tests::any_record;
 use super::*;
 use crate::serf::{LamportTime, SeenClocks};
 use crate::wire::NodeName;
+use crate::wire::message::Incarnation;
 
 const RULES: Rules =
     Rules { rejoin_after_leave: true, failed_for: Duration::from_secs(86_400), now: UnixTime(1_000_000) };
@@ -46,7 +47,7 @@ fn ends(bytes: &[u8]) -> Vec<usize> {
 fn sample() -> Vec<Record> {
     vec![
         Record::Header,
-        Record::Incarnation(3),
+        Record::Incarnation(Incarnation::new(3)),
         alive("a", 1, 10),
         clocks(5, 0, 2),
         alive("b c", 2, 20),
@@ -64,7 +65,7 @@ fn records_add_up_to_the_state() {
     let replay = Replay::read(&file(&sample()), RULES);
     assert!(replay.is_sound());
     let state = &replay.state;
-    assert_eq!((state.incarnation(), state.left(), state.tags().unwrap().len()), (3, true, 1));
+    assert_eq!((state.incarnation().get(), state.left(), state.tags().unwrap().len()), (3, true, 1));
     assert_eq!(state.clocks(), SeenClocks { member: LamportTime(5), event: LamportTime(7), query: LamportTime(2) });
     let order: Vec<_> = state.dial_order(&name("x")).iter().map(|peer| peer.name.as_str().to_owned()).collect();
     assert_eq!(order, ["d", "a"], "the alive before the failed");
@@ -84,11 +85,17 @@ fn the_latest_seen_are_dialled_first_and_never_ourselves() {
 
 #[test]
 fn a_leave_forgets_members_only_if_they_are_not_to_be_rejoined_and_never_clocks() {
-    let bytes = file(&[Record::Header, alive("a", 1, 10), clocks(5, 6, 7), Record::Incarnation(4), Record::Leave]);
+    let bytes = file(&[
+        Record::Header,
+        alive("a", 1, 10),
+        clocks(5, 6, 7),
+        Record::Incarnation(Incarnation::new(4)),
+        Record::Leave,
+    ]);
     for (rejoin_after_leave, members) in [(true, 1), (false, 0)] {
         let replay = Replay::read(&bytes, Rules { rejoin_after_leave, ..RULES });
         assert_eq!((replay.state.len(), replay.state.left()), (members, true));
-        assert_eq!((replay.state.clocks().query.0, replay.state.incarnation()), (7, 4));
+        assert_eq!((replay.state.clocks().query.0, replay.state.incarnation().get()), (7, 4));
     }
 }
 

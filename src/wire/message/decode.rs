@@ -4,7 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use bytes::Bytes;
 
-use super::{Ack, Alive, Dead, IndirectPing, Message, Ping, Source, Suspect, Versions, kind};
+use super::{Ack, Alive, Dead, Incarnation, IndirectPing, Message, Ping, SeqNo, Source, Suspect, Versions, kind};
 use crate::wire::msgpack::Reader;
 use crate::wire::{DecodeError, NodeName, Problem, addr};
 
@@ -97,11 +97,11 @@ impl Ping {
     const FIELDS: [&'static str; 6] = ["SeqNo", "Node", "SourceAddr", "SourcePort", "SourceNode", "Weir"];
 
     pub(in crate::wire) fn decode(r: &mut Reader<'_>) -> Result<Self, DecodeError> {
-        let mut ping = Self { seq_no: 0, node: None, source: Source::default(), weir: None };
+        let mut ping = Self { seq_no: SeqNo::default(), node: None, source: Source::default(), weir: None };
         let mut source = SourceFields::default();
         r.record(&Self::FIELDS, |r, field| {
             match field {
-                "SeqNo" => ping.seq_no = r.u32()?,
+                "SeqNo" => ping.seq_no = SeqNo::new(r.u32()?),
                 "Node" => ping.node = optional_name(r)?,
                 "Weir" => ping.weir = weir(r)?,
                 _ => source.read(field, r)?,
@@ -117,11 +117,11 @@ impl IndirectPing {
         ["SeqNo", "Target", "Port", "Node", "Nack", "SourceAddr", "SourcePort", "SourceNode"];
 
     fn decode(r: &mut Reader<'_>) -> Result<Self, DecodeError> {
-        let (mut seq_no, mut target, mut port, mut node, mut nack) = (0, None, 0, None, false);
+        let (mut seq_no, mut target, mut port, mut node, mut nack) = (SeqNo::default(), None, 0, None, false);
         let mut source = SourceFields::default();
         r.record(&Self::FIELDS, |r, field| {
             match field {
-                "SeqNo" => seq_no = r.u32()?,
+                "SeqNo" => seq_no = SeqNo::new(r.u32()?),
                 "Target" => target = optional_ip(r)?,
                 "Port" => port = r.u16()?,
                 "Node" => node = optional_name(r)?,
@@ -142,10 +142,10 @@ impl IndirectPing {
 
 impl Ack {
     pub(in crate::wire) fn decode(r: &mut Reader<'_>) -> Result<Self, DecodeError> {
-        let mut ack = Self { seq_no: 0, payload: Bytes::new(), weir: None };
+        let mut ack = Self { seq_no: SeqNo::default(), payload: Bytes::new(), weir: None };
         r.record(&["SeqNo", "Payload", "Weir"], |r, field| {
             match field {
-                "SeqNo" => ack.seq_no = r.u32()?,
+                "SeqNo" => ack.seq_no = SeqNo::new(r.u32()?),
                 "Payload" => ack.payload = Bytes::copy_from_slice(&r.bytes()?),
                 _ => ack.weir = weir(r)?,
             }
@@ -157,10 +157,10 @@ impl Ack {
 
 impl Suspect {
     fn decode(r: &mut Reader<'_>) -> Result<Self, DecodeError> {
-        let (mut incarnation, mut node, mut from) = (0, None, None);
+        let (mut incarnation, mut node, mut from) = (Incarnation::ZERO, None, None);
         r.record(&["Incarnation", "Node", "From"], |r, field| {
             match field {
-                "Incarnation" => incarnation = r.u32()?,
+                "Incarnation" => incarnation = Incarnation::new(r.u32()?),
                 "Node" => node = optional_name(r)?,
                 _ => from = optional_name(r)?,
             }
@@ -173,7 +173,7 @@ impl Suspect {
 /// What an alive message and a push/pull entry have in common, as it comes.
 #[derive(Default)]
 pub(in crate::wire) struct AliveFields {
-    incarnation: u32,
+    incarnation: Incarnation,
     node: Option<NodeName>,
     ip: Option<IpAddr>,
     port: u16,
@@ -184,7 +184,7 @@ pub(in crate::wire) struct AliveFields {
 impl AliveFields {
     pub(in crate::wire) fn read(&mut self, field: &'static str, r: &mut Reader<'_>) -> Result<(), DecodeError> {
         match field {
-            "Incarnation" => self.incarnation = r.u32()?,
+            "Incarnation" => self.incarnation = Incarnation::new(r.u32()?),
             "Node" | "Name" => self.node = optional_name(r)?,
             "Addr" => self.ip = optional_ip(r)?,
             "Port" => self.port = r.u16()?,

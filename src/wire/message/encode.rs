@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use super::{Ack, Alive, Dead, IndirectPing, Message, Ping, Source, Suspect, kind};
+use super::{Ack, Alive, Dead, Incarnation, IndirectPing, Message, Ping, Source, Suspect, kind};
 use crate::wire::addr;
 use crate::wire::msgpack::Writer;
 
@@ -15,7 +15,7 @@ impl Message {
             Self::Ack(ack) => ack.encode(),
             Self::Nack(seq_no) => {
                 let mut w = Writer::message(kind::NACK);
-                w.map_header(1).str("SeqNo").uint(*seq_no);
+                w.map_header(1).str("SeqNo").uint(seq_no.get());
                 w.into_bytes()
             }
             Self::Suspect(Suspect { incarnation, node, from }) => {
@@ -59,7 +59,7 @@ impl Ping {
         let mut w = Writer::message(kind::PING);
         w.map_header(2 + self.source.fields() + usize::from(self.weir.is_some()));
         w.str("Node").str(self.node.as_ref().map_or("", |node| node.as_str()));
-        w.str("SeqNo").uint(self.seq_no);
+        w.str("SeqNo").uint(self.seq_no.get());
         self.source.write(&mut w);
         if let Some(weir) = &self.weir {
             w.str("Weir").bin(weir);
@@ -75,7 +75,7 @@ impl IndirectPing {
         w.str("Nack").bool(self.nack);
         w.str("Node").str(self.node.as_str());
         w.str("Port").uint(self.target.port());
-        w.str("SeqNo").uint(self.seq_no);
+        w.str("SeqNo").uint(self.seq_no.get());
         self.source.write(&mut w);
         addr::write(self.target.ip(), w.str("Target"));
         w.into_bytes()
@@ -87,7 +87,7 @@ impl Ack {
         let mut w = Writer::message(kind::ACK);
         w.map_header(2 + usize::from(self.weir.is_some()));
         w.str("Payload").bin_or_nil(&self.payload);
-        w.str("SeqNo").uint(self.seq_no);
+        w.str("SeqNo").uint(self.seq_no.get());
         if let Some(weir) = &self.weir {
             w.str("Weir").bin(weir);
         }
@@ -100,7 +100,7 @@ impl Alive {
         let mut w = Writer::message(kind::ALIVE);
         w.map_header(6);
         addr::write(self.addr.ip(), w.str("Addr"));
-        w.str("Incarnation").uint(self.incarnation);
+        w.str("Incarnation").uint(self.incarnation.get());
         w.str("Meta").bin_or_nil(&self.meta);
         w.str("Node").str(self.node.as_str());
         w.str("Port").uint(self.addr.port());
@@ -109,9 +109,9 @@ impl Alive {
     }
 }
 
-fn accusation(kind: u8, incarnation: u32, node: &str, from: &str) -> Bytes {
+fn accusation(kind: u8, incarnation: Incarnation, node: &str, from: &str) -> Bytes {
     let mut w = Writer::message(kind);
     w.map_header(3);
-    w.str("From").str(from).str("Incarnation").uint(incarnation).str("Node").str(node);
+    w.str("From").str(from).str("Incarnation").uint(incarnation.get()).str("Node").str(node);
     w.into_bytes()
 }

@@ -1,5 +1,6 @@
 //! memberlist's messages (`memberlist wire format §2`): type byte and one msgpack map each.
 
+use std::fmt;
 use std::net::SocketAddr;
 
 use bytes::Bytes;
@@ -45,6 +46,66 @@ impl Versions {
     }
 }
 
+/// The number of a ping, under which its ack or nack comes back. Drawn at random: it has no order that means anything.
+#[derive(Clone, Copy, Debug, Default, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub struct SeqNo(u32);
+
+impl SeqNo {
+    /// As drawn, or as it stands on the wire.
+    pub const fn new(number: u32) -> Self {
+        Self(number)
+    }
+
+    /// For the wire.
+    pub const fn get(self) -> u32 {
+        self.0
+    }
+}
+
+/// The version of what is said of a member. Only the member raises its own, to refute or to announce new metadata
+/// (`SWIM §4.2`).
+#[derive(Clone, Copy, Debug, Default, Eq, Ord, PartialEq, PartialOrd)]
+pub struct Incarnation(u32);
+
+impl Incarnation {
+    /// Below every one that a member announces.
+    pub const ZERO: Self = Self(0);
+    /// That of a member without an earlier run.
+    pub const FIRST: Self = Self(1);
+
+    /// As it stands on the wire or in a snapshot.
+    pub const fn new(number: u32) -> Self {
+        Self(number)
+    }
+
+    /// For the wire, snapshots and logs.
+    pub const fn get(self) -> u32 {
+        self.0
+    }
+
+    /// The one above; the highest stays.
+    #[must_use]
+    pub const fn next(self) -> Self {
+        Self(self.0.saturating_add(1))
+    }
+
+    /// How far this is above `held`; 0 if it is not.
+    pub const fn steps_above(self, held: Self) -> u32 {
+        self.0.saturating_sub(held.0)
+    }
+
+    /// How often it can be raised.
+    pub const fn steps_left(self) -> u32 {
+        u32::MAX - self.0
+    }
+}
+
+impl fmt::Display for Incarnation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
 /// Who asks, as written into a ping: the address that the answer should go to.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct Source {
@@ -57,7 +118,7 @@ pub struct Source {
 /// Type 0.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Ping {
-    pub seq_no: u32,
+    pub seq_no: SeqNo,
     /// Intended receiver; `None` if empty.
     pub node: Option<NodeName>,
     pub source: Source,
@@ -68,7 +129,7 @@ pub struct Ping {
 /// Type 1.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct IndirectPing {
-    pub seq_no: u32,
+    pub seq_no: SeqNo,
     /// Port 0 means the receiver's own bind port.
     pub target: SocketAddr,
     pub node: NodeName,
@@ -79,7 +140,7 @@ pub struct IndirectPing {
 /// Type 2.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Ack {
-    pub seq_no: u32,
+    pub seq_no: SeqNo,
     /// Serf's coordinate; empty if none.
     pub payload: Bytes,
     /// See [`Ping::weir`].
@@ -89,7 +150,7 @@ pub struct Ack {
 /// Type 3.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Suspect {
-    pub incarnation: u32,
+    pub incarnation: Incarnation,
     pub node: NodeName,
     pub from: NodeName,
 }
@@ -97,7 +158,7 @@ pub struct Suspect {
 /// Type 4, and an alive entry of a push/pull.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Alive {
-    pub incarnation: u32,
+    pub incarnation: Incarnation,
     pub node: NodeName,
     /// IPv4-mapped IPv6 is normalised to IPv4. Port 0 is kept; the endpoint replaces it by its own bind port.
     pub addr: SocketAddr,
@@ -108,7 +169,7 @@ pub struct Alive {
 /// Type 5.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Dead {
-    pub incarnation: u32,
+    pub incarnation: Incarnation,
     pub node: NodeName,
     pub from: NodeName,
 }
@@ -120,7 +181,7 @@ pub enum Message {
     IndirectPing(IndirectPing),
     Ack(Ack),
     /// Type 11; the requester's sequence number.
-    Nack(u32),
+    Nack(SeqNo),
     Suspect(Suspect),
     Alive(Alive),
     Dead(Dead),

@@ -1,7 +1,8 @@
 use super::*;
+use crate::wire::message::SeqNo;
 
 fn nack(seq_no: u32) -> Message {
-    Message::Nack(seq_no)
+    Message::Nack(SeqNo::new(seq_no))
 }
 
 /// Wraps as the receiver must cope with it, whether or not a sender of ours would.

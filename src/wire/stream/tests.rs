@@ -1,10 +1,10 @@
 use super::*;
 use crate::wire::NodeName;
-use crate::wire::message::{Alive, Versions};
+use crate::wire::message::{Alive, Incarnation, Versions};
 
 fn node(at: u32) -> PushNode {
     let alive = Alive {
-        incarnation: at,
+        incarnation: Incarnation::new(at),
         node: NodeName::new(&format!("node-{at}")).unwrap(),
         addr: "10.0.0.1:7946".parse().unwrap(),
         meta: Bytes::from_static(b"\xff\x80"),

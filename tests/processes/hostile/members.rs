@@ -6,7 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use weir::endpoint::Drop;
 use weir::swim;
-use weir::wire::message::{Alive, Dead, Message, NodeState, PushNode, PushPull, StreamMessage, Suspect};
+use weir::wire::message::{Alive, Dead, Incarnation, Message, NodeState, PushNode, PushPull, StreamMessage, Suspect};
 use weir::wire::msgpack::Writer;
 
 use super::victim::{Victim, alive, attacker, friend, name};
@@ -94,7 +94,7 @@ fn versions_that_are_zero_or_upside_down_are_not_taken() {
 }
 
 fn accusations(who: &str, incarnation: u32) -> [Message; 3] {
-    let (node, from) = (name(who), name("accuser"));
+    let (incarnation, node, from) = (Incarnation::new(incarnation), name(who), name("accuser"));
     [
         Message::Suspect(Suspect { incarnation, node: node.clone(), from: from.clone() }),
         Message::Dead(Dead { incarnation, node: node.clone(), from }),
@@ -147,7 +147,7 @@ fn an_alive_near_the_end_of_the_incarnations_is_not_believed_and_not_passed_on()
 #[test]
 fn driven_to_the_end_of_the_incarnations_step_by_step_nothing_wraps() {
     let mut victim = Victim::sealed();
-    let mut accused = victim.endpoint.swim().incarnation();
+    let mut accused = victim.endpoint.swim().incarnation().get();
     for _ in 0..300 {
         accused = accused.saturating_add(1 << 24);
         let before = victim.endpoint.swim().incarnation();
@@ -156,7 +156,7 @@ fn driven_to_the_end_of_the_incarnations_step_by_step_nothing_wraps() {
         }
         assert!(victim.endpoint.swim().incarnation() >= before, "it never goes back");
     }
-    assert_eq!(victim.endpoint.swim().incarnation(), u32::MAX);
+    assert_eq!(victim.endpoint.swim().incarnation().get(), u32::MAX);
     victim.pass(Duration::from_secs(1));
     victim.assert_unharmed();
 }

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use weir::endpoint::Drop;
 use weir::swim;
-use weir::wire::message::{Ack, IndirectPing, MAX_META_BYTES, Message, Ping, Source};
+use weir::wire::message::{Ack, IndirectPing, MAX_META_BYTES, Message, Ping, SeqNo, Source};
 use weir::wire::msgpack::Writer;
 use weir::wire::{compound, crc, lzw, packet};
 
@@ -187,7 +187,7 @@ fn metadata_is_taken_up_to_4_kib_and_what_is_too_long_to_gossip_stays_here() {
 fn a_forged_ack_or_nack_is_counted_and_changes_nothing() {
     for mut victim in Victim::both() {
         let before = *victim.endpoint.swim().stats();
-        for seq_no in 0..1000 {
+        for seq_no in (0..1000).map(SeqNo::new) {
             victim.message(&Message::Ack(Ack { seq_no, payload: Bytes::new(), weir: None }));
             victim.message(&Message::Nack(seq_no));
         }
@@ -202,7 +202,7 @@ fn a_ping_makes_nobody_but_its_sender_hear_from_us() {
     let victim_of_reflection = "192.0.2.1:53".parse().unwrap();
     let reflecting = |who: &str, addr| {
         let source = Source { addr: Some(addr), node: Some(name(who)) };
-        Message::Ping(Ping { seq_no: 9, node: None, source, weir: None })
+        Message::Ping(Ping { seq_no: SeqNo::new(9), node: None, source, weir: None })
     };
     // who the ping says it is from, and where the answer goes
     for (who, named, to) in [
@@ -229,7 +229,7 @@ fn a_ping_makes_nobody_but_its_sender_hear_from_us() {
 fn a_ping_for_another_member_is_not_answered() {
     for mut victim in Victim::both() {
         let source = Source { addr: None, node: None };
-        victim.message(&Message::Ping(Ping { seq_no: 1, node: Some(name("other")), source, weir: None }));
+        victim.message(&Message::Ping(Ping { seq_no: SeqNo::new(1), node: Some(name("other")), source, weir: None }));
         assert!(victim.sent.is_empty());
         assert_eq!(victim.swim_drops(swim::Drop::NotForUs), 1);
     }
@@ -237,7 +237,7 @@ fn a_ping_for_another_member_is_not_answered() {
 
 fn indirect(seq_no: u32, who: &str, target: std::net::SocketAddr) -> Message {
     let source = Source { addr: None, node: None };
-    Message::IndirectPing(IndirectPing { seq_no, target, node: name(who), nack: false, source })
+    Message::IndirectPing(IndirectPing { seq_no: SeqNo::new(seq_no), target, node: name(who), nack: false, source })
 }
 
 #[test]

@@ -11,7 +11,7 @@ use weir::crypto::{Key, Keyring};
 use weir::endpoint::{Drop, Endpoint, JoinKind, JoinTarget, Options, Output, Restored, StreamId};
 use weir::time::Instant;
 use weir::wire::NodeName;
-use weir::wire::message::{Ack, Alive, Message, Ping, PushPull, Source, StreamMessage, Versions};
+use weir::wire::message::{Ack, Alive, Incarnation, Message, Ping, PushPull, SeqNo, Source, StreamMessage, Versions};
 use weir::wire::packet;
 use weir::wire::serf::SerfMessage;
 use weir::{serf, swim};
@@ -39,12 +39,18 @@ pub(crate) fn key() -> Key {
 
 /// An alive message that nothing is wrong with.
 pub(crate) fn alive(who: &str, addr: SocketAddr, incarnation: u32) -> Alive {
-    Alive { incarnation, node: name(who), addr, meta: Bytes::new(), versions: Versions::OURS }
+    Alive {
+        incarnation: Incarnation::new(incarnation),
+        node: name(who),
+        addr,
+        meta: Bytes::new(),
+        versions: Versions::OURS,
+    }
 }
 
 pub(crate) fn ping(seq_no: u32) -> Bytes {
     let source = Source { addr: None, node: None };
-    Message::Ping(Ping { seq_no, node: None, source, weir: None }).encode()
+    Message::Ping(Ping { seq_no: SeqNo::new(seq_no), node: None, source, weir: None }).encode()
 }
 
 /// One endpoint called `us` that knows one other member, `friend`.
@@ -229,7 +235,7 @@ impl Victim {
     /// The pings that were answered since the last [`Self::forget`], by their numbers.
     pub(crate) fn acked(&self) -> Vec<u32> {
         let acks = self.sent.iter().filter_map(|(_, message)| match message {
-            Message::Ack(ack) => Some(ack.seq_no),
+            Message::Ack(ack) => Some(ack.seq_no.get()),
             _ => None,
         });
         acks.collect()

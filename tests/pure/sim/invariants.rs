@@ -9,6 +9,7 @@ use weir::serf::{MAX_QUEUE_DEPTH, Status};
 use weir::sim::{NodeId, Opened, Recorded, Sim};
 use weir::swim;
 use weir::time::Instant;
+use weir::wire::message::Incarnation;
 
 use super::cluster::{Life, Phase};
 use super::plan::Plan;
@@ -24,7 +25,7 @@ const CAUGHT: usize = 64;
 /// What an observer held of a member at the last look.
 #[derive(Clone, Copy)]
 struct Seen {
-    incarnation: u32,
+    incarnation: Incarnation,
     addr: SocketAddr,
     /// Since when it was dead or left.
     gone: Option<Instant>,
@@ -34,7 +35,7 @@ struct Seen {
 #[derive(Default)]
 struct View {
     members: Vec<Option<Seen>>,
-    incarnation: u32,
+    incarnation: Incarnation,
     steps: u32,
     /// Cheap figures that move when the table does.
     fingerprint: (usize, usize, u64),

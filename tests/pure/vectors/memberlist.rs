@@ -5,8 +5,8 @@ use serde_json::Value;
 use weir::crypto::envelope::{self, Version};
 use weir::crypto::{Key, KeyId, Keyring};
 use weir::wire::message::{
-    Ack, Alive, Dead, IndirectPing, Message, NodeState, Ping, PushNode, PushPull, Source, StreamMessage, Suspect,
-    Versions,
+    Ack, Alive, Dead, Incarnation, IndirectPing, Message, NodeState, Ping, PushNode, PushPull, SeqNo, Source,
+    StreamMessage, Suspect, Versions,
 };
 use weir::wire::{compound, label, lzw, packet};
 
@@ -156,11 +156,16 @@ fn source(fields: &Value) -> Source {
 }
 
 fn ping(fields: &Value) -> Ping {
-    Ping { seq_no: number(fields, "SeqNo"), node: Some(name(text(fields, "Node"))), source: source(fields), weir: None }
+    Ping {
+        seq_no: SeqNo::new(number(fields, "SeqNo")),
+        node: Some(name(text(fields, "Node"))),
+        source: source(fields),
+        weir: None,
+    }
 }
 
 fn ack(fields: &Value) -> Ack {
-    Ack { seq_no: number(fields, "SeqNo"), payload: blob(&fields["Payload"]), weir: None }
+    Ack { seq_no: SeqNo::new(number(fields, "SeqNo")), payload: blob(&fields["Payload"]), weir: None }
 }
 
 /// `None` for one that we refuse: without name or versions, or with a name that is not UTF-8.
@@ -171,7 +176,7 @@ fn alive(fields: &Value, node: &str) -> Option<Alive> {
         return None;
     }
     Some(Alive {
-        incarnation: number(fields, "Incarnation"),
+        incarnation: Incarnation::new(number(fields, "Incarnation")),
         node: name(node),
         addr: addr(fields, "Addr", "Port"),
         meta: blob(&fields["Meta"]),
@@ -182,21 +187,21 @@ fn alive(fields: &Value, node: &str) -> Option<Alive> {
 fn expected(message: &Value) -> Option<Message> {
     let fields = &message["fields"];
     let accusation = || Suspect {
-        incarnation: number(fields, "Incarnation"),
+        incarnation: Incarnation::new(number(fields, "Incarnation")),
         node: name(text(fields, "Node")),
         from: name(text(fields, "From")),
     };
     Some(match text(message, "type") {
         "ping" => Message::Ping(ping(fields)),
         "indirectPing" => Message::IndirectPing(IndirectPing {
-            seq_no: number(fields, "SeqNo"),
+            seq_no: SeqNo::new(number(fields, "SeqNo")),
             target: addr(fields, "Target", "Port"),
             node: name(text(fields, "Node")),
             nack: flag(fields, "Nack"),
             source: source(fields),
         }),
         "ackResp" => Message::Ack(ack(fields)),
-        "nackResp" => Message::Nack(number(fields, "SeqNo")),
+        "nackResp" => Message::Nack(SeqNo::new(number(fields, "SeqNo"))),
         "suspect" => Message::Suspect(accusation()),
         "dead" => {
             let Suspect { incarnation, node, from } = accusation();

@@ -139,7 +139,7 @@ fn every_sequence_ends_as_documented() {
         let (node, label) = (name(text(sequence, "node")), hex_of(sequence, "label"));
         let mut receiver = Sessions::with_limit(node, &label, entropy(draws), number(sequence, "table_max"));
         if in_grace {
-            (0..3).for_each(|_| receiver.handle_probe_deaf(Instant::ZERO));
+            (0..3).for_each(|_| receiver.handle_probe_undecipherable(Instant::ZERO));
         }
         assert_eq!(receiver.id(), id(sequence, "current"));
         for step in cases(sequence, "steps") {

@@ -1,7 +1,7 @@
 //! What a real agent answered and what it did not, beside what we accept.
 
 use serde_json::Value;
-use weir::wire::message::{Message, Ping, PushPull, StreamMessage};
+use weir::wire::message::{Message, Ping, PushPull, SeqNo, StreamMessage};
 use weir::wire::msgpack::{Dialect, Writer};
 use weir::wire::{DecodeError, label, lzw, packet};
 
@@ -42,7 +42,7 @@ fn we_read_what_a_real_agent_answers_and_nothing_else() {
                 assert_eq!(ping.source.addr, Some("127.0.91.55:17946".parse().unwrap()));
             }
             // Answered with SeqNo 0, which was not the one sent.
-            ("lowercase keys", [Message::Ping(ping)]) => assert_eq!((ping.seq_no, &ping.node), (0, &None)),
+            ("lowercase keys", [Message::Ping(ping)]) => assert_eq!((ping.seq_no.get(), &ping.node), (0, &None)),
             (_, [Message::Ping(ping)]) if wanted => assert_ping(title, ping),
             (_, []) => assert!(!wanted, "not read"),
             (_, other) => panic!("read {other:?}"),
@@ -54,7 +54,7 @@ fn we_read_what_a_real_agent_answers_and_nothing_else() {
 fn assert_ping(title: &str, ping: &Ping) {
     let nodeless = ["no Node field", "nil Node"].contains(&title);
     assert_eq!(ping.node, (!nodeless).then(|| name("alpha")));
-    assert_eq!(ping.seq_no == 0, title == "nil SeqNo (acked with SeqNo 0)");
+    assert_eq!(ping.seq_no.get() == 0, title == "nil SeqNo (acked with SeqNo 0)");
     if title.starts_with("SourceAddr") {
         assert_eq!(ping.source.addr, Some("127.0.91.10:17946".parse().unwrap()));
     }
@@ -96,7 +96,7 @@ fn header(kind: u8, nodes: u8, state: usize, join: bool) -> Vec<u8> {
 
 /// The file does not list the bytes of streams; its titles say what they were.
 fn assert_stream(title: &str, reply: &str) {
-    let ping = StreamMessage::Ping(Ping { seq_no: 5, node: None, source: Default::default(), weir: None });
+    let ping = StreamMessage::Ping(Ping { seq_no: SeqNo::new(5), node: None, source: Default::default(), weir: None });
     let empty = |join| PushPull { join, nodes: vec![], skipped: 0, user_state: Default::default() };
     let compressed = |algo: u8, buf: &[u8]| {
         let mut w = Writer::message(9);
