@@ -1,4 +1,4 @@
-//! memberlist's envelope of packets, and its frame of streams (`memberlist wire format §1.3`, `§3.1`).
+//! memberlist's envelope of packets, and its frame of streams (`memberlist §1.3, §3.1`).
 
 use super::cipher::{NONCE, TAG};
 use super::{Key, KeyId};

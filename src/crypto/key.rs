@@ -1,4 +1,4 @@
-//! One key, its identifier, and what is derived from it (`session envelope §2`).
+//! One key, its identifier, and what is derived from it (`session §2`).
 
 use std::fmt;
 use std::sync::Arc;
@@ -87,7 +87,7 @@ impl Key {
     }
 
     /// Whether the key looks like a word rather than like chance: all of it is printable text, or it has fewer than 8
-    /// different bytes. Anyone can try words offline (`session envelope §7`).
+    /// different bytes. Anyone can try words offline (`session §7`).
     pub fn is_guessable(&self) -> bool {
         let mut seen = [false; 256];
         self.bytes().iter().for_each(|&byte| seen[usize::from(byte)] = true);

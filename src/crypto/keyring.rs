@@ -1,4 +1,4 @@
-//! The keys of a cluster in order, primary first (`memberlist wire format §6`).
+//! The keys of a cluster in order, primary first (`memberlist §6`).
 
 use zeroize::Zeroizing;
 

@@ -1,7 +1,7 @@
 //! Keys, and what is sealed with them.
 //!
 //! Owns the keyring (primary key first), memberlist's envelope of packets and streams (AES-GCM, label as associated data,
-//! `memberlist wire format §1.3`, `§3.1`, `§6`), and our own session envelope beside it. Which envelope a member gets, and where
+//! `memberlist §1.3, §3.1, §6`), and our own session envelope beside it. Which envelope a member gets, and where
 //! keys are kept, is decided elsewhere. There is no randomness in here: nonces are handed in.
 
 mod cipher;
@@ -27,7 +27,7 @@ pub struct Sealed {
     pub session: Option<SessionId>,
 }
 
-/// A nonce for memberlist's envelope out of 12 random bytes (`session envelope §7`).
+/// A nonce for memberlist's envelope out of 12 random bytes (`session §7`).
 ///
 /// The clock keeps it different when a machine that was rolled back to a memory image draws the same bytes again.
 pub fn nonce(mut random: [u8; 12], now: Instant) -> [u8; 12] {

@@ -1,7 +1,7 @@
 //! Label and sealing of packets and streams.
 //!
 //! Everything a peer sends passes through here first and everything we send passes through here last, so this is where a
-//! keyring means that plain text is refused. Two envelopes exist, memberlist's and ours (`session envelope`); who gets which is
+//! keyring means that plain text is refused. Two envelopes exist, memberlist's and ours (docs/session.md); who gets which is
 //! [`super::peers`]' knowledge.
 
 use std::collections::BTreeMap;

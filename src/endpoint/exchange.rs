@@ -132,7 +132,7 @@ impl Endpoint {
         }
     }
 
-    /// Whether a stream of ours goes in the session envelope (`session envelope §6`).
+    /// Whether a stream of ours goes in the session envelope (`session §6`).
     fn opens_in_session(&self, stream: StreamId) -> bool {
         let Some(mode) = self.session_mode() else { return false };
         let Some(open) = self.streams.get(stream) else { return false };
@@ -351,7 +351,7 @@ impl Endpoint {
     }
 
     /// Refuses a stream that cannot be read, and tells an opener why, as the reference does. In a session nothing is told
-    /// (`session envelope §5`), and who sends nothing but sessions hangs up: that makes an opener try once more in one.
+    /// (`session §5`), and who sends nothing but sessions hangs up: that makes an opener try once more in one.
     fn refuse_stream(&mut self, now: Instant, stream: StreamId, reason: Drop) {
         self.drops.count(reason);
         let accepted = self.streams.get(stream).is_some_and(|open| matches!(open.role, Role::Accepted));

@@ -93,7 +93,7 @@ impl Endpoint {
     }
 
     /// Packets and streams sealed in memberlist's envelope by each key, earlier runs included: each key bears 2^32 over the
-    /// whole cluster (`session envelope §7`).
+    /// whole cluster (`session §7`).
     pub fn sealed(&self) -> &BTreeMap<KeyId, u64> {
         self.envelope.sealed()
     }

@@ -5,7 +5,7 @@
 //! acknowledged is told again until the bound ends. To the peer it is a ping like any other with something piggybacked.
 //!
 //! First the intent, then, once everybody has it, the death notice: a member that learns of the death before the intent
-//! takes the departure for a failure (`Serf wire format §4.3`).
+//! takes the departure for a failure (`serf §4.3`).
 
 use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! Packets on their way out: what goes into them, and in which envelope (`session envelope §6`).
+//! Packets on their way out: what goes into them, and in which envelope (`session §6`).
 
 use std::net::SocketAddr;
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! Who opens which envelope (`session envelope §6`).
+//! Who opens which envelope (`session §6`).
 //!
 //! Knowledge belongs to a member, by name and recorded address, never to a packet's source. Only an ack to a ping of ours
 //! changes it; a ping of somebody else may be a recording, so it is a hint that makes us ask.

@@ -1,4 +1,4 @@
-//! Who speaks to us and cannot be understood: the last few, for errors and `doctor` (`session envelope §4`).
+//! Who speaks to us and cannot be understood: the last few, for errors and `doctor` (`session §4`).
 //!
 //! Sources of datagrams can be forged, so an entry is a hint for an operator and nothing else.
 

@@ -1,4 +1,4 @@
-//! The variables a handler script finds (`event handlers §3`): Serf's names, and the same values under ours.
+//! The variables a handler script finds (`handlers §3`): Serf's names, and the same values under ours.
 
 use crate::serf::Event;
 use crate::wire::NodeName;

@@ -1,4 +1,4 @@
-//! The grammar that says which events a handler or an RPC stream wants (`event handlers §1`, `RPC §5`).
+//! The grammar that says which events a handler or an RPC stream wants (`handlers §1`, `rpc §5`).
 
 use std::fmt;
 

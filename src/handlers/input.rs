@@ -1,4 +1,4 @@
-//! What a handler script reads (`event handlers §4`): a line per member, or the payload.
+//! What a handler script reads (`handlers §4`): a line per member, or the payload.
 
 use crate::serf::{Event, Member};
 

@@ -2,7 +2,7 @@
 //!
 //! Renders server lists from typed values ([`render`]), reads what `nginx -t` complains about ([`parse_test_output`]) and finds
 //! what an installation says about itself ([`Build`], [`top_level`], [`walk`]). No text from a peer reaches a file: names are
-//! [`UpstreamName`](crate::upstream::UpstreamName)s from the configuration, addresses and numbers are values. `nginx.md` has the measured facts behind
+//! [`UpstreamName`](crate::upstream::UpstreamName)s from the configuration, addresses and numbers are values. `docs/nginx.md` has the measured facts behind
 //! the rules.
 
 mod block;

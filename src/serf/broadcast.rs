@@ -1,4 +1,4 @@
-//! The three queues of what is to be gossiped (`Serf wire format §8`).
+//! The three queues of what is to be gossiped (`serf §8`).
 //!
 //! Intents go before queries and queries before events, so that a stream of events cannot hold up news of members.
 

@@ -1,4 +1,4 @@
-//! Serf's logical clocks (`Serf wire format §4.1`).
+//! Serf's logical clocks (`serf §4.1`).
 //!
 //! A peer's word moves our clock, so a peer could push it to the end of its range and wrap it. Times above
 //! [`LamportTime::MAX`] are therefore refused, and our own clock stops there: whatever we stamp is acceptable to others.

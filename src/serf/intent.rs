@@ -1,4 +1,4 @@
-//! Recent intents about members we do not know yet (`Serf wire format §4.6`).
+//! Recent intents about members we do not know yet (`serf §4.6`).
 //!
 //! Gossip may bring the intent before the member. It is kept for a while and applied when the member appears.
 

@@ -1,4 +1,4 @@
-//! Members come, change, announce their leave and go (`Serf wire format §4.3 to §4.5`): the verdicts of the member table,
+//! Members come, change, announce their leave and go (`serf §4.3 to §4.5`): the verdicts of the member table,
 //! carried out.
 
 use bytes::Bytes;
@@ -99,7 +99,7 @@ impl Serf {
     /// Takes a leave intent no newer than the member's status.
     ///
     /// Whoever left is forgotten all the same: each push/pull between two that hold its tombstone raises the time of that
-    /// (`§4.7`), and who asks for the prune need not have heard. The reference ignores the prune then and keeps the tombstone.
+    /// (`serf §4.7`), and who asks for the prune need not have heard. The reference ignores the prune then and keeps the tombstone.
     fn take_stale_leave(&mut self, now: Instant, node: &str, prune: bool) -> Result<bool, Drop> {
         let left = self.members.get(node).filter(|member| prune && member.status == Status::Left);
         let Some(name) = left.map(|member| member.node.name.clone()) else {

@@ -1,4 +1,4 @@
-//! What the Serf layer is told at its start, and the bounds it keeps (`Serf wire format §13`).
+//! What the Serf layer is told at its start, and the bounds it keeps (`serf §13`).
 
 use std::num::NonZeroUsize;
 use std::sync::Arc;

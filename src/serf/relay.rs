@@ -1,4 +1,4 @@
-//! Passing on answers for others, and through others (`Serf wire format §6.6`).
+//! Passing on answers for others, and through others (`serf §6.6`).
 //!
 //! The reference forwards anything to anywhere. Here only query responses are passed on, only to members, and only so many.
 

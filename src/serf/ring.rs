@@ -1,5 +1,5 @@
 //! The ring of recent Lamport times by which user events and queries are told from their copies
-//! (`Serf wire format §5.2, §6.3`).
+//! (`serf §5.2, §6.3`).
 
 use std::num::NonZeroUsize;
 

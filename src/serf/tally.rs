@@ -1,4 +1,4 @@
-//! The requester's side of key management: who answered what (`Serf wire format §7`).
+//! The requester's side of key management: who answered what (`serf §7`).
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;

@@ -1,4 +1,4 @@
-//! The layer as a whole: membership through messages, tags, and every case of the document's §14 that can kill, wedge or
+//! The layer as a whole: membership through messages, tags, and every case of `serf §14` that can kill, wedge or
 //! mislead the reference.
 
 use proptest::prelude::*;
@@ -236,7 +236,7 @@ fn coordinates_of_strangers_and_odd_payloads_are_not_taken() {
     assert!(serf.coordinate("n1").is_some() && serf.coordinate("me").is_some());
 }
 
-// --- The list of §14 ---
+// --- The list of `serf §14` ---
 
 #[test]
 fn hostile_zero_length_filter_fails_and_is_not_passed_on() {

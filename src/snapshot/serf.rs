@@ -1,4 +1,4 @@
-//! Reading the snapshots of the reference (`Serf wire format §9`). They are never written.
+//! Reading the snapshots of the reference (`serf §9`). They are never written.
 
 use std::net::SocketAddr;
 

@@ -1,4 +1,4 @@
-//! Decision tables of `memberlist §4.2` to `§4.5`, and the probe's course.
+//! Decision tables of `memberlist §4.2 to §4.5`, and the probe's course.
 
 use std::time::Duration;
 

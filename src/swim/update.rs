@@ -1,4 +1,4 @@
-//! What alive, suspect and dead messages do to the table (`memberlist §4.2` to `§4.5`).
+//! What alive, suspect and dead messages do to the table (`memberlist §4.2 to §4.5`).
 //!
 //! At the same incarnation alive < suspect < dead; only alive needs a strictly newer one.
 

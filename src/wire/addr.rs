@@ -1,4 +1,4 @@
-//! Addresses as they stand in messages: 4 or 16 bytes (`memberlist wire format §2.3`).
+//! Addresses as they stand in messages: 4 or 16 bytes (`memberlist §2.3`).
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 

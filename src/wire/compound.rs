@@ -1,4 +1,4 @@
-//! Several messages in one (`memberlist wire format §1.6`).
+//! Several messages in one (`memberlist §1.6`).
 
 use bytes::Bytes;
 

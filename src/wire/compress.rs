@@ -1,4 +1,4 @@
-//! The compressed form of a packet or stream: type byte and a map of algorithm and bytes (`memberlist wire format §1.5`).
+//! The compressed form of a packet or stream: type byte and a map of algorithm and bytes (`memberlist §1.5`).
 
 use std::borrow::Cow;
 

@@ -1,4 +1,4 @@
-//! The checksum in front of a packet (`memberlist wire format §1.4`).
+//! The checksum in front of a packet (`memberlist §1.4`).
 
 use super::message::kind;
 use super::{DecodeError, Problem};

@@ -1,4 +1,4 @@
-//! The label in front of packets and streams (`memberlist wire format §1.2`).
+//! The label in front of packets and streams (`memberlist §1.2`).
 
 use super::message::kind;
 

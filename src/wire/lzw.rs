@@ -1,5 +1,5 @@
 //! LZW as Go's `compress/lzw` writes it: least significant bit first, literals of 8 bits, codes of 9 to 12 bits
-//! (`memberlist wire format §1.5`).
+//! (`memberlist §1.5`).
 //!
 //! The encoder is our own because its bytes must be Go's to the last one, also after the table was cleared.
 

@@ -1,5 +1,5 @@
-//! msgpack over a slice: what Serf and memberlist write, and everything they accept (`memberlist wire format §2.1`,
-//! `Serf wire format §1.2`).
+//! msgpack over a slice: what Serf and memberlist write, and everything they accept (`memberlist §2.1`,
+//! `serf §1.2`).
 //!
 //! Reading is lenient, since real agents are: any integer width, strings as raw, str or bin, nil for any zero value, byte
 //! strings as arrays of numbers, records as maps or arrays. Writing is strict, since older agents crash on surprises.

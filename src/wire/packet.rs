@@ -1,5 +1,5 @@
 //! What a packet holds under label and encryption: checksum, compression, compound, messages
-//! (`memberlist wire format §1.1`, bounds `§7.2`).
+//! (`memberlist §1.1, §7.2`).
 
 use bytes::Bytes;
 

@@ -1,4 +1,4 @@
-//! What a stream holds under label and encryption: one message per direction (`memberlist wire format §3`).
+//! What a stream holds under label and encryption: one message per direction (`memberlist §3`).
 
 use std::fmt;
 

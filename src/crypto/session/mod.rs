@@ -1,7 +1,7 @@
-//! Our own sealing of packets and streams, beside memberlist's (`session envelope §1` to `§5`).
+//! Our own sealing of packets and streams, beside memberlist's (`session §1 to §5`).
 //!
 //! Owns the session drawn at start, the counter of what it sealed, the windows of what it opened, and the keys of streams. Which
-//! member gets which envelope, and what an ack teaches (`§6`), is the endpoint's. There is no clock in here, and no randomness
+//! member gets which envelope, and what an ack teaches (`session §6`), is the endpoint's. There is no clock in here, and no randomness
 //! but the operating system's, handed over as a function: a buffered generator would repeat ids after a rollback to a memory
 //! image.
 
@@ -56,7 +56,7 @@ impl SessionId {
     /// The receiver of a hello.
     pub const NOBODY: Self = Self([0; 16]);
 
-    /// The value of the map field `Weir` in pings and acks (`session envelope §6`).
+    /// The value of the map field `Weir` in pings and acks (`session §6`).
     pub fn to_field(self) -> [u8; 17] {
         let mut field = [FIELD_VERSION; 17];
         field[1..].copy_from_slice(&self.0);
@@ -207,7 +207,7 @@ pub struct Sessions {
 /// A session that we heard.
 struct Sender {
     window: Window,
-    /// The number of redraws when a packet for the then current session was last accepted. The mark of `session envelope §4`:
+    /// The number of redraws when a packet for the then current session was last accepted. The mark of `session §4`:
     /// set if this is the present number.
     accepted_in: Option<u64>,
 }
@@ -299,7 +299,7 @@ impl Sessions {
 
     /// Opens a packet, from which the label header has been removed.
     ///
-    /// The order of the checks is that of `session envelope §4`; nothing is remembered of a packet before its tag was verified.
+    /// The order of the checks is that of `session §4`; nothing is remembered of a packet before its tag was verified.
     pub fn open(&mut self, now: Instant, ring: &Keyring, packet: &[u8]) -> Result<Received, DropReason> {
         self.handle_timeout(now);
         let (header, sealed) = Header::parse(packet)?;

@@ -1,4 +1,4 @@
-//! The bytes of a session packet (`session envelope §3`).
+//! The bytes of a session packet (`session §3`).
 
 use smallvec::SmallVec;
 

@@ -1,4 +1,4 @@
-//! Streams: two heads, then frames (`session envelope §5`).
+//! Streams: two heads, then frames (`session §5`).
 
 use std::fmt;
 

@@ -1,4 +1,4 @@
-//! Gathering events before the application sees them (`Serf wire format §12`).
+//! Gathering events before the application sees them (`serf §12`).
 //!
 //! The first held event starts the period, each held event restarts the quiescence; whichever ends first lets all go.
 //! Two things differ from the reference on purpose: what was emitted is forgotten with the member, and an update is emitted

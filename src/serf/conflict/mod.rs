@@ -1,4 +1,4 @@
-//! Who may keep a name that two claim (`Serf wire format §11.1`).
+//! Who may keep a name that two claim (`serf §11.1`).
 //!
 //! The others are asked at which address they know the name. Two rules differ from the reference: no answer at all is no
 //! defeat, or a partition would end both; and a lost vote ends nothing, the node falls silent and asks again every minute.

@@ -1,4 +1,4 @@
-//! Network coordinates: Vivaldi with height, adjustment, gravity and a latency filter (`Serf wire format §10`).
+//! Network coordinates: Vivaldi with height, adjustment, gravity and a latency filter (`serf §10`).
 
 use std::collections::BTreeMap;
 use std::time::Duration;

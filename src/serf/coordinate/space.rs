@@ -1,4 +1,4 @@
-//! Geometry of coordinates: distance, and a push away from a point (`Serf wire format §10.3, §10.4`).
+//! Geometry of coordinates: distance, and a push away from a point (`serf §10.3, §10.4`).
 
 use rand::RngExt;
 use rand::rngs::StdRng;

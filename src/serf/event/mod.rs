@@ -1,4 +1,4 @@
-//! User events: firing and receiving (`Serf wire format §5`).
+//! User events: firing and receiving (`serf §5`).
 
 mod gap;
 

@@ -1,4 +1,4 @@
-//! Which members a query is for (`Serf wire format §6.2`), and regular expressions as Go writes them.
+//! Which members a query is for (`serf §6.2`), and regular expressions as Go writes them.
 
 use regex::{Regex, RegexBuilder};
 

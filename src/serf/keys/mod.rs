@@ -1,4 +1,4 @@
-//! A member's side of key management (`Serf wire format §7`, `protocols B.2`).
+//! A member's side of key management (`serf §7`, `protocols B.2`).
 //!
 //! Who holds the keyring is not our business: a request that is in order comes out as [`Output::Keyring`], and the answer
 //! goes back through [`Serf::keyring_answer`]. Requests of a rotation carry a *ballot*; a member obeys none lower than the

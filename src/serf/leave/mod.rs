@@ -1,4 +1,4 @@
-//! Leaving, making others leave, and forgetting them at once (`Serf wire format §4.4 step 7, §4.9, §4.10`).
+//! Leaving, making others leave, and forgetting them at once (`serf §4.4, §4.9, §4.10`).
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -76,7 +76,7 @@ impl Departure {
 }
 
 impl Serf {
-    /// Announces our leave (`§4.9`, steps 1, 3 and 4). [`Output::LeaveBroadcastDone`] tells when `swim` may leave.
+    /// Announces our leave (`serf §4.9`, steps 1, 3 and 4). [`Output::LeaveBroadcastDone`] tells when `swim` may leave.
     ///
     /// # Errors
     ///
@@ -118,7 +118,7 @@ impl Serf {
     /// The end comes as [`Output::ForceLeaveDone`].
     ///
     /// A prune is stamped some way ahead of our clock: every member begins a push/pull an interval, each may raise the time of
-    /// a tombstone by one (`§4.7`), and to members of the reference a prune below that time is old.
+    /// a tombstone by one (`serf §4.7`), and to members of the reference a prune below that time is old.
     ///
     /// # Errors
     ///

@@ -1,4 +1,4 @@
-//! The member table: who is there, who was, and since when (`Serf wire format §4.2 to §4.5`).
+//! The member table: who is there, who was, and since when (`serf §4.2 to §4.5`).
 //!
 //! Pure decisions: each function is one table of the specification. What to send and to whom is `membership`'s business.
 

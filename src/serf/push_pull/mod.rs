@@ -1,4 +1,4 @@
-//! The user state of a push/pull: what we tell, and what we take from it (`Serf wire format §3.2, §4.7`).
+//! The user state of a push/pull: what we tell, and what we take from it (`serf §3.2, §4.7`).
 
 use bytes::Bytes;
 

@@ -1,4 +1,4 @@
-//! Queries of ours that wait for answers of others (`Serf wire format §6.5`).
+//! Queries of ours that wait for answers of others (`serf §6.5`).
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! Queries: asking, being asked, answering (`Serf wire format §6`).
+//! Queries: asking, being asked, answering (`serf §6`).
 //!
 //! A query is gossiped: sent a bounded number of times to random members, which now and then passes a member by. So one that
 //! everybody is to answer, with acks or about keys, is after a gossip interval sent once directly to each living member that it
@@ -113,7 +113,7 @@ impl Serf {
         self.asked.remove(key);
     }
 
-    /// How long a query without a timeout of its own waits (`Serf wire format §6.1`): 3.2 s for up to 9 members of a LAN.
+    /// How long a query without a timeout of its own waits (`serf §6.1`): 3.2 s for up to 9 members of a LAN.
     pub fn default_query_timeout(&self) -> Duration {
         let digits = self.members.present().max(1).ilog10() + 1;
         self.options.gossip_interval * self.options.query_timeout_mult * digits

@@ -1,4 +1,4 @@
-//! What time does to the departed: dialled for a while, then forgotten (`Serf wire format §4.11`).
+//! What time does to the departed: dialled for a while, then forgotten (`serf §4.11`).
 
 use rand::RngExt;
 use rand::seq::IndexedRandom;

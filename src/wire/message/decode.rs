@@ -1,4 +1,4 @@
-//! Bytes to messages. Bodies are bounded before anything is copied out of them (`memberlist wire format §2`, `§7.2`).
+//! Bytes to messages. Bodies are bounded before anything is copied out of them (`memberlist §2, §7.2`).
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -202,7 +202,7 @@ impl AliveFields {
     }
 
     /// Fails without a name, an address and six versions: one alive member without versions, once in a list, blocks every
-    /// push/pull and join (`memberlist wire format §4.9`).
+    /// push/pull and join (`memberlist §4.9`).
     pub(in crate::wire) fn finish(self, r: &Reader<'_>) -> Result<Alive, DecodeError> {
         Ok(Alive {
             incarnation: self.incarnation,

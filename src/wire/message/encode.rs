@@ -1,4 +1,4 @@
-//! Messages to bytes: keys sorted, every field present unless the tables say otherwise (`memberlist wire format §2`).
+//! Messages to bytes: keys sorted, every field present unless the tables say otherwise (`memberlist §2`).
 
 use bytes::Bytes;
 

@@ -1,4 +1,4 @@
-//! memberlist's messages (`memberlist wire format §2`): type byte and one msgpack map each.
+//! memberlist's messages (`memberlist §2`): type byte and one msgpack map each.
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -122,7 +122,7 @@ pub struct Ping {
     /// Intended receiver; `None` if empty.
     pub node: Option<NodeName>,
     pub source: Source,
-    /// The extra map field `Weir` of `session envelope §6`, as received; unknown to real agents, which skip it.
+    /// The extra map field `Weir` of `session §6`, as received; unknown to real agents, which skip it.
     pub weir: Option<Bytes>,
 }
 

@@ -1,4 +1,4 @@
-//! A coordinate as the payload of an ack (`Serf wire format §10.1`).
+//! A coordinate as the payload of an ack (`serf §10.1`).
 
 use bytes::Bytes;
 

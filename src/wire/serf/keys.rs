@@ -1,4 +1,4 @@
-//! Key requests and their answers (`Serf wire format §3.7`, `§3.8`; the ballot `protocols B.2`).
+//! Key requests and their answers (`serf §3.7, §3.8`; the ballot `protocols B.2`).
 
 use std::fmt;
 

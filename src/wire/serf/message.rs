@@ -1,4 +1,4 @@
-//! Serf's user messages, both ways (`Serf wire format §3`).
+//! Serf's user messages, both ways (`serf §3`).
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -189,7 +189,7 @@ impl Query {
         ["LTime", "ID", "Addr", "Port", "SourceNode", "Filters", "Flags", "RelayFactor", "Timeout", "Name", "Payload"];
 
     /// Whether a filter has no bytes at all. Such a query crashes real agents and must not be passed on
-    /// (`Serf wire format §14`).
+    /// (`serf §14`).
     pub fn has_empty_filter(&self) -> bool {
         self.filters.iter().any(|filter| matches!(filter, Filter::Unknown(bytes) if bytes.is_empty()))
     }

@@ -1,4 +1,4 @@
-//! Serf's messages (`Serf wire format §3`): type byte and one msgpack map each, carried as memberlist user messages.
+//! Serf's messages (`serf §3`): type byte and one msgpack map each, carried as memberlist user messages.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -29,7 +29,7 @@ pub(crate) mod kind {
     pub(crate) const RELAY: u8 = 9;
 }
 
-/// A member's tags, decoded from its metadata (`Serf wire format §2.1`).
+/// A member's tags, decoded from its metadata (`serf §2.1`).
 pub type Tags = BTreeMap<String, String>;
 
 /// A moment on a Serf logical clock. Counts events, not seconds.
@@ -80,7 +80,7 @@ pub struct UserEvent {
     pub coalesce: bool,
 }
 
-/// One filter of a query (`Serf wire format §6.2`).
+/// One filter of a query (`serf §6.2`).
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Filter {
     Nodes(Vec<String>),
@@ -175,7 +175,7 @@ pub enum SerfMessage {
     Relay(Relay),
 }
 
-/// A network coordinate (`Serf wire format §10`). Components in seconds; `error` has no unit.
+/// A network coordinate (`serf §10`). Components in seconds; `error` has no unit.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Coordinate {
     pub vec: Vec<f64>,

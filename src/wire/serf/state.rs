@@ -1,4 +1,4 @@
-//! The user state of a push/pull (`Serf wire format §3.2`).
+//! The user state of a push/pull (`serf §3.2`).
 
 use std::collections::BTreeMap;
 

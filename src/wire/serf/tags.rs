@@ -1,4 +1,4 @@
-//! Tags in a member's metadata, and the record of a disputed member (`Serf wire format §2.1`, `§3.6`).
+//! Tags in a member's metadata, and the record of a disputed member (`serf §2.1, §3.6`).
 
 use bytes::Bytes;
 
