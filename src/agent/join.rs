@@ -10,6 +10,7 @@ use tracing::info;
 use super::stream::CONNECT_TIMEOUT;
 use crate::config::JoinAddress;
 use crate::endpoint::{JoinFailure, JoinTarget};
+use crate::status::shell::open_port;
 use crate::time::Instant;
 
 /// The first pause between two tries; it doubles up to the configured interval.
@@ -216,13 +217,8 @@ pub(super) fn tell_unanswered(errors: &[String]) {
 }
 
 fn silent(addr: SocketAddr) -> String {
-    let port = addr.port();
-    let way_out = if port == crate::config::GOSSIP_PORT {
-        "'firewall-cmd --permanent --add-service=weir' and '--reload', or 'ufw allow 7946'".to_owned()
-    } else {
-        format!("'ufw allow {port}' or your firewall's counterpart")
-    };
-    format!("{addr}/tcp does not answer ({} s); open {port} TCP and UDP there: {way_out}", CONNECT_TIMEOUT.as_secs())
+    let (port, seconds) = (addr.port(), CONNECT_TIMEOUT.as_secs());
+    format!("{addr}/tcp does not answer ({seconds} s); open {port} TCP and UDP there: {}", open_port(port))
 }
 
 #[cfg(test)]
@@ -310,7 +306,7 @@ mod tests {
         assert_eq!(
             explain(&target(7946), &silent),
             "10.77.0.11:7946/tcp does not answer (10 s); open 7946 TCP and UDP there: 'firewall-cmd --permanent \
-             --add-service=weir' and '--reload', or 'ufw allow 7946'"
+             --add-port=7946/tcp --add-port=7946/udp' and 'firewall-cmd --reload', or 'ufw allow 7946'"
         );
         assert!(explain(&target(7946), &JoinFailure::Plaintext).starts_with("10.77.0.11 speaks without encryption"));
     }

@@ -19,7 +19,9 @@ const MAX_BYTES: usize = 1024 * 1024;
 /// Why there is no keyring. Nothing has been written.
 #[derive(Debug, thiserror::Error)]
 pub enum LoadError {
-    #[error("no keyring at {0}; run 'weir init' or 'weir keys import', or set encryption.seal = \"off\"")]
+    #[error(
+        "no keyring at {0}; run 'weir keys import' with the cluster's key ('weir keygen' makes one), or set encryption.seal = \"off\""
+    )]
     Missing(PathBuf),
     /// Whoever could read it may hold the key by now.
     #[error("{path} can be read by others (mode {mode:04o}); chmod 600 it and run 'weir keys rotate'")]
@@ -215,7 +217,7 @@ mod tests {
         let nowhere = Path::new("/nonexistent/keyring.json");
         assert_eq!(
             error(nowhere),
-            "no keyring at /nonexistent/keyring.json; run 'weir init' or 'weir keys import', or set encryption.seal = \"off\""
+            "no keyring at /nonexistent/keyring.json; run 'weir keys import' with the cluster's key ('weir keygen' makes one), or set encryption.seal = \"off\""
         );
         with_file("[\"AAECAwQFBgcICQoLDA0O\"]", 0o600, |path| {
             let text = error(path);

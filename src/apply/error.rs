@@ -178,7 +178,7 @@ fn way_to_write(path: &Path, source: &io::Error) -> String {
     let way = match source.kind() {
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => format!("free space in {directory}"),
         io::ErrorKind::ReadOnlyFilesystem => {
-            format!("make {directory} writable ('systemctl edit weir-apply' and add ReadWritePaths={directory})")
+            format!("make {directory} writable ('systemctl edit weir' and add ReadWritePaths={directory})")
         }
         io::ErrorKind::PermissionDenied => format!("let weir write to {directory}"),
         io::ErrorKind::NotFound => format!("create {directory}"),

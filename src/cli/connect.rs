@@ -187,8 +187,9 @@ fn unreachable(address: &Address, error: &io::Error, is_named: bool) -> Failure 
 /// Row 13: there is none, or this server was never set up for one.
 fn no_agent(address: &Address, is_named: bool) -> Failure {
     if !is_named && !Path::new(CONFIG).exists() {
-        return Failure::new(Exit::NoAgent, "weir is not configured on this server")
-            .with_remedy("'sudo weir init lb' or 'sudo weir init web --join ADDRESS'");
+        return Failure::new(Exit::NoAgent, "weir is not configured on this server").with_remedy(
+            "write /etc/weir/weir.toml ('weir config example' shows every key), then 'systemctl start weir'",
+        );
     }
     Failure::new(Exit::NoAgent, format!("no agent at {address}")).with_remedy("'systemctl start weir'")
 }

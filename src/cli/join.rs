@@ -10,6 +10,8 @@ use super::exit::Exit;
 use super::failure::Failure;
 use super::output::Output;
 use super::session::{Session, SessionError};
+use crate::config::GOSSIP_PORT;
+use crate::status::shell::open_port;
 
 /// Make the agent join a cluster.
 #[derive(Debug, clap::Args)]
@@ -106,9 +108,7 @@ fn missed(address: &str, text: &str) -> Missed {
     if reason.ends_with("i/o timeout") || reason.ends_with("no route to host") {
         return said(
             format!("{place}/tcp does not answer (10 s)"),
-            Some(
-                "open 7946 TCP and UDP there: 'firewall-cmd --permanent --add-service=weir' and '--reload', or 'ufw allow 7946'",
-            ),
+            Some(&format!("open {GOSSIP_PORT} TCP and UDP there: {}", open_port(GOSSIP_PORT))),
         );
     }
     if reason.ends_with("no such host") {
@@ -176,7 +176,7 @@ mod tests {
                 "10.77.0.11:7946",
                 go("dial tcp 10.77.0.11:7946: i/o timeout"),
                 "error: 10.77.0.11:7946/tcp does not answer (10 s); open 7946 TCP and UDP there: 'firewall-cmd \
-                 --permanent --add-service=weir' and '--reload', or 'ufw allow 7946'",
+                 --permanent --add-port=7946/tcp --add-port=7946/udp' and 'firewall-cmd --reload', or 'ufw allow 7946'",
             ),
             (
                 "lb1",

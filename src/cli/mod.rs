@@ -22,6 +22,8 @@
     clippy::disallowed_methods,
     reason = "a command line reads its environment and files, waits for answers and tells the time"
 )]
+#[cfg(test)]
+mod advice;
 mod agent;
 mod args;
 mod completions;

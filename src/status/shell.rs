@@ -1,4 +1,4 @@
-//! Names that peers chose, in commands that an operator may copy into a shell.
+//! Commands that an operator may copy into a shell, with the names that peers chose in them.
 
 use std::borrow::Cow;
 use std::fmt::Write as _;
@@ -36,6 +36,14 @@ pub(crate) fn operand(word: &str) -> Cow<'_, str> {
 pub(crate) fn option(option: &str, word: &str) -> String {
     let between = if word.starts_with('-') { '=' } else { ' ' };
     format!("{option}{between}{}", argument(word))
+}
+
+/// What opens `port` in the firewalls of the distributions that are packaged for.
+pub(crate) fn open_port(port: u16) -> String {
+    format!(
+        "'firewall-cmd --permanent --add-port={port}/tcp --add-port={port}/udp' and 'firewall-cmd --reload', \
+         or 'ufw allow {port}'"
+    )
 }
 
 #[cfg(test)]

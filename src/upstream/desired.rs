@@ -79,7 +79,7 @@ pub enum DesiredError {
     #[error("a desired document of {0} bytes is too large, the limit is {max}", max = Desired::MAX_BYTES)]
     TooLarge(usize),
     /// Written by another version of weir.
-    #[error("desired document version {0} is not understood, this is version {ours}; restart weir and weir-apply together", ours = Desired::VERSION)]
+    #[error("desired document version {0} is not understood, this is version {ours}; run the same weir on both sides", ours = Desired::VERSION)]
     Version(u32),
     /// Not the document.
     #[error("not a desired document")]
@@ -165,7 +165,7 @@ mod tests {
             (
                 "\"version\":1",
                 "\"version\":2",
-                "desired document version 2 is not understood, this is version 1; restart weir and weir-apply together",
+                "desired document version 2 is not understood, this is version 1; run the same weir on both sides",
             ),
             ("\"order\":7", "\"order\":7,\"more\":1", "unknown field `more`"),
             ("\"down\"", "\"down\":true,\"down\"", "duplicate field `down`"),

@@ -11,7 +11,6 @@ mod reach;
 mod unit;
 
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use super::agent::Paths;
 use super::connect::AgentArgs;
@@ -187,7 +186,6 @@ fn configuration(sources: &Sources, read: &Result<Loaded, ConfigErrors>, heard: 
     match read {
         Ok(loaded) => Configuration::Read {
             notices: loaded.notices.iter().map(|notice| (notice.at.to_string(), notice.text.clone())).collect(),
-            drain_time: drain_time(&loaded.config),
             pending: heard.pending.clone(),
         },
         Err(errors) => match sources.paths.iter().find_map(unusable) {
@@ -210,16 +208,6 @@ fn unusable(source: &Source) -> Option<Configuration> {
         std::io::ErrorKind::PermissionDenied => Some(Configuration::Denied { path }),
         _ => None,
     }
-}
-
-/// `leave.drain_time`, where there is such a key.
-fn drain_time(config: &config::Config) -> Option<Duration> {
-    super::duration::parse(setting(config, "leave.drain_time")?).ok()
-}
-
-/// The effective text of a key, if there is such a key.
-fn setting<'a>(config: &'a config::Config, key: &str) -> Option<&'a str> {
-    config.settings().iter().find(|setting| setting.key() == key)?.value.as_str()
 }
 
 /// Whether its ports could be had, where no agent has them already.

@@ -20,6 +20,8 @@ use std::io::Write as _;
 use std::process::ExitCode;
 
 use super::{keygen, version};
+#[cfg(test)]
+pub(super) use usage::is_known as is_command;
 
 /// The reference version whose behaviour this is.
 const VERSION: &str = "0.8.2-dev";

@@ -25,7 +25,7 @@ pub(super) fn of(name: &str) -> String {
 }
 
 /// Whether there is such a command.
-pub(super) fn is_known(name: &str) -> bool {
+pub(in super::super) fn is_known(name: &str) -> bool {
     find(name).is_some()
 }
 

@@ -69,7 +69,7 @@ fn known_problems_name_their_way_out() {
     );
     assert_eq!(
         remedy("nginx: [emerg] open() \"/srv/logs/shop.log\" failed (30: Read-only file system)").unwrap(),
-        "'systemctl edit weir-apply' and add ReadWritePaths=/srv/logs"
+        "'systemctl edit weir' and add ReadWritePaths=/srv/logs"
     );
     assert_eq!(remedy("nginx: [emerg] unknown directive \"x\" in /x:1"), None);
 }

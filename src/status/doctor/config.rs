@@ -1,11 +1,6 @@
 //! Whether there is a configuration, and whether it is right and in force.
 
-use std::time::Duration;
-
 use super::finding::{Findings, split};
-
-/// Shorter, and a leave would end before gossip has told of it (`protocols A`).
-const MIN_DRAIN: Duration = Duration::from_secs(2);
 
 /// What reading the configuration came to.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -20,8 +15,6 @@ pub enum Configuration {
     Read {
         /// Place and text.
         notices: Vec<(String, String)>,
-        /// `leave.drain_time`.
-        drain_time: Option<Duration>,
         /// What the running agent has not taken over; `None` where there is none to ask.
         pending: Option<Pending>,
     },
@@ -60,33 +53,19 @@ pub fn configuration(facts: &Configuration) -> Findings {
                 findings.error("config.file", place, format!("{place}: {message}"), remedy);
             }
         }
-        Configuration::Read { notices, drain_time, pending } => {
+        Configuration::Read { notices, pending } => {
             findings.pass("config.file", "");
             for (place, text) in notices {
                 let (message, remedy) = split(text);
                 let message = if place.is_empty() { message.to_owned() } else { format!("{place}: {message}") };
                 findings.warn("config.notice", place, message, remedy);
             }
-            judge_drain(&mut findings, *drain_time);
             if let Some(pending) = pending {
                 judge_pending(&mut findings, pending);
             }
         }
     }
     findings
-}
-
-fn judge_drain(findings: &mut Findings, drain_time: Option<Duration>) {
-    match drain_time {
-        Some(time) if time < MIN_DRAIN && !time.is_zero() => findings.warn(
-            "config.drain_time",
-            "leave.drain_time",
-            format!("leave.drain_time is {} ms: gossip may need longer to tell the balancers", time.as_millis()),
-            "set at least 2s; 0s is no drain at all",
-        ),
-        Some(_) => findings.pass("config.drain_time", ""),
-        None => {}
-    }
 }
 
 fn judge_pending(findings: &mut Findings, pending: &Pending) {
@@ -115,11 +94,6 @@ mod tests {
     use super::super::finding::summary;
     use super::*;
 
-    fn read(drain_ms: Option<u64>, pending: Option<Pending>) -> Configuration {
-        let drain_time = drain_ms.map(Duration::from_millis);
-        Configuration::Read { notices: Vec::new(), drain_time, pending }
-    }
-
     #[test]
     fn every_mistake_is_a_finding_with_its_way_out() {
         let mistake = ("weir.toml:9:1".to_owned(), "unknown key 'wieght'; did you mean 'weight'?".to_owned());
@@ -139,21 +113,13 @@ mod tests {
     }
 
     #[test]
-    fn a_drain_is_off_or_long_enough_for_gossip() {
-        // milliseconds, findings
-        for (drain, found) in [(None, 0), (Some(0), 0), (Some(1), 1), (Some(1_999), 1), (Some(2_000), 0)] {
-            assert_eq!(configuration(&read(drain, None)).iter().count(), found, "{drain:?}");
-        }
-    }
-
-    #[test]
     fn what_the_agent_has_not_read_is_told_by_what_brings_it() {
         let pending = |live: &[&str], restart: &[&str]| {
             let keys = |keys: &[&str]| keys.iter().map(ToString::to_string).collect();
             Some(Pending { live: keys(live), restart: keys(restart), refused: None })
         };
         let remedies = |pending| {
-            let findings = configuration(&read(None, pending));
+            let findings = configuration(&Configuration::Read { notices: Vec::new(), pending });
             findings.iter().filter_map(|finding| finding.remedy.clone()).collect::<Vec<_>>()
         };
         assert!(remedies(pending(&[], &[])).is_empty());

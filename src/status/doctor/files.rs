@@ -147,7 +147,7 @@ fn judge(findings: &mut Findings, facts: &Files, file: &File) {
                     id,
                     path,
                     format!("{path} does not exist"),
-                    &format!("mkdir {path}, or correct nginx.output"),
+                    &format!("mkdir {path}, or correct upstream.NAME.nginx.output"),
                 );
             }
             Purpose::Directory => {

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 
 use super::finding::{Findings, split};
-use crate::status::shell::operand;
+use crate::status::shell::{open_port, operand};
 
 /// What a connection came to.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -107,7 +107,7 @@ fn judge(findings: &mut Findings, member: &Member, by_hand: bool) {
     const MEMBER: &str = "gossip.member";
     let Member { name, addr, standing, tcp, udp } = member;
     let (ip, port) = (addr.ip(), addr.port());
-    let open = |what: &str| format!("open {what} {port} to and from {ip} (firewall-cmd --add-service=weir)");
+    let open = |what: &str| format!("open {what} {port} to and from {ip} ({})", open_port(port));
     match (tcp, udp) {
         (Tcp::Open, Udp::Silent) => {
             let doubt = if by_hand { ", or this keyring lacks its key" } else { "" };
@@ -192,8 +192,8 @@ fn judge_join(findings: &mut Findings, join: &[JoinPlace]) {
                     }
                     (None, Some((addr, tcp))) => {
                         let message = format!("{addr}/tcp, which gossip.join names, does not answer ({})", words(tcp));
-                        let way_out =
-                            format!("open {} TCP and UDP there (firewall-cmd --add-service=weir)", addr.port());
+                        let port = addr.port();
+                        let way_out = format!("open {port} TCP and UDP there ({})", open_port(port));
                         findings.add(level, ID, name, message, &way_out);
                     }
                     (None, None) => {}
@@ -249,7 +249,8 @@ mod tests {
         let findings = gossip(&member(Standing::Alive, Tcp::Open, Udp::Silent));
         let finding = findings.iter().next().unwrap();
         assert_eq!(finding.message, "web2: TCP 7946 answers, UDP 7946 does not");
-        let way_out = "open UDP 7946 to and from 10.77.0.13 (firewall-cmd --add-service=weir)";
+        let way_out = "open UDP 7946 to and from 10.77.0.13 ('firewall-cmd --permanent --add-port=7946/tcp \
+                       --add-port=7946/udp' and 'firewall-cmd --reload', or 'ufw allow 7946')";
         assert_eq!(finding.remedy.as_deref(), Some(way_out));
         let by_hand = gossip(&Gossip { by_hand: true, ..member(Standing::Alive, Tcp::Open, Udp::Silent) });
         assert!(by_hand.iter().next().unwrap().message.ends_with("or this keyring lacks its key"));
