@@ -71,8 +71,8 @@ complete -c weir -n "__fish_weir_using_subcommand agent" -l retry-max -d 'Most t
 complete -c weir -n "__fish_weir_using_subcommand agent" -l replay -d 'Deliver user events older than our join [gossip.replay_on_join]' -r
 complete -c weir -n "__fish_weir_using_subcommand agent" -l discover -d 'Find and join peers of this name by mDNS [gossip.discover]' -r
 complete -c weir -n "__fish_weir_using_subcommand agent" -l mdns-iface -d 'Serf\'s; the interface comes from --bind' -r
-complete -c weir -n "__fish_weir_using_subcommand agent" -l mdns-disable-ipv4 -r
-complete -c weir -n "__fish_weir_using_subcommand agent" -l mdns-disable-ipv6 -r
+complete -c weir -n "__fish_weir_using_subcommand agent" -l mdns-disable-ipv4 -d '' -r
+complete -c weir -n "__fish_weir_using_subcommand agent" -l mdns-disable-ipv6 -d '' -r
 complete -c weir -n "__fish_weir_using_subcommand agent" -l profile -d 'Timing: lan, wan or local [gossip.profile]' -r
 complete -c weir -n "__fish_weir_using_subcommand agent" -l protocol -d 'Version of the Serf protocol, 2 to 5' -r
 complete -c weir -n "__fish_weir_using_subcommand agent" -l label -d 'memberlist label, the same on every node [gossip.label]' -r

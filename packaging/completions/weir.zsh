@@ -52,8 +52,8 @@ _arguments "${_arguments_options[@]}" : \
 '--replay=[Deliver user events older than our join \[gossip.replay_on_join\]]::BOOL:_default' \
 '--discover=[Find and join peers of this name by mDNS \[gossip.discover\]]:NAME:_default' \
 '--mdns-iface=[Serf'\''s; the interface comes from --bind]:NAME:_default' \
-'--mdns-disable-ipv4=[]::MDNS_DISABLE_IPV4:_default' \
-'--mdns-disable-ipv6=[]::MDNS_DISABLE_IPV6:_default' \
+'--mdns-disable-ipv4=[]::BOOL:_default' \
+'--mdns-disable-ipv6=[]::BOOL:_default' \
 '--profile=[Timing\: lan, wan or local \[gossip.profile\]]:PROFILE:_default' \
 '--protocol=[Version of the Serf protocol, 2 to 5]:VERSION:_default' \
 '--label=[memberlist label, the same on every node \[gossip.label\]]:LABEL:_default' \
@@ -71,7 +71,7 @@ _arguments "${_arguments_options[@]}" : \
 '--rpc-auth=[Token of RPC clients; others can see it in the process list]:TOKEN:_default' \
 '--log-level=[Least level of log lines, or per part \[log.level\]]:LEVEL:_default' \
 '--log-format=[Where and how to log\: auto, journald, text or json \[log.format\]]:FORMAT:_default' \
-'--syslog=[Serf'\''s; logs go to the journal]::SYSLOG:_default' \
+'--syslog=[Serf'\''s; logs go to the journal]::BOOL:_default' \
 '--format=[How to write answers\: text or json]:FORMAT:((text\:"For people\: tables and sentences"
 json\:"For programs\: one JSON document"))' \
 '--color=[When to colour answers\: auto (on a terminal, unless NO_COLOR is set or TERM is dumb), always or never]:WHEN:((auto\:"On a terminal, unless NO_COLOR is set or TERM is dumb"

@@ -24,7 +24,7 @@ pub(crate) struct Event {
     payload_file: Option<PathBuf>,
     /// Whether receivers may keep only the newest event of a name
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_value = "true",
-        default_missing_value = "true", value_parser = super::parse::boolean, action = clap::ArgAction::Set)]
+        default_missing_value = "true", value_parser = crate::config::boolean, action = clap::ArgAction::Set)]
     coalesce: bool,
     #[command(flatten)]
     agent: AgentArgs,

@@ -8,6 +8,8 @@ use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 
 use clap::{Arg, ArgAction, Command};
 
+use crate::config::boolean;
+
 /// The arguments (without the program's name) with Go-style flags written the GNU way.
 ///
 /// * `-name`, `-name=value` become `--name`, `--name=value`.
@@ -36,7 +38,7 @@ pub(crate) fn normalise(root: &Command, args: impl IntoIterator<Item = OsString>
         };
         match (kind(option), value) {
             (Kind::Flag, None) | (Kind::Optional, None) => out.push(long(&name, None)),
-            (Kind::Flag, Some(value)) => match value.to_str().and_then(go_bool) {
+            (Kind::Flag, Some(value)) => match value.to_str().and_then(|text| boolean(text).ok()) {
                 Some(true) => out.push(long(&name, None)),
                 Some(false) => out.retain(|earlier| *earlier != long(&name, None)),
                 None => out.push(long(&name, Some(&value))), // clap says that it takes no value
@@ -60,15 +62,6 @@ pub(crate) fn command_of(root: &Command, args: &[OsString]) -> String {
         }
     }
     words.join(" ")
-}
-
-/// What Go's flag package accepts for a boolean.
-pub(crate) fn go_bool(text: &str) -> Option<bool> {
-    match text {
-        "1" | "t" | "T" | "true" | "TRUE" | "True" => Some(true),
-        "0" | "f" | "F" | "false" | "FALSE" | "False" => Some(false),
-        _ => None,
-    }
 }
 
 enum Kind {

@@ -16,8 +16,3 @@ pub(crate) fn tag(text: &str) -> Result<(String, String), String> {
 pub(crate) fn full_match(text: &str) -> Result<Regex, String> {
     filter::compile_whole(text).map_err(|error| format!("{text:?} is no regular expression: {error}"))
 }
-
-/// A boolean as Go writes it.
-pub(crate) fn boolean(text: &str) -> Result<bool, String> {
-    super::go_flags::go_bool(text).ok_or_else(|| format!("{text:?} is neither true nor false"))
-}

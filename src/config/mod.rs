@@ -7,7 +7,7 @@
 //! | file | owns |
 //! |---|---|
 //! | `tree`, `document`, `json` | values as written, with their places |
-//! | `serf`, `environment`, `overrides`, `file` | the layers |
+//! | `serf`, `environment`, `flag`, `overrides`, `file` | the layers |
 //! | `reader`, `value` | reading a key: type, bounds, default, and the record of it |
 //! | `node` … `upstream` | one table each, as checked values |
 //! | `show`, `schema`, `convert`, `reload` | what `weir config` prints, and what a reload changes |
@@ -21,6 +21,7 @@ mod document;
 mod encryption;
 mod environment;
 mod file;
+mod flag;
 mod gossip;
 mod handler;
 mod json;
@@ -45,6 +46,7 @@ pub use apply::{Apply, ApplyMode, Automatic, ForeignEdit, Nginx, Reload};
 pub use convert::{Converted, convert};
 pub use encryption::{Encryption, Seal};
 pub use file::{Loaded, Source, Sources, load};
+pub(crate) use flag::{FLAGS, Flag, Takes, boolean};
 pub use gossip::Gossip;
 pub use handler::{Command, Handler};
 pub use mistake::{ConfigErrors, Mistake};

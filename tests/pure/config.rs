@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use weir::config::show::{self, Show};
 use weir::config::{
-    Advertise, BindAddress, BindHost, Command, ConfigErrors, Loaded, Mode, Overrides, Seal, Secret, SecretSource,
-    Source, Sources, When, convert, load, reload, schema,
+    Advertise, BindAddress, BindHost, Command, ConfigErrors, Loaded, Mode, Overrides, Seal, SecretSource, Source,
+    Sources, When, convert, load, reload, schema,
 };
 use weir::handlers::filter::{EventFilter, EventKind};
 
@@ -49,12 +49,15 @@ fn toml(text: &str) -> Result<Loaded, ConfigErrors> {
     load(&sources(vec![files.source("weir.toml")]))
 }
 
-fn flags(overrides: Overrides) -> Result<Loaded, ConfigErrors> {
-    load(&Sources { overrides, ..sources(vec![]) })
+/// What a command line with these flags says.
+fn overrides(given: &[(&str, &str)]) -> Overrides {
+    let mut overrides = Overrides::default();
+    given.iter().for_each(|(name, text)| overrides.give(name, text).unwrap());
+    overrides
 }
 
-fn texts(list: &[&str]) -> Vec<String> {
-    list.iter().map(|text| (*text).to_owned()).collect()
+fn flags(given: &[(&str, &str)]) -> Result<Loaded, ConfigErrors> {
+    load(&Sources { overrides: overrides(given), ..sources(vec![]) })
 }
 
 /// What `config check` and `config show --changed --origin` print.
@@ -189,7 +192,7 @@ fn a_profile_sets_the_timings_that_are_not_given() {
 
 #[test]
 fn serf_flags_alone_mean_serfs_defaults() {
-    let loaded = flags(Overrides { node: Some("n1".to_owned()), ..Overrides::default() }).unwrap();
+    let loaded = flags(&[("node", "n1")]).unwrap();
     let config = &loaded.config;
     assert_eq!(config.mode, Mode::Serf);
     assert_eq!(config.rpc.listen, Some("127.0.0.1:7373".parse().unwrap()));
@@ -212,7 +215,7 @@ fn serf_flags_alone_mean_serfs_defaults() {
 fn any_toml_file_means_our_defaults() {
     let files = Files::new(&[("weir.toml", ""), ("serf.json", "{\"node_name\": \"n1\"}")]);
     let paths = vec![files.source("serf.json"), files.source("weir.toml")];
-    let overrides = Overrides { bind: Some("127.0.0.1".to_owned()), ..Overrides::default() };
+    let overrides = overrides(&[("bind", "127.0.0.1")]);
     let config = load(&Sources { overrides, serf: true, ..sources(paths) }).unwrap().config;
     assert_eq!((config.mode, config.node.name.as_str()), (Mode::Weir, "n1"));
     assert!(config.rpc.socket.is_some() && config.encryption.keyring.is_some());
@@ -244,12 +247,7 @@ fn flags_beat_environment_beats_files() {
     ];
     let all = Sources {
         environment: environment.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect(),
-        overrides: Overrides {
-            tag: texts(&["c=3", "d=e=f"]),
-            join: texts(&["w"]),
-            log_level: Some("DEBUG".to_owned()),
-            ..Overrides::default()
-        },
+        overrides: overrides(&[("tag", "c=3"), ("tag", "d=e=f"), ("join", "w"), ("log-level", "DEBUG")]),
         ..sources(vec![files.source("weir.toml")])
     };
     let loaded = load(&all).unwrap();
@@ -278,7 +276,7 @@ fn serf_lists_are_appended_and_empty_values_do_not_override() {
             "{\"retry_join\": [\"b\"], \"rejoin_after_leave\": false, \"retry_max_attempts\": 0, \"snapshot_path\": \"\"}",
         ),
     ]);
-    let overrides = Overrides { retry_join: texts(&["c"]), ..Overrides::default() };
+    let overrides = overrides(&[("retry-join", "c")]);
     let config =
         load(&Sources { overrides, ..sources(vec![files.source("a.json"), files.source("b.json")]) }).unwrap().config;
     let join: Vec<&str> = config.gossip.join.iter().map(|address| address.host.as_str()).collect();
@@ -289,23 +287,22 @@ fn serf_lists_are_appended_and_empty_values_do_not_override() {
 
 #[test]
 fn in_serf_mode_a_failed_join_is_final_unless_retries_are_asked_for() {
-    let tries = |overrides| flags(overrides).unwrap().config.gossip.join_retry_max;
-    let join = Overrides { join: texts(&["a"]), ..Overrides::default() };
-    assert_eq!(tries(join.clone()), 1);
-    assert_eq!(tries(Overrides { retry_join: texts(&["b"]), ..join.clone() }), 0);
-    assert_eq!(tries(Overrides { retry_max: Some(5), ..join.clone() }), 1);
-    let retry = Overrides { retry_join: texts(&["b"]), retry_max: Some(5), ..join.clone() };
-    assert_eq!(tries(retry), 6, "Serf counts those after the first");
+    let tries = |given: &[(&str, &str)]| flags(given).unwrap().config.gossip.join_retry_max;
+    let (join, retry_join, retry_max) = (("join", "a"), ("retry-join", "b"), ("retry-max", "5"));
+    assert_eq!(tries(&[join]), 1);
+    assert_eq!(tries(&[join, retry_join]), 0);
+    assert_eq!(tries(&[join, retry_max]), 1);
+    assert_eq!(tries(&[join, retry_join, retry_max]), 6, "Serf counts those after the first");
     let files = Files::new(&[("weir.toml", "")]);
-    let ours = load(&Sources { overrides: join, ..sources(vec![files.source("weir.toml")]) }).unwrap().config;
+    let ours =
+        load(&Sources { overrides: overrides(&[join]), ..sources(vec![files.source("weir.toml")]) }).unwrap().config;
     assert_eq!(ours.gossip.join_retry_max, 0, "ours goes on trying");
 }
 
 #[test]
 fn handlers_of_serf_are_split_at_the_first_equals_sign() {
-    let overrides =
-        Overrides { event_handler: texts(&["user:deploy,query=a.sh x=1", "=b.sh", "c.sh"]), ..Overrides::default() };
-    let handlers = flags(overrides).unwrap().config.handlers;
+    let specs = ["user:deploy,query=a.sh x=1", "=b.sh", "c.sh"];
+    let handlers = flags(&specs.map(|spec| ("event-handler", spec))).unwrap().config.handlers;
     let shells: Vec<Command> = ["a.sh x=1", "b.sh", "c.sh"].map(|line| Command::Shell(line.to_owned())).into();
     assert_eq!(handlers.iter().map(|handler| handler.command.clone()).collect::<Vec<_>>(), shells);
     assert_eq!(handlers[0].on, [EventFilter::User("deploy".to_owned()), EventFilter::Kind(EventKind::Query)]);
@@ -314,17 +311,16 @@ fn handlers_of_serf_are_split_at_the_first_equals_sign() {
 
 #[test]
 fn flags_are_checked_like_files_and_named_as_typed() {
-    let overrides = Overrides {
-        bind: Some("nowhere at all".to_owned()),
-        tag: texts(&["novalue"]),
-        retry_interval: Some("5x".to_owned()),
-        profile: Some("moon".to_owned()),
-        protocol: Some(9),
-        encrypt: Some(Secret::new("c2hvcnQ=".to_owned())),
-        keyring_file: Some("k.json".to_owned()),
-        event_handler: texts(&["FOO=1 ./x.sh"]),
-        ..Overrides::default()
-    };
+    let given = [
+        ("bind", "nowhere at all"),
+        ("tag", "novalue"),
+        ("retry-interval", "5x"),
+        ("profile", "moon"),
+        ("protocol", "9"),
+        ("encrypt", "c2hvcnQ="),
+        ("keyring-file", "k.json"),
+        ("event-handler", "FOO=1 ./x.sh"),
+    ];
     let expected = "\
 --bind: gossip.bind = \"nowhere at all\" is not an address; write an address or interface with its port, \"0.0.0.0:7946\" or \"eth1:7946\"
 --encrypt: key must be 16, 24 or 32 bytes in base64, this one has 5; 'weir keygen' makes one
@@ -335,7 +331,8 @@ fn flags_are_checked_like_files_and_named_as_typed() {
 --retry-interval: --retry-interval = \"5x\" is not a duration; write \"200ms\", \"30s\" or \"1m30s\"
 --tag: 'novalue' is not a tag; write NAME=VALUE
 error: 8 mistakes in the command line";
-    assert_eq!(flags(overrides).unwrap_err().to_string(), expected);
+    assert_eq!(flags(&given).unwrap_err().to_string(), expected);
+    assert!(Overrides::default().give("protocol", "x").is_err() && Overrides::default().give("bogus", "x").is_err());
 }
 
 #[test]
@@ -369,8 +366,8 @@ fn secrets_in_the_clear_stay_in_memory_and_out_of_every_output() {
 #[test]
 fn a_port_off_loopback_needs_a_token_in_serf_mode_too() {
     let open = |auth: Option<&str>| {
-        let rpc_auth = auth.map(|token| Secret::new(token.to_owned()));
-        flags(Overrides { rpc_addr: Some("10.0.0.1:7373".to_owned()), rpc_auth, ..Overrides::default() })
+        let token = auth.map(|token| ("rpc-auth", token));
+        flags(&[("rpc-addr", "10.0.0.1:7373")].into_iter().chain(token).collect::<Vec<_>>())
     };
     assert!(open(Some("token")).is_ok());
     let expected = "--rpc-addr: rpc.listen = \"10.0.0.1:7373\" can be reached from elsewhere; set rpc.token_file, or listen on 127.0.0.1";
@@ -386,10 +383,9 @@ fn tags_that_do_not_fit_are_refused_with_the_longest_named() {
     let text = toml(&tags(room + 1)).unwrap_err().mistakes()[0].message.clone();
     let expected = "tags need 513 bytes with the 81 that weir keeps for its own, 512 fit in gossip; shorten 'description' (406 bytes)";
     assert_eq!(text, expected);
-    let long = Overrides { tag: vec![format!("a={}", "x".repeat(505))], ..Overrides::default() };
-    assert_eq!(flags(long.clone()).unwrap().config.node.tag_bytes(), 512, "Serf has no tags of its own");
-    let longer = Overrides { tag: vec![format!("a={}", "x".repeat(506))], ..long };
-    assert!(flags(longer).is_err());
+    let long = |len: usize| flags(&[("tag", &format!("a={}", "x".repeat(len)))]);
+    assert_eq!(long(505).unwrap().config.node.tag_bytes(), 512, "Serf has no tags of its own");
+    assert!(long(506).is_err());
 }
 
 #[test]
@@ -497,10 +493,8 @@ fn serfs_file_becomes_toml_that_means_the_same() {
 
 #[test]
 fn our_own_flags_mean_our_defaults() {
-    let overrides = Overrides { node: Some("n1".to_owned()), seal: Some("off".to_owned()), ..Overrides::default() };
-    assert_eq!(flags(overrides.clone()).unwrap().config.mode, Mode::Weir);
-    let token = Overrides { seal: None, rpc_token_file: Some("/t".to_owned()), ..overrides };
-    assert_eq!(flags(token).unwrap().config.mode, Mode::Serf);
+    assert_eq!(flags(&[("node", "n1"), ("seal", "off")]).unwrap().config.mode, Mode::Weir);
+    assert_eq!(flags(&[("node", "n1"), ("rpc-token-file", "/t")]).unwrap().config.mode, Mode::Serf);
 }
 
 #[test]

@@ -3,67 +3,32 @@
 use std::io;
 use std::sync::Arc;
 
-use super::super::agent::{exit_code, failure};
+use super::super::agent::{PATHS, exit_code, failure};
 use super::console::Console;
-use super::flags::{self, Flag, Kind, Parsed};
-use super::{fail, files, print, usage};
+use super::flags::{self, Parsed};
+use super::{commands, fail, files, print};
 use crate::agent::{self, AgentError, BindError, ListenError, OnReady, SecretError, Start, log};
-use crate::config::{self, Loaded, Notice, Overrides, Secret, Source, Sources};
+use crate::config::{self, Loaded, Notice, Overrides, Source, Sources};
 use crate::crypto::KeyringError;
 use crate::handlers::filter::EventFilter;
 use crate::rpc::proto::LogLevel;
 use crate::rpc::server::go_base64;
 
-const FLAGS: [Flag; 33] = [
-    ("advertise", Kind::Text),
-    ("bind", Kind::Text),
-    ("broadcast-timeout", Kind::Text),
-    ("config-dir", Kind::List),
-    ("config-file", Kind::List),
-    ("disable-compression", Kind::Bool),
-    ("discover", Kind::Text),
-    ("encrypt", Kind::Text),
-    ("event-handler", Kind::List),
-    ("iface", Kind::Text),
-    ("join", Kind::List),
-    ("keyring-file", Kind::Text),
-    ("log-level", Kind::Text),
-    ("mdns-disable-ipv4", Kind::Bool),
-    ("mdns-disable-ipv6", Kind::Bool),
-    ("mdns-iface", Kind::Text),
-    ("node", Kind::Text),
-    ("profile", Kind::Text),
-    ("protocol", Kind::Int),
-    ("rejoin", Kind::Bool),
-    ("replay", Kind::Bool),
-    ("retry-interval", Kind::Text),
-    ("retry-join", Kind::List),
-    ("retry-max", Kind::Int),
-    ("role", Kind::Text),
-    ("rpc-addr", Kind::Text),
-    ("rpc-auth", Kind::Text),
-    ("rpc-socket", Kind::Text),
-    ("rpc-token-file", Kind::Text),
-    ("snapshot", Kind::Text),
-    ("syslog", Kind::Bool),
-    ("tag", Kind::List),
-    ("tags-file", Kind::Text),
-];
-
 /// Runs the agent and gives its exit code. Positional arguments are ignored.
 pub(super) fn run(args: &[String]) -> u8 {
-    let parsed = match flags::parse(&FLAGS, args) {
+    let parsed = match flags::parse(&commands::flags("agent"), args) {
         Ok(parsed) => parsed,
         Err(line) => {
             super::error(&format!("{line}\n"));
-            print(&format!("==> {}", usage::of("agent")));
+            print(&format!("==> {}", commands::usage("agent")));
             return 1;
         }
     };
     if let Some(complaint) = complaint(&parsed) {
         return fail(&format!("==> {complaint}"));
     }
-    let sources = Sources::here(paths(&parsed), overrides(&parsed), true);
+    let (paths, overrides) = given(&parsed);
+    let sources = Sources::here(paths, overrides, true);
     match config::load(&sources) {
         Ok(loaded) => start(loaded, sources),
         Err(errors) => {
@@ -176,53 +141,14 @@ fn bad_handler(handler: &str) -> Option<String> {
     Some(format!("Invalid event script: Event '{bad}' invoking '{script}'"))
 }
 
-/// Files and directories in command-line order, in which they are merged.
-fn paths(parsed: &Parsed) -> Vec<Source> {
-    let source = |(name, value): (&str, &str)| match name {
-        "config-file" => Some(Source::File(value.into())),
-        "config-dir" => Some(Source::Dir(value.into())),
-        _ => None,
-    };
-    parsed.in_order().filter_map(source).collect()
-}
-
-fn overrides(parsed: &Parsed) -> Overrides {
-    let text = |name| parsed.text(name).map(str::to_owned);
-    let list = |name| parsed.list(name).to_vec();
-    let number = |name| parsed.text(name).and_then(|text| text.parse().ok());
-    let switch = |name| parsed.text(name).map(|_| parsed.bool(name, false));
-    Overrides {
-        node: text("node"),
-        role: text("role"),
-        tag: list("tag"),
-        tags_file: text("tags-file"),
-        bind: text("bind"),
-        iface: text("iface"),
-        advertise: text("advertise"),
-        encrypt: text("encrypt").map(Secret::new),
-        keyring_file: text("keyring-file"),
-        log_level: text("log-level"),
-        rpc_addr: text("rpc-addr"),
-        protocol: number("protocol"),
-        replay: switch("replay"),
-        join: list("join"),
-        retry_join: list("retry-join"),
-        retry_max: number("retry-max"),
-        retry_interval: text("retry-interval"),
-        event_handler: list("event-handler"),
-        profile: text("profile"),
-        snapshot: text("snapshot"),
-        rejoin: switch("rejoin"),
-        discover: text("discover"),
-        mdns_iface: text("mdns-iface"),
-        mdns_disable_ipv4: switch("mdns-disable-ipv4"),
-        mdns_disable_ipv6: switch("mdns-disable-ipv6"),
-        syslog: switch("syslog"),
-        broadcast_timeout: text("broadcast-timeout"),
-        disable_compression: switch("disable-compression"),
-        rpc_auth: text("rpc-auth").map(Secret::new),
-        rpc_token_file: text("rpc-token-file"),
-        rpc_socket: text("rpc-socket"),
-        ..Overrides::default()
+/// Files and directories in command-line order, in which they are merged, and what overrides them.
+fn given(parsed: &Parsed) -> (Vec<Source>, Overrides) {
+    let (mut sources, mut overrides) = (Vec::new(), Overrides::default());
+    for (name, value) in parsed.in_order() {
+        match PATHS.iter().find(|path| path.name == name) {
+            Some(path) => sources.push((path.source)(value.into())),
+            None => overrides.give(name, value).expect("the parser knows the flags from the same table"),
+        }
     }
+    (sources, overrides)
 }

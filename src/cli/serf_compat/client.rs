@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use super::super::connect::{self, Environment};
 use super::super::members::Member;
-use super::flags::{self, Flag, Kind, Parsed};
-use super::{fail, keys, monitor, print, query, text, usage};
+use super::flags::{self, Parsed};
+use super::{commands, fail, keys, monitor, print, query, text};
 use crate::rpc::client::{Client, ClientError};
 use crate::rpc::proto::{self, MembersQuery};
 
@@ -17,45 +17,13 @@ pub(super) enum Stop {
 
 pub(super) type Outcome = Result<(), Stop>;
 
-/// The flags of a command, besides those of every client.
-fn flags_of(name: &str) -> &'static [Flag] {
-    match name {
-        "event" => &[("coalesce", Kind::Bool)],
-        "force-leave" => &[("prune", Kind::Bool)],
-        "info" => &[("format", Kind::Text)],
-        "join" => &[("replay", Kind::Bool)],
-        "keys" => &[("install", Kind::Text), ("use", Kind::Text), ("remove", Kind::Text), ("list", Kind::Bool)],
-        "members" => &[
-            ("detailed", Kind::Bool),
-            ("format", Kind::Text),
-            ("name", Kind::Text),
-            ("role", Kind::Text),
-            ("status", Kind::Text),
-            ("tag", Kind::List),
-        ],
-        "monitor" => &[("log-level", Kind::Text)],
-        "query" => &[
-            ("format", Kind::Text),
-            ("node", Kind::List),
-            ("tag", Kind::List),
-            ("timeout", Kind::Duration),
-            ("no-ack", Kind::Bool),
-            ("relay-factor", Kind::Int),
-        ],
-        "reachability" => &[("verbose", Kind::Bool)],
-        "tags" => &[("set", Kind::List), ("delete", Kind::List)],
-        _ => &[],
-    }
-}
-
 /// Runs a client command and gives its exit code.
 pub(super) async fn run(name: &str, args: &[String]) -> u8 {
-    let known: Vec<Flag> = flags::RPC.iter().chain(flags_of(name)).copied().collect();
-    let parsed = match flags::parse(&known, args) {
+    let parsed = match flags::parse(&commands::flags(name), args) {
         Ok(parsed) => parsed,
         Err(line) => {
             super::error(&format!("{line}\n"));
-            print(&usage::of(name));
+            print(&commands::usage(name));
             return 1;
         }
     };
@@ -82,7 +50,7 @@ pub(super) async fn run(name: &str, args: &[String]) -> u8 {
 
 /// Wrong use: the message, a blank line, the usage.
 pub(super) fn misuse<T>(name: &str, message: &str) -> Result<T, Stop> {
-    print(&format!("{message}\n\n{}", usage::of(name)));
+    print(&format!("{message}\n\n{}", commands::usage(name)));
     Err(Stop::Said)
 }
 
@@ -217,7 +185,7 @@ async fn members(parsed: &Parsed) -> Outcome {
 async fn tags(parsed: &Parsed) -> Outcome {
     let (set, delete) = (parsed.list("set"), parsed.list("delete"));
     if set.is_empty() && delete.is_empty() {
-        print(&usage::of("tags"));
+        print(&commands::usage("tags"));
         return Err(Stop::Said);
     }
     let mut client = connect(parsed).await?;

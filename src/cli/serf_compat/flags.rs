@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use super::super::duration;
-use super::super::go_flags::go_bool;
+use crate::config::boolean;
 
 /// What a flag takes.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -21,11 +21,33 @@ pub(super) enum Kind {
     Duration,
 }
 
-/// A flag's name and kind.
-pub(super) type Flag = (&'static str, Kind);
+/// A flag.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Flag {
+    /// Its name without dashes.
+    pub(super) name: &'static str,
+    kind: Kind,
+    /// What help calls its value; empty if it needs none.
+    value: &'static str,
+    /// One line; empty if help leaves it out.
+    pub(super) help: &'static str,
+}
 
-/// The flags that every command of the client side has.
-pub(super) const RPC: [Flag; 2] = [("rpc-addr", Kind::Text), ("rpc-auth", Kind::Text)];
+impl Flag {
+    pub(super) const fn new(name: &'static str, kind: Kind, value: &'static str, help: &'static str) -> Self {
+        Self { name, kind, value, help }
+    }
+
+    /// As help shows it: `-node=NAME`, `-tag KEY=VALUE`.
+    pub(super) fn shown(&self) -> String {
+        let between = match self.value {
+            "" => "",
+            value if value.contains('=') => " ",
+            _ => "=",
+        };
+        format!("-{}{between}{}", self.name, self.value)
+    }
+}
 
 /// Flags and positional arguments after parsing.
 #[derive(Debug, Default, Eq, PartialEq)]
@@ -55,7 +77,7 @@ impl Parsed {
 
     /// A boolean flag, or its default.
     pub(super) fn bool(&self, name: &str, default: bool) -> bool {
-        self.text(name).and_then(go_bool).unwrap_or(default)
+        self.text(name).and_then(|text| boolean(text).ok()).unwrap_or(default)
     }
 }
 
@@ -81,7 +103,7 @@ pub(super) fn parse(flags: &[Flag], args: &[String]) -> Result<Parsed, String> {
             Some((name, value)) => (name, Some(value.to_owned())),
             None => (body, None),
         };
-        let Some((name, kind)) = flags.iter().find(|(known, _)| *known == name).copied() else {
+        let Some(Flag { name, kind, .. }) = flags.iter().find(|flag| flag.name == name).copied() else {
             return Err(format!("flag provided but not defined: -{name}"));
         };
         if kind == Kind::Bool {
@@ -98,7 +120,7 @@ pub(super) fn parse(flags: &[Flag], args: &[String]) -> Result<Parsed, String> {
 
 fn check(name: &str, kind: Kind, value: &str) -> Result<(), String> {
     match kind {
-        Kind::Bool if go_bool(value).is_none() => {
+        Kind::Bool if boolean(value).is_err() => {
             Err(format!("invalid boolean value {} for -{name}: parse error", super::go::quote(value)))
         }
         Kind::Int if value.parse::<i64>().is_err() => wrong(name, value),
@@ -117,16 +139,16 @@ fn wrong(name: &str, value: &str) -> Result<(), String> {
 mod tests {
     use super::*;
 
-    const FLAGS: [Flag; 5] = [
-        ("tag", Kind::List),
-        ("coalesce", Kind::Bool),
-        ("name", Kind::Text),
-        ("timeout", Kind::Duration),
-        ("relay-factor", Kind::Int),
-    ];
-
     fn read(text: &str) -> Result<Parsed, String> {
-        parse(&FLAGS, &text.split_whitespace().map(str::to_owned).collect::<Vec<_>>())
+        let flag = |(name, kind)| Flag::new(name, kind, "", "");
+        let flags = [
+            ("tag", Kind::List),
+            ("coalesce", Kind::Bool),
+            ("name", Kind::Text),
+            ("timeout", Kind::Duration),
+            ("relay-factor", Kind::Int),
+        ];
+        parse(&flags.map(flag), &text.split_whitespace().map(str::to_owned).collect::<Vec<_>>())
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use super::super::keys::Change;
 use super::client::{Outcome, Stop, connect, line, prefixed};
 use super::flags::Parsed;
-use super::{print, text, usage};
+use super::{commands, print, text};
 use crate::rpc::client::{Client, ClientError};
 use crate::rpc::proto::KeyResponse;
 
@@ -16,7 +16,7 @@ pub(super) async fn run(parsed: &Parsed) -> Outcome {
     let is_list = parsed.bool("list", false);
     match (is_list, changes.as_slice()) {
         (false, []) => {
-            print(&usage::of("keys"));
+            print(&commands::usage("keys"));
             Err(Stop::Said)
         }
         (true, []) => list_keys(&mut connect(parsed).await?).await,

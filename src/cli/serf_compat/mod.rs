@@ -5,6 +5,7 @@
 
 mod agent;
 mod client;
+mod commands;
 mod console;
 mod files;
 mod flags;
@@ -13,7 +14,6 @@ mod keys;
 mod monitor;
 mod query;
 mod text;
-mod usage;
 
 use std::ffi::OsString;
 use std::io::Write as _;
@@ -21,7 +21,7 @@ use std::process::ExitCode;
 
 use super::{keygen, version};
 #[cfg(test)]
-pub(super) use usage::is_known as is_command;
+pub(super) use commands::is_known as is_command;
 
 /// The reference version whose behaviour this is.
 const VERSION: &str = "0.8.2-dev";
@@ -42,21 +42,21 @@ fn dispatch(args: &[String]) -> u8 {
     let place = args.iter().position(|arg| !arg.is_empty() && !arg.starts_with('-'));
     let wants_help = args.iter().take_while(|arg| *arg != "--").any(|arg| is_help(arg));
     let Some((name, rest)) = place.map(|place| (&args[place], &args[place + 1..])) else {
-        error(&usage::top());
+        error(&commands::top());
         return if wants_help { 0 } else { NO_COMMAND };
     };
-    if !usage::is_known(name) {
-        error(&usage::top());
+    if !commands::is_known(name) {
+        error(&commands::top());
         return NO_COMMAND;
     }
     if wants_help {
-        error(&usage::of(name));
+        error(&commands::usage(name));
         return 0;
     }
     if args.iter().take_while(|arg| *arg != name).any(|arg| arg.starts_with('-')) {
         error("Invalid flags before the subcommand. If these flags are for\n");
         error("the subcommand, please put them after the subcommand.\n\n");
-        error(&usage::of(name));
+        error(&commands::usage(name));
         return 1;
     }
     run(name, rest)

@@ -78,7 +78,7 @@ pub(crate) const KEYS: [(&str, &str, Kind); 41] = [
     ("validate_node_names", "", Kind::Ignored("")),
 ];
 
-pub(crate) const NO_SYSLOG: &str = "weir logs to journald or stderr, not to syslog; see log.format";
+const NO_SYSLOG: &str = "weir logs to journald or stderr, not to syslog; see log.format";
 const NO_STATS: &str = "weir sends no statistics to statsd or statsite";
 
 /// Our key for Serf's, for "did you mean".

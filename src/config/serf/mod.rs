@@ -13,7 +13,7 @@ use super::secret::Secret;
 use super::tree::{Node, Origin, Table, Value, set};
 use super::value::{duration, go_duration, parse_duration};
 
-pub(crate) use keys::{KEYS, Kind, NO_SYSLOG, native_key};
+pub(crate) use keys::{KEYS, Kind, native_key};
 
 /// What Serf's files and flags can say that no key of TOML can.
 #[derive(Clone, Debug, Default)]
@@ -153,6 +153,11 @@ impl Layer {
             Kind::Ignored("") => {}
             Kind::Ignored(notice) => self.notice(&at, notice),
         }
+    }
+
+    /// Sets a key of ours, `gossip.bind`.
+    pub(crate) fn put(&mut self, key: &str, node: Node) {
+        set(&mut self.table, &key.split('.').collect::<Vec<_>>(), node);
     }
 
     fn set(&mut self, path: &[&str], node: &Node, value: Value) {

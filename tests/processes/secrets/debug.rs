@@ -65,7 +65,10 @@ fn debug_of_whatever_holds_a_key_shows_none() {
     let import = Import { key: base64.clone(), add: true };
     let document = serde_json::to_string(&import).unwrap();
     let secret = || ConfigSecret::new(base64.clone());
-    let overrides = Overrides { encrypt: Some(secret()), rpc_auth: Some(secret()), ..Overrides::default() };
+    let mut overrides = Overrides::default();
+    for name in ["encrypt", "rpc-auth"] {
+        overrides.give(name, &base64).unwrap();
+    }
     let mut sessions = Sessions::new(NodeName::new("a").unwrap(), b"", Box::new(|out| out.fill(1)));
     sessions.seal(NOW, &key(), SessionId([2; 16]), 3, b"x", &mut Vec::new());
     let opening = sessions.open_stream(&key());
