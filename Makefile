@@ -37,9 +37,10 @@ bench: ## weir beside the real serf agent, in one run
 bare: ## `make demo` and `make test` on a fresh minimal Debian with nothing but Rust, make and git (as root)
 	@tests/lab/bare
 
-lint: ## formatting and clippy
+lint: ## formatting, clippy and the links of the documentation
 	$(CARGO) fmt --check
 	$(CARGO) clippy --locked --all-targets -- -D warnings
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --no-deps --document-private-items
 
 generate: ## packaging/man and packaging/completions anew, after a change of the command line
 	WEIR_BLESS=1 $(CARGO) test --locked --test processes manual_pages_and_completions

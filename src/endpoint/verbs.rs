@@ -15,7 +15,7 @@ use crate::wire::NodeName;
 use crate::wire::serf::{Coordinate, Tags, decode_tags};
 
 impl Endpoint {
-    /// Exchanges state with every address of `targets`, a few at a time; [`Output::Joined`] tells the result.
+    /// Exchanges state with every address of `targets`, a few at a time; `Output::Joined` tells the result.
     pub fn join(&mut self, now: Instant, kind: JoinKind, targets: Vec<JoinTarget>) -> JoinId {
         let id = self.joins.start(kind, targets);
         self.advance_join(now, id);
@@ -23,7 +23,7 @@ impl Endpoint {
         id
     }
 
-    /// Declares a failed member left, or forgets it at once with `prune`; [`Output::ForceLeft`] tells when the cluster was
+    /// Declares a failed member left, or forgets it at once with `prune`; `Output::ForceLeft` tells when the cluster was
     /// told.
     pub fn force_leave(&mut self, now: Instant, name: &str, prune: bool) -> Result<(), serf::ForceLeaveError> {
         let result = self.serf.force_leave(now, name, prune);
@@ -52,7 +52,7 @@ impl Endpoint {
         result
     }
 
-    /// Asks the cluster; answers come as [`Output::Query`].
+    /// Asks the cluster; answers come as `Output::Query`.
     pub fn query(&mut self, now: Instant, params: serf::QueryParams) -> Result<serf::QueryKey, serf::QueryError> {
         let result = self.serf.query(now, params);
         self.settle(now);
@@ -66,7 +66,7 @@ impl Endpoint {
         result
     }
 
-    /// Asks members to change or list keys; [`Output::Keys`] tells the outcome.
+    /// Asks members to change or list keys; `Output::Keys` tells the outcome.
     pub fn key_request(&mut self, now: Instant, params: serf::KeyParams) -> Result<serf::QueryKey, serf::QueryError> {
         let result = self.serf.key_request(now, params);
         self.settle(now);

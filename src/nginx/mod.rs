@@ -1,6 +1,6 @@
 //! All knowledge of NGINX's syntax and words.
 //!
-//! Renders server lists from typed values ([`render`]), reads what `nginx -t` complains about ([`parse_test_output`]) and finds
+//! Renders server lists from typed values ([`render()`]), reads what `nginx -t` complains about ([`parse_test_output`]) and finds
 //! what an installation says about itself ([`Build`], [`top_level`], [`walk`]). No text from a peer reaches a file: names are
 //! [`UpstreamName`](crate::upstream::UpstreamName)s from the configuration, addresses and numbers are values. `docs/nginx.md` has the measured facts behind
 //! the rules.

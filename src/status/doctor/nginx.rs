@@ -50,7 +50,7 @@ pub enum Why {
     Denied,
     /// It is no file, too large, or broken: the system's words.
     Unusable(String),
-    /// Its blocks are nested beyond [`MAX_NESTING`](crate::nginx::MAX_NESTING) here.
+    /// Its blocks are nested beyond [`MAX_NESTING`] here.
     TooDeep { line: u32 },
 }
 
