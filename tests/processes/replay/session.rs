@@ -42,6 +42,9 @@ fn story(members: &mut [Member]) -> Recording {
 fn assert_replays_change_nothing(members: &[Member], recording: &mut Recording, round: &str) {
     let mut views: Vec<_> = members.iter().map(|member| View::of(member.agent.rpc)).collect();
     let mut rng = StdRng::seed_from_u64(1);
+    let news = format!("before-{round}");
+    views[0].fire_behind_news(&news);
+    views.iter_mut().for_each(|view| drop(view.told_until(&news)));
     let before: Vec<_> = views.iter_mut().map(View::state).collect();
     let refused: Vec<_> = views.iter_mut().map(View::refused).collect();
     for _ in 0..2 {

@@ -64,7 +64,16 @@ impl View {
     }
 
     pub(crate) fn fire(&mut self, name: &str) {
-        self.runtime.block_on(self.client.event(name, bytes::Bytes::new(), false)).unwrap();
+        self.event(name, false);
+    }
+
+    /// Fires an event that agents hold back as long as news of members: told of it, they have told all older news.
+    pub(crate) fn fire_behind_news(&mut self, name: &str) {
+        self.event(name, true);
+    }
+
+    fn event(&mut self, name: &str, coalesce: bool) {
+        self.runtime.block_on(self.client.event(name, bytes::Bytes::new(), coalesce)).unwrap();
     }
 
     /// The names of what it told until the user event `last`.
