@@ -27,6 +27,7 @@ pub mod cli;
 pub mod config;
 pub mod crypto;
 pub mod endpoint;
+pub mod error;
 mod file;
 pub mod handlers;
 pub mod nginx;

@@ -3,7 +3,7 @@
 //! The server sends a [`Call`] and waits on its reply; nothing here waits. What ends later (queries, key requests, leaves) is
 //! kept in [`Pending`] by the endpoint's own identifiers.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,7 +14,6 @@ use tokio::time::timeout;
 use tracing::info;
 
 use super::AgentError;
-use super::document::{self, DocumentReply};
 use super::driver::Agent;
 use super::join::Unresolved;
 use super::keyring::{self, LoadError};
@@ -25,11 +24,16 @@ use crate::config::{self, JoinAddress};
 use crate::endpoint::{JoinFailure, JoinTarget};
 use crate::rpc::call::{KeyReply, Reply, StreamEvent};
 use crate::rpc::feed::Subscription;
-use crate::rpc::proto::{KeyResponse, LogLevel, Member, MemberFilter, QueryRecord, text};
+use crate::rpc::proto::{KeyResponse, LogLevel, Member, MemberFilter, QueryRecord};
+use crate::rpc::refusal::{Kind, Refusal};
 use crate::rpc::server::local_group;
 use crate::rpc::server::{Counters, Counts, Options, Server, Token};
+use crate::rpc::weir::{Asked, MemberTimes};
 use crate::rpc::{Call, Feed};
-use crate::serf::{Answer, Event, KeyOp, KeyOutcome, KeyParams, QueryKey, QueryOutput, QueryParams};
+use crate::serf::{
+    Answer, Event, EventError, ForceLeaveError, KeyOp, KeyOutcome, KeyParams, MAX_TAGS_BYTES, QueryKey, QueryOutput,
+    QueryParams, TagsError,
+};
 use crate::time::Instant;
 use crate::wire::NodeName;
 
@@ -128,8 +132,8 @@ pub(super) struct Pending {
     queries: HashMap<QueryKey, mpsc::Sender<QueryRecord>>,
     /// Whether keys were listed, and who waits.
     keys: HashMap<QueryKey, (bool, Reply<KeyReply>)>,
-    force_leaves: Vec<(String, Reply<Result<(), String>>)>,
-    leaves: Vec<Reply<Result<(), String>>>,
+    force_leaves: Vec<(String, Reply<Result<(), Refusal>>)>,
+    leaves: Vec<Reply<Result<(), Refusal>>>,
 }
 
 impl Pending {
@@ -154,12 +158,12 @@ impl Pending {
         }
     }
 
-    pub(super) fn force_left(&mut self, member: &NodeName, result: &Result<(), String>) {
+    pub(super) fn force_left(&mut self, member: &NodeName, result: &Result<(), ForceLeaveError>) {
         let (done, waiting) =
             std::mem::take(&mut self.force_leaves).into_iter().partition(|(name, _)| name == member.as_str());
         self.force_leaves = waiting;
         for (_, reply) in Vec::from_iter::<Vec<_>>(done) {
-            answer(reply, result.clone());
+            answer(reply, result.as_ref().map_or_else(|error| Err(Refusal::of(error)), |()| Ok(())));
         }
     }
 
@@ -174,7 +178,7 @@ impl Pending {
 #[derive(Debug)]
 pub(super) struct JoinReply {
     replay: bool,
-    reply: Reply<Result<u32, String>>,
+    reply: Reply<Result<u32, Refusal>>,
 }
 
 impl JoinReply {
@@ -186,7 +190,7 @@ impl JoinReply {
     pub(super) fn done(self, contacted: usize, unresolved: &[Unresolved], failures: &[(JoinTarget, JoinFailure)]) {
         let contacted = u32::try_from(contacted).unwrap_or(u32::MAX);
         let is_failed = contacted == 0 && !(unresolved.is_empty() && failures.is_empty());
-        answer(self.reply, if is_failed { Err(join_errors(unresolved, failures)) } else { Ok(contacted) });
+        answer(self.reply, if is_failed { Err(join_errors(unresolved, failures).into()) } else { Ok(contacted) });
     }
 }
 
@@ -222,13 +226,16 @@ impl Agent {
                 let mut tags = self.endpoint.tags();
                 delete.iter().for_each(|name| drop(tags.remove(name)));
                 tags.extend(set);
-                let result = self.endpoint.set_tags(now, &tags).map_err(|error| error.to_string());
+                let result = self.endpoint.set_tags(now, &tags).map_err(|error @ TagsError::TooLarge { .. }| {
+                    let kind = Kind::TooLarge { limit: MAX_TAGS_BYTES, encoded: true };
+                    Refusal::new(error.to_string()).of_kind(kind)
+                });
                 self.store.tags(&self.config.node.tags, self.endpoint.tags());
                 answer(reply, result);
             }
             Call::UserEvent { name, payload, coalesce, reply } => {
                 let result = self.endpoint.user_event(now, &name, payload, coalesce).map(drop);
-                answer(reply, result.map_err(|error| error.to_string()));
+                answer(reply, result.map_err(|error| event_refused(&error)));
             }
             Call::Query { params, records, reply } => self.query_call(now, params, records, reply),
             Call::Respond { query, payload, reply } => answer(reply, self.endpoint.respond(now, &query, payload)),
@@ -237,7 +244,7 @@ impl Agent {
             Call::Coordinate { node, reply } => answer(reply, self.endpoint.coordinate(&node).cloned()),
             Call::Subscribe { subscription } => self.commands.subscriptions.push(subscription),
             Call::Monitor { level, lines } => follow(&self.log, level, lines),
-            Call::Weir { command, document, reply } => self.weir_call(&command, &document, reply),
+            Call::Weir(asked) => self.weir_call(asked),
         }
     }
 
@@ -247,11 +254,11 @@ impl Agent {
     }
 
     /// What Serf's list of members has no room for: since when each has its status, RFC 3339.
-    fn members_document(&self) -> String {
+    fn member_times(&self) -> MemberTimes {
         let (now, since) = (clock::now(), since());
         let times =
             self.endpoint.members().map(|member| (member.node.name.to_string(), since(now.since(member.since))));
-        serde_json::json!({ "since": times.collect::<BTreeMap<_, _>>() }).to_string()
+        MemberTimes { since: times.collect() }
     }
 
     fn join_call(&mut self, addresses: &[String], join: JoinReply) {
@@ -261,16 +268,16 @@ impl Agent {
             let bare = address.rsplit_once('/').map_or(address.as_str(), |(_, bare)| bare);
             match bare.parse::<JoinAddress>() {
                 Ok(address) => parsed.push(address),
-                Err(error) => return answer(join.reply, Err(multiple(&[format!("'{address}' {error}")]))),
+                Err(error) => return answer(join.reply, Err(multiple(&[format!("'{address}' {error}")]).into())),
             }
         }
         self.joins.ask(&self.config, parsed, join);
     }
 
-    fn force_leave_call(&mut self, now: Instant, node: String, prune: bool, reply: Reply<Result<(), String>>) {
+    fn force_leave_call(&mut self, now: Instant, node: String, prune: bool, reply: Reply<Result<(), Refusal>>) {
         match self.endpoint.force_leave(now, &node, prune) {
             Ok(()) => self.pending.force_leaves.push((node, reply)),
-            Err(error) => answer(reply, Err(error.to_string())),
+            Err(error) => answer(reply, Err(Refusal::of(&error))),
         }
     }
 
@@ -279,14 +286,14 @@ impl Agent {
         now: Instant,
         params: QueryParams,
         records: mpsc::Sender<QueryRecord>,
-        reply: Reply<Result<(), String>>,
+        reply: Reply<Result<(), Refusal>>,
     ) {
         match self.endpoint.query(now, params) {
             Ok(key) => {
                 self.pending.queries.insert(key, records);
                 answer(reply, Ok(()));
             }
-            Err(error) => answer(reply, Err(error.to_string())),
+            Err(error) => answer(reply, Err(Refusal::of(&error))),
         }
     }
 
@@ -294,25 +301,32 @@ impl Agent {
         let listed = matches!(op, KeyOp::List);
         match self.endpoint.key_request(now, KeyParams { op, only: Vec::new(), ballot: None }) {
             Ok(key) => drop(self.pending.keys.insert(key, (listed, reply))),
-            Err(error) => answer(reply, KeyReply { error: error.to_string(), response: KeyResponse::default() }),
+            Err(error) => {
+                answer(reply, KeyReply { refusal: Some(Refusal::of(&error)), response: KeyResponse::default() });
+            }
         }
     }
 
-    fn weir_call(&mut self, command: &str, document: &str, reply: DocumentReply) {
-        match command {
-            "weir-reload" => match document::parse(document) {
-                Ok(request) => self.reload(reload::Request::asked(request, reply)),
-                Err(error) => answer(reply, Err(error)),
-            },
-            "weir-members" => answer(reply, Ok(self.members_document())),
-            _ => {
-                let unknown = self.keys_command(command, document, reply);
-                let unknown = unknown.and_then(|reply| self.doctor_command(command, document, reply));
-                if let Some(reply) = unknown {
-                    answer(reply, Err(text::UNSUPPORTED_COMMAND.to_owned()));
-                }
-            }
+    fn weir_call(&mut self, asked: Asked) {
+        match asked {
+            Asked::Reload(request, answer) => self.reload(reload::Request::asked(request, answer)),
+            Asked::Members(_, answer) => answer.send(Ok(self.member_times())),
+            Asked::Doctor(_, answer) => answer.send(Ok(self.view())),
+            Asked::Probe(probe, answer) => self.probe_call(&probe, answer),
+            Asked::KeysStatus(_, answer) => self.keys_status_call(answer),
+            Asked::KeysRotate(start, answer) => self.rotate_call(&start, answer),
+            Asked::KeysProgress(follow, answer) => self.follow_call(follow, answer),
+            Asked::KeysImport(import, answer) => self.import_call(&import, answer),
         }
+    }
+}
+
+fn event_refused(error: &EventError) -> Refusal {
+    let refusal = Refusal::of(error);
+    match *error {
+        EventError::TooLarge { limit } => refusal.of_kind(Kind::TooLarge { limit, encoded: false }),
+        EventError::EncodedTooLarge { limit } => refusal.of_kind(Kind::TooLarge { limit, encoded: true }),
+        EventError::QueueFull { .. } => refusal,
     }
 }
 

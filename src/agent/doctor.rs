@@ -4,12 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::clock;
-use super::commands::answer;
-use super::document::{DocumentReply, json, parse};
 use super::driver::Agent;
 use crate::config::Mode;
 use crate::crypto::Key;
 use crate::endpoint::{MAX_OUTSTANDING, Stranger};
+use crate::rpc::Refusal;
+use crate::rpc::weir::Answer;
 use crate::serf::{Event, QueryEvent};
 use crate::status::document::{AgentView, CLOCK_QUERY, MemberView, Probe, Probed, StrangerView};
 use crate::time::{Instant, millis};
@@ -40,13 +40,13 @@ struct Run {
     reached: BTreeMap<String, u64>,
     tries: usize,
     due: Instant,
-    reply: DocumentReply,
+    answer: Answer<Probe>,
 }
 
 impl Run {
     fn tell(self) {
         let silent = self.waiting.intersection(&self.pinged).map(|name| name.as_str().to_owned()).collect();
-        answer(self.reply, Ok(json(&Probed { reached: self.reached, silent })));
+        self.answer.send(Ok(Probed { reached: self.reached, silent }));
     }
 }
 
@@ -57,22 +57,7 @@ impl Doctor {
 }
 
 impl Agent {
-    /// A command of `doctor`; `None` if it is none.
-    pub(super) fn doctor_command(
-        &mut self,
-        command: &str,
-        document: &str,
-        reply: DocumentReply,
-    ) -> Option<DocumentReply> {
-        match command {
-            "weir-doctor" => answer(reply, Ok(json(&self.view()))),
-            "weir-probe" => self.probe_call(document, reply),
-            _ => return Some(reply),
-        }
-        None
-    }
-
-    fn view(&self) -> AgentView {
+    pub(super) fn view(&self) -> AgentView {
         let now = clock::now();
         let local = self.endpoint.local();
         let members = self.endpoint.members().map(|member| MemberView {
@@ -97,13 +82,11 @@ impl Agent {
         }
     }
 
-    fn probe_call(&mut self, document: &str, reply: DocumentReply) {
-        let waiting = match parse(document).map(|probe: Probe| probe.members) {
-            Ok(members) => members.iter().filter_map(|name| NodeName::new(name)).take(MAX_MEMBERS).collect(),
-            Err(error) => return answer(reply, Err(error)),
-        };
+    pub(super) fn probe_call(&mut self, probe: &Probe, answer: Answer<Probe>) {
+        let waiting = probe.members.iter().filter_map(|name| NodeName::new(name)).take(MAX_MEMBERS).collect();
         if self.doctor.runs.len() >= MAX_RUNS {
-            return answer(reply, Err("other probes are under way; try again in a moment".to_owned()));
+            let refusal = Refusal::new("other probes are under way").with_remedy("try again in a moment");
+            return answer.send(Err(refusal));
         }
         self.doctor.runs.push(Run {
             waiting,
@@ -111,7 +94,7 @@ impl Agent {
             reached: BTreeMap::new(),
             tries: 0,
             due: clock::now(),
-            reply,
+            answer,
         });
         self.advance_probes(clock::now());
     }
@@ -174,17 +157,17 @@ mod tests {
     #[test]
     fn who_was_never_pinged_is_not_called_silent() {
         let name = |name: &str| NodeName::new(name).unwrap();
-        let (reply, mut answered) = tokio::sync::oneshot::channel();
+        let (answer, mut answered) = Answer::channel();
         let run = Run {
             waiting: [name("a"), name("gone")].into(),
             pinged: [name("a"), name("b")].into(),
             reached: [("b".to_owned(), 1)].into(),
             tries: TRIES,
             due: Instant::ZERO,
-            reply,
+            answer,
         };
         run.tell();
-        let told: Probed = serde_json::from_str(&answered.try_recv().unwrap().unwrap()).unwrap();
+        let told = answered.try_recv().unwrap().unwrap();
         assert_eq!(told, Probed { reached: [("b".to_owned(), 1)].into(), silent: vec!["a".to_owned()] });
     }
 }

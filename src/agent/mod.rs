@@ -10,7 +10,7 @@
 //! | `udp`, `stream`, `bind`, `holder`, `address`, `check` | sockets |
 //! | `clock`, `timer` | time |
 //! | `store`, `keyring`, `key_state`, `key_writer`, `hand`, `file` | what is on disk |
-//! | `rotate`, `doctor`, `stats`, `document` | what RPC asks for about keys, and for `weir doctor` and `weir info` |
+//! | `rotate`, `doctor`, `stats` | what RPC asks for about keys, and for `weir doctor` and `weir info` |
 //! | `exec` | handler scripts |
 //! | [`log`], `signal`, `systemd` | the host |
 //!
@@ -29,7 +29,6 @@ mod clock;
 mod commands;
 mod discover;
 mod doctor;
-mod document;
 mod driver;
 mod exec;
 mod file;

@@ -1,33 +1,24 @@
 //! Reading the configuration again while running, for a signal or a client.
 
-use serde_json::json;
 use tokio::task::JoinSet;
 use tracing::{error, info, warn};
 
-use super::commands::answer;
-use super::document::DocumentReply;
 use crate::config::reload::Change;
 use crate::config::{ConfigErrors, Loaded, Sources, When, load};
+use crate::rpc::refusal::{Kind, Refusal};
+use crate::rpc::weir;
 
 /// A reload, and who asked for it.
 #[derive(Debug, Default)]
 pub(super) struct Request {
-    options: Options,
+    options: weir::Reload,
     /// Nobody after a signal.
-    reply: Option<DocumentReply>,
-}
-
-/// What a client may say.
-#[derive(Clone, Copy, Debug, Default, serde::Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub(super) struct Options {
-    /// Only tell what would change.
-    dry_run: bool,
+    answer: Option<weir::Answer<weir::Reload>>,
 }
 
 impl Request {
-    pub(super) fn asked(options: Options, reply: DocumentReply) -> Self {
-        Self { options, reply: Some(reply) }
+    pub(super) fn asked(options: weir::Reload, answer: weir::Answer<weir::Reload>) -> Self {
+        Self { options, answer: Some(answer) }
     }
 
     /// Whether to tell only what would change.
@@ -37,8 +28,8 @@ impl Request {
 
     /// Tells the client, if there is one, what changes.
     pub(super) fn answer(self, told: Result<Vec<Change>, ConfigErrors>) {
-        if let Some(reply) = self.reply {
-            answer(reply, told.map(|changes| document(&changes)).map_err(|errors| errors.to_string()));
+        if let Some(answer) = self.answer {
+            answer.send(told.map(|changes| weir::Reloaded { changes }).map_err(|errors| refused(&errors)));
         }
     }
 }
@@ -94,8 +85,11 @@ pub(super) fn log(changes: &[Change]) {
     info!(changes = changes.len(), "reloaded");
 }
 
-/// What `weir reload` shows.
-fn document(changes: &[Change]) -> String {
-    let change = |change: &Change| json!({ "key": change.key, "before": change.before, "after": change.after, "when": change.when.as_str() });
-    json!({ "changes": changes.iter().map(change).collect::<Vec<_>>() }).to_string()
+fn refused(errors: &ConfigErrors) -> Refusal {
+    Refusal {
+        kind: Kind::Configuration,
+        what: errors.summary(),
+        remedy: Some("the running agent keeps its configuration".to_owned()),
+        details: errors.mistakes().iter().map(ToString::to_string).collect(),
+    }
 }

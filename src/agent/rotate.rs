@@ -3,7 +3,7 @@
 //! A run goes on when its client has gone: it is safe at every point, and safer at its end. The client reads its story line by
 //! line, each request waiting for the next line.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::time::{Duration, SystemTime};
 
 use jiff::Timestamp;
@@ -13,13 +13,13 @@ use tracing::{info, warn};
 use zeroize::Zeroizing;
 
 use super::clock;
-use super::commands::answer;
-use super::document::{DocumentReply, json, parse};
 use super::driver::Agent;
 use crate::crypto::{Key, KeyId};
 use crate::endpoint::{KeyChangeId, Knowledge};
-use crate::rotate::document::{Follow, Import, KeyStatus, Line, Lines, MemberStatus, Start, Started, Status};
+use crate::rotate::document::{Follow, Import, Imported, KeyStatus, Line, Lines, MemberStatus, Start, Started, Status};
 use crate::rotate::{End, Options, Output, Peer, Progress, Rotation};
+use crate::rpc::Refusal;
+use crate::rpc::weir::{Answer, KeysStatus};
 use crate::serf::{KeyOp, KeyOutcome, KeyParams, KeyringAnswer, QueryKey};
 use crate::time::{Instant, millis};
 use crate::wire::NodeName;
@@ -29,8 +29,8 @@ use crate::wire::NodeName;
 pub(super) struct KeyRequests {
     run: Option<Run>,
     runs: u64,
-    statuses: HashMap<QueryKey, DocumentReply>,
-    imports: HashMap<KeyChangeId, (KeyId, DocumentReply)>,
+    statuses: HashMap<QueryKey, Answer<KeysStatus>>,
+    imports: HashMap<KeyChangeId, (KeyId, Answer<Import>)>,
 }
 
 /// The rotation under way, or the last one.
@@ -43,7 +43,7 @@ struct Run {
     waits_until: Option<Instant>,
     lines: Vec<Line>,
     ended: bool,
-    followers: Vec<(usize, DocumentReply)>,
+    followers: Vec<(usize, Answer<Follow>)>,
 }
 
 impl KeyRequests {
@@ -55,136 +55,104 @@ impl KeyRequests {
 impl Run {
     /// Answers whoever waits for lines that there are by now.
     fn tell(&mut self) {
-        for (after, reply) in std::mem::take(&mut self.followers) {
+        for (after, answer) in std::mem::take(&mut self.followers) {
             if after < self.lines.len() || self.ended {
                 let lines = self.lines.get(after..).unwrap_or_default().to_vec();
-                answer(reply, Ok(json(&Lines { lines, ended: self.ended })));
-            } else if !reply.is_closed() {
-                self.followers.push((after, reply));
+                answer.send(Ok(Lines { lines, ended: self.ended }));
+            } else if !answer.is_closed() {
+                self.followers.push((after, answer));
             }
         }
     }
 }
 
 impl Agent {
-    /// A command of ours about keys; `None` if it is none.
-    pub(super) fn keys_command(
-        &mut self,
-        command: &str,
-        document: &str,
-        reply: DocumentReply,
-    ) -> Option<DocumentReply> {
-        match command {
-            "weir-keys-rotate" => self.rotate_call(document, reply),
-            "weir-keys-progress" => self.follow_call(document, reply),
-            "weir-keys-status" => self.keys_status_call(reply),
-            "weir-keys-import" => self.import_call(document, reply),
-            _ => return Some(reply),
-        }
-        None
-    }
-
-    fn rotate_call(&mut self, document: &str, reply: DocumentReply) {
-        let begun = parse(document).and_then(|start: Start| {
-            if self.endpoint.keyring().is_none() {
-                return Err(
-                    "gossip is not encrypted, there is no key to rotate; give the cluster a key first".to_owned()
-                );
-            }
-            if self.key_requests.run.as_ref().is_some_and(|run| !run.ended) {
-                return Err("a rotation of this agent is under way; wait for its end".to_owned());
-            }
-            let key = fresh_key()?;
-            let options =
-                Options { absent: names(&start.absent)?, force: names(&start.force)?, dry_run: start.dry_run };
-            Ok((key, options))
-        });
-        match begun {
-            Ok((key, options)) => {
-                let now = clock::now();
-                let id = self.key_requests.runs + 1;
-                self.key_requests.runs = id;
-                info!(key = %key.id(), dry_run = options.dry_run, "key rotation begins");
-                let ballot = self.endpoint.new_ballot();
-                let rotation = Rotation::start(options, key, ballot, self.peers(now));
-                self.key_requests.run = Some(Run {
-                    id,
-                    rotation,
-                    started: now,
-                    asking: None,
-                    waits_until: None,
-                    lines: Vec::new(),
-                    ended: false,
-                    followers: Vec::new(),
-                });
-                answer(reply, Ok(json(&Started { rotation: id })));
-                self.advance_rotation(now);
-            }
-            Err(error) => answer(reply, Err(error)),
-        }
-    }
-
-    fn follow_call(&mut self, document: &str, reply: DocumentReply) {
-        let follow: Follow = match parse(document) {
-            Ok(follow) => follow,
-            Err(error) => return answer(reply, Err(error)),
+    pub(super) fn rotate_call(&mut self, start: &Start, answer: Answer<Start>) {
+        let (key, options) = match self.begun(start) {
+            Ok(begun) => begun,
+            Err(refusal) => return answer.send(Err(refusal)),
         };
+        let now = clock::now();
+        let id = self.key_requests.runs + 1;
+        self.key_requests.runs = id;
+        info!(key = %key.id(), dry_run = options.dry_run, "key rotation begins");
+        let ballot = self.endpoint.new_ballot();
+        let rotation = Rotation::start(options, key, ballot, self.peers(now));
+        self.key_requests.run = Some(Run {
+            id,
+            rotation,
+            started: now,
+            asking: None,
+            waits_until: None,
+            lines: Vec::new(),
+            ended: false,
+            followers: Vec::new(),
+        });
+        answer.send(Ok(Started { rotation: id }));
+        self.advance_rotation(now);
+    }
+
+    fn begun(&self, start: &Start) -> Result<(Key, Options), Refusal> {
+        if self.endpoint.keyring().is_none() {
+            return Err(Refusal::new("gossip is not encrypted, there is no key to rotate")
+                .with_remedy("give the cluster a key first"));
+        }
+        if self.key_requests.run.as_ref().is_some_and(|run| !run.ended) {
+            return Err(Refusal::new("a rotation of this agent is under way").with_remedy("wait for its end"));
+        }
+        let options = Options { absent: names(&start.absent)?, force: names(&start.force)?, dry_run: start.dry_run };
+        Ok((fresh_key()?, options))
+    }
+
+    pub(super) fn follow_call(&mut self, follow: Follow, answer: Answer<Follow>) {
         match self.key_requests.run.as_mut().filter(|run| run.id == follow.rotation) {
             Some(run) => {
-                run.followers.push((follow.after, reply));
+                run.followers.push((follow.after, answer));
                 run.tell();
             }
-            None => answer(reply, Err(format!("no rotation {} on this agent", follow.rotation))),
+            None => answer.send(Err(format!("no rotation {} on this agent", follow.rotation).into())),
         }
     }
 
-    fn keys_status_call(&mut self, reply: DocumentReply) {
+    pub(super) fn keys_status_call(&mut self, answer: Answer<KeysStatus>) {
         if self.endpoint.keyring().is_none() {
-            return answer(reply, Err("gossip is not encrypted, there are no keys".to_owned()));
+            return answer.send(Err("gossip is not encrypted, there are no keys".into()));
         }
         match self.endpoint.key_request(clock::now(), list()) {
-            Ok(query) => drop(self.key_requests.statuses.insert(query, reply)),
-            Err(error) => answer(reply, Err(error.to_string())),
+            Ok(query) => drop(self.key_requests.statuses.insert(query, answer)),
+            Err(error) => answer.send(Err(Refusal::of(&error))),
         }
     }
 
-    fn import_call(&mut self, document: &str, reply: DocumentReply) {
-        let key = parse(document).and_then(|import: Import| {
-            Ok((Key::from_base64(&import.key).map_err(|error| error.to_string())?, import.add))
-        });
-        match key {
-            Ok((key, add)) => {
-                let bytes = || Zeroizing::new(key.bytes().to_vec());
-                let mut ops = vec![KeyOp::Install(bytes())];
-                if !add {
-                    ops.push(KeyOp::Use(bytes()));
-                }
-                let id = self.endpoint.change_keyring(clock::now(), ops);
-                self.key_requests.imports.insert(id, (key.id(), reply));
-            }
-            Err(error) => answer(reply, Err(error)),
+    pub(super) fn import_call(&mut self, import: &Import, answer: Answer<Import>) {
+        let key = match Key::from_base64(&import.key) {
+            Ok(key) => key,
+            Err(error) => return answer.send(Err(error.to_string().into())),
+        };
+        let bytes = || Zeroizing::new(key.bytes().to_vec());
+        let mut ops = vec![KeyOp::Install(bytes())];
+        if !import.add {
+            ops.push(KeyOp::Use(bytes()));
         }
+        let id = self.endpoint.change_keyring(clock::now(), ops);
+        self.key_requests.imports.insert(id, (key.id(), answer));
     }
 
     pub(super) fn keyring_changed(&mut self, id: KeyChangeId, outcome: &KeyringAnswer) {
-        let Some((key, reply)) = self.key_requests.imports.remove(&id) else { return };
-        let result = match outcome {
-            KeyringAnswer::Done | KeyringAnswer::Keys(_) => {
-                Ok(serde_json::json!({ "id": key.to_string() }).to_string())
-            }
-            KeyringAnswer::Refused(text) => Err(text.clone()),
-            KeyringAnswer::Unencrypted => {
-                Err("this agent runs without encryption; set encryption.keyring, then restart it".to_owned())
-            }
-        };
-        answer(reply, result);
+        let Some((key, answer)) = self.key_requests.imports.remove(&id) else { return };
+        answer.send(match outcome {
+            KeyringAnswer::Done | KeyringAnswer::Keys(_) => Ok(Imported { id: key.to_string() }),
+            KeyringAnswer::Refused(text) => Err(text.as_str().into()),
+            KeyringAnswer::Unencrypted => Err(Refusal::new("this agent runs without encryption")
+                .with_remedy("set encryption.keyring, then restart it")),
+        });
     }
 
     /// A key request of ours has ended, whoever made it.
     pub(super) fn keys_ended(&mut self, query: &QueryKey, outcome: &KeyOutcome) {
         let now = clock::now();
-        if let Some(reply) = self.key_requests.statuses.remove(query) {
-            return answer(reply, Ok(json(&self.keys_status(now, outcome))));
+        if let Some(answer) = self.key_requests.statuses.remove(query) {
+            return answer.send(Ok(self.keys_status(now, outcome)));
         }
         let peers = self.peers(now);
         if let Some(run) = self.key_requests.run.as_mut().filter(|run| run.asking == Some(*query)) {
@@ -318,14 +286,14 @@ fn list() -> KeyParams {
 }
 
 /// Straight from the operating system.
-fn fresh_key() -> Result<Key, String> {
+fn fresh_key() -> Result<Key, Refusal> {
     let mut bytes = Zeroizing::new([0; 32]);
     SysRng.try_fill_bytes(&mut *bytes).map_err(|error| format!("no randomness for a key: {error}"))?;
-    Key::new(&*bytes).map_err(|error| error.to_string())
+    Key::new(&*bytes).map_err(|error| error.to_string().into())
 }
 
-fn names(texts: &[String]) -> Result<std::collections::BTreeSet<NodeName>, String> {
-    let name = |text: &String| NodeName::new(text).ok_or_else(|| "a member's name has 1 to 255 bytes".to_owned());
+fn names(texts: &[String]) -> Result<BTreeSet<NodeName>, Refusal> {
+    let name = |text: &String| NodeName::new(text).ok_or_else(|| "a member's name has 1 to 255 bytes".into());
     texts.iter().map(name).collect()
 }
 

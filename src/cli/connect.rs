@@ -167,7 +167,12 @@ pub(crate) fn failure(address: &Address, error: &ClientError, is_named: bool) ->
         }
         ClientError::TokenRefused => Failure::new(Exit::NotPermitted, format!("{address} does not accept this token"))
             .with_remedy("give the agent's own with --rpc-token-file, or none if it has none"),
-        ClientError::Refused(text) => Failure::new(Exit::Failed, text.clone()),
+        ClientError::Refused(refusal) => refusal.clone().into(),
+        ClientError::Unsupported => Failure::new(
+            Exit::Failed,
+            format!("the agent at {address} does not understand this: it is Serf's, or older"),
+        )
+        .with_remedy("'weir info' shows which"),
         ClientError::Closed => Failure::new(Exit::NoAgent, format!("the agent at {address} closed the connection"))
             .with_remedy("see 'journalctl -u weir' whether it stopped"),
         ClientError::Protocol => Failure::new(Exit::NoAgent, format!("what listens on {address} is no agent"))

@@ -10,6 +10,7 @@ use super::exit::Exit;
 use super::failure::Failure;
 use super::output::Output;
 use super::session::{Session, SessionError};
+use crate::rpc::refusal::{Kind, Refusal};
 
 /// Send a user event to all members.
 #[derive(Debug, clap::Args)]
@@ -54,10 +55,10 @@ impl Event {
 
 /// Too many bytes: gossip is no way to send files.
 fn explain(error: SessionError, bytes: usize) -> Failure {
-    let SessionError::Refused(text) = &error else { return error.into() };
-    let Some((_, limit)) = text.split_once("exceeds configured limit of ") else { return error.into() };
-    let limit = limit.split(' ').next().unwrap_or_default();
-    let encoded = if text.contains("after encoding") { " before encoding" } else { "" };
+    let SessionError::Refused(Refusal { kind: Kind::TooLarge { limit, encoded }, .. }) = error else {
+        return error.into();
+    };
+    let encoded = if encoded { " before encoding" } else { "" };
     Failure::new(Exit::Failed, format!("user event is {bytes} bytes{encoded}, the limit is {limit}"))
         .with_remedy("send a reference and let handlers fetch the rest")
 }

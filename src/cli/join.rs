@@ -48,7 +48,7 @@ impl Join {
         for address in &self.addresses {
             match session.join(address, self.replay).await {
                 Ok(contacted) => outcome.contacted += u64::from(contacted),
-                Err(SessionError::Refused(text)) => outcome.failed.push(missed(address, &text)),
+                Err(SessionError::Refused(refusal)) => outcome.failed.push(missed(address, &refusal.to_string())),
                 Err(error) => return Err(error.into()),
             }
         }

@@ -167,16 +167,13 @@ impl Keys {
 }
 
 async fn list(agent: &AgentArgs, header: bool, output: &Output) -> Result<Exit, Failure> {
-    let report = Session::open(agent, output).await?.list_keys().await?;
+    let mut session = Session::open(agent, output).await?;
+    let report = session.list_keys().await?;
     if let Some(failure) = failure(&report) {
         return Err(failure);
     }
     let mut keys = held(&report);
-    // On a connection of its own: Serf hangs up on what it does not know.
-    match Session::open(agent, output).await {
-        Ok(mut session) => add_use(&mut keys, &mut session).await,
-        Err(failure) => output.notice(&format!("notice: PRIMARY and USED are not known: {}", failure.message())),
-    }
+    add_use(&mut keys, &mut session).await;
     if output.is_json() {
         output.json(&json!({ "keys": keys }))?;
     } else {
@@ -204,8 +201,7 @@ async fn change(change: Change, name: &str, agent: &AgentArgs, output: &Output) 
 async fn remove(name: &str, force: &[String], agent: &AgentArgs, output: &Output) -> Result<Exit, Failure> {
     let mut session = Session::open(agent, output).await?;
     let key = resolve(&mut session, Change::Remove, name).await?;
-    // On a connection of its own: Serf hangs up on what it does not know.
-    if let Ok(status) = status::fetch(&mut Session::open(agent, output).await?).await {
+    if let Ok(status) = status::fetch(&mut session).await {
         let locked_out = lockout::check(&status, &key.id().to_string(), force)?;
         if !locked_out.is_empty() {
             output
@@ -226,12 +222,6 @@ async fn carry_out(change: Change, key: &Key, session: &mut Session, output: &Ou
         output.text(&format!("{} {} {} members\n", key.id(), change.done(), report.response.nodes))?;
     }
     Ok(Exit::Done)
-}
-
-/// The agent's answer as what it should be.
-fn understood<T: serde::de::DeserializeOwned>(answer: serde_json::Value) -> Result<T, Failure> {
-    serde_json::from_value(answer)
-        .map_err(|error| Failure::new(Exit::Failed, format!("the agent's answer is not understood: {error}")))
 }
 
 /// `15:02:11Z` of an RFC 3339 time of the last day, else all of it.
@@ -338,7 +328,7 @@ fn failure(report: &KeyReply) -> Option<Failure> {
             .with_remedy("run it again; see 'weir members' for who is away"),
         );
     }
-    let what = if reasons.is_empty() { error.clone() } else { format!("{error}: {reasons}") };
+    let what = if reasons.is_empty() { error.what.clone() } else { format!("{}: {reasons}", error.what) };
     Some(Failure::new(Exit::Failed, what))
 }
 

@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use regex::Regex;
 use serde::Serialize;
-use serde_json::json;
 
 use super::connect::AgentArgs;
 use super::exit::Exit;
@@ -16,6 +15,7 @@ use super::session::Session;
 use super::table::{Layout, Table};
 use super::watch::Watch;
 use crate::rpc::proto::{self, MemberFilter, MembersQuery};
+use crate::rpc::weir::{self, MemberTimes};
 
 /// List the members of the cluster.
 #[derive(Debug, clap::Args)]
@@ -99,15 +99,13 @@ impl Members {
     pub(crate) async fn run(&self, output: &Output) -> Result<Exit, Failure> {
         let query = self.query()?;
         let mut session = Session::open(&self.agent, output).await?;
-        // On a connection of its own: Serf hangs up on what it does not know.
-        let mut times = if output.is_json() { Session::open(&self.agent, output).await.ok() } else { None };
         let Some(interval) = self.watch else {
-            let members = self.fetch(&query, &mut session, &mut times).await?;
+            let members = self.fetch(&query, &mut session, output).await?;
             return self.show(&members, output);
         };
         let mut watch = Watch::new(interval);
         loop {
-            let members = self.fetch(&query, &mut session, &mut times).await?;
+            let members = self.fetch(&query, &mut session, output).await?;
             watch.show(output, &List::new(&members), || self.table(&members, output))?;
             watch.pause().await;
         }
@@ -117,10 +115,17 @@ impl Members {
         &self,
         query: &MembersQuery,
         session: &mut Session,
-        times: &mut Option<Session>,
+        output: &Output,
     ) -> Result<Vec<Member>, Failure> {
         let mut members = session.members(query).await?;
-        add_times(&mut members, times).await;
+        // Only an agent of ours knows.
+        if output.is_json()
+            && let Ok(MemberTimes { since }) = session.weir(&weir::Members {}).await
+        {
+            for member in &mut members {
+                member.since = since.get(&member.name).cloned();
+            }
+        }
         if let Some(health) = &self.health {
             members.retain(|member| health.is_match(member.health.as_deref().unwrap_or("none")));
         }
@@ -152,20 +157,6 @@ impl Members {
 
     fn table(&self, members: &[Member], output: &Output) -> String {
         render(members, self.detailed, output.layout(self.header, self.wide), output)
-    }
-}
-
-/// Adds what only an agent of ours knows; one that does not is not asked again.
-async fn add_times(members: &mut [Member], times: &mut Option<Session>) {
-    let Some(session) = times else { return };
-    let Ok(document) = session.weir("weir-members", &json!({})).await else {
-        *times = None;
-        return;
-    };
-    let since = document.get("since");
-    for member in members {
-        let since = since.and_then(|since| since.get(&member.name)?.as_str());
-        member.since = since.map(str::to_owned);
     }
 }
 

@@ -1,14 +1,13 @@
 //! `weir reload`: the agent reads its configuration again, as on SIGHUP, and says what changed.
 
-use serde::{Deserialize, Serialize};
-use serde_json::json;
-
 use super::connect::AgentArgs;
+use super::escape::escape;
 use super::exit::Exit;
 use super::failure::Failure;
 use super::output::Output;
 use super::session::{Session, SessionError};
 use super::table::{Layout, Table};
+use crate::rpc::weir::{self, Reloaded};
 
 /// Make the agent read its configuration again.
 #[derive(Debug, clap::Args)]
@@ -23,30 +22,11 @@ pub(crate) struct Reload {
     agent: AgentArgs,
 }
 
-/// The agent's answer to `weir-reload`, and the document of `--format json`.
-#[derive(Debug, Default, Deserialize, Serialize)]
-pub(crate) struct Reloaded {
-    #[serde(default)]
-    changes: Vec<Change>,
-}
-
-/// A key whose value differs; values are TOML.
-#[derive(Debug, Deserialize, Serialize)]
-struct Change {
-    key: String,
-    before: Option<String>,
-    after: Option<String>,
-    /// `live` or `restart`.
-    when: String,
-}
-
 impl Reload {
     pub(crate) async fn run(&self, output: &Output) -> Result<Exit, Failure> {
         let mut session = Session::open(&self.agent, output).await?;
-        let document = json!({ "dry_run": self.dry_run });
-        let answer = session.weir("weir-reload", &document).await.map_err(|error| refused(error, output))?;
-        let reloaded: Reloaded = serde_json::from_value(answer)
-            .map_err(|error| Failure::new(Exit::Failed, format!("the agent's answer is not understood: {error}")))?;
+        let request = weir::Reload { dry_run: self.dry_run };
+        let reloaded = session.weir(&request).await.map_err(|error| refused(error, output))?;
         if output.is_json() {
             output.json(&reloaded)?;
         } else if reloaded.changes.is_empty() {
@@ -61,16 +41,14 @@ impl Reload {
 /// A bad file changes nothing; its mistakes come as lines before the error.
 fn refused(error: SessionError, output: &Output) -> Failure {
     match error {
-        SessionError::Refused(text) if text == crate::rpc::proto::text::UNSUPPORTED_COMMAND => {
+        SessionError::Unsupported(_) => {
             Failure::new(Exit::Failed, "this agent does not reload on request").with_remedy("send it SIGHUP")
         }
-        SessionError::Refused(text) => {
-            let mut lines: Vec<&str> = text.lines().collect();
-            let last = lines.pop().unwrap_or_default().trim_start_matches("error: ").to_owned();
-            lines.iter().for_each(|line| output.detail(&super::escape::escape(line)));
-            Failure::new(Exit::Configuration, last).with_remedy("the running agent keeps its configuration")
+        SessionError::Refused(refusal) => {
+            refusal.details.iter().for_each(|line| output.detail(&escape(line)));
+            refusal.into()
         }
-        error @ SessionError::Lost(_) => error.into(),
+        SessionError::Lost(failure) => failure,
     }
 }
 
@@ -79,7 +57,7 @@ fn render(reloaded: &Reloaded, layout: Layout) -> String {
     let mut table = Table::new(&["KEY", "BEFORE", "AFTER", "WHEN"]);
     for change in &reloaded.changes {
         let value = |value: &Option<String>| value.clone().unwrap_or_else(|| "-".to_owned());
-        table.row([change.key.clone(), value(&change.before), value(&change.after), change.when.clone()]);
+        table.row([change.key.clone(), value(&change.before), value(&change.after), change.when.as_str().to_owned()]);
     }
     table.render(layout, |_, text| text.to_owned())
 }

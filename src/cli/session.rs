@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 use std::io;
 
 use bytes::Bytes;
-use serde_json::Value;
 
 use super::connect::{self, AgentArgs, Environment};
 use super::exit::Exit;
@@ -14,6 +13,8 @@ use super::members::Member;
 use super::output::Output;
 use crate::rpc::client::{Address, Client, ClientError, Record};
 use crate::rpc::proto::{KeyResponse, MembersQuery, QueryRecord, Stats};
+use crate::rpc::refusal::{Kind, Refusal};
+use crate::rpc::weir::Request;
 use crate::serf::QueryParams;
 use crate::wire::serf::Coordinate;
 
@@ -54,7 +55,7 @@ impl Door {
             },
             ClientError::Silent { .. } | ClientError::Closed | ClientError::Refused(_) => Self::Silent,
             ClientError::TokenRequired | ClientError::TokenRefused => Self::Denied,
-            ClientError::Resolve { .. } | ClientError::Protocol => Self::Absent,
+            ClientError::Resolve { .. } | ClientError::Protocol | ClientError::Unsupported => Self::Absent,
             ClientError::NoPort(_) => Self::Nonsense,
         }
     }
@@ -72,7 +73,9 @@ impl From<Failure> for Unopened {
 #[derive(Debug)]
 pub(crate) enum SessionError {
     /// The agent's own words.
-    Refused(String),
+    Refused(Refusal),
+    /// The agent does not know such a command: it is Serf's, or older than this.
+    Unsupported(Failure),
     /// It could not be asked, or may not be.
     Lost(Failure),
 }
@@ -80,17 +83,23 @@ pub(crate) enum SessionError {
 impl From<SessionError> for Failure {
     fn from(error: SessionError) -> Self {
         match error {
-            SessionError::Refused(text) => refusal(&text),
-            SessionError::Lost(failure) => failure,
+            SessionError::Refused(refusal) => refusal.into(),
+            SessionError::Unsupported(failure) | SessionError::Lost(failure) => failure,
         }
     }
 }
 
-/// The agent's words as an error; what it says after a semicolon is the way out.
-fn refusal(text: &str) -> Failure {
-    match text.split_once("; ") {
-        Some((what, way_out)) => Failure::new(Exit::Failed, what).with_remedy(way_out),
-        None => Failure::new(Exit::Failed, text),
+impl From<Refusal> for Failure {
+    fn from(Refusal { kind, what, remedy, details: _ }: Refusal) -> Self {
+        let exit = match kind {
+            Kind::Failed | Kind::TooLarge { .. } => Exit::Failed,
+            Kind::Configuration => Exit::Configuration,
+        };
+        let failure = Self::new(exit, what);
+        match remedy {
+            Some(remedy) => failure.with_remedy(remedy),
+            None => failure,
+        }
     }
 }
 
@@ -208,7 +217,7 @@ impl Session {
         let (response, error) = self.check(result)?;
         match error.map(|error| self.explain(error)) {
             None => Ok(KeyReply { response, error: None }),
-            Some(SessionError::Refused(text)) => Ok(KeyReply { response, error: Some(text) }),
+            Some(SessionError::Refused(refusal)) => Ok(KeyReply { response, error: Some(refusal) }),
             Some(lost) => Err(lost),
         }
     }
@@ -242,22 +251,10 @@ impl Session {
         Ok(self.check(pushed)?.record)
     }
 
-    /// One of weir's own commands.
-    pub(crate) async fn weir(&mut self, command: &str, document: &Value) -> Result<Value, SessionError> {
-        let answer = match self.client.weir(command, &document.to_string()).await {
-            // Serf hangs up on what it does not know.
-            Err(ClientError::Closed) => return Err(SessionError::Lost(self.not_ours())),
-            answer => self.check(answer)?,
-        };
-        serde_json::from_str(&answer).map_err(|error| {
-            let what = format!("the agent's answer to {command} is not understood: {error}");
-            SessionError::Lost(Failure::new(Exit::Failed, what))
-        })
-    }
-
-    fn not_ours(&self) -> Failure {
-        let what = format!("the agent at {} does not understand this: it is Serf's, or it has stopped", self.address());
-        Failure::new(Exit::Failed, what).with_remedy("'weir info' shows which")
+    /// One of weir's own commands; Serf's agents are not asked.
+    pub(crate) async fn weir<R: Request>(&mut self, request: &R) -> Result<R::Answer, SessionError> {
+        let answer = self.client.weir(request).await;
+        self.check(answer)
     }
 
     fn check<T>(&self, result: Result<T, ClientError>) -> Result<T, SessionError> {
@@ -266,7 +263,8 @@ impl Session {
 
     fn explain(&self, error: ClientError) -> SessionError {
         match error {
-            ClientError::Refused(text) => SessionError::Refused(text),
+            ClientError::Refused(refusal) => SessionError::Refused(refusal),
+            ClientError::Unsupported => SessionError::Unsupported(connect::failure(self.address(), &error, true)),
             error => SessionError::Lost(connect::failure(self.address(), &error, true)),
         }
     }
@@ -281,7 +279,7 @@ impl Session {
 pub(crate) struct KeyReply {
     pub(crate) response: KeyResponse,
     /// The agent's summary, if not every member did it.
-    pub(crate) error: Option<String>,
+    pub(crate) error: Option<Refusal>,
 }
 
 /// The query that every agent acknowledges by itself.

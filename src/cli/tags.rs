@@ -9,6 +9,7 @@ use super::exit::Exit;
 use super::failure::Failure;
 use super::output::Output;
 use super::session::{Session, SessionError};
+use crate::rpc::refusal::{Kind, Refusal};
 
 /// Change the tags of this node.
 #[derive(Debug, clap::Args)]
@@ -39,7 +40,7 @@ impl Tags {
 
     /// Too many bytes: the longest of the new tags is the one to shorten.
     fn explain(&self, error: SessionError) -> Failure {
-        let is_too_long = matches!(&error, SessionError::Refused(text) if text.contains("exceeds limit"));
+        let is_too_long = matches!(&error, SessionError::Refused(Refusal { kind: Kind::TooLarge { .. }, .. }));
         let failure = Failure::from(error);
         match self.set.iter().max_by_key(|(key, value)| key.len() + value.len()) {
             Some((key, value)) if is_too_long => {

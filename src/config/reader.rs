@@ -6,6 +6,7 @@
 use std::cell::{Cell, RefCell};
 
 use indexmap::IndexSet;
+use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 
 use super::mistake::{Mistake, nearest};
@@ -13,7 +14,8 @@ use super::tree::{Node, Origin, Table, Value, inline, join, segment};
 use super::value::{Written, Wrong};
 
 /// When a changed value takes effect.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
 pub enum When {
     /// On reload.
     Live,

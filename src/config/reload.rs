@@ -1,12 +1,14 @@
 //! What a reload changes: two configurations compared key by key.
 
+use serde::{Deserialize, Serialize};
+
 use super::reader::{Setting, When};
 use super::secret::HIDDEN;
 use super::tree::inline;
 use super::{Config, SecretSource};
 
 /// One key whose value differs.
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub struct Change {
     /// The full key.
     pub key: String,

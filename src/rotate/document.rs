@@ -1,5 +1,5 @@
-//! What `weir-keys-*` commands of the control plane say, as JSON documents. Names are peers' own: escape them before a
-//! terminal sees them.
+//! What a client asks about keys, and what it is told, as documents. Names are peers' own: escape them before a terminal
+//! sees them.
 
 use serde::{Deserialize, Serialize};
 use zeroize::ZeroizeOnDrop;
@@ -8,9 +8,9 @@ use super::progress::{Action, End, MemberRing, Plan, Progress, Step, Stopped, Wh
 use crate::crypto::KeyId;
 use crate::wire::NodeName;
 
-/// `weir-keys-rotate`: start a run; answered with [`Started`].
+/// Start a run; answered with [`Started`].
 #[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
-#[serde(default, deny_unknown_fields)]
+#[serde(default)]
 pub struct Start {
     pub absent: Vec<String>,
     pub force: Vec<String>,
@@ -18,14 +18,15 @@ pub struct Start {
 }
 
 /// A run of this agent.
-#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(default)]
 pub struct Started {
     pub rotation: u64,
 }
 
-/// `weir-keys-progress`: answered with [`Lines`] as soon as there are more than `after`.
-#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
-#[serde(deny_unknown_fields)]
+/// Answered with [`Lines`] as soon as there are more than `after`.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(default)]
 pub struct Follow {
     pub rotation: u64,
     pub after: usize,
@@ -33,17 +34,18 @@ pub struct Follow {
 
 /// News of a run. The last line of all is [`Line::Rotated`] or [`Line::Stopped`]; of a dry run, which only looks, the plan.
 #[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(default)]
 pub struct Lines {
     pub lines: Vec<Line>,
     /// Nothing follows.
     pub ended: bool,
 }
 
-/// `weir-keys-import`: put a key into this host's ring.
-#[derive(Clone, Deserialize, Serialize, ZeroizeOnDrop)]
-#[serde(deny_unknown_fields)]
+/// Put a key into this host's ring.
+#[derive(Clone, Default, Deserialize, Eq, PartialEq, Serialize, ZeroizeOnDrop)]
 pub struct Import {
     /// Base64.
+    #[serde(default)]
     pub key: String,
     /// Only hold it; without, it also seals from now on.
     #[serde(default)]
@@ -55,6 +57,13 @@ impl std::fmt::Debug for Import {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Import").field("add", &self.add).finish_non_exhaustive()
     }
+}
+
+/// The key that an import has put there.
+#[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(default)]
+pub struct Imported {
+    pub id: String,
 }
 
 /// One line of a run's story.
@@ -104,7 +113,8 @@ pub enum Line {
 }
 
 /// A member that is not left, at the check.
-#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(default)]
 pub struct Member {
     pub name: String,
     pub status: String,
@@ -223,15 +233,17 @@ fn text(name: &NodeName) -> String {
     name.as_str().to_owned()
 }
 
-/// `weir-keys-status`.
+/// Who holds which key.
 #[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
+#[serde(default)]
 pub struct Status {
     pub keys: Vec<KeyStatus>,
     pub members: Vec<MemberStatus>,
 }
 
 /// One key, by what members present say.
-#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
+#[serde(default)]
 pub struct KeyStatus {
     pub id: String,
     /// Members that seal with it,
@@ -247,7 +259,8 @@ pub struct KeyStatus {
 }
 
 /// One member.
-#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(default)]
 pub struct MemberStatus {
     pub name: String,
     pub status: String,

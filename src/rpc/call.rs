@@ -8,6 +8,8 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::feed::{Feed, Subscription};
 use super::proto::{KeyResponse, LogLevel, Member, MemberFilter, QueryRecord, Stats};
+use super::refusal::Refusal;
+use super::weir::Asked;
 use crate::handlers::filter::EventKind;
 use crate::serf::{self, KeyOp, MemberEventKind, QueryKey, QueryParams, RespondError};
 use crate::time::Instant;
@@ -17,7 +19,7 @@ use crate::wire::serf::{Coordinate, Tags};
 /// client has gone, which is no concern of the agent's.
 pub type Reply<T> = oneshot::Sender<T>;
 
-/// One request to the agent. Errors are texts for the client to read.
+/// One request to the agent.
 ///
 /// Calls of one connection come one after another: the next one is sent when the one before was answered.
 #[derive(Debug)]
@@ -26,19 +28,19 @@ pub enum Call {
     Members { filter: MemberFilter, reply: Reply<Vec<Member>> },
     /// Join by contacting `addresses` (host or host:port). Answered with the number contacted; the error is for none at all.
     /// No addresses: 0 and no error. `replay`: take old user events from those contacted.
-    Join { addresses: Vec<String>, replay: bool, reply: Reply<Result<u32, String>> },
+    Join { addresses: Vec<String>, replay: bool, reply: Reply<Result<u32, Refusal>> },
     /// Leave gracefully, answer, then stop the agent. Await the server after its shutdown signal, or the answer may be lost.
-    Leave { reply: Reply<Result<(), String>> },
+    Leave { reply: Reply<Result<(), Refusal>> },
     /// Have a failed member count as left; with `prune`, forget it at once. An unknown name is no error, pruning a member that
     /// is alive is one.
-    ForceLeave { node: String, prune: bool, reply: Reply<Result<(), String>> },
+    ForceLeave { node: String, prune: bool, reply: Reply<Result<(), Refusal>> },
     /// New tags: the current ones without `delete`, then `set`.
-    Tags { set: Tags, delete: Vec<String>, reply: Reply<Result<(), String>> },
+    Tags { set: Tags, delete: Vec<String>, reply: Reply<Result<(), Refusal>> },
     /// Send a user event. Answered when it is queued.
-    UserEvent { name: String, payload: Bytes, coalesce: bool, reply: Reply<Result<(), String>> },
+    UserEvent { name: String, payload: Bytes, coalesce: bool, reply: Reply<Result<(), Refusal>> },
     /// Ask the cluster. Answered when the query is on its way; then answers go into `records`, [`QueryRecord::Done`] last. Use
     /// `try_send`: a client that reads too slowly loses records, and one that has gone closes the channel.
-    Query { params: QueryParams, records: mpsc::Sender<QueryRecord>, reply: Reply<Result<(), String>> },
+    Query { params: QueryParams, records: mpsc::Sender<QueryRecord>, reply: Reply<Result<(), Refusal>> },
     /// Answer a query that came out of a subscription.
     Respond { query: QueryKey, payload: Bytes, reply: Reply<Result<(), RespondError>> },
     /// Change or list the keys of every member.
@@ -52,22 +54,21 @@ pub enum Call {
     /// Offer `lines` the last 512 log lines of at least `level`, oldest first, then those that come. Lines have Serf's shape and
     /// no line end.
     Monitor { level: LogLevel, lines: Feed<Arc<str>> },
-    /// A command of weir's own: its whole name (`weir-status`) and a JSON document, empty if none was sent. Answered with a JSON
-    /// document. Unknown ones are answered with [`text::UNSUPPORTED_COMMAND`](super::proto::text::UNSUPPORTED_COMMAND).
-    Weir { command: String, document: String, reply: Reply<Result<String, String>> },
+    /// A command of weir's own.
+    Weir(Asked),
 }
 
 /// How a key command went: the response's error and its body.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct KeyReply {
-    /// `""` for success.
-    pub error: String,
+    /// `None` for success.
+    pub refusal: Option<Refusal>,
     pub response: KeyResponse,
 }
 
 impl From<KeyResponse> for KeyReply {
     fn from(response: KeyResponse) -> Self {
-        Self { error: response.error(), response }
+        Self { refusal: response.refusal(), response }
     }
 }
 

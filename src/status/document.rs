@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 /// A query that weir agents answer by themselves, with the milliseconds of their clock since 1970.
 pub const CLOCK_QUERY: &str = "weir-clock";
 
-/// `weir-doctor`: what the agent sees. Fields are only ever added.
+/// What the agent sees. Fields are only ever added.
 #[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(default)]
 pub struct AgentView {
@@ -56,15 +56,16 @@ pub struct StrangerView {
     pub ago_s: u64,
 }
 
-/// `weir-probe`: ping these members by UDP; answered with [`Probed`] within two seconds.
+/// Ping these members by UDP; answered with [`Probed`] within two seconds.
 #[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
-#[serde(deny_unknown_fields)]
+#[serde(default)]
 pub struct Probe {
     pub members: Vec<String>,
 }
 
 /// Who answered.
 #[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(default)]
 pub struct Probed {
     /// With the milliseconds it took.
     pub reached: BTreeMap<String, u64>,

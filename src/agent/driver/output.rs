@@ -6,6 +6,7 @@ use super::super::{Exit, clock, joins};
 use super::Agent;
 use crate::config::Mode;
 use crate::endpoint::Output;
+use crate::error::Explain as _;
 use crate::handlers::Local;
 use crate::serf::{ConflictOutcome, Event, MemberEvent, MemberEventKind, QueryEvent};
 use crate::time::millis;
@@ -71,9 +72,9 @@ impl Agent {
             Output::ForceLeft { member, result } => {
                 match &result {
                     Ok(()) => info!(%member, "member was made to leave"),
-                    Err(error) => warn!(%member, %error, "member was not made to leave"),
+                    Err(error) => warn!(%member, error = error.sentence(), "member was not made to leave"),
                 }
-                self.pending.force_left(&member, &result.map_err(|error| error.to_string()));
+                self.pending.force_left(&member, &result);
             }
             Output::Reached { member, took } => self.reached(&member, took),
             Output::Conflict(outcome) => self.name_conflict(&outcome),

@@ -12,6 +12,7 @@ use super::{Agent, start};
 use crate::config::{Overrides, Source, load};
 use crate::rpc::Call;
 use crate::rpc::proto::QueryRecord;
+use crate::rpc::weir::{Answer, Reload};
 use crate::serf::{QueryParams, Status};
 
 pub(in crate::agent) const KEYS: [&str; 2] =
@@ -85,7 +86,11 @@ pub(in crate::agent) fn run_test<F: Future>(test: F) -> F::Output {
 }
 
 /// Lets all agents work until `condition` holds.
-pub(in crate::agent) async fn until(agents: &mut [&mut Agent], what: &str, condition: impl Fn(&[&mut Agent]) -> bool) {
+pub(in crate::agent) async fn until(
+    agents: &mut [&mut Agent],
+    what: &str,
+    mut condition: impl FnMut(&[&mut Agent]) -> bool,
+) {
     let work = async {
         while !condition(agents) {
             let mut steps: Vec<Pin<Box<dyn Future<Output = ()> + '_>>> = Vec::new();
@@ -300,9 +305,9 @@ fn reload_changes_tags_and_handlers_and_keeps_a_tag_set_at_run_time() {
         assert_eq!(tags, ["role=lb", "weight=3"]);
 
         std::fs::write(lab.path("a.toml"), "node.name = 7\n").unwrap();
-        let (reply, answer) = tokio::sync::oneshot::channel();
-        a.reload(reload::Request::asked(reload::Options::default(), reply));
-        until(&mut [&mut a], "refused", |_| !reply_is_open(&answer)).await;
+        let (answer, mut told) = Answer::channel();
+        a.reload(reload::Request::asked(Reload::default(), answer));
+        until(&mut [&mut a], "refused", |_| told.try_recv().is_some()).await;
         assert_eq!(a.endpoint.tags().get("role").map(String::as_str), Some("lb"));
     });
 }
@@ -334,11 +339,6 @@ fn reload_during_a_leave_joins_nobody() {
         until(&mut [&mut a], "reloaded", |all| !all[0].config.gossip.join.is_empty()).await;
         assert_eq!(a.joins.poll_timeout(), None);
     });
-}
-
-/// Whether a reply is still to come.
-fn reply_is_open<T>(answer: &tokio::sync::oneshot::Receiver<T>) -> bool {
-    answer.is_empty() && !answer.is_terminated()
 }
 
 /// As `more`: a snapshot, and nobody to join.
@@ -485,9 +485,9 @@ fn configuration_that_changes_while_an_apply_runs_is_applied_after_it() {
         assert!(web().contains("keepalive 5;"), "{}", web());
 
         lab.start("a", "127.7.19.1", None, &balancing_slowly(&lab, 7)); // writes the file
-        let (reply, answer) = tokio::sync::oneshot::channel();
-        a.reload(reload::Request::asked(reload::Options::default(), reply));
-        until(&mut [&mut a], "reloaded", |_| !reply_is_open(&answer)).await;
+        let (answer, mut told) = Answer::channel();
+        a.reload(reload::Request::asked(Reload::default(), answer));
+        until(&mut [&mut a], "reloaded", |_| told.try_recv().is_some()).await;
         std::fs::remove_file(lab.path("slow")).unwrap();
         until(&mut [&mut a], "the new file is there", |_| web().contains("keepalive 7;")).await;
     });
@@ -539,10 +539,15 @@ fn reload_waits_for_no_pipe() {
         let mut a = start(with_pipes, silent()).await.unwrap();
         std::fs::remove_file(lab.path("a.toml")).unwrap();
         nix::unistd::mkfifo(&lab.path("a.toml"), nix::sys::stat::Mode::S_IRWXU).unwrap();
-        let (reply, answer) = tokio::sync::oneshot::channel();
-        a.reload(reload::Request::asked(reload::Options::default(), reply));
-        until(&mut [&mut a], "told", |_| !reply_is_open(&answer)).await;
-        let told = answer.await.unwrap().unwrap_err().to_string();
+        let (answer, mut told) = Answer::channel();
+        a.reload(reload::Request::asked(Reload::default(), answer));
+        let mut refused = None;
+        until(&mut [&mut a], "told", |_| {
+            refused = told.try_recv();
+            refused.is_some()
+        })
+        .await;
+        let told = refused.unwrap().unwrap_err().details.concat();
         assert!(told.contains("not a regular file"), "{told}");
     });
 }

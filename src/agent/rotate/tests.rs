@@ -1,45 +1,51 @@
 //! Whole agents, asked as a client asks.
 
-use serde_json::{Value, json};
-use tokio::sync::oneshot;
-
 use super::super::driver::tests::{ALONE, KEYS, Lab, join, run_test, status, until};
 use super::*;
 use crate::config::SecretSource;
+use crate::rpc::Call;
+use crate::rpc::weir::{Asked, Awaited, Request};
 use crate::serf::{LamportTime, Status as MemberState};
 
-fn call(agent: &mut Agent, command: &str, document: &Value) -> oneshot::Receiver<Result<String, String>> {
-    let (reply, answer) = oneshot::channel();
-    assert!(agent.keys_command(command, &document.to_string(), reply).is_none());
+fn call<R: Request>(agent: &mut Agent, request: R, asked: fn(R, Answer<R>) -> Asked) -> Awaited<R> {
+    let (answer, awaited) = Answer::channel();
+    agent.handle_call(Call::Weir(asked(request, answer)));
     agent.perform();
-    answer
+    awaited
 }
 
 /// Asks one of the agents and lets all work until it has answered.
-async fn ask(agents: &mut [&mut Agent], command: &str, document: Value) -> Result<Value, String> {
-    let mut answer = call(agents[0], command, &document);
+async fn ask<R: Request>(
+    agents: &mut [&mut Agent],
+    request: R,
+    asked: fn(R, Answer<R>) -> Asked,
+) -> Result<R::Answer, Refusal> {
+    let mut answer = call(agents[0], request, asked);
     let mut told = None;
     while told.is_none() {
         until(agents, "a step", |_| true).await;
         for agent in agents.iter_mut() {
             tokio::time::timeout(Duration::from_millis(5), agent.step()).await.ok();
         }
-        told = answer.try_recv().ok();
+        told = answer.try_recv();
     }
-    told.unwrap().map(|document| serde_json::from_str(&document).unwrap())
+    told.unwrap()
 }
 
-async fn rotate(agents: &mut [&mut Agent], start: Value) -> Vec<Line> {
-    let started = ask(agents, "weir-keys-rotate", start).await.unwrap();
+async fn rotate(agents: &mut [&mut Agent], start: Start) -> Vec<Line> {
+    let Started { rotation } = ask(agents, start, Asked::KeysRotate).await.unwrap();
     let mut lines = Vec::new();
     loop {
-        let follow = json!({ "rotation": started["rotation"], "after": lines.len() });
-        let news: Lines = serde_json::from_value(ask(agents, "weir-keys-progress", follow).await.unwrap()).unwrap();
+        let news = ask(agents, Follow { rotation, after: lines.len() }, Asked::KeysProgress).await.unwrap();
         lines.extend(news.lines);
         if news.ended {
             return lines;
         }
     }
+}
+
+fn import(key: &str, add: bool) -> Import {
+    Import { key: key.to_owned(), add }
 }
 
 fn ring_of(agent: &Agent) -> Vec<KeyId> {
@@ -61,7 +67,7 @@ fn a_rotation_ends_on_one_key_that_is_on_every_disk_with_its_ballot() {
     run_test(async {
         let lab = Lab::new();
         let [mut a, mut b, mut c] = trio(&lab, "127.7.11").await;
-        let lines = rotate(&mut [&mut a, &mut b, &mut c], json!({})).await;
+        let lines = rotate(&mut [&mut a, &mut b, &mut c], Start::default()).await;
         let Some(Line::Rotated { old, new, members: 3, .. }) = lines.last() else { panic!("{lines:#?}") };
         let before = Key::from_base64(KEYS[1]).unwrap().id().to_string();
         assert_eq!(*old, [before]);
@@ -84,8 +90,7 @@ fn keys_status_tells_who_holds_what() {
     run_test(async {
         let lab = Lab::new();
         let [mut a, mut b, mut c] = trio(&lab, "127.7.12").await;
-        let told = ask(&mut [&mut a, &mut b, &mut c], "weir-keys-status", json!({})).await.unwrap();
-        let told: Status = serde_json::from_value(told).unwrap();
+        let told = ask(&mut [&mut a, &mut b, &mut c], KeysStatus {}, Asked::KeysStatus).await.unwrap();
         let id = Key::from_base64(KEYS[1]).unwrap().id().to_string();
         let [key] = &told.keys[..] else { panic!("{told:#?}") };
         assert_eq!((&key.id, key.primary_on, key.held_by, key.members), (&id, 3, 3, 3));
@@ -105,16 +110,14 @@ fn an_imported_key_seals_and_is_kept_and_an_added_one_waits() {
         let mut a = lab.agent("a", "127.7.13.1", Some(&ring), ALONE).await;
         let id = |key: &str| Key::from_base64(key).unwrap().id();
         for (add, expected) in [(true, [id(KEYS[0]), id(KEYS[1])]), (false, [id(KEYS[1]), id(KEYS[0])])] {
-            let told = ask(&mut [&mut a], "weir-keys-import", json!({ "key": KEYS[1], "add": add })).await.unwrap();
-            assert_eq!(told["id"], id(KEYS[1]).to_string());
+            let told = ask(&mut [&mut a], import(KEYS[1], add), Asked::KeysImport).await.unwrap();
+            assert_eq!(told.id, id(KEYS[1]).to_string());
             assert_eq!(ring_of(&a), expected);
             let (kept, _) = super::super::keyring::load(&SecretSource::File(ring.clone())).unwrap();
             assert_eq!(kept.keys(), a.endpoint.keyring().unwrap().keys());
         }
-        let refused = ask(&mut [&mut a], "weir-keys-import", json!({ "key": "AAAA" })).await.unwrap_err();
-        assert_eq!(refused, "key must be 16, 24 or 32 bytes long, this one has 3");
-        let refused = ask(&mut [&mut a], "weir-keys-import", json!({ "key": 5 })).await.unwrap_err();
-        assert!(refused.starts_with("not understood"), "{refused}");
+        let refused = ask(&mut [&mut a], import("AAAA", false), Asked::KeysImport).await.unwrap_err();
+        assert_eq!(refused.what, "key must be 16, 24 or 32 bytes long, this one has 3");
     });
 }
 
@@ -124,13 +127,14 @@ fn one_rotation_of_an_agent_at_a_time() {
         let lab = Lab::new();
         let ring = lab.keyring("a.json", &KEYS[..1]);
         let mut a = lab.agent("a", "127.7.14.1", Some(&ring), ALONE).await;
-        call(&mut a, "weir-keys-rotate", &json!({})).try_recv().unwrap().unwrap();
-        let refused = call(&mut a, "weir-keys-rotate", &json!({})).try_recv().unwrap().unwrap_err();
-        assert_eq!(refused, "a rotation of this agent is under way; wait for its end");
+        call(&mut a, Start::default(), Asked::KeysRotate).try_recv().unwrap().unwrap();
+        let refused = call(&mut a, Start::default(), Asked::KeysRotate).try_recv().unwrap().unwrap_err();
+        assert_eq!(refused.to_string(), "a rotation of this agent is under way; wait for its end");
         until(&mut [&mut a], "it ended", |all| all[0].key_requests.run.as_ref().is_some_and(|run| run.ended)).await;
-        call(&mut a, "weir-keys-rotate", &json!({ "dry_run": true })).try_recv().unwrap().unwrap();
-        let unknown = call(&mut a, "weir-keys-progress", &json!({ "rotation": 1, "after": 0 })).try_recv().unwrap();
-        assert_eq!(unknown, Err("no rotation 1 on this agent".to_owned()));
+        let look = Start { dry_run: true, ..Start::default() };
+        call(&mut a, look, Asked::KeysRotate).try_recv().unwrap().unwrap();
+        let unknown = call(&mut a, Follow { rotation: 1, after: 0 }, Asked::KeysProgress).try_recv().unwrap();
+        assert_eq!(unknown, Err("no rotation 1 on this agent".into()));
     });
 }
 
@@ -139,11 +143,12 @@ fn without_encryption_there_is_nothing_to_rotate() {
     run_test(async {
         let lab = Lab::new();
         let mut a = lab.agent("a", "127.7.15.1", None, ALONE).await;
-        for command in ["weir-keys-rotate", "weir-keys-status"] {
-            let refused = call(&mut a, command, &json!({})).try_recv().unwrap().unwrap_err();
-            assert!(refused.starts_with("gossip is not encrypted"), "{refused}");
+        let rotate = call(&mut a, Start::default(), Asked::KeysRotate).try_recv().unwrap().unwrap_err();
+        let status = call(&mut a, KeysStatus {}, Asked::KeysStatus).try_recv().unwrap().unwrap_err();
+        for refused in [rotate, status] {
+            assert!(refused.what.starts_with("gossip is not encrypted"), "{refused}");
         }
-        let refused = ask(&mut [&mut a], "weir-keys-import", json!({ "key": KEYS[0] })).await.unwrap_err();
-        assert!(refused.contains("set encryption.keyring"), "{refused}");
+        let refused = ask(&mut [&mut a], import(KEYS[0], false), Asked::KeysImport).await.unwrap_err();
+        assert_eq!(refused.remedy.as_deref(), Some("set encryption.keyring, then restart it"));
     });
 }

@@ -2,7 +2,6 @@
 
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use serde_json::{Value, json};
 use tokio::time::timeout;
 
 use super::super::connect::AgentArgs;
@@ -10,7 +9,9 @@ use super::super::exit::Exit;
 use super::super::failure::Failure;
 use super::super::output::Output;
 use super::super::session::{Door, Session, SessionError, Unopened};
+use crate::config::When;
 use crate::rpc::proto::{MembersQuery, QueryRecord, Stats};
+use crate::rpc::weir::{self, Reloaded};
 use crate::serf::QueryParams;
 use crate::status::doctor::{Agent, Agreement, Group, PeerClock, Pending};
 use crate::status::document::{AgentView, CLOCK_QUERY, MemberView, Probe, Probed};
@@ -77,8 +78,8 @@ pub(super) async fn hold(args: &AgentArgs, output: &Output, wants: impl Fn(Group
     };
     // Whoever answers that it does not know the question, or hangs up on it as Serf does, is another agent. Who says nothing
     // may be ours.
-    let view = match timeout(PATIENCE, session.weir("weir-doctor", &json!({}))).await {
-        Ok(answer) => answer.ok().and_then(understood::<AgentView>),
+    let view = match timeout(PATIENCE, session.weir(&weir::Doctor {})).await {
+        Ok(answer) => answer.ok(),
         Err(_elapsed) => return Ok(silent(&session)),
     };
     let Some(view) = view else {
@@ -150,28 +151,20 @@ async fn within<T>(asked: impl Future<Output = Result<T, SessionError>>) -> Opti
     timeout(PATIENCE, asked).await.ok()?.ok()
 }
 
-fn understood<T: serde::de::DeserializeOwned>(document: Value) -> Option<T> {
-    serde_json::from_value(document).ok()
-}
-
 /// What a reload would change.
 async fn pending(args: &AgentArgs, output: &Output) -> Option<Pending> {
     let mut session = Session::open(args, output).await.ok()?;
-    let document = json!({ "dry_run": true });
-    match timeout(PATIENCE, session.weir("weir-reload", &document)).await.ok()? {
-        Ok(document) => {
-            let changes = document.get("changes")?.as_array()?.clone();
-            let keys = |when: &str| {
-                let of = changes.iter().filter(|change| change["when"] == when);
-                of.filter_map(|change| change["key"].as_str().map(ToOwned::to_owned)).collect()
-            };
-            Some(Pending { live: keys("live"), restart: keys("restart"), refused: None })
+    match timeout(PATIENCE, session.weir(&weir::Reload { dry_run: true })).await.ok()? {
+        Ok(Reloaded { changes }) => {
+            let keys =
+                |when| changes.iter().filter(|change| change.when == when).map(|change| change.key.clone()).collect();
+            Some(Pending { live: keys(When::Live), restart: keys(When::Restart), refused: None })
         }
-        Err(SessionError::Refused(text)) => {
-            let first = text.lines().next().unwrap_or_default().to_owned();
+        Err(SessionError::Refused(refusal)) => {
+            let first = refusal.details.into_iter().next().unwrap_or(refusal.what);
             Some(Pending { refused: Some(first), ..Pending::default() })
         }
-        Err(SessionError::Lost(_)) => None,
+        Err(SessionError::Unsupported(_) | SessionError::Lost(_)) => None,
     }
 }
 
@@ -180,12 +173,8 @@ async fn agreement(args: &AgentArgs, output: &Output) -> Agreement {
         Ok(session) => session,
         Err(failure) => return Agreement::Failed(failure.message().to_owned()),
     };
-    let nothing = json!({});
-    match timeout(PATIENCE * 2, session.weir("weir-keys-status", &nothing)).await {
-        Ok(Ok(document)) => match understood(document) {
-            Some(status) => Agreement::Told(status),
-            None => Agreement::Failed("the agent's answer is not understood".to_owned()),
-        },
+    match timeout(PATIENCE * 2, session.weir(&weir::KeysStatus {})).await {
+        Ok(Ok(status)) => Agreement::Told(status),
         Ok(Err(error)) => Agreement::Failed(Failure::from(error).message().to_owned()),
         Err(_elapsed) => Agreement::Failed("the members took too long".to_owned()),
     }
@@ -199,7 +188,7 @@ pub(super) fn tried(members: &[MemberView]) -> impl Iterator<Item = &MemberView>
 async fn probe(args: &AgentArgs, output: &Output, view: &AgentView) -> Option<Probed> {
     let members = tried(&view.members).take(MAX_MEMBERS).map(|member| member.name.clone()).collect();
     let mut session = Session::open(args, output).await.ok()?;
-    within(session.weir("weir-probe", &json!(Probe { members }))).await.and_then(understood)
+    within(session.weir(&Probe { members })).await
 }
 
 /// Asks weir agents for their time. Others would hand the question to their handlers, so they are left alone.

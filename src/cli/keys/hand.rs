@@ -93,13 +93,11 @@ impl Import {
             Err(failure) => return Err(failure),
         };
         let document = Document { key: key.to_base64().to_string(), add: self.add };
-        match session.weir("weir-keys-import", &json!(document)).await {
+        match session.weir(&document).await {
             Ok(_) => Ok(true),
-            Err(SessionError::Refused(text)) if text != crate::rpc::proto::text::UNSUPPORTED_COMMAND => {
-                Err(SessionError::Refused(text).into())
-            }
             // A Serf agent has a keyring of its own.
-            Err(_) => Ok(false),
+            Err(SessionError::Unsupported(_)) => Ok(false),
+            Err(error @ (SessionError::Refused(_) | SessionError::Lost(_))) => Err(error.into()),
         }
     }
 

@@ -3,15 +3,13 @@
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
-use serde_json::json;
-
 use super::super::connect::AgentArgs;
 use super::super::exit::Exit;
 use super::super::failure::{Failure, no_member};
 use super::super::output::Output;
 use super::super::session::Session;
 use super::super::table::Table;
-use super::{time_of_day, understood};
+use super::time_of_day;
 use crate::cli::escape::escape;
 use crate::rotate::document::{Culprit, Follow, Line, Lines, Member, Reason, Start, Started};
 use crate::rotate::{Action, Step};
@@ -41,12 +39,11 @@ impl Rotate {
     pub(crate) async fn run(&self, output: &Output) -> Result<Exit, Failure> {
         let mut session = Session::open(&self.agent, output).await?;
         let start = Start { absent: self.absent.clone(), force: self.force.clone(), dry_run: self.dry_run };
-        let Started { rotation } = understood(session.weir("weir-keys-rotate", &json!(start)).await?)?;
+        let Started { rotation } = session.weir(&start).await?;
         let mut story = Story::default();
         let mut after = 0;
         loop {
-            let follow = json!(Follow { rotation, after });
-            let Lines { lines, ended } = understood(session.weir("weir-keys-progress", &follow).await?)?;
+            let Lines { lines, ended } = session.weir(&Follow { rotation, after }).await?;
             after += lines.len();
             for line in lines {
                 let said = story.take(line);

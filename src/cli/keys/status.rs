@@ -2,8 +2,6 @@
 
 use std::time::Duration;
 
-use serde_json::json;
-
 use super::super::connect::AgentArgs;
 use super::super::exit::Exit;
 use super::super::failure::Failure;
@@ -11,8 +9,9 @@ use super::super::output::Output;
 use super::super::session::Session;
 use super::super::table::Table;
 use super::super::watch::Watch;
-use super::{time_of_day, understood};
+use super::time_of_day;
 use crate::rotate::document::{KeyStatus, MemberStatus, Status};
+use crate::rpc::weir;
 
 /// Tell which keys each member holds and which one it seals with.
 #[derive(Debug, clap::Args)]
@@ -67,7 +66,7 @@ impl KeysStatus {
 }
 
 pub(super) async fn fetch(session: &mut Session) -> Result<Status, Failure> {
-    understood(session.weir("weir-keys-status", &json!({})).await?)
+    Ok(session.weir(&weir::KeysStatus {}).await?)
 }
 
 /// `412 008 packets, 0.01 % of safe`.

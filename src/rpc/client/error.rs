@@ -4,7 +4,8 @@ use std::io;
 use std::net::SocketAddr;
 
 use super::address::Address;
-use crate::rpc::proto::text;
+use crate::rpc::proto::{ResponseHeader, text};
+use crate::rpc::refusal::Refusal;
 
 /// Why a command failed. [`Display`](std::fmt::Display) is for weir's own output, [`ClientError::serf_text`] for Serf's.
 #[derive(Debug, thiserror::Error)]
@@ -26,7 +27,10 @@ pub enum ClientError {
     TokenRefused,
     /// The agent's own words.
     #[error("{0}")]
-    Refused(String),
+    Refused(Refusal),
+    /// The agent does not know such a command.
+    #[error("the agent does not understand this")]
+    Unsupported,
     #[error("the agent closed the connection")]
     Closed,
     #[error("the answer is not that of an agent")]
@@ -53,7 +57,8 @@ impl ClientError {
             Self::Silent { .. } => "i/o timeout".to_owned(),
             Self::TokenRequired => text::AUTH_REQUIRED.to_owned(),
             Self::TokenRefused => text::INVALID_TOKEN.to_owned(),
-            Self::Refused(error) => error.clone(),
+            Self::Refused(refusal) => refusal.to_string(),
+            Self::Unsupported => text::UNSUPPORTED_COMMAND.to_owned(),
             Self::Closed | Self::Protocol => "client closed".to_owned(),
         }
     }
@@ -63,7 +68,12 @@ impl ClientError {
         match self {
             Self::Connect { source, .. } => source.kind() != io::ErrorKind::PermissionDenied,
             Self::NoPort(_) | Self::Resolve { .. } | Self::Silent { .. } => true,
-            Self::TokenRequired | Self::TokenRefused | Self::Refused(_) | Self::Closed | Self::Protocol => false,
+            Self::TokenRequired
+            | Self::TokenRefused
+            | Self::Refused(_)
+            | Self::Unsupported
+            | Self::Closed
+            | Self::Protocol => false,
         }
     }
 
@@ -76,18 +86,21 @@ impl ClientError {
             | Self::Resolve { .. }
             | Self::Silent { .. }
             | Self::Refused(_)
+            | Self::Unsupported
             | Self::Closed
             | Self::Protocol => false,
         }
     }
 
-    /// The error of a response's header.
-    pub(super) fn from_header(error: String) -> Self {
-        match error.as_str() {
+    /// The error of a response's header (`RPC §8`); `None` for success.
+    pub(super) fn from_header(header: ResponseHeader) -> Option<Self> {
+        Some(match header.error.as_str() {
+            "" => return None,
             text::AUTH_REQUIRED => Self::TokenRequired,
             text::INVALID_TOKEN => Self::TokenRefused,
-            _ => Self::Refused(error),
-        }
+            text::UNSUPPORTED_COMMAND => Self::Unsupported,
+            _ => Self::Refused(header.ours.and_then(|ours| ours.refusal).unwrap_or_else(|| header.error.into())),
+        })
     }
 }
 
@@ -125,7 +138,7 @@ mod tests {
                 "dial unix /run/x.sock: connect: no such file or directory",
             ),
             (ClientError::NoPort("nonsense".to_owned()), "dial tcp: address nonsense: missing port in address"),
-            (ClientError::from_header("Invalid authentication token".to_owned()), "Invalid authentication token"),
+            (ClientError::TokenRefused, "Invalid authentication token"),
             (ClientError::Closed, "client closed"),
         ];
         for (error, text) in rows {
@@ -146,7 +159,7 @@ mod tests {
             (connect(io::ErrorKind::ConnectionRefused), true, false),
             (connect(io::ErrorKind::PermissionDenied), false, true),
             (ClientError::TokenRequired, false, true),
-            (ClientError::Refused("x".to_owned()), false, false),
+            (ClientError::Refused("x".into()), false, false),
         ];
         for (error, unreachable, forbidden) in rows {
             assert_eq!((error.is_unreachable(), error.is_forbidden()), (unreachable, forbidden), "{error:?}");

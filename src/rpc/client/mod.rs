@@ -14,6 +14,7 @@ use super::proto::{
     Body, Command, EventRecord, Frames, KeyResponse, LogRecord, MAX_RESPONSE_BYTES, Member, MembersQuery, QueryRecord,
     Request, ResponseHeader, Stats, VERSION, record,
 };
+use super::weir;
 use crate::serf::QueryParams;
 use crate::wire::serf::{Coordinate, Tags};
 use address::Socket;
@@ -35,6 +36,8 @@ const READ_BYTES: usize = 16 * 1024;
 pub struct Client {
     socket: Box<dyn Socket>,
     address: Address,
+    /// The agent has said that it is ours.
+    is_weir: bool,
     frames: Frames,
     last_seq: u64,
     /// Everything the agent may still send something for.
@@ -80,7 +83,8 @@ pub enum Record {
 enum Incoming {
     Reply {
         seq: u64,
-        error: String,
+        /// `None` for success.
+        error: Option<ClientError>,
         body: Body,
     },
     Pushed(Pushed),
@@ -98,17 +102,23 @@ impl Client {
         let mut client = Self {
             socket: address.dial().await?,
             address: address.clone(),
+            is_weir: false,
             frames: Frames::default(),
             last_seq: 0,
             open: BTreeMap::new(),
             header: None,
             backlog: VecDeque::new(),
         };
-        client.prompt(Request::Handshake { version: VERSION }).await?;
+        client.prompt(Request::Handshake { version: VERSION, weir: true }).await?;
         if let Some(token) = token {
             client.prompt(Request::Auth { key: Zeroizing::new(token.as_bytes().to_vec()) }).await?;
         }
         Ok(client)
+    }
+
+    /// Whether the agent is ours, and not Serf's.
+    pub fn is_weir(&self) -> bool {
+        self.is_weir
     }
 
     /// Where it is connected to.
@@ -205,12 +215,11 @@ impl Client {
 
     /// The same, and where the agent is ours it also tells of gaps, as [`EventRecord::Missed`].
     pub async fn stream_with_gaps(&mut self, filter: &str) -> Result<SubscriptionId, ClientError> {
-        let filter_or_all = if filter.is_empty() { "*" } else { filter };
-        match self.stream(&format!("{filter_or_all},{}", record::MISSED)).await {
-            // A real agent does not know that word, or the filter is wrong anyway.
-            Err(ClientError::Refused(_)) => self.stream(filter).await,
-            subscribed => subscribed,
+        if !self.is_weir {
+            return self.stream(filter).await;
         }
+        let filter_or_all = if filter.is_empty() { "*" } else { filter };
+        self.stream(&format!("{filter_or_all},{}", record::MISSED)).await
     }
 
     /// Streams the agent's log from `level` on, the last lines first; they come out of [`next`](Self::next).
@@ -225,11 +234,18 @@ impl Client {
         Ok(())
     }
 
-    /// A command of weir's own (`weir-…`) with a JSON document each way.
-    pub async fn weir(&mut self, command: &str, document: &str) -> Result<String, ClientError> {
-        let request = Request::Weir { command: command.to_owned(), document: document.to_owned() };
-        match self.ask(request).await? {
-            Body::Document(document) => Ok(document),
+    /// A command of weir's own.
+    ///
+    /// # Errors
+    ///
+    /// [`ClientError::Unsupported`] if the agent is Serf's, which is not asked, or does not know the command.
+    pub async fn weir<R: weir::Request>(&mut self, request: &R) -> Result<R::Answer, ClientError> {
+        if !self.is_weir {
+            return Err(ClientError::Unsupported);
+        }
+        let document = Zeroizing::new(weir::encode(request));
+        match self.ask(Request::Weir { command: R::NAME.to_owned(), document }).await? {
+            Body::Document(document) => weir::decode(&document).map_err(|_| ClientError::Protocol),
             _ => Err(ClientError::Protocol),
         }
     }
@@ -252,16 +268,16 @@ impl Client {
 
     async fn keys(&mut self, request: Request) -> Result<(KeyResponse, Option<ClientError>), ClientError> {
         match self.exchange(request).await?.1 {
-            (error, Body::Keys(keys)) if error.is_empty() => Ok((keys, None)),
-            (error, Body::Keys(keys)) => Ok((keys, Some(ClientError::from_header(error)))),
-            (error, _) => Err(ClientError::from_header(error)),
+            (error, Body::Keys(keys)) => Ok((keys, error)),
+            (Some(error), _) => Err(error),
+            (None, _) => Err(ClientError::Protocol),
         }
     }
 
     async fn subscribe(&mut self, request: Request, kind: Open) -> Result<SubscriptionId, ClientError> {
         let (seq, (error, _)) = self.exchange(request).await?;
-        if !error.is_empty() {
-            return Err(ClientError::from_header(error));
+        if let Some(error) = error {
+            return Err(error);
         }
         self.open.insert(seq, kind);
         Ok(SubscriptionId(seq))
@@ -275,11 +291,11 @@ impl Client {
 
     async fn ask(&mut self, request: Request) -> Result<Body, ClientError> {
         let (_, (error, body)) = self.exchange(request).await?;
-        if error.is_empty() { Ok(body) } else { Err(ClientError::from_header(error)) }
+        error.map_or(Ok(body), Err)
     }
 
     /// Sends a request and waits for what answers it: its number, and the response's error and body.
-    async fn exchange(&mut self, request: Request) -> Result<(u64, (String, Body)), ClientError> {
+    async fn exchange(&mut self, request: Request) -> Result<(u64, (Option<ClientError>, Body)), ClientError> {
         self.last_seq += 1;
         let seq = self.last_seq;
         let message = Zeroizing::new(request.encode(seq));
@@ -317,29 +333,30 @@ impl Client {
             Some(Open::Events | Open::Lines | Open::Answers) => true,
         };
         if has_body {
-            let error = header.error.clone();
-            self.header = Some(header);
+            self.header = Some(header.clone());
             self.fill().await?;
             self.header = None;
-            return self.complete(seq, open, error).ok_or(ClientError::Protocol);
+            return self.complete(header, open).ok_or(ClientError::Protocol);
         }
         Ok(match open {
             Some(Open::Reply(_)) => {
                 self.open.remove(&seq);
-                Incoming::Reply { seq, error: header.error, body: Body::Empty }
+                self.is_weir |= header.ours.is_some();
+                Incoming::Reply { seq, error: ClientError::from_header(header), body: Body::Empty }
             }
             Some(Open::Events | Open::Lines | Open::Answers) | None => Incoming::Stray,
         })
     }
 
     /// A header's body is there.
-    fn complete(&mut self, seq: u64, open: Option<Open>, error: String) -> Option<Incoming> {
+    fn complete(&mut self, header: ResponseHeader, open: Option<Open>) -> Option<Incoming> {
+        let seq = header.seq;
         let body = self.frames.take();
         let record = match open? {
             Open::Reply(command) => {
                 let body = Body::decode(&command, body).ok()?;
                 self.open.remove(&seq);
-                return Some(Incoming::Reply { seq, error, body });
+                return Some(Incoming::Reply { seq, error: ClientError::from_header(header), body });
             }
             Open::Events => Record::Event(EventRecord::decode(body).ok()?),
             Open::Lines => Record::Line(LogRecord::decode(body).ok()?.0),

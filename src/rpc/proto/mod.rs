@@ -18,7 +18,7 @@ pub use frame::{FrameError, Frames};
 pub use member::{Member, MemberFilter, Status};
 pub use record::{EventRecord, LogLevel, LogRecord, QueryRecord};
 pub use request::{Header, MembersQuery, Request, RequestError};
-pub use response::{Body, KeyResponse, Response, ResponseHeader, Stats};
+pub use response::{Body, KeyResponse, Ours, Response, ResponseHeader, Stats};
 
 /// Only protocol version there is.
 pub const VERSION: i32 = 1;

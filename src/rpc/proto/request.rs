@@ -52,6 +52,8 @@ pub struct MembersQuery {
 pub enum Request {
     Handshake {
         version: i32,
+        /// The client is ours: it wants refusals in parts, and to know whether the agent is ours as well.
+        weir: bool,
     },
     Auth {
         key: Zeroizing<Vec<u8>>,
@@ -107,10 +109,10 @@ pub enum Request {
     GetCoordinate {
         node: String,
     },
-    /// One of weir's own: its whole name and a JSON document.
+    /// One of weir's own: its whole name and a JSON document, which may hold a key.
     Weir {
         command: String,
-        document: String,
+        document: Zeroizing<String>,
     },
 }
 
@@ -173,7 +175,7 @@ impl Request {
             Command::ListKeys => Self::ListKeys,
             Command::Stats => Self::Stats,
             Command::GetCoordinate => Self::GetCoordinate { node: single(reader, "Node")? },
-            Command::Weir(command) => Self::Weir { command, document: single(reader, "Document")? },
+            Command::Weir(command) => Self::Weir { command, document: Zeroizing::new(single(reader, "Document")?) },
         })
     }
 
@@ -215,8 +217,11 @@ impl Request {
     fn encode_body(&self, writer: &mut Writer) {
         match self {
             Self::Members | Self::Leave | Self::ListKeys | Self::Stats => {}
-            Self::Handshake { version } => {
+            Self::Handshake { version, weir: false } => {
                 writer.map_header(1).str("Version").int((*version).into());
+            }
+            Self::Handshake { version, weir: true } => {
+                writer.map_header(2).str("Version").int((*version).into()).str("Weir").bool(true);
             }
             Self::Auth { key } => {
                 writer.map_header(1).str("AuthKey").str(&String::from_utf8_lossy(key));
@@ -274,12 +279,15 @@ fn single(reader: &mut Reader<'_>, field: &'static str) -> Result<String, Decode
 }
 
 fn decode_handshake(reader: &mut Reader<'_>) -> Result<Request, DecodeError> {
-    let mut version = 0;
-    reader.record(&["Version"], |reader, _| {
-        version = i32::try_from(reader.i64()?).map_err(|_| reader.error(Problem::Range))?;
+    let (mut version, mut weir) = (0, false);
+    reader.record(&["Version", "Weir"], |reader, field| {
+        match field {
+            "Version" => version = i32::try_from(reader.i64()?).map_err(|_| reader.error(Problem::Range))?,
+            _ => weir = reader.bool()?,
+        }
         Ok(())
     })?;
-    Ok(Request::Handshake { version })
+    Ok(Request::Handshake { version, weir })
 }
 
 fn decode_event(reader: &mut Reader<'_>) -> Result<Request, DecodeError> {

@@ -3,11 +3,15 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
+use serde::{Deserialize, Serialize};
+
 use super::command::Command;
 use super::member::Member;
 use super::record::{decode_members, put_members};
 use super::request::put_map;
 use super::{read, text};
+use crate::rpc::refusal::Refusal;
+use crate::rpc::weir;
 use crate::serf::KeyOutcome;
 use crate::wire::DecodeError;
 use crate::wire::msgpack::{Dialect, Reader, Writer};
@@ -46,15 +50,16 @@ impl KeyResponse {
         }
     }
 
-    /// What the response's header says of it: `""` if every member did it.
-    pub fn error(&self) -> String {
-        if self.errors > 0 {
+    /// What the response's header says of it; `None` if every member did it.
+    pub fn refusal(&self) -> Option<Refusal> {
+        let what = if self.errors > 0 {
             format!("{}/{} nodes reported failure", self.errors, self.nodes)
         } else if self.responses != self.nodes {
             format!("{}/{} nodes reported success", self.responses, self.nodes)
         } else {
-            String::new()
-        }
+            return None;
+        };
+        Some(Refusal::new(what))
     }
 }
 
@@ -163,9 +168,7 @@ impl Body {
 /// A whole response.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Response {
-    pub seq: u64,
-    /// `""` for success.
-    pub error: String,
+    pub header: ResponseHeader,
     pub body: Body,
 }
 
@@ -173,7 +176,7 @@ impl Response {
     /// Header and body.
     pub fn encode(&self) -> Vec<u8> {
         let mut writer = Writer::new(Dialect::Ext);
-        writer.map_header(2).str("Error").str(&self.error).str("Seq").uint(self.seq);
+        self.header.encode(&mut writer);
         self.body.encode(&mut writer);
         writer.into_vec()
     }
@@ -185,15 +188,36 @@ pub struct ResponseHeader {
     pub seq: u64,
     /// `""` for success.
     pub error: String,
+    /// Only from an agent of ours, to a client of ours.
+    pub ours: Option<Ours>,
+}
+
+/// What Serf's header has no room for: a JSON document, in the field `Weir`. Fields are only ever added.
+#[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(default)]
+pub struct Ours {
+    /// The error in its parts.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub refusal: Option<Refusal>,
 }
 
 impl ResponseHeader {
+    fn encode(&self, writer: &mut Writer) {
+        let fields = if self.ours.is_some() { 3 } else { 2 };
+        writer.map_header(fields).str("Error").str(&self.error).str("Seq").uint(self.seq);
+        if let Some(ours) = &self.ours {
+            writer.str("Weir").str(&weir::encode(ours));
+        }
+    }
+
     /// Decodes one whole value.
     pub fn decode(value: &[u8]) -> Result<Self, DecodeError> {
         let mut header = Self::default();
-        Reader::new(value).record(&["Seq", "Error"], |reader, field| {
+        Reader::new(value).record(&["Seq", "Error", "Weir"], |reader, field| {
             match field {
                 "Seq" => header.seq = reader.u64()?,
+                // A kind of refusal that is not known leaves the sentence.
+                "Weir" => header.ours = Some(weir::decode(reader.str()?).unwrap_or_default()),
                 _ => header.error = String::from_utf8_lossy(reader.raw()?).into_owned(),
             }
             Ok(())

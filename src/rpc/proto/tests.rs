@@ -10,6 +10,7 @@ use zeroize::Zeroizing;
 
 use super::*;
 use crate::handlers::filter::EventKind;
+use crate::rpc::refusal::{Kind, Refusal};
 use crate::serf::{MemberEventKind, QueryParams};
 use crate::wire::message::Versions;
 use crate::wire::msgpack::{Dialect, Writer};
@@ -102,7 +103,7 @@ fn answers_of_the_real_agent_are_understood_and_written_alike() {
         } else {
             assert_eq!(values.len() == 2, Body::follows(command, &header.error), "{command:?}");
             let body = values.get(1).map_or(Ok(Body::Empty), |body| Body::decode(command, body)).unwrap();
-            let response = Response { seq: header.seq, error: header.error, body };
+            let response = Response { header: header.clone(), body };
             let again = response.encode();
             let reread = self::values(&again);
             let body = reread.get(1).map_or(Ok(Body::Empty), |body| Body::decode(command, body)).unwrap();
@@ -120,7 +121,9 @@ fn answers_of_the_real_agent_are_understood_and_written_alike() {
 fn answer_with_a_long_error_and_a_body_is_that_of_the_real_agent() {
     let error =
         "1 error occurred:\n\t* Failed to join 127.0.0.29: dial tcp 127.0.0.29:7946: connect: connection refused\n\n";
-    let response = Response { seq: 2, error: error.to_owned(), body: Body::Join(0) }.encode();
+    let response =
+        Response { header: ResponseHeader { seq: 2, error: error.to_owned(), ours: None }, body: Body::Join(0) }
+            .encode();
     let hex: String = response.iter().map(|byte| format!("{byte:02x}")).collect();
     assert!(EXCHANGES.lines().any(|line| line == format!("9< {hex}")));
 }
@@ -176,7 +179,7 @@ fn unusual_shapes_that_real_agents_take_are_taken() {
         (
             "records as arrays in declaration order",
             raw(|w| w.array_header(2).str("handshake").uint(7_u8), |w| w.array_header(1).uint(1_u8)),
-            Request::Handshake { version: 1 },
+            Request::Handshake { version: 1, weir: false },
         ),
         (
             "strings and keys as bin",
@@ -352,7 +355,8 @@ fn addresses_come_in_three_lengths() {
 
 #[test]
 fn unknown_node_has_zeros_and_no_vector() {
-    let response = Response { seq: 3, error: String::new(), body: Body::Coordinate(None) }.encode();
+    let response =
+        Response { header: ResponseHeader { seq: 3, ..Default::default() }, body: Body::Coordinate(None) }.encode();
     let hex: String = response.iter().map(|byte| format!("{byte:02x}")).collect();
     assert!(EXCHANGES.lines().any(|line| line == format!("12< {hex}")));
 }
@@ -417,10 +421,21 @@ fn query() -> impl Strategy<Value = QueryParams> {
     )
 }
 
+fn ours() -> impl Strategy<Value = Option<Ours>> {
+    let kind = prop_oneof![
+        Just(Kind::Failed),
+        Just(Kind::Configuration),
+        (any::<usize>(), any::<bool>()).prop_map(|(limit, encoded)| Kind::TooLarge { limit, encoded }),
+    ];
+    let refusal = (kind, text(), proptest::option::of(text()), proptest::collection::vec(text(), 0..3));
+    let refusal = refusal.prop_map(|(kind, what, remedy, details)| Refusal { kind, what, remedy, details });
+    proptest::option::of(proptest::option::of(refusal).prop_map(|refusal| Ours { refusal }))
+}
+
 fn request() -> impl Strategy<Value = Request> {
     let strings = || proptest::collection::vec(text(), 0..20);
     prop_oneof![
-        any::<i32>().prop_map(|version| Request::Handshake { version }),
+        (any::<i32>(), any::<bool>()).prop_map(|(version, weir)| Request::Handshake { version, weir }),
         text().prop_map(|key| Request::Auth { key: Zeroizing::new(key.into_bytes()) }),
         (text(), payload(), any::<bool>()).prop_map(|(name, payload, coalesce)| Request::Event {
             name,
@@ -448,7 +463,7 @@ fn request() -> impl Strategy<Value = Request> {
         Just(Request::ListKeys),
         Just(Request::Stats),
         text().prop_map(|node| Request::GetCoordinate { node }),
-        text().prop_map(|document| Request::Weir { command: "weir-status".to_owned(), document }),
+        text().prop_map(|document| Request::Weir { command: "weir-status".to_owned(), document: document.into() }),
     ]
 }
 
@@ -495,13 +510,10 @@ proptest! {
     }
 
     #[test]
-    fn every_response_survives_the_wire((name, body) in body(), seq in any::<u64>(), error in text()) {
-        let response = Response { seq, error, body };
+    fn every_response_survives_the_wire((name, body) in body(), seq in any::<u64>(), error in text(), ours in ours()) {
+        let response = Response { header: ResponseHeader { seq, error, ours }, body };
         let values = values(&response.encode());
-        prop_assert_eq!(
-            ResponseHeader::decode(&values[0]).unwrap(),
-            ResponseHeader { seq, error: response.error }
-        );
+        prop_assert_eq!(ResponseHeader::decode(&values[0]).unwrap(), response.header);
         let body = values.get(1).map_or(Ok(Body::Empty), |body| Body::decode(&Command::from_name(name).unwrap(), body));
         prop_assert_eq!(body, Ok(response.body));
     }

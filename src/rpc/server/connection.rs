@@ -14,7 +14,7 @@ use tracing::debug;
 use super::counters::count;
 use super::session::Session;
 use super::{MAX_CONNECTIONS, REQUEST_TIMEOUT, Shared, stopped, writer};
-use crate::rpc::proto::{Body, Command, FrameError, Frames, Header, Response};
+use crate::rpc::proto::{Body, Command, FrameError, Frames, Header, Response, ResponseHeader};
 
 /// Bytes asked for in one read.
 const READ_BYTES: usize = 8 * 1024;
@@ -122,8 +122,9 @@ async fn turn_away<R: AsyncRead + Unpin>(input: &mut Input<R>, outbox: &mpsc::Se
     };
     let body = Command::from_name(&header.command).map_or(Body::Empty, |command| Body::blank(&command));
     let error = format!("too many RPC clients, the limit is {MAX_CONNECTIONS}");
+    let header = ResponseHeader { seq: header.seq, error, ours: None };
     // The writer lives as long as it can write.
-    let _ = outbox.send(Response { seq: header.seq, error, body }.encode()).await;
+    let _ = outbox.send(Response { header, body }.encode()).await;
     End::Refused
 }
 

@@ -18,9 +18,11 @@ use crate::handlers::filter::EventFilter;
 use crate::rpc::call::{Call, KeyReply, Reply};
 use crate::rpc::feed::{Subscription, feed};
 use crate::rpc::proto::{
-    Body, Command, KeyResponse, LogLevel, MAX_REQUEST_BYTES, MAX_STRANGER_BYTES, MemberFilter, MembersQuery,
-    QueryRecord, Request, RequestError, Response, VERSION, record, text,
+    Body, Command, KeyResponse, LogLevel, MAX_REQUEST_BYTES, MAX_STRANGER_BYTES, MemberFilter, MembersQuery, Ours,
+    QueryRecord, Request, RequestError, Response, ResponseHeader, VERSION, record, text,
 };
+use crate::rpc::refusal::Refusal;
+use crate::rpc::weir::Asked;
 use crate::serf::{KeyOp, QueryParams, RespondError};
 
 /// Answers of one query that wait for its client: two of each of two thousand members.
@@ -36,6 +38,8 @@ pub(super) struct Session<'a> {
     shared: &'a Shared,
     outbox: mpsc::Sender<Vec<u8>>,
     shaken: bool,
+    /// The client is ours.
+    weir: bool,
     authenticated: bool,
     /// A leave was asked for: the agent is about to stop, and the client waits for the answer.
     left: bool,
@@ -48,7 +52,7 @@ pub(super) struct Session<'a> {
 /// What a request is answered with.
 struct Answer {
     /// `None` for success.
-    error: Option<String>,
+    refusal: Option<Refusal>,
     /// `None` for the blank body of the command.
     body: Option<Body>,
     then: Then,
@@ -64,11 +68,11 @@ enum Then {
 
 impl Answer {
     fn done() -> Self {
-        Self { error: None, body: None, then: Then::Nothing }
+        Self { refusal: None, body: None, then: Then::Nothing }
     }
 
-    fn error(error: impl Into<String>) -> Self {
-        Self { error: Some(error.into()), ..Self::done() }
+    fn refused(refusal: impl Into<Refusal>) -> Self {
+        Self { refusal: Some(refusal.into()), ..Self::done() }
     }
 
     fn body(body: Body) -> Self {
@@ -80,9 +84,9 @@ impl Answer {
     }
 }
 
-impl From<Result<(), String>> for Answer {
-    fn from(result: Result<(), String>) -> Self {
-        result.map_or_else(Self::error, |()| Self::done())
+impl From<Result<(), Refusal>> for Answer {
+    fn from(result: Result<(), Refusal>) -> Self {
+        result.map_or_else(Self::refused, |()| Self::done())
     }
 }
 
@@ -96,6 +100,7 @@ impl<'a> Session<'a> {
             shared,
             outbox,
             shaken: false,
+            weir: false,
             authenticated: false,
             left: false,
             pending: Pending::default(),
@@ -125,11 +130,11 @@ impl<'a> Session<'a> {
         let seq = header.seq;
         let command = Command::from_name(&header.command);
         if !self.shaken && command != Some(Command::Handshake) {
-            self.reply(seq, text::HANDSHAKE_REQUIRED, Body::Empty).await?;
+            self.reply(seq, Some(text::HANDSHAKE_REQUIRED.into()), Body::Empty).await?;
             return Err(End::Refused);
         }
         let Some(command) = command else {
-            self.reply(seq, text::UNSUPPORTED_COMMAND, Body::Empty).await?;
+            self.reply(seq, Some(text::UNSUPPORTED_COMMAND.into()), Body::Empty).await?;
             return Err(End::Refused);
         };
         let body = if command.has_body() {
@@ -143,19 +148,19 @@ impl<'a> Session<'a> {
         count(&self.shared.counters.requests);
         if self.needs_token(&command) {
             count(&self.shared.counters.unauthenticated);
-            self.reply(seq, text::AUTH_REQUIRED, Body::Empty).await?;
+            self.reply(seq, Some(text::AUTH_REQUIRED.into()), Body::Empty).await?;
         } else {
             let answer = match Request::decode(command.clone(), body) {
                 Ok(request) => self.execute(seq, request).await,
-                Err(RequestError::Refused(error)) => Ok(Answer::error(error)),
+                Err(RequestError::Refused(error)) => Ok(Answer::refused(error)),
                 Err(RequestError::Malformed(_)) => return Err(End::Malformed),
             };
-            let answer = answer.unwrap_or_else(|AgentGone| Answer::error(text::AGENT_STOPPING));
-            if answer.error.is_some() {
+            let answer = answer.unwrap_or_else(|AgentGone| Answer::refused(text::AGENT_STOPPING));
+            if answer.refusal.is_some() {
                 count(&self.shared.counters.refused);
             }
             let body = answer.body.unwrap_or_else(|| Body::blank(&command));
-            self.reply(seq, answer.error.as_deref().unwrap_or_default(), body).await?;
+            self.reply(seq, answer.refusal, body).await?;
             self.begin(seq, answer.then).await;
         }
         // Whoever has yet to show a token has the time of the first request for it, and then makes room for others.
@@ -183,12 +188,14 @@ impl<'a> Session<'a> {
                 return Err(end);
             }
         };
-        self.reply(seq, &error, Body::blank(command)).await?;
+        self.reply(seq, Some(error.into()), Body::blank(command)).await?;
         Err(end)
     }
 
-    async fn reply(&self, seq: u64, error: &str, body: Body) -> Result<(), End> {
-        let message = Response { seq, error: error.to_owned(), body }.encode();
+    async fn reply(&self, seq: u64, refusal: Option<Refusal>, body: Body) -> Result<(), End> {
+        let error = refusal.as_ref().map_or_else(String::new, Refusal::to_string);
+        let header = ResponseHeader { seq, error, ours: self.weir.then_some(Ours { refusal }) };
+        let message = Response { header, body }.encode();
         self.outbox.send(message).await.map_err(|_| End::Stuck)
     }
 
@@ -198,7 +205,7 @@ impl<'a> Session<'a> {
             info!(client = %self.peer.name, command = command.name(), "rpc command");
         }
         Ok(match request {
-            Request::Handshake { version } => self.handshake(version),
+            Request::Handshake { version, weir } => self.handshake(version, weir),
             Request::Auth { key } => self.authenticate(&key),
             Request::Members => self.members(MembersQuery::default()).await?,
             Request::MembersFiltered(query) => self.members(query).await?,
@@ -211,7 +218,7 @@ impl<'a> Session<'a> {
             Request::Join { existing, replay } => {
                 match self.ask(|reply| Call::Join { addresses: existing, replay, reply }).await? {
                     Ok(contacted) => Answer::body(Body::Join(contacted)),
-                    Err(error) => Answer::error(error),
+                    Err(refusal) => Answer::refused(refusal),
                 }
             }
             Request::Tags { set, delete } => self.ask(|reply| Call::Tags { set, delete, reply }).await?.into(),
@@ -232,12 +239,7 @@ impl<'a> Session<'a> {
             Request::GetCoordinate { node } => {
                 Answer::body(Body::Coordinate(self.ask(|reply| Call::Coordinate { node, reply }).await?))
             }
-            Request::Weir { command, document } => {
-                match self.ask(|reply| Call::Weir { command, document, reply }).await? {
-                    Ok(document) => Answer::body(Body::Document(document)),
-                    Err(error) => Answer::error(error),
-                }
-            }
+            Request::Weir { command, document } => self.ours(&command, &document).await?,
         })
     }
 
@@ -251,14 +253,27 @@ impl<'a> Session<'a> {
         self.shared.calls.send(call).await.map_err(|_| AgentGone)
     }
 
+    /// A command of weir's own.
+    async fn ours(&self, command: &str, document: &str) -> Result<Answer, AgentGone> {
+        let (reply, answer) = oneshot::channel();
+        match Asked::decode(command, document, reply) {
+            Some(Ok(asked)) => self.tell(Call::Weir(asked)).await?,
+            Some(Err(refusal)) => return Ok(Answer::refused(refusal)),
+            None => return Ok(Answer::refused(text::UNSUPPORTED_COMMAND)),
+        }
+        let answer = answer.await.map_err(|_| AgentGone)?;
+        Ok(answer.map_or_else(Answer::refused, |document| Answer::body(Body::Document(document))))
+    }
+
     /// The version is looked at first, then whether this was done before.
-    fn handshake(&mut self, version: i32) -> Answer {
+    fn handshake(&mut self, version: i32, weir: bool) -> Answer {
         if version != VERSION {
-            return Answer::error(text::UNSUPPORTED_VERSION);
+            return Answer::refused(text::UNSUPPORTED_VERSION);
         }
         if std::mem::replace(&mut self.shaken, true) {
-            return Answer::error(text::HANDSHAKE_DONE);
+            return Answer::refused(text::HANDSHAKE_DONE);
         }
+        self.weir = weir;
         Answer::done()
     }
 
@@ -267,7 +282,7 @@ impl<'a> Session<'a> {
         let accepted = self.shared.token.as_ref().map_or(key.is_empty(), |token| token.accepts(key));
         if !accepted {
             count(&self.shared.counters.unauthenticated);
-            return Answer::error(text::INVALID_TOKEN);
+            return Answer::refused(text::INVALID_TOKEN);
         }
         self.authenticated = true;
         Answer::done()
@@ -276,7 +291,7 @@ impl<'a> Session<'a> {
     async fn members(&self, query: MembersQuery) -> Result<Answer, AgentGone> {
         let filter = match MemberFilter::compile(&query) {
             Ok(filter) => filter,
-            Err(error) => return Ok(Answer::error(error)),
+            Err(error) => return Ok(Answer::refused(error)),
         };
         let members = self.ask(|reply| Call::Members { filter, reply }).await?;
         Ok(Answer::body(Body::Members(members)))
@@ -285,24 +300,23 @@ impl<'a> Session<'a> {
     async fn change_key(&self, base64: &str, op: fn(Zeroizing<Vec<u8>>) -> KeyOp) -> Result<Answer, AgentGone> {
         match key::decode(base64) {
             Ok(key) => self.keys(op(key)).await,
-            Err(error) => Ok(Answer { body: Some(Body::Keys(KeyResponse::default())), ..Answer::error(error) }),
+            Err(error) => Ok(Answer { body: Some(Body::Keys(KeyResponse::default())), ..Answer::refused(error) }),
         }
     }
 
     async fn keys(&self, op: KeyOp) -> Result<Answer, AgentGone> {
-        let KeyReply { error, response } = self.ask(|reply| Call::Keys { op, reply }).await?;
-        let error = Some(error).filter(|error| !error.is_empty());
-        Ok(Answer { error, ..Answer::body(Body::Keys(response)) })
+        let KeyReply { refusal, response } = self.ask(|reply| Call::Keys { op, reply }).await?;
+        Ok(Answer { refusal, ..Answer::body(Body::Keys(response)) })
     }
 
     fn stream(&mut self, seq: u64, filter: &str) -> Answer {
         let wanted: Vec<&str> = filter.split(',').filter(|element| *element != record::MISSED).collect();
         let filters = match EventFilter::parse_list(&wanted.join(",")) {
             Ok(filters) if filters.len() <= MAX_FILTERS => filters,
-            Ok(_) | Err(_) => return Answer::error(text::INVALID_FILTER),
+            Ok(_) | Err(_) => return Answer::refused(text::INVALID_FILTER),
         };
         if self.streams.contains_key(&seq) {
-            return Answer::error(text::STREAM_EXISTS);
+            return Answer::refused(text::STREAM_EXISTS);
         }
         let tell = filter.split(',').any(|element| element == record::MISSED);
         self.if_room(Then::Stream { filters, tell })
@@ -310,8 +324,8 @@ impl<'a> Session<'a> {
 
     fn monitor(&mut self, level: &str) -> Answer {
         match LogLevel::from_name(level) {
-            None => Answer::error(format!("Unknown log level: {}", level.to_uppercase())),
-            Some(_) if self.monitor.is_some() => Answer::error(text::MONITOR_EXISTS),
+            None => Answer::refused(format!("Unknown log level: {}", level.to_uppercase())),
+            Some(_) if self.monitor.is_some() => Answer::refused(text::MONITOR_EXISTS),
             Some(level) => self.if_room(Then::Monitor(level)),
         }
     }
@@ -320,7 +334,7 @@ impl<'a> Session<'a> {
         if self.has_room() {
             return Answer::then(then);
         }
-        Answer::error(format!("too many streams on this connection, the limit is {MAX_STREAMS}"))
+        Answer::refused(format!("too many streams on this connection, the limit is {MAX_STREAMS}"))
     }
 
     fn has_room(&mut self) -> bool {
@@ -342,24 +356,24 @@ impl<'a> Session<'a> {
     async fn query(&mut self, params: QueryParams) -> Result<Answer, AgentGone> {
         let (records, answers) = mpsc::channel(QUERY_RECORDS);
         let answer = self.if_room(Then::Query(answers));
-        if answer.error.is_some() {
+        if answer.refusal.is_some() {
             return Ok(answer);
         }
         Ok(match self.ask(|reply| Call::Query { params, records, reply }).await? {
             Ok(()) => answer,
-            Err(error) => Answer::error(error),
+            Err(error) => Answer::refused(error),
         })
     }
 
     async fn respond(&self, id: u64, payload: Bytes) -> Result<Answer, AgentGone> {
         let Some(query) = self.pending.find(Instant::now(), id) else {
-            return Ok(Answer::error(text::NO_PENDING_QUERY));
+            return Ok(Answer::refused(text::NO_PENDING_QUERY));
         };
         Ok(match self.ask(|reply| Call::Respond { query, payload, reply }).await? {
             Ok(()) => Answer::done(),
-            Err(RespondError::Unknown) => Answer::error(text::NO_PENDING_QUERY),
+            Err(RespondError::Unknown) => Answer::refused(text::NO_PENDING_QUERY),
             Err(error @ (RespondError::PastDeadline | RespondError::AlreadySent | RespondError::TooLarge { .. })) => {
-                Answer::error(format!("{}{error}", text::RESPOND_PREFIX))
+                Answer::refused(format!("{}{error}", text::RESPOND_PREFIX))
             }
         })
     }

@@ -2,12 +2,15 @@
 
 mod gap;
 
+use std::borrow::Cow;
+
 use bytes::Bytes;
 
 use super::Serf;
 use super::clock::LamportTime;
 use super::drops::Drop;
 use super::options::MAX_EVENT_BYTES;
+use crate::error::Explain;
 use crate::serf::Output;
 use crate::time::Instant;
 use crate::wire::serf::{SerfMessage, UserEvent};
@@ -22,8 +25,17 @@ pub enum EventError {
     #[error("encoded user event exceeds configured limit of {limit} bytes after encoding")]
     EncodedTooLarge { limit: usize },
     /// The cluster does not keep up with our events. More would be lost without a word.
-    #[error("event queue is full: {depth} broadcasts wait to be sent; send more slowly")]
+    #[error("event queue is full: {depth} broadcasts wait to be sent")]
     QueueFull { depth: usize },
+}
+
+impl Explain for EventError {
+    fn remedy(&self) -> Option<Cow<'_, str>> {
+        match self {
+            Self::QueueFull { .. } => Some("send more slowly".into()),
+            Self::TooLarge { .. } | Self::EncodedTooLarge { .. } => None,
+        }
+    }
 }
 
 impl Serf {

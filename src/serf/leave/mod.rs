@@ -1,5 +1,6 @@
 //! Leaving, making others leave, and forgetting them at once (`serf §4.4, §4.9, §4.10`).
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -10,6 +11,7 @@ use super::drops::Drop;
 use super::intent::{Intent, IntentKind};
 use super::member::{Member, Status};
 use super::output::Output;
+use crate::error::Explain;
 use crate::time::Instant;
 use crate::wire::NodeName;
 use crate::wire::serf::{LeaveIntent, SerfMessage};
@@ -38,13 +40,22 @@ pub enum ForceLeaveError {
     #[error("a member's name has 1 to 255 bytes, this one has {0}")]
     Name(usize),
     /// Nothing was sent. The reference obeys, and the member stays, invisible to the others.
-    #[error("member {0} is alive; prune forgets members that left or failed, so stop the member first")]
+    #[error("member {0} is alive")]
     PruneAlive(NodeName),
     #[error("this node leaves by `leave`, not by force-leave")]
     Ourselves,
     /// The intent is applied here and still queued.
     #[error("timed out: not every member may have heard that {0} was made to leave")]
     Timeout(NodeName),
+}
+
+impl Explain for ForceLeaveError {
+    fn remedy(&self) -> Option<Cow<'_, str>> {
+        match self {
+            Self::PruneAlive(_) => Some("prune forgets members that left or failed, so stop the member first".into()),
+            Self::Name(_) | Self::Ourselves | Self::Timeout(_) => None,
+        }
+    }
 }
 
 /// What of leaving and force-leaving is under way.

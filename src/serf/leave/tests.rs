@@ -144,7 +144,7 @@ fn what_may_not_be_forced_is_refused_with_an_explanation_and_no_trace() {
     }
     assert_eq!(serf.broadcasts_pending(), 0);
     assert_eq!(serf.member_clock.time(), LamportTime(1));
-    assert!(ForceLeaveError::PruneAlive(name("n1")).to_string().contains("stop the member first"));
+    assert!(ForceLeaveError::PruneAlive(name("n1")).sentence().contains("stop the member first"));
 }
 
 #[test]

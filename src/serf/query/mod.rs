@@ -5,6 +5,7 @@
 //! addresses and that has not answered, as soon as those are no more than [`MAX_REMINDED`]. The message is the same, so that
 //! any peer takes it, and drops it if it has it.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -17,6 +18,7 @@ use super::filter::{self, Match};
 use super::output::{Answer, Event, Output, QueryEvent, QueryKey, QueryOutput};
 use super::relay::Origin;
 use super::{Serf, Status, conflict, keys};
+use crate::error::Explain;
 use crate::time::Instant;
 use crate::wire::NodeName;
 use crate::wire::serf::{Filter, Query, QueryResponse, SerfMessage, decode_tags};
@@ -66,11 +68,21 @@ pub enum QueryError {
     Internal,
     #[error("query exceeds limit of {limit} bytes")]
     TooLarge { limit: usize },
-    #[error("{MAX_ASKED_QUERIES} queries of this node are still open; wait for one to end")]
+    #[error("{MAX_ASKED_QUERIES} queries of this node are still open")]
     TooMany,
     /// The cluster does not keep up.
-    #[error("query queue is full: {depth} broadcasts wait to be sent; send more slowly")]
+    #[error("query queue is full: {depth} broadcasts wait to be sent")]
     QueueFull { depth: usize },
+}
+
+impl Explain for QueryError {
+    fn remedy(&self) -> Option<Cow<'_, str>> {
+        match self {
+            Self::TooMany => Some("wait for one to end".into()),
+            Self::QueueFull { .. } => Some("send more slowly".into()),
+            Self::Internal | Self::TooLarge { .. } => None,
+        }
+    }
 }
 
 /// Why an answer was not sent.

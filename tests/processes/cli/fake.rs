@@ -8,13 +8,15 @@ use std::thread::JoinHandle;
 use tokio::sync::{mpsc, watch};
 use weir::rpc::call::{Call, KeyReply, StreamEvent};
 use weir::rpc::proto::{KeyResponse, Member, MemberFilter, MembersQuery, QueryRecord, Stats, Status};
+use weir::rpc::refusal::{Kind, Refusal};
 use weir::rpc::server::{Options, Server, Token};
+use weir::rpc::weir::{self as ours, Asked, Request};
 use weir::serf::{KeyOp, MemberEventKind, QueryKey, QueryParams};
 use weir::wire::message::Versions;
 use weir::wire::serf::Coordinate;
 
 /// Answers one of weir's own commands: its name and document.
-pub(crate) type Answer = fn(&str, &str) -> Result<String, String>;
+pub(crate) type Answer = fn(&str, &str) -> Result<String, Refusal>;
 
 /// What the stand-in pretends.
 #[derive(Clone, Debug, Default)]
@@ -108,8 +110,9 @@ impl Script {
             }
             Call::Tags { set, reply: to, .. } => {
                 let is_large = set.values().any(|value| value.len() > 400);
-                let error = "Encoded length of tags exceeds limit of 512 bytes".to_owned();
-                reply(to, if is_large { Err(error) } else { Ok(()) });
+                let refusal = Refusal::new("Encoded length of tags exceeds limit of 512 bytes")
+                    .of_kind(Kind::TooLarge { limit: 512, encoded: true });
+                reply(to, if is_large { Err(refusal) } else { Ok(()) });
             }
             Call::UserEvent { name, payload, reply: to, .. } => reply(to, event(name.len() + payload.len())),
             Call::Query { params, records, reply: to } => reply(to, self.query(&params, &records)),
@@ -127,11 +130,28 @@ impl Script {
             Call::Monitor { lines, .. } => {
                 lines.offer("2026/11/23 00:15:02 [INFO] agent: Serf agent starting".into());
             }
-            Call::Weir { command, document, reply: to } => {
-                reply(to, self.about_ours.unwrap_or(weir)(&command, &document));
-            }
+            Call::Weir(asked) => self.ours(asked),
             Call::Respond { .. } => panic!("the command line answers no queries"),
         }
+    }
+
+    fn ours(&self, asked: Asked) {
+        match asked {
+            Asked::Reload(request, to) => self.by_script(&request, to),
+            Asked::Members(request, to) => self.by_script(&request, to),
+            Asked::Doctor(request, to) => self.by_script(&request, to),
+            Asked::Probe(request, to) => self.by_script(&request, to),
+            Asked::KeysStatus(request, to) => self.by_script(&request, to),
+            Asked::KeysRotate(request, to) => self.by_script(&request, to),
+            Asked::KeysProgress(request, to) => self.by_script(&request, to),
+            Asked::KeysImport(request, to) => self.by_script(&request, to),
+        }
+    }
+
+    fn by_script<R: Request>(&self, request: &R, to: ours::Answer<R>) {
+        let document = serde_json::to_string(request).expect("a document");
+        let told = self.about_ours.unwrap_or(usual)(R::NAME, &document);
+        to.send(told.map(|document| serde_json::from_str(&document).expect("an answer to this request")));
     }
 
     /// A failed member leaves, a live one refutes it.
@@ -145,12 +165,12 @@ impl Script {
         }
     }
 
-    fn query(&self, params: &QueryParams, records: &mpsc::Sender<QueryRecord>) -> Result<(), String> {
+    fn query(&self, params: &QueryParams, records: &mpsc::Sender<QueryRecord>) -> Result<(), Refusal> {
         if params.name != "_serf_ping" && params.name.starts_with("_serf_") {
-            return Err("Queries cannot contain the '_serf_' prefix".to_owned());
+            return Err("Queries cannot contain the '_serf_' prefix".into());
         }
         if params.payload.len() > 900 {
-            return Err("query exceeds limit of 1024 bytes".to_owned());
+            return Err("query exceeds limit of 1024 bytes".into());
         }
         let query = MembersQuery { tags: params.tags.clone(), ..MembersQuery::default() };
         let filter = MemberFilter::compile(&query).expect("tests ask well-formed questions");
@@ -219,20 +239,22 @@ fn base64(bytes: &[u8]) -> String {
     weir::crypto::Key::new(bytes).map_or_else(|_| String::new(), |key| key.to_base64().to_string())
 }
 
-fn join(addresses: &[String]) -> Result<u32, String> {
+fn join(addresses: &[String]) -> Result<u32, Refusal> {
     let reached = addresses.iter().filter(|address| !address.starts_with("127.0.0.29")).count();
     if reached == 0 {
         let reason = "Failed to join 127.0.0.29: dial tcp 127.0.0.29:7946: connect: connection refused";
-        return Err(format!("1 error occurred:\n\t* {reason}\n\n"));
+        return Err(format!("1 error occurred:\n\t* {reason}\n\n").into());
     }
     Ok(u32::try_from(reached).expect("few addresses"))
 }
 
-fn event(bytes: usize) -> Result<(), String> {
+fn event(bytes: usize) -> Result<(), Refusal> {
     match bytes {
         0..500 => Ok(()),
-        500..=512 => Err("encoded user event exceeds configured limit of 512 bytes after encoding".to_owned()),
-        _ => Err("user event exceeds configured limit of 512 bytes before encoding".to_owned()),
+        500..=512 => Err(Refusal::new("encoded user event exceeds configured limit of 512 bytes after encoding")
+            .of_kind(Kind::TooLarge { limit: 512, encoded: true })),
+        _ => Err(Refusal::new("user event exceeds configured limit of 512 bytes before encoding")
+            .of_kind(Kind::TooLarge { limit: 512, encoded: false })),
     }
 }
 
@@ -251,11 +273,14 @@ fn coordinate(node: &str) -> Coordinate {
     Coordinate { vec: vec![0.0; 8], error: 0.1, adjustment: 0.0, height }
 }
 
-fn weir(command: &str, document: &str) -> Result<String, String> {
+fn usual(command: &str, document: &str) -> Result<String, Refusal> {
     match (command, document) {
-        ("weir-reload", r#"{"dry_run":true}"#) => {
-            Err("weir.toml:3:1: unknown key 'x'\nerror: 1 mistake in 1 file".into())
-        }
+        ("weir-reload", r#"{"dry_run":true}"#) => Err(Refusal {
+            details: vec!["weir.toml:3:1: unknown key 'x'".into()],
+            ..Refusal::new("1 mistake in 1 file")
+                .with_remedy("the running agent keeps its configuration")
+                .of_kind(Kind::Configuration)
+        }),
         ("weir-reload", _) => Ok(r#"{"changes":[
             {"key":"log.level","before":"\"info\"","after":"\"debug\"","when":"live"},
             {"key":"gossip.bind","before":"\"0.0.0.0:7946\"","after":null,"when":"restart"}]}"#

@@ -4,7 +4,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
 use serde_json::{Value, json};
-use weir::rpc::proto;
+use weir::rpc::{Refusal, proto};
 
 use super::fake::{Fake, Script};
 use super::support::{Run, golden, run, transcript, weir};
@@ -46,7 +46,7 @@ fn three() -> Vec<Value> {
     ["lb1", "web1", "web2"].map(|name| member(name, "alive", true)).to_vec()
 }
 
-fn answer(stories: impl Fn() -> Vec<Value>, command: &str) -> Result<String, String> {
+fn answer(stories: impl Fn() -> Vec<Value>, command: &str) -> Result<String, Refusal> {
     match command {
         "weir-keys-rotate" => Ok(json!({ "rotation": 1 }).to_string()),
         "weir-keys-progress" => Ok(json!({ "lines": stories(), "ended": true }).to_string()),
@@ -54,7 +54,7 @@ fn answer(stories: impl Fn() -> Vec<Value>, command: &str) -> Result<String, Str
     }
 }
 
-fn done(command: &str, _: &str) -> Result<String, String> {
+fn done(command: &str, _: &str) -> Result<String, Refusal> {
     let end =
         json!({ "kind": "rotated", "old": [OLD], "new": NEW, "members": 3, "locked_out": [], "elapsed_ms": 1310 });
     let story = || {
@@ -71,7 +71,7 @@ fn done(command: &str, _: &str) -> Result<String, String> {
     answer(story, command)
 }
 
-fn away(command: &str, _: &str) -> Result<String, String> {
+fn away(command: &str, _: &str) -> Result<String, Refusal> {
     let story = || {
         vec![
             planned(&[member("lb1", "alive", true), member("web1", "alive", true), member("web2", "failed", true)]),
@@ -82,18 +82,18 @@ fn away(command: &str, _: &str) -> Result<String, String> {
     answer(story, command)
 }
 
-fn superseded(command: &str, _: &str) -> Result<String, String> {
+fn superseded(command: &str, _: &str) -> Result<String, Refusal> {
     let why = json!({ "name": "web1", "why": "superseded", "text": "superseded by a rotation from lb2" });
     answer(|| vec![planned(&three()), confirmed("install", NEW, 3, true), stopped("use", why.clone())], command)
 }
 
-fn not_kept(command: &str, _: &str) -> Result<String, String> {
+fn not_kept(command: &str, _: &str) -> Result<String, Refusal> {
     let why =
         json!({ "name": "web2", "why": "refused", "text": "not kept: the keyring is the read-only credential ring" });
     answer(|| vec![planned(&three()), confirmed("install", NEW, 2, false), stopped("install", why.clone())], command)
 }
 
-fn silent_at_remove(command: &str, _: &str) -> Result<String, String> {
+fn silent_at_remove(command: &str, _: &str) -> Result<String, Refusal> {
     let story = || {
         vec![
             planned(&three()),
@@ -106,12 +106,12 @@ fn silent_at_remove(command: &str, _: &str) -> Result<String, String> {
     answer(story, command)
 }
 
-fn mistyped(command: &str, _: &str) -> Result<String, String> {
+fn mistyped(command: &str, _: &str) -> Result<String, Refusal> {
     let story = || vec![stopped("check", json!({ "name": "web-2", "why": "unknown" }))];
     answer(story, command)
 }
 
-fn with_serf(command: &str, _: &str) -> Result<String, String> {
+fn with_serf(command: &str, _: &str) -> Result<String, Refusal> {
     let story = || {
         let mut plan =
             planned(&[member("lb1", "alive", true), member("old1", "alive", false), member("web2", "failed", true)]);
@@ -123,11 +123,11 @@ fn with_serf(command: &str, _: &str) -> Result<String, String> {
     answer(story, command)
 }
 
-fn refuses(_: &str, _: &str) -> Result<String, String> {
-    Err("gossip is not encrypted, there is no key to rotate; give the cluster a key first".into())
+fn refuses(_: &str, _: &str) -> Result<String, Refusal> {
+    Err(Refusal::new("gossip is not encrypted, there is no key to rotate").with_remedy("give the cluster a key first"))
 }
 
-pub(crate) fn status(command: &str, _: &str) -> Result<String, String> {
+pub(crate) fn status(command: &str, _: &str) -> Result<String, Refusal> {
     let key = |id: &str, primary_on: u32, held_by: u32, sealed: u64| {
         json!({ "id": id, "primary_on": primary_on, "held_by": held_by, "members": 4, "sealed_packets": sealed,
             "worn": sealed as f64 * 4.0 / 4_294_967_296.0 })
@@ -156,7 +156,7 @@ fn members() -> Vec<proto::Member> {
     vec![alive("lb1", 21), alive("web1", 22), super::fake::member("web2", 23, proto::Status::Failed, &[])]
 }
 
-fn ask(about_keys: fn(&str, &str) -> Result<String, String>, args: &[&str]) -> Run {
+fn ask(about_keys: fn(&str, &str) -> Result<String, Refusal>, args: &[&str]) -> Run {
     let keys =
         [("HvY8ubRZMgafUOWvrOadwOckVa1wN3QWAo46FVKbVN8=", 4), ("GB/QDWoxXDcBz38oiyZhI8iCBrxyFHLDnNQCPqBMBvE=", 2)];
     let keys = Some(keys.map(|(key, held)| (key.to_owned(), held)).into());
@@ -272,7 +272,7 @@ fn keys_go_from_host_to_host_by_hand_without_agents() {
 
 #[test]
 fn import_for_a_configuration_goes_to_the_agent_of_that_configuration() {
-    fn import(command: &str, _: &str) -> Result<String, String> {
+    fn import(command: &str, _: &str) -> Result<String, Refusal> {
         assert_eq!(command, "weir-keys-import");
         Ok(json!({ "id": "b6e3e6b4" }).to_string())
     }
@@ -288,7 +288,7 @@ fn import_for_a_configuration_goes_to_the_agent_of_that_configuration() {
 
 #[test]
 fn import_hands_the_key_to_a_running_agent() {
-    fn import(command: &str, document: &str) -> Result<String, String> {
+    fn import(command: &str, document: &str) -> Result<String, Refusal> {
         assert_eq!(command, "weir-keys-import");
         assert_eq!(document, json!({ "key": KEYS[1], "add": true }).to_string());
         Ok(json!({ "id": "b6e3e6b4" }).to_string())

@@ -4,11 +4,22 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use weir::rpc::client::{Address, Client, ClientError, Record};
-use weir::rpc::proto::{Body, MembersQuery, QueryRecord, Response};
+use weir::rpc::proto::{Body, MembersQuery, QueryRecord, Response, ResponseHeader};
+use weir::rpc::weir::Request;
 use weir::serf::QueryParams;
+use weir::status::document::Probe;
 use weir::wire::serf::Tags;
 
 use super::stage::{JOIN_ERROR, Stage, TOKEN, member, query};
+
+/// A command of a client that is newer than its agent.
+#[derive(serde::Deserialize, serde::Serialize)]
+struct Unheard {}
+
+impl Request for Unheard {
+    const NAME: &'static str = "weir-unheard";
+    type Answer = Unheard;
+}
 
 #[tokio::test]
 async fn every_command_is_asked_and_answered() {
@@ -44,9 +55,9 @@ async fn every_command_is_asked_and_answered() {
     stage.publish(vec![query(3, "up", std::time::Duration::from_secs(9))]).await;
     client.next().await.unwrap();
     client.respond(1, Bytes::from_static(b"yes")).await.unwrap();
-    assert_eq!(client.weir("weir-echo", r#"{"a":1}"#).await.unwrap(), r#"{"a":1}"#);
-    let unknown = client.weir("weir-else", "").await.unwrap_err();
-    assert_eq!(unknown.to_string(), "Unsupported command");
+    let probed = client.weir(&Probe { members: vec!["web1".to_owned()] }).await.unwrap();
+    assert_eq!(probed.silent, ["web1"]);
+    assert!(matches!(client.weir(&Unheard {}).await, Err(ClientError::Unsupported)));
     client.leave().await.unwrap();
     assert!(matches!(client.members(None).await, Err(ClientError::Closed)));
 }
@@ -147,7 +158,8 @@ async fn answers_of_nobody_are_left_out() {
         // Numbers 1 and 2: the handshake and the query. Whatever they say, they are short.
         for seq in [1, 2] {
             tokio::io::AsyncReadExt::read(&mut stream, &mut [0; 1000]).await.unwrap();
-            let reply = Response { seq, error: String::new(), body: Body::Empty }.encode();
+            let header = ResponseHeader { seq, ..ResponseHeader::default() };
+            let reply = Response { header, body: Body::Empty }.encode();
             tokio::io::AsyncWriteExt::write_all(&mut stream, &reply).await.unwrap();
         }
         for answer in answers {

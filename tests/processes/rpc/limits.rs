@@ -119,7 +119,7 @@ async fn client_beyond_the_limit_is_told_so() {
         clients.push(stage.client().await);
     }
     let mut raw = stage.raw().await;
-    let (error, _) = raw.ask(1, &Request::Handshake { version: 1 }).await;
+    let (error, _) = raw.ask(1, &Request::Handshake { version: 1, weir: false }).await;
     assert_eq!(error, "too many RPC clients, the limit is 256");
     raw.assert_closed().await;
     assert_eq!(stage.counts().turned_away, 1);
@@ -128,7 +128,7 @@ async fn client_beyond_the_limit_is_told_so() {
     // The place is free once the server has noticed.
     loop {
         let mut raw = stage.raw().await;
-        if raw.ask(1, &Request::Handshake { version: 1 }).await.0.is_empty() {
+        if raw.ask(1, &Request::Handshake { version: 1, weir: false }).await.0.is_empty() {
             break;
         }
     }

@@ -46,7 +46,7 @@ async fn everything_before_the_handshake_is_refused_and_hung_up_on() {
 async fn handshake_can_be_tried_again_but_not_done_again() {
     let stage = Stage::open();
     let mut raw = stage.raw().await;
-    let shake = |version| Request::Handshake { version };
+    let shake = |version| Request::Handshake { version, weir: false };
     assert_eq!(raw.ask(1, &shake(2)).await, plain(text::UNSUPPORTED_VERSION));
     assert_eq!(raw.ask(2, &shake(0)).await, plain(text::UNSUPPORTED_VERSION));
     assert_eq!(raw.ask(3, &shake(1)).await, plain(""));
@@ -146,7 +146,7 @@ async fn errors_come_with_the_body_that_the_command_has() {
     let (error, body) = raw.ask(5, &Request::UseKey { key: Zeroizing::new("AAEC".to_owned()) }).await;
     assert_eq!(error, "2/2 nodes reported failure");
     assert!(matches!(body, Body::Keys(keys) if keys.messages.len() == 2 && keys.keys.is_none()));
-    let unknown = Request::Weir { command: "weir-nonsense".to_owned(), document: String::new() };
+    let unknown = Request::Weir { command: "weir-nonsense".to_owned(), document: Zeroizing::default() };
     let blank = Body::Document(String::new());
     assert_eq!(raw.ask(6, &unknown).await, (text::UNSUPPORTED_COMMAND.to_owned(), blank));
     assert_eq!(raw.ask(7, &event("still here")).await, plain(""));

@@ -11,15 +11,17 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpStream, UnixStream};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
-use weir::rpc::Feed;
 use weir::rpc::call::{Call, KeyReply, StreamEvent};
 use weir::rpc::client::{Address, Client};
 use weir::rpc::feed::Subscription;
 use weir::rpc::proto::{
-    Body, Command, Frames, KeyResponse, LogLevel, Member, QueryRecord, Request, ResponseHeader, Status, text,
+    Body, Command, Frames, KeyResponse, LogLevel, Member, QueryRecord, Request, ResponseHeader, Status,
 };
 use weir::rpc::server::{Counters, Counts, Options, Server, Token};
+use weir::rpc::weir::Asked;
+use weir::rpc::{Feed, Refusal};
 use weir::serf::{KeyOp, LamportTime, QueryKey, RespondError};
+use weir::status::document::{Probe, Probed};
 use weir::wire::message::Versions;
 use weir::wire::serf::{Coordinate, Tags};
 
@@ -103,7 +105,7 @@ impl Agent {
                 let failed = |address: &&String| address.contains("127.0.0.29");
                 let joined = addresses.iter().filter(|address| !failed(address)).count();
                 let _ = reply.send(match addresses.iter().find(failed) {
-                    Some(_) if joined == 0 => Err(JOIN_ERROR.to_owned()),
+                    Some(_) if joined == 0 => Err(JOIN_ERROR.into()),
                     _ => Ok(joined as u32),
                 });
             }
@@ -113,7 +115,7 @@ impl Agent {
             }
             Call::ForceLeave { node, prune, reply } => {
                 let alive = prune && node == "web1";
-                let _ = reply.send(if alive { Err("web1 is alive and cannot be pruned".to_owned()) } else { Ok(()) });
+                let _ = reply.send(if alive { Err("web1 is alive and cannot be pruned".into()) } else { Ok(()) });
             }
             Call::Tags { set, delete, reply } => {
                 self.tags.retain(|tag, _| !delete.contains(tag));
@@ -123,7 +125,7 @@ impl Agent {
             Call::UserEvent { name, payload, coalesce, reply } => {
                 let too_long = name.len() + payload.len() > 512;
                 let error = "user event exceeds configured limit of 512 bytes before encoding";
-                let _ = reply.send(if too_long { Err(error.to_owned()) } else { Ok(()) });
+                let _ = reply.send(if too_long { Err(error.into()) } else { Ok(()) });
                 if name == ECHO {
                     self.publish(StreamEvent::User { ltime: 5, name, payload, coalesce });
                 }
@@ -163,16 +165,16 @@ impl Agent {
                 }
                 self.monitors.push((level, lines));
             }
-            Call::Weir { command, document, reply } => {
-                let known = command == "weir-echo";
-                let _ = reply.send(if known { Ok(document) } else { Err(text::UNSUPPORTED_COMMAND.to_owned()) });
+            Call::Weir(Asked::Probe(Probe { members }, answer)) => {
+                answer.send(Ok(Probed { silent: members, ..Probed::default() }));
             }
+            Call::Weir(asked) => panic!("no test asks {asked:?}"),
         }
     }
 
-    fn query(name: &str, ack: bool, records: &mpsc::Sender<QueryRecord>, reply: oneshot::Sender<Result<(), String>>) {
+    fn query(name: &str, ack: bool, records: &mpsc::Sender<QueryRecord>, reply: oneshot::Sender<Result<(), Refusal>>) {
         if name.starts_with("_serf_") && name != "_serf_ping" {
-            let _ = reply.send(Err("Queries cannot contain the '_serf_' prefix".to_owned()));
+            let _ = reply.send(Err("Queries cannot contain the '_serf_' prefix".into()));
             return;
         }
         let _ = reply.send(Ok(()));
@@ -361,7 +363,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Raw<S> {
     }
 
     pub(crate) async fn shake(&mut self) {
-        self.send(&Request::Handshake { version: 1 }.encode(0)).await;
+        self.send(&Request::Handshake { version: 1, weir: false }.encode(0)).await;
         assert_eq!(self.header().await, (0, String::new()));
     }
 

@@ -11,7 +11,9 @@ use std::process::{Command, Output, Stdio};
 
 use tempfile::TempDir;
 use weir::crypto::Key;
+use weir::rotate::document::Import;
 use weir::rpc::client::{Address, Client};
+use weir::rpc::weir::KeysStatus;
 
 use super::forms::Secret;
 use crate::support::{Process, address, until, weir_binary};
@@ -250,8 +252,8 @@ fn every_rpc_call(stage: &mut Stage, host: &Host) {
         let installed = client.install_key(THIRD).await.unwrap();
         let used = client.use_key(STRANGE).await.unwrap();
         let removed = client.remove_key(THIRD).await.unwrap();
-        let status = client.weir("weir-keys-status", "").await;
-        let refused = client.weir("weir-keys-import", &format!("{{\"key\": \"{SHORT}\"}}")).await;
+        let status = client.weir(&KeysStatus {}).await;
+        let refused = client.weir(&Import { key: SHORT.to_owned(), add: false }).await;
         let wrong = Client::connect(&address, Some(WRONG_TOKEN)).await.err();
         format!("{stats:?} {members:?} {installed:?} {used:?} {removed:?} {status:?} {refused:?} {wrong:?}")
     });

@@ -63,7 +63,7 @@ fn debug_of_whatever_holds_a_key_shows_none() {
     let node = KeyNode { keys: vec![base64.clone()], primary: Some(base64.clone()), ..KeyNode::default() };
     let counted = proto::KeyResponse { keys: Some(BTreeMap::from([(base64.clone(), 1)])), ..Default::default() };
     let import = Import { key: base64.clone(), add: true };
-    let document = serde_json::to_string(&import).unwrap();
+    let document = serde_json::to_string(&import).unwrap().into();
     let secret = || ConfigSecret::new(base64.clone());
     let mut overrides = Overrides::default();
     for name in ["encrypt", "rpc-auth"] {

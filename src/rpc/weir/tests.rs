@@ -1,0 +1,85 @@
+use proptest::prelude::*;
+use serde_json::{Value, json};
+
+use super::*;
+use crate::config::When;
+
+fn asked(name: &str, document: &str) -> Option<Result<Asked, Refusal>> {
+    Asked::decode(name, document, oneshot::channel().0)
+}
+
+/// A request comes through as it was sent, with what a newer client adds, and its answer likewise.
+fn survives<R>(request: &R, answer: &R::Answer)
+where
+    R: Request + PartialEq + fmt::Debug,
+    R::Answer: PartialEq + fmt::Debug,
+{
+    fn with_more(document: &impl Serialize) -> String {
+        let Value::Object(mut fields) = serde_json::to_value(document).unwrap() else { panic!("a map of fields") };
+        fields.insert("of_a_newer_peer".to_owned(), json!({ "a": [1, null] }));
+        Value::Object(fields).to_string()
+    }
+    for document in [encode(request), with_more(request)] {
+        assert_eq!(decode::<R>(&document).as_ref(), Ok(request));
+        assert!(matches!(asked(R::NAME, &document), Some(Ok(_))), "{}", R::NAME);
+    }
+    for document in [encode(answer), with_more(answer)] {
+        assert_eq!(decode::<R::Answer>(&document).as_ref(), Ok(answer));
+    }
+    for document in ["", "{}"] {
+        assert!(matches!(asked(R::NAME, document), Some(Ok(_))), "{}: fields that are missing", R::NAME);
+        assert!(decode::<R::Answer>(document).is_ok(), "{}: an answer that lacks fields", R::NAME);
+    }
+    assert!(matches!(asked(R::NAME, "[1"), Some(Err(_))), "{}", R::NAME);
+}
+
+#[test]
+fn every_request_and_answer_survives_the_way_to_an_older_or_newer_peer() {
+    let text = |text: &str| text.to_owned();
+    let change = Change { key: text("log.level"), before: None, after: Some(text("\"info\"")), when: When::Live };
+    survives(&Reload { dry_run: true }, &Reloaded { changes: vec![change] });
+    survives(&Members {}, &MemberTimes { since: [(text("lb1"), text("2026-11-23T13:03:39Z"))].into() });
+    survives(&Doctor {}, &AgentView { name: text("lb1"), pid: 7, ..AgentView::default() });
+    let probed = Probed { reached: [(text("web1"), 2)].into(), silent: vec![text("web2")] };
+    survives(&Probe { members: vec![text("web1"), text("web2")] }, &probed);
+    survives(&KeysStatus {}, &Status::default());
+    survives(&Start { absent: vec![text("a")], force: vec![text("b")], dry_run: true }, &Started { rotation: 3 });
+    survives(&Follow { rotation: 3, after: 2 }, &Lines { lines: Vec::new(), ended: true });
+    survives(&Import { key: text("AAAA"), add: true }, &Imported { id: text("3fa9c1d2") });
+}
+
+#[test]
+fn what_is_not_known_is_no_request() {
+    for name in ["weir-", "weir-else", "weir-reload ", "reload", ""] {
+        assert!(asked(name, "{}").is_none(), "{name}");
+    }
+}
+
+#[test]
+fn what_is_not_understood_is_not_repeated() {
+    let refused = |document| asked(Probe::NAME, document).unwrap().unwrap_err().to_string();
+    assert_eq!(refused("{\"members\": \"c2VjcmV0\"}"), "not understood (line 1, column 22)");
+    assert_eq!(refused("c2VjcmV0"), "not understood (line 1, column 1)");
+}
+
+#[test]
+fn an_answer_reaches_whoever_waits_for_it() {
+    let (answer, mut awaited) = Answer::<Start>::channel();
+    assert!(awaited.try_recv().is_none() && !answer.is_closed());
+    answer.send(Ok(Started { rotation: 1 }));
+    assert_eq!(awaited.try_recv(), Some(Ok(Started { rotation: 1 })));
+    let (answer, awaited) = Answer::<Start>::channel();
+    drop(awaited);
+    assert!(answer.is_closed());
+    answer.send(Err("nobody hears it".into()));
+}
+
+proptest! {
+    #[test]
+    fn any_document_is_read_or_refused(document in ".{0,200}", bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
+        for name in [Reload::NAME, Probe::NAME, Start::NAME, Follow::NAME, Import::NAME] {
+            let _ = asked(name, &document);
+            let _ = asked(name, &String::from_utf8_lossy(&bytes));
+        }
+    }
+}
