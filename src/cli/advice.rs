@@ -1,4 +1,4 @@
-//! Holds that what our messages tell people to run or to set is there (`style §5`): commands, units and configuration keys.
+//! Holds that what our messages tell people to run or to set is there: commands, units and configuration keys.
 //!
 //! Messages are found as the string literals of `src`, so that a new one cannot escape: a command stands in '…' or `…`, or it
 //! is the whole advice. What stands in braces may be anything.

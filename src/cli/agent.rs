@@ -1,6 +1,6 @@
 //! `weir agent`: flags to a configuration, and the agent's end to an exit code.
 //!
-//! The flags are Serf's (`cli.md` §3) and a few of ours. Their values are checked with all others, so that one run lists
+//! The flags are Serf's (`cli §3`) and a few of ours. Their values are checked with all others, so that one run lists
 //! every mistake.
 
 use std::path::PathBuf;

@@ -1,5 +1,5 @@
-//! Finding the agent: where its RPC listens and with which token (`ux.md` §2.1), and what to say when it does not answer
-//! (`ux.md` §4, rows 13 and 14).
+//! Finding the agent: where its RPC listens and with which token (`ux §2.1`), and what to say when it does not answer
+//! (`ux §4`, rows 13 and 14).
 
 use std::convert::Infallible;
 use std::io;

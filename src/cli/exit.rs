@@ -1,4 +1,4 @@
-//! The exit codes of every command (`ux.md` §2.3), in one place.
+//! The exit codes of every command (`ux §2.3`), in one place.
 
 use std::process::ExitCode;
 

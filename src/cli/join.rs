@@ -93,7 +93,7 @@ fn failure(missed: &Missed) -> Failure {
     }
 }
 
-/// The agent's reason in an operator's words (`ux.md` §4, rows 9 and 10); what is not known passes as it is.
+/// The agent's reason in an operator's words (`ux §4`, rows 9 and 10); what is not known passes as it is.
 fn missed(address: &str, text: &str) -> Missed {
     let reason = last_reason(text);
     let place = with_port(address);

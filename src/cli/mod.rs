@@ -1,4 +1,4 @@
-//! The command line: one file per command, text and JSON output, and exit codes (`ux.md` §2).
+//! The command line: one file per command, text and JSON output, and exit codes (`ux §2`).
 //!
 //! Each command asks, then renders; rendering is a function of values. [`serf_compat`] is the same client under the name
 //! `serf`, with that program's texts, codes and parsing.

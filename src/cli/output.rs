@@ -1,4 +1,4 @@
-//! Where a command's words go: answers on standard output, the rest on standard error (`ux.md` §2.1).
+//! Where a command's words go: answers on standard output, the rest on standard error (`ux §2.1`).
 
 use std::io::{IsTerminal as _, Write as _};
 

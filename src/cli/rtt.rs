@@ -1,4 +1,4 @@
-//! `weir rtt`: an estimate from network coordinates (`Serf wire format §10.4`).
+//! `weir rtt`: an estimate from network coordinates (`serf §10.4`).
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! `--watch`: the same answer again, whenever it changes (`ux.md` §2.1).
+//! `--watch`: the same answer again, whenever it changes (`ux §2.1`).
 
 use std::time::Duration;
 

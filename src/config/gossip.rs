@@ -107,7 +107,7 @@ impl Gossip {
     pub(crate) fn read(section: &Section<'_>, extras: &Extras) -> Self {
         let profile = section.key("profile").restart().or(Profile::Lan);
         let usual = swim::Options::profile(profile);
-        // A failed `-join` ends Serf's agent, a failed `-retry-join` does not (`Command line §3`).
+        // A failed `-join` ends Serf's agent, a failed `-retry-join` does not (`cli §3`).
         let start_join = section.by_mode(false, extras.start_join && !extras.retry_join);
         let timing = |name, usual| section.key(name).restart().within(ms(10), HOUR).or(usual);
         let join_retry_max = section.key("join_retry_max").or(u32::from(start_join));

@@ -1,4 +1,4 @@
-//! `[handler.NAME]`: programs that events start (`Event handlers §1`).
+//! `[handler.NAME]`: programs that events start (`handlers §1`).
 
 use std::time::Duration;
 

@@ -45,7 +45,7 @@ pub enum Call {
     Respond { query: QueryKey, payload: Bytes, reply: Reply<Result<(), RespondError>> },
     /// Change or list the keys of every member.
     Keys { op: KeyOp, reply: Reply<KeyReply> },
-    /// The groups of `stats` (`RPC §4`). The server adds one of its own if clients missed something or misbehaved.
+    /// The groups of `stats` (`rpc §4`). The server adds one of its own if clients missed something or misbehaved.
     Stats { reply: Reply<Stats> },
     /// A member's coordinate; `None` if there is none.
     Coordinate { node: String, reply: Reply<Option<Coordinate>> },

@@ -1,4 +1,4 @@
-//! Bounded queues from the agent to subscribers that may be slow (`RPC §5, Slow subscribers`).
+//! Bounded queues from the agent to subscribers that may be slow (`rpc §5, Slow subscribers`).
 //!
 //! The agent never waits: what does not fit is dropped and counted, and the subscriber learns at that place of its stream how
 //! much it missed.

@@ -438,7 +438,7 @@ fn odd_query() -> Bytes {
     bytes.into()
 }
 
-/// What we do in a case of `serf-peer-behaviour.json`. Where it says "differs", the document's §14 asks for it.
+/// What we do in a case of `serf-peer-behaviour.json`. Where it says "differs", `serf §14` asks for it.
 fn behave(case: &str, serf: &mut Serf) {
     match case {
         "query, Flags 3" => {

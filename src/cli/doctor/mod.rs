@@ -1,4 +1,4 @@
-//! `weir doctor`: look for trouble and name the remedies (`ux.md` §3.4).
+//! `weir doctor`: look for trouble and name the remedies (`ux §3.4`).
 //!
 //! Facts are gathered here, all at once and each within a bound; what they mean is decided by [`crate::status::doctor`]. It
 //! works without an agent, without rights, without NGINX and with a broken configuration, and then says what it could not see.

@@ -1,4 +1,4 @@
-//! `weir keys remove` takes nobody's last way in (`ux.md` §4, row 26).
+//! `weir keys remove` takes nobody's last way in (`ux §4`, row 26).
 
 use std::collections::BTreeMap;
 

@@ -1,4 +1,4 @@
-//! `weir keys rotate`: a fresh key on every member, step by step (`ux.md` §3.3).
+//! `weir keys rotate`: a fresh key on every member, step by step (`ux §3.3`).
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;

@@ -1,4 +1,4 @@
-//! `serf agent`: Serf's flags, and one `==> ` line for what keeps it from starting (`cli.md` §3).
+//! `serf agent`: Serf's flags, and one `==> ` line for what keeps it from starting (`cli §3`).
 
 use std::io;
 use std::sync::Arc;

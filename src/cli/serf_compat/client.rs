@@ -1,4 +1,4 @@
-//! The commands that talk to an agent, each with the reference's order of checks and its prefix of errors (`cli.md` §2).
+//! The commands that talk to an agent, each with the reference's order of checks and its prefix of errors (`cli §2`).
 
 use std::collections::BTreeMap;
 

@@ -1,4 +1,4 @@
-//! Standard output of `serf agent`: start-up lines, then the log with Serf's words where scripts know them (`cli.md` §3).
+//! Standard output of `serf agent`: start-up lines, then the log with Serf's words where scripts know them (`cli §3`).
 //!
 //! Log lines are indented, and held back until all that comes before them is printed: a start that fails shows none. What
 //! the reference has no words for is said in ours, in its shape. Times are UTC.

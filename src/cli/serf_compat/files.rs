@@ -1,4 +1,4 @@
-//! What Go's decoders say of a configuration file of Serf's (`cli.md` §3). Everything else about its values is said as in
+//! What Go's decoders say of a configuration file of Serf's (`cli §3`). Everything else about its values is said as in
 //! our own mode.
 
 use serde_json::Value;

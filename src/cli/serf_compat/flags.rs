@@ -1,5 +1,5 @@
 //! Go's flag package, as far as Serf uses it: `-flag=v`, `-flag v`, one dash or two, booleans by `=` only, and the first
-//! positional argument ends the flags (`cli.md` §1).
+//! positional argument ends the flags (`cli §1`).
 
 use std::collections::BTreeMap;
 

@@ -1,5 +1,5 @@
 //! The program under the name `serf`: Serf's texts on standard output, its exit codes 0, 1 and 127, and flags that end at
-//! the first positional argument (`cli.md` §1).
+//! the first positional argument (`cli §1`).
 //!
 //! Scripts that parse the reference's output keep working. What differs from our own mode is here and nowhere else.
 

@@ -1,4 +1,4 @@
-//! Serf's text and JSON, byte for byte (`cli.md` §2; goldens in `tests/golden/serf/cli`).
+//! Serf's text and JSON, byte for byte (`cli §2`; goldens in `tests/golden/serf/cli`).
 //!
 //! Where the reference's order is random, ours is by name. Peers' text stays raw here, since scripts compare it.
 

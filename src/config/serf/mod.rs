@@ -1,7 +1,7 @@
 //! Serf's configuration files and flags: its keys, its types and its merge rules, as a layer over our own keys.
 //!
 //! Serf lets the later non-empty value win: `false`, `0` and `""` never override, maps merge by key, lists are appended
-//! (`Command line §3`). `enable_compression` alone is taken from the last file that names it.
+//! (`cli §3`). `enable_compression` alone is taken from the last file that names it.
 
 mod keys;
 
@@ -293,7 +293,7 @@ impl Layer {
         }
     }
 
-    /// `[FILTER=]COMMAND`, split at the first `=` (`Event handlers §1`).
+    /// `[FILTER=]COMMAND`, split at the first `=` (`handlers §1`).
     fn handlers(&mut self, name: &str, node: &Node) {
         for (spec, at) in self.list(name, node) {
             self.handler(&spec, &at);

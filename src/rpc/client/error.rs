@@ -92,7 +92,7 @@ impl ClientError {
         }
     }
 
-    /// The error of a response's header (`RPC §8`); `None` for success.
+    /// The error of a response's header (`rpc §8`); `None` for success.
     pub(super) fn from_header(header: ResponseHeader) -> Option<Self> {
         Some(match header.error.as_str() {
             "" => return None,

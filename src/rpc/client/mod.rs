@@ -1,4 +1,4 @@
-//! The other end: what the command line talks to an agent with, ours or a real one (`RPC §7, Client side`).
+//! The other end: what the command line talks to an agent with, ours or a real one (`rpc §7, Client side`).
 //!
 //! One task uses a [`Client`]. Commands go one by one; what streams push meanwhile is kept for [`Client::next`].
 
@@ -208,7 +208,7 @@ impl Client {
         }
     }
 
-    /// Streams events that `filter` wants (`RPC §5`); they come out of [`next`](Self::next).
+    /// Streams events that `filter` wants (`rpc §5`); they come out of [`next`](Self::next).
     pub async fn stream(&mut self, filter: &str) -> Result<SubscriptionId, ClientError> {
         self.subscribe(Request::Stream { filter: filter.to_owned() }, Open::Events).await
     }
@@ -366,7 +366,7 @@ impl Client {
             Record::Answer(QueryRecord::Done) => {
                 self.open.remove(&seq);
             }
-            // A Serf agent can push dozens of these when a query ends (`RPC §4, query`).
+            // A Serf agent can push dozens of these when a query ends (`rpc §4, query`).
             Record::Answer(QueryRecord::Ack { from } | QueryRecord::Response { from, .. }) if from.is_empty() => {
                 return Some(Incoming::Stray);
             }

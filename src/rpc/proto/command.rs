@@ -1,4 +1,4 @@
-//! The command table (`RPC §4`).
+//! The command table (`rpc §4`).
 
 /// What a client asks for.
 #[derive(Clone, Debug, Eq, PartialEq)]

@@ -1,4 +1,4 @@
-//! Cuts a stream of bytes into whole msgpack values: there is no length prefix and no delimiter (`RPC §1`).
+//! Cuts a stream of bytes into whole msgpack values: there is no length prefix and no delimiter (`rpc §1`).
 
 use zeroize::Zeroize;
 

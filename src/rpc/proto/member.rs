@@ -1,4 +1,4 @@
-//! Members as the RPC shows them, and the choice among them (`RPC §4, Member, members-filtered`).
+//! Members as the RPC shows them, and the choice among them (`rpc §4, Member, members-filtered`).
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};

@@ -1,4 +1,4 @@
-//! Requests, responses and records as types (`RPC §1, §2, §4`).
+//! Requests, responses and records as types (`rpc §1, §2, §4`).
 //!
 //! Strings are accepted as raw, str or bin, records as maps or arrays in declaration order, nil as an empty record; unknown
 //! keys are skipped. What we write is what Go writes: keys in ASCII order, strings as str, bytes as bin.

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use crate::wire::DecodeError;
 use crate::wire::msgpack::Reader;
 
-/// Strings; a map is taken as key, value, key, value (`RPC §2`: one client library sends `DeleteTags` so).
+/// Strings; a map is taken as key, value, key, value (`rpc §2`: one client library sends `DeleteTags` so).
 pub(super) fn strings(reader: &mut Reader<'_>) -> Result<Vec<String>, DecodeError> {
     let as_map = reader.clone().map_header().is_ok() && !reader.clone().take_nil();
     let len = if as_map { reader.map_header()?.saturating_mul(2) } else { reader.array_header()? };

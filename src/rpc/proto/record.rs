@@ -1,4 +1,4 @@
-//! What the server pushes: events, log lines and answers to queries, each behind a header (`RPC §4 query, §5, §6`).
+//! What the server pushes: events, log lines and answers to queries, each behind a header (`rpc §4, §5, §6`).
 
 use std::fmt;
 

@@ -1,4 +1,4 @@
-//! What a client sends (`RPC §4`).
+//! What a client sends (`rpc §4`).
 
 use std::collections::BTreeMap;
 use std::fmt;

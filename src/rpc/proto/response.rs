@@ -1,4 +1,4 @@
-//! What answers a request (`RPC §1, §4`).
+//! What answers a request (`rpc §1, §4`).
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -88,7 +88,7 @@ pub enum Body {
 }
 
 impl Body {
-    /// What goes with an error: the body's keys are there whenever the command has a body (`RPC §4`).
+    /// What goes with an error: the body's keys are there whenever the command has a body (`rpc §4`).
     pub fn blank(command: &Command) -> Self {
         match command {
             Command::Join => Self::Join(0),

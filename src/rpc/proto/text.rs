@@ -1,4 +1,4 @@
-//! Error texts that clients compare byte for byte (`RPC §8`), and ours beside them.
+//! Error texts that clients compare byte for byte (`rpc §8`), and ours beside them.
 
 /// The command is not known; the connection is closed.
 pub const UNSUPPORTED_COMMAND: &str = "Unsupported command";

@@ -1,4 +1,4 @@
-//! One client: bytes in, whole requests out, and the end of it (`RPC §1, §7`).
+//! One client: bytes in, whole requests out, and the end of it (`rpc §1, §7`).
 
 use std::net::SocketAddr;
 use std::sync::Arc;

@@ -1,5 +1,5 @@
 #![expect(clippy::disallowed_methods, reason = "the server owns sockets, tasks and timeouts")]
-//! The agent's end of the RPC (`RPC §1, §3, §5, §7`): listeners, connections, order rules and limits.
+//! The agent's end of the RPC (`rpc §1, §3, §5, §7`): listeners, connections, order rules and limits.
 //!
 //! Each connection reads and executes one request after the other, in a task of its own; one more task writes. What streams,
 //! monitors and queries push passes through queues that drop when full, so neither a stuck client nor a large answer ever

@@ -1,4 +1,4 @@
-//! The queries that one connection was shown and may answer (`RPC §4, respond`).
+//! The queries that one connection was shown and may answer (`rpc §4, respond`).
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

@@ -1,4 +1,4 @@
-//! The tasks that turn what a client subscribed to into records (`RPC §4 query, §5, §6`).
+//! The tasks that turn what a client subscribed to into records (`rpc §4, §5, §6`).
 
 use std::sync::Arc;
 use std::time::Duration;

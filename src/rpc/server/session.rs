@@ -1,4 +1,4 @@
-//! What one client may do and when, and what comes of it (`RPC §3, §4`).
+//! What one client may do and when, and what comes of it (`rpc §3, §4`).
 
 use std::collections::BTreeMap;
 

@@ -1,4 +1,4 @@
-//! The shared secret of TCP clients (`RPC §3`).
+//! The shared secret of TCP clients (`rpc §3`).
 
 use std::fmt;
 

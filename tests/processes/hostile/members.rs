@@ -246,7 +246,7 @@ fn news_about_strangers_has_no_effect() {
     }
 }
 
-/// Receivers check no metadata (`§2.2`). Its news would stay queued, and gossip at its fastest, for as long as the member lives.
+/// Receivers check no metadata (`memberlist §2.2`). Its news would stay queued, and gossip at its fastest, for as long as the member lives.
 #[test]
 fn a_member_whose_metadata_no_packet_holds_is_known_and_not_gossiped() {
     for mut victim in Victim::both() {

@@ -1,5 +1,5 @@
 //! Everything that the protocol documents list as able to kill, wedge or mislead a real agent (`memberlist §7`,
-//! `Serf wire format §14`), thrown at one endpoint: weir survives it, counts it by its reason, and does not pass it on.
+//! `serf §14`), thrown at one endpoint: weir survives it, counts it by its reason, and does not pass it on.
 //! [`flood`] throws ten thousand malformed packets and streams a second at an agent.
 //!
 //! Cases that need to look inside are unit tests beside the code and are not repeated here:

@@ -1,4 +1,4 @@
-//! The Serf layer from outside: what must not be passed on is not in any packet afterwards. The rest of `Serf wire format §14`
+//! The Serf layer from outside: what must not be passed on is not in any packet afterwards. The rest of `serf §14`
 //! is tested in `src/serf/tests.rs`.
 
 use std::time::Duration;

@@ -1,5 +1,5 @@
 //! Somebody on the network keeps what agents send each other, and says it again: in order and shuffled, to everybody, also
-//! after a restart. Between weir agents in the session envelope that changes nothing (`session envelope §7`); the reference,
+//! after a restart. Between weir agents in the session envelope that changes nothing (`session §7`); the reference,
 //! which has only memberlist's, takes it for news.
 
 mod relay;

@@ -1,4 +1,4 @@
-//! Handshake, authentication, and what belongs after what (`RPC §1, §3, §8`).
+//! Handshake, authentication, and what belongs after what (`rpc §1, §3, §8`).
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! Streams, monitors and answers to queries (`RPC §4 query, §5, §6`).
+//! Streams, monitors and answers to queries (`rpc §4, §5, §6`).
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! The client libraries of the Python index, each in an environment of its own (`RPC §9`): they do against our server what they
+//! The client libraries of the Python index, each in an environment of its own (`rpc §9`): they do against our server what they
 //! do against a real agent, and fail where they fail there.
 
 use std::path::{Path, PathBuf};
