@@ -3,12 +3,10 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use schemars::JsonSchema;
-use serde_json::Value as Json;
+use serde_json::{Value as Json, json};
 
 use super::handler::argv_mistake;
 use super::reader::Section;
-use super::schema::DurationText;
 use super::tree::{Node, Value};
 use super::value::{Text, Written, Wrong, words};
 
@@ -33,22 +31,17 @@ pub enum ForeignEdit {
 words!(ForeignEdit, "\"restore\" or \"hold\"", ("restore", Restore), ("hold", Hold));
 
 /// When changes are put in place.
-#[derive(Clone, Debug, Eq, JsonSchema, PartialEq)]
-#[schemars(deny_unknown_fields)]
+#[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Apply {
     /// direct: the agent itself writes, tests and reloads.
     pub mode: ApplyMode,
     /// Directory for the record of what is live and for copies of what was replaced.
-    #[schemars(with = "String")]
     pub state: PathBuf,
     /// Wait until nothing changed for this long.
-    #[schemars(with = "DurationText")]
     pub quiet: Duration,
     /// But no longer than this. The first complete state and bad news do not wait.
-    #[schemars(with = "DurationText")]
     pub max_delay: Duration,
     /// At most one reload in this time, over all upstreams.
-    #[schemars(with = "DurationText")]
     pub min_reload_interval: Duration,
     /// A file that somebody else changed. restore: keep a copy and put ours back; hold: leave it and report.
     pub foreign_edit: ForeignEdit,
@@ -78,25 +71,19 @@ impl Apply {
 }
 
 /// The NGINX that is fed.
-#[derive(Clone, Debug, Eq, JsonSchema, PartialEq)]
-#[schemars(deny_unknown_fields)]
+#[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Nginx {
     /// NGINX's program; auto: nginx in PATH.
-    #[schemars(with = "String")]
     pub binary: Automatic,
     /// NGINX's main configuration file.
-    #[schemars(with = "String")]
     pub config: PathBuf,
     /// NGINX's systemd unit.
     pub unit: String,
     /// NGINX's pid file, used without systemd; auto: where its configuration says.
-    #[schemars(with = "String")]
     pub pid_file: Automatic,
     /// "signal": SIGHUP to the verified master process; or a command as a list, run without a shell.
-    #[schemars(with = "ReloadSchema")]
     pub reload: Reload,
     /// New worker processes must run by then, else the file that was there before comes back.
-    #[schemars(with = "DurationText")]
     pub confirm_timeout: Duration,
 }
 
@@ -115,14 +102,6 @@ pub enum Reload {
     /// SIGHUP to its master process.
     Signal,
     /// This command.
-    Argv(Vec<String>),
-}
-
-#[derive(JsonSchema)]
-#[schemars(untagged)]
-#[expect(dead_code, reason = "only its schema is used")]
-enum ReloadSchema {
-    Signal(String),
     Argv(Vec<String>),
 }
 
@@ -159,6 +138,10 @@ impl Written for Reload {
                 Err(node.not(wanted))
             }
         }
+    }
+
+    fn schema() -> Json {
+        json!({ "anyOf": [{ "const": "signal" }, Vec::<String>::schema()] })
     }
 
     fn write(&self) -> Json {

@@ -1,7 +1,5 @@
 //! `[encryption]`: which keys, and in which envelope.
 
-use schemars::JsonSchema;
-
 use crate::crypto::{Key, KeyringError};
 
 use super::mistake::Mistake;
@@ -27,11 +25,9 @@ pub enum Seal {
 words!(Seal, "an envelope, \"auto\"", ("auto", Auto), ("session", Session), ("memberlist", Memberlist), ("off", Off));
 
 /// How traffic is sealed.
-#[derive(Clone, Debug, Eq, JsonSchema, PartialEq)]
-#[schemars(deny_unknown_fields)]
+#[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Encryption {
     /// Serf's JSON list of keys, the first one seals; or "credential:NAME", which is read-only. It must exist.
-    #[schemars(with = "String")]
     pub keyring: Option<SecretSource<Key>>,
     /// auto, session, memberlist, or off: plain text, and no keyring is read.
     pub seal: Seal,

@@ -12,7 +12,7 @@ use super::{Config, Mode, environment, json};
 use crate::file;
 
 /// Longer than any configuration.
-const MAX_BYTES: usize = 4 * 1024 * 1024;
+pub(crate) const MAX_BYTES: usize = 4 * 1024 * 1024;
 
 /// What was named on the command line or by `WEIR_CONFIG`.
 #[derive(Clone, Debug, Eq, PartialEq)]

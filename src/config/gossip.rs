@@ -2,33 +2,26 @@
 
 use std::time::Duration;
 
-use schemars::JsonSchema;
-
 use crate::swim;
 use crate::swim::Profile;
 
 use super::address::{Advertise, BindAddress, JoinAddress};
 use super::reader::Section;
-use super::schema::DurationText;
 use super::serf::Extras;
 use super::value::{Text, words};
 
 words!(Profile, "a profile, \"lan\"", ("lan", Lan), ("wan", Wan), ("local", Local));
 
 /// How this node gossips. Every member of a cluster should have the same timings.
-#[derive(Clone, Debug, Eq, JsonSchema, PartialEq)]
-#[schemars(deny_unknown_fields)]
+#[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Gossip {
     /// The set of timings; each may also be given by itself.
     pub profile: Profile,
     /// One member is probed in each of these.
-    #[schemars(with = "DurationText")]
     pub probe_interval: Duration,
     /// How long a probe's direct answer may take before others are asked; less than probe_interval.
-    #[schemars(with = "DurationText")]
     pub probe_timeout: Duration,
     /// Pause between two rounds of gossip.
-    #[schemars(with = "DurationText")]
     pub gossip_interval: Duration,
     /// Members that a round of gossip goes to.
     pub gossip_nodes: usize,
@@ -37,24 +30,18 @@ pub struct Gossip {
     /// Scales how often a message is passed on.
     pub retransmit_mult: u32,
     /// Pause between two exchanges of the full state with another member.
-    #[schemars(with = "DurationText")]
     pub push_pull_interval: Duration,
     /// Address or interface, and port, for UDP and TCP. `[::]:7946` serves both families.
-    #[schemars(with = "String")]
     pub bind: BindAddress,
     /// The address that others use. auto: the bound one, else the only private one, else starting fails and lists them.
-    #[schemars(with = "String")]
     pub advertise: Advertise,
     /// Members to join, "host" or "host:port"; tried until one answers, DNS asked anew each time.
-    #[schemars(with = "Vec<String>")]
     pub join: Vec<JoinAddress>,
     /// Pause between tries to join, after the first ones at 1, 2, 4 … seconds.
-    #[schemars(with = "DurationText")]
     pub join_retry_interval: Duration,
     /// Tries to join before giving up with exit code 1; 0: for ever.
     pub join_retry_max: u32,
     /// Name of the cluster in mDNS; empty: no discovery.
-    #[schemars(with = "String")]
     pub discover: Option<String>,
     /// memberlist's label, at most 255 bytes; the same on every node.
     pub label: String,
@@ -63,16 +50,12 @@ pub struct Gossip {
     /// Keep network coordinates, for rtt and the map.
     pub coordinates: bool,
     /// How often failed members are tried.
-    #[schemars(with = "DurationText")]
     pub reconnect_interval: Duration,
     /// A failed member is forgotten after this time.
-    #[schemars(with = "DurationText")]
     pub reconnect_timeout: Duration,
     /// A member that left is forgotten after this time.
-    #[schemars(with = "DurationText")]
     pub tombstone_timeout: Duration,
     /// How long leave and force-leave wait for their message to be sent.
-    #[schemars(with = "DurationText")]
     pub broadcast_timeout: Duration,
     /// Deliver user events that are older than our join.
     pub replay_on_join: bool,
@@ -85,10 +68,8 @@ pub struct Gossip {
     /// Members beyond this number are not admitted.
     pub max_members: usize,
     /// The first try to join decides whether the agent runs: Serf's `-join` without `-retry-join`.
-    #[schemars(skip)]
     pub start_join: bool,
     /// Serf protocol version that we announce, 2 to 5; a flag of Serf's.
-    #[schemars(skip)]
     pub protocol: u8,
 }
 

@@ -2,41 +2,33 @@
 
 use std::time::Duration;
 
-use schemars::JsonSchema;
+use serde_json::json;
 
 use super::reader::Section;
-use super::schema::DurationText;
 use super::value::Text;
 use crate::handlers::filter::{EventFilter, EventKind};
 
 /// One handler.
-#[derive(Clone, Debug, Eq, JsonSchema, PartialEq)]
-#[schemars(deny_unknown_fields)]
+#[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Handler {
     /// The table's name.
-    #[schemars(skip)]
     pub name: String,
     /// Events that start it: *, member-join, member-leave, member-failed, member-update, member-reap, user, user:NAME, query, query:NAME.
-    #[schemars(with = "Vec<String>")]
     pub on: Vec<EventFilter>,
     /// What is run.
-    #[schemars(flatten)]
     pub command: Command,
     /// Longest run; then SIGTERM, 2 s later SIGKILL, to the process group.
-    #[schemars(with = "DurationText")]
     pub timeout: Duration,
     /// Waiting events that are kept; more are dropped and counted.
     pub queue: usize,
 }
 
 /// What a handler runs; exactly one of the two.
-#[derive(Clone, Debug, Eq, JsonSchema, PartialEq)]
+#[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Command {
     /// Program and arguments, without a shell.
-    #[schemars(rename = "run")]
     Argv(Vec<String>),
     /// A line for /bin/sh -c.
-    #[schemars(rename = "shell")]
     Shell(String),
 }
 
@@ -79,6 +71,7 @@ impl Handler {
             .within(Duration::from_millis(100), Duration::from_secs(24 * 3600))
             .or(Duration::from_secs(30));
         let queue = section.key("queue").within(1, 100_000).or(64);
+        section.rule("oneOf", json!([{ "required": ["run"] }, { "required": ["shell"] }]));
         let path = section.path_of("run");
         match (section.is_set("run"), section.is_set("shell")) {
             (true, true) => section

@@ -8,7 +8,7 @@
 //! |---|---|
 //! | `tree`, `document`, `json` | values as written, with their places |
 //! | `serf`, `environment`, `flag`, `overrides`, `file` | the layers |
-//! | `reader`, `value` | reading a key: type, bounds, default, and the record of it |
+//! | `reader`, `value`, `duration` | reading a key: type, bounds, default, and the record of it |
 //! | `node` … `upstream` | one table each, as checked values |
 //! | `show`, `schema`, `convert`, `reload` | what `weir config` prints, and what a reload changes |
 //!
@@ -18,6 +18,7 @@ mod address;
 mod apply;
 mod convert;
 mod document;
+pub(crate) mod duration;
 mod encryption;
 mod environment;
 mod file;
@@ -60,6 +61,8 @@ pub use serf::Notice;
 pub(crate) use serf::{KEYS as SERF_KEYS, Kind as SerfKind};
 pub use tree::Origin;
 pub use upstream::{Upstream, UpstreamFile};
+
+use serde_json::Value as Json;
 
 use reader::{Reader, Section};
 use serf::Extras;
@@ -108,10 +111,16 @@ impl Config {
     /// Reads the merged tree. With mistakes, the values in their place are defaults.
     fn read(table: &Table, extras: &Extras, mode: Mode, host_name: &str) -> (Self, Vec<Mistake>) {
         let reader = Reader::new(mode == Mode::Serf);
-        let mut config = reader.root(table, |root| Self::read_root(root, extras, mode, host_name));
+        let (mut config, _) = reader.root(table, |root| Self::read_root(root, extras, mode, host_name));
         let (settings, mistakes) = reader.finish();
         config.settings = settings;
         (config, mistakes)
+    }
+
+    /// The JSON Schema of a file: what is asked for in an empty one.
+    fn schema() -> Json {
+        let (reader, nothing) = (Reader::new(false), Table::new());
+        reader.root(&nothing, |root| Self::read_root(root, &Extras::default(), Mode::Weir, "")).1
     }
 
     fn read_root(root: &Section<'_>, extras: &Extras, mode: Mode, host_name: &str) -> Self {

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use schemars::JsonSchema;
+use serde_json::{Value as Json, json};
 
 use crate::wire::NodeName;
 use crate::wire::serf::{Tags, encode_tags};
@@ -20,28 +20,14 @@ pub const MAX_TAG_BYTES: usize = 512;
 pub const RESERVED_TAG_BYTES: usize = 81;
 
 /// Who this node is.
-#[derive(Clone, Debug, Eq, JsonSchema, PartialEq)]
-#[schemars(deny_unknown_fields)]
+#[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Node {
     /// Name in the cluster, unique there; empty: the host name up to the first dot. 1 to 128 of A-Z a-z 0-9 . _ -
-    #[schemars(with = "String", regex(pattern = r"^[A-Za-z0-9._-]{0,128}$"))]
     pub name: NodeName,
     /// Tags that others see and select by. Integers and booleans become text; names that start with weir_ are weir's own.
-    #[schemars(with = "std::collections::BTreeMap<String, TagSchema>")]
     pub tags: Tags,
     /// Serf's tags file, which the snapshot replaces; imported once.
-    #[schemars(skip)]
     pub tags_file: Option<PathBuf>,
-}
-
-/// A tag in the schema.
-#[derive(JsonSchema)]
-#[schemars(untagged)]
-#[expect(dead_code, reason = "only its schema is used")]
-enum TagSchema {
-    Text(String),
-    Integer(i64),
-    Boolean(bool),
 }
 
 impl Node {
@@ -99,7 +85,11 @@ impl super::value::Written for TagValue {
         }
     }
 
-    fn write(&self) -> serde_json::Value {
+    fn schema() -> Json {
+        json!({ "type": ["string", "integer", "boolean"] })
+    }
+
+    fn write(&self) -> Json {
         self.0.text().into()
     }
 }

@@ -4,25 +4,19 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use schemars::JsonSchema;
-
 use super::address::Listen;
 use super::mistake::{Mistake, nearest};
 use super::reader::Section;
-use super::schema::DurationText;
 use super::secret::{HIDDEN, Place, Secret, SecretSource};
 use super::serf::Extras;
 use super::value::{Text, word, words};
 
 /// The rejoin log.
-#[derive(Clone, Debug, Eq, JsonSchema, PartialEq)]
-#[schemars(deny_unknown_fields)]
+#[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Snapshot {
     /// File of the rejoin log; empty: none.
-    #[schemars(with = "String")]
     pub path: Option<PathBuf>,
     /// At most this much is lost to a power cut; 0s: every record is synced.
-    #[schemars(with = "DurationText")]
     pub sync_interval: Duration,
     /// Rejoin at start also after a leave.
     pub rejoin_after_leave: bool,
@@ -43,19 +37,15 @@ impl Snapshot {
 }
 
 /// The control socket and port.
-#[derive(Clone, Debug, Eq, JsonSchema, PartialEq)]
-#[schemars(deny_unknown_fields)]
+#[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Rpc {
     /// Unix socket, mode 0660; empty: none.
-    #[schemars(with = "String")]
     pub socket: Option<PathBuf>,
     /// Group of the socket; its members administer the cluster, keys included.
     pub group: String,
     /// TCP address for Serf's clients, "127.0.0.1:7373"; empty: none. Off loopback only with token_file.
-    #[schemars(with = "String")]
     pub listen: Option<SocketAddr>,
     /// File or "credential:NAME" with the token that TCP clients must present; empty: none.
-    #[schemars(rename = "token_file", with = "String")]
     pub token: Option<SecretSource<Secret>>,
 }
 
@@ -198,11 +188,9 @@ pub enum LogFormat {
 words!(LogFormat, "a format, \"auto\"", ("auto", Auto), ("journald", Journald), ("text", Text), ("json", Json));
 
 /// The log.
-#[derive(Clone, Debug, Eq, JsonSchema, PartialEq)]
-#[schemars(deny_unknown_fields)]
+#[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Log {
     /// error, warn, info, debug or trace; or per part of the program: "info,swim=debug".
-    #[schemars(with = "String")]
     pub level: LogFilter,
     /// auto: journald under systemd, else text.
     pub format: LogFormat,
@@ -218,14 +206,11 @@ impl Log {
 }
 
 /// What the agent does when it is stopped.
-#[derive(Clone, Copy, Debug, Eq, JsonSchema, PartialEq)]
-#[schemars(deny_unknown_fields)]
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Leave {
     /// SIGINT leaves the cluster; otherwise it stops like a crash.
-    #[schemars(skip)]
     pub on_interrupt: bool,
     /// SIGTERM leaves the cluster; otherwise it stops like a crash.
-    #[schemars(rename = "on_stop")]
     pub on_terminate: bool,
 }
 

@@ -1,13 +1,13 @@
 //! Reads the merged tree key by key, notes every mistake, and records each setting for `config show` and for reloads.
 //!
 //! A table's reader names a key, its bounds, whether a change needs a restart, and its default. That one line is the only
-//! definition of the key: what is known, what is shown and what a reload compares all come from it.
+//! definition of the key: what is known, what is shown, the schema, and what a reload compares all come from it.
 
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 
-use indexmap::IndexSet;
+use indexmap::{IndexMap, IndexSet};
 use serde::{Deserialize, Serialize};
-use serde_json::Value as Json;
+use serde_json::{Value as Json, json};
 
 use super::mistake::{Mistake, nearest};
 use super::tree::{Node, Origin, Table, Value, inline, join, segment};
@@ -83,8 +83,8 @@ impl Reader {
         Self { serf, ..Self::default() }
     }
 
-    /// Reads the tree's root.
-    pub(crate) fn root<'a, R>(&'a self, table: &'a Table, read: impl FnOnce(&Section<'a>) -> R) -> R {
+    /// Reads the tree's root. The second value is the JSON Schema of what was asked for.
+    pub(crate) fn root<'a, R>(&'a self, table: &'a Table, read: impl FnOnce(&Section<'a>) -> R) -> (R, Json) {
         Section::new(self, String::new(), Origin::Default, Some(table)).read(read)
     }
 
@@ -130,31 +130,52 @@ pub(crate) struct Section<'a> {
     path: String,
     at: Origin,
     table: Option<&'a Table>,
-    known: RefCell<Vec<&'static str>>,
-    /// A table whose keys are the user's own names.
-    free: Cell<bool>,
+    /// What was asked for, each key with its JSON Schema.
+    known: RefCell<IndexMap<&'static str, Json>>,
+    /// In a table whose keys are the user's own names, the schema of each.
+    free: RefCell<Option<Json>>,
+    /// Further keywords of the table's schema.
+    rules: RefCell<IndexMap<&'static str, Json>>,
 }
 
 impl<'a> Section<'a> {
     fn new(reader: &'a Reader, path: String, at: Origin, table: Option<&'a Table>) -> Self {
         reader.tables.borrow_mut().insert(path.clone());
-        Self { reader, path, at, table, known: RefCell::default(), free: Cell::new(false) }
+        let (known, free, rules) = (RefCell::default(), RefCell::default(), RefCell::default());
+        Self { reader, path, at, table, known, free, rules }
     }
 
-    /// Applies `read`, then notes the keys that it did not ask for.
-    fn read<R>(self, read: impl FnOnce(&Self) -> R) -> R {
+    /// Applies `read`, then notes the keys that it did not ask for. Those that it asked for make the table's schema.
+    fn read<R>(self, read: impl FnOnce(&Self) -> R) -> (R, Json) {
         let result = read(&self);
-        let known = self.known.borrow();
-        let unknown = |name: &str| !self.free.get() && !known.contains(&name);
+        let (known, free) = (self.known.into_inner(), self.free.into_inner());
+        let unknown = |name: &str| free.is_none() && !known.contains_key(name);
         for (name, node) in self.table.into_iter().flatten().filter(|(name, _)| unknown(name)) {
             self.reader.unknown.borrow_mut().push(Unknown {
                 at: node.key_at.clone(),
                 path: join(&self.path, name),
                 name: name.clone(),
-                siblings: known.iter().map(|name| (*name).to_owned()).collect(),
+                siblings: known.keys().map(|name| (*name).to_owned()).collect(),
             });
         }
-        result
+        let mut schema = json!({ "type": "object", "additionalProperties": free.unwrap_or(Json::Bool(false)) });
+        if !known.is_empty() {
+            schema["properties"] = known.into_iter().map(|(name, schema)| (name.to_owned(), schema)).collect();
+        }
+        self.rules.into_inner().into_iter().for_each(|(keyword, rule)| schema[keyword] = rule);
+        (result, schema)
+    }
+
+    /// Says a rule between the keys of this table in its schema; whoever reads them holds them to it.
+    pub(crate) fn rule(&self, keyword: &'static str, rule: Json) {
+        self.rules.borrow_mut().insert(keyword, rule);
+    }
+
+    /// Says that the table `name`, which was read, may also be written as a `T`.
+    pub(crate) fn may_also_be<T: Written>(&self, name: &'static str) {
+        if let Some(schema) = self.known.borrow_mut().get_mut(name) {
+            *schema = json!({ "anyOf": [T::schema(), schema.take()] });
+        }
     }
 
     /// Whether Serf's defaults apply.
@@ -192,7 +213,7 @@ impl<'a> Section<'a> {
     /// Reads a table as if it were not written, without recording it: what stands there is wrong already.
     pub(crate) fn absent<R>(&self, read: impl FnOnce(&Section<'_>) -> R) -> R {
         let reader = Reader::new(self.serf());
-        Section::new(&reader, self.path.clone(), self.at.clone(), None).read(read)
+        Section::new(&reader, self.path.clone(), self.at.clone(), None).read(read).0
     }
 
     /// The key as written, if it is.
@@ -207,31 +228,34 @@ impl<'a> Section<'a> {
 
     /// A value of this table, to be finished by [`Key::or`] or one of its siblings.
     pub(crate) fn key<'s, T: Written + 's>(&'s self, name: &'static str) -> Key<'s, 'a, T> {
-        Key { section: self, name, when: When::Live, accepted: None, check: Box::new(|_| None) }
+        Key { section: self, name, schema: T::schema(), when: When::Live, accepted: None, check: Box::new(|_| None) }
     }
 
     /// A table below this one, read also where it is not written.
     pub(crate) fn section<R>(&self, name: &'static str, read: impl FnOnce(&Section<'a>) -> R) -> R {
-        self.known.borrow_mut().push(name);
         let path = self.path_of(name);
-        match self.node(name) {
-            Some(node) => {
-                Section::new(self.reader, path.clone(), node.key_at.clone(), self.table_in(node, &path)).read(read)
-            }
-            None => Section::new(self.reader, path, self.at.clone(), None).read(read),
-        }
+        let (at, table) = match self.node(name) {
+            Some(node) => (node.key_at.clone(), self.table_in(node, &path)),
+            None => (self.at.clone(), None),
+        };
+        let (result, schema) = Section::new(self.reader, path, at, table).read(read);
+        self.known.borrow_mut().insert(name, schema);
+        result
     }
 
     /// A table of tables with names of the user's own, in order of appearance.
-    pub(crate) fn named<R>(&self, name: &'static str, mut read: impl FnMut(&str, &Section<'a>) -> Option<R>) -> Vec<R> {
+    pub(crate) fn named<R>(&self, name: &'static str, read: impl Fn(&str, &Section<'_>) -> Option<R>) -> Vec<R> {
         self.section(name, |section| {
-            section.free.set(true);
+            let reader = Reader::new(section.serf());
+            let absent = Section::new(&reader, section.path.clone(), section.at.clone(), None);
+            let (_, schema) = absent.read(|absent| read("", absent));
+            *section.free.borrow_mut() = Some(schema);
             let mut results = Vec::new();
             for (name, node) in section.table.into_iter().flatten() {
                 let path = section.path_of(name);
                 let table = section.table_in(node, &path);
                 let inner = Section::new(section.reader, path, node.key_at.clone(), table);
-                results.extend(inner.read(|inner| read(name, inner)));
+                results.extend(inner.read(|inner| read(name, inner)).0);
             }
             results
         })
@@ -239,7 +263,7 @@ impl<'a> Section<'a> {
 
     /// Every key of a table whose keys are the user's own, each read as a `T`.
     pub(crate) fn entries<T: Written>(&self) -> Vec<(String, T)> {
-        self.free.set(true);
+        *self.free.borrow_mut() = Some(T::schema());
         let mut entries = Vec::new();
         for (name, node) in self.table.into_iter().flatten() {
             let path = self.path_of(name);
@@ -330,6 +354,7 @@ type Check<'s, T> = Box<dyn Fn(&T) -> Option<String> + 's>;
 pub(crate) struct Key<'s, 'a, T> {
     section: &'s Section<'a>,
     name: &'static str,
+    schema: Json,
     when: When,
     /// The bounds in words, if there are any.
     accepted: Option<String>,
@@ -357,8 +382,11 @@ impl<'s, T: Written + 's> Key<'s, '_, T> {
         self.take(None)
     }
 
-    fn take(self, default: Option<Json>) -> Option<T> {
-        self.section.known.borrow_mut().push(self.name);
+    fn take(mut self, default: Option<Json>) -> Option<T> {
+        if let Some(default) = &default {
+            self.schema["default"] = default.clone();
+        }
+        self.section.known.borrow_mut().insert(self.name, self.schema);
         let path = self.section.path_of(self.name);
         let Some(node) = self.section.node(self.name) else {
             if let Some(default) = default {
@@ -374,8 +402,12 @@ impl<'s, T: Written + 's> Key<'s, '_, T> {
 
 impl<'s, T: Written + PartialOrd + 's> Key<'s, '_, T> {
     /// The smallest and largest accepted value.
-    pub(crate) fn within(self, least: T, most: T) -> Self {
-        let accepted = format!("is out of range; {} to {} is accepted", inline(&least.write()), inline(&most.write()));
+    pub(crate) fn within(mut self, least: T, most: T) -> Self {
+        let (lowest, highest) = (least.write(), most.write());
+        let accepted = format!("is out of range; {} to {} is accepted", inline(&lowest), inline(&highest));
+        if lowest.is_number() {
+            (self.schema["minimum"], self.schema["maximum"]) = (lowest, highest);
+        }
         let range = least..=most;
         let text = accepted.clone();
         Self { accepted: Some(accepted), ..self.check(move |value| (!range.contains(value)).then(|| text.clone())) }

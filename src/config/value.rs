@@ -4,8 +4,9 @@ use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use serde_json::Value as Json;
+use serde_json::{Value as Json, json};
 
+use super::duration;
 use super::mistake::nearest;
 use super::tree::{Node, Origin, Value};
 
@@ -43,12 +44,16 @@ pub(crate) trait Written: Sized {
     fn read(node: &Node) -> Result<Self, Vec<Wrong>>;
     /// As a file would write it.
     fn write(&self) -> Json;
+    /// What may be written, as JSON Schema.
+    fn schema() -> Json;
 }
 
 /// A type that is written as text.
 pub(crate) trait Text: Sized {
     /// What to write, for a value that is no text at all: `an address, "10.0.0.1:7946"`.
     const WANTED: &'static str;
+    /// All that may be written, if that is a set of words.
+    const WORDS: &'static [&'static str] = &[];
     /// The checked value, or `is …; WAY OUT`.
     fn parse(text: &str) -> Result<Self, String>;
     /// As a file would write it.
@@ -68,6 +73,10 @@ impl<T: Text> Written for T {
     fn write(&self) -> Json {
         self.text().into()
     }
+
+    fn schema() -> Json {
+        if T::WORDS.is_empty() { json!({ "type": "string" }) } else { json!({ "type": "string", "enum": T::WORDS }) }
+    }
 }
 
 impl Written for bool {
@@ -82,6 +91,10 @@ impl Written for bool {
 
     fn write(&self) -> Json {
         (*self).into()
+    }
+
+    fn schema() -> Json {
+        json!({ "type": "boolean" })
     }
 }
 
@@ -107,6 +120,10 @@ macro_rules! whole_numbers {
             fn write(&self) -> Json {
                 (*self).into()
             }
+
+            fn schema() -> Json {
+                json!({ "type": "integer", "minimum": Self::MIN, "maximum": Self::MAX })
+            }
         }
     )*};
 }
@@ -130,6 +147,10 @@ impl<T: Written> Written for Vec<T> {
 
     fn write(&self) -> Json {
         self.iter().map(T::write).collect()
+    }
+
+    fn schema() -> Json {
+        json!({ "type": "array", "items": T::schema() })
     }
 }
 
@@ -162,7 +183,7 @@ impl Written for Duration {
     fn read(node: &Node) -> Result<Self, Vec<Wrong>> {
         let wanted = "a duration with its unit";
         match &node.value {
-            Value::Text(text) => parse_duration(text).ok_or_else(|| {
+            Value::Text(text) => duration::parse(text).ok_or_else(|| {
                 node.wrong(format!("is not a duration; write {wanted}, \"200ms\", \"30s\" or \"1m30s\""))
             }),
             // The number is repeated with the unit that was probably meant; which one it is stays the writer's decision.
@@ -177,76 +198,13 @@ impl Written for Duration {
     }
 
     fn write(&self) -> Json {
-        duration(*self).into()
+        duration::text(*self).into()
     }
-}
 
-/// `1m30s`, `200ms`; `0` and what Go writes (`1.5s`) as well, which command lines made for Serf use.
-pub(crate) fn parse_duration(text: &str) -> Option<Duration> {
-    humantime::parse_duration(text).ok().or_else(|| go_duration(text))
-}
-
-/// Go's durations: decimal numbers, each with one of `h m s ms us µs ns`; a sign is refused unless the value is zero.
-pub(crate) fn go_duration(text: &str) -> Option<Duration> {
-    if text == "0" {
-        return Some(Duration::ZERO);
+    fn schema() -> Json {
+        let pattern = r"^([0-9]+(\.[0-9]+)? ?(ns|us|µs|ms|s|sec|m|min|h|hr|d|day|days|w|weeks?) ?)+$";
+        json!({ "type": "string", "pattern": pattern })
     }
-    let mut rest = text.strip_prefix('+').unwrap_or(text);
-    let mut total = Duration::ZERO;
-    while !rest.is_empty() {
-        let digits = rest.find(|c: char| !c.is_ascii_digit() && c != '.').filter(|end| *end > 0)?;
-        let (number, tail) = rest.split_at(digits);
-        let unit = tail.find(|c: char| c.is_ascii_digit() || c == '.').unwrap_or(tail.len());
-        let nanos_per_unit: u64 = match &tail[..unit] {
-            "ns" => 1,
-            "us" | "µs" | "μs" => 1_000,
-            "ms" => 1_000_000,
-            "s" => 1_000_000_000,
-            "m" => 60_000_000_000,
-            "h" => 3_600_000_000_000,
-            _ => return None,
-        };
-        total = total.checked_add(decimal(number, nanos_per_unit)?)?;
-        rest = &tail[unit..];
-    }
-    Some(total).filter(|_| !text.trim_start_matches('+').is_empty())
-}
-
-/// `number` (`12`, `1.5`, `.5`) times `unit` nanoseconds, exactly; a rest below a nanosecond is cut.
-fn decimal(number: &str, unit: u64) -> Option<Duration> {
-    let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
-    if whole.is_empty() && fraction.is_empty() || fraction.contains('.') {
-        return None;
-    }
-    let whole: u64 = if whole.is_empty() { 0 } else { whole.parse().ok()? };
-    let mut nanos = whole.checked_mul(unit)?;
-    let mut place = unit;
-    for digit in fraction.bytes() {
-        place /= 10;
-        nanos = nanos.checked_add(u64::from(digit - b'0') * place)?;
-    }
-    Some(Duration::from_nanos(nanos))
-}
-
-/// `1m30s`: the largest units first, none that is zero, hours at most (so `24h`, as the defaults are written).
-pub(crate) fn duration(value: Duration) -> String {
-    const UNITS: [(u128, &str); 6] = [
-        (3_600_000_000_000, "h"),
-        (60_000_000_000, "m"),
-        (1_000_000_000, "s"),
-        (1_000_000, "ms"),
-        (1_000, "us"),
-        (1, "ns"),
-    ];
-    let mut nanos = value.as_nanos();
-    let mut text = String::new();
-    for (size, unit) in UNITS {
-        if nanos >= size {
-            text.push_str(&format!("{}{unit}", nanos / size));
-            nanos %= size;
-        }
-    }
-    if text.is_empty() { "0s".to_owned() } else { text }
 }
 
 /// The word among `words`, or what is accepted.
@@ -269,6 +227,7 @@ macro_rules! words {
     ($enum:ty, $wanted:literal, $(($word:literal, $variant:ident)),+ $(,)?) => {
         impl $crate::config::value::Text for $enum {
             const WANTED: &'static str = $wanted;
+            const WORDS: &'static [&'static str] = &[$($word),+];
 
             fn parse(text: &str) -> Result<Self, String> {
                 $crate::config::value::word(text, &[$(($word, Self::$variant)),+])
@@ -278,73 +237,6 @@ macro_rules! words {
                 match self { $(Self::$variant => $word),+ }.to_owned()
             }
         }
-
-        impl schemars::JsonSchema for $enum {
-            fn inline_schema() -> bool {
-                true
-            }
-
-            fn schema_name() -> std::borrow::Cow<'static, str> {
-                stringify!($enum).into()
-            }
-
-            fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
-                schemars::json_schema!({ "type": "string", "enum": [$($word),+] })
-            }
-        }
     };
 }
 pub(crate) use words;
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn go_durations_are_exact_and_strict() {
-        let ms = Duration::from_millis;
-        for (text, value) in [
-            ("1m30s", Some(ms(90_000))),
-            ("1.5s", Some(ms(1_500))),
-            (".5s", Some(ms(500))),
-            ("1h0m0.25s", Some(ms(3_600_250))),
-            ("200ms", Some(ms(200))),
-            ("3µs", Some(Duration::from_micros(3))),
-            ("0", Some(Duration::ZERO)),
-            ("0s", Some(Duration::ZERO)),
-            ("5x", None),
-            ("5", None),
-            ("", None),
-            ("+", None),
-            (".s", None),
-            ("1.2.3s", None),
-            ("-1s", None),
-            ("1 s", None),
-            ("99999999999999999999h", None),
-        ] {
-            assert_eq!(go_duration(text), value, "{text}");
-        }
-    }
-
-    #[test]
-    fn durations_are_written_short() {
-        for text in ["24h", "1m30s", "200ms", "0s", "1h1ms", "30s", "2us", "1ns"] {
-            assert_eq!(duration(parse_duration(text).unwrap()), text);
-        }
-        assert_eq!(duration(Duration::from_secs(90)), "1m30s");
-    }
-
-    proptest::proptest! {
-        #[test]
-        fn a_written_duration_reads_back(nanos in 0_u64..u64::MAX / 2) {
-            let value = Duration::from_nanos(nanos);
-            proptest::prop_assert_eq!(parse_duration(&duration(value)), Some(value));
-            proptest::prop_assert_eq!(go_duration(&duration(value)), Some(value));
-        }
-
-        #[test]
-        fn any_text_is_a_duration_or_not_but_never_a_panic(text in ".{0,20}") {
-            let _ = parse_duration(&text);
-        }
-    }
-}

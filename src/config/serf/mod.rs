@@ -8,10 +8,10 @@ mod keys;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::duration;
 use super::mistake::{Mistake, nearest};
 use super::secret::Secret;
 use super::tree::{Node, Origin, Table, Value, set};
-use super::value::{duration, go_duration, parse_duration};
 
 pub(crate) use keys::{KEYS, Kind, native_key};
 
@@ -218,8 +218,8 @@ impl Layer {
     fn duration(&mut self, name: &str, path: &[&str], node: &Node, text: &str, raised: bool) {
         const LEAST: Duration = Duration::from_secs(1);
         let read = match node.at {
-            Origin::Flag(_) => parse_duration(text),
-            Origin::Default | Origin::File { .. } | Origin::Environment(_) => go_duration(text),
+            Origin::Flag(_) => duration::parse(text),
+            Origin::Default | Origin::File { .. } | Origin::Environment(_) => duration::parse_go(text).ok(),
         };
         match read {
             None => self.wrong(
@@ -233,7 +233,7 @@ impl Layer {
                     self.notice(&node.at, &format!("{name} is raised to 1s, the least that is accepted"));
                 }
                 let value = if raised { value.max(LEAST) } else { value };
-                self.set(path, node, Value::Text(duration(value)));
+                self.set(path, node, Value::Text(duration::text(value)));
             }
         }
     }

@@ -2,9 +2,10 @@
 
 mod file;
 mod server;
-mod table;
 
 use std::path::{Path, PathBuf};
+
+use serde_json::json;
 
 use crate::nginx::Block;
 use crate::upstream::{Allow, Network, NetworkError, OnEmpty, Options, Policy, Rule, TagPattern, UpstreamName};
@@ -15,7 +16,6 @@ use super::tree::Node;
 use super::value::{Text, words};
 use file::Nginx;
 use server::Server;
-pub(crate) use table::UpstreamTable;
 
 /// One upstream.
 #[derive(Clone, Debug)]
@@ -144,6 +144,7 @@ fn read_select(section: &Section<'_>) -> Option<Vec<(String, TagPattern)>> {
     let entries = section.section("select", |select| {
         select.entries::<Expression>().into_iter().map(|(tag, each)| (tag, each.pattern)).collect::<Vec<_>>()
     });
+    section.rule("required", json!(["select"]));
     let written = section.node("select").and_then(Node::as_table);
     if !section.is_set("select") || written.is_some_and(|table| table.is_empty()) {
         let path = section.path_of("select");

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use serde_json::{Value as Json, json};
+
 use crate::config::reader::Section;
 use crate::config::tree::Node;
 use crate::config::value::{Written, Wrong};
@@ -47,7 +49,11 @@ fn fixed_or<T: Written, R>(
             Some(value) => fixed(value),
             None => section.absent(by_tag),
         },
-        Some(_) | None => section.section(name, by_tag),
+        Some(_) | None => {
+            let by_tag = section.section(name, by_tag);
+            section.may_also_be::<T>(name);
+            by_tag
+        }
     }
 }
 
@@ -108,7 +114,11 @@ impl Written for Seconds {
         whole.map(Self).ok_or_else(|| node.wrong("is not accepted; write whole seconds, \"1s\" to \"1h\""))
     }
 
-    fn write(&self) -> serde_json::Value {
+    fn schema() -> Json {
+        Duration::schema()
+    }
+
+    fn write(&self) -> Json {
         Duration::from_secs(self.0.into()).write()
     }
 }
@@ -127,7 +137,11 @@ impl Written for Port {
         }
     }
 
-    fn write(&self) -> serde_json::Value {
+    fn schema() -> Json {
+        json!({ "type": "integer", "minimum": 1, "maximum": u16::MAX })
+    }
+
+    fn write(&self) -> Json {
         self.0.into()
     }
 }
@@ -140,7 +154,11 @@ impl Written for Weight {
         }
     }
 
-    fn write(&self) -> serde_json::Value {
+    fn schema() -> Json {
+        json!({ "type": "integer", "minimum": 0, "maximum": MAX_WEIGHT })
+    }
+
+    fn write(&self) -> Json {
         self.0.into()
     }
 }
