@@ -27,11 +27,6 @@ pub fn check(loaded: &Loaded) -> String {
     )
 }
 
-/// All mistakes and the last line, for a check beside a running agent.
-pub fn check_failed(errors: &ConfigErrors) -> String {
-    format!("{errors}; the running agent keeps its configuration\n")
-}
-
 /// `{files, mistakes, notices}`, whether there are mistakes or not.
 pub fn check_json(result: &Result<Loaded, ConfigErrors>) -> Json {
     let mistake =

@@ -7,7 +7,7 @@ use bytes::Bytes;
 
 use super::{Drops, Endpoint, JoinId, JoinKind, JoinTarget, Knowledge, Options, Stranger, Traffic};
 use crate::crypto::session::{SessionId, Sessions};
-use crate::crypto::{KeyId, Keyring};
+use crate::crypto::Keyring;
 use crate::serf::{self, Serf};
 use crate::swim::{self, Swim};
 use crate::time::Instant;
@@ -128,11 +128,6 @@ impl Endpoint {
     /// The session of this process, if there are sessions.
     pub fn session(&self) -> Option<SessionId> {
         self.envelope.sessions().map(Sessions::id)
-    }
-
-    /// The key that `member` sealed its last ping with, if there are sessions.
-    pub fn key_of(&self, member: &NodeName) -> Option<KeyId> {
-        self.peers.key(member)
     }
 
     /// Who was refused of late for its keys, envelope or label; the one heard longest ago first.

@@ -120,11 +120,6 @@ impl Serf {
         self.ask(now, params, Purpose::User).map(|sent| sent.key)
     }
 
-    /// Stops waiting for answers to a query of ours. Nothing follows, and answers under way are dropped.
-    pub fn cancel_query(&mut self, key: &QueryKey) {
-        self.asked.remove(key);
-    }
-
     /// How long a query without a timeout of its own waits (`serf §6.1`): 3.2 s for up to 9 members of a LAN.
     pub fn default_query_timeout(&self) -> Duration {
         let digits = self.members.present().max(1).ilog10() + 1;

@@ -120,17 +120,6 @@ fn a_query_ends_at_its_deadline_and_later_answers_are_dropped() {
 }
 
 #[test]
-fn a_cancelled_query_says_nothing_more() {
-    let mut serf = cluster(1);
-    let key = serf.query(at(0), params("q")).unwrap();
-    drain(&mut serf);
-    serf.cancel_query(&key);
-    deliver(&mut serf, at(1), &response(key, "n1", true));
-    serf.handle_timeout(at(60_000));
-    assert!(answers(&drain(&mut serf)).is_empty());
-}
-
-#[test]
 fn queries_that_may_not_be_sent_are_refused_and_leave_no_trace() {
     let mut serf = cluster(1);
     let payload = Bytes::from_static(b"x");
@@ -430,8 +419,6 @@ fn only_the_members_that_a_query_addresses_are_reminded() {
 #[test]
 fn a_query_that_is_over_reminds_nobody() {
     let mut serf = cluster(2);
-    let cancelled = serf.query(at(0), with_ack("cancelled")).unwrap();
-    serf.cancel_query(&cancelled);
     serf.query(at(0), QueryParams { timeout: Some(Duration::from_millis(200)), ..with_ack("short") }).unwrap();
     assert!(reminded(&mut serf, at(200)).is_empty());
 }
