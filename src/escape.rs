@@ -9,21 +9,24 @@ pub(crate) fn escape(text: &str) -> Cow<'_, str> {
         return Cow::Borrowed(text);
     }
     let mut out = String::with_capacity(text.len() + 8);
-    for c in text.chars() {
-        match c {
-            '\t' => out.push_str("\\t"),
-            '\n' => out.push_str("\\n"),
-            '\r' => out.push_str("\\r"),
-            c if is_unsafe(c) && c.is_ascii() => {
-                let _ = write!(out, "\\x{:02x}", u32::from(c)); // writing to a String cannot fail
-            }
-            c if is_unsafe(c) => {
-                let _ = write!(out, "\\u{{{:x}}}", u32::from(c)); // writing to a String cannot fail
-            }
-            c => out.push(c),
-        }
-    }
+    text.chars().for_each(|c| push(&mut out, c));
     Cow::Owned(out)
+}
+
+/// Appends one character of an [`escape`]d text.
+pub(crate) fn push(out: &mut String, c: char) {
+    match c {
+        '\t' => out.push_str("\\t"),
+        '\n' => out.push_str("\\n"),
+        '\r' => out.push_str("\\r"),
+        c if is_unsafe(c) && c.is_ascii() => {
+            let _ = write!(out, "\\x{:02x}", u32::from(c)); // writing to a String cannot fail
+        }
+        c if is_unsafe(c) => {
+            let _ = write!(out, "\\u{{{:x}}}", u32::from(c)); // writing to a String cannot fail
+        }
+        c => out.push(c),
+    }
 }
 
 /// As [`escape`], for bytes that need not be UTF-8.
@@ -32,7 +35,7 @@ pub(crate) fn escape_bytes(bytes: &[u8]) -> String {
 }
 
 /// Control characters, line and paragraph separators, and the marks that reorder what follows them.
-const fn is_unsafe(c: char) -> bool {
+pub(crate) const fn is_unsafe(c: char) -> bool {
     matches!(c, '\0'..='\x1f' | '\x7f'..='\u{9f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 

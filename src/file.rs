@@ -2,7 +2,7 @@
 #![expect(clippy::disallowed_methods, reason = "this is where the modules that may read files have them read")]
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, Read as _};
+use std::io::{self, Read};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 
@@ -33,11 +33,25 @@ pub(crate) fn read_any(path: &Path, max: usize) -> io::Result<Vec<u8>> {
     all(File::open(path)?, max)
 }
 
+/// As [`read_any`], where `-` is standard input.
+pub(crate) fn read_argument(path: &Path, max: usize) -> io::Result<Vec<u8>> {
+    if path == Path::new("-") { bounded(io::stdin().lock(), max, max) } else { read_any(path, max) }
+}
+
+/// Bytes as the text that they should be.
+pub(crate) fn utf8(bytes: &[u8]) -> io::Result<&str> {
+    std::str::from_utf8(bytes).map_err(|_| io::Error::new(io::ErrorKind::InvalidData, "not UTF-8 text"))
+}
+
 fn all(file: File, max: usize) -> io::Result<Vec<u8>> {
     let len = usize::try_from(file.metadata()?.len()).unwrap_or(usize::MAX);
+    bounded(file, len, max)
+}
+
+fn bounded(from: impl Read, expected: usize, max: usize) -> io::Result<Vec<u8>> {
     // One piece of memory from the start: a secret must leave no copies behind as it grows.
-    let mut bytes = Vec::with_capacity(len.min(max));
-    file.take(max as u64 + 1).read_to_end(&mut bytes)?;
+    let mut bytes = Vec::with_capacity(expected.min(max));
+    from.take(max as u64 + 1).read_to_end(&mut bytes)?;
     if bytes.len() > max {
         return Err(io::Error::new(io::ErrorKind::FileTooLarge, format!("more than {} KiB", max / 1024)));
     }

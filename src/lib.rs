@@ -28,6 +28,7 @@ pub mod config;
 pub mod crypto;
 pub mod endpoint;
 pub mod error;
+mod escape;
 mod file;
 pub mod handlers;
 pub mod nginx;

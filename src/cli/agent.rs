@@ -152,7 +152,7 @@ impl Agent {
 /// All mistakes, a line each; the failure is their sum.
 pub(crate) fn configuration(errors: &ConfigErrors, output: &Output) -> Failure {
     for mistake in errors.mistakes() {
-        output.detail(&super::escape::escape(&mistake.to_string()));
+        output.detail(&crate::escape::escape(&mistake.to_string()));
     }
     Failure::new(Exit::Configuration, errors.summary())
 }

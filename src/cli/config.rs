@@ -112,7 +112,9 @@ fn show(how: Show, sources: &Sources, output: &Output) -> Result<Exit, Failure> 
 }
 
 fn convert(file: &Path, output: &Output) -> Result<Exit, Failure> {
-    let text = std::fs::read_to_string(file).map_err(|error| {
+    let text =
+        crate::file::read_any(file, config::MAX_BYTES).and_then(|bytes| Ok(crate::file::utf8(&bytes)?.to_owned()));
+    let text = text.map_err(|error| {
         Failure::new(Exit::Failed, format!("cannot read {}: {}", file.display(), super::output::plain(&error)))
     })?;
     let converted = config::convert(&file.display().to_string(), &text).map_err(|errors| mistaken(&errors, output))?;

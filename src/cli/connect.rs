@@ -124,9 +124,9 @@ pub(crate) fn places(flag: Option<&str>, environment: &Environment) -> Vec<Addre
 /// The token to show, if any. A file's last line end does not belong to it.
 pub(crate) fn token(args: &AgentArgs, environment: &Environment) -> Result<Option<Zeroizing<String>>, Failure> {
     if let Some(path) = &args.rpc_token_file {
-        let text = crate::file::read_any(path, MAX_TOKEN).map(Zeroizing::new).and_then(|bytes| {
-            let text = std::str::from_utf8(&bytes)
-                .map_err(|_| io::Error::new(io::ErrorKind::InvalidData, "not UTF-8 text"))?;
+        let bytes = crate::file::read_any(path, MAX_TOKEN).map(Zeroizing::new);
+        let text = bytes.and_then(|bytes| {
+            let text = crate::file::utf8(&bytes)?;
             Ok(Zeroizing::new(text.trim_end_matches(['\r', '\n']).to_owned()))
         });
         let text = text.map_err(|error| {

@@ -1,6 +1,5 @@
 //! `weir event`: a user event for all members.
 
-use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use serde_json::json;
@@ -65,21 +64,14 @@ fn explain(error: SessionError, bytes: usize) -> Failure {
 
 /// Serf's words, which scripts know.
 pub(crate) fn render(name: &str, coalesce: bool) -> String {
-    format!("Event '{}' dispatched! Coalescing enabled: {coalesce}\n", super::escape::escape(name))
+    format!("Event '{}' dispatched! Coalescing enabled: {coalesce}\n", crate::escape::escape(name))
 }
 
 /// More than any event can carry; a device that never ends must not fill memory.
-const MAX_PAYLOAD: u64 = 64 << 10;
+const MAX_PAYLOAD: usize = 64 << 10;
 
 fn read(path: &Path) -> Result<Vec<u8>, Failure> {
-    let mut bytes = Vec::new();
-    let result = if path == Path::new("-") {
-        std::io::stdin().lock().take(MAX_PAYLOAD).read_to_end(&mut bytes)
-    } else {
-        std::fs::File::open(path).and_then(|file| file.take(MAX_PAYLOAD).read_to_end(&mut bytes))
-    };
-    result.map_err(|error| {
+    crate::file::read_argument(path, MAX_PAYLOAD).map_err(|error| {
         Failure::new(Exit::Failed, format!("cannot read {}: {}", path.display(), super::output::plain(&error)))
-    })?;
-    Ok(bytes)
+    })
 }

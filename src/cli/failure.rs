@@ -2,8 +2,9 @@
 
 use serde_json::json;
 
-use super::escape::escape;
 use super::exit::Exit;
+use crate::config::nearest;
+use crate::escape::escape;
 
 /// Why a command ended without doing its work: `WHAT; WAY OUT` and the exit code.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -87,19 +88,8 @@ impl Failure {
     }
 }
 
-/// The nearest of `known` to a name that is none of them, if one is near enough to be meant.
-pub(crate) fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
-    let limit = if name.chars().count() < 4 { 1 } else { 2 };
-    known
-        .into_iter()
-        .map(|candidate| (strsim::damerau_levenshtein(name, candidate), candidate))
-        .filter(|(distance, _)| *distance <= limit)
-        .min()
-        .map(|(_, candidate)| candidate)
-}
-
 /// `no member 'web-2'; did you mean 'web2'?`
-pub(crate) fn no_member<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Failure {
+pub(crate) fn no_member<'a>(name: &str, known: impl IntoIterator<Item = &'a str> + Clone) -> Failure {
     let failure = Failure::new(Exit::Failed, format!("no member '{name}'"));
     match nearest(name, known) {
         Some(near) => failure.with_remedy(format!("did you mean '{near}'?")),
@@ -126,7 +116,7 @@ mod tests {
         let known = ["lb1", "web1", "web2"];
         assert_eq!(no_member("web-2", known).to_text(), "error: no member 'web-2'; did you mean 'web2'?");
         assert_eq!(no_member("database", known).to_text(), "error: no member 'database'; 'weir members' lists them");
-        assert_eq!(nearest("lb", known), Some("lb1"));
-        assert_eq!(nearest("db", known), None);
+        assert_eq!(no_member("lb", known).to_text(), "error: no member 'lb'; did you mean 'lb1'?");
+        assert_eq!(no_member("db", known).to_text(), "error: no member 'db'; 'weir members' lists them");
     }
 }

@@ -8,12 +8,12 @@ use std::time::{Duration, Instant};
 use serde_json::json;
 
 use super::connect::AgentArgs;
-use super::escape::escape;
 use super::exit::Exit;
 use super::failure::{Failure, no_member};
 use super::members::Member;
 use super::output::Output;
 use super::session::Session;
+use crate::escape::escape;
 
 /// How long to wait for the new state: longer than the agent's own bound on the broadcast.
 const PATIENCE: Duration = Duration::from_secs(10);

@@ -1,11 +1,11 @@
 //! `weir info`: counters and settings of the agent, in groups.
 
 use super::connect::AgentArgs;
-use super::escape::escape;
 use super::exit::Exit;
 use super::failure::Failure;
 use super::output::Output;
 use super::session::Session;
+use crate::escape::escape;
 use crate::rpc::proto::Stats;
 
 /// Show counters and settings of the agent.

@@ -262,19 +262,19 @@ async fn resolve(session: &mut Session, change: Change, name: &str) -> Result<Ke
     })
 }
 
+/// More than any key and the blanks around it.
+const MAX_KEY: usize = 4096;
+
 /// Reads a key from a file, standard input or a prompt.
 fn material(file: Option<&Path>) -> Result<Zeroizing<String>, Failure> {
     let text = match file {
         None => super::prompt::secret("cluster key", "give --file FILE, or --file - and the key on standard input")?,
         Some(path) => {
-            let read = if path == Path::new("-") {
-                std::io::read_to_string(std::io::stdin())
-            } else {
-                std::fs::read_to_string(path)
-            };
-            Zeroizing::new(read.map_err(|error| {
+            let bytes = crate::file::read_argument(path, MAX_KEY).map(Zeroizing::new);
+            let text = bytes.and_then(|bytes| Ok(Zeroizing::new(crate::file::utf8(&bytes)?.to_owned())));
+            text.map_err(|error| {
                 Failure::new(Exit::Failed, format!("cannot read {}: {}", path.display(), super::output::plain(&error)))
-            })?)
+            })?
         }
     };
     Ok(Zeroizing::new(text.trim().to_owned()))

@@ -45,7 +45,7 @@ pub(crate) struct Members {
     #[arg(long)]
     pub(crate) header: bool,
     /// Show the list again whenever it changes, looking this often
-    #[arg(long, value_name = "INTERVAL", num_args = 0..=1, default_missing_value = "2s", value_parser = super::duration::parse)]
+    #[arg(long, value_name = "INTERVAL", num_args = 0..=1, default_missing_value = "2s", value_parser = super::parse::duration)]
     pub(crate) watch: Option<Duration>,
     #[command(flatten)]
     pub(crate) agent: AgentArgs,

@@ -31,8 +31,6 @@ mod config;
 mod connect;
 mod demo;
 mod doctor;
-mod duration;
-mod escape;
 mod event;
 mod exit;
 mod failure;

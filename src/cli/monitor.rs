@@ -3,12 +3,12 @@
 use serde_json::{Value, json};
 
 use super::connect::AgentArgs;
-use super::escape::{escape, escape_bytes};
 use super::exit::Exit;
 use super::failure::Failure;
 use super::members::Member;
 use super::output::Output;
 use super::session::Session;
+use crate::escape::{escape, escape_bytes};
 use crate::rpc::client::Record;
 use crate::rpc::proto::{EventRecord, LogLevel};
 

@@ -9,11 +9,11 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::connect::AgentArgs;
-use super::escape::{escape, escape_bytes};
 use super::exit::Exit;
 use super::failure::{Failure, no_member};
 use super::output::Output;
 use super::session::Session;
+use crate::escape::{escape, escape_bytes};
 use crate::rpc::proto::{MembersQuery, QueryRecord};
 use crate::serf::QueryParams;
 
@@ -31,7 +31,7 @@ pub(crate) struct Query {
     #[arg(long = "tag", value_name = "KEY=REGEX", value_parser = super::parse::tag)]
     tags: Vec<(String, String)>,
     /// How long to wait; the agent's default depends on the size of the cluster
-    #[arg(long, value_name = "DURATION", value_parser = super::duration::parse)]
+    #[arg(long, value_name = "DURATION", value_parser = super::parse::duration)]
     timeout: Option<Duration>,
     /// Do not ask for acknowledgements
     #[arg(long)]

@@ -6,11 +6,11 @@ use std::time::{Duration, Instant};
 use serde::Serialize;
 
 use super::connect::AgentArgs;
-use super::escape::escape;
 use super::exit::Exit;
 use super::failure::Failure;
 use super::output::Output;
 use super::session::{Session, ping};
+use crate::escape::escape;
 use crate::rpc::proto::QueryRecord;
 use crate::time::millis;
 

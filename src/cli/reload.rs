@@ -1,12 +1,12 @@
 //! `weir reload`: the agent reads its configuration again, as on SIGHUP, and says what changed.
 
 use super::connect::AgentArgs;
-use super::escape::escape;
 use super::exit::Exit;
 use super::failure::Failure;
 use super::output::Output;
 use super::session::{Session, SessionError};
 use super::table::{Layout, Table};
+use crate::escape::escape;
 use crate::rpc::weir::{self, Reloaded};
 
 /// Make the agent read its configuration again.

@@ -5,11 +5,11 @@ use std::time::Duration;
 use serde_json::json;
 
 use super::connect::AgentArgs;
-use super::escape::escape;
 use super::exit::Exit;
 use super::failure::{Failure, no_member};
 use super::output::Output;
 use super::session::Session;
+use crate::escape::escape;
 use crate::serf::coordinate::estimate;
 use crate::wire::serf::Coordinate;
 

@@ -10,10 +10,10 @@ use crate::sim::Network;
 use crate::sim::study::{Plan, Report, study};
 use crate::swim::Profile;
 
-use super::duration;
 use super::exit::Exit;
 use super::failure::Failure;
 use super::output::Output;
+use super::parse;
 
 /// Simulates a cluster of the agent's own state machines under virtual time: a newcomer joins after 5 s, members die after
 /// 10 s, and it is measured who learns of it when, and at what cost.
@@ -35,7 +35,7 @@ pub(crate) struct Sim {
     #[arg(long, default_value_t = 1)]
     kill: u32,
     /// Virtual length of the run, at least 15s
-    #[arg(long = "for", value_name = "TIME", default_value = "60s", value_parser = duration::parse)]
+    #[arg(long = "for", value_name = "TIME", default_value = "60s", value_parser = parse::duration)]
     length: Duration,
     /// Decides everything that is drawn; the same seed gives the same run
     #[arg(long, default_value_t = 1)]
@@ -162,6 +162,6 @@ fn share(text: &str) -> Result<f64, String> {
 fn delay(text: &str) -> Result<Duration, String> {
     match text.strip_suffix("us").and_then(|number| number.parse().ok()) {
         Some(micros) => Ok(Duration::from_micros(micros)),
-        None => duration::parse(text),
+        None => parse::duration(text),
     }
 }

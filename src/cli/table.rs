@@ -1,6 +1,6 @@
 //! Tables as text: columns padded with two blanks between, the last one as it comes.
 
-use super::escape::escape;
+use crate::escape::escape;
 
 /// A table of peers' values; every cell is escaped when it is added.
 #[derive(Debug, Default)]

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::{Drops, Endpoint, JoinId, JoinKind, JoinTarget, Knowledge, Options, Stranger, Traffic};
-use crate::crypto::session::{SessionId, Sessions};
 use crate::crypto::Keyring;
+use crate::crypto::session::{SessionId, Sessions};
 use crate::serf::{self, Serf};
 use crate::swim::{self, Swim};
 use crate::time::Instant;

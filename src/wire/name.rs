@@ -4,6 +4,8 @@ use std::borrow::Borrow;
 use std::fmt;
 use std::sync::Arc;
 
+use crate::escape::escape;
+
 /// A member's name: UTF-8, 1 to 255 bytes. A peer's may hold blanks and control characters; output escapes them.
 ///
 /// Cheap to clone: names key every table and queue.
@@ -37,12 +39,9 @@ impl fmt::Debug for NodeName {
     }
 }
 
-/// Control characters are escaped (`\t`, `\n`, `\u{1b}`), so a name is safe in a log or on a terminal.
+/// Control characters are escaped, so a name is safe in a log or on a terminal.
 impl fmt::Display for NodeName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for c in self.0.chars() {
-            if c.is_control() { write!(f, "{}", c.escape_default())? } else { fmt::Write::write_char(f, c)? }
-        }
-        Ok(())
+        f.write_str(&escape(&self.0))
     }
 }

@@ -7,6 +7,7 @@ use tracing::field::{Field, Visit};
 use tracing::{Event, Level};
 
 use super::level;
+use crate::escape;
 
 /// Longer phrases and values are cut; a ring of 512 lines then stays under a megabyte.
 const MAX_VALUE_BYTES: usize = 1024;
@@ -144,7 +145,7 @@ fn clip(mut value: String) -> String {
 /// Plain where it can be read back as one word, else quoted; control characters are escaped either way.
 fn push_value(text: &mut String, value: &str) {
     let plain =
-        !value.is_empty() && !value.chars().any(|c| c.is_whitespace() || c.is_control() || c == '"' || c == '=');
+        !value.is_empty() && !value.chars().any(|c| c.is_whitespace() || escape::is_unsafe(c) || c == '"' || c == '=');
     if plain {
         text.push_str(value);
         return;
@@ -154,8 +155,7 @@ fn push_value(text: &mut String, value: &str) {
         match c {
             '"' => text.push_str("\\\""),
             '\\' => text.push_str("\\\\"),
-            c if c.is_control() => text.extend(c.escape_default()),
-            c => text.push(c),
+            c => escape::push(text, c),
         }
     }
     text.push('"');
@@ -206,7 +206,7 @@ mod tests {
     #[test]
     fn values_from_peers_cannot_break_the_line() {
         let line = example(Level::WARN, "odd", &[("member", "a b"), ("error", "x\n\x1b[2J\"q\""), ("empty", "")]);
-        assert_eq!(line.message(), "odd member=\"a b\" error=\"x\\n\\u{1b}[2J\\\"q\\\"\" empty=\"\"");
+        assert_eq!(line.message(), "odd member=\"a b\" error=\"x\\n\\x1b[2J\\\"q\\\"\" empty=\"\"");
     }
 
     #[test]

@@ -13,10 +13,10 @@ use std::time::{Duration, Instant};
 
 use tokio::signal::unix::{SignalKind, signal};
 
-use super::duration;
 use super::exit::Exit;
 use super::failure::Failure;
 use super::output::Output;
+use super::parse;
 use screen::Screen;
 use stage::{Role, Stage};
 use summary::{Change, Summary};
@@ -33,7 +33,7 @@ const LOOK: Duration = Duration::from_millis(20);
 #[derive(Debug, clap::Args)]
 pub(crate) struct Demo {
     /// Length of the tour; each step waits until NGINX has the one before, so below 20s it takes longer than said
-    #[arg(long = "for", value_name = "TIME", value_parser = duration::parse)]
+    #[arg(long = "for", value_name = "TIME", value_parser = parse::duration)]
     length: Option<Duration>,
 }
 

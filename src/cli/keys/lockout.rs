@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::super::exit::Exit;
 use super::super::failure::Failure;
-use crate::cli::escape::escape;
+use crate::escape::escape;
 use crate::rotate::document::{MemberStatus, Status};
 use crate::status::shell::option;
 

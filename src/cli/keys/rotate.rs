@@ -10,7 +10,7 @@ use super::super::output::Output;
 use super::super::session::Session;
 use super::super::table::Table;
 use super::time_of_day;
-use crate::cli::escape::escape;
+use crate::escape::escape;
 use crate::rotate::document::{Culprit, Follow, Line, Lines, Member, Reason, Start, Started};
 use crate::rotate::{Action, Step};
 use crate::rpc::proto::MembersQuery;

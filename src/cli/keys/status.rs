@@ -17,7 +17,7 @@ use crate::rpc::weir;
 #[derive(Debug, clap::Args)]
 pub(crate) struct KeysStatus {
     /// Show it again whenever it changes, looking this often
-    #[arg(long, value_name = "INTERVAL", num_args = 0..=1, default_missing_value = "2s", value_parser = crate::cli::duration::parse)]
+    #[arg(long, value_name = "INTERVAL", num_args = 0..=1, default_missing_value = "2s", value_parser = crate::cli::parse::duration)]
     pub(crate) watch: Option<Duration>,
     /// Name the columns also in a pipe
     #[arg(long)]

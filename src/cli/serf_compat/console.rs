@@ -8,11 +8,11 @@ use std::sync::{Mutex, PoisonError};
 
 use tracing::Level;
 
-use super::super::escape::escape;
 use super::print;
 use crate::agent::Ready;
 use crate::agent::log::{Line, Wants};
 use crate::config::{Advertise, Config, Profile};
+use crate::escape::escape;
 
 /// Where the output has got to.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]

@@ -1,25 +1,27 @@
 //! What Go's decoders say of a configuration file of Serf's (`cli §3`). Everything else about its values is said as in
 //! our own mode.
 
+use std::path::Path;
+
 use serde_json::Value;
 
 use super::go;
-use crate::config::{SERF_KEYS, SerfKind};
+use crate::config::{MAX_BYTES, SERF_KEYS, SerfKind};
 
 /// The first line that the reference prints about a file it cannot use.
 pub(super) fn complaint(path: &str) -> Option<String> {
-    let text = match std::fs::read_to_string(path) {
-        Ok(text) => text,
+    let text = match crate::file::read(Path::new(path), MAX_BYTES) {
+        Ok(bytes) => bytes,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
             return Some(format!("Error reading '{path}': open {path}: no such file or directory"));
         }
         // Ours says it.
         Err(_) => return None,
     };
-    if std::path::Path::new(path).extension().is_some_and(|end| end == "toml") {
+    if Path::new(path).extension().is_some_and(|end| end == "toml") {
         return None;
     }
-    let why = match serde_json::from_str(&text) {
+    let why = match serde_json::from_slice(&text) {
         Ok(Value::Object(keys)) => wrong_keys(&keys).or_else(|| wrong_duration(&keys))?,
         Err(error) if error.is_eof() => "unexpected EOF".to_owned(),
         Ok(_) | Err(_) => return None,

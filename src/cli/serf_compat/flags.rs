@@ -3,7 +3,6 @@
 
 use std::collections::BTreeMap;
 
-use super::super::duration;
 use crate::config::boolean;
 
 /// What a flag takes.
@@ -124,9 +123,7 @@ fn check(name: &str, kind: Kind, value: &str) -> Result<(), String> {
             Err(format!("invalid boolean value {} for -{name}: parse error", super::go::quote(value)))
         }
         Kind::Int if value.parse::<i64>().is_err() => wrong(name, value),
-        Kind::Duration if value != "0" && duration::parse(value.trim_start_matches(['-', '+'])).is_err() => {
-            wrong(name, value)
-        }
+        Kind::Duration if super::go::duration_error(value).is_some() => wrong(name, value),
         Kind::Bool | Kind::Int | Kind::Duration | Kind::Text | Kind::List => Ok(()),
     }
 }

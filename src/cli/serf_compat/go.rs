@@ -2,6 +2,8 @@
 
 use std::fmt::Write as _;
 
+use crate::config::duration::{self, NotGo};
+
 /// `strconv.Quote`.
 pub(super) fn quote(text: &str) -> String {
     let mut out = String::from("\"");
@@ -29,26 +31,11 @@ pub(super) fn quote(text: &str) -> String {
 /// `time.ParseDuration`'s error, if there is one.
 pub(super) fn duration_error(text: &str) -> Option<String> {
     let whole = quote(text);
-    let is_number = |c: char| c.is_ascii_digit() || c == '.';
-    let mut rest = text.strip_prefix(['+', '-']).unwrap_or(text);
-    if rest == "0" {
-        return None;
-    }
-    loop {
-        let after = rest.trim_start_matches(is_number);
-        if !rest[..rest.len() - after.len()].contains(|c: char| c.is_ascii_digit()) {
-            return Some(format!("time: invalid duration {whole}"));
-        }
-        let end = after.find(is_number).unwrap_or(after.len());
-        match &after[..end] {
-            "" => return Some(format!("time: missing unit in duration {whole}")),
-            "ns" | "us" | "µs" | "μs" | "ms" | "s" | "m" | "h" => {}
-            unit => return Some(format!("time: unknown unit {} in duration {whole}", quote(unit))),
-        }
-        rest = &after[end..];
-        if rest.is_empty() {
-            return None;
-        }
+    match duration::parse_go(text) {
+        Ok(_) | Err(NotGo::Negative) => None,
+        Err(NotGo::Invalid) => Some(format!("time: invalid duration {whole}")),
+        Err(NotGo::MissingUnit) => Some(format!("time: missing unit in duration {whole}")),
+        Err(NotGo::UnknownUnit(unit)) => Some(format!("time: unknown unit {} in duration {whole}", quote(&unit))),
     }
 }
 

@@ -3,12 +3,12 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use super::super::duration;
 use super::super::session::ping;
 use super::client::{Outcome, Stop, connect, line, misuse, prefixed, sorted, tag_pairs};
 use super::flags::Parsed;
 use super::text::{self, Reach};
 use super::{print, print_bytes};
+use crate::config::duration;
 use crate::rpc::client::{Client, Record};
 use crate::rpc::proto::QueryRecord;
 use crate::serf::QueryParams;
@@ -36,7 +36,7 @@ pub(super) async fn run(parsed: &Parsed) -> Outcome {
         payload: payload.first().cloned().unwrap_or_default().into(),
         nodes: parsed.list("node").to_vec(),
         tags,
-        timeout: parsed.text("timeout").and_then(|text| duration::parse(text).ok()),
+        timeout: parsed.text("timeout").and_then(|text| duration::parse_go(text).ok()),
         ack: !parsed.bool("no-ack", false),
         relay_factor,
     };
