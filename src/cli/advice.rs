@@ -193,7 +193,10 @@ fn commands_in(text: &str) -> Vec<String> {
         let (message, code) = (found.get(1), found.get(2));
         let command = message.or(code).expect("one of the two").as_str();
         let program = command.trim_start_matches("sudo ").split(' ').next().unwrap_or_default();
-        let is_known = command.contains(' ') && (program == "weir" || FOREIGN_PROGRAMS.contains(&program));
+        // `serf §4` is a page of docs/.
+        let is_known = command.contains(' ')
+            && !command.contains('§')
+            && (program == "weir" || FOREIGN_PROGRAMS.contains(&program));
         if is_known || message.is_some() && command.contains(" -") {
             commands.push(command.to_owned());
         }
