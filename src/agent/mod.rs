@@ -5,7 +5,7 @@
 //! | `driver` | the loop and its state; no other file knows it |
 //! | `commands` | what RPC clients ask for, and what they wait for |
 //! | `joins`, `join`, `rejoin`, `discover` | finding others |
-//! | `upstreams`, `targets` | members to NGINX, off the loop |
+//! | `upstreams`, `applier` | members to NGINX, off the loop |
 //! | `reload`, `tags` | reading a changed configuration, and what it makes of our tags |
 //! | `udp`, `stream`, `bind`, `holder`, `address`, `check` | sockets |
 //! | `clock`, `timer` | time |
@@ -23,6 +23,7 @@
 )]
 
 mod address;
+mod applier;
 mod bind;
 pub(crate) mod check;
 mod clock;
@@ -49,7 +50,6 @@ mod store;
 mod stream;
 mod systemd;
 mod tags;
-mod targets;
 mod timer;
 mod udp;
 mod upstreams;
@@ -63,7 +63,6 @@ use crate::config::{Loaded, Sources};
 
 pub use self::driver::Ready;
 pub use self::log::Log;
-pub use self::targets::apply_options;
 
 /// Threads for names, disks and NGINX; they start when needed and leave when idle.
 const BLOCKING_THREADS: usize = 4;

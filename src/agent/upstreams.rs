@@ -9,8 +9,9 @@ use tokio::task::JoinSet;
 use tokio::time::sleep;
 use tracing::{error, info, warn};
 
-use super::{clock, targets};
-use crate::apply::{Apply, Outcome};
+use super::applier::Applier;
+use super::clock;
+use crate::apply;
 use crate::config::Config;
 use crate::endpoint::Endpoint;
 use crate::serf::{Member, Status};
@@ -38,7 +39,7 @@ const RECONCILE: Duration = Duration::from_secs(30);
 pub(super) struct Upstreams {
     each: Vec<Upstream>,
     settle: Settle,
-    apply: Arc<Apply>,
+    apply: Arc<Applier>,
     /// Chooses the order of lines, different on each balancer.
     order: u64,
     /// Applies and recoveries that run on threads now; they take turns.
@@ -95,16 +96,16 @@ pub(super) enum Done {
 #[derive(Debug)]
 pub(super) struct Report {
     /// Made of the configuration of that time.
-    apply: Arc<Apply>,
+    apply: Arc<Applier>,
     decisions: Vec<(UpstreamName, Decision)>,
-    outcome: Outcome,
+    outcome: apply::Report,
     took: Duration,
 }
 
 /// What became of a run that died.
 #[derive(Debug)]
 pub(super) struct Recovered {
-    outcome: Outcome,
+    outcome: apply::Report,
     took: Duration,
 }
 
@@ -115,7 +116,7 @@ impl Upstreams {
         if config.upstreams.is_empty() {
             return None;
         }
-        let apply = Apply::new(targets::apply_options(config));
+        let apply = Applier::new(config);
         let live = apply.live().unwrap_or_else(|error| {
             warn!(%error, "what is in place is not known, upstreams start afresh");
             None
@@ -160,7 +161,7 @@ impl Upstreams {
             next.decision = None;
             self.each.push(next);
         }
-        self.apply = Arc::new(Apply::new(targets::apply_options(config)));
+        self.apply = Arc::new(Applier::new(config));
         self.settle.set_options(config.apply.settle(settle::Options::jitter_of(self.order)));
         self.dirty = true;
     }
@@ -430,22 +431,22 @@ fn candidate(member: &Member, swim: &Swim) -> Candidate {
     Candidate::new(member.node.name.clone(), member.node.addr.ip(), member.tags(), gossip)
 }
 
-fn log_outcome(outcome: &Outcome, took: Duration) {
+fn log_outcome(outcome: &apply::Report, took: Duration) {
     let elapsed_ms = millis(took);
     match outcome {
-        Outcome::Live { generation, upstreams, .. } => {
+        apply::Report::Live { generation, upstreams, .. } => {
             let upstream = upstreams.iter().map(ToString::to_string).collect::<Vec<_>>().join(",");
             info!(upstream, %generation, elapsed_ms, "apply live");
         }
-        Outcome::Unchanged { generation } => info!(%generation, elapsed_ms, "apply unchanged"),
-        Outcome::Stored { generation, .. } => warn!(%generation, elapsed_ms, error = %outcome, "apply stored"),
-        Outcome::Refused { step, error, ours } => {
+        apply::Report::Unchanged { generation } => info!(%generation, elapsed_ms, "apply unchanged"),
+        apply::Report::Stored { generation, .. } => warn!(%generation, elapsed_ms, error = %outcome, "apply stored"),
+        apply::Report::Refused { step, error, ours } => {
             error!(%step, ours, elapsed_ms, error = %error, "apply refused");
         }
-        Outcome::RolledBack { failed, .. } => {
+        apply::Report::RolledBack { failed, .. } => {
             error!(generation = %failed, elapsed_ms, error = %outcome, "apply rolled back")
         }
-        Outcome::Failed { failed, .. } => error!(generation = %failed, elapsed_ms, error = %outcome, "apply failed"),
+        apply::Report::Failed { failed, .. } => error!(generation = %failed, elapsed_ms, error = %outcome, "apply failed"),
     }
 }
 

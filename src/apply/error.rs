@@ -1,24 +1,30 @@
 //! What can go wrong, in the words of `ux §4`.
+//!
+//! All of it is data that can cross from the process that applies to the one that asked: what the operating system said is
+//! kept as a kind and a text.
 
 use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use crate::nginx::Problem;
 use crate::upstream::{Refusal, UpstreamName};
 
-/// Why something could not be applied. `Outcome` says what state that leaves.
-#[derive(Debug)]
+/// Why something could not be applied. [`Report`](super::Report) says what state that leaves.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Error {
     /// Another apply held the lock all the time.
     Busy { lock: PathBuf, waited: Duration },
     /// A file of ours, or beside a target, could not be written.
-    Write { path: PathBuf, source: io::Error },
+    Write { path: PathBuf, source: SystemError },
     /// A file could not be read.
-    Read { path: PathBuf, source: io::Error },
+    Read { path: PathBuf, source: SystemError },
     /// The record in the state directory is damaged.
-    Record { path: PathBuf, source: serde_json::Error },
+    Record { path: PathBuf, what: String },
     /// The program is not there.
     NotInstalled { upstreams: Vec<UpstreamName> },
     /// The program could not be run, or did not end.
@@ -38,7 +44,7 @@ pub enum Error {
     /// The configuration passes and does not read our file.
     NotIncluded { config: PathBuf, target: PathBuf },
     /// The pid file or systemd names a process that is not a master of ours.
-    NotAMaster { pid: u32, why: &'static str },
+    NotAMaster { pid: u32, why: Mismatch },
     /// A binary upgrade is under way: a reload would not re-read the configuration.
     Upgrading { pid_file: PathBuf },
     /// The master ended before it could be signalled.
@@ -57,13 +63,53 @@ pub enum Error {
     NothingToRestore,
 }
 
+/// What the operating system said.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub struct SystemError {
+    /// As far as the way out depends on it.
+    pub kind: SystemErrorKind,
+    /// Its words, without its number and in lower case like all messages.
+    pub text: String,
+}
+
+/// Errors of files that have a way out of their own.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SystemErrorKind {
+    /// No space, or none for this user.
+    Full,
+    /// The file system is mounted read-only.
+    ReadOnly,
+    /// This user may not.
+    Denied,
+    /// There is no such file or directory.
+    Missing,
+    /// Something else.
+    Other,
+}
+
+/// Why a process is not the master that is meant.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize, thiserror::Error)]
+#[serde(rename_all = "snake_case")]
+pub enum Mismatch {
+    /// Neither root's nor ours.
+    #[error("it runs as another user")]
+    OtherUser,
+    /// Its parent is an NGINX.
+    #[error("it is a worker, or an upgrade is under way")]
+    Child,
+    /// The kernel refuses.
+    #[error("it may not be signalled by this user")]
+    NotPermitted,
+}
+
 impl Error {
     pub(super) fn write(path: &Path) -> impl FnOnce(io::Error) -> Self {
-        move |source| Self::Write { path: path.to_owned(), source }
+        move |error| Self::Write { path: path.to_owned(), source: error.into() }
     }
 
     pub(super) fn read(path: &Path) -> impl FnOnce(io::Error) -> Self {
-        move |source| Self::Read { path: path.to_owned(), source }
+        move |error| Self::Read { path: path.to_owned(), source: error.into() }
     }
 
     /// Whether weir's own files are to blame.
@@ -83,9 +129,9 @@ impl Error {
             Self::Busy { lock, waited } => {
                 format!("another apply holds {} for over {} s", lock.display(), waited.as_secs())
             }
-            Self::Write { path, source } => format!("cannot write {}: {}", path.display(), reason(source)),
-            Self::Read { path, source } => format!("cannot read {}: {}", path.display(), reason(source)),
-            Self::Record { path, source } => format!("{} is damaged: {source}", path.display()),
+            Self::Write { path, source } => format!("cannot write {}: {}", path.display(), source.text),
+            Self::Read { path, source } => format!("cannot read {}: {}", path.display(), source.text),
+            Self::Record { path, what } => format!("{} is damaged: {what}", path.display()),
             Self::NotInstalled { upstreams } => format!("nginx is not installed, {} waits", named(upstreams)),
             Self::Command { program, what } => format!("cannot run {}: {what}", program.display()),
             Self::NotConfigured { upstream } => format!("upstream {upstream} is wanted and not configured here"),
@@ -123,7 +169,7 @@ impl Error {
     pub fn remedy(&self) -> Option<String> {
         match self {
             Self::Busy { .. } => Some("see who holds it with 'fuser -v' on that file".to_owned()),
-            Self::Write { path, source } => Some(way_to_write(path, source)),
+            Self::Write { path, source } => Some(way_to_write(path, source.kind)),
             Self::Read { .. } => None,
             Self::Record { path, .. } => Some(format!("move {} away; the next apply writes it anew", path.display())),
             Self::NotInstalled { .. } => Some("'apt install nginx' or 'dnf install nginx'".to_owned()),
@@ -165,24 +211,33 @@ fn include_for(target: &Path) -> String {
     format!("add 'include {what};' inside http {{ }}")
 }
 
-/// The operating system's words, without its number and in lower case like all messages.
-fn reason(source: &io::Error) -> String {
-    let text = source.to_string();
-    let text = text.split(" (os error").next().unwrap_or(&text);
-    let mut chars = text.chars();
-    chars.next().map_or_else(String::new, |first| first.to_lowercase().chain(chars).collect())
+impl From<io::Error> for SystemError {
+    fn from(error: io::Error) -> Self {
+        let kind = match error.kind() {
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => SystemErrorKind::Full,
+            io::ErrorKind::ReadOnlyFilesystem => SystemErrorKind::ReadOnly,
+            io::ErrorKind::PermissionDenied => SystemErrorKind::Denied,
+            io::ErrorKind::NotFound => SystemErrorKind::Missing,
+            _ => SystemErrorKind::Other,
+        };
+        let text = error.to_string();
+        let text = text.split(" (os error").next().unwrap_or(&text);
+        let mut chars = text.chars();
+        let text = chars.next().map_or_else(String::new, |first| first.to_lowercase().chain(chars).collect());
+        Self { kind, text }
+    }
 }
 
-fn way_to_write(path: &Path, source: &io::Error) -> String {
+fn way_to_write(path: &Path, kind: SystemErrorKind) -> String {
     let directory = path.parent().unwrap_or(path).display();
-    let way = match source.kind() {
-        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => format!("free space in {directory}"),
-        io::ErrorKind::ReadOnlyFilesystem => {
+    let way = match kind {
+        SystemErrorKind::Full => format!("free space in {directory}"),
+        SystemErrorKind::ReadOnly => {
             format!("make {directory} writable ('systemctl edit weir' and add ReadWritePaths={directory})")
         }
-        io::ErrorKind::PermissionDenied => format!("let weir write to {directory}"),
-        io::ErrorKind::NotFound => format!("create {directory}"),
-        _ => format!("look at {directory}"),
+        SystemErrorKind::Denied => format!("let weir write to {directory}"),
+        SystemErrorKind::Missing => format!("create {directory}"),
+        SystemErrorKind::Other => format!("look at {directory}"),
     };
     format!("what serves is untouched; {way}")
 }

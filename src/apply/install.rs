@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use super::plan::{Before, Change, Plan};
 use super::record::{Candidate, Record};
-use super::{Error, Target, exchange};
+use super::{Error, Options, exchange};
 use crate::nginx::generation_of;
 
 /// Mode of a file that was not there before.
@@ -129,9 +129,10 @@ fn keep_copy(from: &Path, target: &Path, state: &Path) -> Result<(), Error> {
 ///
 /// The files are then as the record says; whether NGINX serves them is not known, so the open run stays open until the
 /// next confirmation. Files that are no target any more are the dead run's all the same.
-pub(super) fn recover(targets: &[Target], record: &Record, state: &Path) -> Result<(), Error> {
+pub(super) fn recover(options: &Options, record: &Record) -> Result<(), Error> {
+    let state = &options.apply.state;
     record.candidates().try_for_each(|(path, candidate)| put_back(path, candidate))?;
-    targets.iter().map(|target| target.output.as_path()).try_for_each(|target| clear_away(target, state))?;
+    options.targets().try_for_each(|target| clear_away(target.output, state))?;
     record.candidates().try_for_each(|(path, _)| clear_away(path, state))
 }
 

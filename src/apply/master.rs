@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, Signal, kill_process, pidfd_open, pidfd_send_signal};
 
-use super::Error;
 use super::proc::{self, Process};
+use super::{Error, Mismatch};
 
 /// How long a master may be busy with an earlier reload: a failing bind holds it 2.5 s.
 const IDLE_PATIENCE: Duration = Duration::from_secs(3);
@@ -37,10 +37,10 @@ impl Master {
         }
         let ours = rustix::process::geteuid().as_raw();
         if status.uid != 0 && status.uid != ours {
-            return Err(refused("it runs as another user"));
+            return Err(refused(Mismatch::OtherUser));
         }
         if proc::stat(stat.parent).is_some_and(|parent| parent.comm == "nginx") {
-            return Err(refused("it is a worker, or an upgrade is under way"));
+            return Err(refused(Mismatch::Child));
         }
         Ok(Some(Self { process: Process { pid, started: stat.started }, pidfd }))
     }
@@ -110,7 +110,7 @@ impl Master {
         match kill_process(pid, Signal::HUP) {
             Ok(()) if self.is_there() => Ok(()),
             Ok(()) | Err(Errno::SRCH) => Err(Error::MasterGone),
-            Err(_) => Err(Error::NotAMaster { pid: self.pid(), why: "it may not be signalled by this user" }),
+            Err(_) => Err(Error::NotAMaster { pid: self.pid(), why: Mismatch::NotPermitted }),
         }
     }
 }

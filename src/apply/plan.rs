@@ -4,10 +4,11 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use super::record::Record;
-use super::{Error, ForeignEdit, Options, Target};
+use super::{Error, Options, Target};
+use crate::config::ForeignEdit;
 use crate::nginx::{Turn, generation_of, render};
 use crate::upstream::desired::{self, Desired};
-use crate::upstream::{Generation, Servers, UpstreamName};
+use crate::upstream::{self, Generation, Servers, UpstreamName};
 
 /// What one apply will do.
 #[derive(Debug)]
@@ -50,19 +51,18 @@ impl Plan {
             // Rendered with the file's own turn: the same servers in another order are no reason to reload.
             let turn = |generation| Turn { order: desired.order, generation };
             let same = before.as_ref().filter(|before| {
-                generation_of(&before.bytes).is_some_and(|generation| {
-                    render(&target.block, wanted, turn(generation)).as_bytes() == before.bytes
-                })
+                generation_of(&before.bytes)
+                    .is_some_and(|generation| render(target.block, wanted, turn(generation)).as_bytes() == before.bytes)
             });
             if let Some(before) = same {
-                plan.same.push((target.output.clone(), before.bytes.clone()));
+                plan.same.push((target.output.to_owned(), before.bytes.clone()));
                 continue;
             }
-            if before.as_ref().is_some_and(|before| before.foreign) && options.foreign_edit == ForeignEdit::Hold {
-                return Err(Error::ForeignEdit { path: target.output.clone() });
+            if before.as_ref().is_some_and(|before| before.foreign) && options.apply.foreign_edit == ForeignEdit::Hold {
+                return Err(Error::ForeignEdit { path: target.output.to_owned() });
             }
-            let bytes = render(&target.block, wanted, turn(generation)).into_bytes();
-            let (upstream, path) = (target.block.name.clone(), target.output.clone());
+            let bytes = render(target.block, wanted, turn(generation)).into_bytes();
+            let (upstream, path) = (target.options.name.clone(), target.output.to_owned());
             plan.changes.push(Change { upstream, path, bytes, before });
         }
         if plan.changes.is_empty() {
@@ -103,29 +103,28 @@ impl Plan {
     }
 }
 
-type Found<'a> = (&'a Target, &'a desired::Target, Option<Before>);
+type Found<'a> = (Target<'a>, &'a desired::Target, Option<Before>);
 
 /// Every upstream of the document with its target, checked, and its file as it is.
 fn read_all<'a>(options: &'a Options, desired: &'a Desired, record: &Record) -> Result<Vec<Found<'a>>, Error> {
     let mut found = Vec::with_capacity(desired.upstreams.len());
     for (name, wanted) in &desired.upstreams {
-        let target = options.targets.iter().find(|target| target.block.name == *name);
-        let target = target.ok_or_else(|| Error::NotConfigured { upstream: name.clone() })?;
+        let target = options.target(name).ok_or_else(|| Error::NotConfigured { upstream: name.clone() })?;
         if let desired::Target::Servers(servers) = wanted {
-            within_limits(target, servers)?;
+            within_limits(target.options, servers)?;
         }
-        found.push((target, wanted, read(&target.output, record)?));
+        found.push((target, wanted, read(target.output, record)?));
     }
     Ok(found)
 }
 
 /// The sender checked this too; but the sender faces the network.
-fn within_limits(target: &Target, servers: &Servers) -> Result<(), Error> {
-    let upstream = || target.block.name.clone();
-    let (min, max) = target.ports;
+fn within_limits(options: &upstream::Options, servers: &Servers) -> Result<(), Error> {
+    let upstream = || options.name.clone();
+    let (min, max) = (options.port.min, options.port.max);
     for server in servers.as_slice() {
         let addr = server.addr;
-        target.allow.check(addr.ip()).map_err(|why| Error::Address { upstream: upstream(), addr, why })?;
+        options.allow.check(addr.ip()).map_err(|why| Error::Address { upstream: upstream(), addr, why })?;
         if !(min..=max).contains(&addr.port()) {
             return Err(Error::Port { upstream: upstream(), addr, min, max });
         }

@@ -57,7 +57,9 @@ impl Record {
     pub(super) fn load(state: &Path) -> Result<Self, Error> {
         let path = Self::path(state);
         match std::fs::read(&path) {
-            Ok(bytes) => serde_json::from_slice(&bytes).map_err(|source| Error::Record { path, source }),
+            Ok(bytes) => {
+                serde_json::from_slice(&bytes).map_err(|error| Error::Record { path, what: error.to_string() })
+            }
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Self::default()),
             Err(error) => Err(Error::read(&path)(error)),
         }

@@ -1,7 +1,8 @@
 //! A look at the NGINX that is there, for `weir doctor`. Nothing is changed but what `nginx -t` itself does.
 
 use super::system::Nginx;
-use super::{Error, Master, NginxOptions};
+use super::{Error, Master};
+use crate::config;
 use crate::upstream::desired::Desired;
 
 /// What was seen.
@@ -17,7 +18,7 @@ pub struct Survey {
 
 /// Looks. With `test` also runs `nginx -t`, which only root can do for an NGINX of root's. Blocks for up to half a minute if
 /// its configuration waits for DNS.
-pub fn survey(options: &NginxOptions, test: bool) -> Survey {
+pub fn survey(options: &config::Nginx, test: bool) -> Survey {
     let nothing_wanted = Desired::new(0);
     let nginx = match Nginx::find(options, &nothing_wanted) {
         Ok(nginx) => nginx,

@@ -5,11 +5,12 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use super::command::{self, Ran};
+use super::Error;
 use super::confirm::{self, LogMark};
 use super::master::Master;
 use super::plan::Plan;
-use super::{Error, NginxOptions, Reload};
+use crate::command::{self, Ran};
+use crate::config::{self, Reload};
 use crate::file;
 use crate::nginx::{Build, Problem, dumped_file, parse_test_output};
 use crate::upstream::desired::Desired;
@@ -26,7 +27,7 @@ const MAX_PID: usize = 64;
 /// An installation that is there.
 #[derive(Debug)]
 pub(super) struct Nginx<'a> {
-    options: &'a NginxOptions,
+    options: &'a config::Nginx,
     program: PathBuf,
     pid_file: PathBuf,
     error_log: PathBuf,
@@ -35,15 +36,16 @@ pub(super) struct Nginx<'a> {
 
 impl<'a> Nginx<'a> {
     /// Finds the program, and by its own word and the main configuration its pid file and log.
-    pub(super) fn find(options: &'a NginxOptions, desired: &Desired) -> Result<Self, Error> {
+    pub(super) fn find(options: &'a config::Nginx, desired: &Desired) -> Result<Self, Error> {
         let waiting = || desired.upstreams.keys().cloned().collect();
-        let program = program(&options.binary).ok_or_else(|| Error::NotInstalled { upstreams: waiting() })?;
+        let program = program(options.binary.path().unwrap_or(Path::new("nginx")))
+            .ok_or_else(|| Error::NotInstalled { upstreams: waiting() })?;
         let ran = run(&program, [OsStr::new("-V")], COMMAND_LIMIT, "")?;
         let build = Build::parse(&ran.stderr);
         // A missing or unreadable configuration is reported by the test, in NGINX's words.
         let config = file::read(&options.config, MAX_CONFIG).unwrap_or_default();
         let config = String::from_utf8_lossy(&config);
-        let pid_file = options.pid_file.clone().unwrap_or_else(|| build.pid_file(&config));
+        let pid_file = options.pid_file.path().map_or_else(|| build.pid_file(&config), Path::to_owned);
         let error_log = build.error_log_file(&config);
         Ok(Self { options, program, pid_file, error_log, version: build.version })
     }
@@ -64,7 +66,7 @@ impl<'a> Nginx<'a> {
         }
         // The configuration may name a directory otherwise, through a link.
         let real = |path: &Path| path.canonicalize().unwrap_or_else(|_| path.to_owned());
-        let read: Vec<PathBuf> = ran.stdout.iter().filter_map(|line| dumped_file(line)).map(real).collect();
+        let read: Vec<PathBuf> = ran.stdout.lines().filter_map(dumped_file).map(real).collect();
         match created.iter().find(|path| !read.contains(&real(path))) {
             Some(target) => {
                 Err(Error::NotIncluded { config: self.options.config.clone(), target: (*target).to_owned() })
@@ -91,13 +93,13 @@ impl<'a> Nginx<'a> {
 
     /// By systemd's word, where it runs and the unit does.
     fn main_pid(&self) -> Option<u32> {
-        let unit = self.options.unit.as_ref().filter(|_| self.options.pid_file.is_none())?;
+        let unit = self.options.unit().filter(|_| self.options.pid_file.path().is_none())?;
         if !Path::new("/run/systemd/system").exists() {
             return None;
         }
         let arguments = ["show", "--property=MainPID", unit].map(OsStr::new);
         let ran = run(Path::new("systemctl"), arguments, COMMAND_LIMIT, "MainPID=").ok()?;
-        ran.stdout.first()?.strip_prefix("MainPID=")?.parse().ok().filter(|pid| *pid != 0)
+        ran.stdout.lines().next()?.strip_prefix("MainPID=")?.parse().ok().filter(|pid| *pid != 0)
     }
 
     /// By the pid file. `nginx -t` leaves an empty one when NGINX is not running.
@@ -113,7 +115,7 @@ impl<'a> Nginx<'a> {
         let mark = LogMark::note(self.error_log.clone());
         match &self.options.reload {
             Reload::Signal => master.signal_reload()?,
-            Reload::Command(argv) => reload_by(argv)?,
+            Reload::Argv(argv) => reload_by(argv)?,
         }
         let timeout = self.options.confirm_timeout;
         confirm::new_workers(master, &noted, timeout).map_err(|verdict| mark.explain(verdict, master, ours, timeout))

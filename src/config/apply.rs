@@ -105,6 +105,16 @@ pub enum Reload {
     Argv(Vec<String>),
 }
 
+impl Automatic {
+    /// The path, unless it is to be found.
+    pub(crate) fn path(&self) -> Option<&Path> {
+        match self {
+            Self::Auto => None,
+            Self::Path(path) => Some(path),
+        }
+    }
+}
+
 impl Text for Automatic {
     const WANTED: &'static str = "a path, or \"auto\"";
 
@@ -166,6 +176,11 @@ impl Nginx {
             reload: section.key("reload").or(Reload::Signal),
             confirm_timeout: section.key("confirm_timeout").within(seconds(3), seconds(60)).or(seconds(5)),
         }
+    }
+
+    /// The unit, if it has one.
+    pub(crate) fn unit(&self) -> Option<&str> {
+        Some(self.unit.as_str()).filter(|unit| !unit.is_empty())
     }
 }
 

@@ -97,7 +97,8 @@ pub struct Allow {
 }
 
 /// Why an address may not become a server.
-#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+#[derive(Clone, Copy, Debug, Eq, PartialEq, serde::Deserialize, serde::Serialize, thiserror::Error)]
+#[serde(rename_all = "snake_case")]
 pub enum Refusal {
     /// `0.0.0.0` or `::`.
     #[error("is unspecified")]

@@ -8,10 +8,11 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
-use weir::apply::{Apply, ForeignEdit, NginxOptions, Options, Reload, Target};
+use weir::apply::{Apply, Options};
+use weir::config::{self, Config, Upstream, UpstreamFile};
 use weir::nginx::{Block, Form};
 use weir::upstream::desired::{self, Desired};
-use weir::upstream::{Allow, Server, Servers, UpstreamName, Weight};
+use weir::upstream::{self, Allow, Server, Servers, UpstreamName, Weight};
 use weir::wire::NodeName;
 
 use crate::support::address;
@@ -70,30 +71,27 @@ impl Nginx {
         self.path("conf.d/weir-web.conf")
     }
 
-    /// Options with one target in form block.
+    /// Options with one upstream in form block.
     pub(crate) fn options(&self) -> Options {
+        let Config { apply, nginx, .. } = Config::default();
         Options {
-            targets: vec![self.target("web", "conf.d/weir-web.conf", Form::Block)],
-            nginx: NginxOptions {
+            upstreams: vec![self.upstream("web", "conf.d/weir-web.conf", Form::Block)],
+            nginx: config::Nginx {
                 config: self.config(),
-                unit: None,
-                reload: Reload::Signal,
+                unit: String::new(),
                 confirm_timeout: Duration::from_secs(10),
-                ..NginxOptions::default()
+                ..nginx
             },
-            state: self.path("state"),
-            foreign_edit: ForeignEdit::Restore,
+            apply: config::Apply { state: self.path("state"), ..apply },
         }
     }
 
-    pub(crate) fn target(&self, name: &str, output: &str, form: Form) -> Target {
-        let block = Block { form, ..Block::new(UpstreamName::new(name).unwrap()) };
-        Target {
-            block,
-            output: self.path(output),
-            allow: Allow { networks: Vec::new(), loopback: true },
-            ports: (1, 65535),
-        }
+    pub(crate) fn upstream(&self, name: &str, output: &str, form: Form) -> Upstream {
+        let name = UpstreamName::new(name).unwrap();
+        let mut options = upstream::Options::new(name.clone(), Vec::new());
+        options.allow = Allow { networks: Vec::new(), loopback: true };
+        let block = Block { form, ..Block::new(name) };
+        Upstream { options, file: Some(UpstreamFile { block, output: self.path(output) }) }
     }
 
     pub(crate) fn apply(&self) -> Apply {
@@ -158,6 +156,11 @@ impl Drop for Nginx {
     fn drop(&mut self) {
         self.kill();
     }
+}
+
+/// The file of the first upstream.
+pub(crate) fn file(options: &mut Options) -> &mut UpstreamFile {
+    options.upstreams[0].file.as_mut().unwrap()
 }
 
 pub(crate) fn names(directory: &Path) -> Vec<String> {

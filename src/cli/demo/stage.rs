@@ -185,13 +185,7 @@ impl Stage {
 
     /// What the balancer's apply record says is live.
     pub(super) fn live(&self) -> Result<Live, Failure> {
-        let options = apply::Options {
-            targets: Vec::new(),
-            nginx: apply::NginxOptions::default(),
-            state: self.path("apply"),
-            foreign_edit: apply::ForeignEdit::default(),
-        };
-        let record = apply::Apply::new(options).live().map_err(|error| fail(error.what()))?;
+        let record = apply::live(&self.path("apply")).map_err(|error| fail(error.what()))?;
         Ok(record.map(|(generation, desired)| live(generation, &desired)).unwrap_or_default())
     }
 

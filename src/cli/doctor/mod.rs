@@ -143,9 +143,8 @@ impl Doctor {
             findings.extend(doctor::ports(&ports(loaded, heard)));
         }
         if self.wants(Group::Nginx) {
-            let options = crate::agent::apply_options(&loaded.config);
-            let keepalive = nginx::kept(&loaded.config);
-            let facts = blocking(move || Some(nginx::look(&options, &keepalive))).await;
+            let config = loaded.config.clone();
+            let facts = blocking(move || Some(nginx::look(&config))).await;
             findings.extend(facts.map(|facts| doctor::nginx(&facts)).unwrap_or_default());
         }
         if self.wants(Group::Handlers) {

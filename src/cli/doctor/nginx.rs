@@ -5,8 +5,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::super::output::plain;
-use crate::apply::{self, Error, NginxOptions, Options};
-use crate::config::Config;
+use crate::apply::{self, Error};
+use crate::config::{self, Config, UpstreamFile};
 use crate::file;
 use crate::nginx::{Directive, TooDeep, include_pattern, includes, parse};
 use crate::status::doctor::{Master, Nginx, Output, Trouble, Unread, Version, Why};
@@ -25,34 +25,30 @@ const MAX_ALL: usize = 16 * 1024 * 1024;
 /// Instead of the system's words.
 const TOO_MUCH: &str = "the configuration is larger than what is looked at";
 
-/// Upstreams that keep idle connections.
-pub(super) fn kept(config: &Config) -> Vec<String> {
-    let files = config.upstreams.iter().filter_map(|upstream| upstream.file.as_ref());
-    files.filter(|file| file.block.keepalive > 0).map(|file| file.block.name.to_string()).collect()
-}
-
 /// Looks at everything. Blocks as long as `nginx -t` takes.
-pub(super) fn look(options: &Options, kept: &[String]) -> Nginx {
-    let outputs = options.targets.iter().map(|target| Output {
-        upstream: target.block.name.to_string(),
-        path: target.output.clone(),
-        form: target.block.form,
-        keepalive: kept.contains(&target.block.name.to_string()),
+pub(super) fn look(config: &Config) -> Nginx {
+    let files = config.upstreams.iter().filter_map(|upstream| upstream.file.as_ref());
+    let outputs = files.map(|UpstreamFile { block, output }| Output {
+        upstream: block.name.to_string(),
+        path: output.clone(),
+        form: block.form,
+        keepalive: block.keepalive > 0,
     });
-    let mut facts = Nginx { outputs: outputs.collect(), config: options.nginx.config.clone(), ..Nginx::default() };
+    let options = &config.nginx;
+    let mut facts = Nginx { outputs: outputs.collect(), config: options.config.clone(), ..Nginx::default() };
     if facts.outputs.is_empty() {
         return facts;
     }
-    facts.unit = options.nginx.unit.clone().unwrap_or_default();
-    survey(&mut facts, &options.nginx);
-    let mut reading = Reading::new(&options.nginx.config);
-    facts.tree = reading.file(&options.nginx.config, 0);
+    facts.unit.clone_from(&options.unit);
+    survey(&mut facts, options);
+    let mut reading = Reading::new(&options.config);
+    facts.tree = reading.file(&options.config, 0);
     facts.unread = reading.unread;
     facts.selinux_denies = selinux_denies();
     facts
 }
 
-fn survey(facts: &mut Nginx, options: &NginxOptions) {
+fn survey(facts: &mut Nginx, options: &config::Nginx) {
     let survey = apply::survey(options, rustix::process::geteuid().is_root());
     facts.master = match survey.master {
         Ok(Some((pid, leaving))) => Some(Master::Running { pid, leaving }),

@@ -4,10 +4,11 @@ use std::fs;
 use std::io::Read as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
-use std::process::{Command, Stdio};
-use std::time::{Duration, Instant};
+use std::process::Command;
+use std::time::Duration;
 
 use super::DEFAULT_CONFIG;
+use crate::command;
 use crate::config::{self, Config, Source, Sources};
 use crate::status::doctor::{Handler, Handlers, Program, ProtectSystem, Sandbox};
 
@@ -123,24 +124,12 @@ fn in_path(program: &str) -> Option<std::path::PathBuf> {
     std::env::split_paths(&path).map(|directory| directory.join(program)).find(|path| path.is_file())
 }
 
-/// What a program prints, if it succeeds within a bound.
+/// What a program prints, if it succeeds within a limit.
 pub(super) fn output(program: &str, arguments: &[&str], limit: Duration) -> Option<String> {
     let mut command = Command::new(program);
-    command.args(arguments).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
-    let mut child = command.spawn().ok()?;
-    let deadline = Instant::now() + limit;
-    // What these print fits in a pipe, so nothing has to be read meanwhile.
-    while child.try_wait().ok()?.is_none() {
-        if Instant::now() >= deadline {
-            // It may have ended just now; then there is nothing to kill.
-            let _ended = child.kill();
-            let _reaped = child.wait();
-            return None;
-        }
-        std::thread::sleep(Duration::from_millis(5));
-    }
-    let output = child.wait_with_output().ok()?;
-    output.status.success().then(|| String::from_utf8_lossy(&output.stdout).into_owned())
+    command.args(arguments);
+    let ran = command::run(command, limit, "").ok()?;
+    ran.success.then_some(ran.stdout)
 }
 
 #[cfg(test)]

@@ -5,11 +5,12 @@ use std::os::unix::fs::PermissionsExt;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use weir::apply::{Apply, Outcome, Reload, Step};
+use weir::apply::{Apply, Report, Step};
+use weir::config::{Automatic, Reload};
 use weir::upstream::desired::{self, Desired};
 use weir::upstream::{Servers, UpstreamName};
 
-use crate::nginx::{Nginx, backend, names, server, until, web};
+use crate::nginx::{Nginx, backend, file, names, server, until, web};
 use crate::support::address;
 
 /// The killed half: applies `one` and `two` by turns for ever.
@@ -31,14 +32,15 @@ fn killed_half() {
         .map(|name| std::env::var(format!("WEIR_TEST_KILLED_{name}")).unwrap_or_default());
     let mut options = options_below(&root);
     if !program.is_empty() {
-        options.nginx.binary = program.into();
+        options.nginx.binary = Automatic::Path(program.into());
     }
     if !reload.is_empty() {
-        options.nginx.reload = Reload::Command(vec!["/bin/sh".to_owned(), "-c".to_owned(), reload]);
+        options.nginx.reload = Reload::Argv(vec!["/bin/sh".to_owned(), "-c".to_owned(), reload]);
     }
     let name = UpstreamName::new(&upstream).unwrap();
-    options.targets[0].block.name = name.clone();
-    options.targets[0].output = options.targets[0].output.with_file_name(format!("weir-{name}.conf"));
+    options.upstreams[0].options.name = name.clone();
+    file(&mut options).block.name = name.clone();
+    file(&mut options).output.set_file_name(format!("weir-{name}.conf"));
     let mut desired = Desired::new(1);
     let servers = Servers::new(vec![server(&upstream, addr.parse().unwrap())]).unwrap();
     desired.upstreams.insert(name, desired::Target::Servers(servers));
@@ -62,8 +64,8 @@ fn options_below(root: &str) -> weir::apply::Options {
     let mut options = template.options();
     let root = std::path::Path::new(root);
     options.nginx.config = root.join("nginx.conf");
-    options.state = root.join("state");
-    options.targets[0].output = root.join("conf.d/weir-web.conf");
+    options.apply.state = root.join("state");
+    file(&mut options).output = root.join("conf.d/weir-web.conf");
     options
 }
 
@@ -96,7 +98,7 @@ fn a_run_killed_at_any_instant_leaves_a_whole_file_and_the_next_one_heals() {
         let died_open = !std::fs::read_to_string(nginx.path("state/record.json")).unwrap().contains("\"open\":null");
         open += u32::from(died_open);
         let healed = nginx.apply().apply(&web([server("web", end)]));
-        assert!(matches!(healed, Outcome::Live { .. }), "round {round}: {healed:?}");
+        assert!(matches!(healed, Report::Live { .. }), "round {round}: {healed:?}");
         assert_eq!((nginx.get().as_str(), nginx.listing()), ("end", vec!["weir-web.conf".to_owned()]), "round {round}");
     }
     assert!(open >= 6, "only {open} of 24 runs were killed while they were at it");
@@ -122,12 +124,12 @@ fn an_untested_candidate_left_in_place_by_a_crash_goes_back_before_anything_else
 
     let outcome = nginx.apply().apply(&desired);
     assert!(
-        matches!(outcome, Outcome::Live { .. }),
+        matches!(outcome, Report::Live { .. }),
         "confirmed anew, for nobody knows what NGINX has read: {outcome:?}"
     );
     assert_eq!(std::fs::read_to_string(nginx.web()).unwrap(), good);
     assert_eq!(nginx.listing(), ["weir-web.conf"]);
-    assert!(matches!(nginx.apply().apply(&desired), Outcome::Unchanged { .. }));
+    assert!(matches!(nginx.apply().apply(&desired), Report::Unchanged { .. }));
 }
 
 #[test]
@@ -139,7 +141,7 @@ fn an_untested_new_file_left_by_a_crash_goes_away_even_if_it_is_no_target_any_mo
     assert!(nginx.path("conf.d/weir-api.conf").exists(), "as it died");
 
     let outcome = nginx.apply().apply(&web([server("web", backend("one"))]));
-    assert!(matches!(outcome, Outcome::Live { .. }), "{outcome:?}");
+    assert!(matches!(outcome, Report::Live { .. }), "{outcome:?}");
     assert_eq!(nginx.listing(), ["api.conf", "weir-web.conf"]);
 }
 
@@ -154,14 +156,14 @@ fn recovery_alone_puts_back_and_confirms() {
     let reload = format!("nginx -s reload -c {}; kill -9 $PPID", nginx.config().display());
     die(&nginx, "web", backend("two"), ["RELOAD", &reload]);
     let outcome = nginx.apply().recover();
-    assert!(matches!(outcome, Some(Outcome::Live { .. })), "{outcome:?}");
+    assert!(matches!(outcome, Some(Report::Live { .. })), "{outcome:?}");
     assert_eq!((nginx.get(), std::fs::read(nginx.web()).unwrap()), ("one".to_owned(), good.clone()));
     assert!(nginx.apply().recover().is_none());
 
     // The upstream is not configured any more.
     die(&nginx, "web", backend("two"), ["PROGRAM", &killer(&nginx)]);
-    let outcome = Apply::new(weir::apply::Options { targets: Vec::new(), ..nginx.options() }).recover();
-    assert!(matches!(outcome, Some(Outcome::Live { .. })), "{outcome:?}");
+    let outcome = Apply::new(weir::apply::Options { upstreams: Vec::new(), ..nginx.options() }).recover();
+    assert!(matches!(outcome, Some(Report::Live { .. })), "{outcome:?}");
     assert_eq!(std::fs::read(nginx.web()).unwrap(), good);
 }
 
@@ -176,7 +178,7 @@ fn an_edit_made_after_a_crash_is_kept() {
     std::fs::write(nginx.web(), &edited).unwrap();
 
     let outcome = nginx.apply().apply(&desired);
-    assert!(matches!(outcome, Outcome::Live { .. }), "{outcome:?}");
+    assert!(matches!(outcome, Report::Live { .. }), "{outcome:?}");
     let kept = names(&nginx.path("state/foreign"));
     let text = |name: &String| std::fs::read_to_string(nginx.path("state/foreign").join(name)).unwrap();
     assert_eq!(kept.iter().filter(|name| text(name) == edited).count(), 1, "{kept:?}");
@@ -187,7 +189,7 @@ fn an_edit_made_after_a_crash_is_kept() {
 fn files_put_back_after_a_crash_count_as_served_only_when_nginx_was_seen_to_serve_them() {
     let nginx = Nginx::start();
     let one = web([server("web", backend("one"))]);
-    assert!(matches!(nginx.apply().apply(&one), Outcome::Live { .. }));
+    assert!(matches!(nginx.apply().apply(&one), Report::Live { .. }));
     let reload = format!("nginx -s reload -c {}; kill -9 $PPID", nginx.config().display());
     die(&nginx, "web", backend("two"), ["RELOAD", &reload]);
     until("nginx serves what the dead run wanted", || nginx.get() == "two");
@@ -195,11 +197,11 @@ fn files_put_back_after_a_crash_count_as_served_only_when_nginx_was_seen_to_serv
     // The next run puts the old file back, and cannot reload for somebody else's fault.
     std::fs::write(nginx.path("conf.d/shop.conf"), "nonsense;").unwrap();
     let outcome = nginx.apply().apply(&one);
-    assert!(matches!(outcome, Outcome::Refused { step: Step::Validate, .. }), "{outcome:?}");
+    assert!(matches!(outcome, Report::Refused { step: Step::Validate, .. }), "{outcome:?}");
     std::fs::remove_file(nginx.path("conf.d/shop.conf")).unwrap();
 
     let outcome = nginx.apply().apply(&one);
-    assert!(matches!(outcome, Outcome::Live { .. }), "{outcome:?}");
+    assert!(matches!(outcome, Report::Live { .. }), "{outcome:?}");
     assert_eq!(nginx.answers(10).into_iter().collect::<Vec<_>>(), ["one"]);
 }
 
@@ -215,7 +217,7 @@ fn two_at_once_take_turns() {
         });
         threads.map(|thread| thread.join().unwrap())
     });
-    assert!(outcomes.iter().all(Outcome::is_done), "{outcomes:?}");
+    assert!(outcomes.iter().all(Report::is_done), "{outcomes:?}");
     assert_eq!(nginx.answers(20).len(), 1);
     assert_eq!(nginx.listing(), ["weir-web.conf"]);
 }

@@ -3,18 +3,19 @@
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::process::Command;
 
-use weir::apply::{Apply, Error, ForeignEdit, Outcome, Step};
+use weir::apply::{Apply, Error, Report, Step};
+use weir::config::{Automatic, ForeignEdit};
 use weir::nginx::Form;
 use weir::upstream::Generation;
 
-use crate::nginx::{Nginx, and, backend, names, server, web};
+use crate::nginx::{Nginx, and, backend, file, names, server, web};
 use crate::support::address;
 
 #[test]
 fn without_nginx_nothing_is_written_and_the_error_says_how_to_get_it() {
     let nginx = Nginx::stopped();
     let mut options = nginx.options();
-    options.nginx.binary = "/nonexistent/nginx".into();
+    options.nginx.binary = Automatic::Path("/nonexistent/nginx".into());
     let outcome = Apply::new(options).apply(&web([server("web", address())]));
     assert_eq!(
         outcome.to_string(),
@@ -28,7 +29,7 @@ fn without_nginx_nothing_is_written_and_the_error_says_how_to_get_it() {
 fn a_directory_that_is_not_there_is_named() {
     let nginx = Nginx::start();
     let mut options = nginx.options();
-    options.targets[0].output = nginx.path("nowhere/weir-web.conf");
+    file(&mut options).output = nginx.path("nowhere/weir-web.conf");
     let outcome = Apply::new(options).apply(&web([server("web", address())])).to_string();
     let directory = nginx.path("nowhere");
     let dot = directory.join(".weir-web.conf.weir-new");
@@ -61,7 +62,7 @@ fn a_directory_that_may_not_be_written_leaves_everything_as_it_was() {
         apply.apply(&web([server("web", address())]))
     });
     let outcome = outcome.join().unwrap();
-    assert!(matches!(outcome, Outcome::Refused { step: Step::Write, .. }), "{outcome:?}");
+    assert!(matches!(outcome, Report::Refused { step: Step::Write, .. }), "{outcome:?}");
     let text = outcome.to_string();
     assert!(text.contains("permission denied; what serves is untouched; let weir write to "), "{text}");
     assert_eq!(std::fs::read(nginx.web()).unwrap(), before);
@@ -108,7 +109,7 @@ fn on_a_small_file_system(mode: &str) {
         }
     };
     let outcome = nginx.apply().apply(&web([server("web", backend("two"))]));
-    assert!(matches!(outcome, Outcome::Refused { step: Step::Write, .. }), "{outcome:?}");
+    assert!(matches!(outcome, Report::Refused { step: Step::Write, .. }), "{outcome:?}");
     assert!(outcome.to_string().contains(words), "{outcome}");
     assert_eq!(std::fs::read(nginx.web()).unwrap(), before);
     assert!(!nginx.listing().iter().any(|name| name.starts_with('.')), "{:?}", nginx.listing());
@@ -122,7 +123,7 @@ fn on_a_small_file_system(mode: &str) {
 fn a_file_that_nothing_includes_is_refused_and_not_left_behind() {
     let nginx = Nginx::start();
     let mut options = nginx.options();
-    options.targets[0].output = nginx.path("conf.d/weir-web.inc");
+    file(&mut options).output = nginx.path("conf.d/weir-web.inc");
     let outcome = Apply::new(options).apply(&web([server("web", address())]));
     let text = format!(
         "nothing in {} includes {}; add 'include {};' inside http {{ }}",
@@ -134,7 +135,7 @@ fn a_file_that_nothing_includes_is_refused_and_not_left_behind() {
     assert_eq!(nginx.listing(), ["weir-web.conf"]);
     std::fs::create_dir(nginx.path("elsewhere")).unwrap();
     let mut options = nginx.options();
-    options.targets[0].output = nginx.path("elsewhere/weir-web.conf");
+    file(&mut options).output = nginx.path("elsewhere/weir-web.conf");
     let outcome = Apply::new(options).apply(&web([server("web", address())])).to_string();
     let way = format!("add 'include {}/*.conf;' inside http {{ }}", nginx.path("elsewhere").display());
     assert!(outcome.ends_with(&way), "{outcome}");
@@ -147,10 +148,10 @@ fn a_new_file_that_is_included_under_another_name_of_its_directory_is_found() {
     let nginx = Nginx::start();
     std::os::unix::fs::symlink(nginx.path("conf.d"), nginx.path("link")).unwrap();
     let mut options = nginx.options();
-    options.targets.push(nginx.target("api", "link/weir-api.conf", Form::Block));
+    options.upstreams.push(nginx.upstream("api", "link/weir-api.conf", Form::Block));
     let desired = and(web([server("web", address())]), "api", [server("api", address())]);
     let outcome = Apply::new(options).apply(&desired);
-    assert!(matches!(outcome, Outcome::Live { .. }), "{outcome}");
+    assert!(matches!(outcome, Report::Live { .. }), "{outcome}");
 }
 
 #[test]
@@ -163,15 +164,17 @@ fn what_somebody_else_wrote_is_kept_or_held_but_never_lost() {
 
     let edit = "upstream web { server 127.0.0.1:2; } # by hand\n";
     std::fs::write(nginx.web(), edit).unwrap();
-    let hold = Apply::new(weir::apply::Options { foreign_edit: ForeignEdit::Hold, ..nginx.options() });
+    let mut options = nginx.options();
+    options.apply.foreign_edit = ForeignEdit::Hold;
+    let hold = Apply::new(options);
     let outcome = hold.apply(&two);
     assert!(
-        matches!(outcome, Outcome::Refused { step: Step::Plan, error: Error::ForeignEdit { .. }, .. }),
+        matches!(outcome, Report::Refused { step: Step::Plan, error: Error::ForeignEdit { .. }, .. }),
         "{outcome:?}"
     );
     assert_eq!(std::fs::read_to_string(nginx.web()).unwrap(), edit);
 
-    assert!(matches!(nginx.apply().apply(&one), Outcome::Live { .. }), "ours again");
+    assert!(matches!(nginx.apply().apply(&one), Report::Live { .. }), "ours again");
     assert_eq!(std::fs::read_to_string(nginx.path("state/foreign/weir-web.conf.2")).unwrap(), edit);
     assert_eq!(nginx.get(), "one");
 }
@@ -188,11 +191,11 @@ fn without_room_for_its_copy_an_edit_stays_in_place() {
     std::fs::remove_dir_all(nginx.path("state/foreign")).unwrap();
     std::fs::write(nginx.path("state/foreign"), "in the way").unwrap();
     let outcome = nginx.apply().apply(&two);
-    assert!(matches!(outcome, Outcome::RolledBack { .. }), "{outcome:?}");
+    assert!(matches!(outcome, Report::RolledBack { .. }), "{outcome:?}");
     assert_eq!(std::fs::read_to_string(nginx.web()).unwrap(), edit);
 
     std::fs::remove_file(nginx.path("state/foreign")).unwrap();
-    assert!(matches!(nginx.apply().apply(&two), Outcome::Live { .. }));
+    assert!(matches!(nginx.apply().apply(&two), Report::Live { .. }));
     assert_eq!(std::fs::read_to_string(nginx.path("state/foreign/weir-web.conf.1")).unwrap(), edit);
 }
 
@@ -232,12 +235,12 @@ fn several_targets_share_one_test_and_one_reload_and_fail_together() {
         format!("upstream api {{ include {}; }}", nginx.path("lists/api.conf").display()),
     )
     .unwrap();
-    options.targets.push(nginx.target("api", "lists/api.conf", Form::Servers));
+    options.upstreams.push(nginx.upstream("api", "lists/api.conf", Form::Servers));
     let apply = Apply::new(options);
     let both = |web_at, api_at| and(web([server("web", web_at)]), "api", [server("api", api_at)]);
 
     let outcome = apply.apply(&both(address(), address()));
-    let Outcome::Live { upstreams, .. } = outcome else { panic!("{outcome:?}") };
+    let Report::Live { upstreams, .. } = outcome else { panic!("{outcome:?}") };
     assert_eq!(upstreams.len(), 2);
     assert_eq!(nginx.reloads(), 1);
     let files = || (std::fs::read(nginx.web()).unwrap(), std::fs::read(nginx.path("lists/api.conf")).unwrap());
@@ -246,13 +249,13 @@ fn several_targets_share_one_test_and_one_reload_and_fail_together() {
 
     std::fs::write(nginx.path("conf.d/shop.conf"), "nonsense;").unwrap();
     let outcome = apply.apply(&both(address(), address()));
-    assert!(matches!(outcome, Outcome::Refused { step: Step::Validate, .. }), "{outcome:?}");
+    assert!(matches!(outcome, Report::Refused { step: Step::Validate, .. }), "{outcome:?}");
     assert_eq!(files(), before);
 
     // A document without an upstream leaves it as it is.
     std::fs::remove_file(nginx.path("conf.d/shop.conf")).unwrap();
     let outcome = apply.apply(&web([server("web", address())]));
-    assert!(matches!(outcome, Outcome::Live { .. }), "{outcome:?}");
+    assert!(matches!(outcome, Report::Live { .. }), "{outcome:?}");
     assert_eq!(files().1, before.1);
     assert_eq!(apply.live().unwrap().unwrap().1.upstreams.len(), 2);
 }
@@ -262,8 +265,9 @@ fn several_targets_share_one_test_and_one_reload_and_fail_together() {
 fn the_document_is_checked_again_against_the_targets_limits() {
     let nginx = Nginx::start();
     let mut options = nginx.options();
-    options.targets[0].ports = (8000, 9000);
-    options.targets[0].allow.loopback = false;
+    let limits = &mut options.upstreams[0].options;
+    (limits.port.min, limits.port.max) = (8000, 9000);
+    limits.allow.loopback = false;
     let apply = Apply::new(options);
     for (addr, text) in [
         (

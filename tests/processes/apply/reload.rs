@@ -3,7 +3,8 @@
 use std::net::TcpListener;
 use std::time::Duration;
 
-use weir::apply::{Error, Outcome, Reload, Step};
+use weir::apply::{Error, Report, Step};
+use weir::config::Reload;
 use weir::upstream::Generation;
 
 use crate::nginx::{Nginx, backend, server, until, web};
@@ -17,7 +18,7 @@ fn a_live_generation_is_served_by_every_worker_that_still_accepts() {
     assert_eq!(nginx.get(), "502");
     for (addr, name) in [(one, "one"), (two, "two"), (one, "one"), (two, "two")] {
         let outcome = nginx.apply().apply(&web([server("web", addr)]));
-        assert!(matches!(outcome, Outcome::Live { .. }), "{outcome:?}");
+        assert!(matches!(outcome, Report::Live { .. }), "{outcome:?}");
         assert_eq!(nginx.answers(30).into_iter().collect::<Vec<_>>(), [name], "right after the confirmation");
     }
     assert_eq!(nginx.listing(), ["weir-web.conf"]);
@@ -28,11 +29,11 @@ fn a_live_generation_is_served_by_every_worker_that_still_accepts() {
 fn the_same_servers_again_cost_no_reload() {
     let nginx = Nginx::start();
     let desired = web([server("a", backend("a")), server("b", backend("b")), server("c", backend("c"))]);
-    let Outcome::Live { generation, upstreams, .. } = nginx.apply().apply(&desired) else { panic!("not live") };
+    let Report::Live { generation, upstreams, .. } = nginx.apply().apply(&desired) else { panic!("not live") };
     assert_eq!((generation, upstreams.len()), (Generation(1), 1));
     let (workers, text) = (nginx.workers(), std::fs::read(nginx.web()).unwrap());
     let again = nginx.apply().apply(&desired);
-    assert!(matches!(again, Outcome::Unchanged { generation: Generation(1) }), "{again:?}");
+    assert!(matches!(again, Report::Unchanged { generation: Generation(1) }), "{again:?}");
     assert_eq!((nginx.workers(), std::fs::read(nginx.web()).unwrap()), (workers, text));
     let (live, stored) = nginx.apply().live().unwrap().unwrap();
     assert_eq!((live, stored), (Generation(1), desired));
@@ -51,17 +52,14 @@ fn a_broken_site_of_somebody_else_is_refused_and_the_old_file_kept() {
     let outcome = nginx.apply().apply(&web([server("web", two)]));
     let text = format!("nginx refuses its configuration: unknown directive \"prox_pass\" in {}:2", shop.display());
     assert_eq!(outcome.to_string(), text);
-    assert!(matches!(outcome, Outcome::Refused { step: Step::Validate, ours: false, .. }), "{outcome:?}");
+    assert!(matches!(outcome, Report::Refused { step: Step::Validate, ours: false, .. }), "{outcome:?}");
     assert_eq!((std::fs::read(nginx.web()).unwrap(), nginx.workers()), before);
     assert_eq!(nginx.listing(), ["shop.conf", "weir-web.conf"]);
     assert_eq!(nginx.get(), "one");
 
     std::fs::remove_file(&shop).unwrap();
     let healed = nginx.apply().apply(&web([server("web", two)]));
-    assert!(
-        matches!(healed, Outcome::Live { generation: Generation(3), .. }),
-        "numbers are not used twice: {healed:?}"
-    );
+    assert!(matches!(healed, Report::Live { generation: Generation(3), .. }), "numbers are not used twice: {healed:?}");
 }
 
 #[test]
@@ -90,7 +88,7 @@ fn a_port_that_is_taken_passes_the_test_fails_the_reload_and_is_rolled_back() {
 
     let outcome = nginx.apply().apply(&web([server("web", two)]));
     assert!(
-        matches!(outcome, Outcome::RolledBack { failed: Generation(2), restored: Generation(1), .. }),
+        matches!(outcome, Report::RolledBack { failed: Generation(2), restored: Generation(1), .. }),
         "{outcome:?}"
     );
     let port = taken.local_addr().unwrap().port();
@@ -106,7 +104,7 @@ fn a_port_that_is_taken_passes_the_test_fails_the_reload_and_is_rolled_back() {
 
     drop(taken);
     let healed = nginx.apply().apply(&web([server("web", two)]));
-    assert!(matches!(healed, Outcome::Live { .. }), "{healed:?}");
+    assert!(matches!(healed, Report::Live { .. }), "{healed:?}");
     assert_eq!(nginx.get(), "two");
 }
 
@@ -118,15 +116,15 @@ fn with_nginx_killed_the_tested_file_is_stored_and_confirmed_when_it_is_back() {
     nginx.kill();
     assert!(nginx.path("nginx.pid").exists(), "the pid file is stale");
     let outcome = nginx.apply().apply(&desired);
-    assert!(matches!(outcome, Outcome::Stored { generation: Generation(1), .. }), "{outcome:?}");
+    assert!(matches!(outcome, Report::Stored { generation: Generation(1), .. }), "{outcome:?}");
     assert_eq!(outcome.to_string(), "nginx is not running, the file is in place and tested; start nginx");
     assert!(!outcome.is_done() && outcome.is_in_place() && !outcome.reloaded());
 
     nginx.run();
     assert_eq!(nginx.get(), "one");
     let confirmed = nginx.apply().apply(&desired);
-    assert!(matches!(confirmed, Outcome::Live { generation: Generation(1), .. }), "{confirmed:?}");
-    assert!(matches!(nginx.apply().apply(&desired), Outcome::Unchanged { .. }));
+    assert!(matches!(confirmed, Report::Live { generation: Generation(1), .. }), "{confirmed:?}");
+    assert!(matches!(nginx.apply().apply(&desired), Report::Unchanged { .. }));
 }
 
 #[test]
@@ -137,7 +135,7 @@ fn a_stale_pid_file_never_hits_a_stranger() {
     let mut stranger = std::process::Command::new("sleep").arg("600").spawn().unwrap();
     std::fs::write(nginx.path("nginx.pid"), format!("{}\n", stranger.id())).unwrap();
     let outcome = nginx.apply().apply(&web([server("web", address())]));
-    assert!(matches!(outcome, Outcome::Stored { .. }), "{outcome:?}");
+    assert!(matches!(outcome, Report::Stored { .. }), "{outcome:?}");
     assert!(stranger.try_wait().unwrap().is_none(), "the stranger lives");
     stranger.kill().unwrap();
     stranger.wait().unwrap();
@@ -150,7 +148,7 @@ fn a_worker_is_not_taken_for_a_master() {
     std::fs::write(nginx.path("nginx.pid"), nginx.workers()[0].to_string()).unwrap();
     let outcome = nginx.apply().apply(&web([server("web", address())]));
     assert!(
-        matches!(outcome, Outcome::Refused { step: Step::Locate, error: Error::NotAMaster { .. }, .. }),
+        matches!(outcome, Report::Refused { step: Step::Locate, error: Error::NotAMaster { .. }, .. }),
         "{outcome:?}"
     );
 }
@@ -161,7 +159,7 @@ fn a_pending_binary_upgrade_holds_the_reload_back() {
     let nginx = Nginx::start();
     std::fs::write(nginx.path("nginx.pid.oldbin"), "1").unwrap();
     let outcome = nginx.apply().apply(&web([server("web", address())]));
-    assert!(matches!(outcome, Outcome::Refused { error: Error::Upgrading { .. }, .. }), "{outcome:?}");
+    assert!(matches!(outcome, Report::Refused { error: Error::Upgrading { .. }, .. }), "{outcome:?}");
     assert_eq!(nginx.reloads(), 0);
 }
 
@@ -173,20 +171,20 @@ fn a_reload_command_is_confirmed_like_a_signal_and_its_failure_rolled_back() {
     let mut options = nginx.options();
     let argv =
         ["nginx", "-s", "reload", "-c"].map(str::to_owned).into_iter().chain([nginx.config().display().to_string()]);
-    options.nginx.reload = Reload::Command(argv.collect());
+    options.nginx.reload = Reload::Argv(argv.collect());
     let outcome = weir::apply::Apply::new(options.clone()).apply(&web([server("web", one)]));
-    assert!(matches!(outcome, Outcome::Live { .. }), "{outcome:?}");
+    assert!(matches!(outcome, Report::Live { .. }), "{outcome:?}");
     assert_eq!(nginx.get(), "one");
 
     let before = std::fs::read(nginx.web()).unwrap();
     options.nginx.reload =
-        Reload::Command(vec!["/bin/sh".to_owned(), "-c".to_owned(), "echo no such thing >&2; exit 3".to_owned()]);
+        Reload::Argv(vec!["/bin/sh".to_owned(), "-c".to_owned(), "echo no such thing >&2; exit 3".to_owned()]);
     let outcome = weir::apply::Apply::new(options.clone()).apply(&web([server("web", two)]));
     assert!(outcome.to_string().contains("no such thing"), "{outcome}");
     assert_eq!(std::fs::read(nginx.web()).unwrap(), before);
 
     // Success without a reload is not believed.
-    options.nginx.reload = Reload::Command(vec!["/bin/true".to_owned()]);
+    options.nginx.reload = Reload::Argv(vec!["/bin/true".to_owned()]);
     let outcome = weir::apply::Apply::new(options).apply(&web([server("web", two)]));
     assert!(!outcome.is_in_place(), "{outcome:?}");
     assert_eq!(std::fs::read(nginx.web()).unwrap(), before);
@@ -203,7 +201,7 @@ fn reloads_by_others_do_not_confuse_the_confirmation() {
         let (addr, name) = backends[round % 2];
         rustix::process::kill_process(master, rustix::process::Signal::HUP).unwrap();
         let outcome = nginx.apply().apply(&web([server("web", addr)]));
-        assert!(matches!(outcome, Outcome::Live { .. }), "round {round}: {outcome:?}");
+        assert!(matches!(outcome, Report::Live { .. }), "round {round}: {outcome:?}");
         assert_eq!(nginx.answers(10).into_iter().collect::<Vec<_>>(), [name], "round {round}");
     }
 }
@@ -217,7 +215,7 @@ fn a_worker_that_still_serves_a_connection_does_not_delay_the_confirmation() {
     let mut idle = std::net::TcpStream::connect(nginx.listen).unwrap();
     idle.write_all(b"GET / HTTP/1.1\r\n").unwrap();
     let outcome = nginx.apply().apply(&web([server("web", backend("two"))]));
-    let Outcome::Live { took, .. } = outcome else { panic!("{outcome:?}") };
+    let Report::Live { took, .. } = outcome else { panic!("{outcome:?}") };
     assert!(took < Duration::from_secs(5), "{took:?}");
     until("the new one answers", || nginx.get() == "two");
 }

@@ -1,11 +1,11 @@
 //! Whatever is wanted, NGINX accepts the file.
 
-use weir::apply::{Apply, Outcome};
+use weir::apply::{Apply, Report};
 use weir::nginx::{Form, Zone};
 use weir::upstream::desired::{Desired, Target};
 use weir::upstream::{HashKey, Method, Server, UpstreamName, Weight};
 
-use crate::nginx::{Nginx, backend, server, web};
+use crate::nginx::{Nginx, backend, file, server, web};
 
 fn methods() -> Vec<Method> {
     let hash = |consistent| Method::Hash { key: HashKey::new("$request_uri").unwrap(), consistent };
@@ -37,7 +37,7 @@ fn nginx_accepts_every_method_with_every_kind_of_server() {
             [(1, 10, 32, Zone::from_kib(64)), (0, 0, 0, None), (3, 86_400, 1, Zone::from_kib(32))]
         {
             let mut options = nginx.options();
-            let block = &mut options.targets[0].block;
+            let block = &mut file(&mut options).block;
             (block.max_fails, block.fail_timeout, block.keepalive, block.zone) =
                 (max_fails, fail_timeout, keepalive, zone);
             block.method = method.clone();
@@ -70,17 +70,17 @@ fn nobody_is_a_valid_file_that_answers_502_and_backups_alone_serve() {
                 format!("upstream web {{ include {}; }}", nginx.path("lists/web.conf").display()),
             )
             .unwrap();
-            options.targets = vec![nginx.target("web", "lists/web.conf", form)];
+            options.upstreams = vec![nginx.upstream("web", "lists/web.conf", form)];
         }
         let apply = Apply::new(options);
         let mut nobody = Desired::new(1);
         nobody.upstreams.insert(UpstreamName::new("web").unwrap(), Target::Placeholder);
         let outcome = apply.apply(&nobody);
-        assert!(matches!(outcome, Outcome::Live { .. }), "{form:?}: {outcome}");
+        assert!(matches!(outcome, Report::Live { .. }), "{form:?}: {outcome}");
         assert_eq!(nginx.get(), "502");
         let backup = Server { backup: true, ..server("backup", backend("backup")) };
         let outcome = apply.apply(&web([backup]));
-        assert!(matches!(outcome, Outcome::Live { .. }), "{form:?}: {outcome}");
+        assert!(matches!(outcome, Report::Live { .. }), "{form:?}: {outcome}");
         assert_eq!(nginx.get(), "backup");
     }
 }

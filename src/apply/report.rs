@@ -1,0 +1,281 @@
+//! What comes back of an apply: data that can cross from the process that applies to the one that asked.
+
+use std::fmt;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::Error;
+use crate::upstream::settle::Applied;
+use crate::upstream::{Generation, UpstreamName};
+
+/// The step that an error belongs to.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Step {
+    /// Taking the lock, reading and recovering what an earlier run left.
+    Lock,
+    /// Finding NGINX and its master.
+    Locate,
+    /// Checking the document, reading the targets.
+    Plan,
+    /// Writing and exchanging files.
+    Write,
+    /// `nginx -t`.
+    Validate,
+    /// Reload and confirmation.
+    Confirm,
+}
+
+impl Step {
+    /// Turns an error into one at this step.
+    pub(super) fn at(self) -> impl Fn(Error) -> At {
+        move |error| At { step: self, error }
+    }
+}
+
+impl fmt::Display for Step {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Lock => "lock",
+            Self::Locate => "locate",
+            Self::Plan => "plan",
+            Self::Write => "write",
+            Self::Validate => "validate",
+            Self::Confirm => "confirm",
+        })
+    }
+}
+
+/// An error and the step it happened in.
+#[derive(Debug)]
+pub(super) struct At {
+    pub(super) step: Step,
+    pub(super) error: Error,
+}
+
+/// How an apply ended. In every case the files are complete, old or new, and all of one generation.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Report {
+    /// New workers serve it.
+    Live {
+        /// Its number.
+        generation: Generation,
+        /// From the call to the confirmation.
+        took: Duration,
+        /// Those whose files changed.
+        upstreams: Vec<UpstreamName>,
+    },
+    /// It was in place and confirmed already; NGINX was not signalled.
+    Unchanged {
+        /// The one that is live.
+        generation: Generation,
+    },
+    /// In place and tested, but NGINX is not running.
+    Stored {
+        /// Its number.
+        generation: Generation,
+        /// What to start.
+        unit: Option<String>,
+    },
+    /// Not accepted. The files are as they were and NGINX was not signalled.
+    Refused {
+        /// Where it stopped.
+        step: Step,
+        /// Why.
+        error: Error,
+        /// Whether weir's own files are to blame.
+        ours: bool,
+    },
+    /// NGINX accepted it and could not load it. The previous files are back and confirmed.
+    RolledBack {
+        /// The one that failed.
+        failed: Generation,
+        /// The one that serves.
+        restored: Generation,
+        /// Why.
+        error: Error,
+    },
+    /// As above, and going back could not be confirmed either. Nothing more is touched.
+    Failed {
+        /// The one that failed.
+        failed: Generation,
+        /// Why.
+        error: Error,
+        /// Why going back failed.
+        then: Error,
+    },
+}
+
+impl Report {
+    pub(super) fn refused(step: Step, error: Error) -> Self {
+        let ours = error.is_ours();
+        Self::Refused { step, error, ours }
+    }
+
+    /// Whether what was wanted is in place and nothing is to be tried again. A stored generation still waits for NGINX.
+    pub fn is_done(&self) -> bool {
+        match self {
+            Self::Live { .. } | Self::Unchanged { .. } => true,
+            Self::Stored { .. } | Self::Refused { .. } | Self::RolledBack { .. } | Self::Failed { .. } => false,
+        }
+    }
+
+    /// Whether the files hold what was wanted.
+    pub fn is_in_place(&self) -> bool {
+        self.is_done() || matches!(self, Self::Stored { .. })
+    }
+
+    /// Whether NGINX was signalled.
+    pub fn reloaded(&self) -> bool {
+        match self {
+            Self::Live { .. } | Self::RolledBack { .. } | Self::Failed { .. } => true,
+            Self::Unchanged { .. } | Self::Stored { .. } | Self::Refused { .. } => false,
+        }
+    }
+
+    /// For [`Settle::applied`](crate::upstream::settle::Settle::applied).
+    pub fn applied(&self) -> Applied {
+        let reloaded = self.reloaded();
+        if self.is_done() { Applied::Done { reloaded } } else { Applied::Failed { reloaded } }
+    }
+
+    /// What happened, without the way out.
+    pub fn what(&self) -> String {
+        match self {
+            Self::Live { generation, took, .. } => format!("generation {generation} live in {} ms", took.as_millis()),
+            Self::Unchanged { generation } => format!("unchanged, generation {generation} is live"),
+            Self::Stored { unit, .. } => {
+                let nginx = unit.as_deref().unwrap_or("nginx");
+                format!("{nginx} is not running, the file is in place and tested")
+            }
+            Self::Refused { error, .. } => error.what(),
+            Self::RolledBack { failed, restored, error } => {
+                let what = error.what();
+                format!(
+                    "nginx accepted generation {failed} and could not load it: {what}; generation {restored} is back and confirmed"
+                )
+            }
+            Self::Failed { failed, error, then } => {
+                format!("nginx could not load generation {failed}: {}; going back failed as well: {then}", error.what())
+            }
+        }
+    }
+
+    /// The way out, where one is needed.
+    pub fn remedy(&self) -> Option<String> {
+        match self {
+            Self::Live { .. } | Self::Unchanged { .. } => None,
+            Self::Stored { unit: Some(unit), .. } => Some(format!("'systemctl start {unit}'")),
+            Self::Stored { unit: None, .. } => Some("start nginx".to_owned()),
+            Self::Refused { error, .. } | Self::RolledBack { error, .. } => error.remedy(),
+            Self::Failed { .. } => Some("look at nginx's error log, nothing more is touched until then".to_owned()),
+        }
+    }
+
+    /// The word for metrics and history.
+    pub fn word(&self) -> &'static str {
+        match self {
+            Self::Live { .. } => "live",
+            Self::Unchanged { .. } => "unchanged",
+            Self::Stored { .. } => "stored",
+            Self::Refused { .. } => "refused",
+            Self::RolledBack { .. } => "rolled_back",
+            Self::Failed { .. } => "failed",
+        }
+    }
+}
+
+/// One line with the way out (`ux §4`).
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.what())?;
+        self.remedy().map_or(Ok(()), |remedy| write!(f, "; {remedy}"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::PathBuf;
+
+    use super::*;
+    use crate::apply::{Mismatch, SystemError};
+    use crate::nginx::Problem;
+    use crate::upstream::Refusal;
+
+    fn errors() -> Vec<Error> {
+        let path = || PathBuf::from("/etc/nginx/conf.d/weir-web.conf");
+        let system = |code| SystemError::from(std::io::Error::from_raw_os_error(code));
+        let waited = Duration::from_secs(30);
+        let upstream = || UpstreamName::new("web").unwrap();
+        let addr = "10.0.0.1:80".parse().unwrap();
+        let message = "bind() to 0.0.0.0:80 failed (98: Address in use)".to_owned();
+        let problem = || Problem { message: message.clone(), file: Some(path()), line: Some(3), ours: true };
+        vec![
+            Error::Busy { lock: path(), waited },
+            Error::Write { path: path(), source: system(28) },
+            Error::Write { path: path(), source: system(30) },
+            Error::Write { path: path(), source: system(13) },
+            Error::Write { path: path(), source: system(2) },
+            Error::Read { path: path(), source: system(5) },
+            Error::Record { path: path(), what: "expected value at line 1 column 1".to_owned() },
+            Error::NotInstalled { upstreams: vec![upstream()] },
+            Error::Command { program: path(), what: "it did not end within 30 s".to_owned() },
+            Error::NotConfigured { upstream: upstream() },
+            Error::Address { upstream: upstream(), addr, why: Refusal::LinkLocal },
+            Error::Port { upstream: upstream(), addr, min: 1, max: 79 },
+            Error::NotAFile { path: path(), link: true },
+            Error::ForeignEdit { path: path() },
+            Error::Test { problem: problem() },
+            Error::NotIncluded { config: path(), target: path() },
+            Error::NotAMaster { pid: 7, why: Mismatch::Child },
+            Error::Upgrading { pid_file: path() },
+            Error::MasterGone,
+            Error::MasterBusy { pid: 7, waited },
+            Error::ReloadCommand { program: "systemctl reload nginx".to_owned(), what: "it gave no reason".to_owned() },
+            Error::NotLoaded { problem: Some(problem()), log: path() },
+            Error::NotConfirmed { waited, problem: None, log: path() },
+            Error::Overwritten { path: path() },
+            Error::NothingToRestore,
+        ]
+    }
+
+    #[test]
+    fn every_report_says_on_the_far_side_of_a_process_what_it_says_here() {
+        let (generation, restored) = (Generation(4), Generation(3));
+        let took = Duration::from_millis(120);
+        let mut reports = vec![
+            Report::Live { generation, took, upstreams: vec![UpstreamName::new("web").unwrap()] },
+            Report::Unchanged { generation },
+            Report::Stored { generation, unit: Some("nginx.service".to_owned()) },
+        ];
+        for error in errors() {
+            reports.push(Report::refused(Step::Validate, error.clone()));
+            reports.push(Report::RolledBack { failed: generation, restored, error: error.clone() });
+            reports.push(Report::Failed { failed: generation, error: Error::MasterGone, then: error });
+        }
+        for report in reports {
+            let there: Report = serde_json::from_slice(&serde_json::to_vec(&report).unwrap()).unwrap();
+            assert_eq!(there, report);
+            assert_eq!((there.what(), there.remedy()), (report.what(), report.remedy()));
+        }
+    }
+
+    #[test]
+    fn what_the_system_says_has_no_number_and_a_kind_with_its_way_out() {
+        let report = |code| {
+            let error = std::io::Error::from_raw_os_error(code);
+            Report::refused(Step::Write, Error::write("/etc/nginx/x".as_ref())(error)).to_string()
+        };
+        let written = "cannot write /etc/nginx/x: ";
+        assert_eq!(
+            report(28),
+            format!("{written}no space left on device; what serves is untouched; free space in /etc/nginx")
+        );
+        assert_eq!(
+            report(2),
+            format!("{written}no such file or directory; what serves is untouched; create /etc/nginx")
+        );
+    }
+}
