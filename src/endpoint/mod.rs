@@ -365,6 +365,7 @@ impl Endpoint {
                 self.send(now, to, node.as_ref(), parts, false);
             }
             serf::Output::Member(event) => self.outputs.push_back(Output::Member(event)),
+            serf::Output::Leaving { member, leaving } => self.outputs.push_back(Output::Leaving { member, leaving }),
             serf::Output::Event(event) => self.outputs.push_back(Output::Event(event)),
             serf::Output::Query(answer) => self.outputs.push_back(Output::Query(answer)),
             serf::Output::Reconnect(node) => {

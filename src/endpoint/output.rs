@@ -51,6 +51,13 @@ pub enum Output {
         /// Whether it is suspected now.
         suspected: bool,
     },
+    /// A member announced its leave, or took that back. Serf has no event for it; upstreams let it go at once.
+    Leaving {
+        /// Who.
+        member: NodeName,
+        /// Whether it leaves now.
+        leaving: bool,
+    },
     /// What applications subscribe to, coalesced.
     Event(serf::Event),
     /// An answer to a query of ours, or its end.

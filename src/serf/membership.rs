@@ -87,6 +87,8 @@ impl Serf {
             LeaveVerdict::Applied { event, status } => {
                 if let Some(event) = event {
                     self.emit(now, event);
+                } else if status == Status::Leaving {
+                    self.tell_leaving(node, true);
                 }
                 if let Some(name) = NodeName::new(node).filter(|_| prune) {
                     self.prune(now, name, status);
@@ -112,11 +114,21 @@ impl Serf {
     /// Takes a join intent from anywhere. Returns whether it is to be passed on.
     pub(super) fn take_join_intent(&mut self, now: Instant, node: &str, ltime: LamportTime) -> Result<bool, Drop> {
         self.witness_intent(node, ltime)?;
+        let leaving = self.members.get(node).is_some_and(|member| member.status == Status::Leaving);
         match self.members.join_intent(now, node, ltime) {
             JoinVerdict::Unknown => self.remember_intent(now, node, IntentKind::Join, ltime),
             JoinVerdict::Stale => Err(Drop::SeenIntent),
-            JoinVerdict::Applied => Ok(true),
+            JoinVerdict::Applied => {
+                if leaving {
+                    self.tell_leaving(node, false);
+                }
+                Ok(true)
+            }
         }
+    }
+
+    fn tell_leaving(&mut self, node: &str, leaving: bool) {
+        self.outputs.extend(NodeName::new(node).map(|member| Output::Leaving { member, leaving }));
     }
 
     /// Gives our presence a time above every leave heard of: after a join, and to contradict a leave that is not true.

@@ -23,6 +23,8 @@ pub enum Output {
     SendUser { to: SocketAddr, node: Option<NodeName>, message: Bytes },
     /// A change of the member table, as it happens.
     Member(MemberEvent),
+    /// A member announced its leave, or took that back. Serf has no event for it.
+    Leaving { member: NodeName, leaving: bool },
     /// What the application subscribes to, after coalescing.
     Event(Event),
     /// An answer to a query of ours, or its end.

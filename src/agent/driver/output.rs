@@ -58,6 +58,7 @@ impl Agent {
             Output::Close { stream } => self.streams.close(stream),
             Output::Member(event) => self.member_changed(&event),
             Output::Suspicion { member, suspected } => self.suspicion_changed(&member, suspected),
+            Output::Leaving { .. } => self.members_changed(),
             Output::Event(event) => {
                 if !self.answers_query(&event) {
                     self.publish(&event);

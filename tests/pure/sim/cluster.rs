@@ -316,7 +316,7 @@ impl Cluster {
     fn settle_notes(&mut self) -> Result<bool, String> {
         let mut changed = false;
         for note in self.sim.take_notes() {
-            changed |= matches!(note.output, Output::Member(_) | Output::Suspicion { .. });
+            changed |= matches!(note.output, Output::Member(_) | Output::Leaving { .. } | Output::Suspicion { .. });
             self.take_note(note)?;
         }
         Ok(changed)
@@ -327,6 +327,9 @@ impl Cluster {
             Output::Member(event) => self.note_member(node, event.kind, event.member.node.name.as_str())?,
             Output::Suspicion { suspected, .. } => {
                 self.coverage.count(if suspected { "suspicions" } else { "suspicions cleared" });
+            }
+            Output::Leaving { leaving, .. } => {
+                self.coverage.count(if leaving { "leaves announced" } else { "leaves called off" })
             }
             Output::Event(Event::User(event)) => self.note_event(node, &event.payload)?,
             Output::Event(Event::Query(query)) => self.answer(node, query.key, &query.payload),
@@ -519,7 +522,7 @@ impl Cluster {
 }
 
 /// What a snapshot holds of a node at this moment.
-fn remember(endpoint: &Endpoint) -> Kept {
+pub(crate) fn remember(endpoint: &Endpoint) -> Kept {
     let own = endpoint.options().name.as_str();
     let (mut failed, mut alive) = (Vec::new(), Vec::new());
     for member in endpoint.members().filter(|member| member.node.name.as_str() != own) {
