@@ -7,7 +7,7 @@ use std::net::IpAddr;
 use weir::nginx::{Block, Turn, render};
 use weir::upstream::desired::{Desired, Target};
 use weir::upstream::{
-    Candidate, Circumstances, Generation, Gossip, Options, Previous, Servers, TagPattern, UpstreamName, Want, decide,
+    Candidate, Circumstances, Generation, Gossip, History, Options, Servers, TagPattern, UpstreamName, Want, decide,
 };
 use weir::wire::NodeName;
 
@@ -36,7 +36,7 @@ fn members(count: usize) -> Vec<Candidate> {
 
 /// Exactly `count` servers.
 fn wanted(count: usize) -> Target {
-    let decision = decide(&members(count * 2), &options(), &Previous::default(), &Circumstances::default());
+    let decision = decide(&members(count * 2), &options(), &History::default(), &Circumstances::default());
     let Want::Servers(servers) = decision.want else { unreachable!("most members are alive") };
     let some = servers.as_slice()[..count].to_vec();
     Target::Servers(Servers::new(some).expect("a part of a valid set"))
@@ -45,18 +45,18 @@ fn wanted(count: usize) -> Target {
 #[divan::bench(args = [100, 1000])]
 fn decide_first(bencher: divan::Bencher<'_, '_>, count: usize) {
     let (members, options) = (members(count), options());
-    bencher.bench(|| decide(&members, &options, &Previous::default(), &Circumstances::default()));
+    bencher.bench(|| decide(&members, &options, &History::default(), &Circumstances::default()));
 }
 
 #[divan::bench(args = [100, 1000])]
 fn decide_again_with_nothing_new(bencher: divan::Bencher<'_, '_>, count: usize) {
-    let (members, options, mut previous) = (members(count), options(), Previous::default());
-    let decision = decide(&members, &options, &previous, &Circumstances::default());
-    previous.decided(&decision);
-    previous.applied(&decision);
+    let (members, options, mut history) = (members(count), options(), History::default());
+    let decision = decide(&members, &options, &history, &Circumstances::default());
+    history.decided(&decision);
+    history.applied(&decision);
     bencher.bench(|| {
-        let decision = decide(&members, &options, &previous, &Circumstances::default());
-        assert!(previous.is_live(&decision));
+        let decision = decide(&members, &options, &history, &Circumstances::default());
+        assert!(history.is_live(&decision));
     });
 }
 

@@ -1,112 +1,66 @@
-//! Members to NGINX: decide, let it settle, apply off the loop, and take the result back.
+//! The hand of the balancer: tells it what gossip says, carries out on other threads what it asks for, and tells the operator.
 
 use std::collections::BTreeMap;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::task::JoinSet;
+use tokio::task::JoinHandle;
 use tokio::time::sleep;
 use tracing::{error, info, warn};
 
 use super::applier::Applier;
 use super::clock;
-use crate::apply;
+use crate::apply::Report;
 use crate::config::Config;
 use crate::endpoint::Endpoint;
-use crate::serf::{Member, Status};
-use crate::swim::Swim;
 use crate::time::{Instant, millis};
+use crate::upstream::balancer::{Balancer, Notice, Output, Upstream};
 use crate::upstream::desired::Desired;
-use crate::upstream::settle::{self, News, Settle};
-use crate::upstream::{
-    Candidate, Circumstances, Decision, Generation, Gossip, LeftOut, Mode, Options, Previous, UpstreamName, Want,
-    decide,
-};
-use crate::wire::NodeName;
+use crate::upstream::settle::{self, Applied};
+use crate::upstream::{Candidate, Generation, Mode, Options, Want};
 
-/// After a restart, who is missing may only not be back yet (`protocols D.3`).
-const REJOIN_GRACE: Duration = Duration::from_secs(30);
-/// The first join may take this long before what is known counts as complete.
-const FIRST_VIEW: Duration = Duration::from_secs(5);
 /// An apply's time at the agent's end. It takes a fraction of a second; systemd waits for 45 s, 30 s of them for the leave.
 const LAST_APPLY: Duration = Duration::from_secs(10);
-/// Decides again although nothing was reported, so that whatever was missed heals.
+/// Members are looked at again although nothing was reported, so that whatever was missed heals.
 const RECONCILE: Duration = Duration::from_secs(30);
 
-/// All upstreams of this balancer.
+/// All upstreams of this node.
 #[derive(Debug)]
 pub(super) struct Upstreams {
-    each: Vec<Upstream>,
-    settle: Settle,
-    apply: Arc<Applier>,
-    /// Chooses the order of lines, different on each balancer.
+    balancer: Balancer,
+    applier: Arc<Applier>,
+    /// Chooses the order of lines and the jitter, different on each balancer.
     order: u64,
-    /// Applies and recoveries that run on threads now; they take turns.
-    running: JoinSet<Done>,
-    /// Members changed since the last decision.
-    dirty: bool,
-    complete: bool,
-    started: Instant,
-    again_at: Instant,
+    applying: Option<JoinHandle<Ended>>,
+    /// What an earlier run left half done is being ended.
+    recovering: Option<JoinHandle<Option<Ended>>>,
+    /// When the balancer is to hear of the members again; `None` once this node leaves.
+    members_at: Option<Instant>,
     last: Option<Last>,
 }
 
-/// One upstream and what is known of it.
-#[derive(Debug)]
-struct Upstream {
-    options: Options,
-    previous: Previous,
-    decision: Option<Decision>,
-    /// What was put in place last: a placeholder leaves no trace in `previous`.
-    in_place: Option<Want>,
-    /// What the debounce was asked for last, and is not in place. Forgotten when the wish is what is in place: an apply that
-    /// is still under way may be about to replace just that.
-    asked: Option<Want>,
-}
-
-/// What a decision asks of the debounce.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-enum Ask {
-    /// It is in place.
-    Nothing,
-    /// It was asked for before and is not in place yet: under way, or to be tried again in due time.
-    Again,
-    New(News),
-}
-
-/// How the last apply ended, for `info`.
-#[derive(Debug)]
-pub(super) struct Last {
-    pub(super) at: Instant,
-    pub(super) word: &'static str,
-    pub(super) text: String,
-}
-
-/// What comes back from the threads.
+/// What comes back from the threads; `None` of a thread that broke off.
 #[derive(Debug)]
 pub(super) enum Done {
     /// An apply has ended.
-    Applied(Box<Report>),
+    Applied(Option<Ended>),
     /// What an earlier run left half done is ended, if it left anything.
-    Recovered(Option<Box<Recovered>>),
+    Recovered(Option<Option<Ended>>),
 }
 
 /// How an apply ended.
 #[derive(Debug)]
-pub(super) struct Report {
-    /// Made of the configuration of that time.
-    apply: Arc<Applier>,
-    decisions: Vec<(UpstreamName, Decision)>,
-    outcome: apply::Report,
+pub(super) struct Ended {
+    report: Report,
     took: Duration,
 }
 
-/// What became of a run that died.
+/// How the last apply ended.
 #[derive(Debug)]
-pub(super) struct Recovered {
-    outcome: apply::Report,
-    took: Duration,
+pub(super) struct Last {
+    pub(super) at: Instant,
+    pub(super) report: Report,
 }
 
 impl Upstreams {
@@ -116,339 +70,200 @@ impl Upstreams {
         if config.upstreams.is_empty() {
             return None;
         }
-        let apply = Applier::new(config);
-        let live = apply.live().unwrap_or_else(|error| {
+        let applier = Applier::new(config);
+        let live = applier.live().unwrap_or_else(|error| {
             warn!(%error, "what is in place is not known, upstreams start afresh");
             None
         });
         let (generation, live) = live.map_or((Generation::default(), None), |(number, live)| (number, Some(live)));
-        let each: Vec<_> =
-            config.upstreams.iter().map(|upstream| Upstream::new(&upstream.options, live.as_ref())).collect();
-        info!(upstreams = each.len(), %generation, "balancing");
+        info!(upstreams = config.upstreams.len(), %generation, "balancing");
         let order = Desired::order_of(&config.node.name);
-        let mut upstreams = Self {
-            each,
-            settle: Settle::new(config.apply.settle(settle::Options::jitter_of(order))),
-            apply: Arc::new(apply),
+        let applier = Arc::new(applier);
+        Some(Self {
+            balancer: Balancer::new(options(config), settle(config, order), order, live, now),
+            recovering: Some(recover(Arc::clone(&applier))),
+            applier,
             order,
-            running: JoinSet::new(),
-            dirty: true,
-            complete: false,
-            started: now,
-            again_at: now,
+            applying: None,
+            members_at: Some(now),
             last: None,
-        };
-        upstreams.recover();
-        Some(upstreams)
+        })
     }
 
     pub(super) fn poll_timeout(&self) -> Option<Instant> {
-        let waiting = (!self.complete).then(|| self.started + FIRST_VIEW);
-        [Some(self.again_at), self.settle.poll_timeout(), waiting].into_iter().flatten().min()
+        [self.balancer.poll_timeout(), self.members_at].into_iter().flatten().min()
     }
 
-    /// Takes a new configuration. Upstreams that keep their name keep their memory.
-    pub(super) fn reconfigure(&mut self, config: &Config) {
-        let mut before = std::mem::take(&mut self.each);
-        for upstream in &config.upstreams {
-            let options = &upstream.options;
-            let kept = before.iter().position(|known| known.options.name == options.name);
-            let mut next = kept.map_or_else(|| Upstream::new(options, None), |index| before.swap_remove(index));
-            next.options = options.clone();
-            // The file may have to change although the servers do not.
-            next.in_place = None;
-            next.asked = None;
-            next.decision = None;
-            self.each.push(next);
-        }
-        self.apply = Arc::new(Applier::new(config));
-        self.settle.set_options(config.apply.settle(settle::Options::jitter_of(self.order)));
-        self.dirty = true;
+    /// Takes a new configuration.
+    pub(super) fn reconfigure(&mut self, now: Instant, config: &Config) {
+        self.applier = Arc::new(Applier::new(config));
+        self.balancer.handle_configuration(now, options(config), settle(config, self.order));
     }
 
-    /// For `info`: each upstream in a line, and how the last apply ended.
-    pub(super) fn stats(&self) -> BTreeMap<String, String> {
-        let mut lines: BTreeMap<_, _> = self.each.iter().map(Upstream::line).collect();
-        if let Some(last) = &self.last {
-            let ago = clock::now().since(last.at).as_secs();
-            lines.insert("last_apply".to_owned(), format!("{}, {ago} s ago: {}", last.word, last.text));
-        }
-        lines
-    }
-
-    /// Something about the members is different; decided once after everything that belongs to it was heard.
+    /// Something about the members is different; looked at once after everything that belongs to it was heard.
     pub(super) fn members_changed(&mut self) {
-        self.dirty = true;
+        if let Some(at) = &mut self.members_at {
+            *at = Instant::ZERO;
+        }
+    }
+
+    /// A node that leaves is no judge of the others any more; its NGINX keeps what it has.
+    pub(super) fn leave(&mut self) {
+        self.members_at = None;
+        self.balancer.leave();
     }
 
     /// The first join has ended: what is known now is the cluster.
-    pub(super) fn first_view_complete(&mut self) {
-        self.dirty |= !std::mem::replace(&mut self.complete, true);
+    pub(super) fn first_view_complete(&mut self, now: Instant) {
+        self.balancer.handle_first_view(now);
     }
 
-    /// Decides if something changed, and applies if that is due.
+    /// Lets the balancer go on, and does what it asks for.
     pub(super) fn advance(&mut self, now: Instant, endpoint: &Endpoint) {
-        self.complete |= now.since(self.started) >= FIRST_VIEW;
-        if self.dirty || self.again_at <= now {
-            self.decide(now, endpoint);
+        if self.members_at.is_some_and(|at| at <= now) {
+            self.members_at = Some(now + RECONCILE);
+            let candidate = |member| Candidate::of(member, endpoint.swim());
+            self.balancer.handle_members(now, endpoint.members().map(candidate).collect());
         }
-        if self.complete {
-            // After the first decision, which is then due at once.
-            self.settle.complete();
+        self.balancer.handle_timeout(now);
+        while let Some(output) = self.balancer.poll_output() {
+            match output {
+                Output::Apply(desired) => self.applying = Some(apply(Arc::clone(&self.applier), desired)),
+                Output::Tell(notice) => tell(&notice),
+            }
         }
-        if self.settle.handle_timeout(now) {
-            self.apply();
-        }
-    }
-
-    fn apply(&mut self) {
-        let (desired, decisions) = self.desired();
-        let apply = self.apply.clone();
-        self.running.spawn_blocking(move || {
-            let started = clock::now();
-            let outcome = apply.apply(&desired);
-            let took = clock::now().since(started);
-            Done::Applied(Box::new(Report { apply, decisions, outcome, took }))
-        });
-    }
-
-    fn recover(&mut self) {
-        let apply = self.apply.clone();
-        self.running.spawn_blocking(move || {
-            let started = clock::now();
-            let recovered = apply.recover();
-            let took = clock::now().since(started);
-            Done::Recovered(recovered.map(|outcome| Box::new(Recovered { outcome, took })))
-        });
     }
 
     /// The next apply or recovery that has ended. Cancel-safe.
     pub(super) async fn done(&mut self) -> Done {
-        loop {
-            match self.running.join_next().await {
-                Some(Ok(done)) => return done,
-                Some(Err(error)) => error!(%error, "apply broke off"),
-                None => return std::future::pending().await,
-            }
+        tokio::select! {
+            applied = ended(&mut self.applying) => Done::Applied(applied),
+            recovered = ended(&mut self.recovering) => Done::Recovered(recovered),
         }
     }
 
     pub(super) fn handle_done(&mut self, now: Instant, done: Done) {
         match done {
-            Done::Applied(report) => self.handle_applied(now, *report),
-            Done::Recovered(None) => {}
-            Done::Recovered(Some(recovered)) => {
+            Done::Applied(Some(ended)) => {
+                tell_report(&ended);
+                self.balancer.handle_applied(now, Applied::from(&ended.report));
+                self.last = Some(Last { at: now, report: ended.report });
+            }
+            Done::Applied(None) => self.balancer.handle_applied(now, Applied::Failed { reloaded: false }),
+            Done::Recovered(Some(Some(ended))) => {
                 warn!("the last run of the agent ended within an apply");
-                log_outcome(&recovered.outcome, recovered.took);
+                tell_report(&ended);
             }
+            Done::Recovered(Some(None) | None) => {}
         }
-    }
-
-    fn handle_applied(&mut self, now: Instant, report: Report) {
-        let Report { apply, decisions, outcome, took } = report;
-        log_outcome(&outcome, took);
-        self.settle.applied(now, outcome.applied());
-        self.last = Some(Last { at: now, word: outcome.word(), text: outcome.to_string() });
-        // With a configuration that came meanwhile the same servers may make another file, or the same file in another place.
-        let outdated = !Arc::ptr_eq(&apply, &self.apply);
-        if outcome.is_in_place() {
-            for (name, decision) in decisions {
-                // A reload may have taken the upstream away meanwhile.
-                let Some(upstream) = self.each.iter_mut().find(|each| each.options.name == name) else { continue };
-                upstream.put_in_place(decision);
-                if outdated {
-                    upstream.in_place = None;
-                }
-            }
-        }
-        self.dirty = true;
     }
 
     /// Waits for an apply that runs: cut short, it can leave a file in place that NGINX has not tested, and nobody who would put
     /// the old one back. `unless` ends the wait.
     pub(super) async fn finish(&mut self, unless: impl Future<Output = ()>) {
         let (mut limit, mut unless) = (pin!(sleep(LAST_APPLY)), pin!(unless));
-        while !self.running.is_empty() {
+        while self.applying.is_some() || self.recovering.is_some() {
             tokio::select! {
                 done = self.done() => self.handle_done(clock::now(), done),
                 () = &mut unless => break,
                 () = &mut limit => break,
             }
         }
-        if !self.running.is_empty() {
+        if self.applying.is_some() || self.recovering.is_some() {
             warn!("an apply is cut short; the next start of the agent puts back what it left half done");
         }
     }
 
-    /// Decides for every upstream and tells the debounce what that means.
-    fn decide(&mut self, now: Instant, endpoint: &Endpoint) {
-        self.dirty = false;
-        self.again_at = now + RECONCILE;
-        let candidates: Vec<_> = endpoint.members().map(|member| candidate(member, endpoint.swim())).collect();
-        let rejoining = now.since(self.started) < REJOIN_GRACE;
-        let at = Circumstances { now, held: false, rejoining };
-        let mut differs = false;
-        for upstream in &mut self.each {
-            let decision = decide(&candidates, &upstream.options, &upstream.previous, &at);
-            upstream.previous.decided(&decision);
-            if let Some(again_at) = decision.again_at {
-                self.again_at = self.again_at.min(again_at);
-            }
-            match upstream.ask(&decision) {
-                Ask::Nothing => {}
-                Ask::Again => differs = true,
-                Ask::New(news) => {
-                    differs = true;
-                    self.settle.wanted(now, news);
-                }
-            }
-            upstream.report_mode(&decision);
-            upstream.report_left_out(&decision);
-            upstream.decision = Some(decision);
+    /// For `info`: each upstream in a line, and how the last apply ended.
+    pub(super) fn stats(&self) -> BTreeMap<String, String> {
+        let mut lines: BTreeMap<_, _> = self.balancer.upstreams().iter().map(line).collect();
+        if let Some(Last { at, report }) = &self.last {
+            let ago = clock::now().since(*at).as_secs();
+            lines.insert("last_apply".to_owned(), format!("{}, {ago} s ago: {report}", report.word()));
         }
-        if rejoining {
-            self.again_at = self.again_at.min(self.started + REJOIN_GRACE);
-        }
-        if !differs {
-            self.settle.unwanted();
-        }
-    }
-
-    /// The document, and the decisions it was made from.
-    fn desired(&self) -> (Desired, Vec<(UpstreamName, Decision)>) {
-        let mut desired = Desired::new(self.order);
-        let mut decisions = Vec::new();
-        for upstream in &self.each {
-            let Some(decision) = &upstream.decision else { continue };
-            let Some(target) = decision.target() else { continue };
-            desired.upstreams.insert(upstream.options.name.clone(), target);
-            decisions.push((upstream.options.name.clone(), decision.clone()));
-        }
-        (desired, decisions)
+        lines
     }
 }
 
-impl Upstream {
-    fn new(options: &Options, live: Option<&Desired>) -> Self {
-        let previous = match live.and_then(|live| live.upstreams.get(&options.name)) {
-            Some(target) => Previous::restored(target.clone()),
-            None => Previous::default(),
-        };
-        Self { options: options.clone(), previous, decision: None, in_place: None, asked: None }
-    }
-
-    /// `web`: `2 of 3 in`, and how the group is doing if not well.
-    fn line(&self) -> (String, String) {
-        let name = self.options.name.to_string();
-        let Some(decision) = &self.decision else { return (name, "undecided".to_owned()) };
-        let serving = match &decision.want {
-            Want::Servers(servers) => servers.serving().count(),
-            Want::Placeholder | Want::Hold(_) => 0,
-        };
-        let mode = match decision.mode {
-            Mode::Normal => "",
-            Mode::Floor => ", too few are well: those that are ill stay",
-            Mode::Last => ", nobody is well: the last good ones stay",
-        };
-        (name, format!("{serving} of {} in{mode}", decision.members.len()))
-    }
-
-    fn ask(&mut self, decision: &Decision) -> Ask {
-        if self.is_in_place(decision) {
-            self.asked = None;
-            return Ask::Nothing;
-        }
-        if self.asked.as_ref() == Some(&decision.want) {
-            return Ask::Again;
-        }
-        self.asked = Some(decision.want.clone());
-        Ask::New(self.previous.news(decision))
-    }
-
-    /// What an apply with `decision` has put there.
-    fn put_in_place(&mut self, decision: Decision) {
-        self.previous.applied(&decision);
-        self.in_place = Some(decision.want);
-    }
-
-    fn is_in_place(&self, decision: &Decision) -> bool {
-        match &self.in_place {
-            Some(want) => *want == decision.want || self.previous.is_live(decision),
-            // Not known whether the file is there and NGINX has read it: `apply` finds out, and says `unchanged` if so.
-            None => matches!(decision.want, Want::Hold(_)),
-        }
-    }
-
-    /// One line for each selected member that from now on cannot be a server, with the reason.
-    fn report_left_out(&self, decision: &Decision) {
-        let before = self.decision.as_ref().map(|before| &before.left_out[..]).unwrap_or_default();
-        let upstream = &self.options.name;
-        for (member, reason) in newly_left_out(before, &decision.left_out) {
-            warn!(%upstream, %member, %reason, "member is no server");
-        }
-    }
-
-    /// One line of the operator's timeline when the group begins to do better or worse.
-    fn report_mode(&self, decision: &Decision) {
-        let before = self.decision.as_ref().map(|before| (before.mode, before.want == Want::Placeholder));
-        let after = (decision.mode, decision.want == Want::Placeholder);
-        if before == Some(after) || before.is_none() && decision.mode == Mode::Normal {
-            return;
-        }
-        let upstream = &self.options.name;
-        let (floor, base) = (decision.floor, decision.base);
-        if decision.want == Want::Placeholder {
-            return warn!(%upstream, "no server is there, requests are answered 502");
-        }
-        match decision.mode {
-            Mode::Normal => info!(%upstream, floor, base, "enough servers are well again"),
-            Mode::Floor => warn!(%upstream, floor, base, "too few servers are well, those that are ill stay in"),
-            Mode::Last => warn!(%upstream, floor, base, "no server is well, the last good ones stay"),
-        }
-    }
+fn options(config: &Config) -> Vec<Options> {
+    config.upstreams.iter().map(|upstream| upstream.options.clone()).collect()
 }
 
-/// What `after` holds beyond `before`; both are sorted by name.
-fn newly_left_out<'a>(
-    before: &'a [(NodeName, LeftOut)],
-    after: &'a [(NodeName, LeftOut)],
-) -> impl Iterator<Item = &'a (NodeName, LeftOut)> {
-    let known = |(name, reason): &(NodeName, LeftOut)| {
-        before.binary_search_by(|(other, _)| other.cmp(name)).is_ok_and(|index| before[index].1 == *reason)
+fn settle(config: &Config, order: u64) -> settle::Options {
+    config.apply.settle(settle::Options::jitter_of(order))
+}
+
+fn apply(applier: Arc<Applier>, desired: Desired) -> JoinHandle<Ended> {
+    tokio::task::spawn_blocking(move || {
+        let started = clock::now();
+        let report = applier.apply(&desired);
+        Ended { report, took: clock::now().since(started) }
+    })
+}
+
+fn recover(applier: Arc<Applier>) -> JoinHandle<Option<Ended>> {
+    tokio::task::spawn_blocking(move || {
+        let started = clock::now();
+        applier.recover().map(|report| Ended { report, took: clock::now().since(started) })
+    })
+}
+
+/// What `task` brings, once; `None` if it broke off. Never without a task. Cancel-safe.
+async fn ended<T>(task: &mut Option<JoinHandle<T>>) -> Option<T> {
+    let Some(running) = task else { return std::future::pending().await };
+    let result = running.await;
+    *task = None;
+    result.inspect_err(|error| error!(%error, "apply broke off")).ok()
+}
+
+/// `web`: `2 of 3 in`, and how the group is doing if not well.
+fn line(upstream: &Upstream) -> (String, String) {
+    let name = upstream.name().to_string();
+    let Some(decision) = upstream.decision() else { return (name, "undecided".to_owned()) };
+    let serving = match &decision.want {
+        Want::Servers(servers) => servers.serving().count(),
+        Want::Placeholder | Want::Hold(_) => 0,
     };
-    after.iter().filter(move |entry| !known(entry))
-}
-
-fn candidate(member: &Member, swim: &Swim) -> Candidate {
-    let suspected = || swim.member(&member.node.name).is_some_and(|member| member.state.is_suspect());
-    let gossip = match member.status {
-        Status::Alive if suspected() => Gossip::Suspect,
-        Status::Alive => Gossip::Alive,
-        Status::Leaving => Gossip::Leaving,
-        Status::Left => Gossip::Left,
-        Status::Failed => Gossip::Failed,
+    let mode = match decision.mode {
+        Mode::Normal => "",
+        Mode::Floor => ", too few are well: those that are ill stay",
+        Mode::Last => ", nobody is well: the last good ones stay",
     };
-    Candidate::new(member.node.name.clone(), member.node.addr.ip(), member.tags(), gossip)
+    (name, format!("{serving} of {} in{mode}", decision.members.len()))
 }
 
-fn log_outcome(outcome: &apply::Report, took: Duration) {
-    let elapsed_ms = millis(took);
-    match outcome {
-        apply::Report::Live { generation, upstreams, .. } => {
+/// One line of the operator's timeline.
+fn tell(notice: &Notice) {
+    match notice {
+        Notice::LeftOut { upstream, member, reason } => warn!(%upstream, %member, %reason, "member is no server"),
+        Notice::Placeholder { upstream } => warn!(%upstream, "no server is there, requests are answered 502"),
+        Notice::Mode { upstream, mode: Mode::Normal, floor, base } => {
+            info!(%upstream, floor, base, "enough servers are well again");
+        }
+        Notice::Mode { upstream, mode: Mode::Floor, floor, base } => {
+            warn!(%upstream, floor, base, "too few servers are well, those that are ill stay in");
+        }
+        Notice::Mode { upstream, mode: Mode::Last, floor, base } => {
+            warn!(%upstream, floor, base, "no server is well, the last good ones stay");
+        }
+    }
+}
+
+fn tell_report(Ended { report, took }: &Ended) {
+    let elapsed_ms = millis(*took);
+    match report {
+        Report::Live { generation, upstreams, .. } => {
             let upstream = upstreams.iter().map(ToString::to_string).collect::<Vec<_>>().join(",");
             info!(upstream, %generation, elapsed_ms, "apply live");
         }
-        apply::Report::Unchanged { generation } => info!(%generation, elapsed_ms, "apply unchanged"),
-        apply::Report::Stored { generation, .. } => warn!(%generation, elapsed_ms, error = %outcome, "apply stored"),
-        apply::Report::Refused { step, error, ours } => {
+        Report::Unchanged { generation } => info!(%generation, elapsed_ms, "apply unchanged"),
+        Report::Stored { generation, .. } => warn!(%generation, elapsed_ms, error = %report, "apply stored"),
+        Report::Refused { step, error, ours } => {
             error!(%step, ours, elapsed_ms, error = %error, "apply refused");
         }
-        apply::Report::RolledBack { failed, .. } => {
-            error!(generation = %failed, elapsed_ms, error = %outcome, "apply rolled back")
+        Report::RolledBack { failed, .. } => {
+            error!(generation = %failed, elapsed_ms, error = %report, "apply rolled back")
         }
-        apply::Report::Failed { failed, .. } => error!(generation = %failed, elapsed_ms, error = %outcome, "apply failed"),
+        Report::Failed { failed, .. } => error!(generation = %failed, elapsed_ms, error = %report, "apply failed"),
     }
 }
-
-#[cfg(test)]
-mod tests;

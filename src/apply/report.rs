@@ -114,31 +114,15 @@ impl Report {
         Self::Refused { step, error, ours }
     }
 
-    /// Whether what was wanted is in place and nothing is to be tried again. A stored generation still waits for NGINX.
-    pub fn is_done(&self) -> bool {
+    /// The generation it is about, if it got that far.
+    pub fn generation(&self) -> Option<Generation> {
         match self {
-            Self::Live { .. } | Self::Unchanged { .. } => true,
-            Self::Stored { .. } | Self::Refused { .. } | Self::RolledBack { .. } | Self::Failed { .. } => false,
+            Self::Live { generation, .. } | Self::Unchanged { generation } | Self::Stored { generation, .. } => {
+                Some(*generation)
+            }
+            Self::RolledBack { failed, .. } | Self::Failed { failed, .. } => Some(*failed),
+            Self::Refused { .. } => None,
         }
-    }
-
-    /// Whether the files hold what was wanted.
-    pub fn is_in_place(&self) -> bool {
-        self.is_done() || matches!(self, Self::Stored { .. })
-    }
-
-    /// Whether NGINX was signalled.
-    pub fn reloaded(&self) -> bool {
-        match self {
-            Self::Live { .. } | Self::RolledBack { .. } | Self::Failed { .. } => true,
-            Self::Unchanged { .. } | Self::Stored { .. } | Self::Refused { .. } => false,
-        }
-    }
-
-    /// For [`Settle::applied`](crate::upstream::settle::Settle::applied).
-    pub fn applied(&self) -> Applied {
-        let reloaded = self.reloaded();
-        if self.is_done() { Applied::Done { reloaded } } else { Applied::Failed { reloaded } }
     }
 
     /// What happened, without the way out.
@@ -183,6 +167,18 @@ impl Report {
             Self::Refused { .. } => "refused",
             Self::RolledBack { .. } => "rolled_back",
             Self::Failed { .. } => "failed",
+        }
+    }
+}
+
+impl From<&Report> for Applied {
+    fn from(report: &Report) -> Self {
+        match report {
+            Report::Live { .. } => Self::Done { reloaded: true },
+            Report::Unchanged { .. } => Self::Done { reloaded: false },
+            Report::Stored { .. } => Self::Stored,
+            Report::Refused { .. } => Self::Failed { reloaded: false },
+            Report::RolledBack { .. } | Report::Failed { .. } => Self::Failed { reloaded: true },
         }
     }
 }

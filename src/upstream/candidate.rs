@@ -2,6 +2,8 @@
 
 use std::net::IpAddr;
 
+use crate::serf::{Member, Status};
+use crate::swim::Swim;
 use crate::wire::NodeName;
 use crate::wire::serf::{LamportTime, Tags};
 
@@ -27,6 +29,19 @@ pub struct Candidate {
 }
 
 impl Candidate {
+    /// A member as gossip knows it.
+    pub fn of(member: &Member, swim: &Swim) -> Self {
+        let suspected = || swim.member(&member.node.name).is_some_and(|member| member.state.is_suspect());
+        let gossip = match member.status {
+            Status::Alive if suspected() => Gossip::Suspect,
+            Status::Alive => Gossip::Alive,
+            Status::Leaving => Gossip::Leaving,
+            Status::Left => Gossip::Left,
+            Status::Failed => Gossip::Failed,
+        };
+        Self::new(member.node.name.clone(), member.node.addr.ip(), member.tags(), gossip)
+    }
+
     /// A member about which gossip is the only witness.
     pub fn new(name: NodeName, addr: IpAddr, tags: Tags, gossip: Gossip) -> Self {
         Self { name, addr, tags, gossip, check: Check::None, probe: Probe::None, drain: Drain::No, flapping: false }

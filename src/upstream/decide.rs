@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use super::desired::Target;
 use super::{
-    Candidate, Draft, Drain, Gossip, LeftOut, Mode, OnEmpty, Options, Placed, Previous, Server, Servers, Verdict, Was,
-    Weight, Wish, Witness, select, verdict, witness,
+    Candidate, Draft, Drain, Gossip, History, Intent, LeftOut, Mode, OnEmpty, Options, Placed, Previous, Server,
+    Servers, Verdict, Weight, Witness, select, verdict, witness,
 };
 use crate::time::Instant;
 use crate::wire::NodeName;
@@ -89,24 +89,24 @@ pub struct Judged {
     /// Which rule about evidence applied.
     pub witness: Witness,
     /// What follows from it under the policy.
-    pub wish: Wish,
+    pub intent: Intent,
     /// Whether it wants to leave.
     pub drain: Drain,
     /// Whether it is held down for changing too often.
     pub flapping: bool,
     /// What it was in the last good set.
-    pub was: Was,
+    pub previous: Previous,
     /// Where it ends up.
     pub verdict: Verdict,
 }
 
 /// Chooses the servers of one upstream. Deterministic: the order of `members` does not matter.
-pub fn decide(members: &[Candidate], options: &Options, previous: &Previous, at: &Circumstances) -> Decision {
-    let (mut group, mut left_out) = gather(members, options, previous, at);
-    let base = group.iter().filter(|judged| judged.counts() && judged.wish != Wish::Gone).count();
+pub fn decide(members: &[Candidate], options: &Options, history: &History, at: &Circumstances) -> Decision {
+    let (mut group, mut left_out) = gather(members, options, history, at);
+    let base = group.iter().filter(|judged| judged.counts() && judged.intent != Intent::Gone).count();
     let floor = options.policy.min_healthy.floor(base);
     let healthy = group.iter().filter(|judged| judged.is_healthy(at.held)).count();
-    let (mut mode, enough_since) = mode(healthy >= floor, previous, at.now);
+    let (mut mode, enough_since) = mode(healthy >= floor, history, at.now);
 
     let admitted = if mode == Mode::Normal { admit(&group, floor, healthy, at.held) } else { HashSet::new() };
     let placed = |group: &mut Vec<Judged>, mode: Mode| {
@@ -121,7 +121,7 @@ pub fn decide(members: &[Candidate], options: &Options, previous: &Previous, at:
         mode = Mode::Last;
         placed(&mut group, mode);
     }
-    let want = want(&group, mode, options, previous, &mut left_out);
+    let want = want(&group, mode, options, history, &mut left_out);
     left_out.sort_by(|a, b| a.0.cmp(&b.0));
     let again_at = enough_since.filter(|_| mode == Mode::Floor).map(|since| since + FLOOR_LINGER);
     let positional = options.method.is_positional();
@@ -132,23 +132,23 @@ pub fn decide(members: &[Candidate], options: &Options, previous: &Previous, at:
 fn gather(
     members: &[Candidate],
     options: &Options,
-    previous: &Previous,
+    history: &History,
     at: &Circumstances,
 ) -> (Vec<Judged>, Vec<(NodeName, LeftOut)>) {
     let mut group = Vec::with_capacity(members.len());
     let mut left_out = Vec::new();
     for member in members {
         match select(member, options) {
-            Ok(draft) => group.push(Judged::new(member, draft, options, previous)),
+            Ok(draft) => group.push(Judged::new(member, draft, options, history)),
             Err(LeftOut::NotSelected { .. }) => {}
             Err(reason) => left_out.push((member.name.clone(), reason)),
         }
     }
     let known: HashSet<&NodeName> = members.iter().map(|member| &member.name).collect();
     let gossip = if at.rejoining { Gossip::Unknown } else { Gossip::Failed };
-    for (name, server) in previous.good().iter().filter(|(name, _)| !known.contains(name)) {
+    for (name, server) in history.good().iter().filter(|(name, _)| !known.contains(name)) {
         let missing = Candidate::new(name.clone(), server.addr.ip(), Default::default(), gossip);
-        group.push(Judged::new(&missing, Draft::of(server), options, previous));
+        group.push(Judged::new(&missing, Draft::of(server), options, history));
     }
     group.sort_by(|a, b| a.name.cmp(&b.name));
     (group, left_out)
@@ -162,17 +162,17 @@ impl Draft {
 }
 
 impl Judged {
-    fn new(member: &Candidate, draft: Draft, options: &Options, previous: &Previous) -> Self {
+    fn new(member: &Candidate, draft: Draft, options: &Options, history: &History) -> Self {
         let Candidate { gossip, check, probe, drain, flapping, .. } = *member;
-        let was = previous.was(&member.name);
-        let witness = witness(gossip, check, probe, was);
-        let wish = witness.wish_under(&options.policy);
-        let verdict = verdict(wish, drain, flapping, was, Mode::Normal, false);
-        Self { name: member.name.clone(), draft, gossip, witness, wish, drain, flapping, was, verdict }
+        let previous = history.previous(&member.name);
+        let witness = witness(gossip, check, probe, previous);
+        let intent = witness.intent_under(&options.policy);
+        let verdict = verdict(intent, drain, flapping, previous, Mode::Normal, false);
+        Self { name: member.name.clone(), draft, gossip, witness, intent, drain, flapping, previous, verdict }
     }
 
     fn verdict_in(&self, mode: Mode, drain: Drain, held: bool) -> Verdict {
-        verdict(self.wish, drain, self.flapping, self.was, mode, held)
+        verdict(self.intent, drain, self.flapping, self.previous, mode, held)
     }
 
     /// Weight 0 is the operator's word that this is no server now; it neither helps nor counts.
@@ -192,18 +192,18 @@ impl Judged {
 
     /// Whether an out member still has a line: it is there, and down. The dead, the left and the not yet proven have none.
     fn keeps_line(&self) -> bool {
-        !matches!(self.wish, Wish::Dead | Wish::Warm)
+        !matches!(self.intent, Intent::Dead | Intent::Warm)
             && !matches!(self.gossip, Gossip::Left | Gossip::Unknown | Gossip::Failed)
     }
 }
 
 /// Mode floor starts at once and is left after [`FLOOR_LINGER`] of enough.
-fn mode(enough: bool, previous: &Previous, now: Instant) -> (Mode, Option<Instant>) {
+fn mode(enough: bool, history: &History, now: Instant) -> (Mode, Option<Instant>) {
     if !enough {
         return (Mode::Floor, None);
     }
-    let since = previous.enough_since().unwrap_or(now);
-    let linger = previous.mode() == Mode::Floor && now.since(since) < FLOOR_LINGER;
+    let since = history.enough_since().unwrap_or(now);
+    let linger = history.mode() == Mode::Floor && now.since(since) < FLOOR_LINGER;
     (if linger { Mode::Floor } else { Mode::Normal }, Some(since))
 }
 
@@ -235,7 +235,7 @@ fn want(
     group: &[Judged],
     mode: Mode,
     options: &Options,
-    previous: &Previous,
+    history: &History,
     left_out: &mut Vec<(NodeName, LeftOut)>,
 ) -> Want {
     if mode == Mode::Last && options.policy.on_empty == OnEmpty::Error {
@@ -243,8 +243,8 @@ fn want(
     }
     let mut drafts = Vec::with_capacity(group.len());
     for judged in group {
-        let was = previous.good().get(&judged.name).filter(|_| mode == Mode::Last);
-        let draft = was.map_or_else(|| judged.draft.clone(), Draft::of);
+        let previous = history.good().get(&judged.name).filter(|_| mode == Mode::Last);
+        let draft = previous.map_or_else(|| judged.draft.clone(), Draft::of);
         let down = !judged.verdict.placed.is_in() || draft.weight == 0;
         if down && !judged.keeps_line() && judged.drain != Drain::Promised {
             continue;
@@ -253,17 +253,17 @@ fn want(
         drafts.push(Line { name: judged.name.clone(), draft, weight: weight.max(1), down });
     }
     if !drafts.iter().any(|line| !line.down) {
-        return nobody(drafts, group, previous);
+        return nobody(drafts, group, history);
     }
     if options.method.is_positional() {
-        keep_slots(&mut drafts, previous);
+        keep_slots(&mut drafts, history);
     }
     Want::Servers(servers(drafts, left_out))
 }
 
 /// Nobody is in, not even of the last good set. A promised server must be down in the file; else the file may stay.
-fn nobody(drafts: Vec<Line>, group: &[Judged], previous: &Previous) -> Want {
-    if previous.good().is_empty() {
+fn nobody(drafts: Vec<Line>, group: &[Judged], history: &History) -> Want {
+    if history.good().is_empty() {
         return Want::Placeholder;
     }
     let promised: HashSet<&NodeName> =
@@ -284,14 +284,10 @@ struct Line {
 
 /// Removed servers keep their place, down, because positional methods count lines. Once they outnumber those that remain,
 /// the mapping is beyond saving and they go.
-fn keep_slots(lines: &mut Vec<Line>, previous: &Previous) {
+fn keep_slots(lines: &mut Vec<Line>, history: &History) {
     let there: HashSet<SocketAddr> = lines.iter().map(|line| line.draft.addr).collect();
-    let removed: Vec<&Server> = previous
-        .live()
-        .into_iter()
-        .flat_map(Servers::as_slice)
-        .filter(|server| !there.contains(&server.addr))
-        .collect();
+    let removed: Vec<&Server> =
+        history.live().into_iter().flat_map(Servers::as_slice).filter(|server| !there.contains(&server.addr)).collect();
     if removed.len() > lines.len() {
         return;
     }

@@ -50,10 +50,38 @@ pub enum News {
 /// How an apply ended.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Applied {
-    /// What was handed over is in place. `reloaded`: NGINX was signalled.
+    /// What was handed over is in place and served. `reloaded`: NGINX was signalled.
     Done { reloaded: bool },
-    /// It is not. It is tried again when something changes, and after [`Options::retry`].
+    /// It is in place, and NGINX is not running. As with a failure it is tried again, until NGINX is seen to serve it.
+    Stored,
+    /// It is not in place. It is tried again when something changes, and after [`Options::retry`].
     Failed { reloaded: bool },
+}
+
+impl Applied {
+    /// Whether the files hold what was handed over.
+    pub fn is_in_place(self) -> bool {
+        match self {
+            Self::Done { .. } | Self::Stored => true,
+            Self::Failed { .. } => false,
+        }
+    }
+
+    /// Whether nothing is to be tried again.
+    pub fn is_done(self) -> bool {
+        match self {
+            Self::Done { .. } => true,
+            Self::Stored | Self::Failed { .. } => false,
+        }
+    }
+
+    /// Whether NGINX was signalled.
+    pub fn reloaded(self) -> bool {
+        match self {
+            Self::Done { reloaded } | Self::Failed { reloaded } => reloaded,
+            Self::Stored => false,
+        }
+    }
 }
 
 /// The debounce over all upstreams of a balancer, since all share one reload.
@@ -152,14 +180,10 @@ impl Settle {
     /// The apply that [`Self::handle_timeout`] asked for has ended.
     pub fn applied(&mut self, now: Instant, applied: Applied) {
         self.applying = false;
-        let (reloaded, failed) = match applied {
-            Applied::Done { reloaded } => (reloaded, false),
-            Applied::Failed { reloaded } => (reloaded, true),
-        };
-        if reloaded {
+        if applied.reloaded() {
             self.reloaded = Some(now);
         }
-        self.retry_at = failed.then(|| now + self.options.retry);
+        self.retry_at = (!applied.is_done()).then(|| now + self.options.retry);
     }
 }
 

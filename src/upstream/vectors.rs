@@ -1,6 +1,6 @@
 //! The published tables, row by row (`protocols D`).
 
-use super::{Check, Drain, Gossip, Mode, Placed, Probe, Rank, Was, Wish, verdict, witness};
+use super::{Check, Drain, Gossip, Intent, Mode, Placed, Previous, Probe, Rank, verdict, witness};
 
 const TABLES: &str = include_str!("../../tests/vectors/server-decisions.json");
 
@@ -27,16 +27,16 @@ const CHECK: [(&str, Check); 6] = [
 ];
 const PROBE: [(&str, Probe); 5] =
     [("up", Probe::Up), ("open", Probe::Open), ("down", Probe::Down), ("wait", Probe::Wait), ("none", Probe::None)];
-const WAS: [(&str, Was); 3] = [("in", Was::In), ("out", Was::Out), ("new", Was::New)];
-const WISH: [(&str, Wish); 8] = [
-    ("in", Wish::In),
-    ("half", Wish::Half),
-    ("lost", Wish::Lost),
-    ("stay", Wish::Stay),
-    ("warm", Wish::Warm),
-    ("sick", Wish::Sick),
-    ("dead", Wish::Dead),
-    ("gone", Wish::Gone),
+const WAS: [(&str, Previous); 3] = [("in", Previous::In), ("out", Previous::Out), ("new", Previous::New)];
+const WISH: [(&str, Intent); 8] = [
+    ("in", Intent::In),
+    ("half", Intent::Half),
+    ("lost", Intent::Lost),
+    ("stay", Intent::Stay),
+    ("warm", Intent::Warm),
+    ("sick", Intent::Sick),
+    ("dead", Intent::Dead),
+    ("gone", Intent::Gone),
 ];
 const DRAIN: [(&str, Drain); 3] =
     [("no", Drain::No), ("asked", Drain::Asked(Rank::Last)), ("promised", Drain::Promised)];
@@ -54,7 +54,7 @@ fn rows(table: &str, count: usize) -> Vec<Vec<serde_json::Value>> {
 fn every_row_of_the_witness_table_holds_with_its_reason() {
     for row in rows("witness", 540) {
         let reason = witness(word(&GOSSIP, &row[0]), word(&CHECK, &row[1]), word(&PROBE, &row[2]), word(&WAS, &row[3]));
-        assert_eq!(reason.wish(), word(&WISH, &row[4]), "{row:?}");
+        assert_eq!(reason.intent(), word(&WISH, &row[4]), "{row:?}");
         assert_eq!(reason.to_string(), row[5].as_str().unwrap(), "{row:?}");
     }
 }
@@ -63,9 +63,9 @@ fn every_row_of_the_witness_table_holds_with_its_reason() {
 fn every_row_of_the_verdict_table_holds_with_its_reason() {
     for row in rows("verdict", 864) {
         let (flapping, held) = (row[2].as_bool().unwrap(), row[5].as_bool().unwrap());
-        let (wish, drain, was, mode) =
+        let (intent, drain, previous, mode) =
             (word(&WISH, &row[0]), word(&DRAIN, &row[1]), word(&WAS, &row[3]), word(&MODE, &row[4]));
-        let verdict = verdict(wish, drain, flapping, was, mode, held);
+        let verdict = verdict(intent, drain, flapping, previous, mode, held);
         assert_eq!(verdict.placed, word(&PLACED, &row[6]), "{row:?}");
         assert_eq!(verdict.reason.to_string(), row[7].as_str().unwrap(), "{row:?}");
     }

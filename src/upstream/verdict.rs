@@ -1,12 +1,12 @@
-//! Second table: what becomes of one server, given the wish and the circumstances (`protocols D.2`).
+//! Second table: what becomes of one server, given the intent and the circumstances (`protocols D.2`).
 
 use std::fmt;
 
-use super::{Drain, Wish};
+use super::{Drain, Intent};
 
 /// What a server was in the last good set: the newest generation that was made in mode normal.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Was {
+pub enum Previous {
     /// In.
     In,
     /// Out, and in before that.
@@ -48,10 +48,10 @@ impl Placed {
         }
     }
 
-    fn as_it_was(was: Was) -> Self {
-        match was {
-            Was::In => Self::In,
-            Was::Out | Was::New => Self::Out,
+    fn as_before(previous: Previous) -> Self {
+        match previous {
+            Previous::In => Self::In,
+            Previous::Out | Previous::New => Self::Out,
         }
     }
 }
@@ -86,23 +86,23 @@ pub struct Verdict {
 }
 
 /// The table. In mode normal an asked drain is an admitted one; the group passes [`Mode::Floor`] for a refused one.
-pub fn verdict(wish: Wish, drain: Drain, flapping: bool, was: Was, mode: Mode, held: bool) -> Verdict {
+pub fn verdict(intent: Intent, drain: Drain, flapping: bool, previous: Previous, mode: Mode, held: bool) -> Verdict {
     use VerdictReason as Reason;
-    let (placed, reason) = match (wish, drain, mode) {
+    let (placed, reason) = match (intent, drain, mode) {
         (_, Drain::Promised, _) => (Placed::Out, Reason::DrainPromised),
-        (Wish::Gone, _, _) => (Placed::Out, Reason::Gone),
+        (Intent::Gone, _, _) => (Placed::Out, Reason::Gone),
         (_, Drain::Asked(_), Mode::Normal) => (Placed::Out, Reason::Draining),
-        (_, _, Mode::Last) => (Placed::as_it_was(was), Reason::LastGoodSet),
-        (_, _, _) if held => (Placed::as_it_was(was), Reason::Held),
-        (Wish::Dead, _, _) => (Placed::Out, Reason::Dead),
-        (_, Drain::Asked(_), Mode::Floor) => (Placed::as_it_was(was), Reason::DrainRefused),
-        (Wish::Warm, Drain::No, _) => (Placed::Out, Reason::NotProven),
-        (Wish::Stay, Drain::No, _) => (Placed::as_it_was(was), Reason::NoNewEvidence),
-        (Wish::Sick, Drain::No, Mode::Floor) => (Placed::as_it_was(was), Reason::KeptByFloor),
-        (Wish::Sick, Drain::No, Mode::Normal) => (Placed::Out, Reason::Ill),
+        (_, _, Mode::Last) => (Placed::as_before(previous), Reason::LastGoodSet),
+        (_, _, _) if held => (Placed::as_before(previous), Reason::Held),
+        (Intent::Dead, _, _) => (Placed::Out, Reason::Dead),
+        (_, Drain::Asked(_), Mode::Floor) => (Placed::as_before(previous), Reason::DrainRefused),
+        (Intent::Warm, Drain::No, _) => (Placed::Out, Reason::NotProven),
+        (Intent::Stay, Drain::No, _) => (Placed::as_before(previous), Reason::NoNewEvidence),
+        (Intent::Sick, Drain::No, Mode::Floor) => (Placed::as_before(previous), Reason::KeptByFloor),
+        (Intent::Sick, Drain::No, Mode::Normal) => (Placed::Out, Reason::Ill),
         (_, Drain::No, Mode::Normal) if flapping => (Placed::Out, Reason::Flapping),
-        (Wish::Half, Drain::No, _) => (Placed::Half, in_although(flapping)),
-        (Wish::In | Wish::Lost, Drain::No, _) => (Placed::In, in_although(flapping)),
+        (Intent::Half, Drain::No, _) => (Placed::Half, in_although(flapping)),
+        (Intent::In | Intent::Lost, Drain::No, _) => (Placed::In, in_although(flapping)),
     };
     Verdict { placed, reason }
 }

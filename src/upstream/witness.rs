@@ -2,11 +2,11 @@
 
 use std::fmt;
 
-use super::{AgentLost, Check, Gossip, Policy, Probe, Warning, Was};
+use super::{AgentLost, Check, Gossip, Policy, Previous, Probe, Warning};
 
 /// What should become of a server by the evidence about it alone.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Wish {
+pub enum Intent {
     /// In.
     In,
     /// In at half its weight.
@@ -25,7 +25,7 @@ pub enum Wish {
     Gone,
 }
 
-/// The rule of the table that applied. It decides the wish, and `explain` prints it.
+/// The rule of the table that applied. It decides the intent, and `explain` prints it.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Witness {
     Passing,
@@ -58,24 +58,24 @@ pub enum Witness {
 }
 
 /// What gossip, the member's own word and our probe add up to, given what the server was in the last good set.
-pub fn witness(gossip: Gossip, check: Check, probe: Probe, was: Was) -> Witness {
+pub fn witness(gossip: Gossip, check: Check, probe: Probe, previous: Previous) -> Witness {
     match gossip {
-        Gossip::Alive => alive(check, probe, was),
-        Gossip::Suspect => suspect(check, probe, was),
-        Gossip::Failed => failed(check, probe, was),
-        Gossip::Unknown => unknown(probe, was),
+        Gossip::Alive => alive(check, probe, previous),
+        Gossip::Suspect => suspect(check, probe, previous),
+        Gossip::Failed => failed(check, probe, previous),
+        Gossip::Unknown => unknown(probe, previous),
         Gossip::Leaving => Witness::Leaving,
         Gossip::Left => Witness::Left,
     }
 }
 
-fn alive(check: Check, probe: Probe, was: Was) -> Witness {
+fn alive(check: Check, probe: Probe, previous: Previous) -> Witness {
     match (check, probe) {
         (Check::Critical, _) => Witness::Critical,
         (_, Probe::Down) => Witness::ServiceDown,
         (Check::Silent, Probe::Up) => Witness::SilentButAnswers,
         (Check::Silent, _) => Witness::Silent,
-        (Check::Wait, _) | (_, Probe::Wait) if was == Was::In => Witness::FirstResultPending,
+        (Check::Wait, _) | (_, Probe::Wait) if previous == Previous::In => Witness::FirstResultPending,
         (Check::Wait, _) | (_, Probe::Wait) => Witness::FirstSuccessPending,
         (Check::Passing, _) => Witness::Passing,
         (Check::Warning, _) => Witness::Warning,
@@ -85,21 +85,21 @@ fn alive(check: Check, probe: Probe, was: Was) -> Witness {
 }
 
 /// A suspect's check is stale; only `critical` as its last word counts.
-fn suspect(check: Check, probe: Probe, was: Was) -> Witness {
+fn suspect(check: Check, probe: Probe, previous: Previous) -> Witness {
     match (probe, check) {
         (Probe::Down, _) => Witness::SuspectDown,
         (_, Check::Critical) => Witness::SuspectCritical,
-        (Probe::Up, _) if was == Was::In => Witness::SuspectAnswers,
+        (Probe::Up, _) if previous == Previous::In => Witness::SuspectAnswers,
         (Probe::Up | Probe::Open | Probe::Wait | Probe::None, _) => Witness::Suspect,
     }
 }
 
 /// An open port alone retains nobody: a stopped host still completes TCP handshakes in the kernel.
-fn failed(check: Check, probe: Probe, was: Was) -> Witness {
+fn failed(check: Check, probe: Probe, previous: Previous) -> Witness {
     match (probe, check) {
         (Probe::Down, _) => Witness::FailedDown,
         (_, Check::Critical) => Witness::FailedCritical,
-        (Probe::Up, _) if was == Was::New => Witness::FailedNeverIn,
+        (Probe::Up, _) if previous == Previous::New => Witness::FailedNeverIn,
         (Probe::Up, _) => Witness::FailedAnswers,
         (Probe::Open, _) => Witness::FailedOpen,
         (Probe::Wait, _) => Witness::FailedWait,
@@ -107,40 +107,40 @@ fn failed(check: Check, probe: Probe, was: Was) -> Witness {
     }
 }
 
-fn unknown(probe: Probe, was: Was) -> Witness {
-    match (was, probe) {
-        (Was::Out | Was::New, _) => Witness::UnknownNeverIn,
-        (Was::In, Probe::Up) => Witness::UnknownAnswers,
-        (Was::In, Probe::Down) => Witness::UnknownDown,
-        (Was::In, Probe::Open | Probe::Wait | Probe::None) => Witness::Unknown,
+fn unknown(probe: Probe, previous: Previous) -> Witness {
+    match (previous, probe) {
+        (Previous::Out | Previous::New, _) => Witness::UnknownNeverIn,
+        (Previous::In, Probe::Up) => Witness::UnknownAnswers,
+        (Previous::In, Probe::Down) => Witness::UnknownDown,
+        (Previous::In, Probe::Open | Probe::Wait | Probe::None) => Witness::Unknown,
     }
 }
 
 impl Witness {
-    /// The wish by the table.
-    pub fn wish(self) -> Wish {
+    /// The intent by the table.
+    pub fn intent(self) -> Intent {
         match self {
-            Self::Passing | Self::SilentButAnswers | Self::Answers | Self::NoCheck => Wish::In,
-            Self::Warning => Wish::Half,
-            Self::SuspectAnswers | Self::FailedAnswers | Self::UnknownAnswers => Wish::Lost,
-            Self::FirstResultPending | Self::Suspect | Self::FailedWait | Self::Unknown => Wish::Stay,
-            Self::FirstSuccessPending | Self::FailedNeverIn | Self::UnknownNeverIn => Wish::Warm,
+            Self::Passing | Self::SilentButAnswers | Self::Answers | Self::NoCheck => Intent::In,
+            Self::Warning => Intent::Half,
+            Self::SuspectAnswers | Self::FailedAnswers | Self::UnknownAnswers => Intent::Lost,
+            Self::FirstResultPending | Self::Suspect | Self::FailedWait | Self::Unknown => Intent::Stay,
+            Self::FirstSuccessPending | Self::FailedNeverIn | Self::UnknownNeverIn => Intent::Warm,
             Self::Critical | Self::ServiceDown | Self::Silent | Self::SuspectCritical | Self::FailedCritical => {
-                Wish::Sick
+                Intent::Sick
             }
-            Self::SuspectDown | Self::FailedDown | Self::FailedOpen | Self::Failed | Self::UnknownDown => Wish::Dead,
-            Self::Leaving | Self::Left => Wish::Gone,
+            Self::SuspectDown | Self::FailedDown | Self::FailedOpen | Self::Failed | Self::UnknownDown => Intent::Dead,
+            Self::Leaving | Self::Left => Intent::Gone,
         }
     }
 
-    /// The wish by the table as the operator's policy bends it.
-    pub fn wish_under(self, policy: &Policy) -> Wish {
+    /// The intent by the table as the operator's policy bends it.
+    pub fn intent_under(self, policy: &Policy) -> Intent {
         match (self, policy.warning, policy.agent_lost) {
-            (Self::Warning, Warning::In, _) => Wish::In,
-            (Self::Warning, Warning::Down, _) => Wish::Sick,
-            (Self::FailedAnswers, _, AgentLost::Gone) => Wish::Dead,
-            (Self::FirstSuccessPending, _, _) if policy.no_warm_up => Wish::In,
-            _ => self.wish(),
+            (Self::Warning, Warning::In, _) => Intent::In,
+            (Self::Warning, Warning::Down, _) => Intent::Sick,
+            (Self::FailedAnswers, _, AgentLost::Gone) => Intent::Dead,
+            (Self::FirstSuccessPending, _, _) if policy.no_warm_up => Intent::In,
+            _ => self.intent(),
         }
     }
 }

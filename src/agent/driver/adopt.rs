@@ -8,6 +8,7 @@ use super::super::{clock, tags};
 use super::Agent;
 use crate::config::Config;
 use crate::config::reload::{Change, diff};
+use crate::time::Instant;
 
 impl Agent {
     /// Reads the configuration again, off the loop.
@@ -49,7 +50,7 @@ impl Agent {
         self.store.set_sync_interval(new.snapshot.sync_interval);
         let advertise = self.endpoint.local().addr;
         self.endpoint.reconfigure(&new.endpoint(advertise));
-        self.adopt_upstreams(&new);
+        self.adopt_upstreams(now, &new);
         let tags = self.endpoint.tags();
         let wanted = tags::reconfigured(&tags, &self.config, &new);
         if wanted != tags
@@ -61,13 +62,15 @@ impl Agent {
         self.store.tags(&self.config.node.tags, self.endpoint.tags());
     }
 
-    fn adopt_upstreams(&mut self, new: &Config) {
+    fn adopt_upstreams(&mut self, now: Instant, new: &Config) {
+        let leaving = self.is_leaving();
         match &mut self.upstreams {
-            Some(upstreams) => upstreams.reconfigure(new),
+            Some(upstreams) => upstreams.reconfigure(now, new),
+            None if leaving => {}
             None => {
-                self.upstreams = Upstreams::new(new, clock::now());
+                self.upstreams = Upstreams::new(new, now);
                 if let Some(upstreams) = &mut self.upstreams {
-                    upstreams.first_view_complete();
+                    upstreams.first_view_complete(now);
                 }
             }
         }

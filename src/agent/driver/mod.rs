@@ -205,6 +205,9 @@ impl Agent {
         self.leaving = Some(now);
         self.systemd.stopping("leaving the cluster");
         self.joins.stop();
+        if let Some(upstreams) = &mut self.upstreams {
+            upstreams.leave();
+        }
         self.endpoint.leave(now);
     }
 

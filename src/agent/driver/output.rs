@@ -25,8 +25,7 @@ impl Agent {
             }
         }
         let now = clock::now();
-        // A node that leaves is no judge of the others any more; its NGINX keeps what it has.
-        if let Some(upstreams) = self.upstreams.as_mut().filter(|_| self.leaving.is_none()) {
+        if let Some(upstreams) = &mut self.upstreams {
             upstreams.advance(now, &self.endpoint);
         }
         self.store.record(now, &self.endpoint);
@@ -37,7 +36,7 @@ impl Agent {
         match event {
             joins::Event::FirstView => {
                 if let Some(upstreams) = &mut self.upstreams {
-                    upstreams.first_view_complete();
+                    upstreams.first_view_complete(clock::now());
                 }
             }
             joins::Event::Forgotten(name) => self.store.forget(&name),

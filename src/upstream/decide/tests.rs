@@ -41,14 +41,14 @@ fn with_check(mut members: Vec<Candidate>, numbers: &[u8], check: Check) -> Vec<
     members
 }
 
-fn after(decisions: &[&[Candidate]], options: &Options) -> Previous {
-    let mut previous = Previous::default();
+fn after(decisions: &[&[Candidate]], options: &Options) -> History {
+    let mut history = History::default();
     for members in decisions {
-        let decision = decide(members, options, &previous, &Circumstances::default());
-        previous.decided(&decision);
-        previous.applied(&decision);
+        let decision = decide(members, options, &history, &Circumstances::default());
+        history.decided(&decision);
+        history.applied(&decision);
     }
-    previous
+    history
 }
 
 /// `10.77.0.1:80 w2 down backup`, a line each.
@@ -68,7 +68,7 @@ fn ins(decision: &Decision) -> Vec<&str> {
 }
 
 fn first(members: &[Candidate], options: &Options) -> Decision {
-    decide(members, options, &Previous::default(), &Circumstances::default())
+    decide(members, options, &History::default(), &Circumstances::default())
 }
 
 #[test]
@@ -217,14 +217,14 @@ fn two_members_with_one_address_are_one_line_and_the_one_that_is_in_has_it() {
 #[test]
 fn gossip_alone_decides_while_there_is_no_other_evidence() {
     let options = options();
-    let previous = after(&[&alive(1..=4)], &options);
+    let history = after(&[&alive(1..=4)], &options);
     let members = [
         web(1, Gossip::Alive, &[]),
         web(2, Gossip::Suspect, &[]),
         web(3, Gossip::Failed, &[]),
         web(4, Gossip::Leaving, &[]),
     ];
-    let decision = decide(&members, &options, &previous, &Circumstances::default());
+    let decision = decide(&members, &options, &history, &Circumstances::default());
     assert_eq!(lines(&decision), ["10.77.0.1:80", "10.77.0.2:80", "10.77.0.4:80 down"]);
     let reasons: Vec<String> = decision.members.iter().map(|judged| judged.witness.to_string()).collect();
     assert_eq!(
@@ -265,32 +265,32 @@ fn the_last_good_set_is_kept_and_not_the_one_noticed_last() {
     let options = options();
     let one_left = [web(1, Gossip::Failed, &[]), web(2, Gossip::Failed, &[]), web(3, Gossip::Alive, &[])];
     let none_left: Vec<Candidate> = (1..=3).map(|number| web(number, Gossip::Failed, &[])).collect();
-    let previous = after(&[&alive(1..=3), &one_left], &options);
-    let decision = decide(&none_left, &options, &previous, &Circumstances::default());
+    let history = after(&[&alive(1..=3), &one_left], &options);
+    let decision = decide(&none_left, &options, &history, &Circumstances::default());
     assert_eq!(ins(&decision), ["web1", "web2", "web3"], "the generation with one of three was made in mode floor");
 }
 
 #[test]
 fn everybody_left_holds_the_file_unless_a_promise_forbids() {
     let options = options();
-    let previous = after(&[&alive(1..=2)], &options);
+    let history = after(&[&alive(1..=2)], &options);
     let mut members: Vec<Candidate> = (1..=2).map(|number| web(number, Gossip::Left, &[])).collect();
-    let decision = decide(&members, &options, &previous, &Circumstances::default());
+    let decision = decide(&members, &options, &history, &Circumstances::default());
     assert_eq!(decision.want, Want::Hold(HoldReason::AllLeft));
-    assert!(previous.is_live(&decision));
+    assert!(history.is_live(&decision));
     members[0].drain = Drain::Promised;
-    let decision = decide(&members, &options, &previous, &Circumstances::default());
+    let decision = decide(&members, &options, &history, &Circumstances::default());
     assert_eq!(lines(&decision), ["10.77.0.1:80 down"], "a promised server is down even if nobody is left");
-    assert!(!previous.is_live(&decision));
+    assert!(!history.is_live(&decision));
 }
 
 #[test]
 fn every_check_critical_at_once_keeps_all_that_were_in() {
     let options = options();
-    let previous = after(&[&alive(1..=4)], &options);
+    let history = after(&[&alive(1..=4)], &options);
     let members = with_check(alive(1..=5), &[1, 2, 3, 4], Check::Critical);
     let members = with_check(members, &[5], Check::Wait);
-    let decision = decide(&members, &options, &previous, &Circumstances::default());
+    let decision = decide(&members, &options, &history, &Circumstances::default());
     assert_eq!((decision.mode, ins(&decision)), (Mode::Floor, vec!["web1", "web2", "web3", "web4"]));
     assert_eq!(decision.members[0].verdict.reason, VerdictReason::KeptByFloor);
 }
@@ -298,14 +298,14 @@ fn every_check_critical_at_once_keeps_all_that_were_in() {
 #[test]
 fn servers_falling_ill_one_after_another_meet_the_floor_and_do_not_drag_it_along() {
     let options = options();
-    let mut previous = after(&[&alive(1..=4)], &options);
+    let mut history = after(&[&alive(1..=4)], &options);
     let mut counts = Vec::new();
     for ill in 1..=4_u8 {
         let members = with_check(alive(1..=4), &(1..=ill).collect::<Vec<_>>(), Check::Critical);
         for _ in 0..3 {
-            let decision = decide(&members, &options, &previous, &Circumstances::default());
-            previous.decided(&decision);
-            previous.applied(&decision);
+            let decision = decide(&members, &options, &history, &Circumstances::default());
+            history.decided(&decision);
+            history.applied(&decision);
             counts.push(ins(&decision).len());
         }
     }
@@ -316,43 +316,43 @@ fn servers_falling_ill_one_after_another_meet_the_floor_and_do_not_drag_it_along
 #[test]
 fn servers_beyond_a_partition_are_out_even_below_the_floor() {
     let options = options();
-    let previous = after(&[&alive(1..=4)], &options);
+    let history = after(&[&alive(1..=4)], &options);
     let mut members = alive(1..=4);
     members[1..].iter_mut().for_each(|member| {
         member.gossip = Gossip::Failed;
         member.probe = Probe::Down;
     });
-    let decision = decide(&members, &options, &previous, &Circumstances::default());
+    let decision = decide(&members, &options, &history, &Circumstances::default());
     assert_eq!((decision.mode, ins(&decision)), (Mode::Floor, vec!["web1"]));
 }
 
 #[test]
 fn a_balancer_cut_off_by_gossip_only_changes_nothing_in_the_file() {
     let options = options();
-    let previous = after(&[&alive(1..=3)], &options);
+    let history = after(&[&alive(1..=3)], &options);
     let mut members = alive(1..=3);
     members.iter_mut().for_each(|member| {
         member.gossip = Gossip::Failed;
         member.probe = Probe::Up;
     });
-    let decision = decide(&members, &options, &previous, &Circumstances::default());
-    assert!(previous.is_live(&decision));
-    assert!(decision.members.iter().all(|judged| judged.wish == Wish::Lost));
+    let decision = decide(&members, &options, &history, &Circumstances::default());
+    assert!(history.is_live(&decision));
+    assert!(decision.members.iter().all(|judged| judged.intent == Intent::Lost));
     let gone = Options { policy: Policy { agent_lost: AgentLost::Gone, ..Policy::default() }, ..options.clone() };
     members[0].gossip = Gossip::Alive;
-    assert_eq!(ins(&decide(&members, &gone, &previous, &Circumstances::default())), ["web1"]);
+    assert_eq!(ins(&decide(&members, &gone, &history, &Circumstances::default())), ["web1"]);
 }
 
 #[test]
 fn floor_is_left_after_ten_seconds_of_enough_and_not_before() {
     let options = options();
-    let mut previous = after(&[&alive(1..=2)], &options);
+    let mut history = after(&[&alive(1..=2)], &options);
     let ill = with_check(alive(1..=2), &[1, 2], Check::Critical);
     let one_ill = with_check(alive(1..=2), &[1], Check::Critical);
     let mut at = |seconds: u64, members: &[Candidate]| {
         let now = Instant::ZERO + Duration::from_secs(seconds);
-        let decision = decide(members, &options, &previous, &Circumstances { now, ..Circumstances::default() });
-        previous.decided(&decision);
+        let decision = decide(members, &options, &history, &Circumstances { now, ..Circumstances::default() });
+        history.decided(&decision);
         (decision.mode, decision.again_at.map(|at| at.since(Instant::ZERO).as_secs()))
     };
     assert_eq!(at(1, &ill), (Mode::Floor, None));
@@ -366,7 +366,7 @@ fn floor_is_left_after_ten_seconds_of_enough_and_not_before() {
 #[test]
 fn drains_are_admitted_by_rank_down_to_the_floor() {
     let options = Options { policy: Policy { min_healthy: MinHealthy::Count(2), ..Policy::default() }, ..options() };
-    let previous = after(&[&alive(1..=4)], &options);
+    let history = after(&[&alive(1..=4)], &options);
     let mut members = alive(1..=4);
     for (index, rank) in
         [Rank::Last, Rank::Since(LamportTime(9)), Rank::Since(LamportTime(3)), Rank::Since(LamportTime(9))]
@@ -375,7 +375,7 @@ fn drains_are_admitted_by_rank_down_to_the_floor() {
     {
         members[index].drain = Drain::Asked(rank);
     }
-    let decision = decide(&members, &options, &previous, &Circumstances::default());
+    let decision = decide(&members, &options, &history, &Circumstances::default());
     // web3 asked first; of web2 and web4 the name decides; an operator's tag without a time comes last.
     assert_eq!(ins(&decision), ["web1", "web4"]);
     assert_eq!(decision.members[0].verdict.reason, VerdictReason::DrainRefused);
@@ -386,61 +386,61 @@ fn drains_are_admitted_by_rank_down_to_the_floor() {
 #[test]
 fn one_that_is_out_anyway_may_drain_whatever_the_floor() {
     let options = options();
-    let previous = after(&[&alive(1..=2)], &options);
+    let history = after(&[&alive(1..=2)], &options);
     let mut members = with_check(alive(1..=2), &[1], Check::Critical);
     members[0].drain = Drain::Asked(Rank::Last);
-    let decision = decide(&members, &options, &previous, &Circumstances::default());
+    let decision = decide(&members, &options, &history, &Circumstances::default());
     assert_eq!(decision.members[0].verdict.reason, VerdictReason::Draining);
 }
 
 #[test]
 fn a_held_upstream_stays_as_it_was_but_lets_leavers_go() {
     let options = options();
-    let previous = after(&[&alive(1..=4)], &options);
+    let history = after(&[&alive(1..=4)], &options);
     let mut members = alive(1..=5);
     members[0].gossip = Gossip::Left;
     members[1].drain = Drain::Asked(Rank::Last);
     members[2].gossip = Gossip::Failed;
     let held = Circumstances { held: true, ..Circumstances::default() };
-    assert_eq!(ins(&decide(&members, &options, &previous, &held)), ["web3", "web4"]);
+    assert_eq!(ins(&decide(&members, &options, &history, &held)), ["web3", "web4"]);
 }
 
 #[test]
 fn after_our_own_restart_the_missing_are_kept_until_the_grace_ends() {
     let options = options();
-    let before = decide(&alive(1..=3), &options, &Previous::default(), &Circumstances::default());
+    let before = decide(&alive(1..=3), &options, &History::default(), &Circumstances::default());
     let Want::Servers(servers) = before.want else { panic!("servers are wanted") };
-    let previous = Previous::restored(Target::Servers(servers));
+    let history = History::restored(Target::Servers(servers));
     let rejoining = Circumstances { rejoining: true, ..Circumstances::default() };
     for seen in [&[][..], &[2]] {
-        let decision = decide(&alive(seen.iter().copied()), &options, &previous, &rejoining);
+        let decision = decide(&alive(seen.iter().copied()), &options, &history, &rejoining);
         assert_eq!(ins(&decision), ["web1", "web2", "web3"]);
-        assert!(previous.is_live(&decision), "nothing is reloaded because of a restart");
+        assert!(history.is_live(&decision), "nothing is reloaded because of a restart");
     }
-    let decision = decide(&alive([2]), &options, &previous, &Circumstances::default());
+    let decision = decide(&alive([2]), &options, &history, &Circumstances::default());
     assert_eq!(ins(&decision), ["web2"]);
 }
 
 #[test]
 fn the_placeholder_is_live_once_applied() {
     let options = options();
-    let mut previous = Previous::default();
-    let nobody = decide(&[], &options, &previous, &Circumstances::default());
-    assert!(!previous.is_live(&nobody));
-    previous.applied(&nobody);
-    assert!(previous.is_live(&nobody));
-    assert!(Previous::restored(Target::Placeholder).is_live(&nobody));
-    assert!(!previous.is_live(&decide(&alive([1]), &options, &previous, &Circumstances::default())));
+    let mut history = History::default();
+    let nobody = decide(&[], &options, &history, &Circumstances::default());
+    assert!(!history.is_live(&nobody));
+    history.applied(&nobody);
+    assert!(history.is_live(&nobody));
+    assert!(History::restored(Target::Placeholder).is_live(&nobody));
+    assert!(!history.is_live(&decide(&alive([1]), &options, &history, &Circumstances::default())));
 }
 
 #[test]
 fn bad_news_is_a_serving_server_that_turns_ill_or_dies_and_no_departure() {
     let options = options();
-    let previous = after(&[&alive(1..=4)], &options);
+    let history = after(&[&alive(1..=4)], &options);
     let news = |change: fn(&mut Candidate)| {
         let mut members = alive(1..=4);
         change(&mut members[1]);
-        previous.news(&decide(&members, &options, &previous, &Circumstances::default()))
+        history.news(&decide(&members, &options, &history, &Circumstances::default()))
     };
     assert_eq!(news(|member| member.gossip = Gossip::Failed), News::Bad);
     assert_eq!(news(|member| member.probe = Probe::Down), News::Bad);
@@ -448,17 +448,16 @@ fn bad_news_is_a_serving_server_that_turns_ill_or_dies_and_no_departure() {
     assert_eq!(news(|member| member.gossip = Gossip::Leaving), News::Ordinary);
     assert_eq!(news(|member| member.drain = Drain::Asked(Rank::Last)), News::Ordinary);
     let with_a_dead_newcomer: Vec<Candidate> = alive(1..=4).into_iter().chain([web(5, Gossip::Failed, &[])]).collect();
-    let decision = decide(&with_a_dead_newcomer, &options, &previous, &Circumstances::default());
-    assert_eq!(previous.news(&decision), News::Ordinary);
+    let decision = decide(&with_a_dead_newcomer, &options, &history, &Circumstances::default());
+    assert_eq!(history.news(&decision), News::Ordinary);
 }
 
 #[test]
 fn a_member_that_no_longer_matches_is_gone_at_once() {
     let options = options();
-    let previous = after(&[&alive(1..=2)], &options);
+    let history = after(&[&alive(1..=2)], &options);
     let members = [web(1, Gossip::Alive, &[]), web(2, Gossip::Alive, &[("role", "db")])];
-    let decision =
-        decide(&members, &options, &previous, &Circumstances { rejoining: true, ..Circumstances::default() });
+    let decision = decide(&members, &options, &history, &Circumstances { rejoining: true, ..Circumstances::default() });
     assert_eq!(lines(&decision), ["10.77.0.1:80"]);
 }
 
@@ -466,10 +465,10 @@ fn a_member_that_no_longer_matches_is_gone_at_once() {
 fn positional_methods_keep_removed_slots_until_they_outnumber_the_rest() {
     let mut options = options();
     options.method = Method::IpHash;
-    let mut previous = after(&[&alive(1..=4)], &options);
+    let mut history = after(&[&alive(1..=4)], &options);
     let mut apply = |numbers: &[u8]| {
-        let decision = decide(&alive(numbers.iter().copied()), &options, &previous, &Circumstances::default());
-        previous.applied(&decision);
+        let decision = decide(&alive(numbers.iter().copied()), &options, &history, &Circumstances::default());
+        history.applied(&decision);
         lines(&decision)
     };
     assert_eq!(apply(&[1, 3, 4]), ["10.77.0.1:80", "10.77.0.2:80 down", "10.77.0.3:80", "10.77.0.4:80"]);
@@ -480,20 +479,20 @@ fn positional_methods_keep_removed_slots_until_they_outnumber_the_rest() {
 #[test]
 fn sameness_is_judged_on_what_is_routed() {
     let mut options = options();
-    let previous = after(&[&alive(1..=3)], &options);
+    let history = after(&[&alive(1..=3)], &options);
     let mut leaving = alive(1..=3);
     leaving[2].gossip = Gossip::Leaving;
     let left = alive(1..=2);
     let now = Circumstances::default();
-    assert!(!previous.is_live(&decide(&leaving, &options, &previous, &now)));
+    assert!(!history.is_live(&decide(&leaving, &options, &history, &now)));
     let without = after(&[&alive(1..=3), &leaving], &options);
     assert!(without.is_live(&decide(&left, &options, &without, &now)), "down and absent are the same to round robin");
     let mut renamed = alive(1..=3);
     renamed[0].name = name("webz");
-    assert!(previous.is_live(&decide(&renamed, &options, &previous, &now)), "NGINX does not know names");
+    assert!(history.is_live(&decide(&renamed, &options, &history, &now)), "NGINX does not know names");
     options.method = Method::Hash { key: HashKey::new("$request_uri").unwrap(), consistent: false };
-    let previous = after(&[&alive(1..=3)], &options);
-    assert!(!previous.is_live(&decide(&renamed, &options, &previous, &now)), "places go by name");
+    let history = after(&[&alive(1..=3)], &options);
+    assert!(!history.is_live(&decide(&renamed, &options, &history, &now)), "places go by name");
 }
 
 #[test]
@@ -545,18 +544,18 @@ fn a_group_comes_to_rest_after_one_decision_and_is_never_empty_while_somebody_re
         |member| member.gossip = Gossip::Suspect,
     ];
     let options = options();
-    let was = after(&[&alive(1..=3)], &options);
+    let before = after(&[&alive(1..=3)], &options);
     for mix in 0..kinds.len().pow(4) {
         let mut members = alive(1..=4);
         for (place, member) in (0..).zip(&mut members) {
             kinds[mix / kinds.len().pow(place) % kinds.len()](member);
         }
-        let mut previous = was.clone();
-        let decision = decide(&members, &options, &previous, &Circumstances::default());
-        previous.decided(&decision);
-        previous.applied(&decision);
-        let again = decide(&members, &options, &previous, &Circumstances::default());
-        assert!(previous.is_live(&again), "no self-made second change: {members:#?}");
+        let mut history = before.clone();
+        let decision = decide(&members, &options, &history, &Circumstances::default());
+        history.decided(&decision);
+        history.applied(&decision);
+        let again = decide(&members, &options, &history, &Circumstances::default());
+        assert!(history.is_live(&again), "no self-made second change: {members:#?}");
         let remains =
             members[..3].iter().any(|member| member.gossip != Gossip::Left && member.drain != Drain::Promised);
         let empty = !matches!(&decision.want, Want::Servers(servers) if servers.serving().next().is_some());

@@ -130,7 +130,7 @@ fn a_stored_generation_is_tried_again_although_nothing_more_is_wanted() {
     let mut settle = running();
     settle.wanted(at(5000), News::Bad);
     assert!(settle.handle_timeout(at(5000)));
-    settle.applied(at(5100), Applied::Failed { reloaded: false });
+    settle.applied(at(5100), Applied::Stored);
     settle.unwanted();
     assert_eq!(due(&settle), Some(65_100));
 }

@@ -8,6 +8,7 @@ use std::time::Duration;
 use weir::apply::{Apply, Report, Step};
 use weir::config::{Automatic, Reload};
 use weir::upstream::desired::{self, Desired};
+use weir::upstream::settle::Applied;
 use weir::upstream::{Servers, UpstreamName};
 
 use crate::nginx::{Nginx, backend, file, names, server, until, web};
@@ -217,7 +218,7 @@ fn two_at_once_take_turns() {
         });
         threads.map(|thread| thread.join().unwrap())
     });
-    assert!(outcomes.iter().all(Report::is_done), "{outcomes:?}");
+    assert!(outcomes.iter().all(|outcome| Applied::from(outcome).is_done()), "{outcomes:?}");
     assert_eq!(nginx.answers(20).len(), 1);
     assert_eq!(nginx.listing(), ["weir-web.conf"]);
 }

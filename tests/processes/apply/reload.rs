@@ -6,6 +6,7 @@ use std::time::Duration;
 use weir::apply::{Error, Report, Step};
 use weir::config::Reload;
 use weir::upstream::Generation;
+use weir::upstream::settle::Applied;
 
 use crate::nginx::{Nginx, backend, server, until, web};
 use crate::support::address;
@@ -118,7 +119,7 @@ fn with_nginx_killed_the_tested_file_is_stored_and_confirmed_when_it_is_back() {
     let outcome = nginx.apply().apply(&desired);
     assert!(matches!(outcome, Report::Stored { generation: Generation(1), .. }), "{outcome:?}");
     assert_eq!(outcome.to_string(), "nginx is not running, the file is in place and tested; start nginx");
-    assert!(!outcome.is_done() && outcome.is_in_place() && !outcome.reloaded());
+    assert!(matches!(Applied::from(&outcome), Applied::Stored));
 
     nginx.run();
     assert_eq!(nginx.get(), "one");
@@ -186,7 +187,7 @@ fn a_reload_command_is_confirmed_like_a_signal_and_its_failure_rolled_back() {
     // Success without a reload is not believed.
     options.nginx.reload = Reload::Argv(vec!["/bin/true".to_owned()]);
     let outcome = weir::apply::Apply::new(options).apply(&web([server("web", two)]));
-    assert!(!outcome.is_in_place(), "{outcome:?}");
+    assert!(!Applied::from(&outcome).is_in_place(), "{outcome:?}");
     assert_eq!(std::fs::read(nginx.web()).unwrap(), before);
     assert_eq!(nginx.get(), "one");
 }

@@ -3,6 +3,7 @@
 use weir::apply::{Apply, Report};
 use weir::nginx::{Form, Zone};
 use weir::upstream::desired::{Desired, Target};
+use weir::upstream::settle::Applied;
 use weir::upstream::{HashKey, Method, Server, UpstreamName, Weight};
 
 use crate::nginx::{Nginx, backend, file, server, web};
@@ -50,7 +51,7 @@ fn nginx_accepts_every_method_with_every_kind_of_server() {
             ];
             for servers in sets {
                 let outcome = apply.apply(&web(servers.clone()));
-                assert!(outcome.is_done(), "{method:?} {servers:?}: {outcome}");
+                assert!(Applied::from(&outcome).is_done(), "{method:?} {servers:?}: {outcome}");
             }
         }
     }

@@ -1,5 +1,5 @@
 use super::*;
-use crate::upstream::{Candidate, Circumstances, Drain, Gossip, Options, Previous, TagPattern, UpstreamName, decide};
+use crate::upstream::{Candidate, Circumstances, Drain, Gossip, History, Options, TagPattern, UpstreamName, decide};
 use crate::wire::NodeName;
 
 fn member(name: &str, tags: &[(&str, &str)], gossip: Gossip) -> Candidate {
@@ -14,7 +14,7 @@ fn options() -> Options {
 }
 
 fn decided(members: &[Candidate]) -> Upstream {
-    Upstream::decided("web", &decide(members, &options(), &Previous::default(), &Circumstances::default()))
+    Upstream::decided("web", &decide(members, &options(), &History::default(), &Circumstances::default()))
 }
 
 fn states(upstream: &Upstream) -> Vec<(&str, ServerState, f64)> {

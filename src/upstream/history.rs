@@ -4,13 +4,13 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::desired::Target;
 use super::settle::News;
-use super::{Decision, Judged, Mode, Server, Servers, Want, Was, Wish};
+use super::{Decision, Intent, Judged, Mode, Previous, Server, Servers, Want};
 use crate::time::Instant;
 use crate::wire::NodeName;
 
 /// The memory of one upstream.
 #[derive(Clone, Debug, Default)]
-pub struct Previous {
+pub struct History {
     /// In-set of the newest generation that was made in mode normal, with the lines it had.
     good: BTreeMap<NodeName, Server>,
     /// Members that were in before that and are not now.
@@ -22,7 +22,7 @@ pub struct Previous {
     enough_since: Option<Instant>,
 }
 
-impl Previous {
+impl History {
     /// What a restarted agent knows: the generation that is live, as `apply` stored it.
     ///
     /// Which of its servers were in only because of mode floor is not known any more; all count as good.
@@ -39,6 +39,11 @@ impl Previous {
         self.live.as_ref().and_then(Target::servers)
     }
 
+    /// The newest generation.
+    pub(super) fn into_live(self) -> Option<Target> {
+        self.live
+    }
+
     /// Whether NGINX already routes as `decision` wants, so that nothing is to be applied.
     pub fn is_live(&self, decision: &Decision) -> bool {
         match (&decision.want, &self.live) {
@@ -52,7 +57,8 @@ impl Previous {
     pub fn news(&self, decision: &Decision) -> News {
         let serving: BTreeSet<&NodeName> =
             self.live().into_iter().flat_map(Servers::serving).map(|s| &s.member).collect();
-        let bad = |judged: &Judged| matches!(judged.wish, Wish::Sick | Wish::Dead) && !judged.verdict.placed.is_in();
+        let bad =
+            |judged: &Judged| matches!(judged.intent, Intent::Sick | Intent::Dead) && !judged.verdict.placed.is_in();
         let lost = decision.members.iter().any(|judged| bad(judged) && serving.contains(&judged.name));
         if lost { News::Bad } else { News::Ordinary }
     }
@@ -89,13 +95,13 @@ impl Previous {
         &self.good
     }
 
-    pub(super) fn was(&self, name: &NodeName) -> Was {
+    pub(super) fn previous(&self, name: &NodeName) -> Previous {
         if self.good.contains_key(name) {
-            Was::In
+            Previous::In
         } else if self.out.contains(name) {
-            Was::Out
+            Previous::Out
         } else {
-            Was::New
+            Previous::New
         }
     }
 }

@@ -1,0 +1,252 @@
+//! The machine that owns all upstreams of a balancer: what is decided, what is asked of `apply`, and what is in place.
+//!
+//! A driver tells it what it learned with the `handle_*` calls, each of which only takes note; then it calls
+//! [`Balancer::handle_timeout`], which decides once about everything that came, and takes [`Balancer::poll_output`] until it is
+//! empty. It does so again with the next input, at the latest at [`Balancer::poll_timeout`]. Of an [`Output::Apply`] it reports
+//! the end with [`Balancer::handle_applied`]; there is never a second one under way.
+//!
+//! Evidence reaches the decision as part of a [`Candidate`]. Putting files in place is `apply`'s, the words of a [`Notice`] are
+//! the driver's.
+
+mod upstream;
+
+use std::collections::{BTreeMap, VecDeque};
+use std::time::Duration;
+
+use super::desired::{Desired, Target};
+use super::settle::{self, Applied, Settle};
+use super::{Candidate, Circumstances, Decision, LeftOut, Mode, Options, UpstreamName};
+use crate::time::Instant;
+use crate::wire::NodeName;
+
+use upstream::Ask;
+pub use upstream::Upstream;
+
+/// After a restart, who is missing may only not be back yet (`protocols D.3`).
+const REJOIN_GRACE: Duration = Duration::from_secs(30);
+/// The first join may take this long before what is known counts as complete.
+const FIRST_VIEW: Duration = Duration::from_secs(5);
+
+/// All upstreams of a balancer.
+#[derive(Debug)]
+pub struct Balancer {
+    upstreams: Vec<Upstream>,
+    /// What is in place of upstreams that are not configured now; they may come back.
+    unconfigured: BTreeMap<UpstreamName, Target>,
+    /// Everybody there is, with all evidence.
+    members: Vec<Candidate>,
+    settle: Settle,
+    /// Chooses the order of lines, different on each balancer.
+    order: u64,
+    grace_until: Instant,
+    /// When what is known counts as complete; `None` once it does.
+    complete_at: Option<Instant>,
+    /// When to decide next; `None` as long as nothing changes.
+    decide_at: Option<Instant>,
+    applying: Option<Applying>,
+    /// This node leaves: it is no judge of the others any more.
+    left: bool,
+    outputs: VecDeque<Output>,
+}
+
+/// The apply that is under way.
+#[derive(Debug)]
+struct Applying {
+    /// What its document was made from.
+    decisions: Vec<(UpstreamName, Decision)>,
+    /// The configuration changed meanwhile: the same servers may make another file, or the same file in another place.
+    outdated: bool,
+}
+
+/// What a driver has to do.
+#[derive(Clone, Debug)]
+pub enum Output {
+    /// Bring this in place, and report with [`Balancer::handle_applied`].
+    Apply(Desired),
+    /// Tell the operator.
+    Tell(Notice),
+}
+
+/// What the operator should hear of.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Notice {
+    /// A selected member cannot be a server from now on, or for another reason than before.
+    LeftOut { upstream: UpstreamName, member: NodeName, reason: LeftOut },
+    /// The group does better or worse: fewer than `floor` of `base` are well, or nobody is, or enough are again.
+    Mode { upstream: UpstreamName, mode: Mode, floor: usize, base: usize },
+    /// Nobody is there, and requests are answered 502.
+    Placeholder { upstream: UpstreamName },
+}
+
+impl Balancer {
+    /// A balancer with this seed of order ([`Desired::order_of`]). `live` is what an earlier run left in place.
+    ///
+    /// Nothing is asked before the first view of the cluster is complete ([`Self::handle_first_view`], or 5 s from `now`).
+    pub fn new(
+        upstreams: Vec<Options>,
+        settle: settle::Options,
+        order: u64,
+        live: Option<Desired>,
+        now: Instant,
+    ) -> Self {
+        let mut live = live.map(|live| live.upstreams).unwrap_or_default();
+        let upstream = |options: Options| {
+            let live = live.remove(&options.name);
+            Upstream::new(options, live)
+        };
+        Self {
+            upstreams: upstreams.into_iter().map(upstream).collect(),
+            unconfigured: live,
+            members: Vec::new(),
+            settle: Settle::new(settle),
+            order,
+            grace_until: now + REJOIN_GRACE,
+            complete_at: Some(now + FIRST_VIEW),
+            decide_at: None,
+            applying: None,
+            left: false,
+            outputs: VecDeque::new(),
+        }
+    }
+
+    /// Everybody there is now, the departed whom gossip still knows included.
+    pub fn handle_members(&mut self, now: Instant, members: Vec<Candidate>) {
+        self.members = members;
+        self.decide_by(now);
+    }
+
+    /// The first join has ended: what is known is the cluster. Later calls change nothing.
+    pub fn handle_first_view(&mut self, now: Instant) {
+        if let Some(at) = &mut self.complete_at {
+            *at = now.min(*at);
+            self.decide_by(now);
+        }
+    }
+
+    /// Takes a new configuration. Upstreams that keep their name keep their memory.
+    pub fn handle_configuration(&mut self, now: Instant, upstreams: Vec<Options>, settle: settle::Options) {
+        let mut before = std::mem::take(&mut self.upstreams);
+        for options in upstreams {
+            let known = before.iter().position(|known| *known.name() == options.name);
+            self.upstreams.push(match known {
+                Some(index) => before.swap_remove(index).reconfigured(options),
+                None => {
+                    let live = self.unconfigured.remove(&options.name);
+                    Upstream::new(options, live)
+                }
+            });
+        }
+        self.unconfigured.extend(before.into_iter().filter_map(Upstream::into_live));
+        if let Some(applying) = &mut self.applying {
+            applying.outdated = true;
+        }
+        self.settle.set_options(settle);
+        self.decide_by(now);
+    }
+
+    /// The apply that was asked for has ended.
+    pub fn handle_applied(&mut self, now: Instant, applied: Applied) {
+        let Some(Applying { decisions, outdated }) = self.applying.take() else { return };
+        self.settle.applied(now, applied);
+        if applied.is_in_place() {
+            for (name, decision) in decisions {
+                // A new configuration may have taken the upstream away meanwhile.
+                if let Some(upstream) = self.upstreams.iter_mut().find(|upstream| *upstream.name() == name) {
+                    upstream.put_in_place(decision, outdated);
+                }
+            }
+        }
+        self.decide_by(now);
+    }
+
+    /// This node leaves: what is in place stays, and nothing more is decided or asked.
+    pub fn leave(&mut self) {
+        self.left = true;
+    }
+
+    /// When to call [`Self::handle_timeout`], if nothing comes before.
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        let due = [self.decide_at, self.complete_at, self.settle.poll_timeout()];
+        due.into_iter().flatten().min().filter(|_| !self.left)
+    }
+
+    /// Decides about what came since the last call, if anything did, and asks for an apply if one is due.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        if self.left {
+            return;
+        }
+        if self.decide_at.is_some_and(|at| at <= now) {
+            self.decide(now);
+        }
+        if self.complete_at.is_some_and(|at| at <= now) {
+            self.complete_at = None;
+            // After the first decision, which is then due at once.
+            self.settle.complete();
+        }
+        if self.settle.handle_timeout(now) {
+            self.ask();
+        }
+    }
+
+    /// What to do next.
+    pub fn poll_output(&mut self) -> Option<Output> {
+        self.outputs.pop_front()
+    }
+
+    /// Every upstream, in the order of the configuration.
+    pub fn upstreams(&self) -> &[Upstream] {
+        &self.upstreams
+    }
+
+    /// Whether an apply is under way.
+    pub fn is_applying(&self) -> bool {
+        self.applying.is_some()
+    }
+
+    fn decide_by(&mut self, at: Instant) {
+        self.decide_at = Some(self.decide_at.map_or(at, |earlier| earlier.min(at)));
+    }
+
+    /// Decides for every upstream and tells the debounce what that means.
+    fn decide(&mut self, now: Instant) {
+        let rejoining = now < self.grace_until;
+        let at = Circumstances { now, held: false, rejoining };
+        self.decide_at = rejoining.then_some(self.grace_until);
+        let mut differs = false;
+        let mut again_at = None;
+        for upstream in &mut self.upstreams {
+            let decision = upstream.decide(&self.members, &at, &mut self.outputs);
+            again_at = again_at.into_iter().chain(decision.again_at).min();
+            match upstream.ask() {
+                Ask::Nothing => {}
+                Ask::Again => differs = true,
+                Ask::New(news) => {
+                    differs = true;
+                    self.settle.wanted(now, news);
+                }
+            }
+        }
+        if let Some(again_at) = again_at {
+            self.decide_by(again_at);
+        }
+        if !differs {
+            self.settle.unwanted();
+        }
+    }
+
+    fn ask(&mut self) {
+        let mut desired = Desired::new(self.order);
+        let mut decisions = Vec::new();
+        for upstream in &self.upstreams {
+            let Some(decision) = upstream.decision() else { continue };
+            let Some(target) = decision.target() else { continue };
+            desired.upstreams.insert(upstream.name().clone(), target);
+            decisions.push((upstream.name().clone(), decision.clone()));
+        }
+        self.applying = Some(Applying { decisions, outdated: false });
+        self.outputs.push_back(Output::Apply(desired));
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,294 @@
+use std::net::IpAddr;
+
+use super::*;
+use crate::upstream::{Gossip, Servers, TagPattern, Want};
+use crate::wire::serf::Tags;
+
+const SETTLE: settle::Options = settle::Options {
+    quiet: Duration::from_millis(200),
+    max_delay: Duration::from_secs(2),
+    min_reload_interval: Duration::from_secs(1),
+    jitter: Duration::ZERO,
+    retry: Duration::from_secs(60),
+};
+const LIVE: Applied = Applied::Done { reloaded: true };
+const REFUSED: Applied = Applied::Failed { reloaded: false };
+
+fn at(millis: u64) -> Instant {
+    Instant::ZERO + Duration::from_millis(millis)
+}
+
+fn options(name: &str) -> Options {
+    let select = vec![("role".to_owned(), TagPattern::new(name).unwrap())];
+    Options::new(UpstreamName::new(name).unwrap(), select)
+}
+
+/// Members by number, with role `web`.
+fn members(all: &[(u8, Gossip)]) -> Vec<Candidate> {
+    let member = |(number, gossip): &(u8, Gossip)| member(*number, *gossip, &[("role", "web")]);
+    all.iter().map(member).collect()
+}
+
+fn member(number: u8, gossip: Gossip, tags: &[(&str, &str)]) -> Candidate {
+    let tags: Tags = tags.iter().map(|(tag, value)| ((*tag).to_owned(), (*value).to_owned())).collect();
+    let name = NodeName::new(&format!("web{number}")).unwrap();
+    Candidate::new(name, IpAddr::from([10, 77, 0, number]), tags, gossip)
+}
+
+fn fresh() -> Balancer {
+    Balancer::new(vec![options("web")], SETTLE, 7, None, at(0))
+}
+
+/// Members 1 and 2 are alive and in place since 1 s.
+fn running() -> Balancer {
+    let mut balancer = fresh();
+    balancer.handle_members(at(0), members(&[(1, Gossip::Alive), (2, Gossip::Alive)]));
+    balancer.handle_first_view(at(1000));
+    assert_eq!(asked(&mut balancer, 1000), Some(vec![1, 2]));
+    balancer.handle_applied(at(1000), LIVE);
+    assert_eq!(asked(&mut balancer, 1000), None);
+    balancer
+}
+
+/// The members that the document of a due apply has in for `web`; none for a placeholder.
+fn asked(balancer: &mut Balancer, millis: u64) -> Option<Vec<u8>> {
+    balancer.handle_timeout(at(millis));
+    let mut asked = None;
+    while let Some(output) = balancer.poll_output() {
+        if let Output::Apply(desired) = output {
+            assert!(asked.is_none() && balancer.is_applying());
+            let numbers = |servers: &Servers| servers.serving().map(|server| octet(server.addr.ip())).collect();
+            asked = Some(desired.upstreams.values().next().and_then(Target::servers).map(numbers).unwrap_or_default());
+        }
+    }
+    asked
+}
+
+fn octet(addr: IpAddr) -> u8 {
+    match addr {
+        IpAddr::V4(addr) => addr.octets()[3],
+        IpAddr::V6(_) => unreachable!("members have IPv4 addresses"),
+    }
+}
+
+fn notices(balancer: &mut Balancer, millis: u64) -> Vec<Notice> {
+    balancer.handle_timeout(at(millis));
+    let notice = |output| match output {
+        Output::Tell(notice) => Some(notice),
+        Output::Apply(_) => None,
+    };
+    std::iter::from_fn(|| balancer.poll_output()).filter_map(notice).collect()
+}
+
+fn due(balancer: &Balancer) -> Option<u64> {
+    balancer.poll_timeout().map(|at| at.as_nanos() / 1_000_000)
+}
+
+#[test]
+fn nothing_is_asked_before_the_first_view_is_complete_and_then_at_once() {
+    let mut balancer = fresh();
+    balancer.handle_members(at(10), members(&[(1, Gossip::Alive)]));
+    assert_eq!(asked(&mut balancer, 10), None);
+    balancer.handle_members(at(900), members(&[(1, Gossip::Alive), (2, Gossip::Alive)]));
+    balancer.handle_first_view(at(900));
+    assert_eq!(asked(&mut balancer, 900), Some(vec![1, 2]));
+}
+
+#[test]
+fn a_first_view_that_nobody_completes_is_taken_for_complete_after_a_while() {
+    let mut balancer = fresh();
+    balancer.handle_members(at(10), members(&[(1, Gossip::Alive)]));
+    assert_eq!(asked(&mut balancer, 10), None);
+    assert_eq!(due(&balancer), Some(5000));
+    assert_eq!(asked(&mut balancer, 5000), Some(vec![1]));
+}
+
+#[test]
+fn inputs_of_one_moment_are_decided_about_together() {
+    let mut balancer = running();
+    balancer.handle_members(at(3000), members(&[(1, Gossip::Alive), (2, Gossip::Failed)]));
+    balancer.handle_members(at(3000), members(&[(1, Gossip::Alive), (2, Gossip::Alive)]));
+    assert_eq!(due(&balancer), Some(3000));
+    assert_eq!(asked(&mut balancer, 3000), None);
+    assert_eq!(due(&balancer), Some(30_000), "the end of the time in which the missing may come back");
+    assert_eq!(asked(&mut balancer, 30_000), None);
+    assert_eq!(due(&balancer), None);
+}
+
+#[test]
+fn nothing_is_asked_while_an_apply_is_under_way() {
+    let mut balancer = running();
+    balancer.handle_members(at(3000), members(&[(1, Gossip::Alive), (2, Gossip::Failed)]));
+    assert_eq!(asked(&mut balancer, 3000), Some(vec![1]));
+    balancer.handle_members(at(3010), members(&[(1, Gossip::Failed), (2, Gossip::Failed), (3, Gossip::Alive)]));
+    assert_eq!(asked(&mut balancer, 9000), None);
+    balancer.handle_applied(at(9000), LIVE);
+    assert_eq!(asked(&mut balancer, 10_000), Some(vec![3]));
+}
+
+#[test]
+fn a_member_back_before_its_removal_is_applied_is_put_in_again() {
+    let mut balancer = running();
+    let both = || members(&[(1, Gossip::Alive), (2, Gossip::Alive)]);
+    balancer.handle_members(at(3000), members(&[(1, Gossip::Alive), (2, Gossip::Failed)]));
+    assert_eq!(asked(&mut balancer, 3000), Some(vec![1]));
+    // What the removal replaces is what is wanted once more.
+    balancer.handle_members(at(3010), both());
+    assert_eq!(asked(&mut balancer, 3010), None);
+    assert!(balancer.upstreams()[0].is_in_place(), "as far as anybody knows yet");
+    balancer.handle_applied(at(3100), LIVE);
+    balancer.handle_timeout(at(3100));
+    assert!(!balancer.upstreams()[0].is_in_place());
+    assert_eq!(asked(&mut balancer, 4100), Some(vec![1, 2]));
+}
+
+#[test]
+fn what_was_refused_is_tried_again_after_a_minute_and_what_changed_at_once() {
+    let refused = || {
+        let mut balancer = running();
+        balancer.handle_members(at(31_000), members(&[(1, Gossip::Alive), (2, Gossip::Failed)]));
+        assert_eq!(asked(&mut balancer, 31_000), Some(vec![1]));
+        balancer.handle_applied(at(31_100), REFUSED);
+        assert_eq!(asked(&mut balancer, 31_100), None);
+        assert!(!balancer.upstreams()[0].is_in_place());
+        balancer
+    };
+    let mut balancer = refused();
+    assert_eq!(due(&balancer), Some(91_100));
+    assert_eq!(asked(&mut balancer, 91_100), Some(vec![1]));
+    let mut balancer = refused();
+    let changed = members(&[(1, Gossip::Alive), (2, Gossip::Failed), (3, Gossip::Alive)]);
+    balancer.handle_members(at(32_000), changed);
+    assert_eq!(asked(&mut balancer, 32_200), Some(vec![1, 3]));
+}
+
+#[test]
+fn what_is_stored_is_in_place_and_tried_again_until_it_is_confirmed() {
+    let mut balancer = running();
+    balancer.handle_members(at(31_000), members(&[(1, Gossip::Alive), (2, Gossip::Failed)]));
+    assert_eq!(asked(&mut balancer, 31_000), Some(vec![1]));
+    balancer.handle_applied(at(31_100), Applied::Stored);
+    assert_eq!(asked(&mut balancer, 31_100), None);
+    assert!(balancer.upstreams()[0].is_in_place());
+    assert_eq!(asked(&mut balancer, 91_100), Some(vec![1]));
+    balancer.handle_applied(at(91_200), LIVE);
+    assert_eq!(asked(&mut balancer, 91_200), None);
+    assert_eq!(due(&balancer), None);
+}
+
+#[test]
+fn an_end_that_nobody_waits_for_changes_nothing() {
+    let mut balancer = running();
+    balancer.handle_applied(at(3000), REFUSED);
+    assert_eq!(due(&balancer), Some(30_000));
+    assert!(balancer.upstreams()[0].is_in_place());
+}
+
+#[test]
+fn a_new_configuration_is_applied_although_the_servers_are_the_same() {
+    let mut balancer = running();
+    balancer.handle_configuration(at(3000), vec![options("web")], SETTLE);
+    assert_eq!(asked(&mut balancer, 3000), None);
+    assert_eq!(asked(&mut balancer, 3200), Some(vec![1, 2]));
+    // It comes once more, while that is under way.
+    balancer.handle_configuration(at(3210), vec![options("web")], SETTLE);
+    assert_eq!(asked(&mut balancer, 3210), None);
+    balancer.handle_applied(at(3300), LIVE);
+    assert_eq!(asked(&mut balancer, 4300), Some(vec![1, 2]), "by the configuration of now");
+    balancer.handle_applied(at(4400), Applied::Done { reloaded: false });
+    assert_eq!(asked(&mut balancer, 4400), None);
+}
+
+#[test]
+fn a_configuration_keeps_the_memory_of_the_upstreams_that_it_keeps() {
+    let mut balancer = running();
+    balancer.handle_configuration(at(3000), vec![options("api"), options("web")], SETTLE);
+    balancer.handle_members(at(3000), members(&[(1, Gossip::Suspect), (2, Gossip::Suspect)]));
+    balancer.handle_timeout(at(3000));
+    let [api, web] = balancer.upstreams() else { panic!("two upstreams") };
+    assert_eq!(api.decision().unwrap().want, Want::Placeholder);
+    assert_eq!(web.live().unwrap().serving().count(), 2, "who was in stays in without evidence against it");
+    balancer.handle_configuration(at(3010), vec![options("api")], SETTLE);
+    balancer.handle_configuration(at(3020), vec![options("web")], SETTLE);
+    let [web] = balancer.upstreams() else { panic!("one upstream") };
+    assert_eq!(web.live().unwrap().serving().count(), 2, "its file was there all the time");
+}
+
+#[test]
+fn an_upstream_taken_away_during_an_apply_is_forgotten_with_its_result() {
+    let mut balancer = running();
+    balancer.handle_members(at(3000), members(&[(1, Gossip::Alive), (2, Gossip::Failed)]));
+    assert_eq!(asked(&mut balancer, 3000), Some(vec![1]));
+    balancer.handle_configuration(at(3010), Vec::new(), SETTLE);
+    balancer.handle_applied(at(3100), LIVE);
+    assert_eq!(asked(&mut balancer, 10_000), None);
+    assert!(balancer.upstreams().is_empty());
+}
+
+#[test]
+fn after_a_restart_who_is_missing_stays_in_for_the_time_of_grace() {
+    let mut first = running();
+    first.handle_configuration(at(2000), vec![options("web")], SETTLE);
+    assert_eq!(asked(&mut first, 2000), None);
+    first.handle_timeout(at(2200));
+    let apply = |output| match output {
+        Output::Apply(desired) => Some(desired),
+        Output::Tell(_) => None,
+    };
+    let live = std::iter::from_fn(|| first.poll_output()).find_map(apply).unwrap();
+
+    let mut balancer = Balancer::new(vec![options("web")], SETTLE, 7, Some(live), at(0));
+    balancer.handle_members(at(0), members(&[(2, Gossip::Alive)]));
+    balancer.handle_first_view(at(100));
+    assert_eq!(asked(&mut balancer, 100), Some(vec![1, 2]), "whether that is served is for apply to say");
+    balancer.handle_applied(at(200), Applied::Done { reloaded: false });
+    assert_eq!(asked(&mut balancer, 200), None);
+    assert_eq!(due(&balancer), Some(30_000));
+    assert_eq!(asked(&mut balancer, 30_000), Some(vec![2]));
+}
+
+#[test]
+fn a_node_that_leaves_decides_nothing_more() {
+    let mut balancer = running();
+    balancer.leave();
+    balancer.handle_members(at(3000), members(&[(1, Gossip::Left), (2, Gossip::Left)]));
+    assert_eq!(due(&balancer), None);
+    assert_eq!(asked(&mut balancer, 60_000), None);
+}
+
+#[test]
+fn the_operator_hears_once_of_each_reason_for_which_a_member_is_no_server() {
+    let port = |number, value| member(number, Gossip::Alive, &[("role", "web"), ("port", value)]);
+    let left_out = |notices: Vec<Notice>| -> Vec<String> {
+        let name = |notice| match notice {
+            Notice::LeftOut { member, .. } => Some(member.to_string()),
+            Notice::Mode { .. } | Notice::Placeholder { .. } => None,
+        };
+        notices.into_iter().filter_map(name).collect()
+    };
+    let mut balancer = fresh();
+    balancer.handle_members(at(0), vec![port(1, "x"), port(2, "80;")]);
+    assert_eq!(left_out(notices(&mut balancer, 0)), ["web1", "web2"]);
+    balancer.handle_members(at(10), vec![port(1, "y"), port(2, "80;"), port(3, "x")]);
+    assert_eq!(left_out(notices(&mut balancer, 10)), ["web1", "web3"]);
+    balancer.handle_members(at(20), Vec::new());
+    assert_eq!(left_out(notices(&mut balancer, 20)), Vec::<String>::new());
+}
+
+#[test]
+fn the_operator_hears_when_the_group_does_better_or_worse() {
+    let upstream = || UpstreamName::new("web").unwrap();
+    let mut balancer = fresh();
+    balancer.handle_members(at(0), Vec::new());
+    assert_eq!(notices(&mut balancer, 0), [Notice::Placeholder { upstream: upstream() }]);
+
+    let mut balancer = running();
+    balancer.handle_members(at(31_000), members(&[(1, Gossip::Failed), (2, Gossip::Failed)]));
+    let last = Notice::Mode { upstream: upstream(), mode: Mode::Last, floor: 1, base: 2 };
+    assert_eq!(notices(&mut balancer, 31_000), [last]);
+    balancer.handle_members(at(31_500), members(&[(1, Gossip::Failed), (2, Gossip::Failed)]));
+    assert_eq!(notices(&mut balancer, 31_500), []);
+    balancer.handle_members(at(32_000), members(&[(1, Gossip::Alive), (2, Gossip::Alive)]));
+    let normal = Notice::Mode { upstream: upstream(), mode: Mode::Normal, floor: 1, base: 2 };
+    assert_eq!(notices(&mut balancer, 32_000), [normal]);
+}

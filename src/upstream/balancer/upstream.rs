@@ -1,0 +1,158 @@
+//! One upstream of a balancer, and what is known of it.
+
+use std::collections::VecDeque;
+
+use super::{Notice, Output};
+use crate::time::Instant;
+use crate::upstream::desired::Target;
+use crate::upstream::settle::News;
+use crate::upstream::{
+    Candidate, Circumstances, Decision, History, LeftOut, Mode, Options, Servers, UpstreamName, Want, decide,
+};
+use crate::wire::NodeName;
+
+/// One upstream.
+#[derive(Debug)]
+pub struct Upstream {
+    options: Options,
+    history: History,
+    decision: Option<Decision>,
+    /// Since when the group does as well as it does.
+    since: Option<Instant>,
+    /// What was put in place last by this configuration; `None` if it is not known whether its file is there and read.
+    in_place: Option<Want>,
+    /// What the debounce was asked for last, and is not in place. Forgotten when what is wanted is in place: an apply that is
+    /// still under way may be about to replace just that.
+    asked: Option<Want>,
+}
+
+/// What a decision asks of the debounce.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Ask {
+    /// It is in place.
+    Nothing,
+    /// It was asked for before and is not in place yet: under way, or to be tried again in due time.
+    Again,
+    New(News),
+}
+
+impl Upstream {
+    /// `live` is what an earlier run left in place.
+    pub(super) fn new(options: Options, live: Option<Target>) -> Self {
+        let history = live.map(History::restored).unwrap_or_default();
+        Self { options, history, decision: None, since: None, in_place: None, asked: None }
+    }
+
+    /// The same upstream by another configuration: its file may have to change although its servers do not.
+    pub(super) fn reconfigured(self, options: Options) -> Self {
+        Self { options, history: self.history, decision: None, since: self.since, in_place: None, asked: None }
+    }
+
+    /// What it leaves in place when it is taken out of the configuration.
+    pub(super) fn into_live(self) -> Option<(UpstreamName, Target)> {
+        Some((self.options.name, self.history.into_live()?))
+    }
+
+    /// Its name.
+    pub fn name(&self) -> &UpstreamName {
+        &self.options.name
+    }
+
+    /// What it should look like and why; `None` before the first decision.
+    pub fn decision(&self) -> Option<&Decision> {
+        self.decision.as_ref()
+    }
+
+    /// Since when the group does as well as it does; `None` before the first decision.
+    pub fn since(&self) -> Option<Instant> {
+        self.since
+    }
+
+    /// The servers of the newest generation, if it has any.
+    pub fn live(&self) -> Option<&Servers> {
+        self.history.live()
+    }
+
+    /// Whether what is decided is known to be in place.
+    pub fn is_in_place(&self) -> bool {
+        self.decision.as_ref().is_some_and(|decision| match &self.in_place {
+            Some(want) => *want == decision.want || self.history.is_live(decision),
+            // `apply` finds out, and says `unchanged` if it is.
+            None => matches!(decision.want, Want::Hold(_)),
+        })
+    }
+
+    pub(super) fn decide(
+        &mut self,
+        members: &[Candidate],
+        at: &Circumstances,
+        outputs: &mut VecDeque<Output>,
+    ) -> &Decision {
+        let decision = decide(members, &self.options, &self.history, at);
+        if self.history.mode() != decision.mode {
+            self.since = None;
+        }
+        self.since.get_or_insert(at.now);
+        self.history.decided(&decision);
+        let notices = self.mode_notice(&decision).into_iter().chain(self.left_out_notices(&decision));
+        outputs.extend(notices.map(Output::Tell));
+        self.decision.insert(decision)
+    }
+
+    /// To be called once after each decision.
+    pub(super) fn ask(&mut self) -> Ask {
+        let Some(decision) = &self.decision else { return Ask::Nothing };
+        if self.is_in_place() {
+            self.asked = None;
+            return Ask::Nothing;
+        }
+        if self.asked.as_ref() == Some(&decision.want) {
+            return Ask::Again;
+        }
+        self.asked = Some(decision.want.clone());
+        Ask::New(self.history.news(decision))
+    }
+
+    /// What an apply with `decision` has put there; `outdated` if it was one of an earlier configuration.
+    pub(super) fn put_in_place(&mut self, decision: Decision, outdated: bool) {
+        self.history.applied(&decision);
+        self.in_place = (!outdated).then_some(decision.want);
+    }
+
+    /// One notice for each selected member that from now on cannot be a server.
+    fn left_out_notices(&self, decision: &Decision) -> Vec<Notice> {
+        let before = self.decision.as_ref().map(|before| &before.left_out[..]).unwrap_or_default();
+        let notice = |(member, reason): &(NodeName, LeftOut)| Notice::LeftOut {
+            upstream: self.name().clone(),
+            member: member.clone(),
+            reason: reason.clone(),
+        };
+        newly_left_out(before, &decision.left_out).map(notice).collect()
+    }
+
+    /// When the group begins to do better or worse.
+    fn mode_notice(&self, decision: &Decision) -> Option<Notice> {
+        let seen = |decision: &Decision| (decision.mode, decision.want == Want::Placeholder);
+        let (mode, placeholder) = seen(decision);
+        let before = self.decision.as_ref().map(seen);
+        if before == Some((mode, placeholder)) || before.is_none() && mode == Mode::Normal {
+            return None;
+        }
+        let upstream = self.name().clone();
+        if placeholder {
+            return Some(Notice::Placeholder { upstream });
+        }
+        Some(Notice::Mode { upstream, mode, floor: decision.floor, base: decision.base })
+    }
+}
+
+/// What `after` holds beyond `before`; both are sorted by name.
+fn newly_left_out<'a>(
+    before: &'a [(NodeName, LeftOut)],
+    after: &'a [(NodeName, LeftOut)],
+) -> impl Iterator<Item = &'a (NodeName, LeftOut)> {
+    let known = |(name, reason): &(NodeName, LeftOut)| {
+        before.binary_search_by(|(other, _)| other.cmp(name)).is_ok_and(|index| before[index].1 == *reason)
+    };
+    after.iter().filter(move |entry| !known(entry))
+}
