@@ -135,7 +135,6 @@ impl Settle {
         let pending = self.pending.get_or_insert(Pending { first: now, newest: now, now: false });
         pending.newest = now;
         pending.now |= at_once;
-        self.retry_at = None;
     }
 
     /// What is wanted is what is live. After a failure it is tried again all the same: NGINX may have been away, and then
