@@ -1,7 +1,7 @@
 //! Simulated clusters of real endpoints under faults, every detail drawn from a seed (`plan`).
 //!
 //! What must hold after each step is in `invariants`, what must hold once calm has returned in `calm`. Each run counts what
-//! it exercised (`coverage`), and a set of runs that left something out fails.
+//! it exercised (`coverage`), and a set of runs that left something out fails. `balancer` adds what a balancer makes of it.
 //!
 //! ```text
 //! cargo test --test pure sim                         a few hundred seeds
@@ -9,6 +9,7 @@
 //! WEIR_SIM_SEEDS=20000 cargo test --test pure sim    many (make sim); WEIR_SIM_FIRST=N begins at another seed
 //! ```
 
+mod balancer;
 mod calm;
 mod cluster;
 mod coverage;
