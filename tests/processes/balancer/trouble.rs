@@ -27,6 +27,7 @@ fn members_change_while_nginx_is_killed_and_it_comes_back_with_the_current_set()
     let mut balancer = Balancer::start();
     let _one = balancer.web("web1", "1");
     balancer.await_answers(&[("web1", 1)]);
+    balancer.await_log("apply live");
     let workers = balancer.nginx.workers();
     let master = Pid::from_raw(i32::try_from(balancer.nginx.master_pid()).unwrap());
     let stored = balancer.agent.log().matches("apply stored").count();
