@@ -1,4 +1,4 @@
-//! Which address to bind and which to tell the others (`ux.md` §1.2 `gossip.bind`, `gossip.advertise`; §4 row 2).
+//! Which address to bind and which to tell the others (`ux §1.2` `gossip.bind`, `gossip.advertise`; `ux §4` row 2).
 
 use std::fmt;
 use std::io;

@@ -1,4 +1,4 @@
-//! One TCP listener and one UDP socket on the same port, or a sentence that says why not (`ux.md` §4 rows 1 and 2).
+//! One TCP listener and one UDP socket on the same port, or a sentence that says why not (`ux §4` rows 1 and 2).
 
 use std::fmt;
 use std::io;

@@ -1,7 +1,7 @@
 //! Event handler scripts as processes: a queue and a task per handler, a time limit, bounded output.
 //!
 //! A handler's runs follow each other in the order of the events; different handlers do not wait for each other, and the
-//! loop waits for none (`event handlers §7`). How a run ended comes back to the loop as a [`Ran`].
+//! loop waits for none (`handlers §7`). How a run ended comes back to the loop as a [`Ran`].
 
 use std::io;
 use std::os::fd::OwnedFd;

@@ -1,4 +1,4 @@
-//! Joining: names to addresses off the loop, and tries that go on until one is answered (`ux.md` §4 rows 9 and 10).
+//! Joining: names to addresses off the loop, and tries that go on until one is answered (`ux §4` rows 9 and 10).
 
 use std::net::SocketAddr;
 use std::time::Duration;

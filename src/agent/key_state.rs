@@ -1,5 +1,5 @@
 //! `keyring.json.state`, beside the ring: the highest rotation ballot obeyed (`protocols B.2`) and how much each key has sealed
-//! (`session envelope §7`). It holds no key.
+//! (`session §7`). It holds no key.
 
 use std::collections::BTreeMap;
 use std::fs;

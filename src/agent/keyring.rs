@@ -1,4 +1,4 @@
-//! The keyring on disk: Serf's JSON list, owner only (`ux.md` §4 rows 6 and 7).
+//! The keyring on disk: Serf's JSON list, owner only (`ux §4` rows 6 and 7).
 
 use std::fs;
 use std::io;

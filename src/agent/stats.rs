@@ -1,4 +1,4 @@
-//! What `info` shows: Serf's groups, then ours. All values are text (`RPC §4`, stats).
+//! What `info` shows: Serf's groups, then ours. All values are text (`rpc §4`, stats).
 
 use std::collections::BTreeMap;
 

@@ -69,7 +69,7 @@ const VERBS: [&str; 6] = ["edit", "reload", "restart", "start", "status", "stop"
 const UNITS: [&str; 2] = ["nginx", "nginx.service"];
 
 /// What looks like a key and is none: a finding, files, a unit, a socket.
-const NO_KEYS: [&str; 6] = ["gossip.udp", "nginx.conf", "nginx.md", "nginx.pid", "nginx.service", "rpc.sock"];
+const NO_KEYS: [&str; 5] = ["gossip.udp", "nginx.conf", "nginx.pid", "nginx.service", "rpc.sock"];
 
 #[test]
 fn what_messages_tell_people_to_run_is_there() {

@@ -278,7 +278,7 @@ mod goals {
     }
 }
 
-/// Which envelope members get (`session envelope §6`).
+/// Which envelope members get (`session §6`).
 mod sessions {
     use super::*;
     use crate::crypto::Key;

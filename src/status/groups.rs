@@ -1,4 +1,4 @@
-//! The document as Serf shows it: groups of text by name (`RPC §4`, stats). For its clients, for `info` and for the log.
+//! The document as Serf shows it: groups of text by name (`rpc §4`, stats). For its clients, for `info` and for the log.
 
 use std::collections::BTreeMap;
 

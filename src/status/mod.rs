@@ -2,7 +2,7 @@
 //! it as Serf does, [`doctor`] judges it together with what can be seen on the host.
 //!
 //! Nothing here looks by itself. Facts come from `cli` and from the agent; here is decided what they mean and how it is said
-//! (`ux.md` §3.4 and §4).
+//! (`ux §3.4 and §4`).
 
 pub mod doctor;
 pub mod document;

@@ -1,4 +1,4 @@
-//! The last lines of the log and those who follow it (`RPC §6`).
+//! The last lines of the log and those who follow it (`rpc §6`).
 
 use std::collections::VecDeque;
 use std::fmt;

@@ -1,5 +1,5 @@
 //! What somebody on the network can do with what was recorded, and what becomes of a machine that is set back to a memory
-//! image (`session envelope §6`, `§7`).
+//! image (`session §6, §7`).
 
 use std::collections::HashSet;
 use std::sync::atomic::{AtomicU64, Ordering};

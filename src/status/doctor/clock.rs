@@ -1,4 +1,4 @@
-//! Whether clocks agree (`ux.md` §4 row 8). Gossip does not need it; logs, certificates and people do.
+//! Whether clocks agree (`ux §4` row 8). Gossip does not need it; logs, certificates and people do.
 
 use super::finding::Findings;
 

@@ -1,4 +1,4 @@
-//! Who may read and write what the agent lives on (`ux.md` §4 rows 7, 24 and 25).
+//! Who may read and write what the agent lives on (`ux §4` rows 7, 24 and 25).
 
 use super::finding::Findings;
 use super::handlers::Sandbox;

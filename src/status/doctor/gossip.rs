@@ -1,4 +1,4 @@
-//! Whether members can be reached, both ways that gossip needs (`ux.md` §4 rows 9 to 11).
+//! Whether members can be reached, both ways that gossip needs (`ux §4` rows 9 to 11).
 
 use std::net::SocketAddr;
 

@@ -1,4 +1,4 @@
-//! Whether handler programs are there, and whether the unit lets them do what they seem to want (`Event handlers §7`).
+//! Whether handler programs are there, and whether the unit lets them do what they seem to want (`handlers §7`).
 
 use super::finding::Findings;
 

@@ -1,4 +1,4 @@
-//! Whether everybody can open what everybody seals (`ux.md` §4 rows 3 to 7).
+//! Whether everybody can open what everybody seals (`ux §4` rows 3 to 7).
 
 use std::collections::BTreeSet;
 
@@ -6,7 +6,7 @@ use super::finding::Findings;
 use crate::rotate::document::Status;
 use crate::status::document::{AgentView, StrangerView};
 
-/// Beyond this share of a key's safe use it is time for another (`session envelope §7`).
+/// Beyond this share of a key's safe use it is time for another (`session §7`).
 const WORN: f64 = 0.25;
 /// Keys that one finding names: members may claim any number.
 const MAX_SHOWN: usize = 8;

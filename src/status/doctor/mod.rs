@@ -1,4 +1,4 @@
-//! `weir doctor`: from facts to findings, each with its remedy (`ux.md` §3.4).
+//! `weir doctor`: from facts to findings, each with its remedy (`ux §3.4`).
 //!
 //! Each file takes the facts of one group, which `cli` gathered, and says what they mean. A fact that could not be had is a
 //! finding of its own, [`Level::Skip`], with the way to have it: silence would read as health.

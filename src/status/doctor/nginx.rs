@@ -1,4 +1,4 @@
-//! What NGINX is and does with our upstreams (`nginx.md`; `ux.md` §4 rows 15 to 17 and 20).
+//! What NGINX is and does with our upstreams (docs/nginx.md; `ux §4` rows 15 to 17 and 20).
 
 mod sites;
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! Whether the agent has, or could have, its addresses and ports (`ux.md` §4 rows 1 and 2).
+//! Whether the agent has, or could have, its addresses and ports (`ux §4` rows 1 and 2).
 
 use super::Trouble;
 use super::finding::Findings;

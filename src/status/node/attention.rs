@@ -6,7 +6,7 @@ use super::{ApplyResult, Document, Handler, LastApply, NginxState, Upstream, Wan
 use crate::status::{Known, Level, Trouble};
 use crate::upstream::{Mode, VerdictReason};
 
-/// Beyond this share of a key's safe use it is time for another (`session envelope §7`).
+/// Beyond this share of a key's safe use it is time for another (`session §7`).
 const WORN: f64 = 0.25;
 /// Events that a handler missed longer ago are history.
 const RECENT_S: u64 = 3600;

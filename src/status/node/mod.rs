@@ -1,7 +1,7 @@
 //! The node document: everything that one node knows of itself and of its cluster, typed.
 //!
 //! The agent fills it in one place; `info`, `doctor`, Serf's `stats` and what else is shown of a node are views of it. It is
-//! also what crosses the RPC border, so its names and units are those of `ux.md` §2.1: times are RFC 3339, durations end in
+//! also what crosses the RPC border, so its names and units are those of `ux §2.1`: times are RFC 3339, durations end in
 //! `_ms` or `_s`, shares run from 0 to 1. Fields are only ever added; whoever reads ignores those it does not know and takes
 //! a missing one at its default. Keys are named by identifier. Names and tags of peers are as they sent them: escape them
 //! before a terminal sees them.

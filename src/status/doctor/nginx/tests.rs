@@ -4,7 +4,7 @@ use crate::nginx::parse;
 
 const CONFIG: &str = "/etc/nginx/nginx.conf";
 
-/// NGINX 1.22 with one upstream, and this configuration. `include` of our file is followed as `nginx.md` §7 has it.
+/// NGINX 1.22 with one upstream, and this configuration. `include` of our file is followed as `nginx §7` has it.
 fn facts(text: &str) -> Nginx {
     Nginx {
         outputs: vec![output(Form::Block)],
