@@ -7,6 +7,7 @@
 )]
 
 mod config;
+mod docs;
 mod fuzz;
 mod nginx_render;
 mod serf;
