@@ -5,7 +5,7 @@ CARGO ?= cargo
 FLOOD_SECONDS ?= 30
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-quick sim flood bench bare lint generate package clean
+.PHONY: help demo test test-quick sim flood bench lab bare lint generate package clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -15,10 +15,11 @@ demo: ## the main job on this machine: an encrypted cluster of one balancer and 
 	@$(CARGO) build --release --locked
 	@target/release/weir demo $(DEMO)
 
-test: ## everything that proves weir: unit, property, simulation, and against real serf, nginx
+test: ## everything that proves weir: unit, property, simulation, against real serf and nginx, packages on systemd hosts (as root)
 	@packaging/require serf nginx python3
 	RESTART_KILLS=200 $(CARGO) test --locked
 	$(CARGO) test --locked -- --ignored
+	@tests/lab/install
 
 test-quick: ## only what needs nothing installed
 	$(CARGO) test --locked
@@ -33,6 +34,9 @@ bench: ## weir beside the real serf agent, in one run
 	@packaging/require serf nginx
 	@$(CARGO) build --release --locked
 	@$(CARGO) bench --locked
+
+lab: ## the packages' whole life on systemd hosts of this machine: install, upgrade, remove, purge (as root)
+	@tests/lab/install
 
 bare: ## `make demo` and `make test` on a fresh minimal Debian with nothing but Rust, make and git (as root)
 	@tests/lab/bare
