@@ -14,21 +14,19 @@ use tokio::time::timeout;
 use tracing::info;
 
 use super::AgentError;
-use super::driver::Agent;
 use super::join::Unresolved;
 use super::keyring::{self, LoadError};
 use super::log::Log;
 use super::rotate::since;
-use super::{clock, reload};
 use crate::config::{self, JoinAddress};
-use crate::endpoint::{JoinFailure, JoinTarget};
+use crate::endpoint::{Endpoint, JoinFailure, JoinTarget};
 use crate::rpc::call::{KeyReply, Reply, StreamEvent};
 use crate::rpc::feed::Subscription;
 use crate::rpc::proto::{KeyResponse, LogLevel, Member, MemberFilter, QueryRecord};
 use crate::rpc::refusal::{Kind, Refusal};
 use crate::rpc::server::local_group;
 use crate::rpc::server::{Counters, Counts, Options, Server, Token};
-use crate::rpc::weir::{Asked, MemberTimes};
+use crate::rpc::weir::MemberTimes;
 use crate::rpc::{Call, Feed};
 use crate::serf::{
     Answer, Event, EventError, ForceLeaveError, KeyOp, KeyOutcome, KeyParams, MAX_TAGS_BYTES, QueryKey, QueryOutput,
@@ -36,6 +34,7 @@ use crate::serf::{
 };
 use crate::time::Instant;
 use crate::wire::NodeName;
+use crate::wire::serf::Tags;
 
 /// Calls of all clients together that wait for the loop.
 const CALL_QUEUE: usize = 32;
@@ -88,6 +87,11 @@ impl Commands {
             Some(call) => call,
             None => std::future::pending().await, // the server has ended; only the loop ends it
         }
+    }
+
+    /// Offers it every event from now on.
+    pub(super) fn subscribe(&mut self, subscription: Subscription) {
+        self.subscriptions.push(subscription);
     }
 
     /// Offers an event to every stream; one whose client is gone is forgotten.
@@ -167,6 +171,49 @@ impl Pending {
         }
     }
 
+    /// Sends a query; its answers go into `records`.
+    pub(super) fn query(
+        &mut self,
+        now: Instant,
+        endpoint: &mut Endpoint,
+        params: QueryParams,
+        records: mpsc::Sender<QueryRecord>,
+    ) -> Result<(), Refusal> {
+        let key = endpoint.query(now, params).map_err(|error| Refusal::of(&error))?;
+        self.queries.insert(key, records);
+        Ok(())
+    }
+
+    /// Asks every member about its keys.
+    pub(super) fn keys(&mut self, now: Instant, endpoint: &mut Endpoint, op: KeyOp, reply: Reply<KeyReply>) {
+        let listed = matches!(op, KeyOp::List);
+        match endpoint.key_request(now, KeyParams { op, only: Vec::new(), ballot: None }) {
+            Ok(key) => drop(self.keys.insert(key, (listed, reply))),
+            Err(error) => {
+                answer(reply, KeyReply { refusal: Some(Refusal::of(&error)), response: KeyResponse::default() });
+            }
+        }
+    }
+
+    /// Has a member leave; [`Self::force_left`] answers.
+    pub(super) fn force_leave(
+        &mut self,
+        now: Instant,
+        endpoint: &mut Endpoint,
+        (node, prune): (String, bool),
+        reply: Reply<Result<(), Refusal>>,
+    ) {
+        match endpoint.force_leave(now, &node, prune) {
+            Ok(()) => self.force_leaves.push((node, reply)),
+            Err(error) => answer(reply, Err(Refusal::of(&error))),
+        }
+    }
+
+    /// Waits for our own leave.
+    pub(super) fn leave(&mut self, reply: Reply<Result<(), Refusal>>) {
+        self.leaves.push(reply);
+    }
+
     pub(super) fn left(&mut self) {
         for reply in self.leaves.drain(..) {
             answer(reply, Ok(()));
@@ -182,6 +229,10 @@ pub(super) struct JoinReply {
 }
 
 impl JoinReply {
+    pub(super) fn new(replay: bool, reply: Reply<Result<u32, Refusal>>) -> Self {
+        Self { replay, reply }
+    }
+
     pub(super) fn replay(&self) -> bool {
         self.replay
     }
@@ -208,120 +259,41 @@ fn multiple(errors: &[String]) -> String {
     format!("{count} occurred:\n\t{}\n\n", lines.join("\n\t"))
 }
 
-impl Agent {
-    pub(super) fn handle_call(&mut self, call: Call) {
-        let now = clock::now();
-        match call {
-            Call::Members { filter, reply } => answer(reply, self.members(&filter)),
-            Call::Join { addresses, replay, reply } => self.join_call(&addresses, JoinReply { replay, reply }),
-            Call::Leave { reply } => {
-                self.pending.leaves.push(reply);
-                if !self.is_leaving() {
-                    info!(reason = "rpc", "leaving");
-                }
-                self.leave();
-            }
-            Call::ForceLeave { node, prune, reply } => self.force_leave_call(now, node, prune, reply),
-            Call::Tags { set, delete, reply } => {
-                let mut tags = self.endpoint.tags();
-                delete.iter().for_each(|name| drop(tags.remove(name)));
-                tags.extend(set);
-                let result = self.endpoint.set_tags(now, &tags).map_err(|error @ TagsError::TooLarge { .. }| {
-                    let kind = Kind::TooLarge { limit: MAX_TAGS_BYTES, encoded: true };
-                    Refusal::new(error.to_string()).of_kind(kind)
-                });
-                self.store.tags(&self.config.node.tags, self.endpoint.tags());
-                answer(reply, result);
-            }
-            Call::UserEvent { name, payload, coalesce, reply } => {
-                let result = self.endpoint.user_event(now, &name, payload, coalesce).map(drop);
-                answer(reply, result.map_err(|error| event_refused(&error)));
-            }
-            Call::Query { params, records, reply } => self.query_call(now, params, records, reply),
-            Call::Respond { query, payload, reply } => answer(reply, self.endpoint.respond(now, &query, payload)),
-            Call::Keys { op, reply } => self.keys_call(now, op, reply),
-            Call::Stats { reply } => answer(reply, self.stats()),
-            Call::Coordinate { node, reply } => answer(reply, self.endpoint.coordinate(&node).cloned()),
-            Call::Subscribe { subscription } => self.commands.subscriptions.push(subscription),
-            Call::Monitor { level, lines } => follow(&self.log, level, lines),
-            Call::Weir(asked) => self.weir_call(asked),
-        }
-    }
-
-    fn members(&self, filter: &MemberFilter) -> Vec<Member> {
-        let members = self.endpoint.members().map(Member::from);
-        members.filter(|member| filter.matches(&member.name, member.status, &member.tags)).collect()
-    }
-
-    /// What Serf's list of members has no room for: since when each has its status, RFC 3339.
-    fn member_times(&self) -> MemberTimes {
-        let (now, since) = (clock::now(), since());
-        let times =
-            self.endpoint.members().map(|member| (member.node.name.to_string(), since(now.since(member.since))));
-        MemberTimes { since: times.collect() }
-    }
-
-    fn join_call(&mut self, addresses: &[String], join: JoinReply) {
-        let mut parsed = Vec::with_capacity(addresses.len());
-        for address in addresses {
-            // Serf also takes `NAME/ADDRESS`; the name says nothing that the member would not say itself.
-            let bare = address.rsplit_once('/').map_or(address.as_str(), |(_, bare)| bare);
-            match bare.parse::<JoinAddress>() {
-                Ok(address) => parsed.push(address),
-                Err(error) => return answer(join.reply, Err(multiple(&[format!("'{address}' {error}")]).into())),
-            }
-        }
-        self.joins.ask(&self.config, parsed, join);
-    }
-
-    fn force_leave_call(&mut self, now: Instant, node: String, prune: bool, reply: Reply<Result<(), Refusal>>) {
-        match self.endpoint.force_leave(now, &node, prune) {
-            Ok(()) => self.pending.force_leaves.push((node, reply)),
-            Err(error) => answer(reply, Err(Refusal::of(&error))),
-        }
-    }
-
-    fn query_call(
-        &mut self,
-        now: Instant,
-        params: QueryParams,
-        records: mpsc::Sender<QueryRecord>,
-        reply: Reply<Result<(), Refusal>>,
-    ) {
-        match self.endpoint.query(now, params) {
-            Ok(key) => {
-                self.pending.queries.insert(key, records);
-                answer(reply, Ok(()));
-            }
-            Err(error) => answer(reply, Err(Refusal::of(&error))),
-        }
-    }
-
-    fn keys_call(&mut self, now: Instant, op: KeyOp, reply: Reply<KeyReply>) {
-        let listed = matches!(op, KeyOp::List);
-        match self.endpoint.key_request(now, KeyParams { op, only: Vec::new(), ballot: None }) {
-            Ok(key) => drop(self.pending.keys.insert(key, (listed, reply))),
-            Err(error) => {
-                answer(reply, KeyReply { refusal: Some(Refusal::of(&error)), response: KeyResponse::default() });
-            }
-        }
-    }
-
-    fn weir_call(&mut self, asked: Asked) {
-        match asked {
-            Asked::Reload(request, answer) => self.reload(reload::Request::asked(request, answer)),
-            Asked::Members(_, answer) => answer.send(Ok(self.member_times())),
-            Asked::Doctor(_, answer) => answer.send(Ok(self.view())),
-            Asked::Probe(probe, answer) => self.probe_call(&probe, answer),
-            Asked::KeysStatus(_, answer) => self.keys_status_call(answer),
-            Asked::KeysRotate(start, answer) => self.rotate_call(&start, answer),
-            Asked::KeysProgress(follow, answer) => self.follow_call(follow, answer),
-            Asked::KeysImport(import, answer) => self.import_call(&import, answer),
-        }
-    }
+/// The addresses of a client's join, or why they are none, in the reference's words.
+pub(super) fn join_addresses(addresses: &[String]) -> Result<Vec<JoinAddress>, Refusal> {
+    let parse = |address: &String| {
+        // Serf also takes `NAME/ADDRESS`; the name says nothing that the member would not say itself.
+        let bare = address.rsplit_once('/').map_or(address.as_str(), |(_, bare)| bare);
+        bare.parse().map_err(|error| multiple(&[format!("'{address}' {error}")]).into())
+    };
+    addresses.iter().map(parse).collect()
 }
 
-fn event_refused(error: &EventError) -> Refusal {
+/// The members that `filter` matches.
+pub(super) fn members(endpoint: &Endpoint, filter: &MemberFilter) -> Vec<Member> {
+    let members = endpoint.members().map(Member::from);
+    members.filter(|member| filter.matches(&member.name, member.status, &member.tags)).collect()
+}
+
+/// What Serf's list of members has no room for.
+pub(super) fn member_times(now: Instant, endpoint: &Endpoint) -> MemberTimes {
+    let since = since();
+    let times = endpoint.members().map(|member| (member.node.name.to_string(), since(now.since(member.since))));
+    MemberTimes { since: times.collect() }
+}
+
+/// Takes `delete` from our tags, then sets `set`.
+pub(super) fn change_tags(now: Instant, endpoint: &mut Endpoint, set: Tags, delete: &[String]) -> Result<(), Refusal> {
+    let mut tags = endpoint.tags();
+    delete.iter().for_each(|name| drop(tags.remove(name)));
+    tags.extend(set);
+    endpoint.set_tags(now, &tags).map_err(|error @ TagsError::TooLarge { .. }| {
+        Refusal::new(error.to_string()).of_kind(Kind::TooLarge { limit: MAX_TAGS_BYTES, encoded: true })
+    })
+}
+
+/// Why a user event was not sent.
+pub(super) fn event_refused(error: &EventError) -> Refusal {
     let refusal = Refusal::of(error);
     match *error {
         EventError::TooLarge { limit } => refusal.of_kind(Kind::TooLarge { limit, encoded: false }),
@@ -330,7 +302,8 @@ fn event_refused(error: &EventError) -> Refusal {
     }
 }
 
-fn follow(log: &Log, level: LogLevel, lines: Feed<Arc<str>>) {
+/// Offers `lines` the log's lines.
+pub(super) fn follow(log: &Log, level: LogLevel, lines: Feed<Arc<str>>) {
     let level = match level {
         LogLevel::Trace => tracing::Level::TRACE,
         LogLevel::Debug => tracing::Level::DEBUG,

@@ -5,6 +5,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::clock;
 use super::driver::Agent;
+use super::rotate::envelope_name;
 use crate::config::Mode;
 use crate::crypto::Key;
 use crate::endpoint::{MAX_OUTSTANDING, Stranger};
@@ -64,7 +65,7 @@ impl Agent {
             name: member.node.name.as_str().to_owned(),
             addr: member.node.addr,
             status: member.status.to_string(),
-            envelope: self.envelope_name(&member.node.name).to_owned(),
+            envelope: envelope_name(&self.endpoint, &member.node.name).to_owned(),
             own: member.node.name == local.name,
         });
         let ring = self.endpoint.keyring().into_iter().flat_map(|ring| ring.keys());

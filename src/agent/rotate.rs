@@ -12,10 +12,8 @@ use rand::rngs::SysRng;
 use tracing::{info, warn};
 use zeroize::Zeroizing;
 
-use super::clock;
-use super::driver::Agent;
 use crate::crypto::{Key, KeyId};
-use crate::endpoint::{KeyChangeId, Knowledge};
+use crate::endpoint::{Endpoint, KeyChangeId, Knowledge};
 use crate::rotate::document::{Follow, Import, Imported, KeyStatus, Line, Lines, MemberStatus, Start, Started, Status};
 use crate::rotate::{End, Options, Output, Peer, Progress, Rotation};
 use crate::rpc::Refusal;
@@ -46,12 +44,6 @@ struct Run {
     followers: Vec<(usize, Answer<Follow>)>,
 }
 
-impl KeyRequests {
-    pub(super) fn poll_timeout(&self) -> Option<Instant> {
-        self.run.as_ref().and_then(|run| run.waits_until)
-    }
-}
-
 impl Run {
     /// Answers whoever waits for lines that there are by now.
     fn tell(&mut self) {
@@ -66,19 +58,24 @@ impl Run {
     }
 }
 
-impl Agent {
-    pub(super) fn rotate_call(&mut self, start: &Start, answer: Answer<Start>) {
-        let (key, options) = match self.begun(start) {
+impl KeyRequests {
+    /// When [`Self::handle_timeout`] is due.
+    pub(super) fn poll_timeout(&self) -> Option<Instant> {
+        self.run.as_ref().and_then(|run| run.waits_until)
+    }
+
+    /// Starts a rotation.
+    pub(super) fn rotate(&mut self, now: Instant, endpoint: &mut Endpoint, start: &Start, answer: Answer<Start>) {
+        let (key, options) = match self.begun(endpoint, start) {
             Ok(begun) => begun,
             Err(refusal) => return answer.send(Err(refusal)),
         };
-        let now = clock::now();
-        let id = self.key_requests.runs + 1;
-        self.key_requests.runs = id;
+        self.runs += 1;
+        let id = self.runs;
         info!(key = %key.id(), dry_run = options.dry_run, "key rotation begins");
-        let ballot = self.endpoint.new_ballot();
-        let rotation = Rotation::start(options, key, ballot, self.peers(now));
-        self.key_requests.run = Some(Run {
+        let ballot = endpoint.new_ballot();
+        let rotation = Rotation::start(options, key, ballot, peers(now, endpoint));
+        self.run = Some(Run {
             id,
             rotation,
             started: now,
@@ -89,23 +86,24 @@ impl Agent {
             followers: Vec::new(),
         });
         answer.send(Ok(Started { rotation: id }));
-        self.advance_rotation(now);
+        self.advance(now, endpoint);
     }
 
-    fn begun(&self, start: &Start) -> Result<(Key, Options), Refusal> {
-        if self.endpoint.keyring().is_none() {
+    fn begun(&self, endpoint: &Endpoint, start: &Start) -> Result<(Key, Options), Refusal> {
+        if endpoint.keyring().is_none() {
             return Err(Refusal::new("gossip is not encrypted, there is no key to rotate")
                 .with_remedy("give the cluster a key first"));
         }
-        if self.key_requests.run.as_ref().is_some_and(|run| !run.ended) {
+        if self.run.as_ref().is_some_and(|run| !run.ended) {
             return Err(Refusal::new("a rotation of this agent is under way").with_remedy("wait for its end"));
         }
         let options = Options { absent: names(&start.absent)?, force: names(&start.force)?, dry_run: start.dry_run };
         Ok((fresh_key()?, options))
     }
 
-    pub(super) fn follow_call(&mut self, follow: Follow, answer: Answer<Follow>) {
-        match self.key_requests.run.as_mut().filter(|run| run.id == follow.rotation) {
+    /// Answers as soon as there is news of a rotation.
+    pub(super) fn follow(&mut self, follow: Follow, answer: Answer<Follow>) {
+        match self.run.as_mut().filter(|run| run.id == follow.rotation) {
             Some(run) => {
                 run.followers.push((follow.after, answer));
                 run.tell();
@@ -114,17 +112,19 @@ impl Agent {
         }
     }
 
-    pub(super) fn keys_status_call(&mut self, answer: Answer<KeysStatus>) {
-        if self.endpoint.keyring().is_none() {
+    /// Asks every member for its ring.
+    pub(super) fn status(&mut self, now: Instant, endpoint: &mut Endpoint, answer: Answer<KeysStatus>) {
+        if endpoint.keyring().is_none() {
             return answer.send(Err("gossip is not encrypted, there are no keys".into()));
         }
-        match self.endpoint.key_request(clock::now(), list()) {
-            Ok(query) => drop(self.key_requests.statuses.insert(query, answer)),
+        match endpoint.key_request(now, list()) {
+            Ok(query) => drop(self.statuses.insert(query, answer)),
             Err(error) => answer.send(Err(Refusal::of(&error))),
         }
     }
 
-    pub(super) fn import_call(&mut self, import: &Import, answer: Answer<Import>) {
+    /// Puts a key into our own ring.
+    pub(super) fn import(&mut self, now: Instant, endpoint: &mut Endpoint, import: &Import, answer: Answer<Import>) {
         let key = match Key::from_base64(&import.key) {
             Ok(key) => key,
             Err(error) => return answer.send(Err(error.to_string().into())),
@@ -134,12 +134,13 @@ impl Agent {
         if !import.add {
             ops.push(KeyOp::Use(bytes()));
         }
-        let id = self.endpoint.change_keyring(clock::now(), ops);
-        self.key_requests.imports.insert(id, (key.id(), answer));
+        let id = endpoint.change_keyring(now, ops);
+        self.imports.insert(id, (key.id(), answer));
     }
 
-    pub(super) fn keyring_changed(&mut self, id: KeyChangeId, outcome: &KeyringAnswer) {
-        let Some((key, answer)) = self.key_requests.imports.remove(&id) else { return };
+    /// A change of our own ring has ended, whoever made it.
+    pub(super) fn handle_changed(&mut self, id: KeyChangeId, outcome: &KeyringAnswer) {
+        let Some((key, answer)) = self.imports.remove(&id) else { return };
         answer.send(match outcome {
             KeyringAnswer::Done | KeyringAnswer::Keys(_) => Ok(Imported { id: key.to_string() }),
             KeyringAnswer::Refused(text) => Err(text.as_str().into()),
@@ -148,48 +149,44 @@ impl Agent {
         });
     }
 
-    /// A key request of ours has ended, whoever made it.
-    pub(super) fn keys_ended(&mut self, query: &QueryKey, outcome: &KeyOutcome) {
-        let now = clock::now();
-        if let Some(answer) = self.key_requests.statuses.remove(query) {
-            return answer.send(Ok(self.keys_status(now, outcome)));
+    /// A key request has ended. Returns whether it was one of these.
+    pub(super) fn handle_outcome(
+        &mut self,
+        now: Instant,
+        endpoint: &mut Endpoint,
+        query: &QueryKey,
+        outcome: &KeyOutcome,
+    ) -> bool {
+        if let Some(answer) = self.statuses.remove(query) {
+            answer.send(Ok(keys_status(now, endpoint, outcome)));
+            return true;
         }
-        let peers = self.peers(now);
-        if let Some(run) = self.key_requests.run.as_mut().filter(|run| run.asking == Some(*query)) {
-            run.asking = None;
-            run.rotation.handle_outcome(peers, outcome);
-            return self.advance_rotation(now);
-        }
-        self.pending.keys_done(query, outcome);
+        let Some(run) = self.run.as_mut().filter(|run| run.asking == Some(*query)) else { return false };
+        run.asking = None;
+        run.rotation.handle_outcome(peers(now, endpoint), outcome);
+        self.advance(now, endpoint);
+        true
     }
 
     /// Ends a pause of the rotation that is over.
-    pub(super) fn continue_rotation(&mut self, now: Instant) {
-        let waited = self.key_requests.run.as_mut().and_then(|run| run.waits_until.take_if(|until| *until <= now));
-        if waited.is_none() {
-            return;
+    pub(super) fn handle_timeout(&mut self, now: Instant, endpoint: &mut Endpoint) {
+        if let Some(run) = &mut self.run
+            && run.waits_until.take_if(|until| *until <= now).is_some()
+        {
+            run.rotation.handle_waited(peers(now, endpoint));
+            self.advance(now, endpoint);
         }
-        let peers = self.peers(now);
-        if let Some(run) = &mut self.key_requests.run {
-            run.rotation.handle_waited(peers);
-        }
-        self.advance_rotation(now);
     }
 
     /// Does what the rotation asks for, until it waits for something.
-    fn advance_rotation(&mut self, now: Instant) {
-        while let Some(run) = &mut self.key_requests.run {
-            let Some(output) = run.rotation.poll_output() else { break };
+    fn advance(&mut self, now: Instant, endpoint: &mut Endpoint) {
+        let Some(run) = &mut self.run else { return };
+        while let Some(output) = run.rotation.poll_output() {
             let elapsed_ms = millis(now.since(run.started));
             match output {
-                Output::Ask(params) => match self.endpoint.key_request(now, params) {
+                Output::Ask(params) => match endpoint.key_request(now, params) {
                     Ok(query) => run.asking = Some(query),
-                    Err(error) => {
-                        let peers = self.peers(now);
-                        if let Some(run) = &mut self.key_requests.run {
-                            run.rotation.handle_unsent(peers, &error);
-                        }
-                    }
+                    Err(error) => run.rotation.handle_unsent(peers(now, endpoint), &error),
                 },
                 Output::Wait(time) => run.waits_until = Some(now + time),
                 Output::Progress(progress) => {
@@ -203,81 +200,76 @@ impl Agent {
                 }
             }
         }
-        if let Some(run) = &mut self.key_requests.run {
-            run.tell();
-        }
+        run.tell();
     }
+}
 
-    /// The members as a rotation sees them.
-    fn peers(&self, now: Instant) -> Vec<Peer> {
-        let own = &self.endpoint.local().name;
-        let peer = |member: &crate::serf::Member| {
-            let name = &member.node.name;
-            let is_weir = name == own || matches!(self.endpoint.envelope_of(name), Some(Knowledge::Session(_)));
-            Peer::new(member, now, self.endpoint.serf().was_forced_out(name.as_str()), is_weir)
-        };
-        self.endpoint.members().map(peer).collect()
-    }
+/// The members as a rotation sees them.
+fn peers(now: Instant, endpoint: &Endpoint) -> Vec<Peer> {
+    let own = &endpoint.local().name;
+    let peer = |member: &crate::serf::Member| {
+        let name = &member.node.name;
+        let is_weir = name == own || matches!(endpoint.envelope_of(name), Some(Knowledge::Session(_)));
+        Peer::new(member, now, endpoint.serf().was_forced_out(name.as_str()), is_weir)
+    };
+    endpoint.members().map(peer).collect()
+}
 
-    fn keys_status(&self, now: Instant, outcome: &KeyOutcome) -> Status {
-        let since = since();
-        let peers: Vec<Peer> = self.peers(now).into_iter().filter(Peer::counts).collect();
-        let members: Vec<MemberStatus> = peers
-            .iter()
-            .map(|peer| {
-                let said = outcome.nodes.get(&peer.name).filter(|node| node.ok);
-                let id = |text: &String| {
-                    Key::from_base64(text).map_or_else(|_| "invalid".into(), |key| key.id().to_string())
-                };
-                MemberStatus {
-                    name: peer.name.as_str().to_owned(),
-                    status: peer.status.to_string(),
-                    holds: said.map(|node| node.keys.iter().map(id).collect()),
-                    seals_with: said.and_then(|node| node.primary.as_ref().map(id)),
-                    envelope: self.envelope_name(&peer.name).to_owned(),
-                    last_seen: (!peer.status.is_present()).then(|| since(peer.age)),
-                    message: outcome
-                        .nodes
-                        .get(&peer.name)
-                        .map(|node| node.message.clone())
-                        .filter(|text| !text.is_empty()),
-                }
-            })
-            .collect();
-        Status { keys: self.key_statuses(&members), members }
-    }
-
-    fn key_statuses(&self, members: &[MemberStatus]) -> Vec<KeyStatus> {
-        let mut ids: Vec<String> = Vec::new();
-        let own = self.endpoint.keyring().into_iter().flat_map(|ring| ring.keys()).map(|key| key.id().to_string());
-        for id in own.chain(members.iter().flat_map(|member| member.holds.iter().flatten().cloned())) {
-            if !ids.contains(&id) {
-                ids.push(id);
+/// Who holds what, by what members have said.
+fn keys_status(now: Instant, endpoint: &Endpoint, outcome: &KeyOutcome) -> Status {
+    let since = since();
+    let peers: Vec<Peer> = peers(now, endpoint).into_iter().filter(Peer::counts).collect();
+    let members: Vec<MemberStatus> = peers
+        .iter()
+        .map(|peer| {
+            let said = outcome.nodes.get(&peer.name).filter(|node| node.ok);
+            let id =
+                |text: &String| Key::from_base64(text).map_or_else(|_| "invalid".into(), |key| key.id().to_string());
+            MemberStatus {
+                name: peer.name.as_str().to_owned(),
+                status: peer.status.to_string(),
+                holds: said.map(|node| node.keys.iter().map(id).collect()),
+                seals_with: said.and_then(|node| node.primary.as_ref().map(id)),
+                envelope: envelope_name(endpoint, &peer.name).to_owned(),
+                last_seen: (!peer.status.is_present()).then(|| since(peer.age)),
+                message: outcome.nodes.get(&peer.name).map(|node| node.message.clone()).filter(|text| !text.is_empty()),
             }
-        }
-        let status = |id: String| {
-            let mut counts = self.endpoint.sealed().iter();
-            let sealed_packets = counts.find(|(key, _)| key.to_string() == id).map_or(0, |(_, count)| *count);
-            KeyStatus {
-                primary_on: members.iter().filter(|member| member.seals_with.as_ref() == Some(&id)).count(),
-                held_by: members.iter().filter(|member| member.holds.iter().flatten().any(|held| *held == id)).count(),
-                members: members.len(),
-                sealed_packets,
-                worn: sealed_packets as f64 * members.len() as f64 / 2f64.powi(32),
-                id,
-            }
-        };
-        ids.into_iter().map(status).collect()
-    }
+        })
+        .collect();
+    Status { keys: key_statuses(endpoint, &members), members }
+}
 
-    pub(super) fn envelope_name(&self, name: &NodeName) -> &'static str {
-        match self.endpoint.envelope_of(name) {
-            None => "memberlist",
-            Some(_) if *name == self.endpoint.local().name => "session",
-            Some(Knowledge::Session(_)) => "session",
-            Some(Knowledge::Old) => "memberlist",
-            Some(Knowledge::Unknown) => "",
+fn key_statuses(endpoint: &Endpoint, members: &[MemberStatus]) -> Vec<KeyStatus> {
+    let mut ids: Vec<String> = Vec::new();
+    let own = endpoint.keyring().into_iter().flat_map(|ring| ring.keys()).map(|key| key.id().to_string());
+    for id in own.chain(members.iter().flat_map(|member| member.holds.iter().flatten().cloned())) {
+        if !ids.contains(&id) {
+            ids.push(id);
         }
+    }
+    let status = |id: String| {
+        let mut counts = endpoint.sealed().iter();
+        let sealed_packets = counts.find(|(key, _)| key.to_string() == id).map_or(0, |(_, count)| *count);
+        KeyStatus {
+            primary_on: members.iter().filter(|member| member.seals_with.as_ref() == Some(&id)).count(),
+            held_by: members.iter().filter(|member| member.holds.iter().flatten().any(|held| *held == id)).count(),
+            members: members.len(),
+            sealed_packets,
+            worn: sealed_packets as f64 * members.len() as f64 / 2f64.powi(32),
+            id,
+        }
+    };
+    ids.into_iter().map(status).collect()
+}
+
+/// The envelope that is sealed in for a member; empty while it is not known.
+pub(super) fn envelope_name(endpoint: &Endpoint, name: &NodeName) -> &'static str {
+    match endpoint.envelope_of(name) {
+        None => "memberlist",
+        Some(_) if *name == endpoint.local().name => "session",
+        Some(Knowledge::Session(_)) => "session",
+        Some(Knowledge::Old) => "memberlist",
+        Some(Knowledge::Unknown) => "",
     }
 }
 

@@ -8,10 +8,12 @@
 //! |---|---|
 //! | `start` | from a configuration to an agent |
 //! | `mod` | inputs to the parts |
+//! | `call` | what clients ask |
 //! | `output` | what the endpoint and the parts give out |
 //! | `adopt` | a changed configuration |
 
 mod adopt;
+mod call;
 mod output;
 mod start;
 #[cfg(test)]
@@ -139,7 +141,7 @@ impl Agent {
         let now = clock::now();
         self.endpoint.handle_timeout(now);
         self.systemd.feed(now);
-        self.continue_rotation(now);
+        self.key_requests.handle_timeout(now, &mut self.endpoint);
         self.joins.handle_timeout(now, &mut self.endpoint, &self.config);
         self.advance_probes(now);
     }

@@ -51,7 +51,7 @@ impl Agent {
             Output::Connect { stream, to } => self.streams.connect(stream, to),
             Output::Write { stream, data, close } => {
                 if !self.streams.write(stream, data, close) {
-                    self.endpoint.handle_stream_end(now, stream, Some("write: the peer does not read".to_owned()));
+                    self.endpoint.handle_stream_end(now, stream, Some("write: the peer does not read".into()));
                 }
             }
             Output::Close { stream } => self.streams.close(stream),
@@ -64,8 +64,12 @@ impl Agent {
                 }
             }
             Output::Query(answer) => self.pending.query_answer(answer),
-            Output::Keys { query, outcome } => self.keys_ended(&query, &outcome),
-            Output::KeyringChanged { id, answer } => self.keyring_changed(id, &answer),
+            Output::Keys { query, outcome } => {
+                if !self.key_requests.handle_outcome(now, &mut self.endpoint, &query, &outcome) {
+                    self.pending.keys_done(&query, &outcome);
+                }
+            }
+            Output::KeyringChanged { id, answer } => self.key_requests.handle_changed(id, &answer),
             Output::StoreKeyring(change) => self.keys.store(change, &self.endpoint),
             Output::Joined(joined) => self.joins.handle_joined(now, &self.endpoint, &self.config, &joined),
             Output::Left { unconfirmed } => self.left(&unconfirmed),

@@ -1,5 +1,6 @@
 //! Whole agents, asked as a client asks.
 
+use super::super::driver::Agent;
 use super::super::driver::tests::{ALONE, KEYS, Lab, join, run_test, status, until};
 use super::*;
 use crate::config::SecretSource;

@@ -1,0 +1,63 @@
+//! What RPC clients ask, to the parts that answer.
+
+use tracing::info;
+
+use super::super::commands::{self, JoinReply, answer};
+use super::super::{clock, reload};
+use super::Agent;
+use crate::rpc::Call;
+use crate::rpc::weir::Asked;
+
+impl Agent {
+    pub(in crate::agent) fn handle_call(&mut self, call: Call) {
+        let (now, endpoint) = (clock::now(), &mut self.endpoint);
+        match call {
+            Call::Members { filter, reply } => answer(reply, commands::members(endpoint, &filter)),
+            Call::Join { addresses, replay, reply } => match commands::join_addresses(&addresses) {
+                Ok(addresses) => self.joins.ask(&self.config, addresses, JoinReply::new(replay, reply)),
+                Err(refusal) => answer(reply, Err(refusal)),
+            },
+            Call::Leave { reply } => {
+                self.pending.leave(reply);
+                if !self.is_leaving() {
+                    info!(reason = "rpc", "leaving");
+                }
+                self.leave();
+            }
+            Call::ForceLeave { node, prune, reply } => self.pending.force_leave(now, endpoint, (node, prune), reply),
+            Call::Tags { set, delete, reply } => {
+                let result = commands::change_tags(now, endpoint, set, &delete);
+                self.store.tags(&self.config.node.tags, endpoint.tags());
+                answer(reply, result);
+            }
+            Call::UserEvent { name, payload, coalesce, reply } => {
+                let result = endpoint.user_event(now, &name, payload, coalesce).map(drop);
+                answer(reply, result.map_err(|error| commands::event_refused(&error)));
+            }
+            Call::Query { params, records, reply } => {
+                answer(reply, self.pending.query(now, endpoint, params, records));
+            }
+            Call::Respond { query, payload, reply } => answer(reply, endpoint.respond(now, &query, payload)),
+            Call::Keys { op, reply } => self.pending.keys(now, endpoint, op, reply),
+            Call::Stats { reply } => answer(reply, self.stats()),
+            Call::Coordinate { node, reply } => answer(reply, endpoint.coordinate(&node).cloned()),
+            Call::Subscribe { subscription } => self.commands.subscribe(subscription),
+            Call::Monitor { level, lines } => commands::follow(&self.log, level, lines),
+            Call::Weir(asked) => self.handle_asked(asked),
+        }
+    }
+
+    fn handle_asked(&mut self, asked: Asked) {
+        let (now, endpoint) = (clock::now(), &mut self.endpoint);
+        match asked {
+            Asked::Reload(request, answer) => self.reload(reload::Request::asked(request, answer)),
+            Asked::Members(_, answer) => answer.send(Ok(commands::member_times(now, endpoint))),
+            Asked::Doctor(_, answer) => answer.send(Ok(self.view())),
+            Asked::Probe(probe, answer) => self.probe_call(&probe, answer),
+            Asked::KeysStatus(_, answer) => self.key_requests.status(now, endpoint, answer),
+            Asked::KeysRotate(start, answer) => self.key_requests.rotate(now, endpoint, &start, answer),
+            Asked::KeysProgress(follow, answer) => self.key_requests.follow(follow, answer),
+            Asked::KeysImport(import, answer) => self.key_requests.import(now, endpoint, &import, answer),
+        }
+    }
+}
