@@ -9,7 +9,7 @@ use tracing::info;
 
 use super::stream::CONNECT_TIMEOUT;
 use crate::config::JoinAddress;
-use crate::endpoint::{JoinFailure, JoinTarget};
+use crate::endpoint::{Cause, JoinFailure, JoinTarget, StreamError};
 use crate::status::shell::open_port;
 use crate::time::Instant;
 
@@ -190,12 +190,11 @@ impl Retry {
 pub(super) fn explain(target: &JoinTarget, failure: &JoinFailure) -> String {
     let addr = target.addr;
     match failure {
-        JoinFailure::Connect(text) if text.ends_with("connection refused") => {
+        JoinFailure::Connect(StreamError { cause: Cause::Refused, .. }) => {
             format!("nothing listens on {addr}; start weir there, or correct the port")
         }
-        JoinFailure::Connect(text) if text.ends_with("timeout") || text.ends_with("timed out") => silent(addr),
-        JoinFailure::Timeout => silent(addr),
-        JoinFailure::Connect(text) => format!("cannot reach {addr}: {text}"),
+        JoinFailure::Connect(StreamError { cause: Cause::Silent, .. }) | JoinFailure::Timeout => silent(addr),
+        JoinFailure::Connect(StreamError { cause: Cause::Other, text }) => format!("cannot reach {addr}: {text}"),
         JoinFailure::HungUp { .. }
         | JoinFailure::Plaintext
         | JoinFailure::Encrypted
@@ -297,14 +296,13 @@ mod tests {
     #[test]
     fn failures_name_the_way_out() {
         let target = |port| JoinTarget { label: "lb1".to_owned(), addr: SocketAddr::from(([10, 77, 0, 11], port)) };
-        let refused = JoinFailure::Connect("dial tcp 10.77.0.11:7946: connect: connection refused".to_owned());
+        let broken = |cause| JoinFailure::Connect(StreamError { cause, text: String::new() });
         assert_eq!(
-            explain(&target(7946), &refused),
+            explain(&target(7946), &broken(Cause::Refused)),
             "nothing listens on 10.77.0.11:7946; start weir there, or correct the port"
         );
-        let silent = JoinFailure::Connect("dial tcp 10.77.0.11:7946: i/o timeout".to_owned());
         assert_eq!(
-            explain(&target(7946), &silent),
+            explain(&target(7946), &broken(Cause::Silent)),
             "10.77.0.11:7946/tcp does not answer (10 s); open 7946 TCP and UDP there: 'firewall-cmd --permanent \
              --add-port=7946/tcp --add-port=7946/udp' and 'firewall-cmd --reload', or 'ufw allow 7946'"
         );

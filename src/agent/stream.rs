@@ -17,7 +17,7 @@ use tokio::time::{Instant, sleep_until, timeout};
 use tracing::warn;
 
 use super::udp::canonical;
-use crate::endpoint::StreamId;
+use crate::endpoint::{Cause, StreamError, StreamId};
 
 /// memberlist's TCP timeout.
 pub(super) const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -89,7 +89,7 @@ pub(super) enum Input {
     Connected,
     Data(Vec<u8>),
     /// No more data; the text says why if it was not the peer's orderly end.
-    End(Option<String>),
+    End(Option<StreamError>),
 }
 
 /// What a task tells.
@@ -143,7 +143,7 @@ impl Streams {
             let connected = match timeout(CONNECT_TIMEOUT, dial(to, source)).await {
                 Ok(Ok(stream)) => Ok(stream),
                 Ok(Err(error)) => Err(dial_error(to, &error)),
-                Err(_elapsed) => Err(format!("dial tcp {to}: i/o timeout")),
+                Err(_elapsed) => Err(StreamError { cause: Cause::Silent, text: format!("dial tcp {to}: i/o timeout") }),
             };
             match connected {
                 Ok(stream) => {
@@ -151,7 +151,7 @@ impl Streams {
                         serve(id, stream, inputs, writes).await;
                     }
                 }
-                Err(text) => report(id, &inputs, Some(text)).await,
+                Err(error) => report(id, &inputs, Some(error)).await,
             }
         });
     }
@@ -226,15 +226,15 @@ async fn dial(to: SocketAddr, source: Option<IpAddr>) -> io::Result<TcpStream> {
     socket.connect(to).await
 }
 
-/// In the reference implementation's words, since its clients print them.
-fn dial_error(to: SocketAddr, error: &io::Error) -> String {
-    match error.kind() {
-        io::ErrorKind::ConnectionRefused => format!("dial tcp {to}: connect: connection refused"),
-        io::ErrorKind::HostUnreachable => format!("dial tcp {to}: connect: no route to host"),
-        io::ErrorKind::NetworkUnreachable => format!("dial tcp {to}: connect: network is unreachable"),
-        io::ErrorKind::TimedOut => format!("dial tcp {to}: connect: connection timed out"),
-        _ => format!("dial tcp {to}: {error}"),
-    }
+fn dial_error(to: SocketAddr, error: &io::Error) -> StreamError {
+    let (cause, what) = match error.kind() {
+        io::ErrorKind::ConnectionRefused => (Cause::Refused, "connect: connection refused"),
+        io::ErrorKind::HostUnreachable => (Cause::Silent, "connect: no route to host"),
+        io::ErrorKind::NetworkUnreachable => (Cause::Other, "connect: network is unreachable"),
+        io::ErrorKind::TimedOut => (Cause::Silent, "connect: connection timed out"),
+        _ => return format!("dial tcp {to}: {error}").into(),
+    };
+    StreamError { cause, text: format!("dial tcp {to}: {what}") }
 }
 
 /// Both directions until the peer ends and nothing is left to write, or until one of them fails.
@@ -264,13 +264,17 @@ async fn serve(id: StreamId, stream: TcpStream, inputs: mpsc::Sender<(StreamId, 
     report(id, &inputs, end).await;
 }
 
-async fn report(id: StreamId, inputs: &mpsc::Sender<(StreamId, Told)>, end: Option<String>) {
+async fn report(id: StreamId, inputs: &mpsc::Sender<(StreamId, Told)>, end: Option<StreamError>) {
     // A report that nobody takes any more is no loss: the agent is gone.
     drop(inputs.send((id, Told::Input(Input::End(end)))).await);
 }
 
 /// Hands over what arrives. Returns the reason of an end that was not orderly.
-async fn read_all(id: StreamId, reader: &mut OwnedReadHalf, inputs: &mpsc::Sender<(StreamId, Told)>) -> Option<String> {
+async fn read_all(
+    id: StreamId,
+    reader: &mut OwnedReadHalf,
+    inputs: &mpsc::Sender<(StreamId, Told)>,
+) -> Option<StreamError> {
     loop {
         let mut chunk = Vec::with_capacity(READ_BYTES);
         match reader.read_buf(&mut chunk).await {
@@ -278,24 +282,24 @@ async fn read_all(id: StreamId, reader: &mut OwnedReadHalf, inputs: &mpsc::Sende
             Ok(_) => {
                 chunk.shrink_to_fit();
                 if inputs.send((id, Told::Input(Input::Data(chunk)))).await.is_err() {
-                    return Some("agent stopped".to_owned());
+                    return Some("agent stopped".into());
                 }
             }
-            Err(error) => return Some(format!("read: {error}")),
+            Err(error) => return Some(format!("read: {error}").into()),
         }
     }
 }
 
 /// Writes until told to close, or until nobody can tell any more.
-async fn write_all(mut writer: OwnedWriteHalf, mut writes: mpsc::Receiver<Write>) -> Result<(), String> {
+async fn write_all(mut writer: OwnedWriteHalf, mut writes: mpsc::Receiver<Write>) -> Result<(), StreamError> {
     while let Some(Write::Data(data)) = writes.recv().await {
         match timeout(WRITE_TIMEOUT, writer.write_all(&data)).await {
             Ok(Ok(())) => {}
-            Ok(Err(error)) => return Err(format!("write: {error}")),
-            Err(_elapsed) => return Err("write: i/o timeout".to_owned()),
+            Ok(Err(error)) => return Err(format!("write: {error}").into()),
+            Err(_elapsed) => return Err("write: i/o timeout".into()),
         }
     }
-    writer.shutdown().await.map_err(|error| format!("close: {error}"))
+    writer.shutdown().await.map_err(|error| format!("close: {error}").into())
 }
 
 async fn discard(reader: &mut OwnedReadHalf) {

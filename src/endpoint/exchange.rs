@@ -12,7 +12,7 @@ use crate::wire::DecodeError;
 use crate::wire::message::{Ack, Ping, PushPull, StreamMessage};
 
 use super::envelope::{Seal, StreamContent};
-use super::join::{Exchange, JoinFailure, JoinId, JoinKind};
+use super::join::{Exchange, JoinFailure, JoinId, JoinKind, StreamError};
 use super::peers::Knowledge;
 use super::stream::{Refused, Role, Session, StreamId};
 use super::{Drop, Endpoint, Joined, Output, Stranger};
@@ -67,8 +67,8 @@ impl Endpoint {
         self.settle(now);
     }
 
-    /// A stream ended: by the peer's hand, or with an error whose text is for the operator.
-    pub fn handle_stream_end(&mut self, now: Instant, stream: StreamId, error: Option<String>) {
+    /// A stream ended: by the peer's hand, or with an error.
+    pub fn handle_stream_end(&mut self, now: Instant, stream: StreamId, error: Option<StreamError>) {
         // The last bytes may have been held back by the pace of tries.
         if error.is_none() && self.streams.get(stream).is_some_and(|open| !open.received().is_empty()) {
             self.read_stream(now, stream);

@@ -37,12 +37,48 @@ pub enum JoinKind {
     Rejoin,
 }
 
+/// Why a stream was not opened, or broke.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct StreamError {
+    pub cause: Cause,
+    /// In the reference implementation's words, since its clients print them.
+    pub text: String,
+}
+
+/// What of an error of a stream makes a difference.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Cause {
+    /// The host is there, and nothing listens.
+    Refused,
+    /// Nothing came in time, or nothing can.
+    Silent,
+    Other,
+}
+
+impl From<String> for StreamError {
+    fn from(text: String) -> Self {
+        Self { cause: Cause::Other, text }
+    }
+}
+
+impl From<&str> for StreamError {
+    fn from(text: &str) -> Self {
+        text.to_owned().into()
+    }
+}
+
+impl fmt::Display for StreamError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.text.fmt(f)
+    }
+}
+
 /// Why one address could not be joined. The text is for operators and holds the way out.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 pub enum JoinFailure {
-    /// The operating system's words, as the driver reported them.
+    /// As the driver reported it.
     #[error("{0}")]
-    Connect(String),
+    Connect(StreamError),
     /// Closed, most likely because it could not read us.
     #[error("{}", hung_up(.key.as_ref()))]
     HungUp {

@@ -54,7 +54,7 @@ use self::stream::Streams;
 
 pub use self::drops::{Drop, Drops};
 pub use self::envelope::Seal;
-pub use self::join::{JoinFailure, JoinId, JoinKind, JoinTarget};
+pub use self::join::{Cause, JoinFailure, JoinId, JoinKind, JoinTarget, StreamError};
 pub use self::keys::{Asker, KeyChangeId, MAX_KEY_CHANGES, Stored};
 pub use self::options::Options;
 pub use self::output::{Joined, Output, StoreKeyring};

@@ -143,7 +143,7 @@ fn peer_that_resets_a_join_is_tried_once_more_in_a_session_and_one_that_refuses_
     us.join(NOW, JoinKind::Join { ignore_old: false }, vec![target.clone()]);
     let first = connect(drain(&mut us)).expect("a join dials");
     us.handle_connected(NOW, first);
-    us.handle_stream_end(NOW, first, Some("connection reset by peer".to_owned()));
+    us.handle_stream_end(NOW, first, Some("connection reset by peer".into()));
     let second = connect(drain(&mut us)).expect("again, as a session");
     us.handle_connected(NOW, second);
     let head = drain(&mut us).into_iter().find_map(|output| match output {
@@ -151,12 +151,12 @@ fn peer_that_resets_a_join_is_tried_once_more_in_a_session_and_one_that_refuses_
         _ => None,
     });
     assert_eq!(head, Some(0xe3));
-    us.handle_stream_end(NOW, second, Some("connection reset by peer".to_owned()));
+    us.handle_stream_end(NOW, second, Some("connection reset by peer".into()));
     assert!(connect(drain(&mut us)).is_none());
 
     us.join(NOW, JoinKind::Join { ignore_old: false }, vec![target]);
     let only = connect(drain(&mut us)).expect("a join dials");
-    us.handle_stream_end(NOW, only, Some("connection refused".to_owned()));
+    us.handle_stream_end(NOW, only, Some("connection refused".into()));
     assert!(connect(drain(&mut us)).is_none());
 }
 

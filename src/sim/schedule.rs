@@ -4,6 +4,7 @@ use std::cmp::{Ordering, Reverse};
 use std::collections::BinaryHeap;
 use std::net::SocketAddr;
 
+use crate::endpoint::StreamError;
 use crate::time::Instant;
 
 use super::NodeId;
@@ -16,7 +17,7 @@ pub(super) enum Arrival {
     Connect(ConnectionId),
     Connected(ConnectionId),
     Data { connection: ConnectionId, to: End, bytes: Vec<u8> },
-    Ended { connection: ConnectionId, to: End, error: Option<String> },
+    Ended { connection: ConnectionId, to: End, error: Option<StreamError> },
 }
 
 #[derive(Debug)]

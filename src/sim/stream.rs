@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::endpoint::StreamId;
+use crate::endpoint::{StreamError, StreamId};
 use crate::time::Instant;
 
 use super::schedule::{Arrival, Happening};
@@ -31,7 +31,7 @@ impl Sim {
         let Some(&target) = self.by_addr.get(&to) else {
             let now = self.now;
             if let Some(endpoint) = &mut self.hosts[node.0].endpoint {
-                endpoint.handle_stream_end(now, stream, Some("no route to host".to_owned()));
+                endpoint.handle_stream_end(now, stream, Some("no route to host".into()));
             }
             return;
         };
@@ -69,7 +69,7 @@ impl Sim {
                 self.send_segment(id, End::Opener, |connection, to| Arrival::Ended {
                     connection,
                     to,
-                    error: Some(text.to_owned()),
+                    error: Some(text.into()),
                 });
             }
         }
@@ -139,12 +139,12 @@ impl Sim {
         let mut connections: Vec<_> = std::mem::take(&mut self.hosts[node.0].streams).into_values().collect();
         connections.sort_unstable();
         for connection in connections {
-            self.end_connection(connection, node, Some("connection reset by peer".to_owned()));
+            self.end_connection(connection, node, Some("connection reset by peer".into()));
         }
     }
 
     /// Tells the other end that `node` closed.
-    fn end_connection(&mut self, id: ConnectionId, node: NodeId, error: Option<String>) {
+    fn end_connection(&mut self, id: ConnectionId, node: NodeId, error: Option<StreamError>) {
         if self.connections.contains_key(&id) {
             let to = self.other_end(id, node);
             self.send_segment(id, to, |connection, to| Arrival::Ended { connection, to, error });

@@ -65,7 +65,8 @@ fn refused_connection_is_told_in_the_references_words() {
         let (listener, addr, _server, mut client) = pair().await;
         drop(listener);
         client.connect(A, addr);
-        let refused = format!("dial tcp {addr}: connect: connection refused");
+        let text = format!("dial tcp {addr}: connect: connection refused");
+        let refused = StreamError { cause: Cause::Refused, text };
         assert_eq!(client.recv().await, (A, Input::End(Some(refused))));
         assert!(!client.write(A, b"x".to_vec(), false), "an ended stream takes nothing");
     });

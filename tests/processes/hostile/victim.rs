@@ -323,7 +323,7 @@ impl Victim {
                 self.endpoint.handle_stream_data(self.now, stream, &answer);
                 self.endpoint.handle_stream_end(self.now, stream, None);
             }
-            None => self.endpoint.handle_stream_end(self.now, stream, Some("connection refused".to_owned())),
+            None => self.endpoint.handle_stream_end(self.now, stream, Some("connection refused".into())),
         }
     }
 
