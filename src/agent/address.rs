@@ -1,5 +1,6 @@
 //! Which address to bind and which to tell the others (`ux §1.2` `gossip.bind`, `gossip.advertise`; `ux §4` row 2).
 
+use std::borrow::Cow;
 use std::fmt;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -9,6 +10,7 @@ use nix::net::if_::InterfaceFlags;
 
 use super::AgentError;
 use crate::config::{Advertise, BindAddress, BindHost};
+use crate::error::Explain;
 
 /// One address of this host.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -21,14 +23,23 @@ pub(super) struct Interface {
 #[derive(Debug, Eq, PartialEq, thiserror::Error)]
 pub enum AddressError {
     /// Several private addresses; guessing would make half a cluster.
-    #[error("cannot choose an address to advertise: {}; set gossip.advertise", List(.0))]
+    #[error("cannot choose an address to advertise: {}", List(.0))]
     Ambiguous(Vec<(IpAddr, String)>),
     /// No private address at all.
-    #[error("cannot choose an address to advertise: this host has no private address (it has {}); set gossip.advertise", List(.0))]
+    #[error("cannot choose an address to advertise: this host has no private address (it has {})", List(.0))]
     NoPrivate(Vec<(IpAddr, String)>),
     /// `gossip.bind` names an interface that is not there or has no address.
-    #[error("cannot bind to interface {name}: this host has no such interface with an address (it has {}); correct gossip.bind", List(.has))]
+    #[error("cannot bind to interface {name}: this host has no such interface with an address (it has {})", List(.has))]
     NoInterface { name: String, has: Vec<(IpAddr, String)> },
+}
+
+impl Explain for AddressError {
+    fn remedy(&self) -> Option<Cow<'_, str>> {
+        Some(match self {
+            Self::Ambiguous(_) | Self::NoPrivate(_) => "set gossip.advertise".into(),
+            Self::NoInterface { .. } => "correct gossip.bind".into(),
+        })
+    }
 }
 
 /// `10.0.2.15 (eth0), 10.77.0.11 (eth1)`; `nothing but loopback` if empty.
@@ -164,7 +175,7 @@ mod tests {
         let all = host(&[("lo", "127.0.0.1"), ("eth0", "10.0.2.15"), ("eth1", "10.77.0.11")]);
         let error = advertise(ip("0.0.0.0"), &all, false).unwrap_err();
         assert_eq!(
-            error.to_string(),
+            error.sentence(),
             "cannot choose an address to advertise: 10.0.2.15 (eth0), 10.77.0.11 (eth1); set gossip.advertise"
         );
         assert_eq!(advertise(ip("0.0.0.0"), &all, true), Ok(ip("10.0.2.15")));
@@ -174,12 +185,12 @@ mod tests {
     fn no_private_address_lists_what_there_is() {
         let public = host(&[("eth0", "203.0.113.9")]);
         assert_eq!(
-            advertise(ip("0.0.0.0"), &public, false).unwrap_err().to_string(),
+            advertise(ip("0.0.0.0"), &public, false).unwrap_err().sentence(),
             "cannot choose an address to advertise: this host has no private address (it has 203.0.113.9 (eth0)); \
              set gossip.advertise"
         );
         assert_eq!(
-            advertise(ip("0.0.0.0"), &host(&[("lo", "127.0.0.1")]), false).unwrap_err().to_string(),
+            advertise(ip("0.0.0.0"), &host(&[("lo", "127.0.0.1")]), false).unwrap_err().sentence(),
             "cannot choose an address to advertise: this host has no private address (it has nothing but loopback); \
              set gossip.advertise"
         );
@@ -198,7 +209,7 @@ mod tests {
         assert_eq!(of_interface("eth1", &all), Ok(ip("10.77.0.11")));
         assert_eq!(of_interface("eth2", &all), Ok(ip("fd00::6")));
         assert_eq!(
-            of_interface("eth9", &all).unwrap_err().to_string(),
+            of_interface("eth9", &all).unwrap_err().sentence(),
             "cannot bind to interface eth9: this host has no such interface with an address (it has fd00::5 (eth1), \
              10.77.0.11 (eth1), fd00::6 (eth2)); correct gossip.bind"
         );

@@ -1,5 +1,6 @@
 //! One TCP listener and one UDP socket on the same port, or a sentence that says why not (`ux §4` rows 1 and 2).
 
+use std::borrow::Cow;
 use std::fmt;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -10,6 +11,7 @@ use super::address;
 use super::holder;
 use super::stream::Listener;
 use super::udp::Udp;
+use crate::error::Explain;
 
 /// How often another free port is tried when port 0 was asked for and its UDP twin is taken.
 const FREE_PORT_TRIES: usize = 10;
@@ -52,24 +54,30 @@ impl fmt::Display for Setting {
 #[derive(Debug, thiserror::Error)]
 pub enum BindError {
     /// Somebody has the port, and we may see who.
-    #[error("cannot bind {addr}/{transport}: in use by {name} (pid {pid}); {way_out}", way_out = way_out(.name, *.setting))]
+    #[error("cannot bind {addr}/{transport}: in use by {name} (pid {pid})")]
     InUseBy { addr: SocketAddr, transport: Transport, setting: Setting, name: String, pid: u32 },
     /// Somebody has the port.
-    #[error("cannot bind {addr}/{transport}: in use by another process; stop it or set {setting}")]
+    #[error("cannot bind {addr}/{transport}: in use by another process")]
     InUse { addr: SocketAddr, transport: Transport, setting: Setting },
     /// The address belongs to another host, or to none.
-    #[error("cannot bind {addr}: this host has no such address (it has {has}); correct {setting}")]
+    #[error("cannot bind {addr}: this host has no such address (it has {has})")]
     NoSuchAddress { addr: SocketAddr, setting: Setting, has: String },
     /// Anything else the system says.
     #[error("cannot bind {addr}/{transport}")]
     Other { addr: SocketAddr, transport: Transport, source: io::Error },
 }
 
-/// A service that systemd knows by the program's name can be stopped by that name; another program cannot be advised on.
-fn way_out(name: &str, setting: Setting) -> String {
-    match name {
-        "serf" | "weir" => format!("stop it with 'systemctl stop {name}' or set {setting}"),
-        _ => format!("stop it or set {setting}"),
+impl Explain for BindError {
+    fn remedy(&self) -> Option<Cow<'_, str>> {
+        Some(match self {
+            // A service that systemd knows by the program's name can be stopped by that name.
+            Self::InUseBy { name, setting, .. } if matches!(name.as_str(), "serf" | "weir") => {
+                format!("stop it with 'systemctl stop {name}' or set {setting}").into()
+            }
+            Self::InUseBy { setting, .. } | Self::InUse { setting, .. } => format!("stop it or set {setting}").into(),
+            Self::NoSuchAddress { setting, .. } => format!("correct {setting}").into(),
+            Self::Other { .. } => return None,
+        })
     }
 }
 
@@ -155,7 +163,7 @@ mod tests {
     fn taken_port_names_its_holder() {
         in_runtime(|| {
             let (udp, _listener) = bind("127.0.0.1:0".parse().unwrap()).unwrap();
-            let error = bind(udp.local()).unwrap_err().to_string();
+            let error = bind(udp.local()).unwrap_err().sentence();
             let own_pid = format!("(pid {})", std::process::id());
             assert!(error.starts_with(&format!("cannot bind {}/tcp: in use by ", udp.local())), "{error}");
             assert!(error.contains(&own_pid), "{error}");
@@ -168,7 +176,7 @@ mod tests {
         in_runtime(|| {
             let (udp, listener) = bind("127.0.0.1:0".parse().unwrap()).unwrap();
             drop(listener);
-            let error = bind(udp.local()).unwrap_err().to_string();
+            let error = bind(udp.local()).unwrap_err().sentence();
             assert!(error.starts_with(&format!("cannot bind {}/udp: in use by ", udp.local())), "{error}");
         });
     }
@@ -177,7 +185,7 @@ mod tests {
     fn foreign_address_lists_ours() {
         in_runtime(|| {
             // TEST-NET-1 is nobody's.
-            let error = bind("192.0.2.1:0".parse().unwrap()).unwrap_err().to_string();
+            let error = bind("192.0.2.1:0".parse().unwrap()).unwrap_err().sentence();
             assert!(error.starts_with("cannot bind 192.0.2.1:0: this host has no such address (it has "), "{error}");
             assert!(error.ends_with("); correct gossip.bind"), "{error}");
         });
@@ -193,7 +201,7 @@ mod tests {
             pid: 812,
         };
         assert_eq!(
-            error.to_string(),
+            error.sentence(),
             "cannot bind 10.77.0.11:7946/tcp: in use by serf (pid 812); stop it with 'systemctl stop serf' or set gossip.bind"
         );
     }

@@ -1,5 +1,6 @@
 //! The ring of this host without its agent: `weir keys export` and `weir keys import`.
 
+use std::borrow::Cow;
 use std::fs::{self, File};
 use std::io;
 use std::os::unix::fs::{MetadataExt, chown};
@@ -9,6 +10,7 @@ use super::file;
 use super::keyring::{self, LoadError};
 use crate::config::SecretSource;
 use crate::crypto::{Key, Keyring};
+use crate::error::Explain;
 
 /// Where systemd keeps the packaged agent's credentials, for root to read.
 const CREDENTIALS: &str = "/run/credentials/weir.service";
@@ -27,6 +29,15 @@ impl HandError {
     pub(crate) fn is_denied(&self) -> bool {
         let (Self::Load(LoadError::Read { source, .. }) | Self::Write { source, .. }) = self else { return false };
         source.kind() == io::ErrorKind::PermissionDenied
+    }
+}
+
+impl Explain for HandError {
+    fn remedy(&self) -> Option<Cow<'_, str>> {
+        match self {
+            Self::Load(error) => error.remedy(),
+            Self::Write { .. } => None,
+        }
     }
 }
 

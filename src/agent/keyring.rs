@@ -1,5 +1,6 @@
 //! The keyring on disk: Serf's JSON list, owner only (`ux §4` rows 6 and 7).
 
+use std::borrow::Cow;
 use std::fs;
 use std::io;
 use std::os::unix::fs::PermissionsExt;
@@ -11,7 +12,9 @@ use super::file;
 use crate::config::{Secret, SecretSource};
 use crate::crypto::{Key, Keyring, KeyringError};
 use crate::endpoint::{StoreKeyring, Stored};
+use crate::error::Explain;
 use crate::serf::KeyOp;
+use crate::wire::serf::NOT_KEPT;
 
 /// Longer than any ring.
 const MAX_BYTES: usize = 1024 * 1024;
@@ -19,27 +22,39 @@ const MAX_BYTES: usize = 1024 * 1024;
 /// Why there is no keyring. Nothing has been written.
 #[derive(Debug, thiserror::Error)]
 pub enum LoadError {
-    #[error(
-        "no keyring at {0}; run 'weir keys import' with the cluster's key ('weir keygen' makes one), or set encryption.seal = \"off\""
-    )]
+    #[error("no keyring at {0}")]
     Missing(PathBuf),
     /// Whoever could read it may hold the key by now.
-    #[error("{path} can be read by others (mode {mode:04o}); chmod 600 it and run 'weir keys rotate'")]
+    #[error("{path} can be read by others (mode {mode:04o})")]
     Readable { path: PathBuf, mode: u32 },
-    #[error("cannot read {path}; {}", way_out(.path, .source))]
+    #[error("cannot read {path}")]
     Read { path: PathBuf, source: io::Error },
-    #[error("{path}: key must be 16, 24 or 32 bytes in base64, this one has {length}; 'weir keygen' makes one")]
+    #[error("{path}: key must be 16, 24 or 32 bytes in base64, this one has {length}")]
     Length { path: PathBuf, length: usize },
-    #[error(
-        "cannot use keyring {path}; move it away, then 'weir keys import' the key that 'weir keys export' shows on another host"
-    )]
+    #[error("cannot use keyring {path}")]
     Invalid { path: PathBuf, source: KeyringError },
-    #[error(
-        "no systemd credential '{0}' was passed to this service; add LoadCredential= to the unit, or set encryption.keyring"
-    )]
+    #[error("no systemd credential '{0}' was passed to this service")]
     NoCredential(String),
-    #[error("the rpc token is empty; write one into rpc.token_file")]
+    #[error("the rpc token is empty")]
     EmptyToken,
+}
+
+impl Explain for LoadError {
+    fn remedy(&self) -> Option<Cow<'_, str>> {
+        Some(match self {
+            Self::Missing(_) => "run 'weir keys import' with the cluster's key ('weir keygen' makes one), or set \
+                                 encryption.seal = \"off\""
+                .into(),
+            Self::Readable { .. } => "chmod 600 it and run 'weir keys rotate'".into(),
+            Self::Read { path, source } => way_out(path, source).into(),
+            Self::Length { .. } => "'weir keygen' makes one".into(),
+            Self::Invalid { .. } => {
+                "move it away, then 'weir keys import' the key that 'weir keys export' shows on another host".into()
+            }
+            Self::NoCredential(_) => "add LoadCredential= to the unit, or set encryption.keyring".into(),
+            Self::EmptyToken => "write one into rpc.token_file".into(),
+        })
+    }
 }
 
 /// What to do about a file that the system does not let us read.
@@ -104,11 +119,11 @@ pub(super) fn store(place: &Place, change: &StoreKeyring) -> Stored {
         Place::Credential(name) => match credential(name).and_then(|path| read(&path)) {
             // Somebody has prepared it for the next start.
             Ok(ring) if change.ops.iter().all(|op| is_done(&ring, op)) => Stored::Kept,
-            Ok(_) | Err(_) => Stored::NotKept(format!("not kept: the keyring is the read-only credential {name}")),
+            Ok(_) | Err(_) => Stored::NotKept(format!("{NOT_KEPT}: the keyring is the read-only credential {name}")),
         },
         // As Serf does it; a rotation must not count on it.
         Place::Nowhere if change.ballot.is_none() => Stored::Kept,
-        Place::Nowhere => Stored::NotKept("not kept: the key is from the command line".to_owned()),
+        Place::Nowhere => Stored::NotKept(format!("{NOT_KEPT}: the key is from the command line")),
     }
 }
 
@@ -178,7 +193,7 @@ mod tests {
     }
 
     fn error(path: &Path) -> String {
-        load(&SecretSource::File(path.to_owned())).unwrap_err().to_string()
+        load(&SecretSource::File(path.to_owned())).unwrap_err().sentence()
     }
 
     #[test]
@@ -195,18 +210,17 @@ mod tests {
     #[test]
     fn a_directory_is_no_readable_ring() {
         let dir = std::env::temp_dir();
-        let error = load(&SecretSource::File(dir.clone())).unwrap_err().to_string();
-        assert_eq!(error, format!("cannot read {}; name a file, not a directory", dir.display()));
+        let error = load(&SecretSource::File(dir.clone())).unwrap_err().sentence();
+        assert!(error.starts_with(&format!("cannot read {}: ", dir.display())), "{error}");
+        assert!(error.ends_with("; name a file, not a directory"), "{error}");
     }
 
     #[test]
     fn ring_that_others_can_read_is_refused() {
         for mode in [0o644, 0o640, 0o604] {
             with_file(&format!("[\"{K16}\"]"), mode, |path| {
-                let wanted = format!(
-                    "{} can be read by others (mode {mode:04o}); chmod 600 it and run 'weir keys rotate'",
-                    path.display()
-                );
+                let what = format!("{} can be read by others (mode {mode:04o})", path.display());
+                let wanted = what + "; chmod 600 it and run 'weir keys rotate'";
                 assert_eq!(error(path), wanted);
             });
         }
@@ -239,9 +253,7 @@ mod tests {
                 let refused = load(&SecretSource::File(path.to_owned())).unwrap_err();
                 let way_out =
                     "move it away, then 'weir keys import' the key that 'weir keys export' shows on another host";
-                assert_eq!(refused.to_string(), format!("cannot use keyring {}; {way_out}", path.display()));
-                let source = std::error::Error::source(&refused).map(ToString::to_string);
-                assert_eq!(source.as_deref(), Some(cause));
+                assert_eq!(refused.sentence(), format!("cannot use keyring {}: {cause}; {way_out}", path.display()));
             });
         }
     }
@@ -254,8 +266,8 @@ mod tests {
             (io::ErrorKind::IsADirectory, "name a file"),
             (io::ErrorKind::Other, "'dmesg'"),
         ] {
-            let text = LoadError::Read { path: path(), source: kind.into() }.to_string();
-            assert!(text.starts_with("cannot read /var/lib/weir/keyring.json; ") && text.contains(words), "{text}");
+            let text = LoadError::Read { path: path(), source: kind.into() }.sentence();
+            assert!(text.starts_with("cannot read /var/lib/weir/keyring.json: ") && text.contains(words), "{text}");
         }
     }
 

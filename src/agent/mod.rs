@@ -54,12 +54,14 @@ mod timer;
 mod udp;
 mod upstreams;
 
+use std::borrow::Cow;
 use std::fmt;
 use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::config::{Loaded, Sources};
+use crate::error::Explain;
 
 pub use self::driver::Ready;
 pub use self::log::Log;
@@ -118,7 +120,7 @@ pub enum AgentError {
     #[error("cannot start")]
     System(#[source] io::Error),
     /// journald was demanded and is not there.
-    #[error("cannot reach journald; set log.format = \"text\"")]
+    #[error("cannot reach journald")]
     Log(#[source] io::Error),
     /// No usable keyring, or a token that cannot be read.
     #[error(transparent)]
@@ -133,7 +135,7 @@ pub enum AgentError {
     #[error(transparent)]
     Rpc(ListenError),
     /// The snapshot is there and cannot be read.
-    #[error("cannot read snapshot {path}; make it readable for this user, or set snapshot.path")]
+    #[error("cannot read snapshot {path}")]
     Snapshot {
         /// The file.
         path: PathBuf,
@@ -141,8 +143,23 @@ pub enum AgentError {
         source: io::Error,
     },
     /// mDNS was demanded and does not work here.
-    #[error("cannot use mDNS: {0}; change or remove gossip.discover")]
+    #[error("cannot use mDNS: {0}")]
     Discover(String),
+}
+
+impl Explain for AgentError {
+    fn remedy(&self) -> Option<Cow<'_, str>> {
+        match self {
+            Self::System(_) => None,
+            Self::Log(_) => Some("set log.format = \"text\"".into()),
+            Self::Secret(error) => error.remedy(),
+            Self::Address(error) => error.remedy(),
+            Self::Bind(error) => error.remedy(),
+            Self::Rpc(error) => error.remedy(),
+            Self::Snapshot { .. } => Some("make it readable for this user, or set snapshot.path".into()),
+            Self::Discover(_) => Some("change or remove gossip.discover".into()),
+        }
+    }
 }
 
 pub use self::address::AddressError;

@@ -1,9 +1,12 @@
 //! What a command that did not do its work reports: one line, or one JSON object.
 
+use std::borrow::Cow;
+
 use serde_json::json;
 
 use super::exit::Exit;
 use crate::config::nearest;
+use crate::error::{Explain, what};
 use crate::escape::escape;
 
 /// Why a command ended without doing its work: `WHAT; WAY OUT` and the exit code.
@@ -20,20 +23,9 @@ impl Failure {
         Self { exit, message: message.into(), remedy: None }
     }
 
-    /// An error and its reasons; what it says itself after a semicolon is the way out.
-    pub(crate) fn of_error(exit: Exit, error: &dyn std::error::Error) -> Self {
-        let text = error.to_string();
-        let (what, way_out) = match text.split_once("; ") {
-            Some((what, way_out)) => (what, Some(way_out)),
-            None => (text.as_str(), None),
-        };
-        let mut message = what.to_owned();
-        let mut source = error.source();
-        while let Some(reason) = source {
-            message.push_str(&format!(": {reason}"));
-            source = reason.source();
-        }
-        Self { exit, message, remedy: way_out.map(ToOwned::to_owned) }
+    /// An error with its reasons and its way out.
+    pub(crate) fn of_error(exit: Exit, error: &impl Explain) -> Self {
+        Self { exit, message: what(error), remedy: error.remedy().map(Cow::into_owned) }
     }
 
     /// The way out, printed after a semicolon.

@@ -251,7 +251,8 @@ impl Rotation {
 
     fn take_answer(&mut self, task: &Task, name: &NodeName, answer: &KeyNode) {
         if !answer.ok {
-            self.refusals.insert(name.clone(), Why::Refused(answer.message.clone()));
+            let why = if answer.is_not_kept() { Why::NotKept } else { Why::Refused };
+            self.refusals.insert(name.clone(), why(answer.message.clone()));
             return;
         }
         self.refusals.remove(name);

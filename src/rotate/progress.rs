@@ -112,6 +112,8 @@ pub enum Why {
     Silent,
     /// It answered with a failure; the text is its own.
     Refused(String),
+    /// It obeys in memory alone, and forgets with its next restart; the text is its own.
+    NotKept(String),
     /// It obeys another rotation; the text is its own.
     Superseded(String),
     /// It has more keys than its answers hold, and none of those shown may be removed.

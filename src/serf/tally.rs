@@ -11,7 +11,7 @@ use super::output::QueryKey;
 use super::query::{Purpose, QueryError, QueryParams};
 use crate::time::Instant;
 use crate::wire::NodeName;
-use crate::wire::serf::{KeyRequest, KeyResponse};
+use crate::wire::serf::{KeyRequest, KeyResponse, NOT_KEPT};
 
 /// A key request of ours.
 #[derive(Clone, Debug)]
@@ -35,6 +35,13 @@ pub struct KeyNode {
     pub primary: Option<String>,
     /// The ballot that the member holds to instead of ours.
     pub superseded_by: Option<Ballot>,
+}
+
+impl KeyNode {
+    /// Whether it obeys in memory alone.
+    pub fn is_not_kept(&self) -> bool {
+        !self.ok && self.message.starts_with(NOT_KEPT)
+    }
 }
 
 impl fmt::Debug for KeyNode {

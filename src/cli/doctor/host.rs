@@ -197,7 +197,7 @@ pub(super) fn ring(config: &Config) -> Ring {
         },
         Err(error) => {
             let is_denied = error.is_denied();
-            let Trouble { what, way_out } = super::trouble(error);
+            let Trouble { what, way_out } = super::trouble(&error);
             if is_denied { Ring::Denied { what } } else { Ring::Bad { what, way_out } }
         }
     }

@@ -19,6 +19,7 @@ use super::failure::Failure;
 use super::output::Output;
 use super::table::{Layout, Table};
 use crate::config::{self, ConfigErrors, Loaded, Overrides, Seal, Source, Sources};
+use crate::error::Explain;
 use crate::rpc::client::Address;
 use crate::status::doctor::{self, Configuration, Findings, Group, Level, Ports, Report};
 
@@ -221,7 +222,11 @@ fn ports(loaded: &Loaded, heard: &Heard) -> Ports {
         doctor::Agent::Silent { .. } | doctor::Agent::Denied { .. } | doctor::Agent::Foreign => Ports::default(),
         doctor::Agent::Absent { .. } => {
             let checked = crate::agent::check::ports(&loaded.config).into_iter();
-            Ports { checked: checked.map(|port| (port.port, port.what, port.result.map_err(trouble))).collect() }
+            Ports {
+                checked: checked
+                    .map(|port| (port.port, port.what, port.result.map_err(|error| trouble(&error))))
+                    .collect(),
+            }
         }
     }
 }
@@ -244,8 +249,8 @@ fn keys(loaded: Option<&Loaded>, heard: &Heard) -> doctor::Keys {
 }
 
 /// An error with its causes before its way out.
-fn trouble(error: impl std::error::Error) -> doctor::Trouble {
-    let failure = Failure::of_error(Exit::Failed, &error);
+fn trouble(error: &impl Explain) -> doctor::Trouble {
+    let failure = Failure::of_error(Exit::Failed, error);
     let way_out = failure.remedy().unwrap_or_default().to_owned();
     doctor::Trouble { what: failure.message().to_owned(), way_out }
 }

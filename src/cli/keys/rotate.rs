@@ -267,7 +267,7 @@ fn reason_text(step: Step, Culprit { name, why }: &Culprit) -> String {
         Reason::Silent if step == Step::Check => format!("{name} did not answer"),
         Reason::Silent => format!("{name} did not confirm"),
         Reason::Refused { text } if text.is_empty() => format!("{name} refused"),
-        Reason::Refused { text } => format!("{name} refused ({})", escape(text)),
+        Reason::Refused { text } | Reason::NotKept { text } => format!("{name} refused ({})", escape(text)),
         Reason::Superseded { text } => format!("{name} obeys another rotation ({})", escape(text)),
         Reason::Truncated => format!("{name} has more keys than it can list"),
         Reason::Unknown => format!("no member '{name}'"),
@@ -304,10 +304,10 @@ fn ways_out_of(step: Step, Culprit { name, why }: &Culprit, old: &[String]) -> V
                 format!("lock it out: {}", option("--force", peer)),
             ]
         }
-        (Reason::Refused { text }, Step::Install | Step::Use) if text.starts_with("not kept") => {
+        (Reason::NotKept { .. }, Step::Install | Step::Use) => {
             vec![format!("go on, and put the new key into its credential afterwards: {}", option("--absent", peer))]
         }
-        (Reason::Refused { text }, Step::Remove) if text.starts_with("not kept") => vec![format!(
+        (Reason::NotKept { .. }, Step::Remove) => vec![format!(
             "put the key ('weir keys export' elsewhere) into {name}'s credential, restart it, then: weir keys remove {}",
             list(old)
         )],
@@ -315,7 +315,7 @@ fn ways_out_of(step: Step, Culprit { name, why }: &Culprit, old: &[String]) -> V
         (Reason::Truncated, _) => {
             vec![format!("remove keys there by hand: weir keys remove KEY; {name} holds too many")]
         }
-        (Reason::Silent | Reason::Refused { .. }, _) => {
+        (Reason::Silent | Reason::Refused { .. } | Reason::NotKept { .. }, _) => {
             vec![format!("see the log of {name}, then: weir keys rotate")]
         }
         (Reason::Unknown, _) => Vec::new(),

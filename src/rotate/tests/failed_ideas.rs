@@ -175,7 +175,7 @@ fn not_kept_is_not_confirmed() {
     let end = world.rotate(2, Options::default());
     assert_eq!(stopped(&end), (Step::Install, vec!["c"]));
     let End::Stopped(stop) = &end else { panic!() };
-    assert_eq!(stop.who[0].1, Why::Refused("not kept".into()));
+    assert_eq!(stop.who[0].1, Why::NotKept("not kept".into()));
 
     let mut world = World::new(hosts());
     world.absent_allowed = true;

@@ -5,6 +5,7 @@
 //! monitors and queries push passes through queues that drop when full, so neither a stuck client nor a large answer ever
 //! reaches the agent. The server asks the agent by [`Call`]s and knows nothing of its state.
 
+use std::borrow::Cow;
 use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -17,6 +18,7 @@ use tokio::task::JoinSet;
 use tracing::{debug, warn};
 
 use super::call::Call;
+use crate::error::Explain;
 use connection::{Admission, Peer};
 use counters::count;
 use socket::Socket;
@@ -73,24 +75,37 @@ pub struct Options {
 /// Why the server could not start. Nothing is left listening.
 #[derive(Debug, thiserror::Error)]
 pub enum ListenError {
-    #[error("{} is in use by another agent; stop that one, or set another rpc.socket", path.display())]
+    #[error("{} is in use by another agent", path.display())]
     InUse { path: PathBuf },
-    #[error("{} is in the way and is not a socket; remove it, or set another rpc.socket", path.display())]
+    #[error("{} is in the way and is not a socket", path.display())]
     NotASocket { path: PathBuf },
     /// Only the service manager makes the directory.
-    #[error("cannot listen on {}: no directory {}; create it, or set rpc.socket", path.display(), directory.display())]
+    #[error("cannot listen on {}: no directory {}", path.display(), directory.display())]
     NoDirectory { path: PathBuf, directory: PathBuf },
     #[error("cannot listen on {}", path.display())]
     Socket { path: PathBuf, source: io::Error },
-    #[error("no group '{group}' for the RPC socket; create it, or set rpc.group")]
+    #[error("no group '{group}' for the RPC socket")]
     NoGroup { group: String },
     #[error("cannot give the RPC socket to group '{group}'")]
     Group { group: String, source: io::Error },
     #[error("cannot listen on {addr}/tcp for RPC")]
     Tcp { addr: SocketAddr, source: io::Error },
     /// Anybody there could administer the cluster.
-    #[error("RPC address {addr} can be reached from elsewhere; set rpc.token_file, or listen on 127.0.0.1")]
+    #[error("RPC address {addr} can be reached from elsewhere")]
     TokenRequired { addr: SocketAddr },
+}
+
+impl Explain for ListenError {
+    fn remedy(&self) -> Option<Cow<'_, str>> {
+        Some(match self {
+            Self::InUse { .. } => "stop that one, or set another rpc.socket".into(),
+            Self::NotASocket { .. } => "remove it, or set another rpc.socket".into(),
+            Self::NoDirectory { .. } => "create it, or set rpc.socket".into(),
+            Self::NoGroup { .. } => "create it, or set rpc.group".into(),
+            Self::TokenRequired { .. } => "set rpc.token_file, or listen on 127.0.0.1".into(),
+            Self::Socket { .. } | Self::Group { .. } | Self::Tcp { .. } => return None,
+        })
+    }
 }
 
 /// Bound listeners, not yet serving.

@@ -10,6 +10,9 @@ use super::{KeyRequest, KeyResponse, kind};
 use crate::wire::msgpack::{Reader, Writer};
 use crate::wire::{DecodeError, Problem};
 
+/// What the message of a member begins with that obeys in memory alone (`session §7`).
+pub const NOT_KEPT: &str = "not kept";
+
 /// A ballot has 12 bytes; no bytes are no ballot.
 fn ballot(r: &mut Reader<'_>) -> Result<Option<[u8; 12]>, DecodeError> {
     let bytes = r.bytes()?;

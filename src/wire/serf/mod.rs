@@ -13,6 +13,7 @@ mod message;
 mod state;
 mod tags;
 
+pub use keys::NOT_KEPT;
 pub use tags::{decode_tags, encode_role, encode_tags};
 
 /// The type bytes.

@@ -89,7 +89,7 @@ fn superseded(command: &str, _: &str) -> Result<String, Refusal> {
 
 fn not_kept(command: &str, _: &str) -> Result<String, Refusal> {
     let why =
-        json!({ "name": "web2", "why": "refused", "text": "not kept: the keyring is the read-only credential ring" });
+        json!({ "name": "web2", "why": "not_kept", "text": "not kept: the keyring is the read-only credential ring" });
     answer(|| vec![planned(&three()), confirmed("install", NEW, 2, false), stopped("install", why.clone())], command)
 }
 

@@ -4,6 +4,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use tokio::sync::{mpsc, watch};
+use weir::error::Explain as _;
 use weir::rpc::server::{ListenError, Options, Server, Token};
 
 fn at(path: &Path) -> Options {
@@ -33,7 +34,7 @@ async fn live_socket_is_left_alone_and_a_stale_one_replaced() {
     let first = Server::bind(at(&path)).unwrap();
     let error = Server::bind(at(&path)).unwrap_err();
     let wanted = format!("{} is in use by another agent; stop that one, or set another rpc.socket", path.display());
-    assert_eq!(error.to_string(), wanted);
+    assert_eq!(error.sentence(), wanted);
     tokio::net::UnixStream::connect(&path).await.expect("the first one still listens");
     drop(first);
 
@@ -73,10 +74,10 @@ async fn wrong_places_are_named() {
         missing.display(),
         directory.display()
     );
-    assert_eq!(error.to_string(), text);
+    assert_eq!(error.sentence(), text);
     let socket = dir.path().join("rpc.sock");
     let error = bind(Options { group: Some("no-such-group".to_owned()), ..at(&socket) });
-    assert_eq!(error.to_string(), "no group 'no-such-group' for the RPC socket; create it, or set rpc.group");
+    assert_eq!(error.sentence(), "no group 'no-such-group' for the RPC socket; create it, or set rpc.group");
     assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1, "nothing is left listening");
 
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
