@@ -25,7 +25,7 @@ enum Action {
     /// List all mistakes, each with its place and the way out
     Check {
         #[command(flatten)]
-        place: Place,
+        files: Files,
     },
     /// Print the effective values
     Show {
@@ -36,7 +36,7 @@ enum Action {
         #[arg(long)]
         changed: bool,
         #[command(flatten)]
-        place: Place,
+        files: Files,
     },
     /// Print the JSON Schema of the file
     Schema,
@@ -51,7 +51,7 @@ enum Action {
 
 /// Which configuration: /etc/weir/weir.toml unless named.
 #[derive(Debug, clap::Args)]
-struct Place {
+struct Files {
     /// Files to read instead of /etc/weir/weir.toml
     #[arg(value_name = "FILE", conflicts_with_all = ["config-file", "config-dir"])]
     files: Vec<PathBuf>,
@@ -59,7 +59,7 @@ struct Place {
     paths: Paths,
 }
 
-impl Place {
+impl Files {
     fn sources(&self) -> Sources {
         let mut paths = self.paths.0.clone();
         paths.extend(self.files.iter().cloned().map(Source::File));
@@ -74,9 +74,9 @@ impl Place {
 impl Config {
     pub(crate) fn run(&self, output: &Output) -> Result<Exit, Failure> {
         match &self.action {
-            Action::Check { place } => check(&place.sources(), output),
-            Action::Show { origin, changed, place } => {
-                show(Show { origin: *origin, changed: *changed }, &place.sources(), output)
+            Action::Check { files } => check(&files.sources(), output),
+            Action::Show { origin, changed, files } => {
+                show(Show { origin: *origin, changed: *changed }, &files.sources(), output)
             }
             Action::Schema => output.json(&config::schema()).map(|()| Exit::Done),
             Action::Example => output.text(show::example()).map(|()| Exit::Done),

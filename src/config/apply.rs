@@ -7,7 +7,7 @@ use serde_json::{Value as Json, json};
 
 use super::handler::argv_mistake;
 use super::reader::Section;
-use super::tree::{Node, Value};
+use super::tree::{Item, Value};
 use super::value::{Text, Written, Wrong, words};
 
 /// Who puts files in place.
@@ -135,17 +135,17 @@ impl Text for Automatic {
 }
 
 impl Written for Reload {
-    fn read(node: &Node) -> Result<Self, Vec<Wrong>> {
+    fn read(item: &Item) -> Result<Self, Vec<Wrong>> {
         let wanted = "\"signal\", or a command, [\"systemctl\", \"reload\", \"nginx\"]";
-        match &node.value {
+        match &item.value {
             Value::Text(text) if text == "signal" => Ok(Self::Signal),
             Value::List(list) if !list.is_empty() => {
-                let argv: Vec<String> = Vec::read(node)?;
-                argv_mistake(&argv).map_or(Ok(Self::Argv(argv)), |text| Err(node.wrong(text)))
+                let argv: Vec<String> = Vec::read(item)?;
+                argv_mistake(&argv).map_or(Ok(Self::Argv(argv)), |text| Err(item.wrong(text)))
             }
-            Value::Text(_) | Value::List(_) => Err(node.wrong(format!("is not accepted; write {wanted}"))),
+            Value::Text(_) | Value::List(_) => Err(item.wrong(format!("is not accepted; write {wanted}"))),
             Value::Int(_) | Value::Float(_) | Value::Bool(_) | Value::Date(_) | Value::Table(_) => {
-                Err(node.not(wanted))
+                Err(item.not(wanted))
             }
         }
     }

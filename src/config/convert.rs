@@ -1,9 +1,9 @@
 //! `weir config convert`: one of Serf's JSON files as TOML.
 
-use super::document::Places;
+use super::document::LineIndex;
 use super::mistake::{ConfigErrors, Mistake};
-use super::serf::{Extras, Layer, settle_interface};
-use super::tree::{Node, Origin, Table, Value, inline, join, segment, set};
+use super::serf::{Extras, Layer, bind_to_interface};
+use super::tree::{Item, Origin, Table, Value, inline, join, segment, set};
 use super::{Config, Mode, Notice, json};
 
 /// A converted file.
@@ -19,11 +19,11 @@ pub struct Converted {
 /// there is no key, and the RPC port.
 pub fn convert(path: &str, text: &str) -> Result<Converted, ConfigErrors> {
     let mut layer = Layer::new(Extras::default());
-    match json::parse(&Places::new(path, 0, text), text) {
+    match json::parse(&LineIndex::new(path, 0, text), text) {
         Ok(root) => layer.file(root),
         Err(mistake) => layer.mistakes.push(mistake),
     }
-    layer.notices.extend(settle_interface(&mut layer.table, &layer.extras));
+    layer.notices.extend(bind_to_interface(&mut layer.table, &layer.extras));
     let (_, mistakes) = Config::read(&layer.table, &Extras::default(), Mode::Weir, "localhost");
     layer.mistakes.extend(mistakes.into_iter().filter(|mistake: &Mistake| !mistake.across));
     if let Some(errors) = ConfigErrors::new(std::mem::take(&mut layer.mistakes)) {
@@ -38,9 +38,9 @@ pub fn convert(path: &str, text: &str) -> Result<Converted, ConfigErrors> {
 /// Adds what Serf has by default and what its file could say that TOML cannot.
 fn complete(layer: &mut Layer) {
     let has = |table: &Table, name: &str, key: &str| {
-        table.get(name).and_then(Node::as_table).is_some_and(|inner| inner.contains_key(key))
+        table.get(name).and_then(Item::as_table).is_some_and(|inner| inner.contains_key(key))
     };
-    let add = |table: &mut Table, path: [&str; 2], value: Value| set(table, &path, Node::new(value, Origin::Default));
+    let add = |table: &mut Table, path: [&str; 2], value: Value| set(table, &path, Item::new(value, Origin::Default));
     let extras = layer.extras.clone();
     if let Some((_, at)) = &extras.encrypt {
         layer.notice(at, "encrypt_key is not taken over; write it to a keyring file, 'weir keys import --file -'");
@@ -69,15 +69,15 @@ fn complete(layer: &mut Layer) {
 
 /// `table` as TOML with headers: its own values first, then the tables below it.
 fn write(table: &Table, path: &str, toml: &mut String) {
-    let own: Vec<_> = table.iter().filter(|(_, node)| node.as_table().is_none()).collect();
+    let own: Vec<_> = table.iter().filter(|(_, item)| item.as_table().is_none()).collect();
     if !own.is_empty() && !path.is_empty() {
         toml.push_str(&format!("{}[{path}]\n", if toml.is_empty() { "" } else { "\n" }));
     }
-    for (key, node) in own {
-        toml.push_str(&format!("{} = {}\n", segment(key), inline(&node.value.plain())));
+    for (key, item) in own {
+        toml.push_str(&format!("{} = {}\n", segment(key), inline(&item.value.plain())));
     }
-    for (key, node) in table {
-        if let Some(inner) = node.as_table() {
+    for (key, item) in table {
+        if let Some(inner) = item.as_table() {
             write(inner, &join(path, key), toml);
         }
     }

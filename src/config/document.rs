@@ -6,11 +6,11 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::mistake::Mistake;
-use super::tree::{Node, Origin, Table, Value};
+use super::tree::{Item, Origin, Table, Value};
 
 /// A file's text, and where its offsets are.
 #[derive(Clone, Debug)]
-pub(crate) struct Places<'a> {
+pub(crate) struct LineIndex<'a> {
     path: Arc<str>,
     order: usize,
     text: &'a str,
@@ -18,7 +18,7 @@ pub(crate) struct Places<'a> {
     lines: Vec<usize>,
 }
 
-impl<'a> Places<'a> {
+impl<'a> LineIndex<'a> {
     /// `order` is the file's place in reading order.
     pub(crate) fn new(path: &str, order: usize, text: &'a str) -> Self {
         let starts = text.bytes().enumerate().filter(|(_, byte)| *byte == b'\n').map(|(at, _)| at + 1);
@@ -42,7 +42,7 @@ impl<'a> Places<'a> {
 }
 
 /// The tree of a TOML file, or its syntax errors, all of them.
-pub(crate) fn parse(text: &Places<'_>) -> Result<Table, Vec<Mistake>> {
+pub(crate) fn parse(text: &LineIndex<'_>) -> Result<Table, Vec<Mistake>> {
     let (document, errors) = DeTable::parse_recoverable(text.text);
     if errors.is_empty() {
         return Ok(table(text, document.get_ref()));
@@ -59,18 +59,18 @@ pub(crate) fn parse(text: &Places<'_>) -> Result<Table, Vec<Mistake>> {
     Err(errors.iter().map(mistake).collect())
 }
 
-fn table(text: &Places<'_>, table: &DeTable<'_>) -> Table {
+fn table(text: &LineIndex<'_>, table: &DeTable<'_>) -> Table {
     let mut keys: Vec<_> = table.iter().collect();
     keys.sort_by_key(|(key, _)| key.span().start); // the parser sorts by name, handlers run in order of appearance
     let mut result = Table::new();
     for (key, value) in keys {
-        let node = Node { key_at: text.at(key.span().start), ..node(text, value) };
-        result.insert(key.get_ref().to_string(), node);
+        let item = Item { key_at: text.at(key.span().start), ..item(text, value) };
+        result.insert(key.get_ref().to_string(), item);
     }
     result
 }
 
-fn node(text: &Places<'_>, value: &Spanned<DeValue<'_>>) -> Node {
+fn item(text: &LineIndex<'_>, value: &Spanned<DeValue<'_>>) -> Item {
     let read = match value.get_ref() {
         DeValue::String(string) => Value::Text(string.to_string()),
         DeValue::Integer(number) => match i64::from_str_radix(number.as_str(), number.radix()) {
@@ -80,10 +80,10 @@ fn node(text: &Places<'_>, value: &Spanned<DeValue<'_>>) -> Node {
         DeValue::Float(number) => Value::Float(number.as_str().parse().unwrap_or(f64::NAN)),
         DeValue::Boolean(truth) => Value::Bool(*truth),
         DeValue::Datetime(date) => Value::Date(date.to_string()),
-        DeValue::Array(list) => Value::List(list.iter().map(|each| node(text, each)).collect()),
+        DeValue::Array(list) => Value::List(list.iter().map(|each| item(text, each)).collect()),
         DeValue::Table(inner) => Value::Table(table(text, inner)),
     };
-    Node::new(read, text.at(value.span().start))
+    Item::new(read, text.at(value.span().start))
 }
 
 #[cfg(test)]
@@ -92,7 +92,7 @@ mod tests {
 
     #[test]
     fn places_count_characters_from_one() {
-        let text = Places::new("f.toml", 0, "a = 1\n\"ä\" = 2\n[b]\nc = { d = [1, \"x\"] }\n");
+        let text = LineIndex::new("f.toml", 0, "a = 1\n\"ä\" = 2\n[b]\nc = { d = [1, \"x\"] }\n");
         let root = parse(&text).unwrap();
         assert_eq!(root["a"].at.to_string(), "f.toml:1:5");
         assert_eq!(root["ä"].at.to_string(), "f.toml:2:7");
@@ -104,14 +104,14 @@ mod tests {
 
     #[test]
     fn tables_keep_their_order_of_appearance() {
-        let root = parse(&Places::new("f", 0, "[z.b]\n[a]\n[z.a]\nx.y = 1\n")).unwrap();
+        let root = parse(&LineIndex::new("f", 0, "[z.b]\n[a]\n[z.a]\nx.y = 1\n")).unwrap();
         assert_eq!(root.keys().collect::<Vec<_>>(), ["z", "a"]);
         assert_eq!(root["z"].as_table().unwrap().keys().collect::<Vec<_>>(), ["b", "a"]);
     }
 
     #[test]
     fn all_syntax_errors_are_found() {
-        let mistakes = parse(&Places::new("f", 0, "a = \nb = 1\nb = 2\nc = \"x\n")).unwrap_err();
+        let mistakes = parse(&LineIndex::new("f", 0, "a = \nb = 1\nb = 2\nc = \"x\n")).unwrap_err();
         let lines: Vec<String> = mistakes.iter().map(ToString::to_string).collect();
         assert_eq!(lines.len(), 3, "{lines:#?}");
     }
@@ -119,7 +119,7 @@ mod tests {
     proptest::proptest! {
         #[test]
         fn any_text_parses_or_is_refused_without_a_panic(text in "[\\[\\]a-c.=\"'\n#{}, 0-9\u{e4}-]{0,60}") {
-            let _ = parse(&Places::new("f", 0, &text));
+            let _ = parse(&LineIndex::new("f", 0, &text));
         }
     }
 }

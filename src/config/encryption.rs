@@ -4,7 +4,7 @@ use crate::crypto::{Key, KeyringError};
 
 use super::mistake::Mistake;
 use super::reader::Section;
-use super::secret::{HIDDEN, Place, Secret, SecretSource};
+use super::secret::{HIDDEN, Secret, SecretRef, SecretSource};
 use super::serf::Extras;
 use super::tree::Origin;
 use super::value::words;
@@ -38,12 +38,12 @@ const KEYRING: &str = "/var/lib/weir/keyring.json";
 impl Encryption {
     /// Without a keyring `seal` is [`Seal::Off`], and the other way round.
     pub(crate) fn read(section: &Section<'_>, extras: &Extras) -> Self {
-        let default = section.by_mode(Place::File(KEYRING.into()), Place::Nowhere);
+        let default = section.by_mode(SecretRef::File(KEYRING.into()), SecretRef::Nowhere);
         let needed = !section.serf();
         let place = section
             .key("keyring")
             .restart()
-            .check(|place| (needed && *place == Place::Nowhere).then(|| NO_KEYRING.to_owned()))
+            .check(|place| (needed && *place == SecretRef::Nowhere).then(|| NO_KEYRING.to_owned()))
             .or(default);
         let seal = section.key("seal").restart().or(Seal::Auto);
         let keyring = match &extras.encrypt {

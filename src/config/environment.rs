@@ -2,7 +2,7 @@
 
 use super::mistake::nearest;
 use super::serf::{Extras, Layer, Notice};
-use super::tree::{Node, Origin, Value, set};
+use super::tree::{Item, Origin, Value, set};
 
 /// Variables that set a key.
 const KEYS: [(&str, [&str; 2]); 5] = [
@@ -26,9 +26,9 @@ pub(crate) fn layer<'a>(variables: impl Iterator<Item = (&'a str, &'a str)>, ext
         let at = Origin::Environment(name.to_owned());
         let items = || value.split(',').map(str::trim).filter(|item| !item.is_empty());
         if let Some((_, path)) = KEYS.iter().find(|(known, _)| *known == name) {
-            set(&mut layer.table, path, Node::new(Value::Text(value.to_owned()), at));
+            set(&mut layer.table, path, Item::new(Value::Text(value.to_owned()), at));
         } else if name == "WEIR_JOIN" {
-            set(&mut layer.table, &["gossip", "join"], Node::texts(items().map(str::to_owned), &at));
+            set(&mut layer.table, &["gossip", "join"], Item::texts(items().map(str::to_owned), &at));
         } else if name == "WEIR_TAGS" {
             items().for_each(|tag| layer.tag(tag, &at));
         } else if !OTHERS.contains(&name) && !HANDLERS.iter().any(|known| name.starts_with(known)) {

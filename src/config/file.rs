@@ -3,10 +3,10 @@
 use std::path::{Path, PathBuf};
 use std::{fs, io};
 
-use super::document::{self, Places};
+use super::document::{self, LineIndex};
 use super::mistake::{ConfigErrors, Mistake};
 use super::overrides::Overrides;
-use super::serf::{Extras, Layer, Notice, settle_interface};
+use super::serf::{Extras, Layer, Notice, bind_to_interface};
 use super::tree::{Table, merge};
 use super::{Config, Mode, environment, json};
 use crate::file;
@@ -78,7 +78,7 @@ pub fn load(sources: &Sources) -> Result<Loaded, ConfigErrors> {
     let variables = sources.environment.iter().map(|(name, value)| (name.as_str(), value.as_str()));
     reading.lay(|extras| environment::layer(variables, extras));
     reading.lay(|extras| sources.overrides.layer(extras, serf));
-    reading.notices.extend(settle_interface(&mut reading.table, &reading.extras));
+    reading.notices.extend(bind_to_interface(&mut reading.table, &reading.extras));
 
     let mode = if serf { Mode::Serf } else { Mode::Weir };
     let (config, mistakes) = Config::read(&reading.table, &reading.extras, mode, &sources.host_name);
@@ -143,7 +143,7 @@ impl Reading {
     }
 
     fn unreadable(&mut self, path: &Path, error: &io::Error) {
-        let at = Places::new(&path.display().to_string(), self.next(), "").place(0, 0);
+        let at = LineIndex::new(&path.display().to_string(), self.next(), "").place(0, 0);
         let reason = error.to_string();
         let reason = reason.split(" (os error").next().unwrap_or_default().to_lowercase();
         let way_out = match error.kind() {
@@ -169,13 +169,13 @@ impl Reading {
             Ok(text) => text,
             Err(error) => {
                 let valid = String::from_utf8_lossy(&error.as_bytes()[..error.utf8_error().valid_up_to()]).into_owned();
-                let at = Places::new(&shown, order, &valid).at(valid.len());
+                let at = LineIndex::new(&shown, order, &valid).at(valid.len());
                 self.mistakes.push(Mistake::new(&at, "", "not UTF-8 text"));
                 self.broken = true;
                 return;
             }
         };
-        let source = Places::new(&shown, order, &text);
+        let source = LineIndex::new(&shown, order, &text);
         let parsed = if toml {
             document::parse(&source).map(|table| merge(&mut self.table, table))
         } else {

@@ -5,12 +5,12 @@
 
 use serde_json::Value as Json;
 
-use super::document::Places;
+use super::document::LineIndex;
 use super::mistake::Mistake;
-use super::tree::{Node, Origin, Table, Value};
+use super::tree::{Item, Origin, Table, Value};
 
 /// The tree of a JSON object, or why it is none.
-pub(crate) fn parse(source: &Places<'_>, text: &str) -> Result<Table, Mistake> {
+pub(crate) fn parse(source: &LineIndex<'_>, text: &str) -> Result<Table, Mistake> {
     match serde_json::from_str::<Json>(text) {
         Ok(Json::Object(_)) => {}
         Ok(_) => return Err(Mistake::new(&source.at(0), "", "not a JSON object; write { \"KEY\": VALUE, … }")),
@@ -22,7 +22,7 @@ pub(crate) fn parse(source: &Places<'_>, text: &str) -> Result<Table, Mistake> {
         }
     }
     let mut scanner = Scanner { source, text, at: 0 };
-    match scanner.value().map(|node| node.value) {
+    match scanner.value().map(|item| item.value) {
         Some(Value::Table(table)) => Ok(table),
         Some(_) | None => Err(Mistake::new(&source.at(scanner.at), "", "not a JSON object")),
     }
@@ -31,13 +31,13 @@ pub(crate) fn parse(source: &Places<'_>, text: &str) -> Result<Table, Mistake> {
 /// Walks JSON that is known to be valid.
 #[derive(Debug)]
 struct Scanner<'a> {
-    source: &'a Places<'a>,
+    source: &'a LineIndex<'a>,
     text: &'a str,
     at: usize,
 }
 
 impl Scanner<'_> {
-    fn value(&mut self) -> Option<Node> {
+    fn value(&mut self) -> Option<Item> {
         let at = self.next_place();
         let value = match self.peek()? {
             b'{' => Value::Table(self.object()?),
@@ -45,7 +45,7 @@ impl Scanner<'_> {
             b'"' => Value::Text(self.string()?),
             _ => self.scalar()?,
         };
-        Some(Node::new(value, at))
+        Some(Item::new(value, at))
     }
 
     fn object(&mut self) -> Option<Table> {
@@ -55,7 +55,7 @@ impl Scanner<'_> {
             let key_at = self.next_place();
             let key = self.string()?;
             self.skip(b':')?;
-            table.insert(key, Node { key_at, ..self.value()? });
+            table.insert(key, Item { key_at, ..self.value()? });
             if self.peek()? == b',' {
                 self.at += 1;
             }
@@ -64,7 +64,7 @@ impl Scanner<'_> {
         Some(table)
     }
 
-    fn array(&mut self) -> Option<Vec<Node>> {
+    fn array(&mut self) -> Option<Vec<Item>> {
         let mut list = Vec::new();
         self.at += 1;
         while self.peek()? != b']' {
@@ -126,7 +126,7 @@ mod tests {
     use super::*;
 
     fn read(text: &str) -> Result<Table, Mistake> {
-        parse(&Places::new("x.json", 0, text), text)
+        parse(&LineIndex::new("x.json", 0, text), text)
     }
 
     #[test]

@@ -137,7 +137,7 @@ impl Config {
         let apply = root.section("apply", Apply::read);
         let nginx = root.section("nginx", Nginx::read);
         let leave = root.section("leave", |section| Leave::read(section, extras));
-        let upstreams = upstream::settle(root, drafts, &nginx.config);
+        let upstreams = upstream::place_files(root, drafts, &nginx.config);
         let settings = Vec::new();
         Self { mode, node, gossip, encryption, snapshot, rpc, log, handlers, upstreams, apply, nginx, leave, settings }
     }

@@ -10,8 +10,8 @@ use crate::wire::serf::{Tags, encode_tags};
 use super::mistake::Mistake;
 use super::reader::Section;
 use super::serf::Extras;
-use super::tree::{Node as Written, Origin, Value};
-use super::value::{Text, Wrong};
+use super::tree::{Item, Origin, Value};
+use super::value::{Text, Written, Wrong};
 
 /// Room for tags in a gossip message, the leading type byte included.
 pub const MAX_TAG_BYTES: usize = 512;
@@ -73,14 +73,14 @@ fn is_name(name: &str) -> bool {
 #[derive(Debug)]
 struct TagValue(String);
 
-impl super::value::Written for TagValue {
-    fn read(node: &Written) -> Result<Self, Vec<Wrong>> {
-        match &node.value {
+impl Written for TagValue {
+    fn read(item: &Item) -> Result<Self, Vec<Wrong>> {
+        match &item.value {
             Value::Text(text) => Ok(Self(text.clone())),
             Value::Int(number) => Ok(Self(number.to_string())),
             Value::Bool(truth) => Ok(Self(truth.to_string())),
             Value::Float(_) | Value::Date(_) | Value::List(_) | Value::Table(_) => {
-                Err(node.not("text, a whole number, true or false"))
+                Err(item.not("text, a whole number, true or false"))
             }
         }
     }
@@ -124,6 +124,6 @@ fn read_tags(section: &Section<'_>, extras: &Extras) -> Tags {
 fn longest(section: &Section<'_>, tags: &Tags) -> (String, usize, Origin) {
     let longest = tags.iter().max_by_key(|(name, value)| name.len() + value.len());
     let (name, value) = longest.map_or(("", ""), |(name, value)| (name, value));
-    let at = section.node(name).map_or(Origin::Default, |node| node.key_at.clone());
+    let at = section.item(name).map_or(Origin::Default, |item| item.key_at.clone());
     (name.to_owned(), value.len(), at)
 }

@@ -3,7 +3,7 @@
 use super::flag::{FLAGS, Flag, Sets, Takes};
 use super::secret::Secret;
 use super::serf::{Extras, KEYS, Kind, Layer};
-use super::tree::{Node, Origin, Value};
+use super::tree::{Item, Origin, Value};
 
 /// The flags of `weir agent` that were given, with their texts, which are kept as secrets because some are.
 #[derive(Clone, Debug, Default)]
@@ -54,18 +54,18 @@ impl Overrides {
 /// Unlike in a file, an empty text is a value: `--snapshot ''` is none.
 fn lay(layer: &mut Layer, flag: &Flag, text: &Secret) {
     let at = Origin::Flag(flag.typed());
-    let value = || Node::new(flag.read(text.expose()).expect("it was read when it was given"), at.clone());
+    let value = || Item::new(flag.read(text.expose()).expect("it was read when it was given"), at.clone());
     match flag.sets {
         Sets::Key(key) => layer.put(key, value()),
         Sets::Not(key) => match value() {
-            Node { value: Value::Bool(truth), .. } => layer.put(key, Node::new(Value::Bool(!truth), at)),
+            Item { value: Value::Bool(truth), .. } => layer.put(key, Item::new(Value::Bool(!truth), at)),
             other => layer.put(key, other),
         },
         Sets::Serf(key) => take(layer, flag, key, value()),
         Sets::Secret(place) => *place(&mut layer.extras) = Some((text.clone(), at)),
         Sets::Join(given) => {
             *given(&mut layer.extras) = true;
-            layer.put("gossip.join", Node::appended([text.expose().to_owned()], &at));
+            layer.put("gossip.join", Item::appended([text.expose().to_owned()], &at));
         }
         Sets::Tag => layer.tag(text.expose(), &at),
         Sets::Handler => layer.handler(text.expose(), &at),
@@ -73,12 +73,12 @@ fn lay(layer: &mut Layer, flag: &Flag, text: &Secret) {
 }
 
 /// Takes a flag over as Serf's key of that meaning.
-fn take(layer: &mut Layer, flag: &Flag, key: &str, node: Node) {
+fn take(layer: &mut Layer, flag: &Flag, key: &str, item: Item) {
     let (_, native, kind) = KEYS.iter().find(|(name, ..)| *name == key).expect("the flags name keys of Serf's");
-    match (&node.value, kind) {
+    match (&item.value, kind) {
         (Value::Bool(false), _) => {}
         // What a file cannot say, a flag can: none at all.
-        (Value::Text(text), Kind::Text) if text.is_empty() => layer.put(native, node),
-        _ => layer.take(&flag.typed(), native, *kind, &node),
+        (Value::Text(text), Kind::Text) if text.is_empty() => layer.put(native, item),
+        _ => layer.take(&flag.typed(), native, *kind, &item),
     }
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::address::Listen;
 use super::mistake::{Mistake, nearest};
 use super::reader::Section;
-use super::secret::{HIDDEN, Place, Secret, SecretSource};
+use super::secret::{HIDDEN, Secret, SecretRef, SecretSource};
 use super::serf::Extras;
 use super::value::{Text, word, words};
 
@@ -53,7 +53,7 @@ impl Rpc {
     pub(crate) fn read(section: &Section<'_>, extras: &Extras) -> Self {
         let port = SocketAddr::from(([127, 0, 0, 1], 7373));
         let Listen(listen) = section.key("listen").restart().or(Listen(section.by_mode(None, Some(port))));
-        let named = section.key("token_file").restart().or(Place::Nowhere).source();
+        let named = section.key("token_file").restart().or(SecretRef::Nowhere).source();
         let token = match &extras.rpc_auth {
             Some((_, at)) if named.is_some() => {
                 let message = "a token in the clear cannot be used with rpc.token_file; remove one";

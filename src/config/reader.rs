@@ -3,6 +3,8 @@
 //! A table's reader names a key, its bounds, whether a change needs a restart, and its default. That one line is the only
 //! definition of the key: what is known, what is shown, the schema, and what a reload compares all come from it.
 
+mod key;
+
 use std::cell::RefCell;
 
 use indexmap::{IndexMap, IndexSet};
@@ -10,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value as Json, json};
 
 use super::mistake::{Mistake, nearest};
-use super::tree::{Node, Origin, Table, Value, inline, join, segment};
+use super::tree::{Item, Origin, Table, Value, join, segment};
 use super::value::{Written, Wrong};
 
 /// When a changed value takes effect.
@@ -150,9 +152,9 @@ impl<'a> Section<'a> {
         let result = read(&self);
         let (known, free) = (self.known.into_inner(), self.free.into_inner());
         let unknown = |name: &str| free.is_none() && !known.contains_key(name);
-        for (name, node) in self.table.into_iter().flatten().filter(|(name, _)| unknown(name)) {
+        for (name, item) in self.table.into_iter().flatten().filter(|(name, _)| unknown(name)) {
             self.reader.unknown.borrow_mut().push(Unknown {
-                at: node.key_at.clone(),
+                at: item.key_at.clone(),
                 path: join(&self.path, name),
                 name: name.clone(),
                 siblings: known.keys().map(|name| (*name).to_owned()).collect(),
@@ -204,7 +206,7 @@ impl<'a> Section<'a> {
     }
 
     /// A key in a table below this one, as written.
-    pub(crate) fn node_at(&self, path: &[&str]) -> Option<&'a Node> {
+    pub(crate) fn item_at(&self, path: &[&str]) -> Option<&'a Item> {
         let (last, parents) = path.split_last()?;
         let inner = parents.iter().try_fold(self.table?, |table, name| table.get(*name)?.as_table())?;
         inner.get(*last)
@@ -217,25 +219,20 @@ impl<'a> Section<'a> {
     }
 
     /// The key as written, if it is.
-    pub(crate) fn node(&self, name: &str) -> Option<&'a Node> {
+    pub(crate) fn item(&self, name: &str) -> Option<&'a Item> {
         self.table.and_then(|table| table.get(name))
     }
 
     /// Whether the key is written anywhere.
     pub(crate) fn is_set(&self, name: &str) -> bool {
-        self.node(name).is_some()
-    }
-
-    /// A value of this table, to be finished by [`Key::or`] or one of its siblings.
-    pub(crate) fn key<'s, T: Written + 's>(&'s self, name: &'static str) -> Key<'s, 'a, T> {
-        Key { section: self, name, schema: T::schema(), when: When::Live, accepted: None, check: Box::new(|_| None) }
+        self.item(name).is_some()
     }
 
     /// A table below this one, read also where it is not written.
     pub(crate) fn section<R>(&self, name: &'static str, read: impl FnOnce(&Section<'a>) -> R) -> R {
         let path = self.path_of(name);
-        let (at, table) = match self.node(name) {
-            Some(node) => (node.key_at.clone(), self.table_in(node, &path)),
+        let (at, table) = match self.item(name) {
+            Some(item) => (item.key_at.clone(), self.table_in(item, &path)),
             None => (self.at.clone(), None),
         };
         let (result, schema) = Section::new(self.reader, path, at, table).read(read);
@@ -251,10 +248,10 @@ impl<'a> Section<'a> {
             let (_, schema) = absent.read(|absent| read("", absent));
             *section.free.borrow_mut() = Some(schema);
             let mut results = Vec::new();
-            for (name, node) in section.table.into_iter().flatten() {
+            for (name, item) in section.table.into_iter().flatten() {
                 let path = section.path_of(name);
-                let table = section.table_in(node, &path);
-                let inner = Section::new(section.reader, path, node.key_at.clone(), table);
+                let table = section.table_in(item, &path);
+                let inner = Section::new(section.reader, path, item.key_at.clone(), table);
                 results.extend(inner.read(|inner| read(name, inner)).0);
             }
             results
@@ -265,10 +262,10 @@ impl<'a> Section<'a> {
     pub(crate) fn entries<T: Written>(&self) -> Vec<(String, T)> {
         *self.free.borrow_mut() = Some(T::schema());
         let mut entries = Vec::new();
-        for (name, node) in self.table.into_iter().flatten() {
+        for (name, item) in self.table.into_iter().flatten() {
             let path = self.path_of(name);
-            if let Some(value) = self.read_node::<T>(&path, node, None, |_| None) {
-                self.record(name, value.write(), None, node.key_at.clone(), When::Live);
+            if let Some(value) = self.read_item::<T>(&path, item, None, |_| None) {
+                self.record(name, value.write(), None, item.key_at.clone(), When::Live);
                 entries.push((name.clone(), value));
             }
         }
@@ -277,7 +274,7 @@ impl<'a> Section<'a> {
 
     /// Notes that `name` is wrong in this table; `message` goes without the place. It may depend on other keys.
     pub(crate) fn conflict(&self, name: &str, message: impl Into<String>) {
-        let at = self.node(name).map_or(&self.at, |node| &node.key_at);
+        let at = self.item(name).map_or(&self.at, |item| &item.key_at);
         self.reader.mistake(Mistake::across(at, &self.path_of(name), message));
     }
 
@@ -300,32 +297,32 @@ impl<'a> Section<'a> {
         }
     }
 
-    fn table_in(&self, node: &'a Node, path: &str) -> Option<&'a Table> {
-        if let Value::Table(table) = &node.value {
+    fn table_in(&self, item: &'a Item, path: &str) -> Option<&'a Table> {
+        if let Value::Table(table) = &item.value {
             return Some(table);
         }
-        let tables = matches!(&node.value, Value::List(list) if list.iter().any(|each| each.as_table().is_some()));
+        let tables = matches!(&item.value, Value::List(list) if list.iter().any(|each| each.as_table().is_some()));
         let message = if tables {
             format!("{path} is written as [[{path}]]; give each one a name, [{path}.NAME]")
         } else {
-            format!("{path} = {} is {}; write a table, [{path}]", node.value, node.value.kind())
+            format!("{path} = {} is {}; write a table, [{path}]", item.value, item.value.kind())
         };
-        self.reader.mistake(Mistake::new(&node.key_at, path, message));
+        self.reader.mistake(Mistake::new(&item.key_at, path, message));
         None
     }
 
     /// Reads a value and all that it replaced, so that no mistake hides behind a drop-in.
-    fn read_node<T: Written>(
+    fn read_item<T: Written>(
         &self,
         path: &str,
-        node: &Node,
+        item: &Item,
         accepted: Option<&str>,
         check: impl Fn(&T) -> Option<String>,
     ) -> Option<T> {
         let mut newest = None;
-        for (age, node) in node.history().enumerate() {
-            let result = T::read(node).and_then(|value| match check(&value) {
-                Some(text) => Err(node.wrong(text)),
+        for (age, item) in item.history().enumerate() {
+            let result = T::read(item).and_then(|value| match check(&value) {
+                Some(text) => Err(item.wrong(text)),
                 None => Ok(value),
             });
             match result {
@@ -345,71 +342,4 @@ fn described(path: &str, wrong: Wrong, accepted: Option<&str>) -> Mistake {
     let Wrong { at, value, text, out_of_range } = wrong;
     let text = accepted.filter(|_| out_of_range).unwrap_or(&text);
     Mistake::new(&at, path, format!("{path} = {value} {text}"))
-}
-
-/// Says what is wrong with a value that has the right form, as `is …; WAY OUT`.
-type Check<'s, T> = Box<dyn Fn(&T) -> Option<String> + 's>;
-
-/// One key while it is read.
-pub(crate) struct Key<'s, 'a, T> {
-    section: &'s Section<'a>,
-    name: &'static str,
-    schema: Json,
-    when: When,
-    /// The bounds in words, if there are any.
-    accepted: Option<String>,
-    check: Check<'s, T>,
-}
-
-impl<'s, T: Written + 's> Key<'s, '_, T> {
-    /// A change needs a restart.
-    pub(crate) fn restart(self) -> Self {
-        Self { when: When::Restart, ..self }
-    }
-
-    /// `check` names what is wrong with a value, as `is …; WAY OUT`.
-    pub(crate) fn check(self, check: impl Fn(&T) -> Option<String> + 's) -> Self {
-        Self { check: Box::new(check), ..self }
-    }
-
-    /// The value, or `default`.
-    pub(crate) fn or(self, default: T) -> T {
-        self.take(Some(default.write())).unwrap_or(default)
-    }
-
-    /// The value if it is written and right.
-    pub(crate) fn optional(self) -> Option<T> {
-        self.take(None)
-    }
-
-    fn take(mut self, default: Option<Json>) -> Option<T> {
-        if let Some(default) = &default {
-            self.schema["default"] = default.clone();
-        }
-        self.section.known.borrow_mut().insert(self.name, self.schema);
-        let path = self.section.path_of(self.name);
-        let Some(node) = self.section.node(self.name) else {
-            if let Some(default) = default {
-                self.section.record(self.name, default.clone(), Some(default), Origin::Default, self.when);
-            }
-            return None;
-        };
-        let value = self.section.read_node(&path, node, self.accepted.as_deref(), &self.check)?;
-        self.section.record(self.name, value.write(), default, node.key_at.clone(), self.when);
-        Some(value)
-    }
-}
-
-impl<'s, T: Written + PartialOrd + 's> Key<'s, '_, T> {
-    /// The smallest and largest accepted value.
-    pub(crate) fn within(mut self, least: T, most: T) -> Self {
-        let (lowest, highest) = (least.write(), most.write());
-        let accepted = format!("is out of range; {} to {} is accepted", inline(&lowest), inline(&highest));
-        if lowest.is_number() {
-            (self.schema["minimum"], self.schema["maximum"]) = (lowest, highest);
-        }
-        let range = least..=most;
-        let text = accepted.clone();
-        Self { accepted: Some(accepted), ..self.check(move |value| (!range.contains(value)).then(|| text.clone())) }
-    }
 }

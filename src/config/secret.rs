@@ -49,14 +49,14 @@ pub enum SecretSource<T> {
 
 /// A place as TOML names it.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub(crate) enum Place {
+pub(crate) enum SecretRef {
     /// Nothing is named.
     Nowhere,
     File(PathBuf),
     Credential(String),
 }
 
-impl Place {
+impl SecretRef {
     /// The source, if one is named.
     pub(crate) fn source<T>(self) -> Option<SecretSource<T>> {
         match self {
@@ -67,7 +67,7 @@ impl Place {
     }
 }
 
-impl Text for Place {
+impl Text for SecretRef {
     const WANTED: &'static str = "a path, or \"credential:NAME\"";
 
     fn parse(text: &str) -> Result<Self, String> {
@@ -120,7 +120,7 @@ mod tests {
             ("credential:.x", false),
             ("a\0b", false),
         ] {
-            assert_eq!(Place::parse(text).is_ok_and(|place| place.text() == text), right, "{text}");
+            assert_eq!(SecretRef::parse(text).is_ok_and(|place| place.text() == text), right, "{text}");
         }
     }
 }

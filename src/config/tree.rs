@@ -45,7 +45,7 @@ impl fmt::Display for Origin {
 }
 
 /// A table with its keys in order of appearance.
-pub(crate) type Table = IndexMap<String, Node>;
+pub(crate) type Table = IndexMap<String, Item>;
 
 /// A value as written.
 #[derive(Clone, Debug)]
@@ -56,25 +56,25 @@ pub(crate) enum Value {
     Bool(bool),
     /// A TOML date or time, which no key accepts.
     Date(String),
-    List(Vec<Node>),
+    List(Vec<Item>),
     Table(Table),
 }
 
 /// A value, its place, and what it replaced.
 #[derive(Clone, Debug)]
-pub(crate) struct Node {
+pub(crate) struct Item {
     pub(crate) value: Value,
     /// Where the value stands.
     pub(crate) at: Origin,
     /// Where its key stands.
     pub(crate) key_at: Origin,
     /// What an earlier layer said.
-    pub(crate) replaced: Option<Box<Node>>,
+    pub(crate) replaced: Option<Box<Item>>,
     /// A list of Serf's, which is appended to what is there.
     pub(crate) append: bool,
 }
 
-impl Node {
+impl Item {
     /// A value whose key stands at the same place.
     pub(crate) fn new(value: Value, at: Origin) -> Self {
         Self { value, key_at: at.clone(), at, replaced: None, append: false }
@@ -109,7 +109,7 @@ impl Node {
 
     /// This value, then what it replaced, newest first.
     pub(crate) fn history(&self) -> impl Iterator<Item = &Self> {
-        std::iter::successors(Some(self), |node| node.replaced.as_deref())
+        std::iter::successors(Some(self), |item| item.replaced.as_deref())
     }
 }
 
@@ -147,8 +147,8 @@ impl Value {
             Self::Int(number) => (*number).into(),
             Self::Float(number) => (*number).into(),
             Self::Bool(truth) => (*truth).into(),
-            Self::List(list) => list.iter().map(|node| node.value.plain()).collect(),
-            Self::Table(table) => table.iter().map(|(key, node)| (key.clone(), node.value.plain())).collect(),
+            Self::List(list) => list.iter().map(|item| item.value.plain()).collect(),
+            Self::Table(table) => table.iter().map(|(key, item)| (key.clone(), item.value.plain())).collect(),
         }
     }
 }
@@ -183,16 +183,16 @@ pub(crate) fn join(path: &str, key: &str) -> String {
 
 /// Lays `layer` over `base`.
 pub(crate) fn merge(base: &mut Table, layer: Table) {
-    for (key, node) in layer {
+    for (key, item) in layer {
         let Some(held) = base.get_mut(&key) else {
-            base.insert(key, node);
+            base.insert(key, item);
             continue;
         };
-        match (&mut held.value, node.value) {
+        match (&mut held.value, item.value) {
             (Value::Table(old), Value::Table(new)) => merge(old, new),
-            (Value::List(old), Value::List(new)) if node.append => old.extend(new),
+            (Value::List(old), Value::List(new)) if item.append => old.extend(new),
             (_, value) => {
-                let old = std::mem::replace(held, Node { value, replaced: None, ..node });
+                let old = std::mem::replace(held, Item { value, replaced: None, ..item });
                 held.replaced = Some(Box::new(old));
             }
         }
@@ -200,12 +200,12 @@ pub(crate) fn merge(base: &mut Table, layer: Table) {
 }
 
 /// Sets `path` in `table`, making the tables on the way.
-pub(crate) fn set(table: &mut Table, path: &[&str], node: Node) {
+pub(crate) fn set(table: &mut Table, path: &[&str], item: Item) {
     let Some((last, parents)) = path.split_last() else { return };
-    let mut layer = Table::from([((*last).to_owned(), node)]);
+    let mut layer = Table::from([((*last).to_owned(), item)]);
     for parent in parents.iter().rev() {
-        let at = layer.first().map(|(_, node)| node.key_at.clone()).unwrap_or_default();
-        layer = Table::from([((*parent).to_owned(), Node::new(Value::Table(layer), at))]);
+        let at = layer.first().map(|(_, item)| item.key_at.clone()).unwrap_or_default();
+        layer = Table::from([((*parent).to_owned(), Item::new(Value::Table(layer), at))]);
     }
     merge(table, layer);
 }

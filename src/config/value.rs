@@ -8,7 +8,7 @@ use serde_json::{Value as Json, json};
 
 use super::duration;
 use super::mistake::nearest;
-use super::tree::{Node, Origin, Value};
+use super::tree::{Item, Origin, Value};
 
 /// What is wrong with a value: its place, the value as written, and `is …; WAY OUT`.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -20,7 +20,7 @@ pub(crate) struct Wrong {
     pub(crate) out_of_range: bool,
 }
 
-impl Node {
+impl Item {
     /// This value is wrong in the way `text` says.
     pub(crate) fn wrong(&self, text: impl Into<String>) -> Vec<Wrong> {
         vec![Wrong { at: self.at.clone(), value: self.value.to_string(), text: text.into(), out_of_range: false }]
@@ -41,7 +41,7 @@ impl Node {
 /// A type that a key may hold, in the form in which a file writes it.
 pub(crate) trait Written: Sized {
     /// The checked value, or everything that is wrong with it.
-    fn read(node: &Node) -> Result<Self, Vec<Wrong>>;
+    fn read(item: &Item) -> Result<Self, Vec<Wrong>>;
     /// As a file would write it.
     fn write(&self) -> Json;
     /// What may be written, as JSON Schema.
@@ -61,11 +61,11 @@ pub(crate) trait Text: Sized {
 }
 
 impl<T: Text> Written for T {
-    fn read(node: &Node) -> Result<Self, Vec<Wrong>> {
-        match &node.value {
-            Value::Text(text) => T::parse(text).map_err(|wrong| node.wrong(wrong)),
+    fn read(item: &Item) -> Result<Self, Vec<Wrong>> {
+        match &item.value {
+            Value::Text(text) => T::parse(text).map_err(|wrong| item.wrong(wrong)),
             Value::Int(_) | Value::Float(_) | Value::Bool(_) | Value::Date(_) | Value::List(_) | Value::Table(_) => {
-                Err(node.not(T::WANTED))
+                Err(item.not(T::WANTED))
             }
         }
     }
@@ -80,11 +80,11 @@ impl<T: Text> Written for T {
 }
 
 impl Written for bool {
-    fn read(node: &Node) -> Result<Self, Vec<Wrong>> {
-        match node.value {
+    fn read(item: &Item) -> Result<Self, Vec<Wrong>> {
+        match item.value {
             Value::Bool(truth) => Ok(truth),
             Value::Text(_) | Value::Int(_) | Value::Float(_) | Value::Date(_) | Value::List(_) | Value::Table(_) => {
-                Err(node.not("true or false, without quotes"))
+                Err(item.not("true or false, without quotes"))
             }
         }
     }
@@ -101,18 +101,18 @@ impl Written for bool {
 macro_rules! whole_numbers {
     ($($int:ty),*) => {$(
         impl Written for $int {
-            fn read(node: &Node) -> Result<Self, Vec<Wrong>> {
-                match node.value {
+            fn read(item: &Item) -> Result<Self, Vec<Wrong>> {
+                match item.value {
                     Value::Int(number) => {
-                        Self::try_from(number).map_err(|_| node.out_of_range(Self::MIN, Self::MAX))
+                        Self::try_from(number).map_err(|_| item.out_of_range(Self::MIN, Self::MAX))
                     }
                     // So large that it was no integer any more.
                     Value::Float(number) if number.fract() == 0.0 && number.abs() > i64::MAX as f64 => {
-                        Err(node.out_of_range(Self::MIN, Self::MAX))
+                        Err(item.out_of_range(Self::MIN, Self::MAX))
                     }
-                    Value::Float(_) => Err(node.wrong("is not a whole number; write one without a point")),
+                    Value::Float(_) => Err(item.wrong("is not a whole number; write one without a point")),
                     Value::Text(_) | Value::Bool(_) | Value::Date(_) | Value::List(_) | Value::Table(_) => {
-                        Err(node.not("a whole number, without quotes"))
+                        Err(item.not("a whole number, without quotes"))
                     }
                 }
             }
@@ -131,9 +131,9 @@ macro_rules! whole_numbers {
 whole_numbers!(u8, u16, u32, u64, usize);
 
 impl<T: Written> Written for Vec<T> {
-    fn read(node: &Node) -> Result<Self, Vec<Wrong>> {
-        let Value::List(list) = &node.value else {
-            return Err(node.not("a list, [\"…\", \"…\"]"));
+    fn read(item: &Item) -> Result<Self, Vec<Wrong>> {
+        let Value::List(list) = &item.value else {
+            return Err(item.not("a list, [\"…\", \"…\"]"));
         };
         let (mut values, mut wrongs) = (Self::with_capacity(list.len()), Vec::new());
         for element in list {
@@ -180,19 +180,19 @@ impl Text for PathBuf {
 }
 
 impl Written for Duration {
-    fn read(node: &Node) -> Result<Self, Vec<Wrong>> {
+    fn read(item: &Item) -> Result<Self, Vec<Wrong>> {
         let wanted = "a duration with its unit";
-        match &node.value {
+        match &item.value {
             Value::Text(text) => duration::parse(text).ok_or_else(|| {
-                node.wrong(format!("is not a duration; write {wanted}, \"200ms\", \"30s\" or \"1m30s\""))
+                item.wrong(format!("is not a duration; write {wanted}, \"200ms\", \"30s\" or \"1m30s\""))
             }),
             // The number is repeated with the unit that was probably meant; which one it is stays the writer's decision.
             Value::Int(number @ 1..) => {
                 let unit = if *number < 100 { "s" } else { "ms" };
-                Err(node.not(&format!("{wanted}, \"{number}{unit}\"")))
+                Err(item.not(&format!("{wanted}, \"{number}{unit}\"")))
             }
             Value::Int(_) | Value::Float(_) | Value::Bool(_) | Value::Date(_) | Value::List(_) | Value::Table(_) => {
-                Err(node.not(&format!("{wanted}, \"30s\"")))
+                Err(item.not(&format!("{wanted}, \"30s\"")))
             }
         }
     }

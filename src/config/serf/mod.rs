@@ -11,7 +11,7 @@ use std::time::Duration;
 use super::duration;
 use super::mistake::{Mistake, nearest};
 use super::secret::Secret;
-use super::tree::{Node, Origin, Table, Value, set};
+use super::tree::{Item, Origin, Table, Value, set};
 
 pub(crate) use keys::{KEYS, Kind, native_key};
 
@@ -69,86 +69,86 @@ impl Layer {
 
     /// Takes over a whole file. Key names are matched in any case, as Serf does it.
     pub(crate) fn file(&mut self, root: Table) {
-        for (name, node) in root {
+        for (name, item) in root {
             let lower = name.to_ascii_lowercase();
             match KEYS.iter().find(|(known, ..)| *known == lower) {
-                Some((_, native, kind)) => self.take(&lower, native, *kind, &node),
-                None => self.unknown(&name, &node),
+                Some((_, native, kind)) => self.take(&lower, native, *kind, &item),
+                None => self.unknown(&name, &item),
             }
         }
     }
 
-    fn unknown(&mut self, name: &str, node: &Node) {
+    fn unknown(&mut self, name: &str, item: &Item) {
         let way_out = match nearest(name, KEYS.map(|(known, ..)| known)) {
             Some(near) => format!("did you mean '{near}'?"),
             None => "it is none of Serf's keys".to_owned(),
         };
-        self.mistakes.push(Mistake::new(&node.key_at, name, format!("unknown key '{name}'; {way_out}")));
+        self.mistakes.push(Mistake::new(&item.key_at, name, format!("unknown key '{name}'; {way_out}")));
     }
 
     /// Takes over one value. `name` is what messages call it.
-    pub(crate) fn take(&mut self, name: &str, native: &str, kind: Kind, node: &Node) {
+    pub(crate) fn take(&mut self, name: &str, native: &str, kind: Kind, item: &Item) {
         let path: Vec<&str> = native.split('.').collect();
-        let at = node.key_at.clone();
+        let at = item.key_at.clone();
         match kind {
-            Kind::Text => self.with_text(name, node, |layer, text| layer.set(&path, node, Value::Text(text))),
-            Kind::Level => self.with_text(name, node, |layer, text| {
+            Kind::Text => self.with_text(name, item, |layer, text| layer.set(&path, item, Value::Text(text))),
+            Kind::Level => self.with_text(name, item, |layer, text| {
                 let level = text.to_ascii_lowercase();
-                layer.set(&path, node, Value::Text(if level == "err" { "error".to_owned() } else { level }));
+                layer.set(&path, item, Value::Text(if level == "err" { "error".to_owned() } else { level }));
             }),
             Kind::Duration { raised } => {
-                self.with_text(name, node, |layer, text| layer.duration(name, &path, node, &text, raised))
+                self.with_text(name, item, |layer, text| layer.duration(name, &path, item, &text, raised))
             }
             Kind::Count => {
-                if let Some(number) = self.count(name, node).filter(|number| *number != 0) {
-                    self.set(&path, node, Value::Int(number));
+                if let Some(number) = self.count(name, item).filter(|number| *number != 0) {
+                    self.set(&path, item, Value::Int(number));
                 }
             }
             Kind::Retries => {
-                if let Some(number) = self.count(name, node).filter(|number| *number != 0) {
-                    self.set(&path, node, Value::Int(number.saturating_add(1)));
+                if let Some(number) = self.count(name, item).filter(|number| *number != 0) {
+                    self.set(&path, item, Value::Int(number.saturating_add(1)));
                 }
             }
-            Kind::Protocol => match self.count(name, node).map(|version| (version, u8::try_from(version))) {
+            Kind::Protocol => match self.count(name, item).map(|version| (version, u8::try_from(version))) {
                 Some((_, Ok(version @ 2..=5))) => self.extras.protocol = Some(version),
                 Some((0, _)) | None => {}
                 Some((version, _)) => {
                     self.wrong(
                         name,
-                        node,
+                        item,
                         &format!("{name} = {version} is not a protocol version; 2 to 5 is accepted"),
                     );
                 }
             },
             Kind::Switch(on) => {
-                if self.truth(name, node) == Some(true) {
-                    self.set(&path, node, Value::Bool(on));
+                if self.truth(name, item) == Some(true) {
+                    self.set(&path, item, Value::Bool(on));
                 }
             }
             Kind::Bool => {
-                if let Some(truth) = self.truth(name, node) {
-                    self.set(&path, node, Value::Bool(truth));
+                if let Some(truth) = self.truth(name, item) {
+                    self.set(&path, item, Value::Bool(truth));
                 }
             }
-            Kind::Texts => self.texts(name, &path, node),
-            Kind::Tags => self.tags(name, node),
-            Kind::Role => self.with_text(name, node, |layer, text| {
+            Kind::Texts => self.texts(name, &path, item),
+            Kind::Tags => self.tags(name, item),
+            Kind::Role => self.with_text(name, item, |layer, text| {
                 layer.notice(&at, "'role' has been replaced by tags; the tag role is set");
-                layer.set(&["node", "tags", "role"], node, Value::Text(text));
+                layer.set(&["node", "tags", "role"], item, Value::Text(text));
             }),
-            Kind::Handlers => self.handlers(name, node),
+            Kind::Handlers => self.handlers(name, item),
             Kind::Encrypt => {
-                self.with_text(name, node, |layer, text| layer.extras.encrypt = Some((Secret::new(text), at)))
+                self.with_text(name, item, |layer, text| layer.extras.encrypt = Some((Secret::new(text), at)))
             }
             Kind::RpcAuth => {
-                self.with_text(name, node, |layer, text| layer.extras.rpc_auth = Some((Secret::new(text), at)))
+                self.with_text(name, item, |layer, text| layer.extras.rpc_auth = Some((Secret::new(text), at)))
             }
-            Kind::LeaveOnTerminate => self.extras.leave_on_terminate |= self.truth(name, node) == Some(true),
-            Kind::SkipLeaveOnInterrupt => self.extras.skip_leave_on_interrupt |= self.truth(name, node) == Some(true),
+            Kind::LeaveOnTerminate => self.extras.leave_on_terminate |= self.truth(name, item) == Some(true),
+            Kind::SkipLeaveOnInterrupt => self.extras.skip_leave_on_interrupt |= self.truth(name, item) == Some(true),
             Kind::TagsFile => {
-                self.with_text(name, node, |layer, text| layer.extras.tags_file = Some((text.into(), at)))
+                self.with_text(name, item, |layer, text| layer.extras.tags_file = Some((text.into(), at)))
             }
-            Kind::Interface => self.with_text(name, node, |layer, text| layer.extras.interface = Some((text, at))),
+            Kind::Interface => self.with_text(name, item, |layer, text| layer.extras.interface = Some((text, at))),
             Kind::Mdns => self.notice(&at, "mdns is not needed; weir uses the interface of gossip.bind"),
             Kind::Ignored("") => {}
             Kind::Ignored(notice) => self.notice(&at, notice),
@@ -156,12 +156,12 @@ impl Layer {
     }
 
     /// Sets a key of ours, `gossip.bind`.
-    pub(crate) fn put(&mut self, key: &str, node: Node) {
-        set(&mut self.table, &key.split('.').collect::<Vec<_>>(), node);
+    pub(crate) fn put(&mut self, key: &str, item: Item) {
+        set(&mut self.table, &key.split('.').collect::<Vec<_>>(), item);
     }
 
-    fn set(&mut self, path: &[&str], node: &Node, value: Value) {
-        set(&mut self.table, path, Node { value, ..node.clone() });
+    fn set(&mut self, path: &[&str], item: &Item, value: Value) {
+        set(&mut self.table, path, Item { value, ..item.clone() });
     }
 
     pub(crate) fn notice(&mut self, at: &Origin, text: &str) {
@@ -170,79 +170,79 @@ impl Layer {
         }
     }
 
-    fn wrong(&mut self, name: &str, node: &Node, message: &str) {
-        self.mistakes.push(Mistake::new(&node.at, name, message));
+    fn wrong(&mut self, name: &str, item: &Item, message: &str) {
+        self.mistakes.push(Mistake::new(&item.at, name, message));
     }
 
-    fn wanted(&mut self, name: &str, node: &Node, wanted: &str) {
+    fn wanted(&mut self, name: &str, item: &Item, wanted: &str) {
         // A secret of the wrong type is not repeated.
         let secret = ["encrypt_key", "rpc_auth"].contains(&name);
-        let value = if secret { String::new() } else { format!(" = {}", node.value) };
-        self.wrong(name, node, &format!("{name}{value} is {}; write {wanted}", node.value.kind()));
+        let value = if secret { String::new() } else { format!(" = {}", item.value) };
+        self.wrong(name, item, &format!("{name}{value} is {}; write {wanted}", item.value.kind()));
     }
 
     /// Calls `then` with the text, unless it is empty, which Serf takes as not given.
-    fn with_text(&mut self, name: &str, node: &Node, then: impl FnOnce(&mut Self, String)) {
-        match &node.value {
+    fn with_text(&mut self, name: &str, item: &Item, then: impl FnOnce(&mut Self, String)) {
+        match &item.value {
             Value::Text(text) if text.is_empty() => {}
             Value::Text(text) => then(self, text.clone()),
             Value::Int(_) | Value::Float(_) | Value::Bool(_) | Value::Date(_) | Value::List(_) | Value::Table(_) => {
-                self.wanted(name, node, "text in quotes");
+                self.wanted(name, item, "text in quotes");
             }
         }
     }
 
-    fn truth(&mut self, name: &str, node: &Node) -> Option<bool> {
-        match &node.value {
+    fn truth(&mut self, name: &str, item: &Item) -> Option<bool> {
+        match &item.value {
             Value::Bool(truth) => Some(*truth),
             Value::Text(text) if text.is_empty() => None, // null
             Value::Text(_) | Value::Int(_) | Value::Float(_) | Value::Date(_) | Value::List(_) | Value::Table(_) => {
-                self.wanted(name, node, "true or false");
+                self.wanted(name, item, "true or false");
                 None
             }
         }
     }
 
-    fn count(&mut self, name: &str, node: &Node) -> Option<i64> {
-        match &node.value {
+    fn count(&mut self, name: &str, item: &Item) -> Option<i64> {
+        match &item.value {
             Value::Int(number) => Some(*number),
             Value::Text(text) if text.is_empty() => None, // null
             Value::Text(_) | Value::Bool(_) | Value::Float(_) | Value::Date(_) | Value::List(_) | Value::Table(_) => {
-                self.wanted(name, node, "a whole number");
+                self.wanted(name, item, "a whole number");
                 None
             }
         }
     }
 
     /// Go's durations in files; flags take ours as well.
-    fn duration(&mut self, name: &str, path: &[&str], node: &Node, text: &str, raised: bool) {
+    fn duration(&mut self, name: &str, path: &[&str], item: &Item, text: &str, raised: bool) {
         const LEAST: Duration = Duration::from_secs(1);
-        let read = match node.at {
+        let read = match item.at {
             Origin::Flag(_) => duration::parse(text),
             Origin::Default | Origin::File { .. } | Origin::Environment(_) => duration::parse_go(text).ok(),
         };
         match read {
             None => self.wrong(
                 name,
-                node,
-                &format!("{name} = {} is not a duration; write \"200ms\", \"30s\" or \"1m30s\"", node.value),
+                item,
+                &format!("{name} = {} is not a duration; write \"200ms\", \"30s\" or \"1m30s\"", item.value),
             ),
             Some(Duration::ZERO) => {}
             Some(value) => {
                 if raised && value < LEAST {
-                    self.notice(&node.at, &format!("{name} is raised to 1s, the least that is accepted"));
+                    self.notice(&item.at, &format!("{name} is raised to 1s, the least that is accepted"));
                 }
                 let value = if raised { value.max(LEAST) } else { value };
-                self.set(path, node, Value::Text(duration::text(value)));
+                self.set(path, item, Value::Text(duration::text(value)));
             }
         }
     }
 
     /// The texts of a list; anything else is noted.
-    fn list(&mut self, name: &str, node: &Node) -> Vec<(String, Origin)> {
-        let Value::List(list) = &node.value else {
-            if !matches!(&node.value, Value::Text(text) if text.is_empty()) {
-                self.wanted(name, node, "a list, [\"…\"]");
+    fn list(&mut self, name: &str, item: &Item) -> Vec<(String, Origin)> {
+        let Value::List(list) = &item.value else {
+            if !matches!(&item.value, Value::Text(text) if text.is_empty()) {
+                self.wanted(name, item, "a list, [\"…\"]");
             }
             return Vec::new();
         };
@@ -263,20 +263,20 @@ impl Layer {
         texts
     }
 
-    fn texts(&mut self, name: &str, path: &[&str], node: &Node) {
-        let list: Vec<Node> =
-            self.list(name, node).into_iter().map(|(text, at)| Node::new(Value::Text(text), at)).collect();
+    fn texts(&mut self, name: &str, path: &[&str], item: &Item) {
+        let list: Vec<Item> =
+            self.list(name, item).into_iter().map(|(text, at)| Item::new(Value::Text(text), at)).collect();
         if !list.is_empty() {
             self.extras.start_join |= name == "start_join";
             self.extras.retry_join |= name == "retry_join";
-            let node = Node { value: Value::List(list), append: true, ..node.clone() };
-            set(&mut self.table, path, node);
+            let item = Item { value: Value::List(list), append: true, ..item.clone() };
+            set(&mut self.table, path, item);
         }
     }
 
-    fn tags(&mut self, name: &str, node: &Node) {
-        let Value::Table(table) = &node.value else {
-            return self.wanted(name, node, "an object, { \"role\": \"web\" }");
+    fn tags(&mut self, name: &str, item: &Item) {
+        let Value::Table(table) = &item.value else {
+            return self.wanted(name, item, "an object, { \"role\": \"web\" }");
         };
         for (tag, value) in table {
             match &value.value {
@@ -294,8 +294,8 @@ impl Layer {
     }
 
     /// `[FILTER=]COMMAND`, split at the first `=` (`handlers §1`).
-    fn handlers(&mut self, name: &str, node: &Node) {
-        for (spec, at) in self.list(name, node) {
+    fn handlers(&mut self, name: &str, item: &Item) {
+        for (spec, at) in self.list(name, item) {
             self.handler(&spec, &at);
         }
     }
@@ -306,16 +306,16 @@ impl Layer {
         let filter = if filter.is_empty() { "*" } else { filter };
         self.extras.handlers += 1;
         let table = format!("serf-{}", self.extras.handlers);
-        let on = Node::texts(filter.split(',').map(str::to_owned), at);
+        let on = Item::texts(filter.split(',').map(str::to_owned), at);
         set(&mut self.table, &["handler", &table, "on"], on);
-        set(&mut self.table, &["handler", &table, "shell"], Node::new(Value::Text(command.to_owned()), at.clone()));
+        set(&mut self.table, &["handler", &table, "shell"], Item::new(Value::Text(command.to_owned()), at.clone()));
     }
 
     /// `NAME=VALUE`, from a flag.
     pub(crate) fn tag(&mut self, tag: &str, at: &Origin) {
         match tag.split_once('=') {
             Some((name, value)) if !name.is_empty() => {
-                set(&mut self.table, &["node", "tags", name], Node::new(Value::Text(value.to_owned()), at.clone()));
+                set(&mut self.table, &["node", "tags", name], Item::new(Value::Text(value.to_owned()), at.clone()));
             }
             Some(_) | None => self.extras.bad_tags.push((tag.to_owned(), at.clone())),
         }
@@ -323,10 +323,10 @@ impl Layer {
 }
 
 /// Makes an interface the host of `gossip.bind`, unless that names an address already.
-pub(crate) fn settle_interface(table: &mut Table, extras: &Extras) -> Option<Notice> {
+pub(crate) fn bind_to_interface(table: &mut Table, extras: &Extras) -> Option<Notice> {
     let (name, at) = extras.interface.as_ref()?;
-    let bind = table.get("gossip").and_then(Node::as_table).and_then(|gossip| gossip.get("bind"));
-    let bound = match bind.map(|node| &node.value) {
+    let bind = table.get("gossip").and_then(Item::as_table).and_then(|gossip| gossip.get("bind"));
+    let bound = match bind.map(|item| &item.value) {
         Some(Value::Text(text)) => Some(text.clone()),
         Some(_) | None => None,
     };
@@ -340,6 +340,6 @@ pub(crate) fn settle_interface(table: &mut Table, extras: &Extras) -> Option<Not
             return Some(Notice { at: at.clone(), text });
         }
     };
-    set(table, &["gossip", "bind"], Node::new(Value::Text(format!("{name}:{port}")), at.clone()));
+    set(table, &["gossip", "bind"], Item::new(Value::Text(format!("{name}:{port}")), at.clone()));
     None
 }

@@ -12,7 +12,7 @@ use crate::upstream::{Allow, Network, NetworkError, OnEmpty, Options, Policy, Ru
 
 use super::mistake::Mistake;
 use super::reader::Section;
-use super::tree::Node;
+use super::tree::Item;
 use super::value::{Text, words};
 use file::Nginx;
 use server::Server;
@@ -116,7 +116,7 @@ impl Draft {
 }
 
 /// Gives every file its path, and no two upstreams the same one.
-pub(crate) fn settle(section: &Section<'_>, drafts: Vec<Draft>, nginx_config: &Path) -> Vec<Upstream> {
+pub(crate) fn place_files(section: &Section<'_>, drafts: Vec<Draft>, nginx_config: &Path) -> Vec<Upstream> {
     let mut upstreams: Vec<Upstream> = Vec::new();
     for Draft { options, nginx, block } in drafts {
         let name = options.name.as_str();
@@ -125,7 +125,7 @@ pub(crate) fn settle(section: &Section<'_>, drafts: Vec<Draft>, nginx_config: &P
             other.file.as_ref().zip(file.as_ref()).is_some_and(|(other, file)| other.output == file.output)
         };
         if let (Some(other), Some(file)) = (upstreams.iter().find(same), &file) {
-            let at = section.node_at(&["upstream", name]).map(|node| node.key_at.clone()).unwrap_or_default();
+            let at = section.item_at(&["upstream", name]).map(|item| item.key_at.clone()).unwrap_or_default();
             let key = format!("upstream.{name}.nginx.output");
             let message = format!(
                 "{key} is {}, which upstream {} writes already; give each its own file",
@@ -145,7 +145,7 @@ fn read_select(section: &Section<'_>) -> Option<Vec<(String, TagPattern)>> {
         select.entries::<Expression>().into_iter().map(|(tag, each)| (tag, each.pattern)).collect::<Vec<_>>()
     });
     section.rule("required", json!(["select"]));
-    let written = section.node("select").and_then(Node::as_table);
+    let written = section.item("select").and_then(Item::as_table);
     if !section.is_set("select") || written.is_some_and(|table| table.is_empty()) {
         let path = section.path_of("select");
         let way_out = "write select = { role = \"web\" }, each tag with a regular expression";
@@ -164,12 +164,12 @@ fn read_backup(section: &Section<'_>, server: &Server, nginx: &Nginx) -> Rule<bo
     if method.allows_backup() {
         return server.backup.clone();
     }
-    let written = section.node_at(&["server", "backup"]);
-    if let Some(node) = written.filter(|_| server.backup != Rule::Fixed(false)) {
+    let written = section.item_at(&["server", "backup"]);
+    if let Some(item) = written.filter(|_| server.backup != Rule::Fixed(false)) {
         let key = format!("{}.backup", section.path_of("server"));
         let method = format!("{}.method = \"{name}\"", section.path_of("nginx"));
         let message = format!("{key} cannot be used with {method} (NGINX refuses it); remove one");
-        section.mistake(Mistake::across(&node.key_at, &key, message));
+        section.mistake(Mistake::across(&item.key_at, &key, message));
     }
     Rule::Fixed(false)
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::{Value as Json, json};
 
 use crate::config::reader::Section;
-use crate::config::tree::Node;
+use crate::config::tree::Item;
 use crate::config::value::{Written, Wrong};
 use crate::upstream::{PortRule, Rule, WeightRule};
 
@@ -44,8 +44,8 @@ fn fixed_or<T: Written, R>(
     by_tag: impl FnOnce(&Section<'_>) -> R,
     fixed: impl FnOnce(T) -> R,
 ) -> R {
-    match section.node(name) {
-        Some(node) if node.as_table().is_none() => match section.key(name).optional() {
+    match section.item(name) {
+        Some(item) if item.as_table().is_none() => match section.key(name).optional() {
             Some(value) => fixed(value),
             None => section.absent(by_tag),
         },
@@ -106,12 +106,12 @@ const MAX_WEIGHT: u32 = 65_535;
 struct Seconds(u32);
 
 impl Written for Seconds {
-    fn read(node: &Node) -> Result<Self, Vec<Wrong>> {
-        let value = Duration::read(node)?;
+    fn read(item: &Item) -> Result<Self, Vec<Wrong>> {
+        let value = Duration::read(item)?;
         let whole = u32::try_from(value.as_secs())
             .ok()
             .filter(|seconds| value.subsec_nanos() == 0 && (1..=3600).contains(seconds));
-        whole.map(Self).ok_or_else(|| node.wrong("is not accepted; write whole seconds, \"1s\" to \"1h\""))
+        whole.map(Self).ok_or_else(|| item.wrong("is not accepted; write whole seconds, \"1s\" to \"1h\""))
     }
 
     fn schema() -> Json {
@@ -130,9 +130,9 @@ struct Port(u16);
 struct Weight(u32);
 
 impl Written for Port {
-    fn read(node: &Node) -> Result<Self, Vec<Wrong>> {
-        match u16::read(node)? {
-            0 => Err(node.wrong("is not a port; 1 to 65535 is accepted")),
+    fn read(item: &Item) -> Result<Self, Vec<Wrong>> {
+        match u16::read(item)? {
+            0 => Err(item.wrong("is not a port; 1 to 65535 is accepted")),
             port => Ok(Self(port)),
         }
     }
@@ -147,10 +147,10 @@ impl Written for Port {
 }
 
 impl Written for Weight {
-    fn read(node: &Node) -> Result<Self, Vec<Wrong>> {
-        match u32::read(node)? {
+    fn read(item: &Item) -> Result<Self, Vec<Wrong>> {
+        match u32::read(item)? {
             weight @ ..=MAX_WEIGHT => Ok(Self(weight)),
-            _ => Err(node.wrong(format!("is out of range; 0 to {MAX_WEIGHT} is accepted"))),
+            _ => Err(item.wrong(format!("is out of range; 0 to {MAX_WEIGHT} is accepted"))),
         }
     }
 
