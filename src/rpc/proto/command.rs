@@ -1,122 +1,79 @@
-//! The command table (`rpc §4`).
+//! The command table (`RPC §4`).
 
-/// What a client asks for.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub enum Command {
-    Handshake,
-    Auth,
-    Event,
-    ForceLeave,
-    Join,
-    Members,
-    MembersFiltered,
-    Tags,
-    Stream,
-    Monitor,
-    Stop,
-    Leave,
-    Query,
-    Respond,
-    InstallKey,
-    UseKey,
-    RemoveKey,
-    ListKeys,
-    Stats,
-    GetCoordinate,
-    /// One of weir's own, by its whole name `weir-…`. A body each way, always.
-    Weir(String),
+/// Each command of Serf's once: `Variant = "name"`, whether its request has a body, whether it changes the node or the cluster.
+macro_rules! commands {
+    ($($variant:ident = $name:literal, body: $body:literal, changes: $changes:literal;)+) => {
+        /// What a client asks for.
+        #[derive(Clone, Debug, Eq, PartialEq)]
+        pub enum Command {
+            $($variant,)+
+            /// One of weir's own, by its whole name `weir-…`. A body each way, always.
+            Weir(String),
+        }
+
+        impl Command {
+            /// `None` if there is no such command. Blanks around the name are forgiven: one client library sends them.
+            pub fn from_name(name: &str) -> Option<Self> {
+                match name.trim_matches(' ') {
+                    $($name => Some(Self::$variant),)+
+                    name => {
+                        let rest = name.strip_prefix(Self::WEIR_PREFIX)?;
+                        (!rest.is_empty()).then(|| Self::Weir(name.to_owned()))
+                    }
+                }
+            }
+
+            /// The name on the wire.
+            pub fn name(&self) -> &str {
+                match self {
+                    $(Self::$variant => $name,)+
+                    Self::Weir(name) => name,
+                }
+            }
+
+            /// Whether a body follows the request's header.
+            pub fn has_body(&self) -> bool {
+                match self {
+                    $(Self::$variant => $body,)+
+                    Self::Weir(_) => true,
+                }
+            }
+
+            /// Whether it changes the node or the cluster: such commands are logged with who sent them.
+            pub fn changes_state(&self) -> bool {
+                match self {
+                    $(Self::$variant => $changes,)+
+                    Self::Weir(_) => false,
+                }
+            }
+        }
+    };
+}
+
+commands! {
+    Handshake = "handshake", body: true, changes: false;
+    Auth = "auth", body: true, changes: false;
+    Event = "event", body: true, changes: false;
+    ForceLeave = "force-leave", body: true, changes: true;
+    Join = "join", body: true, changes: true;
+    Members = "members", body: false, changes: false;
+    MembersFiltered = "members-filtered", body: true, changes: false;
+    Tags = "tags", body: true, changes: true;
+    Stream = "stream", body: true, changes: false;
+    Monitor = "monitor", body: true, changes: false;
+    Stop = "stop", body: true, changes: false;
+    Leave = "leave", body: false, changes: true;
+    Query = "query", body: true, changes: false;
+    Respond = "respond", body: true, changes: false;
+    InstallKey = "install-key", body: true, changes: true;
+    UseKey = "use-key", body: true, changes: true;
+    RemoveKey = "remove-key", body: true, changes: true;
+    ListKeys = "list-keys", body: false, changes: false;
+    Stats = "stats", body: false, changes: false;
+    GetCoordinate = "get-coordinate", body: true, changes: false;
 }
 
 impl Command {
     /// What names of our own commands begin with.
     pub const WEIR_PREFIX: &str = "weir-";
-
-    /// `None` if there is no such command. Blanks around the name are forgiven: one client library sends them.
-    pub fn from_name(name: &str) -> Option<Self> {
-        Some(match name.trim_matches(' ') {
-            "handshake" => Self::Handshake,
-            "auth" => Self::Auth,
-            "event" => Self::Event,
-            "force-leave" => Self::ForceLeave,
-            "join" => Self::Join,
-            "members" => Self::Members,
-            "members-filtered" => Self::MembersFiltered,
-            "tags" => Self::Tags,
-            "stream" => Self::Stream,
-            "monitor" => Self::Monitor,
-            "stop" => Self::Stop,
-            "leave" => Self::Leave,
-            "query" => Self::Query,
-            "respond" => Self::Respond,
-            "install-key" => Self::InstallKey,
-            "use-key" => Self::UseKey,
-            "remove-key" => Self::RemoveKey,
-            "list-keys" => Self::ListKeys,
-            "stats" => Self::Stats,
-            "get-coordinate" => Self::GetCoordinate,
-            name if name.len() > Self::WEIR_PREFIX.len() && name.starts_with(Self::WEIR_PREFIX) => {
-                Self::Weir(name.to_owned())
-            }
-            _ => return None,
-        })
-    }
-
-    /// The name on the wire.
-    pub fn name(&self) -> &str {
-        match self {
-            Self::Handshake => "handshake",
-            Self::Auth => "auth",
-            Self::Event => "event",
-            Self::ForceLeave => "force-leave",
-            Self::Join => "join",
-            Self::Members => "members",
-            Self::MembersFiltered => "members-filtered",
-            Self::Tags => "tags",
-            Self::Stream => "stream",
-            Self::Monitor => "monitor",
-            Self::Stop => "stop",
-            Self::Leave => "leave",
-            Self::Query => "query",
-            Self::Respond => "respond",
-            Self::InstallKey => "install-key",
-            Self::UseKey => "use-key",
-            Self::RemoveKey => "remove-key",
-            Self::ListKeys => "list-keys",
-            Self::Stats => "stats",
-            Self::GetCoordinate => "get-coordinate",
-            Self::Weir(name) => name,
-        }
-    }
-
-    /// Whether a body follows the request's header.
-    pub fn has_body(&self) -> bool {
-        !matches!(self, Self::Members | Self::Leave | Self::ListKeys | Self::Stats)
-    }
-
-    /// Whether it changes the node or the cluster: such commands are logged with who sent them.
-    pub fn changes_state(&self) -> bool {
-        match self {
-            Self::ForceLeave
-            | Self::Join
-            | Self::Tags
-            | Self::Leave
-            | Self::InstallKey
-            | Self::UseKey
-            | Self::RemoveKey => true,
-            Self::Handshake
-            | Self::Auth
-            | Self::Event
-            | Self::Members
-            | Self::MembersFiltered
-            | Self::Stream
-            | Self::Monitor
-            | Self::Stop
-            | Self::Query
-            | Self::Respond
-            | Self::ListKeys
-            | Self::Stats
-            | Self::GetCoordinate
-            | Self::Weir(_) => false,
-        }
-    }
 }

@@ -1,9 +1,28 @@
-//! Lists and maps of strings in the shapes that clients send.
+//! Records, and lists and maps of strings in the shapes that clients send.
 
 use std::collections::BTreeMap;
 
 use crate::wire::DecodeError;
 use crate::wire::msgpack::Reader;
+
+/// Reads a record: each field by its name, in the order of declaration, into its place.
+macro_rules! read_fields {
+    ($reader:expr, $($name:literal => $($place:ident).+ = $read:path),+ $(,)?) => {
+        $reader.record(&[$($name),+], |reader, field| {
+            match field {
+                $($name => $($place).+ = $read(reader)?,)+
+                _ => reader.skip()?,
+            }
+            Ok(())
+        })?
+    };
+}
+pub(super) use read_fields;
+
+/// Text that need not be UTF-8, for what is only shown or compared.
+pub(super) fn lossy(reader: &mut Reader<'_>) -> Result<String, DecodeError> {
+    Ok(String::from_utf8_lossy(reader.raw()?).into_owned())
+}
 
 /// Strings; a map is taken as key, value, key, value (`rpc §2`: one client library sends `DeleteTags` so).
 pub(super) fn strings(reader: &mut Reader<'_>) -> Result<Vec<String>, DecodeError> {

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use zeroize::Zeroizing;
 
 use super::command::Command;
-use super::read;
+use super::read::{self, read_fields};
 use crate::serf::QueryParams;
 use crate::wire::msgpack::{Dialect, Reader, Writer};
 use crate::wire::serf::Tags;
@@ -27,13 +27,8 @@ impl Header {
     /// Decodes one whole value.
     pub fn decode(value: &[u8]) -> Result<Self, DecodeError> {
         let mut header = Self::default();
-        Reader::new(value).record(&["Command", "Seq"], |reader, field| {
-            match field {
-                "Command" => header.command = String::from_utf8_lossy(reader.raw()?).into_owned(),
-                _ => header.seq = reader.u64()?,
-            }
-            Ok(())
-        })?;
+        let reader = &mut Reader::new(value);
+        read_fields!(reader, "Command" => header.command = read::lossy, "Seq" => header.seq = Reader::u64);
         Ok(header)
     }
 }
@@ -142,40 +137,53 @@ impl From<DecodeError> for RequestError {
     }
 }
 
+/// The variant of a body, its fields by their names on the wire.
+macro_rules! body {
+    ($reader:ident, $variant:ident { $($field:ident: $name:literal = $read:path),+ }) => {{
+        $(let mut $field = Default::default();)+
+        read_fields!($reader, $($name => $field = $read),+);
+        Self::$variant { $($field),+ }
+    }};
+}
+
 impl Request {
-    /// Decodes the body of `command`: one whole value, anything if the command has none.
+    /// Decodes the body of `command`: one whole value, anything if the command has none. Fields stand in the order of their
+    /// declaration in Serf, which is that of a body that comes as an array.
     pub fn decode(command: Command, body: &[u8]) -> Result<Self, RequestError> {
         let reader = &mut Reader::new(body);
         Ok(match command {
-            Command::Handshake => decode_handshake(reader)?,
-            Command::Auth => {
-                let mut key = Zeroizing::default();
-                reader.record(&["AuthKey"], |reader, _| reader.raw().map(|raw| key = Zeroizing::new(raw.to_vec())))?;
-                Self::Auth { key }
+            Command::Handshake => body!(reader, Handshake { version: "Version" = int, weir: "Weir" = Reader::bool }),
+            Command::Auth => body!(reader, Auth { key: "AuthKey" = secret }),
+            Command::Event => body!(
+                reader,
+                Event { name: "Name" = text, payload: "Payload" = octets, coalesce: "Coalesce" = Reader::bool }
+            ),
+            Command::ForceLeave => body!(reader, ForceLeave { node: "Node" = text, prune: "Prune" = Reader::bool }),
+            Command::Join => {
+                body!(reader, Join { existing: "Existing" = read::strings, replay: "Replay" = Reader::bool })
             }
-            Command::Event => decode_event(reader)?,
-            Command::ForceLeave => decode_force_leave(reader)?,
-            Command::Join => decode_join(reader)?,
             Command::Members => Self::Members,
-            Command::MembersFiltered => decode_members_filtered(reader)?,
-            Command::Tags => decode_tags(reader)?,
-            Command::Stream => Self::Stream { filter: single(reader, "Type")? },
-            Command::Monitor => Self::Monitor { level: single(reader, "LogLevel")? },
-            Command::Stop => {
-                let mut seq = 0;
-                reader.record(&["Stop"], |reader, _| reader.u64().map(|value| seq = value))?;
-                Self::Stop { seq }
+            Command::MembersFiltered => Self::MembersFiltered(decode_members_query(reader)?),
+            Command::Tags => {
+                body!(reader, Tags { set: "Tags" = read::string_map, delete: "DeleteTags" = read::strings })
             }
+            Command::Stream => body!(reader, Stream { filter: "Type" = text }),
+            Command::Monitor => body!(reader, Monitor { level: "LogLevel" = text }),
+            Command::Stop => body!(reader, Stop { seq: "Stop" = Reader::u64 }),
             Command::Leave => Self::Leave,
-            Command::Query => decode_query(reader)?,
-            Command::Respond => decode_respond(reader)?,
-            Command::InstallKey => Self::InstallKey { key: Zeroizing::new(single(reader, "Key")?) },
-            Command::UseKey => Self::UseKey { key: Zeroizing::new(single(reader, "Key")?) },
-            Command::RemoveKey => Self::RemoveKey { key: Zeroizing::new(single(reader, "Key")?) },
+            Command::Query => Self::Query(decode_query(reader)?),
+            Command::Respond => body!(reader, Respond { id: "ID" = Reader::u64, payload: "Payload" = octets }),
+            Command::InstallKey => body!(reader, InstallKey { key: "Key" = secret_text }),
+            Command::UseKey => body!(reader, UseKey { key: "Key" = secret_text }),
+            Command::RemoveKey => body!(reader, RemoveKey { key: "Key" = secret_text }),
             Command::ListKeys => Self::ListKeys,
             Command::Stats => Self::Stats,
-            Command::GetCoordinate => Self::GetCoordinate { node: single(reader, "Node")? },
-            Command::Weir(command) => Self::Weir { command, document: Zeroizing::new(single(reader, "Document")?) },
+            Command::GetCoordinate => body!(reader, GetCoordinate { node: "Node" = text }),
+            Command::Weir(command) => {
+                let mut document = Zeroizing::default();
+                read_fields!(reader, "Document" => document = secret_text);
+                Self::Weir { command, document }
+            }
         })
     }
 
@@ -271,119 +279,52 @@ impl Request {
     }
 }
 
-/// A body with one string.
-fn single(reader: &mut Reader<'_>, field: &'static str) -> Result<String, DecodeError> {
-    let mut text = String::new();
-    reader.record(&[field], |reader, _| reader.str().map(|value| text = value.to_owned()))?;
-    Ok(text)
+fn int(reader: &mut Reader<'_>) -> Result<i32, DecodeError> {
+    i32::try_from(reader.i64()?).map_err(|_| reader.error(Problem::Range))
 }
 
-fn decode_handshake(reader: &mut Reader<'_>) -> Result<Request, DecodeError> {
-    let (mut version, mut weir) = (0, false);
-    reader.record(&["Version", "Weir"], |reader, field| {
-        match field {
-            "Version" => version = i32::try_from(reader.i64()?).map_err(|_| reader.error(Problem::Range))?,
-            _ => weir = reader.bool()?,
-        }
-        Ok(())
-    })?;
-    Ok(Request::Handshake { version, weir })
+fn text(reader: &mut Reader<'_>) -> Result<String, DecodeError> {
+    reader.str().map(str::to_owned)
 }
 
-fn decode_event(reader: &mut Reader<'_>) -> Result<Request, DecodeError> {
-    let (mut name, mut payload, mut coalesce) = (String::new(), Bytes::new(), false);
-    reader.record(&["Name", "Payload", "Coalesce"], |reader, field| {
-        match field {
-            "Name" => name = reader.str()?.to_owned(),
-            "Payload" => payload = reader.bytes()?.into_owned().into(),
-            _ => coalesce = reader.bool()?,
-        }
-        Ok(())
-    })?;
-    Ok(Request::Event { name, payload, coalesce })
+fn secret_text(reader: &mut Reader<'_>) -> Result<Zeroizing<String>, DecodeError> {
+    text(reader).map(Zeroizing::new)
 }
 
-fn decode_force_leave(reader: &mut Reader<'_>) -> Result<Request, DecodeError> {
-    let (mut node, mut prune) = (String::new(), false);
-    reader.record(&["Node", "Prune"], |reader, field| {
-        match field {
-            "Node" => node = reader.str()?.to_owned(),
-            _ => prune = reader.bool()?,
-        }
-        Ok(())
-    })?;
-    Ok(Request::ForceLeave { node, prune })
+fn secret(reader: &mut Reader<'_>) -> Result<Zeroizing<Vec<u8>>, DecodeError> {
+    reader.raw().map(|raw| Zeroizing::new(raw.to_vec()))
 }
 
-fn decode_join(reader: &mut Reader<'_>) -> Result<Request, DecodeError> {
-    let (mut existing, mut replay) = (Vec::new(), false);
-    reader.record(&["Existing", "Replay"], |reader, field| {
-        match field {
-            "Existing" => existing = read::strings(reader)?,
-            _ => replay = reader.bool()?,
-        }
-        Ok(())
-    })?;
-    Ok(Request::Join { existing, replay })
+fn octets(reader: &mut Reader<'_>) -> Result<Bytes, DecodeError> {
+    reader.bytes().map(|bytes| bytes.into_owned().into())
 }
 
-fn decode_members_filtered(reader: &mut Reader<'_>) -> Result<Request, DecodeError> {
+fn decode_members_query(reader: &mut Reader<'_>) -> Result<MembersQuery, DecodeError> {
     let mut query = MembersQuery::default();
-    reader.record(&["Tags", "Status", "Name"], |reader, field| {
-        match field {
-            "Tags" => query.tags = read::string_map(reader)?,
-            "Status" => query.status = reader.str()?.to_owned(),
-            _ => query.name = reader.str()?.to_owned(),
-        }
-        Ok(())
-    })?;
-    Ok(Request::MembersFiltered(query))
+    read_fields!(reader,
+        "Tags" => query.tags = read::string_map,
+        "Status" => query.status = text,
+        "Name" => query.name = text,
+    );
+    Ok(query)
 }
 
-fn decode_tags(reader: &mut Reader<'_>) -> Result<Request, DecodeError> {
-    let (mut set, mut delete) = (Tags::new(), Vec::new());
-    reader.record(&["Tags", "DeleteTags"], |reader, field| {
-        match field {
-            "Tags" => set = read::string_map(reader)?,
-            _ => delete = read::strings(reader)?,
-        }
-        Ok(())
-    })?;
-    Ok(Request::Tags { set, delete })
-}
-
-fn decode_query(reader: &mut Reader<'_>) -> Result<Request, RequestError> {
+fn decode_query(reader: &mut Reader<'_>) -> Result<QueryParams, RequestError> {
     let mut query = QueryParams::default();
     let mut timeout = 0;
-    let fields = ["FilterNodes", "FilterTags", "RequestAck", "RelayFactor", "Timeout", "Name", "Payload"];
-    reader.record(&fields, |reader, field| {
-        match field {
-            "FilterNodes" => query.nodes = read::strings(reader)?,
-            "FilterTags" => query.tags = read::string_map(reader)?,
-            "RequestAck" => query.ack = reader.bool()?,
-            "RelayFactor" => query.relay_factor = reader.u8()?,
-            "Timeout" => timeout = reader.i64()?,
-            "Name" => query.name = reader.str()?.to_owned(),
-            _ => query.payload = reader.bytes()?.into_owned().into(),
-        }
-        Ok(())
-    })?;
+    read_fields!(reader,
+        "FilterNodes" => query.nodes = read::strings,
+        "FilterTags" => query.tags = read::string_map,
+        "RequestAck" => query.ack = Reader::bool,
+        "RelayFactor" => query.relay_factor = Reader::u8,
+        "Timeout" => timeout = Reader::i64,
+        "Name" => query.name = text,
+        "Payload" => query.payload = octets,
+    );
     let nanos =
         u64::try_from(timeout).map_err(|_| RequestError::Refused("query timeout must not be negative".to_owned()))?;
     query.timeout = (nanos > 0).then(|| Duration::from_nanos(nanos));
-    Ok(Request::Query(query))
-}
-
-fn decode_respond(reader: &mut Reader<'_>) -> Result<Request, DecodeError> {
-    let (mut id, mut payload) = (0, Bytes::new());
-    reader.record(&["ID", "Payload"], |reader, field| {
-        match field {
-            "ID" => id = reader.u64()?,
-            _ => payload = reader.bytes()?.into_owned().into(),
-        }
-        Ok(())
-    })?;
-    Ok(Request::Respond { id, payload })
+    Ok(query)
 }
 
 fn encode_query(query: &QueryParams, writer: &mut Writer) {

@@ -7,9 +7,10 @@ use serde::{Deserialize, Serialize};
 
 use super::command::Command;
 use super::member::Member;
+use super::read::{self, read_fields};
 use super::record::{decode_members, put_members};
 use super::request::put_map;
-use super::{read, text};
+use super::text;
 use crate::rpc::refusal::Refusal;
 use crate::rpc::weir;
 use crate::serf::KeyOutcome;
@@ -213,15 +214,12 @@ impl ResponseHeader {
     /// Decodes one whole value.
     pub fn decode(value: &[u8]) -> Result<Self, DecodeError> {
         let mut header = Self::default();
-        Reader::new(value).record(&["Seq", "Error", "Weir"], |reader, field| {
-            match field {
-                "Seq" => header.seq = reader.u64()?,
-                // A kind of refusal that is not known leaves the sentence.
-                "Weir" => header.ours = Some(weir::decode(reader.str()?).unwrap_or_default()),
-                _ => header.error = String::from_utf8_lossy(reader.raw()?).into_owned(),
-            }
-            Ok(())
-        })?;
+        let reader = &mut Reader::new(value);
+        read_fields!(reader,
+            "Seq" => header.seq = Reader::u64,
+            "Error" => header.error = read::lossy,
+            "Weir" => header.ours = decode_ours,
+        );
         Ok(header)
     }
 }
@@ -245,22 +243,28 @@ fn encode_keys(keys: &KeyResponse, writer: &mut Writer) {
 
 fn decode_keys(reader: &mut Reader<'_>) -> Result<KeyResponse, DecodeError> {
     let mut keys = KeyResponse::default();
-    reader.record(&["Messages", "Keys", "NumNodes", "NumErr", "NumResp"], |reader, field| {
-        match field {
-            "Messages" => keys.messages = read::string_map(reader)?,
-            "Keys" if reader.take_nil() => keys.keys = None,
-            "Keys" => {
-                let len = reader.map_header()?;
-                let counts = (0..len).map(|_| Ok((reader.str()?.to_owned(), reader.u64()?)));
-                keys.keys = Some(counts.collect::<Result<_, DecodeError>>()?);
-            }
-            "NumNodes" => keys.nodes = reader.u32()?,
-            "NumErr" => keys.errors = reader.u32()?,
-            _ => keys.responses = reader.u32()?,
-        }
-        Ok(())
-    })?;
+    read_fields!(reader,
+        "Messages" => keys.messages = read::string_map,
+        "Keys" => keys.keys = decode_counts,
+        "NumNodes" => keys.nodes = Reader::u32,
+        "NumErr" => keys.errors = Reader::u32,
+        "NumResp" => keys.responses = Reader::u32,
+    );
     Ok(keys)
+}
+
+/// How many nodes hold each key; nil unless keys were listed.
+fn decode_counts(reader: &mut Reader<'_>) -> Result<Option<BTreeMap<String, u64>>, DecodeError> {
+    if reader.take_nil() {
+        return Ok(None);
+    }
+    let len = reader.map_header()?;
+    (0..len).map(|_| Ok((reader.str()?.to_owned(), reader.u64()?))).collect::<Result<_, _>>().map(Some)
+}
+
+/// A kind of refusal that is not known leaves the sentence.
+fn decode_ours(reader: &mut Reader<'_>) -> Result<Option<Ours>, DecodeError> {
+    Ok(Some(weir::decode(reader.str()?).unwrap_or_default()))
 }
 
 fn decode_stats(reader: &mut Reader<'_>) -> Result<Stats, DecodeError> {
@@ -291,20 +295,22 @@ fn encode_coordinate(coordinate: Option<&Coordinate>, writer: &mut Writer) {
 fn decode_coordinate(reader: &mut Reader<'_>) -> Result<Option<Coordinate>, DecodeError> {
     let mut coordinate = Coordinate { vec: Vec::new(), error: 0.0, adjustment: 0.0, height: 0.0 };
     let mut known = false;
-    reader.record(&["Coord", "Ok"], |reader, field| match field {
-        "Ok" => reader.bool().map(|value| known = value),
-        _ => reader.record(&["Vec", "Error", "Adjustment", "Height"], |reader, field| {
-            match field {
-                "Vec" => {
-                    let len = reader.array_header()?;
-                    coordinate.vec = (0..len).map(|_| reader.f64()).collect::<Result<_, _>>()?;
-                }
-                "Error" => coordinate.error = reader.f64()?,
-                "Adjustment" => coordinate.adjustment = reader.f64()?,
-                _ => coordinate.height = reader.f64()?,
-            }
-            Ok(())
-        }),
-    })?;
+    read_fields!(reader, "Coord" => coordinate = decode_coord, "Ok" => known = Reader::bool);
     Ok(known.then_some(coordinate))
+}
+
+fn decode_coord(reader: &mut Reader<'_>) -> Result<Coordinate, DecodeError> {
+    let mut coordinate = Coordinate { vec: Vec::new(), error: 0.0, adjustment: 0.0, height: 0.0 };
+    read_fields!(reader,
+        "Vec" => coordinate.vec = floats,
+        "Error" => coordinate.error = Reader::f64,
+        "Adjustment" => coordinate.adjustment = Reader::f64,
+        "Height" => coordinate.height = Reader::f64,
+    );
+    Ok(coordinate)
+}
+
+fn floats(reader: &mut Reader<'_>) -> Result<Vec<f64>, DecodeError> {
+    let len = reader.array_header()?;
+    (0..len).map(|_| reader.f64()).collect()
 }
