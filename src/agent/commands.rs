@@ -17,16 +17,15 @@ use super::AgentError;
 use super::join::Unresolved;
 use super::keyring::{self, LoadError};
 use super::log::Log;
-use super::rotate::since;
 use crate::config::{self, JoinAddress};
 use crate::endpoint::{Endpoint, JoinFailure, JoinTarget};
+use crate::error::Explain;
 use crate::rpc::call::{KeyReply, Reply, StreamEvent};
 use crate::rpc::feed::Subscription;
 use crate::rpc::proto::{KeyResponse, LogLevel, Member, MemberFilter, QueryRecord};
 use crate::rpc::refusal::{Kind, Refusal};
 use crate::rpc::server::local_group;
 use crate::rpc::server::{Counters, Counts, Options, Server, Token};
-use crate::rpc::weir::MemberTimes;
 use crate::rpc::{Call, Feed};
 use crate::serf::{
     Answer, Event, EventError, ForceLeaveError, KeyOp, KeyOutcome, KeyParams, MAX_TAGS_BYTES, QueryKey, QueryOutput,
@@ -248,7 +247,8 @@ impl JoinReply {
 /// Why nobody was contacted, in the reference's words.
 pub(super) fn join_errors(unresolved: &[Unresolved], failures: &[(JoinTarget, JoinFailure)]) -> String {
     let unresolved = unresolved.iter().map(|each| format!("Failed to resolve {}: {}", each.host, each.reason));
-    let failures = failures.iter().map(|(target, failure)| format!("Failed to join {}: {failure}", target.addr.ip()));
+    let failures =
+        failures.iter().map(|(target, failure)| format!("Failed to join {}: {}", target.addr.ip(), failure.sentence()));
     multiple(&unresolved.chain(failures).collect::<Vec<_>>())
 }
 
@@ -273,13 +273,6 @@ pub(super) fn join_addresses(addresses: &[String]) -> Result<Vec<JoinAddress>, R
 pub(super) fn members(endpoint: &Endpoint, filter: &MemberFilter) -> Vec<Member> {
     let members = endpoint.members().map(Member::from);
     members.filter(|member| filter.matches(&member.name, member.status, &member.tags)).collect()
-}
-
-/// What Serf's list of members has no room for.
-pub(super) fn member_times(now: Instant, endpoint: &Endpoint) -> MemberTimes {
-    let since = since();
-    let times = endpoint.members().map(|member| (member.node.name.to_string(), since(now.since(member.since))));
-    MemberTimes { since: times.collect() }
 }
 
 /// Takes `delete` from our tags, then sets `set`.

@@ -1,18 +1,14 @@
-//! What `weir doctor` asks of the running agent: what it sees of others, and whether they answer it.
+//! What `weir doctor` asks of the running agent beyond its state: whether others answer it, and what time it is here.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use super::clock;
-use super::driver::Agent;
-use super::rotate::envelope_name;
 use crate::config::Mode;
-use crate::crypto::Key;
-use crate::endpoint::{MAX_OUTSTANDING, Stranger};
+use crate::endpoint::{Endpoint, MAX_OUTSTANDING};
 use crate::rpc::Refusal;
 use crate::rpc::weir::Answer;
 use crate::serf::{Event, QueryEvent};
-use crate::status::document::{AgentView, CLOCK_QUERY, MemberView, Probe, Probed, StrangerView};
+use crate::status::probe::{CLOCK_QUERY, Probe, Probed};
 use crate::time::{Instant, millis};
 use crate::wire::NodeName;
 
@@ -26,7 +22,7 @@ const MAX_MEMBERS: usize = 256;
 const MAX_RUNS: usize = 4;
 const _: () = assert!(MAX_RUNS * MAX_MEMBERS * TRIES <= MAX_OUTSTANDING, "every ping of theirs can be sent");
 
-/// What is remembered for `doctor` alone.
+/// Pings for clients that are under way.
 #[derive(Debug, Default)]
 pub(super) struct Doctor {
     runs: Vec<Run>,
@@ -52,103 +48,62 @@ impl Run {
 }
 
 impl Doctor {
+    /// When [`Self::handle_timeout`] is due.
     pub(super) fn poll_timeout(&self) -> Option<Instant> {
         self.runs.iter().map(|run| run.due).min()
     }
-}
 
-impl Agent {
-    pub(super) fn view(&self) -> AgentView {
-        let now = clock::now();
-        let local = self.endpoint.local();
-        let members = self.endpoint.members().map(|member| MemberView {
-            name: member.node.name.as_str().to_owned(),
-            addr: member.node.addr,
-            status: member.status.to_string(),
-            envelope: envelope_name(&self.endpoint, &member.node.name).to_owned(),
-            own: member.node.name == local.name,
-        });
-        let ring = self.endpoint.keyring().into_iter().flat_map(|ring| ring.keys());
-        AgentView {
-            version: env!("CARGO_PKG_VERSION").to_owned(),
-            name: local.name.as_str().to_owned(),
-            bind: Some(self.udp.local()),
-            addr: Some(local.addr),
-            pid: std::process::id(),
-            keys: ring.map(Key::id).map(|id| id.to_string()).collect(),
-            silenced: self.endpoint.is_silent(),
-            members: members.collect(),
-            strangers: self.endpoint.strangers().map(|stranger| stranger_view(stranger, now)).collect(),
-            join_failures: self.joins.failures().to_vec(),
-        }
-    }
-
-    pub(super) fn probe_call(&mut self, probe: &Probe, answer: Answer<Probe>) {
-        let waiting = probe.members.iter().filter_map(|name| NodeName::new(name)).take(MAX_MEMBERS).collect();
-        if self.doctor.runs.len() >= MAX_RUNS {
+    /// Pings members for a client, who is told within two seconds.
+    pub(super) fn ask(&mut self, now: Instant, endpoint: &mut Endpoint, probe: &Probe, answer: Answer<Probe>) {
+        if self.runs.len() >= MAX_RUNS {
             let refusal = Refusal::new("other probes are under way").with_remedy("try again in a moment");
             return answer.send(Err(refusal));
         }
-        self.doctor.runs.push(Run {
-            waiting,
-            pinged: BTreeSet::new(),
-            reached: BTreeMap::new(),
-            tries: 0,
-            due: clock::now(),
-            answer,
-        });
-        self.advance_probes(clock::now());
+        let waiting = probe.members.iter().filter_map(|name| NodeName::new(name)).take(MAX_MEMBERS).collect();
+        let (pinged, reached) = (BTreeSet::new(), BTreeMap::new());
+        self.runs.push(Run { waiting, pinged, reached, tries: 0, due: now, answer });
+        self.handle_timeout(now, endpoint);
     }
 
     /// Pings who has not answered yet, and ends what has taken long enough.
-    pub(super) fn advance_probes(&mut self, now: Instant) {
-        for mut run in std::mem::take(&mut self.doctor.runs) {
-            if run.due <= now && run.tries < TRIES {
-                run.tries += 1;
-                run.due = now + PAUSE;
-                for name in &run.waiting {
-                    if self.endpoint.reach(now, name) {
-                        run.pinged.insert(name.clone());
-                    }
+    pub(super) fn handle_timeout(&mut self, now: Instant, endpoint: &mut Endpoint) {
+        for run in self.runs.iter_mut().filter(|run| run.due <= now && run.tries < TRIES) {
+            run.tries += 1;
+            run.due = now + PAUSE;
+            for name in &run.waiting {
+                if endpoint.reach(now, name) {
+                    run.pinged.insert(name.clone());
                 }
             }
-            if run.waiting.is_empty() || run.due <= now {
-                run.tell();
-            } else {
-                self.doctor.runs.push(run);
-            }
         }
+        self.tell_ended(now);
     }
 
-    pub(super) fn reached(&mut self, member: &NodeName, took: Duration) {
-        for run in &mut self.doctor.runs {
+    /// A member has answered a ping.
+    pub(super) fn handle_reached(&mut self, now: Instant, member: &NodeName, took: Duration) {
+        for run in &mut self.runs {
             if run.waiting.remove(member) {
                 run.reached.insert(member.as_str().to_owned(), millis(took));
             }
         }
-        self.advance_probes(clock::now());
+        self.tell_ended(now);
     }
 
-    /// Answers a query that is for the agent itself; false if it is for handlers and clients.
-    pub(super) fn answers_query(&mut self, event: &Event) -> bool {
-        let Event::Query(QueryEvent { key, name, .. }) = event else { return false };
-        let is_clock = *name == CLOCK_QUERY && self.config.mode == Mode::Weir;
-        if is_clock {
-            let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-            // An asker who has gone needs no answer.
-            let _too_late = self.endpoint.respond(clock::now(), key, millis(since_epoch).to_string().into());
-        }
-        is_clock
+    fn tell_ended(&mut self, now: Instant) {
+        self.runs.extract_if(.., |run| run.waiting.is_empty() || run.due <= now).for_each(Run::tell);
     }
 }
 
-fn stranger_view(stranger: &Stranger, now: Instant) -> StrangerView {
-    StrangerView {
-        addr: stranger.addr,
-        reason: stranger.reason.as_str().to_owned(),
-        key: stranger.key.map(|key| key.to_string()),
-        ago_s: now.since(stranger.last).as_secs(),
+/// Answers a query that is for the agent itself; false if it is for handlers and clients.
+pub(super) fn answers_query(now: Instant, endpoint: &mut Endpoint, mode: Mode, event: &Event) -> bool {
+    let Event::Query(QueryEvent { key, name, .. }) = event else { return false };
+    let is_clock = *name == CLOCK_QUERY && mode == Mode::Weir;
+    if is_clock {
+        let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        // An asker who has gone needs no answer.
+        let _too_late = endpoint.respond(now, key, millis(since_epoch).to_string().into());
     }
+    is_clock
 }
 
 #[cfg(test)]

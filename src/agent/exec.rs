@@ -18,10 +18,12 @@ use tokio::sync::mpsc;
 use tokio::time::timeout;
 use tracing::{debug, warn};
 
+use super::clock::{self, Calendar};
 use crate::config::{Command as Program, Handler};
 use crate::endpoint::Endpoint;
-use crate::handlers::{Local, Tail, environment, input, kind, passes};
+use crate::handlers::{Local, Tail, environment, input, kind, passes, serf_name};
 use crate::serf::{Event, QueryKey, RespondError};
+use crate::status::node;
 use crate::time::{Instant, millis};
 
 /// Between SIGTERM and SIGKILL.
@@ -106,7 +108,17 @@ pub(super) struct HandlerStats {
     pub(super) failures: u64,
     /// Events that came while the queue was full.
     pub(super) dropped: u64,
-    pub(super) last: Option<(Outcome, Duration)>,
+    /// When the last of those came.
+    pub(super) last_drop: Option<Instant>,
+    pub(super) last: Option<Last>,
+}
+
+/// How a handler's last run went.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(super) struct Last {
+    pub(super) outcome: Outcome,
+    pub(super) elapsed: Duration,
+    pub(super) at: Instant,
 }
 
 #[derive(Debug)]
@@ -114,6 +126,40 @@ struct Entry {
     config: Arc<Handler>,
     jobs: mpsc::Sender<Job>,
     stats: HandlerStats,
+}
+
+impl Entry {
+    fn status(&self, calendar: &Calendar) -> node::Handler {
+        let HandlerStats { runs, failures, dropped, last_drop, last } = &self.stats;
+        node::Handler {
+            name: self.config.name.clone(),
+            on: self.config.on.iter().map(serf_name).collect(),
+            command: match &self.config.command {
+                Program::Argv(argv) => argv.join(" "),
+                Program::Shell(line) => line.clone(),
+            },
+            runs: *runs,
+            failures: *failures,
+            dropped: *dropped,
+            last_drop: last_drop.map(|at| calendar.moment(at)),
+            last: last.as_ref().map(|last| node::LastRun {
+                run: (&last.outcome).into(),
+                elapsed_ms: millis(last.elapsed),
+                at: Some(calendar.date(last.at)),
+            }),
+        }
+    }
+}
+
+impl From<&Outcome> for node::Run {
+    fn from(outcome: &Outcome) -> Self {
+        match outcome {
+            Outcome::Exited(status) => Self::Exited { status: *status },
+            Outcome::Killed(signal) => Self::Killed { signal: *signal },
+            Outcome::TimedOut => Self::TimedOut,
+            Outcome::NotStarted(error) => Self::NotStarted { error: error.clone() },
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -172,6 +218,7 @@ impl Handlers {
             let job = Job { event: kind(event), environment: environment.clone(), input: input.clone(), query };
             if entry.jobs.try_send(job).is_err() {
                 entry.stats.dropped += 1;
+                entry.stats.last_drop = Some(clock::now());
                 if entry.stats.dropped.is_power_of_two() {
                     warn!(
                         handler = entry.config.name,
@@ -191,14 +238,14 @@ impl Handlers {
         if let Some(entry) = self.entries.iter_mut().find(|entry| entry.config.name == *ran.handler) {
             entry.stats.runs += 1;
             entry.stats.failures += u64::from(ran.outcome != Outcome::Exited(0));
-            entry.stats.last = Some((ran.outcome.clone(), ran.elapsed));
+            entry.stats.last = Some(Last { outcome: ran.outcome.clone(), elapsed: ran.elapsed, at: clock::now() });
         }
         ran
     }
 
-    /// Each handler with its counters, in configured order.
-    pub(super) fn iter(&self) -> impl Iterator<Item = (&Handler, &HandlerStats)> {
-        self.entries.iter().map(|entry| (&*entry.config, &entry.stats))
+    /// Each handler, in configured order.
+    pub(super) fn status(&self, calendar: &Calendar) -> Vec<node::Handler> {
+        self.entries.iter().map(|entry| entry.status(calendar)).collect()
     }
 }
 
@@ -206,7 +253,7 @@ impl Handlers {
 async fn serve(config: Arc<Handler>, mut queue: mpsc::Receiver<Job>, reports: mpsc::Sender<Ran>) {
     let name: Arc<str> = config.name.as_str().into();
     while let Some(job) = queue.recv().await {
-        let started = super::clock::now();
+        let started = clock::now();
         let mut tail = Tail::new(Tail::HANDLER_BYTES);
         let outcome = match run(&config, &job, &mut tail).await {
             Ok(outcome) => outcome,
@@ -217,7 +264,7 @@ async fn serve(config: Arc<Handler>, mut queue: mpsc::Receiver<Job>, reports: mp
             handler: name.clone(),
             event: job.event,
             outcome,
-            elapsed: super::clock::now().since(started),
+            elapsed: clock::now().since(started),
             output: tail.into_bytes(),
             lost,
             query: job.query,

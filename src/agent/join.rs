@@ -1,5 +1,6 @@
 //! Joining: names to addresses off the loop, and tries that go on until one is answered (`ux §4` rows 9 and 10).
 
+use std::borrow::Cow;
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -10,6 +11,8 @@ use tracing::info;
 use super::stream::CONNECT_TIMEOUT;
 use crate::config::JoinAddress;
 use crate::endpoint::{Cause, JoinFailure, JoinTarget, StreamError};
+use crate::error::Explain;
+use crate::status::Trouble;
 use crate::status::shell::open_port;
 use crate::time::Instant;
 
@@ -22,10 +25,16 @@ const MAX_ADDRESSES: usize = 16;
 
 /// A name that could not be turned into an address.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
-#[error("cannot resolve '{host}' to join: {reason}; use an address in gossip.join")]
+#[error("cannot resolve '{host}' to join: {reason}")]
 pub(super) struct Unresolved {
     pub(super) host: String,
     pub(super) reason: String,
+}
+
+impl Explain for Unresolved {
+    fn remedy(&self) -> Option<Cow<'_, str>> {
+        Some("use an address in gossip.join".into())
+    }
 }
 
 /// What became of a list of names.
@@ -187,14 +196,16 @@ impl Retry {
 }
 
 /// A failure in words for the operator, with the way out.
-pub(super) fn explain(target: &JoinTarget, failure: &JoinFailure) -> String {
+pub(super) fn explain(target: &JoinTarget, failure: &JoinFailure) -> Trouble {
     let addr = target.addr;
     match failure {
         JoinFailure::Connect(StreamError { cause: Cause::Refused, .. }) => {
-            format!("nothing listens on {addr}; start weir there, or correct the port")
+            Trouble::new(format!("nothing listens on {addr}"), "start weir there, or correct the port")
         }
         JoinFailure::Connect(StreamError { cause: Cause::Silent, .. }) | JoinFailure::Timeout => silent(addr),
-        JoinFailure::Connect(StreamError { cause: Cause::Other, text }) => format!("cannot reach {addr}: {text}"),
+        JoinFailure::Connect(StreamError { cause: Cause::Other, text }) => {
+            Trouble::new(format!("cannot reach {addr}: {text}"), "")
+        }
         JoinFailure::HungUp { .. }
         | JoinFailure::Plaintext
         | JoinFailure::Encrypted
@@ -204,20 +215,24 @@ pub(super) fn explain(target: &JoinTarget, failure: &JoinFailure) -> String {
         | JoinFailure::Label
         | JoinFailure::Remote(_)
         | JoinFailure::Malformed(_)
-        | JoinFailure::Versions => format!("{} {failure}", addr.ip()),
+        | JoinFailure::Versions => {
+            let trouble = Trouble::of(failure);
+            Trouble { what: format!("{} {}", addr.ip(), trouble.what), ..trouble }
+        }
     }
 }
 
 /// For addresses that are not needed.
-pub(super) fn tell_unanswered(errors: &[String]) {
-    for error in errors {
-        info!(error, "join address did not answer");
+pub(super) fn tell_unanswered(troubles: &[Trouble]) {
+    for trouble in troubles {
+        info!(error = trouble.to_string(), "join address did not answer");
     }
 }
 
-fn silent(addr: SocketAddr) -> String {
+fn silent(addr: SocketAddr) -> Trouble {
     let (port, seconds) = (addr.port(), CONNECT_TIMEOUT.as_secs());
-    format!("{addr}/tcp does not answer ({seconds} s); open {port} TCP and UDP there: {}", open_port(port))
+    let what = format!("{addr}/tcp does not answer ({seconds} s)");
+    Trouble::new(what, format!("open {port} TCP and UDP there: {}", open_port(port)))
 }
 
 #[cfg(test)]
@@ -298,15 +313,17 @@ mod tests {
         let target = |port| JoinTarget { label: "lb1".to_owned(), addr: SocketAddr::from(([10, 77, 0, 11], port)) };
         let broken = |cause| JoinFailure::Connect(StreamError { cause, text: String::new() });
         assert_eq!(
-            explain(&target(7946), &broken(Cause::Refused)),
+            explain(&target(7946), &broken(Cause::Refused)).to_string(),
             "nothing listens on 10.77.0.11:7946; start weir there, or correct the port"
         );
         assert_eq!(
-            explain(&target(7946), &broken(Cause::Silent)),
+            explain(&target(7946), &broken(Cause::Silent)).to_string(),
             "10.77.0.11:7946/tcp does not answer (10 s); open 7946 TCP and UDP there: 'firewall-cmd --permanent \
              --add-port=7946/tcp --add-port=7946/udp' and 'firewall-cmd --reload', or 'ufw allow 7946'"
         );
-        assert!(explain(&target(7946), &JoinFailure::Plaintext).starts_with("10.77.0.11 speaks without encryption"));
+        assert!(
+            explain(&target(7946), &JoinFailure::Plaintext).what.starts_with("10.77.0.11 speaks without encryption")
+        );
     }
 
     #[tokio::test]

@@ -14,6 +14,7 @@ use super::join::{self, Next, Resolved, Retry, Unresolved};
 use super::rejoin::{self, Rejoin};
 use crate::config::{Config, JoinAddress, Mode};
 use crate::endpoint::{Endpoint, JoinFailure, JoinId, JoinKind, JoinTarget, Joined};
+use crate::status::Trouble;
 use crate::time::{Instant, millis};
 
 /// The joins under way and those to come.
@@ -29,7 +30,7 @@ pub(super) struct Joins {
     lookups: JoinSet<Found>,
     under_way: Vec<Joining>,
     /// Why the last try to join what is configured failed, address by address; empty after a success.
-    failures: Vec<String>,
+    failures: Vec<Trouble>,
     events: VecDeque<Event>,
 }
 
@@ -117,7 +118,7 @@ impl Joins {
     }
 
     /// Why nobody who is configured answered, address by address, if that is so.
-    pub(super) fn failures(&self) -> &[String] {
+    pub(super) fn failures(&self) -> &[Trouble] {
         &self.failures
     }
 
@@ -216,17 +217,17 @@ impl Joins {
             self.failures.clear();
             self.events.push_back(Event::FirstView);
         }
-        let mut texts: Vec<_> = joining.unresolved.iter().map(ToString::to_string).collect();
-        texts.extend(failures.iter().map(|(target, failure)| join::explain(target, failure)));
+        let mut troubles: Vec<_> = joining.unresolved.iter().map(Trouble::of).collect();
+        troubles.extend(failures.iter().map(|(target, failure)| join::explain(target, failure)));
         match joining.purpose {
             Purpose::Configured if contacted == 0 => {
-                let for_serf = || vec![commands::join_errors(&joining.unresolved, failures)];
-                let told = if config.mode == Mode::Serf { for_serf() } else { texts.clone() };
-                self.failures = texts;
+                let for_serf = || vec![Trouble::new(commands::join_errors(&joining.unresolved, failures), "")];
+                let told = if config.mode == Mode::Serf { for_serf() } else { troubles.clone() };
+                self.failures = troubles;
                 self.retry_later(now, endpoint, config, &told);
             }
-            Purpose::Rejoin => self.rejoin.ended(now, endpoint, &texts),
-            Purpose::Configured | Purpose::Discovered => join::tell_unanswered(&texts),
+            Purpose::Rejoin => self.rejoin.ended(now, endpoint, &troubles),
+            Purpose::Configured | Purpose::Discovered => join::tell_unanswered(&troubles),
             Purpose::Client(reply) => reply.done(contacted, &joining.unresolved, failures),
         }
         if let Some(discovery) = &mut self.discovery {
@@ -234,16 +235,16 @@ impl Joins {
         }
     }
 
-    fn retry_later(&mut self, now: Instant, endpoint: &Endpoint, config: &Config, texts: &[String]) {
+    fn retry_later(&mut self, now: Instant, endpoint: &Endpoint, config: &Config, troubles: &[Trouble]) {
         match self.retry.failed(now) {
             Next::After(pause) => {
-                for error in texts {
-                    warn!(error, pause_s = pause.as_secs(), "cannot join, trying again");
+                for trouble in troubles {
+                    warn!(error = trouble.to_string(), pause_s = pause.as_secs(), "cannot join, trying again");
                 }
             }
             Next::GiveUp => {
-                for error in texts {
-                    error!(error, "cannot join");
+                for trouble in troubles {
+                    error!(error = trouble.to_string(), "cannot join");
                 }
                 error!(tries = config.gossip.join_retry_max, "giving up to join");
                 // Addresses that came with a reload, or that the snapshot's members have replaced, end no member of a cluster.
@@ -251,7 +252,7 @@ impl Joins {
                     self.events.push_back(Event::GaveUp);
                 }
             }
-            Next::Nothing => join::tell_unanswered(texts),
+            Next::Nothing => join::tell_unanswered(troubles),
         }
     }
 

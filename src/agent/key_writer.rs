@@ -8,10 +8,12 @@ use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use tracing::{info, warn};
 
+use super::clock::Calendar;
 use super::key_state::{self, KeyState};
 use super::keyring;
 use crate::crypto::KeyId;
 use crate::endpoint::{Asker, Endpoint, StoreKeyring, Stored};
+use crate::status::node::Failing;
 use crate::time::Instant;
 
 /// The disk's time at the agent's end.
@@ -26,6 +28,8 @@ pub(super) struct KeyWriter {
     state: KeyState,
     /// The write under way.
     running: Option<JoinHandle<Written>>,
+    /// Since when nothing can be written, and why.
+    failing: Option<(Instant, String)>,
     /// The state on disk is older than ours.
     state_due: bool,
     /// The ring that is next; the endpoint asks for one at a time.
@@ -41,7 +45,7 @@ pub(super) struct Written {
 
 impl KeyWriter {
     pub(super) fn new(place: keyring::Place, state_path: Option<PathBuf>, state: KeyState) -> Self {
-        Self { place, state_path, state, running: None, state_due: false, change: None }
+        Self { place, state_path, state, running: None, failing: None, state_due: false, change: None }
     }
 
     /// Gives back what was reserved and not sealed. The state on disk is ahead already if the disk does not answer.
@@ -55,6 +59,12 @@ impl KeyWriter {
         if !matches!(timeout(LAST_WRITE, write).await, Ok(Ok(Ok(())))) {
             warn!("the state of the keyring cannot be written at the end, its counts stay ahead");
         }
+    }
+
+    /// Since when ring or state cannot be written, and why.
+    pub(super) fn failing(&self, calendar: &Calendar) -> Option<Failing> {
+        let (since, error) = self.failing.as_ref()?;
+        Some(Failing { error: error.clone(), since: Some(calendar.date(*since)) })
     }
 
     /// On disk before it takes effect, and the disk may be slow.
@@ -114,9 +124,14 @@ impl KeyWriter {
 
     /// The ring takes effect, or the one in use stays.
     pub(super) fn handle_written(&mut self, now: Instant, endpoint: &mut Endpoint, written: Written) {
-        if let Stored::Failed(error) = &written.stored {
-            // Tried again with the next change or count.
-            warn!(error, "keyring or its state cannot be written, the ring in use stays");
+        match &written.stored {
+            Stored::Failed(error) => {
+                // Tried again with the next change or count.
+                warn!(error, "keyring or its state cannot be written, the ring in use stays");
+                let since = self.failing.take().map_or(now, |(since, _)| since);
+                self.failing = Some((since, error.clone()));
+            }
+            Stored::Kept | Stored::NotKept(_) => self.failing = None,
         }
         if let Some(change) = written.change {
             endpoint.handle_keyring_stored(now, change, written.stored);

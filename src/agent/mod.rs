@@ -10,7 +10,7 @@
 //! | `udp`, `stream`, `bind`, `holder`, `address`, `check` | sockets |
 //! | `clock`, `timer` | time |
 //! | `store`, `keyring`, `key_state`, `key_writer`, `hand`, `file` | what is on disk |
-//! | `rotate`, `doctor`, `stats` | what RPC asks for about keys, and for `weir doctor` and `weir info` |
+//! | `rotate`, `doctor`, `status` | what RPC asks for about keys, and for `weir doctor` and `weir info` |
 //! | `exec` | handler scripts |
 //! | [`log`], `signal`, `systemd` | the host |
 //!
@@ -45,7 +45,7 @@ mod rejoin;
 mod reload;
 mod rotate;
 mod signal;
-mod stats;
+mod status;
 mod store;
 mod stream;
 mod systemd;

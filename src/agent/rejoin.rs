@@ -11,6 +11,7 @@ use super::join::{self, Next, Retry};
 use crate::config::Gossip;
 use crate::endpoint::{Endpoint, JoinTarget};
 use crate::serf::Status;
+use crate::status::Trouble;
 use crate::time::Instant;
 
 /// Members of an earlier run that are not found yet.
@@ -83,11 +84,11 @@ impl Rejoin {
     }
 
     /// A try has ended. What did not answer is told once; later tries are nobody's news.
-    pub(super) fn ended(&mut self, now: Instant, endpoint: &Endpoint, failures: &[String]) {
+    pub(super) fn ended(&mut self, now: Instant, endpoint: &Endpoint, failures: &[Trouble]) {
         if self.retry.tries() == 1 {
             join::tell_unanswered(failures);
         } else {
-            failures.iter().for_each(|error| debug!(error, "join address did not answer"));
+            failures.iter().for_each(|failure| debug!(error = failure.to_string(), "join address did not answer"));
         }
         self.strike_found(endpoint);
         if self.missing.is_empty() {

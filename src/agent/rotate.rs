@@ -4,14 +4,15 @@
 //! line, each request waiting for the next line.
 
 use std::collections::{BTreeSet, HashMap};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
-use jiff::Timestamp;
 use rand::TryRng as _;
 use rand::rngs::SysRng;
 use tracing::{info, warn};
 use zeroize::Zeroizing;
 
+use super::clock::Calendar;
+use super::status::envelope;
 use crate::crypto::{Key, KeyId};
 use crate::endpoint::{Endpoint, KeyChangeId, Knowledge};
 use crate::rotate::document::{Follow, Import, Imported, KeyStatus, Line, Lines, MemberStatus, Start, Started, Status};
@@ -230,7 +231,7 @@ fn keys_status(now: Instant, endpoint: &Endpoint, outcome: &KeyOutcome) -> Statu
                 status: peer.status.to_string(),
                 holds: said.map(|node| node.keys.iter().map(id).collect()),
                 seals_with: said.and_then(|node| node.primary.as_ref().map(id)),
-                envelope: envelope_name(endpoint, &peer.name).to_owned(),
+                envelope: envelope(endpoint, &peer.name).unwrap_or_default().to_owned(),
                 last_seen: (!peer.status.is_present()).then(|| since(peer.age)),
                 message: outcome.nodes.get(&peer.name).map(|node| node.message.clone()).filter(|text| !text.is_empty()),
             }
@@ -262,17 +263,6 @@ fn key_statuses(endpoint: &Endpoint, members: &[MemberStatus]) -> Vec<KeyStatus>
     ids.into_iter().map(status).collect()
 }
 
-/// The envelope that is sealed in for a member; empty while it is not known.
-pub(super) fn envelope_name(endpoint: &Endpoint, name: &NodeName) -> &'static str {
-    match endpoint.envelope_of(name) {
-        None => "memberlist",
-        Some(_) if *name == endpoint.local().name => "session",
-        Some(Knowledge::Session(_)) => "session",
-        Some(Knowledge::Old) => "memberlist",
-        Some(Knowledge::Unknown) => "",
-    }
-}
-
 fn list() -> KeyParams {
     KeyParams { op: KeyOp::List, only: Vec::new(), ballot: None }
 }
@@ -290,12 +280,9 @@ fn names(texts: &[String]) -> Result<BTreeSet<NodeName>, Refusal> {
 }
 
 /// Turns an age into the time of day it began, RFC 3339.
-pub(super) fn since() -> impl Fn(Duration) -> String {
-    let now = SystemTime::now();
-    move |age| {
-        let then = now.checked_sub(age).and_then(|then| Timestamp::try_from(then).ok()).unwrap_or_default();
-        format!("{:.0}", then)
-    }
+fn since() -> impl Fn(Duration) -> String {
+    let calendar = Calendar::read();
+    move |age| calendar.before(age)
 }
 
 fn log_progress(progress: &Progress, elapsed_ms: u64) {

@@ -13,11 +13,13 @@ use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use tracing::{info, warn};
 
+use super::clock::Calendar;
 use super::{AgentError, clock, file, tags};
 use crate::config::Config;
 use crate::endpoint::{self, Endpoint, JoinTarget};
 use crate::serf::{self, MemberEvent};
 use crate::snapshot::{Format, Log, Replay, Rules, UnixTime, Write};
+use crate::status::node::{Failing, Snapshot};
 use crate::time::Instant;
 use crate::wire::NodeName;
 use crate::wire::serf::Tags;
@@ -51,7 +53,8 @@ struct Open {
     file: Option<File>,
     waiting: VecDeque<Write>,
     running: Option<JoinHandle<Done>>,
-    failing: bool,
+    /// Since when it cannot be written, and why.
+    failing: Option<(Instant, String)>,
 }
 
 /// A job's end: the file it was given, or the one it made.
@@ -96,7 +99,7 @@ impl Store {
         };
         let mut log = Log::new(name.clone(), replay, bytes.len(), now);
         log.set_sync_interval(config.snapshot.sync_interval);
-        let open = Open { log, path, file: None, waiting: VecDeque::new(), running: None, failing: false };
+        let open = Open { log, path, file: None, waiting: VecDeque::new(), running: None, failing: None };
         Ok((Self { open: Some(open) }, restored))
     }
 
@@ -110,10 +113,12 @@ impl Store {
         }
     }
 
-    /// Whether the last write failed.
-    #[cfg(test)]
-    pub(super) fn is_failing(&self) -> bool {
-        self.open.as_ref().is_some_and(|open| open.failing)
+    /// What there is to tell; `None` without a path.
+    pub(super) fn status(&self, calendar: &Calendar) -> Option<Snapshot> {
+        let Open { path, failing, .. } = self.open.as_ref()?;
+        let failing =
+            failing.as_ref().map(|(since, error)| Failing { error: error.clone(), since: Some(calendar.date(*since)) });
+        Some(Snapshot { path: path.display().to_string(), failing })
     }
 
     /// Records where clocks and incarnation are, and writes what is due.
@@ -204,15 +209,16 @@ impl Store {
         let Some(open) = &mut self.open else { return };
         open.file = done.file;
         match done.result {
-            Ok(()) if open.failing => {
-                open.failing = false;
+            Ok(()) if open.failing.take().is_some() => {
                 info!(path = %open.path.display(), "snapshot is written again");
             }
             Ok(()) => {}
             Err(error) => {
                 open.waiting.clear();
                 open.log.write_failed(now);
-                if !std::mem::replace(&mut open.failing, true) {
+                let known = open.failing.take();
+                open.failing = Some((known.as_ref().map_or(now, |(since, _)| *since), error.to_string()));
+                if known.is_none() {
                     let path = open.path.display();
                     warn!(%error, "cannot write {path}; the agent goes on, but a restart now needs gossip.join; see to its directory");
                 }

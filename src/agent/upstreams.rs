@@ -1,6 +1,5 @@
 //! The hand of the balancer: tells it what gossip says, carries out on other threads what it asks for, and tells the operator.
 
-use std::collections::BTreeMap;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,16 +8,19 @@ use tokio::task::JoinHandle;
 use tokio::time::sleep;
 use tracing::{error, info, warn};
 
+use self::status::Applies;
 use super::applier::Applier;
 use super::clock;
 use crate::apply::Report;
 use crate::config::Config;
 use crate::endpoint::Endpoint;
 use crate::time::{Instant, millis};
-use crate::upstream::balancer::{Balancer, Notice, Output, Upstream};
+use crate::upstream::balancer::{Balancer, Notice, Output};
 use crate::upstream::desired::Desired;
 use crate::upstream::settle::{self, Applied};
-use crate::upstream::{Candidate, Generation, Mode, Options, Want};
+use crate::upstream::{Candidate, Mode, Options};
+
+mod status;
 
 /// An apply's time at the agent's end. It takes a fraction of a second; systemd waits for 45 s, 30 s of them for the leave.
 const LAST_APPLY: Duration = Duration::from_secs(10);
@@ -37,7 +39,7 @@ pub(super) struct Upstreams {
     recovering: Option<JoinHandle<Option<Ended>>>,
     /// When the balancer is to hear of the members again; `None` once this node leaves.
     members_at: Option<Instant>,
-    last: Option<Last>,
+    applies: Applies,
 }
 
 /// What comes back from the threads; `None` of a thread that broke off.
@@ -56,13 +58,6 @@ pub(super) struct Ended {
     took: Duration,
 }
 
-/// How the last apply ended.
-#[derive(Debug)]
-pub(super) struct Last {
-    pub(super) at: Instant,
-    pub(super) report: Report,
-}
-
 impl Upstreams {
     /// Reads what an earlier run left in place, and begins to end what it left half done, whatever there is to apply now;
     /// `None` without upstreams. Blocks shortly on the disk.
@@ -75,8 +70,8 @@ impl Upstreams {
             warn!(%error, "what is in place is not known, upstreams start afresh");
             None
         });
-        let (generation, live) = live.map_or((Generation::default(), None), |(number, live)| (number, Some(live)));
-        info!(upstreams = config.upstreams.len(), %generation, "balancing");
+        let (generation, live) = live.unzip();
+        info!(upstreams = config.upstreams.len(), generation = %generation.unwrap_or_default(), "balancing");
         let order = Desired::order_of(&config.node.name);
         let applier = Arc::new(applier);
         Some(Self {
@@ -86,7 +81,7 @@ impl Upstreams {
             order,
             applying: None,
             members_at: Some(now),
-            last: None,
+            applies: Applies::new(generation),
         })
     }
 
@@ -147,7 +142,7 @@ impl Upstreams {
             Done::Applied(Some(ended)) => {
                 tell_report(&ended);
                 self.balancer.handle_applied(now, Applied::from(&ended.report));
-                self.last = Some(Last { at: now, report: ended.report });
+                self.applies.ended(now, ended);
             }
             Done::Applied(None) => self.balancer.handle_applied(now, Applied::Failed { reloaded: false }),
             Done::Recovered(Some(Some(ended))) => {
@@ -172,16 +167,6 @@ impl Upstreams {
         if self.applying.is_some() || self.recovering.is_some() {
             warn!("an apply is cut short; the next start of the agent puts back what it left half done");
         }
-    }
-
-    /// For `info`: each upstream in a line, and how the last apply ended.
-    pub(super) fn stats(&self) -> BTreeMap<String, String> {
-        let mut lines: BTreeMap<_, _> = self.balancer.upstreams().iter().map(line).collect();
-        if let Some(Last { at, report }) = &self.last {
-            let ago = clock::now().since(*at).as_secs();
-            lines.insert("last_apply".to_owned(), format!("{}, {ago} s ago: {report}", report.word()));
-        }
-        lines
     }
 }
 
@@ -214,22 +199,6 @@ async fn ended<T>(task: &mut Option<JoinHandle<T>>) -> Option<T> {
     let result = running.await;
     *task = None;
     result.inspect_err(|error| error!(%error, "apply broke off")).ok()
-}
-
-/// `web`: `2 of 3 in`, and how the group is doing if not well.
-fn line(upstream: &Upstream) -> (String, String) {
-    let name = upstream.name().to_string();
-    let Some(decision) = upstream.decision() else { return (name, "undecided".to_owned()) };
-    let serving = match &decision.want {
-        Want::Servers(servers) => servers.serving().count(),
-        Want::Placeholder | Want::Hold(_) => 0,
-    };
-    let mode = match decision.mode {
-        Mode::Normal => "",
-        Mode::Floor => ", too few are well: those that are ill stay",
-        Mode::Last => ", nobody is well: the last good ones stay",
-    };
-    (name, format!("{serving} of {} in{mode}", decision.members.len()))
 }
 
 /// One line of the operator's timeline.

@@ -4,9 +4,11 @@ use super::connect::AgentArgs;
 use super::exit::Exit;
 use super::failure::Failure;
 use super::output::Output;
-use super::session::Session;
+use super::session::{Session, SessionError};
 use crate::escape::escape;
 use crate::rpc::proto::Stats;
+use crate::rpc::weir::NodeStatus;
+use crate::status::groups::groups;
 
 /// Show counters and settings of the agent.
 #[derive(Debug, clap::Args)]
@@ -17,7 +19,13 @@ pub(crate) struct Info {
 
 impl Info {
     pub(crate) async fn run(&self, output: &Output) -> Result<Exit, Failure> {
-        let stats = Session::open(&self.agent, output).await?.stats().await?;
+        let mut session = Session::open(&self.agent, output).await?;
+        let stats = match session.weir(&NodeStatus::default()).await {
+            Ok(document) => groups(&document),
+            // Serf's agent, or an older one of ours, has nothing but text.
+            Err(SessionError::Unsupported(_)) => session.stats().await?,
+            Err(error) => return Err(error.into()),
+        };
         if output.is_json() {
             output.json(&stats)?;
         } else {

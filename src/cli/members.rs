@@ -15,7 +15,7 @@ use super::session::Session;
 use super::table::{Layout, Table};
 use super::watch::Watch;
 use crate::rpc::proto::{self, MemberFilter, MembersQuery};
-use crate::rpc::weir::{self, MemberTimes};
+use crate::rpc::weir::NodeStatus;
 
 /// List the members of the cluster.
 #[derive(Debug, clap::Args)]
@@ -120,10 +120,12 @@ impl Members {
         let mut members = session.members(query).await?;
         // Only an agent of ours knows.
         if output.is_json()
-            && let Ok(MemberTimes { since }) = session.weir(&weir::Members {}).await
+            && let Ok(document) = session.weir(&NodeStatus { members: true }).await
         {
+            let mut since: BTreeMap<_, _> =
+                document.members.into_iter().map(|member| (member.name, member.since)).collect();
             for member in &mut members {
-                member.since = since.get(&member.name).cloned();
+                member.since = since.remove(&member.name).flatten();
             }
         }
         if let Some(health) = &self.health {

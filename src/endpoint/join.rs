@@ -1,10 +1,12 @@
 //! Joining: exchanges of full state with addresses that somebody named.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
 use std::net::SocketAddr;
 
 use crate::crypto::KeyId;
+use crate::error::Explain;
 use crate::wire::NodeName;
 
 /// Exchanges of one join under way at once.
@@ -73,7 +75,7 @@ impl fmt::Display for StreamError {
     }
 }
 
-/// Why one address could not be joined. The text is for operators and holds the way out.
+/// Why one address could not be joined. The text is for operators.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 pub enum JoinFailure {
     /// As the driver reported it.
@@ -86,15 +88,13 @@ pub enum JoinFailure {
         key: Option<KeyId>,
     },
     /// It answered in plain text.
-    #[error(
-        "speaks without encryption and this node requires it; give it the cluster key (serf: -keyring-file), or seal = \"off\" here"
-    )]
+    #[error("speaks without encryption and this node requires it")]
     Plaintext,
     /// It answered encrypted, and we have no key at all.
-    #[error("requires encryption and this node has no key; 'weir keys import' here, or encryption.keyring")]
+    #[error("requires encryption and this node has no key")]
     Encrypted,
     /// It refuses our key and told its own, which we lack.
-    #[error("seals with key {theirs}, this keyring has only {}; 'weir keys export' there, 'weir keys import' here", list(.ring))]
+    #[error("seals with key {theirs}, this keyring has only {}", list(.ring))]
     KeyMissing {
         /// Its primary key.
         theirs: KeyId,
@@ -102,9 +102,7 @@ pub enum JoinFailure {
         ring: Vec<KeyId>,
     },
     /// It lacks our primary key and told its own, which we have as well.
-    #[error(
-        "seals with key {theirs} and lacks our primary key {ours}; 'weir keys export' here, 'weir keys import --add' there"
-    )]
+    #[error("seals with key {theirs} and lacks our primary key {ours}")]
     LacksOurKey {
         /// Its primary key.
         theirs: KeyId,
@@ -112,7 +110,7 @@ pub enum JoinFailure {
         ours: KeyId,
     },
     /// Its answer is sealed under a key that we lack.
-    #[error("seals with a key that this keyring lacks; 'weir keys export' there, 'weir keys import' here")]
+    #[error("seals with a key that this keyring lacks")]
     UnknownKey,
     /// The clusters carry different labels.
     #[error("uses another gossip.label")]
@@ -127,7 +125,7 @@ pub enum JoinFailure {
     #[error("speaks a protocol version that this node does not understand")]
     Versions,
     /// Nothing within the stream timeout.
-    #[error("does not answer; open the gossip port there, TCP and UDP")]
+    #[error("does not answer")]
     Timeout,
 }
 
@@ -137,11 +135,26 @@ fn list(ring: &[KeyId]) -> String {
 
 fn hung_up(key: Option<&KeyId>) -> impl fmt::Display {
     match key {
-        Some(key) => format!(
-            "hung up without an answer: it probably lacks our key {key}; compare 'weir keys list' (serf keys -list) there, \
-             then 'weir keys import' here"
-        ),
-        None => "hung up without an answer: it probably requires encryption; 'weir keys import' here".to_owned(),
+        Some(key) => format!("hung up without an answer: it probably lacks our key {key}"),
+        None => "hung up without an answer: it probably requires encryption".to_owned(),
+    }
+}
+
+impl Explain for JoinFailure {
+    fn remedy(&self) -> Option<Cow<'_, str>> {
+        let way_out = match self {
+            Self::HungUp { key: Some(_) } => {
+                "compare 'weir keys list' (serf keys -list) there, then 'weir keys import' here"
+            }
+            Self::HungUp { key: None } => "'weir keys import' here",
+            Self::Plaintext => "give it the cluster key (serf: -keyring-file), or seal = \"off\" here",
+            Self::Encrypted => "'weir keys import' here, or encryption.keyring",
+            Self::KeyMissing { .. } | Self::UnknownKey => "'weir keys export' there, 'weir keys import' here",
+            Self::LacksOurKey { .. } => "'weir keys export' here, 'weir keys import --add' there",
+            Self::Timeout => "open the gossip port there, TCP and UDP",
+            Self::Connect(_) | Self::Label | Self::Remote(_) | Self::Malformed(_) | Self::Versions => return None,
+        };
+        Some(way_out.into())
     }
 }
 

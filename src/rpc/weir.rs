@@ -4,7 +4,6 @@
 //! added: unknown ones of a newer peer are ignored, missing ones have their defaults. Serf's agents hang up on what they do
 //! not know, so a client asks only whom it knows from the handshake to be ours.
 
-use std::collections::BTreeMap;
 use std::fmt;
 use std::marker::PhantomData;
 
@@ -16,7 +15,8 @@ use super::call::Reply;
 use super::refusal::Refusal;
 use crate::config::reload::Change;
 use crate::rotate::document::{Follow, Import, Imported, Lines, Start, Started, Status};
-use crate::status::document::{AgentView, Probe, Probed};
+use crate::status::node::Document;
+use crate::status::probe::{Probe, Probed};
 
 /// A request that only weir's agents understand.
 pub trait Request: DeserializeOwned + Serialize {
@@ -55,10 +55,8 @@ macro_rules! commands {
 commands! {
     /// Read the configuration again.
     Reload = "weir-reload": Reload => Reloaded;
-    /// What Serf's list of members has no room for.
-    Members = "weir-members": Members => MemberTimes;
-    /// What the agent sees of itself and of others.
-    Doctor = "weir-doctor": Doctor => AgentView;
+    /// What the agent knows of its node and of the others.
+    Status = "weir-status": NodeStatus => Document;
     /// Ping members by UDP; answered within two seconds.
     Probe = "weir-probe": Probe => Probed;
     /// Who holds which key.
@@ -86,23 +84,13 @@ pub struct Reloaded {
     pub changes: Vec<Change>,
 }
 
-/// Asks for [`MemberTimes`].
+/// Asks for the node [`Document`].
 #[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(default)]
-pub struct Members {}
-
-/// What Serf's list of members has no room for.
-#[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
-#[serde(default)]
-pub struct MemberTimes {
-    /// Since when each member has its status, RFC 3339.
-    pub since: BTreeMap<String, String>,
+pub struct NodeStatus {
+    /// With all members; there may be many.
+    pub members: bool,
 }
-
-/// Asks for an [`AgentView`].
-#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
-#[serde(default)]
-pub struct Doctor {}
 
 /// Asks for the [`Status`] of keys.
 #[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use serde::de::IntoDeserializer;
+use serde::de::value::Error;
 use serde::{Deserialize, Serialize};
 
 /// A word of a fixed list, or one that only a newer program knows.
@@ -19,6 +21,14 @@ impl<T> Known<T> {
             Self::Word(word) => Some(word),
             Self::Newer(_) => None,
         }
+    }
+}
+
+impl<T: for<'de> Deserialize<'de>> Known<T> {
+    /// The word as it is written.
+    pub fn named(word: &str) -> Self {
+        let known = T::deserialize(IntoDeserializer::<Error>::into_deserializer(word));
+        known.map_or_else(|_| Self::Newer(word.to_owned()), Self::Word)
     }
 }
 

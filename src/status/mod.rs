@@ -5,10 +5,10 @@
 //! (`ux §3.4 and §4`).
 
 pub mod doctor;
-pub mod document;
 pub mod groups;
 mod known;
 pub mod node;
+pub mod probe;
 pub(crate) mod shell;
 mod trouble;
 

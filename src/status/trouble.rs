@@ -4,6 +4,8 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use crate::error::{self, Explain};
+
 /// A sentence in its two parts. They become one only where somebody reads them.
 #[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
 pub struct Trouble {
@@ -18,6 +20,11 @@ pub struct Trouble {
 impl Trouble {
     pub fn new(what: impl Into<String>, way_out: impl Into<String>) -> Self {
         Self { what: what.into(), way_out: way_out.into() }
+    }
+
+    /// What an error says.
+    pub fn of(error: &impl Explain) -> Self {
+        Self::new(error::what(error), error.remedy().unwrap_or_default())
     }
 }
 

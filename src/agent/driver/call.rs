@@ -7,6 +7,7 @@ use super::super::{clock, reload};
 use super::Agent;
 use crate::rpc::Call;
 use crate::rpc::weir::Asked;
+use crate::status::groups::groups;
 
 impl Agent {
     pub(in crate::agent) fn handle_call(&mut self, call: Call) {
@@ -39,7 +40,7 @@ impl Agent {
             }
             Call::Respond { query, payload, reply } => answer(reply, endpoint.respond(now, &query, payload)),
             Call::Keys { op, reply } => self.pending.keys(now, endpoint, op, reply),
-            Call::Stats { reply } => answer(reply, self.stats()),
+            Call::Stats { reply } => answer(reply, groups(&self.document(false))),
             Call::Coordinate { node, reply } => answer(reply, endpoint.coordinate(&node).cloned()),
             Call::Subscribe { subscription } => self.commands.subscribe(subscription),
             Call::Monitor { level, lines } => commands::follow(&self.log, level, lines),
@@ -51,9 +52,8 @@ impl Agent {
         let (now, endpoint) = (clock::now(), &mut self.endpoint);
         match asked {
             Asked::Reload(request, answer) => self.reload(reload::Request::asked(request, answer)),
-            Asked::Members(_, answer) => answer.send(Ok(commands::member_times(now, endpoint))),
-            Asked::Doctor(_, answer) => answer.send(Ok(self.view())),
-            Asked::Probe(probe, answer) => self.probe_call(&probe, answer),
+            Asked::Status(request, answer) => answer.send(Ok(self.document(request.members))),
+            Asked::Probe(probe, answer) => self.doctor.ask(now, endpoint, &probe, answer),
             Asked::KeysStatus(_, answer) => self.key_requests.status(now, endpoint, answer),
             Asked::KeysRotate(start, answer) => self.key_requests.rotate(now, endpoint, &start, answer),
             Asked::KeysProgress(follow, answer) => self.key_requests.follow(follow, answer),

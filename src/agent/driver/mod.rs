@@ -40,10 +40,11 @@ use super::systemd::Systemd;
 use super::timer::Timer;
 use super::udp::Udp;
 use super::upstreams::{Done, Upstreams};
-use super::{Exit, clock};
+use super::{Exit, clock, status};
 use crate::config::Config;
 use crate::endpoint::{Endpoint, StreamId};
 use crate::serf::Status;
+use crate::status::node::Document;
 use crate::time::Instant;
 
 pub use self::start::Ready;
@@ -143,7 +144,7 @@ impl Agent {
         self.systemd.feed(now);
         self.key_requests.handle_timeout(now, &mut self.endpoint);
         self.joins.handle_timeout(now, &mut self.endpoint, &self.config);
-        self.advance_probes(now);
+        self.doctor.handle_timeout(now, &mut self.endpoint);
     }
 
     fn receive(&mut self) {
@@ -194,7 +195,7 @@ impl Agent {
                 info!(signal = signal.name(), "reloading");
                 self.reload(reload::Request::default());
             }
-            Action::Report => self.log_stats(),
+            Action::Report => status::log(&self.document(false)),
         }
     }
 
@@ -232,6 +233,23 @@ impl Agent {
             () = self.commands.finish(within) => {}
             () = self.signals.end() => {}
         }
+    }
+
+    /// What is so now; `members` are told only to whoever asks for them.
+    pub(in crate::agent) fn document(&self, members: bool) -> Document {
+        let parts = status::Parts {
+            config: &self.config,
+            started: self.started,
+            endpoint: &self.endpoint,
+            udp: &self.udp,
+            handlers: &self.handlers,
+            commands: &self.commands,
+            joins: &self.joins,
+            keys: &self.keys,
+            store: &self.store,
+            upstreams: self.upstreams.as_ref(),
+        };
+        status::document(&parts, members)
     }
 
     /// One line for `systemctl status`.

@@ -2,7 +2,7 @@
 
 use tracing::{error, info, warn};
 
-use super::super::{Exit, clock, joins};
+use super::super::{Exit, clock, doctor, joins};
 use super::Agent;
 use crate::config::Mode;
 use crate::endpoint::Output;
@@ -59,7 +59,7 @@ impl Agent {
             Output::Suspicion { member, suspected } => self.suspicion_changed(&member, suspected),
             Output::Leaving { .. } => self.members_changed(),
             Output::Event(event) => {
-                if !self.answers_query(&event) {
+                if !doctor::answers_query(now, &mut self.endpoint, self.config.mode, &event) {
                     self.publish(&event);
                 }
             }
@@ -80,7 +80,7 @@ impl Agent {
                 }
                 self.pending.force_left(&member, &result);
             }
-            Output::Reached { member, took } => self.reached(&member, took),
+            Output::Reached { member, took } => self.doctor.handle_reached(now, &member, took),
             Output::Conflict(outcome) => self.name_conflict(&outcome),
         }
     }

@@ -14,6 +14,8 @@ use crate::rpc::Call;
 use crate::rpc::proto::QueryRecord;
 use crate::rpc::weir::{Answer, Reload};
 use crate::serf::{QueryParams, Status};
+use crate::status::groups::groups;
+use crate::status::node::Kind;
 
 pub(in crate::agent) const KEYS: [&str; 2] =
     ["AAECAwQFBgcICQoLDA0ODw==", "HB0eHyAhIiMkJSYnKCkqKywtLi8wMTIzNDU2Nzg5Ojs="];
@@ -300,7 +302,7 @@ fn reload_changes_tags_and_handlers_and_keeps_a_tag_set_at_run_time() {
         let more = format!("{ALONE}\n[node.tags]\nrole = \"lb\"\n[handler.all]\nshell = \"true\"");
         lab.start("a", "127.7.9.1", None, &more); // writes the file
         a.reload(reload::Request::default());
-        until(&mut [&mut a], "reloaded", |all| all[0].handlers.iter().count() == 1).await;
+        until(&mut [&mut a], "reloaded", |all| all[0].document(false).handlers.len() == 1).await;
         let tags: Vec<_> = a.endpoint.tags().into_iter().map(|(name, value)| format!("{name}={value}")).collect();
         assert_eq!(tags, ["role=lb", "weight=3"]);
 
@@ -407,7 +409,10 @@ fn agent_goes_on_without_a_writable_snapshot() {
     run_test(async {
         let lab = Lab::new();
         let mut a = lab.agent("a", "127.7.13.1", None, &remembering(&lab.path("none").join("snapshot"))).await;
-        until(&mut [&mut a], "the failure was noticed", |all| all[0].store.is_failing()).await;
+        until(&mut [&mut a], "the failure was noticed", |all| {
+            all[0].document(false).snapshot.unwrap().failing.is_some()
+        })
+        .await;
         std::fs::create_dir(lab.path("none")).unwrap();
         let mut b = lab.agent("b", "127.7.13.2", None, &join(&a)).await;
         until(&mut [&mut a, &mut b], "joined", |all| status(all[0], "b") == Some(Status::Alive)).await;
@@ -434,7 +439,7 @@ fn balancing(lab: &Lab) -> String {
 }
 
 fn web_line(agent: &Agent) -> Option<String> {
-    agent.upstreams.as_ref()?.stats().remove("web")
+    groups(&agent.document(false)).remove("upstreams")?.remove("web")
 }
 
 #[test]
@@ -453,9 +458,8 @@ fn server_that_failed_is_in_again_when_it_is_back() {
             until(&mut [&mut a], "b is out", |all| !one_in(all)).await;
         }
         until(&mut [&mut a], "the missing program is told", |all| {
-            all[0].upstreams.as_ref().is_some_and(|upstreams| {
-                upstreams.stats().get("last_apply").is_some_and(|text| text.starts_with("refused"))
-            })
+            let attention = all[0].document(false).attention;
+            attention.iter().any(|attention| attention.kind.is(&Kind::NginxDown))
         })
         .await;
     });

@@ -166,8 +166,10 @@ fn full_queue_drops_and_counts() {
         for _ in 0..4 {
             handlers.recv().await;
         }
-        let (_, stats) = handlers.iter().next().unwrap();
-        assert_eq!((stats.runs, stats.dropped, stats.failures), (4, 6, 0));
+        let told = &handlers.status(&Calendar::read())[0];
+        assert_eq!((told.runs, told.dropped, told.failures), (4, 6, 0));
+        assert_eq!(told.last.as_ref().unwrap().run, node::Run::Exited { status: 0 });
+        assert_eq!(told.last_drop.as_ref().unwrap().ago_s, 0);
     });
 }
 
@@ -192,7 +194,8 @@ fn reload_keeps_unchanged_handlers_and_lets_removed_ones_finish() {
         let mut names = [handlers.recv().await, handlers.recv().await].map(|ran| ran.handler.to_string());
         names.sort();
         assert_eq!(names, ["gone", "kept"]);
-        let counted: Vec<_> = handlers.iter().map(|(config, stats)| (config.name.as_str(), stats.runs)).collect();
+        let told = handlers.status(&Calendar::read());
+        let counted: Vec<_> = told.iter().map(|handler| (handler.name.as_str(), handler.runs)).collect();
         assert_eq!(counted, [("new", 0), ("kept", 1)]);
     });
 }

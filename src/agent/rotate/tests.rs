@@ -1,5 +1,7 @@
 //! Whole agents, asked as a client asks.
 
+use std::time::SystemTime;
+
 use super::super::driver::Agent;
 use super::super::driver::tests::{ALONE, KEYS, Lab, join, run_test, status, until};
 use super::*;

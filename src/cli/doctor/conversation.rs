@@ -10,11 +10,13 @@ use super::super::failure::Failure;
 use super::super::output::Output;
 use super::super::session::{Door, Session, SessionError, Unopened};
 use crate::config::When;
-use crate::rpc::proto::{MembersQuery, QueryRecord, Stats};
+use crate::rpc::proto::{MembersQuery, QueryRecord};
 use crate::rpc::weir::{self, Reloaded};
-use crate::serf::QueryParams;
-use crate::status::doctor::{Agent, Agreement, Group, PeerClock, Pending};
-use crate::status::document::{AgentView, CLOCK_QUERY, MemberView, Probe, Probed};
+use crate::serf::{QueryParams, Status};
+use crate::status::Known;
+use crate::status::doctor::{Agent, Agreement, Group, PeerClock, Pending, Trouble};
+use crate::status::node::{Document, Member};
+use crate::status::probe::{CLOCK_QUERY, Probe, Probed};
 
 /// Members that are tried; more would say the same.
 pub(super) const MAX_MEMBERS: usize = 128;
@@ -28,9 +30,8 @@ const CLOCK_PATIENCE: Duration = Duration::from_secs(2);
 #[derive(Debug)]
 pub(super) struct Heard {
     pub(super) agent: Agent,
-    pub(super) view: Option<AgentView>,
-    /// From whichever agent there is.
-    pub(super) members: Vec<MemberView>,
+    /// Of an agent that is not ours; ours tells of them in its document.
+    foreign: Vec<Member>,
     pub(super) pending: Option<Pending>,
     pub(super) agreement: Agreement,
     /// Who answered pings of the agent's; `None` if it was not asked.
@@ -42,8 +43,7 @@ impl Heard {
     fn nothing(agent: Agent) -> Self {
         Self {
             agent,
-            view: None,
-            members: Vec::new(),
+            foreign: Vec::new(),
             pending: None,
             agreement: Agreement::NotAsked,
             probed: None,
@@ -53,7 +53,20 @@ impl Heard {
 
     /// The agent's process, where it is one of this host.
     pub(super) fn pid(&self) -> Option<u32> {
-        self.view.as_ref().map(|view| view.pid).filter(|pid| *pid != 0)
+        self.document().map(|document| document.node.pid).filter(|pid| *pid != 0)
+    }
+
+    /// What the agent knows, if it is ours.
+    pub(super) fn document(&self) -> Option<&Document> {
+        match &self.agent {
+            Agent::Running(document) => Some(document),
+            Agent::Absent(_) | Agent::Silent { .. } | Agent::Denied(_) | Agent::Foreign => None,
+        }
+    }
+
+    /// By whichever agent there is.
+    pub(super) fn members(&self) -> &[Member] {
+        self.document().map_or(&self.foreign, |document| &document.members)
     }
 }
 
@@ -63,48 +76,27 @@ pub(super) async fn hold(args: &AgentArgs, output: &Output, wants: impl Fn(Group
         Ok(session) => session,
         Err(unopened) => return closed_door(unopened),
     };
-    let silent = |session: &Session| {
-        let what = format!("the agent at {} takes requests and does not answer them", session.address());
-        Heard::nothing(Agent::Silent { what })
-    };
-    let stats = match timeout(PATIENCE, session.stats()).await {
-        Ok(Ok(stats)) => Some(stats),
+    let document = match timeout(PATIENCE, session.weir(&weir::NodeStatus { members: true })).await {
+        Ok(Ok(document)) => document,
         // That a token is wanted shows with the first command.
         Ok(Err(SessionError::Lost(failure))) if failure.exit() == Exit::NotPermitted => {
             return closed_door(failure.into());
         }
-        Ok(Err(_)) => None,
+        // Whoever does not know the question is another agent. Who says nothing may be ours.
+        Ok(Err(_)) => return foreign(session).await,
         Err(_elapsed) => return Ok(silent(&session)),
     };
-    // Whoever answers that it does not know the question, or hangs up on it as Serf does, is another agent. Who says nothing
-    // may be ours.
-    let view = match timeout(PATIENCE, session.weir(&weir::Doctor {})).await {
-        Ok(answer) => answer.ok(),
-        Err(_elapsed) => return Ok(silent(&session)),
-    };
-    let Some(view) = view else {
-        let members = match Session::open(args, output).await {
-            Ok(mut session) => within(session.members(&MembersQuery::default())).await.unwrap_or_default(),
-            Err(_) => Vec::new(),
-        };
-        let own = stats.and_then(|stats| stats.get("agent")?.get("name").cloned()).unwrap_or_default();
-        let members = members.into_iter().filter_map(|member| {
-            let (addr, own) = (member.addr.parse().ok()?, member.name == own);
-            Some(MemberView { name: member.name, addr, status: member.status, envelope: String::new(), own })
-        });
-        return Ok(Heard { members: members.collect(), ..Heard::nothing(Agent::Foreign) });
-    };
-    let encrypted = !view.keys.is_empty();
+    let encrypted = !document.keys.keys.is_empty();
+    let members = &document.members;
     let (pending, agreement, probed, clocks) = tokio::join!(
         when(wants(Group::Config), pending(args, output)),
         when(wants(Group::Keys) && encrypted, agreement(args, output)),
-        when(wants(Group::Gossip), probe(args, output, &view)),
-        when(wants(Group::Clock), clocks(args, output, &view)),
+        when(wants(Group::Gossip), probe(args, output, members)),
+        when(wants(Group::Clock), clocks(args, output, members)),
     );
     Ok(Heard {
-        agent: running(&view, stats.as_ref()),
-        members: view.members.clone(),
-        view: Some(view),
+        agent: Agent::Running(Box::new(document)),
+        foreign: Vec::new(),
         pending: pending.flatten(),
         agreement: agreement.unwrap_or(Agreement::NotAsked),
         probed: probed.flatten(),
@@ -112,34 +104,45 @@ pub(super) async fn hold(args: &AgentArgs, output: &Output, wants: impl Fn(Group
     })
 }
 
+/// What Serf's agent, or an older one of ours, can tell. One that is there and does not answer that either hangs.
+async fn foreign(mut session: Session) -> Result<Heard, Failure> {
+    let own = match timeout(PATIENCE, session.own_name()).await {
+        Ok(Ok(own)) => own,
+        Ok(Err(SessionError::Lost(failure))) if failure.exit() == Exit::NotPermitted => {
+            return closed_door(failure.into());
+        }
+        Ok(Err(_)) => String::new(),
+        Err(_elapsed) => return Ok(silent(&session)),
+    };
+    let members = within(session.members(&MembersQuery::default())).await.unwrap_or_default();
+    let member = |member: super::super::members::Member| {
+        Some(Member {
+            addr: member.addr.parse().ok()?,
+            status: Known::named(&member.status),
+            since: None,
+            tags: member.tags,
+            envelope: None,
+            own: member.name == own,
+            name: member.name,
+        })
+    };
+    Ok(Heard { foreign: members.into_iter().filter_map(member).collect(), ..Heard::nothing(Agent::Foreign) })
+}
+
+fn silent(session: &Session) -> Heard {
+    let what = format!("the agent at {} takes requests and does not answer them", session.address());
+    Heard::nothing(Agent::Silent { what })
+}
+
 /// Nobody there, or nobody for us. What makes no sense is for whoever typed it.
 fn closed_door(Unopened { door, failure }: Unopened) -> Result<Heard, Failure> {
-    let what = failure.message().to_owned();
-    let way_out = failure.remedy().unwrap_or_default().to_owned();
+    let trouble = Trouble::new(failure.message(), failure.remedy().unwrap_or_default());
     Ok(Heard::nothing(match door {
-        Door::Absent => Agent::Absent { what, way_out },
-        Door::Silent => Agent::Silent { what },
-        Door::Denied => Agent::Denied { what, way_out },
+        Door::Absent => Agent::Absent(trouble),
+        Door::Silent => Agent::Silent { what: trouble.what },
+        Door::Denied => Agent::Denied(trouble),
         Door::Nonsense => return Err(failure),
     }))
-}
-
-fn running(view: &AgentView, stats: Option<&Stats>) -> Agent {
-    let value = |group: &str, key: &str| stats.and_then(|stats| stats.get(group)?.get(key).cloned());
-    Agent::Running {
-        version: view.version.clone(),
-        silenced: view.silenced,
-        name: view.name.clone(),
-        health_score: value("serf", "health_score").and_then(|score| score.parse().ok()),
-        apply: value("upstreams", "last_apply").and_then(|text| failed_apply(&text)),
-    }
-}
-
-/// The reason of `refused, 3 s ago: REASON`; `None` if it went well.
-fn failed_apply(text: &str) -> Option<String> {
-    let (head, reason) = text.split_once(" ago: ")?;
-    let word = head.split(',').next()?;
-    matches!(word, "refused" | "rolled_back" | "failed").then(|| reason.to_owned())
 }
 
 async fn when<T>(wanted: bool, work: impl Future<Output = T>) -> Option<T> {
@@ -181,19 +184,20 @@ async fn agreement(args: &AgentArgs, output: &Output) -> Agreement {
 }
 
 /// Members worth trying: all but ourselves and those that left.
-pub(super) fn tried(members: &[MemberView]) -> impl Iterator<Item = &MemberView> {
-    members.iter().filter(|member| !member.own && member.status != "left")
+pub(super) fn tried(members: &[Member]) -> impl Iterator<Item = &Member> {
+    members.iter().filter(|member| !member.own && !member.status.is(&Status::Left))
 }
 
-async fn probe(args: &AgentArgs, output: &Output, view: &AgentView) -> Option<Probed> {
-    let members = tried(&view.members).take(MAX_MEMBERS).map(|member| member.name.clone()).collect();
+async fn probe(args: &AgentArgs, output: &Output, members: &[Member]) -> Option<Probed> {
+    let members = tried(members).take(MAX_MEMBERS).map(|member| member.name.clone()).collect();
     let mut session = Session::open(args, output).await.ok()?;
     within(session.weir(&Probe { members })).await
 }
 
 /// Asks weir agents for their time. Others would hand the question to their handlers, so they are left alone.
-async fn clocks(args: &AgentArgs, output: &Output, view: &AgentView) -> Vec<PeerClock> {
-    let ours = tried(&view.members).filter(|member| member.status == "alive" && member.envelope == "session");
+async fn clocks(args: &AgentArgs, output: &Output, members: &[Member]) -> Vec<PeerClock> {
+    let is_ours = |member: &&Member| member.envelope.as_deref() == Some("session");
+    let ours = tried(members).filter(|member| member.status.is(&Status::Alive)).filter(is_ours);
     let nodes: Vec<String> = ours.take(MAX_CLOCKS).map(|member| member.name.clone()).collect();
     let expected = nodes.len();
     let mut clocks = Vec::new();
@@ -232,19 +236,6 @@ fn read_clock(name: String, payload: &[u8], asked: Instant, wall: SystemTime) ->
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn only_an_apply_that_went_wrong_is_told() {
-        for (text, told) in [
-            ("live, 3 s ago: generation 4 live in 3 ms", None),
-            ("stored, 3 s ago: nginx.service is not running; start it", None),
-            ("refused, 3 s ago: cannot write /x; mend it", Some("cannot write /x; mend it")),
-            ("rolled_back, 1 s ago: nginx accepted", Some("nginx accepted")),
-            ("nonsense", None),
-        ] {
-            assert_eq!(failed_apply(text).as_deref(), told);
-        }
-    }
 
     #[test]
     fn a_clock_is_read_or_left_out() {

@@ -20,12 +20,10 @@ use crate::agent::hand;
 use crate::config::{ApplyMode, Config, Loaded, SecretSource};
 use crate::file;
 use crate::rpc::client::Address;
+use crate::serf::Status;
 use crate::snapshot::{Replay, Rules, UnixTime};
-use crate::status::doctor::{File, Files, Purpose, Ring, Stat, Trouble, User};
-use crate::status::document::MemberView;
-
-/// Instead of a status, where only a snapshot tells of a member.
-pub(super) const REMEMBERED: &str = "remembered";
+use crate::status::doctor::{File, Files, Purpose, Ring, Stat, User};
+use crate::status::node::Member;
 
 /// More than the snapshot of any cluster.
 const MAX_SNAPSHOT: usize = 64 * 1024 * 1024;
@@ -197,14 +195,14 @@ pub(super) fn ring(config: &Config) -> Ring {
         },
         Err(error) => {
             let is_denied = error.is_denied();
-            let Trouble { what, way_out } = super::trouble(&error);
-            if is_denied { Ring::Denied { what } } else { Ring::Bad { what, way_out } }
+            let trouble = super::trouble(&error);
+            if is_denied { Ring::Denied { what: trouble.what } } else { Ring::Bad(trouble) }
         }
     }
 }
 
 /// The members that an agent of this host would try after a start.
-pub(super) fn remembered(config: &Config) -> Vec<MemberView> {
+pub(super) fn remembered(config: &Config) -> Vec<Member> {
     let Some(bytes) = config.snapshot.path.as_ref().and_then(|path| file::read(path, MAX_SNAPSHOT).ok()) else {
         return Vec::new();
     };
@@ -212,11 +210,14 @@ pub(super) fn remembered(config: &Config) -> Vec<MemberView> {
     let now = UnixTime(since_epoch.map_or(0, |since| since.as_secs()));
     let rules = Rules { rejoin_after_leave: true, failed_for: config.gossip.reconnect_timeout, now };
     let replay = Replay::read(&bytes, rules);
-    let member = |peer: &crate::snapshot::Peer| MemberView {
+    let member = |peer: &crate::snapshot::Peer| Member {
         name: peer.name.as_str().to_owned(),
         addr: peer.addr,
-        status: REMEMBERED.to_owned(),
-        envelope: String::new(),
+        // Perhaps: this was written by an earlier run.
+        status: Status::Failed.into(),
+        since: None,
+        tags: Default::default(),
+        envelope: None,
         own: false,
     };
     replay.state.dial_order(&config.node.name).into_iter().map(member).collect()

@@ -213,14 +213,14 @@ fn unusable(source: &Source) -> Option<Configuration> {
 /// Whether its ports could be had, where no agent has them already.
 fn ports(loaded: &Loaded, heard: &Heard) -> Ports {
     match &heard.agent {
-        doctor::Agent::Running { .. } => {
-            let bind = heard.view.as_ref().and_then(|view| view.bind);
+        doctor::Agent::Running(_) => {
+            let bind = heard.document().and_then(|document| document.node.bind);
             let bound = bind.map(|bind| (doctor::Port::Gossip, bind.to_string(), Ok(())));
             Ports { checked: bound.into_iter().collect() }
         }
         // It has them, and is not to be stopped for that.
-        doctor::Agent::Silent { .. } | doctor::Agent::Denied { .. } | doctor::Agent::Foreign => Ports::default(),
-        doctor::Agent::Absent { .. } => {
+        doctor::Agent::Silent { .. } | doctor::Agent::Denied(_) | doctor::Agent::Foreign => Ports::default(),
+        doctor::Agent::Absent(_) => {
             let checked = crate::agent::check::ports(&loaded.config).into_iter();
             Ports {
                 checked: checked
@@ -239,11 +239,11 @@ const fn of_one_host(group: Group) -> bool {
     }
 }
 
-fn keys(loaded: Option<&Loaded>, heard: &Heard) -> doctor::Keys {
+fn keys<'a>(loaded: Option<&Loaded>, heard: &'a Heard) -> doctor::Keys<'a> {
     doctor::Keys {
         ring: loaded.map_or(doctor::Ring::Unknown, |loaded| host::ring(&loaded.config)),
         seal: loaded.map(|loaded| seal_name(loaded.config.encryption.seal)),
-        view: heard.view.clone(),
+        agent: heard.document(),
         agreement: heard.agreement.clone(),
     }
 }

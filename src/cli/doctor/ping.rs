@@ -13,8 +13,8 @@ use crate::agent::hand;
 use crate::config::{Config, Seal};
 use crate::crypto::session::{Content, Sessions};
 use crate::crypto::{self, Keyring, envelope};
-use crate::status::doctor::Udp;
-use crate::status::document::MemberView;
+use crate::status::doctor::{Trouble, Udp};
+use crate::status::node::Member;
 use crate::time;
 use crate::wire::message::{Message, Ping, SeqNo, Source};
 use crate::wire::{NodeName, label, packet};
@@ -29,16 +29,16 @@ const MAX_DATAGRAM: usize = 64 * 1024;
 pub(super) async fn by_hand(
     config: &Config,
     from: Option<IpAddr>,
-    members: &[&MemberView],
-) -> Result<BTreeMap<String, Udp>, (String, String)> {
+    members: &[&Member],
+) -> Result<BTreeMap<String, Udp>, Trouble> {
     let ring = match &config.encryption.keyring {
         Some(source) => Some(hand::read(source).map_err(|error| {
             let way_out = if error.is_denied() { "sudo weir doctor" } else { "see keys.ring" };
-            ("pings have to be sealed, and the keyring cannot be read".to_owned(), way_out.to_owned())
+            Trouble::new("pings have to be sealed, and the keyring cannot be read", way_out)
         })?),
         None => None,
     };
-    let failed = |error: &dyn std::fmt::Display| (format!("no datagrams can be sent: {error}"), String::new());
+    let failed = |error: &dyn std::fmt::Display| Trouble::new(format!("no datagrams can be sent: {error}"), "");
     let mut pinger = Pinger::new(config, ring).map_err(|error| failed(&error))?;
     let v4 = from.filter(IpAddr::is_ipv4).unwrap_or(Ipv4Addr::UNSPECIFIED.into());
     let v4 = UdpSocket::bind((v4, 0)).await.map_err(|error| failed(&error))?;
@@ -193,6 +193,7 @@ mod tests {
 
     use super::*;
     use crate::config::{Source, Sources, load};
+    use crate::serf::Status;
 
     #[test]
     fn who_cannot_be_pinged_is_not_called_silent() {
@@ -200,11 +201,13 @@ mod tests {
         let file = dir.path().join("weir.toml");
         std::fs::write(&file, "node.name = \"here\"\nencryption.seal = \"off\"\n").unwrap();
         let config = load(&Sources { paths: vec![Source::File(file)], ..Sources::default() }).unwrap().config;
-        let member = |name: &str, addr: SocketAddr| MemberView {
+        let member = |name: &str, addr: SocketAddr| Member {
             name: name.to_owned(),
             addr,
-            status: "alive".to_owned(),
-            envelope: String::new(),
+            status: Status::Alive.into(),
+            since: None,
+            tags: BTreeMap::new(),
+            envelope: None,
             own: false,
         };
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().unwrap();

@@ -12,8 +12,9 @@ use tokio::time::timeout;
 use super::conversation::{Heard, MAX_MEMBERS, tried};
 use super::{host, ping};
 use crate::config::{BindHost, Config, JoinAddress, Loaded};
-use crate::status::doctor::{Gossip, JoinPlace, Member, Standing, Tcp, Udp};
-use crate::status::document::MemberView;
+use crate::serf::Status;
+use crate::status::doctor::{Gossip, JoinPlace, Member, Standing, Tcp, Trouble, Udp};
+use crate::status::node;
 
 /// A host that is there answers within milliseconds; a firewall that drops takes all of it.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
@@ -24,15 +25,16 @@ const MAX_ADDRESSES: usize = 4;
 /// Tries everybody at once.
 pub(super) async fn gossip(loaded: Option<&Loaded>, heard: &Heard) -> Gossip {
     let config = loaded.map(|loaded| &loaded.config);
-    let known =
-        if heard.members.is_empty() { config.map(host::remembered).unwrap_or_default() } else { heard.members.clone() };
-    let members: Vec<&MemberView> = tried(&known).collect();
+    let remembered = heard.members().is_empty();
+    let known = if remembered { config.map(host::remembered).unwrap_or_default() } else { heard.members().to_vec() };
+    let members: Vec<&node::Member> = tried(&known).collect();
     let untried = members.len().saturating_sub(MAX_MEMBERS);
     let members = &members[..members.len() - untried];
     let from = config.and_then(source);
     // Somebody may have joined us instead.
-    let is_alone = !tried(&heard.members).any(|member| member.status == "alive");
-    let own: Vec<SocketAddr> = heard.view.iter().flat_map(|view| [view.addr, view.bind]).flatten().collect();
+    let is_alone = !tried(heard.members()).any(|member| member.status.is(&Status::Alive));
+    let own: Vec<SocketAddr> =
+        heard.document().iter().flat_map(|document| [document.node.addr, document.node.bind]).flatten().collect();
     let (tcp, pings, join) = tokio::join!(
         connect_all(members.iter().map(|member| member.addr).collect(), from),
         pings(config, from, heard, members),
@@ -41,18 +43,18 @@ pub(super) async fn gossip(loaded: Option<&Loaded>, heard: &Heard) -> Gossip {
     let (udp, by_hand, no_pings) = match pings {
         Ok((udp, by_hand)) => {
             let unpinged = members.iter().filter(|member| !udp.contains_key(&member.name)).count();
-            let why = || (format!("{unpinged} of them could not be pinged"), "run it again".to_owned());
+            let why = || Trouble::new(format!("{unpinged} of them could not be pinged"), "run it again");
             (udp, by_hand, (unpinged > 0).then(why))
         }
         Err(why) => (BTreeMap::new(), false, Some(why)),
     };
-    let member = |member: &&MemberView| Member {
+    let member = |member: &&node::Member| Member {
         name: member.name.clone(),
         addr: member.addr,
-        standing: match member.status.as_str() {
-            host::REMEMBERED => Standing::Remembered,
-            "failed" => Standing::Failed,
-            _ => Standing::Alive,
+        standing: match member.status.word() {
+            _ if remembered => Standing::Remembered,
+            Some(Status::Failed) => Standing::Failed,
+            Some(Status::Alive | Status::Leaving | Status::Left) | None => Standing::Alive,
         },
         tcp: tcp.get(&member.addr).cloned().unwrap_or(Tcp::Silent),
         udp: udp.get(&member.name).copied().unwrap_or(Udp::Unchecked),
@@ -62,10 +64,9 @@ pub(super) async fn gossip(loaded: Option<&Loaded>, heard: &Heard) -> Gossip {
         untried,
         join,
         join_failures: heard
-            .view
-            .as_ref()
+            .document()
             .filter(|_| is_alone)
-            .map(|view| view.join_failures.clone())
+            .map(|document| document.cluster.join_failures.clone())
             .unwrap_or_default(),
         no_pings,
         by_hand,
@@ -77,8 +78,8 @@ async fn pings(
     config: Option<&Config>,
     from: Option<IpAddr>,
     heard: &Heard,
-    members: &[&MemberView],
-) -> Result<(BTreeMap<String, Udp>, bool), (String, String)> {
+    members: &[&node::Member],
+) -> Result<(BTreeMap<String, Udp>, bool), Trouble> {
     if let Some(probed) = &heard.probed {
         let answered = probed.reached.keys().map(|name| (name.clone(), Udp::Answered));
         let silent = probed.silent.iter().map(|name| (name.clone(), Udp::Silent));
@@ -88,7 +89,7 @@ async fn pings(
         return Ok((BTreeMap::new(), true));
     }
     let Some(config) = config else {
-        return Err(("no agent answers and no configuration can be read".to_owned(), "sudo weir doctor".to_owned()));
+        return Err(Trouble::new("no agent answers and no configuration can be read", "sudo weir doctor"));
     };
     Ok((ping::by_hand(config, from, members).await?, true))
 }

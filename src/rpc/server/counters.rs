@@ -76,8 +76,8 @@ impl Counters {
 }
 
 impl Counts {
-    /// The group `rpc` of `info`.
-    pub fn values(&self) -> BTreeMap<String, String> {
+    /// Each by its name.
+    pub fn by_name(&self) -> BTreeMap<String, u64> {
         let rows = [
             ("clients", self.clients),
             ("accepted", self.accepted),
@@ -93,7 +93,7 @@ impl Counts {
             ("missed_lines", self.missed_lines),
             ("missed_answers", self.missed_answers),
         ];
-        rows.into_iter().map(|(name, count)| (name.to_owned(), count.to_string())).collect()
+        rows.into_iter().map(|(name, count)| (name.to_owned(), count)).collect()
     }
 }
 

@@ -3,6 +3,7 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::config::When;
+use crate::status::node::tests::full;
 
 fn asked(name: &str, document: &str) -> Option<Result<Asked, Refusal>> {
     Asked::decode(name, document, oneshot::channel().0)
@@ -38,8 +39,7 @@ fn every_request_and_answer_survives_the_way_to_an_older_or_newer_peer() {
     let text = |text: &str| text.to_owned();
     let change = Change { key: text("log.level"), before: None, after: Some(text("\"info\"")), when: When::Live };
     survives(&Reload { dry_run: true }, &Reloaded { changes: vec![change] });
-    survives(&Members {}, &MemberTimes { since: [(text("lb1"), text("2026-11-23T13:03:39Z"))].into() });
-    survives(&Doctor {}, &AgentView { name: text("lb1"), pid: 7, ..AgentView::default() });
+    survives(&NodeStatus { members: true }, &full());
     let probed = Probed { reached: [(text("web1"), 2)].into(), silent: vec![text("web2")] };
     survives(&Probe { members: vec![text("web1"), text("web2")] }, &probed);
     survives(&KeysStatus {}, &Status::default());

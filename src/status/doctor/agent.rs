@@ -1,32 +1,25 @@
 //! Whether an agent runs here, and how it fares.
 
-use super::finding::{Findings, split};
+use super::Trouble;
+use super::finding::Findings;
+use crate::status::node::{Document, LastApply};
 
 /// Above this, the node is too slow for its own probes (Lifeguard's awareness).
 const OVERLOADED: u32 = 2;
 
 /// What is known of the agent.
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Agent {
     /// Nobody answers, in the words of every other command.
-    Absent { what: String, way_out: String },
+    Absent(Trouble),
     /// Somebody is there and does not talk, in the words of every other command.
     Silent { what: String },
     /// It is there, and does not let this user in.
-    Denied { what: String, way_out: String },
+    Denied(Trouble),
     /// Serf's own agent, or an older one of ours.
     Foreign,
-    /// Ours.
-    Running {
-        version: String,
-        /// Another member has its name.
-        silenced: bool,
-        name: String,
-        /// Its score of awareness, if it told.
-        health_score: Option<u32>,
-        /// How its last apply ended, if that was not well.
-        apply: Option<String>,
-    },
+    /// Ours, with all that it knows.
+    Running(Box<Document>),
 }
 
 /// Judges it; `version` is this program's.
@@ -34,7 +27,7 @@ pub fn agent(facts: &Agent, version: &str) -> Findings {
     const RUNNING: &str = "agent.running";
     let mut findings = Findings::default();
     match facts {
-        Agent::Absent { what, way_out } => {
+        Agent::Absent(Trouble { what, way_out }) => {
             let message = format!("{what}: what only an agent knows was not checked");
             findings.warn(RUNNING, "weir", message, way_out);
         }
@@ -44,7 +37,7 @@ pub fn agent(facts: &Agent, version: &str) -> Findings {
             format!("{what}: it hangs or has too much to do, and what only it knows was not checked"),
             "see 'top' and 'journalctl -u weir'; if it stays so, 'systemctl restart weir'",
         ),
-        Agent::Denied { what, way_out } => {
+        Agent::Denied(Trouble { what, way_out }) => {
             findings.skip(RUNNING, "weir", format!("{what}: what only the agent knows was not checked"), way_out);
         }
         Agent::Foreign => findings.info(
@@ -53,75 +46,94 @@ pub fn agent(facts: &Agent, version: &str) -> Findings {
             "the agent here is Serf's, or an older weir: what only a weir agent knows was not checked",
             "",
         ),
-        Agent::Running { version: running, silenced, name, health_score, apply } => {
+        Agent::Running(document) => {
             findings.pass(RUNNING, "");
-            if running == version {
-                findings.pass("agent.version", "");
-            } else {
-                let message = format!("the agent is weir {running}, this program {version}");
-                findings.warn("agent.version", "weir", message, "systemctl restart weir");
-            }
-            if *silenced {
-                let message = format!(
-                    "another member is called '{name}' and the majority sides with it, so this node keeps silent until the \
-                     name is free"
-                );
-                findings.error("agent.name", name, message, "set a different node.name");
-            } else {
-                findings.pass("agent.name", "");
-            }
-            match health_score {
-                Some(score) if *score > OVERLOADED => findings.warn(
-                    "agent.overload",
-                    name,
-                    format!(
-                        "this node misses its own probes (awareness {score}): it has too little CPU, or loses packets"
-                    ),
-                    "see 'top', and 'weir info' for drops",
-                ),
-                Some(_) => findings.pass("agent.overload", ""),
-                None => {}
-            }
-            if let Some(text) = apply {
-                let (message, remedy) = split(text);
-                findings.error("agent.apply", "nginx", format!("the last apply failed: {message}"), remedy);
-            }
+            judge_running(&mut findings, document, version);
         }
     }
     findings
+}
+
+fn judge_running(findings: &mut Findings, document: &Document, version: &str) {
+    let node = &document.node;
+    if node.version == version {
+        findings.pass("agent.version", "");
+    } else {
+        let message = format!("the agent is weir {}, this program {version}", node.version);
+        findings.warn("agent.version", "weir", message, "systemctl restart weir");
+    }
+    match node.name_conflict() {
+        Some(Trouble { what, way_out }) => findings.error("agent.name", &node.name, what, &way_out),
+        None => findings.pass("agent.name", ""),
+    }
+    if node.awareness > OVERLOADED {
+        let score = node.awareness;
+        let message =
+            format!("this node misses its own probes (awareness {score}): it has too little CPU, or loses packets");
+        findings.warn("agent.overload", &node.name, message, "see 'top', and 'weir info' for drops");
+    } else {
+        findings.pass("agent.overload", "");
+    }
+    let last = document.apply.as_ref().and_then(|apply| apply.last.as_ref());
+    if let Some(LastApply { message, remedy, .. }) = last.filter(|last| last.went_wrong()) {
+        let message = format!("the last apply failed: {message}");
+        findings.error("agent.apply", "nginx", message, remedy.as_deref().unwrap_or_default());
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::super::finding::summary;
     use super::*;
+    use crate::status::node::ApplyResult;
+    use crate::status::node::tests::full;
 
-    fn running(version: &str, silenced: bool, score: u32, apply: Option<&str>) -> Agent {
-        let (version, apply) = (version.to_owned(), apply.map(ToOwned::to_owned));
-        Agent::Running { version, silenced, name: "lb1".into(), health_score: Some(score), apply }
+    fn running(change: fn(&mut Document)) -> Agent {
+        let mut document = full();
+        (document.node.version, document.node.awareness) = ("1".to_owned(), OVERLOADED);
+        change(&mut document);
+        Agent::Running(Box::new(document))
+    }
+
+    fn ended(document: &mut Document, result: ApplyResult) {
+        let last = document.apply.as_mut().unwrap().last.as_mut().unwrap();
+        (last.result, last.message, last.remedy) = (result.into(), "refused".into(), Some("mend it".into()));
     }
 
     #[test]
     fn what_ails_a_running_agent() {
-        let none: &[&str] = &[];
-        for (facts, found) in [
-            (running("1", false, 2, None), none),
-            (running("0", false, 0, None), &["warn agent.version weir"]),
-            (running("1", true, 0, None), &["error agent.name lb1"]),
-            (running("1", false, 3, None), &["warn agent.overload lb1"]),
-            (running("1", false, 0, Some("refused; mend it")), &["error agent.apply nginx"]),
-        ] {
+        type Row = (fn(&mut Document), &'static [&'static str]);
+        let rows: [Row; 8] = [
+            (|_| {}, &[]),
+            (|document| document.node.version = "0".into(), &["warn agent.version weir"]),
+            (|document| document.node.silenced = true, &["error agent.name lb1"]),
+            (|document| document.node.awareness = OVERLOADED + 1, &["warn agent.overload lb1"]),
+            (|document| ended(document, ApplyResult::Stored), &[]),
+            (|document| ended(document, ApplyResult::Refused), &["error agent.apply nginx"]),
+            (|document| ended(document, ApplyResult::RolledBack), &["error agent.apply nginx"]),
+            (|document| ended(document, ApplyResult::Failed), &["error agent.apply nginx"]),
+        ];
+        for (change, found) in rows {
+            let facts = running(change);
             assert_eq!(summary(&agent(&facts, "1")), found, "{facts:?}");
         }
     }
 
     #[test]
+    fn an_apply_that_went_wrong_keeps_its_way_out() {
+        let findings = agent(&running(|document| ended(document, ApplyResult::Refused)), "1");
+        let finding = findings.iter().next().unwrap();
+        assert_eq!(finding.message, "the last apply failed: refused");
+        assert_eq!(finding.remedy.as_deref(), Some("mend it"));
+    }
+
+    #[test]
     fn an_agent_that_is_down_is_no_error_and_one_that_is_closed_is_not_judged() {
-        let (what, way_out) = ("no agent at /x".to_owned(), "'systemctl start weir'".to_owned());
-        let absent = agent(&Agent::Absent { what: what.clone(), way_out: way_out.clone() }, "1");
+        let trouble = Trouble::new("no agent at /x", "'systemctl start weir'");
+        let absent = agent(&Agent::Absent(trouble.clone()), "1");
         assert_eq!(summary(&absent), ["warn agent.running weir"]);
-        assert_eq!(summary(&agent(&Agent::Silent { what: what.clone() }, "1")), ["error agent.running weir"]);
-        assert_eq!(summary(&agent(&Agent::Denied { what, way_out }, "1")), ["skip agent.running weir"]);
+        assert_eq!(summary(&agent(&Agent::Silent { what: trouble.what.clone() }, "1")), ["error agent.running weir"]);
+        assert_eq!(summary(&agent(&Agent::Denied(trouble), "1")), ["skip agent.running weir"]);
         assert_eq!(summary(&agent(&Agent::Foreign, "1")), ["info agent.running weir"]);
     }
 }

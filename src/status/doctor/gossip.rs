@@ -2,7 +2,8 @@
 
 use std::net::SocketAddr;
 
-use super::finding::{Findings, split};
+use super::Trouble;
+use super::finding::Findings;
 use crate::status::shell::{open_port, operand};
 
 /// What a connection came to.
@@ -62,9 +63,9 @@ pub struct Gossip {
     pub untried: usize,
     pub join: Vec<JoinPlace>,
     /// Why the agent could join nobody.
-    pub join_failures: Vec<String>,
+    pub join_failures: Vec<Trouble>,
     /// Why pings were not possible, and the way to have them.
-    pub no_pings: Option<(String, String)>,
+    pub no_pings: Option<Trouble>,
     /// The pings were doctor's own: then a missing answer may mean another key.
     pub by_hand: bool,
 }
@@ -80,19 +81,18 @@ pub fn gossip(facts: &Gossip) -> Findings {
             format!("{} more members were not tried: this looks at {} at a time", facts.untried, facts.members.len());
         findings.skip("gossip.members", "members", message, "run it on those hosts");
     }
-    if let Some((why, way_out)) = &facts.no_pings
+    if let Some(Trouble { what, way_out }) = &facts.no_pings
         && !facts.members.is_empty()
     {
         findings.skip(
             "gossip.udp",
             "members",
-            format!("whether members answer over UDP was not tried: {why}"),
+            format!("whether members answer over UDP was not tried: {what}"),
             way_out,
         );
     }
-    for failure in &facts.join_failures {
-        let (message, remedy) = split(failure);
-        findings.error("gossip.join", "join", format!("this node has joined nobody: {message}"), remedy);
+    for Trouble { what, way_out } in &facts.join_failures {
+        findings.error("gossip.join", "join", format!("this node has joined nobody: {what}"), way_out);
     }
     if facts.join_failures.is_empty() {
         judge_join(&mut findings, &facts.join);
@@ -273,9 +273,9 @@ mod tests {
     fn the_agents_own_reason_counts_more_than_an_open_port() {
         let addr: SocketAddr = "10.77.0.11:7946".parse().unwrap();
         let join = vec![JoinPlace { place: "a".into(), result: Ok(vec![(addr, Tcp::Open)]) }];
-        let reason =
-            "10.77.0.11 hung up without an answer: it probably lacks our key 3fa9c1d2; compare 'weir keys list'";
-        let findings = gossip(&Gossip { join, join_failures: vec![reason.to_owned()], ..Gossip::default() });
+        let what = "10.77.0.11 hung up without an answer: it probably lacks our key 3fa9c1d2";
+        let join_failures = vec![Trouble::new(what, "compare 'weir keys list'")];
+        let findings = gossip(&Gossip { join, join_failures, ..Gossip::default() });
         let finding = findings.iter().next().unwrap();
         assert_eq!((finding.id, finding.level), ("gossip.join", super::super::Level::Error));
         assert!(finding.message.ends_with("it probably lacks our key 3fa9c1d2"));
@@ -293,7 +293,7 @@ mod tests {
 
     #[test]
     fn what_was_not_tried_is_said_once() {
-        let no_pings = Some(("the keyring may not be read".to_owned(), "sudo weir doctor".to_owned()));
+        let no_pings = Some(Trouble::new("the keyring may not be read", "sudo weir doctor"));
         let facts = Gossip { no_pings, untried: 3, ..member(Standing::Alive, Tcp::Open, Udp::Unchecked) };
         assert_eq!(summary(&gossip(&facts)), ["skip gossip.members members", "skip gossip.udp members"]);
     }

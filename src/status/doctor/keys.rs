@@ -1,13 +1,14 @@
 //! Whether everybody can open what everybody seals (`ux §4` rows 3 to 7).
 
+use std::borrow::Borrow;
 use std::collections::BTreeSet;
 
+use super::Trouble;
 use super::finding::Findings;
 use crate::rotate::document::Status;
-use crate::status::document::{AgentView, StrangerView};
+use crate::serf::Status as MemberStatus;
+use crate::status::node::{Document, Member, Stranger, WORN};
 
-/// Beyond this share of a key's safe use it is time for another (`session §7`).
-const WORN: f64 = 0.25;
 /// Keys that one finding names: members may claim any number.
 const MAX_SHOWN: usize = 8;
 /// A stranger that was heard this recently is still there. What lies further back may have been put right since.
@@ -21,7 +22,7 @@ pub enum Ring {
     /// It was read: identifiers, primary first, and those of keys that look like words.
     Read { ids: Vec<String>, guessable: Vec<String>, read_only: bool },
     /// It cannot be used: what and the way out.
-    Bad { what: String, way_out: String },
+    Bad(Trouble),
     /// This user may not read it.
     Denied { what: String },
     /// There is no configuration that names one.
@@ -41,22 +42,23 @@ pub enum Agreement {
 
 /// Facts about keys.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Keys {
+pub struct Keys<'a> {
     pub ring: Ring,
     /// `encryption.seal`, if the configuration is known.
     pub seal: Option<&'static str>,
-    pub view: Option<AgentView>,
+    /// What the agent knows, if ours runs.
+    pub agent: Option<&'a Document>,
     pub agreement: Agreement,
 }
 
 /// Judges them.
-pub fn keys(facts: &Keys) -> Findings {
+pub fn keys(facts: &Keys<'_>) -> Findings {
     let mut findings = Findings::default();
     judge_ring(&mut findings, &facts.ring);
-    if let Some(view) = &facts.view {
-        judge_disk(&mut findings, &facts.ring, view);
-        judge_envelopes(&mut findings, facts.seal, view);
-        judge_strangers(&mut findings, view);
+    if let Some(document) = facts.agent {
+        judge_disk(&mut findings, &facts.ring, document);
+        judge_envelopes(&mut findings, facts.seal, document);
+        judge_strangers(&mut findings, document);
     }
     match &facts.agreement {
         Agreement::Told(status) => judge_agreement(&mut findings, status),
@@ -80,7 +82,7 @@ fn judge_ring(findings: &mut Findings, ring: &Ring) {
             "gossip is not encrypted: whoever reaches the port is a member",
             "give the cluster a key ('weir keys import') and remove encryption.seal = \"off\"",
         ),
-        Ring::Bad { what, way_out } => findings.error(ID, "keyring", what, way_out),
+        Ring::Bad(Trouble { what, way_out }) => findings.error(ID, "keyring", what, way_out),
         Ring::Denied { what } => findings.skip(ID, "keyring", what, "sudo weir doctor"),
         Ring::Unknown => {}
         Ring::Read { guessable, read_only, .. } => {
@@ -104,13 +106,14 @@ fn judge_ring(findings: &mut Findings, ring: &Ring) {
 }
 
 /// The agent read the ring when it started, and writes every change of its own.
-fn judge_disk(findings: &mut Findings, ring: &Ring, view: &AgentView) {
+fn judge_disk(findings: &mut Findings, ring: &Ring, document: &Document) {
     let Ring::Read { ids, read_only, .. } = ring else { return };
-    if *ids == view.keys {
+    let in_use: Vec<&str> = document.keys.ids().collect();
+    if *ids == in_use {
         return findings.pass("keys.disk", "");
     }
     let message =
-        format!("the agent runs with {}, its keyring on disk has {}", list(&view.keys, "no key"), list(ids, "no key"));
+        format!("the agent runs with {}, its keyring on disk has {}", list(&in_use, "no key"), list(ids, "no key"));
     let way_out = if *read_only {
         "put the ring that is in force where the credential comes from, before the agent restarts"
     } else {
@@ -119,46 +122,52 @@ fn judge_disk(findings: &mut Findings, ring: &Ring, view: &AgentView) {
     findings.warn("keys.disk", "keyring", message, way_out);
 }
 
-fn list(ids: &[String], none: &str) -> String {
+fn list<T: Borrow<str>>(ids: &[T], none: &str) -> String {
     if ids.is_empty() { none.to_owned() } else { ids.join(", ") }
 }
 
-fn judge_envelopes(findings: &mut Findings, seal: Option<&str>, view: &AgentView) {
+fn judge_envelopes(findings: &mut Findings, seal: Option<&str>, document: &Document) {
     const ID: &str = "keys.envelope";
-    let others = view.members.iter().filter(|member| !member.own && member.status == "alive");
-    for member in others.filter(|_| !view.keys.is_empty()) {
+    let is_other = |member: &&Member| !member.own && member.status.is(&MemberStatus::Alive);
+    let encrypted = !document.keys.keys.is_empty();
+    for member in document.members.iter().filter(|_| encrypted).filter(is_other) {
         let name = &member.name;
-        match (member.envelope.as_str(), seal) {
-            ("memberlist", Some("session")) => {
+        match (member.envelope.as_deref(), seal) {
+            (Some("memberlist"), Some("session")) => {
                 let message =
                     format!("{name} understands only the memberlist envelope, which seal = \"session\" refuses");
                 findings.error(ID, name, message, "set seal = \"auto\", or replace it by weir");
             }
             // In that mode nobody is asked what it understands.
-            ("memberlist", Some("memberlist")) => {}
-            ("memberlist", _) => {
+            (Some("memberlist"), Some("memberlist")) => {}
+            (Some("memberlist"), _) => {
                 let message = format!("{name} understands only the memberlist envelope");
                 findings.info(ID, name, message, "seal = \"session\" must wait for it");
             }
-            ("session", _) => findings.pass(ID, name),
+            (Some("session"), _) => findings.pass(ID, name),
             _ => {}
         }
     }
 }
 
 /// Who seals in a way that is not understood here. Its address may be forged, so it is never more than a warning.
-fn judge_strangers(findings: &mut Findings, view: &AgentView) {
+fn judge_strangers(findings: &mut Findings, document: &Document) {
     const ID: &str = "keys.unknown";
-    let is_cured = |stranger: &StrangerView| stranger.key.as_ref().is_some_and(|key| view.keys.contains(key));
-    let mut heard =
-        view.strangers.iter().filter(|stranger| stranger.ago_s <= RECENT_S && !is_cured(stranger)).peekable();
+    let ring: Vec<&str> = document.keys.ids().collect();
+    let is_cured = |stranger: &Stranger| stranger.key.as_deref().is_some_and(|key| ring.contains(&key));
+    let mut heard = document
+        .cluster
+        .strangers
+        .iter()
+        .filter(|stranger| stranger.ago_s <= RECENT_S && !is_cured(stranger))
+        .peekable();
     if heard.peek().is_none() {
         findings.pass(ID, "");
     }
     for stranger in heard {
-        let who = who(stranger, view);
+        let who = who(stranger, document);
         let subject = stranger.addr.ip();
-        let ours = list(&view.keys, "none");
+        let ours = list(&ring, "none");
         let (what, way_out) = match (stranger.reason.as_str(), &stranger.key) {
             ("key_unknown", Some(key)) => (
                 format!("{who} seals with key {key}, this keyring has only {ours}"),
@@ -186,9 +195,9 @@ fn judge_strangers(findings: &mut Findings, view: &AgentView) {
 }
 
 /// `web1 (10.77.0.12)` where the address is a member's.
-fn who(stranger: &StrangerView, view: &AgentView) -> String {
+fn who(stranger: &Stranger, document: &Document) -> String {
     let ip = stranger.addr.ip();
-    let mut at = view.members.iter().filter(|member| member.addr.ip() == ip);
+    let mut at = document.members.iter().filter(|member| member.addr.ip() == ip);
     match (at.next(), at.next()) {
         (Some(member), None) => format!("{} ({ip})", member.name),
         _ => ip.to_string(),

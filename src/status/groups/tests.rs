@@ -56,7 +56,7 @@ fn ends_are_told_in_words() {
     let mut document = full();
     let mut last = document.apply.take().unwrap().last.unwrap();
     (last.result, last.message, last.remedy) = (ApplyResult::Refused.into(), "what".into(), Some("way out".into()));
-    document.apply = Some(Apply { running: false, last: Some(last) });
+    document.apply = Some(Apply { last: Some(last), ..Apply::default() });
     assert_eq!(upstreams(&document)["last_apply"], "refused, 3 s ago: what; way out");
     document.upstreams[0].mode = Some(Mode::Floor.into());
     assert_eq!(upstreams(&document)["web"], "1 of 1 in, too few are well: those that are ill stay");

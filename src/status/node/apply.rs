@@ -14,6 +14,8 @@ use crate::upstream::Generation;
 pub struct Apply {
     /// One is under way.
     pub running: bool,
+    /// Since when what NGINX serves is no confirmed generation; `None` if it is one.
+    pub unconfirmed_since: Option<String>,
     /// `None` if there was none since the agent started.
     pub last: Option<LastApply>,
 }

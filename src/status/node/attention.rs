@@ -2,12 +2,10 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{ApplyResult, Document, Handler, LastApply, NginxState, Upstream, Want};
+use super::{Apply, ApplyResult, Document, Handler, NginxState, Upstream, WORN, Want};
 use crate::status::{Known, Level, Trouble};
 use crate::upstream::{Mode, VerdictReason};
 
-/// Beyond this share of a key's safe use it is time for another (`session §7`).
-const WORN: f64 = 0.25;
 /// Events that a handler missed longer ago are history.
 const RECENT_S: u64 = 3600;
 /// Servers that one line names.
@@ -86,11 +84,13 @@ pub fn attention(document: &Document) -> Vec<Attention> {
             add(kind, &upstream.name, trouble, upstream.since.as_ref());
         }
     }
-    let nginx = document.nginx.as_ref().and_then(|nginx| nginx.state.word());
-    if let Some(last) = document.apply.as_ref().and_then(|apply| apply.last.as_ref())
-        && let Some(kind) = of_apply(last, nginx)
-    {
-        add(kind, "nginx", last.trouble(), last.since.as_ref());
+    if let Some(apply) = &document.apply {
+        let nginx = document.nginx.as_ref().and_then(|nginx| nginx.state.word());
+        if let Some((kind, since)) = of_apply(apply, nginx)
+            && let Some(last) = &apply.last
+        {
+            add(kind, "nginx", last.trouble(), since);
+        }
     }
     for key in document.keys.keys.iter().filter(|key| key.worn >= WORN) {
         add(Kind::Keys, &key.id, worn(&key.id, key.worn), None);
@@ -182,16 +182,21 @@ fn see_to_servers(upstream: &Upstream) -> String {
     format!("see to {}", if names.is_empty() { "its servers".to_owned() } else { names.join(", ") })
 }
 
-fn of_apply(last: &LastApply, nginx: Option<&NginxState>) -> Option<Kind> {
+fn of_apply<'a>(apply: &'a Apply, nginx: Option<&NginxState>) -> Option<(Kind, Option<&'a String>)> {
+    let last = apply.last.as_ref()?;
     let down = matches!(nginx, Some(NginxState::Stopped | NginxState::NotInstalled));
-    match last.result.word()? {
-        ApplyResult::Live | ApplyResult::Unchanged => None,
-        ApplyResult::Failed => Some(Kind::NotConfirmed),
-        ApplyResult::Stored => Some(Kind::NginxDown),
-        ApplyResult::Refused | ApplyResult::RolledBack if down => Some(Kind::NginxDown),
-        ApplyResult::Refused | ApplyResult::RolledBack if last.foreign_edit => Some(Kind::ForeignEdit),
-        ApplyResult::Refused | ApplyResult::RolledBack => Some(Kind::ApplyRefused),
-    }
+    let kind = match last.result.word()? {
+        ApplyResult::Live | ApplyResult::Unchanged => return None,
+        ApplyResult::Stored => Kind::NginxDown,
+        ApplyResult::Refused | ApplyResult::RolledBack if down => Kind::NginxDown,
+        ApplyResult::Failed => Kind::NotConfirmed,
+        ApplyResult::Refused | ApplyResult::RolledBack if apply.unconfirmed_since.is_some() => {
+            return Some((Kind::NotConfirmed, apply.unconfirmed_since.as_ref()));
+        }
+        ApplyResult::Refused | ApplyResult::RolledBack if last.foreign_edit => Kind::ForeignEdit,
+        ApplyResult::Refused | ApplyResult::RolledBack => Kind::ApplyRefused,
+    };
+    Some((kind, last.since.as_ref()))
 }
 
 fn worn(id: &str, share: f64) -> Trouble {

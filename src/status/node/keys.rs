@@ -4,6 +4,9 @@ use serde::{Deserialize, Serialize};
 
 use super::Failing;
 
+/// Beyond this share of a key's safe use it is time for another (`session §7`).
+pub const WORN: f64 = 0.25;
+
 /// The ring of this node.
 #[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
 #[serde(default)]

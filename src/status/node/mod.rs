@@ -23,7 +23,7 @@ pub use apply::{Apply, ApplyResult, LastApply, Nginx, NginxState};
 pub use attention::{Attention, Kind, attention};
 pub use cluster::{Clocks, Cluster, Member, Queues, Stranger, Traffic};
 pub use handler::{Handler, LastRun, Run};
-pub use keys::{Key, Keys};
+pub use keys::{Key, Keys, WORN};
 pub use snapshot::{Failing, Snapshot};
 pub use upstream::{LeftOut, LeftOutReason, Server, ServerState, Upstream, Want};
 
@@ -90,20 +90,20 @@ pub struct Runtime {
     pub tasks: usize,
 }
 
+/// What a balancer has to tell.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Balancing {
+    pub upstreams: Vec<Upstream>,
+    pub nginx: Nginx,
+    pub apply: Apply,
+}
+
 /// When something happened.
 #[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(default)]
 pub struct Moment {
     pub at: Option<String>,
     pub ago_s: u64,
-}
-
-/// `weir-status`: answered with a [`Document`].
-#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
-#[serde(default)]
-pub struct Request {
-    /// With all members; there may be many.
-    pub members: bool,
 }
 
 #[cfg(test)]

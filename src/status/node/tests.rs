@@ -71,6 +71,7 @@ pub(crate) fn full() -> Document {
         nginx: Some(Nginx { state: NginxState::Running.into() }),
         apply: Some(Apply {
             running: false,
+            unconfirmed_since: None,
             last: Some(LastApply {
                 result: ApplyResult::Live.into(),
                 ended: Moment { at: at(), ago_s: 3 },

@@ -138,8 +138,7 @@ impl Script {
     fn ours(&self, asked: Asked) {
         match asked {
             Asked::Reload(request, to) => self.by_script(&request, to),
-            Asked::Members(request, to) => self.by_script(&request, to),
-            Asked::Doctor(request, to) => self.by_script(&request, to),
+            Asked::Status(request, to) => self.by_script(&request, to),
             Asked::Probe(request, to) => self.by_script(&request, to),
             Asked::KeysStatus(request, to) => self.by_script(&request, to),
             Asked::KeysRotate(request, to) => self.by_script(&request, to),
@@ -285,7 +284,9 @@ fn usual(command: &str, document: &str) -> Result<String, Refusal> {
             {"key":"log.level","before":"\"info\"","after":"\"debug\"","when":"live"},
             {"key":"gossip.bind","before":"\"0.0.0.0:7946\"","after":null,"when":"restart"}]}"#
             .into()),
-        ("weir-members", "{}") => Ok(r#"{"since":{"lb1":"2026-11-23T13:03:39Z"}}"#.into()),
+        ("weir-status", r#"{"members":true}"#) => Ok(r#"{"members":[
+            {"name":"lb1","addr":"127.0.0.1:7946","status":"alive","since":"2026-11-23T13:03:39Z"}]}"#
+            .into()),
         _ => Err("Unsupported command".into()),
     }
 }

@@ -7,7 +7,7 @@ use weir::rpc::client::{Address, Client, ClientError, Record};
 use weir::rpc::proto::{Body, MembersQuery, QueryRecord, Response, ResponseHeader};
 use weir::rpc::weir::Request;
 use weir::serf::QueryParams;
-use weir::status::document::Probe;
+use weir::status::probe::Probe;
 use weir::wire::serf::Tags;
 
 use super::stage::{JOIN_ERROR, Stage, TOKEN, member, query};

@@ -21,7 +21,7 @@ use weir::rpc::server::{Counters, Counts, Options, Server, Token};
 use weir::rpc::weir::Asked;
 use weir::rpc::{Feed, Refusal};
 use weir::serf::{KeyOp, LamportTime, QueryKey, RespondError};
-use weir::status::document::{Probe, Probed};
+use weir::status::probe::{Probe, Probed};
 use weir::wire::message::Versions;
 use weir::wire::serf::{Coordinate, Tags};
 

@@ -1,24 +1,33 @@
 use super::super::finding::summary;
 use super::*;
 use crate::rotate::document::{KeyStatus, MemberStatus};
-use crate::status::document::MemberView;
+use crate::status::Known;
+use crate::status::node::{self, Cluster, Key};
 
 fn ids(keys: &[&str]) -> Vec<String> {
     keys.iter().map(ToString::to_string).collect()
 }
 
-fn facts(view: Option<AgentView>, agreement: Agreement) -> Keys {
+fn facts(agent: Option<&Document>, agreement: Agreement) -> Keys<'_> {
     let ring = Ring::Read { ids: ids(&["aa"]), guessable: Vec::new(), read_only: false };
-    Keys { ring, seal: Some("auto"), view, agreement }
+    Keys { ring, seal: Some("auto"), agent, agreement }
 }
 
-fn member(name: &str, envelope: &str) -> MemberView {
-    let addr = "10.0.0.1:7946".parse().unwrap();
-    MemberView { name: name.into(), addr, status: "alive".into(), envelope: envelope.into(), own: name == "lb1" }
+fn member(name: &str, envelope: &str) -> Member {
+    Member {
+        name: name.into(),
+        addr: "10.0.0.1:7946".parse().unwrap(),
+        status: Known::named("alive"),
+        since: None,
+        tags: Default::default(),
+        envelope: Some(envelope.to_owned()).filter(|envelope| !envelope.is_empty()),
+        own: name == "lb1",
+    }
 }
 
-fn view(members: Vec<MemberView>, strangers: Vec<StrangerView>) -> Option<AgentView> {
-    Some(AgentView { keys: ids(&["aa"]), members, strangers, ..AgentView::default() })
+fn agent(members: Vec<Member>, strangers: Vec<Stranger>) -> Document {
+    let keys = node::Keys { keys: vec![Key { id: "aa".into(), ..Key::default() }], failing: None };
+    Document { keys, cluster: Cluster { strangers, ..Cluster::default() }, members, ..Document::default() }
 }
 
 fn holds(name: &str, keys: &[&str]) -> MemberStatus {
@@ -93,8 +102,9 @@ fn a_worn_key_is_to_be_replaced_in_time() {
 #[test]
 fn who_needs_the_old_envelope() {
     let members =
-        || vec![member("lb1", "session"), member("legacy", "memberlist"), member("web1", "session"), member("new", "")];
-    let found = |seal| summary(&keys(&Keys { seal, ..facts(view(members(), Vec::new()), Agreement::NotAsked) }));
+        vec![member("lb1", "session"), member("legacy", "memberlist"), member("web1", "session"), member("new", "")];
+    let agent = agent(members, Vec::new());
+    let found = |seal| summary(&keys(&Keys { seal, ..facts(Some(&agent), Agreement::NotAsked) }));
     assert_eq!(found(Some("auto")), ["info keys.envelope legacy"]);
     assert_eq!(found(Some("session")), ["error keys.envelope legacy"]);
     assert!(found(Some("memberlist")).is_empty());
@@ -102,14 +112,14 @@ fn who_needs_the_old_envelope() {
 
 #[test]
 fn strangers_are_told_by_what_the_envelope_tells() {
-    let stranger = |reason: &str, key: Option<&str>, ago_s| StrangerView {
+    let stranger = |reason: &str, key: Option<&str>, ago_s| Stranger {
         addr: "10.0.0.1:5000".parse().unwrap(),
         reason: reason.to_owned(),
         key: key.map(ToOwned::to_owned),
         ago_s,
     };
     let say = |stranger, members| {
-        let findings = keys(&facts(view(members, vec![stranger]), Agreement::NotAsked));
+        let findings = keys(&facts(Some(&agent(members, vec![stranger])), Agreement::NotAsked));
         let finding = findings.iter().next().unwrap();
         format!("{} {}", finding.level.as_str(), finding.message)
     };
@@ -136,7 +146,7 @@ fn strangers_are_told_by_what_the_envelope_tells() {
     }
     // Long ago, and in the ring by now: mended.
     for cured in [stranger("not_opened", None, 601), stranger("key_unknown", Some("aa"), 3)] {
-        let findings = keys(&facts(view(vec![], vec![cured]), Agreement::NotAsked));
+        let findings = keys(&facts(Some(&agent(vec![], vec![cured])), Agreement::NotAsked));
         assert!(summary(&findings).is_empty(), "{findings:?}");
     }
 }
@@ -145,11 +155,11 @@ fn strangers_are_told_by_what_the_envelope_tells() {
 fn the_ring_on_disk() {
     let ring = |ring| summary(&keys(&Keys { ring, ..facts(None, Agreement::NotAsked) }));
     assert_eq!(ring(Ring::Off), ["warn keys.ring encryption"]);
-    assert_eq!(ring(Ring::Bad { what: "x".into(), way_out: "y".into() }), ["error keys.ring keyring"]);
+    assert_eq!(ring(Ring::Bad(Trouble::new("x", "y"))), ["error keys.ring keyring"]);
     assert_eq!(ring(Ring::Denied { what: "x".into() }), ["skip keys.ring keyring"]);
     let read = |read_only| Ring::Read { ids: ids(&["aa"]), guessable: ids(&["aa"]), read_only };
     assert_eq!(ring(read(true)), ["info keys.credential keyring", "warn keys.guessable aa"]);
     let other = Ring::Read { ids: ids(&["bb"]), guessable: Vec::new(), read_only: false };
-    let found = keys(&Keys { ring: other, ..facts(view(Vec::new(), Vec::new()), Agreement::NotAsked) });
+    let found = keys(&Keys { ring: other, ..facts(Some(&agent(Vec::new(), Vec::new())), Agreement::NotAsked) });
     assert_eq!(summary(&found), ["warn keys.disk keyring"]);
 }

@@ -1,5 +1,5 @@
 use super::super::tests::full;
-use super::super::{Failing, LastRun, Moment, Nginx, Run, Server, ServerState, Snapshot};
+use super::super::{Failing, LastApply, LastRun, Moment, Nginx, Run, Server, ServerState, Snapshot};
 use super::*;
 
 /// A node that is well, changed.
@@ -55,6 +55,11 @@ fn how_the_last_apply_ended() {
         last(document).foreign_edit = true;
     });
     assert_eq!(edited, ["warn foreign_edit nginx: what; way out"]);
+    let unconfirmed = of(|document| {
+        ended(Refused, Running)(document);
+        document.apply.as_mut().unwrap().unconfirmed_since = last(document).since.clone();
+    });
+    assert_eq!(unconfirmed, ["error not_confirmed nginx: what; way out"], "a later refusal confirms nothing");
     assert!(of(|document| last(document).result = Known::Newer("postponed".into())).is_empty());
 }
 

@@ -1,0 +1,139 @@
+//! What the balancer has to tell: its upstreams, the last apply, and NGINX as that has seen it.
+
+use super::{Ended, Upstreams};
+use crate::agent::clock::Calendar;
+use crate::apply::{Error, Report};
+use crate::status::node::{self, Apply, ApplyResult, Balancing, LastApply, Nginx, NginxState};
+use crate::time::{Instant, millis};
+use crate::upstream::Generation;
+use crate::upstream::balancer::Upstream;
+
+/// What is remembered of applies.
+#[derive(Debug)]
+pub(super) struct Applies {
+    /// What is in place.
+    generation: Option<Generation>,
+    /// NGINX when it was last seen.
+    nginx: NginxState,
+    /// Since when it may serve something that was not confirmed.
+    unconfirmed: Option<Instant>,
+    last: Option<Last>,
+}
+
+/// How the last apply ended.
+#[derive(Debug)]
+struct Last {
+    at: Instant,
+    /// When the first of those in a row ended that ended like this one.
+    since: Instant,
+    ended: Ended,
+}
+
+impl Applies {
+    /// An earlier run has left `generation` in place, if any.
+    pub(super) fn new(generation: Option<Generation>) -> Self {
+        Self { generation, nginx: NginxState::Unknown, unconfirmed: None, last: None }
+    }
+
+    /// An apply has ended.
+    pub(super) fn ended(&mut self, now: Instant, ended: Ended) {
+        match &ended.report {
+            Report::Live { generation, .. }
+            | Report::Unchanged { generation }
+            | Report::RolledBack { restored: generation, .. } => {
+                (self.generation, self.unconfirmed) = (Some(*generation), None);
+                self.nginx = NginxState::Running;
+            }
+            Report::Stored { generation, .. } => {
+                (self.generation, self.unconfirmed) = (Some(*generation), None);
+                self.nginx = NginxState::Stopped;
+            }
+            Report::Refused { error: Error::NotInstalled { .. }, .. } => self.nginx = NginxState::NotInstalled,
+            Report::Refused { error: Error::MasterGone, .. } => self.nginx = NginxState::Stopped,
+            Report::Refused { .. } => {}
+            Report::Failed { .. } => {
+                self.unconfirmed.get_or_insert(now);
+                self.nginx = NginxState::Unknown;
+            }
+        }
+        let same = self.last.as_ref().filter(|last| result(&last.ended.report) == result(&ended.report));
+        let since = same.map_or(now, |last| last.since);
+        self.last = Some(Last { at: now, since, ended });
+    }
+}
+
+impl Upstreams {
+    /// What there is to tell.
+    pub(in crate::agent) fn status(&self, calendar: &Calendar) -> Balancing {
+        let applies = &self.applies;
+        let upstream = |each: &Upstream| {
+            let name = each.name().as_str();
+            let told = each.decision().map(|decision| node::Upstream::decided(name, decision));
+            node::Upstream {
+                live: each.is_in_place(),
+                generation: applies.generation,
+                since: each.since().map(|since| calendar.date(since)),
+                ..told.unwrap_or_else(|| node::Upstream::undecided(name))
+            }
+        };
+        Balancing {
+            upstreams: self.balancer.upstreams().iter().map(upstream).collect(),
+            nginx: Nginx { state: applies.nginx.into() },
+            apply: Apply {
+                running: self.applying.is_some(),
+                unconfirmed_since: applies.unconfirmed.map(|since| calendar.date(since)),
+                last: applies.last.as_ref().map(|last| last.status(calendar)),
+            },
+        }
+    }
+}
+
+impl Last {
+    fn status(&self, calendar: &Calendar) -> LastApply {
+        let Ended { report, took } = &self.ended;
+        let (step, ours, foreign_edit) = match report {
+            Report::Refused { step, error, ours } => {
+                (Some(step.to_string()), Some(*ours), matches!(error, Error::ForeignEdit { .. }))
+            }
+            Report::Live { .. }
+            | Report::Unchanged { .. }
+            | Report::Stored { .. }
+            | Report::RolledBack { .. }
+            | Report::Failed { .. } => (None, None, false),
+        };
+        LastApply {
+            result: result(report).into(),
+            ended: calendar.moment(self.at),
+            since: Some(calendar.date(self.since)),
+            elapsed_ms: millis(*took),
+            generation: generation(report),
+            step,
+            ours,
+            foreign_edit,
+            message: report.what(),
+            remedy: report.remedy(),
+        }
+    }
+}
+
+const fn result(report: &Report) -> ApplyResult {
+    match report {
+        Report::Live { .. } => ApplyResult::Live,
+        Report::Unchanged { .. } => ApplyResult::Unchanged,
+        Report::Stored { .. } => ApplyResult::Stored,
+        Report::Refused { .. } => ApplyResult::Refused,
+        Report::RolledBack { .. } => ApplyResult::RolledBack,
+        Report::Failed { .. } => ApplyResult::Failed,
+    }
+}
+
+const fn generation(report: &Report) -> Option<Generation> {
+    match report {
+        Report::Live { generation, .. }
+        | Report::Unchanged { generation }
+        | Report::Stored { generation, .. }
+        | Report::RolledBack { failed: generation, .. }
+        | Report::Failed { failed: generation, .. } => Some(*generation),
+        Report::Refused { .. } => None,
+    }
+}
