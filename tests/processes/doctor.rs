@@ -7,7 +7,7 @@ use std::path::Path;
 use std::process::Command;
 
 use crate::nginx::Nginx;
-use crate::support::{Agent, Kind, Settings, address, await_agreement, until, weir_binary, write_keyring};
+use crate::support::{Agent, Kind, Settings, address, await_agreement, skipped, until, weir_binary, write_keyring};
 
 const KEY: &str = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
 const OTHER_KEY: &str = "8PHy8/T19vf4+fr7/P3+/wABAgMEBQYHCAkKCwwNDg8=";
@@ -247,7 +247,7 @@ fn a_broken_configuration_and_none_at_all_leave_the_rest_to_look_at() {
 #[test]
 fn who_may_not_read_is_told_what_was_left_out_and_strict_makes_it_fail() {
     if !nix::unistd::geteuid().is_root() {
-        return; // only root can become somebody who may not
+        return skipped("only root can become somebody who may not");
     }
     let a = start("lb1", settings());
     let dir = a.dir.path();

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use super::cluster::{Cluster, agreement, settings};
 use super::watch::Watcher;
-use crate::support::{Agent, Kind, Settings, until, until_within};
+use crate::support::{Agent, Kind, Settings, skipped, until, until_within};
 
 /// memberlist gossips to the dead for 30 s; after that only Serf's reconnecting brings sides together, every 30 s.
 const HEALED_WITHIN: Duration = Duration::from_secs(150);
@@ -28,7 +28,7 @@ impl Network {
         let network =
             Self { hub: format!("{prefix}-hub"), hosts: (0..size).map(|host| format!("{prefix}-{host}")).collect() };
         if let Err(reason) = ip(&["netns", "add", &network.hub]) {
-            eprintln!("SKIPPED: a partition needs network namespaces, and they cannot be made here: {reason}");
+            skipped(format_args!("network namespaces cannot be made here: {reason}"));
             return None;
         }
         network.build().unwrap_or_else(|reason| panic!("the network cannot be built: {reason}"));

@@ -9,7 +9,7 @@ use weir::nginx::Form;
 use weir::upstream::Generation;
 
 use crate::nginx::{Nginx, and, backend, file, names, server, web};
-use crate::support::address;
+use crate::support::{address, skipped};
 
 #[test]
 fn without_nginx_nothing_is_written_and_the_error_says_how_to_get_it() {
@@ -76,6 +76,11 @@ fn a_directory_that_may_not_be_written_leaves_everything_as_it_was() {
 fn a_full_or_read_only_file_system_is_named_and_leaves_everything_as_it_was() {
     if let Ok(mode) = std::env::var("WEIR_TEST_SMALL_FILE_SYSTEM") {
         return on_a_small_file_system(&mode);
+    }
+    let unshare = Command::new("unshare").args(["-m", "true"]).output().unwrap();
+    if !unshare.status.success() {
+        let reason = String::from_utf8_lossy(&unshare.stderr);
+        return skipped(format_args!("mount namespaces cannot be made here: {}", reason.trim()));
     }
     for mode in ["full", "read-only"] {
         let this = std::env::current_exe().unwrap();

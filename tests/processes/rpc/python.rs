@@ -7,6 +7,7 @@ use std::process::Output;
 use tokio::process::Command;
 
 use super::stage::{Stage, TOKEN};
+use crate::support::skipped;
 
 /// An environment with `packages`; `None`, with a word why, where the index cannot be reached.
 async fn environment(name: &str, packages: &[&str]) -> Option<PathBuf> {
@@ -23,7 +24,7 @@ async fn environment(name: &str, packages: &[&str]) -> Option<PathBuf> {
             let output = text(&installed);
             let unreachable = ["Could not find a version", "Failed to establish", "Temporary failure", "timed out"];
             assert!(unreachable.iter().any(|sign| output.contains(sign)), "{output}");
-            eprintln!("skipped: pip cannot reach an index: {output}");
+            skipped(format_args!("pip cannot reach an index: {output}"));
             return None;
         }
         std::fs::write(&ready, "").unwrap();
