@@ -270,15 +270,15 @@ fn departures(stage: &mut Stage) {
     stage.run(Order::Kept, &["force-leave", "web1"]);
     stage.await_status(&[0, 1, 2], "web1", "alive");
 
-    stage.run(Order::Lines, &["reachability"]);
-    stage.run(Order::Lines, &["reachability", "-verbose"]);
+    stage.run_settled(Order::Lines, &["reachability"]);
+    stage.run_settled(Order::Lines, &["reachability", "-verbose"]);
     // It is silent, and not failed yet.
     stage.nodes[2].process.signal(Signal::SIGSTOP);
     stage.run(Order::Lines, &["reachability"]);
     stage.await_status(&[0, 1], "web2", "failed");
     stage.run(Order::Lines, &["members"]);
     stage.run(Order::Lines, &["members", "-status=failed", "-format=json"]);
-    stage.run(Order::Lines, &["reachability"]);
+    stage.run_settled(Order::Lines, &["reachability"]);
     stage.run(Order::Kept, &["force-leave", "web2"]);
     stage.await_status(&[0, 1], "web2", "left");
     stage.run(Order::Lines, &["members", "-status=left"]);

@@ -58,6 +58,7 @@ fn members_change_while_nginx_is_killed_and_it_comes_back_with_the_current_set()
 fn a_directory_that_may_not_be_written_is_named_and_heals_by_itself() {
     let mut balancer = Balancer::start_as(Settings::default().without_file_rights());
     let _one = balancer.web("web1", "1");
+    balancer.await_log("apply live");
     balancer.await_answers(&[("web1", 1)]);
     let before = balancer.file();
     let conf = balancer.nginx.path("conf.d");
