@@ -61,6 +61,7 @@ process1() {
 
 cmd_pid() {
     local pid
+    known "$1"
     pid="$(process1 "$1")"
     [ -n "$pid" ] || die "$1 is not running; $0 start $1"
     echo "$pid"
