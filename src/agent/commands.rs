@@ -14,12 +14,10 @@ use tokio::time::timeout;
 use tracing::info;
 
 use super::AgentError;
-use super::join::Unresolved;
 use super::keyring::{self, LoadError};
 use super::log::Log;
-use crate::config::{self, JoinAddress};
-use crate::endpoint::{Endpoint, JoinFailure, JoinTarget};
-use crate::error::Explain;
+use crate::config;
+use crate::endpoint::Endpoint;
 use crate::rpc::call::{KeyReply, Reply, StreamEvent};
 use crate::rpc::feed::Subscription;
 use crate::rpc::proto::{KeyResponse, LogLevel, Member, MemberFilter, QueryRecord};
@@ -220,55 +218,6 @@ impl Pending {
     }
 }
 
-/// A client's join.
-#[derive(Debug)]
-pub(super) struct JoinReply {
-    replay: bool,
-    reply: Reply<Result<u32, Refusal>>,
-}
-
-impl JoinReply {
-    pub(super) fn new(replay: bool, reply: Reply<Result<u32, Refusal>>) -> Self {
-        Self { replay, reply }
-    }
-
-    pub(super) fn replay(&self) -> bool {
-        self.replay
-    }
-
-    /// Success if anybody was contacted; else the reference's list of errors.
-    pub(super) fn done(self, contacted: usize, unresolved: &[Unresolved], failures: &[(JoinTarget, JoinFailure)]) {
-        let contacted = u32::try_from(contacted).unwrap_or(u32::MAX);
-        let is_failed = contacted == 0 && !(unresolved.is_empty() && failures.is_empty());
-        answer(self.reply, if is_failed { Err(join_errors(unresolved, failures).into()) } else { Ok(contacted) });
-    }
-}
-
-/// Why nobody was contacted, in the reference's words.
-pub(super) fn join_errors(unresolved: &[Unresolved], failures: &[(JoinTarget, JoinFailure)]) -> String {
-    let unresolved = unresolved.iter().map(|each| format!("Failed to resolve {}: {}", each.host, each.reason));
-    let failures =
-        failures.iter().map(|(target, failure)| format!("Failed to join {}: {}", target.addr.ip(), failure.sentence()));
-    multiple(&unresolved.chain(failures).collect::<Vec<_>>())
-}
-
-/// As Go's multierror prints several: clients show it as it is.
-fn multiple(errors: &[String]) -> String {
-    let count = if errors.len() == 1 { "1 error".to_owned() } else { format!("{} errors", errors.len()) };
-    let lines: Vec<_> = errors.iter().map(|error| format!("* {error}")).collect();
-    format!("{count} occurred:\n\t{}\n\n", lines.join("\n\t"))
-}
-
-/// The addresses of a client's join, or why they are none, in the reference's words.
-pub(super) fn join_addresses(addresses: &[String]) -> Result<Vec<JoinAddress>, Refusal> {
-    let parse = |address: &String| {
-        // Serf also takes `NAME/ADDRESS`; the name says nothing that the member would not say itself.
-        let bare = address.rsplit_once('/').map_or(address.as_str(), |(_, bare)| bare);
-        bare.parse().map_err(|error| multiple(&[format!("'{address}' {error}")]).into())
-    };
-    addresses.iter().map(parse).collect()
-}
-
 /// The members that `filter` matches.
 pub(super) fn members(endpoint: &Endpoint, filter: &MemberFilter) -> Vec<Member> {
     let members = endpoint.members().map(Member::from);
@@ -310,20 +259,4 @@ pub(super) fn follow(log: &Log, level: LogLevel, lines: Feed<Arc<str>>) {
 /// A client that has gone needs no answer.
 pub(super) fn answer<T>(reply: Reply<T>, value: T) {
     let _gone = reply.send(value);
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn several_errors_read_as_go_prints_them() {
-        let one =
-            multiple(&["Failed to join 127.0.0.29: dial tcp 127.0.0.29:7946: connect: connection refused".to_owned()]);
-        assert_eq!(
-            one,
-            "1 error occurred:\n\t* Failed to join 127.0.0.29: dial tcp 127.0.0.29:7946: connect: connection refused\n\n"
-        );
-        assert_eq!(multiple(&["a".to_owned(), "b".to_owned()]), "2 errors occurred:\n\t* a\n\t* b\n\n");
-    }
 }

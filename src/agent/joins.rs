@@ -8,9 +8,9 @@ use std::net::SocketAddr;
 use tokio::task::JoinSet;
 use tracing::{error, info, warn};
 
-use super::commands::{self, JoinReply};
 use super::discover::Discovery;
 use super::join::{self, Next, Resolved, Retry, Unresolved};
+use super::join_reply::{JoinReply, join_errors};
 use super::rejoin::{self, Rejoin};
 use crate::config::{Config, JoinAddress, Mode};
 use crate::endpoint::{Endpoint, JoinFailure, JoinId, JoinKind, JoinTarget, Joined};
@@ -71,6 +71,8 @@ struct Joining {
     purpose: Purpose,
     id: Option<JoinId>,
     started: Instant,
+    /// The labels of its targets.
+    tried: Vec<String>,
     unresolved: Vec<Unresolved>,
 }
 
@@ -185,7 +187,8 @@ impl Joins {
             Purpose::Configured | Purpose::Discovered => JoinKind::Join { ignore_old: !config.gossip.replay_on_join },
             Purpose::Client(reply) => JoinKind::Join { ignore_old: !reply.replay() },
         };
-        let mut joining = Joining { purpose, id: None, started: now, unresolved };
+        let tried = targets.iter().map(|target| target.label.clone()).collect();
+        let mut joining = Joining { purpose, id: None, started: now, tried, unresolved };
         if targets.is_empty() {
             return self.end(now, endpoint, config, joining, 0, &[]);
         }
@@ -221,14 +224,14 @@ impl Joins {
         troubles.extend(failures.iter().map(|(target, failure)| join::explain(target, failure)));
         match joining.purpose {
             Purpose::Configured if contacted == 0 => {
-                let for_serf = || vec![Trouble::new(commands::join_errors(&joining.unresolved, failures), "")];
+                let for_serf = || vec![Trouble::new(join_errors(&joining.unresolved, failures), "")];
                 let told = if config.mode == Mode::Serf { for_serf() } else { troubles.clone() };
                 self.failures = troubles;
                 self.retry_later(now, endpoint, config, &told);
             }
             Purpose::Rejoin => self.rejoin.ended(now, endpoint, &troubles),
             Purpose::Configured | Purpose::Discovered => join::tell_unanswered(&troubles),
-            Purpose::Client(reply) => reply.done(contacted, &joining.unresolved, failures),
+            Purpose::Client(reply) => reply.done(contacted, &joining.tried, &joining.unresolved, failures),
         }
         if let Some(discovery) = &mut self.discovery {
             failures.iter().for_each(|(target, _)| discovery.forget(target.addr));

@@ -4,7 +4,7 @@
 //! |---|---|
 //! | `driver` | the loop and its state; no other file knows it |
 //! | `commands` | what RPC clients ask for, and what they wait for |
-//! | `joins`, `join`, `rejoin`, `discover` | finding others |
+//! | `joins`, `join`, `join_reply`, `rejoin`, `discover` | finding others |
 //! | `upstreams`, `applier` | members to NGINX, off the loop |
 //! | `reload`, `tags` | reading a changed configuration, and what it makes of our tags |
 //! | `udp`, `stream`, `bind`, `holder`, `address`, `check` | sockets |
@@ -36,6 +36,7 @@ mod file;
 pub(crate) mod hand;
 mod holder;
 mod join;
+mod join_reply;
 mod joins;
 mod key_state;
 mod key_writer;

@@ -55,6 +55,8 @@ macro_rules! commands {
 commands! {
     /// Read the configuration again.
     Reload = "weir-reload": Reload => Reloaded;
+    /// Join through addresses.
+    Join = "weir-join": Join => Joined;
     /// What the agent knows of its node and of the others.
     Status = "weir-status": NodeStatus => Document;
     /// Ping members by UDP; answered within two seconds.
@@ -82,6 +84,34 @@ pub struct Reload {
 #[serde(default)]
 pub struct Reloaded {
     pub changes: Vec<Change>,
+}
+
+/// Join through addresses; unlike Serf's `join`, each that fails is told.
+#[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(default)]
+pub struct Join {
+    /// Host or host:port.
+    pub addresses: Vec<String>,
+    /// Take old user events from those contacted.
+    pub replay: bool,
+}
+
+/// What came of each address.
+#[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(default)]
+pub struct Joined {
+    pub contacted: u32,
+    pub failed: Vec<Missed>,
+}
+
+/// An address that could not be joined.
+#[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(default)]
+pub struct Missed {
+    /// As it was typed.
+    pub address: String,
+    pub error: String,
+    pub remedy: Option<String>,
 }
 
 /// Asks for the node [`Document`].

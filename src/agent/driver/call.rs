@@ -2,7 +2,8 @@
 
 use tracing::info;
 
-use super::super::commands::{self, JoinReply, answer};
+use super::super::commands::{self, answer};
+use super::super::join_reply::JoinReply;
 use super::super::{clock, reload};
 use super::Agent;
 use crate::rpc::Call;
@@ -14,10 +15,11 @@ impl Agent {
         let (now, endpoint) = (clock::now(), &mut self.endpoint);
         match call {
             Call::Members { filter, reply } => answer(reply, commands::members(endpoint, &filter)),
-            Call::Join { addresses, replay, reply } => match commands::join_addresses(&addresses) {
-                Ok(addresses) => self.joins.ask(&self.config, addresses, JoinReply::new(replay, reply)),
-                Err(refusal) => answer(reply, Err(refusal)),
-            },
+            Call::Join { addresses, replay, reply } => {
+                if let Some((addresses, reply)) = JoinReply::of_serf(&addresses, replay, reply) {
+                    self.joins.ask(&self.config, addresses, reply);
+                }
+            }
             Call::Leave { reply } => {
                 self.pending.leave(reply);
                 if !self.is_leaving() {
@@ -52,6 +54,10 @@ impl Agent {
         let (now, endpoint) = (clock::now(), &mut self.endpoint);
         match asked {
             Asked::Reload(request, answer) => self.reload(reload::Request::asked(request, answer)),
+            Asked::Join(join, answer) => {
+                let (addresses, reply) = JoinReply::of_weir(join, answer);
+                self.joins.ask(&self.config, addresses, reply);
+            }
             Asked::Status(request, answer) => answer.send(Ok(self.document(request.members))),
             Asked::Probe(probe, answer) => self.doctor.ask(now, endpoint, &probe, answer),
             Asked::KeysStatus(_, answer) => self.key_requests.status(now, endpoint, answer),

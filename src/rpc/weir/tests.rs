@@ -39,6 +39,8 @@ fn every_request_and_answer_survives_the_way_to_an_older_or_newer_peer() {
     let text = |text: &str| text.to_owned();
     let change = Change { key: text("log.level"), before: None, after: Some(text("\"info\"")), when: When::Live };
     survives(&Reload { dry_run: true }, &Reloaded { changes: vec![change] });
+    let missed = Missed { address: text("a"), error: text("b"), remedy: Some(text("c")) };
+    survives(&Join { addresses: vec![text("a")], replay: true }, &Joined { contacted: 1, failed: vec![missed] });
     survives(&NodeStatus { members: true }, &full());
     let probed = Probed { reached: [(text("web1"), 2)].into(), silent: vec![text("web2")] };
     survives(&Probe { members: vec![text("web1"), text("web2")] }, &probed);

@@ -138,6 +138,7 @@ impl Script {
     fn ours(&self, asked: Asked) {
         match asked {
             Asked::Reload(request, to) => self.by_script(&request, to),
+            Asked::Join(request, to) => to.send(Ok(join_each(&request.addresses))),
             Asked::Status(request, to) => self.by_script(&request, to),
             Asked::Probe(request, to) => self.by_script(&request, to),
             Asked::KeysStatus(request, to) => self.by_script(&request, to),
@@ -245,6 +246,18 @@ fn join(addresses: &[String]) -> Result<u32, Refusal> {
         return Err(format!("1 error occurred:\n\t* {reason}\n\n").into());
     }
     Ok(u32::try_from(reached).expect("few addresses"))
+}
+
+/// 127.0.0.29 is a host without an agent.
+fn join_each(addresses: &[String]) -> ours::Joined {
+    let (failed, reached): (Vec<_>, Vec<_>) = addresses.iter().partition(|address| address.starts_with("127.0.0.29"));
+    let missed = |address: &&String| ours::Missed {
+        address: (*address).clone(),
+        error: "nothing listens on 127.0.0.29:7946".to_owned(),
+        remedy: Some("start weir there, or correct the port".to_owned()),
+    };
+    let contacted = u32::try_from(reached.len()).expect("few addresses");
+    ours::Joined { contacted, failed: failed.iter().map(missed).collect() }
 }
 
 fn event(bytes: usize) -> Result<(), Refusal> {
