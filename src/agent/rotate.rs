@@ -308,6 +308,3 @@ fn log_end(end: &End, elapsed_ms: u64) {
         }
     }
 }
-
-#[cfg(test)]
-mod tests;

@@ -12,7 +12,7 @@ use crate::time::Instant;
 
 impl Agent {
     /// Reads the configuration again, off the loop.
-    pub(in crate::agent) fn reload(&mut self, request: Request) {
+    pub(super) fn reload(&mut self, request: Request) {
         if !request.is_dry_run() {
             self.systemd.reloading();
         }

@@ -11,7 +11,7 @@ use crate::rpc::weir::Asked;
 use crate::status::groups::groups;
 
 impl Agent {
-    pub(in crate::agent) fn handle_call(&mut self, call: Call) {
+    pub(super) fn handle_call(&mut self, call: Call) {
         let (now, endpoint) = (clock::now(), &mut self.endpoint);
         match call {
             Call::Members { filter, reply } => answer(reply, commands::members(endpoint, &filter)),

@@ -17,7 +17,7 @@ mod call;
 mod output;
 mod start;
 #[cfg(test)]
-pub(super) mod tests;
+mod tests;
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -61,29 +61,29 @@ const SHORT_FAREWELL: Duration = Duration::from_millis(200);
 /// The running agent.
 #[derive(Debug)]
 pub(super) struct Agent {
-    pub(super) config: Config,
-    pub(super) log: Log,
-    pub(super) started: Instant,
-    pub(super) endpoint: Endpoint,
-    pub(super) udp: Udp,
-    pub(super) listener: Listener,
-    pub(super) streams: Streams,
-    pub(super) timer: Timer,
-    pub(super) signals: Signals,
-    pub(super) systemd: Systemd,
-    pub(super) handlers: Handlers,
-    pub(super) commands: Commands,
-    pub(super) pending: Pending,
-    pub(super) joins: Joins,
-    pub(super) reloads: Reloads,
-    pub(super) keys: KeyWriter,
-    pub(super) key_requests: KeyRequests,
-    pub(super) doctor: Doctor,
-    pub(super) store: Store,
-    pub(super) upstreams: Option<Upstreams>,
+    config: Config,
+    log: Log,
+    started: Instant,
+    endpoint: Endpoint,
+    udp: Udp,
+    listener: Listener,
+    streams: Streams,
+    timer: Timer,
+    signals: Signals,
+    systemd: Systemd,
+    handlers: Handlers,
+    commands: Commands,
+    pending: Pending,
+    joins: Joins,
+    reloads: Reloads,
+    keys: KeyWriter,
+    key_requests: KeyRequests,
+    doctor: Doctor,
+    store: Store,
+    upstreams: Option<Upstreams>,
     /// When the leave under way began.
-    pub(super) leaving: Option<Instant>,
-    pub(super) exit: Option<Exit>,
+    leaving: Option<Instant>,
+    exit: Option<Exit>,
 }
 
 impl Agent {
@@ -100,7 +100,7 @@ impl Agent {
     }
 
     /// Waits for one input and does everything that follows from it. Cancel-safe while it waits.
-    pub(super) async fn step(&mut self) {
+    async fn step(&mut self) {
         let deadline = self.poll_timeout();
         tokio::select! {
             () = self.udp.readable() => self.receive(),
@@ -200,7 +200,7 @@ impl Agent {
     }
 
     /// Starts a leave; a second call changes nothing.
-    pub(super) fn leave(&mut self) {
+    fn leave(&mut self) {
         if self.is_leaving() {
             return;
         }
@@ -214,7 +214,7 @@ impl Agent {
         self.endpoint.leave(now);
     }
 
-    pub(super) fn is_leaving(&self) -> bool {
+    fn is_leaving(&self) -> bool {
         self.leaving.is_some()
     }
 
@@ -236,7 +236,7 @@ impl Agent {
     }
 
     /// What is so now; `members` are told only to whoever asks for them.
-    pub(in crate::agent) fn document(&self, members: bool) -> Document {
+    fn document(&self, members: bool) -> Document {
         let parts = status::Parts {
             config: &self.config,
             started: self.started,

@@ -14,7 +14,7 @@ use crate::wire::NodeName;
 
 impl Agent {
     /// Carries out every output. Doing one may cause further ones; the loop ends when there are none.
-    pub(in crate::agent) fn perform(&mut self) {
+    pub(super) fn perform(&mut self) {
         loop {
             if let Some(output) = self.endpoint.poll_output() {
                 self.perform_one(output);

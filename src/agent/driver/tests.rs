@@ -17,24 +17,25 @@ use crate::serf::{QueryParams, Status};
 use crate::status::groups::groups;
 use crate::status::node::Kind;
 
-pub(in crate::agent) const KEYS: [&str; 2] =
-    ["AAECAwQFBgcICQoLDA0ODw==", "HB0eHyAhIiMkJSYnKCkqKywtLi8wMTIzNDU2Nzg5Ojs="];
+mod rotate;
+
+const KEYS: [&str; 2] = ["AAECAwQFBgcICQoLDA0ODw==", "HB0eHyAhIiMkJSYnKCkqKywtLi8wMTIzNDU2Nzg5Ojs="];
 
 /// A directory with one agent's files, and the agents' common clock of patience.
-pub(in crate::agent) struct Lab {
+struct Lab {
     directory: tempfile::TempDir,
 }
 
 impl Lab {
-    pub(in crate::agent) fn new() -> Self {
+    fn new() -> Self {
         Self { directory: tempfile::tempdir().unwrap() }
     }
 
-    pub(in crate::agent) fn path(&self, name: &str) -> PathBuf {
+    fn path(&self, name: &str) -> PathBuf {
         self.directory.path().join(name)
     }
 
-    pub(in crate::agent) fn keyring(&self, name: &str, keys: &[&str]) -> PathBuf {
+    fn keyring(&self, name: &str, keys: &[&str]) -> PathBuf {
         use std::os::unix::fs::PermissionsExt;
         let path = self.path(name);
         std::fs::write(&path, serde_json::to_string(keys).unwrap()).unwrap();
@@ -67,7 +68,7 @@ impl Lab {
         Start { loaded, sources, on_ready: None, console: None }
     }
 
-    pub(in crate::agent) async fn agent(&self, name: &str, ip: &str, keyring: Option<&Path>, more: &str) -> Agent {
+    async fn agent(&self, name: &str, ip: &str, keyring: Option<&Path>, more: &str) -> Agent {
         let mut agent = start(self.start(name, ip, keyring, more), silent()).await.unwrap();
         agent.perform();
         agent
@@ -82,17 +83,13 @@ fn silent() -> Log {
     Log::silent(crate::config::Config::default().log.level)
 }
 
-pub(in crate::agent) fn run_test<F: Future>(test: F) -> F::Output {
+fn run_test<F: Future>(test: F) -> F::Output {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(test)
 }
 
 /// Lets all agents work until `condition` holds.
-pub(in crate::agent) async fn until(
-    agents: &mut [&mut Agent],
-    what: &str,
-    mut condition: impl FnMut(&[&mut Agent]) -> bool,
-) {
+async fn until(agents: &mut [&mut Agent], what: &str, mut condition: impl FnMut(&[&mut Agent]) -> bool) {
     let work = async {
         while !condition(agents) {
             let mut steps: Vec<Pin<Box<dyn Future<Output = ()> + '_>>> = Vec::new();
@@ -109,16 +106,16 @@ pub(in crate::agent) async fn until(
     assert!(timeout(Duration::from_secs(30), work).await.is_ok(), "not within the deadline: {what}");
 }
 
-pub(in crate::agent) fn status(agent: &Agent, name: &str) -> Option<Status> {
+fn status(agent: &Agent, name: &str) -> Option<Status> {
     agent.endpoint.member(name).map(|member| member.status)
 }
 
 /// As `more`: join `agent`, without a snapshot.
-pub(in crate::agent) fn join(agent: &Agent) -> String {
+fn join(agent: &Agent) -> String {
     format!("snapshot.path = \"\"\ngossip.join = [\"{}\"]", agent.udp.local())
 }
 
-pub(in crate::agent) const ALONE: &str = "snapshot.path = \"\"";
+const ALONE: &str = "snapshot.path = \"\"";
 
 #[test]
 fn three_agents_join_agree_and_see_a_leave() {

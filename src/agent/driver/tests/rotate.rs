@@ -2,12 +2,13 @@
 
 use std::time::SystemTime;
 
-use super::super::driver::Agent;
-use super::super::driver::tests::{ALONE, KEYS, Lab, join, run_test, status, until};
+use super::super::super::{key_state, keyring};
 use super::*;
 use crate::config::SecretSource;
-use crate::rpc::Call;
-use crate::rpc::weir::{Asked, Awaited, Request};
+use crate::crypto::{Key, KeyId};
+use crate::rotate::document::{Follow, Import, Line, Start, Started};
+use crate::rpc::Refusal;
+use crate::rpc::weir::{Asked, Awaited, KeysStatus, Request};
 use crate::serf::{LamportTime, Status as MemberState};
 
 fn call<R: Request>(agent: &mut Agent, request: R, asked: fn(R, Answer<R>) -> Asked) -> Awaited<R> {
@@ -37,6 +38,11 @@ async fn ask<R: Request>(
 
 async fn rotate(agents: &mut [&mut Agent], start: Start) -> Vec<Line> {
     let Started { rotation } = ask(agents, start, Asked::KeysRotate).await.unwrap();
+    follow(agents, rotation).await
+}
+
+/// What a rotation tells, to its end.
+async fn follow(agents: &mut [&mut Agent], rotation: u64) -> Vec<Line> {
     let mut lines = Vec::new();
     loop {
         let news = ask(agents, Follow { rotation, after: lines.len() }, Asked::KeysProgress).await.unwrap();
@@ -78,9 +84,9 @@ fn a_rotation_ends_on_one_key_that_is_on_every_disk_with_its_ballot() {
             let id = ring_of(agent);
             assert_eq!(id.iter().map(KeyId::to_string).collect::<Vec<_>>(), *std::slice::from_ref(new), "{name}");
             let path = lab.path(&format!("{name}.json"));
-            let (kept, _) = super::super::keyring::load(&SecretSource::File(path.clone())).unwrap();
+            let (kept, _) = keyring::load(&SecretSource::File(path.clone())).unwrap();
             assert_eq!(kept.keys(), agent.endpoint.keyring().unwrap().keys());
-            let state = super::super::key_state::load(&lab.path(&format!("{name}.json.state")));
+            let state = key_state::load(&lab.path(&format!("{name}.json.state")));
             let ballot = state.kept_ballot(SystemTime::now()).unwrap();
             assert_eq!(ballot.from, "a");
             assert!(ballot.ballot.ltime() > LamportTime(0));
@@ -116,7 +122,7 @@ fn an_imported_key_seals_and_is_kept_and_an_added_one_waits() {
             let told = ask(&mut [&mut a], import(KEYS[1], add), Asked::KeysImport).await.unwrap();
             assert_eq!(told.id, id(KEYS[1]).to_string());
             assert_eq!(ring_of(&a), expected);
-            let (kept, _) = super::super::keyring::load(&SecretSource::File(ring.clone())).unwrap();
+            let (kept, _) = keyring::load(&SecretSource::File(ring.clone())).unwrap();
             assert_eq!(kept.keys(), a.endpoint.keyring().unwrap().keys());
         }
         let refused = ask(&mut [&mut a], import("AAAA", false), Asked::KeysImport).await.unwrap_err();
@@ -130,10 +136,10 @@ fn one_rotation_of_an_agent_at_a_time() {
         let lab = Lab::new();
         let ring = lab.keyring("a.json", &KEYS[..1]);
         let mut a = lab.agent("a", "127.7.14.1", Some(&ring), ALONE).await;
-        call(&mut a, Start::default(), Asked::KeysRotate).try_recv().unwrap().unwrap();
+        let Started { rotation } = call(&mut a, Start::default(), Asked::KeysRotate).try_recv().unwrap().unwrap();
         let refused = call(&mut a, Start::default(), Asked::KeysRotate).try_recv().unwrap().unwrap_err();
         assert_eq!(refused.to_string(), "a rotation of this agent is under way; wait for its end");
-        until(&mut [&mut a], "it ended", |all| all[0].key_requests.run.as_ref().is_some_and(|run| run.ended)).await;
+        follow(&mut [&mut a], rotation).await;
         let look = Start { dry_run: true, ..Start::default() };
         call(&mut a, look, Asked::KeysRotate).try_recv().unwrap().unwrap();
         let unknown = call(&mut a, Follow { rotation: 1, after: 0 }, Asked::KeysProgress).try_recv().unwrap();
