@@ -16,6 +16,7 @@ use tracing::info;
 use super::AgentError;
 use super::keyring::{self, LoadError};
 use super::log::Log;
+use super::notice::Notice;
 use crate::config;
 use crate::endpoint::Endpoint;
 use crate::rpc::call::{KeyReply, Reply, StreamEvent};
@@ -52,16 +53,16 @@ pub(super) struct Commands {
 
 impl Commands {
     /// Listens where `config` says and serves from now on. Calls wait until the loop turns.
-    pub(super) fn listen(config: &config::Rpc) -> Result<Self, AgentError> {
+    pub(super) fn listen(config: &config::Rpc, log: &Log) -> Result<Self, AgentError> {
         let token = config.token.as_ref().map(read_token).transpose()?;
         let options = Options { socket: config.socket.clone(), group: group(config), listen: config.listen, token };
         let server = Server::bind(options).map_err(AgentError::Rpc)?;
         let (tcp, counters) = (server.tcp_addr(), server.counters());
         if let Some(path) = server.socket_path() {
-            info!(socket = %path.display(), "rpc listening");
+            log.tell(Notice::RpcSocketListening { socket: path.to_owned() });
         }
         if let Some(addr) = tcp {
-            info!(%addr, token = config.token.is_some(), "rpc listening");
+            log.tell(Notice::RpcListening { addr, token: config.token.is_some() });
         }
         let (sender, calls) = mpsc::channel(CALL_QUEUE);
         let (shutdown, stopped) = watch::channel(false);

@@ -6,16 +6,18 @@ use std::collections::VecDeque;
 use std::net::SocketAddr;
 
 use tokio::task::JoinSet;
-use tracing::{error, info, warn};
+use tracing::{error, info};
 
 use super::discover::Discovery;
 use super::join::{self, Next, Resolved, Retry, Unresolved};
 use super::join_reply::{JoinReply, join_errors};
+use super::log::Log;
+use super::notice::Notice;
 use super::rejoin::{self, Rejoin};
 use crate::config::{Config, JoinAddress, Mode};
 use crate::endpoint::{Endpoint, JoinFailure, JoinId, JoinKind, JoinTarget, Joined};
 use crate::status::Trouble;
-use crate::time::{Instant, millis};
+use crate::time::Instant;
 
 /// The joins under way and those to come.
 ///
@@ -26,6 +28,7 @@ pub(super) struct Joins {
     retry: Retry,
     rejoin: Rejoin,
     discovery: Option<Discovery>,
+    log: Log,
     /// Names that are being looked up.
     lookups: JoinSet<Found>,
     under_way: Vec<Joining>,
@@ -78,13 +81,20 @@ struct Joining {
 
 impl Joins {
     /// `members` are those of the snapshot, the most promising first.
-    pub(super) fn new(config: &Config, members: Vec<JoinTarget>, discovery: Option<Discovery>, now: Instant) -> Self {
+    pub(super) fn new(
+        config: &Config,
+        members: Vec<JoinTarget>,
+        discovery: Option<Discovery>,
+        log: Log,
+        now: Instant,
+    ) -> Self {
         let gossip = &config.gossip;
         let retry = Retry::new(!gossip.join.is_empty(), gossip.join_retry_interval, gossip.join_retry_max, now);
         Self {
             retry,
             rejoin: Rejoin::new(members, gossip, now),
             discovery,
+            log,
             lookups: JoinSet::new(),
             under_way: Vec::new(),
             failures: Vec::new(),
@@ -148,7 +158,7 @@ impl Joins {
     /// Turns names into addresses, off the loop.
     fn look_up(&mut self, config: &Config, purpose: Purpose, addresses: Vec<JoinAddress>) {
         if config.mode == Mode::Serf {
-            tell_joining(config, &purpose, &addresses);
+            self.log.tell(joining(config, &purpose, &addresses));
         }
         self.lookups.spawn(async move {
             let resolved = join::resolve(&addresses).await;
@@ -215,7 +225,8 @@ impl Joins {
     ) {
         if contacted > 0 {
             let members = endpoint.members().count();
-            info!(contacted, members, elapsed_ms = millis(now.since(joining.started)), "joined");
+            let elapsed = now.since(joining.started);
+            self.log.tell(Notice::Joined { contacted, members, elapsed });
             self.retry.succeeded(now);
             self.failures.clear();
             self.events.push_back(Event::FirstView);
@@ -239,17 +250,12 @@ impl Joins {
     }
 
     fn retry_later(&mut self, now: Instant, endpoint: &Endpoint, config: &Config, troubles: &[Trouble]) {
+        let cannot = |trouble: &Trouble, pause| self.log.tell(Notice::CannotJoin { error: trouble.to_string(), pause });
         match self.retry.failed(now) {
-            Next::After(pause) => {
-                for trouble in troubles {
-                    warn!(error = trouble.to_string(), pause_s = pause.as_secs(), "cannot join, trying again");
-                }
-            }
+            Next::After(pause) => troubles.iter().for_each(|trouble| cannot(trouble, Some(pause))),
             Next::GiveUp => {
-                for trouble in troubles {
-                    error!(error = trouble.to_string(), "cannot join");
-                }
-                error!(tries = config.gossip.join_retry_max, "giving up to join");
+                troubles.iter().for_each(|trouble| cannot(trouble, None));
+                self.log.tell(Notice::JoinGivenUp { tries: config.gossip.join_retry_max });
                 // Addresses that came with a reload, or that the snapshot's members have replaced, end no member of a cluster.
                 if rejoin::is_alone(endpoint) {
                     self.events.push_back(Event::GaveUp);
@@ -285,12 +291,12 @@ async fn discovered(discovery: &mut Option<Discovery>) -> SocketAddr {
 }
 
 /// A line that Serf's agent has for each try; ours would repeat it for as long as nobody answers.
-fn tell_joining(config: &Config, purpose: &Purpose, addresses: &[JoinAddress]) {
+fn joining(config: &Config, purpose: &Purpose, addresses: &[JoinAddress]) -> Notice {
     let replay = match purpose {
         Purpose::Client(reply) => reply.replay(),
         Purpose::Configured | Purpose::Rejoin | Purpose::Discovered => config.gossip.replay_on_join,
     };
     let configured = matches!(purpose, Purpose::Configured);
     let addresses = addresses.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ");
-    info!(addresses, replay, configured, "joining");
+    Notice::Joining { addresses, replay, configured }
 }

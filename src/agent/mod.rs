@@ -12,9 +12,10 @@
 //! | `store`, `keyring`, `key_state`, `key_writer`, `hand`, `file` | what is on disk |
 //! | `rotate`, `doctor`, `status` | what RPC asks for about keys, and for `weir doctor` and `weir info` |
 //! | `exec` | handler scripts |
-//! | [`log`], `signal`, `systemd` | the host |
+//! | [`log`], [`notice`] | what the operator is told |
+//! | `signal`, `systemd` | the host |
 //!
-//! Runs on one thread. Slow work (names, disks, NGINX, scripts) goes to tasks or the blocking pool and comes back as a
+//! Runs on one thread, and logs by another. Slow work (names, disks, NGINX, scripts) goes to tasks or the blocking pool and comes back as a
 //! report, so nothing ever holds up gossip.
 
 #![expect(
@@ -42,6 +43,7 @@ mod key_state;
 mod key_writer;
 mod keyring;
 pub mod log;
+pub mod notice;
 mod rejoin;
 mod reload;
 mod rotate;
@@ -56,7 +58,6 @@ mod udp;
 mod upstreams;
 
 use std::borrow::Cow;
-use std::fmt;
 use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -64,7 +65,6 @@ use std::time::Duration;
 use crate::config::{Loaded, Sources};
 use crate::error::Explain;
 
-pub use self::driver::Ready;
 pub use self::log::Log;
 
 /// Threads for names, disks and NGINX; they start when needed and leave when idle.
@@ -79,26 +79,8 @@ pub struct Start {
     pub loaded: Loaded,
     /// Read again for a reload.
     pub sources: Sources,
-    /// Told once, when the sockets are bound and the snapshot is read.
-    pub on_ready: Option<OnReady>,
     /// Writes the log instead of what the configuration says.
     pub console: Option<log::Console>,
-}
-
-/// Told what an agent turned out to be.
-pub struct OnReady(Box<dyn FnOnce(&Ready) + Send>);
-
-impl OnReady {
-    /// Calls `tell` on the agent's thread; it must not wait.
-    pub fn new(tell: impl FnOnce(&Ready) + Send + 'static) -> Self {
-        Self(Box::new(tell))
-    }
-}
-
-impl fmt::Debug for OnReady {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("OnReady")
-    }
 }
 
 /// How an agent ended.
@@ -172,10 +154,12 @@ pub use crate::rpc::server::ListenError;
 pub fn run(mut start: Start) -> Result<Exit, AgentError> {
     let options = &start.loaded.config.log;
     let log = match start.console.take() {
-        Some(console) => Log::to_console(options, console),
-        None => Log::open(options).map_err(AgentError::Log)?,
+        Some(console) => Log::to_console(options, console)?,
+        None => Log::open(options)?,
     };
     log.install();
+    // Its end gets the last lines out, after a panic, too.
+    let log = LastLines(log);
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .max_blocking_threads(BLOCKING_THREADS)
@@ -183,8 +167,16 @@ pub fn run(mut start: Start) -> Result<Exit, AgentError> {
         .thread_stack_size(BLOCKING_STACK_BYTES)
         .build()
         .map_err(AgentError::System)?;
-    let exit = runtime.block_on(async { Ok(driver::start(start, log).await?.run().await) });
+    let exit = runtime.block_on(async { Ok(driver::start(start, log.0.clone()).await?.run().await) });
     // A disk or resolver that hangs must not keep the process.
     runtime.shutdown_timeout(Duration::from_millis(500));
     exit
+}
+
+struct LastLines(Log);
+
+impl Drop for LastLines {
+    fn drop(&mut self) {
+        self.0.end();
+    }
 }

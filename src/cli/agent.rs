@@ -143,8 +143,7 @@ impl Agent {
         }
         let loaded = config::load(&sources).map_err(|errors| configuration(&errors, output))?;
         let mode = loaded.config.mode;
-        let exit = agent::run(agent::Start { loaded, sources, on_ready: None, console: None })
-            .map_err(|error| failure(&error))?;
+        let exit = agent::run(agent::Start { loaded, sources, console: None }).map_err(|error| failure(&error))?;
         Ok(exit_code(exit, mode))
     }
 }

@@ -16,6 +16,7 @@ mod cli;
 mod doctor;
 mod hostile;
 mod load;
+mod log;
 mod nginx;
 mod replay;
 mod restart;

@@ -2,6 +2,7 @@
 
 use tracing::error;
 
+use super::super::notice::Notice;
 use super::super::reload::{self, Read, Request};
 use super::super::upstreams::Upstreams;
 use super::super::{clock, tags};
@@ -31,7 +32,7 @@ impl Agent {
         });
         if !dry_run {
             if let Err(errors) = &told {
-                error!(error = errors.summary(), "configuration is wrong, the running one stays");
+                self.log.tell(Notice::ReloadFailed { error: errors.summary().to_string() });
             }
             self.systemd.ready(self.status());
         }

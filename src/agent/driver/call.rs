@@ -1,9 +1,8 @@
 //! What RPC clients ask, to the parts that answer.
 
-use tracing::info;
-
 use super::super::commands::{self, answer};
 use super::super::join_reply::JoinReply;
+use super::super::notice::Notice;
 use super::super::{clock, reload};
 use super::Agent;
 use crate::rpc::Call;
@@ -23,7 +22,7 @@ impl Agent {
             Call::Leave { reply } => {
                 self.pending.leave(reply);
                 if !self.is_leaving() {
-                    info!(reason = "rpc", "leaving");
+                    self.log.tell(Notice::Leaving { signal: None });
                 }
                 self.leave();
             }

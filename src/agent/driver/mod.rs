@@ -23,7 +23,6 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use tokio::net::TcpStream;
-use tracing::info;
 
 use super::commands::{Commands, Pending};
 use super::doctor::Doctor;
@@ -31,6 +30,7 @@ use super::exec::Handlers;
 use super::joins::Joins;
 use super::key_writer::KeyWriter;
 use super::log::Log;
+use super::notice::Notice;
 use super::reload::{self, Reloads};
 use super::rotate::KeyRequests;
 use super::signal::{Action, Policy, Signal, Signals};
@@ -47,7 +47,6 @@ use crate::serf::Status;
 use crate::status::node::Document;
 use crate::time::Instant;
 
-pub use self::start::Ready;
 pub(super) use self::start::start;
 
 /// Datagrams taken in one round, so that a flood does not starve the other inputs.
@@ -182,17 +181,17 @@ impl Agent {
         let policy = Policy { interrupt_leaves: leave.on_interrupt, terminate_leaves: leave.on_terminate };
         match signal.action(policy, self.is_leaving()) {
             Action::Leave => {
-                info!(signal = signal.name(), "leaving");
+                self.log.tell(Notice::Leaving { signal: Some(signal.name()) });
                 self.leave();
             }
             Action::Stop => {
                 let interrupted = self.is_leaving();
-                info!(signal = signal.name(), "stopping without a leave");
+                self.log.tell(Notice::Stopping { signal: signal.name() });
                 self.systemd.stopping("stopping");
                 self.exit = Some(if interrupted { Exit::Interrupted } else { Exit::Stopped });
             }
             Action::Reload => {
-                info!(signal = signal.name(), "reloading");
+                self.log.tell(Notice::Reloading { signal: signal.name() });
                 self.reload(reload::Request::default());
             }
             Action::Report => status::log(&self.document(false)),

@@ -2,14 +2,14 @@
 
 use tracing::{error, info, warn};
 
+use super::super::notice::Notice;
 use super::super::{Exit, clock, doctor, joins};
 use super::Agent;
 use crate::config::Mode;
 use crate::endpoint::Output;
 use crate::error::Explain as _;
 use crate::handlers::Local;
-use crate::serf::{ConflictOutcome, Event, MemberEvent, MemberEventKind, QueryEvent};
-use crate::time::millis;
+use crate::serf::{ConflictOutcome, Event, MemberEvent, QueryEvent};
 use crate::wire::NodeName;
 
 impl Agent {
@@ -87,14 +87,7 @@ impl Agent {
 
     fn member_changed(&mut self, event: &MemberEvent) {
         let node = &event.member.node;
-        let (member, addr) = (&node.name, node.addr);
-        match event.kind {
-            MemberEventKind::Join => info!(%member, %addr, "member joined"),
-            MemberEventKind::Leave => info!(%member, %addr, "member left"),
-            MemberEventKind::Failed => info!(%member, %addr, "member failed"),
-            MemberEventKind::Update => info!(%member, %addr, "member updated"),
-            MemberEventKind::Reap => info!(%member, %addr, "member forgotten"),
-        }
+        self.log.tell(Notice::Member { kind: event.kind, name: node.name.clone(), addr: node.addr });
         self.store.member(event);
         self.members_changed();
         if !self.is_leaving() {
@@ -120,7 +113,7 @@ impl Agent {
     /// Handlers and streams get it, each through a queue of its own.
     fn publish(&mut self, event: &Event) {
         if self.config.mode == Mode::Serf {
-            info!(event = serf_name(event), "event received");
+            self.log.tell(Notice::EventReceived { event: serf_name(event) });
         }
         let name = self.endpoint.local().name.clone();
         let tags = self.endpoint.tags();
@@ -130,14 +123,8 @@ impl Agent {
 
     fn left(&mut self, unconfirmed: &[NodeName]) {
         let Some(begun) = self.leaving else { return };
-        let elapsed_ms = millis(clock::now().since(begun));
-        let members = self.endpoint.members().count();
-        if unconfirmed.is_empty() {
-            info!(members, elapsed_ms, "left");
-        } else {
-            let unconfirmed = unconfirmed.iter().map(ToString::to_string).collect::<Vec<_>>().join(",");
-            warn!(members, elapsed_ms, unconfirmed, "left, some members did not confirm it");
-        }
+        let (members, elapsed) = (self.endpoint.members().count(), clock::now().since(begun));
+        self.log.tell(Notice::Left { members, elapsed, unconfirmed: unconfirmed.to_vec() });
         self.store.left(clock::now());
         self.pending.left();
         self.exit = Some(Exit::Left);
@@ -147,7 +134,7 @@ impl Agent {
         let member = &self.endpoint.local().name;
         match *outcome {
             ConflictOutcome::Asked { other } => {
-                warn!(%member, addr = %other, "another member uses our name, asking the others")
+                self.log.tell(Notice::NameConflict { member: member.clone(), other });
             }
             ConflictOutcome::Won { responses, matching } => {
                 warn!(%member, responses, matching, "the majority sides with us about our name");

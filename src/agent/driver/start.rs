@@ -6,7 +6,6 @@ use std::time::SystemTime;
 
 use rand::SeedableRng;
 use rand::rngs::{StdRng, SysRng};
-use tracing::{info, warn};
 
 use super::super::commands::{Commands, Pending};
 use super::super::discover::Discovery;
@@ -15,6 +14,7 @@ use super::super::exec::Handlers;
 use super::super::joins::Joins;
 use super::super::key_writer::KeyWriter;
 use super::super::log::Log;
+use super::super::notice::{Notice, Ready};
 use super::super::reload::Reloads;
 use super::super::rotate::KeyRequests;
 use super::super::signal::Signals;
@@ -23,33 +23,18 @@ use super::super::stream::Streams;
 use super::super::systemd::Systemd;
 use super::super::timer::Timer;
 use super::super::upstreams::Upstreams;
-use super::super::{AgentError, OnReady, Start, address, bind, clock, key_state, keyring, tags};
+use super::super::{AgentError, Start, address, bind, clock, key_state, keyring, tags};
 use super::Agent;
 use crate::config::Config;
 use crate::crypto::Keyring;
 use crate::endpoint::{self, Endpoint};
 
-/// What an agent turned out to be, once its sockets are bound and its snapshot is read.
-#[derive(Clone, Debug)]
-pub struct Ready {
-    /// Its name.
-    pub name: String,
-    /// The gossip address it is bound to, with the real port.
-    pub bind: SocketAddr,
-    /// The address it tells others.
-    pub advertise: SocketAddr,
-    /// Where RPC listens on TCP, with the real port.
-    pub rpc: Option<SocketAddr>,
-    /// Whether gossip is sealed.
-    pub encrypted: bool,
-}
-
 /// Binds, reads and connects everything. On an error nothing stays behind.
 pub(in crate::agent) async fn start(start: Start, log: Log) -> Result<Agent, AgentError> {
-    let Start { loaded, sources, on_ready, console: _ } = start;
+    let Start { loaded, sources, console: _ } = start;
     let config = loaded.config;
     let files = loaded.files.iter().map(|file| file.display().to_string()).collect::<Vec<_>>().join(",");
-    info!(version = env!("CARGO_PKG_VERSION"), config = files, "starting");
+    log.tell(Notice::Starting { config: files });
 
     let now = clock::now();
     let (ring, place) = read_keyring(&config)?;
@@ -61,13 +46,13 @@ pub(in crate::agent) async fn start(start: Start, log: Log) -> Result<Agent, Age
     let key_state = state_path.as_deref().map(key_state::load).unwrap_or_default();
     restored.endpoint.sealed = key_state.sealed();
     restored.endpoint.serf.ballot = key_state.kept_ballot(SystemTime::now());
-    log_listening(&config, bound, ring.as_ref());
+    tell_listening(&log, &config, bound, ring.as_ref());
 
     let tags = tags::own(&config, &restored.tags);
     let options = endpoint::Options { tags, ..config.endpoint(advertise) };
     let rng = StdRng::try_from_rng(&mut SysRng).map_err(|error| AgentError::System(std::io::Error::other(error)))?;
     let endpoint = Endpoint::new(options, ring, restored.endpoint, rng, Box::new(system_random), now);
-    let commands = Commands::listen(&config.rpc)?;
+    let commands = Commands::listen(&config.rpc, &log)?;
     let discovery = match &config.gossip.discover {
         Some(cluster) => Some(
             Discovery::start(cluster, config.node.name.as_str(), advertise)
@@ -76,7 +61,7 @@ pub(in crate::agent) async fn start(start: Start, log: Log) -> Result<Agent, Age
         None => None,
     };
     let from_snapshot = restored.members.len();
-    let joins = Joins::new(&config, restored.members, discovery, now);
+    let joins = Joins::new(&config, restored.members, discovery, log.clone(), now);
     let mut agent = Agent {
         started: now,
         streams: Streams::new(bound.ip()),
@@ -101,23 +86,22 @@ pub(in crate::agent) async fn start(start: Start, log: Log) -> Result<Agent, Age
         joins,
         store,
     };
-    info!(members = agent.endpoint.members().count().saturating_sub(1), from_snapshot, "ready");
+    agent.log.tell(Notice::Ready(agent.ready(from_snapshot)));
     agent.joins.begin(now, &mut agent.endpoint, &agent.config);
     agent.systemd.ready(agent.status());
-    if let Some(OnReady(tell)) = on_ready {
-        tell(&agent.ready());
-    }
     Ok(agent)
 }
 
 impl Agent {
-    fn ready(&self) -> Ready {
+    fn ready(&self, from_snapshot: usize) -> Ready {
         Ready {
             name: self.endpoint.local().name.to_string(),
             bind: self.udp.local(),
             advertise: self.endpoint.local().addr,
             rpc: self.commands.tcp_address(),
             encrypted: self.endpoint.keyring().is_some(),
+            members: self.endpoint.members().count().saturating_sub(1),
+            from_snapshot,
         }
     }
 }
@@ -132,17 +116,11 @@ fn read_keyring(config: &Config) -> Result<(Option<Keyring>, keyring::Place), Ag
     }
 }
 
-fn log_listening(config: &Config, addr: SocketAddr, ring: Option<&Keyring>) {
-    let profile = config.gossip.profile.as_str();
-    match ring {
-        Some(ring) => {
-            let (primary, keys) = (ring.primary().id(), ring.keys().len());
-            info!(%addr, encrypted = true, %primary, keys, profile, "gossip listening");
-        }
-        None => {
-            info!(%addr, encrypted = false, profile, "gossip listening");
-            warn!("gossip is not encrypted; give the cluster a key ('weir keygen')");
-        }
+fn tell_listening(log: &Log, config: &Config, addr: SocketAddr, ring: Option<&Keyring>) {
+    let keys = ring.map(|ring| (ring.primary().id(), ring.keys().len()));
+    log.tell(Notice::GossipListening { addr, profile: config.gossip.profile, keys });
+    if keys.is_none() {
+        log.tell(Notice::NotEncrypted);
     }
 }
 

@@ -65,7 +65,7 @@ impl Lab {
             host_name: name.to_owned(),
         };
         let loaded = load(&sources).unwrap_or_else(|errors| panic!("{errors}"));
-        Start { loaded, sources, on_ready: None, console: None }
+        Start { loaded, sources, console: None }
     }
 
     async fn agent(&self, name: &str, ip: &str, keyring: Option<&Path>, more: &str) -> Agent {

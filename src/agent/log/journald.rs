@@ -1,38 +1,31 @@
-//! journald's native protocol: the message with its fields in it, and each field again as `WEIR_NAME=`.
-//!
-//! Written by hand because the message must hold phrase *and* fields (plain `journalctl` shows nothing else), which a
-//! ready-made layer does not do.
+//! The journal, through `tracing-journald`: each line's event once more, its message completed by its fields, so that plain
+//! `journalctl` shows them, and each field again as `WEIR_NAME=`.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::os::unix::net::UnixDatagram;
 
-use tracing::Level;
+use tracing::field::Value;
+use tracing::{Event, Subscriber as _};
+use tracing_journald::{Layer, Priority, PriorityMappings};
+use tracing_subscriber::layer::{Layered, SubscriberExt};
 
 use super::line::Line;
+use super::no_spans::NoSpans;
 
 const SOCKET: &str = "/run/systemd/journal/socket";
+/// What an array of values may hold; no event of ours comes near.
+const MAX_FIELDS: usize = 32;
 
-/// A socket to journald.
-#[derive(Debug)]
-pub(super) struct Journald {
-    socket: UnixDatagram,
-}
+/// A connection to the journal for each part of the program, as `WEIR_PART` goes with the connection. Writing waits for a
+/// journal that is behind.
+#[derive(Default)]
+pub(super) struct Journald(BTreeMap<&'static str, Layered<Layer, NoSpans>>);
 
-impl Journald {
-    /// Fails where nobody listens.
-    pub(super) fn connect() -> io::Result<Self> {
-        let socket = UnixDatagram::unbound()?;
-        socket.connect(SOCKET)?;
-        // A journal that is behind must not hold up gossip.
-        socket.set_nonblocking(true)?;
-        Ok(Self { socket })
-    }
-
-    pub(super) fn write(&self, line: &Line) {
-        // A line that the journal does not take is lost; there is no better place to say so.
-        drop(self.socket.send(&entry(line)));
-    }
+/// Whether somebody listens, without a wait.
+pub(super) fn probe() -> io::Result<()> {
+    UnixDatagram::unbound()?.connect(SOCKET)
 }
 
 /// Whether systemd connected standard error to the journal: it says so by device and inode in `JOURNAL_STREAM`.
@@ -42,60 +35,40 @@ pub(super) fn is_our_stderr() -> bool {
     stream == format!("{}:{}", stderr.dev(), stderr.ino())
 }
 
-fn entry(line: &Line) -> Vec<u8> {
-    let mut entry = Vec::with_capacity(256);
-    put(&mut entry, "PRIORITY", priority(line.level));
-    put(&mut entry, "SYSLOG_IDENTIFIER", "weir");
-    put(&mut entry, "MESSAGE", &line.message());
-    put(&mut entry, "WEIR_PART", &line.part);
-    for (key, value) in &line.fields {
-        put(&mut entry, &format!("WEIR_{}", key.to_ascii_uppercase().replace('.', "_")), value);
+impl Journald {
+    pub(super) fn write(&mut self, line: &Line) {
+        let connection = match self.0.entry(line.part()) {
+            std::collections::btree_map::Entry::Occupied(entry) => entry.into_mut(),
+            std::collections::btree_map::Entry::Vacant(entry) => match connect(line.part()) {
+                Ok(layer) => entry.insert(layer),
+                // A line that the journal does not take is lost; there is no better place to say so.
+                Err(_) => return,
+            },
+        };
+        let (message, values) = (line.message(), line.values());
+        let fields = line.meta().fields();
+        let Some(name) = fields.field("message") else { return };
+        let all = std::iter::once((&name, &message)).chain(values.iter().map(|(field, value)| (field, value)));
+        let mut set = [(&name, None); MAX_FIELDS];
+        for (slot, (field, value)) in set.iter_mut().zip(all) {
+            *slot = (field, Some(value as &dyn Value));
+        }
+        connection.event(&Event::new(line.meta(), &fields.value_set(&set)));
     }
-    entry
 }
 
-/// syslog's numbers, so that `journalctl -p info` hides what is debugging.
-fn priority(level: Level) -> &'static str {
-    match level {
-        Level::ERROR => "3",
-        Level::WARN => "4",
-        Level::INFO => "6",
-        Level::DEBUG | Level::TRACE => "7",
-    }
-}
-
-/// `KEY=value`, or key, length and value where the value has line ends.
-fn put(entry: &mut Vec<u8>, key: &str, value: &str) {
-    entry.extend_from_slice(key.as_bytes());
-    if value.contains('\n') {
-        entry.push(b'\n');
-        entry.extend_from_slice(&(value.len() as u64).to_le_bytes());
-    } else {
-        entry.push(b'=');
-    }
-    entry.extend_from_slice(value.as_bytes());
-    entry.push(b'\n');
-}
-
-#[cfg(test)]
-mod tests {
-    use super::super::line::example;
-    use super::*;
-
-    #[test]
-    fn message_holds_the_fields_and_fields_stand_alone() {
-        let line = example(Level::INFO, "joined", &[("contacted", "1")]);
-        let text = String::from_utf8(entry(&line)).unwrap();
-        assert_eq!(
-            text,
-            "PRIORITY=6\nSYSLOG_IDENTIFIER=weir\nMESSAGE=joined contacted=1\nWEIR_PART=agent\nWEIR_CONTACTED=1\n"
-        );
-    }
-
-    #[test]
-    fn value_with_line_ends_carries_its_length() {
-        let mut bytes = Vec::new();
-        put(&mut bytes, "WEIR_ERROR", "a\nb");
-        assert_eq!(bytes, b"WEIR_ERROR\n\x03\0\0\0\0\0\0\0a\nb\n");
-    }
+fn connect(part: &str) -> io::Result<Layered<Layer, NoSpans>> {
+    // syslog's numbers, so that `journalctl -p info` hides what is debugging.
+    let priorities = PriorityMappings {
+        info: Priority::Informational,
+        debug: Priority::Debug,
+        trace: Priority::Debug,
+        ..PriorityMappings::new()
+    };
+    let layer = Layer::new()?
+        .with_syslog_identifier("weir".to_owned())
+        .with_field_prefix(Some("WEIR".to_owned()))
+        .with_priority_mappings(priorities)
+        .with_custom_fields([("WEIR_PART", part)]);
+    Ok(NoSpans.with(layer))
 }

@@ -1,5 +1,7 @@
 //! The level setting, `info` or `info,swim=debug`, held against an event's level and part.
 
+use std::sync::{PoisonError, RwLock, RwLockReadGuard};
+
 use tracing::Level;
 
 use crate::config::{self, LogFilter};
@@ -7,14 +9,20 @@ use crate::config::{self, LogFilter};
 const CRATE: &str = "weir";
 
 /// Whether an event of `part` (`swim`, `agent`) at `level` is shown.
-pub(super) fn allows(filter: &LogFilter, part: &str, level: Level) -> bool {
+pub(super) fn allows(filter: &RwLock<LogFilter>, part: &str, level: Level) -> bool {
+    let filter = read(filter);
     let of_part = filter.parts.iter().find(|(name, _)| name == part).map(|(_, level)| *level);
     level <= tracing_level(of_part.unwrap_or(filter.level))
 }
 
 /// The most detailed level that any part has.
-pub(super) fn highest(filter: &LogFilter) -> Level {
+pub(super) fn highest(filter: &RwLock<LogFilter>) -> Level {
+    let filter = read(filter);
     filter.parts.iter().map(|(_, level)| tracing_level(*level)).fold(tracing_level(filter.level), Level::max)
+}
+
+fn read(filter: &RwLock<LogFilter>) -> RwLockReadGuard<'_, LogFilter> {
+    filter.read().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn tracing_level(level: config::Level) -> Level {
@@ -46,7 +54,7 @@ mod tests {
     #[test]
     fn part_overrides_the_default() {
         let parts = vec![("swim".to_owned(), config::Level::Debug), ("serf".to_owned(), config::Level::Error)];
-        let filter = LogFilter { level: config::Level::Warn, parts };
+        let filter = RwLock::new(LogFilter { level: config::Level::Warn, parts });
         for (part, level, shown) in [
             ("agent", Level::WARN, true),
             ("agent", Level::INFO, false),

@@ -3,25 +3,41 @@
 //! Every event becomes a [`Line`]: level, part, phrase and fields. It goes to the operator (journald, text or JSON on
 //! standard error) if the level setting lets it, and always into a ring of the last lines, from which `monitor` streams at
 //! a level of its own. Values are escaped here, so that names and tags from peers are harmless wherever a line ends up.
+//!
+//! Whoever logs never waits: a bounded queue leads to a thread that writes. A [`Notice`] is an event that a console of
+//! other words than ours is given as a value ([`Log::tell`]).
 
 mod journald;
 mod level;
 mod line;
+mod no_spans;
+mod queue;
 mod ring;
+mod sink;
 
-use std::fmt;
-use std::io::{self, IsTerminal, Write};
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::time::Duration;
 
-use tracing::{Event, Level, Metadata, Subscriber};
+use jiff::Timestamp;
+use tracing::subscriber::Interest;
+use tracing::{Event, Level, Metadata, Subscriber, error};
 use tracing_subscriber::Layer;
 use tracing_subscriber::filter::LevelFilter;
-use tracing_subscriber::layer::Context;
+use tracing_subscriber::layer::{Context, SubscriberExt};
 
-use self::journald::Journald;
-pub use self::line::Line;
+use self::no_spans::NoSpans;
+use self::queue::Queue;
 use self::ring::Ring;
-use crate::config::{self, LogFilter, LogFormat};
+use self::sink::Sink;
+use super::AgentError;
+use super::notice::{self, Notice};
+use crate::config::{self, LogFilter};
+
+pub use self::line::{Line, serf_line};
+pub use self::sink::{Console, Told, Wants};
+
+/// How long the end of the agent waits for a reader that is behind.
+const FLUSH: Duration = Duration::from_secs(1);
 
 /// The running log: change its level, follow its lines. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -31,164 +47,131 @@ pub struct Log {
 
 #[derive(Debug)]
 struct Shared {
-    /// Shared, so that the lock is not held while a line is written.
-    filter: RwLock<Arc<LogFilter>>,
-    sink: Sink,
-    /// Lines are written from every thread that logs; the lock is held for one push.
+    filter: Arc<RwLock<LogFilter>>,
+    /// Lines come from every thread that logs; the lock is held for one push.
     ring: Mutex<Ring>,
-}
-
-/// Whether the operator wants lines of a part at a level.
-pub type Wants<'a> = &'a dyn Fn(&str, Level) -> bool;
-
-type WriteLine = dyn Fn(&Line, Wants<'_>) + Send + Sync;
-
-/// Takes every line instead of standard error, from whichever thread, and must not log.
-pub struct Console(Box<WriteLine>);
-
-impl Console {
-    /// `write` is given each line, and decides itself what the operator wants.
-    pub fn new(write: impl Fn(&Line, Wants<'_>) + Send + Sync + 'static) -> Self {
-        Self(Box::new(write))
-    }
-}
-
-impl fmt::Debug for Console {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Console")
-    }
-}
-
-#[derive(Debug)]
-enum Sink {
-    Console(Console),
-    Journald(Journald),
-    Text {
-        colour: bool,
-    },
-    Json,
     /// Tests look at the ring only.
-    #[cfg(test)]
-    Nowhere,
+    queue: Option<Arc<Queue<Told>>>,
+    /// Whether what is told goes to the queue as [`Notice`]s and not as lines.
+    is_console: bool,
 }
 
 impl Log {
     /// Opens the log without installing it.
     ///
     /// # Errors
-    /// journald was demanded and does not answer.
-    pub fn open(config: &config::Log) -> io::Result<Self> {
-        let text = || Sink::Text { colour: io::stderr().is_terminal() };
-        let sink = match config.format {
-            LogFormat::Journald => Sink::Journald(Journald::connect()?),
-            LogFormat::Auto if journald::is_our_stderr() => Journald::connect().map_or_else(|_| text(), Sink::Journald),
-            LogFormat::Auto | LogFormat::Text => text(),
-            LogFormat::Json => Sink::Json,
-        };
-        Ok(Self::with_sink(sink, config.level.clone()))
+    /// journald was demanded and does not answer, or no thread is to be had.
+    pub fn open(config: &config::Log) -> Result<Self, AgentError> {
+        let sink = Sink::open(config.format).map_err(AgentError::Log)?;
+        Self::with_sink(sink, config.level.clone())
     }
 
     /// A log that only `console` writes, whatever `config.format` says.
-    pub fn to_console(config: &config::Log, console: Console) -> Self {
+    ///
+    /// # Errors
+    /// No thread is to be had.
+    pub fn to_console(config: &config::Log, console: Console) -> Result<Self, AgentError> {
         Self::with_sink(Sink::Console(console), config.level.clone())
     }
 
-    fn with_sink(sink: Sink, filter: LogFilter) -> Self {
-        let ring = Mutex::new(Ring::default());
-        Self { shared: Arc::new(Shared { filter: RwLock::new(Arc::new(filter)), sink, ring }) }
+    fn with_sink(sink: Sink, filter: LogFilter) -> Result<Self, AgentError> {
+        let (filter, queue) = (Arc::new(RwLock::new(filter)), Arc::new(Queue::new()));
+        let is_console = matches!(sink, Sink::Console(_));
+        sink.start(Arc::clone(&queue), Arc::clone(&filter)).map_err(AgentError::System)?;
+        let shared = Shared { filter, ring: Mutex::new(Ring::default()), queue: Some(queue), is_console };
+        Ok(Self { shared: Arc::new(shared) })
     }
 
     /// Heard by monitors only.
     #[cfg(test)]
     pub(super) fn silent(filter: LogFilter) -> Self {
-        Self::with_sink(Sink::Nowhere, filter)
+        let filter = Arc::new(RwLock::new(filter));
+        let shared = Shared { filter, ring: Mutex::new(Ring::default()), queue: None, is_console: false };
+        Self { shared: Arc::new(shared) }
     }
 
-    /// Makes this the process's log. `false` if there is one already (several agents in one test process).
+    /// Makes this the process's log, of panics too. `false` if there is one already (several agents in one test process).
     pub fn install(&self) -> bool {
-        use tracing_subscriber::layer::SubscriberExt;
-        tracing::subscriber::set_global_default(tracing_subscriber::registry().with(self.layer())).is_ok()
+        let is_first = tracing::subscriber::set_global_default(self.subscriber()).is_ok();
+        if is_first {
+            // The default hook writes to standard error, before lines that wait and for as long as nobody reads it.
+            std::panic::set_hook(Box::new(|panic| error!(%panic, "this is a bug in weir, please report it")));
+        }
+        is_first
     }
 
-    fn layer<S: Subscriber>(&self) -> impl Layer<S> + use<S> {
-        Writer(self.shared.clone())
+    fn subscriber(&self) -> impl Subscriber + use<> {
+        NoSpans.with(Writer(Arc::clone(&self.shared)))
+    }
+
+    /// Logs a notice, and gives it to a console as it is.
+    pub(super) fn tell(&self, notice: Notice) {
+        notice.log();
+        if let (Some(queue), true) = (&self.shared.queue, self.shared.is_console) {
+            queue.push(Told::Notice(Timestamp::now(), notice), notice::BYTES);
+        }
     }
 
     /// Replaces the level setting; takes effect with the next event.
     pub fn set_level(&self, filter: LogFilter) {
-        *self.shared.filter.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(filter);
+        *self.shared.filter.write().unwrap_or_else(PoisonError::into_inner) = filter;
         tracing::callsite::rebuild_interest_cache();
     }
 
     /// Offers the last lines, then those that come, at `level` and above, until `offer` returns `false`. A line has Serf's
     /// shape and no line end. `offer` must neither wait nor log.
     pub fn follow(&self, level: Level, offer: impl FnMut(Arc<str>) -> bool + Send + 'static) {
-        self.ring().follow(level, Box::new(offer));
+        self.shared.ring().follow(level, Box::new(offer));
         tracing::callsite::rebuild_interest_cache();
     }
 
-    fn ring(&self) -> std::sync::MutexGuard<'_, Ring> {
-        self.shared.ring.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Gets the last lines out, unless their reader takes too long.
+    pub fn end(&self) {
+        if let Some(queue) = &self.shared.queue {
+            queue.push(Told::End, 0);
+            queue.flush(FLUSH);
+        }
+    }
+}
+
+impl Shared {
+    fn ring(&self) -> MutexGuard<'_, Ring> {
+        self.ring.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn allows(&self, metadata: &Metadata<'_>) -> bool {
+        level::allows(&self.filter, level::part(metadata.target()), *metadata.level())
     }
 }
 
 struct Writer(Arc<Shared>);
 
-impl Writer {
-    fn filter(&self) -> Arc<LogFilter> {
-        self.0.filter.read().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-
-    fn ring(&self) -> std::sync::MutexGuard<'_, Ring> {
-        self.0.ring.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
 impl<S: Subscriber> Layer<S> for Writer {
     fn enabled(&self, metadata: &Metadata<'_>, _: Context<'_, S>) -> bool {
-        let (target, level) = (metadata.target(), *metadata.level());
-        let operator_wants = || level::allows(&self.filter(), level::part(target), level);
-        level::is_ours(target) && (level <= self.ring().level() || operator_wants())
+        level::is_ours(metadata.target()) && (*metadata.level() <= self.0.ring().level() || self.0.allows(metadata))
     }
 
-    fn register_callsite(&self, metadata: &'static Metadata<'static>) -> tracing::subscriber::Interest {
-        use tracing::subscriber::Interest;
+    fn register_callsite(&self, metadata: &'static Metadata<'static>) -> Interest {
         // Levels change at run time, so only what can never matter is decided for good.
         if level::is_ours(metadata.target()) { Interest::sometimes() } else { Interest::never() }
     }
 
     fn max_level_hint(&self) -> Option<LevelFilter> {
-        let wanted = self.ring().level().max(level::highest(&self.filter()));
-        Some(LevelFilter::from_level(wanted))
+        Some(LevelFilter::from_level(self.0.ring().level().max(level::highest(&self.0.filter))))
     }
 
     fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
-        let line = Line::from_event(event);
-        let filter = self.filter();
-        self.0.sink.write(&line, &|part, level| level::allows(&filter, part, level));
-        self.ring().push(&line);
-    }
-}
-
-impl Sink {
-    fn write(&self, line: &Line, wants: Wants<'_>) {
-        match self {
-            // It has lines that are written at any level.
-            Self::Console(Console(write)) => write(line, wants),
-            Self::Journald(_) | Self::Text { .. } | Self::Json if !wants(&line.part, line.level) => {}
-            Self::Journald(journald) => journald.write(line),
-            Self::Text { colour } => to_stderr(&line.text(*colour)),
-            Self::Json => to_stderr(&line.json()),
-            #[cfg(test)]
-            Self::Nowhere => {}
+        let (line, meta) = (Line::from_event(event), event.metadata());
+        self.0.ring().push(&line);
+        let is_told = self.0.is_console && meta.target() == notice::TARGET;
+        if let Some(queue) = &self.0.queue
+            && !is_told
+            && self.0.allows(meta)
+        {
+            let bytes = line.bytes();
+            queue.push(Told::Line(line), bytes);
         }
     }
-}
-
-/// One write per line, so that lines of several processes on one terminal do not mix.
-fn to_stderr(text: &str) {
-    // A log that cannot be written must not end the agent.
-    drop(io::stderr().lock().write_all(text.as_bytes()));
 }
 
 #[cfg(test)]
@@ -196,7 +179,6 @@ mod tests {
     use std::sync::mpsc;
 
     use tracing::{debug, info, trace};
-    use tracing_subscriber::layer::SubscriberExt;
 
     use super::*;
 
@@ -206,8 +188,7 @@ mod tests {
 
     fn with_log(level: config::Level, test: impl FnOnce(&Log)) {
         let log = Log::silent(at(level));
-        let subscriber = tracing_subscriber::registry().with(log.layer());
-        tracing::subscriber::with_default(subscriber, || test(&log));
+        tracing::subscriber::with_default(log.subscriber(), || test(&log));
     }
 
     fn follow(log: &Log, level: Level) -> mpsc::Receiver<Arc<str>> {
@@ -246,8 +227,7 @@ mod tests {
     #[test]
     fn changed_level_takes_effect_at_once() {
         with_log(config::Level::Error, |log| {
-            let writer = Writer(log.shared.clone());
-            let allows = |level| level::allows(&writer.filter(), "swim", level);
+            let allows = |level| level::allows(&log.shared.filter, "swim", level);
             assert!(!allows(Level::INFO));
             log.set_level(at(config::Level::Info));
             assert!(allows(Level::INFO));

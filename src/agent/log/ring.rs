@@ -10,6 +10,8 @@ use super::line::Line;
 
 /// Lines kept for a follower that comes later.
 const RING_LINES: usize = 512;
+/// Longer ones are cut; the ring then stays under a megabyte.
+const MAX_LINE_BYTES: usize = 2048;
 /// Kept for later followers whatever the operator's level is. Traces are made only while somebody asked for them.
 const KEPT: Level = Level::DEBUG;
 
@@ -40,7 +42,7 @@ impl Ring {
     }
 
     pub(super) fn push(&mut self, line: &Line) {
-        let (level, text) = (line.level, Arc::from(line.serf()));
+        let (level, text) = (line.level(), Arc::from(clip(line.serf())));
         self.followers.retain_mut(|follower| level > follower.level || (follower.offer)(Arc::clone(&text)));
         if self.lines.len() == RING_LINES {
             self.lines.pop_front();
@@ -57,15 +59,25 @@ impl Ring {
     }
 }
 
+/// Cut between characters.
+fn clip(mut text: String) -> String {
+    if text.len() > MAX_LINE_BYTES {
+        let end = (0..=MAX_LINE_BYTES).rev().find(|end| text.is_char_boundary(*end)).unwrap_or(0);
+        text.truncate(end);
+        text.push('…');
+    }
+    text
+}
+
 #[cfg(test)]
 mod tests {
     use std::sync::mpsc;
 
-    use super::super::line::example;
+    use super::super::line::tests::captured;
     use super::*;
 
     fn info(phrase: &str) -> Line {
-        example(Level::INFO, phrase, &[])
+        captured(|| tracing::info!("{phrase}"))
     }
 
     fn follow(ring: &mut Ring, level: Level) -> mpsc::Receiver<Arc<str>> {
@@ -83,6 +95,14 @@ mod tests {
         let past: Vec<_> = follow(&mut ring, Level::INFO).try_iter().collect();
         assert_eq!(past.len(), RING_LINES);
         assert!(past[0].ends_with(" 3"));
+    }
+
+    #[test]
+    fn long_lines_are_cut_between_characters() {
+        let mut ring = Ring::default();
+        ring.push(&info(&"ä".repeat(MAX_LINE_BYTES)));
+        let line = follow(&mut ring, Level::INFO).recv().unwrap();
+        assert!(line.len() <= MAX_LINE_BYTES + '…'.len_utf8() && line.ends_with("ä…"), "{line}");
     }
 
     #[test]

@@ -1,13 +1,12 @@
 //! `serf agent`: Serf's flags, and one `==> ` line for what keeps it from starting (`cli §3`).
 
 use std::io;
-use std::sync::Arc;
 
 use super::super::agent::{PATHS, exit_code, failure};
 use super::console::Console;
 use super::flags::{self, Parsed};
 use super::{commands, fail, files, print};
-use crate::agent::{self, AgentError, BindError, ListenError, OnReady, SecretError, Start, log};
+use crate::agent::{self, AgentError, BindError, ListenError, SecretError, Start, log};
 use crate::config::{self, Loaded, Notice, Overrides, Source, Sources};
 use crate::crypto::KeyringError;
 use crate::handlers::filter::EventFilter;
@@ -42,17 +41,10 @@ fn start(loaded: Loaded, sources: Sources) -> u8 {
     tell_notices(&loaded.notices);
     print("==> Starting Serf agent...\n");
     let mode = loaded.config.mode;
-    let console = Arc::new(Console::new(loaded.config.clone()));
-    let (lines, whole) = (console.clone(), console.clone());
-    let start = Start {
-        loaded,
-        sources,
-        on_ready: Some(OnReady::new(move |ready| console.ready(ready))),
-        console: Some(log::Console::new(move |line, wants| lines.line(line, wants))),
-    };
-    let ended = agent::run(start);
-    whole.ended();
-    match ended {
+    let mut console = Console::new(loaded.config.clone());
+    let start =
+        Start { loaded, sources, console: Some(log::Console::new(move |told, wants| console.tell(told, wants))) };
+    match agent::run(start) {
         Ok(exit) => exit_code(exit, mode).code(),
         Err(error) => fail(&format!("==> {}", reason(&error))),
     }
