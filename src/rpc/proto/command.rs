@@ -1,4 +1,4 @@
-//! The command table (`RPC §4`).
+//! The command table (`rpc §4`).
 
 /// Each command of Serf's once: `Variant = "name"`, whether its request has a body, whether it changes the node or the cluster.
 macro_rules! commands {
