@@ -117,12 +117,6 @@ impl Level {
     }
 }
 
-/// Parts of the program whose level may differ: its modules.
-const PARTS: [&str; 16] = [
-    "agent", "apply", "cli", "config", "crypto", "endpoint", "handlers", "nginx", "rpc", "serf", "sim", "snapshot",
-    "swim", "time", "upstream", "wire",
-];
-
 /// `log.level`: one level, and others for single parts.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct LogFilter {
@@ -133,6 +127,10 @@ pub struct LogFilter {
 }
 
 impl LogFilter {
+    /// Parts of the program whose level may differ: its modules that log.
+    pub const PARTS: [&'static str; 10] =
+        ["agent", "apply", "crypto", "endpoint", "rotate", "rpc", "serf", "snapshot", "swim", "upstream"];
+
     /// The filter in the form that `tracing_subscriber::EnvFilter` takes.
     pub fn directives(&self) -> String {
         let mut text = self.level.as_str().to_owned();
@@ -152,13 +150,13 @@ impl Text for LogFilter {
             match item.split_once('=') {
                 None if index == 0 => filter.level = word(item, &LEVELS)?,
                 None => return Err("has a second level; write the general one first, \"info,swim=debug\"".to_owned()),
-                Some((part, level)) if PARTS.contains(&part) => {
+                Some((part, level)) if Self::PARTS.contains(&part) => {
                     filter.parts.push((part.to_owned(), word(level, &LEVELS)?))
                 }
                 Some((part, _)) => {
-                    let way_out = match nearest(part, PARTS) {
+                    let way_out = match nearest(part, Self::PARTS) {
                         Some(near) => format!("did you mean \"{near}\"?"),
-                        None => format!("one of {} is accepted", PARTS.join(", ")),
+                        None => format!("one of {} is accepted", Self::PARTS.join(", ")),
                     };
                     return Err(format!("names no part of weir, {part:?}; {way_out}"));
                 }

@@ -182,6 +182,7 @@ impl Drops {
     }
 
     pub(super) fn count(&mut self, reason: Drop) {
+        tracing::trace!(reason = reason.as_str(), "dropped");
         self.0[reason as usize] += 1;
     }
 }

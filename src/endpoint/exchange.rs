@@ -10,6 +10,7 @@ use crate::swim::Node;
 use crate::time::Instant;
 use crate::wire::DecodeError;
 use crate::wire::message::{Ack, Ping, PushPull, StreamMessage};
+use tracing::debug;
 
 use super::envelope::{Seal, StreamContent};
 use super::join::{Exchange, JoinFailure, JoinId, JoinKind, StreamError};
@@ -86,6 +87,8 @@ impl Endpoint {
 
     /// Opens a stream for an exchange of full state.
     pub(super) fn open_exchange(&mut self, now: Instant, to: SocketAddr, exchange: Exchange) {
+        let (join, again) = (exchange.join.is_some(), exchange.retry_of.is_some());
+        debug!(addr = %to, join, again, "stream is opened to exchange state");
         let stream = self.streams.open(to, Role::Exchange(exchange), now + self.options.swim.tcp_timeout);
         self.outputs.push_back(Output::Connect { stream, to });
     }
@@ -392,6 +395,7 @@ impl Endpoint {
         let in_session = open.session.is_some();
         let connected = open.is_connected();
         if let Role::Exchange(exchange) = open.role {
+            debug!(addr = %open.peer, in_session, error = %failure, "exchange of state failed");
             if !in_session && self.tries_session(&exchange, &failure, connected) {
                 let retry = Exchange { retry_of: Some(failure), ..exchange };
                 return self.open_exchange(now, open.peer, retry);

@@ -33,6 +33,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
+use tracing::{debug, trace};
 
 use crate::crypto::session::{Content, Entropy};
 use crate::crypto::{KeyId, Keyring};
@@ -296,6 +297,7 @@ impl Endpoint {
 
     fn drop_packet(&mut self, now: Instant, reason: Drop, from: SocketAddr, datagram: &[u8]) {
         self.drops.count(reason);
+        trace!(addr = %from, reason = reason.as_str(), bytes = datagram.len(), "packet is not opened");
         let key = if reason == Drop::KeyUnknown { self.envelope.key_id_of(datagram) } else { None };
         self.strangers.note(Stranger { addr: from, reason, key, last: now });
     }
@@ -447,6 +449,7 @@ impl Endpoint {
             && self.extra_exchange.as_ref().is_none_or(|(_, partner)| partner.is_none())
             && !self.is_leaving();
         if stranger {
+            debug!(member = %name, %addr, "unknown member pings us, state will be exchanged");
             let at = now + EXTRA_EXCHANGE_SPREAD.mul_f64(self.rng.random::<f64>() / 4.0);
             self.extra_exchange = Some((at, Some(addr)));
         }

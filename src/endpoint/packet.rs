@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use tracing::debug;
 
 use crate::crypto::session::SessionId;
 use crate::crypto::{KeyId, Sealed};
@@ -248,7 +249,10 @@ impl Endpoint {
         if let Some(sessions) = self.envelope.sessions_mut() {
             match verdict {
                 Verdict::Opened => sessions.handle_probe_opened(),
-                Verdict::Undecipherable => sessions.handle_probe_undecipherable(now),
+                Verdict::Undecipherable => {
+                    debug!("a member opens our probe, but not in our session");
+                    sessions.handle_probe_undecipherable(now);
+                }
                 Verdict::Inconclusive => {}
             }
         }

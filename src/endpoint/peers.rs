@@ -8,6 +8,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use bytes::Bytes;
+use tracing::debug;
 
 use crate::crypto::session::SessionId;
 use crate::crypto::{KeyId, Sealed};
@@ -136,7 +137,10 @@ impl Peers {
     pub(super) fn mark_doubtful(&mut self, name: &NodeName) {
         if let Some(peer) = self.peers.get_mut(name) {
             match peer.knowledge {
-                Knowledge::Session(_) => peer.doubtful = true,
+                Knowledge::Session(session) => {
+                    debug!(member = %name, %session, "session is in doubt");
+                    peer.doubtful = true;
+                }
                 Knowledge::Old | Knowledge::Unknown => peer.knowledge = Knowledge::Unknown,
             }
         }
@@ -266,6 +270,9 @@ impl Peers {
             && ping.order > peer.taught
         {
             peer.taught = ping.order;
+            if peer.knowledge != lesson {
+                debug!(member = %ping.member, before = ?peer.knowledge, now = ?lesson, "member opens another envelope");
+            }
             peer.knowledge = lesson;
             peer.doubtful = false;
         }

@@ -25,6 +25,8 @@ mod tests;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
+use tracing::debug;
+
 use crate::crypto::{Key, KeyId};
 use crate::serf::{Ballot, KeyNode, KeyOutcome, KeyParams, QueryError};
 use crate::wire::NodeName;
@@ -252,6 +254,7 @@ impl Rotation {
     fn take_answer(&mut self, task: &Task, name: &NodeName, answer: &KeyNode) {
         if !answer.ok {
             let why = if answer.is_not_kept() { Why::NotKept } else { Why::Refused };
+            debug!(member = %name, error = answer.message, "member refuses a key request");
             self.refusals.insert(name.clone(), why(answer.message.clone()));
             return;
         }
@@ -375,6 +378,7 @@ impl Rotation {
 
     /// Goes on with `step`; everybody may be asked as often again, and lists are taken anew.
     fn enter(&mut self, step: Step) {
+        debug!(key = %self.key.id(), ?step, members = self.peers.len(), "step of the rotation begins");
         self.step = Some(step);
         self.ledger.forget_tries();
         self.forget_lists();

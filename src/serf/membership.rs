@@ -2,6 +2,7 @@
 //! carried out.
 
 use bytes::Bytes;
+use tracing::{debug, trace};
 
 use super::Serf;
 use super::clock::LamportTime;
@@ -81,10 +82,12 @@ impl Serf {
             LeaveVerdict::Unknown => self.remember_intent(now, node, IntentKind::Leave, ltime),
             LeaveVerdict::Stale => self.take_stale_leave(now, node, prune),
             LeaveVerdict::Refute => {
+                debug!(ltime = ltime.get(), "leave of ourselves is refuted");
                 self.announce_join(now);
                 Ok(false)
             }
             LeaveVerdict::Applied { event, status } => {
+                debug!(member = node, ltime = ltime.get(), prune, "leave intent is accepted");
                 if let Some(event) = event {
                     self.emit(now, event);
                 } else if status == Status::Leaving {
@@ -119,6 +122,7 @@ impl Serf {
             JoinVerdict::Unknown => self.remember_intent(now, node, IntentKind::Join, ltime),
             JoinVerdict::Stale => Err(Drop::SeenIntent),
             JoinVerdict::Applied => {
+                debug!(member = node, ltime = ltime.get(), "join intent is accepted");
                 if leaving {
                     self.tell_leaving(node, false);
                 }
@@ -159,7 +163,7 @@ impl Serf {
         let name = NodeName::new(node).ok_or(Drop::Name)?;
         match self.intents.upsert(&name, Intent { kind, ltime, heard: now }) {
             Stored::Seen => return Err(Drop::SeenIntent),
-            Stored::New => {}
+            Stored::New => trace!(member = node, ltime = ltime.get(), ?kind, "intent of a stranger is remembered"),
             Stored::Evicting => self.drops.count(Drop::IntentsFull),
         }
         Ok(true)
@@ -180,6 +184,7 @@ impl Serf {
     pub(super) fn forget(&mut self, now: Instant, name: &NodeName) {
         self.departure.prunes.remove(name);
         if let Some(event) = self.members.remove(name.as_str()) {
+            debug!(member = %name, status = ?event.member.status, "member is forgotten");
             self.emit(now, event);
         }
     }

@@ -316,6 +316,7 @@ impl Serf {
         self.end_due_departures(now);
         self.begin_vote(now);
         if self.gaps.overdue(now) {
+            tracing::debug!("events are missing, they are fetched");
             self.outputs.push_back(Output::MissedEvents);
         }
         self.coalesce(|coalescer, events| coalescer.handle_timeout(now, events));

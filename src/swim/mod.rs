@@ -23,6 +23,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use rand::rngs::StdRng;
+use tracing::{debug, trace};
 
 use crate::crypto::Sealed;
 use crate::time::Instant;
@@ -463,7 +464,17 @@ impl Swim {
         Source { addr: Some(local.addr), node: Some(local.name.clone()) }
     }
 
+    fn add_awareness(&mut self, delta: i32) {
+        let before = self.awareness.score();
+        self.awareness.add(delta);
+        let score = self.awareness.score();
+        if score != before {
+            debug!(before, score, "awareness of our own health changes");
+        }
+    }
+
     fn count_drop(&mut self, reason: Drop) {
+        trace!(reason = reason.as_str(), "dropped");
         let index = Drop::ALL.iter().position(|other| *other == reason).expect("ALL lists every reason");
         self.stats.drops[index] += 1;
     }

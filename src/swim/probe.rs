@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rand::{Rng, RngExt};
+use tracing::{debug, trace};
 
 use crate::crypto::Sealed;
 use crate::time::Instant;
@@ -168,8 +169,8 @@ impl Swim {
 
     /// The target of a [`Output::StreamPing`] answered: it lives, and UDP to it is broken.
     pub fn handle_stream_ack(&mut self, now: Instant, seq_no: SeqNo) {
-        if self.prober.current.as_ref().is_some_and(|probe| probe.seq_no == seq_no) {
-            self.prober.current = None;
+        if let Some(probe) = self.prober.current.take_if(|probe| probe.seq_no == seq_no) {
+            debug!(member = %probe.target.name, "member answers by stream, not by datagram");
             self.probe_succeeded(now);
         }
     }
@@ -208,6 +209,7 @@ impl Swim {
                 from: self.local.clone(),
             }));
         }
+        trace!(member = %target.name, "probing");
         self.send(target.addr, Some(target.name.clone()), messages, Purpose::Ping);
         let deadline = now + interval;
         let timeout_at = (now + self.options.probe_timeout).min(deadline);
@@ -223,6 +225,7 @@ impl Swim {
         let helpers = self.members.random(self.options.indirect_checks, &mut self.rng, |member| {
             member.state.is_alive() && member.node.name != local && member.node.name != target.name
         });
+        debug!(member = %target.name, helpers = helpers.len(), "ack is late, others are asked");
         let mut expected_nacks = 0;
         for helper in helpers {
             let nack = helper.versions.protocol_max() >= NACK_PROTOCOL;
@@ -248,7 +251,8 @@ impl Swim {
             Some(Indirect { expected_nacks, nacks }) if expected_nacks > 0 => expected_nacks.saturating_sub(nacks),
             _ => 1,
         };
-        self.awareness.add(i32::try_from(blame).unwrap_or(i32::MAX));
+        debug!(member = %probe.target.name, blame, "probe failed");
+        self.add_awareness(i32::try_from(blame).unwrap_or(i32::MAX));
         if let Some(member) = self.members.get(&probe.target.name) {
             let (incarnation, node) = (member.incarnation, probe.target.name.clone());
             self.handle_suspect(now, Suspect { incarnation, node, from: self.local.clone() });
@@ -257,7 +261,7 @@ impl Swim {
 
     fn probe_succeeded(&mut self, now: Instant) {
         self.stats.probes_acked += 1;
-        self.awareness.add(-1);
+        self.add_awareness(-1);
         self.advance_probe(now);
     }
 
@@ -284,6 +288,7 @@ impl Swim {
             member.node.name != local && member.state.gone_since().is_some_and(|since| now.since(since) > keep)
         });
         for name in purged {
+            debug!(member = %name, "record of the departed is purged");
             self.queue.remove(&name);
             self.emit(super::Event::Purged(name));
         }

@@ -1,5 +1,7 @@
 //! Exchange of full state (`memberlist §4.9`).
 
+use tracing::debug;
+
 use crate::time::Instant;
 use crate::wire::message::{Alive, Dead, NodeState, PushNode, Suspect};
 
@@ -32,7 +34,7 @@ impl Swim {
     /// The reference refuses a whole exchange when one entry's versions fit nobody, which lets one bad record block every
     /// join. Here that entry alone is skipped.
     pub fn merge(&mut self, now: Instant, nodes: Vec<PushNode>) -> usize {
-        let mut used = 0;
+        let (mut used, entries) = (0, nodes.len());
         for PushNode { alive, state } in nodes {
             if !speaks_our_versions(&alive) {
                 self.count_drop(Drop::Versions);
@@ -50,6 +52,7 @@ impl Swim {
                 }
             }
         }
+        debug!(entries, used, "list of members is merged");
         used
     }
 }

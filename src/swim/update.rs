@@ -4,7 +4,9 @@
 
 use std::sync::Arc;
 
-use crate::time::Instant;
+use tracing::{debug, trace};
+
+use crate::time::{Instant, millis};
 use crate::wire::NodeName;
 use crate::wire::message::{Alive, Dead, Incarnation, Message, Suspect};
 
@@ -62,6 +64,8 @@ impl Swim {
         }
         if reclaimed || alive.incarnation > member.incarnation {
             self.accept_alive(&alive);
+        } else {
+            trace!(member = %alive.node, incarnation = %alive.incarnation, held = %member.incarnation, "alive is no news");
         }
     }
 
@@ -70,7 +74,7 @@ impl Swim {
         let members = self.members.len();
         let Some(member) = self.members.get_mut(&suspect.node) else { return };
         if suspect.incarnation < member.incarnation {
-            return;
+            return trace!(member = %suspect.node, incarnation = %suspect.incarnation, held = %member.incarnation, "suspect is stale");
         }
         if suspect.incarnation.steps_above(member.incarnation) > MAX_INCARNATION_STEP {
             return self.count_drop(Drop::Incarnation);
@@ -80,16 +84,20 @@ impl Swim {
                 let before = running.0.deadline();
                 if running.0.confirm(&suspect.from) {
                     let after = running.0.deadline();
+                    let left_ms = millis(after.since(now));
+                    debug!(member = %suspect.node, from = %suspect.from, left_ms, "suspicion is confirmed");
                     self.suspicions.remove(&(before, suspect.node.clone()));
                     self.suspicions.insert((after, suspect.node.clone()));
                     self.broadcast(suspect.node.clone(), &Message::Suspect(suspect));
                 }
             }
-            State::Dead(_) | State::Left(_) => {}
+            State::Dead(_) | State::Left(_) => trace!(member = %suspect.node, "suspect is of the departed"),
             State::Alive if suspect.node == self.local => self.refute(now, suspect.incarnation),
             State::Alive => {
                 let suspicion = Suspicion::new(&self.options, members, suspect.from.clone(), now);
                 self.suspicions.insert((suspicion.deadline(), suspect.node.clone()));
+                let left_ms = millis(suspicion.deadline().since(now));
+                debug!(member = %suspect.node, incarnation = %suspect.incarnation, from = %suspect.from, left_ms, "suspicion starts");
                 member.incarnation = suspect.incarnation;
                 member.state = State::Suspect(Box::new(SuspicionState(suspicion)));
                 self.stats.suspicions += 1;
@@ -103,7 +111,7 @@ impl Swim {
     pub(super) fn handle_dead(&mut self, now: Instant, dead: Dead) {
         let Some(member) = self.members.get(&dead.node) else { return };
         if dead.incarnation < member.incarnation || member.state.is_gone() {
-            return;
+            return trace!(member = %dead.node, incarnation = %dead.incarnation, held = %member.incarnation, "dead is no news");
         }
         if dead.incarnation.steps_above(member.incarnation) > MAX_INCARNATION_STEP {
             return self.count_drop(Drop::Incarnation);
@@ -133,6 +141,7 @@ impl Swim {
                 break;
             }
             let member = self.members.get(&name).expect("a suspicion is dropped before its member");
+            debug!(member = %name, "suspicion ran out");
             let dead = Dead { incarnation: member.incarnation, node: name, from: self.local.clone() };
             self.declare_gone(now, dead, None);
         }
@@ -142,7 +151,8 @@ impl Swim {
     /// it also lowers our trust in ourselves.
     fn refute(&mut self, now: Instant, accused: Incarnation) {
         self.incarnation = self.incarnation.max(accused).next();
-        self.awareness.add(1);
+        debug!(%accused, incarnation = %self.incarnation, "accusation of ourselves is refuted");
+        self.add_awareness(1);
         self.stats.refutations += 1;
         let node = Node::clone(self.local_node());
         self.announce(now, node);
@@ -211,6 +221,8 @@ impl Swim {
         member.incarnation = alive.incarnation;
         member.state = State::Alive;
         let node = Arc::clone(&member.node);
+        let (name, addr, incarnation) = (&node.name, node.addr, alive.incarnation);
+        debug!(member = %name, %addr, %incarnation, was_gone, was_suspect, changed, "alive is accepted");
         self.present += usize::from(was_gone);
         self.broadcast(alive.node.clone(), &Message::Alive(alive.clone()));
         if was_gone {
@@ -237,6 +249,7 @@ impl Swim {
         member.incarnation = dead.incarnation;
         member.state = if left { State::Left(now) } else { State::Dead(now) };
         let node = Arc::clone(&member.node);
+        debug!(member = %dead.node, incarnation = %dead.incarnation, from = %dead.from, left, "dead is accepted");
         if was_suspect {
             self.emit(Event::Cleared(dead.node.clone()));
         }

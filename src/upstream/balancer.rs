@@ -13,6 +13,8 @@ mod upstream;
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
+use tracing::debug;
+
 use super::desired::{Desired, Target};
 use super::settle::{self, Applied, Settle};
 use super::{Candidate, Circumstances, Decision, LeftOut, Mode, Options, UpstreamName};
@@ -221,6 +223,8 @@ impl Balancer {
                 Ask::Nothing => {}
                 Ask::Again => differs = true,
                 Ask::New(news) => {
+                    let name = upstream.name();
+                    debug!(upstream = %name, ?news, "other servers are wanted");
                     differs = true;
                     self.settle.wanted(now, news);
                 }
@@ -243,6 +247,7 @@ impl Balancer {
             desired.upstreams.insert(upstream.name().clone(), target);
             decisions.push((upstream.name().clone(), decision.clone()));
         }
+        debug!(upstreams = decisions.len(), "apply is asked for");
         self.applying = Some(Applying { decisions, outdated: false });
         self.outputs.push_back(Output::Apply(desired));
     }

@@ -134,6 +134,17 @@ fn lines_before_an_early_end_are_written_in_order() {
     assert!(lines[0].contains("agent: starting ") && lines[1].starts_with("error: "), "{log}");
 }
 
+#[test]
+fn a_part_of_the_program_has_a_level_of_its_own() {
+    let lab = Lab::new();
+    let mut agent = lab.start("exec \"$@\"", &["--log-level=info,swim=debug".to_owned()]);
+    agent.await_log(" ready ");
+    stop(&mut agent);
+    let log = agent.log();
+    let debug: Vec<_> = log.lines().filter(|line| line.contains(" DEBUG ")).collect();
+    assert!(!debug.is_empty() && debug.iter().all(|line| line.contains(" DEBUG swim: ")), "{log}");
+}
+
 /// A socket where the journal's is, in a mount namespace that the agent gets.
 struct Journal {
     socket: UnixDatagram,

@@ -9,6 +9,7 @@
 mod config;
 mod docs;
 mod fuzz;
+mod log;
 mod nginx_render;
 mod serf;
 mod sim;

@@ -9,6 +9,8 @@ use std::collections::HashMap;
 use std::fmt;
 use std::time::Duration;
 
+use tracing::debug;
+
 use crate::time::Instant;
 use crate::wire::NodeName;
 use crate::wire::message::{Message, Ping};
@@ -425,6 +427,7 @@ impl Sessions {
         }
         self.previous = Some((self.current, now + GRACE));
         let old = std::mem::replace(&mut self.current, draw(&mut self.entropy));
+        debug!(before = %old, now = %self.current, "our session is drawn anew");
         self.ciphers.retain(|_, sender| sender != old);
         self.counter = 0;
         self.redraws += 1;

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use rand::seq::IteratorRandom;
+use tracing::debug;
 
 use super::Serf;
 use super::member::{Member, Status};
@@ -137,6 +138,7 @@ impl Serf {
         let payload = Bytes::copy_from_slice(self.local.name.as_str().as_bytes());
         let params = QueryParams { name: QUERY.to_owned(), payload, ..QueryParams::default() };
         let Ok(sent) = self.ask(now, params, Purpose::Conflict(Vote::default())) else { return };
+        debug!(again = self.dispute.lost, "the others are asked about our name");
         self.dispute.voting = true;
         if self.dispute.lost {
             self.send_directly(&sent.message);
@@ -154,6 +156,7 @@ impl Serf {
 
     pub(super) fn vote_ended(&mut self, now: Instant, vote: Vote) {
         let Vote { responses, matching, free } = vote;
+        debug!(responses, matching, free, majority = vote.majority(), "vote about our name has ended");
         let was_lost = self.dispute.lost;
         self.dispute.voting = false;
         let outcome = if was_lost {

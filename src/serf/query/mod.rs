@@ -192,7 +192,7 @@ impl Serf {
         let harmful = self.is_harmful(query);
         match filter::passes(&query.filters, &self.local.name, || decode_tags(&self.local.meta)) {
             Match::Yes => self.accept_query(now, query),
-            Match::No => {}
+            Match::No => tracing::trace!(query = query.name, from = query.source_node, "query is for others"),
             Match::Invalid => self.drops.count(Drop::BadFilter),
         }
         !harmful && !query.no_broadcast

@@ -2,6 +2,7 @@
 
 use rand::RngExt;
 use rand::seq::IndexedRandom;
+use tracing::debug;
 
 use super::Serf;
 use super::drops::Drop;
@@ -44,6 +45,7 @@ impl Serf {
             return;
         }
         if let Some(member) = failed.choose(&mut self.rng) {
+            debug!(member = %member.node.name, addr = %member.node.addr, "failed member is dialled");
             self.outputs.push_back(Output::Reconnect(member.node.clone()));
         }
     }

@@ -6,6 +6,8 @@
 
 use std::time::Duration;
 
+use tracing::debug;
+
 use super::record::{Record, UnixTime};
 use super::replay::Replay;
 use super::state::State;
@@ -216,6 +218,7 @@ impl Log {
         self.sync_at = None;
         let mut bytes = Vec::new();
         self.state.records().iter().for_each(|record| record.write(&mut bytes));
+        debug!(before = self.size, bytes = bytes.len(), members = self.state.len(), "snapshot is written anew");
         self.size = bytes.len();
         Write::Replace(bytes)
     }
