@@ -15,10 +15,11 @@ use super::args::definition;
 use super::serf_compat::is_command;
 
 /// Commands of others that we advise, word by word; `*` is any word.
-const FOREIGN: [&str; 23] = [
+const FOREIGN: [&str; 24] = [
     "apt install nginx",
     "chmod * *",
     "chown * *",
+    "chown -R * *",
     "dmesg",
     "dnf install nginx",
     "firewall-cmd --permanent --add-port=*/tcp --add-port=*/udp",
@@ -63,7 +64,7 @@ const FOREIGN_PROGRAMS: [&str; 14] = [
 const PROSE: [&str; 6] = ["is", "logs", "sends", "tries", "turns", "uses"];
 
 /// What may be done to a unit.
-const VERBS: [&str; 6] = ["edit", "reload", "restart", "start", "status", "stop"];
+const VERBS: [&str; 7] = ["edit", "enable", "reload", "restart", "start", "status", "stop"];
 
 /// Units of others.
 const UNITS: [&str; 2] = ["nginx", "nginx.service"];
@@ -115,6 +116,7 @@ fn a_phantom_is_told_from_what_is_there() {
         "run weir keys rotate; it helps",
         "'systemctl restart {unit}'",
         "systemctl reload weir",
+        "sudo weir keys export > cluster.key    # for the others",
         "it isn't, and 'web1' is",
     ] {
         assert!(commands_in(right).iter().all(|command| problem(command).is_none()), "{right}");
@@ -217,7 +219,10 @@ fn commands_in(text: &str) -> Vec<String> {
 /// Why `command` cannot be run as it stands.
 fn problem(command: &str) -> Option<String> {
     static HOLE: LazyLock<Regex> = LazyLock::new(|| Regex::new(r"\{[^}]*\}").expect("an expression"));
+    // A shell's comments, and where output goes.
+    static REST: LazyLock<Regex> = LazyLock::new(|| Regex::new(r" +(?:# .*|> *\S+)").expect("an expression"));
     let command = HOLE.replace_all(command, "1");
+    let command = REST.replace_all(&command, "");
     command.split(" | ").flat_map(|part| part.split(" && ")).find_map(|part| {
         let part = part.strip_prefix("ssh HOST ").unwrap_or(part);
         let words: Vec<&str> = part.strip_prefix("sudo ").unwrap_or(part).split_whitespace().collect();
@@ -226,7 +231,7 @@ fn problem(command: &str) -> Option<String> {
             ["1", "--help"] => None, // whatever was called, it can explain itself
             ["serf", name, ..] => (!is_command(name)).then(|| "serf has no such command".to_owned()),
             ["systemctl", verb] => systemctl(verb, "nginx"),
-            ["systemctl", verb, unit] => systemctl(verb, unit),
+            ["systemctl", verb, unit] | ["systemctl", verb, "--now", unit] => systemctl(verb, unit),
             _ => {
                 (!FOREIGN.iter().any(|known| matches(known, &words))).then(|| "not among the known commands".to_owned())
             }
