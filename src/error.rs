@@ -1,7 +1,10 @@
-//! What an error of ours says, in two parts.
+//! What is wrong and what to do about it, as two values.
 
 use std::borrow::Cow;
 use std::error::Error;
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
 
 /// An error whose `Display` says what happened, and which knows the way out apart from that. Only the outermost caller makes a
 /// sentence of both.
@@ -14,11 +17,7 @@ pub trait Explain: Error {
     where
         Self: Sized,
     {
-        let what = what(self);
-        match self.remedy() {
-            Some(remedy) => format!("{what}; {remedy}"),
-            None => what,
-        }
+        Trouble::of(self).to_string()
     }
 }
 
@@ -31,6 +30,36 @@ pub fn what(error: &dyn Error) -> String {
         source = reason.source();
     }
     text
+}
+
+/// A sentence in its two parts. They become one only where somebody reads them.
+#[derive(Clone, Debug, Default, Deserialize, Eq, Ord, PartialEq, PartialOrd, Serialize)]
+pub struct Trouble {
+    /// Lower case, without a final stop.
+    #[serde(rename = "message")]
+    pub what: String,
+    /// Empty if there is none.
+    #[serde(rename = "remedy", default, skip_serializing_if = "String::is_empty")]
+    pub way_out: String,
+}
+
+impl Trouble {
+    pub fn new(what: impl Into<String>, way_out: impl Into<String>) -> Self {
+        Self { what: what.into(), way_out: way_out.into() }
+    }
+
+    /// What an error says.
+    pub fn of(error: &impl Explain) -> Self {
+        Self::new(what(error), error.remedy().unwrap_or_default())
+    }
+}
+
+/// `WHAT; WAY OUT`.
+impl fmt::Display for Trouble {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.what)?;
+        if self.way_out.is_empty() { Ok(()) } else { write!(f, "; {}", self.way_out) }
+    }
 }
 
 #[cfg(test)]

@@ -3,6 +3,8 @@
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
+use crate::error::Trouble;
+
 use super::value::Text;
 
 /// Serf's gossip port, used where an address has none.
@@ -53,8 +55,8 @@ pub(crate) struct Listen(pub(crate) Option<SocketAddr>);
 impl Text for BindAddress {
     const WANTED: &'static str = "an address or interface with its port, \"0.0.0.0:7946\" or \"eth1:7946\"";
 
-    fn parse(text: &str) -> Result<Self, String> {
-        let wrong = || format!("is not an address; write {}", Self::WANTED);
+    fn parse(text: &str) -> Result<Self, Trouble> {
+        let wrong = || Trouble::new("is not an address", format!("write {}", Self::WANTED));
         if let Ok(address) = text.parse() {
             return Ok(Self { host: BindHost::Address(address), port: GOSSIP_PORT });
         }
@@ -84,7 +86,7 @@ impl fmt::Display for BindAddress {
 impl Text for Advertise {
     const WANTED: &'static str = "\"auto\" or an address, \"10.77.0.11\"";
 
-    fn parse(text: &str) -> Result<Self, String> {
+    fn parse(text: &str) -> Result<Self, Trouble> {
         if text == "auto" {
             return Ok(Self::Auto);
         }
@@ -92,11 +94,11 @@ impl Text for Advertise {
             Ok(address) => (address, None),
             Err(_) => match text.parse::<SocketAddr>() {
                 Ok(socket) => (socket.ip(), Some(socket.port())),
-                Err(_) => return Err(format!("is not an address; write {}", Self::WANTED)),
+                Err(_) => return Err(Trouble::new("is not an address", format!("write {}", Self::WANTED))),
             },
         };
         if address.is_unspecified() || address.is_multicast() {
-            return Err("cannot be reached by others; write this host's own address".to_owned());
+            return Err(Trouble::new("cannot be reached by others", "write this host's own address"));
         }
         Ok(Self::Address(address, port))
     }
@@ -114,8 +116,8 @@ impl Text for Advertise {
 impl Text for JoinAddress {
     const WANTED: &'static str = "a host name or address, \"lb1\" or \"10.77.0.11:7946\"";
 
-    fn parse(text: &str) -> Result<Self, String> {
-        let wrong = || format!("is not an address; write {}", Self::WANTED);
+    fn parse(text: &str) -> Result<Self, Trouble> {
+        let wrong = || Trouble::new("is not an address", format!("write {}", Self::WANTED));
         if let Ok(address) = text.parse::<IpAddr>() {
             return Ok(Self { host: address.to_string(), port: GOSSIP_PORT });
         }
@@ -134,10 +136,10 @@ impl Text for JoinAddress {
 }
 
 impl std::str::FromStr for JoinAddress {
-    type Err = String;
+    type Err = Trouble;
 
     /// As a file has it; the error continues a sentence that begins with the text.
-    fn from_str(text: &str) -> Result<Self, String> {
+    fn from_str(text: &str) -> Result<Self, Trouble> {
         Self::parse(text)
     }
 }
@@ -156,7 +158,7 @@ impl fmt::Display for JoinAddress {
 impl Text for Listen {
     const WANTED: &'static str = "an address with its port, \"127.0.0.1:7373\", or \"\" for none";
 
-    fn parse(text: &str) -> Result<Self, String> {
+    fn parse(text: &str) -> Result<Self, Trouble> {
         if text.is_empty() {
             return Ok(Self(None));
         }
@@ -168,7 +170,7 @@ impl Text for Listen {
         spelled
             .parse()
             .map(|address| Self(Some(address)))
-            .map_err(|_| format!("is not an address; write {}", Self::WANTED))
+            .map_err(|_| Trouble::new("is not an address", format!("write {}", Self::WANTED)))
     }
 
     fn text(&self) -> String {

@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use serde_json::{Value as Json, json};
 
+use crate::error::Trouble;
+
 use super::handler::argv_mistake;
 use super::reader::Section;
 use super::tree::{Item, Value};
@@ -64,7 +66,7 @@ impl Apply {
         };
         if apply.quiet > apply.max_delay {
             let name = if section.is_set("quiet") { "quiet" } else { "max_delay" };
-            section.conflict(name, "apply.quiet must be at most apply.max_delay; change one");
+            section.conflict(name, Trouble::new("apply.quiet must be at most apply.max_delay", "change one"));
         }
         apply
     }
@@ -118,10 +120,10 @@ impl Automatic {
 impl Text for Automatic {
     const WANTED: &'static str = "a path, or \"auto\"";
 
-    fn parse(text: &str) -> Result<Self, String> {
+    fn parse(text: &str) -> Result<Self, Trouble> {
         match text {
             "auto" => Ok(Self::Auto),
-            "" => Err(format!("is empty; write {}", Self::WANTED)),
+            "" => Err(Trouble::new("is empty", format!("write {}", Self::WANTED))),
             _ => PathBuf::parse(text).map(Self::Path),
         }
     }
@@ -141,9 +143,11 @@ impl Written for Reload {
             Value::Text(text) if text == "signal" => Ok(Self::Signal),
             Value::List(list) if !list.is_empty() => {
                 let argv: Vec<String> = Vec::read(item)?;
-                argv_mistake(&argv).map_or(Ok(Self::Argv(argv)), |text| Err(item.wrong(text)))
+                argv_mistake(&argv).map_or(Ok(Self::Argv(argv)), |trouble| Err(item.wrong(trouble)))
             }
-            Value::Text(_) | Value::List(_) => Err(item.wrong(format!("is not accepted; write {wanted}"))),
+            Value::Text(_) | Value::List(_) => {
+                Err(item.wrong(Trouble::new("is not accepted", format!("write {wanted}"))))
+            }
             Value::Int(_) | Value::Float(_) | Value::Bool(_) | Value::Date(_) | Value::Table(_) => {
                 Err(item.not(wanted))
             }
@@ -185,6 +189,6 @@ impl Nginx {
 }
 
 /// For paths that another process opens as well.
-pub(crate) fn absolute(path: &Path) -> Option<String> {
-    (!path.is_absolute()).then(|| "is not an absolute path; write one that starts with /".to_owned())
+pub(crate) fn absolute(path: &Path) -> Option<Trouble> {
+    (!path.is_absolute()).then(|| Trouble::new("is not an absolute path", "write one that starts with /"))
 }

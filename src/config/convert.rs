@@ -1,5 +1,7 @@
 //! `weir config convert`: one of Serf's JSON files as TOML.
 
+use crate::error::Trouble;
+
 use super::document::LineIndex;
 use super::mistake::{ConfigErrors, Mistake};
 use super::serf::{Extras, Layer, bind_to_interface};
@@ -43,12 +45,14 @@ fn complete(layer: &mut Layer) {
     let add = |table: &mut Table, path: [&str; 2], value: Value| set(table, &path, Item::new(value, Origin::Default));
     let extras = layer.extras.clone();
     if let Some((_, at)) = &extras.encrypt {
-        layer.notice(at, "encrypt_key is not taken over; write it to a keyring file, 'weir keys import --file -'");
+        let way_out = "write it to a keyring file, 'weir keys import --file -'";
+        layer.notice(at, Trouble::new("encrypt_key is not taken over", way_out));
     } else if !has(&layer.table, "encryption", "keyring") {
         add(&mut layer.table, ["encryption", "seal"], Value::Text("off".to_owned()));
     }
     if let Some((_, at)) = &extras.rpc_auth {
-        layer.notice(at, "rpc_auth is not taken over; write the token to a file and name it in rpc.token_file");
+        let way_out = "write the token to a file and name it in rpc.token_file";
+        layer.notice(at, Trouble::new("rpc_auth is not taken over", way_out));
     }
     if !has(&layer.table, "rpc", "listen") {
         add(&mut layer.table, ["rpc", "listen"], Value::Text("127.0.0.1:7373".to_owned()));
@@ -57,13 +61,14 @@ fn complete(layer: &mut Layer) {
         (true, false) => add(&mut layer.table, ["leave", "on_stop"], Value::Bool(true)),
         (false, true) => add(&mut layer.table, ["leave", "on_stop"], Value::Bool(false)),
         (true, true) => {
-            layer.notice(&Origin::Default, "leave.on_stop is for SIGTERM and SIGINT alike, and stays at its default")
+            let what = "leave.on_stop is for SIGTERM and SIGINT alike, and stays at its default";
+            layer.notice(&Origin::Default, Trouble::new(what, ""));
         }
         (false, false) => {}
     }
     if let Some((path, at)) = &extras.tags_file {
-        let path = path.display();
-        layer.notice(at, &format!("the tags of {path} are not taken over; add them to [node.tags]"));
+        let what = format!("the tags of {} are not taken over", path.display());
+        layer.notice(at, Trouble::new(what, "add them to [node.tags]"));
     }
 }
 

@@ -5,6 +5,8 @@ use std::sync::Arc;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
+use crate::error::Trouble;
+
 use super::mistake::Mistake;
 use super::tree::{Item, Origin, Table, Value};
 
@@ -50,11 +52,11 @@ pub(crate) fn parse(text: &LineIndex<'_>) -> Result<Table, Vec<Mistake>> {
     let mistake = |error: &toml::de::Error| {
         let at = text.at(error.span().map_or(0, |span| span.start));
         let written = error.span().and_then(|span| text.text.get(span)).unwrap_or_default();
-        let wrong = match error.message() {
-            "duplicate key" => format!("'{written}' is written twice; keep one"),
-            other => other.replace('\n', ", "),
+        let trouble = match error.message() {
+            "duplicate key" => Trouble::new(format!("not TOML: '{written}' is written twice"), "keep one"),
+            other => Trouble::new(format!("not TOML: {}", other.replace('\n', ", ")), ""),
         };
-        Mistake::new(&at, "", format!("not TOML: {wrong}"))
+        Mistake::new(&at, "", trouble)
     };
     Err(errors.iter().map(mistake).collect())
 }

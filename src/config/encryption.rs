@@ -1,6 +1,7 @@
 //! `[encryption]`: which keys, and in which envelope.
 
 use crate::crypto::{Key, KeyringError};
+use crate::error::Trouble;
 
 use super::mistake::Mistake;
 use super::reader::Section;
@@ -43,7 +44,7 @@ impl Encryption {
         let place = section
             .key("keyring")
             .restart()
-            .check(|place| (needed && *place == SecretRef::Nowhere).then(|| NO_KEYRING.to_owned()))
+            .check(|place| (needed && *place == SecretRef::Nowhere).then(no_keyring))
             .or(default);
         let seal = section.key("seal").restart().or(Seal::Auto);
         let keyring = match &extras.encrypt {
@@ -58,15 +59,19 @@ impl Encryption {
     }
 }
 
-const NO_KEYRING: &str = "names no keyring; write a path or \"credential:NAME\", or set encryption.seal = \"off\"";
+fn no_keyring() -> Trouble {
+    Trouble::new("names no keyring", "write a path or \"credential:NAME\", or set encryption.seal = \"off\"")
+}
 
 fn read_inline(section: &Section<'_>, key: &Secret, at: &Origin, seal: Seal) -> Option<SecretSource<Key>> {
-    let conflict = |message: &str| section.mistake(Mistake::across(at, "encryption.keyring", message));
+    let conflict = |what: &str| {
+        section.mistake(Mistake::across(at, "encryption.keyring", Trouble::new(what, "remove one")));
+    };
     if section.is_set("keyring") {
-        conflict("a key in the clear cannot be used with encryption.keyring; remove one");
+        conflict("a key in the clear cannot be used with encryption.keyring");
     }
     if seal == Seal::Off {
-        conflict("a key cannot be used with encryption.seal = \"off\"; remove one");
+        conflict("a key cannot be used with encryption.seal = \"off\"");
     }
     match Key::from_base64(key.expose()) {
         Ok(key) => Some(SecretSource::Inline(key)),
@@ -75,8 +80,8 @@ fn read_inline(section: &Section<'_>, key: &Secret, at: &Origin, seal: Seal) -> 
                 KeyringError::Length(bytes) => format!("this one has {bytes}"),
                 _ => "this is not base64".to_owned(),
             };
-            let message = format!("key must be 16, 24 or 32 bytes in base64, {found}; 'weir keygen' makes one");
-            section.mistake(Mistake::new(at, "encrypt_key", message));
+            let what = format!("key must be 16, 24 or 32 bytes in base64, {found}");
+            section.mistake(Mistake::new(at, "encrypt_key", Trouble::new(what, "'weir keygen' makes one")));
             None
         }
     }

@@ -1,7 +1,10 @@
 //! The few variables that containers are configured by (`ux §1.1`).
 
+use crate::error::Trouble;
+
 use super::mistake::nearest;
-use super::serf::{Extras, Layer, Notice};
+use super::notice::Notice;
+use super::serf::{Extras, Layer};
 use super::tree::{Item, Origin, Value, set};
 
 /// Variables that set a key.
@@ -33,11 +36,11 @@ pub(crate) fn layer<'a>(variables: impl Iterator<Item = (&'a str, &'a str)>, ext
             items().for_each(|tag| layer.tag(tag, &at));
         } else if !OTHERS.contains(&name) && !HANDLERS.iter().any(|known| name.starts_with(known)) {
             let known = KEYS.iter().map(|(known, _)| *known).chain(OTHERS);
-            let text = match nearest(name, known) {
-                Some(near) => format!("is no variable of weir's; did you mean {near}?"),
-                None => "is no variable of weir's and not looked at".to_owned(),
+            let trouble = match nearest(name, known) {
+                Some(near) => Trouble::new("is no variable of weir's", format!("did you mean {near}?")),
+                None => Trouble::new("is no variable of weir's and not looked at", ""),
             };
-            layer.notices.push(Notice { at, text });
+            layer.notices.push(Notice::new(at, trouble));
         }
     }
     layer

@@ -3,13 +3,16 @@
 use std::path::{Path, PathBuf};
 use std::{fs, io};
 
+use crate::error::Trouble;
+use crate::file;
+
 use super::document::{self, LineIndex};
 use super::mistake::{ConfigErrors, Mistake};
+use super::notice::Notice;
 use super::overrides::Overrides;
-use super::serf::{Extras, Layer, Notice, bind_to_interface};
+use super::serf::{Extras, Layer, bind_to_interface};
 use super::tree::{Table, merge};
 use super::{Config, Mode, environment, json};
-use crate::file;
 
 /// Longer than any configuration.
 pub(crate) const MAX_BYTES: usize = 4 * 1024 * 1024;
@@ -147,10 +150,10 @@ impl Reading {
         let reason = error.to_string();
         let reason = reason.split(" (os error").next().unwrap_or_default().to_lowercase();
         let way_out = match error.kind() {
-            io::ErrorKind::PermissionDenied => "; use sudo, or where an agent reads it, let its user read it",
+            io::ErrorKind::PermissionDenied => "use sudo, or where an agent reads it, let its user read it",
             _ => "",
         };
-        self.mistakes.push(Mistake::new(&at, "", format!("cannot be read: {reason}{way_out}")));
+        self.mistakes.push(Mistake::new(&at, "", Trouble::new(format!("cannot be read: {reason}"), way_out)));
         self.broken = true;
     }
 
@@ -170,7 +173,7 @@ impl Reading {
             Err(error) => {
                 let valid = String::from_utf8_lossy(&error.as_bytes()[..error.utf8_error().valid_up_to()]).into_owned();
                 let at = LineIndex::new(&shown, order, &valid).at(valid.len());
-                self.mistakes.push(Mistake::new(&at, "", "not UTF-8 text"));
+                self.mistakes.push(Mistake::new(&at, "", Trouble::new("not UTF-8 text", "")));
                 self.broken = true;
                 return;
             }

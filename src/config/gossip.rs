@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::error::Trouble;
 use crate::swim;
 use crate::swim::Profile;
 
@@ -125,12 +126,15 @@ impl Gossip {
         };
         if gossip.probe_timeout >= gossip.probe_interval {
             let name = if section.is_set("probe_timeout") { "probe_timeout" } else { "probe_interval" };
-            section.conflict(name, "gossip.probe_timeout must be less than gossip.probe_interval; change one");
+            section.conflict(
+                name,
+                Trouble::new("gossip.probe_timeout must be less than gossip.probe_interval", "change one"),
+            );
         }
         gossip
     }
 }
 
-fn too_long(text: &str) -> Option<String> {
-    (text.len() > 255).then(|| "is too long; at most 255 bytes are accepted".to_owned())
+fn too_long(text: &str) -> Option<Trouble> {
+    (text.len() > 255).then(|| Trouble::new("is too long", "at most 255 bytes are accepted"))
 }

@@ -6,6 +6,7 @@ use serde_json::json;
 
 use super::reader::Section;
 use super::value::Text;
+use crate::error::Trouble;
 use crate::handlers::filter::{EventFilter, EventKind};
 
 /// One handler.
@@ -36,14 +37,15 @@ impl Text for EventFilter {
     const WANTED: &'static str = "an event, \"member-join\" or \"user:deploy\"";
 
     /// Serf takes a colon without a name for any name; in a file it is more likely a mistake.
-    fn parse(text: &str) -> Result<Self, String> {
+    fn parse(text: &str) -> Result<Self, Trouble> {
         Self::parse(text).ok().filter(|_| !matches!(text, "user:" | "query:")).ok_or_else(|| {
             let words = || std::iter::once("*").chain(EventKind::ALL.map(EventKind::as_str));
             match super::mistake::nearest(text, words()) {
-                Some(near) => format!("is not an event; did you mean \"{near}\"?"),
+                Some(near) => Trouble::new("is not an event", format!("did you mean \"{near}\"?")),
                 None => {
                     let words: Vec<_> = words().collect();
-                    format!("is not an event; one of {}, user:NAME, query:NAME is accepted", words.join(", "))
+                    let way_out = format!("one of {}, user:NAME, query:NAME is accepted", words.join(", "));
+                    Trouble::new("is not an event", way_out)
                 }
             }
         })
@@ -59,12 +61,14 @@ impl Handler {
     pub(crate) fn read(name: &str, section: &Section<'_>) -> Option<Self> {
         let on = section
             .key("on")
-            .check(|on: &Vec<EventFilter>| on.is_empty().then(|| "names no event; write [\"*\"] for all".to_owned()))
+            .check(|on: &Vec<EventFilter>| {
+                on.is_empty().then(|| Trouble::new("names no event", "write [\"*\"] for all"))
+            })
             .or(vec![EventFilter::All]);
         let run = section.key::<Vec<String>>("run").check(|argv| argv_mistake(argv)).optional();
         let shell = section
             .key::<String>("shell")
-            .check(|line| line.is_empty().then(|| "is empty; write a command".to_owned()))
+            .check(|line| line.is_empty().then(|| Trouble::new("is empty", "write a command")))
             .optional();
         let timeout = section
             .key("timeout")
@@ -74,10 +78,13 @@ impl Handler {
         section.rule("oneOf", json!([{ "required": ["run"] }, { "required": ["shell"] }]));
         let path = section.path_of("run");
         match (section.is_set("run"), section.is_set("shell")) {
-            (true, true) => section
-                .conflict("shell", format!("{} cannot be used with {path}; remove one", section.path_of("shell"))),
+            (true, true) => {
+                let what = format!("{} cannot be used with {path}", section.path_of("shell"));
+                section.conflict("shell", Trouble::new(what, "remove one"));
+            }
             (false, false) => {
-                section.conflict("run", format!("{path} is missing; write run = [\"PROGRAM\"], or shell = \"COMMAND\""))
+                let way_out = "write run = [\"PROGRAM\"], or shell = \"COMMAND\"";
+                section.conflict("run", Trouble::new(format!("{path} is missing"), way_out));
             }
             (true, false) | (false, true) => {}
         }
@@ -87,11 +94,11 @@ impl Handler {
 }
 
 /// What is wrong with a program and its arguments.
-pub(super) fn argv_mistake(argv: &[String]) -> Option<String> {
+pub(super) fn argv_mistake(argv: &[String]) -> Option<Trouble> {
     if argv.first().is_none_or(String::is_empty) {
-        return Some("names no program; write [\"PROGRAM\", \"ARGUMENT\"]".to_owned());
+        return Some(Trouble::new("names no program", "write [\"PROGRAM\", \"ARGUMENT\"]"));
     }
-    argv.iter().any(|argument| argument.contains('\0')).then(|| "holds a NUL byte; remove it".to_owned())
+    argv.iter().any(|argument| argument.contains('\0')).then(|| Trouble::new("holds a NUL byte", "remove it"))
 }
 
 #[cfg(test)]
@@ -108,7 +115,7 @@ mod tests {
             ("member-jion", "is not an event; did you mean \"member-join\"?"),
             ("user:", "is not an event; did you mean \"user\"?"),
         ] {
-            assert_eq!(parse(text).unwrap_err(), wrong);
+            assert_eq!(parse(text).unwrap_err().to_string(), wrong);
         }
         assert!(parse("Member-Join ").is_err() && parse("").is_err());
     }

@@ -5,6 +5,8 @@
 
 use serde_json::Value as Json;
 
+use crate::error::Trouble;
+
 use super::document::LineIndex;
 use super::mistake::Mistake;
 use super::tree::{Item, Origin, Table, Value};
@@ -13,18 +15,21 @@ use super::tree::{Item, Origin, Table, Value};
 pub(crate) fn parse(source: &LineIndex<'_>, text: &str) -> Result<Table, Mistake> {
     match serde_json::from_str::<Json>(text) {
         Ok(Json::Object(_)) => {}
-        Ok(_) => return Err(Mistake::new(&source.at(0), "", "not a JSON object; write { \"KEY\": VALUE, … }")),
+        Ok(_) => {
+            let trouble = Trouble::new("not a JSON object", "write { \"KEY\": VALUE, … }");
+            return Err(Mistake::new(&source.at(0), "", trouble));
+        }
         Err(error) => {
             let at = source.place(error.line().max(1), error.column().max(1));
             let message = error.to_string();
             let message = message.split(" at line ").next().unwrap_or_default();
-            return Err(Mistake::new(&at, "", format!("not JSON: {message}")));
+            return Err(Mistake::new(&at, "", Trouble::new(format!("not JSON: {message}"), "")));
         }
     }
     let mut scanner = Scanner { source, text, at: 0 };
     match scanner.value().map(|item| item.value) {
         Some(Value::Table(table)) => Ok(table),
-        Some(_) | None => Err(Mistake::new(&source.at(scanner.at), "", "not a JSON object")),
+        Some(_) | None => Err(Mistake::new(&source.at(scanner.at), "", Trouble::new("not a JSON object", ""))),
     }
 }
 

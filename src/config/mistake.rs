@@ -3,41 +3,46 @@
 use std::collections::BTreeSet;
 use std::fmt;
 
+use crate::error::Trouble;
+
 use super::tree::Origin;
 
-/// One mistake. It prints as `PLACE: MESSAGE`.
+/// One mistake. It prints as `PLACE: WHAT; WAY OUT`.
 #[derive(Clone, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub struct Mistake {
     /// Where it was written.
     pub at: Origin,
     /// The full key, `upstream.web.server.port`; empty for a file that cannot be read at all.
     pub key: String,
-    /// What is wrong; after the last `;` the way out.
-    pub message: String,
+    /// What is wrong, and the way out.
+    pub trouble: Trouble,
     /// It needs more than one value to be seen, so it means nothing while a file could not be read.
     pub(crate) across: bool,
 }
 
 impl Mistake {
     /// A mistake in one value.
-    pub(crate) fn new(at: &Origin, key: &str, message: impl Into<String>) -> Self {
-        Self { at: at.clone(), key: key.to_owned(), message: message.into(), across: false }
+    pub(crate) fn new(at: &Origin, key: &str, trouble: Trouble) -> Self {
+        Self { at: at.clone(), key: key.to_owned(), trouble, across: false }
     }
 
     /// A mistake that lies between values: a conflict, or a key that is missing.
-    pub(crate) fn across(at: &Origin, key: &str, message: impl Into<String>) -> Self {
-        Self { across: true, ..Self::new(at, key, message) }
+    pub(crate) fn across(at: &Origin, key: &str, trouble: Trouble) -> Self {
+        Self { across: true, ..Self::new(at, key, trouble) }
     }
 }
 
 impl fmt::Display for Mistake {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.at {
-            Origin::Default => f.write_str(&self.message),
-            Origin::File { .. } | Origin::Environment(_) | Origin::Flag(_) => {
-                write!(f, "{}: {}", self.at, self.message)
-            }
-        }
+        placed(f, &self.at, &self.trouble)
+    }
+}
+
+/// `PLACE: WHAT; WAY OUT`, without the place where nothing was written.
+pub(crate) fn placed(f: &mut fmt::Formatter<'_>, at: &Origin, trouble: &Trouble) -> fmt::Result {
+    match at {
+        Origin::Default => write!(f, "{trouble}"),
+        Origin::File { .. } | Origin::Environment(_) | Origin::Flag(_) => write!(f, "{at}: {trouble}"),
     }
 }
 

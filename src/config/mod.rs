@@ -28,6 +28,7 @@ mod handler;
 mod json;
 mod mistake;
 mod node;
+mod notice;
 mod options;
 mod overrides;
 mod process;
@@ -54,17 +55,19 @@ pub use handler::{Command, Handler};
 pub(crate) use mistake::nearest;
 pub use mistake::{ConfigErrors, Mistake};
 pub use node::{MAX_TAG_BYTES, Node, RESERVED_TAG_BYTES};
+pub use notice::{Notice, SerfNotice};
 pub use overrides::Overrides;
 pub use process::{Leave, Level, Log, LogFilter, LogFormat, Rpc, Snapshot};
 pub use reader::{Setting, When};
 pub use schema::schema;
 pub use secret::{Secret, SecretSource};
-pub use serf::Notice;
 pub(crate) use serf::{KEYS as SERF_KEYS, Kind as SerfKind};
 pub use tree::Origin;
 pub use upstream::{Upstream, UpstreamFile};
 
 use serde_json::Value as Json;
+
+use crate::error::Trouble;
 
 use reader::{Reader, Section};
 use serf::Extras;
@@ -150,15 +153,16 @@ impl Config {
     /// What an operator should know although nothing is wrong.
     fn notices(&self, extras: &Extras) -> Vec<Notice> {
         let mut notices = Vec::new();
-        let mut add = |at: &Origin, text: &str| notices.push(Notice { at: at.clone(), text: text.to_owned() });
+        let mut add =
+            |at: &Origin, what: &str, way_out: &str| notices.push(Notice::new(at.clone(), Trouble::new(what, way_out)));
         if let Some((_, at)) = &extras.encrypt {
-            add(at, "the key is visible to others on this host; put it into a keyring file ('weir keys import')");
+            add(at, "the key is visible to others on this host", "put it into a keyring file ('weir keys import')");
         }
         if let Some((_, at)) = &extras.rpc_auth {
-            add(at, "the token is visible to others on this host; put it into a file (rpc.token_file)");
+            add(at, "the token is visible to others on this host", "put it into a file (rpc.token_file)");
         }
         if self.encryption.keyring.is_none() {
-            add(&Origin::Default, "gossip is not encrypted; give the cluster a key ('weir keygen')");
+            add(&Origin::Default, "gossip is not encrypted", "give the cluster a key ('weir keygen')");
         }
         notices
     }

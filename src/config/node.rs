@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use serde_json::{Value as Json, json};
 
+use crate::error::Trouble;
 use crate::wire::NodeName;
 use crate::wire::serf::{Tags, encode_tags};
 
@@ -36,21 +37,19 @@ impl Node {
         let written = section
             .key::<String>("name")
             .restart()
-            .check(|name| (!name.is_empty() && !is_name(name)).then(|| format!("is not a name; {NAME_RULE}")))
+            .check(|name| (!name.is_empty() && !is_name(name)).then(|| Trouble::new("is not a name", NAME_RULE)))
             .or(host.to_owned());
         let name = if written.is_empty() { host } else { &written };
         let name = NodeName::new(name).filter(|name| is_name(name.as_str())).unwrap_or_else(|| {
-            let message = format!(
-                "the host name \"{}\" cannot be this node's name; set node.name, {NAME_RULE}",
-                name.escape_debug()
-            );
-            section.conflict("name", message);
+            let what = format!("the host name \"{}\" cannot be this node's name", name.escape_debug());
+            section.conflict("name", Trouble::new(what, format!("set node.name, {NAME_RULE}")));
             NodeName::new("unnamed").expect("it is short and not empty")
         });
         let tags = section.section("tags", |section| read_tags(section, extras));
         let tags_file = extras.tags_file.as_ref().map(|(path, at)| {
             if !tags.is_empty() {
-                section.mistake(Mistake::across(at, "tags_file", "tags_file cannot be used with tags; remove one"));
+                let trouble = Trouble::new("tags_file cannot be used with tags", "remove one");
+                section.mistake(Mistake::across(at, "tags_file", trouble));
             }
             path.clone()
         });
@@ -97,16 +96,12 @@ impl Written for TagValue {
 fn read_tags(section: &Section<'_>, extras: &Extras) -> Tags {
     let tags: Tags = section.entries::<TagValue>().into_iter().map(|(name, value)| (name, value.0)).collect();
     for name in tags.keys().filter(|name| name.starts_with("weir_")) {
-        section.conflict(
-            name,
-            format!(
-                "{} is one of weir's own tags; choose a name that does not start with weir_",
-                section.path_of(name)
-            ),
-        );
+        let what = format!("{} is one of weir's own tags", section.path_of(name));
+        section.conflict(name, Trouble::new(what, "choose a name that does not start with weir_"));
     }
     for (tag, at) in &extras.bad_tags {
-        section.mistake(Mistake::new(at, "node.tags", format!("'{tag}' is not a tag; write NAME=VALUE")));
+        let trouble = Trouble::new(format!("'{tag}' is not a tag"), "write NAME=VALUE");
+        section.mistake(Mistake::new(at, "node.tags", trouble));
     }
     let reserved = section.by_mode(RESERVED_TAG_BYTES, 0);
     let need = encode_tags(&tags).len() + reserved;
@@ -114,9 +109,9 @@ fn read_tags(section: &Section<'_>, extras: &Extras) -> Tags {
         let (longest, bytes, at) = longest(section, &tags);
         let with =
             if reserved > 0 { format!(" with the {reserved} that weir keeps for its own") } else { String::new() };
-        let message =
-            format!("tags need {need} bytes{with}, {MAX_TAG_BYTES} fit in gossip; shorten '{longest}' ({bytes} bytes)");
-        section.mistake(Mistake::across(&at, "node.tags", message));
+        let what = format!("tags need {need} bytes{with}, {MAX_TAG_BYTES} fit in gossip");
+        let trouble = Trouble::new(what, format!("shorten '{longest}' ({bytes} bytes)"));
+        section.mistake(Mistake::across(&at, "node.tags", trouble));
     }
     tags
 }

@@ -4,6 +4,8 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::error::Trouble;
+
 use super::address::Listen;
 use super::mistake::{Mistake, nearest};
 use super::reader::Section;
@@ -56,8 +58,8 @@ impl Rpc {
         let named = section.key("token_file").restart().or(SecretRef::Nowhere).source();
         let token = match &extras.rpc_auth {
             Some((_, at)) if named.is_some() => {
-                let message = "a token in the clear cannot be used with rpc.token_file; remove one";
-                section.mistake(Mistake::across(at, "rpc.token_file", message));
+                let trouble = Trouble::new("a token in the clear cannot be used with rpc.token_file", "remove one");
+                section.mistake(Mistake::across(at, "rpc.token_file", trouble));
                 named
             }
             Some((token, at)) => {
@@ -67,10 +69,8 @@ impl Rpc {
             None => named,
         };
         if let Some(address) = listen.filter(|address| !address.ip().is_loopback() && token.is_none()) {
-            let message = format!(
-                "rpc.listen = \"{address}\" can be reached from elsewhere; set rpc.token_file, or listen on 127.0.0.1"
-            );
-            section.conflict("listen", message);
+            let what = format!("rpc.listen = \"{address}\" can be reached from elsewhere");
+            section.conflict("listen", Trouble::new(what, "set rpc.token_file, or listen on 127.0.0.1"));
         }
         let socket = section.by_mode("/run/weir/rpc.sock", "");
         Self {
@@ -144,12 +144,15 @@ impl LogFilter {
 impl Text for LogFilter {
     const WANTED: &'static str = "a level, \"info\" or \"info,swim=debug\"";
 
-    fn parse(text: &str) -> Result<Self, String> {
+    fn parse(text: &str) -> Result<Self, Trouble> {
         let mut filter = Self { level: Level::Info, parts: Vec::new() };
         for (index, item) in text.split(',').map(str::trim).enumerate() {
             match item.split_once('=') {
                 None if index == 0 => filter.level = word(item, &LEVELS)?,
-                None => return Err("has a second level; write the general one first, \"info,swim=debug\"".to_owned()),
+                None => {
+                    let way_out = "write the general one first, \"info,swim=debug\"";
+                    return Err(Trouble::new("has a second level", way_out));
+                }
                 Some((part, level)) if Self::PARTS.contains(&part) => {
                     filter.parts.push((part.to_owned(), word(level, &LEVELS)?))
                 }
@@ -158,7 +161,7 @@ impl Text for LogFilter {
                         Some(near) => format!("did you mean \"{near}\"?"),
                         None => format!("one of {} is accepted", Self::PARTS.join(", ")),
                     };
-                    return Err(format!("names no part of weir, {part:?}; {way_out}"));
+                    return Err(Trouble::new(format!("names no part of weir, {part:?}"), way_out));
                 }
             }
         }

@@ -11,6 +11,8 @@ use indexmap::{IndexMap, IndexSet};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value as Json, json};
 
+use crate::error::Trouble;
+
 use super::mistake::{Mistake, nearest};
 use super::tree::{Item, Origin, Table, Value, join, segment};
 use super::value::{Written, Wrong};
@@ -121,7 +123,7 @@ impl Unknown {
             Some(near) => format!("did you mean '{near}'?"),
             None => format!("known here: {}", self.siblings.join(", ")),
         };
-        Mistake::new(&self.at, &self.path, format!("unknown key '{}'; {way_out}", self.path))
+        Mistake::new(&self.at, &self.path, Trouble::new(format!("unknown key '{}'", self.path), way_out))
     }
 }
 
@@ -272,10 +274,10 @@ impl<'a> Section<'a> {
         entries
     }
 
-    /// Notes that `name` is wrong in this table; `message` goes without the place. It may depend on other keys.
-    pub(crate) fn conflict(&self, name: &str, message: impl Into<String>) {
+    /// Notes that `name` is wrong in this table; `trouble` goes without the place. It may depend on other keys.
+    pub(crate) fn conflict(&self, name: &str, trouble: Trouble) {
         let at = self.item(name).map_or(&self.at, |item| &item.key_at);
-        self.reader.mistake(Mistake::across(at, &self.path_of(name), message));
+        self.reader.mistake(Mistake::across(at, &self.path_of(name), trouble));
     }
 
     /// Notes a mistake whose place is not a key of this table.
@@ -302,12 +304,15 @@ impl<'a> Section<'a> {
             return Some(table);
         }
         let tables = matches!(&item.value, Value::List(list) if list.iter().any(|each| each.as_table().is_some()));
-        let message = if tables {
-            format!("{path} is written as [[{path}]]; give each one a name, [{path}.NAME]")
+        let trouble = if tables {
+            Trouble::new(format!("{path} is written as [[{path}]]"), format!("give each one a name, [{path}.NAME]"))
         } else {
-            format!("{path} = {} is {}; write a table, [{path}]", item.value, item.value.kind())
+            Trouble::new(
+                format!("{path} = {} is {}", item.value, item.value.kind()),
+                format!("write a table, [{path}]"),
+            )
         };
-        self.reader.mistake(Mistake::new(&item.key_at, path, message));
+        self.reader.mistake(Mistake::new(&item.key_at, path, trouble));
         None
     }
 
@@ -316,13 +321,13 @@ impl<'a> Section<'a> {
         &self,
         path: &str,
         item: &Item,
-        accepted: Option<&str>,
-        check: impl Fn(&T) -> Option<String>,
+        accepted: Option<&Trouble>,
+        check: impl Fn(&T) -> Option<Trouble>,
     ) -> Option<T> {
         let mut newest = None;
         for (age, item) in item.history().enumerate() {
             let result = T::read(item).and_then(|value| match check(&value) {
-                Some(text) => Err(item.wrong(text)),
+                Some(trouble) => Err(item.wrong(trouble)),
                 None => Ok(value),
             });
             match result {
@@ -338,8 +343,8 @@ impl<'a> Section<'a> {
 }
 
 /// `KEY = VALUE is …; WAY OUT`.
-fn described(path: &str, wrong: Wrong, accepted: Option<&str>) -> Mistake {
-    let Wrong { at, value, text, out_of_range } = wrong;
-    let text = accepted.filter(|_| out_of_range).unwrap_or(&text);
-    Mistake::new(&at, path, format!("{path} = {value} {text}"))
+fn described(path: &str, wrong: Wrong, accepted: Option<&Trouble>) -> Mistake {
+    let Wrong { at, value, trouble, out_of_range } = wrong;
+    let Trouble { what, way_out } = accepted.filter(|_| out_of_range).cloned().unwrap_or(trouble);
+    Mistake::new(&at, path, Trouble::new(format!("{path} = {value} {what}"), way_out))
 }

@@ -5,6 +5,8 @@ use std::path::PathBuf;
 
 use zeroize::Zeroizing;
 
+use crate::error::Trouble;
+
 use super::value::Text;
 
 /// A key or token that came on the command line or in Serf's JSON. Nothing prints it, and it is wiped when dropped.
@@ -70,7 +72,7 @@ impl SecretRef {
 impl Text for SecretRef {
     const WANTED: &'static str = "a path, or \"credential:NAME\"";
 
-    fn parse(text: &str) -> Result<Self, String> {
+    fn parse(text: &str) -> Result<Self, Trouble> {
         if text.is_empty() {
             return Ok(Self::Nowhere);
         }
@@ -79,9 +81,8 @@ impl Text for SecretRef {
         };
         let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
         if name.is_empty() || name.starts_with('.') || !name.chars().all(plain) {
-            return Err(
-                "is not a credential; write \"credential:NAME\" with the name that LoadCredential= gives it".to_owned()
-            );
+            let way_out = "write \"credential:NAME\" with the name that LoadCredential= gives it";
+            return Err(Trouble::new("is not a credential", way_out));
         }
         Ok(Self::Credential(name.to_owned()))
     }

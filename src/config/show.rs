@@ -29,9 +29,8 @@ pub fn check(loaded: &Loaded) -> String {
 
 /// `{files, mistakes, notices}`, whether there are mistakes or not.
 pub fn check_json(result: &Result<Loaded, ConfigErrors>) -> Json {
-    let mistake =
-        |mistake: &Mistake| json!({ "at": place(&mistake.at), "key": mistake.key, "message": mistake.message });
-    let notice = |notice: &Notice| json!({ "at": place(&notice.at), "message": notice.text });
+    let mistake = |mistake: &Mistake| json!({ "at": place(&mistake.at), "key": mistake.key, "message": mistake.trouble.to_string() });
+    let notice = |notice: &Notice| json!({ "at": place(&notice.at), "message": notice.trouble.to_string() });
     match result {
         Ok(loaded) => json!({
             "files": loaded.files,

@@ -6,35 +6,37 @@ use std::time::Duration;
 
 use serde_json::{Value as Json, json};
 
+use crate::error::Trouble;
+
 use super::duration;
 use super::mistake::nearest;
 use super::tree::{Item, Origin, Value};
 
-/// What is wrong with a value: its place, the value as written, and `is …; WAY OUT`.
+/// What is wrong with a value: its place, the value as written, and what it is instead, `is …`, with the way out.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(crate) struct Wrong {
     pub(crate) at: Origin,
     pub(crate) value: String,
-    pub(crate) text: String,
-    /// A number that the key's type cannot hold; the key's own bounds say more than `text`.
+    pub(crate) trouble: Trouble,
+    /// A number that the key's type cannot hold; the key's own bounds say more than `trouble`.
     pub(crate) out_of_range: bool,
 }
 
 impl Item {
-    /// This value is wrong in the way `text` says.
-    pub(crate) fn wrong(&self, text: impl Into<String>) -> Vec<Wrong> {
-        vec![Wrong { at: self.at.clone(), value: self.value.to_string(), text: text.into(), out_of_range: false }]
+    /// This value is wrong in the way `trouble` says.
+    pub(crate) fn wrong(&self, trouble: Trouble) -> Vec<Wrong> {
+        vec![Wrong { at: self.at.clone(), value: self.value.to_string(), trouble, out_of_range: false }]
     }
 
     fn out_of_range(&self, least: impl fmt::Display, most: impl fmt::Display) -> Vec<Wrong> {
-        let mut wrongs = self.wrong(format!("is out of range; {least} to {most} is accepted"));
+        let mut wrongs = self.wrong(Trouble::new("is out of range", format!("{least} to {most} is accepted")));
         wrongs.iter_mut().for_each(|wrong| wrong.out_of_range = true);
         wrongs
     }
 
     /// This value has the wrong kind; `write` says what belongs here.
     pub(crate) fn not(&self, write: &str) -> Vec<Wrong> {
-        self.wrong(format!("is {}; write {write}", self.value.kind()))
+        self.wrong(Trouble::new(format!("is {}", self.value.kind()), format!("write {write}")))
     }
 }
 
@@ -54,8 +56,8 @@ pub(crate) trait Text: Sized {
     const WANTED: &'static str;
     /// All that may be written, if that is a set of words.
     const WORDS: &'static [&'static str] = &[];
-    /// The checked value, or `is …; WAY OUT`.
-    fn parse(text: &str) -> Result<Self, String>;
+    /// The checked value, or what the text is instead, `is …`, with the way out.
+    fn parse(text: &str) -> Result<Self, Trouble>;
     /// As a file would write it.
     fn text(&self) -> String;
 }
@@ -63,7 +65,7 @@ pub(crate) trait Text: Sized {
 impl<T: Text> Written for T {
     fn read(item: &Item) -> Result<Self, Vec<Wrong>> {
         match &item.value {
-            Value::Text(text) => T::parse(text).map_err(|wrong| item.wrong(wrong)),
+            Value::Text(text) => T::parse(text).map_err(|trouble| item.wrong(trouble)),
             Value::Int(_) | Value::Float(_) | Value::Bool(_) | Value::Date(_) | Value::List(_) | Value::Table(_) => {
                 Err(item.not(T::WANTED))
             }
@@ -110,7 +112,7 @@ macro_rules! whole_numbers {
                     Value::Float(number) if number.fract() == 0.0 && number.abs() > i64::MAX as f64 => {
                         Err(item.out_of_range(Self::MIN, Self::MAX))
                     }
-                    Value::Float(_) => Err(item.wrong("is not a whole number; write one without a point")),
+                    Value::Float(_) => Err(item.wrong(Trouble::new("is not a whole number", "write one without a point"))),
                     Value::Text(_) | Value::Bool(_) | Value::Date(_) | Value::List(_) | Value::Table(_) => {
                         Err(item.not("a whole number, without quotes"))
                     }
@@ -157,7 +159,7 @@ impl<T: Written> Written for Vec<T> {
 impl Text for String {
     const WANTED: &'static str = "text in quotes";
 
-    fn parse(text: &str) -> Result<Self, String> {
+    fn parse(text: &str) -> Result<Self, Trouble> {
         Ok(text.to_owned())
     }
 
@@ -170,8 +172,8 @@ impl Text for String {
 impl Text for PathBuf {
     const WANTED: &'static str = "a path in quotes";
 
-    fn parse(text: &str) -> Result<Self, String> {
-        if text.contains('\0') { Err("holds a NUL byte; remove it".to_owned()) } else { Ok(text.into()) }
+    fn parse(text: &str) -> Result<Self, Trouble> {
+        if text.contains('\0') { Err(Trouble::new("holds a NUL byte", "remove it")) } else { Ok(text.into()) }
     }
 
     fn text(&self) -> String {
@@ -184,7 +186,10 @@ impl Written for Duration {
         let wanted = "a duration with its unit";
         match &item.value {
             Value::Text(text) => duration::parse(text).ok_or_else(|| {
-                item.wrong(format!("is not a duration; write {wanted}, \"200ms\", \"30s\" or \"1m30s\""))
+                item.wrong(Trouble::new(
+                    "is not a duration",
+                    format!("write {wanted}, \"200ms\", \"30s\" or \"1m30s\""),
+                ))
             }),
             // The number is repeated with the unit that was probably meant; which one it is stays the writer's decision.
             Value::Int(number @ 1..) => {
@@ -208,17 +213,19 @@ impl Written for Duration {
 }
 
 /// The word among `words`, or what is accepted.
-pub(crate) fn word<T: Copy>(text: &str, words: &[(&'static str, T)]) -> Result<T, String> {
+pub(crate) fn word<T: Copy>(text: &str, words: &[(&'static str, T)]) -> Result<T, Trouble> {
     if let Some((_, value)) = words.iter().find(|(word, _)| *word == text) {
         return Ok(*value);
     }
     let accepted: Vec<&str> = words.iter().map(|(word, _)| *word).collect();
     if let [only] = accepted[..] {
-        return Err(format!("is unknown; only \"{only}\" is accepted"));
+        return Err(Trouble::new("is unknown", format!("only \"{only}\" is accepted")));
     }
     Err(match nearest(text, accepted.iter().copied()) {
-        Some(near) => format!("is not one of {}; did you mean \"{near}\"?", accepted.join(", ")),
-        None => format!("is unknown; one of {} is accepted", accepted.join(", ")),
+        Some(near) => {
+            Trouble::new(format!("is not one of {}", accepted.join(", ")), format!("did you mean \"{near}\"?"))
+        }
+        None => Trouble::new("is unknown", format!("one of {} is accepted", accepted.join(", "))),
     })
 }
 
@@ -229,7 +236,7 @@ macro_rules! words {
             const WANTED: &'static str = $wanted;
             const WORDS: &'static [&'static str] = &[$($word),+];
 
-            fn parse(text: &str) -> Result<Self, String> {
+            fn parse(text: &str) -> Result<Self, $crate::error::Trouble> {
                 $crate::config::value::word(text, &[$(($word, Self::$variant)),+])
             }
 

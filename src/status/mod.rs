@@ -7,10 +7,11 @@
 pub mod doctor;
 pub mod groups;
 mod known;
+mod level;
 pub mod node;
 pub mod probe;
 pub(crate) mod shell;
-mod trouble;
 
+pub use crate::error::Trouble;
 pub use known::Known;
-pub use trouble::{Level, Trouble};
+pub use level::Level;

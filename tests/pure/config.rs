@@ -385,7 +385,7 @@ fn tags_that_do_not_fit_are_refused_with_the_longest_named() {
     // Type byte, map header, role and web with a byte each, description with one and its value with three.
     let room = 512 - 81 - (2 + 5 + 4 + 12 + 3);
     assert_eq!(toml(&tags(room)).unwrap().config.node.tag_bytes(), 512 - 81);
-    let text = toml(&tags(room + 1)).unwrap_err().mistakes()[0].message.clone();
+    let text = toml(&tags(room + 1)).unwrap_err().mistakes()[0].trouble.to_string();
     let expected = "tags need 513 bytes with the 81 that weir keeps for its own, 512 fit in gossip; shorten 'description' (406 bytes)";
     assert_eq!(text, expected);
     let long = |len: usize| flags(&[("tag", &format!("a={}", "x".repeat(len)))]);

@@ -185,13 +185,13 @@ impl Doctor {
 fn configuration(sources: &Sources, read: &Result<Loaded, ConfigErrors>, heard: &Heard) -> Configuration {
     match read {
         Ok(loaded) => Configuration::Read {
-            notices: loaded.notices.iter().map(|notice| (notice.at.to_string(), notice.text.clone())).collect(),
+            notices: loaded.notices.iter().map(|notice| (notice.at.to_string(), notice.trouble.clone())).collect(),
             pending: heard.pending.clone(),
         },
         Err(errors) => match sources.paths.iter().find_map(unusable) {
             Some(unusable) => unusable,
             None => {
-                let mistake = |mistake: &config::Mistake| (mistake.at.to_string(), mistake.message.clone());
+                let mistake = |mistake: &config::Mistake| (mistake.at.to_string(), mistake.trouble.clone());
                 Configuration::Wrong { mistakes: errors.mistakes().iter().map(mistake).collect() }
             }
         },

@@ -7,7 +7,7 @@ use super::console::Console;
 use super::flags::{self, Parsed};
 use super::{commands, fail, files, print};
 use crate::agent::{self, AgentError, BindError, ListenError, SecretError, Start, log};
-use crate::config::{self, Loaded, Notice, Overrides, Source, Sources};
+use crate::config::{self, Loaded, Notice, Overrides, SerfNotice, Source, Sources};
 use crate::crypto::KeyringError;
 use crate::handlers::filter::EventFilter;
 use crate::rpc::proto::LogLevel;
@@ -52,18 +52,17 @@ fn start(loaded: Loaded, sources: Sources) -> u8 {
 
 /// What the reference says, in its words and its order; what it does not say is for standard error.
 fn tell_notices(notices: &[Notice]) {
-    let known = [
-        ("'role' has been replaced", "Deprecation warning: 'Role' has been replaced with 'Tags'"),
-        ("retry_interval is raised", "Warning: 'RetryInterval' is too low. Setting to 1s"),
-        ("broadcast_timeout is raised", "Warning: 'BroadcastTimeout' is too low. Setting to 1s"),
+    let lines = [
+        (SerfNotice::Role, "Deprecation warning: 'Role' has been replaced with 'Tags'"),
+        (SerfNotice::RetryInterval, "Warning: 'RetryInterval' is too low. Setting to 1s"),
+        (SerfNotice::BroadcastTimeout, "Warning: 'BroadcastTimeout' is too low. Setting to 1s"),
     ];
-    let is = |notice: &Notice, start: &str| notice.text.trim_start_matches('-').replace('-', "_").starts_with(start);
-    for (start, line) in known {
-        if notices.iter().any(|notice| is(notice, start)) {
+    for (serfs, line) in lines {
+        if notices.iter().any(|notice| notice.serfs == Some(serfs)) {
             print(&format!("==> {line}\n"));
         }
     }
-    for notice in notices.iter().filter(|notice| !known.iter().any(|(start, _)| is(notice, start))) {
+    for notice in notices.iter().filter(|notice| notice.serfs.is_none()) {
         super::error(&format!("warning: {notice}\n"));
     }
 }

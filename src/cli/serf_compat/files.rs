@@ -64,7 +64,7 @@ fn wrong_type(key: &str, value: &Value) -> Option<String> {
         SerfKind::Switch(_) | SerfKind::Bool | SerfKind::LeaveOnTerminate | SerfKind::SkipLeaveOnInterrupt => "bool",
         SerfKind::Texts | SerfKind::Handlers => "list",
         SerfKind::Tags | SerfKind::Mdns => "map",
-        SerfKind::Ignored(_) => return None,
+        SerfKind::Ignored(..) => return None,
     };
     let is_right = match value {
         Value::Null => true,

@@ -2,12 +2,14 @@
 
 use serde_json::Value as Json;
 
+use crate::error::Trouble;
+
 use super::super::tree::{Origin, inline};
 use super::super::value::Written;
 use super::{Section, When};
 
-/// Says what is wrong with a value that has the right form, as `is …; WAY OUT`.
-type Check<'s, T> = Box<dyn Fn(&T) -> Option<String> + 's>;
+/// Says what is wrong with a value that has the right form, as `is …`, and the way out.
+type Check<'s, T> = Box<dyn Fn(&T) -> Option<Trouble> + 's>;
 
 /// One key while it is read.
 pub(crate) struct Key<'s, 'a, T> {
@@ -16,7 +18,7 @@ pub(crate) struct Key<'s, 'a, T> {
     schema: Json,
     when: When,
     /// The bounds in words, if there are any.
-    accepted: Option<String>,
+    accepted: Option<Trouble>,
     check: Check<'s, T>,
 }
 
@@ -33,8 +35,8 @@ impl<'s, T: Written + 's> Key<'s, '_, T> {
         Self { when: When::Restart, ..self }
     }
 
-    /// `check` names what is wrong with a value, as `is …; WAY OUT`.
-    pub(crate) fn check(self, check: impl Fn(&T) -> Option<String> + 's) -> Self {
+    /// `check` names what is wrong with a value, as `is …`, and the way out.
+    pub(crate) fn check(self, check: impl Fn(&T) -> Option<Trouble> + 's) -> Self {
         Self { check: Box::new(check), ..self }
     }
 
@@ -60,7 +62,7 @@ impl<'s, T: Written + 's> Key<'s, '_, T> {
             }
             return None;
         };
-        let value = self.section.read_item(&path, item, self.accepted.as_deref(), &self.check)?;
+        let value = self.section.read_item(&path, item, self.accepted.as_ref(), &self.check)?;
         self.section.record(self.name, value.write(), default, item.key_at.clone(), self.when);
         Some(value)
     }
@@ -70,12 +72,13 @@ impl<'s, T: Written + PartialOrd + 's> Key<'s, '_, T> {
     /// The smallest and largest accepted value.
     pub(crate) fn within(mut self, least: T, most: T) -> Self {
         let (lowest, highest) = (least.write(), most.write());
-        let accepted = format!("is out of range; {} to {} is accepted", inline(&lowest), inline(&highest));
+        let way_out = format!("{} to {} is accepted", inline(&lowest), inline(&highest));
+        let accepted = Trouble::new("is out of range", way_out);
         if lowest.is_number() {
             (self.schema["minimum"], self.schema["maximum"]) = (lowest, highest);
         }
         let range = least..=most;
-        let text = accepted.clone();
-        Self { accepted: Some(accepted), ..self.check(move |value| (!range.contains(value)).then(|| text.clone())) }
+        let trouble = accepted.clone();
+        Self { accepted: Some(accepted), ..self.check(move |value| (!range.contains(value)).then(|| trouble.clone())) }
     }
 }

@@ -1,14 +1,16 @@
 //! Serf's keys, and what each is here (`ux §1.3`).
 
+use super::super::notice::SerfNotice;
+
 /// How a value of Serf's is taken over.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Kind {
     Text,
     /// A log level, in any case.
     Level,
-    /// Go's duration; raised to a second where Serf does so.
+    /// Go's duration; raised to a second where Serf does so and says this.
     Duration {
-        raised: bool,
+        raised: Option<SerfNotice>,
     },
     Count,
     /// Serf counts the tries after the first.
@@ -29,8 +31,8 @@ pub(crate) enum Kind {
     TagsFile,
     Interface,
     Mdns,
-    /// Accepted with a notice, or with none.
-    Ignored(&'static str),
+    /// Accepted with a notice and its way out, or with none.
+    Ignored(&'static str, &'static str),
 }
 
 /// Serf's keys, what they are here, and how they are taken over.
@@ -52,7 +54,7 @@ pub(crate) const KEYS: [(&str, &str, Kind); 41] = [
     ("start_join", "gossip.join", Kind::Texts),
     ("retry_join", "gossip.join", Kind::Texts),
     ("retry_max_attempts", "gossip.join_retry_max", Kind::Retries),
-    ("retry_interval", "gossip.join_retry_interval", Kind::Duration { raised: true }),
+    ("retry_interval", "gossip.join_retry_interval", Kind::Duration { raised: Some(SerfNotice::RetryInterval) }),
     ("event_handlers", "handler", Kind::Handlers),
     ("profile", "gossip.profile", Kind::Text),
     ("snapshot_path", "snapshot.path", Kind::Text),
@@ -61,25 +63,25 @@ pub(crate) const KEYS: [(&str, &str, Kind); 41] = [
     ("skip_leave_on_interrupt", "leave.on_stop", Kind::SkipLeaveOnInterrupt),
     ("discover", "gossip.discover", Kind::Text),
     ("mdns", "gossip.discover", Kind::Mdns),
-    ("reconnect_interval", "gossip.reconnect_interval", Kind::Duration { raised: false }),
-    ("reconnect_timeout", "gossip.reconnect_timeout", Kind::Duration { raised: false }),
-    ("tombstone_timeout", "gossip.tombstone_timeout", Kind::Duration { raised: false }),
-    ("disable_name_resolution", "", Kind::Ignored("name conflicts are always resolved")),
+    ("reconnect_interval", "gossip.reconnect_interval", Kind::Duration { raised: None }),
+    ("reconnect_timeout", "gossip.reconnect_timeout", Kind::Duration { raised: None }),
+    ("tombstone_timeout", "gossip.tombstone_timeout", Kind::Duration { raised: None }),
+    ("disable_name_resolution", "", Kind::Ignored("name conflicts are always resolved", "")),
     ("disable_coordinates", "gossip.coordinates", Kind::Switch(false)),
-    ("enable_syslog", "log.format", Kind::Ignored(NO_SYSLOG)),
-    ("syslog_facility", "log.format", Kind::Ignored("")),
-    ("statsite_addr", "", Kind::Ignored(NO_STATS)),
-    ("statsd_addr", "", Kind::Ignored(NO_STATS)),
+    ("enable_syslog", "log.format", NO_SYSLOG),
+    ("syslog_facility", "log.format", Kind::Ignored("", "")),
+    ("statsite_addr", "", NO_STATS),
+    ("statsd_addr", "", NO_STATS),
     ("query_response_size_limit", "gossip.query_response_size_limit", Kind::Count),
     ("query_size_limit", "gossip.query_size_limit", Kind::Count),
     ("user_event_size_limit", "gossip.event_size_limit", Kind::Count),
-    ("broadcast_timeout", "gossip.broadcast_timeout", Kind::Duration { raised: true }),
+    ("broadcast_timeout", "gossip.broadcast_timeout", Kind::Duration { raised: Some(SerfNotice::BroadcastTimeout) }),
     ("enable_compression", "gossip.compression", Kind::Bool),
-    ("validate_node_names", "", Kind::Ignored("")),
+    ("validate_node_names", "", Kind::Ignored("", "")),
 ];
 
-const NO_SYSLOG: &str = "weir logs to journald or stderr, not to syslog; see log.format";
-const NO_STATS: &str = "weir sends no statistics to statsd or statsite";
+const NO_SYSLOG: Kind = Kind::Ignored("weir logs to journald or stderr, not to syslog", "see log.format");
+const NO_STATS: Kind = Kind::Ignored("weir sends no statistics to statsd or statsite", "");
 
 /// Our key for Serf's, for "did you mean".
 pub(crate) fn native_key(serfs: &str) -> Option<&'static str> {

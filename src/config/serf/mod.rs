@@ -8,8 +8,11 @@ mod keys;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::error::Trouble;
+
 use super::duration;
 use super::mistake::{Mistake, nearest};
+use super::notice::{Notice, SerfNotice};
 use super::secret::Secret;
 use super::tree::{Item, Origin, Table, Value, set};
 
@@ -32,24 +35,6 @@ pub(crate) struct Extras {
     pub(crate) retry_join: bool,
     /// Handlers so far; their tables are numbered.
     pub(crate) handlers: usize,
-}
-
-/// Something an operator should know that is no mistake.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub struct Notice {
-    /// What it is about.
-    pub at: Origin,
-    /// The notice.
-    pub text: String,
-}
-
-impl std::fmt::Display for Notice {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self.at {
-            Origin::Default => f.write_str(&self.text),
-            Origin::File { .. } | Origin::Environment(_) | Origin::Flag(_) => write!(f, "{}: {}", self.at, self.text),
-        }
-    }
 }
 
 /// What a layer of Serf's becomes: our keys, what has no key, notices and mistakes.
@@ -83,7 +68,8 @@ impl Layer {
             Some(near) => format!("did you mean '{near}'?"),
             None => "it is none of Serf's keys".to_owned(),
         };
-        self.mistakes.push(Mistake::new(&item.key_at, name, format!("unknown key '{name}'; {way_out}")));
+        let trouble = Trouble::new(format!("unknown key '{name}'"), way_out);
+        self.mistakes.push(Mistake::new(&item.key_at, name, trouble));
     }
 
     /// Takes over one value. `name` is what messages call it.
@@ -113,11 +99,8 @@ impl Layer {
                 Some((_, Ok(version @ 2..=5))) => self.extras.protocol = Some(version),
                 Some((0, _)) | None => {}
                 Some((version, _)) => {
-                    self.wrong(
-                        name,
-                        item,
-                        &format!("{name} = {version} is not a protocol version; 2 to 5 is accepted"),
-                    );
+                    let what = format!("{name} = {version} is not a protocol version");
+                    self.wrong(name, item, Trouble::new(what, "2 to 5 is accepted"));
                 }
             },
             Kind::Switch(on) => {
@@ -133,7 +116,8 @@ impl Layer {
             Kind::Texts => self.texts(name, &path, item),
             Kind::Tags => self.tags(name, item),
             Kind::Role => self.with_text(name, item, |layer, text| {
-                layer.notice(&at, "'role' has been replaced by tags; the tag role is set");
+                let trouble = Trouble::new("'role' has been replaced by tags", "the tag role is set");
+                layer.add(Notice { at, trouble, serfs: Some(SerfNotice::Role) });
                 layer.set(&["node", "tags", "role"], item, Value::Text(text));
             }),
             Kind::Handlers => self.handlers(name, item),
@@ -149,9 +133,11 @@ impl Layer {
                 self.with_text(name, item, |layer, text| layer.extras.tags_file = Some((text.into(), at)))
             }
             Kind::Interface => self.with_text(name, item, |layer, text| layer.extras.interface = Some((text, at))),
-            Kind::Mdns => self.notice(&at, "mdns is not needed; weir uses the interface of gossip.bind"),
-            Kind::Ignored("") => {}
-            Kind::Ignored(notice) => self.notice(&at, notice),
+            Kind::Mdns => {
+                self.notice(&at, Trouble::new("mdns is not needed", "weir uses the interface of gossip.bind"))
+            }
+            Kind::Ignored("", _) => {}
+            Kind::Ignored(what, way_out) => self.notice(&at, Trouble::new(what, way_out)),
         }
     }
 
@@ -164,21 +150,27 @@ impl Layer {
         set(&mut self.table, path, Item { value, ..item.clone() });
     }
 
-    pub(crate) fn notice(&mut self, at: &Origin, text: &str) {
-        if !self.notices.iter().any(|notice| notice.text == text) {
-            self.notices.push(Notice { at: at.clone(), text: text.to_owned() });
+    /// Says something once, however often it applies.
+    pub(crate) fn notice(&mut self, at: &Origin, trouble: Trouble) {
+        self.add(Notice::new(at.clone(), trouble));
+    }
+
+    fn add(&mut self, new: Notice) {
+        if !self.notices.iter().any(|notice| notice.trouble == new.trouble) {
+            self.notices.push(new);
         }
     }
 
-    fn wrong(&mut self, name: &str, item: &Item, message: &str) {
-        self.mistakes.push(Mistake::new(&item.at, name, message));
+    fn wrong(&mut self, name: &str, item: &Item, trouble: Trouble) {
+        self.mistakes.push(Mistake::new(&item.at, name, trouble));
     }
 
     fn wanted(&mut self, name: &str, item: &Item, wanted: &str) {
         // A secret of the wrong type is not repeated.
         let secret = ["encrypt_key", "rpc_auth"].contains(&name);
         let value = if secret { String::new() } else { format!(" = {}", item.value) };
-        self.wrong(name, item, &format!("{name}{value} is {}; write {wanted}", item.value.kind()));
+        let what = format!("{name}{value} is {}", item.value.kind());
+        self.wrong(name, item, Trouble::new(what, format!("write {wanted}")));
     }
 
     /// Calls `then` with the text, unless it is empty, which Serf takes as not given.
@@ -215,24 +207,24 @@ impl Layer {
     }
 
     /// Go's durations in files; flags take ours as well.
-    fn duration(&mut self, name: &str, path: &[&str], item: &Item, text: &str, raised: bool) {
+    fn duration(&mut self, name: &str, path: &[&str], item: &Item, text: &str, raised: Option<SerfNotice>) {
         const LEAST: Duration = Duration::from_secs(1);
         let read = match item.at {
             Origin::Flag(_) => duration::parse(text),
             Origin::Default | Origin::File { .. } | Origin::Environment(_) => duration::parse_go(text).ok(),
         };
         match read {
-            None => self.wrong(
-                name,
-                item,
-                &format!("{name} = {} is not a duration; write \"200ms\", \"30s\" or \"1m30s\"", item.value),
-            ),
+            None => {
+                let what = format!("{name} = {} is not a duration", item.value);
+                self.wrong(name, item, Trouble::new(what, "write \"200ms\", \"30s\" or \"1m30s\""));
+            }
             Some(Duration::ZERO) => {}
             Some(value) => {
-                if raised && value < LEAST {
-                    self.notice(&item.at, &format!("{name} is raised to 1s, the least that is accepted"));
+                if raised.is_some() && value < LEAST {
+                    let what = format!("{name} is raised to 1s, the least that is accepted");
+                    self.add(Notice { at: item.at.clone(), trouble: Trouble::new(what, ""), serfs: raised });
                 }
-                let value = if raised { value.max(LEAST) } else { value };
+                let value = if raised.is_some() { value.max(LEAST) } else { value };
                 self.set(path, item, Value::Text(duration::text(value)));
             }
         }
@@ -336,8 +328,8 @@ pub(crate) fn bind_to_interface(table: &mut Table, extras: &Extras) -> Option<No
         None => GOSSIP_PORT,
         Some(Ok(BindAddress { host: BindHost::Address(address), port })) if address.is_unspecified() => port,
         Some(Ok(_) | Err(_)) => {
-            let text = "interface is not needed beside a bind address and not looked at".to_owned();
-            return Some(Notice { at: at.clone(), text });
+            let what = "interface is not needed beside a bind address and not looked at";
+            return Some(Notice::new(at.clone(), Trouble::new(what, "")));
         }
     };
     set(table, &["gossip", "bind"], Item::new(Value::Text(format!("{name}:{port}")), at.clone()));

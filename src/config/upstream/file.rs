@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use crate::config::apply::absolute;
 use crate::config::reader::Section;
 use crate::config::value::{Text, words};
+use crate::error::Trouble;
 use crate::nginx::{Block, Form, Zone};
 use crate::upstream::{HashKey, Method, UpstreamName};
 
@@ -49,13 +50,13 @@ struct ZoneText(Option<Zone>);
 impl Text for ZoneText {
     const WANTED: &'static str = "a size as NGINX writes it, \"64k\", or \"\" for none";
 
-    fn parse(text: &str) -> Result<Self, String> {
+    fn parse(text: &str) -> Result<Self, Trouble> {
         if text.is_empty() {
             return Ok(Self(None));
         }
         text.parse()
             .map(|zone| Self(Some(zone)))
-            .map_err(|_| "is not a zone size; write \"32k\" to \"1024m\", or \"\" for none".to_owned())
+            .map_err(|_| Trouble::new("is not a zone size", "write \"32k\" to \"1024m\", or \"\" for none"))
     }
 
     fn text(&self) -> String {
@@ -66,10 +67,11 @@ impl Text for ZoneText {
 impl Text for HashKey {
     const WANTED: &'static str = "NGINX variables, \"$request_uri\"";
 
-    fn parse(text: &str) -> Result<Self, String> {
-        let wrong =
-            || format!("is not a key to hash; write {}, with letters, digits and $ _ . : / - only", Self::WANTED);
-        Self::new(text).ok_or_else(wrong)
+    fn parse(text: &str) -> Result<Self, Trouble> {
+        Self::new(text).ok_or_else(|| {
+            let way_out = format!("write {}, with letters, digits and $ _ . : / - only", Self::WANTED);
+            Trouble::new("is not a key to hash", way_out)
+        })
     }
 
     fn text(&self) -> String {
@@ -122,20 +124,19 @@ impl Nginx {
         match (self.form, self.output.as_os_str().is_empty()) {
             (FormName::Servers, true) => {
                 let why = "form = \"servers\" needs the path of the file that your own upstream block includes";
-                section.conflict("form", format!("{path} is missing; {why}"));
+                section.conflict("form", Trouble::new(format!("{path} is missing"), why));
             }
             (FormName::None, false) => {
-                section.conflict("output", format!("{path} cannot be used with form = \"none\"; remove one"));
+                let what = format!("{path} cannot be used with form = \"none\"");
+                section.conflict("output", Trouble::new(what, "remove one"));
             }
             (FormName::Block, _) | (FormName::Servers, false) | (FormName::None, true) => {}
         }
         if self.form == FormName::Servers {
             for name in ["zone", "keepalive"].into_iter().filter(|name| section.is_set(name)) {
                 let why = "it belongs in your own upstream block";
-                section.conflict(
-                    name,
-                    format!("{} cannot be used with form = \"servers\" ({why}); remove one", section.path_of(name)),
-                );
+                let what = format!("{} cannot be used with form = \"servers\" ({why})", section.path_of(name));
+                section.conflict(name, Trouble::new(what, "remove one"));
             }
         }
     }

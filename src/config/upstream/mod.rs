@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::json;
 
+use crate::error::Trouble;
 use crate::nginx::Block;
 use crate::upstream::{Allow, Network, NetworkError, OnEmpty, Options, Policy, Rule, TagPattern, UpstreamName};
 
@@ -40,11 +41,13 @@ words!(OnEmpty, "\"keep\" or \"error\"", ("keep", Keep), ("error", Error));
 impl Text for Network {
     const WANTED: &'static str = "a network, \"10.77.0.0/24\"";
 
-    fn parse(text: &str) -> Result<Self, String> {
+    fn parse(text: &str) -> Result<Self, Trouble> {
         text.parse().map_err(|error| match error {
-            NetworkError::Syntax(_) | NetworkError::Prefix(_) => format!("is not a network; write {}", Self::WANTED),
+            NetworkError::Syntax(_) | NetworkError::Prefix(_) => {
+                Trouble::new("is not a network", format!("write {}", Self::WANTED))
+            }
             NetworkError::HostBits { network, .. } => {
-                format!("has bits set behind its prefix; did you mean \"{network}\"?")
+                Trouble::new("has bits set behind its prefix", format!("did you mean \"{network}\"?"))
             }
         })
     }
@@ -63,10 +66,10 @@ struct Expression {
 impl Text for Expression {
     const WANTED: &'static str = "a regular expression in quotes";
 
-    fn parse(text: &str) -> Result<Self, String> {
+    fn parse(text: &str) -> Result<Self, Trouble> {
         match TagPattern::new(text) {
             Ok(pattern) => Ok(Self { source: text.to_owned(), pattern }),
-            Err(error) => Err(format!("is not a regular expression: {error}; correct it")),
+            Err(error) => Err(Trouble::new(format!("is not a regular expression: {error}"), "correct it")),
         }
     }
 
@@ -89,8 +92,8 @@ impl Draft {
         let upstream_name = UpstreamName::new(name);
         if upstream_name.is_none() {
             let rule = format!("1 to {} letters, digits, _ and - are accepted", UpstreamName::MAX_BYTES);
-            let message = format!("\"{}\" is not an upstream's name; {rule}", name.escape_debug());
-            section.mistake(Mistake::new(section.at(), section.path(), message));
+            let what = format!("\"{}\" is not an upstream's name", name.escape_debug());
+            section.mistake(Mistake::new(section.at(), section.path(), Trouble::new(what, rule)));
         }
         let allow =
             Allow { networks: section.key("allow").or(Vec::new()), loopback: section.key("allow_loopback").or(false) };
@@ -127,12 +130,9 @@ pub(crate) fn place_files(section: &Section<'_>, drafts: Vec<Draft>, nginx_confi
         if let (Some(other), Some(file)) = (upstreams.iter().find(same), &file) {
             let at = section.item_at(&["upstream", name]).map(|item| item.key_at.clone()).unwrap_or_default();
             let key = format!("upstream.{name}.nginx.output");
-            let message = format!(
-                "{key} is {}, which upstream {} writes already; give each its own file",
-                file.output.display(),
-                other.options.name
-            );
-            section.mistake(Mistake::across(&at, &key, message));
+            let output = file.output.display();
+            let what = format!("{key} is {output}, which upstream {} writes already", other.options.name);
+            section.mistake(Mistake::across(&at, &key, Trouble::new(what, "give each its own file")));
         }
         upstreams.push(Upstream { options, file });
     }
@@ -149,7 +149,7 @@ fn read_select(section: &Section<'_>) -> Option<Vec<(String, TagPattern)>> {
     if !section.is_set("select") || written.is_some_and(|table| table.is_empty()) {
         let path = section.path_of("select");
         let way_out = "write select = { role = \"web\" }, each tag with a regular expression";
-        section.conflict("select", format!("{path} is missing; {way_out}"));
+        section.conflict("select", Trouble::new(format!("{path} is missing"), way_out));
     }
     (!entries.is_empty()).then_some(entries)
 }
@@ -168,8 +168,8 @@ fn read_backup(section: &Section<'_>, server: &Server, nginx: &Nginx) -> Rule<bo
     if let Some(item) = written.filter(|_| server.backup != Rule::Fixed(false)) {
         let key = format!("{}.backup", section.path_of("server"));
         let method = format!("{}.method = \"{name}\"", section.path_of("nginx"));
-        let message = format!("{key} cannot be used with {method} (NGINX refuses it); remove one");
-        section.mistake(Mistake::across(&item.key_at, &key, message));
+        let what = format!("{key} cannot be used with {method} (NGINX refuses it)");
+        section.mistake(Mistake::across(&item.key_at, &key, Trouble::new(what, "remove one")));
     }
     Rule::Fixed(false)
 }

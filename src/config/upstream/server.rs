@@ -7,6 +7,7 @@ use serde_json::{Value as Json, json};
 use crate::config::reader::Section;
 use crate::config::tree::Item;
 use crate::config::value::{Written, Wrong};
+use crate::error::Trouble;
 use crate::upstream::{PortRule, Rule, WeightRule};
 
 /// `[upstream.NAME.server]`.
@@ -62,7 +63,7 @@ fn rule<T: Written>(section: &Section<'_>, tag: &str, default: T) -> Rule<T> {
 }
 
 fn read_tag(section: &Section<'_>, default: &str) -> String {
-    let named = |tag: &String| tag.is_empty().then(|| "is empty; write a tag's name".to_owned());
+    let named = |tag: &String| tag.is_empty().then(|| Trouble::new("is empty", "write a tag's name"));
     section.key("tag").check(named).or(default.to_owned())
 }
 
@@ -73,13 +74,9 @@ fn read_port(section: &Section<'_>) -> PortRule {
         let (default, min, max) = (port("default", 80), port("min", 1), port("max", u16::MAX));
         if !(min..=max).contains(&default) {
             let name = ["default", "min", "max"].into_iter().find(|name| section.is_set(name)).unwrap_or("default");
-            section.conflict(
-                name,
-                format!(
-                    "{} = {default} is outside min = {min} and max = {max}; change one",
-                    section.path_of("default")
-                ),
-            );
+            let path = section.path_of("default");
+            let what = format!("{path} = {default} is outside min = {min} and max = {max}");
+            section.conflict(name, Trouble::new(what, "change one"));
         }
         PortRule { rule: Rule::Tag { tag, default }, min, max }
     };
@@ -111,7 +108,8 @@ impl Written for Seconds {
         let whole = u32::try_from(value.as_secs())
             .ok()
             .filter(|seconds| value.subsec_nanos() == 0 && (1..=3600).contains(seconds));
-        whole.map(Self).ok_or_else(|| item.wrong("is not accepted; write whole seconds, \"1s\" to \"1h\""))
+        let wrong = || item.wrong(Trouble::new("is not accepted", "write whole seconds, \"1s\" to \"1h\""));
+        whole.map(Self).ok_or_else(wrong)
     }
 
     fn schema() -> Json {
@@ -132,7 +130,7 @@ struct Weight(u32);
 impl Written for Port {
     fn read(item: &Item) -> Result<Self, Vec<Wrong>> {
         match u16::read(item)? {
-            0 => Err(item.wrong("is not a port; 1 to 65535 is accepted")),
+            0 => Err(item.wrong(Trouble::new("is not a port", "1 to 65535 is accepted"))),
             port => Ok(Self(port)),
         }
     }
@@ -150,7 +148,7 @@ impl Written for Weight {
     fn read(item: &Item) -> Result<Self, Vec<Wrong>> {
         match u32::read(item)? {
             weight @ ..=MAX_WEIGHT => Ok(Self(weight)),
-            _ => Err(item.wrong(format!("is out of range; 0 to {MAX_WEIGHT} is accepted"))),
+            _ => Err(item.wrong(Trouble::new("is out of range", format!("0 to {MAX_WEIGHT} is accepted")))),
         }
     }
 

@@ -1,6 +1,7 @@
 //! Whether there is a configuration, and whether it is right and in force.
 
-use super::finding::{Findings, split};
+use super::Trouble;
+use super::finding::Findings;
 
 /// What reading the configuration came to.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -9,12 +10,12 @@ pub enum Configuration {
     Missing { path: String },
     /// It may not be read.
     Denied { path: String },
-    /// All mistakes, as `PLACE: MESSAGE; WAY OUT`.
-    Wrong { mistakes: Vec<(String, String)> },
+    /// All mistakes, each with its place.
+    Wrong { mistakes: Vec<(String, Trouble)> },
     /// It is right.
     Read {
-        /// Place and text.
-        notices: Vec<(String, String)>,
+        /// Each with its place, which may be empty.
+        notices: Vec<(String, Trouble)>,
         /// What the running agent has not taken over; `None` where there is none to ask.
         pending: Option<Pending>,
     },
@@ -48,17 +49,15 @@ pub fn configuration(facts: &Configuration) -> Findings {
             "sudo weir doctor",
         ),
         Configuration::Wrong { mistakes } => {
-            for (place, mistake) in mistakes {
-                let (message, remedy) = split(mistake);
-                findings.error("config.file", place, format!("{place}: {message}"), remedy);
+            for (place, Trouble { what, way_out }) in mistakes {
+                findings.error("config.file", place, format!("{place}: {what}"), way_out);
             }
         }
         Configuration::Read { notices, pending } => {
             findings.pass("config.file", "");
-            for (place, text) in notices {
-                let (message, remedy) = split(text);
-                let message = if place.is_empty() { message.to_owned() } else { format!("{place}: {message}") };
-                findings.warn("config.notice", place, message, remedy);
+            for (place, Trouble { what, way_out }) in notices {
+                let message = if place.is_empty() { what.clone() } else { format!("{place}: {what}") };
+                findings.warn("config.notice", place, message, way_out);
             }
             if let Some(pending) = pending {
                 judge_pending(&mut findings, pending);
@@ -96,7 +95,7 @@ mod tests {
 
     #[test]
     fn every_mistake_is_a_finding_with_its_way_out() {
-        let mistake = ("weir.toml:9:1".to_owned(), "unknown key 'wieght'; did you mean 'weight'?".to_owned());
+        let mistake = ("weir.toml:9:1".to_owned(), Trouble::new("unknown key 'wieght'", "did you mean 'weight'?"));
         let findings = configuration(&Configuration::Wrong { mistakes: vec![mistake] });
         let finding = findings.iter().next().unwrap();
         assert_eq!(finding.message, "weir.toml:9:1: unknown key 'wieght'");

@@ -127,11 +127,6 @@ impl Findings {
     }
 }
 
-/// `WHAT; WAY OUT` taken apart: errors of other modules carry both.
-pub(super) fn split(text: &str) -> (&str, &str) {
-    text.split_once("; ").unwrap_or((text, ""))
-}
-
 /// For tests: what was found as `LEVEL ID SUBJECT`, sorted.
 #[cfg(test)]
 pub(super) fn summary(findings: &Findings) -> Vec<String> {
