@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use crate::support::{Agent, Kind, Settings, await_agreement};
+use crate::support::{Agent, Kind, Settings, alone, await_agreement};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use weir::rpc::client::{Address, Client, Record};
@@ -63,6 +63,7 @@ fn resident_kib(pid: u32) -> u64 {
 #[test]
 #[ignore = "slow: loads an agent for ten seconds"]
 fn readers_lose_nothing_and_those_that_do_not_read_disturb_nobody() {
+    let _alone = alone();
     let mut one = Agent::start(Kind::Weir, "one", Settings::key(KEY).log_level("info"));
     let two = Agent::start(Kind::Weir, "two", Settings::key(KEY).log_level("info").join(one.gossip));
     let three = Agent::start(Kind::Weir, "three", Settings::key(KEY).log_level("info").join(one.gossip));

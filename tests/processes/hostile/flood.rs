@@ -21,7 +21,7 @@ use weir::wire::message::{NodeState, PushNode, PushPull, StreamMessage};
 use super::packet::malformed;
 use super::stream::senseless;
 use super::victim::alive;
-use crate::support::{Agent, Kind, Settings, await_agreement, until};
+use crate::support::{Agent, Kind, Settings, alone, await_agreement, until};
 
 const KEY: &str = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
 /// Of each ten, nine are packets.
@@ -276,6 +276,7 @@ fn survives(sender: Sender) {
 #[test]
 #[ignore = "slow: floods an agent for three times 10 s"]
 fn an_agent_survives_a_flood_from_strangers_from_key_holders_and_without_a_key() {
+    let _alone = alone();
     // One after the other: three floods at once would measure the machine.
     for sender in [Sender::Stranger, Sender::KeyHolder, Sender::Anybody] {
         survives(sender);
