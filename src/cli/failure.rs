@@ -61,10 +61,15 @@ impl Failure {
 
     /// `error: WHAT; WAY OUT`, always one line.
     pub(crate) fn to_text(&self) -> String {
-        let message = escape(self.message.trim_end());
+        format!("error: {}", self.sentence())
+    }
+
+    /// `WHAT; WAY OUT`, always one line.
+    pub(crate) fn sentence(&self) -> String {
+        let message = escape(self.message.trim_end()).into_owned();
         match &self.remedy {
-            Some(remedy) => format!("error: {message}; {}", escape(remedy)),
-            None => format!("error: {message}"),
+            Some(remedy) => format!("{message}; {}", escape(remedy)),
+            None => message,
         }
     }
 

@@ -26,14 +26,14 @@ pub(crate) struct Session {
 
 /// Why there is no conversation.
 #[derive(Debug)]
-pub(crate) struct Unopened {
-    pub(crate) door: Door,
+pub(crate) struct NotConnected {
+    pub(crate) cause: Cause,
     pub(crate) failure: Failure,
 }
 
 /// What an address turned out to be where no conversation came about.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) enum Door {
+pub(crate) enum Cause {
     /// Nobody is there, or nobody who is an agent.
     Absent,
     /// Somebody is there and does not talk: hung, too busy, or too many talk to it.
@@ -41,10 +41,10 @@ pub(crate) enum Door {
     /// An agent is there and does not let this user in.
     Denied,
     /// What was typed names no place or token.
-    Nonsense,
+    Unusable,
 }
 
-impl Door {
+impl Cause {
     fn of(error: &ClientError) -> Self {
         match error {
             ClientError::Connect { source, .. } => match source.kind() {
@@ -56,16 +56,16 @@ impl Door {
             ClientError::Silent { .. } | ClientError::Closed | ClientError::Refused(_) => Self::Silent,
             ClientError::TokenRequired | ClientError::TokenRefused => Self::Denied,
             ClientError::Resolve { .. } | ClientError::Protocol | ClientError::Unsupported => Self::Absent,
-            ClientError::NoPort(_) => Self::Nonsense,
+            ClientError::NoPort(_) => Self::Unusable,
         }
     }
 }
 
-impl From<Failure> for Unopened {
+impl From<Failure> for NotConnected {
     /// Of what precedes the connection.
     fn from(failure: Failure) -> Self {
-        let door = if failure.exit() == Exit::NotPermitted { Door::Denied } else { Door::Nonsense };
-        Self { door, failure }
+        let cause = if failure.exit() == Exit::NotPermitted { Cause::Denied } else { Cause::Unusable };
+        Self { cause, failure }
     }
 }
 
@@ -106,11 +106,11 @@ impl From<Refusal> for Failure {
 impl Session {
     /// Connects to the agent that flags and environment name, or else to one where agents usually are.
     pub(crate) async fn open(args: &AgentArgs, output: &Output) -> Result<Self, Failure> {
-        Self::knock(args, output).await.map_err(|unopened| unopened.failure)
+        Self::connect(args, output).await.map_err(|failed| failed.failure)
     }
 
-    /// As [`Self::open`], and tells who did not open.
-    pub(crate) async fn knock(args: &AgentArgs, output: &Output) -> Result<Self, Unopened> {
+    /// As [`Self::open`], and tells why there is nobody to talk to.
+    pub(crate) async fn connect(args: &AgentArgs, output: &Output) -> Result<Self, NotConnected> {
         let environment = Environment::read();
         if args.rpc_auth.is_some() {
             output.notice("notice: others can read a token on the command line; use --rpc-token-file");
@@ -118,26 +118,26 @@ impl Session {
         let addresses = connect::candidates(args.rpc_addr.as_deref(), &environment)?;
         let token = connect::token(args, &environment)?;
         let is_named = addresses.len() == 1;
-        let mut unopened: Option<Unopened> = None;
+        let mut failed: Option<NotConnected> = None;
         for address in addresses {
             let token = connect::shown_to(&address, token.as_ref().map(|token| token.as_str()));
             match Client::connect(&address, token).await {
                 Ok(client) => return Ok(Self { client }),
                 Err(error) => {
                     let failure = connect::failure(&address, &error, is_named);
-                    let this = Unopened { door: Door::of(&error), failure };
+                    let this = NotConnected { cause: Cause::of(&error), failure };
                     if !error.is_unreachable() {
                         return Err(this);
                     }
                     // The first address is the likeliest, unless somebody is at another.
-                    unopened = match unopened {
-                        Some(first) if first.door != Door::Absent || this.door == Door::Absent => Some(first),
+                    failed = match failed {
+                        Some(first) if first.cause != Cause::Absent || this.cause == Cause::Absent => Some(first),
                         Some(_) | None => Some(this),
                     };
                 }
             }
         }
-        Err(unopened.expect("there is at least one address to try, and it failed"))
+        Err(failed.expect("there is at least one address to try, and it failed"))
     }
 
     pub(crate) async fn members(&mut self, query: &MembersQuery) -> Result<Vec<Member>, SessionError> {

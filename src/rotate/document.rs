@@ -107,7 +107,7 @@ pub enum Line {
         old: Vec<String>,
         new: String,
         members: usize,
-        who: Vec<Culprit>,
+        who: Vec<Unconfirmed>,
         elapsed_ms: u64,
     },
 }
@@ -129,7 +129,7 @@ pub struct Member {
 
 /// A member that a run stopped at.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
-pub struct Culprit {
+pub struct Unconfirmed {
     pub name: String,
     #[serde(flatten)]
     pub why: Reason,
@@ -184,7 +184,7 @@ impl Line {
                 old: ids(old),
                 new: new.to_string(),
                 members: *members,
-                who: who.iter().map(|(name, why)| Culprit { name: text(name), why: reason(why, since) }).collect(),
+                who: who.iter().map(|(name, why)| Unconfirmed { name: text(name), why: reason(why, since) }).collect(),
                 elapsed_ms,
             }),
         }

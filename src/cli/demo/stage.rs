@@ -16,7 +16,7 @@ use crate::upstream::desired::{Desired, Target};
 
 use super::super::exit::Exit;
 use super::super::failure::Failure;
-use super::traffic;
+use super::traffic::{self, RequestError};
 
 /// What a part may need to come up.
 const START_LIMIT: Duration = Duration::from_secs(20);
@@ -304,7 +304,7 @@ impl Stage {
         let started = Instant::now();
         // Any answer will do: the balancer has no server yet and says so with a 502.
         while let Err(why) = traffic::request(http).await {
-            if why.starts_with("status") {
+            if matches!(why, RequestError::Status(_)) {
                 break;
             }
             if started.elapsed() > START_LIMIT {

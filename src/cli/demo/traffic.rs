@@ -152,7 +152,7 @@ async fn client(front: SocketAddr, report: mpsc::Sender<Ended>) {
     loop {
         let started = Instant::now();
         let result = match tokio::time::timeout(TIMEOUT, request(front)).await {
-            Ok(result) => result,
+            Ok(result) => result.map_err(|error| error.to_string()),
             Err(_) => Err("no answer within 5 s".to_owned()),
         };
         let ended = Ended { started, took: started.elapsed(), result };
@@ -163,18 +163,28 @@ async fn client(front: SocketAddr, report: mpsc::Sender<Ended>) {
     }
 }
 
+/// Why a request brought no page.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum RequestError {
+    #[error("{}", .0.kind())]
+    Io(#[from] std::io::Error),
+    #[error("status {0}")]
+    Status(String),
+    #[error("empty answer")]
+    Empty,
+}
+
 /// One request on a new connection; the name of the server that answered.
-pub(super) async fn request(front: SocketAddr) -> Result<String, String> {
-    let describe = |error: std::io::Error| error.kind().to_string();
-    let mut stream = TcpStream::connect(front).await.map_err(describe)?;
-    stream.write_all(b"GET / HTTP/1.1\r\nHost: weir.demo\r\nConnection: close\r\n\r\n").await.map_err(describe)?;
+pub(super) async fn request(front: SocketAddr) -> Result<String, RequestError> {
+    let mut stream = TcpStream::connect(front).await?;
+    stream.write_all(b"GET / HTTP/1.1\r\nHost: weir.demo\r\nConnection: close\r\n\r\n").await?;
     let mut answer = String::new();
-    stream.take(MAX_ANSWER).read_to_string(&mut answer).await.map_err(describe)?;
-    let status = answer.split(' ').nth(1).unwrap_or("no status");
+    stream.take(MAX_ANSWER).read_to_string(&mut answer).await?;
+    let status = answer.split(' ').nth(1).unwrap_or("missing");
     let body = answer.split_once("\r\n\r\n").map(|(_, body)| body.trim());
     match (status, body) {
         ("200", Some(server)) if !server.is_empty() => Ok(server.to_owned()),
-        ("200", _) => Err("empty answer".to_owned()),
-        (status, _) => Err(format!("status {status}")),
+        ("200", _) => Err(RequestError::Empty),
+        (status, _) => Err(RequestError::Status(status.to_owned())),
     }
 }

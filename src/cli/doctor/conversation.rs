@@ -8,7 +8,7 @@ use super::super::connect::AgentArgs;
 use super::super::exit::Exit;
 use super::super::failure::Failure;
 use super::super::output::Output;
-use super::super::session::{Door, Session, SessionError, Unopened};
+use super::super::session::{Cause, NotConnected, Session, SessionError};
 use crate::config::When;
 use crate::rpc::proto::{MembersQuery, QueryRecord};
 use crate::rpc::weir::{self, Reloaded};
@@ -72,15 +72,15 @@ impl Heard {
 
 /// Asks what the wanted groups need.
 pub(super) async fn hold(args: &AgentArgs, output: &Output, wants: impl Fn(Group) -> bool) -> Result<Heard, Failure> {
-    let mut session = match Session::knock(args, output).await {
+    let mut session = match Session::connect(args, output).await {
         Ok(session) => session,
-        Err(unopened) => return closed_door(unopened),
+        Err(failed) => return not_connected(failed),
     };
     let document = match timeout(PATIENCE, session.weir(&weir::NodeStatus { members: true })).await {
         Ok(Ok(document)) => document,
         // That a token is wanted shows with the first command.
         Ok(Err(SessionError::Lost(failure))) if failure.exit() == Exit::NotPermitted => {
-            return closed_door(failure.into());
+            return not_connected(failure.into());
         }
         // Whoever does not know the question is another agent. Who says nothing may be ours.
         Ok(Err(_)) => return foreign(session).await,
@@ -109,7 +109,7 @@ async fn foreign(mut session: Session) -> Result<Heard, Failure> {
     let own = match timeout(PATIENCE, session.own_name()).await {
         Ok(Ok(own)) => own,
         Ok(Err(SessionError::Lost(failure))) if failure.exit() == Exit::NotPermitted => {
-            return closed_door(failure.into());
+            return not_connected(failure.into());
         }
         Ok(Err(_)) => String::new(),
         Err(_elapsed) => return Ok(silent(&session)),
@@ -135,13 +135,13 @@ fn silent(session: &Session) -> Heard {
 }
 
 /// Nobody there, or nobody for us. What makes no sense is for whoever typed it.
-fn closed_door(Unopened { door, failure }: Unopened) -> Result<Heard, Failure> {
+fn not_connected(NotConnected { cause, failure }: NotConnected) -> Result<Heard, Failure> {
     let trouble = Trouble::new(failure.message(), failure.remedy().unwrap_or_default());
-    Ok(Heard::nothing(match door {
-        Door::Absent => Agent::Absent(trouble),
-        Door::Silent => Agent::Silent { what: trouble.what },
-        Door::Denied => Agent::Denied(trouble),
-        Door::Nonsense => return Err(failure),
+    Ok(Heard::nothing(match cause {
+        Cause::Absent => Agent::Absent(trouble),
+        Cause::Silent => Agent::Silent { what: trouble.what },
+        Cause::Denied => Agent::Denied(trouble),
+        Cause::Unusable => return Err(failure),
     }))
 }
 

@@ -11,7 +11,7 @@ use super::super::session::Session;
 use super::super::table::Table;
 use super::time_of_day;
 use crate::escape::escape;
-use crate::rotate::document::{Culprit, Follow, Line, Lines, Member, Reason, Start, Started};
+use crate::rotate::document::{Follow, Line, Lines, Member, Reason, Start, Started, Unconfirmed};
 use crate::rotate::{Action, Step};
 use crate::rpc::proto::MembersQuery;
 use crate::status::shell::{operand, option};
@@ -260,7 +260,7 @@ fn stop_text(stopped: &Line) -> (String, Vec<String>) {
     (what, ways_out)
 }
 
-fn reason_text(step: Step, Culprit { name, why }: &Culprit) -> String {
+fn reason_text(step: Step, Unconfirmed { name, why }: &Unconfirmed) -> String {
     let name = escape(name);
     match why {
         Reason::Away { .. } => format!("{name} did not confirm"),
@@ -285,7 +285,7 @@ fn state_text(step: Step, old: &[String], new: &str) -> String {
     }
 }
 
-fn ways_out_of(step: Step, Culprit { name, why }: &Culprit, old: &[String]) -> Vec<String> {
+fn ways_out_of(step: Step, Unconfirmed { name, why }: &Unconfirmed, old: &[String]) -> Vec<String> {
     let (peer, name) = (name, escape(name));
     // Who left lately is waited for as one that restarts, and has nothing more to leave.
     let is_left = matches!(why, Reason::Away { status, .. } if status == "left");
@@ -353,7 +353,7 @@ mod tests {
     fn who_left_and_is_waited_for_is_let_go_of_by_pruning() {
         for (status, command) in [("failed", "weir force-leave web2"), ("left", "weir force-leave --prune web2")] {
             let why = Reason::Away { status: status.to_owned(), since: String::new() };
-            let ways = ways_out_of(Step::Install, &Culprit { name: "web2".to_owned(), why }, &[]);
+            let ways = ways_out_of(Step::Install, &Unconfirmed { name: "web2".to_owned(), why }, &[]);
             assert_eq!(ways[2], format!("web2 is gone for good: {command}, then again"));
         }
     }

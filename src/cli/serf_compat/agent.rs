@@ -86,7 +86,7 @@ fn reason(error: &AgentError) -> String {
         AgentError::Secret(SecretError::Missing(path)) => {
             format!("Failed to setup the Serf agent: stat {}: no such file or directory", path.display())
         }
-        error => format!("Failed to start the Serf agent: {}", failure(error).to_text().trim_start_matches("error: ")),
+        error => format!("Failed to start the Serf agent: {}", failure(error).sentence()),
     }
 }
 
