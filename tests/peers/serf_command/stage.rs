@@ -6,6 +6,7 @@ use std::os::unix::fs::symlink;
 use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
 
+use nix::sys::signal::Signal;
 use tempfile::TempDir;
 
 use super::record::{Order, Record, Run, without_measures};
@@ -146,6 +147,22 @@ impl Stage {
             seen.push(run);
         }
         panic!("{arguments:?} is answered otherwise each time: {seen:?}");
+    }
+
+    /// As [`Self::run`] while the agent `silent` is stopped, which it stays. An answer that names `present`, who is not, counts only
+    /// if it comes each time.
+    pub(crate) fn run_beside_silence(&mut self, silent: usize, present: &str, order: Order, arguments: &[&str]) {
+        let name = format!("web{silent}");
+        for tries_left in (0..5).rev() {
+            self.nodes[silent].process.signal(Signal::SIGSTOP);
+            let run = normal(order, &self.ask(self.pair.client, self.nodes[0].rpc, arguments));
+            if tries_left == 0 || !format!("{run:?}").contains(present) {
+                return self.record.push(&title(arguments), run);
+            }
+            eprintln!("{arguments:?} names {present}, too; asked again");
+            self.nodes[silent].process.signal(Signal::SIGCONT);
+            self.await_status(&[0, 1, 2], &name, "alive");
+        }
     }
 
     /// As [`Self::run`] once a command of the reference succeeds, since some answers are not there at once.
