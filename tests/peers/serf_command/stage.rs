@@ -222,12 +222,14 @@ impl Stage {
         self.addresses().iter().fold(text.to_owned(), |text, (name, address)| text.replace(name, &address.to_string()))
     }
 
-    /// `text` with names for addresses, padded to their length.
+    /// `text` with names for addresses, padded to their length. Whole addresses go first, all of them: two may have one port.
     pub(crate) fn named(&self, text: &str) -> String {
-        self.addresses().iter().fold(text.to_owned(), |text, (name, address)| {
-            let whole = text.replace(&address.to_string(), &format!("{name:-<17}"));
-            let host = whole.replace(&address.ip().to_string(), name);
-            host.replace(&address.port().to_string(), "PORT")
+        let addresses = self.addresses();
+        let whole = addresses
+            .iter()
+            .fold(text.to_owned(), |text, (name, address)| text.replace(&address.to_string(), &format!("{name:-<17}")));
+        addresses.iter().fold(whole, |text, (name, address)| {
+            text.replace(&address.ip().to_string(), name).replace(&address.port().to_string(), "PORT")
         })
     }
 
