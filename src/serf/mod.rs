@@ -59,7 +59,7 @@ pub use drops::{Drop, Drops};
 pub use event::EventError;
 pub use keys::{Ballot, KeptBallot, KeyOp, KeyringAnswer};
 pub use leave::{ForceLeaveError, LeaveError, State};
-pub use member::{Member, Status};
+pub use member::{Difference, Member, Status};
 pub use options::{
     MAX_EVENT_BYTES, MAX_QUEUE_DEPTH, MAX_TAGS_BYTES, Options, QUEUE_DEPTH_WARNING, Restored, RestoredMember,
     SeenClocks,
@@ -218,7 +218,7 @@ impl Serf {
         if decode_tags(&self.local.meta) == *tags
             && let Some(member) = self.members.get(self.local.name.as_str()).cloned()
         {
-            self.emit(now, MemberEvent { kind: MemberEventKind::Update, member });
+            self.emit(now, MemberEvent { kind: MemberEventKind::Update, before: Some(member.clone()), member });
         }
         Ok(meta)
     }

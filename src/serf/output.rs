@@ -9,7 +9,7 @@ use super::clock::LamportTime;
 use super::conflict::ConflictOutcome;
 use super::keys::{Ballot, KeyOp};
 use super::leave::ForceLeaveError;
-use super::member::Member;
+use super::member::{Difference, Member};
 use super::tally::KeyOutcome;
 use crate::swim::Node;
 use crate::time::Instant;
@@ -78,6 +78,16 @@ pub struct MemberEvent {
     pub kind: MemberEventKind,
     /// The member after the change; for a reap, as it last was.
     pub member: Member,
+    /// The member before the change; `None` of a newcomer, and for a reap.
+    pub before: Option<Member>,
+}
+
+impl MemberEvent {
+    /// What the member says of itself and did not say before; nothing of a newcomer.
+    pub fn differences(&self) -> Vec<Difference> {
+        let before = self.before.as_ref();
+        before.map(|before| Difference::between(&before.node, &self.member.node)).unwrap_or_default()
+    }
 }
 
 /// An event as applications, handlers and streams see it.

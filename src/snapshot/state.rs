@@ -84,7 +84,7 @@ impl State {
     pub fn failed_members(&self, now: UnixTime) -> Vec<RestoredMember> {
         let member = |peer: &Peer| {
             let meta = peer.failed.clone()?;
-            let node = Node { name: peer.name.clone(), addr: peer.addr, meta, versions: Versions([0; 6]) };
+            let node = Node { name: peer.name.clone(), addr: peer.addr, meta, versions: Versions::UNKNOWN };
             Some(RestoredMember { node: Arc::new(node), age: now.since(peer.at) })
         };
         self.peers().filter_map(member).collect()

@@ -122,7 +122,7 @@ impl Member {
             port: 0,
             tags: Tags::new(),
             status: Status::None,
-            versions: Versions([0; 6]),
+            versions: Versions::UNKNOWN,
         };
         reader.record(&FIELDS, |reader, field| {
             match field {

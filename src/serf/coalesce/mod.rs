@@ -1,14 +1,15 @@
 //! Gathering events before the application sees them (`serf §12`).
 //!
 //! The first held event starts the period, each held event restarts the quiescence; whichever ends first lets all go.
-//! Two things differ from the reference on purpose: what was emitted is forgotten with the member, and an update is emitted
-//! once, not again at every later flush.
+//! What differs from the reference on purpose: what was emitted is forgotten with the member; an update is emitted once, not
+//! again at every later flush; and an update or a reap does not swallow the join or the leave before it.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::member::Member;
+use super::member::{Member, is_changed};
+use super::output::MemberEventKind::{Failed, Join, Leave, Reap, Update};
 use super::output::{Event, MemberEvent, MemberEventKind};
 use crate::swim::Node;
 use crate::time::Instant;
@@ -106,57 +107,86 @@ impl Coalescer {
     }
 }
 
-/// Keeps the latest event of each member.
+/// Keeps what the events of each member come down to.
 #[derive(Debug)]
 struct Members {
     hold: Hold,
-    latest: BTreeMap<NodeName, MemberEvent>,
+    held: BTreeMap<NodeName, Held>,
     /// What the application was told last of each member that is still known.
-    told: BTreeMap<NodeName, (MemberEventKind, Arc<Node>)>,
+    told: BTreeMap<NodeName, Told>,
+}
+
+/// The events of one member within a window.
+#[derive(Debug)]
+struct Held {
+    /// As the last of them shows it.
+    member: Member,
+    /// The last that says whether it is there: a join, a leave or a failure.
+    presence: Option<MemberEventKind>,
+    updated: bool,
+    reaped: bool,
+}
+
+/// What the application knows of a member.
+#[derive(Debug)]
+struct Told {
+    /// Whether it is there; an update says nothing of that.
+    presence: MemberEventKind,
+    node: Arc<Node>,
 }
 
 impl Members {
     fn new(window: Window) -> Self {
-        Self { hold: Hold::new(window), latest: BTreeMap::new(), told: BTreeMap::new() }
+        Self { hold: Hold::new(window), held: BTreeMap::new(), told: BTreeMap::new() }
     }
 
-    fn hold(&mut self, now: Instant, event: MemberEvent) {
+    fn hold(&mut self, now: Instant, MemberEvent { kind, member, .. }: MemberEvent) {
         self.hold.held(now);
-        self.latest.insert(event.member.node.name.clone(), event);
+        let new = || Held { member: member.clone(), presence: None, updated: false, reaped: false };
+        let held = self.held.entry(member.node.name.clone()).or_insert_with(new);
+        match kind {
+            Join | Leave | Failed => (held.presence, held.updated, held.reaped) = (Some(kind), false, false),
+            Update => held.updated = true,
+            Reap => held.reaped = true,
+        }
+        held.member = member;
     }
 
     fn flush(&mut self) -> Vec<Event> {
         self.hold.ends = None;
         let mut groups: BTreeMap<MemberEventKind, Vec<Member>> = BTreeMap::new();
-        for (name, MemberEvent { kind, member }) in std::mem::take(&mut self.latest) {
-            if let Some(kind) = self.tell(name, kind, &member) {
-                groups.entry(kind).or_default().push(member);
+        for (name, held) in std::mem::take(&mut self.held) {
+            for kind in held.news(self.told.get(&name)) {
+                groups.entry(kind).or_default().push(held.member.clone());
             }
+            self.tell(name, held);
         }
         groups.into_iter().map(|(kind, members)| Event::Member { kind, members }).collect()
     }
 
-    /// What is to be emitted. A member that failed and came back within the window is no news, unless it came back with
-    /// other tags or at another address: that is an update.
-    fn tell(&mut self, name: NodeName, kind: MemberEventKind, member: &Member) -> Option<MemberEventKind> {
-        if kind == MemberEventKind::Reap {
-            self.told.remove(&name);
-            return Some(kind);
+    fn tell(&mut self, name: NodeName, Held { member, presence, reaped, .. }: Held) {
+        let before = self.told.remove(&name).map(|told| told.presence);
+        if !reaped {
+            let presence = presence.or(before).unwrap_or(Join);
+            self.told.insert(name, Told { presence, node: member.node });
         }
-        let kind = match self.told.get(&name) {
-            Some((told, node)) if *told == kind && kind != MemberEventKind::Update => {
-                let changed = kind == MemberEventKind::Join && **node != *member.node;
-                changed.then_some(MemberEventKind::Update)?
-            }
-            _ => kind,
-        };
-        // An update says nothing of presence, so what was told of that stays.
-        let presence = match (kind, self.told.get(&name)) {
-            (MemberEventKind::Update, Some((told, _))) => *told,
-            _ => kind,
-        };
-        self.told.insert(name, (presence, member.node.clone()));
-        Some(kind)
+    }
+}
+
+impl Held {
+    /// What is to be told, in this order: whether the member is there, then what else is new of it.
+    ///
+    /// Who failed and came back within the window is no news, unless it came back with other tags or at another address. That is
+    /// a join and an update, never the update alone: a script may look at the tags of those that join, and at nothing else.
+    fn news(&self, told: Option<&Told>) -> impl Iterator<Item = MemberEventKind> + use<> {
+        let changed = told.is_some_and(|told| is_changed(&told.node, &self.member.node));
+        let known = told.map(|told| told.presence);
+        let returned = self.presence == Some(Join) && changed;
+        let presence = self.presence.filter(|presence| known != Some(*presence) || returned);
+        let is_there = self.presence.or(known).is_none_or(|presence| presence == Join);
+        let second =
+            if self.reaped { Some(Reap) } else { Some(Update).filter(|_| is_there && (self.updated || changed)) };
+        presence.into_iter().chain(second)
     }
 }
 

@@ -25,7 +25,7 @@ fn event(name: &str, kind: MemberEventKind, meta: &'static str) -> MemberEvent {
     };
     let member =
         Member { node: Arc::new(node), status: Status::Alive, status_ltime: LamportTime::ZERO, since: Instant::ZERO };
-    MemberEvent { kind, member }
+    MemberEvent { kind, member, before: None }
 }
 
 fn user(name: &str, ltime: u64, payload: &'static str, coalesce: bool) -> UserEvent {
@@ -75,13 +75,48 @@ fn a_member_that_failed_and_came_back_within_the_window_is_no_news() {
     assert_eq!(round(&mut it, &[("a", Failed, ""), ("a", Join, "")]), []);
 }
 
-#[test]
-fn a_member_that_came_back_with_other_tags_is_an_update() {
+/// `OLD` was told with the kind `told`, if with any, then `within` happens in one window: the kinds that come out.
+fn news(told: Option<MemberEventKind>, within: &[(MemberEventKind, &'static str)]) -> Vec<MemberEventKind> {
     let mut it = coalescer();
-    round(&mut it, &[("a", Join, "")]);
-    assert_eq!(round(&mut it, &[("a", Failed, ""), ("a", Join, "new")]), [(Update, vec!["a".into()])]);
-    assert_eq!(round(&mut it, &[("a", Failed, ""), ("a", Join, "new")]), [], "told once");
-    assert_eq!(round(&mut it, &[("a", Failed, "new")]), [(Failed, vec!["a".into()])]);
+    told.into_iter().for_each(|kind| drop(round(&mut it, &[("a", kind, OLD)])));
+    let within: Vec<_> = within.iter().map(|(kind, meta)| ("a", *kind, *meta)).collect();
+    round(&mut it, &within).into_iter().map(|(kind, _)| kind).collect()
+}
+
+const OLD: &str = "old";
+const NEW: &str = "new";
+
+#[test]
+fn a_join_or_a_leave_is_never_swallowed_by_what_comes_after_it() {
+    // told before, what happens, what is told
+    for (told, within, wanted) in [
+        (Some(Failed), &[(Join, OLD)][..], &[Join][..]),
+        (Some(Failed), &[(Join, NEW)], &[Join, Update]),
+        (Some(Failed), &[(Join, OLD), (Update, NEW)], &[Join, Update]),
+        (Some(Leave), &[(Join, OLD), (Update, NEW)], &[Join, Update]),
+        (None, &[(Join, OLD), (Update, NEW)], &[Join, Update]),
+        (Some(Join), &[(Failed, OLD), (Join, OLD)], &[]),
+        (Some(Join), &[(Failed, OLD), (Join, NEW)], &[Join, Update]),
+        (Some(Join), &[(Failed, OLD), (Join, OLD), (Update, NEW)], &[Join, Update]),
+        (Some(Join), &[(Update, NEW)], &[Update]),
+        (Some(Join), &[(Update, NEW), (Failed, NEW)], &[Failed]),
+        (Some(Join), &[(Leave, OLD), (Reap, OLD)], &[Leave, Reap]),
+        (Some(Failed), &[(Leave, OLD), (Reap, OLD)], &[Leave, Reap]),
+        (Some(Failed), &[(Reap, OLD)], &[Reap]),
+        (Some(Failed), &[(Reap, OLD), (Join, OLD)], &[Join]),
+        (Some(Failed), &[(Join, NEW), (Failed, NEW)], &[]),
+    ] {
+        assert_eq!(news(told, within), wanted, "{told:?}, then {within:?}");
+    }
+}
+
+#[test]
+fn who_came_back_with_other_tags_is_told_once() {
+    let mut it = coalescer();
+    round(&mut it, &[("a", Join, OLD)]);
+    assert_eq!(round(&mut it, &[("a", Failed, OLD), ("a", Join, NEW)]).len(), 2);
+    assert_eq!(round(&mut it, &[("a", Failed, NEW), ("a", Join, NEW)]), []);
+    assert_eq!(round(&mut it, &[("a", Failed, NEW)]), [(Failed, vec!["a".into()])]);
 }
 
 #[test]
@@ -105,7 +140,7 @@ fn the_reaped_are_forgotten() {
     round(&mut it, &[("a", Leave, "")]);
     assert_eq!(round(&mut it, &[("a", Reap, "")]), [(Reap, vec!["a".into()])]);
     assert!(it.members.as_ref().unwrap().told.is_empty());
-    assert!(it.members.as_ref().unwrap().latest.is_empty());
+    assert!(it.members.as_ref().unwrap().held.is_empty());
     assert_eq!(round(&mut it, &[("a", Leave, "")]).len(), 1, "a new member of that name is news again");
 }
 

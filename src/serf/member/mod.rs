@@ -16,8 +16,11 @@ use crate::wire::NodeName;
 use crate::wire::serf::{Tags, decode_tags};
 
 mod by_name;
+mod difference;
 
 use by_name::ByName;
+pub use difference::Difference;
+pub(crate) use difference::is_changed;
 
 /// Serf's states of a member. `swim` has others; the two sets are never mixed.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd, serde::Deserialize, serde::Serialize)]
@@ -31,6 +34,9 @@ pub enum Status {
 }
 
 impl Status {
+    /// All there are.
+    pub const ALL: [Self; 4] = [Self::Alive, Self::Leaving, Self::Left, Self::Failed];
+
     /// The status as Serf prints it.
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -77,8 +83,8 @@ impl Member {
         }
     }
 
-    fn event(&self, kind: MemberEventKind) -> MemberEvent {
-        MemberEvent { kind, member: self.clone() }
+    fn event(&self, kind: MemberEventKind, before: Option<Self>) -> MemberEvent {
+        MemberEvent { kind, member: self.clone(), before }
     }
 }
 
@@ -174,7 +180,8 @@ impl Table {
     /// `swim` reports a member alive that was unknown, dead or left to it.
     pub(crate) fn joined(&mut self, now: Instant, node: Arc<Node>, intent: Option<Intent>) -> MemberEvent {
         self.no_longer_departed(node.name.as_str());
-        let member = match self.members.remove(node.name.as_str()) {
+        let before = self.members.remove(node.name.as_str());
+        let member = match before.clone() {
             Some(mut known) => {
                 known.node = node;
                 known.become_status(Status::Alive, now);
@@ -182,7 +189,7 @@ impl Table {
             }
             None => Self::newcomer(now, node, intent),
         };
-        let event = member.event(MemberEventKind::Join);
+        let event = member.event(MemberEventKind::Join, before);
         self.members.insert(member);
         event
     }
@@ -207,8 +214,9 @@ impl Table {
         self.by_age.insert((now, name.clone()));
         self.departed.insert(name.clone(), if silent { Farewell::Silent } else { Farewell::Announced });
         self.members.change(name.as_str(), |member| {
+            let before = member.clone();
             member.become_status(status, now);
-            member.event(kind)
+            member.event(kind, Some(before))
         })
     }
 
@@ -217,11 +225,9 @@ impl Table {
     pub(crate) fn updated(&mut self, node: Arc<Node>) -> Option<MemberEvent> {
         let name = node.name.clone();
         let updated = self.members.change(name.as_str(), |member| {
-            let before = std::mem::replace(&mut member.node, node);
-            let changed = before.addr != member.node.addr
-                || before.versions != member.node.versions
-                || (before.meta != member.node.meta && decode_tags(&before.meta) != decode_tags(&member.node.meta));
-            changed.then(|| member.event(MemberEventKind::Update))
+            let before = member.clone();
+            member.node = node;
+            is_changed(&before.node, &member.node).then(|| member.event(MemberEventKind::Update, Some(before)))
         });
         updated.flatten()
     }
@@ -250,11 +256,11 @@ impl Table {
                     None
                 }
                 Status::Failed => {
-                    let name = member.node.name.clone();
+                    let (before, name) = (member.clone(), member.node.name.clone());
                     by_age.remove(&(member.since, name.clone()));
                     by_age.insert((now, name));
                     member.become_status(Status::Left, now);
-                    Some(member.event(MemberEventKind::Leave))
+                    Some(member.event(MemberEventKind::Leave, Some(before)))
                 }
                 Status::Leaving | Status::Left => None,
             };
@@ -294,7 +300,7 @@ impl Table {
     /// Forgets a member.
     pub(crate) fn remove(&mut self, name: &str) -> Option<MemberEvent> {
         self.no_longer_departed(name);
-        self.members.remove(name).map(|member| MemberEvent { kind: MemberEventKind::Reap, member })
+        self.members.remove(name).map(|member| MemberEvent { kind: MemberEventKind::Reap, member, before: None })
     }
 
     /// Called while the member still has the status it departed with.

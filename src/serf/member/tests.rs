@@ -168,6 +168,17 @@ fn equal_tags_in_another_order_are_no_update() {
 }
 
 #[test]
+fn what_the_snapshot_does_not_know_is_no_difference() {
+    let spoke = |versions| Node { versions, ..Node::clone(&plain()) };
+    let older = Versions([1, 5, 2, 2, 4, 4]);
+    for (before, differs) in [(Versions::UNKNOWN, false), (Versions::OURS, false), (older, true)] {
+        let (before, after) = (spoke(before), spoke(Versions::OURS));
+        assert_eq!(Difference::between(&before, &after), if differs { vec![Difference::Versions] } else { vec![] });
+        assert_eq!(is_changed(&before, &after), differs);
+    }
+}
+
+#[test]
 fn since_tells_when_the_status_came_not_when_it_was_repeated() {
     let mut table = table(Alive, 0);
     table.gone(at(10), &name("a"), false);

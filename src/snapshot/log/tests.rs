@@ -24,7 +24,7 @@ fn event(kind: MemberEventKind, member: &str, i: u8) -> MemberEvent {
     let node = Node { name: name(member), addr, meta: Bytes::from_static(b"\xff\x80"), versions: Versions::OURS };
     let member =
         Member { node: Arc::new(node), status: Status::Alive, status_ltime: LamportTime::ZERO, since: Instant::ZERO };
-    MemberEvent { kind, member }
+    MemberEvent { kind, member, before: None }
 }
 
 fn clocks(time: u64) -> SeenClocks {

@@ -39,6 +39,8 @@ pub struct Versions(pub [u8; 6]);
 impl Versions {
     /// What weir announces: memberlist 1..=5 speaking 2, Serf 2..=5 speaking 5.
     pub const OURS: Self = Self([1, 5, 2, 2, 5, 5]);
+    /// Of somebody who did not say.
+    pub const UNKNOWN: Self = Self([0; 6]);
 
     /// Highest memberlist protocol understood.
     pub const fn protocol_max(self) -> u8 {

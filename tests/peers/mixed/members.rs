@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
+use weir::serf::MemberEventKind;
+
 use super::cluster::Cluster;
+use super::watch::{Watcher, connect, run};
 use crate::support::{Kind, same, until};
 
 /// Changes tags of one agent of each kind, by its own command line.
@@ -83,6 +86,32 @@ fn three_agree_on_who_was_killed_paused_came_back_and_left() {
 #[ignore = "needs serf"]
 fn ten_agree_on_who_was_killed_paused_came_back_and_left() {
     statuses_agree(10, 2);
+}
+
+#[test]
+#[ignore = "needs serf"]
+fn who_was_failed_and_is_back_with_other_tags_has_joined_and_is_then_updated() {
+    use MemberEventKind::{Failed, Join, Update};
+    let mut cluster = Cluster::start(3);
+    // Serf's coalescer may keep the join back, so a weir is asked.
+    let watcher = Watcher::start("weir-0", &cluster.agents[0].rpc.to_string());
+    for victim in cluster.last_of_each(1) {
+        cluster.agent(&victim).pause();
+        cluster.becomes(&victim, "failed");
+        until("it is told", || same(&watcher.told_of(&victim).last().copied(), &Some(Failed)));
+        // It finds this when it wakes up, before it knows what is said of it.
+        let rpc = cluster.agent(&victim).rpc.to_string();
+        let news = std::thread::spawn(move || {
+            run(async { connect(&rpc).await.tags([("news".to_owned(), "yes".to_owned())].into(), Vec::new()).await })
+        });
+        cluster.agent(&victim).resume();
+        news.join().unwrap().unwrap();
+        cluster.becomes(&victim, "alive");
+        until("it is told", || {
+            let told = watcher.told_of(&victim);
+            same(&told[told.len().saturating_sub(3)..].to_vec(), &vec![Failed, Join, Update])
+        });
+    }
 }
 
 /// Time for a prune to get around before it is asked for again.

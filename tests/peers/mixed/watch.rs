@@ -8,7 +8,7 @@ use bytes::Bytes;
 use tokio::sync::{Notify, mpsc};
 use weir::rpc::client::{Client, Record};
 use weir::rpc::proto::{EventRecord, QueryRecord};
-use weir::serf::QueryParams;
+use weir::serf::{MemberEventKind, QueryParams};
 
 use crate::support::until;
 
@@ -21,7 +21,7 @@ pub(crate) async fn connect(rpc: &str) -> Client {
     Client::connect(&rpc.parse().unwrap(), None).await.unwrap_or_else(|error| panic!("{rpc}: {error}"))
 }
 
-/// Subscribed to an agent's user events and queries until dropped. Answers each query with the agent's name and the payload.
+/// Subscribed to an agent's events until dropped. Answers each query with the agent's name and the payload.
 pub(crate) struct Watcher {
     pub(crate) name: String,
     seen: Arc<Mutex<Vec<EventRecord>>>,
@@ -57,6 +57,16 @@ impl Watcher {
         events
     }
 
+    /// What was told of a member so far, in its order.
+    pub(crate) fn told_of(&self, member: &str) -> Vec<MemberEventKind> {
+        let seen = self.seen.lock().unwrap();
+        let told = seen.iter().filter_map(|event| match event {
+            EventRecord::Member { kind, members } => members.iter().any(|about| about.name == member).then_some(*kind),
+            _ => None,
+        });
+        told.collect()
+    }
+
     /// The names of the queries so far, in their order.
     pub(crate) fn queries(&self) -> Vec<String> {
         let seen = self.seen.lock().unwrap();
@@ -88,7 +98,7 @@ impl Drop for Watcher {
 
 async fn watch(name: &str, rpc: &str, seen: &Mutex<Vec<EventRecord>>, stop: &Notify, ready: mpsc::Sender<()>) {
     let mut client = connect(rpc).await;
-    client.stream("user,query").await.unwrap();
+    client.stream("*").await.unwrap();
     ready.send(()).await.unwrap();
     loop {
         let pushed = tokio::select! {
