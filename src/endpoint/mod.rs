@@ -344,11 +344,11 @@ impl Endpoint {
             swim::Output::Event(event) => {
                 self.note_member(&event);
                 match &event {
-                    swim::Event::Suspected(name) => {
-                        self.outputs.push_back(Output::Suspicion { member: name.clone(), suspected: true });
+                    swim::Event::Suspected { name, by } => {
+                        self.outputs.push_back(Output::Suspicion { member: name.clone(), by: Some(by.clone()) });
                     }
                     swim::Event::Cleared(name) => {
-                        self.outputs.push_back(Output::Suspicion { member: name.clone(), suspected: false });
+                        self.outputs.push_back(Output::Suspicion { member: name.clone(), by: None });
                     }
                     swim::Event::Joined(node) if node.name != self.options.name => self.exchange_after_join(now),
                     _ => {}
@@ -423,7 +423,7 @@ impl Endpoint {
             swim::Event::Purged(name) => self.peers.gone(name),
             swim::Event::Joined(_)
             | swim::Event::Updated(_)
-            | swim::Event::Suspected(_)
+            | swim::Event::Suspected { .. }
             | swim::Event::Cleared(_)
             | swim::Event::Conflict { .. } => {}
         }

@@ -44,12 +44,13 @@ pub enum Output {
     },
     /// A member changed in the Serf layer's table, uncoalesced.
     Member(serf::MemberEvent),
-    /// A member is suspected, or no longer. Serf knows no such status; upstreams ask the second witness.
+    /// A member is suspected, or no longer because it refuted; one that is gone is told as [`Output::Member`] alone. Serf knows
+    /// no such status; upstreams ask the second witness.
     Suspicion {
         /// Who.
         member: NodeName,
-        /// Whether it is suspected now.
-        suspected: bool,
+        /// Who got no answer from it; `None` once it is no longer suspected.
+        by: Option<NodeName>,
     },
     /// A member announced its leave, or took that back. Serf has no event for it; upstreams let it go at once.
     Leaving {

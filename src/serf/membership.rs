@@ -44,7 +44,7 @@ impl Serf {
             }
             swim::Event::Conflict { name, other } => self.handle_conflict(now, name, *other),
             // Serf has no suspects, and keeps its own dead: they are shown and dialled for a day.
-            swim::Event::Suspected(_) | swim::Event::Cleared(_) | swim::Event::Purged(_) => {}
+            swim::Event::Suspected { .. } | swim::Event::Cleared(_) | swim::Event::Purged(_) => {}
         }
     }
 

@@ -162,8 +162,8 @@ fn suspicions_and_purges_of_swim_are_no_business_of_serf() {
     let mut serf = cluster(1);
     gone(&mut serf, at(1), "n1");
     drain(&mut serf);
-    for event in [swim::Event::Suspected(name("n1")), swim::Event::Cleared(name("n1")), swim::Event::Purged(name("n1"))]
-    {
+    let suspected = swim::Event::Suspected { name: name("n1"), by: name("n0") };
+    for event in [suspected, swim::Event::Cleared(name("n1")), swim::Event::Purged(name("n1"))] {
         serf.handle_swim(at(2), &event);
     }
     assert!(drain(&mut serf).is_empty());

@@ -180,7 +180,7 @@ impl Watch {
                 MemberEventKind::Failed => self.failed(at, node, &event.member.node.name),
                 MemberEventKind::Leave | MemberEventKind::Update | MemberEventKind::Reap => {}
             },
-            Output::Suspicion { member, suspected: true } if !self.killed.contains(member) => {
+            Output::Suspicion { member, by: Some(_) } if !self.killed.contains(member) => {
                 self.false_suspicions += 1;
             }
             _ => {}

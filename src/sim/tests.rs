@@ -69,8 +69,7 @@ fn a_paused_node_is_suspected_and_refutes_when_it_goes_on() {
     sim.run_until_true(Duration::from_secs(5), |sim| all_see(sim, Status::Alive, 5)).expect("converges");
     sim.pause(NodeId(2));
     sim.run_for(Duration::from_secs(4));
-    let suspicions =
-        sim.take_notes().into_iter().filter(|n| matches!(n.output, Output::Suspicion { suspected: true, .. }));
+    let suspicions = sim.take_notes().into_iter().filter(|n| matches!(n.output, Output::Suspicion { by: Some(_), .. }));
     assert!(suspicions.count() > 0);
     sim.resume(NodeId(2));
     sim.run_for(Duration::from_secs(10));

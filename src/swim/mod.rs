@@ -58,9 +58,14 @@ pub enum Event {
     Joined(Arc<Node>),
     /// Alive; metadata, versions or address changed.
     Updated(Arc<Node>),
-    /// Suspected; Serf knows no such state, upstreams do. A [`Self::Cleared`] ends it, whichever way.
-    Suspected(NodeName),
-    /// No longer suspected: it refuted, or it is declared gone in the next event.
+    /// Suspected; Serf knows no such state, upstreams do. [`Self::Cleared`] or [`Self::Gone`] ends it.
+    Suspected {
+        /// Who.
+        name: NodeName,
+        /// Who got no answer from it.
+        by: NodeName,
+    },
+    /// No longer suspected: it refuted.
     Cleared(NodeName),
     /// Dead, or left by its own word (`left`).
     Gone {

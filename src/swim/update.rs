@@ -101,7 +101,7 @@ impl Swim {
                 member.incarnation = suspect.incarnation;
                 member.state = State::Suspect(Box::new(SuspicionState(suspicion)));
                 self.stats.suspicions += 1;
-                self.emit(Event::Suspected(suspect.node.clone()));
+                self.emit(Event::Suspected { name: suspect.node.clone(), by: suspect.from.clone() });
                 self.broadcast(suspect.node.clone(), &Message::Suspect(suspect));
             }
         }
@@ -244,15 +244,11 @@ impl Swim {
         self.drop_suspicion(&dead.node);
         let Some(member) = self.members.get_mut(&dead.node) else { return };
         let left = dead.node == dead.from;
-        let was_suspect = member.state.is_suspect();
         self.present -= usize::from(!member.state.is_gone());
         member.incarnation = dead.incarnation;
         member.state = if left { State::Left(now) } else { State::Dead(now) };
         let node = Arc::clone(&member.node);
         debug!(member = %dead.node, incarnation = %dead.incarnation, from = %dead.from, left, "dead is accepted");
-        if was_suspect {
-            self.emit(Event::Cleared(dead.node.clone()));
-        }
         self.queue.push(Some(dead.node.clone()), Message::Dead(dead).encode(), token);
         self.emit(Event::Gone { node, left });
     }

@@ -56,7 +56,7 @@ impl Agent {
             }
             Output::Close { stream } => self.streams.close(stream),
             Output::Member(event) => self.member_changed(&event),
-            Output::Suspicion { member, suspected } => self.suspicion_changed(&member, suspected),
+            Output::Suspicion { member, by } => self.suspicion_changed(&member, by.as_ref()),
             Output::Leaving { .. } => self.members_changed(),
             Output::Event(event) => {
                 if !doctor::answers_query(now, &mut self.endpoint, self.config.mode, &event) {
@@ -95,11 +95,10 @@ impl Agent {
         }
     }
 
-    fn suspicion_changed(&mut self, member: &NodeName, suspected: bool) {
-        if suspected {
-            info!(%member, "member suspected");
-        } else {
-            info!(%member, "member no longer suspected");
+    fn suspicion_changed(&mut self, member: &NodeName, by: Option<&NodeName>) {
+        match by {
+            Some(by) => info!(%member, %by, "member suspected"),
+            None => info!(%member, "member no longer suspected"),
         }
         self.members_changed();
     }

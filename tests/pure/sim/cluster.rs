@@ -325,8 +325,8 @@ impl Cluster {
     fn take_note(&mut self, Note { node, output, .. }: Note) -> Result<(), String> {
         match output {
             Output::Member(event) => self.note_member(node, event.kind, event.member.node.name.as_str())?,
-            Output::Suspicion { suspected, .. } => {
-                self.coverage.count(if suspected { "suspicions" } else { "suspicions cleared" });
+            Output::Suspicion { by, .. } => {
+                self.coverage.count(if by.is_some() { "suspicions" } else { "suspicions cleared" });
             }
             Output::Leaving { leaving, .. } => {
                 self.coverage.count(if leaving { "leaves announced" } else { "leaves called off" })
