@@ -161,8 +161,8 @@ impl<S: Subscriber> Layer<S> for Writer {
     }
 
     fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
-        let (line, meta) = (Line::from_event(event), event.metadata());
-        self.0.ring().push(&line);
+        let (line, meta) = (Arc::new(Line::from_event(event)), event.metadata());
+        self.0.ring().push(Arc::clone(&line));
         let is_told = self.0.is_console && meta.target() == notice::TARGET;
         if let Some(queue) = &self.0.queue
             && !is_told

@@ -1,4 +1,6 @@
 //! The last lines of the log and those who follow it (`rpc §6`).
+//!
+//! Most lines are kept for followers that never come, so a line becomes text when somebody reads it.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -31,8 +33,35 @@ impl fmt::Debug for Follower {
 
 #[derive(Debug, Default)]
 pub(super) struct Ring {
-    lines: VecDeque<(Level, Arc<str>)>,
+    lines: VecDeque<Kept>,
     followers: Vec<Follower>,
+}
+
+#[derive(Debug)]
+enum Kept {
+    Line(Arc<Line>),
+    /// Of a line that is too long to be kept whole.
+    Cut(Level, Arc<str>),
+}
+
+impl Kept {
+    fn new(line: Arc<Line>) -> Self {
+        if line.bytes() > MAX_LINE_BYTES { Self::Cut(line.level(), text(&line)) } else { Self::Line(line) }
+    }
+
+    fn level(&self) -> Level {
+        match self {
+            Self::Line(line) => line.level(),
+            Self::Cut(level, _) => *level,
+        }
+    }
+
+    fn text(&self) -> Arc<str> {
+        match self {
+            Self::Line(line) => text(line),
+            Self::Cut(_, text) => Arc::clone(text),
+        }
+    }
 }
 
 impl Ring {
@@ -41,22 +70,28 @@ impl Ring {
         self.followers.iter().map(|follower| follower.level).fold(KEPT, Level::max)
     }
 
-    pub(super) fn push(&mut self, line: &Line) {
-        let (level, text) = (line.level(), Arc::from(clip(line.serf())));
-        self.followers.retain_mut(|follower| level > follower.level || (follower.offer)(Arc::clone(&text)));
+    pub(super) fn push(&mut self, line: Arc<Line>) {
+        let (level, mut shown) = (line.level(), None);
+        self.followers.retain_mut(|follower| {
+            level > follower.level || (follower.offer)(Arc::clone(shown.get_or_insert_with(|| text(&line))))
+        });
         if self.lines.len() == RING_LINES {
             self.lines.pop_front();
         }
-        self.lines.push_back((level, text));
+        self.lines.push_back(Kept::new(line));
     }
 
     /// Offers the lines that are there, oldest first, and from now on those that come.
     pub(super) fn follow(&mut self, level: Level, mut offer: Offer) {
-        let mut past = self.lines.iter().filter(|(of_line, _)| *of_line <= level);
-        if past.all(|(_, text)| offer(Arc::clone(text))) {
+        let mut past = self.lines.iter().filter(|kept| kept.level() <= level);
+        if past.all(|kept| offer(kept.text())) {
             self.followers.push(Follower { level, offer });
         }
     }
+}
+
+fn text(line: &Line) -> Arc<str> {
+    Arc::from(clip(line.serf()))
 }
 
 /// Cut between characters.
@@ -76,8 +111,8 @@ mod tests {
     use super::super::line::tests::captured;
     use super::*;
 
-    fn info(phrase: &str) -> Line {
-        captured(|| tracing::info!("{phrase}"))
+    fn info(phrase: &str) -> Arc<Line> {
+        Arc::new(captured(|| tracing::info!("{phrase}")))
     }
 
     fn follow(ring: &mut Ring, level: Level) -> mpsc::Receiver<Arc<str>> {
@@ -90,7 +125,7 @@ mod tests {
     fn ring_keeps_the_last_lines() {
         let mut ring = Ring::default();
         for index in 0..RING_LINES + 3 {
-            ring.push(&info(&index.to_string()));
+            ring.push(info(&index.to_string()));
         }
         let past: Vec<_> = follow(&mut ring, Level::INFO).try_iter().collect();
         assert_eq!(past.len(), RING_LINES);
@@ -100,7 +135,7 @@ mod tests {
     #[test]
     fn long_lines_are_cut_between_characters() {
         let mut ring = Ring::default();
-        ring.push(&info(&"ä".repeat(MAX_LINE_BYTES)));
+        ring.push(info(&"ä".repeat(MAX_LINE_BYTES)));
         let line = follow(&mut ring, Level::INFO).recv().unwrap();
         assert!(line.len() <= MAX_LINE_BYTES + '…'.len_utf8() && line.ends_with("ä…"), "{line}");
     }
@@ -110,10 +145,10 @@ mod tests {
         let mut ring = Ring::default();
         drop(follow(&mut ring, Level::TRACE));
         assert_eq!(ring.level(), Level::TRACE);
-        ring.push(&info("x"));
+        ring.push(info("x"));
         assert_eq!(ring.level(), Level::DEBUG);
         drop(follow(&mut ring, Level::TRACE));
-        ring.push(&info("x"));
+        ring.push(info("x"));
         assert!(ring.followers.is_empty());
     }
 }

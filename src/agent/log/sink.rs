@@ -21,7 +21,7 @@ const STACK_BYTES: usize = 256 * 1024;
 #[derive(Debug)]
 pub enum Told {
     /// A line that the operator wants.
-    Line(Line),
+    Line(Arc<Line>),
     /// For a console, which has words of its own for it and decides itself whether the operator wants them.
     Notice(Timestamp, Notice),
     /// The agent has ended; nothing comes after this.
@@ -76,7 +76,7 @@ impl Sink {
             loop {
                 match queue.pop() {
                     Entry::Kept(told) => self.write(told, &filter),
-                    Entry::Dropped(lines) => self.write(Told::Line(Line::dropped(lines)), &filter),
+                    Entry::Dropped(lines) => self.write(Told::Line(Arc::new(Line::dropped(lines))), &filter),
                 }
             }
         };
