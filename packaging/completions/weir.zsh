@@ -946,7 +946,7 @@ _weir_commands() {
 'force-leave:Turn a failed member into one that left' \
 'event:Send a user event to all members' \
 'query:Ask members a question and show their answers' \
-'tags:Change the tags of this node' \
+'tags:Show the tags of this node, or change them' \
 'keys:List or change the cluster'\''s keys' \
 'info:Show counters and settings of the agent' \
 'monitor:Show the agent'\''s log lines and events as they come' \
@@ -1084,7 +1084,7 @@ _weir__subcmd__help_commands() {
 'force-leave:Turn a failed member into one that left' \
 'event:Send a user event to all members' \
 'query:Ask members a question and show their answers' \
-'tags:Change the tags of this node' \
+'tags:Show the tags of this node, or change them' \
 'keys:List or change the cluster'\''s keys' \
 'info:Show counters and settings of the agent' \
 'monitor:Show the agent'\''s log lines and events as they come' \

@@ -15,7 +15,9 @@ use crate::agent::{self, AgentError};
 use crate::config::{self, ConfigErrors, FLAGS, Flag, Mode, Overrides, Source, Sources, Takes};
 
 /// Run the agent until it is told to stop.
+// Serf's flags: the last one counts.
 #[derive(Debug, clap::Args)]
+#[command(args_override_self = true)]
 pub(crate) struct Agent {
     #[command(flatten)]
     paths: Paths,

@@ -1,6 +1,8 @@
 //! The one clap definition: commands, help, man pages and completions all come from it.
 
-use clap::{ArgAction, CommandFactory as _, Parser, Subcommand};
+use std::ffi::OsString;
+
+use clap::{Arg, ArgAction, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
 use super::exit::Exit;
 use super::output::{Color, Format};
@@ -11,7 +13,6 @@ use super::output::{Color, Format};
     name = "weir",
     version,
     disable_version_flag = true,
-    args_override_self = true,
     subcommand_required = true,
     arg_required_else_help = true,
     after_long_help = exit_codes()
@@ -103,7 +104,20 @@ impl Client {
 
 /// The whole definition, as clap sees it.
 pub(crate) fn definition() -> clap::Command {
-    Cli::command()
+    counted_once(Cli::command())
+}
+
+/// Reads what was typed, the program's name first.
+pub(crate) fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Cli, clap::Error> {
+    Cli::from_arg_matches(&definition().try_get_matches_from(args)?)
+}
+
+/// Of a flag that is given twice, and of an option that every command understands, the last one counts. Any other option that
+/// takes one value would lose the first without a word, so that is a mistake.
+fn counted_once(command: clap::Command) -> clap::Command {
+    let repeatable = |arg: &Arg| arg.is_global_set() || matches!(arg.get_action(), ArgAction::SetTrue);
+    let last_counts = |arg: Arg| if repeatable(&arg) { arg.clone().overrides_with(arg.get_id()) } else { arg };
+    command.mut_args(last_counts).mut_subcommands(counted_once)
 }
 
 /// The exit codes, for help and the man page.

@@ -11,11 +11,13 @@ use super::connect::AgentArgs;
 use super::exit::Exit;
 use super::failure::Failure;
 use super::output::Output;
+use super::parse;
 use super::session::Session;
 use super::table::{Layout, Table};
 use super::watch::Watch;
 use crate::rpc::proto::{self, MemberFilter, MembersQuery};
 use crate::rpc::weir::NodeStatus;
+use crate::serf::Status;
 
 /// List the members of the cluster.
 #[derive(Debug, clap::Args)]
@@ -27,14 +29,14 @@ pub(crate) struct Members {
     #[arg(long, value_name = "REGEX")]
     pub(crate) status: Option<String>,
     /// Only members whose tag matches; repeatable, all must match
-    #[arg(long = "tag", value_name = "KEY=REGEX", value_parser = super::parse::tag)]
+    #[arg(long = "tag", value_name = "KEY=REGEX", value_parser = parse::tag)]
     pub(crate) tags: Vec<(String, String)>,
     /// Only members whose tag `role` matches
     #[arg(long, value_name = "REGEX")]
     pub(crate) role: Option<String>,
     /// Only members whose health matches: passing, warning, critical, wait, none
-    #[arg(long, value_name = "REGEX", value_parser = super::parse::full_match)]
-    pub(crate) health: Option<Regex>,
+    #[arg(long, value_name = "REGEX")]
+    pub(crate) health: Option<String>,
     /// Show protocol versions, too
     #[arg(long)]
     pub(crate) detailed: bool,
@@ -45,7 +47,7 @@ pub(crate) struct Members {
     #[arg(long)]
     pub(crate) header: bool,
     /// Show the list again whenever it changes, looking this often
-    #[arg(long, value_name = "INTERVAL", num_args = 0..=1, default_missing_value = "2s", value_parser = super::parse::duration)]
+    #[arg(long, value_name = "INTERVAL", num_args = 0..=1, default_missing_value = "2s", value_parser = parse::duration)]
     pub(crate) watch: Option<Duration>,
     #[command(flatten)]
     pub(crate) agent: AgentArgs,
@@ -97,69 +99,88 @@ pub(crate) struct Protocol {
 
 impl Members {
     pub(crate) async fn run(&self, output: &Output) -> Result<Exit, Failure> {
-        let query = self.query()?;
+        let wanted = self.wanted()?;
         let mut session = Session::open(&self.agent, output).await?;
         let Some(interval) = self.watch else {
-            let members = self.fetch(&query, &mut session, output).await?;
+            let members = fetch(&wanted, &mut session, output).await?;
             return self.show(&members, output);
         };
         let mut watch = Watch::new(interval);
         loop {
-            let members = self.fetch(&query, &mut session, output).await?;
-            watch.show(output, &List::new(&members), || self.table(&members, output))?;
+            let fetched = fetch(&wanted, &mut session, output).await;
+            if let Some(members) = watch.answered(fetched, &mut session, &self.agent, output).await? {
+                watch.show(output, &List::new(&members), || self.view(&members, output))?;
+            }
             watch.pause().await;
         }
     }
 
-    async fn fetch(
-        &self,
-        query: &MembersQuery,
-        session: &mut Session,
-        output: &Output,
-    ) -> Result<Vec<Member>, Failure> {
-        let mut members = session.members(query).await?;
-        // Only an agent of ours knows.
-        if output.is_json()
-            && let Ok(document) = session.weir(&NodeStatus { members: true }).await
-        {
-            let mut since: BTreeMap<_, _> =
-                document.members.into_iter().map(|member| (member.name, member.since)).collect();
-            for member in &mut members {
-                member.since = since.remove(&member.name).flatten();
-            }
-        }
-        if let Some(health) = &self.health {
-            members.retain(|member| health.is_match(member.health.as_deref().unwrap_or("none")));
-        }
-        Ok(members)
-    }
-
     /// What the agent is asked, with expressions that it understands: Serf's hangs up on others.
-    fn query(&self) -> Result<MembersQuery, Failure> {
+    fn wanted(&self) -> Result<Wanted, Failure> {
         let role = self.role.iter().map(|role| ("role".to_owned(), role.clone()));
         let query = MembersQuery {
-            tags: self.tags.iter().cloned().chain(role).collect(),
+            tags: parse::tag_filters(self.tags.iter().cloned().chain(role))?.into_iter().collect(),
             status: self.status.clone().unwrap_or_default(),
             name: self.name.clone().unwrap_or_default(),
         };
         validate(&query)?;
-        Ok(query)
+        if let Some(status) = &self.status {
+            parse::one_of("status", status, &Status::ALL.map(Status::as_str))?;
+        }
+        let health = self.health.as_deref().map(|health| parse::one_of("health", health, &HEALTH)).transpose()?;
+        Ok(Wanted { query, health })
     }
 
     fn show(&self, members: &[Member], output: &Output) -> Result<Exit, Failure> {
         if output.is_json() {
             output.json(&List::new(members))?;
         } else if members.is_empty() {
-            output.notice("no members match");
+            output.notice(NOBODY);
         } else {
-            output.text(&self.table(members, output))?;
+            output.text(&self.view(members, output))?;
         }
         Ok(Exit::Done)
     }
 
-    fn table(&self, members: &[Member], output: &Output) -> String {
-        render(members, self.detailed, output.layout(self.header, self.wide), output)
+    /// The table; a view that is shown again must say so where it would be empty.
+    fn view(&self, members: &[Member], output: &Output) -> String {
+        match members {
+            [] => format!("{NOBODY}\n"),
+            members => render(members, self.detailed, output.layout(self.header, self.wide), output),
+        }
     }
+}
+
+/// Which members are asked for.
+#[derive(Debug)]
+struct Wanted {
+    query: MembersQuery,
+    /// Agents do not filter by it.
+    health: Option<Regex>,
+}
+
+/// Where nobody does.
+const NOBODY: &str = "no members match";
+
+/// What a member may say of its checks, and `none` if it says nothing.
+const HEALTH: [&str; 5] = ["passing", "warning", "critical", "wait", "none"];
+
+async fn fetch(wanted: &Wanted, session: &mut Session, output: &Output) -> Result<Vec<Member>, Failure> {
+    let mut members = session.members(&wanted.query).await?;
+    // Only an agent of ours knows.
+    if output.is_json()
+        && let Ok(document) = session.weir(&NodeStatus { members: true }).await
+    {
+        let mut since: BTreeMap<_, _> =
+            document.members.into_iter().map(|member| (member.name, member.since)).collect();
+        for member in &mut members {
+            member.since = since.remove(&member.name).flatten();
+        }
+    }
+    if let Some(health) = &wanted.health {
+        members.retain(|member| health.is_match(member.health.as_deref().unwrap_or("none")));
+    }
+    Ok(members)
 }
 
 /// The document of `--format json`.

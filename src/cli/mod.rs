@@ -64,9 +64,7 @@ use std::ffi::OsString;
 use std::path::Path;
 use std::process::ExitCode;
 
-use clap::Parser as _;
-
-use args::{Cli, Client, Command};
+use args::{Client, Command};
 pub use exit::Exit;
 use failure::Failure;
 use output::{Color, Format, Output};
@@ -81,7 +79,7 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     let args = go_flags::normalise(&args::definition(), args);
     let format = if asks_for_json(&args) { Format::Json } else { Format::Text };
     let typed = go_flags::command_of(&args::definition(), &args);
-    match Cli::try_parse_from(std::iter::once(OsString::from("weir")).chain(args)) {
+    match args::parse(std::iter::once(OsString::from("weir")).chain(args)) {
         Ok(cli) => {
             let output = Output::new(cli.global.format, cli.global.color, cli.global.quiet);
             end(&output, run(cli.command, &output))

@@ -1,9 +1,11 @@
 //! Values of flags that several commands share.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use regex::Regex;
 
+use super::failure::Failure;
 use crate::config::duration as written;
 use crate::serf::filter;
 
@@ -15,8 +17,40 @@ pub(crate) fn tag(text: &str) -> Result<(String, String), String> {
     }
 }
 
+/// Tags of several options by their names, each of which may be given once: of two values one would be lost.
+pub(crate) fn tags(
+    given: impl IntoIterator<Item = (String, String)>,
+    way_out: fn(&str, &str, &str) -> String,
+) -> Result<BTreeMap<String, String>, Failure> {
+    let mut tags = BTreeMap::new();
+    for (tag, value) in given {
+        if let Some(before) = tags.insert(tag.clone(), value.clone()) {
+            let remedy = way_out(&tag, &before, &value);
+            return Err(Failure::usage(format!("tag '{tag}' is given twice")).with_remedy(remedy));
+        }
+    }
+    Ok(tags)
+}
+
+/// As [`tags`], of filters; all of them must match.
+pub(crate) fn tag_filters(
+    given: impl IntoIterator<Item = (String, String)>,
+) -> Result<BTreeMap<String, String>, Failure> {
+    tags(given, |tag, a, b| format!("write one pattern for both, --tag '{tag}={a}|{b}'"))
+}
+
+/// A pattern that one of `words` matches; a typing error would look like an answer of nobody.
+pub(crate) fn one_of(what: &str, pattern: &str, words: &[&str]) -> Result<Regex, Failure> {
+    let regex = full_match(pattern).map_err(Failure::usage)?;
+    if words.iter().any(|word| regex.is_match(word)) {
+        return Ok(regex);
+    }
+    let known = words.join(", ");
+    Err(Failure::usage(format!("no {what} matches '{pattern}'")).with_remedy(format!("it is one of {known}")))
+}
+
 /// A regular expression that must match from start to end.
-pub(crate) fn full_match(text: &str) -> Result<Regex, String> {
+fn full_match(text: &str) -> Result<Regex, String> {
     filter::compile_whole(text).map_err(|error| format!("{text:?} is no regular expression: {error}"))
 }
 

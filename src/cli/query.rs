@@ -6,16 +6,19 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use regex::Regex;
 use serde::Serialize;
 
 use super::connect::AgentArgs;
 use super::exit::Exit;
 use super::failure::{Failure, no_member};
+use super::members::Member;
 use super::output::Output;
+use super::parse;
 use super::session::Session;
 use crate::escape::{escape, escape_bytes};
 use crate::rpc::proto::{MembersQuery, QueryRecord};
-use crate::serf::QueryParams;
+use crate::serf::{QueryParams, Status, filter};
 
 /// Ask members a question and show their answers.
 #[derive(Debug, clap::Args)]
@@ -28,10 +31,10 @@ pub(crate) struct Query {
     #[arg(long = "node", value_name = "MEMBER")]
     nodes: Vec<String>,
     /// Only ask members whose tag matches; repeatable, all must match
-    #[arg(long = "tag", value_name = "KEY=REGEX", value_parser = super::parse::tag)]
+    #[arg(long = "tag", value_name = "KEY=REGEX", value_parser = parse::tag)]
     tags: Vec<(String, String)>,
     /// How long to wait; the agent's default depends on the size of the cluster
-    #[arg(long, value_name = "DURATION", value_parser = super::parse::duration)]
+    #[arg(long, value_name = "DURATION", value_parser = parse::duration)]
     timeout: Option<Duration>,
     /// Do not ask for acknowledgements
     #[arg(long)]
@@ -54,9 +57,11 @@ pub(crate) struct Answers {
 
 impl Query {
     pub(crate) async fn run(&self, output: &Output) -> Result<Exit, Failure> {
+        let tags = parse::tag_filters(self.tags.iter().cloned())?;
+        let patterns = compiled(&tags)?;
         let mut session = Session::open(&self.agent, output).await?;
-        let expected = self.expected(&mut session).await?;
-        session.query(self.question()).await?;
+        let expected = self.expected(&patterns, &mut session).await?;
+        session.query(self.question(tags)).await?;
         if !output.is_json() {
             output.text(&format!("Query '{}' dispatched\n", escape(&self.name)))?;
         }
@@ -78,12 +83,12 @@ impl Query {
         self.report(&answers, output)
     }
 
-    fn question(&self) -> QueryParams {
+    fn question(&self, tags: BTreeMap<String, String>) -> QueryParams {
         QueryParams {
             name: self.name.clone(),
             payload: self.payload.clone().unwrap_or_default().into(),
             nodes: self.nodes.clone(),
-            tags: self.tags.iter().cloned().collect(),
+            tags: tags.into_iter().collect(),
             timeout: self.timeout,
             ack: !self.no_ack,
             relay_factor: self.relay_factor,
@@ -91,7 +96,7 @@ impl Query {
     }
 
     /// The live members that are asked.
-    async fn expected(&self, session: &mut Session) -> Result<BTreeSet<String>, Failure> {
+    async fn expected(&self, tags: &[(&str, Regex)], session: &mut Session) -> Result<BTreeSet<String>, Failure> {
         if !self.nodes.is_empty() {
             let members = session.members(&MembersQuery::default()).await?;
             let names = || members.iter().map(|member| member.name.as_str());
@@ -99,11 +104,13 @@ impl Query {
                 return Err(no_member(unknown, names()));
             }
         }
-        let query =
-            MembersQuery { tags: self.tags.iter().cloned().collect(), status: "alive".to_owned(), name: String::new() };
-        super::members::validate(&query)?;
-        let alive = session.members(&query).await?.into_iter().map(|member| member.name);
-        Ok(alive.filter(|name| self.nodes.is_empty() || self.nodes.contains(name)).collect())
+        let query = MembersQuery { status: Status::Alive.as_str().to_owned(), ..MembersQuery::default() };
+        let is_asked = |member: &Member| {
+            (self.nodes.is_empty() || self.nodes.contains(&member.name))
+                && tags.iter().all(|(tag, regex)| regex.is_match(member.tags.get(*tag).map_or("", String::as_str)))
+        };
+        let alive = session.members(&query).await?;
+        Ok(alive.into_iter().filter(is_asked).map(|member| member.name).collect())
     }
 
     fn report(&self, answers: &Answers, output: &Output) -> Result<Exit, Failure> {
@@ -119,6 +126,16 @@ impl Query {
         }
         Ok(Exit::Done)
     }
+}
+
+/// Patterns as members apply them to a query's tags: unlike those of `members`, they match anywhere.
+fn compiled(tags: &BTreeMap<String, String>) -> Result<Vec<(&str, Regex)>, Failure> {
+    let mut compiled = Vec::with_capacity(tags.len());
+    for (tag, pattern) in tags {
+        let invalid = |error| Failure::usage(format!("invalid expression for tag '{tag}': {error}"));
+        compiled.push((tag.as_str(), filter::compile(pattern).map_err(invalid)?));
+    }
+    Ok(compiled)
 }
 
 /// An answer as text, in the order of arrival; a last line end does not count.

@@ -109,6 +109,16 @@ impl Session {
         Self::connect(args, output).await.map_err(|failed| failed.failure)
     }
 
+    /// Connects once more to the agent that it had found, and to no other.
+    pub(crate) async fn reopen(&mut self, args: &AgentArgs) -> Result<(), Failure> {
+        let token = connect::token(args, &Environment::read())?;
+        let token = connect::shown_to(self.address(), token.as_ref().map(|token| token.as_str()));
+        let address = self.address().clone();
+        let client = Client::connect(&address, token).await;
+        self.client = client.map_err(|error| connect::failure(&address, &error, true))?;
+        Ok(())
+    }
+
     /// As [`Self::open`], and tells why there is nobody to talk to.
     pub(crate) async fn connect(args: &AgentArgs, output: &Output) -> Result<Self, NotConnected> {
         let environment = Environment::read();

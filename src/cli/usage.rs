@@ -19,7 +19,14 @@ pub(crate) fn failure(error: &clap::Error, command: &str) -> Failure {
     let text = text.strip_prefix("error: ").unwrap_or(&text);
     let words = text.lines().take_while(|line| !line.trim().is_empty()).map(str::trim);
     let message = words.collect::<Vec<_>>().join(" ");
-    Failure::usage(message).with_remedy(suggestion(error).unwrap_or_else(help))
+    Failure::usage(message).with_remedy(suggestion(error).or_else(|| alternation(error)).unwrap_or_else(help))
+}
+
+/// Two patterns of one kind are one pattern.
+fn alternation(error: &clap::Error) -> Option<String> {
+    let ContextValue::String(option) = error.get(ContextKind::InvalidArg)? else { return None };
+    let name = option.strip_suffix(" <REGEX>").filter(|_| error.kind() == ErrorKind::ArgumentConflict)?;
+    Some(format!("give one pattern for both, {name} 'A|B'"))
 }
 
 fn suggestion(error: &clap::Error) -> Option<String> {

@@ -4,20 +4,26 @@ use std::time::Duration;
 
 use serde::Serialize;
 
+use super::connect::AgentArgs;
+use super::exit::Exit;
 use super::failure::Failure;
 use super::output::{Output, to_json_line};
+use super::session::Session;
+use crate::config::duration;
 
 /// Draws again on a terminal, and prints only what is new to a program: a JSON line or a block of text per change.
 #[derive(Debug)]
 pub(crate) struct Watch {
     interval: Duration,
     last: Option<String>,
+    /// What kind of failure keeps the agent from answering; it has been told.
+    lost: Option<Exit>,
 }
 
 impl Watch {
     /// Looks every `interval`, but not more often than ten times a second.
     pub(crate) fn new(interval: Duration) -> Self {
-        Self { interval: interval.max(Duration::from_millis(100)), last: None }
+        Self { interval: interval.max(Duration::from_millis(100)), last: None, lost: None }
     }
 
     /// Shows an answer if it differs from the one before.
@@ -38,6 +44,38 @@ impl Watch {
         output.text(&format!("{between}{shown}{end}"))?;
         self.last = Some(shown);
         Ok(())
+    }
+
+    /// What the agent answered; `None` while it does not, as when it is started anew. That is told once, and so is its return.
+    ///
+    /// # Errors
+    ///
+    /// It never answered.
+    pub(crate) async fn answered<T>(
+        &mut self,
+        fetched: Result<T, Failure>,
+        session: &mut Session,
+        agent: &AgentArgs,
+        output: &Output,
+    ) -> Result<Option<T>, Failure> {
+        match fetched {
+            Ok(answer) => {
+                if self.lost.take().is_some() {
+                    output.notice("the agent answers again");
+                }
+                Ok(Some(answer))
+            }
+            Err(failure) if self.last.is_none() => Err(failure),
+            Err(failure) => {
+                if self.lost.replace(failure.exit()) != Some(failure.exit()) {
+                    output.failure(&failure);
+                    output.notice(&format!("looking again every {}", duration::text(self.interval)));
+                }
+                // Whether that helps shows at the next look.
+                drop(session.reopen(agent).await);
+                Ok(None)
+            }
+        }
     }
 
     /// Waits until it is time to look again.

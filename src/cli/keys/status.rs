@@ -40,8 +40,10 @@ impl KeysStatus {
         };
         let mut watch = Watch::new(interval);
         loop {
-            let status = fetch(&mut session).await?;
-            watch.show(output, &status, || self.render(&status, output))?;
+            let fetched = fetch(&mut session).await;
+            if let Some(status) = watch.answered(fetched, &mut session, &self.agent, output).await? {
+                watch.show(output, &status, || self.render(&status, output))?;
+            }
             watch.pause().await;
         }
     }

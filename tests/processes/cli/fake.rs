@@ -3,15 +3,16 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::thread::JoinHandle;
 
 use tokio::sync::{mpsc, watch};
 use weir::rpc::call::{Call, KeyReply, StreamEvent};
-use weir::rpc::proto::{KeyResponse, Member, MemberFilter, MembersQuery, QueryRecord, Stats, Status};
+use weir::rpc::proto::{KeyResponse, Member, QueryRecord, Stats, Status};
 use weir::rpc::refusal::{Kind, Refusal};
 use weir::rpc::server::{Options, Server, Token};
 use weir::rpc::weir::{self as ours, Asked, Request};
-use weir::serf::{KeyOp, MemberEventKind, QueryKey, QueryParams};
+use weir::serf::{KeyOp, MemberEventKind, QueryKey, QueryParams, filter};
 use weir::wire::message::Versions;
 use weir::wire::serf::Coordinate;
 
@@ -38,14 +39,22 @@ pub(crate) struct Script {
 pub(crate) struct Fake {
     pub(crate) tcp: SocketAddr,
     pub(crate) socket: PathBuf,
-    dir: tempfile::TempDir,
+    dir: Arc<tempfile::TempDir>,
     stop: Option<watch::Sender<bool>>,
     thread: Option<JoinHandle<()>>,
 }
 
 impl Fake {
     pub(crate) fn start(script: Script) -> Self {
-        let dir = tempfile::tempdir().expect("a directory");
+        Self::start_in(Arc::new(tempfile::tempdir().expect("a directory")), script)
+    }
+
+    /// Ends, and leaves the place to the one that [`Self::start_in`] starts there.
+    pub(crate) fn stop(self) -> Arc<tempfile::TempDir> {
+        Arc::clone(&self.dir)
+    }
+
+    pub(crate) fn start_in(dir: Arc<tempfile::TempDir>, script: Script) -> Self {
         let socket = dir.path().join("rpc.sock");
         let (stop, stopped) = watch::channel(false);
         let (ready, is_ready) = std::sync::mpsc::channel();
@@ -172,11 +181,16 @@ impl Script {
         if params.payload.len() > 900 {
             return Err("query exceeds limit of 1024 bytes".into());
         }
-        let query = MembersQuery { tags: params.tags.clone(), ..MembersQuery::default() };
-        let filter = MemberFilter::compile(&query).expect("tests ask well-formed questions");
+        // Unlike those of `members`, these patterns match anywhere.
+        let pattern = |(tag, pattern): (&String, &String)| {
+            (tag.clone(), filter::compile(pattern).expect("tests ask well-formed questions"))
+        };
+        let tags: Vec<_> = params.tags.iter().map(pattern).collect();
         for member in self.members.iter().filter(|member| member.status == Status::Alive) {
             let is_asked = params.nodes.is_empty() || params.nodes.contains(&member.name);
-            if !is_asked || !filter.matches(&member.name, member.status, &member.tags) {
+            let fits =
+                |(tag, regex): &(String, regex::Regex)| regex.is_match(member.tags.get(tag).map_or("", |value| value));
+            if !is_asked || !tags.iter().all(fits) {
                 continue;
             }
             let from = member.name.clone();

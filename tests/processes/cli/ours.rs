@@ -71,6 +71,31 @@ fn members_as_table_and_json() {
             &["members", "--name", "nobody", "--format", "json"],
             &["members", "--name", "("],
             &["members", "--tag", "port=[0-9]+", "--tag", "weight=", "--quiet"],
+            &["members", "--name", "lb1", "--format", "json", "--format", "text", "--quiet", "--quiet"],
+        ],
+    );
+}
+
+#[test]
+fn a_filter_that_would_be_lost_or_can_match_nobody_is_refused() {
+    check(
+        "filters.txt",
+        &cluster(),
+        &[
+            &["members", "--tag", "role=web", "--tag", "role=lb"],
+            &["members", "--role", "web", "--tag", "role=lb", "--format", "json"],
+            &["members", "--name", "web1", "--name", "lb1"],
+            &["members", "--status", "dead"],
+            &["members", "--status", "al"],
+            &["members", "--status", "alive|dead", "--role", "lb"],
+            &["members", "--status", "("],
+            &["members", "--health", "bad"],
+            &["query", "uptime", "--tag", "role=web", "--tag", "role=lb"],
+            &["query", "uptime", "--tag", "role=("],
+            &["query", "uptime", "--timeout", "1s", "--timeout", "2s"],
+            &["event", "deploy", "--payload-file", "x", "--payload-file", "y"],
+            &["tags", "--set", "a=1", "--set", "a=2"],
+            &["tags", "--set", "a=1", "--delete", "a"],
         ],
     );
 }
@@ -115,6 +140,7 @@ fn events_and_tags() {
             &["tags", "--set", "a=b", "--set", "c=", "--delete", "d"],
             &["tags", "--set", "a=b", "--format", "json"],
             &["tags"],
+            &["tags", "--format", "json"],
         ],
     );
     let fake = Fake::start(cluster());
@@ -167,6 +193,17 @@ fn queries_end_with_the_last_answer_and_silence_is_a_failure() {
             &["query", "uptime", "--relay-factor", "300"],
         ],
     );
+}
+
+#[test]
+fn a_query_waits_for_everybody_whom_members_hold_to_be_asked() {
+    let web = |name, role| member(name, 22, Status::Alive, &[("role", role)]);
+    let script = Script { members: vec![web("a", "web"), web("b", "webserver")], ..cluster() };
+    let fake = Fake::start(script);
+    let mut command = weir();
+    command.env("WEIR_RPC_ADDR", &fake.socket);
+    let ran = run(command, &["query", "all", "--tag", "role=web"]);
+    assert!(ran.stdout.contains("Response from 'b'") && ran.stdout.contains("Total Responses: 2"), "{ran:?}");
 }
 
 #[test]
@@ -280,6 +317,28 @@ fn watching_prints_a_line_per_change_and_an_interrupt_ends_it_well() {
     let pid = nix::unistd::Pid::from_raw(i32::try_from(child.id()).expect("a process number"));
     nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGINT).expect("it runs");
     assert_eq!(child.wait().expect("it ends").code(), Some(0));
+}
+
+#[test]
+fn watching_goes_on_when_the_agent_is_started_anew() {
+    let fake = Fake::start(cluster());
+    let mut command = weir();
+    command.env("WEIR_RPC_ADDR", &fake.socket).args(["members", "--watch", "100ms", "--format", "json"]);
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the program was built");
+    let mut lines = BufReader::new(child.stdout.take().expect("it is piped")).lines();
+    let mut errors = BufReader::new(child.stderr.take().expect("it is piped")).lines();
+    let mut next = || lines.next().expect("a line").expect("text");
+    assert!(next().contains("\"web1\""));
+    let dir = fake.stop();
+    let lost = errors.next().expect("a line").expect("text");
+    assert!(lost.contains("\"kind\":\"no_agent\""), "{lost}");
+    let fake = Fake::start_in(dir, Script { members: vec![member("new", 25, Status::Alive, &[])], ..cluster() });
+    assert!(next().contains("\"new\""), "the agent is back");
+    child.kill().expect("it runs");
+    child.wait().expect("it ends");
+    let more: Vec<_> = errors.map_while(Result::ok).collect();
+    assert!(more.is_empty(), "said once: {more:?}");
+    drop(fake);
 }
 
 #[test]
