@@ -30,6 +30,8 @@ pub(super) struct KeyWriter {
     running: Option<JoinHandle<Written>>,
     /// Since when nothing can be written, and why.
     failing: Option<(Instant, String)>,
+    /// When each worn key was first seen to be.
+    worn: BTreeMap<KeyId, Instant>,
     /// The state on disk is older than ours.
     state_due: bool,
     /// The ring that is next; the endpoint asks for one at a time.
@@ -45,7 +47,16 @@ pub(super) struct Written {
 
 impl KeyWriter {
     pub(super) fn new(place: keyring::Place, state_path: Option<PathBuf>, state: KeyState) -> Self {
-        Self { place, state_path, state, running: None, failing: None, state_due: false, change: None }
+        Self {
+            place,
+            state_path,
+            state,
+            running: None,
+            failing: None,
+            worn: BTreeMap::new(),
+            state_due: false,
+            change: None,
+        }
     }
 
     /// Gives back what was reserved and not sealed. The state on disk is ahead already if the disk does not answer.
@@ -65,6 +76,11 @@ impl KeyWriter {
     pub(super) fn failing(&self, calendar: &Calendar) -> Option<Failing> {
         let (since, error) = self.failing.as_ref()?;
         Some(Failing { error: error.clone(), since: Some(calendar.date(*since)) })
+    }
+
+    /// When a key was first seen to be worn; `None` if it is not.
+    pub(super) fn worn_since(&self, key: KeyId) -> Option<Instant> {
+        self.worn.get(&key).copied()
     }
 
     /// On disk before it takes effect, and the disk may be slow.
@@ -88,8 +104,9 @@ impl KeyWriter {
     }
 
     /// Looks how much the keys have sealed, and writes ahead of it.
-    pub(super) fn count_sealed(&mut self, endpoint: &Endpoint) {
+    pub(super) fn count_sealed(&mut self, now: Instant, endpoint: &Endpoint) {
         // Members that join wear a key as well as packets do.
+            self.worn.insert(key, now);
         let members = endpoint.swim().present() as u64;
         for (key, sealed) in self.state.newly_worn(endpoint.sealed(), members) {
             warn!(%key, sealed, members, "key has sealed a quarter of what it safely can; run 'weir keys rotate'");

@@ -3,10 +3,13 @@
 use tokio::task::JoinSet;
 use tracing::{error, info, warn};
 
+use super::clock::Calendar;
 use crate::config::reload::Change;
 use crate::config::{ConfigErrors, Loaded, Sources, When, load};
 use crate::rpc::refusal::{Kind, Refusal};
 use crate::rpc::weir;
+use crate::status::node::Refused;
+use crate::time::Instant;
 
 /// A reload, and who asked for it.
 #[derive(Debug, Default)]
@@ -46,19 +49,34 @@ pub(super) struct Read {
 pub(super) struct Reloads {
     sources: Sources,
     reading: JoinSet<Read>,
+    /// What was wrong the last time, and since when.
+    refused: Option<(Instant, ConfigErrors)>,
 }
 
 impl Reloads {
     /// `sources` are those that the agent was started with.
     pub(super) fn new(sources: Sources) -> Self {
         // A pipe that was read at start has nothing more to say, and nobody may ever write to it again.
-        Self { sources: Sources { pipes: false, ..sources }, reading: JoinSet::new() }
+        Self { sources: Sources { pipes: false, ..sources }, reading: JoinSet::new(), refused: None }
     }
 
     /// Begins to read; [`Self::recv`] tells the end.
     pub(super) fn start(&mut self, request: Request) {
         let sources = self.sources.clone();
         self.reading.spawn_blocking(move || Read { result: load(&sources), request });
+    }
+
+    /// What was read was taken over, or not.
+    pub(super) fn ended(&mut self, now: Instant, refused: Option<ConfigErrors>) {
+        let since = self.refused.take().map_or(now, |(since, _)| since);
+        self.refused = refused.map(|errors| (since, errors));
+    }
+
+    /// What the configuration in use lacks, if the last reload was refused.
+    pub(super) fn refused(&self, calendar: &Calendar) -> Option<Refused> {
+        let (since, errors) = self.refused.as_ref()?;
+        let mistakes = errors.mistakes().iter().map(ToString::to_string).collect();
+        Some(Refused { mistakes, since: Some(calendar.date(*since)) })
     }
 
     /// The next configuration that was read. Cancel-safe.

@@ -9,6 +9,7 @@ use super::commands::Commands;
 use super::exec::Handlers;
 use super::joins::Joins;
 use super::key_writer::KeyWriter;
+use super::reload::Reloads;
 use super::store::Store;
 use super::udp::Udp;
 use super::upstreams::Upstreams;
@@ -18,7 +19,7 @@ use crate::endpoint::{Endpoint, Knowledge, Stranger};
 use crate::serf::Status;
 use crate::status::groups::groups;
 use crate::status::node::{
-    self, Clocks, Cluster, Document, Key, Keys, Member, Node, Queues, Runtime, Traffic, attention,
+    self, Clocks, Cluster, Configuration, Document, Key, Keys, Member, Node, Queues, Runtime, Traffic, attention,
 };
 use crate::time::Instant;
 use crate::wire::NodeName;
@@ -37,6 +38,7 @@ pub(super) struct Parts<'a> {
     pub(super) commands: &'a Commands,
     pub(super) joins: &'a Joins,
     pub(super) keys: &'a KeyWriter,
+    pub(super) reloads: &'a Reloads,
     pub(super) store: &'a Store,
     pub(super) upstreams: Option<&'a Upstreams>,
 }
@@ -48,7 +50,8 @@ pub(super) fn document(parts: &Parts<'_>, with_members: bool) -> Document {
     let mut document = Document {
         node: node(parts, &calendar),
         cluster: cluster(parts, &calendar),
-        keys: Keys { keys: keys(endpoint), failing: parts.keys.failing(&calendar) },
+        config: Configuration { refused: parts.reloads.refused(&calendar) },
+        keys: Keys { keys: keys(parts, &calendar), failing: parts.keys.failing(&calendar) },
         snapshot: parts.store.status(&calendar),
         handlers: parts.handlers.status(&calendar),
         traffic: traffic(parts),
@@ -89,6 +92,7 @@ fn node(parts: &Parts<'_>, calendar: &Calendar) -> Node {
         incarnation: endpoint.swim().incarnation().get(),
         awareness: endpoint.swim().health_score(),
         silenced: endpoint.is_silent(),
+        silenced_since: endpoint.silent_since().map(|since| calendar.date(since)),
         runtime: Runtime {
             os: std::env::consts::OS.to_owned(),
             arch: std::env::consts::ARCH.to_owned(),
@@ -153,11 +157,13 @@ pub(super) fn envelope(endpoint: &Endpoint, member: &NodeName) -> Option<&'stati
     }
 }
 
-fn keys(endpoint: &Endpoint) -> Vec<Key> {
+fn keys(parts: &Parts<'_>, calendar: &Calendar) -> Vec<Key> {
+    let Parts { endpoint, keys, .. } = *parts;
     let members = endpoint.swim().present();
     let key = |id: KeyId| {
         let sealed_packets = endpoint.sealed().get(&id).copied().unwrap_or_default();
-        Key { id: id.to_string(), sealed_packets, worn: sealed_packets as f64 * members as f64 / KEY_BEARS }
+        let worn_since = keys.worn_since(id).map(|since| calendar.date(since));
+        Key { id: id.to_string(), sealed_packets, worn: sealed_packets as f64 * members as f64 / KEY_BEARS, worn_since }
     };
     endpoint.keyring().into_iter().flat_map(|ring| ring.keys()).map(|held| key(held.id())).collect()
 }

@@ -16,6 +16,8 @@ pub(super) struct Systemd {
     feed_every: Option<Duration>,
     next_feed: Option<Instant>,
     status: String,
+    /// What it says may be so no more.
+    is_old: bool,
 }
 
 impl Systemd {
@@ -26,13 +28,24 @@ impl Systemd {
 
     fn new(watchdog: Option<Duration>, now: Instant) -> Self {
         let feed_every = watchdog.map(|period| period / 2);
-        Self { feed_every, next_feed: feed_every.map(|_| now), status: String::new() }
+        Self { feed_every, next_feed: feed_every.map(|_| now), status: String::new(), is_old: false }
     }
 
     /// Sockets are bound and the snapshot is read.
     pub(super) fn ready(&mut self, status: String) {
         tell(&[NotifyState::Ready, NotifyState::Status(&status)]);
         self.status = status;
+    }
+
+    /// Something is different that the status tells of. To make it takes all members, so it is made once for all that happens
+    /// in one turn of the loop.
+    pub(super) fn status_is_old(&mut self) {
+        self.is_old = true;
+    }
+
+    /// Whether a new status is wanted; asked once, the next is up to [`Self::status_is_old`].
+    pub(super) fn wants_status(&mut self) -> bool {
+        std::mem::take(&mut self.is_old)
     }
 
     /// Plain words for `systemctl status`; sent only when they differ from the last.
@@ -92,6 +105,14 @@ mod tests {
         assert_eq!(systemd.poll_timeout(), Some(start + Duration::from_secs(5)));
         systemd.feed(start + Duration::from_secs(1));
         assert_eq!(systemd.poll_timeout(), Some(start + Duration::from_secs(5)));
+    }
+
+    #[test]
+    fn a_status_is_made_once_for_all_that_makes_it_old() {
+        let mut systemd = Systemd::new(None, Instant::ZERO);
+        assert!(!systemd.wants_status());
+        (0..1000).for_each(|_| systemd.status_is_old());
+        assert_eq!([systemd.wants_status(), systemd.wants_status()], [true, false]);
     }
 
     #[test]

@@ -21,7 +21,7 @@ use super::{Drop, Endpoint, Joined, Output, Stranger};
 impl Endpoint {
     /// A peer opened a stream. `None`: too many are open, close it.
     pub fn handle_accepted(&mut self, now: Instant, from: SocketAddr) -> Option<StreamId> {
-        if self.silent {
+        if self.is_silent() {
             return None;
         }
         match self.streams.accept(from, now + self.options.swim.tcp_timeout) {

@@ -94,7 +94,7 @@ impl Pace {
 
 impl Endpoint {
     pub(super) fn gossip(&mut self, now: Instant) {
-        if self.silent {
+        if self.is_silent() {
             return self.pace.ran(Pressure::None, 0, now);
         }
         let mut bytes = 0;
@@ -110,7 +110,7 @@ impl Endpoint {
     }
 
     pub(super) fn pressure(&self) -> Pressure {
-        if self.silent {
+        if self.is_silent() {
             return Pressure::None;
         }
         if self.swim.present() <= 1 && !self.is_leaving() {

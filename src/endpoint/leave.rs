@@ -127,7 +127,9 @@ impl Endpoint {
     ///
     /// While it is not settled whose our name is, or it is another's, nobody is told: the news would be of the other's leave.
     pub fn leave(&mut self, now: Instant) {
-        self.silent |= self.serf.is_disputed();
+        if self.serf.is_disputed() {
+            self.silent_since.get_or_insert(now);
+        }
         if self.serf.begin_leave(now).is_err() {
             return;
         }
@@ -161,7 +163,7 @@ impl Endpoint {
             match leaving.phase {
                 Phase::Intent => self.announce_death(now),
                 Phase::Death => {
-                    let delay = if self.swim.present() > 0 && !self.silent {
+                    let delay = if self.swim.present() > 0 && !self.is_silent() {
                         self.options.leave_propagate_delay
                     } else {
                         Duration::ZERO
@@ -197,7 +199,7 @@ impl Endpoint {
     /// Members other than ourselves that are alive or suspect; nobody if our name is, or may be, another's, who would be taken
     /// for gone.
     fn present_others(&self) -> Vec<NodeName> {
-        if self.silent {
+        if self.is_silent() {
             return Vec::new();
         }
         let others = self.swim.members().filter(|member| !member.state.is_gone()).map(|member| &member.node.name);

@@ -121,7 +121,7 @@ pub struct Endpoint {
     pace: Pace,
     leaving: Option<Leaving>,
     /// The vote about our name was lost.
-    silent: bool,
+    silent_since: Option<Instant>,
     /// When an exchange beyond the regular ones is due, and with whom, if that matters.
     extra_exchange: Option<(Instant, Option<SocketAddr>)>,
     /// Who was not understood of late.
@@ -173,7 +173,7 @@ impl Endpoint {
             reaching: Reaching::default(),
             key_changes: keys::Changes::default(),
             leaving: None,
-            silent: false,
+            silent_since: None,
             extra_exchange: None,
             outputs: VecDeque::new(),
             drops: Drops::default(),
@@ -204,7 +204,7 @@ impl Endpoint {
         };
         match (content, sealed) {
             (Content::Packet(plain), _) => self.handle_packet(now, Origin { addr: from, sealed }, &plain),
-            (Content::Hello(ping), Some(sealed)) if !self.silent => self.answer_hello(now, from, &ping, sealed),
+            (Content::Hello(ping), Some(sealed)) if !self.is_silent() => self.answer_hello(now, from, &ping, sealed),
             (Content::Hello(_), _) => {}
         }
         self.settle(now);
@@ -212,13 +212,13 @@ impl Endpoint {
 
     /// Does what is due.
     pub fn handle_timeout(&mut self, now: Instant) {
-        if !self.silent {
+        if !self.is_silent() {
             self.swim.handle_timeout(now);
         }
         self.serf.handle_timeout(now);
         self.expire_streams(now);
         if let Some((_, partner)) = self.extra_exchange.take_if(|(at, _)| *at <= now)
-            && !self.silent
+            && !self.is_silent()
             && let Some(addr) = partner.or_else(|| self.swim.random_alive().map(|node| node.addr))
         {
             self.open_exchange(now, addr, Exchange { node: None, join: None, retry_of: None });
@@ -240,7 +240,7 @@ impl Endpoint {
             self.extra_exchange.as_ref().map(|(at, _)| *at),
             self.leaving.as_ref().map(Leaving::poll_timeout),
         ];
-        let swim = if self.silent {
+        let swim = if self.is_silent() {
             self.serf.poll_timeout().unwrap_or(Instant::from_nanos(u64::MAX))
         } else {
             self.swim.poll_timeout()
@@ -284,7 +284,7 @@ impl Endpoint {
     }
 
     fn handle_ping(&mut self, now: Instant, from: Origin, ping: &Ping) {
-        if self.silent {
+        if self.is_silent() {
             return;
         }
         if let (Some(name), Some(addr)) = (&ping.source.node, ping.source.addr) {
@@ -318,7 +318,7 @@ impl Endpoint {
     }
 
     fn route_swim(&mut self, now: Instant, output: swim::Output) {
-        if self.silent && !matches!(output, swim::Output::Event(_) | swim::Output::Renewed(_)) {
+        if self.is_silent() && !matches!(output, swim::Output::Event(_) | swim::Output::Renewed(_)) {
             return;
         }
         match output {
@@ -360,8 +360,8 @@ impl Endpoint {
 
     fn route_serf(&mut self, now: Instant, output: serf::Output) {
         match output {
-            serf::Output::SendUser { message, .. } if self.silent && message.first() != Some(&kind::QUERY) => {}
-            serf::Output::Reconnect(_) | serf::Output::MissedEvents if self.silent => {}
+            serf::Output::SendUser { message, .. } if self.is_silent() && message.first() != Some(&kind::QUERY) => {}
+            serf::Output::Reconnect(_) | serf::Output::MissedEvents if self.is_silent() => {}
             serf::Output::SendUser { to, node, message } => {
                 let parts = vec![user_message(&message)];
                 self.send(now, to, node.as_ref(), parts, false);
@@ -395,9 +395,11 @@ impl Endpoint {
     /// Only the question whether it is goes on, as direct messages.
     fn handle_conflict(&mut self, now: Instant, outcome: serf::ConflictOutcome) {
         match outcome {
-            serf::ConflictOutcome::Lost { .. } => self.silent = true,
-            serf::ConflictOutcome::Freed | serf::ConflictOutcome::Won { .. } if self.silent => {
-                self.silent = false;
+            serf::ConflictOutcome::Lost { .. } => {
+                self.silent_since.get_or_insert(now);
+            }
+            serf::ConflictOutcome::Freed | serf::ConflictOutcome::Won { .. } if self.is_silent() => {
+                self.silent_since = None;
                 let meta = self.local().meta.clone();
                 self.swim.set_meta(now, meta);
             }

@@ -157,7 +157,17 @@ impl Endpoint {
 
     /// Whether a lost vote about our name keeps us silent.
     pub fn is_silent(&self) -> bool {
-        self.silent
+        self.silent_since.is_some()
+    }
+
+    /// Since when it does.
+    pub fn silent_since(&self) -> Option<Instant> {
+        self.silent_since
+    }
+
+    /// Bytes of an answer to a query, with what is around them.
+    pub fn response_limit(&self) -> usize {
+        self.options.serf.query_response_size_limit
     }
 
     /// The options in force.

@@ -34,6 +34,7 @@ impl Agent {
             if let Err(errors) = &told {
                 self.log.tell(Notice::ReloadFailed { error: errors.summary().to_string() });
             }
+            self.reloads.ended(clock::now(), told.as_ref().err().cloned());
             self.systemd.ready(self.status());
         }
         request.answer(told);

@@ -245,6 +245,7 @@ impl Agent {
             commands: &self.commands,
             joins: &self.joins,
             keys: &self.keys,
+            reloads: &self.reloads,
             store: &self.store,
             upstreams: self.upstreams.as_ref(),
         };

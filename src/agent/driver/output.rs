@@ -29,7 +29,10 @@ impl Agent {
             upstreams.advance(now, &self.endpoint);
         }
         self.store.record(now, &self.endpoint);
-        self.keys.count_sealed(&self.endpoint);
+        self.keys.count_sealed(now, &self.endpoint);
+        if !self.is_leaving() && self.systemd.wants_status() {
+            self.systemd.status(self.status());
+        }
     }
 
     fn handle_join_event(&mut self, event: joins::Event) {
@@ -90,9 +93,7 @@ impl Agent {
         self.log.tell(Notice::Member { kind: event.kind, name: node.name.clone(), addr: node.addr });
         self.store.member(event);
         self.members_changed();
-        if !self.is_leaving() {
-            self.systemd.status(self.status());
-        }
+        self.systemd.status_is_old();
     }
 
     fn suspicion_changed(&mut self, member: &NodeName, by: Option<&NodeName>) {

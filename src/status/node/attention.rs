@@ -47,6 +47,8 @@ pub enum Kind {
     Keys,
     /// The snapshot cannot be written.
     Snapshot,
+    /// The configuration in use is not that of the files.
+    Config,
     /// A handler failed, or missed events.
     Handlers,
 }
@@ -56,7 +58,9 @@ impl Kind {
     pub const fn level(self) -> Level {
         match self {
             Self::NginxDown | Self::NotConfirmed | Self::Panic | Self::Empty | Self::NameConflict => Level::Error,
-            Self::ApplyRefused | Self::ForeignEdit | Self::Keys | Self::Snapshot | Self::Handlers => Level::Warn,
+            Self::ApplyRefused | Self::ForeignEdit | Self::Keys | Self::Snapshot | Self::Config | Self::Handlers => {
+                Level::Warn
+            }
         }
     }
 
@@ -77,7 +81,7 @@ pub fn attention(document: &Document) -> Vec<Attention> {
     let mut list: Vec<(Kind, Attention)> = Vec::new();
     let mut add = |kind: Kind, subject: &str, trouble, since| list.push((kind, kind.about(subject, trouble, since)));
     if let Some(trouble) = document.node.name_conflict() {
-        add(Kind::NameConflict, &document.node.name, trouble, None);
+        add(Kind::NameConflict, &document.node.name, trouble, document.node.silenced_since.as_ref());
     }
     for upstream in &document.upstreams {
         if let Some((kind, trouble)) = of_upstream(upstream) {
@@ -93,7 +97,7 @@ pub fn attention(document: &Document) -> Vec<Attention> {
         }
     }
     for key in document.keys.keys.iter().filter(|key| key.worn >= WORN) {
-        add(Kind::Keys, &key.id, worn(&key.id, key.worn), None);
+        add(Kind::Keys, &key.id, worn(&key.id, key.worn), key.worn_since.as_ref());
     }
     if let Some(failing) = &document.keys.failing {
         let what = format!("the keyring or its state cannot be written, the ring in use stays: {}", failing.error);
@@ -104,6 +108,9 @@ pub fn attention(document: &Document) -> Vec<Attention> {
     {
         let trouble = unwritten(&snapshot.path, &failing.error);
         add(Kind::Snapshot, &snapshot.path, trouble, failing.since.as_ref());
+    }
+    if let Some(refused) = &document.config.refused {
+        add(Kind::Config, "configuration", not_taken(&refused.mistakes), refused.since.as_ref());
     }
     for handler in &document.handlers {
         if let Some((trouble, since)) = of_handler(handler) {
@@ -208,6 +215,16 @@ fn worn(id: &str, share: f64) -> Trouble {
 fn unwritten(path: &str, error: &str) -> Trouble {
     let what = format!("cannot write {path}: {error}: the agent goes on, but a restart now needs gossip.join");
     Trouble::new(what, "see to its directory")
+}
+
+fn not_taken(mistakes: &[String]) -> Trouble {
+    let first = mistakes.first().map(String::as_str).unwrap_or_default();
+    let more = match mistakes.len() {
+        0 | 1 => String::new(),
+        count => format!(" (and {} more)", count - 1),
+    };
+    let what = format!("the configuration was not taken over at the last reload, the one before stays: {first}{more}");
+    Trouble::new(what, "correct it, and 'weir reload'")
 }
 
 fn of_handler(handler: &Handler) -> Option<(Trouble, Option<&String>)> {

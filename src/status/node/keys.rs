@@ -26,6 +26,8 @@ pub struct Key {
     pub sealed_packets: u64,
     /// Share of what is safe, supposing that every member seals as much.
     pub worn: f64,
+    /// Since when that is beyond [`WORN`].
+    pub worn_since: Option<String>,
 }
 
 impl Keys {

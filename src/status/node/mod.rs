@@ -9,6 +9,7 @@
 mod apply;
 mod attention;
 mod cluster;
+mod config;
 mod handler;
 mod keys;
 mod snapshot;
@@ -22,6 +23,7 @@ use serde::{Deserialize, Serialize};
 pub use apply::{Apply, ApplyResult, LastApply, Nginx, NginxState};
 pub use attention::{Attention, Kind, attention};
 pub use cluster::{Clocks, Cluster, Member, Queues, Stranger, Traffic};
+pub use config::{Configuration, Refused};
 pub use handler::{Handler, LastRun, Run};
 pub use keys::{Key, Keys, WORN};
 pub use snapshot::{Failing, Snapshot};
@@ -32,6 +34,7 @@ pub use upstream::{LeftOut, LeftOutReason, Server, ServerState, Upstream, Want};
 #[serde(default)]
 pub struct Document {
     pub node: Node,
+    pub config: Configuration,
     pub cluster: Cluster,
     pub keys: Keys,
     /// `None` without a snapshot.
@@ -76,6 +79,7 @@ pub struct Node {
     pub awareness: u32,
     /// Another member has its name, and the majority sides with that one.
     pub silenced: bool,
+    pub silenced_since: Option<String>,
     pub runtime: Runtime,
 }
 

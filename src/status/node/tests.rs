@@ -22,6 +22,7 @@ pub(crate) fn full() -> Document {
             incarnation: 3,
             awareness: 1,
             silenced: false,
+            silenced_since: None,
             runtime: Runtime { os: text("linux"), arch: text("x86_64"), cpus: 2, tasks: 9 },
         },
         cluster: Cluster {
@@ -40,7 +41,11 @@ pub(crate) fn full() -> Document {
             }],
             ..Cluster::default()
         },
-        keys: Keys { keys: vec![Key { id: text("3fa9c1d2"), sealed_packets: 412_008, worn: 0.001 }], failing: None },
+        config: Configuration::default(),
+        keys: Keys {
+            keys: vec![Key { id: text("3fa9c1d2"), sealed_packets: 412_008, worn: 0.001, worn_since: None }],
+            failing: None,
+        },
         snapshot: Some(Snapshot { path: text("/var/lib/weir/snapshot"), failing: None }),
         upstreams: vec![Upstream {
             mode: Some(Mode::Normal.into()),

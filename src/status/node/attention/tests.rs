@@ -1,5 +1,5 @@
 use super::super::tests::full;
-use super::super::{Failing, LastApply, LastRun, Moment, Nginx, Run, Server, ServerState, Snapshot};
+use super::super::{Failing, LastApply, LastRun, Moment, Nginx, Refused, Run, Server, ServerState, Snapshot};
 use super::*;
 
 /// A node that is well, changed.
@@ -100,13 +100,26 @@ fn how_upstreams_do() {
 #[test]
 fn what_else_is_the_matter() {
     let since = || Some("2026-11-28T16:02:11Z".to_owned());
-    let conflict = of(|document| document.node.silenced = true);
+    let conflict = of(|document| (document.node.silenced, document.node.silenced_since) = (true, since()));
     assert!(conflict[0].starts_with("error name_conflict lb1: another member is called 'lb1'"), "{conflict:?}");
-    let keys = of(|document| document.keys.keys[0].worn = 0.26);
+    let keys = of(|document| (document.keys.keys[0].worn, document.keys.keys[0].worn_since) = (0.26, since()));
     assert!(keys[0].starts_with("warn keys 3fa9c1d2: key 3fa9c1d2 has sealed 26 %"), "{keys:?}");
     assert!(of(|document| document.keys.keys[0].worn = 0.249).is_empty());
     let ring = of(|document| document.keys.failing = Some(Failing { error: "no space".into(), since: since() }));
     assert!(ring[0].starts_with("warn keys keyring: ") && ring[0].contains("no space"), "{ring:?}");
+    for line in conflict.iter().chain(&keys) {
+        assert!(!line.contains("since unknown"), "{line}");
+    }
+    let mistakes = ["weir.toml:9:1: unknown key 'x'; known here: y".to_owned(), "another".to_owned()];
+    for (count, more) in [(1, ""), (2, " (and 1 more)")] {
+        let mistakes = mistakes[..count].to_vec();
+        let config = of(|document| document.config.refused = Some(Refused { mistakes, since: since() }));
+        let wanted = format!(
+            "warn config configuration: the configuration was not taken over at the last reload, the one before stays: \
+             weir.toml:9:1: unknown key 'x'; known here: y{more}; correct it, and 'weir reload'"
+        );
+        assert_eq!(config, [wanted]);
+    }
     let snapshot = of(|document| {
         let failing = Some(Failing { error: "no space left on device".into(), since: since() });
         document.snapshot = Some(Snapshot { path: "/x/snapshot".into(), failing });
