@@ -21,7 +21,7 @@ use tracing::{debug, warn};
 use super::clock::{self, Calendar};
 use crate::config::{Command as Program, Handler};
 use crate::endpoint::Endpoint;
-use crate::handlers::{Local, Tail, environment, input, kind, passes, serf_name};
+use crate::handlers::{Local, Tail, environment, input, name, passes, serf_name};
 use crate::serf::{Event, QueryKey, RespondError};
 use crate::status::node;
 use crate::time::{Instant, millis};
@@ -51,7 +51,8 @@ pub(super) enum Outcome {
 #[derive(Debug)]
 pub(super) struct Ran {
     pub(super) handler: Arc<str>,
-    pub(super) event: &'static str,
+    /// `member-join`, `user:deploy`.
+    pub(super) event: String,
     pub(super) outcome: Outcome,
     pub(super) elapsed: Duration,
     /// Its last bytes, standard output and standard error together.
@@ -73,7 +74,7 @@ impl Ran {
     pub(super) fn log(&self) {
         let elapsed_ms = millis(self.elapsed);
         let output = String::from_utf8_lossy(&self.output);
-        let (handler, event) = (&*self.handler, self.event);
+        let (handler, event) = (&*self.handler, &self.event);
         match &self.outcome {
             Outcome::Exited(0) => debug!(handler, event, elapsed_ms, %output, "handler ran"),
             Outcome::Exited(status) => warn!(handler, event, status, elapsed_ms, %output, "handler failed"),
@@ -86,12 +87,17 @@ impl Ran {
         }
     }
 
-    /// Sends what the script said. An answer that is too large becomes a sentence, or the asker could not tell it from silence.
+    /// Sends what the script said. An answer that is too large becomes a sentence, or the asker could not tell it from silence;
+    /// one of which the beginning is lost is never passed off as a whole one.
     pub(super) fn respond(&self, now: Instant, endpoint: &mut Endpoint) {
         let Some((query, answer)) = self.answer() else { return };
-        let Err(error) = endpoint.respond(now, &query, answer.to_vec().into()) else { return };
-        let bytes = answer.len();
-        warn!(handler = &*self.handler, bytes, %error, "handler's answer to a query was not sent");
+        let result = match self.lost {
+            0 => endpoint.respond(now, &query, answer.to_vec().into()),
+            _ => Err(RespondError::TooLarge { limit: endpoint.response_limit().min(Tail::HANDLER_BYTES) }),
+        };
+        let Err(error) = result else { return };
+        let bytes = answer.len() as u64 + self.lost;
+        warn!(handler = &*self.handler, event = self.event, bytes, %error, "handler's answer to a query was not sent");
         if let RespondError::TooLarge { limit } = error {
             let text =
                 format!("error: the answer has {bytes} bytes, {limit} fit; send a reference and fetch the rest\n");
@@ -164,7 +170,7 @@ impl From<&Outcome> for node::Run {
 
 #[derive(Debug)]
 struct Job {
-    event: &'static str,
+    event: Arc<str>,
     environment: Arc<Vec<(String, String)>>,
     input: Arc<Vec<u8>>,
     query: Option<QueryKey>,
@@ -209,22 +215,20 @@ impl Handlers {
     pub(super) fn dispatch(&mut self, event: &Event, local: Local<'_>) {
         let mut shared = None;
         for entry in self.entries.iter_mut().filter(|entry| passes(&entry.config.on, event)) {
-            let (environment, input) =
-                shared.get_or_insert_with(|| (Arc::new(environment(event, local)), Arc::new(input(event))));
+            let (name, environment, input) = shared.get_or_insert_with(|| {
+                (Arc::<str>::from(name(event)), Arc::new(environment(event, local)), Arc::new(input(event)))
+            });
             let query = match event {
                 Event::Query(query) => Some(query.key),
                 Event::Member { .. } | Event::User(_) => None,
             };
-            let job = Job { event: kind(event), environment: environment.clone(), input: input.clone(), query };
+            let job = Job { event: name.clone(), environment: environment.clone(), input: input.clone(), query };
             if entry.jobs.try_send(job).is_err() {
                 entry.stats.dropped += 1;
                 entry.stats.last_drop = Some(clock::now());
                 if entry.stats.dropped.is_power_of_two() {
-                    warn!(
-                        handler = entry.config.name,
-                        dropped = entry.stats.dropped,
-                        "handler queue full, events dropped"
-                    );
+                    let (handler, dropped) = (&entry.config.name, entry.stats.dropped);
+                    warn!(handler, event = &**name, dropped, "handler queue full, events dropped");
                 }
             }
         }
@@ -262,7 +266,7 @@ async fn serve(config: Arc<Handler>, mut queue: mpsc::Receiver<Job>, reports: mp
         let lost = tail.lost();
         let ran = Ran {
             handler: name.clone(),
-            event: job.event,
+            event: job.event.to_string(),
             outcome,
             elapsed: clock::now().since(started),
             output: tail.into_bytes(),

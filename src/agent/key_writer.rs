@@ -6,12 +6,12 @@ use std::time::{Duration, SystemTime};
 
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
 
 use super::clock::Calendar;
 use super::key_state::{self, KeyState};
 use super::keyring;
-use crate::crypto::KeyId;
+use crate::crypto::{Key, KeyId, Keyring};
 use crate::endpoint::{Asker, Endpoint, StoreKeyring, Stored};
 use crate::status::node::Failing;
 use crate::time::Instant;
@@ -85,15 +85,12 @@ impl KeyWriter {
 
     /// On disk before it takes effect, and the disk may be slow.
     pub(super) fn store(&mut self, change: StoreKeyring, endpoint: &Endpoint) {
+        let changed = endpoint.keyring().map(|before| differences(before, &change.keyring)).unwrap_or_default();
         match (&change.refused, change.asker) {
-            (None, Asker::Member(_)) => {
-                let (from, primary, keys) = (&change.from, change.keyring.primary().id(), change.keyring.keys().len());
-                info!(from, %primary, keys, "keyring changes");
-            }
-            (None, Asker::Operator(_)) => {
-                info!(primary = %change.keyring.primary().id(), keys = change.keyring.keys().len(), "keyring changes by hand");
-            }
             (Some(error), _) => info!(from = change.from, error, "change of the keyring is refused"),
+            (None, _) if changed.is_empty() => debug!(from = change.from, "keyring is already so"),
+            (None, Asker::Member(_)) => info!(from = change.from, changed, "keyring changes"),
+            (None, Asker::Operator(_)) => info!(changed, "keyring changes by hand"),
         }
         if let Some(ballot) = change.ballot {
             self.state.obey(ballot, &change.from, SystemTime::now());
@@ -106,10 +103,10 @@ impl KeyWriter {
     /// Looks how much the keys have sealed, and writes ahead of it.
     pub(super) fn count_sealed(&mut self, now: Instant, endpoint: &Endpoint) {
         // Members that join wear a key as well as packets do.
-            self.worn.insert(key, now);
         let members = endpoint.swim().present() as u64;
         for (key, sealed) in self.state.newly_worn(endpoint.sealed(), members) {
             warn!(%key, sealed, members, "key has sealed a quarter of what it safely can; run 'weir keys rotate'");
+            self.worn.insert(key, now);
         }
         if self.state.reserve(endpoint.sealed()) {
             self.state_due = true;
@@ -157,6 +154,18 @@ impl KeyWriter {
     }
 }
 
+/// `+ b07e4410, seals 3fa9c1d2 -> b07e4410, - 3fa9c1d2`.
+fn differences(before: &Keyring, after: &Keyring) -> String {
+    let lacks = |ring: &Keyring, key: KeyId| ring.keys().iter().all(|held| held.id() != key);
+    let only = |ring: &Keyring, other: &Keyring, sign: &str| -> Vec<String> {
+        let ids = ring.keys().iter().map(Key::id);
+        ids.filter(|id| lacks(other, *id)).map(|id| format!("{sign} {id}")).collect()
+    };
+    let (was, is) = (before.primary().id(), after.primary().id());
+    let primary = (was != is).then(|| format!("seals {was} -> {is}"));
+    [only(after, before, "+"), primary.into_iter().collect(), only(before, after, "-")].concat().join(", ")
+}
+
 /// The state first: a ring that a rotation made must not be found without its ballot.
 fn write(
     place: &keyring::Place,
@@ -173,5 +182,27 @@ fn write(
     match change.filter(|change| change.refused.is_none() && !on_disk) {
         Some(change) => keyring::store(place, change),
         None => Stored::Kept,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_change_of_the_ring_names_the_keys_that_come_and_go() {
+        let [a, b] = [1, 2].map(|byte| Key::new(&[byte; 16]).unwrap());
+        let ring =
+            |primary: &Key, others: &[&Key]| Keyring::new(primary.clone(), others.iter().map(|key| (*key).clone()));
+        let (of_a, of_b) = (a.id(), b.id());
+        for (before, after, changed) in [
+            (ring(&a, &[]), ring(&a, &[&b]), format!("+ {of_b}")),
+            (ring(&a, &[&b]), ring(&b, &[&a]), format!("seals {of_a} -> {of_b}")),
+            (ring(&b, &[&a]), ring(&b, &[]), format!("- {of_a}")),
+            (ring(&a, &[]), ring(&b, &[]), format!("+ {of_b}, seals {of_a} -> {of_b}, - {of_a}")),
+            (ring(&a, &[&b]), ring(&a, &[&b]), String::new()),
+        ] {
+            assert_eq!(differences(&before, &after), changed);
+        }
     }
 }

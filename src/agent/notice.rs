@@ -4,16 +4,19 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use tracing::field::display;
 use tracing::{error, info, warn};
 
 use crate::config::Profile;
 use crate::crypto::KeyId;
-use crate::serf::MemberEventKind;
+use crate::serf::{MemberEvent, MemberEventKind, Status};
 use crate::time::millis;
 use crate::wire::NodeName;
 
 /// Marks the events of [`Notice::log`].
 pub(super) const TARGET: &str = module_path!();
+/// Members that one line names.
+const MAX_NAMED: usize = 8;
 /// About what a notice takes while it waits.
 pub(super) const BYTES: usize = 512;
 
@@ -51,14 +54,7 @@ pub enum Notice {
     /// The agent is what it will be.
     Ready(Ready),
     /// A member's status or tags changed.
-    Member {
-        /// How.
-        kind: MemberEventKind,
-        /// Whose.
-        name: NodeName,
-        /// Its address.
-        addr: SocketAddr,
-    },
+    Member(MemberEvent),
     /// An event reached the handlers. Told in Serf's mode only, whose log has a line for it.
     EventReceived {
         /// As Serf's log names it.
@@ -167,7 +163,7 @@ impl Notice {
             Self::RpcSocketListening { socket } => info!(socket = %socket.display(), "rpc listening"),
             Self::RpcListening { addr, token } => info!(%addr, token, "rpc listening"),
             Self::Ready(Ready { members, from_snapshot, .. }) => info!(members, from_snapshot, "ready"),
-            Self::Member { kind, name, addr } => log_member(*kind, name, *addr),
+            Self::Member(event) => log_member(event),
             Self::EventReceived { event } => info!(event, "event received"),
             Self::Joining { addresses, replay, configured } => info!(addresses, replay, configured, "joining"),
             Self::Joined { contacted, members, elapsed } => {
@@ -191,14 +187,29 @@ impl Notice {
     }
 }
 
-fn log_member(kind: MemberEventKind, member: &NodeName, addr: SocketAddr) {
-    match kind {
-        MemberEventKind::Join => info!(%member, %addr, "member joined"),
-        MemberEventKind::Leave => info!(%member, %addr, "member left"),
+/// `was` is told where the word of the event leaves it open.
+fn log_member(event: &MemberEvent) {
+    let (member, addr, status) = (&event.member.node.name, event.member.node.addr, event.member.status);
+    let was = event.before.as_ref().map(|before| before.status);
+    let (returned, forced) = (was.map(display), was.filter(|was| *was == Status::Failed).map(display));
+    let changed = event.differences().iter().map(ToString::to_string).reduce(|list, next| list + ", " + &next);
+    match event.kind {
+        MemberEventKind::Join => info!(%member, %addr, was = returned, changed, "member joined"),
+        MemberEventKind::Leave => info!(%member, %addr, was = forced, "member left"),
         MemberEventKind::Failed => info!(%member, %addr, "member failed"),
-        MemberEventKind::Update => info!(%member, %addr, "member updated"),
-        MemberEventKind::Reap => info!(%member, %addr, "member forgotten"),
+        // Serf tells of an update also where nothing is different.
+        MemberEventKind::Update => {
+            info!(%member, %addr, changed = changed.as_deref().unwrap_or("nothing"), "member updated");
+        }
+        MemberEventKind::Reap => info!(%member, %addr, was = %status, "member forgotten"),
     }
+}
+
+/// Names in one field: the first of them, and how many more there are.
+pub(super) fn some_of<'a>(names: impl ExactSizeIterator<Item = &'a str>) -> String {
+    let more = names.len().saturating_sub(MAX_NAMED);
+    let named = names.take(MAX_NAMED).collect::<Vec<_>>().join(",");
+    if more == 0 { named } else { format!("{named} and {more} more") }
 }
 
 fn log_left(members: usize, elapsed: Duration, unconfirmed: &[NodeName]) {
@@ -206,7 +217,88 @@ fn log_left(members: usize, elapsed: Duration, unconfirmed: &[NodeName]) {
     if unconfirmed.is_empty() {
         info!(members, elapsed_ms, "left");
     } else {
-        let unconfirmed = unconfirmed.iter().map(ToString::to_string).collect::<Vec<_>>().join(",");
+        let unconfirmed = some_of(unconfirmed.iter().map(NodeName::as_str));
         warn!(members, elapsed_ms, unconfirmed, "left, some members did not confirm it");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::agent::log::captured;
+    use crate::serf::{LamportTime, Member};
+    use crate::swim::Node;
+    use crate::time::Instant;
+    use crate::wire::message::Versions;
+    use crate::wire::serf::{Tags, encode_tags};
+
+    fn member(status: Status, host: u8, tags: &[(&str, &str)]) -> Member {
+        let tags: Tags = tags.iter().map(|(tag, value)| ((*tag).to_owned(), (*value).to_owned())).collect();
+        let (name, addr) = (NodeName::new("web1").unwrap(), SocketAddr::from(([10, 77, 0, host], 7946)));
+        let node = Node { name, addr, meta: encode_tags(&tags), versions: Versions::OURS };
+        Member { node: Arc::new(node), status, status_ltime: LamportTime(0), since: Instant::ZERO }
+    }
+
+    #[test]
+    fn a_line_about_a_member_says_what_changed_and_from_what() {
+        use MemberEventKind::{Failed, Join, Leave, Reap, Update};
+        let old = |status| Some(member(status, 12, &[("port", "80"), ("zone", "a b")]));
+        let new = |status| member(status, 12, &[("port", "81"), ("weight", "2")]);
+        let changed = r#"changed="port 80 -> 81, + weight 2, - zone a b""#;
+        let moved = member(Status::Alive, 13, &[("port", "80"), ("zone", "a b")]);
+        for (kind, member, before, said) in [
+            (Join, new(Status::Alive), None, "joined member=web1 addr=10.77.0.12:7946".to_owned()),
+            (
+                Join,
+                old(Status::Alive).unwrap(),
+                old(Status::Left),
+                "joined member=web1 addr=10.77.0.12:7946 was=left".into(),
+            ),
+            (
+                Join,
+                new(Status::Alive),
+                old(Status::Failed),
+                format!("joined member=web1 addr=10.77.0.12:7946 was=failed {changed}"),
+            ),
+            (
+                Update,
+                new(Status::Alive),
+                old(Status::Alive),
+                format!("updated member=web1 addr=10.77.0.12:7946 {changed}"),
+            ),
+            (
+                Update,
+                moved,
+                old(Status::Alive),
+                "updated member=web1 addr=10.77.0.13:7946 changed=\"address 10.77.0.12:7946 -> 10.77.0.13:7946\""
+                    .into(),
+            ),
+            (
+                Update,
+                new(Status::Alive),
+                Some(new(Status::Alive)),
+                "updated member=web1 addr=10.77.0.12:7946 changed=nothing".into(),
+            ),
+            (Failed, new(Status::Failed), Some(new(Status::Alive)), "failed member=web1 addr=10.77.0.12:7946".into()),
+            (Leave, new(Status::Left), Some(new(Status::Leaving)), "left member=web1 addr=10.77.0.12:7946".into()),
+            (
+                Leave,
+                new(Status::Left),
+                Some(new(Status::Failed)),
+                "left member=web1 addr=10.77.0.12:7946 was=failed".into(),
+            ),
+            (Reap, new(Status::Left), None, "forgotten member=web1 addr=10.77.0.12:7946 was=left".into()),
+        ] {
+            let line = captured(|| Notice::Member(MemberEvent { kind, member, before }).log());
+            assert_eq!(line.message(), format!("member {said}"));
+        }
+    }
+
+    #[test]
+    fn many_names_are_some_and_a_number() {
+        let some = |count: usize| some_of((0..count).map(|_| "a"));
+        assert_eq!([some(0), some(2), some(8), some(10)], ["", "a,a", "a,a,a,a,a,a,a,a", "a,a,a,a,a,a,a,a and 2 more"]);
     }
 }

@@ -8,6 +8,7 @@ use std::time::Duration;
 use tracing::{debug, info, warn};
 
 use super::join::{self, Next, Retry};
+use super::notice::some_of;
 use crate::config::Gossip;
 use crate::endpoint::{Endpoint, JoinTarget};
 use crate::serf::Status;
@@ -94,7 +95,7 @@ impl Rejoin {
         if self.missing.is_empty() {
             return self.stop();
         }
-        let missing = self.missing.len();
+        let missing = some_of(self.missing.iter().map(|target| target.label.as_str()));
         match self.retry.failed(now) {
             Next::After(pause) => debug!(missing, pause_s = pause.as_secs(), "members of the snapshot are missing"),
             Next::GiveUp => warn!(missing, "giving up to find members of the snapshot"),
@@ -108,7 +109,8 @@ impl Rejoin {
     }
 
     fn forget_missing(&mut self, endpoint: &Endpoint) -> Step {
-        info!(members = self.missing.len(), "members of the snapshot never answered, they are forgotten");
+        let members = some_of(self.missing.iter().map(|target| target.label.as_str()));
+        info!(members, "members of the snapshot never answered, they are forgotten");
         let names = self.missing.iter().map(|target| target.label.clone());
         let unheard = names.filter(|name| endpoint.member(name).is_none()).collect();
         self.stop();

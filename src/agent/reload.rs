@@ -94,10 +94,10 @@ impl Reloads {
 /// A line for each change that takes effect, now or later.
 pub(super) fn log(changes: &[Change]) {
     for change in changes {
-        let key = &change.key;
-        match change.when {
-            When::Live => info!(key, "configuration changes"),
-            When::Restart => warn!(key, "configuration changes with the next restart of the agent"),
+        let Change { key, before, after, when } = change;
+        match when {
+            When::Live => info!(key, before, after, "configuration changes"),
+            When::Restart => warn!(key, before, after, "configuration changes with the next restart of the agent"),
         }
     }
     info!(changes = changes.len(), "reloaded");

@@ -11,14 +11,16 @@ use tracing::{error, info, warn};
 use self::status::Applies;
 use super::applier::Applier;
 use super::clock;
+use super::notice::some_of;
 use crate::apply::Report;
 use crate::config::Config;
 use crate::endpoint::Endpoint;
 use crate::time::{Instant, millis};
-use crate::upstream::balancer::{Balancer, Notice, Output};
+use crate::upstream::balancer::{Balancer, Group, Notice, Output, Strength};
 use crate::upstream::desired::Desired;
 use crate::upstream::settle::{self, Applied};
-use crate::upstream::{Candidate, Mode, Options};
+use crate::upstream::{Candidate, Options, UpstreamName};
+use crate::wire::NodeName;
 
 mod status;
 
@@ -71,7 +73,8 @@ impl Upstreams {
             None
         });
         let (generation, live) = live.unzip();
-        info!(upstreams = config.upstreams.len(), generation = %generation.unwrap_or_default(), "balancing");
+        let upstreams = some_of(config.upstreams.iter().map(|upstream| upstream.options.name.as_str()));
+        info!(upstreams, generation = %generation.unwrap_or_default(), "balancing");
         let order = Desired::order_of(&config.node.name);
         let applier = Arc::new(applier);
         Some(Self {
@@ -205,16 +208,23 @@ async fn ended<T>(task: &mut Option<JoinHandle<T>>) -> Option<T> {
 fn tell(notice: &Notice) {
     match notice {
         Notice::LeftOut { upstream, member, reason } => warn!(%upstream, %member, %reason, "member is no server"),
-        Notice::Placeholder { upstream } => warn!(%upstream, "no server is there, requests are answered 502"),
-        Notice::Mode { upstream, mode: Mode::Normal, floor, base } => {
-            info!(%upstream, floor, base, "enough servers are well again");
+        Notice::Group { upstream, before, now, strength } => tell_group(upstream, *before, *now, strength),
+    }
+}
+
+fn tell_group(upstream: &UpstreamName, before: Option<Group>, now: Group, strength: &Strength) {
+    let Strength { serving, base: of, floor: wanted, ill } = strength;
+    let ill = some_of(ill.iter().map(NodeName::as_str));
+    match (now, before) {
+        (Group::Well, Some(Group::Empty | Group::AllLeft)) => info!(%upstream, serving, of, "servers are there again"),
+        (Group::Well, _) => info!(%upstream, serving, of, "enough servers are well again"),
+        (Group::Floor, _) => {
+            warn!(%upstream, serving, of, ill, wanted, "too few servers are well, those that are ill stay in");
         }
-        Notice::Mode { upstream, mode: Mode::Floor, floor, base } => {
-            warn!(%upstream, floor, base, "too few servers are well, those that are ill stay in");
-        }
-        Notice::Mode { upstream, mode: Mode::Last, floor, base } => {
-            warn!(%upstream, floor, base, "no server is well, the last good ones stay");
-        }
+        (Group::Last, _) => warn!(%upstream, serving, of, ill, "no server is well, the last good ones stay"),
+        (Group::AllLeft, _) => warn!(%upstream, "every server has left, NGINX keeps the last ones"),
+        (Group::Empty, None) => info!(%upstream, "waiting for the first server"),
+        (Group::Empty, Some(_)) => warn!(%upstream, "no server is left, requests are answered 502"),
     }
 }
 

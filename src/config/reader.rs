@@ -59,6 +59,11 @@ impl Setting {
     pub fn key(&self) -> String {
         format!("{}.{}", self.table, self.name)
     }
+
+    /// Whether it says what would be so without it.
+    pub fn is_default(&self) -> bool {
+        self.default.as_ref() == Some(&self.value)
+    }
 }
 
 /// A key that no table knows, kept until all known keys have been seen.

@@ -22,19 +22,23 @@ pub struct Change {
 
 /// Every key that differs, in the order of the tables; keys that are gone come last.
 ///
-/// Origins do not count: a value that only moved to another file is the same.
+/// Origins do not count: a value that only moved to another file is the same. Of a table that is new or gone only what is not
+/// at its default is told: the rest goes without saying.
 pub fn diff(before: &Config, after: &Config) -> Vec<Change> {
     let text = |setting: &Setting| inline(&setting.value);
+    let has_table = |config: &Config, key: &Setting| config.settings().iter().any(|each| each.table == key.table);
+    let is_told = |config: &Config, key: &Setting| !key.is_default() || has_table(config, key);
     let find = |config: &Config, key: &Setting| {
         config.settings().iter().find(|each| each.table == key.table && each.name == key.name).map(text)
     };
     let mut changes: Vec<Change> = after
         .settings()
         .iter()
+        .filter(|new| is_told(before, new))
         .map(|new| Change { key: new.key(), before: find(before, new), after: Some(text(new)), when: new.when })
         .filter(|change| change.before != change.after)
         .collect();
-    let gone = before.settings().iter().filter(|old| find(after, old).is_none());
+    let gone = before.settings().iter().filter(|old| find(after, old).is_none() && is_told(after, old));
     changes.extend(gone.map(|old| Change { key: old.key(), before: Some(text(old)), after: None, when: old.when }));
     changes.extend(hidden(before, after));
     changes

@@ -53,10 +53,7 @@ pub struct Show {
 
 impl Show {
     fn settings(self, config: &Config) -> impl Iterator<Item = &Setting> {
-        config
-            .settings()
-            .iter()
-            .filter(move |setting| !self.changed || setting.default.as_ref() != Some(&setting.value))
+        config.settings().iter().filter(move |setting| !self.changed || !setting.is_default())
     }
 
     /// The effective values as TOML. Under our defaults it reads back to the same configuration.

@@ -50,7 +50,7 @@ pub fn environment(event: &Event, local: Local<'_>) -> Vec<(String, String)> {
 }
 
 /// The event's name as filters spell it: `member-join`, `user`, `query`.
-pub fn kind(event: &Event) -> &'static str {
+fn kind(event: &Event) -> &'static str {
     match event {
         Event::Member { kind, .. } => kind.as_str(),
         Event::User(_) => "user",

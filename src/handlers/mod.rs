@@ -9,10 +9,10 @@ mod input;
 mod output;
 mod selection;
 
-pub use environment::{Local, environment, kind};
+pub use environment::{Local, environment};
 pub use input::input;
 pub use output::Tail;
-pub use selection::{passes, serf_name};
+pub use selection::{name, passes, serf_name};
 
 #[cfg(test)]
 mod tests;

@@ -12,6 +12,15 @@ pub fn passes(filters: &[EventFilter], event: &Event) -> bool {
     }
 }
 
+/// What an operator calls the event: `member-join`, `user:deploy`, `query:uptime`.
+pub fn name(event: &Event) -> String {
+    match event {
+        Event::Member { kind, .. } => kind.as_str().to_owned(),
+        Event::User(user) => format!("user:{}", user.name),
+        Event::Query(query) => format!("query:{}", query.name),
+    }
+}
+
 /// `TYPE:NAME` as Serf's `info` lists handlers: `*:`, `member-join:`, `user:deploy`.
 pub fn serf_name(filter: &EventFilter) -> String {
     format!("{}:{}", filter.type_name(), filter.name())

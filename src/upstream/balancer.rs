@@ -17,7 +17,7 @@ use tracing::debug;
 
 use super::desired::{Desired, Target};
 use super::settle::{self, Applied, Settle};
-use super::{Candidate, Circumstances, Decision, LeftOut, Mode, Options, UpstreamName};
+use super::{Candidate, Circumstances, Decision, LeftOut, Options, UpstreamName};
 use crate::time::Instant;
 use crate::wire::NodeName;
 
@@ -74,10 +74,35 @@ pub enum Output {
 pub enum Notice {
     /// A selected member cannot be a server from now on, or for another reason than before.
     LeftOut { upstream: UpstreamName, member: NodeName, reason: LeftOut },
-    /// The group does better or worse: fewer than `floor` of `base` are well, or nobody is, or enough are again.
-    Mode { upstream: UpstreamName, mode: Mode, floor: usize, base: usize },
-    /// Nobody is there, and requests are answered 502.
-    Placeholder { upstream: UpstreamName },
+    /// The servers together do better or worse than before; `None` at the first decision.
+    Group { upstream: UpstreamName, before: Option<Group>, now: Group, strength: Strength },
+}
+
+/// How the servers of an upstream do together.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Group {
+    /// Enough of them are well.
+    Well,
+    /// Too few are: those that are ill stay in.
+    Floor,
+    /// None is: the last good ones stay in.
+    Last,
+    /// All have left: the file keeps the last ones.
+    AllLeft,
+    /// There is none to keep, and requests are answered 502.
+    Empty,
+}
+
+/// How many servers there are, and who is not well.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Strength {
+    /// Those that get requests.
+    pub serving: usize,
+    /// Those that are wanted to: selected members that have not left.
+    pub base: usize,
+    /// Fewest that must be well.
+    pub floor: usize,
+    pub ill: Vec<NodeName>,
 }
 
 impl Balancer {

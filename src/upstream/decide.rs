@@ -56,6 +56,17 @@ impl Decision {
             Want::Hold(_) => None,
         }
     }
+
+    /// How many servers get requests.
+    pub fn serving(&self) -> usize {
+        self.members.iter().filter(|judged| judged.serves()).count()
+    }
+
+    /// Servers that would be out if enough others were well.
+    pub fn ill(&self) -> impl Iterator<Item = &NodeName> {
+        let is_ill = |judged: &&Judged| judged.counts() && judged.intent != Intent::Gone && !judged.is_healthy(false);
+        self.members.iter().filter(is_ill).map(|judged| &judged.name)
+    }
 }
 
 /// What NGINX should have.

@@ -466,6 +466,24 @@ fn a_reload_tells_what_waits_for_a_restart() {
 }
 
 #[test]
+fn of_a_table_that_is_new_or_gone_a_reload_tells_what_it_says() {
+    let with = |more: &str| toml(&format!("encryption.seal = \"off\"\n{more}")).unwrap().config;
+    let without = with("");
+    for (table, told) in [
+        ("[upstream.api]\nselect = { role = \"api\" }\nnginx.keepalive = 32\n", &["upstream.api.select.role"][..]),
+        ("[handler.deploy]\nrun = [\"x\"]\nqueue = 7\n", &["handler.deploy.queue", "handler.deploy.run"]),
+    ] {
+        for (before, after) in [(&without, &with(table)), (&with(table), &without)] {
+            let mut keys: Vec<_> = reload::diff(before, after).into_iter().map(|change| change.key).collect();
+            keys.sort();
+            assert_eq!(keys, told);
+        }
+    }
+    let changed = reload::diff(&with("[handler.a]\nrun = [\"x\"]\nqueue = 7\n"), &with("[handler.a]\nrun = [\"x\"]\n"));
+    assert_eq!(changed.iter().map(|change| change.key.as_str()).collect::<Vec<_>>(), ["handler.a.queue"]);
+}
+
+#[test]
 fn a_reload_notices_secrets_and_signals_that_are_not_shown() {
     let with = |json: &str| {
         let files = Files::new(&[("x.json", json)]);

@@ -89,8 +89,7 @@ impl Agent {
     }
 
     fn member_changed(&mut self, event: &MemberEvent) {
-        let node = &event.member.node;
-        self.log.tell(Notice::Member { kind: event.kind, name: node.name.clone(), addr: node.addr });
+        self.log.tell(Notice::Member(event.clone()));
         self.store.member(event);
         self.members_changed();
         self.systemd.status_is_old();

@@ -247,14 +247,20 @@ fn handler_hears_of_members_and_answers_queries() {
 fn answer_that_is_too_large_is_told_to_both_sides() {
     run_test(async {
         let lab = Lab::new();
-        let more = format!("{ALONE}\n[handler.big]\non = [\"query\"]\nshell = \"yes | head -c 5000\"");
+        // Of the larger one the agent has only the end.
+        let handler = |name: &str, bytes| {
+            format!("[handler.{name}]\non = [\"query:{name}\"]\nshell = \"yes | head -c {bytes}\"\n")
+        };
+        let more = format!("{ALONE}\n{}{}", handler("big", 5000), handler("huge", 1 << 20));
         let mut a = lab.agent("a", "127.7.16.1", None, &more).await;
         let mut b = lab.agent("b", "127.7.16.2", None, &join(&a)).await;
         until(&mut [&mut a, &mut b], "joined", |all| status(all[1], "a") == Some(Status::Alive)).await;
-        let mut records = ask(&mut b, "big");
-        let answers = received(&mut [&mut a, &mut b], &mut records, 1).await;
-        let text = "error: the answer has 5000 bytes, 1024 fit; send a reference and fetch the rest\n";
-        assert_eq!(answers, [("a".to_owned(), text.to_owned())]);
+        for (query, bytes) in [("big", 5000), ("huge", 1 << 20)] {
+            let mut records = ask(&mut b, query);
+            let answers = received(&mut [&mut a, &mut b], &mut records, 1).await;
+            let text = format!("error: the answer has {bytes} bytes, 1024 fit; send a reference and fetch the rest\n");
+            assert_eq!(answers, [("a".to_owned(), text)]);
+        }
     });
 }
 

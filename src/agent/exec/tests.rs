@@ -57,7 +57,7 @@ fn script_gets_environment_and_input_and_both_outputs_are_kept() {
         let ran = ran(shell("h", line), &user("deploy", "payload")).await;
         assert_eq!(String::from_utf8(ran.output).unwrap(), "user deploy lb\npayload\nerr\n");
         assert_eq!(ran.outcome, Outcome::Exited(7));
-        assert_eq!(ran.event, "user");
+        assert_eq!(ran.event, "user:deploy");
     });
 }
 

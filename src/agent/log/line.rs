@@ -201,7 +201,7 @@ fn level_colour(level: Level) -> &'static str {
 }
 
 #[cfg(test)]
-pub(super) mod tests {
+pub(in crate::agent) mod tests {
     use std::sync::{Arc, Mutex};
 
     use tracing::{Subscriber, error, info, warn};
@@ -226,7 +226,7 @@ pub(super) mod tests {
     }
 
     /// The line of the one event that `log` makes, as if at the epoch.
-    pub(in crate::agent::log) fn captured(log: impl FnOnce()) -> Line {
+    pub(in crate::agent) fn captured(log: impl FnOnce()) -> Line {
         let capture = Capture::default();
         tracing::subscriber::with_default(NoSpans.with(capture.clone()), log);
         let line = capture.0.lock().unwrap().take();

@@ -33,6 +33,8 @@ use super::AgentError;
 use super::notice::{self, Notice};
 use crate::config::{self, LogFilter};
 
+#[cfg(test)]
+pub(super) use self::line::tests::captured;
 pub use self::line::{Line, serf_line};
 pub use self::sink::{Console, Told, Wants};
 

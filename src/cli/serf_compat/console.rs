@@ -13,7 +13,7 @@ use crate::agent::log::{Told, Wants, serf_line};
 use crate::agent::notice::{Notice, Ready};
 use crate::config::{Advertise, Config, Profile};
 use crate::escape::escape;
-use crate::serf::MemberEventKind;
+use crate::serf::{MemberEvent, MemberEventKind};
 
 /// Where the output has got to.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -138,7 +138,7 @@ impl Console {
             | Notice::RpcSocketListening { .. }
             | Notice::RpcListening { .. }
             | Notice::Ready(_) => vec![],
-            Notice::Member { kind, name, addr } => {
+            Notice::Member(MemberEvent { kind, member, .. }) => {
                 let event = match kind {
                     MemberEventKind::Join => "Join",
                     MemberEventKind::Leave => "Leave",
@@ -146,7 +146,8 @@ impl Console {
                     MemberEventKind::Update => "Update",
                     MemberEventKind::Reap => "Reap",
                 };
-                vec![info("serf", format!("EventMember{event}: {} {}", escape(name.as_str()), addr.ip()))]
+                let (name, addr) = (escape(member.node.name.as_str()), member.node.addr.ip());
+                vec![info("serf", format!("EventMember{event}: {name} {addr}"))]
             }
             Notice::EventReceived { event } => vec![info("agent", format!("Received event: {}", escape(event)))],
             Notice::Joining { addresses, replay, configured } => {

@@ -262,7 +262,7 @@ fn the_operator_hears_once_of_each_reason_for_which_a_member_is_no_server() {
     let left_out = |notices: Vec<Notice>| -> Vec<String> {
         let name = |notice| match notice {
             Notice::LeftOut { member, .. } => Some(member.to_string()),
-            Notice::Mode { .. } | Notice::Placeholder { .. } => None,
+            Notice::Group { .. } => None,
         };
         notices.into_iter().filter_map(name).collect()
     };
@@ -277,18 +277,27 @@ fn the_operator_hears_once_of_each_reason_for_which_a_member_is_no_server() {
 
 #[test]
 fn the_operator_hears_when_the_group_does_better_or_worse() {
-    let upstream = || UpstreamName::new("web").unwrap();
+    use Gossip::{Alive, Failed, Left};
+    let group = |before, now, (serving, base, floor), ill: &[&str]| {
+        let ill = ill.iter().map(|name| NodeName::new(name).unwrap()).collect();
+        let strength = Strength { serving, base, floor, ill };
+        vec![Notice::Group { upstream: UpstreamName::new("web").unwrap(), before, now, strength }]
+    };
+    let hears = |balancer: &mut Balancer, millis, gossip: &[(u8, Gossip)]| {
+        balancer.handle_members(at(millis), members(gossip));
+        notices(balancer, millis)
+    };
     let mut balancer = fresh();
-    balancer.handle_members(at(0), Vec::new());
-    assert_eq!(notices(&mut balancer, 0), [Notice::Placeholder { upstream: upstream() }]);
+    assert_eq!(hears(&mut balancer, 0, &[]), group(None, Group::Empty, (0, 0, 1), &[]));
+    let first = group(Some(Group::Empty), Group::Well, (1, 1, 1), &[]);
+    assert_eq!(hears(&mut balancer, 10, &[(1, Alive)]), first);
 
     let mut balancer = running();
-    balancer.handle_members(at(31_000), members(&[(1, Gossip::Failed), (2, Gossip::Failed)]));
-    let last = Notice::Mode { upstream: upstream(), mode: Mode::Last, floor: 1, base: 2 };
-    assert_eq!(notices(&mut balancer, 31_000), [last]);
-    balancer.handle_members(at(31_500), members(&[(1, Gossip::Failed), (2, Gossip::Failed)]));
-    assert_eq!(notices(&mut balancer, 31_500), []);
-    balancer.handle_members(at(32_000), members(&[(1, Gossip::Alive), (2, Gossip::Alive)]));
-    let normal = Notice::Mode { upstream: upstream(), mode: Mode::Normal, floor: 1, base: 2 };
-    assert_eq!(notices(&mut balancer, 32_000), [normal]);
+    let last = group(Some(Group::Well), Group::Last, (2, 2, 1), &["web1", "web2"]);
+    assert_eq!(hears(&mut balancer, 31_000, &[(1, Failed), (2, Failed)]), last);
+    assert_eq!(hears(&mut balancer, 31_500, &[(1, Failed), (2, Failed)]), []);
+    let well = group(Some(Group::Last), Group::Well, (2, 2, 1), &[]);
+    assert_eq!(hears(&mut balancer, 32_000, &[(1, Alive), (2, Alive)]), well);
+    let left = group(Some(Group::Well), Group::AllLeft, (0, 0, 1), &[]);
+    assert_eq!(hears(&mut balancer, 33_000, &[(1, Left), (2, Left)]), left);
 }

@@ -2,12 +2,13 @@
 
 use std::collections::VecDeque;
 
-use super::{Notice, Output};
+use super::{Group, Notice, Output, Strength};
 use crate::time::Instant;
 use crate::upstream::desired::Target;
 use crate::upstream::settle::News;
 use crate::upstream::{
-    Candidate, Circumstances, Decision, History, LeftOut, Mode, Options, Servers, UpstreamName, Want, decide,
+    Candidate, Circumstances, Decision, History, HoldReason, LeftOut, Mode, Options, Servers, UpstreamName, Want,
+    decide,
 };
 use crate::wire::NodeName;
 
@@ -94,7 +95,7 @@ impl Upstream {
         }
         self.since.get_or_insert(at.now);
         self.history.decided(&decision);
-        let notices = self.mode_notice(&decision).into_iter().chain(self.left_out_notices(&decision));
+        let notices = self.group_notice(&decision).into_iter().chain(self.left_out_notices(&decision));
         outputs.extend(notices.map(Output::Tell));
         self.decision.insert(decision)
     }
@@ -131,18 +132,28 @@ impl Upstream {
     }
 
     /// When the group begins to do better or worse.
-    fn mode_notice(&self, decision: &Decision) -> Option<Notice> {
-        let seen = |decision: &Decision| (decision.mode, decision.want == Want::Placeholder);
-        let (mode, placeholder) = seen(decision);
-        let before = self.decision.as_ref().map(seen);
-        if before == Some((mode, placeholder)) || before.is_none() && mode == Mode::Normal {
-            return None;
+    fn group_notice(&self, decision: &Decision) -> Option<Notice> {
+        let (before, now) = (self.decision.as_ref().map(Group::of), Group::of(decision));
+        let is_news = before != Some(now) && (before.is_some() || now != Group::Well);
+        let strength = Strength {
+            serving: decision.serving(),
+            base: decision.base,
+            floor: decision.floor,
+            ill: decision.ill().cloned().collect(),
+        };
+        is_news.then(|| Notice::Group { upstream: self.name().clone(), before, now, strength })
+    }
+}
+
+impl Group {
+    fn of(decision: &Decision) -> Self {
+        match (&decision.want, decision.mode) {
+            (Want::Placeholder, _) => Self::Empty,
+            (Want::Hold(HoldReason::AllLeft), _) => Self::AllLeft,
+            (Want::Servers(_), Mode::Normal) => Self::Well,
+            (Want::Servers(_), Mode::Floor) => Self::Floor,
+            (Want::Servers(_), Mode::Last) => Self::Last,
         }
-        let upstream = self.name().clone();
-        if placeholder {
-            return Some(Notice::Placeholder { upstream });
-        }
-        Some(Notice::Mode { upstream, mode, floor: decision.floor, base: decision.base })
     }
 }
 

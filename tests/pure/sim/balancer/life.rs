@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use weir::sim::NodeId;
-use weir::upstream::balancer::Notice;
-use weir::upstream::{Mode, OnEmpty};
+use weir::upstream::OnEmpty;
+use weir::upstream::balancer::{Group, Notice};
 
 use super::nginx::Mood;
 use super::world::{BALANCER, World, upstream};
@@ -45,7 +45,7 @@ fn a_first_start_without_anybody_places_the_placeholder_and_the_first_join_repla
     assert_eq!(world.asked, 0, "it may be that somebody is found yet");
     world.advance(seconds(2)).unwrap();
     assert_eq!((world.asked, world.in_place("web")), (1, Vec::new()));
-    assert!(matches!(world.notices[..], [Notice::Placeholder { .. }]));
+    assert!(matches!(world.notices[..], [Notice::Group { now: Group::Empty, .. }]));
     world.start(NodeId(1), "web");
     let took = until(&mut world, seconds(10), |world| world.in_place("web") == [1]);
     assert!(took < seconds(2), "{took:?}");
@@ -96,7 +96,7 @@ fn the_last_servers_stay_when_all_are_dead_and_go_for_the_first_that_is_back() {
     world.advance(seconds(60)).unwrap();
     // Who was found dead while enough others were well is out of the last good set.
     assert!(world.in_place("web").len() >= 2, "{:?}", world.in_place("web"));
-    assert!(world.notices.iter().any(|notice| matches!(notice, Notice::Mode { mode: Mode::Last, .. })));
+    assert!(world.notices.iter().any(|notice| matches!(notice, Notice::Group { now: Group::Last, .. })));
     world.start(NodeId(3), "web");
     until(&mut world, seconds(30), |world| world.in_place("web") == [3]);
 }
@@ -110,7 +110,7 @@ fn with_on_empty_error_nobody_left_is_the_placeholder() {
         world.leave(NodeId(node));
     }
     until(&mut world, seconds(30), |world| world.in_place("web").is_empty());
-    assert!(world.notices.iter().any(|notice| matches!(notice, Notice::Placeholder { .. })));
+    assert!(world.notices.iter().any(|notice| matches!(notice, Notice::Group { now: Group::Empty, .. })));
 }
 
 #[test]

@@ -9,10 +9,10 @@ use weir::endpoint::{Output as Told, Restored};
 use weir::serf::Member;
 use weir::sim::{Network, NodeId, Sim};
 use weir::time::Instant;
-use weir::upstream::balancer::{Balancer, Notice, Output};
+use weir::upstream::balancer::{Balancer, Group, Notice, Output};
 use weir::upstream::desired::{Desired, Target};
 use weir::upstream::settle::{self, Applied};
-use weir::upstream::{Candidate, Gossip, Mode, Options, Servers, TagPattern, UpstreamName, select};
+use weir::upstream::{Candidate, Gossip, Options, Servers, TagPattern, UpstreamName, select};
 use weir::wire::serf::Tags;
 
 use super::super::cluster::remember;
@@ -208,10 +208,10 @@ impl World {
     fn hear(&mut self, notice: Notice) {
         match &notice {
             Notice::LeftOut { .. } => self.coverage.count("members left out"),
-            Notice::Placeholder { .. } => self.coverage.count("placeholders"),
-            Notice::Mode { mode: Mode::Normal, .. } => self.coverage.count("modes back to normal"),
-            Notice::Mode { mode: Mode::Floor, .. } => self.coverage.count("modes floor"),
-            Notice::Mode { mode: Mode::Last, .. } => self.coverage.count("modes last"),
+            Notice::Group { now: Group::Empty, .. } => self.coverage.count("placeholders"),
+            Notice::Group { now: Group::Well, .. } => self.coverage.count("modes back to normal"),
+            Notice::Group { now: Group::Floor, .. } => self.coverage.count("modes floor"),
+            Notice::Group { now: Group::Last | Group::AllLeft, .. } => self.coverage.count("modes last"),
         }
         self.notices.push(notice);
     }
