@@ -13,7 +13,7 @@ use rand::rngs::StdRng;
 use weir::crypto::session::{Opening, Sessions, StreamHead};
 use weir::crypto::{Key, Keyring};
 use weir::endpoint::{Drop, Endpoint, MAX_STREAMS, Options, Output, Restored};
-use weir::nginx::{generation_of, parse_log, parse_test_output};
+use weir::nginx::{Ours, generation_of, parse_log, parse_test_output};
 use weir::rpc::proto::{
     Body, Command, EventRecord, FrameError, Frames, Header, LogRecord, MAX_REQUEST_BYTES, MAX_STRANGER_BYTES,
     QueryRecord, Request, ResponseHeader,
@@ -348,7 +348,7 @@ pub(crate) fn desired(data: &[u8]) {
 /// What `nginx -t` or an error log says.
 pub(crate) fn nginx_output(data: &[u8]) {
     let text = String::from_utf8_lossy(data);
-    let ours = Path::new("/etc/nginx/conf.d/weir-web.conf");
+    let ours = Ours { path: Path::new("/etc/nginx/conf.d/weir-web.conf"), zone: Some("web") };
     for problem in [parse_test_output(&text, &[ours]), parse_log(&text, 812, &[ours])].into_iter().flatten() {
         let shown = format!("{problem} {}", problem.remedy().unwrap_or_default());
         assert!(!shown.chars().any(char::is_control), "a terminal may see it: {problem:?}");

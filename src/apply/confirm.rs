@@ -3,13 +3,13 @@
 use std::collections::HashSet;
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use super::Error;
 use super::master::Master;
 use super::proc::Process;
-use crate::nginx::{Problem, parse_log};
+use crate::nginx::{Ours, Problem, parse_log};
 
 /// An idle master without new workers has failed to load; seen twice this far apart, it is not between two steps.
 const SURE: Duration = Duration::from_millis(60);
@@ -69,7 +69,7 @@ impl LogMark {
     }
 
     /// The first fatal complaint of `master` since the mark, if it says something.
-    pub(super) fn complaint(&self, master: &Master, ours: &[&Path]) -> Option<Problem> {
+    pub(super) fn complaint(&self, master: &Master, ours: &[Ours<'_>]) -> Option<Problem> {
         parse_log(&self.since()?, master.pid(), ours)
     }
 
@@ -84,7 +84,7 @@ impl LogMark {
     }
 
     /// The failure as an error.
-    pub(super) fn explain(&self, verdict: Verdict, master: &Master, ours: &[&Path], waited: Duration) -> Error {
+    pub(super) fn explain(&self, verdict: Verdict, master: &Master, ours: &[Ours<'_>], waited: Duration) -> Error {
         let (problem, log) = (self.complaint(master, ours), self.path.clone());
         match verdict {
             Verdict::Gone => Error::MasterGone,

@@ -33,7 +33,7 @@ pub use report::{Report, Step};
 pub use survey::{Survey, survey};
 
 use crate::config::{self, Config, Upstream, UpstreamFile};
-use crate::nginx::Block;
+use crate::nginx::{Block, Form, Ours};
 use crate::upstream::desired::Desired;
 use crate::upstream::{self, Generation, UpstreamName};
 use install::{Install, Unplaced};
@@ -70,6 +70,11 @@ impl Options {
         })
     }
 
+    /// What a complaint of NGINX's may be about and be ours.
+    fn ours(&self) -> Vec<Ours<'_>> {
+        self.targets().map(Target::as_ours).collect()
+    }
+
     fn target(&self, name: &UpstreamName) -> Option<Target<'_>> {
         self.targets().find(|target| target.options.name == *name)
     }
@@ -84,6 +89,13 @@ struct Target<'a> {
     block: &'a Block,
     /// Where it goes. Its directory must exist.
     output: &'a Path,
+}
+
+impl<'a> Target<'a> {
+    fn as_ours(self) -> Ours<'a> {
+        let zone = (self.block.form == Form::Block).then(|| self.block.name.as_str());
+        Ours { path: self.output, zone }
+    }
 }
 
 /// The generation put in place last, and what it was made from, by the record in `state`; `None` before the first.
@@ -196,7 +208,7 @@ impl Job<'_> {
             }
         };
         // After the directories are synced a power loss cannot bring back files that NGINX no longer serves.
-        let tested = self.nginx.test(self.plan).map_err(Step::Validate.at());
+        let tested = self.nginx.test(self.plan, &self.options.ours()).map_err(Step::Validate.at());
         if let Err(at) = tested.and_then(|()| install.sync().map_err(Step::Write.at())) {
             return self.ended(install.undo(self.state()), &mut record, at);
         }
@@ -207,7 +219,7 @@ impl Job<'_> {
     }
 
     fn load(&self, master: &Master, mut record: Record, install: Install) -> Report {
-        let loaded = match self.nginx.reload(master, &self.plan.paths()) {
+        let loaded = match self.nginx.reload(master, &self.options.ours()) {
             Err(Error::MasterGone) => return self.stored(record, install),
             other => other.and_then(|()| self.plan.still_in_place()),
         };
@@ -237,7 +249,8 @@ impl Job<'_> {
         let back = if self.plan.changes.is_empty() { Err(Error::NothingToRestore) } else { install.undo(self.state()) };
         // A master that could not load has never left what it had, and its port may be taken still.
         let never_left = self.settled && matches!(error, Error::NotLoaded { .. }) && master.is_idle();
-        let back = back.and_then(|()| if never_left { Ok(()) } else { self.nginx.reload(master, &self.plan.paths()) });
+        let back =
+            back.and_then(|()| if never_left { Ok(()) } else { self.nginx.reload(master, &self.options.ours()) });
         match back.and_then(|()| record.abort(self.state())) {
             Ok(()) => Report::RolledBack { failed: self.plan.generation, restored: record.generation(), error },
             Err(then) => self.failed(error, then),

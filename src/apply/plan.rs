@@ -3,10 +3,12 @@
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
+use nix::unistd::{SysconfVar, sysconf};
+
 use super::record::Record;
 use super::{Error, Options, Target};
 use crate::config::ForeignEdit;
-use crate::nginx::{Turn, generation_of, render};
+use crate::nginx::{PageSize, Turn, generation_of, render};
 use crate::upstream::desired::{self, Desired};
 use crate::upstream::{self, Generation, Servers, UpstreamName};
 
@@ -46,13 +48,14 @@ impl Plan {
         let found = read_all(options, desired, record)?;
         let newest = found.iter().filter_map(|(_, _, before)| generation_of(&before.as_ref()?.bytes)).max();
         let generation = newest.unwrap_or_default().max(record.newest).next();
+        let page = page_size();
         let mut plan = Self { generation, changes: Vec::new(), same: Vec::new() };
         for (target, wanted, before) in found {
             // Rendered with the file's own turn: the same servers in another order are no reason to reload.
             let turn = |generation| Turn { order: desired.order, generation };
             let same = before.as_ref().filter(|before| {
                 generation_of(&before.bytes)
-                    .is_some_and(|generation| render(target.block, wanted, turn(generation)).as_bytes() == before.bytes)
+                    .is_some_and(|found| render(target.block, wanted, turn(found), page).as_bytes() == before.bytes)
             });
             if let Some(before) = same {
                 plan.same.push((target.output.to_owned(), before.bytes.clone()));
@@ -61,7 +64,7 @@ impl Plan {
             if before.as_ref().is_some_and(|before| before.foreign) && options.apply.foreign_edit == ForeignEdit::Hold {
                 return Err(Error::ForeignEdit { path: target.output.to_owned() });
             }
-            let bytes = render(target.block, wanted, turn(generation)).into_bytes();
+            let bytes = render(target.block, wanted, turn(generation), page).into_bytes();
             let (upstream, path) = (target.options.name.clone(), target.output.to_owned());
             plan.changes.push(Change { upstream, path, bytes, before });
         }
@@ -82,11 +85,6 @@ impl Plan {
         same.chain(self.changes.iter().map(|change| (change.path.as_path(), change.bytes.as_slice())))
     }
 
-    /// Every file of the document.
-    pub(super) fn paths(&self) -> Vec<&Path> {
-        self.contents().map(|(path, _)| path).collect()
-    }
-
     /// Files that NGINX has not read before.
     pub(super) fn created(&self) -> impl Iterator<Item = &Path> {
         self.changes.iter().filter(|change| change.before.is_none()).map(|change| change.path.as_path())
@@ -101,6 +99,12 @@ impl Plan {
         }
         Ok(())
     }
+}
+
+/// Of this host; as most have it where the system does not say.
+fn page_size() -> PageSize {
+    let bytes = sysconf(SysconfVar::PAGE_SIZE).ok().flatten().and_then(|bytes| usize::try_from(bytes).ok());
+    bytes.map_or(PageSize::USUAL, PageSize::from_bytes)
 }
 
 type Found<'a> = (Target<'a>, &'a desired::Target, Option<Before>);

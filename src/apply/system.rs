@@ -12,7 +12,7 @@ use super::plan::Plan;
 use crate::command::{self, Ran};
 use crate::config::{self, Reload};
 use crate::file;
-use crate::nginx::{Build, Problem, dumped_file, parse_test_output};
+use crate::nginx::{Build, Ours, Problem, dumped_file, parse_test_output};
 use crate::upstream::desired::Desired;
 
 /// `nginx -t` takes milliseconds; host names in somebody's site can make it wait for DNS.
@@ -51,13 +51,13 @@ impl<'a> Nginx<'a> {
     }
 
     /// The full test of the whole configuration. A file that NGINX has not read before must also be part of it.
-    pub(super) fn test(&self, plan: &Plan) -> Result<(), Error> {
+    pub(super) fn test(&self, plan: &Plan, ours: &[Ours<'_>]) -> Result<(), Error> {
         let created: Vec<&Path> = plan.created().collect();
-        self.test_with(&created, &plan.paths())
+        self.test_with(&created, ours)
     }
 
     /// As [`Self::test`]: `created` must be part of it, complaints about `ours` are marked as such.
-    pub(super) fn test_with(&self, created: &[&Path], ours: &[&Path]) -> Result<(), Error> {
+    pub(super) fn test_with(&self, created: &[&Path], ours: &[Ours<'_>]) -> Result<(), Error> {
         let flag = if created.is_empty() { "-t" } else { "-T" };
         let arguments = [OsStr::new("-q"), OsStr::new(flag), OsStr::new("-c"), self.options.config.as_os_str()];
         let ran = run(&self.program, arguments, TEST_LIMIT, "# configuration file ")?;
@@ -109,7 +109,7 @@ impl<'a> Nginx<'a> {
     }
 
     /// Reloads and confirms.
-    pub(super) fn reload(&self, master: &Master, ours: &[&Path]) -> Result<(), Error> {
+    pub(super) fn reload(&self, master: &Master, ours: &[Ours<'_>]) -> Result<(), Error> {
         master.wait_idle()?;
         let noted = master.workers().serving;
         let mark = LogMark::note(self.error_log.clone());
@@ -133,7 +133,7 @@ fn reload_by(argv: &[String]) -> Result<(), Error> {
     if ran.success { Ok(()) } else { Err(failed(words())) }
 }
 
-fn problem(ran: &Ran, ours: &[&Path]) -> Problem {
+fn problem(ran: &Ran, ours: &[Ours<'_>]) -> Problem {
     parse_test_output(&ran.stderr, ours).unwrap_or(Problem {
         message: "it gave no reason".to_owned(),
         file: None,

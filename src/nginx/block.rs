@@ -27,12 +27,11 @@ pub struct Block {
 impl Block {
     /// Everything at its default (`ux §1.2`).
     pub fn new(name: UpstreamName) -> Self {
-        let zone = Some(Zone { kib: 64 });
         Self {
             name,
             form: Form::Block,
             method: Method::RoundRobin,
-            zone,
+            zone: Some(Zone::Auto),
             keepalive: 32,
             max_fails: 1,
             fail_timeout: 10,
@@ -50,10 +49,29 @@ pub enum Form {
     Servers,
 }
 
-/// The size of a shared memory zone, at least 32k: NGINX refuses 8k (`nginx §3`).
+/// The size of a shared memory zone.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub struct Zone {
+pub enum Zone {
+    /// By the number of servers, with room to spare.
+    Auto,
+    /// In KiB, at least 32: NGINX refuses 8 (`nginx §3`).
+    Fixed(u32),
+}
+
+/// The host's page of memory. NGINX gives each size of piece in a zone a page of its own.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct PageSize {
     kib: u32,
+}
+
+impl PageSize {
+    /// Of most hosts.
+    pub const USUAL: Self = Self { kib: 4 };
+
+    /// As the system has it.
+    pub fn from_bytes(bytes: usize) -> Self {
+        Self { kib: u32::try_from(bytes / 1024).unwrap_or(u32::MAX).clamp(4, 1024) }
+    }
 }
 
 impl Zone {
@@ -61,23 +79,53 @@ impl Zone {
     pub const MIN_KIB: u32 = 32;
     /// Largest, in KiB.
     pub const MAX_KIB: u32 = 1 << 20;
+    /// What is free at least in a zone that is sized by itself.
+    const AUTO_PAGES: u32 = 32;
+    /// A server takes 0.8 to 1.2 KiB (`nginx §3`), and twice that is a power of two that seldom changes.
+    const AUTO_KIB_PER_SERVER: u32 = 2;
+
+    /// What a zone takes for itself; with it a server counts as a whole KiB.
+    const OVERHEAD_KIB: usize = 20;
 
     /// `None` outside the limits.
     pub fn from_kib(kib: u32) -> Option<Self> {
-        (Self::MIN_KIB..=Self::MAX_KIB).contains(&kib).then_some(Self { kib })
+        (Self::MIN_KIB..=Self::MAX_KIB).contains(&kib).then_some(Self::Fixed(kib))
+    }
+
+    /// In KiB, for so many servers.
+    pub fn kib(self, servers: usize, page: PageSize) -> u32 {
+        match self {
+            Self::Fixed(kib) => kib,
+            Self::Auto => {
+                let servers = u32::try_from(servers).unwrap_or(u32::MAX);
+                let wanted = servers.saturating_mul(Self::AUTO_KIB_PER_SERVER).max(Self::AUTO_PAGES * page.kib);
+                wanted.min(Self::MAX_KIB).next_power_of_two()
+            }
+        }
+    }
+
+    /// Whether so many servers fill it, or nearly.
+    pub fn is_tight(self, servers: usize) -> bool {
+        match self {
+            Self::Fixed(kib) => servers.saturating_add(Self::OVERHEAD_KIB) > kib as usize,
+            Self::Auto => false,
+        }
     }
 }
 
 /// Why a text is no zone size.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
-#[error("'{0}' is not a zone size; write \"32k\" to \"1024m\", or \"\" for none")]
+#[error("'{0}' is not a zone size; write \"auto\", \"32k\" to \"1024m\", or \"\" for none")]
 pub struct ZoneError(String);
 
 impl FromStr for Zone {
     type Err = ZoneError;
 
-    /// A number with `k` or `m`, as NGINX writes it.
+    /// `auto`, or a number with `k` or `m`, as NGINX writes it.
     fn from_str(text: &str) -> Result<Self, ZoneError> {
+        if text == "auto" {
+            return Ok(Self::Auto);
+        }
         let sized = |digits: &str, kib: u32| digits.parse::<u32>().ok().and_then(|n| n.checked_mul(kib));
         let kib = match text.to_ascii_lowercase() {
             lower if lower.starts_with('+') => None,
@@ -89,7 +137,10 @@ impl FromStr for Zone {
 
 impl fmt::Display for Zone {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}k", self.kib)
+        match self {
+            Self::Auto => f.write_str("auto"),
+            Self::Fixed(kib) => write!(f, "{kib}k"),
+        }
     }
 }
 
@@ -99,11 +150,42 @@ mod tests {
 
     #[test]
     fn zone_sizes_are_those_that_nginx_accepts() {
-        for (text, shown) in [("32k", "32k"), ("64K", "64k"), ("1m", "1024k"), ("1024M", "1048576k")] {
+        for (text, shown) in [("auto", "auto"), ("32k", "32k"), ("64K", "64k"), ("1m", "1024k"), ("1024M", "1048576k")]
+        {
             assert_eq!(text.parse::<Zone>().unwrap().to_string(), shown);
         }
-        for text in ["", "31k", "64", "k", "+64k", "-1k", "64 k", "64kb", "1025m", "4294967295m", "64k;"] {
+        for text in ["", "Auto", "31k", "64", "k", "+64k", "-1k", "64 k", "64kb", "1025m", "4294967295m", "64k;"] {
             assert!(text.parse::<Zone>().is_err(), "{text}");
         }
+    }
+
+    #[test]
+    fn an_automatic_zone_has_room_to_spare_and_seldom_changes() {
+        let large = PageSize::from_bytes(64 * 1024);
+        for (servers, page, kib) in [
+            (0, PageSize::USUAL, 128),
+            (64, PageSize::USUAL, 128),
+            (65, PageSize::USUAL, 256),
+            (128, PageSize::USUAL, 256),
+            (450, PageSize::USUAL, 1024),
+            (2000, PageSize::USUAL, 4096),
+            (4096, PageSize::USUAL, 8192),
+            (0, large, 2048),
+            (2000, large, 4096),
+            (usize::MAX, PageSize::USUAL, Zone::MAX_KIB),
+            (0, PageSize::from_bytes(usize::MAX), 32 * 1024),
+        ] {
+            assert_eq!(Zone::Auto.kib(servers, page), kib, "{servers} {page:?}");
+            assert_eq!(Zone::Fixed(64).kib(servers, page), 64);
+        }
+    }
+
+    #[test]
+    fn a_fixed_zone_is_tight_before_nginx_refuses_it() {
+        // As measured (`nginx §3`): what a zone holds of IPv4, and where of IPv6.
+        for (kib, holds) in [(32, 15), (64, 56), (64, 63), (128, 128), (256, 288), (1024, 1231)] {
+            assert!(Zone::Fixed(kib).is_tight(holds), "{kib} {holds}");
+        }
+        assert!(!Zone::Fixed(64).is_tight(40) && !Zone::Auto.is_tight(4096));
     }
 }

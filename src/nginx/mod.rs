@@ -12,9 +12,9 @@ mod problem;
 mod render;
 mod tree;
 
-pub use block::{Block, Form, Zone};
+pub use block::{Block, Form, PageSize, Zone};
 pub(crate) use build::dumped_file;
 pub use build::{Build, top_level};
-pub use problem::{Problem, parse_log, parse_test_output};
+pub use problem::{Ours, Problem, parse_log, parse_test_output};
 pub use render::{Turn, generation_of, render};
 pub use tree::{Directive, MAX_NESTING, TooDeep, in_block, include_pattern, includes, parse, walk};

@@ -16,6 +16,14 @@ pub struct Problem {
     pub ours: bool,
 }
 
+/// A file of ours, and the zone that it declares.
+#[derive(Clone, Copy, Debug)]
+pub struct Ours<'a> {
+    pub path: &'a Path,
+    /// Named as its upstream.
+    pub zone: Option<&'a str>,
+}
+
 /// Longest message kept, in bytes.
 const MAX_MESSAGE: usize = 1024;
 
@@ -25,14 +33,14 @@ const LEVELS: [&str; 5] = ["[emerg] ", "[crit] ", "[error] ", "[alert] ", "[warn
 /// The complaint in what `nginx -t` wrote to stderr; `None` if there is none.
 ///
 /// Of several lines the most severe counts: as non-root NGINX first says `[alert]` about a log that it then does without.
-pub fn parse_test_output(stderr: &str, ours: &[&Path]) -> Option<Problem> {
+pub fn parse_test_output(stderr: &str, ours: &[Ours<'_>]) -> Option<Problem> {
     let line = LEVELS.iter().find_map(|level| stderr.lines().find(|line| line.contains(level)));
     let line = line.or_else(|| stderr.lines().map(str::trim).find(|line| !line.is_empty() && !is_summary(line)))?;
     Some(Problem::new(words(line), ours))
 }
 
 /// The first fatal complaint of the master `pid` in a piece of its error log.
-pub fn parse_log(log: &str, pid: u32, ours: &[&Path]) -> Option<Problem> {
+pub fn parse_log(log: &str, pid: u32, ours: &[Ours<'_>]) -> Option<Problem> {
     let by_master = format!("[emerg] {pid}#");
     log.lines().find(|line| line.contains(&by_master)).map(|line| Problem::new(words(line), ours))
 }
@@ -59,11 +67,15 @@ fn is_process(id: &str) -> bool {
 }
 
 impl Problem {
-    fn new(words: &str, ours: &[&Path]) -> Self {
+    fn new(words: &str, ours: &[Ours<'_>]) -> Self {
         let (message, place) = split_place(words);
         let file = place.map(|(file, _)| PathBuf::from(clean(file)));
-        let is_ours = place.is_some_and(|(file, _)| ours.iter().any(|path| *path == Path::new(file)));
-        Self { message: clean(message), file, line: place.map(|(_, line)| line), ours: is_ours }
+        let zone = full_zone(message);
+        let is_ours = |ours: &Ours<'_>| {
+            place.is_some_and(|(file, _)| ours.path == Path::new(file)) || zone.is_some() && ours.zone == zone
+        };
+        let ours = ours.iter().any(is_ours);
+        Self { message: clean(message), file, line: place.map(|(_, line)| line), ours }
     }
 
     /// The way out, where there is a plain one (`ux §4`).
@@ -77,6 +89,13 @@ impl Problem {
             let port = address.rsplit_once(':').map_or(address, |(_, port)| port);
             return Some(format!("see 'ss -ltnp sport = :{port}'"));
         }
+        if let Some(zone) = full_zone(&self.message) {
+            return Some(if self.ours {
+                format!("it has more servers than fit: set upstream.{zone}.nginx.zone = \"auto\"")
+            } else {
+                format!("it has more servers than fit: write a larger 'zone {zone}' into that upstream block of yours")
+            });
+        }
         if self.message.contains("(30: Read-only file system)") {
             let path = between(&self.message, "open() \"", "\"")?;
             let directory = Path::new(path).parent()?.display();
@@ -84,6 +103,11 @@ impl Problem {
         }
         None
     }
+}
+
+/// The upstream whose zone has no room for its servers.
+fn full_zone(message: &str) -> Option<&str> {
+    between(message, "no memory in upstream zone \"", "\"")
 }
 
 /// `WORDS in FILE:LINE` taken apart. The file may hold blanks, so the split is sought from the end.

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use super::{Block, Form, order};
+use super::{Block, Form, PageSize, order};
 use crate::upstream::desired::Target;
 use crate::upstream::{Generation, Method, Server, Weight};
 
@@ -21,7 +21,7 @@ pub struct Turn {
 }
 
 /// The whole file for one upstream. Equal input gives equal bytes.
-pub fn render(block: &Block, target: &Target, turn: Turn) -> String {
+pub fn render(block: &Block, target: &Target, turn: Turn, page: PageSize) -> String {
     let mut lines = Vec::new();
     let servers = match target {
         Target::Servers(servers) => order::lines(servers, &block.method, turn),
@@ -39,7 +39,11 @@ pub fn render(block: &Block, target: &Target, turn: Turn) -> String {
         Form::Servers => lines.iter().for_each(|line| push(&mut text, "", line)),
         Form::Block => {
             push(&mut text, "", &format!("upstream {} {{", block.name));
-            before(block).iter().chain(&lines).chain(&after(block)).for_each(|line| push(&mut text, "    ", line));
+            before(block, lines.len(), page)
+                .iter()
+                .chain(&lines)
+                .chain(&after(block))
+                .for_each(|line| push(&mut text, "    ", line));
             push(&mut text, "", "}");
         }
     }
@@ -64,8 +68,8 @@ fn push(text: &mut String, indent: &str, line: &str) {
     text.push('\n');
 }
 
-fn before(block: &Block) -> Vec<String> {
-    let zone = block.zone.map(|zone| format!("zone {} {zone};", block.name));
+fn before(block: &Block, servers: usize, page: PageSize) -> Vec<String> {
+    let zone = block.zone.map(|zone| format!("zone {} {}k;", block.name, zone.kib(servers, page)));
     let method = match &block.method {
         Method::RoundRobin => None,
         Method::LeastConn => Some("least_conn;".to_owned()),

@@ -186,7 +186,11 @@ pub(crate) fn until(what: &str, mut holds: impl FnMut() -> bool) {
 
 /// Answers every request with its name until the process ends.
 pub(crate) fn backend(name: &'static str) -> SocketAddr {
-    let listener = TcpListener::bind((address().ip(), 0)).unwrap();
+    listen_as(name, TcpListener::bind((address().ip(), 0)).unwrap())
+}
+
+/// As [`backend`], where somebody listens already.
+pub(crate) fn listen_as(name: &'static str, listener: TcpListener) -> SocketAddr {
     let addr = listener.local_addr().unwrap();
     std::thread::spawn(move || {
         for stream in listener.incoming() {

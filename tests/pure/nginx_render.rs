@@ -4,7 +4,7 @@
 
 use std::path::PathBuf;
 
-use weir::nginx::{Block, Form, Turn, Zone, render};
+use weir::nginx::{Block, Form, PageSize, Turn, Zone, render};
 use weir::upstream::desired::Target;
 use weir::upstream::{Generation, HashKey, Method, Server, Servers, UpstreamName, Weight};
 use weir::wire::NodeName;
@@ -46,6 +46,7 @@ fn cases() -> Vec<(&'static str, Block, Target, u64)> {
         ("block.conf", block(), servers(), 7),
         ("block-next-generation.conf", block(), servers(), 8),
         ("servers.conf", Block { form: Form::Servers, ..block() }, servers(), 7),
+        ("fixed-zone.conf", Block { zone: Zone::from_kib(64), ..block() }, servers(), 7),
         ("placeholder.conf", block(), Target::Placeholder, 1),
         ("placeholder-servers.conf", Block { form: Form::Servers, ..block() }, Target::Placeholder, 1),
         ("backup-only.conf", block(), backup, 3),
@@ -61,7 +62,7 @@ fn cases() -> Vec<(&'static str, Block, Target, u64)> {
 }
 
 fn text((_, block, target, generation): &(&str, Block, Target, u64)) -> String {
-    render(block, target, Turn { order: 42, generation: Generation(*generation) })
+    render(block, target, Turn { order: 42, generation: Generation(*generation) }, PageSize::USUAL)
 }
 
 fn golden(name: &str) -> PathBuf {

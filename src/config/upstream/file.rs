@@ -48,7 +48,7 @@ words!(
 struct ZoneText(Option<Zone>);
 
 impl Text for ZoneText {
-    const WANTED: &'static str = "a size as NGINX writes it, \"64k\", or \"\" for none";
+    const WANTED: &'static str = "\"auto\", a size as NGINX writes it, \"64k\", or \"\" for none";
 
     fn parse(text: &str) -> Result<Self, Trouble> {
         if text.is_empty() {
@@ -56,7 +56,7 @@ impl Text for ZoneText {
         }
         text.parse()
             .map(|zone| Self(Some(zone)))
-            .map_err(|_| Trouble::new("is not a zone size", "write \"32k\" to \"1024m\", or \"\" for none"))
+            .map_err(|_| Trouble::new("is not a zone size", "write \"auto\", \"32k\" to \"1024m\", or \"\" for none"))
     }
 
     fn text(&self) -> String {
@@ -96,7 +96,7 @@ impl Nginx {
         let method_name = section.key("method").or(MethodName::RoundRobin);
         let key = section.key("hash_key").or(HashKey::new("$request_uri").expect("it is a variable"));
         let consistent = section.key("hash_consistent").or(true);
-        let ZoneText(zone) = section.key("zone").or(ZoneText(Zone::from_kib(64)));
+        let ZoneText(zone) = section.key("zone").or(ZoneText(Some(Zone::Auto)));
         let nginx = Self {
             form,
             output: section

@@ -2,8 +2,12 @@ use super::*;
 
 const OURS: &str = "/etc/nginx/conf.d/weir-web.conf";
 
+fn ours() -> Ours<'static> {
+    Ours { path: Path::new(OURS), zone: Some("web") }
+}
+
 fn parsed(stderr: &str) -> Problem {
-    parse_test_output(stderr, &[Path::new(OURS)]).unwrap()
+    parse_test_output(stderr, &[ours()]).unwrap()
 }
 
 #[test]
@@ -75,6 +79,23 @@ fn known_problems_name_their_way_out() {
 }
 
 #[test]
+fn a_full_zone_of_ours_is_told_from_one_of_somebody_elses() {
+    let full = |zone: &str| {
+        parsed(&format!(
+            "nginx: [crit] ngx_slab_alloc() failed: no memory in upstream zone \"{zone}\"\n\
+             nginx: configuration file /etc/nginx/nginx.conf test failed\n"
+        ))
+    };
+    let (ours, theirs) = (full("web"), full("api"));
+    assert_eq!((ours.ours, theirs.ours), (true, false));
+    assert_eq!(ours.remedy().unwrap(), "it has more servers than fit: set upstream.web.nginx.zone = \"auto\"");
+    assert_eq!(
+        theirs.remedy().unwrap(),
+        "it has more servers than fit: write a larger 'zone api' into that upstream block of yours"
+    );
+}
+
+#[test]
 fn only_the_masters_own_complaint_is_taken_from_its_log() {
     let log = "2026/11/24 23:22:01 [emerg] 99#99: another process\n\
                2026/11/24 23:22:01 [notice] 812#812: signal process started\n\
@@ -88,7 +109,7 @@ fn only_the_masters_own_complaint_is_taken_from_its_log() {
 proptest::proptest! {
     #[test]
     fn any_output_is_read_without_panic_and_within_bounds(stderr: String) {
-        if let Some(problem) = parse_test_output(&stderr, &[Path::new(OURS)]) {
+        if let Some(problem) = parse_test_output(&stderr, &[ours()]) {
             assert!(problem.message.len() <= MAX_MESSAGE + 8);
             let _ = problem.remedy();
         }

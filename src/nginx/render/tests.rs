@@ -19,7 +19,7 @@ fn block() -> Block {
 }
 
 fn addresses(block: &Block, target: &Target, order: u64, generation: u64) -> Vec<String> {
-    render(block, target, Turn { order, generation: Generation(generation) })
+    render(block, target, Turn { order, generation: Generation(generation) }, PageSize::USUAL)
         .lines()
         .filter_map(|line| Some(line.trim().strip_prefix("server ")?.trim_end_matches(';').to_owned()))
         .collect()
@@ -29,7 +29,8 @@ fn addresses(block: &Block, target: &Target, order: u64, generation: u64) -> Vec
 fn equal_input_gives_equal_bytes() {
     let turn = Turn { order: 7, generation: Generation(3) };
     let (some, reversed) = (target((0..9).map(server)), target((0..9).rev().map(server)));
-    assert_eq!(render(&block(), &some, turn), render(&block(), &reversed, turn));
+    let rendered = |target| render(&block(), target, turn, PageSize::USUAL);
+    assert_eq!(rendered(&some), rendered(&reversed));
 }
 
 #[test]
@@ -85,12 +86,15 @@ fn backups_alone_get_the_placeholder_in_front() {
 fn a_method_without_backups_never_gets_the_word() {
     let servers = target([Server { backup: true, ..server(0) }]);
     let block = Block { method: Method::RandomTwo, ..block() };
-    assert!(!render(&block, &servers, Turn { order: 0, generation: Generation(1) }).contains("backup"));
+    assert!(
+        !render(&block, &servers, Turn { order: 0, generation: Generation(1) }, PageSize::USUAL).contains("backup")
+    );
 }
 
 #[test]
 fn the_generation_is_read_back_from_our_files_only() {
-    let text = render(&block(), &Target::Placeholder, Turn { order: 0, generation: Generation(u64::MAX) });
+    let text =
+        render(&block(), &Target::Placeholder, Turn { order: 0, generation: Generation(u64::MAX) }, PageSize::USUAL);
     assert_eq!(generation_of(text.as_bytes()), Some(Generation(u64::MAX)));
     assert_eq!(generation_of(b"# Written by weir, generation 12.x"), Some(Generation(12)));
     for foreign in [

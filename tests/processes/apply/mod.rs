@@ -4,3 +4,4 @@ mod crash;
 mod files;
 mod reload;
 mod servers;
+mod sizes;
