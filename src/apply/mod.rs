@@ -22,6 +22,7 @@ mod record;
 mod report;
 mod survey;
 mod system;
+mod tree;
 
 use std::path::Path;
 use std::time::Instant;
@@ -31,6 +32,7 @@ use tracing::warn;
 pub use error::{Error, Mismatch, SystemError, SystemErrorKind};
 pub use report::{Report, Step};
 pub use survey::{Survey, survey};
+pub use tree::read_tree;
 
 use crate::config::{self, Config, Upstream, UpstreamFile};
 use crate::nginx::{Block, Form, Ours};

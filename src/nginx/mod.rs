@@ -17,4 +17,4 @@ pub(crate) use build::dumped_file;
 pub use build::{Build, top_level};
 pub use problem::{Ours, Problem, parse_log, parse_test_output};
 pub use render::{Turn, generation_of, render};
-pub use tree::{Directive, MAX_NESTING, TooDeep, in_block, include_pattern, includes, parse, walk};
+pub use tree::{Directive, MAX_NESTING, TooDeep, Unread, Why, in_block, include_pattern, includes, parse, walk};

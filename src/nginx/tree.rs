@@ -20,6 +20,24 @@ pub struct TooDeep {
     pub line: u32,
 }
 
+/// A file or directory of the configuration that was left out.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Unread {
+    pub path: PathBuf,
+    pub why: Why,
+}
+
+/// Why it was.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Why {
+    /// This user may not read it.
+    Denied,
+    /// It is no file, too large, or broken: the system's words.
+    Unusable(String),
+    /// Its blocks are nested beyond [`MAX_NESTING`] here.
+    TooDeep { line: u32 },
+}
+
 /// One directive.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Directive {

@@ -23,7 +23,7 @@ pub use finding::{Finding, Findings, Group};
 pub use gossip::{Gossip, JoinPlace, Member, Standing, Tcp, Udp, gossip};
 pub use handlers::{Handler, Handlers, Program, ProtectSystem, Sandbox, handlers};
 pub use keys::{Agreement, Keys, Ring, keys};
-pub use nginx::{Master, Nginx, Output, Unread, Version, Why, nginx};
+pub use nginx::{Master, Nginx, Output, Version, nginx};
 pub use ports::{Port, Ports, ports};
 pub use report::Report;
 

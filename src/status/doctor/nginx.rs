@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use super::Trouble;
 use super::finding::Findings;
-use crate::nginx::{Directive, Form, MAX_NESTING, in_block, include_pattern, includes, walk};
+use crate::nginx::{Directive, Form, MAX_NESTING, Unread, Why, in_block, include_pattern, includes, walk};
 
 /// More sets of old workers than this hold memory and connections for long.
 const MANY_OLD_WORKERS: usize = 4;
@@ -34,24 +34,6 @@ pub enum Master {
     Stopped,
     /// There is something, and it is not our master: why.
     Odd(Trouble),
-}
-
-/// A file or directory of the configuration that was left out.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub struct Unread {
-    pub path: PathBuf,
-    pub why: Why,
-}
-
-/// Why it was.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub enum Why {
-    /// This user may not read it.
-    Denied,
-    /// It is no file, too large, or broken: the system's words.
-    Unusable(String),
-    /// Its blocks are nested beyond [`MAX_NESTING`] here.
-    TooDeep { line: u32 },
 }
 
 /// Facts about it.
