@@ -15,6 +15,8 @@ mod tree;
 pub use block::{Block, Form, PageSize, Zone};
 pub(crate) use build::dumped_file;
 pub use build::{Build, top_level};
-pub use problem::{Ours, Problem, parse_log, parse_test_output};
+pub use problem::{Missing, Ours, Problem, parse_log, parse_test_output};
 pub use render::{Turn, generation_of, render};
-pub use tree::{Directive, MAX_NESTING, TooDeep, Unread, Why, in_block, include_pattern, includes, parse, walk};
+pub use tree::{
+    Directive, MAX_NESTING, TooDeep, Unread, Why, all_in_block, in_block, include_pattern, includes, parse, walk,
+};

@@ -24,6 +24,15 @@ pub struct Ours<'a> {
     pub zone: Option<&'a str>,
 }
 
+/// What NGINX looks for in vain.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Missing {
+    /// A file that is included.
+    File(PathBuf),
+    /// An upstream that a site names.
+    Upstream(String),
+}
+
 /// Longest message kept, in bytes.
 const MAX_MESSAGE: usize = 1024;
 
@@ -76,6 +85,14 @@ impl Problem {
         };
         let ours = ours.iter().any(is_ours);
         Self { message: clean(message), file, line: place.map(|(_, line)| line), ours }
+    }
+
+    /// What is not there, if that is all.
+    pub fn missing(&self) -> Option<Missing> {
+        let file = between(&self.message, "open() \"", "\" failed (2:").map(|path| Missing::File(path.into()));
+        // A name that is neither an upstream's nor known to DNS.
+        let name = between(&self.message, "host not found in upstream \"", "\"");
+        file.or_else(|| name.map(|name| Missing::Upstream(name.to_owned())))
     }
 
     /// The way out, where there is a plain one (`ux §4`).

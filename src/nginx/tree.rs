@@ -132,13 +132,20 @@ pub fn walk<'a>(directives: &'a [Directive], visit: &mut impl FnMut(&'a Directiv
 
 /// The directive `name` that stands directly in `block`, those of included files with it. The last one, should there be two.
 pub fn in_block<'a>(block: &'a [Directive], name: &str) -> Option<&'a Directive> {
-    block.iter().rev().find_map(|directive| {
+    all_in_block(block, name).pop()
+}
+
+/// As [`in_block`], all of them.
+pub fn all_in_block<'a>(block: &'a [Directive], name: &str) -> Vec<&'a Directive> {
+    let mut found = Vec::new();
+    for directive in block {
         if directive.is_include() {
-            in_block(directive.block.as_deref().unwrap_or_default(), name)
-        } else {
-            Some(directive).filter(|directive| directive.name == name)
+            found.extend(all_in_block(directive.block.as_deref().unwrap_or_default(), name));
+        } else if directive.name == name {
+            found.push(directive);
         }
-    })
+    }
+    found
 }
 
 /// Whether `path` is one that the pattern of an `include` names, as glob(3) has it: `*` and `?` stand for neither `/` nor a

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::node::{Document, Handler, Runtime, Upstream};
+use super::node::{Document, Handler, Runtime, Upstream, Want};
 use crate::upstream::Mode;
 
 /// Group to key to value.
@@ -143,7 +143,9 @@ fn upstreams(document: &Document) -> BTreeMap<String, String> {
 /// `2 of 3 in`, and how the group is doing if not well.
 fn line(upstream: &Upstream) -> String {
     let Some(mode) = &upstream.mode else { return "undecided".to_owned() };
-    let mode = match mode.word() {
+    let placeholder = upstream.want.as_ref().is_some_and(|want| want.is(&Want::Placeholder));
+    let mode = match mode.word().filter(|_| !placeholder) {
+        None if placeholder => ", requests are answered 502",
         Some(Mode::Normal) | None => "",
         Some(Mode::Floor) => ", too few are well: those that are ill stay",
         Some(Mode::Last) => ", nobody is well: the last good ones stay",

@@ -144,9 +144,12 @@ impl Doctor {
             findings.extend(doctor::ports(&ports(loaded, heard)));
         }
         if self.wants(Group::Nginx) {
-            let config = loaded.config.clone();
-            let facts = blocking(move || Some(nginx::look(&config))).await;
+            let (config, document) = (loaded.config.clone(), heard.document().cloned());
+            let facts = blocking(move || Some(nginx::look(&config, document.as_ref()))).await;
             findings.extend(facts.map(|facts| doctor::nginx(&facts)).unwrap_or_default());
+            let configured = loaded.config.upstreams.iter().map(|upstream| &upstream.options);
+            let told = heard.document().map(|document| doctor::upstreams(document, configured));
+            findings.extend(told.unwrap_or_default());
         }
         if self.wants(Group::Handlers) {
             findings.extend(doctor::handlers(&unit::handlers(&loaded.config, unit)));

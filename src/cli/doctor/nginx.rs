@@ -4,16 +4,21 @@ use std::fs;
 
 use crate::apply::{self, Error};
 use crate::config::{self, Config, UpstreamFile};
-use crate::status::doctor::{Master, Nginx, Output, Trouble, Version};
+use crate::status::doctor::{Master, Nginx, Output, Refused, Trouble, Version};
+use crate::status::node::Document;
 
-/// Looks at everything. Blocks as long as `nginx -t` takes.
-pub(super) fn look(config: &Config) -> Nginx {
+/// Looks at everything; `document` is the agent's word. Blocks as long as `nginx -t` takes.
+pub(super) fn look(config: &Config, document: Option<&Document>) -> Nginx {
     let files = config.upstreams.iter().filter_map(|upstream| upstream.file.as_ref());
+    let told = |name: &str| document?.upstreams.iter().find(|upstream| upstream.name == name);
     let outputs = files.map(|UpstreamFile { block, output }| Output {
         upstream: block.name.to_string(),
         path: output.clone(),
         form: block.form,
+        exists: output.exists(),
         keepalive: block.keepalive > 0,
+        zone: block.zone,
+        servers: told(block.name.as_str()).map_or(0, |upstream| upstream.servers.len()),
     });
     let options = &config.nginx;
     let mut facts = Nginx { outputs: outputs.collect(), config: options.config.clone(), ..Nginx::default() };
@@ -39,7 +44,12 @@ fn survey(facts: &mut Nginx, options: &config::Nginx) {
         Ok(version) => facts.version = version.as_deref().and_then(Version::parse),
         Err(error) => facts.master = Some(Master::Odd(trouble(&error))),
     }
-    facts.test = survey.test.map(|test| test.map_err(|error| trouble(&error)));
+    facts.test = survey.test.map(|test| test.map_err(refused));
+}
+
+fn refused(error: Error) -> Refused {
+    let missing = if let Error::Test { problem } = &error { problem.missing() } else { None };
+    Refused { trouble: trouble(&error), missing }
 }
 
 fn trouble(error: &Error) -> Trouble {

@@ -79,6 +79,24 @@ fn known_problems_name_their_way_out() {
 }
 
 #[test]
+fn what_is_not_there_is_named() {
+    for (words, missing) in [
+        (
+            "open() \"/etc/nginx/web.servers\" failed (2: No such file or directory) in /etc/nginx/sites-enabled/shop:3",
+            Some(Missing::File("/etc/nginx/web.servers".into())),
+        ),
+        (
+            "host not found in upstream \"web\" in /etc/nginx/sites-enabled/shop:3",
+            Some(Missing::Upstream("web".into())),
+        ),
+        ("open() \"/run/nginx.pid\" failed (13: Permission denied)", None),
+        ("unknown directive \"x\" in /x:1", None),
+    ] {
+        assert_eq!(parsed(&format!("nginx: [emerg] {words}\n")).missing(), missing, "{words}");
+    }
+}
+
+#[test]
 fn a_full_zone_of_ours_is_told_from_one_of_somebody_elses() {
     let full = |zone: &str| {
         parsed(&format!(

@@ -14,6 +14,7 @@ mod keys;
 mod nginx;
 mod ports;
 mod report;
+mod upstreams;
 
 pub use agent::{Agent, agent};
 pub use clock::{Clock, PeerClock, clock};
@@ -23,8 +24,9 @@ pub use finding::{Finding, Findings, Group};
 pub use gossip::{Gossip, JoinPlace, Member, Standing, Tcp, Udp, gossip};
 pub use handlers::{Handler, Handlers, Program, ProtectSystem, Sandbox, handlers};
 pub use keys::{Agreement, Keys, Ring, keys};
-pub use nginx::{Master, Nginx, Output, Version, nginx};
+pub use nginx::{Master, Nginx, Output, Refused, Version, nginx};
 pub use ports::{Port, Ports, ports};
 pub use report::Report;
+pub use upstreams::upstreams;
 
 pub use super::{Level, Trouble};

@@ -1,5 +1,6 @@
 //! What NGINX is and does with our upstreams (docs/nginx.md; `ux §4` rows 15 to 17 and 20).
 
+mod limits;
 mod sites;
 #[cfg(test)]
 mod tests;
@@ -8,7 +9,9 @@ use std::path::{Path, PathBuf};
 
 use super::Trouble;
 use super::finding::Findings;
-use crate::nginx::{Directive, Form, MAX_NESTING, Unread, Why, in_block, include_pattern, includes, walk};
+use crate::nginx::{
+    Directive, Form, MAX_NESTING, Missing, Unread, Why, Zone, in_block, include_pattern, includes, walk,
+};
 
 /// More sets of old workers than this hold memory and connections for long.
 const MANY_OLD_WORKERS: usize = 4;
@@ -19,8 +22,14 @@ pub struct Output {
     pub upstream: String,
     pub path: PathBuf,
     pub form: Form,
+    /// It is there.
+    pub exists: bool,
     /// `upstream.NAME.nginx.keepalive`.
     pub keepalive: bool,
+    /// `upstream.NAME.nginx.zone`.
+    pub zone: Option<Zone>,
+    /// How many the agent wants in it; 0 if it does not say.
+    pub servers: usize,
 }
 
 /// Its master process.
@@ -34,6 +43,14 @@ pub enum Master {
     Stopped,
     /// There is something, and it is not our master: why.
     Odd(Trouble),
+}
+
+/// Why `nginx -t` refuses it.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Refused {
+    pub trouble: Trouble,
+    /// What it looks for in vain.
+    pub missing: Option<Missing>,
 }
 
 /// Facts about it.
@@ -53,7 +70,7 @@ pub struct Nginx {
     /// What of it could not be looked at.
     pub unread: Vec<Unread>,
     /// What `nginx -t` says; `None` if it was not run.
-    pub test: Option<Result<(), Trouble>>,
+    pub test: Option<Result<(), Refused>>,
     /// SELinux keeps NGINX from connecting to servers.
     pub selinux_denies: bool,
 }
@@ -85,6 +102,7 @@ pub fn nginx(facts: &Nginx) -> Findings {
         for output in &facts.outputs {
             judge_include(&mut findings, facts, output);
             judge_duplicate(&mut findings, facts, output);
+            limits::judge(&mut findings, facts, output);
         }
     }
     match facts.version {
@@ -130,11 +148,27 @@ fn judge_test(findings: &mut Findings, facts: &Nginx) {
     const ID: &str = "nginx.test";
     match &facts.test {
         Some(Ok(())) => findings.pass(ID, ""),
-        Some(Err(Trouble { what, way_out })) => {
-            findings.error(ID, "nginx", what, if way_out.is_empty() { "mend that file" } else { way_out });
-        }
+        Some(Err(Refused { trouble, missing })) => match missing.as_ref().and_then(|missing| awaited(facts, missing)) {
+            Some(output) => {
+                let message = format!("nginx waits for {}, which weir has not written yet", output.path.display());
+                findings.warn(ID, "nginx", message, "systemctl start weir");
+            }
+            None => {
+                let Trouble { what, way_out } = trouble;
+                findings.error(ID, "nginx", what, if way_out.is_empty() { "mend that file" } else { way_out });
+            }
+        },
         None => findings.skip(ID, "nginx", "'nginx -t' was not run: it needs root", "sudo weir doctor"),
     }
+}
+
+/// The file of ours that would bring what is missing.
+fn awaited<'a>(facts: &'a Nginx, missing: &Missing) -> Option<&'a Output> {
+    let brings = |output: &&Output| match missing {
+        Missing::File(path) => output.path == *path,
+        Missing::Upstream(name) => output.form == Form::Block && output.upstream == *name,
+    };
+    facts.outputs.iter().filter(|output| !output.exists).find(brings)
 }
 
 fn judge_unread(findings: &mut Findings, Unread { path, why }: &Unread) {

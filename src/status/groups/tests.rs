@@ -60,6 +60,10 @@ fn ends_are_told_in_words() {
     assert_eq!(upstreams(&document)["last_apply"], "refused, 3 s ago: what; way out");
     document.upstreams[0].mode = Some(Mode::Floor.into());
     assert_eq!(upstreams(&document)["web"], "1 of 1 in, too few are well: those that are ill stay");
+    document.upstreams[0].mode = Some(Mode::Last.into());
+    assert_eq!(upstreams(&document)["web"], "1 of 1 in, nobody is well: the last good ones stay");
+    document.upstreams[0].want = Some(Want::Placeholder.into());
+    assert_eq!(upstreams(&document)["web"], "1 of 1 in, requests are answered 502");
     document.upstreams[0].mode = None;
     assert_eq!(upstreams(&document)["web"], "undecided");
 }

@@ -24,7 +24,15 @@ fn output(form: Form) -> Output {
         Form::Block => "/etc/nginx/conf.d/weir-web.conf",
         Form::Servers => "/etc/nginx/web.servers",
     };
-    Output { upstream: "web".to_owned(), path: path.into(), form, keepalive: false }
+    Output {
+        upstream: "web".to_owned(),
+        path: path.into(),
+        form,
+        exists: true,
+        keepalive: false,
+        zone: Some(Zone::Auto),
+        servers: 0,
+    }
 }
 
 const HEAD: &str = "worker_shutdown_timeout 60s; http { include conf.d/*.conf; ";
@@ -36,6 +44,10 @@ fn found(facts: &Nginx) -> Vec<String> {
 
 fn trouble(what: &str, way_out: &str) -> Trouble {
     Trouble { what: what.to_owned(), way_out: way_out.to_owned() }
+}
+
+fn refused(what: &str, missing: Option<Missing>) -> Option<Result<(), Refused>> {
+    Some(Err(Refused { trouble: trouble(what, ""), missing }))
 }
 
 fn unread(why: Why) -> Nginx {
@@ -64,7 +76,7 @@ fn installed_running_tested() {
             "warn nginx.running nginx",
         ),
         (Nginx { master: Some(Master::Running { pid: 1, leaving: 5 }), ..site(GOOD) }, "warn nginx.workers nginx"),
-        (Nginx { test: Some(Err(trouble("unknown directive \"x\"", ""))), ..site(GOOD) }, "error nginx.test nginx"),
+        (Nginx { test: refused("unknown directive \"x\"", None), ..site(GOOD) }, "error nginx.test nginx"),
         (Nginx { test: None, ..site(GOOD) }, "skip nginx.test nginx"),
         (Nginx { selinux_denies: true, ..site(GOOD) }, "error nginx.selinux nginx"),
         (unread(Why::Denied), "skip nginx.config /etc/nginx/x"),
@@ -74,6 +86,76 @@ fn installed_running_tested() {
         assert_eq!(found(&facts), [wanted]);
     }
     assert!(found(&Nginx { outputs: Vec::new(), installed: false, ..site(GOOD) }).is_empty());
+}
+
+#[test]
+fn what_nginx_lacks_until_weir_has_written_it_is_not_the_sites_to_mend() {
+    let file = || Some(Missing::File("/etc/nginx/conf.d/weir-web.conf".into()));
+    let upstream = |name: &str| Some(Missing::Upstream(name.to_owned()));
+    let (waits, broken) = ("warn nginx.test nginx", "error nginx.test nginx");
+    for (missing, exists, wanted) in [
+        (file(), false, waits),
+        (file(), true, broken),
+        (upstream("web"), false, waits),
+        (upstream("web"), true, broken),
+        (upstream("api"), false, broken),
+        (Some(Missing::File("/etc/nginx/other".into())), false, broken),
+        (None, false, broken),
+    ] {
+        let outputs = vec![Output { exists, ..output(Form::Block) }];
+        let facts = Nginx { outputs, test: refused("no", missing.clone()), ..site(GOOD) };
+        assert_eq!(found(&facts), [wanted], "{missing:?} {exists}");
+    }
+}
+
+#[test]
+fn a_zone_is_tight_by_the_servers_that_are_wanted_or_in_the_file() {
+    let message = |facts: &Nginx| {
+        let findings = nginx(facts);
+        let zone = findings.iter().find(|finding| finding.id == "nginx.zone");
+        zone.map(|zone| format!("{}; {}", zone.message, zone.remedy.as_deref().unwrap_or_default()))
+    };
+    let ours = |zone, servers| {
+        let output = Output { zone, servers, ..output(Form::Block) };
+        message(&Nginx { outputs: vec![output], ..site(GOOD) })
+    };
+    assert_eq!(ours(Some(Zone::Auto), 4000), None);
+    assert_eq!(ours(None, 4000), None);
+    assert_eq!(ours(Some(Zone::Fixed(64)), 40), None);
+    assert_eq!(
+        ours(Some(Zone::Fixed(64)), 60).unwrap(),
+        "the zone of upstream web, 64k, is full or nearly so with 60 servers: NGINX refuses more; \
+         set upstream.web.nginx.zone = \"auto\""
+    );
+
+    let theirs = |zone: &str, servers: usize| {
+        let lines = "server 10.0.0.1;".repeat(servers);
+        let text = format!("{HEAD}\n upstream web {{ {zone} {lines} include /etc/nginx/web.servers; }} }}");
+        message(&Nginx { outputs: vec![output(Form::Servers)], ..facts(&text) })
+    };
+    assert_eq!(theirs("zone web 64k;", 40), None);
+    assert_eq!(theirs("", 4000), None);
+    assert_eq!(
+        theirs("zone web 64k;", 60).unwrap(),
+        "the zone of upstream web, 64k, is full or nearly so with 60 servers: NGINX refuses more; \
+         write 'zone web 128k;' (nginx.conf:2)"
+    );
+}
+
+#[test]
+fn a_consistent_hash_over_much_weight_is_named_with_what_it_costs() {
+    let message = |method: &str, weight: u32| {
+        let text = format!("{HEAD}\n upstream web {{ {method} server 10.0.0.1 weight={weight}; server 10.0.0.2; }} }}");
+        let findings = nginx(&Nginx { outputs: vec![output(Form::Servers)], ..facts(&text) });
+        findings.iter().find(|finding| finding.id == "nginx.hash").map(|hash| hash.message.clone())
+    };
+    assert_eq!(message("hash $uri consistent;", 19_999), None);
+    assert_eq!(message("hash $uri;", 65_535), None);
+    assert_eq!(message("", 65_535), None);
+    assert_eq!(
+        message("hash $uri consistent;", 45_999).unwrap(),
+        "the weights of upstream web add up to 46000: its consistent hash costs NGINX 2 s and 230 MB at every reload"
+    );
 }
 
 #[test]

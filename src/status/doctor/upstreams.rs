@@ -1,0 +1,148 @@
+//! How the upstreams do, by the agent's own word, and why one selects nobody (`ux §4` row 21).
+
+use std::collections::BTreeSet;
+
+use super::Trouble;
+use super::finding::Findings;
+use crate::serf::Status;
+use crate::status::node::{Document, Kind, Member, Upstream};
+use crate::upstream::Options;
+
+/// Values of a tag that one line shows.
+const MAX_SEEN: usize = 5;
+
+/// Judges what the agent tells of them; `configured` says what they select.
+pub fn upstreams<'a>(document: &Document, configured: impl Iterator<Item = &'a Options> + Clone) -> Findings {
+    const ID: &str = "nginx.servers";
+    let mut findings = Findings::default();
+    for upstream in &document.upstreams {
+        let name = &upstream.name;
+        let ails = document.attention.iter().find(|attention| {
+            attention.subject == *name && matches!(attention.kind.word(), Some(Kind::Empty | Kind::Panic))
+        });
+        let Some(ails) = ails else {
+            findings.pass(ID, name);
+            continue;
+        };
+        let options = configured.clone().find(|options| options.name.as_str() == name);
+        match options.and_then(|options| nobody(options, upstream, &document.members)) {
+            Some(Trouble { what, way_out }) => findings.add(ails.level, ID, name, what, &way_out),
+            None => findings.add(ails.level, ID, name, &ails.message, ails.remedy.as_deref().unwrap_or_default()),
+        }
+    }
+    findings
+}
+
+/// Why it selects nobody, if it does.
+fn nobody(options: &Options, upstream: &Upstream, members: &[Member]) -> Option<Trouble> {
+    let present: Vec<&Member> =
+        members.iter().filter(|member| matches!(member.status.word(), Some(Status::Alive | Status::Failed))).collect();
+    if !upstream.servers.is_empty() || !upstream.left_out.is_empty() || present.is_empty() {
+        return None;
+    }
+    let is_met = |tag: &str, matches: &dyn Fn(&str) -> bool| {
+        present.iter().any(|member| member.tags.get(tag).is_some_and(|value| matches(value)))
+    };
+    let unmet = options.select.iter().find(|(tag, pattern)| !is_met(tag, &|value| pattern.matches(value)));
+    let (name, count) = (&options.name, present.len());
+    let members = if count == 1 { "1 member".to_owned() } else { format!("{count} members") };
+    let what = match unmet {
+        Some((tag, pattern)) => {
+            let seen: BTreeSet<&str> =
+                present.iter().filter_map(|member| Some(member.tags.get(tag)?.as_str())).collect();
+            let seen = match seen.iter().take(MAX_SEEN).copied().collect::<Vec<_>>().join(", ") {
+                none if none.is_empty() => format!("no {tag} seen"),
+                some => format!("{tag}s seen: {some}"),
+            };
+            format!("upstream {name} selects nobody: {members}, none with tag {tag} matching {pattern} ({seen})")
+        }
+        None => format!("upstream {name} selects nobody: {members}, none matches all that it selects by"),
+    };
+    let way_out = if count == 1 {
+        format!("start a member that upstream.{name}.select matches")
+    } else {
+        format!("correct upstream.{name}.select, or the members' tags ('weir tags' there)")
+    };
+    Some(Trouble { what, way_out })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::finding::Finding;
+    use super::*;
+    use crate::status::node::tests::full;
+    use crate::status::node::{Want, attention};
+    use crate::upstream::{TagPattern, UpstreamName};
+
+    fn selecting(select: &[(&str, &str)]) -> Options {
+        let select = select.iter().map(|(tag, pattern)| ((*tag).to_owned(), TagPattern::new(pattern).unwrap()));
+        Options::new(UpstreamName::new("web").unwrap(), select.collect())
+    }
+
+    fn found(change: impl Fn(&mut Document), select: &[(&str, &str)]) -> Vec<Finding> {
+        let mut document = full();
+        change(&mut document);
+        document.attention = attention(&document);
+        upstreams(&document, [selecting(select)].iter()).iter().cloned().collect()
+    }
+
+    fn emptied(document: &mut Document) {
+        let web = &mut document.upstreams[0];
+        (web.want, web.servers, web.left_out) = (Some(Want::Placeholder.into()), Vec::new(), Vec::new());
+    }
+
+    fn tagged(document: &mut Document, roles: &[&str]) {
+        let model = document.members[0].clone();
+        let member = |role: &&str| {
+            let tags = [("role".to_owned(), (*role).to_owned())].into();
+            Member { name: format!("of {role}"), status: Status::Alive.into(), tags, ..model.clone() }
+        };
+        document.members = roles.iter().map(member).collect();
+    }
+
+    #[test]
+    fn an_upstream_that_does_well_is_passed() {
+        assert!(found(|_| {}, &[("role", "web")]).is_empty());
+    }
+
+    #[test]
+    fn nobody_selected_names_the_tag_and_what_is_there() {
+        for (roles, select, message, remedy) in [
+            (
+                &["lb", "web", "web"][..],
+                &[("role", "wbe")][..],
+                "upstream web selects nobody: 3 members, none with tag role matching ^(?:wbe)$ (roles seen: lb, web)",
+                "correct upstream.web.select, or the members' tags ('weir tags' there)",
+            ),
+            (
+                &["lb"],
+                &[("role", "web")],
+                "upstream web selects nobody: 1 member, none with tag role matching ^(?:web)$ (roles seen: lb)",
+                "start a member that upstream.web.select matches",
+            ),
+            (
+                &["lb", "web"],
+                &[("role", "web"), ("site", "a")],
+                "upstream web selects nobody: 2 members, none with tag site matching ^(?:a)$ (no site seen)",
+                "correct upstream.web.select, or the members' tags ('weir tags' there)",
+            ),
+        ] {
+            let findings = found(
+                |document| {
+                    emptied(document);
+                    tagged(document, roles);
+                },
+                select,
+            );
+            let [finding] = &findings[..] else { panic!("{findings:?}") };
+            assert_eq!((finding.message.as_str(), finding.remedy.as_deref()), (message, Some(remedy)));
+        }
+    }
+
+    #[test]
+    fn who_was_left_out_is_told_as_the_agent_tells_it() {
+        let findings =
+            found(|document| document.upstreams[0].want = Some(Want::Placeholder.into()), &[("role", "web")]);
+        assert!(findings[0].message.contains("(web2: tag port="), "{findings:?}");
+    }
+}
