@@ -10,6 +10,10 @@ use rustix::fs::{CWD, RenameFlags, renameat_with};
 use rustix::io::Errno;
 
 use super::Error;
+use crate::file;
+
+/// Longer than any file of ours: 4096 servers in each of 256 upstreams.
+const MAX_FILE: usize = 256 * 1024 * 1024;
 
 /// `.NAME.weir-new` beside the target: no `*.conf` glob loads it, and SELinux context and file system fit (`protocols C.1`).
 pub(super) fn dot_name(target: &Path) -> PathBuf {
@@ -57,10 +61,25 @@ pub(super) fn sync_directory(path: &Path) -> Result<(), Error> {
 
 /// A file of our own, replaced as a whole.
 pub(super) fn replace(path: &Path, bytes: &[u8]) -> Result<(), Error> {
+    if bytes.len() > MAX_FILE {
+        return Err(Error::write(path)(io::ErrorKind::FileTooLarge.into()));
+    }
     let dot = dot_name(path);
     write_new(&dot, bytes, 0o644, None)?;
     std::fs::rename(&dot, path).map_err(Error::write(path))?;
     sync_directory(path)
+}
+
+/// All of a regular file.
+pub(super) fn read(path: &Path) -> Result<Vec<u8>, Error> {
+    file::read(path, MAX_FILE).map_err(Error::read(path))
+}
+
+pub(super) fn read_if_there(path: &Path) -> Result<Option<Vec<u8>>, Error> {
+    match file::read(path, MAX_FILE) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        read => read.map(Some).map_err(Error::read(path)),
+    }
 }
 
 /// Swaps two existing files in one step.

@@ -2,6 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
+use tracing::warn;
+
 use super::plan::{Before, Change, Plan};
 use super::record::{Candidate, Record};
 use super::{Error, Options, exchange};
@@ -58,7 +60,7 @@ impl Install {
         self.placed.push(Placed { target, dot: dot.clone(), bytes: change.bytes.clone(), displaced, foreign });
         // Somebody may have edited between our reading and the exchange.
         if let (Some(before), Some(placed)) = (&change.before, self.placed.last_mut()) {
-            placed.foreign |= std::fs::read(&dot).map_err(Error::read(&dot))? != before.bytes;
+            placed.foreign |= exchange::read(&dot)? != before.bytes;
         }
         Ok(())
     }
@@ -99,7 +101,7 @@ impl Placed {
             exchange::move_new(&self.target, &self.dot)?;
         }
         exchange::sync_directory(&self.target)?;
-        if read_if_there(&self.dot)?.is_some_and(|bytes| bytes != self.bytes) {
+        if exchange::read_if_there(&self.dot)?.is_some_and(|bytes| bytes != self.bytes) {
             keep_copy(&self.dot, &self.target, state)?;
         }
         exchange::remove_if_there(&self.dot)
@@ -112,17 +114,27 @@ fn write(change: &Change, dot: &Path) -> Result<(), Error> {
     exchange::write_new(dot, &change.bytes, mode, owner)
 }
 
-/// `foreign/NAME.N` in the state directory, with the first free N.
+/// `foreign/NAME.N` in the state directory, with the first N that is free or holds the same: a program that puts its own file
+/// back again and again must not fill the disk.
 fn keep_copy(from: &Path, target: &Path, state: &Path) -> Result<(), Error> {
     let directory = state.join("foreign");
     std::fs::create_dir_all(&directory).map_err(Error::write(&directory))?;
-    let bytes = std::fs::read(from).map_err(Error::read(from))?;
+    let bytes = exchange::read(from)?;
     let name = target.file_name().unwrap_or_default().to_string_lossy().into_owned();
-    let free = (1_u32..).map(|n| directory.join(format!("{name}.{n}"))).find(|path| !path.exists());
-    let path = free.expect("a directory does not hold four billion copies");
-    exchange::write_new(&path, &bytes, 0o600, None)?;
-    // The original goes away next.
-    exchange::sync_directory(&path)
+    for copy in (1_u64..).map(|n| directory.join(format!("{name}.{n}"))) {
+        match exchange::read_if_there(&copy)? {
+            Some(kept) if kept != bytes => continue,
+            Some(_) => {}
+            None => {
+                exchange::write_new(&copy, &bytes, 0o600, None)?;
+                // The original goes away next.
+                exchange::sync_directory(&copy)?;
+            }
+        }
+        warn!(file = %target.display(), copy = %copy.display(), "file of somebody else replaced, a copy is kept");
+        break;
+    }
+    Ok(())
 }
 
 /// Ends what a run that died left half done: what it put in place goes back, its candidates go away.
@@ -140,10 +152,10 @@ pub(super) fn recover(options: &Options, record: &Record) -> Result<(), Error> {
 fn put_back(target: &Path, candidate: &Candidate) -> Result<(), Error> {
     let dot = exchange::dot_name(target);
     exchange::finish_swap(&dot, target)?;
-    if !read_if_there(target)?.is_some_and(|bytes| candidate.is(&bytes)) {
+    if !exchange::read_if_there(target)?.is_some_and(|bytes| candidate.is(&bytes)) {
         return Ok(());
     }
-    match (read_if_there(&dot)?, candidate.created) {
+    match (exchange::read_if_there(&dot)?, candidate.created) {
         (Some(_), false) => exchange::swap(&dot, target)?,
         // It was given its name and has not displaced anything.
         (_, true) => exchange::remove_if_there(target)?,
@@ -155,17 +167,9 @@ fn put_back(target: &Path, candidate: &Candidate) -> Result<(), Error> {
 /// What a run left beside `target`: a candidate, or what it displaced.
 fn clear_away(target: &Path, state: &Path) -> Result<(), Error> {
     let dot = exchange::dot_name(target);
-    let Some(bytes) = read_if_there(&dot)? else { return Ok(()) };
+    let Some(bytes) = exchange::read_if_there(&dot)? else { return Ok(()) };
     if generation_of(&bytes).is_none() {
         keep_copy(&dot, target, state)?;
     }
     exchange::remove_if_there(&dot)
-}
-
-fn read_if_there(path: &Path) -> Result<Option<Vec<u8>>, Error> {
-    match std::fs::read(path) {
-        Ok(bytes) => Ok(Some(bytes)),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(Error::read(path)(error)),
-    }
 }

@@ -168,6 +168,7 @@ impl Apply {
     fn run_locked(&self, desired: &Desired, mut record: Record) -> Result<Report, At> {
         let started = Instant::now();
         install::recover(&self.options, &record).map_err(Step::Lock.at())?;
+        record.make_room(&self.options.upstreams.iter().map(|upstream| &upstream.options.name).collect());
         let nginx = Nginx::find(&self.options.nginx, desired).map_err(Step::Locate.at())?;
 
         if record.open.is_some() {

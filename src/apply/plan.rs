@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use nix::unistd::{SysconfVar, sysconf};
 
 use super::record::Record;
-use super::{Error, Options, Target};
+use super::{Error, Options, Target, exchange};
 use crate::config::ForeignEdit;
 use crate::nginx::{PageSize, Turn, generation_of, render};
 use crate::upstream::desired::{self, Desired};
@@ -93,7 +93,7 @@ impl Plan {
     /// Whether the files still hold our bytes, now that NGINX has read them.
     pub(super) fn still_in_place(&self) -> Result<(), Error> {
         for (path, bytes) in self.contents() {
-            if std::fs::read(path).map_err(Error::read(path))? != bytes {
+            if exchange::read(path)? != bytes {
                 return Err(Error::Overwritten { path: path.to_owned() });
             }
         }
@@ -113,7 +113,12 @@ type Found<'a> = (Target<'a>, &'a desired::Target, Option<Before>);
 fn read_all<'a>(options: &'a Options, desired: &'a Desired, record: &Record) -> Result<Vec<Found<'a>>, Error> {
     let mut found = Vec::with_capacity(desired.upstreams.len());
     for (name, wanted) in &desired.upstreams {
-        let target = options.target(name).ok_or_else(|| Error::NotConfigured { upstream: name.clone() })?;
+        let Some(target) = options.target(name) else {
+            if options.upstreams.iter().any(|upstream| upstream.options.name == *name) {
+                continue; // it has no file
+            }
+            return Err(Error::NotConfigured { upstream: name.clone() });
+        };
         if let desired::Target::Servers(servers) = wanted {
             within_limits(target.options, servers)?;
         }
@@ -145,7 +150,7 @@ fn read(path: &Path, record: &Record) -> Result<Option<Before>, Error> {
     if !meta.is_file() {
         return Err(Error::NotAFile { path: path.to_owned(), link: meta.is_symlink() });
     }
-    let bytes = std::fs::read(path).map_err(Error::read(path))?;
+    let bytes = exchange::read(path)?;
     let foreign = !record.wrote(path, &bytes);
     Ok(Some(Before { foreign, bytes, mode: meta.mode() & 0o7777, owner: (meta.uid(), meta.gid()) }))
 }

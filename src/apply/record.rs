@@ -1,6 +1,6 @@
 //! What is live, on disk: enough to tell our own files from foreign ones and a finished run from one that died.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -8,8 +8,8 @@ use sha2::{Digest, Sha256};
 
 use super::plan::{Change, Plan};
 use super::{Error, exchange};
-use crate::upstream::Generation;
 use crate::upstream::desired::Desired;
+use crate::upstream::{Generation, UpstreamName};
 
 /// `record.json` in the state directory.
 #[derive(Clone, Debug, Default, Deserialize, Serialize)]
@@ -56,12 +56,11 @@ impl Record {
     /// An empty record if there is none yet.
     pub(super) fn load(state: &Path) -> Result<Self, Error> {
         let path = Self::path(state);
-        match std::fs::read(&path) {
-            Ok(bytes) => {
+        match exchange::read_if_there(&path)? {
+            Some(bytes) => {
                 serde_json::from_slice(&bytes).map_err(|error| Error::Record { path, what: error.to_string() })
             }
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Self::default()),
-            Err(error) => Err(Error::read(&path)(error)),
+            None => Ok(Self::default()),
         }
     }
 
@@ -90,6 +89,15 @@ impl Record {
     pub(super) fn unconfirm(&mut self) {
         if let Some(live) = &mut self.live {
             live.confirmed = false;
+        }
+    }
+
+    /// Upstreams that are not `configured` any more are remembered, they may come back, while one document has room for all.
+    pub(super) fn make_room(&mut self, configured: &BTreeSet<&UpstreamName>) {
+        let Some(live) = &mut self.live else { return };
+        let others = live.desired.upstreams.keys().filter(|name| !configured.contains(name)).count();
+        if configured.len() + others > Desired::MAX_UPSTREAMS {
+            live.desired.upstreams.retain(|name, _| configured.contains(name));
         }
     }
 
@@ -149,4 +157,26 @@ impl Candidate {
 
 fn digest(bytes: &[u8]) -> String {
     Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::upstream::desired::Target;
+
+    #[test]
+    fn a_record_never_outgrows_what_can_be_read_back() {
+        let name = |number: usize| UpstreamName::new(&format!("u{number}")).unwrap();
+        let names: Vec<UpstreamName> = (0..Desired::MAX_UPSTREAMS).map(name).collect();
+        // How many of them are configured, how many more there were, and how many stay.
+        for (configured, others, stay) in [(0, 256, 256), (1, 255, 256), (2, 255, 2), (256, 0, 256), (200, 100, 200)] {
+            let mut desired = Desired::new(0);
+            desired.upstreams.extend(names[..configured].iter().map(|name| (name.clone(), Target::Placeholder)));
+            desired.upstreams.extend((0..others).map(|number| (name(1000 + number), Target::Placeholder)));
+            let live = Live { generation: Generation(1), confirmed: true, desired, files: BTreeMap::new() };
+            let mut record = Record { live: Some(live), ..Record::default() };
+            record.make_room(&names[..configured].iter().collect());
+            assert_eq!(record.live.unwrap().desired.upstreams.len(), stay, "{configured} {others}");
+        }
+    }
 }

@@ -394,6 +394,16 @@ fn tags_that_do_not_fit_are_refused_with_the_longest_named() {
 }
 
 #[test]
+fn more_upstreams_than_one_document_holds_are_refused() {
+    let upstreams = |count: usize| -> String {
+        (0..count).map(|n| format!("[upstream.u{n}]\nselect = {{ role = \"web\" }}\n")).collect()
+    };
+    assert!(toml(&upstreams(256)).is_ok());
+    let said = report(toml(&upstreams(257)));
+    assert!(said.contains("upstream.u256 is one too many, the limit is 256; remove one"), "{said}");
+}
+
+#[test]
 fn files_that_cannot_be_read_are_mistakes_too() {
     let files = Files::new(&[("weir.d/a.toml", "[log]\nlevle = \"info\"\n")]);
     fs::write(files.path("weir.d/b.toml"), b"\n# \xff\n").unwrap();

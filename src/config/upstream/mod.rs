@@ -9,6 +9,7 @@ use serde_json::json;
 
 use crate::error::Trouble;
 use crate::nginx::Block;
+use crate::upstream::desired::Desired;
 use crate::upstream::{Allow, Network, NetworkError, OnEmpty, Options, Policy, Rule, TagPattern, UpstreamName};
 
 use super::mistake::Mistake;
@@ -120,6 +121,13 @@ impl Draft {
 
 /// Gives every file its path, and no two upstreams the same one.
 pub(crate) fn place_files(section: &Section<'_>, drafts: Vec<Draft>, nginx_config: &Path) -> Vec<Upstream> {
+    if let Some(Draft { options, .. }) = drafts.get(Desired::MAX_UPSTREAMS) {
+        let name = options.name.as_str();
+        let at = section.item_at(&["upstream", name]).map(|item| item.key_at.clone()).unwrap_or_default();
+        let what = format!("upstream.{name} is one too many, the limit is {}", Desired::MAX_UPSTREAMS);
+        let key = format!("upstream.{name}");
+        section.mistake(Mistake::across(&at, &key, Trouble::new(what, "remove one, or select by several values")));
+    }
     let mut upstreams: Vec<Upstream> = Vec::new();
     for Draft { options, nginx, block } in drafts {
         let name = options.name.as_str();

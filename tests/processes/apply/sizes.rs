@@ -119,3 +119,14 @@ fn the_longest_name_of_an_upstream_is_one_that_nginx_takes() {
     let outcome = Apply::new(options).apply(&desired);
     assert!(matches!(outcome, Report::Live { .. }), "{outcome}");
 }
+
+#[test]
+#[ignore = "needs nginx"]
+fn an_upstream_without_a_file_does_not_keep_the_others_from_theirs() {
+    let nginx = Nginx::start();
+    let mut options = nginx.options();
+    options.upstreams.push(weir::config::Upstream { file: None, ..nginx.upstream("api", "unused", Form::Block) });
+    let desired = and(web(servers(1, 80, v4)), "api", servers(1, 80, v6));
+    let outcome = Apply::new(options).apply(&desired);
+    assert!(matches!(outcome, Report::Live { .. }), "{outcome}");
+}
