@@ -4,7 +4,7 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
@@ -15,7 +15,7 @@ use weir::upstream::desired::{self, Desired};
 use weir::upstream::{self, Allow, Server, Servers, UpstreamName, Weight};
 use weir::wire::NodeName;
 
-use crate::support::address;
+use crate::support::{address, holds, until};
 
 /// Everything in one directory; NGINX runs until it is dropped.
 pub(crate) struct Nginx {
@@ -53,10 +53,15 @@ impl Nginx {
 
     /// Starts it and waits until it has workers: before that a SIGHUP would end it, though its port is open already.
     pub(crate) fn run(&mut self) {
-        let mut command = Command::new("nginx");
-        command.arg("-c").arg(self.config()).arg("-e").arg(self.path("error.log")).args(["-g", "daemon off;"]);
+        self.run_as(Path::new("nginx"), "daemon off;");
+    }
+
+    /// As [`Self::run`], by this program and with these directives.
+    pub(crate) fn run_as(&mut self, program: &Path, directives: &str) {
+        let mut command = Command::new(program);
+        command.arg("-c").arg(self.config()).arg("-e").arg(self.path("error.log")).args(["-g", directives]);
         self.master = Some(command.stdin(Stdio::null()).stderr(Stdio::null()).spawn().unwrap());
-        until("nginx answers", || TcpStream::connect(self.listen).is_ok() && self.workers().len() == 2);
+        until("nginx answers", || holds(TcpStream::connect(self.listen).is_ok() && self.workers().len() == 2));
     }
 
     pub(crate) fn path(&self, name: &str) -> PathBuf {
@@ -143,7 +148,7 @@ impl Nginx {
             let _ = kill_process(Pid::from_raw(i32::try_from(worker).unwrap()).unwrap(), Signal::KILL);
         }
         let listen = self.listen;
-        until("nginx is gone", || TcpStream::connect(listen).is_err());
+        until("nginx is gone", || holds(TcpStream::connect(listen).is_err()));
     }
 
     /// Names in `conf.d`, dot files included.
@@ -173,15 +178,6 @@ pub(crate) fn names(directory: &Path) -> Vec<String> {
 fn children(pid: u32) -> Vec<u32> {
     let listed = std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
     listed.split_whitespace().map(|pid| pid.parse().unwrap()).collect()
-}
-
-/// Waits for a condition, at most ten seconds.
-pub(crate) fn until(what: &str, mut holds: impl FnMut() -> bool) {
-    let deadline = Instant::now() + Duration::from_secs(10);
-    while !holds() {
-        assert!(Instant::now() < deadline, "waited for ten seconds until {what}");
-        std::thread::sleep(Duration::from_millis(2));
-    }
 }
 
 /// Answers every request with its name until the process ends.

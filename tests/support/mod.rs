@@ -62,13 +62,20 @@ pub fn until<T>(what: &str, probe: impl FnMut() -> Result<T, String>) -> T {
 /// At the limit, with the last reason that `probe` gave.
 pub fn until_within<T>(limit: Duration, what: &str, mut probe: impl FnMut() -> Result<T, String>) -> T {
     let start = Instant::now();
+    let mut pause = Duration::from_millis(1);
     loop {
         match probe() {
             Ok(value) => return value,
             Err(reason) if start.elapsed() > limit => panic!("{what}: not within {limit:?}: {reason}"),
-            Err(_) => std::thread::sleep(Duration::from_millis(20)),
+            Err(_) => std::thread::sleep(pause),
         }
+        pause = (pause * 2).min(Duration::from_millis(10));
     }
+}
+
+/// A condition as [`until`] takes it.
+pub fn holds(condition: bool) -> Result<(), String> {
+    if condition { Ok(()) } else { Err("it does not hold".to_owned()) }
 }
 
 /// Says that this test proves nothing here, and why. By the stream itself: the harness keeps what a passing test prints by

@@ -11,8 +11,8 @@ use weir::upstream::desired::{self, Desired};
 use weir::upstream::settle::Applied;
 use weir::upstream::{Servers, UpstreamName};
 
-use crate::nginx::{Nginx, backend, file, names, server, until, web};
-use crate::support::address;
+use crate::nginx::{Nginx, backend, file, names, server, web};
+use crate::support::{address, holds, until};
 
 /// The killed half: applies `one` and `two` by turns for ever.
 fn applies_for_ever(root: &str) {
@@ -87,7 +87,7 @@ fn a_run_killed_at_any_instant_leaves_a_whole_file_and_the_next_one_heals() {
         child.env("WEIR_TEST_ONE", one.to_string()).env("WEIR_TEST_TWO", two.to_string());
         let record = std::fs::read(nginx.path("state/record.json")).unwrap();
         let mut child = child.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
-        until("it has begun", || std::fs::read(nginx.path("state/record.json")).is_ok_and(|now| now != record));
+        until("it has begun", || holds(std::fs::read(nginx.path("state/record.json")).is_ok_and(|now| now != record)));
         // Spread over a run of some 130 ms, most densely over the start, where files are exchanged and tested.
         std::thread::sleep(Duration::from_millis(round * round / 4));
         child.kill().unwrap();
@@ -193,7 +193,7 @@ fn files_put_back_after_a_crash_count_as_served_only_when_nginx_was_seen_to_serv
     assert!(matches!(nginx.apply().apply(&one), Report::Live { .. }));
     let reload = format!("nginx -s reload -c {}; kill -9 $PPID", nginx.config().display());
     die(&nginx, "web", backend("two"), ["RELOAD", &reload]);
-    until("nginx serves what the dead run wanted", || nginx.get() == "two");
+    until("nginx serves what the dead run wanted", || holds(nginx.get() == "two"));
 
     // The next run puts the old file back, and cannot reload for somebody else's fault.
     std::fs::write(nginx.path("conf.d/shop.conf"), "nonsense;").unwrap();

@@ -8,8 +8,8 @@ use weir::config::Reload;
 use weir::upstream::Generation;
 use weir::upstream::settle::Applied;
 
-use crate::nginx::{Nginx, backend, server, until, web};
-use crate::support::address;
+use crate::nginx::{Nginx, backend, server, web};
+use crate::support::{address, holds, until};
 
 #[test]
 #[ignore = "needs nginx"]
@@ -218,5 +218,5 @@ fn a_worker_that_still_serves_a_connection_does_not_delay_the_confirmation() {
     let outcome = nginx.apply().apply(&web([server("web", backend("two"))]));
     let Report::Live { took, .. } = outcome else { panic!("{outcome:?}") };
     assert!(took < Duration::from_secs(5), "{took:?}");
-    until("the new one answers", || nginx.get() == "two");
+    until("the new one answers", || holds(nginx.get() == "two"));
 }

@@ -9,8 +9,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 use super::stage::Balancer;
-use crate::nginx;
-use crate::support::{Settings, until_within};
+use crate::support::{Settings, holds, until, until_within};
 
 /// One retry after a failed apply takes a minute; an operator who has mended something reloads instead.
 fn reload(balancer: &mut Balancer) {
@@ -45,7 +44,7 @@ fn members_change_while_nginx_is_killed_and_it_comes_back_with_the_current_set()
         kill(Pid::from_raw(i32::try_from(worker).unwrap()), Signal::SIGKILL).unwrap();
     }
     let listen = balancer.nginx.listen;
-    nginx::until("its workers are gone", || TcpStream::connect(listen).is_err());
+    until("its workers are gone", || holds(TcpStream::connect(listen).is_err()));
     balancer.nginx.kill();
     balancer.nginx.run();
     balancer.await_answers(&[("web1", 1), ("web2", 2)]);
