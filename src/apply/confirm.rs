@@ -3,11 +3,10 @@
 use std::collections::HashSet;
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use super::Error;
-use super::master::Master;
+use super::master::{Master, Patience};
 use super::proc::Process;
 use crate::nginx::{Ours, Problem, parse_log};
 
@@ -17,10 +16,12 @@ const SURE: Duration = Duration::from_millis(60);
 /// Most that is read of what NGINX logged meanwhile.
 const MAX_LOG: u64 = 256 * 1024;
 
-/// Waits until a worker that is not in `noted` serves and every noted one is gone or shutting down.
-pub(super) fn new_workers(master: &Master, noted: &[Process], timeout: Duration) -> Result<(), Verdict> {
+/// Waits until a worker that is not in `noted` serves and every noted one is gone or shutting down. A master that reads has its
+/// time, and the usual one from then on.
+pub(super) fn new_workers(master: &Master, noted: &[Process], patience: Patience) -> Result<(), Verdict> {
     let noted: HashSet<Process> = noted.iter().copied().collect();
-    let deadline = Instant::now() + timeout;
+    let started = Instant::now();
+    let mut has_read = started;
     let mut idle_since = None;
     loop {
         let serving = master.workers().serving;
@@ -37,7 +38,12 @@ pub(super) fn new_workers(master: &Master, noted: &[Process], timeout: Duration)
         } else if now.duration_since(*idle_since.get_or_insert(now)) >= SURE {
             return Err(Verdict::NotLoaded);
         }
-        if now >= deadline {
+        if !master.waits() {
+            has_read = now;
+            if now.duration_since(started) >= patience.reading {
+                return Err(Verdict::StillReading);
+            }
+        } else if now.duration_since(has_read) >= patience.confirm {
             return Err(Verdict::TimedOut);
         }
         std::thread::sleep(Duration::from_millis(3));
@@ -51,6 +57,8 @@ pub(super) enum Verdict {
     NotLoaded,
     /// Neither came to pass in time.
     TimedOut,
+    /// The master reads for far longer than the test did.
+    StillReading,
     /// The master is gone.
     Gone,
 }
@@ -83,13 +91,7 @@ impl LogMark {
         Some(String::from_utf8_lossy(&bytes).into_owned())
     }
 
-    /// The failure as an error.
-    pub(super) fn explain(&self, verdict: Verdict, master: &Master, ours: &[Ours<'_>], waited: Duration) -> Error {
-        let (problem, log) = (self.complaint(master, ours), self.path.clone());
-        match verdict {
-            Verdict::Gone => Error::MasterGone,
-            Verdict::NotLoaded => Error::NotLoaded { problem, log },
-            Verdict::TimedOut => Error::NotConfirmed { waited, problem, log },
-        }
+    pub(super) fn path(&self) -> &Path {
+        &self.path
     }
 }

@@ -3,6 +3,7 @@
 //! All of it is data that can cross from the process that applies to the one that asked: what the operating system said is
 //! kept as a kind and a text.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -29,6 +30,8 @@ pub enum Error {
     NotInstalled { upstreams: Vec<UpstreamName> },
     /// The program could not be run, or did not end.
     Command { program: PathBuf, what: String },
+    /// The test did not end. The host names that it has to look up, each with its place.
+    TestTooSlow { waited: Duration, names: BTreeMap<String, String> },
     /// An upstream of the document has no target here.
     NotConfigured { upstream: UpstreamName },
     /// A server of the document is outside the target's limits.
@@ -45,12 +48,14 @@ pub enum Error {
     NotIncluded { config: PathBuf, target: PathBuf },
     /// The pid file or systemd names a process that is not a master of ours.
     NotAMaster { pid: u32, why: Mismatch },
+    /// A master with this configuration runs, and nothing shows that it is the one that is meant.
+    WhichMaster { pid: u32, config: PathBuf },
     /// A binary upgrade is under way: a reload would not re-read the configuration.
     Upgrading { pid_file: PathBuf },
     /// The master ended before it could be signalled.
     MasterGone,
-    /// The master did not become idle, so nobody could tell what its workers read.
-    MasterBusy { pid: u32, waited: Duration },
+    /// The master did not become idle, so nobody could tell what its workers read. `names` as of [`Self::TestTooSlow`].
+    MasterBusy { pid: u32, waited: Duration, names: BTreeMap<String, String> },
     /// The reload command failed.
     ReloadCommand { program: String, what: String },
     /// The master is idle again and no new worker serves. Its own words, if its log has any.
@@ -134,6 +139,7 @@ impl Error {
             Self::Record { path, what } => format!("{} is damaged: {what}", path.display()),
             Self::NotInstalled { upstreams } => format!("nginx is not installed, {} waits", named(upstreams)),
             Self::Command { program, what } => format!("cannot run {}: {what}", program.display()),
+            Self::TestTooSlow { waited, .. } => format!("'nginx -t' did not end within {} s", waited.as_secs()),
             Self::NotConfigured { upstream } => format!("upstream {upstream} is wanted and not configured here"),
             Self::Address { upstream, addr, why } => format!("upstream {upstream}: {addr} {why}"),
             Self::Port { upstream, addr, min, max } => {
@@ -147,10 +153,16 @@ impl Error {
                 format!("nothing in {} includes {}", config.display(), target.display())
             }
             Self::NotAMaster { pid, why } => format!("process {pid} is not nginx's master: {why}"),
+            Self::WhichMaster { pid, config } => {
+                format!(
+                    "nginx runs as process {pid}, and nothing tells that it is the one that reads {}",
+                    config.display()
+                )
+            }
             Self::Upgrading { pid_file } => format!("nginx is being upgraded ({}.oldbin exists)", pid_file.display()),
             Self::MasterGone => "nginx ended".to_owned(),
-            Self::MasterBusy { pid, waited } => {
-                format!("nginx's master {pid} was busy for over {} s", waited.as_secs())
+            Self::MasterBusy { pid, waited, .. } => {
+                format!("nginx's master {pid} was still reading its configuration after {} s", waited.as_secs())
             }
             Self::ReloadCommand { program, what } => format!("{program} failed: {what}"),
             Self::NotLoaded { problem: Some(problem), .. } | Self::NotConfirmed { problem: Some(problem), .. } => {
@@ -183,13 +195,23 @@ impl Error {
             Self::Test { problem } => problem.remedy(),
             Self::NotIncluded { target, .. } => Some(include_for(target)),
             Self::NotAMaster { .. } => Some("correct nginx.pid_file, or start nginx".to_owned()),
+            Self::TestTooSlow { names, .. } => {
+                Some(slow_names(names).unwrap_or_else(|| "see what 'nginx -t' does".to_owned()))
+            }
+            Self::WhichMaster { .. } => {
+                Some("set nginx.pid_file to the file that holds its number, or nginx.unit to its unit".to_owned())
+            }
             Self::Upgrading { .. } => Some("finish or cancel the upgrade; weir tries again".to_owned()),
             Self::NotLoaded { problem, log } | Self::NotConfirmed { problem, log, .. } => {
                 let known = problem.as_ref().and_then(Problem::remedy);
                 Some(known.unwrap_or_else(|| format!("see {}", log.display())))
             }
             Self::ReloadCommand { .. } => Some("correct nginx.reload".to_owned()),
-            Self::MasterGone | Self::MasterBusy { .. } => None,
+            Self::MasterBusy { names, .. } => {
+                let raise = "set nginx.confirm_timeout higher";
+                Some(slow_names(names).map_or_else(|| raise.to_owned(), |mend| format!("{mend}, or {raise}")))
+            }
+            Self::MasterGone => None,
             Self::Overwritten { .. } | Self::NothingToRestore => None,
         }
     }
@@ -202,6 +224,16 @@ fn named(upstreams: &[UpstreamName]) -> String {
         1 => format!("upstream {}", names[0]),
         _ => format!("upstreams {}", names.join(", ")),
     }
+}
+
+/// What makes NGINX slow to read its configuration, if anything does: it looks up names one after the other.
+fn slow_names(names: &BTreeMap<String, String>) -> Option<String> {
+    const SHOWN: usize = 3;
+    let shown: Vec<String> = names.iter().take(SHOWN).map(|(name, place)| format!("{name} ({place})")).collect();
+    let more = names.len().saturating_sub(SHOWN);
+    let more = if more == 0 { String::new() } else { format!(" and {more} more") };
+    let which = if names.len() == 1 { "an address for the name" } else { "addresses for the names" };
+    (!shown.is_empty()).then(|| format!("write {which} that it looks up: {}{more}", shown.join(", ")))
 }
 
 fn include_for(target: &Path) -> String {

@@ -6,11 +6,26 @@ use std::time::{Duration, Instant};
 use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, Signal, kill_process, pidfd_open, pidfd_send_signal};
 
-use super::proc::{self, Process};
+use super::proc::{self, Process, Stat};
 use super::{Error, Mismatch};
 
-/// How long a master may be busy with an earlier reload: a failing bind holds it 2.5 s.
-const IDLE_PATIENCE: Duration = Duration::from_secs(3);
+/// Nobody waits longer for a master that reads.
+const MAX_READING: Duration = Duration::from_secs(60);
+
+/// How long a master is waited for (`protocols C.2`).
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Patience {
+    /// `nginx.confirm_timeout`: for workers, once it has read its configuration.
+    pub(super) confirm: Duration,
+    /// While it reads: host names in a neighbour's site make it wait for DNS, and the test has shown for how long.
+    pub(super) reading: Duration,
+}
+
+impl Patience {
+    pub(super) fn after(test: Duration, confirm: Duration) -> Self {
+        Self { confirm, reading: (test.saturating_mul(3) + confirm).min(MAX_READING).max(confirm) }
+    }
+}
 
 /// A process that is NGINX's master beyond reasonable doubt.
 #[derive(Debug)]
@@ -32,14 +47,14 @@ impl Master {
             Err(_) => None,
         };
         let (Some(stat), Some(status)) = (proc::stat(pid), proc::status(pid)) else { return Ok(None) };
-        if stat.zombie || stat.comm != "nginx" {
+        if stat.zombie || !is_nginx(pid, &stat) {
             return Ok(None);
         }
         let ours = rustix::process::geteuid().as_raw();
         if status.uid != 0 && status.uid != ours {
             return Err(refused(Mismatch::OtherUser));
         }
-        if proc::stat(stat.parent).is_some_and(|parent| parent.comm == "nginx") {
+        if proc::stat(stat.parent).is_some_and(|parent| is_nginx(stat.parent, &parent)) {
             return Err(refused(Mismatch::Child));
         }
         Ok(Some(Self { process: Process { pid, started: stat.started }, pidfd }))
@@ -68,23 +83,27 @@ impl Master {
 
     /// Whether it waits for signals and has workers, so that whatever it reads next it reads because of the next one.
     pub(super) fn is_idle(&self) -> bool {
-        let waits = proc::status(self.process.pid).is_some_and(|s| s.catches_hup && !s.blocks_hup && !s.hup_pending);
-        waits && !self.workers().serving.is_empty()
+        self.waits() && !self.workers().serving.is_empty()
+    }
+
+    /// Whether it waits for signals: it blocks them while it reads its configuration.
+    pub(super) fn waits(&self) -> bool {
+        proc::status(self.process.pid).is_some_and(|s| s.catches_hup && !s.blocks_hup && !s.hup_pending)
     }
 
     /// Waits until it is idle (`protocols C.2`): a master that is reading its configuration forks workers of the old file
     /// *after* our signal, and one that is starting would be killed by it.
-    pub(super) fn wait_idle(&self) -> Result<(), Error> {
-        let deadline = Instant::now() + IDLE_PATIENCE;
+    pub(super) fn wait_idle(&self, patience: Patience) -> Result<(), Unready> {
+        let started = Instant::now();
         loop {
             if !self.is_there() {
-                return Err(Error::MasterGone);
+                return Err(Unready::Gone);
             }
             if self.is_idle() {
                 return Ok(());
             }
-            if Instant::now() >= deadline {
-                return Err(Error::MasterBusy { pid: self.pid(), waited: IDLE_PATIENCE });
+            if started.elapsed() >= patience.reading {
+                return Err(Unready::Busy { waited: started.elapsed() });
             }
             std::thread::sleep(Duration::from_millis(5));
         }
@@ -113,6 +132,22 @@ impl Master {
             Err(_) => Err(Error::NotAMaster { pid: self.pid(), why: Mismatch::NotPermitted }),
         }
     }
+}
+
+/// Why a master is not asked to reload.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Unready {
+    Gone,
+    /// It reads its configuration, or has no workers yet.
+    Busy {
+        waited: Duration,
+    },
+}
+
+/// By its program's name, or by the title that it gives itself: `nginx-debug` and others are NGINX, too, and what is only
+/// called like it is not.
+fn is_nginx(pid: u32, stat: &Stat) -> bool {
+    stat.comm == "nginx" || proc::title(pid).is_some_and(|title| title.starts_with("nginx: "))
 }
 
 /// A master's workers at one moment.

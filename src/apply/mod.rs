@@ -13,6 +13,7 @@
 mod confirm;
 mod error;
 mod exchange;
+mod find;
 mod install;
 mod lock;
 mod master;
@@ -40,7 +41,7 @@ use crate::upstream::desired::Desired;
 use crate::upstream::{self, Generation, UpstreamName};
 use install::{Install, Unplaced};
 use lock::Lock;
-use master::Master;
+use master::{Master, Patience};
 use plan::Plan;
 use record::Record;
 use report::At;
@@ -132,6 +133,12 @@ impl Apply {
         }
     }
 
+    /// Whether a master runs that would serve what is in place. Changes nothing.
+    pub fn is_running(&self) -> bool {
+        let nginx = Nginx::find(&self.options.nginx, &Desired::new(0));
+        nginx.and_then(|nginx| nginx.master()).is_ok_and(|master| master.is_some())
+    }
+
     /// Ends what a run that died left half done, and has NGINX confirm what is in place then; `None` if there is nothing to end.
     ///
     /// Every apply begins with that; this is for a start, when there may be nothing to apply for long.
@@ -212,17 +219,16 @@ impl Job<'_> {
         };
         // After the directories are synced a power loss cannot bring back files that NGINX no longer serves.
         let tested = self.nginx.test(self.plan, &self.options.ours()).map_err(Step::Validate.at());
-        if let Err(at) = tested.and_then(|()| install.sync().map_err(Step::Write.at())) {
-            return self.ended(install.undo(self.state()), &mut record, at);
-        }
-        match master {
-            Some(master) => self.load(&master, record, install),
-            None => self.stored(record, install),
+        let synced = tested.and_then(|patience| install.sync().map(|()| patience).map_err(Step::Write.at()));
+        match (synced, master) {
+            (Err(at), _) => self.ended(install.undo(self.state()), &mut record, at),
+            (Ok(patience), Some(master)) => self.load(&master, patience, record, install),
+            (Ok(_), None) => self.stored(record, install),
         }
     }
 
-    fn load(&self, master: &Master, mut record: Record, install: Install) -> Report {
-        let loaded = match self.nginx.reload(master, &self.options.ours()) {
+    fn load(&self, master: &Master, patience: Patience, mut record: Record, install: Install) -> Report {
+        let loaded = match self.nginx.reload(master, patience, &self.options.ours()) {
             Err(Error::MasterGone) => return self.stored(record, install),
             other => other.and_then(|()| self.plan.still_in_place()),
         };
@@ -233,7 +239,7 @@ impl Job<'_> {
                 let (took, upstreams) = (self.started.elapsed(), self.plan.upstreams());
                 Report::Live { generation: self.plan.generation, took, upstreams }
             }
-            Err(error) => self.roll_back(master, record, &install, error),
+            Err(error) => self.roll_back(master, patience, record, &install, error),
         }
     }
 
@@ -248,12 +254,19 @@ impl Job<'_> {
     }
 
     /// The previous bytes go back and are confirmed in turn. If that fails too, nothing more is touched.
-    fn roll_back(&self, master: &Master, mut record: Record, install: &Install, error: Error) -> Report {
+    fn roll_back(
+        &self,
+        master: &Master,
+        patience: Patience,
+        mut record: Record,
+        install: &Install,
+        error: Error,
+    ) -> Report {
         let back = if self.plan.changes.is_empty() { Err(Error::NothingToRestore) } else { install.undo(self.state()) };
         // A master that could not load has never left what it had, and its port may be taken still.
         let never_left = self.settled && matches!(error, Error::NotLoaded { .. }) && master.is_idle();
-        let back =
-            back.and_then(|()| if never_left { Ok(()) } else { self.nginx.reload(master, &self.options.ours()) });
+        let again = || self.nginx.reload(master, patience, &self.options.ours());
+        let back = back.and_then(|()| if never_left { Ok(()) } else { again() });
         match back.and_then(|()| record.abort(self.state())) {
             Ok(()) => Report::RolledBack { failed: self.plan.generation, restored: record.generation(), error },
             Err(then) => self.failed(error, then),

@@ -1,5 +1,8 @@
 //! What `/proc` says about processes. Readable by all; `exe` and `syscall` would need CAP_SYS_PTRACE.
 
+use std::collections::{BTreeSet, HashSet};
+use std::fs;
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::PathBuf;
 
 /// One process at one moment.
@@ -19,6 +22,14 @@ pub(super) struct Stat {
     pub(super) started: u64,
 }
 
+/// A file that a process has open.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) struct OpenFile {
+    pub(super) dev: u64,
+    pub(super) inode: u64,
+    pub(super) socket: bool,
+}
+
 /// What `status` holds of interest: the effective user and whether SIGHUP is caught, blocked, pending.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub(super) struct Status {
@@ -26,6 +37,8 @@ pub(super) struct Status {
     pub(super) catches_hup: bool,
     pub(super) blocks_hup: bool,
     pub(super) hup_pending: bool,
+    /// It has another number in a namespace of its own: it is a container's.
+    pub(super) nested: bool,
 }
 
 pub(super) fn stat(pid: u32) -> Option<Stat> {
@@ -58,7 +71,28 @@ pub(super) fn children(parent: u32) -> Vec<Process> {
     pids.into_iter().filter_map(child).collect()
 }
 
-fn all() -> Vec<u32> {
+/// What it has open; nothing where this user may not see that.
+pub(super) fn open_files(pid: u32) -> Vec<OpenFile> {
+    let entries = fs::read_dir(file(pid, "fd")).into_iter().flatten().flatten();
+    let open = entries.filter_map(|entry| fs::metadata(entry.path()).ok());
+    let open = open.map(|meta| OpenFile { dev: meta.dev(), inode: meta.ino(), socket: meta.file_type().is_socket() });
+    open.collect()
+}
+
+/// The inodes of all TCP sockets of this host that listen at one of these ports.
+pub(super) fn listening(ports: &BTreeSet<u16>) -> HashSet<u64> {
+    let tables = ["tcp", "tcp6"].map(|name| fs::read_to_string(format!("/proc/self/net/{name}")).unwrap_or_default());
+    tables.iter().flat_map(|table| parse_listening(table, ports)).collect()
+}
+
+/// Whether it belongs to a unit of systemd's.
+pub(super) fn is_in_unit(pid: u32, unit: &str) -> bool {
+    let groups = fs::read_to_string(file(pid, "cgroup")).unwrap_or_default();
+    groups.lines().any(|line| line.rsplit_once('/').is_some_and(|(_, last)| last == unit))
+}
+
+/// Every process there is.
+pub(super) fn all() -> Vec<u32> {
     let entries = std::fs::read_dir("/proc").into_iter().flatten().flatten();
     entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect()
 }
@@ -90,7 +124,19 @@ fn parse_status(text: &str) -> Option<Status> {
         catches_hup: has_hup("SigCgt")?,
         blocks_hup: has_hup("SigBlk")?,
         hup_pending: has_hup("SigPnd")? || has_hup("ShdPnd")?,
+        nested: field("NSpid").is_some_and(|numbers| numbers.split_whitespace().count() > 1),
     })
+}
+
+/// Lines of `proc_pid_net(5)`: number, local address, remote address, state (0A listens), six more, the inode.
+fn parse_listening(table: &str, ports: &BTreeSet<u16>) -> Vec<u64> {
+    let inode = |line: &str| {
+        let fields: Vec<&str> = line.split_whitespace().collect();
+        let port = u16::from_str_radix(fields.get(1)?.rsplit_once(':')?.1, 16).ok()?;
+        let listens = *fields.get(3)? == "0A" && ports.contains(&port);
+        fields.get(9)?.parse().ok().filter(|_| listens)
+    };
+    table.lines().skip(1).filter_map(inode).collect()
 }
 
 #[cfg(test)]
@@ -109,8 +155,25 @@ mod tests {
     #[test]
     fn sighup_is_read_from_every_mask() {
         let text = "Name:\tnginx\nUid:\t0\t33\t0\t0\nSigPnd:\t0000000000000000\nShdPnd:\t0000000000000001\nSigBlk:\t0000000000000002\nSigCgt:\t0000000018016a07\n";
-        let status = Status { uid: 33, catches_hup: true, blocks_hup: false, hup_pending: true };
+        let status = Status { uid: 33, catches_hup: true, blocks_hup: false, hup_pending: true, nested: false };
         assert_eq!(parse_status(text), Some(status));
+        let numbers = |numbers: &str| parse_status(&format!("{text}NSpid:\t{numbers}\n")).unwrap().nested;
+        assert!(!numbers("812") && numbers("812\t1"));
+    }
+
+    #[test]
+    fn a_socket_that_listens_is_known_by_its_inode() {
+        let table = "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode\n\
+            0: 00000000:0050 00000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 4711 1 x\n\
+            1: 0100007F:0050 0100007F:9C40 01 00000000:00000000 00:00000000 00000000     0        0 4712 1 x\n\
+            2: 0100007F:0051 00000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 4713 1 x\n";
+        assert_eq!(parse_listening(table, &[80].into()), [4711]);
+        assert!(parse_listening("", &[80].into()).is_empty());
+
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let inodes = listening(&[listener.local_addr().unwrap().port()].into());
+        let open = open_files(std::process::id());
+        assert!(open.iter().any(|file| file.socket && inodes.contains(&file.inode)), "{inodes:?} {open:?}");
     }
 
     #[test]

@@ -207,6 +207,7 @@ mod tests {
         let upstream = || UpstreamName::new("web").unwrap();
         let addr = "10.0.0.1:80".parse().unwrap();
         let message = "bind() to 0.0.0.0:80 failed (98: Address in use)".to_owned();
+        let names = |count: usize| (0..count).map(|n| (format!("{n}.example"), format!("/x:{n}"))).collect();
         let problem = || Problem { message: message.clone(), file: Some(path()), line: Some(3), ours: true };
         vec![
             Error::Busy { lock: path(), waited },
@@ -218,6 +219,8 @@ mod tests {
             Error::Record { path: path(), what: "expected value at line 1 column 1".to_owned() },
             Error::NotInstalled { upstreams: vec![upstream()] },
             Error::Command { program: path(), what: "it did not end within 30 s".to_owned() },
+            Error::TestTooSlow { waited, names: names(1) },
+            Error::WhichMaster { pid: 7, config: path() },
             Error::NotConfigured { upstream: upstream() },
             Error::Address { upstream: upstream(), addr, why: Refusal::LinkLocal },
             Error::Port { upstream: upstream(), addr, min: 1, max: 79 },
@@ -228,7 +231,7 @@ mod tests {
             Error::NotAMaster { pid: 7, why: Mismatch::Child },
             Error::Upgrading { pid_file: path() },
             Error::MasterGone,
-            Error::MasterBusy { pid: 7, waited },
+            Error::MasterBusy { pid: 7, waited, names: names(4) },
             Error::ReloadCommand { program: "systemctl reload nginx".to_owned(), what: "it gave no reason".to_owned() },
             Error::NotLoaded { problem: Some(problem()), log: path() },
             Error::NotConfirmed { waited, problem: None, log: path() },
@@ -255,6 +258,33 @@ mod tests {
             let there: Report = serde_json::from_slice(&serde_json::to_vec(&report).unwrap()).unwrap();
             assert_eq!(there, report);
             assert_eq!((there.what(), there.remedy()), (report.what(), report.remedy()));
+        }
+    }
+
+    #[test]
+    fn what_makes_nginx_slow_is_named() {
+        let names = |names: &[&str]| names.iter().map(|name| ((*name).to_owned(), "/n.conf:3".to_owned())).collect();
+        let waited = Duration::from_secs(30);
+        for (error, text) in [
+            (
+                Error::TestTooSlow { waited, names: names(&["api.example"]) },
+                "'nginx -t' did not end within 30 s; write an address for the name that it looks up: api.example (/n.conf:3)",
+            ),
+            (
+                Error::TestTooSlow { waited, names: names(&[]) },
+                "'nginx -t' did not end within 30 s; see what 'nginx -t' does",
+            ),
+            (
+                Error::MasterBusy { pid: 7, waited, names: names(&["a", "b", "c", "d"]) },
+                "nginx's master 7 was still reading its configuration after 30 s; write addresses for the names that it \
+                 looks up: a (/n.conf:3), b (/n.conf:3), c (/n.conf:3) and 1 more, or set nginx.confirm_timeout higher",
+            ),
+            (
+                Error::MasterBusy { pid: 7, waited, names: names(&[]) },
+                "nginx's master 7 was still reading its configuration after 30 s; set nginx.confirm_timeout higher",
+            ),
+        ] {
+            assert_eq!(error.to_string(), text);
         }
     }
 

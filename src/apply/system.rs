@@ -1,18 +1,22 @@
 //! The NGINX installation: its program, its configuration, its master.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsStr;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::Error;
-use super::confirm::{self, LogMark};
-use super::master::Master;
+use super::confirm::{self, LogMark, Verdict};
+use super::find::Marks;
+use super::master::{Master, Patience, Unready};
 use super::plan::Plan;
+use super::tree::read_tree;
 use crate::command::{self, Ran};
 use crate::config::{self, Reload};
 use crate::file;
-use crate::nginx::{Build, Ours, Problem, dumped_file, parse_test_output};
+use crate::nginx::{self, Build, Ours, Problem, dumped_file, parse_test_output};
 use crate::upstream::desired::Desired;
 
 /// `nginx -t` takes milliseconds; host names in somebody's site can make it wait for DNS.
@@ -20,8 +24,6 @@ const TEST_LIMIT: Duration = Duration::from_secs(30);
 /// For a reload command, and for systemd's answer.
 const COMMAND_LIMIT: Duration = Duration::from_secs(10);
 
-/// Longer than any main configuration that a person or program writes.
-const MAX_CONFIG: usize = 64 * 1024 * 1024;
 const MAX_PID: usize = 64;
 
 /// An installation that is there.
@@ -29,38 +31,44 @@ const MAX_PID: usize = 64;
 pub(super) struct Nginx<'a> {
     options: &'a config::Nginx,
     program: PathBuf,
+    build: Build,
     pid_file: PathBuf,
-    error_log: PathBuf,
-    version: Option<String>,
+    error_logs: Vec<PathBuf>,
+    /// Where its configuration has it listen.
+    ports: BTreeSet<u16>,
+    /// What it looks up when it reads its configuration, with places.
+    names: BTreeMap<String, String>,
 }
 
 impl<'a> Nginx<'a> {
-    /// Finds the program, and by its own word and the main configuration its pid file and log.
+    /// Finds the program, and by its own word and its configuration what else there is to know.
     pub(super) fn find(options: &'a config::Nginx, desired: &Desired) -> Result<Self, Error> {
         let waiting = || desired.upstreams.keys().cloned().collect();
         let program = program(options.binary.path().unwrap_or(Path::new("nginx")))
             .ok_or_else(|| Error::NotInstalled { upstreams: waiting() })?;
         let ran = run(&program, [OsStr::new("-V")], COMMAND_LIMIT, "")?;
         let build = Build::parse(&ran.stderr);
-        // A missing or unreadable configuration is reported by the test, in NGINX's words.
-        let config = file::read(&options.config, MAX_CONFIG).unwrap_or_default();
-        let config = String::from_utf8_lossy(&config);
-        let pid_file = options.pid_file.path().map_or_else(|| build.pid_file(&config), Path::to_owned);
-        let error_log = build.error_log_file(&config);
-        Ok(Self { options, program, pid_file, error_log, version: build.version })
+        // What is missing or cannot be read is reported by the test, in NGINX's words.
+        let (tree, _unread) = read_tree(&options.config);
+        let pid_file = options.pid_file.path().map_or_else(|| build.pid_file(&tree), Path::to_owned);
+        let (error_logs, ports, names) = (build.error_logs(&tree), nginx::ports(&tree), nginx::host_names(&tree));
+        Ok(Self { options, program, build, pid_file, error_logs, ports, names })
     }
 
-    /// The full test of the whole configuration. A file that NGINX has not read before must also be part of it.
-    pub(super) fn test(&self, plan: &Plan, ours: &[Ours<'_>]) -> Result<(), Error> {
-        let created: Vec<&Path> = plan.created().collect();
-        self.test_with(&created, ours)
+    /// The full test of the whole configuration, and how long to wait for a master that reads the same. A file that NGINX has
+    /// not read before must also be part of it.
+    pub(super) fn test(&self, plan: &Plan, ours: &[Ours<'_>]) -> Result<Patience, Error> {
+        let (created, started): (Vec<&Path>, _) = (plan.created().collect(), Instant::now());
+        self.test_with(&created, ours)?;
+        Ok(Patience::after(started.elapsed(), self.options.confirm_timeout))
     }
 
     /// As [`Self::test`]: `created` must be part of it, complaints about `ours` are marked as such.
     pub(super) fn test_with(&self, created: &[&Path], ours: &[Ours<'_>]) -> Result<(), Error> {
         let flag = if created.is_empty() { "-t" } else { "-T" };
         let arguments = [OsStr::new("-q"), OsStr::new(flag), OsStr::new("-c"), self.options.config.as_os_str()];
-        let ran = run(&self.program, arguments, TEST_LIMIT, "# configuration file ")?;
+        let ran = command::run(self.command(arguments), TEST_LIMIT, "# configuration file ");
+        let ran = ran.map_err(|error| self.untested(&error))?;
         if !ran.success {
             return Err(Error::Test { problem: problem(&ran, ours) });
         }
@@ -75,20 +83,55 @@ impl<'a> Nginx<'a> {
         }
     }
 
+    fn untested(&self, error: &io::Error) -> Error {
+        match error.kind() {
+            io::ErrorKind::TimedOut => Error::TestTooSlow { waited: TEST_LIMIT, names: self.names.clone() },
+            _ => Error::Command { program: self.program.clone(), what: error.to_string() },
+        }
+    }
+
+    fn command<'x>(&self, arguments: impl IntoIterator<Item = &'x OsStr>) -> Command {
+        let mut command = Command::new(&self.program);
+        command.args(arguments);
+        command
+    }
+
     /// What it calls itself, `1.22.1`.
     pub(super) fn version(&self) -> Option<&str> {
-        self.version.as_deref()
+        self.build.version.as_deref()
     }
 
     /// The running master; `None` if NGINX is not running.
     pub(super) fn master(&self) -> Result<Option<Master>, Error> {
         let upgrading = PathBuf::from(format!("{}.oldbin", self.pid_file.display()));
-        let Some(pid) = self.main_pid().or_else(|| self.written_pid()) else { return Ok(None) };
-        let master = Master::verify(pid)?;
-        if master.is_some() && upgrading.exists() {
-            return Err(Error::Upgrading { pid_file: self.pid_file.clone() });
+        match self.find_master()? {
+            Some(_) if upgrading.exists() => Err(Error::Upgrading { pid_file: self.pid_file.clone() }),
+            master => Ok(master),
         }
-        Ok(master)
+    }
+
+    /// By whoever names one that is a master; what was odd about the others is told only if there is none.
+    fn find_master(&self) -> Result<Option<Master>, Error> {
+        let sources: [&dyn Fn() -> Option<u32>; 2] = [&|| self.main_pid(), &|| self.written_pid()];
+        let mut odd = None;
+        for pid in sources.into_iter().filter_map(|source| source()) {
+            match Master::verify(pid) {
+                Ok(Some(master)) => return Ok(Some(master)),
+                Ok(None) => {}
+                Err(error) => odd = Some(error),
+            }
+        }
+        let marks = Marks {
+            build: &self.build,
+            config: &self.options.config,
+            unit: self.options.unit(),
+            error_logs: &self.error_logs,
+            ports: &self.ports,
+        };
+        match (marks.look_around()?, odd) {
+            (None, Some(odd)) => Err(odd),
+            (master, _) => Ok(master),
+        }
     }
 
     /// By systemd's word, where it runs and the unit does.
@@ -109,25 +152,40 @@ impl<'a> Nginx<'a> {
     }
 
     /// Reloads and confirms.
-    pub(super) fn reload(&self, master: &Master, ours: &[Ours<'_>]) -> Result<(), Error> {
-        master.wait_idle()?;
+    pub(super) fn reload(&self, master: &Master, patience: Patience, ours: &[Ours<'_>]) -> Result<(), Error> {
+        master.wait_idle(patience).map_err(|unready| match unready {
+            Unready::Gone => Error::MasterGone,
+            Unready::Busy { waited } => self.busy(master, waited),
+        })?;
         let noted = master.workers().serving;
-        let mark = LogMark::note(self.error_log.clone());
+        let mark = LogMark::note(self.error_logs[0].clone());
         match &self.options.reload {
             Reload::Signal => master.signal_reload()?,
-            Reload::Argv(argv) => reload_by(argv)?,
+            // As `nginx -s reload` does, it may read the configuration itself before it signals.
+            Reload::Argv(argv) => reload_by(argv, COMMAND_LIMIT.max(patience.reading))?,
         }
-        let timeout = self.options.confirm_timeout;
-        confirm::new_workers(master, &noted, timeout).map_err(|verdict| mark.explain(verdict, master, ours, timeout))
+        confirm::new_workers(master, &noted, patience).map_err(|verdict| {
+            let (problem, log) = (mark.complaint(master, ours), mark.path().to_owned());
+            match verdict {
+                Verdict::Gone => Error::MasterGone,
+                Verdict::NotLoaded => Error::NotLoaded { problem, log },
+                Verdict::StillReading => self.busy(master, patience.reading),
+                Verdict::TimedOut => Error::NotConfirmed { waited: patience.confirm, problem, log },
+            }
+        })
+    }
+
+    fn busy(&self, master: &Master, waited: Duration) -> Error {
+        Error::MasterBusy { pid: master.pid(), waited, names: self.names.clone() }
     }
 }
 
-fn reload_by(argv: &[String]) -> Result<(), Error> {
+fn reload_by(argv: &[String], limit: Duration) -> Result<(), Error> {
     let failed = |what: String| Error::ReloadCommand { program: argv.join(" "), what };
     let (program, arguments) = argv.split_first().ok_or_else(|| failed("it is empty".to_owned()))?;
     let mut command = Command::new(program);
     command.args(arguments);
-    let ran = command::run(command, COMMAND_LIMIT, "").map_err(|error| failed(error.to_string()))?;
+    let ran = command::run(command, limit, "").map_err(|error| failed(error.to_string()))?;
     let words =
         || ran.stderr.lines().map(str::trim).find(|line| !line.is_empty()).unwrap_or("it gave no reason").to_owned();
     if ran.success { Ok(()) } else { Err(failed(words())) }

@@ -2,6 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
+use super::tree::{Directive, all_in_block, in_block};
+
 /// What `nginx -V` says that matters here.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Build {
@@ -13,6 +15,8 @@ pub struct Build {
     pub pid_path: PathBuf,
     /// Where it logs unless the configuration says otherwise.
     pub error_log: PathBuf,
+    /// The configuration that it reads unless it is told another.
+    pub config: PathBuf,
 }
 
 impl Build {
@@ -31,52 +35,25 @@ impl Build {
             version: version.map(ToOwned::to_owned),
             pid_path: under("--pid-path", "logs/nginx.pid"),
             error_log: under("--error-log-path", "logs/error.log"),
+            config: under("--conf-path", "conf/nginx.conf"),
             prefix,
         }
     }
 
-    /// The pid file by the text of the main configuration.
-    pub fn pid_file(&self, config: &str) -> PathBuf {
-        let named = top_level(config, "pid").into_iter().find_map(|arguments| arguments.into_iter().next());
+    /// The pid file by the configuration.
+    pub fn pid_file(&self, tree: &[Directive]) -> PathBuf {
+        let named = in_block(tree, "pid").and_then(|pid| pid.arguments.first());
         named.map_or_else(|| self.pid_path.clone(), |path| self.prefix.join(path))
     }
 
-    /// The first error log that is a file, by the text of the main configuration.
-    pub fn error_log_file(&self, config: &str) -> PathBuf {
+    /// The error logs that are files, by the configuration; never none.
+    pub fn error_logs(&self, tree: &[Directive]) -> Vec<PathBuf> {
         let is_file =
-            |target: &String| target != "stderr" && !target.starts_with("syslog:") && !target.starts_with("memory:");
-        let named = top_level(config, "error_log")
-            .into_iter()
-            .filter_map(|arguments| arguments.into_iter().next())
-            .find(is_file);
-        named.map_or_else(|| self.error_log.clone(), |path| self.prefix.join(path))
+            |target: &&String| *target != "stderr" && !target.starts_with("syslog:") && !target.starts_with("memory:");
+        let named = all_in_block(tree, "error_log").into_iter().filter_map(|log| log.arguments.first()).filter(is_file);
+        let logs: Vec<PathBuf> = named.map(|path| self.prefix.join(path)).collect();
+        if logs.is_empty() { vec![self.error_log.clone()] } else { logs }
     }
-}
-
-/// The arguments of each directive `name` outside all blocks of `config`. Included files are not followed.
-pub fn top_level(config: &str, name: &str) -> Vec<Vec<String>> {
-    let mut found = Vec::new();
-    let (mut depth, mut words) = (0_usize, Vec::new());
-    for (_, token) in tokens(config) {
-        match token {
-            Token::Word(word) => words.push(word),
-            Token::Semicolon => {
-                let mut directive = std::mem::take(&mut words).into_iter();
-                if depth == 0 && directive.next().is_some_and(|first| first == name) {
-                    found.push(directive.collect());
-                }
-            }
-            Token::Open => {
-                depth += 1;
-                words.clear();
-            }
-            Token::Close => {
-                depth = depth.saturating_sub(1);
-                words.clear();
-            }
-        }
-    }
-    found
 }
 
 /// A piece of a configuration.
@@ -145,6 +122,7 @@ pub(crate) fn dumped_file(line: &str) -> Option<&Path> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::nginx::parse;
 
     const DEBIAN: &str = "nginx version: nginx/1.22.1\nbuilt with OpenSSL 3.0.8 7 Feb 2023\nTLS SNI support enabled\n\
         configure arguments: --with-cc-opt='-g -O2 -fPIC' --prefix=/usr/share/nginx --conf-path=/etc/nginx/nginx.conf \
@@ -157,31 +135,25 @@ mod tests {
         assert_eq!(Build::parse("nginx version: openresty/1.21.4.1").version, None);
         assert_eq!(build.pid_path, Path::new("/run/nginx.pid"));
         assert_eq!(build.error_log, Path::new("/var/log/nginx/error.log"));
+        assert_eq!(build.config, Path::new("/etc/nginx/nginx.conf"));
         assert_eq!(Build::parse("").pid_path, Path::new("/usr/local/nginx/logs/nginx.pid"));
     }
 
     #[test]
     fn the_configuration_overrides_the_build_and_relative_paths_start_at_the_prefix() {
         let build = Build::parse(DEBIAN);
-        assert_eq!(build.pid_file("user www-data;\npid /run/other.pid;"), Path::new("/run/other.pid"));
-        assert_eq!(build.pid_file("pid logs/n.pid;"), Path::new("/usr/share/nginx/logs/n.pid"));
-        assert_eq!(build.pid_file("# pid /x;\nhttp { pid /y; }"), Path::new("/run/nginx.pid"));
-        let log = "error_log syslog:server=unix:/dev/log; error_log stderr; error_log '/srv/a log' info; http { error_log /no; }";
-        assert_eq!(build.error_log_file(log), Path::new("/srv/a log"));
-    }
+        let tree = |text: &str| parse(Path::new("/etc/nginx/nginx.conf"), text).unwrap();
+        let pid_file = |text: &str| build.pid_file(&tree(text));
+        assert_eq!(pid_file("user www-data;\npid /run/other.pid;"), Path::new("/run/other.pid"));
+        assert_eq!(pid_file("pid logs/n.pid;"), Path::new("/usr/share/nginx/logs/n.pid"));
+        assert_eq!(pid_file("# pid /x;\nhttp { pid /y; }"), Path::new("/run/nginx.pid"));
+        let mut included = tree("include pid.conf;");
+        included[0].block = Some(tree("pid /run/included.pid;"));
+        assert_eq!(build.pid_file(&included), Path::new("/run/included.pid"));
 
-    #[test]
-    fn directives_are_found_outside_blocks_only_and_through_comments_and_quotes() {
-        let config = "a 1 \"2 ; {\" '3\\'' ; # a 9;\nb { a 4; c { a 5; } } a 6;a#7 8;";
-        assert_eq!(top_level(config, "a"), [vec!["1", "2 ; {", "3'"], vec!["6"]]);
-        assert_eq!(top_level("}}a 1;", "a"), [vec!["1"]]);
-        assert!(top_level("a 1", "a").is_empty());
-    }
-
-    proptest::proptest! {
-        #[test]
-        fn any_configuration_is_read_without_panic(config: String) {
-            let _ = top_level(&config, "pid");
-        }
+        let logs = "error_log syslog:server=unix:/dev/log; error_log stderr; error_log '/srv/a log' info; error_log b;\
+            http { error_log /no; }";
+        assert_eq!(build.error_logs(&tree(logs)), [Path::new("/srv/a log"), Path::new("/usr/share/nginx/b")]);
+        assert_eq!(build.error_logs(&tree("error_log stderr;")), [Path::new("/var/log/nginx/error.log")]);
     }
 }

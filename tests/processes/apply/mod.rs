@@ -2,6 +2,8 @@
 
 mod crash;
 mod files;
+mod find;
 mod reload;
 mod servers;
 mod sizes;
+mod slow;

@@ -144,18 +144,6 @@ fn a_stale_pid_file_never_hits_a_stranger() {
 
 #[test]
 #[ignore = "needs nginx"]
-fn a_worker_is_not_taken_for_a_master() {
-    let nginx = Nginx::start();
-    std::fs::write(nginx.path("nginx.pid"), nginx.workers()[0].to_string()).unwrap();
-    let outcome = nginx.apply().apply(&web([server("web", address())]));
-    assert!(
-        matches!(outcome, Report::Refused { step: Step::Locate, error: Error::NotAMaster { .. }, .. }),
-        "{outcome:?}"
-    );
-}
-
-#[test]
-#[ignore = "needs nginx"]
 fn a_pending_binary_upgrade_holds_the_reload_back() {
     let nginx = Nginx::start();
     std::fs::write(nginx.path("nginx.pid.oldbin"), "1").unwrap();
