@@ -33,6 +33,13 @@ impl Applier {
         }
     }
 
+    /// Whether NGINX runs.
+    pub(super) fn is_running(&self) -> bool {
+        match self {
+            Self::Direct(apply) => apply.is_running(),
+        }
+    }
+
     /// Ends what a run that died left half done; `None` if there is nothing to end.
     pub(super) fn recover(&self) -> Option<Report> {
         match self {

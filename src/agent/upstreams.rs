@@ -9,13 +9,14 @@ use tokio::time::sleep;
 use tracing::{error, info, warn};
 
 use self::status::Applies;
+use self::timeline::{Asked, tell_report};
 use super::applier::Applier;
 use super::clock;
 use super::notice::some_of;
-use crate::apply::Report;
+use crate::apply::{Error, Report};
 use crate::config::Config;
 use crate::endpoint::Endpoint;
-use crate::time::{Instant, millis};
+use crate::time::Instant;
 use crate::upstream::balancer::{Balancer, Group, Notice, Output, Strength};
 use crate::upstream::desired::Desired;
 use crate::upstream::settle::{self, Applied};
@@ -23,9 +24,12 @@ use crate::upstream::{Candidate, Options, UpstreamName};
 use crate::wire::NodeName;
 
 mod status;
+mod timeline;
 
 /// An apply's time at the agent's end. It takes a fraction of a second; systemd waits for 45 s, 30 s of them for the leave.
 const LAST_APPLY: Duration = Duration::from_secs(10);
+/// How soon it is noticed that NGINX has come up, where an apply waits for that.
+const LOOK: Duration = Duration::from_secs(3);
 /// Members are looked at again although nothing was reported, so that whatever was missed heals.
 const RECONCILE: Duration = Duration::from_secs(30);
 
@@ -37,8 +41,14 @@ pub(super) struct Upstreams {
     /// Chooses the order of lines and the jitter, different on each balancer.
     order: u64,
     applying: Option<JoinHandle<Ended>>,
+    /// What that is to change.
+    asked: Asked,
     /// What an earlier run left half done is being ended.
     recovering: Option<JoinHandle<Option<Ended>>>,
+    /// Whether NGINX has come up, while an apply waits for it.
+    looking: Option<JoinHandle<bool>>,
+    /// When to look.
+    look_at: Option<Instant>,
     /// When the balancer is to hear of the members again; `None` once this node leaves.
     members_at: Option<Instant>,
     applies: Applies,
@@ -51,6 +61,8 @@ pub(super) enum Done {
     Applied(Option<Ended>),
     /// What an earlier run left half done is ended, if it left anything.
     Recovered(Option<Option<Ended>>),
+    /// Whether NGINX runs.
+    Looked(Option<bool>),
 }
 
 /// How an apply ended.
@@ -83,13 +95,16 @@ impl Upstreams {
             applier,
             order,
             applying: None,
+            asked: Asked::default(),
+            looking: None,
+            look_at: None,
             members_at: Some(now),
             applies: Applies::new(generation),
         })
     }
 
     pub(super) fn poll_timeout(&self) -> Option<Instant> {
-        [self.balancer.poll_timeout(), self.members_at].into_iter().flatten().min()
+        [self.balancer.poll_timeout(), self.members_at, self.look_at].into_iter().flatten().min()
     }
 
     /// Takes a new configuration.
@@ -107,7 +122,7 @@ impl Upstreams {
 
     /// A node that leaves is no judge of the others any more; its NGINX keeps what it has.
     pub(super) fn leave(&mut self) {
-        self.members_at = None;
+        (self.members_at, self.look_at) = (None, None);
         self.balancer.leave();
     }
 
@@ -123,10 +138,19 @@ impl Upstreams {
             let candidate = |member| Candidate::of(member, endpoint.swim());
             self.balancer.handle_members(now, endpoint.members().map(candidate).collect());
         }
+        if self.look_at.is_some_and(|at| at <= now) {
+            self.look_at = None;
+            let applier = Arc::clone(&self.applier);
+            self.looking = Some(tokio::task::spawn_blocking(move || applier.is_running()));
+        }
         self.balancer.handle_timeout(now);
         while let Some(output) = self.balancer.poll_output() {
             match output {
-                Output::Apply(desired) => self.applying = Some(apply(Arc::clone(&self.applier), desired)),
+                Output::Apply(desired) => {
+                    self.asked = Asked::new(&self.balancer, &desired);
+                    self.look_at = None;
+                    self.applying = Some(apply(Arc::clone(&self.applier), desired));
+                }
                 Output::Tell(notice) => tell(&notice),
             }
         }
@@ -137,22 +161,29 @@ impl Upstreams {
         tokio::select! {
             applied = ended(&mut self.applying) => Done::Applied(applied),
             recovered = ended(&mut self.recovering) => Done::Recovered(recovered),
+            looked = ended(&mut self.looking) => Done::Looked(looked),
         }
     }
 
     pub(super) fn handle_done(&mut self, now: Instant, done: Done) {
         match done {
             Done::Applied(Some(ended)) => {
-                tell_report(&ended);
+                tell_report(&ended, &std::mem::take(&mut self.asked));
                 self.balancer.handle_applied(now, Applied::from(&ended.report));
+                self.look_at = waits_for_nginx(&ended.report).then(|| now + LOOK).filter(|_| self.members_at.is_some());
                 self.applies.ended(now, ended);
             }
             Done::Applied(None) => self.balancer.handle_applied(now, Applied::Failed { reloaded: false }),
             Done::Recovered(Some(Some(ended))) => {
                 warn!("the last run of the agent ended within an apply");
-                tell_report(&ended);
+                tell_report(&ended, &Asked::default());
             }
             Done::Recovered(Some(None) | None) => {}
+            Done::Looked(Some(true)) => {
+                info!("nginx has come up");
+                self.balancer.handle_nginx(now);
+            }
+            Done::Looked(Some(false) | None) => self.look_at = self.members_at.map(|_| now + LOOK),
         }
     }
 
@@ -196,6 +227,15 @@ fn recover(applier: Arc<Applier>) -> JoinHandle<Option<Ended>> {
     })
 }
 
+/// Whether it would end otherwise if NGINX came up.
+fn waits_for_nginx(report: &Report) -> bool {
+    match report {
+        Report::Stored { .. } => true,
+        Report::Refused { error, .. } => matches!(error, Error::NotInstalled { .. } | Error::MasterGone),
+        Report::Live { .. } | Report::Unchanged { .. } | Report::RolledBack { .. } | Report::Failed { .. } => false,
+    }
+}
+
 /// What `task` brings, once; `None` if it broke off. Never without a task. Cancel-safe.
 async fn ended<T>(task: &mut Option<JoinHandle<T>>) -> Option<T> {
     let Some(running) = task else { return std::future::pending().await };
@@ -225,24 +265,5 @@ fn tell_group(upstream: &UpstreamName, before: Option<Group>, now: Group, streng
         (Group::AllLeft, _) => warn!(%upstream, "every server has left, NGINX keeps the last ones"),
         (Group::Empty, None) => info!(%upstream, "waiting for the first server"),
         (Group::Empty, Some(_)) => warn!(%upstream, "no server is left, requests are answered 502"),
-    }
-}
-
-fn tell_report(Ended { report, took }: &Ended) {
-    let elapsed_ms = millis(*took);
-    match report {
-        Report::Live { generation, upstreams, .. } => {
-            let upstream = upstreams.iter().map(ToString::to_string).collect::<Vec<_>>().join(",");
-            info!(upstream, %generation, elapsed_ms, "apply live");
-        }
-        Report::Unchanged { generation } => info!(%generation, elapsed_ms, "apply unchanged"),
-        Report::Stored { generation, .. } => warn!(%generation, elapsed_ms, error = %report, "apply stored"),
-        Report::Refused { step, error, ours } => {
-            error!(%step, ours, elapsed_ms, error = %error, "apply refused");
-        }
-        Report::RolledBack { failed, .. } => {
-            error!(generation = %failed, elapsed_ms, error = %report, "apply rolled back")
-        }
-        Report::Failed { failed, .. } => error!(generation = %failed, elapsed_ms, error = %report, "apply failed"),
     }
 }

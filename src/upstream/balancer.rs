@@ -186,6 +186,11 @@ impl Balancer {
         self.decide_by(now);
     }
 
+    /// NGINX is there again: what waits for it is tried at once.
+    pub fn handle_nginx(&mut self, now: Instant) {
+        self.settle.retry(now);
+    }
+
     /// This node leaves: what is in place stays, and nothing more is decided or asked.
     pub fn leave(&mut self) {
         self.left = true;

@@ -10,6 +10,7 @@ pub mod balancer;
 mod candidate;
 mod decide;
 pub mod desired;
+mod difference;
 mod history;
 mod options;
 mod select;
@@ -23,6 +24,7 @@ mod witness;
 pub use address::{Allow, Network, NetworkError, Refusal};
 pub use candidate::{Candidate, Check, Drain, Gossip, Probe, Rank};
 pub use decide::{Circumstances, Decision, HoldReason, Judged, Want, decide};
+pub use difference::{Change, Difference, differences};
 pub use history::History;
 pub use options::{
     AgentLost, HashKey, Method, MinHealthy, OnEmpty, Options, Policy, PortRule, Rule, TagPattern, UpstreamName,

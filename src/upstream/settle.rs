@@ -176,6 +176,11 @@ impl Settle {
         due
     }
 
+    /// What a failed apply lacked may be there now: it is tried again at once, if it is to be tried again.
+    pub fn retry(&mut self, now: Instant) {
+        self.retry_at = self.retry_at.map(|_| now);
+    }
+
     /// The apply that [`Self::handle_timeout`] asked for has ended.
     pub fn applied(&mut self, now: Instant, applied: Applied) {
         self.applying = false;

@@ -46,8 +46,12 @@ fn members_change_while_nginx_is_killed_and_it_comes_back_with_the_current_set()
     let listen = balancer.nginx.listen;
     until("its workers are gone", || holds(TcpStream::connect(listen).is_err()));
     balancer.nginx.kill();
+    let live = balancer.agent.log().matches("apply live").count();
     balancer.nginx.run();
     balancer.await_answers(&[("web1", 1), ("web2", 2)]);
+    // Nothing changes, and it is seen and confirmed all the same.
+    balancer.await_log("nginx has come up");
+    balancer.await_log_again("apply live", live + 1);
     let _three = balancer.web("web3", "1");
     balancer.await_answers(&[("web1", 1), ("web2", 2), ("web3", 1)]);
 }
@@ -63,7 +67,7 @@ fn a_directory_that_may_not_be_written_is_named_and_heals_by_itself() {
     let conf = balancer.nginx.path("conf.d");
     set_mode(&conf, 0o555);
     let _two = balancer.web("web2", "1");
-    balancer.await_log("apply refused step=write");
+    balancer.await_log("apply refused upstream=web step=write ours=false servers=\"web2 in ");
     balancer.await_log(&format!("permission denied; what serves is untouched; let weir write to {}", conf.display()));
     assert_eq!(balancer.file(), before);
     balancer.await_answers(&[("web1", 1)]);
@@ -74,6 +78,35 @@ fn a_directory_that_may_not_be_written_is_named_and_heals_by_itself() {
         if balancer.file() == before { Err(balancer.agent.log()) } else { Ok(()) }
     });
     balancer.await_answers(&[("web1", 1), ("web2", 1)]);
+}
+
+#[test]
+#[ignore = "needs nginx"]
+fn what_changes_and_what_is_replaced_stands_in_the_log() {
+    let mut balancer = Balancer::start();
+    let _one = balancer.web("web1", "1");
+    balancer.await_answers(&[("web1", 1)]);
+    balancer.await_log("apply live upstream=web generation=2 servers=\"web1 in 127.");
+    let edit = "upstream web { server 127.0.0.1:2; } # by hand\n";
+    std::fs::write(balancer.nginx.web(), edit).unwrap();
+    let two = balancer.web("web2", "1");
+    balancer.await_answers(&[("web1", 1), ("web2", 1)]);
+    let copy = balancer.nginx.path("state/foreign/weir-web.conf.1");
+    let file = balancer.nginx.web();
+    let line =
+        format!("file of somebody else replaced, a copy is kept file={} copy={}", file.display(), copy.display());
+    balancer.await_log(&line);
+    assert_eq!(std::fs::read_to_string(&copy).unwrap(), edit);
+
+    let output = two.cli(&["tags", "--set", "weight=3"]);
+    assert!(output.status.success(), "{output:?}");
+    balancer.await_log("servers=\"web2 weight 1 -> 3\"");
+    // The same text once more is not kept twice.
+    std::fs::write(balancer.nginx.web(), edit).unwrap();
+    let output = two.cli(&["tags", "--set", "weight=2"]);
+    assert!(output.status.success(), "{output:?}");
+    balancer.await_log("servers=\"web2 weight 3 -> 2\"");
+    balancer.await_log_again(&line, 2);
 }
 
 #[test]
@@ -96,7 +129,7 @@ fn a_broken_site_of_somebody_else_is_named_and_holds_up_only_until_it_is_mended(
     let shop = balancer.nginx.path("conf.d/shop.conf");
     std::fs::write(&shop, "server {\n    prox_pass http://web;\n}\n").unwrap();
     let mut two = balancer.web("web2", "1");
-    balancer.await_log("apply refused step=validate ours=false");
+    balancer.await_log("apply refused upstream=web step=validate ours=false");
     balancer.await_log(&format!("prox_pass\\\" in {}:2", shop.display()));
     assert_eq!(balancer.file(), before);
     let info = balancer.agent.cli(&["info"]);
