@@ -73,41 +73,66 @@ pub enum Line {
     /// The check is done.
     Planned {
         /// Keys that seal now, the most used first.
+        #[serde(default)]
         old: Vec<String>,
         /// The fresh key.
+        #[serde(default)]
         new: String,
         /// Keys that are nobody's primary.
+        #[serde(default)]
         extra: Vec<String>,
+        #[serde(default)]
         members: Vec<Member>,
+        #[serde(default)]
         tombstones: Vec<String>,
+        #[serde(default)]
         clean_up: bool,
         /// A pause for what may still be on its way to plain Serf members.
+        #[serde(default)]
         wait_s: Option<u64>,
     },
     /// A request has ended.
     Confirmed {
+        #[serde(default)]
         step: Step,
+        #[serde(default)]
         action: Action,
+        #[serde(default)]
         key: Option<String>,
+        #[serde(default)]
         confirmed: usize,
+        #[serde(default)]
         of: usize,
+        #[serde(default)]
         complete: bool,
         /// Since the start of the run.
+        #[serde(default)]
         elapsed_ms: u64,
     },
     Rotated {
+        #[serde(default)]
         old: Vec<String>,
+        #[serde(default)]
         new: String,
+        #[serde(default)]
         members: usize,
+        #[serde(default)]
         locked_out: Vec<String>,
+        #[serde(default)]
         elapsed_ms: u64,
     },
     Stopped {
+        #[serde(default)]
         step: Step,
+        #[serde(default)]
         old: Vec<String>,
+        #[serde(default)]
         new: String,
+        #[serde(default)]
         members: usize,
+        #[serde(default)]
         who: Vec<Unconfirmed>,
+        #[serde(default)]
         elapsed_ms: u64,
     },
 }
@@ -130,6 +155,7 @@ pub struct Member {
 /// A member that a run stopped at.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub struct Unconfirmed {
+    #[serde(default)]
     pub name: String,
     #[serde(flatten)]
     pub why: Reason,
@@ -139,11 +165,25 @@ pub struct Unconfirmed {
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(tag = "why", rename_all = "snake_case")]
 pub enum Reason {
-    Away { status: String, since: String },
+    Away {
+        #[serde(default)]
+        status: String,
+        #[serde(default)]
+        since: String,
+    },
     Silent,
-    Refused { text: String },
-    NotKept { text: String },
-    Superseded { text: String },
+    Refused {
+        #[serde(default)]
+        text: String,
+    },
+    NotKept {
+        #[serde(default)]
+        text: String,
+    },
+    Superseded {
+        #[serde(default)]
+        text: String,
+    },
     Truncated,
     Unknown,
 }

@@ -10,10 +10,11 @@ use crate::serf::Status;
 use crate::wire::NodeName;
 
 /// The steps, in their order. Each has what all before it have, from whoever came since, too.
-#[derive(Clone, Copy, Debug, Deserialize, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize)]
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Step {
     /// Every member present lists its ring. Nothing changes.
+    #[default]
     Check,
     /// Rings are nearly full: keys that are nobody's primary are removed first.
     CleanUp,
@@ -23,9 +24,10 @@ pub enum Step {
 }
 
 /// What a request does to a ring.
-#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Action {
+    #[default]
     List,
     Install,
     Use,

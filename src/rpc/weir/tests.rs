@@ -50,6 +50,21 @@ fn every_request_and_answer_survives_the_way_to_an_older_or_newer_peer() {
     survives(&Import { key: text("AAAA"), add: true }, &Imported { id: text("3fa9c1d2") });
 }
 
+/// Fields are only ever added, so each side may lack what the other has.
+#[test]
+fn the_lines_of_a_rotation_are_read_with_more_fields_and_with_fewer() {
+    for kind in ["planned", "confirmed", "rotated", "stopped"] {
+        let bare = decode::<Lines>(&json!({ "lines": [{ "kind": kind }] }).to_string()).unwrap();
+        let mut full = serde_json::to_value(&bare).unwrap();
+        full["lines"][0]["of_a_newer_peer"] = json!([1, null]);
+        assert_eq!(decode::<Lines>(&full.to_string()), Ok(bare), "{kind}");
+    }
+    for why in ["away", "silent", "refused", "not_kept", "superseded", "truncated", "unknown"] {
+        let stopped = json!({ "lines": [{ "kind": "stopped", "who": [{ "why": why, "of_a_newer_peer": 1 }] }] });
+        assert!(decode::<Lines>(&stopped.to_string()).is_ok(), "{why}");
+    }
+}
+
 #[test]
 fn what_is_not_known_is_no_request() {
     for name in ["weir-", "weir-else", "weir-reload ", "reload", ""] {
