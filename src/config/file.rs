@@ -132,9 +132,7 @@ impl Reading {
 
     fn dir(&mut self, dir: &Path, extensions: &[&str], optional: bool) {
         let wanted = |path: &Path| path.extension().is_some_and(|end| extensions.iter().any(|wanted| end == *wanted));
-        let entries = fs::read_dir(dir)
-            .and_then(|entries| entries.map(|entry| entry.map(|entry| entry.path())).collect::<io::Result<Vec<_>>>());
-        match entries {
+        match files_of(dir) {
             Ok(mut paths) => {
                 paths.retain(|path| wanted(path));
                 paths.sort();
@@ -208,6 +206,18 @@ impl Reading {
     }
 }
 
+/// What is in a directory but for its directories, which Serf passes over as well, however they are called.
+fn files_of(dir: &Path) -> io::Result<Vec<PathBuf>> {
+    let mut files = Vec::new();
+    for entry in fs::read_dir(dir)? {
+        let entry = entry?;
+        if !entry.file_type()?.is_dir() {
+            files.push(entry.path());
+        }
+    }
+    Ok(files)
+}
+
 /// Everything but `.json` is TOML.
 fn is_toml(path: &Path) -> bool {
     path.extension().is_none_or(|extension| extension != "json")
@@ -216,6 +226,27 @@ fn is_toml(path: &Path) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    #[expect(clippy::disallowed_methods, reason = "what is read has to be written")]
+    fn a_directory_is_no_file_whatever_it_is_called() {
+        let dir = tempfile::tempdir().unwrap();
+        let at = |name: &str| dir.path().join(name);
+        std::fs::create_dir_all(at("x.json")).unwrap();
+        std::fs::create_dir_all(at("weir.d/y.toml")).unwrap();
+        fs::write(at("a.json"), "{\"node_name\": \"a\"}").unwrap();
+        fs::write(at("weir.toml"), "").unwrap();
+        for source in [Source::Dir(dir.path().to_owned()), Source::File(at("weir.toml"))] {
+            let mut reading = Reading::default();
+            reading.source(&source, false);
+            assert!(reading.mistakes.is_empty(), "{:?}", reading.mistakes);
+            assert!(!reading.files.is_empty());
+        }
+        // One that is named as a file is a mistake.
+        let mut reading = Reading::default();
+        reading.source(&Source::File(at("x.json")), false);
+        assert_eq!(reading.mistakes.len(), 1);
+    }
 
     #[test]
     fn a_file_of_somebody_else_names_the_way_to_read_it() {
