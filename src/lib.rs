@@ -33,6 +33,7 @@ mod escape;
 mod file;
 pub mod handlers;
 pub mod nginx;
+mod outage;
 pub mod rotate;
 pub mod rpc;
 pub mod serf;

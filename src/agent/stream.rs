@@ -14,10 +14,11 @@ use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
 use tokio::time::{Instant, sleep_until, timeout};
-use tracing::warn;
+use tracing::{info, warn};
 
 use super::udp::canonical;
 use crate::endpoint::{Cause, StreamError, StreamId};
+use crate::outage::Outage;
 
 /// memberlist's TCP timeout.
 pub(super) const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -40,6 +41,7 @@ pub(super) struct Listener {
     listener: TcpListener,
     port: u16,
     backoff: Option<(Duration, Instant)>,
+    outage: Outage,
 }
 
 impl Listener {
@@ -47,7 +49,7 @@ impl Listener {
     pub(super) fn new(socket: std::net::TcpListener) -> io::Result<Self> {
         let listener = TcpListener::from_std(socket)?;
         let port = listener.local_addr()?.port();
-        Ok(Self { listener, port, backoff: None })
+        Ok(Self { listener, port, backoff: None, outage: Outage::default() })
     }
 
     pub(super) fn port(&self) -> u16 {
@@ -63,6 +65,9 @@ impl Listener {
             match self.listener.accept().await {
                 Ok((stream, from)) => {
                     self.backoff = None;
+                    if let Some(failures) = self.outage.worked(Instant::now().into_std()) {
+                        info!(failures, "gossip streams are accepted again");
+                    }
                     return (stream, canonical(from));
                 }
                 Err(error) => self.back_off(&error),
@@ -71,7 +76,7 @@ impl Listener {
     }
 
     fn back_off(&mut self, error: &io::Error) {
-        if self.backoff.is_none() {
+        if self.outage.failed(Instant::now().into_std()) {
             warn!(%error, "cannot accept gossip streams for the moment");
         }
         let pause = next_backoff(self.backoff.map(|(pause, _)| pause));

@@ -10,15 +10,16 @@ use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
-use tracing::{debug, warn};
+use tracing::{debug, info, warn};
 
 use super::call::Call;
 use crate::error::Explain;
+use crate::outage::Outage;
 use connection::{Admission, Peer};
 use counters::count;
 use socket::Socket;
@@ -155,14 +156,22 @@ impl Server {
         let shared =
             Shared { calls, token: self.token.clone(), counters: self.counters.clone(), shutdown: shutdown.clone() };
         let mut connections = JoinSet::new();
+        let mut outage = Outage::default();
         loop {
             tokio::select! {
                 () = stopped(&mut shutdown) => break,
                 Some(_) = connections.join_next() => {}
                 accepted = self.accept() => match accepted {
-                    Ok(accepted) => accepted.serve(&shared, &mut connections),
+                    Ok(accepted) => {
+                        if let Some(failures) = outage.worked(Instant::now()) {
+                            info!(failures, "rpc clients are accepted again");
+                        }
+                        accepted.serve(&shared, &mut connections);
+                    }
                     Err(error) => {
-                        warn!(%error, "accepting an rpc client failed");
+                        if outage.failed(Instant::now()) {
+                            warn!(%error, "cannot accept rpc clients for the moment");
+                        }
                         tokio::time::sleep(ACCEPT_PAUSE).await;
                     }
                 },
