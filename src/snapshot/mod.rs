@@ -9,9 +9,8 @@
 //! fea624a1 clocks 12 3 40
 //! ```
 //!
-//! The first eight digits are the CRC-32 of the rest of the line. Reading stops at the first line that does not agree with
-//! its checksum: what was written before the damage is kept, what follows is not trusted. Serf's own snapshots are read and
-//! then replaced by ours.
+//! The first eight digits are the CRC-32 of the rest of the line. A line that does not agree with its checksum is skipped:
+//! damage costs the records that it touches and no other. Serf's own snapshots are read and then replaced by ours.
 
 mod log;
 mod record;
@@ -23,3 +22,6 @@ pub use log::{COMPACT_BYTES, Log, REPAIR_INTERVAL, SYNC_INTERVAL, Write};
 pub use record::{Record, UnixTime};
 pub use replay::{Damage, Format, Replay, Rules};
 pub use state::{Peer, State};
+
+/// More than the snapshot of any cluster.
+pub const MAX_BYTES: usize = 64 * 1024 * 1024;

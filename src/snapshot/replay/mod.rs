@@ -6,9 +6,6 @@ use super::record::{Record, UnixTime};
 use super::serf::SerfFile;
 use super::state::State;
 
-/// Lines in which the first good record of a file of ours is looked for.
-const HEADER_LINES: usize = 3;
-
 /// How a file is to be understood.
 #[derive(Clone, Copy, Debug)]
 pub struct Rules {
@@ -36,7 +33,7 @@ pub enum Format {
 pub struct Damage {
     /// Where it begins.
     pub offset: usize,
-    /// How many bytes from there on were not taken.
+    /// How many bytes were not taken, there and behind it.
     pub bytes: usize,
 }
 
@@ -71,12 +68,8 @@ impl Replay {
         if bytes.is_empty() {
             return Self { state: State::default(), format: Format::Empty, damage: None, skipped_lines: 0 };
         }
-        // A damaged first line, which says only what the file is, must not cost the rest. The damage may have split it.
-        let starts = lines(bytes).scan(0, |at, line| Some((std::mem::replace(at, *at + line.len()), line)));
-        if let Some((start, _)) = starts.take(HEADER_LINES).find(|(_, line)| record(line).is_some()) {
-            let header = (start > 0).then_some(Damage { offset: 0, bytes: start });
-            let replay = Self::ours(bytes, start);
-            return Self { damage: header.or(replay.damage), ..replay };
+        if let Some(ours) = Self::ours(bytes) {
+            return ours;
         }
         let file = SerfFile::read(bytes, rejoin_after_leave);
         if file.lines == 0 {
@@ -86,27 +79,36 @@ impl Replay {
         Self { state: file.state, format: Format::Serf, damage: None, skipped_lines: file.skipped }
     }
 
-    /// Reads records up to the first that does not agree with its checksum or lacks its end.
-    fn ours(bytes: &[u8], from: usize) -> Self {
+    /// Reads every record that agrees with its checksum; `None` without any.
+    fn ours(bytes: &[u8]) -> Option<Self> {
         let mut state = State::default();
-        let mut offset = from;
-        for line in lines(&bytes[from..]) {
-            let Some(record) = record(line) else { break };
-            state.apply(record);
+        let (mut offset, mut records) = (0, 0);
+        let mut damage: Option<Damage> = None;
+        for line in bytes.split_inclusive(|byte| *byte == b'\n') {
+            let taken = match whole(line) {
+                Some((record, len)) => {
+                    state.apply(record);
+                    records += 1;
+                    len
+                }
+                None => 0,
+            };
+            let lost = line.len() - taken;
+            if lost > 0 {
+                damage.get_or_insert(Damage { offset, bytes: 0 }).bytes += lost;
+            }
             offset += line.len();
         }
-        let damage = (offset < bytes.len()).then(|| Damage { offset, bytes: bytes.len() - offset });
-        Self { state, format: Format::Weir, damage, skipped_lines: 0 }
+        (records > 0).then_some(Self { state, format: Format::Weir, damage, skipped_lines: 0 })
     }
 }
 
-/// Lines with their ends; the last may lack it.
-fn lines(bytes: &[u8]) -> impl Iterator<Item = &[u8]> {
-    bytes.split_inclusive(|byte| *byte == b'\n')
-}
-
-fn record(line: &[u8]) -> Option<Record> {
-    Record::read(line.strip_suffix(b"\n")?)
+/// The record of a line, and its length: all of the line, or what is behind the zeros that a power cut may leave in place of
+/// the lines before it.
+fn whole(line: &[u8]) -> Option<(Record, usize)> {
+    let read = |line: &[u8]| Some((Record::read(line.strip_suffix(b"\n")?)?, line.len()));
+    let behind = || line.iter().rposition(|byte| *byte == 0).map(|zero| &line[zero + 1..]);
+    read(line).or_else(|| read(behind()?))
 }
 
 #[cfg(test)]
