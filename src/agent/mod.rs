@@ -67,8 +67,9 @@ use crate::error::Explain;
 
 pub use self::log::Log;
 
-/// Threads for names, disks and NGINX; they start when needed and leave when idle.
-const BLOCKING_THREADS: usize = 4;
+/// Threads for names, disks, NGINX and the start of scripts; they start when needed and leave when idle. More than can hang at
+/// once, on a resolver or a disk that does not answer.
+const BLOCKING_THREADS: usize = 64;
 const BLOCKING_KEEP_ALIVE: Duration = Duration::from_secs(2);
 const BLOCKING_STACK_BYTES: usize = 256 * 1024;
 

@@ -4,6 +4,7 @@ use tokio::task::JoinSet;
 use tracing::{error, info, warn};
 
 use super::clock::Calendar;
+use super::upstreams::InPlace;
 use crate::config::reload::Change;
 use crate::config::{ConfigErrors, Loaded, Sources, When, load};
 use crate::rpc::refusal::{Kind, Refusal};
@@ -42,6 +43,8 @@ impl Request {
 pub(super) struct Read {
     pub(super) request: Request,
     pub(super) result: Result<Loaded, ConfigErrors>,
+    /// For upstreams that there were none of before.
+    pub(super) in_place: Option<InPlace>,
 }
 
 /// Reads the sources of the configuration, off the loop.
@@ -63,7 +66,11 @@ impl Reloads {
     /// Begins to read; [`Self::recv`] tells the end.
     pub(super) fn start(&mut self, request: Request) {
         let sources = self.sources.clone();
-        self.reading.spawn_blocking(move || Read { result: load(&sources), request });
+        self.reading.spawn_blocking(move || {
+            let result = load(&sources);
+            let in_place = result.as_ref().ok().and_then(|loaded| InPlace::look(&loaded.config));
+            Read { request, result, in_place }
+        });
     }
 
     /// What was read was taken over, or not.

@@ -1,5 +1,9 @@
 //! What the service manager is told: ready, status, reloading, stopping, and that the loop still turns.
 
+use std::io;
+use std::os::linux::net::SocketAddrExt as _;
+use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::net::{SocketAddr, UnixDatagram};
 use std::time::Duration;
 
 use sd_notify::NotifyState;
@@ -51,7 +55,7 @@ impl Systemd {
     /// Plain words for `systemctl status`; sent only when they differ from the last.
     pub(super) fn status(&mut self, status: String) {
         if status != self.status {
-            tell(&[NotifyState::Status(&status)]);
+            offer(&[NotifyState::Status(&status)]);
             self.status = status;
         }
     }
@@ -66,7 +70,7 @@ impl Systemd {
 
     /// The agent leaves or stops.
     pub(super) fn stopping(&self, status: &str) {
-        tell(&[NotifyState::Stopping, NotifyState::Status(status)]);
+        offer(&[NotifyState::Stopping, NotifyState::Status(status)]);
     }
 
     /// When [`Self::feed`] wants to be called next.
@@ -79,15 +83,36 @@ impl Systemd {
         if let (Some(every), Some(due)) = (self.feed_every, self.next_feed)
             && due <= now
         {
-            tell(&[NotifyState::Watchdog]);
+            offer(&[NotifyState::Watchdog]);
             self.next_feed = Some(now + every);
         }
     }
 }
 
+/// What must arrive: the service manager waits for it.
 fn tell(states: &[NotifyState<'_>]) {
-    // A service manager that cannot be reached changes nothing about what the agent does.
-    if let Err(error) = sd_notify::notify(states) {
+    log_unreachable(sd_notify::notify(states));
+}
+
+/// What may be lost: a service manager that is behind must not hold up the loop.
+fn offer(states: &[NotifyState<'_>]) {
+    let Some(socket) = std::env::var_os("NOTIFY_SOCKET") else { return };
+    let message: String = states.iter().map(|state| format!("{state}\n")).collect();
+    let send = || -> io::Result<()> {
+        let to = match socket.as_bytes() {
+            [b'@', name @ ..] => SocketAddr::from_abstract_name(name)?,
+            path => SocketAddr::from_pathname(std::ffi::OsStr::from_bytes(path))?,
+        };
+        let datagram = UnixDatagram::unbound()?;
+        datagram.set_nonblocking(true)?;
+        datagram.send_to_addr(message.as_bytes(), &to).map(drop)
+    };
+    log_unreachable(send());
+}
+
+/// A service manager that cannot be reached changes nothing about what the agent does.
+fn log_unreachable(sent: io::Result<()>) {
+    if let Err(error) = sent {
         debug!(%error, "service manager not reachable");
     }
 }

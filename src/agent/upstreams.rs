@@ -20,7 +20,7 @@ use crate::time::Instant;
 use crate::upstream::balancer::{Balancer, Group, Notice, Output, Strength};
 use crate::upstream::desired::Desired;
 use crate::upstream::settle::{self, Applied};
-use crate::upstream::{Candidate, Options, UpstreamName};
+use crate::upstream::{Candidate, Generation, Options, UpstreamName};
 use crate::wire::NodeName;
 
 mod status;
@@ -72,10 +72,16 @@ pub(super) struct Ended {
     took: Duration,
 }
 
-impl Upstreams {
-    /// Reads what an earlier run left in place, and begins to end what it left half done, whatever there is to apply now;
-    /// `None` without upstreams. Blocks shortly on the disk.
-    pub(super) fn new(config: &Config, now: Instant) -> Option<Self> {
+/// What an earlier run left in place.
+#[derive(Debug)]
+pub(super) struct InPlace {
+    applier: Applier,
+    live: Option<(Generation, Desired)>,
+}
+
+impl InPlace {
+    /// Looks; `None` without upstreams. Blocks on the disk.
+    pub(super) fn look(config: &Config) -> Option<Self> {
         if config.upstreams.is_empty() {
             return None;
         }
@@ -84,12 +90,20 @@ impl Upstreams {
             warn!(%error, "what is in place is not known, upstreams start afresh");
             None
         });
+        Some(Self { applier, live })
+    }
+}
+
+impl Upstreams {
+    /// Goes on from what is in place, and begins to end what the earlier run left half done, whatever there is to apply now.
+    pub(super) fn new(config: &Config, in_place: InPlace, now: Instant) -> Self {
+        let InPlace { applier, live } = in_place;
         let (generation, live) = live.unzip();
         let upstreams = some_of(config.upstreams.iter().map(|upstream| upstream.options.name.as_str()));
         info!(upstreams, generation = %generation.unwrap_or_default(), "balancing");
         let order = Desired::order_of(&config.node.name);
         let applier = Arc::new(applier);
-        Some(Self {
+        Self {
             balancer: Balancer::new(options(config), settle(config, order), order, live, now),
             recovering: Some(recover(Arc::clone(&applier))),
             applier,
@@ -100,7 +114,7 @@ impl Upstreams {
             look_at: None,
             members_at: Some(now),
             applies: Applies::new(generation),
-        })
+        }
     }
 
     pub(super) fn poll_timeout(&self) -> Option<Instant> {

@@ -4,7 +4,7 @@ use tracing::error;
 
 use super::super::notice::Notice;
 use super::super::reload::{self, Read, Request};
-use super::super::upstreams::Upstreams;
+use super::super::upstreams::{InPlace, Upstreams};
 use super::super::{clock, tags};
 use super::Agent;
 use crate::config::Config;
@@ -21,12 +21,12 @@ impl Agent {
     }
 
     pub(super) fn handle_reload(&mut self, read: Read) {
-        let Read { request, result } = read;
+        let Read { request, result, in_place } = read;
         let dry_run = request.is_dry_run();
         let told = result.map(|loaded| {
             let changes = diff(&self.config, &loaded.config);
             if !dry_run {
-                self.adopt(loaded.config, &changes);
+                self.adopt(loaded.config, in_place, &changes);
             }
             changes
         });
@@ -40,7 +40,7 @@ impl Agent {
         request.answer(told);
     }
 
-    fn adopt(&mut self, new: Config, changes: &[Change]) {
+    fn adopt(&mut self, new: Config, in_place: Option<InPlace>, changes: &[Change]) {
         let now = clock::now();
         reload::log(changes);
         self.log.set_level(new.log.level.clone());
@@ -52,7 +52,7 @@ impl Agent {
         self.store.set_sync_interval(new.snapshot.sync_interval);
         let advertise = self.endpoint.local().addr;
         self.endpoint.reconfigure(&new.endpoint(advertise));
-        self.adopt_upstreams(now, &new);
+        self.adopt_upstreams(now, &new, in_place);
         let tags = self.endpoint.tags();
         let wanted = tags::reconfigured(&tags, &self.config, &new);
         if wanted != tags
@@ -64,17 +64,15 @@ impl Agent {
         self.store.tags(&self.config.node.tags, self.endpoint.tags());
     }
 
-    fn adopt_upstreams(&mut self, now: Instant, new: &Config) {
+    fn adopt_upstreams(&mut self, now: Instant, new: &Config, in_place: Option<InPlace>) {
         let leaving = self.is_leaving();
-        match &mut self.upstreams {
-            Some(upstreams) => upstreams.reconfigure(now, new),
-            None if leaving => {}
-            None => {
-                self.upstreams = Upstreams::new(new, now);
-                if let Some(upstreams) = &mut self.upstreams {
-                    upstreams.first_view_complete(now);
-                }
+        match (&mut self.upstreams, in_place) {
+            (Some(upstreams), _) => upstreams.reconfigure(now, new),
+            (None, Some(in_place)) if !leaving => {
+                let upstreams = self.upstreams.insert(Upstreams::new(new, in_place, now));
+                upstreams.first_view_complete(now);
             }
+            (None, _) => {}
         }
     }
 }

@@ -22,7 +22,7 @@ use super::super::store::Store;
 use super::super::stream::Streams;
 use super::super::systemd::Systemd;
 use super::super::timer::Timer;
-use super::super::upstreams::Upstreams;
+use super::super::upstreams::{InPlace, Upstreams};
 use super::super::{AgentError, Start, address, bind, clock, key_state, keyring, tags};
 use super::Agent;
 use crate::config::Config;
@@ -70,7 +70,7 @@ pub(in crate::agent) async fn start(start: Start, log: Log) -> Result<Agent, Age
         systemd: Systemd::from_environment(now),
         handlers: Handlers::new(&config.handlers),
         pending: Pending::default(),
-        upstreams: Upstreams::new(&config, now),
+        upstreams: InPlace::look(&config).map(|in_place| Upstreams::new(&config, in_place, now)),
         leaving: None,
         exit: None,
         keys: KeyWriter::new(place, state_path, key_state),
