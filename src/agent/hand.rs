@@ -1,9 +1,7 @@
 //! The ring of this host without its agent: `weir keys export` and `weir keys import`.
 
 use std::borrow::Cow;
-use std::fs::{self, File};
 use std::io;
-use std::os::unix::fs::{MetadataExt, chown};
 use std::path::{Path, PathBuf};
 
 use super::file;
@@ -41,6 +39,8 @@ impl Explain for HandError {
     }
 }
 
+pub(crate) use super::key_state::path as state_path;
+
 /// Reads a ring as the agent would.
 pub(crate) fn read(source: &SecretSource<Key>) -> Result<Keyring, HandError> {
     if let SecretSource::Credential(name) = source
@@ -64,34 +64,14 @@ pub(crate) fn import(path: &Path, key: &Key, add: bool) -> Result<(), HandError>
         Err(LoadError::Missing(_)) => Keyring::new(key.clone(), []),
         Err(error) => return Err(error.into()),
     };
-    replace(path, &ring).map_err(|source| HandError::Write { path: path.to_owned(), source })
-}
-
-/// Replaces the file, which stays the owner's: root imports, and the agent is somebody else.
-fn replace(path: &Path, ring: &Keyring) -> io::Result<()> {
-    let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let owner = fs::metadata(path).or_else(|_| fs::metadata(directory))?;
-    let new = file::begin(path)?;
-    let written = file::write_synced(&new, ring.to_json().as_bytes())
-        .and_then(|written| give(&written, &new, &owner))
-        .and_then(|()| file::commit(&new, path));
-    if written.is_err() {
-        // What is left of a failed try is only litter.
-        drop(fs::remove_file(&new));
-    }
-    written
-}
-
-fn give(written: &File, new: &Path, owner: &fs::Metadata) -> io::Result<()> {
-    let is = written.metadata()?;
-    if (is.uid(), is.gid()) == (owner.uid(), owner.gid()) {
-        return Ok(());
-    }
-    chown(new, Some(owner.uid()), Some(owner.gid()))
+    // Root imports, and the file stays the agent's.
+    let written = file::replace_secret(path, ring.to_json().as_bytes());
+    written.map(drop).map_err(|source| HandError::Write { path: path.to_owned(), source })
 }
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
     use std::os::unix::fs::PermissionsExt;
 
     use super::*;

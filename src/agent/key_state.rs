@@ -2,7 +2,6 @@
 //! (`session §7`). It holds no key.
 
 use std::collections::BTreeMap;
-use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -19,6 +18,8 @@ use crate::serf::{Ballot, KeptBallot};
 const AHEAD: u64 = 65_536;
 /// Packets of one key over the whole cluster beyond which it should be replaced: a quarter of what it bears.
 const WORN: u64 = 1 << 30;
+/// Longer than any state.
+const MAX_BYTES: usize = 1024 * 1024;
 /// Where the state is while the ring is a credential.
 const FALLBACK: &str = "/var/lib/weir/keyring.json.state";
 
@@ -129,7 +130,7 @@ impl KeyState {
 }
 
 /// Where the state of a ring from `source` is kept; nowhere for a key of the command line.
-pub(super) fn path(source: &SecretSource<Key>) -> Option<PathBuf> {
+pub(crate) fn path(source: &SecretSource<Key>) -> Option<PathBuf> {
     match source {
         SecretSource::File(ring) => {
             let mut name = ring.clone().into_os_string();
@@ -141,17 +142,18 @@ pub(super) fn path(source: &SecretSource<Key>) -> Option<PathBuf> {
     }
 }
 
-/// Reads the file. Without one, or with a damaged one, which is logged, the state is empty.
+/// Reads the file. Without one the state is empty; one that cannot be read is put aside, which is logged.
 pub(super) fn load(path: &Path) -> KeyState {
-    let text = match fs::read_to_string(path) {
-        Ok(text) => text,
+    let bytes = match crate::file::read(path, MAX_BYTES) {
+        Ok(bytes) => bytes,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return KeyState::default(),
         Err(error) => {
-            warn!(path = %path.display(), %error, "cannot read the state of the keyring; an old rotation could not be told from a new one");
+            let (path, kept) = (path.display(), file::kept_aside(path));
+            warn!(%path, %error, kept, "state of the keyring cannot be read and is begun anew; an old rotation could not be told from a new one");
             return KeyState::default();
         }
     };
-    KeyState::from_json(&text).unwrap_or_else(|| {
+    crate::file::utf8(&bytes).ok().and_then(KeyState::from_json).unwrap_or_else(|| {
         warn!(path = %path.display(), "the state of the keyring is damaged and begun anew; an old rotation could not be told from a new one");
         KeyState::default()
     })
@@ -159,7 +161,7 @@ pub(super) fn load(path: &Path) -> KeyState {
 
 /// Writes the file, synced.
 pub(super) fn store(path: &Path, state: &KeyState) -> io::Result<()> {
-    file::replace(path, state.to_json().as_bytes())
+    file::replace(path, state.to_json().as_bytes()).map(drop)
 }
 
 fn unix(time: SystemTime) -> u64 {
@@ -180,6 +182,8 @@ fn hex<const N: usize>(text: &str) -> Option<[u8; N]> {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     const A: KeyId = KeyId([0x3f, 0xa9, 0xc1, 0xd2]);
@@ -263,5 +267,25 @@ mod tests {
         assert_eq!(load(&path), state);
         fs::write(&path, "{").unwrap();
         assert_eq!(load(&path), KeyState::default());
+    }
+
+    #[test]
+    fn what_is_no_file_or_too_long_is_put_aside_and_a_state_can_be_written() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("keyring.json.state");
+        let spoil: [fn(&Path); 3] = [
+            |path| fs::create_dir(path).unwrap(),
+            |path| nix::unistd::mkfifo(path, nix::sys::stat::Mode::S_IRWXU).unwrap(),
+            |path| fs::write(path, vec![b' '; MAX_BYTES + 1]).unwrap(),
+        ];
+        for spoil in spoil {
+            let aside = directory.path().join("keyring.json.state.unreadable");
+            drop(fs::remove_dir(&aside).or_else(|_| fs::remove_file(&aside)));
+            spoil(&path);
+            assert_eq!(load(&path), KeyState::default());
+            assert!(aside.exists());
+            store(&path, &KeyState::default()).unwrap();
+            fs::remove_file(&path).unwrap();
+        }
     }
 }

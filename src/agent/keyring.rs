@@ -95,7 +95,8 @@ pub(super) fn load(source: &SecretSource<Key>) -> Result<(Keyring, Place), LoadE
 /// A token, wherever it is. Its file must be as private as a keyring.
 pub(super) fn read_secret(source: &SecretSource<Secret>) -> Result<Zeroizing<Vec<u8>>, LoadError> {
     let read = |path: &Path| {
-        fs::read(path).map(Zeroizing::new).map_err(|source| LoadError::Read { path: path.to_owned(), source })
+        let bytes = crate::file::read(path, MAX_BYTES);
+        bytes.map(Zeroizing::new).map_err(|source| LoadError::Read { path: path.to_owned(), source })
     };
     match source {
         SecretSource::File(path) => match refuse_readable(path) {
@@ -112,8 +113,8 @@ pub(super) fn read_secret(source: &SecretSource<Secret>) -> Result<Zeroizing<Vec
 /// Puts the ring of a change where it belongs.
 pub(super) fn store(place: &Place, change: &StoreKeyring) -> Stored {
     match place {
-        Place::File(path) => match file::replace(path, change.keyring.to_json().as_bytes()) {
-            Ok(()) => Stored::Kept,
+        Place::File(path) => match file::replace_secret(path, change.keyring.to_json().as_bytes()) {
+            Ok(_) => Stored::Kept,
             Err(error) => Stored::Failed(format!("cannot write the keyring: {error}")),
         },
         Place::Credential(name) => match credential(name).and_then(|path| read(&path)) {

@@ -33,7 +33,7 @@ mod discover;
 mod doctor;
 mod driver;
 mod exec;
-mod file;
+pub(crate) mod file;
 pub(crate) mod hand;
 mod holder;
 mod join;
@@ -59,7 +59,6 @@ mod upstreams;
 
 use std::borrow::Cow;
 use std::io;
-use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::config::{Loaded, Sources};
@@ -118,14 +117,6 @@ pub enum AgentError {
     /// The control socket or port is not to be had.
     #[error(transparent)]
     Rpc(ListenError),
-    /// The snapshot is there and cannot be read.
-    #[error("cannot read snapshot {path}")]
-    Snapshot {
-        /// The file.
-        path: PathBuf,
-        /// The system's words.
-        source: io::Error,
-    },
     /// mDNS was demanded and does not work here.
     #[error("cannot use mDNS: {0}")]
     Discover(String),
@@ -140,7 +131,6 @@ impl Explain for AgentError {
             Self::Address(error) => error.remedy(),
             Self::Bind(error) => error.remedy(),
             Self::Rpc(error) => error.remedy(),
-            Self::Snapshot { .. } => Some("make it readable for this user, or set snapshot.path".into()),
             Self::Discover(_) => Some("change or remove gossip.discover".into()),
         }
     }

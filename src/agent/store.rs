@@ -4,7 +4,7 @@
 //! system calls and what happens when they fail: the agent goes on, says so once, and tries again.
 
 use std::collections::VecDeque;
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
@@ -14,11 +14,11 @@ use tokio::time::timeout;
 use tracing::{info, warn};
 
 use super::clock::Calendar;
-use super::{AgentError, clock, file, tags};
+use super::{clock, file, tags};
 use crate::config::Config;
 use crate::endpoint::{self, Endpoint, JoinTarget};
 use crate::serf::{self, MemberEvent};
-use crate::snapshot::{Format, Log, Replay, Rules, UnixTime, Write};
+use crate::snapshot::{Format, Log, MAX_BYTES, Replay, Rules, UnixTime, Write};
 use crate::status::node::{Failing, Snapshot};
 use crate::time::Instant;
 use crate::wire::NodeName;
@@ -37,6 +37,8 @@ pub(super) struct Restored {
     pub(super) members: Vec<JoinTarget>,
     /// Tags that were set at run time.
     pub(super) tags: Tags,
+    /// There was no run of ours before that we know of.
+    pub(super) is_first: bool,
 }
 
 /// The running snapshot; without a path it does nothing.
@@ -65,29 +67,19 @@ pub(super) struct Done {
 }
 
 impl Store {
-    /// Reads the file, if there is one.
-    ///
-    /// # Errors
-    /// It is there and cannot be read: writing over it would lose what it holds.
-    pub(super) fn open(config: &Config, now: Instant) -> Result<(Self, Restored), AgentError> {
+    /// Reads the file, if there is one. What is of no use is put aside: a cache keeps no agent from starting.
+    pub(super) fn open(config: &Config, now: Instant) -> (Self, Restored) {
         let Some(path) = config.snapshot.path.clone() else {
-            return Ok((Self { open: None }, Restored::default()));
+            return (Self { open: None }, Restored { is_first: true, ..Restored::default() });
         };
-        let bytes = match fs::read(&path) {
-            Ok(bytes) => bytes,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
-            Err(source) => return Err(AgentError::Snapshot { path, source }),
-        };
+        let bytes = read(&path);
         let rules = Rules {
             rejoin_after_leave: config.snapshot.rejoin_after_leave,
             failed_for: config.gossip.reconnect_timeout,
             now: wall(),
         };
         let replay = Replay::read(&bytes, rules);
-        report_damage(&path, &replay);
-        if replay.format == Format::Unknown {
-            put_aside(&path);
-        }
+        report(&path, &replay);
         let name = &config.node.name;
         let state = &replay.state;
         let target = |peer: &crate::snapshot::Peer| JoinTarget { label: peer.name.to_string(), addr: peer.addr };
@@ -96,11 +88,12 @@ impl Store {
             endpoint: endpoint::Restored { incarnation: state.incarnation(), serf, ..endpoint::Restored::default() },
             members: state.dial_order(name).into_iter().map(target).collect(),
             tags: state.tags().cloned().unwrap_or_default(),
+            is_first: replay.format != Format::Weir,
         };
         let mut log = Log::new(name.clone(), replay, bytes.len(), now);
         log.set_sync_interval(config.snapshot.sync_interval);
         let open = Open { log, path, file: None, waiting: VecDeque::new(), running: None, failing: None };
-        Ok((Self { open: Some(open) }, restored))
+        (Self { open: Some(open) }, restored)
     }
 
     pub(super) fn poll_timeout(&self) -> Option<Instant> {
@@ -258,10 +251,7 @@ fn carry_out(path: &Path, mut file: Option<File>, jobs: VecDeque<Write>) -> Done
                 Write::Sync => opened(path, &mut file)?.sync_data()?,
                 Write::Replace(bytes) => {
                     file = None;
-                    let new = file::begin(path)?;
-                    let written = file::write_synced(&new, bytes)?;
-                    file::commit(&new, path)?;
-                    file = Some(written);
+                    file = Some(file::replace(path, bytes)?);
                 }
             }
         }
@@ -278,26 +268,35 @@ fn opened<'a>(path: &Path, file: &'a mut Option<File>) -> io::Result<&'a mut Fil
     }
 }
 
-/// Keeps a file in which nothing is a snapshot's: perhaps the path is a mistake, and the file is somebody else's.
-fn put_aside(path: &Path) {
-    let mut aside = path.as_os_str().to_owned();
-    aside.push(".unreadable");
-    if let Err(error) = fs::rename(path, &aside) {
-        warn!(path = %path.display(), %error, "cannot rename what is no snapshot");
+/// What the file holds; nothing if there is none, or none that can be read.
+fn read(path: &Path) -> Vec<u8> {
+    match crate::file::read(path, MAX_BYTES) {
+        Ok(bytes) => bytes,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
+        Err(error) => {
+            let (path, kept) = (path.display(), file::kept_aside(path));
+            warn!(%path, %error, kept, "snapshot cannot be read, starting without it; members are found by gossip.join");
+            Vec::new()
+        }
     }
 }
 
-fn report_damage(path: &Path, replay: &Replay) {
-    let path = path.display();
+/// Tells how the file was. One in which nothing is a snapshot's is kept: perhaps the path is a mistake, and the file is
+/// somebody else's.
+fn report(path: &Path, replay: &Replay) {
+    let shown = path.display();
     match (replay.format, replay.damage) {
         (Format::Unknown, _) => {
-            warn!(%path, "snapshot is not readable at all, starting without it; what it held is in .unreadable beside it")
+            let kept = file::kept_aside(path);
+            warn!(path = %shown, kept, "file is no snapshot, starting without it; members are found by gossip.join");
         }
         (_, Some(damage)) => {
             let (offset, lost_bytes) = (damage.offset, damage.bytes);
-            warn!(%path, offset, lost_bytes, "snapshot is damaged, what came before is kept");
+            warn!(path = %shown, offset, lost_bytes, "snapshot is damaged, what is whole of it is taken");
         }
-        (Format::Serf, None) => info!(%path, skipped_lines = replay.skipped_lines, "snapshot of Serf taken over"),
+        (Format::Serf, None) => {
+            info!(path = %shown, skipped_lines = replay.skipped_lines, "snapshot of Serf taken over")
+        }
         (Format::Empty | Format::Weir, None) => {}
     }
 }

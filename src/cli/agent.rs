@@ -171,12 +171,11 @@ pub(crate) const fn exit_code(exit: agent::Exit, mode: Mode) -> Exit {
 /// again and again.
 pub(crate) fn failure(error: &AgentError) -> Failure {
     let exit = match error {
-        AgentError::Secret(_) | AgentError::Address(_) | AgentError::Discover(_) | AgentError::Log(_) => {
-            Exit::Configuration
-        }
-        AgentError::System(_) | AgentError::Bind(_) | AgentError::Rpc { .. } | AgentError::Snapshot { .. } => {
-            Exit::Failed
-        }
+        AgentError::Secret(_)
+        | AgentError::Address(_)
+        | AgentError::Discover(_)
+        | AgentError::Log(_) => Exit::Configuration,
+        AgentError::System(_) | AgentError::Bind(_) | AgentError::Rpc { .. } => Exit::Failed,
     };
     Failure::of_error(exit, error)
 }

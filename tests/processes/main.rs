@@ -14,6 +14,7 @@ mod apply;
 mod balancer;
 mod cli;
 mod doctor;
+mod files;
 mod hostile;
 mod load;
 mod log;

@@ -6,6 +6,7 @@ use std::time::SystemTime;
 
 use rand::SeedableRng;
 use rand::rngs::{StdRng, SysRng};
+use tracing::warn;
 
 use super::super::commands::{Commands, Pending};
 use super::super::discover::Discovery;
@@ -23,9 +24,9 @@ use super::super::stream::Streams;
 use super::super::systemd::Systemd;
 use super::super::timer::Timer;
 use super::super::upstreams::{InPlace, Upstreams};
-use super::super::{AgentError, Start, address, bind, clock, key_state, keyring, tags};
+use super::super::{AgentError, Start, address, bind, clock, file, key_state, keyring, tags};
 use super::Agent;
-use crate::config::Config;
+use crate::config::{Config, SecretSource};
 use crate::crypto::Keyring;
 use crate::endpoint::{self, Endpoint};
 
@@ -38,10 +39,11 @@ pub(in crate::agent) async fn start(start: Start, log: Log) -> Result<Agent, Age
 
     let now = clock::now();
     let (ring, place) = read_keyring(&config)?;
+    warn_of_mounts(&config);
     let (udp, listener) = bind::bind(address::to_bind(&config.gossip.bind)?).map_err(AgentError::Bind)?;
     let bound = udp.local();
     let advertise = address::to_advertise(&config.gossip.advertise, bound)?;
-    let (store, mut restored) = Store::open(&config, now)?;
+    let (store, mut restored) = Store::open(&config, now);
     let state_path = config.encryption.keyring.as_ref().and_then(key_state::path);
     let key_state = state_path.as_deref().map(key_state::load).unwrap_or_default();
     restored.endpoint.sealed = key_state.sealed();
@@ -102,6 +104,19 @@ impl Agent {
             encrypted: self.endpoint.keyring().is_some(),
             members: self.endpoint.members().count().saturating_sub(1),
             from_snapshot,
+        }
+    }
+}
+
+/// A container that mounts a single file cannot have it replaced, which is better known before a rotation stops at it.
+fn warn_of_mounts(config: &Config) {
+    let ring = config.encryption.keyring.as_ref().and_then(|source| match source {
+        SecretSource::File(path) => Some(path),
+        SecretSource::Credential(_) | SecretSource::Inline(_) => None,
+    });
+    for path in [ring, config.snapshot.path.as_ref(), config.node.tags_file.as_ref()].into_iter().flatten() {
+        if file::is_mount_point(path) {
+            warn!(path = %path.display(), "file is a mount of its own and cannot be replaced; mount the directory");
         }
     }
 }

@@ -423,11 +423,16 @@ fn agent_goes_on_without_a_writable_snapshot() {
 }
 
 #[test]
-fn unreadable_snapshot_is_not_written_over() {
+fn a_directory_in_place_of_the_snapshot_stays_and_keeps_no_agent_from_starting() {
     run_test(async {
         let lab = Lab::new();
-        let error = lab.refused("a", "127.7.14.1", None, &remembering(lab.directory.path())).await;
-        assert!(error.starts_with("cannot read snapshot "), "{error}");
+        // The one that holds the configuration.
+        let mut a = lab.agent("a", "127.7.14.1", None, &remembering(lab.directory.path())).await;
+        until(&mut [&mut a], "the failure was noticed", |all| {
+            all[0].document(false).snapshot.unwrap().failing.is_some()
+        })
+        .await;
+        assert!(lab.path("a.toml").exists());
     });
 }
 

@@ -1,5 +1,7 @@
 //! The file system's side: what is written where, and what a failure leaves.
 
+use std::fs;
+
 use super::*;
 
 fn jobs(list: &[Write]) -> VecDeque<Write> {
@@ -45,8 +47,30 @@ fn a_file_that_is_no_snapshot_is_put_aside_and_not_written_over() {
     fs::write(&path, "[\"AAECAwQFBgcICQoLDA0ODw==\"]\n").unwrap();
     let mut config = Config::default();
     config.snapshot.path = Some(path.clone());
-    Store::open(&config, clock::now()).unwrap();
+    Store::open(&config, clock::now());
     assert!(!path.exists());
     let aside = directory.path().join("keyring.json.unreadable");
     assert_eq!(fs::read_to_string(aside).unwrap(), "[\"AAECAwQFBgcICQoLDA0ODw==\"]\n");
+}
+
+#[test]
+fn what_cannot_be_read_is_put_aside_and_the_agent_has_a_snapshot() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("snapshot");
+    let aside = directory.path().join("snapshot.unreadable");
+    let mut config = Config::default();
+    config.snapshot.path = Some(path.clone());
+    let spoil: [fn(&Path); 2] = [
+        |path| fs::create_dir(path).unwrap(),
+        |path| nix::unistd::mkfifo(path, nix::sys::stat::Mode::S_IRWXU).unwrap(),
+    ];
+    for spoil in spoil {
+        spoil(&path);
+        let (store, restored) = Store::open(&config, clock::now());
+        assert!(store.open.is_some() && restored.members.is_empty());
+        assert!(aside.exists() && !path.exists());
+        carry_out(&path, None, jobs(&[Write::Replace(b"new\n".to_vec())])).result.unwrap();
+        fs::remove_file(&path).unwrap();
+        drop(fs::remove_dir(&aside).or_else(|_| fs::remove_file(&aside)));
+    }
 }

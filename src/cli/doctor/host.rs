@@ -21,12 +21,9 @@ use crate::config::{ApplyMode, Config, Loaded, SecretSource};
 use crate::file;
 use crate::rpc::client::Address;
 use crate::serf::Status;
-use crate::snapshot::{Replay, Rules, UnixTime};
+use crate::snapshot::{self, Replay, Rules, UnixTime};
 use crate::status::doctor::{File, Files, Purpose, Ring, Stat, User};
 use crate::status::node::Member;
-
-/// More than the snapshot of any cluster.
-const MAX_SNAPSHOT: usize = 64 * 1024 * 1024;
 
 /// The address of the agent that flags or environment name, if it is not this host's.
 pub(super) async fn elsewhere(args: &AgentArgs) -> Result<Option<Address>, Failure> {
@@ -59,14 +56,17 @@ pub(super) fn files(loaded: &Loaded, agent: Option<User>, unit: Option<&Unit>) -
     let mut homes = BTreeSet::new();
     if let Some(SecretSource::File(path)) = &config.encryption.keyring {
         list.push((Purpose::Keyring, path.clone()));
-        homes.insert(directory_of(path));
+        homes.insert(home_of(path));
+    }
+    if let Some(path) = config.encryption.keyring.as_ref().and_then(hand::state_path) {
+        list.push((Purpose::KeyState, path));
     }
     if let Some(SecretSource::File(path)) = &config.rpc.token {
         list.push((Purpose::Token, path.clone()));
     }
     if let Some(path) = &config.snapshot.path {
         list.push((Purpose::Snapshot, path.clone()));
-        homes.insert(directory_of(path));
+        homes.insert(home_of(path));
     }
     if let Some(path) = &config.rpc.socket {
         list.push((Purpose::Socket, path.clone()));
@@ -77,19 +77,25 @@ pub(super) fn files(loaded: &Loaded, agent: Option<User>, unit: Option<&Unit>) -
     match config.apply.mode {
         ApplyMode::Direct => list.extend(outputs.iter().map(|path| (Purpose::Output, path.clone()))),
     }
+    let mut spaces: BTreeSet<&PathBuf> = homes.union(&outputs).collect();
     if !outputs.is_empty() && config.apply.state.exists() {
-        homes.insert(config.apply.state.clone());
+        list.push((Purpose::Record, config.apply.state.clone()));
+        spaces.insert(&config.apply.state);
     }
-    let spaces = homes.union(&outputs).filter_map(|path| space(path)).collect();
     Files {
         agent,
         sandbox: unit.map(|unit| unit.sandbox.clone()),
         asker: asker(),
         rpc_group: group_named(&config.rpc.group),
         files: list.into_iter().map(|(purpose, path)| file(purpose, &path)).collect(),
-        space: spaces,
+        space: spaces.into_iter().filter_map(|path| space(path)).collect(),
         exchange: outputs.iter().filter(|path| path.is_dir()).map(|path| (shown(path), exchanges(path))).collect(),
     }
+}
+
+/// The directory in which a file is replaced: that of the file itself, where `path` is a link to it.
+fn home_of(path: &Path) -> PathBuf {
+    directory_of(&crate::agent::file::target(path).unwrap_or_else(|_| path.to_owned()))
 }
 
 fn shown(path: &Path) -> String {
@@ -113,7 +119,7 @@ fn stat(path: &Path, metadata: &Metadata) -> Stat {
         gid: metadata.gid(),
         owner: user.map_or_else(|| metadata.uid().to_string(), |user| user.name),
         group: group.map_or_else(|| metadata.gid().to_string(), |group| group.name),
-        link: fs::symlink_metadata(path).is_ok_and(|metadata| metadata.file_type().is_symlink()),
+        mount: metadata.is_file() && crate::agent::file::is_mount_point(path),
         acl: has_acl(path),
     }
 }
@@ -203,14 +209,14 @@ pub(super) fn ring(config: &Config) -> Ring {
 
 /// The members that an agent of this host would try after a start.
 pub(super) fn remembered(config: &Config) -> Vec<Member> {
-    let Some(bytes) = config.snapshot.path.as_ref().and_then(|path| file::read(path, MAX_SNAPSHOT).ok()) else {
+    let Some(bytes) = config.snapshot.path.as_ref().and_then(|path| file::read(path, snapshot::MAX_BYTES).ok()) else {
         return Vec::new();
     };
     let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH);
     let now = UnixTime(since_epoch.map_or(0, |since| since.as_secs()));
     let rules = Rules { rejoin_after_leave: true, failed_for: config.gossip.reconnect_timeout, now };
     let replay = Replay::read(&bytes, rules);
-    let member = |peer: &crate::snapshot::Peer| Member {
+    let member = |peer: &snapshot::Peer| Member {
         name: peer.name.as_str().to_owned(),
         addr: peer.addr,
         // Perhaps: this was written by an earlier run.

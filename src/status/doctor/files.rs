@@ -17,6 +17,10 @@ pub enum Purpose {
     Token,
     /// Written by the agent; holds no secret.
     Snapshot,
+    /// What the agent keeps beside its keyring; the same.
+    KeyState,
+    /// The directory with the record of what was applied; a directory that is not there yet is made.
+    Record,
     /// A directory in which the agent replaces files.
     Directory,
     /// A directory in which the agent itself replaces NGINX's files.
@@ -34,8 +38,8 @@ pub struct Stat {
     /// Their names, or numbers where nobody has them.
     pub owner: String,
     pub group: String,
-    /// The path names a symbolic link.
-    pub link: bool,
+    /// It is a mount of its own: nothing can take its place.
+    pub mount: bool,
     /// An access control list says more than the mode does.
     pub acl: bool,
 }
@@ -129,6 +133,8 @@ const fn id(purpose: Purpose) -> &'static str {
         Purpose::Keyring => "files.keyring",
         Purpose::Token => "files.token",
         Purpose::Snapshot => "files.snapshot",
+        Purpose::KeyState => "files.keystate",
+        Purpose::Record => "files.record",
         Purpose::Directory => "files.directory",
         Purpose::Output => "files.output",
         Purpose::Socket => "files.socket",
@@ -159,7 +165,13 @@ fn judge(findings: &mut Findings, facts: &Files, file: &File) {
                 );
             }
             // A missing ring or token is told with its contents; a snapshot or socket comes with the agent.
-            Purpose::Config { .. } | Purpose::Keyring | Purpose::Token | Purpose::Snapshot | Purpose::Socket => {}
+            Purpose::Config { .. }
+            | Purpose::Keyring
+            | Purpose::Token
+            | Purpose::Snapshot
+            | Purpose::KeyState
+            | Purpose::Record
+            | Purpose::Socket => {}
         };
     };
     let before = findings.iter().count();
@@ -167,7 +179,9 @@ fn judge(findings: &mut Findings, facts: &Files, file: &File) {
         Purpose::Config { secret } => judge_config(findings, facts, path, stat, secret),
         Purpose::Keyring => judge_keyring(findings, facts, path, stat),
         Purpose::Token => judge_secret(findings, id, path, stat, "replace the token"),
-        Purpose::Snapshot | Purpose::Directory => judge_writable(findings, facts, file.purpose, path, stat),
+        Purpose::Snapshot | Purpose::KeyState | Purpose::Record | Purpose::Directory => {
+            judge_writable(findings, facts, file.purpose, path, stat);
+        }
         Purpose::Output => judge_output(findings, facts, path, stat),
         Purpose::Socket => judge_socket(findings, facts, path, stat),
     }
@@ -212,18 +226,26 @@ fn judge_secret(findings: &mut Findings, id: &'static str, path: &str, stat: &St
 fn judge_keyring(findings: &mut Findings, facts: &Files, path: &str, stat: &Stat) {
     const ID: &str = "files.keyring";
     judge_secret(findings, ID, path, stat, "run 'weir keys rotate'");
-    if stat.link {
-        let message = format!("{path} is a symbolic link, which a rotation replaces by a file");
-        findings.warn(ID, path, message, "set encryption.keyring to the file itself");
-    }
+    judge_mount(findings, ID, path, stat, "a rotation stops here");
     if let Some(agent) = facts.lacking(findings, ID, path, stat, 4) {
         let message = format!("{path} belongs to {}, and the agent runs as {}", stat.owner, agent.name);
         findings.error(ID, path, message, &format!("chown {} {path}", agent.name));
     }
 }
 
+/// What a container mounts as a single file cannot be renamed onto.
+fn judge_mount(findings: &mut Findings, id: &'static str, path: &str, stat: &Stat, then: &str) {
+    if stat.mount {
+        let message = format!("{path} is a mount of its own and cannot be replaced: {then}");
+        findings.error(id, path, message, "mount the directory");
+    }
+}
+
 fn judge_writable(findings: &mut Findings, facts: &Files, purpose: Purpose, path: &str, stat: &Stat) {
-    let (id, is_directory) = (id(purpose), purpose == Purpose::Directory);
+    let (id, is_directory) = (id(purpose), matches!(purpose, Purpose::Directory | Purpose::Record));
+    if purpose == Purpose::Snapshot {
+        judge_mount(findings, id, path, stat, "the snapshot is not written anew");
+    }
     // Where the sticky bit is set, nobody can replace another's files.
     if is_directory && stat.mode & 0o1002 == 0o002 {
         let message = format!("everybody may replace the files in {path} (mode {:04o})", stat.mode);

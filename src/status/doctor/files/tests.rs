@@ -10,7 +10,7 @@ fn user(uid: u32, name: &str) -> User {
 
 fn stat(mode: u32, uid: u32) -> Stat {
     let name = |id| if id == 0 { "root".to_owned() } else { format!("u{id}") };
-    Stat { mode, uid, gid: uid, owner: name(uid), group: name(uid), link: false, acl: false }
+    Stat { mode, uid, gid: uid, owner: name(uid), group: name(uid), mount: false, acl: false }
 }
 
 fn found(agent: Option<User>, purpose: Purpose, stat: Option<Stat>) -> Vec<String> {
@@ -43,6 +43,11 @@ fn who_may_do_what() {
         (Purpose::Config { secret: true }, weir(), stat(0o644, 0), &["error files.config /f"]),
         (Purpose::Snapshot, weir(), stat(0o644, WEIR), none),
         (Purpose::Snapshot, weir(), stat(0o644, 0), &["error files.snapshot /f"]),
+        (Purpose::KeyState, weir(), stat(0o600, WEIR), none),
+        (Purpose::KeyState, weir(), stat(0o600, 0), &["error files.keystate /f"]),
+        (Purpose::Record, weir(), stat(0o700, WEIR), none),
+        (Purpose::Record, weir(), stat(0o700, 0), &["error files.record /f"]),
+        (Purpose::Record, Some(user(0, "root")), stat(0o700, 0), none),
         (Purpose::Directory, weir(), stat(0o750, WEIR), none),
         (Purpose::Directory, weir(), stat(0o755, 0), &["error files.directory /f"]),
         (Purpose::Directory, weir(), stat(0o777, 0), &["error files.directory /f"]),
@@ -73,9 +78,12 @@ fn a_file_of_ones_own_is_trusted_where_one_runs_the_agent_oneself() {
 }
 
 #[test]
-fn links_absence_and_closed_doors() {
-    let link = Stat { link: true, ..stat(0o600, WEIR) };
-    assert_eq!(found(None, Purpose::Keyring, Some(link)), ["warn files.keyring /f"]);
+fn mounts_absence_and_closed_doors() {
+    let mount = || Some(Stat { mount: true, ..stat(0o600, WEIR) });
+    assert_eq!(found(None, Purpose::Keyring, mount()), ["error files.keyring /f"]);
+    assert_eq!(found(None, Purpose::Snapshot, mount()), ["error files.snapshot /f"]);
+    assert!(found(None, Purpose::Directory, Some(Stat { mount: true, ..stat(0o750, WEIR) })).is_empty());
+    assert!(found(None, Purpose::KeyState, None).is_empty() && found(None, Purpose::Record, None).is_empty());
     assert_eq!(found(None, Purpose::Output, None), ["error files.output /f"]);
     assert_eq!(found(None, Purpose::Directory, None), ["error files.directory /f"]);
     assert!(found(None, Purpose::Keyring, None).is_empty());

@@ -1,0 +1,265 @@
+//! What the agent keeps on disk where the disk is not as it should be: links, mounts, files of others, a disk that hangs.
+
+use std::fs;
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use nix::sys::signal::Signal;
+use tempfile::TempDir;
+
+use crate::support::{
+    Agent, Kind, Process, Settings, address, skipped, until, weir_binary, without_file_rights, write_keyring,
+};
+
+const KEY: &str = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
+
+/// One agent's directory.
+struct Lab {
+    dir: TempDir,
+}
+
+impl Lab {
+    fn new() -> Self {
+        Self { dir: tempfile::tempdir().unwrap() }
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    /// An agent's command line; what it keeps is in `home`.
+    fn command(&self, home: &str, more: &str) -> Command {
+        let (home, dir) = (self.path(home), self.dir.path().display());
+        let shown = home.display();
+        let text = format!(
+            "node.name = \"a\"\ngossip.bind = \"{}\"\nencryption.keyring = \"{shown}/keyring.json\"\n\
+             snapshot.path = \"{shown}/snapshot\"\nrpc.socket = \"{dir}/rpc.sock\"\nleave.on_stop = false\n{more}\n",
+            address()
+        );
+        fs::write(self.path("weir.toml"), text).unwrap();
+        let mut command = Command::new(weir_binary());
+        command.args(["agent", "--config-file"]).arg(self.path("weir.toml"));
+        command.env_remove("JOURNAL_STREAM").env_remove("NOTIFY_SOCKET");
+        command
+    }
+
+    fn run(&self, command: Command) -> Process {
+        let _of_an_earlier_run = fs::remove_file(self.path("log"));
+        let agent = Process::start(command, self.path("log"));
+        agent.await_log(" ready ");
+        agent
+    }
+
+    /// The command line of the agent here.
+    fn cli(&self, args: &[&str]) -> Output {
+        let mut command = Command::new(weir_binary());
+        command.args(args).arg(format!("--rpc-addr=unix:{}", self.path("rpc.sock").display())).output().unwrap()
+    }
+
+    fn doctor(&self) -> serde_json::Value {
+        let mut command = Command::new(weir_binary());
+        command.args(["doctor", "--only=files", "--format=json", "--config-file"]).arg(self.path("weir.toml"));
+        serde_json::from_slice(&command.output().unwrap().stdout).unwrap()
+    }
+}
+
+fn stop(mut agent: Process) {
+    agent.signal(Signal::SIGTERM);
+    assert_eq!(agent.exit_code(), Some(0), "{}", agent.log());
+}
+
+/// As a deployment has it: the place is a link into a release.
+#[test]
+fn links_stay_and_a_rotation_reaches_what_they_name() {
+    let lab = Lab::new();
+    fs::create_dir(lab.path("home")).unwrap();
+    fs::create_dir(lab.path("release")).unwrap();
+    write_keyring(&lab.path("release/ring"), KEY);
+    symlink("../release/ring", lab.path("home/keyring.json")).unwrap();
+    // What does not exist yet is made where the link leads.
+    symlink(lab.path("release/log"), lab.path("home/snapshot")).unwrap();
+    let agent = lab.run(lab.command("home", ""));
+    let before = fs::read_to_string(lab.path("release/ring")).unwrap();
+    let rotated = lab.cli(&["keys", "rotate"]);
+    assert!(rotated.status.success(), "{rotated:?}");
+    assert_ne!(fs::read_to_string(lab.path("release/ring")).unwrap(), before);
+    assert_eq!(fs::metadata(lab.path("release/ring")).unwrap().permissions().mode() & 0o777, 0o600);
+    assert_eq!(lab.doctor()["findings"], serde_json::json!([]));
+    stop(agent);
+    for link in ["home/keyring.json", "home/snapshot"] {
+        assert!(fs::symlink_metadata(lab.path(link)).unwrap().is_symlink(), "{link}");
+    }
+    assert!(fs::metadata(lab.path("release/log")).unwrap().len() > 0);
+    // The link is deployed anew: the ring behind it is the rotated one.
+    fs::remove_file(lab.path("home/keyring.json")).unwrap();
+    symlink(lab.path("release/ring"), lab.path("home/keyring.json")).unwrap();
+    stop(lab.run(lab.command("home", "")));
+}
+
+/// As a container has it that mounts one file.
+#[test]
+#[ignore = "needs root"]
+fn a_file_that_is_a_mount_is_told_at_start_by_doctor_and_by_a_rotation() {
+    let lab = Lab::new();
+    fs::create_dir(lab.path("home")).unwrap();
+    write_keyring(&lab.path("ring"), KEY);
+    write_keyring(&lab.path("home/keyring.json"), KEY);
+    let ring = lab.path("home/keyring.json").display().to_string();
+    let inside = |command: &Command| {
+        let mut outer = Command::new("unshare");
+        outer.args(["-m", "sh", "-c", "mount --bind \"$0\" \"$1\" && shift && exec \"$@\""]);
+        outer.arg(lab.path("ring")).arg(&ring).arg(command.get_program()).args(command.get_args());
+        outer
+    };
+    let agent = lab.run(inside(&lab.command("home", "")));
+    let told = format!("file is a mount of its own and cannot be replaced; mount the directory path={ring}");
+    assert!(agent.log().contains(&told), "{}", agent.log());
+    let rotated = lab.cli(&["keys", "rotate"]);
+    let text = String::from_utf8_lossy(&rotated.stdout).into_owned() + &String::from_utf8_lossy(&rotated.stderr);
+    let told = format!("{ring} is a mount of its own and cannot be replaced; mount the directory");
+    assert!(rotated.status.code() == Some(7) && text.contains(&told), "{text}");
+    let mut doctor = Command::new(weir_binary());
+    doctor.args(["doctor", "--only=files", "--config-file"]).arg(lab.path("weir.toml"));
+    let found = String::from_utf8(inside(&doctor).output().unwrap().stdout).unwrap();
+    let line =
+        format!("{ring} is a mount of its own and cannot be replaced: a rotation stops here; mount the directory");
+    assert!(found.contains(&line), "{found}");
+    stop(agent);
+}
+
+/// Of root's after a run by hand, or a directory.
+#[test]
+fn what_the_agent_cannot_read_of_its_caches_keeps_it_from_nothing_and_is_kept() {
+    let lab = Lab::new();
+    fs::create_dir(lab.path("home")).unwrap();
+    write_keyring(&lab.path("home/keyring.json"), KEY);
+    let spoil: [fn(&Path); 2] = [
+        |path| {
+            fs::write(path, "closed").unwrap();
+            fs::set_permissions(path, fs::Permissions::from_mode(0o000)).unwrap();
+        },
+        |path| fs::create_dir(path).unwrap(),
+    ];
+    let errors = ["Permission denied (os error 13)", "is a directory"];
+    for (spoil, error) in spoil.into_iter().zip(errors) {
+        for name in ["snapshot", "keyring.json.state"] {
+            drop(fs::remove_file(lab.path("home").join(name)));
+            spoil(&lab.path("home").join(name));
+        }
+        let agent = lab.run(without_file_rights(&lab.command("home", "")));
+        let log = agent.log();
+        for (phrase, name) in [
+            ("snapshot cannot be read, starting without it; members are found by gossip.join", "snapshot"),
+            ("state of the keyring cannot be read and is begun anew", "keyring.json.state"),
+        ] {
+            let path = lab.path("home").join(name).display().to_string();
+            let line = log.lines().find(|line| line.contains(phrase)).unwrap_or_else(|| panic!("{phrase}: {log}"));
+            assert!(line.contains(error) && line.ends_with(&format!(" kept={path}.unreadable")), "{line}");
+            let aside = lab.path("home").join(format!("{name}.unreadable"));
+            assert!(aside.exists());
+            drop(fs::remove_file(&aside).or_else(|_| fs::remove_dir(&aside)));
+        }
+        until("the snapshot is written", || {
+            fs::read_to_string(lab.path("home/snapshot")).map(drop).map_err(|error| error.to_string())
+        });
+        // The ring is written as well, its state before it.
+        let rotated = lab.cli(&["keys", "rotate"]);
+        assert!(rotated.status.success(), "{rotated:?}");
+        stop(agent);
+    }
+}
+
+/// A file system in a file, mounted.
+struct Disk {
+    image: PathBuf,
+    place: PathBuf,
+    frozen: bool,
+}
+
+fn succeeds(program: &str, arguments: &[&std::ffi::OsStr]) -> Result<(), String> {
+    let output = Command::new(program).args(arguments).output().map_err(|error| format!("{program}: {error}"))?;
+    let told = || format!("{program}: {}", String::from_utf8_lossy(&output.stderr).trim());
+    if output.status.success() { Ok(()) } else { Err(told()) }
+}
+
+impl Disk {
+    fn new(lab: &Path) -> Result<Self, String> {
+        let disk = Self { image: lab.join("image"), place: lab.join("disk"), frozen: false };
+        fs::create_dir(&disk.place).unwrap();
+        fs::File::create(&disk.image).unwrap().set_len(16 * 1024 * 1024).unwrap();
+        succeeds("mkfs.ext4", &["-q".as_ref(), disk.image.as_ref()])?;
+        succeeds("mount", &["-o".as_ref(), "loop".as_ref(), disk.image.as_ref(), disk.place.as_ref()])?;
+        Ok(disk)
+    }
+
+    /// From now on every write waits, as on a file server that is gone.
+    fn freeze(&mut self) -> Result<(), String> {
+        succeeds("fsfreeze", &["-f".as_ref(), self.place.as_ref()])?;
+        self.frozen = true;
+        Ok(())
+    }
+
+    fn thaw(&mut self) {
+        if std::mem::take(&mut self.frozen) {
+            succeeds("fsfreeze", &["-u".as_ref(), self.place.as_ref()]).unwrap();
+        }
+    }
+}
+
+impl Drop for Disk {
+    fn drop(&mut self) {
+        self.thaw();
+        // Lazily: an agent may still be about to end.
+        let _not_mounted = succeeds("umount", &["-l".as_ref(), self.place.as_ref()]);
+    }
+}
+
+#[test]
+#[ignore = "needs root"]
+fn a_disk_that_hangs_holds_up_neither_clients_nor_gossip() {
+    let lab = Lab::new();
+    let mut disk = match Disk::new(lab.dir.path()) {
+        Ok(disk) => disk,
+        Err(why) => return skipped(why),
+    };
+    let on_disk = disk.place.display().to_string();
+    let settings = || Settings { profile: Some("local"), ..Settings::key(KEY) };
+    write_keyring(&disk.place.join("keyring.json"), KEY);
+    let handler = format!(
+        "[handler.h]\nshell = \"echo >> {on_disk}/seen\"\n[encryption]\nkeyring = \"{on_disk}/keyring.json\"\n\
+         [snapshot]\npath = \"{on_disk}/snapshot\"\n"
+    );
+    let more = lab.path("more.toml");
+    fs::create_dir(lab.path("weir.d")).unwrap();
+    fs::write(&more, handler).unwrap();
+    let mut hung = Agent::prepare(Kind::Weir, "hung", settings());
+    fs::create_dir(hung.dir.path().join("weir.d")).unwrap();
+    fs::copy(&more, hung.dir.path().join("weir.d/disk.toml")).unwrap();
+    hung.run();
+    let watcher = Agent::start(Kind::Weir, "watcher", settings().join(hung.gossip));
+    let mut victim = Agent::start(Kind::Weir, "victim", settings().join(hung.gossip));
+    crate::support::await_agreement(
+        &[&hung, &watcher],
+        &[("hung", "alive"), ("watcher", "alive"), ("victim", "alive")],
+    );
+    if let Err(why) = disk.freeze() {
+        return skipped(why);
+    }
+    // Each of these is written, or started, from the loop.
+    for number in 0..5 {
+        let tags = hung.cli(&["tags", "--set", &format!("n={number}")]);
+        assert!(tags.status.success(), "{tags:?}");
+        assert!(hung.cli(&["event", "e"]).status.success());
+    }
+    // As long as it takes to declare somebody failed, and the loop turns.
+    victim.kill();
+    crate::support::await_agreement(
+        &[&watcher, &hung],
+        &[("hung", "alive"), ("watcher", "alive"), ("victim", "failed")],
+    );
+    assert!(!watcher.log().contains("member suspected member=hung"), "{}", watcher.log());
+    disk.thaw();
+    hung.kill();
+}
+
