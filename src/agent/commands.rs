@@ -225,12 +225,17 @@ pub(super) fn members(endpoint: &Endpoint, filter: &MemberFilter) -> Vec<Member>
     members.filter(|member| filter.matches(&member.name, member.status, &member.tags)).collect()
 }
 
-/// Takes `delete` from our tags, then sets `set`.
-pub(super) fn change_tags(now: Instant, endpoint: &mut Endpoint, set: Tags, delete: &[String]) -> Result<(), Refusal> {
+/// Our tags without `delete`, then with `set`.
+pub(super) fn changed_tags(endpoint: &Endpoint, set: Tags, delete: &[String]) -> Tags {
     let mut tags = endpoint.tags();
     delete.iter().for_each(|name| drop(tags.remove(name)));
     tags.extend(set);
-    endpoint.set_tags(now, &tags).map_err(|error @ TagsError::TooLarge { .. }| {
+    tags
+}
+
+/// Replaces our tags.
+pub(super) fn set_tags(now: Instant, endpoint: &mut Endpoint, tags: &Tags) -> Result<(), Refusal> {
+    endpoint.set_tags(now, tags).map_err(|error @ TagsError::TooLarge { .. }| {
         Refusal::new(error.to_string()).of_kind(Kind::TooLarge { limit: MAX_TAGS_BYTES, encoded: true })
     })
 }

@@ -6,7 +6,7 @@
 //! | `commands` | what RPC clients ask for, and what they wait for |
 //! | `joins`, `join`, `join_reply`, `rejoin`, `discover` | finding others |
 //! | `upstreams`, `applier` | members to NGINX, off the loop |
-//! | `reload`, `tags` | reading a changed configuration, and what it makes of our tags |
+//! | `reload`, `tags`, `tags_file` | reading a changed configuration, what it makes of our tags, and Serf's file of them |
 //! | `udp`, `stream`, `bind`, `holder`, `address`, `check` | sockets |
 //! | `clock`, `timer` | time |
 //! | `store`, `keyring`, `key_state`, `key_writer`, `hand`, `file` | what is on disk |
@@ -53,6 +53,7 @@ mod store;
 mod stream;
 mod systemd;
 mod tags;
+mod tags_file;
 mod timer;
 mod udp;
 mod upstreams;
@@ -108,6 +109,9 @@ pub enum AgentError {
     /// No usable keyring, or a token that cannot be read.
     #[error(transparent)]
     Secret(SecretError),
+    /// Serf's tags file is there and is of no use.
+    #[error(transparent)]
+    Tags(TagsFileError),
     /// No address to bind or advertise.
     #[error(transparent)]
     Address(AddressError),
@@ -128,6 +132,7 @@ impl Explain for AgentError {
             Self::System(_) => None,
             Self::Log(_) => Some("set log.format = \"text\"".into()),
             Self::Secret(error) => error.remedy(),
+            Self::Tags(error) => error.remedy(),
             Self::Address(error) => error.remedy(),
             Self::Bind(error) => error.remedy(),
             Self::Rpc(error) => error.remedy(),
@@ -139,6 +144,7 @@ impl Explain for AgentError {
 pub use self::address::AddressError;
 pub use self::bind::BindError;
 pub use self::keyring::LoadError as SecretError;
+pub use self::tags_file::TagsFileError;
 pub use crate::rpc::server::ListenError;
 
 /// Runs an agent until it leaves or is stopped. Blocks the calling thread, which becomes the agent's.

@@ -28,6 +28,13 @@ pub enum Notice {
         /// Its files.
         config: String,
     },
+    /// Serf's tags file was read.
+    TagsRestored {
+        /// How many it holds.
+        tags: usize,
+        /// Its path.
+        file: String,
+    },
     /// The sockets for gossip are bound.
     GossipListening {
         /// Where.
@@ -152,6 +159,7 @@ impl Notice {
     pub(super) fn log(&self) {
         match self {
             Self::Starting { config } => info!(version = env!("CARGO_PKG_VERSION"), config, "starting"),
+            Self::TagsRestored { tags, file } => info!(tags, file, "tags of Serf's file restored"),
             Self::GossipListening { addr, profile, keys: Some((primary, keys)) } => {
                 let profile = profile.as_str();
                 info!(%addr, encrypted = true, %primary, keys, profile, "gossip listening");

@@ -172,6 +172,7 @@ pub(crate) const fn exit_code(exit: agent::Exit, mode: Mode) -> Exit {
 pub(crate) fn failure(error: &AgentError) -> Failure {
     let exit = match error {
         AgentError::Secret(_)
+        | AgentError::Tags(_)
         | AgentError::Address(_)
         | AgentError::Discover(_)
         | AgentError::Log(_) => Exit::Configuration,

@@ -3,6 +3,7 @@
 use super::super::commands::{self, answer};
 use super::super::join_reply::JoinReply;
 use super::super::notice::Notice;
+use super::super::tags_file::Change;
 use super::super::{clock, reload};
 use super::Agent;
 use crate::rpc::Call;
@@ -28,9 +29,8 @@ impl Agent {
             }
             Call::ForceLeave { node, prune, reply } => self.pending.force_leave(now, endpoint, (node, prune), reply),
             Call::Tags { set, delete, reply } => {
-                let result = commands::change_tags(now, endpoint, set, &delete);
+                self.tag_changes.ask(now, endpoint, Change { set, delete, reply });
                 self.store.tags(&self.config.node.tags, endpoint.tags());
-                answer(reply, result);
             }
             Call::UserEvent { name, payload, coalesce, reply } => {
                 let result = endpoint.user_event(now, &name, payload, coalesce).map(drop);

@@ -37,6 +37,7 @@ use super::signal::{Action, Policy, Signal, Signals};
 use super::store::Store;
 use super::stream::{Input, Listener, Streams};
 use super::systemd::Systemd;
+use super::tags_file::TagChanges;
 use super::timer::Timer;
 use super::udp::Udp;
 use super::upstreams::{Done, Upstreams};
@@ -78,6 +79,7 @@ pub(super) struct Agent {
     keys: KeyWriter,
     key_requests: KeyRequests,
     doctor: Doctor,
+    tag_changes: TagChanges,
     store: Store,
     upstreams: Option<Upstreams>,
     /// When the leave under way began.
@@ -112,6 +114,10 @@ impl Agent {
                 ran.respond(clock::now(), &mut self.endpoint);
             }
             done = self.store.done() => self.store.handle_done(clock::now(), done),
+            written = self.tag_changes.written() => {
+                self.tag_changes.handle_written(clock::now(), &mut self.endpoint, written);
+                self.store.tags(&self.config.node.tags, self.endpoint.tags());
+            }
             written = self.keys.written() => self.keys.handle_written(clock::now(), &mut self.endpoint, written),
             found = self.joins.recv() => {
                 self.joins.handle_found(clock::now(), &mut self.endpoint, &self.config, found);

@@ -2,6 +2,7 @@
 //! wrong is said before anything was changed.
 
 use std::net::SocketAddr;
+use std::path::Path;
 use std::time::SystemTime;
 
 use rand::SeedableRng;
@@ -19,21 +20,27 @@ use super::super::notice::{Notice, Ready};
 use super::super::reload::Reloads;
 use super::super::rotate::KeyRequests;
 use super::super::signal::Signals;
-use super::super::store::Store;
+use super::super::store::{Restored, Store};
 use super::super::stream::Streams;
 use super::super::systemd::Systemd;
+use super::super::tags_file::{self, TagChanges};
 use super::super::timer::Timer;
 use super::super::upstreams::{InPlace, Upstreams};
 use super::super::{AgentError, Start, address, bind, clock, file, key_state, keyring, tags};
 use super::Agent;
-use crate::config::{Config, SecretSource};
+use crate::config::{Config, Mode, SecretSource};
 use crate::crypto::Keyring;
 use crate::endpoint::{self, Endpoint};
+use crate::wire::serf::Tags;
 
 /// Binds, reads and connects everything. On an error nothing stays behind.
 pub(in crate::agent) async fn start(start: Start, log: Log) -> Result<Agent, AgentError> {
     let Start { loaded, sources, console: _ } = start;
     let config = loaded.config;
+    let kept_tags = tags_file::load(&config).map_err(AgentError::Tags)?;
+    if let (Some((tags, path)), Mode::Serf) = (&kept_tags, config.mode) {
+        log.tell(Notice::TagsRestored { tags: tags.len(), file: path.display().to_string() });
+    }
     let files = loaded.files.iter().map(|file| file.display().to_string()).collect::<Vec<_>>().join(",");
     log.tell(Notice::Starting { config: files });
 
@@ -44,6 +51,7 @@ pub(in crate::agent) async fn start(start: Start, log: Log) -> Result<Agent, Age
     let bound = udp.local();
     let advertise = address::to_advertise(&config.gossip.advertise, bound)?;
     let (store, mut restored) = Store::open(&config, now);
+    restore_tags(&config, kept_tags, &mut restored, &log);
     let state_path = config.encryption.keyring.as_ref().and_then(key_state::path);
     let key_state = state_path.as_deref().map(key_state::load).unwrap_or_default();
     restored.endpoint.sealed = key_state.sealed();
@@ -76,6 +84,7 @@ pub(in crate::agent) async fn start(start: Start, log: Log) -> Result<Agent, Age
         leaving: None,
         exit: None,
         keys: KeyWriter::new(place, state_path, key_state),
+        tag_changes: TagChanges::new(&config),
         key_requests: KeyRequests::default(),
         doctor: Doctor::default(),
         reloads: Reloads::new(sources),
@@ -88,6 +97,7 @@ pub(in crate::agent) async fn start(start: Start, log: Log) -> Result<Agent, Age
         joins,
         store,
     };
+    agent.store.tags(&agent.config.node.tags, agent.endpoint.tags());
     agent.log.tell(Notice::Ready(agent.ready(from_snapshot)));
     agent.joins.begin(now, &mut agent.endpoint, &agent.config);
     agent.systemd.ready(agent.status());
@@ -118,6 +128,21 @@ fn warn_of_mounts(config: &Config) {
         if file::is_mount_point(path) {
             warn!(path = %path.display(), "file is a mount of its own and cannot be replaced; mount the directory");
         }
+    }
+}
+
+/// Serf's mode keeps the tags of run time in its file alone, where one is named. Ours takes them from there if there was no run
+/// of ours before.
+fn restore_tags(config: &Config, kept: Option<(Tags, &Path)>, restored: &mut Restored, log: &Log) {
+    match (config.mode, kept) {
+        (Mode::Serf, kept) if config.node.tags_file.is_some() => {
+            restored.tags = kept.map(|(tags, _)| tags).unwrap_or_default();
+        }
+        (Mode::Weir, Some((tags, path))) if restored.is_first => {
+            log.tell(Notice::TagsRestored { tags: tags.len(), file: path.display().to_string() });
+            restored.tags = tags;
+        }
+        (Mode::Serf | Mode::Weir, _) => {}
     }
 }
 

@@ -6,9 +6,10 @@ use super::super::agent::{PATHS, exit_code, failure};
 use super::console::Console;
 use super::flags::{self, Parsed};
 use super::{commands, fail, files, print};
-use crate::agent::{self, AgentError, BindError, ListenError, SecretError, Start, log};
+use crate::agent::{self, AgentError, BindError, ListenError, SecretError, Start, TagsFileError, log};
 use crate::config::{self, Loaded, Notice, Overrides, SerfNotice, Source, Sources};
 use crate::crypto::KeyringError;
+use crate::error::Explain as _;
 use crate::handlers::filter::EventFilter;
 use crate::rpc::proto::LogLevel;
 use crate::rpc::server::go_base64;
@@ -85,6 +86,12 @@ fn reason(error: &AgentError) -> String {
         }
         AgentError::Secret(SecretError::Missing(path)) => {
             format!("Failed to setup the Serf agent: stat {}: no such file or directory", path.display())
+        }
+        AgentError::Tags(TagsFileError::Read { path, source }) => {
+            format!("Failed to setup the Serf agent: Failed to read tags file: {}: {source}", path.display())
+        }
+        AgentError::Tags(error @ TagsFileError::Decode { .. }) => {
+            format!("Failed to setup the Serf agent: Failed to decode tags file: {}", error.sentence())
         }
         error => format!("Failed to start the Serf agent: {}", failure(error).sentence()),
     }

@@ -132,6 +132,9 @@ impl Console {
         let complete = Said::Last(Level::INFO, "agent", "shutdown complete");
         match notice {
             Notice::Starting { .. } => vec![info("agent", "Serf agent starting".to_owned())],
+            Notice::TagsRestored { tags, file } => {
+                vec![info("agent", format!("Restored {tags} tag(s) from {}", escape(file)))]
+            }
             // The lines before the log say so; a missing key is warned about on standard error.
             Notice::GossipListening { .. }
             | Notice::NotEncrypted

@@ -10,6 +10,7 @@ mod monitor;
 mod plain;
 mod record;
 mod stage;
+mod tags_file;
 
 use record::Record;
 use stage::{Pair, Program};
