@@ -38,6 +38,13 @@ pub(crate) fn read_argument(path: &Path, max: usize) -> io::Result<Vec<u8>> {
     if path == Path::new("-") { bounded(io::stdin().lock(), max, max) } else { read_any(path, max) }
 }
 
+/// At most the first `len` bytes of a regular file.
+pub(crate) fn head(path: &Path, len: usize) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    open(path)?.take(len as u64).read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
 /// Bytes as the text that they should be.
 pub(crate) fn utf8(bytes: &[u8]) -> io::Result<&str> {
     std::str::from_utf8(bytes).map_err(|_| io::Error::new(io::ErrorKind::InvalidData, "not UTF-8 text"))

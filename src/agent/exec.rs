@@ -3,50 +3,28 @@
 //! A handler's runs follow each other in the order of the events; different handlers do not wait for each other, and the
 //! loop waits for none (`handlers §7`). How a run ended comes back to the loop as a [`Ran`].
 
-use std::io;
-use std::os::fd::OwnedFd;
-use std::process::{ExitStatus, Stdio};
+mod answers;
+mod run;
+
 use std::sync::Arc;
 use std::time::Duration;
 
-use nix::sys::signal::{Signal, killpg};
-use nix::unistd::Pid;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::unix::pipe;
-use tokio::process::{Child, Command};
 use tokio::sync::mpsc;
-use tokio::time::timeout;
 use tracing::{debug, warn};
 
+use self::answers::Answers;
+pub(super) use self::run::Outcome;
+
 use super::clock::{self, Calendar};
-use crate::config::{Command as Program, Handler};
+use crate::config::{Command as Program, Handler, Mode};
 use crate::endpoint::Endpoint;
 use crate::handlers::{Local, Tail, environment, input, name, passes, serf_name};
 use crate::serf::{Event, QueryKey, RespondError};
 use crate::status::node;
 use crate::time::{Instant, millis};
 
-/// Between SIGTERM and SIGKILL.
-const KILL_AFTER: Duration = Duration::from_secs(2);
-/// A script that takes longer is mentioned while it still runs.
-const SLOW: Duration = Duration::from_secs(1);
-/// How long output of a background child is still read after the script itself has ended.
-const LINGER: Duration = Duration::from_millis(250);
 /// Reports of all handlers together that wait for the loop.
 const REPORT_QUEUE: usize = 64;
-/// What systemd tells the agent is not meant for its children.
-const NOT_FOR_CHILDREN: [&str; 3] = ["NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID"];
-
-/// How a run ended.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub(super) enum Outcome {
-    Exited(i32),
-    Killed(i32),
-    /// Took longer than its limit; its process group is gone.
-    TimedOut,
-    NotStarted(String),
-}
-
 /// One finished run.
 #[derive(Debug)]
 pub(super) struct Ran {
@@ -59,15 +37,16 @@ pub(super) struct Ran {
     pub(super) output: Vec<u8>,
     /// Bytes before those.
     pub(super) lost: u64,
-    /// The query it may answer.
+    /// The query it was run for.
     pub(super) query: Option<QueryKey>,
+    /// What the asker of that query is to hear now.
+    pub(super) answer: Option<Vec<u8>>,
 }
 
 impl Ran {
-    /// What to answer: the output, if the script succeeded and said anything.
-    fn answer(&self) -> Option<(QueryKey, &[u8])> {
-        let answers = self.outcome == Outcome::Exited(0) && !self.output.is_empty();
-        answers.then_some((self.query?, &self.output))
+    /// What the script itself says to the asker: its output, if it succeeded.
+    fn said(&self) -> Option<&[u8]> {
+        (self.outcome == Outcome::Exited(0) && !self.output.is_empty()).then_some(&self.output)
     }
 
     /// Tells the operator how it went.
@@ -87,16 +66,17 @@ impl Ran {
         }
     }
 
-    /// Sends what the script said. An answer that is too large becomes a sentence, or the asker could not tell it from silence;
-    /// one of which the beginning is lost is never passed off as a whole one.
+    /// Sends the answer. One that is too large becomes a sentence, or the asker could not tell it from silence; one of which the
+    /// beginning is lost is never passed off as a whole one.
     pub(super) fn respond(&self, now: Instant, endpoint: &mut Endpoint) {
-        let Some((query, answer)) = self.answer() else { return };
-        let result = match self.lost {
-            0 => endpoint.respond(now, &query, answer.to_vec().into()),
+        let (Some(query), Some(answer)) = (self.query, &self.answer) else { return };
+        let lost = if self.said().is_some() { self.lost } else { 0 };
+        let result = match lost {
+            0 => endpoint.respond(now, &query, answer.clone().into()),
             _ => Err(RespondError::TooLarge { limit: endpoint.response_limit().min(Tail::HANDLER_BYTES) }),
         };
         let Err(error) = result else { return };
-        let bytes = answer.len() as u64 + self.lost;
+        let bytes = answer.len() as u64 + lost;
         warn!(handler = &*self.handler, event = self.event, bytes, %error, "handler's answer to a query was not sent");
         if let RespondError::TooLarge { limit } = error {
             let text =
@@ -157,17 +137,6 @@ impl Entry {
     }
 }
 
-impl From<&Outcome> for node::Run {
-    fn from(outcome: &Outcome) -> Self {
-        match outcome {
-            Outcome::Exited(status) => Self::Exited { status: *status },
-            Outcome::Killed(signal) => Self::Killed { signal: *signal },
-            Outcome::TimedOut => Self::TimedOut,
-            Outcome::NotStarted(error) => Self::NotStarted { error: error.clone() },
-        }
-    }
-}
-
 #[derive(Debug)]
 struct Job {
     event: Arc<str>,
@@ -180,15 +149,16 @@ struct Job {
 #[derive(Debug)]
 pub(super) struct Handlers {
     entries: Vec<Entry>,
+    answers: Answers,
     sender: mpsc::Sender<Ran>,
     receiver: mpsc::Receiver<Ran>,
 }
 
 impl Handlers {
     /// Must be called inside the runtime.
-    pub(super) fn new(configs: &[Handler]) -> Self {
+    pub(super) fn new(configs: &[Handler], mode: Mode) -> Self {
         let (sender, receiver) = mpsc::channel(REPORT_QUEUE);
-        let mut handlers = Self { entries: Vec::new(), sender, receiver };
+        let mut handlers = Self { entries: Vec::new(), answers: Answers::new(mode), sender, receiver };
         handlers.replace(configs);
         handlers
     }
@@ -214,16 +184,18 @@ impl Handlers {
     /// Queues `event` for every handler whose filter it passes. A handler whose queue is full loses it, counted.
     pub(super) fn dispatch(&mut self, event: &Event, local: Local<'_>) {
         let mut shared = None;
+        let query = match event {
+            Event::Query(query) => Some(query.key),
+            Event::Member { .. } | Event::User(_) => None,
+        };
         for entry in self.entries.iter_mut().filter(|entry| passes(&entry.config.on, event)) {
             let (name, environment, input) = shared.get_or_insert_with(|| {
                 (Arc::<str>::from(name(event)), Arc::new(environment(event, local)), Arc::new(input(event)))
             });
-            let query = match event {
-                Event::Query(query) => Some(query.key),
-                Event::Member { .. } | Event::User(_) => None,
-            };
             let job = Job { event: name.clone(), environment: environment.clone(), input: input.clone(), query };
-            if entry.jobs.try_send(job).is_err() {
+            if entry.jobs.try_send(job).is_ok() {
+                self.answers.given(query);
+            } else {
                 entry.stats.dropped += 1;
                 entry.stats.last_drop = Some(clock::now());
                 if entry.stats.dropped.is_power_of_two() {
@@ -236,9 +208,10 @@ impl Handlers {
 
     /// The next finished run, counted. Cancel-safe.
     pub(super) async fn recv(&mut self) -> Ran {
-        let Some(ran) = self.receiver.recv().await else {
+        let Some(mut ran) = self.receiver.recv().await else {
             return std::future::pending().await; // never: we hold a sender
         };
+        ran.answer = self.answers.ended(&ran);
         if let Some(entry) = self.entries.iter_mut().find(|entry| entry.config.name == *ran.handler) {
             entry.stats.runs += 1;
             entry.stats.failures += u64::from(ran.outcome != Outcome::Exited(0));
@@ -259,134 +232,25 @@ async fn serve(config: Arc<Handler>, mut queue: mpsc::Receiver<Job>, reports: mp
     while let Some(job) = queue.recv().await {
         let started = clock::now();
         let mut tail = Tail::new(Tail::HANDLER_BYTES);
-        let outcome = match run(&config, &job, &mut tail).await {
+        let (event, query) = (job.event.to_string(), job.query);
+        let outcome = match run::run(&config, job, &mut tail).await {
             Ok(outcome) => outcome,
             Err(error) => Outcome::NotStarted(error.to_string()),
         };
         let lost = tail.lost();
         let ran = Ran {
             handler: name.clone(),
-            event: job.event.to_string(),
+            event,
             outcome,
             elapsed: clock::now().since(started),
             output: tail.into_bytes(),
             lost,
-            query: job.query,
+            query,
+            answer: None,
         };
         if reports.send(ran).await.is_err() {
             return; // the agent has ended
         }
-    }
-}
-
-async fn run(config: &Handler, job: &Job, tail: &mut Tail) -> io::Result<Outcome> {
-    let (mut child, output) = start(&config.command, job)?;
-    let limit = tokio::time::sleep(config.timeout);
-    tokio::pin!(limit);
-    let finished = tokio::select! {
-        status = attend(&mut child, output, &job.input, tail, &config.name) => Some(status?),
-        () = &mut limit => None,
-    };
-    match finished {
-        Some(status) => Ok(outcome(status)),
-        None => {
-            end_group(&mut child).await?;
-            Ok(Outcome::TimedOut)
-        }
-    }
-}
-
-/// Starts the program in a process group of its own; both its outputs are one pipe.
-fn start(program: &Program, job: &Job) -> io::Result<(Child, pipe::Receiver)> {
-    let (read, write) = io::pipe()?;
-    let mut command = match program {
-        Program::Argv(argv) => {
-            let (program, arguments) = argv.split_first().ok_or(io::ErrorKind::InvalidInput)?;
-            let mut command = Command::new(program);
-            command.args(arguments);
-            command
-        }
-        Program::Shell(line) => {
-            let mut command = Command::new("/bin/sh");
-            command.arg("-c").arg(line);
-            command
-        }
-    };
-    command.stdin(Stdio::piped()).stdout(write.try_clone()?).stderr(write).process_group(0);
-    for name in NOT_FOR_CHILDREN {
-        command.env_remove(name);
-    }
-    command.envs(job.environment.iter().map(|(name, value)| (name, value)));
-    let child = command.spawn()?;
-    // The command holds our copies of the pipe's writing end; with it they are closed.
-    drop(command);
-    Ok((child, pipe::Receiver::from_owned_fd(OwnedFd::from(read))?))
-}
-
-/// Feeds, reads and waits. Ends when the script has, whatever it left in the background.
-async fn attend(
-    child: &mut Child,
-    mut output: pipe::Receiver,
-    bytes: &[u8],
-    tail: &mut Tail,
-    name: &str,
-) -> io::Result<ExitStatus> {
-    let stdin = child.stdin.take();
-    let feed = async move {
-        if let Some(mut stdin) = stdin {
-            // A script that does not read its input is fine.
-            drop(stdin.write_all(bytes).await);
-        }
-    };
-    let read = async {
-        let mut chunk = [0; 4096];
-        while let Ok(len @ 1..) = output.read(&mut chunk).await {
-            tail.push(&chunk[..len]);
-        }
-    };
-    let talk = async { tokio::join!(feed, read) };
-    tokio::pin!(talk);
-    let mut warned = std::pin::pin!(tokio::time::sleep(SLOW));
-    let mut slow = false;
-    let mut talking = true;
-    let status = loop {
-        tokio::select! {
-            status = child.wait() => break status?,
-            _ = &mut talk, if talking => talking = false,
-            () = &mut warned, if !slow => {
-                slow = true;
-                warn!(handler = name, "handler is slow, still running after 1 s");
-            }
-        }
-    };
-    if talking {
-        // What the script itself wrote is in the pipe by now; the end comes when nobody holds the pipe any more.
-        drop(timeout(LINGER, talk).await);
-    }
-    Ok(status)
-}
-
-/// SIGTERM, and what is left of the group gets SIGKILL.
-async fn end_group(child: &mut Child) -> io::Result<()> {
-    let Some(group) = child.id().and_then(|id| i32::try_from(id).ok()).map(Pid::from_raw) else {
-        return Ok(()); // it has just ended by itself
-    };
-    // A group that is already gone is what we want.
-    let _gone = killpg(group, Signal::SIGTERM);
-    let ended = timeout(KILL_AFTER, child.wait()).await;
-    // Members of the group may have outlived the script. Its number cannot have been given away this soon.
-    let _gone = killpg(group, Signal::SIGKILL);
-    match ended {
-        Ok(status) => status.map(drop),
-        Err(_elapsed) => child.wait().await.map(drop),
-    }
-}
-
-fn outcome(status: ExitStatus) -> Outcome {
-    use std::os::unix::process::ExitStatusExt;
-    match (status.code(), status.signal()) {
-        (Some(code), _) => Outcome::Exited(code),
-        (None, signal) => Outcome::Killed(signal.unwrap_or_default()),
     }
 }
 

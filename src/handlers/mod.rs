@@ -7,11 +7,13 @@ mod environment;
 pub mod filter;
 mod input;
 mod output;
+mod script;
 mod selection;
 
 pub use environment::{Local, environment};
 pub use input::input;
 pub use output::Tail;
+pub use script::{Head, Unrunnable};
 pub use selection::{name, passes, serf_name};
 
 #[cfg(test)]

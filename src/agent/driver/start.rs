@@ -78,7 +78,7 @@ pub(in crate::agent) async fn start(start: Start, log: Log) -> Result<Agent, Age
         timer: Timer::new().map_err(AgentError::System)?,
         signals: Signals::new().map_err(AgentError::System)?,
         systemd: Systemd::from_environment(now),
-        handlers: Handlers::new(&config.handlers),
+        handlers: Handlers::new(&config.handlers, config.mode),
         pending: Pending::default(),
         upstreams: InPlace::look(&config).map(|in_place| Upstreams::new(&config, in_place, now)),
         leaving: None,

@@ -1,6 +1,9 @@
 //! Handlers as real processes.
 
 use bytes::Bytes;
+use nix::sys::signal::Signal;
+use nix::unistd::Pid;
+use tokio::time::timeout;
 
 use super::*;
 use crate::handlers::filter::EventFilter;
@@ -45,7 +48,7 @@ fn dispatch(handlers: &mut Handlers, event: &Event) {
 }
 
 async fn ran(handler: Handler, event: &Event) -> Ran {
-    let mut handlers = Handlers::new(&[handler]);
+    let mut handlers = Handlers::new(&[handler], Mode::Weir);
     dispatch(&mut handlers, event);
     handlers.recv().await
 }
@@ -71,14 +74,36 @@ fn argv_is_run_without_a_shell() {
 }
 
 #[test]
-fn only_a_successful_run_with_output_answers_a_query() {
+fn a_query_is_answered_by_output_or_by_a_failure_which_serf_keeps_to_itself() {
     run_test(async {
-        let key = QueryKey { ltime: LamportTime(1), id: 9 };
-        let ran_ok = ran(shell("h", "echo up"), &query()).await;
-        assert_eq!(ran_ok.answer(), Some((key, &b"up\n"[..])));
-        assert_eq!(ran(shell("h", "echo up; exit 1"), &query()).await.answer(), None);
-        assert_eq!(ran(shell("h", "true"), &query()).await.answer(), None);
-        assert_eq!(ran(shell("h", "echo x"), &user("e", "")).await.answer(), None);
+        // Of the handlers, in the order in which they end, and what the asker hears after each.
+        for (lines, ours, serfs) in [
+            (&["echo up"][..], &["up\n"][..], &["up\n"][..]),
+            (&["true"], &[""], &[""]),
+            (&["echo up; exit 3"], &["error: handler 0 failed: exit 3\n"], &[""]),
+            (&["kill -9 $$"], &["error: handler 0 failed: signal 9\n"], &[""]),
+            // A script that only looks on must not be in the way of the one that answers.
+            (&["exit 1", "echo up"], &["", "up\n"], &["", "up\n"]),
+            (&["echo up", "exit 1"], &["up\n", ""], &["up\n", ""]),
+            (&["exit 1", "exit 2", "true"], &["", "", "error: handler 0 failed: exit 1\n"], &["", "", ""]),
+        ] {
+            for (mode, wanted) in [(Mode::Weir, ours), (Mode::Serf, serfs)] {
+                let directory = tempfile::tempdir().unwrap();
+                let at = |number: usize| directory.path().join(number.to_string()).display().to_string();
+                let in_turn = |(number, line): (usize, &&str)| {
+                    shell(&number.to_string(), &format!("until [ -e {} ]; do sleep 0.01; done; {line}", at(number)))
+                };
+                let all: Vec<Handler> = lines.iter().enumerate().map(in_turn).collect();
+                let mut handlers = Handlers::new(&all, mode);
+                dispatch(&mut handlers, &query());
+                for (number, wanted) in wanted.iter().enumerate() {
+                    std::fs::write(at(number), "").unwrap();
+                    let answer = handlers.recv().await.answer.unwrap_or_default();
+                    assert_eq!(String::from_utf8(answer).unwrap(), *wanted, "{lines:?} {mode:?}");
+                }
+            }
+        }
+        assert_eq!(ran(shell("h", "echo x"), &user("e", "")).await.answer, None);
     });
 }
 
@@ -90,7 +115,7 @@ fn runs_of_one_handler_keep_their_order_and_handlers_do_not_wait_for_each_other(
         // The first handler waits for the second one's second run.
         let slow = format!("until [ -e {0} ]; do sleep 0.01; done; cat", gate.display());
         let quick = format!("cat; [ $SERF_USER_EVENT = two ] && touch {}; true", gate.display());
-        let mut handlers = Handlers::new(&[shell("slow", &slow), shell("quick", &quick)]);
+        let mut handlers = Handlers::new(&[shell("slow", &slow), shell("quick", &quick)], Mode::Weir);
         for (name, payload) in [("one", "1"), ("two", "2"), ("three", "3")] {
             dispatch(&mut handlers, &user(name, payload));
         }
@@ -159,7 +184,7 @@ fn output_is_bounded_to_its_end() {
 #[test]
 fn full_queue_drops_and_counts() {
     run_test(async {
-        let mut handlers = Handlers::new(&[shell("h", "true")]);
+        let mut handlers = Handlers::new(&[shell("h", "true")], Mode::Weir);
         for _ in 0..10 {
             dispatch(&mut handlers, &user("e", "")); // nothing runs before we wait
         }
@@ -178,7 +203,25 @@ fn what_cannot_start_is_reported() {
     run_test(async {
         let mut handler = shell("h", "");
         handler.command = Program::Argv(vec!["/nonexistent/program".to_owned()]);
-        assert!(matches!(ran(handler, &user("e", "")).await.outcome, Outcome::NotStarted(_)));
+        assert!(matches!(ran(handler.clone(), &user("e", "")).await.outcome, Outcome::NotStarted(_)));
+        let script = tempfile::Builder::new()
+            .permissions(std::os::unix::fs::PermissionsExt::from_mode(0o755))
+            .tempfile()
+            .unwrap();
+        for (text, wanted) in [
+            ("#!/nonexistent/sh\n", "interpreter /nonexistent/sh is not found"),
+            ("#!/bin/sh\r\ntrue\r\n", "interpreter /bin/sh is not found with the carriage return behind it"),
+            ("true\n", "no interpreter is named in its first line"),
+        ] {
+            std::fs::write(script.path(), text).unwrap();
+            // What is open for writing cannot be run.
+            let copy = script.path().with_extension("copy");
+            std::fs::copy(script.path(), &copy).unwrap();
+            handler.command = Program::Argv(vec![copy.display().to_string()]);
+            let outcome = ran(handler.clone(), &user("e", "")).await.outcome;
+            std::fs::remove_file(&copy).unwrap();
+            assert_eq!(outcome, Outcome::NotStarted(wanted.to_owned()));
+        }
         let nul = ran(shell("h", "true"), &user("a\0b", "")).await;
         assert!(matches!(nul.outcome, Outcome::NotStarted(_)), "{nul:?}");
     });
@@ -188,7 +231,7 @@ fn what_cannot_start_is_reported() {
 fn reload_keeps_unchanged_handlers_and_lets_removed_ones_finish() {
     run_test(async {
         let kept = shell("kept", "cat");
-        let mut handlers = Handlers::new(&[kept.clone(), shell("gone", "cat")]);
+        let mut handlers = Handlers::new(&[kept.clone(), shell("gone", "cat")], Mode::Weir);
         dispatch(&mut handlers, &user("e", "x"));
         handlers.replace(&[shell("new", "cat"), kept]);
         let mut names = [handlers.recv().await, handlers.recv().await].map(|ran| ran.handler.to_string());

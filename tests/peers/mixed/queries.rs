@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use weir::serf::QueryParams;
 
-use super::cluster::Cluster;
+use super::cluster::{Cluster, KEY};
 use super::watch::{Answers, Watcher, answer, ask};
-use crate::support::{Agent, Kind};
+use crate::support::{Agent, Kind, Settings, await_agreement};
 
 /// A question, and who is to answer it.
 struct Question {
@@ -131,4 +131,33 @@ fn three_acknowledge_and_answer_every_query_once() {
 #[ignore = "needs serf"]
 fn ten_acknowledge_and_answer_every_query_once() {
     every_question_is_answered(10);
+}
+
+/// What a handler's failure is to whoever asks: an answer in words, through either kind of agent. Serf's own handlers fail in
+/// silence.
+#[test]
+fn a_failing_handler_of_weirs_is_told_to_either_kind_of_asker() {
+    let settings = || Settings::key(KEY).log_level("info");
+    let broken = "[handler.uptime]\non = [\"query:uptime\"]\nshell = \"echo half; exit 3\"\n\
+         [handler.log]\nshell = \"true\"\n[handler.gone]\non = [\"query:gone\"]\nrun = [\"/nonexistent/program\"]\n";
+    let ours = Agent::start(Kind::Weir, "ours", settings().toml(broken));
+    let mut beside = settings().join(ours.gossip);
+    beside.serf_args.push("-event-handler=query:uptime=echo half; exit 3".to_owned());
+    let serfs = Agent::start(Kind::Serf, "serfs", beside);
+    await_agreement(&[&ours, &serfs], &[("ours", "alive"), ("serfs", "alive")]);
+    for asker in [&ours, &serfs] {
+        for (query, told) in [
+            ("uptime", "error: handler uptime failed: exit 3"),
+            ("gone", "error: handler gone failed: not started: No such file or directory (os error 2)"),
+        ] {
+            let output = asker.cli(&["query", "--format=json", query]);
+            let answers: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+            assert_eq!(
+                answers["Responses"],
+                serde_json::json!({ "ours": format!("{told}\n") }),
+                "{query} asked of {}",
+                asker.name
+            );
+        }
+    }
 }

@@ -1,0 +1,184 @@
+//! One run of a handler: a process group with a time limit, its input, and what it prints.
+
+use std::io;
+use std::os::fd::OwnedFd;
+use std::path::Path;
+use std::process::{ExitStatus, Stdio};
+use std::sync::Arc;
+use std::time::Duration;
+
+use nix::sys::signal::{Signal, killpg};
+use nix::unistd::Pid;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::unix::pipe;
+use tokio::process::{Child, Command};
+use tokio::time::timeout;
+use tracing::warn;
+
+use super::Job;
+use crate::config::{Command as Program, Handler};
+use crate::file;
+use crate::handlers::{Head, Tail};
+use crate::status::node;
+
+/// Between SIGTERM and SIGKILL.
+const KILL_AFTER: Duration = Duration::from_secs(2);
+/// A script that takes longer is mentioned while it still runs.
+const SLOW: Duration = Duration::from_secs(1);
+/// How long output of a background child is still read after the script itself has ended.
+const LINGER: Duration = Duration::from_millis(250);
+/// What systemd tells the agent is not meant for its children.
+const NOT_FOR_CHILDREN: [&str; 3] = ["NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID"];
+
+/// How a run ended.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(in crate::agent) enum Outcome {
+    Exited(i32),
+    Killed(i32),
+    /// Took longer than its limit; its process group is gone.
+    TimedOut,
+    NotStarted(String),
+}
+
+impl From<&Outcome> for node::Run {
+    fn from(outcome: &Outcome) -> Self {
+        match outcome {
+            Outcome::Exited(status) => Self::Exited { status: *status },
+            Outcome::Killed(signal) => Self::Killed { signal: *signal },
+            Outcome::TimedOut => Self::TimedOut,
+            Outcome::NotStarted(error) => Self::NotStarted { error: error.clone() },
+        }
+    }
+}
+
+/// Runs it to its end.
+pub(super) async fn run(config: &Arc<Handler>, job: Job, tail: &mut Tail) -> io::Result<Outcome> {
+    let input = Arc::clone(&job.input);
+    let (mut child, output) = match started(Arc::clone(config), job).await? {
+        Ok(started) => started,
+        Err(why) => return Ok(Outcome::NotStarted(why)),
+    };
+    let limit = tokio::time::sleep(config.timeout);
+    tokio::pin!(limit);
+    let finished = tokio::select! {
+        status = attend(&mut child, output, &input, tail, &config.name) => Some(status?),
+        () = &mut limit => None,
+    };
+    match finished {
+        Some(status) => Ok(outcome(status)),
+        None => {
+            end_group(&mut child).await?;
+            Ok(Outcome::TimedOut)
+        }
+    }
+}
+
+/// Starts it on a thread of the pool: a program on a disk that does not answer holds up whoever starts it.
+async fn started(config: Arc<Handler>, job: Job) -> io::Result<Result<(Child, pipe::Receiver), String>> {
+    let started = tokio::task::spawn_blocking(move || {
+        start(&config.command, &job).map_err(|error| why_not(&config.command, &error))
+    });
+    started.await.map_err(io::Error::other)
+}
+
+/// Why it did not start. The kernel says of a script that it is not there where its interpreter is not.
+fn why_not(program: &Program, error: &io::Error) -> String {
+    let Program::Argv(argv) = program else { return error.to_string() };
+    let head = argv.first().and_then(|program| file::head(Path::new(program), Head::BYTES).ok());
+    let trouble = head.and_then(|head| Head::read(&head).trouble(|interpreter| Path::new(interpreter).exists()));
+    trouble.map_or_else(|| error.to_string(), |trouble| trouble.to_string())
+}
+
+/// Starts the program in a process group of its own; both its outputs are one pipe.
+fn start(program: &Program, job: &Job) -> io::Result<(Child, pipe::Receiver)> {
+    let (read, write) = io::pipe()?;
+    let mut command = match program {
+        Program::Argv(argv) => {
+            let (program, arguments) = argv.split_first().ok_or(io::ErrorKind::InvalidInput)?;
+            let mut command = Command::new(program);
+            command.args(arguments);
+            command
+        }
+        Program::Shell(line) => {
+            let mut command = Command::new("/bin/sh");
+            command.arg("-c").arg(line);
+            command
+        }
+    };
+    command.stdin(Stdio::piped()).stdout(write.try_clone()?).stderr(write).process_group(0);
+    for name in NOT_FOR_CHILDREN {
+        command.env_remove(name);
+    }
+    command.envs(job.environment.iter().map(|(name, value)| (name, value)));
+    let child = command.spawn()?;
+    // The command holds our copies of the pipe's writing end; with it they are closed.
+    drop(command);
+    Ok((child, pipe::Receiver::from_owned_fd(OwnedFd::from(read))?))
+}
+
+/// Feeds, reads and waits. Ends when the script has, whatever it left in the background.
+async fn attend(
+    child: &mut Child,
+    mut output: pipe::Receiver,
+    bytes: &[u8],
+    tail: &mut Tail,
+    name: &str,
+) -> io::Result<ExitStatus> {
+    let stdin = child.stdin.take();
+    let feed = async move {
+        if let Some(mut stdin) = stdin {
+            // A script that does not read its input is fine.
+            drop(stdin.write_all(bytes).await);
+        }
+    };
+    let read = async {
+        let mut chunk = [0; 4096];
+        while let Ok(len @ 1..) = output.read(&mut chunk).await {
+            tail.push(&chunk[..len]);
+        }
+    };
+    let talk = async { tokio::join!(feed, read) };
+    tokio::pin!(talk);
+    let mut warned = std::pin::pin!(tokio::time::sleep(SLOW));
+    let mut slow = false;
+    let mut talking = true;
+    let status = loop {
+        tokio::select! {
+            status = child.wait() => break status?,
+            _ = &mut talk, if talking => talking = false,
+            () = &mut warned, if !slow => {
+                slow = true;
+                warn!(handler = name, "handler is slow, still running after 1 s");
+            }
+        }
+    };
+    if talking {
+        // What the script itself wrote is in the pipe by now; the end comes when nobody holds the pipe any more.
+        drop(timeout(LINGER, talk).await);
+    }
+    Ok(status)
+}
+
+/// SIGTERM, and what is left of the group gets SIGKILL.
+async fn end_group(child: &mut Child) -> io::Result<()> {
+    let Some(group) = child.id().and_then(|id| i32::try_from(id).ok()).map(Pid::from_raw) else {
+        return Ok(()); // it has just ended by itself
+    };
+    // A group that is already gone is what we want.
+    let _gone = killpg(group, Signal::SIGTERM);
+    let ended = timeout(KILL_AFTER, child.wait()).await;
+    // Members of the group may have outlived the script. Its number cannot have been given away this soon.
+    let _gone = killpg(group, Signal::SIGKILL);
+    match ended {
+        Ok(status) => status.map(drop),
+        Err(_elapsed) => child.wait().await.map(drop),
+    }
+}
+
+fn outcome(status: ExitStatus) -> Outcome {
+    use std::os::unix::process::ExitStatusExt;
+    match (status.code(), status.signal()) {
+        (Some(code), _) => Outcome::Exited(code),
+        (None, signal) => Outcome::Killed(signal.unwrap_or_default()),
+    }
+}
