@@ -149,6 +149,7 @@ pub use crate::rpc::server::ListenError;
 
 /// Runs an agent until it leaves or is stopped. Blocks the calling thread, which becomes the agent's.
 pub fn run(mut start: Start) -> Result<Exit, AgentError> {
+    signal::unblock().map_err(AgentError::System)?;
     let options = &start.loaded.config.log;
     let log = match start.console.take() {
         Some(console) => Log::to_console(options, console)?,

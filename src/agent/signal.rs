@@ -2,6 +2,7 @@
 
 use std::io;
 
+use nix::sys::signal::SigSet;
 use tokio::signal::unix::{SignalKind, signal};
 
 /// A signal the agent answers to.
@@ -54,6 +55,11 @@ impl Signal {
             Self::User1 => "user1",
         }
     }
+}
+
+/// Lets every signal through, whatever our parent had blocked. To be called before there are threads, which inherit it.
+pub(super) fn unblock() -> io::Result<()> {
+    Ok(SigSet::all().thread_unblock()?)
 }
 
 /// The process's signals as a stream.

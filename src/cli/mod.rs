@@ -34,6 +34,7 @@ mod doctor;
 mod event;
 mod exit;
 mod failure;
+mod first_process;
 mod force_leave;
 mod go_flags;
 mod info;
@@ -73,6 +74,14 @@ use output::{Color, Format, Output};
 pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     let mut args = args.into_iter();
     let program = args.next().unwrap_or_else(|| "weir".into());
+    let args: Vec<OsString> = args.collect();
+    if first_process::is_wanted(&args) {
+        return first_process::run(&program, &args).unwrap_or_else(|error| {
+            let failure = Failure::new(Exit::Failed, format!("cannot run as the first process: {error}"));
+            end(&Output::new(Format::Text, Color::Auto, false), Err(failure))
+        });
+    }
+    let args = args.into_iter();
     if Path::new(&program).file_name().is_some_and(|name| name == "serf") {
         return serf_compat::main(args);
     }

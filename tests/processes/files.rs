@@ -263,3 +263,39 @@ fn a_disk_that_hangs_holds_up_neither_clients_nor_gossip() {
     hung.kill();
 }
 
+#[test]
+#[ignore = "needs root"]
+fn as_the_first_process_it_leaves_no_zombies_and_ends_as_the_agent_does() {
+    let lab = Lab::new();
+    fs::create_dir(lab.path("home")).unwrap();
+    write_keyring(&lab.path("home/keyring.json"), KEY);
+    // What it leaves behind ends after it, with nobody but the first process to wait for it.
+    let handler =
+        format!("[handler.h]\non = [\"user\"]\nshell = \"(read x < {}) & exit 3\"", lab.path("gate").display());
+    nix::unistd::mkfifo(&lab.path("gate"), nix::sys::stat::Mode::S_IRWXU).unwrap();
+    let agent = lab.command("home", &handler);
+    let mut outer = Command::new("unshare");
+    outer.args(["--pid", "--fork", "--kill-child", "--mount-proc"]).arg(agent.get_program()).args(agent.get_args());
+    outer.env_remove("JOURNAL_STREAM").env_remove("NOTIFY_SOCKET");
+    let mut process = lab.run(outer);
+    let first = *children(process.pid()).first().expect("unshare forks");
+    let own = children(first);
+    assert_eq!(own.len(), 1, "the agent");
+    assert!(lab.cli(&["event", "e"]).status.success());
+    process.await_log("handler failed handler=h event=user status=3");
+    until("the orphan is adopted", || {
+        if children(first).len() == 2 { Ok(()) } else { Err(format!("{:?}", children(first))) }
+    });
+    fs::write(lab.path("gate"), "x\n").unwrap();
+    until("nobody is left", || if children(first) == own { Ok(()) } else { Err(format!("{:?}", children(first))) });
+    // A signal reaches the agent once: a second would cut its leave short.
+    nix::sys::signal::kill(nix::unistd::Pid::from_raw(i32::try_from(first).unwrap()), Signal::SIGTERM).unwrap();
+    assert_eq!(process.exit_code(), Some(0), "{}", process.log());
+    assert!(process.log().contains("stopping without a leave signal=terminated"), "{}", process.log());
+}
+
+/// Zombies included.
+fn children(pid: u32) -> Vec<u32> {
+    let list = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
+    list.split_ascii_whitespace().map(|pid| pid.parse().unwrap()).collect()
+}
