@@ -282,7 +282,7 @@ fn as_the_first_process_it_leaves_no_zombies_and_ends_as_the_agent_does() {
     let own = children(first);
     assert_eq!(own.len(), 1, "the agent");
     assert!(lab.cli(&["event", "e"]).status.success());
-    process.await_log("handler failed handler=h event=user status=3");
+    process.await_log("handler failed handler=h event=user:e status=3");
     until("the orphan is adopted", || {
         if children(first).len() == 2 { Ok(()) } else { Err(format!("{:?}", children(first))) }
     });
