@@ -6,6 +6,8 @@
 #![allow(dead_code, unreachable_pub, reason = "each test binary uses its part")]
 #![allow(clippy::disallowed_methods, reason = "integration tests start processes and read clocks")]
 
+pub mod network;
+
 use std::collections::BTreeMap;
 use std::fmt::{Debug, Display};
 use std::io::Write;

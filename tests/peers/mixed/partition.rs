@@ -2,110 +2,33 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::process::Command;
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use super::cluster::{Cluster, agreement, settings};
 use super::watch::Watcher;
-use crate::support::{Agent, Kind, Settings, skipped, until, until_within};
+use crate::support::network::{Network, address};
+use crate::support::{Agent, Kind, Settings, until, until_within};
 
 /// memberlist gossips to the dead for 30 s; after that only Serf's reconnecting brings sides together, every 30 s.
 const HEALED_WITHIN: Duration = Duration::from_secs(150);
 
-/// Hosts on one wire that can be cut. Everything is gone when it is dropped.
-struct Network {
-    /// Holds the bridges.
-    hub: String,
-    hosts: Vec<String>,
+/// Plugs these hosts into a bridge of their own.
+fn cut_off(network: &Network, hosts: impl IntoIterator<Item = usize>) {
+    network.plug(hosts, "two");
 }
 
-impl Network {
-    /// `None` where namespaces may not be made; says so.
-    fn new(size: usize) -> Option<Self> {
-        static NEXT: AtomicU32 = AtomicU32::new(0);
-        let prefix = format!("weir-test-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
-        let network =
-            Self { hub: format!("{prefix}-hub"), hosts: (0..size).map(|host| format!("{prefix}-{host}")).collect() };
-        let bridge = |name| ip(&["-n", &network.hub, "link", "add", name, "type", "bridge"]);
-        // A container may let namespaces be made and nothing be done in them.
-        let made = ip(&["netns", "add", &network.hub]).and_then(|()| bridge("one")).and_then(|()| bridge("two"));
-        if let Err(reason) = made {
-            skipped(format_args!("networks cannot be made here: {reason}"));
-            return None;
-        }
-        network.build().unwrap_or_else(|reason| panic!("the network cannot be built: {reason}"));
-        Some(network)
-    }
-
-    fn build(&self) -> Result<(), String> {
-        for bridge in ["one", "two"] {
-            ip(&["-n", &self.hub, "link", "set", bridge, "up"])?;
-        }
-        for (host, namespace) in self.hosts.iter().enumerate() {
-            let (port, addr) = (port(host), format!("{}/24", address(host)));
-            ip(&["netns", "add", namespace])?;
-            ip(&[
-                "link", "add", &port, "netns", &self.hub, "type", "veth", "peer", "name", "eth0", "netns", namespace,
-            ])?;
-            ip(&["-n", &self.hub, "link", "set", &port, "master", "one"])?;
-            ip(&["-n", &self.hub, "link", "set", &port, "up"])?;
-            ip(&["-n", namespace, "link", "set", "lo", "up"])?;
-            ip(&["-n", namespace, "addr", "add", &addr, "dev", "eth0"])?;
-            ip(&["-n", namespace, "link", "set", "eth0", "up"])?;
-        }
-        Ok(())
-    }
-
-    /// Plugs these hosts into a bridge of their own.
-    fn cut_off(&self, hosts: impl IntoIterator<Item = usize>) {
-        self.plug(hosts, "two");
-    }
-
-    fn heal(&self) {
-        self.plug(0..self.hosts.len(), "one");
-    }
-
-    fn plug(&self, hosts: impl IntoIterator<Item = usize>, bridge: &str) {
-        for host in hosts {
-            ip(&["-n", &self.hub, "link", "set", &port(host), "master", bridge]).unwrap();
-        }
-    }
-
-    /// Agents of both kinds by turns, one on each host, that have found each other.
-    fn cluster(&self, profile: &'static str) -> Cluster {
-        Cluster::start_as(self.hosts.len(), |kind, name, host| {
-            let namespace = Some(self.hosts[host].clone());
-            let options = Settings { namespace, profile: Some(profile), ..settings(host) };
-            let gossip = SocketAddr::new(address(host).parse().unwrap(), 7946);
-            Agent::prepare_at(kind, name, options, gossip, "127.0.0.1:7373".parse().unwrap())
-        })
-    }
+fn heal(network: &Network) {
+    network.plug(0..network.hosts.len(), "one");
 }
 
-impl Drop for Network {
-    fn drop(&mut self) {
-        // Devices go with their namespace. One that was never made cannot be removed, and that is fine.
-        for namespace in self.hosts.iter().chain([&self.hub]) {
-            let _not_there = ip(&["netns", "del", namespace]);
-        }
-    }
-}
-
-fn port(host: usize) -> String {
-    format!("port{host}")
-}
-
-fn address(host: usize) -> String {
-    format!("10.77.66.{}", 10 + host)
-}
-
-fn ip(arguments: &[&str]) -> Result<(), String> {
-    let output = Command::new("ip").args(arguments).output().map_err(|error| format!("ip: {error}"))?;
-    if output.status.success() {
-        return Ok(());
-    }
-    Err(format!("ip {}: {}", arguments.join(" "), String::from_utf8_lossy(&output.stderr).trim()))
+/// Agents of both kinds by turns, one on each host, that have found each other.
+fn cluster(network: &Network, profile: &'static str) -> Cluster {
+    Cluster::start_as(network.hosts.len(), |kind, name, host| {
+        let namespace = Some(network.hosts[host].clone());
+        let options = Settings { namespace, profile: Some(profile), ..settings(host) };
+        let gossip = SocketAddr::new(address(host).parse().unwrap(), 7946);
+        Agent::prepare_at(kind, name, options, gossip, "127.0.0.1:7373".parse().unwrap())
+    })
 }
 
 /// The unix socket of a weir agent, which is reached from every namespace.
@@ -135,9 +58,9 @@ const SIDES: [[usize; 2]; 2] = [[0, 1], [2, 3]];
 #[ignore = "needs root and serf"]
 fn both_sides_of_a_partition_see_the_same_and_after_it_heals_all_know_what_happened_on_either() {
     let Some(network) = Network::new(4) else { return };
-    let cluster = network.cluster("lan");
+    let cluster = cluster(&network, "lan");
     let watchers = [0, 2].map(|at| Watcher::start(&cluster.agents[at].name, &socket(&cluster.agents[at])));
-    network.cut_off(SIDES[1]);
+    cut_off(&network, SIDES[1]);
     SIDES.iter().for_each(|side| side_agrees(&cluster, side));
 
     // Something new on each side, from each kind.
@@ -153,7 +76,7 @@ fn both_sides_of_a_partition_see_the_same_and_after_it_heals_all_know_what_happe
     watchers[1].await_event("on the side of serf-3");
     assert_eq!(watchers.each_ref().map(|watcher| watcher.events().len()), [1, 1], "nothing crosses the gap");
 
-    network.heal();
+    heal(&network);
     all_agree_again(&cluster);
     let members = until("both have heard of the news", || {
         let members = cluster.agree();
@@ -172,14 +95,14 @@ fn both_sides_of_a_partition_see_the_same_and_after_it_heals_all_know_what_happe
 #[ignore = "needs root and serf"]
 fn a_partition_shorter_than_a_suspicion_makes_nobody_fail() {
     let Some(network) = Network::new(3) else { return };
-    let cluster = network.cluster("lan");
+    let cluster = cluster(&network, "lan");
     // The wire of the serf between two weirs: both suspect it, and it suspects both.
-    network.cut_off([1]);
+    cut_off(&network, [1]);
     until("a weir suspects it", || {
         let logs = [0, 2].map(|at| cluster.agents[at].log());
         if logs.iter().any(|log| log.contains("member suspected")) { Ok(()) } else { Err(logs.concat()) }
     });
-    network.heal();
+    heal(&network);
     until("it is cleared", || {
         let logs = [0, 2].map(|at| cluster.agents[at].log());
         let settled =
@@ -197,8 +120,8 @@ fn a_partition_shorter_than_a_suspicion_makes_nobody_fail() {
 #[ignore = "needs root and serf"]
 fn a_partition_that_outlasts_the_memory_of_the_dead_heals_by_reconnecting() {
     let Some(network) = Network::new(4) else { return };
-    let cluster = network.cluster("local");
-    network.cut_off(SIDES[1]);
+    let cluster = cluster(&network, "local");
+    cut_off(&network, SIDES[1]);
     SIDES.iter().for_each(|side| side_agrees(&cluster, side));
     // In this profile the dead are gossiped to for 15 s; afterwards nothing but a reconnect crosses.
     let dead_since = Instant::now();
@@ -206,7 +129,7 @@ fn a_partition_that_outlasts_the_memory_of_the_dead_heals_by_reconnecting() {
         SIDES.iter().for_each(|side| side_agrees(&cluster, side));
         if dead_since.elapsed() > Duration::from_secs(20) { Ok(()) } else { Err("too early".to_owned()) }
     });
-    network.heal();
+    heal(&network);
     all_agree_again(&cluster);
 }
 
@@ -215,13 +138,13 @@ fn a_partition_that_outlasts_the_memory_of_the_dead_heals_by_reconnecting() {
 fn one_host_alone_comes_back_whichever_kind_it_is() {
     for (alone, kind) in [(0, Kind::Weir), (1, Kind::Serf)] {
         let Some(network) = Network::new(3) else { return };
-        let cluster = network.cluster("local");
+        let cluster = cluster(&network, "local");
         assert_eq!(cluster.agents[alone].kind, kind);
-        network.cut_off([alone]);
+        cut_off(&network, [alone]);
         side_agrees(&cluster, &[alone]);
         let others: Vec<_> = (0..3).filter(|at| *at != alone).collect();
         side_agrees(&cluster, &others);
-        network.heal();
+        heal(&network);
         all_agree_again(&cluster);
     }
 }
