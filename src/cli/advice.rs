@@ -15,7 +15,7 @@ use super::args::definition;
 use super::serf_compat::is_command;
 
 /// Commands of others that we advise, word by word; `*` is any word.
-const FOREIGN: [&str; 24] = [
+const FOREIGN: [&str; 31] = [
     "apt install nginx",
     "chmod * *",
     "chown * *",
@@ -25,10 +25,17 @@ const FOREIGN: [&str; 24] = [
     "firewall-cmd --permanent --add-port=*/tcp --add-port=*/udp",
     "firewall-cmd --reload",
     "fuser -v",
+    "install -d -m 0750 *",
+    "install -m 0600 -o weir -g weir * *",
+    "ip link set * up",
+    "ip link show *",
+    "ip route",
     "journalctl -p info",
     "journalctl -u weir",
     "make demo",
     "mkdir *",
+    "mkdir -p -m 700 * * *",
+    "nft list ruleset",
     "nginx -s reload",
     "nginx -T",
     "nginx -t",
@@ -43,15 +50,18 @@ const FOREIGN: [&str; 24] = [
 ];
 
 /// Programs whose every mention in a quote is a command.
-const FOREIGN_PROGRAMS: [&str; 14] = [
+const FOREIGN_PROGRAMS: [&str; 17] = [
     "apt",
     "chmod",
     "chown",
     "dnf",
     "firewall-cmd",
     "fuser",
+    "install",
+    "ip",
     "journalctl",
     "mkdir",
+    "nft",
     "serf",
     "setfacl",
     "ss",
@@ -64,7 +74,7 @@ const FOREIGN_PROGRAMS: [&str; 14] = [
 const PROSE: [&str; 6] = ["is", "logs", "sends", "tries", "turns", "uses"];
 
 /// What may be done to a unit.
-const VERBS: [&str; 7] = ["edit", "enable", "reload", "restart", "start", "status", "stop"];
+const VERBS: [&str; 8] = ["disable", "edit", "enable", "reload", "restart", "start", "status", "stop"];
 
 /// Units of others.
 const UNITS: [&str; 2] = ["nginx", "nginx.service"];
@@ -185,7 +195,7 @@ fn commands_in(text: &str) -> Vec<String> {
     static QUOTED: LazyLock<Regex> =
         LazyLock::new(|| Regex::new(r"(?:^|[\s(,;:])'([^'\n]+)'|`([^`\n]+)`").expect("an expression"));
     static BARE: LazyLock<Regex> = LazyLock::new(|| {
-        let foreign = "chmod|chown|firewall-cmd|journalctl|mkdir|setfacl|setsebool|systemctl|ufw|usermod";
+        let foreign = "chmod|chown|firewall-cmd|ip link|journalctl|mkdir|setfacl|setsebool|systemctl|ufw|usermod";
         let end = r"(?:[;,()]|\. | and | or | && |$)";
         Regex::new(&format!(r"(?:(?:^|\(|: |run |sudo |&& )(weir [a-z].*?)|(?:^|[ (])((?:{foreign}) .*?)){end}"))
             .expect("an expression")

@@ -49,6 +49,7 @@ pub(crate) struct Global {
 /// What to do.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
+    Access(super::access::Access),
     Agent(super::agent::Agent),
     #[command(flatten)]
     Client(Client),

@@ -22,6 +22,7 @@
     clippy::disallowed_methods,
     reason = "a command line reads its environment and files, waits for answers and tells the time"
 )]
+mod access;
 #[cfg(test)]
 mod advice;
 mod agent;
@@ -107,6 +108,7 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
 
 fn run(command: Command, output: &Output) -> Result<Exit, Failure> {
     match command {
+        Command::Access(access) => access.run(output),
         Command::Agent(agent) => agent.run(output),
         Command::Config(config) => config.run(output),
         Command::Demo(demo) => demo.run(output),

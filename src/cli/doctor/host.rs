@@ -22,7 +22,7 @@ use crate::file;
 use crate::rpc::client::Address;
 use crate::serf::Status;
 use crate::snapshot::{self, Replay, Rules, UnixTime};
-use crate::status::doctor::{File, Files, Purpose, Ring, Stat, User};
+use crate::status::doctor::{Access, File, Files, Purpose, Ring, Stat, User};
 use crate::status::node::Member;
 
 /// The address of the agent that flags or environment name, if it is not this host's.
@@ -82,12 +82,15 @@ pub(super) fn files(loaded: &Loaded, agent: Option<User>, unit: Option<&Unit>) -
         list.push((Purpose::Record, config.apply.state.clone()));
         spaces.insert(&config.apply.state);
     }
+    let asker = asker();
+    let paths: Vec<PathBuf> = list.iter().map(|(_, path)| path.clone()).collect();
+    let access = access(&paths, &asker, agent.as_ref(), unit);
     Files {
         agent,
         sandbox: unit.map(|unit| unit.sandbox.clone()),
-        asker: asker(),
+        asker,
         rpc_group: group_named(&config.rpc.group),
-        files: list.into_iter().map(|(purpose, path)| file(purpose, &path)).collect(),
+        files: list.into_iter().zip(access).map(|((purpose, path), access)| file(purpose, &path, access)).collect(),
         space: spaces.into_iter().filter_map(|path| space(path)).collect(),
         exchange: outputs.iter().filter(|path| path.is_dir()).map(|path| (shown(path), exchanges(path))).collect(),
     }
@@ -102,12 +105,24 @@ fn shown(path: &Path) -> String {
     path.display().to_string()
 }
 
-fn file(purpose: Purpose, path: &Path) -> File {
+/// What the agent may do with each of `paths`, where that can be tried: in the unit's place, or by whoever is the agent's user.
+fn access(paths: &[PathBuf], asker: &User, agent: Option<&User>, unit: Option<&Unit>) -> Vec<Option<Access>> {
+    let tried = match unit {
+        Some(unit) => unit.access(paths),
+        None if agent.map_or(0, |agent| agent.uid) == asker.uid => {
+            Some(paths.iter().map(|path| super::super::access::look(path)).collect())
+        }
+        None => None,
+    };
+    tried.map_or_else(|| vec![None; paths.len()], |tried| tried.into_iter().map(Some).collect())
+}
+
+fn file(purpose: Purpose, path: &Path, access: Option<Access>) -> File {
     let (stat, denied) = match fs::metadata(path) {
         Ok(metadata) => (Some(stat(path, &metadata)), false),
         Err(error) => (None, error.kind() == io::ErrorKind::PermissionDenied),
     };
-    File { purpose, path: shown(path), stat, denied }
+    File { purpose, path: shown(path), stat, denied, access }
 }
 
 fn stat(path: &Path, metadata: &Metadata) -> Stat {

@@ -138,7 +138,9 @@ impl Doctor {
         unit: Option<&unit::Unit>,
     ) {
         if self.wants(Group::Files) {
-            findings.extend(doctor::files(&host::files(loaded, agent_user, unit)));
+            let (loaded, unit) = (loaded.clone(), unit.cloned());
+            let facts = blocking(move || Some(host::files(&loaded, agent_user, unit.as_ref()))).await;
+            findings.extend(facts.map(|facts| doctor::files(&facts)).unwrap_or_default());
         }
         if self.wants(Group::Ports) {
             findings.extend(doctor::ports(&ports(loaded, heard)));

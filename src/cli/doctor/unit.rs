@@ -3,14 +3,14 @@
 use std::fs;
 use std::io::Read as _;
 use std::os::unix::fs::PermissionsExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
 use super::DEFAULT_CONFIG;
 use crate::command;
 use crate::config::{self, Config, Source, Sources};
-use crate::status::doctor::{Handler, Handlers, Program, ProtectSystem, Sandbox};
+use crate::status::doctor::{Access, Handler, Handlers, Program, ProtectSystem, Sandbox};
 
 const UNIT: &str = "weir.service";
 /// systemd answers from memory.
@@ -18,11 +18,49 @@ const PATIENCE: Duration = Duration::from_secs(3);
 /// Of a script's text, as much as is looked at.
 const MAX_SCRIPT: u64 = 64 * 1024;
 
+/// Properties that decide what its processes may do with files. A transient unit takes them as systemd shows them.
+const PROPERTIES: [&str; 24] = [
+    "User",
+    "Group",
+    "SupplementaryGroups",
+    "CapabilityBoundingSet",
+    "AmbientCapabilities",
+    "NoNewPrivileges",
+    "RootDirectory",
+    "ProtectSystem",
+    "ProtectHome",
+    "ProtectProc",
+    "ProcSubset",
+    "ProtectKernelTunables",
+    "ProtectControlGroups",
+    "PrivateDevices",
+    "PrivateTmp",
+    "ReadWritePaths",
+    "ReadOnlyPaths",
+    "InaccessiblePaths",
+    "ExecPaths",
+    "NoExecPaths",
+    "BindPaths",
+    "BindReadOnlyPaths",
+    "TemporaryFileSystem",
+    "UMask",
+];
+
+/// Directories that systemd makes and lets the unit write, and where. A transient unit of their names would take them away.
+const DIRECTORIES: [(&str, &str); 4] = [
+    ("StateDirectory", "/var/lib"),
+    ("RuntimeDirectory", "/run"),
+    ("CacheDirectory", "/var/cache"),
+    ("LogsDirectory", "/var/log"),
+];
+
 /// The unit as systemd has it.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Unit {
     pub(super) user: Option<String>,
     pub(super) sandbox: Sandbox,
+    /// `KEY=VALUE`, for a transient unit that may do with files what this one may.
+    properties: Vec<String>,
 }
 
 /// Whether the agent that is meant is the unit's: it runs in it, or, where none runs, would with this configuration.
@@ -39,9 +77,26 @@ impl Unit {
         if !Path::new("/run/systemd/system").exists() {
             return None;
         }
-        let properties = "--property=LoadState,User,NoNewPrivileges,ProtectHome,ProtectSystem,ReadWritePaths,\
-            ReadWriteDirectories,PrivateTmp,StateDirectory,RuntimeDirectory,CacheDirectory,LogsDirectory";
-        Self::parse(&output("systemctl", &["show", UNIT, properties], PATIENCE)?)
+        let directories = DIRECTORIES.map(|(key, _)| key);
+        let wanted = [&["LoadState", "ReadWriteDirectories"], &PROPERTIES[..], &directories].concat();
+        Self::parse(&output("systemctl", &["show", UNIT, &format!("--property={}", wanted.join(","))], PATIENCE)?)
+    }
+
+    /// What the unit's process may do with files and directories; `None` where that cannot be tried. Only root may start units,
+    /// and systemd older than 236 tells nobody what they print.
+    pub(super) fn access(&self, paths: &[PathBuf]) -> Option<Vec<Access>> {
+        if !rustix::process::geteuid().is_root() {
+            return None;
+        }
+        let program = std::env::current_exe().ok()?;
+        let mut arguments: Vec<&str> =
+            vec!["--quiet", "--wait", "--pipe", "--collect", "--no-ask-password", "--property=RuntimeMaxSec=5"];
+        let properties: Vec<String> = self.properties.iter().map(|property| format!("--property={property}")).collect();
+        arguments.extend(properties.iter().map(String::as_str));
+        arguments.extend(["--", program.to_str()?, "access", "--"]);
+        arguments.extend(paths.iter().map(|path| path.to_str()).collect::<Option<Vec<_>>>()?);
+        let said: Vec<Access> = serde_json::from_str(&output("systemd-run", &arguments, PATIENCE * 2)?).ok()?;
+        (said.len() == paths.len()).then_some(said)
     }
 
     /// Lines of `KEY=VALUE`.
@@ -56,14 +111,15 @@ impl Unit {
             ["ReadWritePaths", "ReadWriteDirectories"].into_iter().flat_map(|key| value(key).split_ascii_whitespace());
         // A leading - says that the path may be missing, a + that it is relative to a root directory.
         let mut writable: Vec<String> = named.map(|path| path.trim_start_matches(['-', '+']).to_owned()).collect();
-        for (key, root) in [
-            ("StateDirectory", "/var/lib"),
-            ("RuntimeDirectory", "/run"),
-            ("CacheDirectory", "/var/cache"),
-            ("LogsDirectory", "/var/log"),
-        ] {
-            writable.extend(value(key).split_ascii_whitespace().map(|name| format!("{root}/{name}")));
-        }
+        let directories = DIRECTORIES
+            .iter()
+            .flat_map(|(key, root)| value(key).split_ascii_whitespace().map(move |name| format!("{root}/{name}")));
+        let directories: Vec<String> = directories.collect();
+        let is_set = |key: &&str| *key == "CapabilityBoundingSet" || !value(key).is_empty();
+        let mut properties: Vec<String> =
+            PROPERTIES.iter().copied().filter(is_set).map(|key| format!("{key}={}", value(key))).collect();
+        properties.extend(directories.iter().map(|path| format!("ReadWritePaths=-{path}")));
+        writable.extend(directories);
         if !matches!(value("PrivateTmp"), "" | "no") {
             writable.extend(["/tmp", "/var/tmp"].map(ToOwned::to_owned));
         }
@@ -79,7 +135,7 @@ impl Unit {
             },
             writable,
         };
-        Some(Self { user, sandbox })
+        Some(Self { user, sandbox, properties })
     }
 }
 

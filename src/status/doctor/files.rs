@@ -1,7 +1,13 @@
 //! Who may read and write what the agent lives on (`ux §4` rows 7, 24 and 25).
 
+use std::path::Path;
+
+use super::access::Access;
 use super::finding::Findings;
 use super::handlers::Sandbox;
+use obstacle::Obstacle;
+
+mod obstacle;
 
 /// Less free space than this will soon cost the snapshot.
 const LITTLE_SPACE: u64 = 16 * 1024 * 1024;
@@ -53,6 +59,8 @@ pub struct File {
     pub stat: Option<Stat>,
     /// It may be there; this user may not look.
     pub denied: bool,
+    /// What the agent may do with it; `None` where that could not be tried.
+    pub access: Option<Access>,
 }
 
 /// A user that files have to be readable or writable for.
@@ -81,34 +89,10 @@ pub struct Files {
     pub exchange: Vec<(String, Option<bool>)>,
 }
 
-impl User {
-    /// Whether the three bits that count for this user hold all of `bits`; `None` where an access control list decides.
-    fn may(&self, stat: &Stat, bits: u32) -> Option<bool> {
-        let holds = |shift: u32| (stat.mode >> shift) & bits == bits;
-        if self.uid == 0 {
-            Some(true)
-        } else if self.uid == stat.uid {
-            Some(holds(6))
-        } else if stat.acl {
-            None
-        } else {
-            Some(holds(if self.groups.contains(&stat.gid) { 3 } else { 0 }))
-        }
-    }
-}
-
 impl Files {
-    /// The agent's user, if it lacks `bits`. That this cannot be judged is a finding.
-    fn lacking(&self, findings: &mut Findings, id: &'static str, path: &str, stat: &Stat, bits: u32) -> Option<&User> {
-        let agent = self.agent.as_ref()?;
-        match agent.may(stat, bits) {
-            Some(may) => Some(agent).filter(|_| !may),
-            None => {
-                let message = format!("{path} has an access control list: what {} may could not be judged", agent.name);
-                findings.skip(id, path, message, &format!("getfacl {path}"));
-                None
-            }
-        }
+    /// Whom the agent runs as, in a sentence.
+    fn agent_name(&self) -> &str {
+        self.agent.as_ref().map_or("root", |agent| &agent.name)
     }
 }
 
@@ -176,13 +160,13 @@ fn judge(findings: &mut Findings, facts: &Files, file: &File) {
     };
     let before = findings.iter().count();
     match file.purpose {
-        Purpose::Config { secret } => judge_config(findings, facts, path, stat, secret),
-        Purpose::Keyring => judge_keyring(findings, facts, path, stat),
+        Purpose::Config { secret } => judge_config(findings, facts, file, stat, secret),
+        Purpose::Keyring => judge_keyring(findings, facts, file, stat),
         Purpose::Token => judge_secret(findings, id, path, stat, "replace the token"),
-        Purpose::Snapshot | Purpose::KeyState | Purpose::Record | Purpose::Directory => {
-            judge_writable(findings, facts, file.purpose, path, stat);
-        }
-        Purpose::Output => judge_output(findings, facts, path, stat),
+        Purpose::Snapshot | Purpose::KeyState => judge_written(findings, facts, file, stat),
+        Purpose::Record => judge_record(findings, facts, file, stat),
+        Purpose::Directory => judge_directory(findings, facts, file, stat),
+        Purpose::Output => judge_output(findings, facts, file, stat),
         Purpose::Socket => judge_socket(findings, facts, path, stat),
     }
     if findings.iter().count() == before {
@@ -190,8 +174,9 @@ fn judge(findings: &mut Findings, facts: &Files, file: &File) {
     }
 }
 
-fn judge_config(findings: &mut Findings, facts: &Files, path: &str, stat: &Stat, secret: bool) {
+fn judge_config(findings: &mut Findings, facts: &Files, file: &File, stat: &Stat, secret: bool) {
     const ID: &str = "files.config";
+    let path = &file.path;
     let way_out = format!("chown root:weir {path}; chmod 640 {path}");
     if secret && stat.mode & 0o007 != 0 {
         let message = format!("{path} holds a key or token and can be read by everybody (mode {:04o})", stat.mode);
@@ -211,8 +196,17 @@ fn judge_config(findings: &mut Findings, facts: &Files, path: &str, stat: &Stat,
     if !trusted {
         findings.warn(ID, path, format!("{path} belongs to {}, who can have it run anything", stat.owner), &way_out);
     }
-    if let Some(agent) = facts.lacking(findings, ID, path, stat, 4) {
-        findings.error(ID, path, format!("{path} cannot be read by {}, whom the agent runs as", agent.name), &way_out);
+    let cannot = format!("{path} cannot be read by {}, whom the agent runs as", facts.agent_name());
+    match facts.obstacle(findings, ID, file, stat, 4) {
+        Some(Obstacle::Rights | Obstacle::ReadOnly) => findings.error(ID, path, cannot, &way_out),
+        Some(Obstacle::Closed(directory)) => {
+            let way_out = format!("chown root:weir {directory}; chmod 750 {directory}");
+            findings.error(ID, path, format!("{cannot}: {directory} is closed to it"), &way_out);
+        }
+        Some(Obstacle::Hidden) => {
+            findings.error(ID, path, format!("weir.service hides {path}"), "move it to /etc/weir")
+        }
+        None => {}
     }
 }
 
@@ -223,13 +217,16 @@ fn judge_secret(findings: &mut Findings, id: &'static str, path: &str, stat: &St
     }
 }
 
-fn judge_keyring(findings: &mut Findings, facts: &Files, path: &str, stat: &Stat) {
+fn judge_keyring(findings: &mut Findings, facts: &Files, file: &File, stat: &Stat) {
     const ID: &str = "files.keyring";
+    let path = &file.path;
     judge_secret(findings, ID, path, stat, "run 'weir keys rotate'");
     judge_mount(findings, ID, path, stat, "a rotation stops here");
-    if let Some(agent) = facts.lacking(findings, ID, path, stat, 4) {
-        let message = format!("{path} belongs to {}, and the agent runs as {}", stat.owner, agent.name);
-        findings.error(ID, path, message, &format!("chown {} {path}", agent.name));
+    // What else is in the way is in the way of its directory, which tells.
+    if facts.obstacle(findings, ID, file, stat, 4) == Some(Obstacle::Rights) {
+        let agent = facts.agent_name();
+        let message = format!("{path} belongs to {}, and the agent runs as {agent}", stat.owner);
+        findings.error(ID, path, message, &format!("chown {agent}: {path}; chmod 600 {path}"));
     }
 }
 
@@ -241,36 +238,96 @@ fn judge_mount(findings: &mut Findings, id: &'static str, path: &str, stat: &Sta
     }
 }
 
-fn judge_writable(findings: &mut Findings, facts: &Files, purpose: Purpose, path: &str, stat: &Stat) {
-    let (id, is_directory) = (id(purpose), matches!(purpose, Purpose::Directory | Purpose::Record));
-    if purpose == Purpose::Snapshot {
-        judge_mount(findings, id, path, stat, "the snapshot is not written anew");
+fn judge_written(findings: &mut Findings, facts: &Files, file: &File, stat: &Stat) {
+    let id = id(file.purpose);
+    if file.purpose == Purpose::Snapshot {
+        judge_mount(findings, id, &file.path, stat, "the snapshot is not written anew");
     }
-    // Where the sticky bit is set, nobody can replace another's files.
-    if is_directory && stat.mode & 0o1002 == 0o002 {
-        let message = format!("everybody may replace the files in {path} (mode {:04o})", stat.mode);
-        findings.error(id, path, message, &format!("chmod 750 {path}"));
-    }
-    let needed = if is_directory { 0o3 } else { 0o6 };
-    if let Some(agent) = facts.lacking(findings, id, path, stat, needed) {
-        let message =
-            format!("{path} belongs to {}, and the agent runs as {}, who cannot write it", stat.owner, agent.name);
-        findings.error(id, path, message, &format!("chown {}: {path}", agent.name));
+    if facts.obstacle(findings, id, file, stat, 0o6) == Some(Obstacle::Rights) {
+        not_owned(findings, facts, id, &file.path, stat);
     }
 }
 
-fn judge_output(findings: &mut Findings, facts: &Files, path: &str, stat: &Stat) {
+fn judge_record(findings: &mut Findings, facts: &Files, file: &File, stat: &Stat) {
+    judge_replaceable(findings, "files.record", &file.path, stat);
+    // What else is in the way of it is in the way of NGINX's directory, which tells.
+    if facts.obstacle(findings, "files.record", file, stat, 0o3) == Some(Obstacle::Rights) {
+        not_owned(findings, facts, "files.record", &file.path, stat);
+    }
+}
+
+fn not_owned(findings: &mut Findings, facts: &Files, id: &'static str, path: &str, stat: &Stat) {
+    let agent = facts.agent_name();
+    let message = format!("{path} belongs to {}, and the agent runs as {agent}, who cannot write it", stat.owner);
+    findings.error(id, path, message, &format!("chown {agent}: {path}; chmod u+rwX {path}"));
+}
+
+/// Where the sticky bit is set, nobody can replace another's files.
+fn judge_replaceable(findings: &mut Findings, id: &'static str, path: &str, stat: &Stat) {
+    if stat.mode & 0o1002 == 0o002 {
+        let message = format!("everybody may replace the files in {path} (mode {:04o})", stat.mode);
+        findings.error(id, path, message, &format!("chmod 750 {path}"));
+    }
+}
+
+fn judge_directory(findings: &mut Findings, facts: &Files, file: &File, stat: &Stat) {
+    const ID: &str = "files.directory";
+    let path = &file.path;
+    judge_replaceable(findings, ID, path, stat);
+    let what = match facts.obstacle(findings, ID, file, stat, 0o3) {
+        Some(Obstacle::Rights) => return not_owned(findings, facts, ID, path, stat),
+        // Without a unit it is the file system itself.
+        Some(Obstacle::ReadOnly) if facts.sandbox.is_none() => return,
+        Some(Obstacle::ReadOnly) => "is read-only for weir.service (ProtectSystem=)".to_owned(),
+        Some(Obstacle::Closed(directory)) => {
+            format!("is out of reach of {}, whom the agent runs as: {directory} is closed to it", facts.agent_name())
+        }
+        Some(Obstacle::Hidden) => "is hidden from weir.service".to_owned(),
+        None => return,
+    };
+    let message = format!("{path} {what}: the agent cannot keep its files there");
+    findings.error(ID, path, message, &into_the_state_directory(facts, path));
+}
+
+/// Where the unit lets the agent write.
+fn into_the_state_directory(facts: &Files, directory: &str) -> String {
+    let here = |purpose| {
+        let is_here = |file: &&File| Path::new(&file.path).parent() == Some(Path::new(directory));
+        facts.files.iter().filter(move |file| file.purpose == purpose).find(is_here)
+    };
+    let mut steps = Vec::new();
+    if let Some(ring) = here(Purpose::Keyring) {
+        let to = "/var/lib/weir/keyring.json";
+        steps.push(format!("'install -m 0600 -o weir -g weir {} {to}'", ring.path));
+        steps.push(format!("set encryption.keyring = \"{to}\""));
+    }
+    if here(Purpose::Snapshot).is_some() {
+        steps.push("set snapshot.path = \"/var/lib/weir/snapshot\"".to_owned());
+    }
+    steps.push("then 'systemctl restart weir'".to_owned());
+    steps.join(", ")
+}
+
+fn judge_output(findings: &mut Findings, facts: &Files, file: &File, stat: &Stat) {
     const ID: &str = "files.output";
-    if let Some(agent) = facts.lacking(findings, ID, path, stat, 0o3) {
-        let message = format!("the agent runs as {} and cannot write {path}, so no upstream reaches NGINX", agent.name);
-        let way_out =
-            format!("give it the directory ('setfacl -m u:{}:rwx {path}'), or run the agent as root", agent.name);
-        findings.error(ID, path, message, &way_out);
-    }
-    if facts.sandbox.as_ref().is_some_and(|sandbox| sandbox.forbids(path)) {
-        let message = format!("{path} is read-only for weir.service (ProtectSystem=), so no upstream reaches NGINX");
-        findings.error(ID, path, message, &format!("'systemctl edit weir' and add ReadWritePaths={path}"));
-    }
+    let path = &file.path;
+    let what = match facts.obstacle(findings, ID, file, stat, 0o3) {
+        Some(Obstacle::Rights | Obstacle::Closed(_)) => {
+            format!("the agent runs as {} and cannot write {path}", facts.agent_name())
+        }
+        Some(Obstacle::ReadOnly | Obstacle::Hidden) if facts.sandbox.is_some() => {
+            format!("{path} is read-only for weir.service (ProtectSystem=)")
+        }
+        Some(Obstacle::ReadOnly | Obstacle::Hidden) => format!("{path} is read-only for the agent"),
+        None => return,
+    };
+    let way_out = if facts.sandbox.is_some() {
+        "in this version the agent of a balancer runs as root, by hand: 'systemctl disable --now weir', \
+         'install -d -m 0750 /run/weir', then 'weir agent --config-file /etc/weir/weir.toml'"
+    } else {
+        "run the agent as root, where it may write there"
+    };
+    findings.error(ID, path, format!("{what}, so no upstream reaches NGINX"), way_out);
 }
 
 fn judge_socket(findings: &mut Findings, facts: &Files, path: &str, stat: &Stat) {

@@ -3,6 +3,7 @@
 //! Each file takes the facts of one group, which `cli` gathered, and says what they mean. A fact that could not be had is a
 //! finding of its own, [`Level::Skip`], with the way to have it: silence would read as health.
 
+mod access;
 mod agent;
 mod clock;
 mod config;
@@ -16,6 +17,7 @@ mod ports;
 mod report;
 mod upstreams;
 
+pub use access::{Access, Permission};
 pub use agent::{Agent, agent};
 pub use clock::{Clock, PeerClock, clock};
 pub use config::{Configuration, Pending, configuration};

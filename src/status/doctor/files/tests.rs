@@ -1,4 +1,5 @@
-use super::super::finding::summary;
+use super::super::access::Permission::{self, Denied, Granted, Missing, ReadOnly};
+use super::super::finding::{Finding, summary};
 use super::super::handlers::ProtectSystem;
 use super::*;
 
@@ -14,7 +15,7 @@ fn stat(mode: u32, uid: u32) -> Stat {
 }
 
 fn found(agent: Option<User>, purpose: Purpose, stat: Option<Stat>) -> Vec<String> {
-    let file = File { purpose, path: "/f".to_owned(), stat, denied: false };
+    let file = File { purpose, path: "/f".to_owned(), stat, denied: false, access: None };
     let facts = Files { agent, files: vec![file], rpc_group: Some("u990".to_owned()), ..Files::default() };
     summary(&files(&facts))
 }
@@ -65,7 +66,8 @@ fn who_may_do_what() {
 #[test]
 fn a_file_of_ones_own_is_trusted_where_one_runs_the_agent_oneself() {
     let own = user(1000, "ana");
-    let file = |purpose| File { purpose, path: "/f".to_owned(), stat: Some(stat(0o644, 1000)), denied: false };
+    let file =
+        |purpose| File { purpose, path: "/f".to_owned(), stat: Some(stat(0o644, 1000)), denied: false, access: None };
     let facts = |agent| Files {
         agent,
         asker: own.clone(),
@@ -87,7 +89,7 @@ fn mounts_absence_and_closed_doors() {
     assert_eq!(found(None, Purpose::Output, None), ["error files.output /f"]);
     assert_eq!(found(None, Purpose::Directory, None), ["error files.directory /f"]);
     assert!(found(None, Purpose::Keyring, None).is_empty());
-    let denied = File { purpose: Purpose::Keyring, path: "/f".to_owned(), stat: None, denied: true };
+    let denied = File { purpose: Purpose::Keyring, path: "/f".to_owned(), stat: None, denied: true, access: None };
     let facts = Files { files: vec![denied], ..Files::default() };
     assert_eq!(summary(&files(&facts)), ["skip files.keyring /f"]);
 }
@@ -117,6 +119,7 @@ fn the_unit_may_keep_an_output_from_the_agent() {
         path: path.to_owned(),
         stat: Some(stat(0o755, 0)),
         denied: false,
+        access: None,
     };
     let found = |path: &str| {
         let sandbox = Sandbox {
@@ -148,5 +151,94 @@ fn space_and_exchange() {
     {
         let facts = Files { exchange: vec![("/v".to_owned(), exchanges)], ..Files::default() };
         assert_eq!(summary(&files(&facts)), wanted);
+    }
+}
+
+fn access(read: Permission, write: Permission, execute: Permission, closed: Option<&str>) -> Option<Access> {
+    Some(Access { read, write, execute, closed: closed.map(ToOwned::to_owned) })
+}
+
+#[test]
+fn what_the_agent_tried_itself_counts_more_than_modes() {
+    let config = Purpose::Config { secret: false };
+    let none: &[&str] = &[];
+    // By its mode every file here is the agent's own.
+    for (purpose, path, tried, wanted) in [
+        (config, "/etc/weir/weir.toml", access(Granted, ReadOnly, Denied, None), none),
+        (
+            config,
+            "/etc/weir/weir.toml",
+            access(Denied, Denied, Denied, Some("/etc/weir")),
+            &["/etc/weir/weir.toml cannot be read by weir, whom the agent runs as: /etc/weir is closed to it; chown \
+               root:weir /etc/weir; chmod 750 /etc/weir"],
+        ),
+        (
+            Purpose::Keyring,
+            "/k/keyring.json",
+            access(Denied, Denied, Denied, None),
+            &["/k/keyring.json belongs to u990, and the agent runs as weir; chown weir: /k/keyring.json; chmod 600 \
+               /k/keyring.json"],
+        ),
+        // Its directory tells.
+        (Purpose::Keyring, "/root/k", access(Denied, Denied, Denied, Some("/root")), none),
+        (Purpose::Snapshot, "/etc/s", access(Granted, ReadOnly, Denied, None), none),
+        (
+            Purpose::Directory,
+            "/srv/weir",
+            access(Granted, ReadOnly, Granted, None),
+            &["/srv/weir is read-only for weir.service (ProtectSystem=): the agent cannot keep its files there; set \
+               snapshot.path = \"/var/lib/weir/snapshot\", then 'systemctl restart weir'"],
+        ),
+        // A mode is not to be changed where the mount forbids it anyway, and nobody's configuration given away.
+        (
+            Purpose::Directory,
+            "/etc/weir",
+            access(Granted, Denied, Granted, None),
+            &[
+                "/etc/weir is read-only for weir.service (ProtectSystem=): the agent cannot keep its files there; 'install \
+               -m 0600 -o weir -g weir /etc/weir/ring /var/lib/weir/keyring.json', set encryption.keyring = \
+               \"/var/lib/weir/keyring.json\", then 'systemctl restart weir'",
+            ],
+        ),
+        (
+            Purpose::Directory,
+            "/srv/weir",
+            access(Missing, Missing, Missing, None),
+            &["/srv/weir is hidden from weir.service: the agent cannot keep its files there; set snapshot.path = \
+               \"/var/lib/weir/snapshot\", then 'systemctl restart weir'"],
+        ),
+        (Purpose::Directory, "/var/lib/weir", access(Granted, Granted, Granted, None), none),
+        (
+            Purpose::Output,
+            "/etc/nginx/conf.d",
+            access(Granted, Denied, Granted, None),
+            &[
+                "/etc/nginx/conf.d is read-only for weir.service (ProtectSystem=), so no upstream reaches NGINX; in this \
+               version the agent of a balancer runs as root, by hand: 'systemctl disable --now weir', 'install -d -m 0750 \
+               /run/weir', then 'weir agent --config-file /etc/weir/weir.toml'",
+            ],
+        ),
+    ] {
+        let own = |purpose, path: &str, access| {
+            let stat = if purpose == config { Stat { gid: WEIR, ..stat(0o640, 0) } } else { stat(0o700, WEIR) };
+            File { purpose, path: path.to_owned(), stat: Some(stat), denied: false, access }
+        };
+        let all = access(Granted, Granted, Granted, None);
+        let list = vec![
+            own(purpose, path, tried),
+            own(Purpose::Keyring, "/etc/weir/ring", all.clone()),
+            own(Purpose::Snapshot, "/srv/weir/snapshot", all),
+        ];
+        let sandbox = Sandbox {
+            protect_system: ProtectSystem::Strict,
+            writable: vec!["/var/lib/weir".to_owned()],
+            ..Sandbox::default()
+        };
+        let facts = Files { agent: Some(user(WEIR, "weir")), sandbox: Some(sandbox), files: list, ..Files::default() };
+        let findings = files(&facts);
+        let said =
+            |finding: &Finding| format!("{}; {}", finding.message, finding.remedy.as_deref().unwrap_or_default());
+        let said: Vec<String> = findings.iter().map(said).collect();
+        assert_eq!(said, wanted, "{purpose:?} {path}");
     }
 }
