@@ -36,6 +36,8 @@ pub(super) struct Heard {
     pub(super) agreement: Agreement,
     /// Who answered pings of the agent's; `None` if it was not asked.
     pub(super) probed: Option<Probed>,
+    /// Packets came in while it pinged.
+    pub(super) hears: bool,
     pub(super) clocks: Vec<PeerClock>,
 }
 
@@ -47,6 +49,7 @@ impl Heard {
             pending: None,
             agreement: Agreement::NotAsked,
             probed: None,
+            hears: false,
             clocks: Vec::new(),
         }
     }
@@ -94,12 +97,19 @@ pub(super) async fn hold(args: &AgentArgs, output: &Output, wants: impl Fn(Group
         when(wants(Group::Gossip), probe(args, output, members)),
         when(wants(Group::Clock), clocks(args, output, members)),
     );
+    let hears = match &probed {
+        Some(Some(_)) => within(session.weir(&weir::NodeStatus { members: false }))
+            .await
+            .is_some_and(|later| later.traffic.packets_in > document.traffic.packets_in),
+        Some(None) | None => false,
+    };
     Ok(Heard {
         agent: Agent::Running(Box::new(document)),
         foreign: Vec::new(),
         pending: pending.flatten(),
         agreement: agreement.unwrap_or(Agreement::NotAsked),
         probed: probed.flatten(),
+        hears,
         clocks: clocks.unwrap_or_default(),
     })
 }

@@ -41,7 +41,7 @@ pub(super) async fn elsewhere(args: &AgentArgs) -> Result<Option<Address>, Failu
 }
 
 /// Whether an address is one of this host's: only those can be bound.
-fn is_own(ip: IpAddr) -> bool {
+pub(super) fn is_own(ip: IpAddr) -> bool {
     UdpSocket::bind((ip, 0)).is_ok()
 }
 

@@ -6,6 +6,7 @@
 mod conversation;
 mod host;
 mod nginx;
+mod own;
 mod ping;
 mod reach;
 mod unit;

@@ -10,7 +10,7 @@ use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 use super::conversation::{Heard, MAX_MEMBERS, tried};
-use super::{host, ping};
+use super::{host, own, ping};
 use crate::config::{BindHost, Config, JoinAddress, Loaded};
 use crate::serf::Status;
 use crate::status::doctor::{Gossip, JoinPlace, Member, Standing, Tcp, Trouble, Udp};
@@ -70,6 +70,7 @@ pub(super) async fn gossip(loaded: Option<&Loaded>, heard: &Heard) -> Gossip {
             .unwrap_or_default(),
         no_pings,
         by_hand,
+        own: own::look(config, heard),
     }
 }
 

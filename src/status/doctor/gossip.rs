@@ -1,10 +1,14 @@
-//! Whether members can be reached, both ways that gossip needs (`ux §4` rows 9 to 11).
+//! Whether members can be reached, both ways that gossip needs (`ux §4` rows 9 to 12). What this host itself lacks comes first:
+//! where all are silent at once, none of them is to blame.
+
+mod own;
 
 use std::net::SocketAddr;
 
-use super::Trouble;
 use super::finding::Findings;
+use super::{Level, Trouble};
 use crate::status::shell::{open_port, operand};
+pub use own::{Advertised, Link, Own};
 
 /// What a connection came to.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -68,13 +72,65 @@ pub struct Gossip {
     pub no_pings: Option<Trouble>,
     /// The pings were doctor's own: then a missing answer may mean another key.
     pub by_hand: bool,
+    /// What all of it goes through.
+    pub own: Own,
+}
+
+impl Gossip {
+    /// Whether anybody is heard of, be it by a refusal.
+    fn is_answered(&self) -> bool {
+        let joined = self.join.iter().filter_map(|place| place.result.as_ref().ok()).flatten();
+        let heard = |tcp: &Tcp| matches!(tcp, Tcp::Open | Tcp::Refused);
+        let answers = |member: &Member| heard(&member.tcp) || member.udp == Udp::Answered;
+        self.members.iter().any(answers) || joined.into_iter().any(|(_, tcp)| heard(tcp))
+    }
+
+    /// How all members are silent, where there are several and all are in the same way.
+    fn common_silence(&self) -> Option<Silence> {
+        let all = |how: fn(&Member) -> bool| self.members.len() > 1 && self.members.iter().all(how);
+        let reachable = |member: &Member| self.own.gap(member.addr.ip()).is_none();
+        if !self.members.iter().any(reachable) {
+            None
+        } else if all(|member| member.tcp == Tcp::Open && member.udp == Udp::Silent) {
+            Some(Silence::Udp)
+        } else if all(|member| matches!(member.tcp, Tcp::Silent | Tcp::Failed(_)) && member.udp != Udp::Answered) {
+            Some(Silence::Both)
+        } else {
+            None
+        }
+    }
+}
+
+/// What nobody answers.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Silence {
+    Udp,
+    Both,
 }
 
 /// Judges it.
 pub fn gossip(facts: &Gossip) -> Findings {
     let mut findings = Findings::default();
-    for member in &facts.members {
-        judge(&mut findings, member, facts.by_hand);
+    let own = &facts.own;
+    if let Some(Trouble { what, way_out }) = &own.silenced {
+        // It asks nobody, so that nobody answers means nothing.
+        findings.error("gossip.name", "name", what, way_out);
+        return findings;
+    }
+    let answered = facts.is_answered();
+    let cause = own.cause(answered);
+    if let Some(cause) = &cause {
+        own.tell(&mut findings, cause);
+        if !answered {
+            return findings; // everything else follows from it
+        }
+    }
+    match facts.common_silence() {
+        Some(silence) => judge_silence(&mut findings, facts, silence),
+        None => {
+            let others = facts.members.iter().any(|m| m.standing == Standing::Alive && m.udp == Udp::Answered);
+            facts.members.iter().for_each(|member| judge(&mut findings, member, facts, others));
+        }
     }
     if facts.untried > 0 {
         let message =
@@ -95,22 +151,53 @@ pub fn gossip(facts: &Gossip) -> Findings {
         findings.error("gossip.join", "join", format!("this node has joined nobody: {what}"), way_out);
     }
     if facts.join_failures.is_empty() {
-        judge_join(&mut findings, &facts.join);
+        judge_join(&mut findings, facts);
     }
     findings
 }
 
-/// The table of one member.
-fn judge(findings: &mut Findings, member: &Member, by_hand: bool) {
+/// All at once: it is this host, or what all have in common.
+fn judge_silence(findings: &mut Findings, facts: &Gossip, silence: Silence) {
+    let (count, port) = (facts.members.len(), facts.members[0].addr.port());
+    let doubt = if facts.by_hand { ", or this keyring lacks their key" } else { "" };
+    let open = |what: &str| format!("open {what} {port} on this host, in and out ({})", open_port(port));
+    match silence {
+        Silence::Udp => {
+            for member in &facts.members {
+                findings.pass("gossip.tcp", &member.name);
+            }
+            let message =
+                format!("all {count} members answer over TCP {port} and none over UDP {port}: it is this host{doubt}");
+            findings.error("gossip.udp", "members", message, &open("UDP"));
+        }
+        Silence::Both => {
+            let hears = if facts.own.hears { "; it hears them, so what it sends is lost" } else { "" };
+            let message =
+                format!("none of {count} members answers, over TCP or UDP: it is this host or its network{hears}");
+            let way_out = format!("see 'ip route' and 'nft list ruleset', and {}", open("TCP and UDP"));
+            let remembered = facts.members.iter().all(|member| member.standing == Standing::Remembered);
+            let level = if remembered { Level::Warn } else { Level::Error };
+            findings.add(level, "gossip.host", "members", message, &way_out);
+        }
+    }
+}
+
+/// The table of one member. `others`: somebody else answers, so that whoever counts as alive is reached by others.
+fn judge(findings: &mut Findings, member: &Member, facts: &Gossip, others: bool) {
     const TCP: &str = "gossip.tcp";
     const UDP: &str = "gossip.udp";
     const MEMBER: &str = "gossip.member";
     let Member { name, addr, standing, tcp, udp } = member;
     let (ip, port) = (addr.ip(), addr.port());
     let open = |what: &str| format!("open {what} {port} to and from {ip} ({})", open_port(port));
+    let gap = facts.own.gap(ip).filter(|_| *udp != Udp::Answered);
+    let ways = if *udp == Udp::Silent { "TCP or UDP" } else { "TCP" };
+    if let Some(gap) = gap.filter(|_| *tcp != Tcp::Refused) {
+        return gap.tell(findings, level(*standing), name, ip);
+    }
     match (tcp, udp) {
         (Tcp::Open, Udp::Silent) => {
-            let doubt = if by_hand { ", or this keyring lacks its key" } else { "" };
+            let doubt = if facts.by_hand { ", or this keyring lacks its key" } else { "" };
             let message = format!("{name}: TCP {port} answers, UDP {port} does not{doubt}");
             findings.pass(TCP, name);
             findings.error(UDP, name, message, &open("UDP"));
@@ -136,8 +223,11 @@ fn judge(findings: &mut Findings, member: &Member, by_hand: bool) {
             let way_out = format!("start weir there; if {name} is gone for good: weir force-leave {}", operand(name));
             findings.add(level(*standing), MEMBER, name, message, &way_out);
         }
+        (Tcp::Silent | Tcp::Failed(_), _) if *standing == Standing::Alive && others => {
+            let message = format!("{name} is alive for others, and nothing comes from {addr} to this host, {ways}");
+            findings.error(MEMBER, name, message, &format!("{}, here and there", open("TCP and UDP")));
+        }
         (Tcp::Silent | Tcp::Failed(_), _) => {
-            let ways = if *udp == Udp::Silent { "TCP or UDP" } else { "TCP" };
             let message = format!("{name}{}: nothing answers on {addr}, {ways} ({})", words_of(*standing), words(tcp));
             let way_out = format!("see whether the host is up, and {}", open("TCP and UDP"));
             findings.add(level(*standing), MEMBER, name, message, &way_out);
@@ -145,10 +235,10 @@ fn judge(findings: &mut Findings, member: &Member, by_hand: bool) {
     }
 }
 
-const fn level(standing: Standing) -> super::Level {
+const fn level(standing: Standing) -> Level {
     match standing {
-        Standing::Alive => super::Level::Error,
-        Standing::Failed | Standing::Remembered => super::Level::Warn,
+        Standing::Alive => Level::Error,
+        Standing::Failed | Standing::Remembered => Level::Warn,
     }
 }
 
@@ -170,11 +260,13 @@ fn words(tcp: &Tcp) -> &str {
 }
 
 /// One address of all is enough to join; the others are a loss of safety.
-fn judge_join(findings: &mut Findings, join: &[JoinPlace]) {
+fn judge_join(findings: &mut Findings, facts: &Gossip) {
     const ID: &str = "gossip.join";
+    let join = &facts.join;
     let works =
         |place: &JoinPlace| place.result.as_ref().is_ok_and(|tried| tried.iter().any(|(_, tcp)| *tcp == Tcp::Open));
-    let level = if join.iter().any(works) { super::Level::Warn } else { super::Level::Error };
+    let level = if join.iter().any(works) { Level::Warn } else { Level::Error };
+    let gap = |addr: &SocketAddr| facts.own.gap(addr.ip());
     for place in join {
         let name = &place.place;
         match &place.result {
@@ -186,6 +278,9 @@ fn judge_join(findings: &mut Findings, join: &[JoinPlace]) {
             Ok(tried) => {
                 let refused = tried.iter().find(|(_, tcp)| *tcp == Tcp::Refused);
                 match (refused, tried.first()) {
+                    (None, Some((addr, _))) if gap(addr).is_some() => {
+                        gap(addr).into_iter().for_each(|gap| gap.tell(findings, level, name, addr.ip()));
+                    }
                     (Some((addr, _)), _) => {
                         let message = format!("nothing listens on {addr}, which gossip.join names");
                         findings.add(level, ID, name, message, "start weir there, or correct the port");
@@ -204,97 +299,4 @@ fn judge_join(findings: &mut Findings, join: &[JoinPlace]) {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::super::finding::summary;
-    use super::*;
-
-    fn member(standing: Standing, tcp: Tcp, udp: Udp) -> Gossip {
-        let addr = "10.77.0.13:7946".parse().unwrap();
-        Gossip { members: vec![Member { name: "web2".into(), addr, standing, tcp, udp }], ..Gossip::default() }
-    }
-
-    #[test]
-    fn what_a_members_answers_mean() {
-        use Standing::{Alive, Failed, Remembered};
-        use Udp::{Answered, Silent as Mute, Unchecked};
-        let none: &[&str] = &[];
-        for (standing, tcp, udp, found, passed) in [
-            (Alive, Tcp::Open, Answered, none, 2),
-            (Alive, Tcp::Open, Unchecked, none, 1),
-            (Alive, Tcp::Open, Mute, &["error gossip.udp web2"], 1),
-            (Alive, Tcp::Silent, Answered, &["error gossip.tcp web2"], 1),
-            (Alive, Tcp::Refused, Answered, &["error gossip.tcp web2"], 1),
-            (Alive, Tcp::Silent, Mute, &["error gossip.member web2"], 0),
-            (Alive, Tcp::Refused, Unchecked, &["error gossip.member web2"], 0),
-            (Failed, Tcp::Silent, Mute, &["warn gossip.member web2"], 0),
-            (Failed, Tcp::Refused, Mute, &["warn gossip.member web2"], 0),
-            (Failed, Tcp::Failed("no route to host".into()), Mute, &["warn gossip.member web2"], 0),
-            (Failed, Tcp::Open, Mute, &["error gossip.udp web2"], 1),
-            (Failed, Tcp::Open, Answered, &["info gossip.member web2"], 0),
-            (Remembered, Tcp::Open, Answered, none, 2),
-            (Remembered, Tcp::Open, Mute, &["error gossip.udp web2"], 1),
-            (Remembered, Tcp::Refused, Mute, &["warn gossip.member web2"], 0),
-        ] {
-            let findings = gossip(&member(standing, tcp.clone(), udp));
-            assert_eq!(
-                (summary(&findings), findings.passed()),
-                (found.iter().map(ToString::to_string).collect(), passed),
-                "{standing:?} {tcp:?} {udp:?}"
-            );
-        }
-    }
-
-    #[test]
-    fn a_firewall_for_udp_is_named_as_in_the_transcript() {
-        let findings = gossip(&member(Standing::Alive, Tcp::Open, Udp::Silent));
-        let finding = findings.iter().next().unwrap();
-        assert_eq!(finding.message, "web2: TCP 7946 answers, UDP 7946 does not");
-        let way_out = "open UDP 7946 to and from 10.77.0.13 ('firewall-cmd --permanent --add-port=7946/tcp \
-                       --add-port=7946/udp' and 'firewall-cmd --reload', or 'ufw allow 7946')";
-        assert_eq!(finding.remedy.as_deref(), Some(way_out));
-        let by_hand = gossip(&Gossip { by_hand: true, ..member(Standing::Alive, Tcp::Open, Udp::Silent) });
-        assert!(by_hand.iter().next().unwrap().message.ends_with("or this keyring lacks its key"));
-    }
-
-    #[test]
-    fn one_address_that_answers_is_enough_to_join() {
-        let addr: SocketAddr = "10.77.0.11:7946".parse().unwrap();
-        let place = |name: &str, result| JoinPlace { place: name.to_owned(), result };
-        let open = || place("a", Ok(vec![(addr, Tcp::Refused), (addr, Tcp::Open)]));
-        let dead = || place("b", Ok(vec![(addr, Tcp::Silent)]));
-        let unknown = || place("c", Err("name not known".to_owned()));
-        let found = |join| summary(&gossip(&Gossip { join, ..Gossip::default() }));
-        assert!(found(vec![open()]).is_empty());
-        assert_eq!(found(vec![open(), dead(), unknown()]), ["warn gossip.join b", "warn gossip.join c"]);
-        assert_eq!(found(vec![dead(), unknown()]), ["error gossip.join b", "error gossip.join c"]);
-    }
-
-    #[test]
-    fn the_agents_own_reason_counts_more_than_an_open_port() {
-        let addr: SocketAddr = "10.77.0.11:7946".parse().unwrap();
-        let join = vec![JoinPlace { place: "a".into(), result: Ok(vec![(addr, Tcp::Open)]) }];
-        let what = "10.77.0.11 hung up without an answer: it probably lacks our key 3fa9c1d2";
-        let join_failures = vec![Trouble::new(what, "compare 'weir keys list'")];
-        let findings = gossip(&Gossip { join, join_failures, ..Gossip::default() });
-        let finding = findings.iter().next().unwrap();
-        assert_eq!((finding.id, finding.level), ("gossip.join", super::super::Level::Error));
-        assert!(finding.message.ends_with("it probably lacks our key 3fa9c1d2"));
-        assert_eq!(finding.remedy.as_deref(), Some("compare 'weir keys list'"));
-    }
-
-    #[test]
-    fn a_name_cannot_bring_a_command_along() {
-        let mut facts = member(Standing::Failed, Tcp::Refused, Udp::Silent);
-        facts.members[0].name = "$(reboot)".to_owned();
-        let findings = gossip(&facts);
-        let way_out = findings.iter().next().unwrap().remedy.clone().unwrap();
-        assert!(way_out.ends_with("weir force-leave '$(reboot)'"), "{way_out}");
-    }
-
-    #[test]
-    fn what_was_not_tried_is_said_once() {
-        let no_pings = Some(Trouble::new("the keyring may not be read", "sudo weir doctor"));
-        let facts = Gossip { no_pings, untried: 3, ..member(Standing::Alive, Tcp::Open, Udp::Unchecked) };
-        assert_eq!(summary(&gossip(&facts)), ["skip gossip.members members", "skip gossip.udp members"]);
-    }
-}
+mod tests;
