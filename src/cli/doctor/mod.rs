@@ -87,16 +87,25 @@ impl Doctor {
             .or_else(|| unit.as_ref()?.user.as_deref().and_then(host::user_named));
 
         let mut findings = Findings::default();
+        let configuration = configuration(&sources, &read, &heard);
+        // That none runs where none was ever set up is said with the file.
+        let is_new =
+            matches!((&configuration, &heard.agent), (Configuration::Missing { .. }, doctor::Agent::Absent(_)));
         if self.wants(Group::Config) {
-            findings.extend(doctor::configuration(&configuration(&sources, &read, &heard)));
+            findings.extend(doctor::configuration(&configuration));
         }
-        if self.wants(Group::Agent) {
+        if self.wants(Group::Agent) && !(is_new && self.wants(Group::Config)) {
             findings.extend(doctor::agent(&heard.agent, env!("CARGO_PKG_VERSION")));
         }
         if let Some(loaded) = loaded {
             self.examine_host(&mut findings, loaded, &heard, agent_user, unit.as_ref()).await;
         }
         self.examine_cluster(&mut findings, loaded, &heard).await;
+        for group in &self.only {
+            if findings.lacks(*group) {
+                findings.extend(doctor::nothing(*group, loaded.is_some()));
+            }
+        }
         Ok(findings)
     }
 

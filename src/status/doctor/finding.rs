@@ -121,6 +121,12 @@ impl Findings {
         self.passed.len()
     }
 
+    /// Whether no check of a group found anything, well or ill: it had nothing to look at.
+    pub fn lacks(&self, group: Group) -> bool {
+        let is_of = |id: &str| id.split('.').next() == Some(group.as_str());
+        !self.list.iter().any(|finding| is_of(finding.id)) && !self.passed.iter().any(|(id, _)| is_of(id))
+    }
+
     /// What was found, in the order of the checks.
     pub fn iter(&self) -> impl Iterator<Item = &Finding> {
         self.list.iter()

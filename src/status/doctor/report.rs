@@ -4,8 +4,8 @@ use std::collections::HashSet;
 
 use serde::Serialize;
 
-use super::Level;
 use super::finding::{Finding, Findings};
+use super::{Level, consequence};
 
 /// What `weir doctor` says, the worst first; the document of `--format json`.
 #[derive(Clone, Debug, Eq, PartialEq, Serialize)]
@@ -17,12 +17,13 @@ pub struct Report {
 
 impl Report {
     /// Sorts by level; within one, the order of the checks stays. What several places have in common, such as a wait that
-    /// many locations inherit, is told once.
+    /// many locations inherit, is told once, and what follows from something else not at all.
     pub fn new(findings: Findings) -> Self {
         let passed = findings.passed();
         let mut findings = findings.list;
         let mut told = HashSet::new();
         findings.retain(|finding| told.insert(finding.clone()));
+        consequence::settle(&mut findings);
         findings.sort_by_key(|finding| finding.level);
         Self { findings, passed }
     }
