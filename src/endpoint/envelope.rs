@@ -240,6 +240,15 @@ impl Envelope {
         packet.get(1..5).and_then(|id| id.try_into().ok()).map(KeyId)
     }
 
+    /// Whether a packet of a session is sealed with a key of the ring. One that then does not open was for an earlier session of
+    /// ours: who sent it has not heard of our restart yet.
+    pub(super) fn is_of_the_ring(&self, datagram: &[u8]) -> bool {
+        let is_session = label::strip(datagram, &self.label).is_ok_and(session::is_session);
+        let id = self.key_id_of(datagram).filter(|_| is_session);
+        let keys = self.keyring.iter().flat_map(|ring| ring.keys());
+        keys.into_iter().any(|key| Some(key.id()) == id)
+    }
+
     pub(super) fn labelled(&self, sealed: Vec<u8>) -> Vec<u8> {
         if self.label.is_empty() {
             return sealed;

@@ -298,6 +298,9 @@ impl Endpoint {
     fn drop_packet(&mut self, now: Instant, reason: Drop, from: SocketAddr, datagram: &[u8]) {
         self.drops.count(reason);
         trace!(addr = %from, reason = reason.as_str(), bytes = datagram.len(), "packet is not opened");
+        if reason == Drop::NotOpened && self.envelope.is_of_the_ring(datagram) {
+            return;
+        }
         let key = if reason == Drop::KeyUnknown { self.envelope.key_id_of(datagram) } else { None };
         self.strangers.note(Stranger { addr: from, reason, key, last: now });
     }

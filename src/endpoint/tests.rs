@@ -73,6 +73,21 @@ fn packet_under_another_key_is_dropped() {
 }
 
 #[test]
+fn who_has_not_heard_of_our_restart_is_no_stranger() {
+    use crate::crypto::session::{SessionId, Sessions};
+    let mut us = endpoint(Some(1));
+    for (fill, strangers) in [(1, 0), (2, 1)] {
+        let name = NodeName::new("peer").unwrap();
+        let mut peer_sessions = Sessions::new(name, b"", Box::new(|bytes: &mut [u8]| bytes.fill(7)));
+        let mut packet = Vec::new();
+        peer_sessions.seal(NOW, &Key::new(&[fill; 32]).unwrap(), SessionId([3; 16]), 7, b"x", &mut packet);
+        us.handle_datagram(NOW, peer(), &packet);
+        assert_eq!(us.strangers().count(), strangers, "key {fill}");
+    }
+    assert_eq!((us.drops().get(Drop::NotOpened), us.drops().get(Drop::KeyUnknown)), (1, 1));
+}
+
+#[test]
 fn encrypted_emptiness_kills_nobody() {
     let mut us = endpoint(Some(1));
     let key = Key::new(&[1; 32]).unwrap();
