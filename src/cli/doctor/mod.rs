@@ -101,10 +101,8 @@ impl Doctor {
             self.examine_host(&mut findings, loaded, &heard, agent_user, unit.as_ref()).await;
         }
         self.examine_cluster(&mut findings, loaded, &heard).await;
-        for group in &self.only {
-            if findings.lacks(*group) {
-                findings.extend(doctor::nothing(*group, loaded.is_some()));
-            }
+        if findings.is_empty() {
+            self.only.iter().for_each(|group| findings.extend(doctor::nothing(*group, loaded.is_some())));
         }
         Ok(findings)
     }

@@ -125,12 +125,12 @@ pub fn gossip(facts: &Gossip) -> Findings {
             return findings; // everything else follows from it
         }
     }
-    match facts.common_silence() {
+    let others = facts.members.iter().any(|m| m.standing == Standing::Alive && m.udp == Udp::Answered);
+    // Of those that do not answer it is known why.
+    let judged = |member: &&Member| cause.is_none() || member.udp == Udp::Answered;
+    match facts.common_silence().filter(|_| cause.is_none()) {
         Some(silence) => judge_silence(&mut findings, facts, silence),
-        None => {
-            let others = facts.members.iter().any(|m| m.standing == Standing::Alive && m.udp == Udp::Answered);
-            facts.members.iter().for_each(|member| judge(&mut findings, member, facts, others));
-        }
+        None => facts.members.iter().filter(judged).for_each(|member| judge(&mut findings, member, facts, others)),
     }
     if facts.untried > 0 {
         let message =

@@ -408,6 +408,19 @@ fn without_nginx_an_upstream_waits() {
 }
 
 #[test]
+fn a_group_with_nothing_to_look_at_says_so() {
+    let a = Agent::prepare(Kind::Weir, "web1", settings());
+    a.write_config();
+    let report = doctor(&a.config_file(), &["nginx"]);
+    assert_eq!((report.lines(), report.code), (vec!["skip nginx.nothing nginx".to_owned()], Some(0)), "{report:#?}");
+    assert!(report.finding("nginx.nothing").starts_with("this node has no [upstream.NAME]"), "{report:#?}");
+    assert_eq!(doctor(&a.config_file(), &["handlers"]).lines(), ["skip handlers.nothing handlers"]);
+    std::fs::write(a.config_file(), "gossip.profil = 3\n").unwrap();
+    let report = doctor(&a.config_file(), &["nginx"]);
+    assert!(report.finding("nginx.nothing").ends_with("; weir config check"), "{report:#?}");
+}
+
+#[test]
 fn a_join_address_that_nobody_answers_is_an_error_and_the_second_of_two_a_warning() {
     let nobody: SocketAddr = address();
     let a = start("lb1", settings());

@@ -56,7 +56,7 @@ fn look(network: &Network, agent: &Agent, host: usize) -> Report {
 fn well(network: &Network, agent: &Agent, host: usize) {
     until("nothing is found", || {
         let report = look(network, agent, host);
-        if report.lines().is_empty() { Ok(()) } else { Err(format!("{report:#?}")) }
+        if report.lines().is_empty() { Ok(()) } else { Err(format!("{report:#?}\n{}", agent.log())) }
     });
 }
 

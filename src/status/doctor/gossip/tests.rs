@@ -130,7 +130,7 @@ fn this_host_is_looked_at_before_its_peers_are_blamed() {
     let well = || members(&[(Tcp::Open, Udp::Answered), (Tcp::Open, Udp::Answered)]);
     let none: &[&str] = &[];
     type Row<'a> = (&'a str, fn(&mut Own), Vec<Member>, &'a [&'a str]);
-    let rows: [Row<'_>; 17] = [
+    let rows: [Row<'_>; 18] = [
         ("all is well", |_| {}, well(), none),
         ("a bridge without ports is nobody's business", |_| {}, one(), &["error gossip.member web2"]),
         ("all at once", |_| {}, silence(), &["error gossip.host members"]),
@@ -162,6 +162,12 @@ fn this_host_is_looked_at_before_its_peers_are_blamed() {
             "it has changed, and we still hear answers: they look for us elsewhere",
             |own| own.advertised = advertised("10.77.0.10", false, false),
             well(),
+            &["error gossip.address 10.77.0.10"],
+        ),
+        (
+            "it has changed, and answers by UDP go there",
+            |own| own.advertised = advertised("10.77.0.10", false, false),
+            mute(),
             &["error gossip.address 10.77.0.10"],
         ),
         ("behind address translation", |own| own.advertised = advertised("203.0.113.9", false, true), well(), none),
