@@ -3,7 +3,9 @@
 use std::borrow::Cow;
 use std::error::Error;
 use std::fmt;
+use std::io;
 
+use nix::errno::Errno;
 use serde::{Deserialize, Serialize};
 
 /// An error whose `Display` says what happened, and which knows the way out apart from that. Only the outermost caller makes a
@@ -26,10 +28,21 @@ pub fn what(error: &dyn Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
     while let Some(reason) = source {
-        text.push_str(&format!(": {reason}"));
+        match reason.downcast_ref::<io::Error>() {
+            Some(error) => text.push_str(&format!(": {}", system_words(error))),
+            None => text.push_str(&format!(": {reason}")),
+        }
         source = reason.source();
     }
     text
+}
+
+/// What the system says of an error: `no space left on device`, in lower case and without its number.
+pub fn system_words(error: &io::Error) -> String {
+    match error.raw_os_error() {
+        Some(code) => Errno::from_raw(code).desc().to_lowercase(),
+        None => error.to_string(),
+    }
 }
 
 /// A sentence in its two parts. They become one only where somebody reads them.
@@ -64,8 +77,6 @@ impl fmt::Display for Trouble {
 
 #[cfg(test)]
 mod tests {
-    use std::io;
-
     use super::*;
 
     #[derive(Debug, thiserror::Error)]
@@ -82,5 +93,17 @@ mod tests {
     fn the_way_out_follows_the_reasons() {
         let unread = |path| Unread(path, io::Error::other("no")).sentence();
         assert_eq!((unread("a"), unread("b")), ("cannot read a: no; chmod it".into(), "cannot read b: no".into()));
+    }
+
+    #[test]
+    fn the_systems_words_go_without_their_number() {
+        let of = |code: Errno| system_words(&io::Error::from_raw_os_error(code as i32));
+        assert_eq!(of(Errno::ENOSPC), "no space left on device");
+        assert_eq!(of(Errno::ECONNREFUSED), "connection refused");
+        assert_eq!(of(Errno::EIO), "i/o error");
+        assert_eq!(system_words(&io::ErrorKind::PermissionDenied.into()), "permission denied");
+        assert_eq!(system_words(&io::Error::other("Our own (os error 2)")), "Our own (os error 2)");
+        let denied = io::Error::from_raw_os_error(Errno::EACCES as i32);
+        assert_eq!(what(&Unread("a", denied)), "cannot read a: permission denied");
     }
 }

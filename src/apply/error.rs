@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::error::system_words;
 use crate::nginx::Problem;
 use crate::upstream::{Refusal, UpstreamName};
 
@@ -252,11 +253,7 @@ impl From<io::Error> for SystemError {
             io::ErrorKind::NotFound => SystemErrorKind::Missing,
             _ => SystemErrorKind::Other,
         };
-        let text = error.to_string();
-        let text = text.split(" (os error").next().unwrap_or(&text);
-        let mut chars = text.chars();
-        let text = chars.next().map_or_else(String::new, |first| first.to_lowercase().chain(chars).collect());
-        Self { kind, text }
+        Self { kind, text: system_words(&error) }
     }
 }
 

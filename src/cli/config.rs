@@ -115,7 +115,7 @@ fn convert(file: &Path, output: &Output) -> Result<Exit, Failure> {
     let text =
         crate::file::read_any(file, config::MAX_BYTES).and_then(|bytes| Ok(crate::file::utf8(&bytes)?.to_owned()));
     let text = text.map_err(|error| {
-        Failure::new(Exit::Failed, format!("cannot read {}: {}", file.display(), super::output::plain(&error)))
+        Failure::new(Exit::Failed, format!("cannot read {}: {}", file.display(), crate::error::system_words(&error)))
     })?;
     let converted = config::convert(&file.display().to_string(), &text).map_err(|errors| mistaken(&errors, output))?;
     for notice in &converted.notices {

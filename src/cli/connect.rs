@@ -10,9 +10,9 @@ use zeroize::Zeroizing;
 
 use super::exit::Exit;
 use super::failure::Failure;
-use super::output::plain;
 use crate::config::{Loaded, SecretSource};
 use crate::rpc::client::{Address, ClientError};
+use crate::error::system_words;
 
 /// Where the packaged agent listens.
 pub(crate) const SOCKET: &str = "/run/weir/rpc.sock";
@@ -134,7 +134,7 @@ pub(crate) fn token(args: &AgentArgs, environment: &Environment) -> Result<Optio
                 io::ErrorKind::PermissionDenied => Exit::NotPermitted,
                 _ => Exit::Failed,
             };
-            Failure::new(exit, format!("cannot read token file {}: {}", path.display(), plain(&error)))
+            Failure::new(exit, format!("cannot read token file {}: {}", path.display(), system_words(&error)))
         })?;
         return Ok(Some(text));
     }
@@ -184,7 +184,7 @@ fn unreachable(address: &Address, error: &io::Error, is_named: bool) -> Failure 
     match error.kind() {
         io::ErrorKind::PermissionDenied => not_permitted(address),
         io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => no_agent(address, is_named),
-        _ => Failure::new(Exit::NoAgent, format!("cannot reach an agent at {address}: {}", plain(error)))
+        _ => Failure::new(Exit::NoAgent, format!("cannot reach an agent at {address}: {}", system_words(error)))
             .with_remedy("correct the RPC address, or start the agent there"),
     }
 }

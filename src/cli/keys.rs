@@ -273,7 +273,10 @@ fn material(file: Option<&Path>) -> Result<Zeroizing<String>, Failure> {
             let bytes = crate::file::read_argument(path, MAX_KEY).map(Zeroizing::new);
             let text = bytes.and_then(|bytes| Ok(Zeroizing::new(crate::file::utf8(&bytes)?.to_owned())));
             text.map_err(|error| {
-                Failure::new(Exit::Failed, format!("cannot read {}: {}", path.display(), super::output::plain(&error)))
+                Failure::new(
+                    Exit::Failed,
+                    format!("cannot read {}: {}", path.display(), crate::error::system_words(&error)),
+                )
             })?
         }
     };

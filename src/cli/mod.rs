@@ -164,7 +164,7 @@ fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
     tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
-        .map_err(|error| Failure::new(Exit::Failed, format!("cannot start: {}", output::plain(&error))))
+        .map_err(|error| Failure::new(Exit::Failed, format!("cannot start: {}", crate::error::system_words(&error))))
 }
 
 /// Reports a failure, and gives the shell its number.

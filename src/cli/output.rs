@@ -8,6 +8,7 @@ use serde::Serialize;
 use super::exit::Exit;
 use super::failure::Failure;
 use super::table::Layout;
+use crate::error::system_words;
 
 /// How answers are written.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq, clap::ValueEnum)]
@@ -81,7 +82,7 @@ impl Output {
         let mut stdout = std::io::stdout().lock();
         stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()).map_err(|error| match error.kind() {
             std::io::ErrorKind::BrokenPipe => Failure::reader_gone(),
-            _ => Failure::new(Exit::Failed, format!("cannot write to standard output: {}", plain(&error))),
+            _ => Failure::new(Exit::Failed, format!("cannot write to standard output: {}", system_words(&error))),
         })
     }
 
@@ -161,12 +162,4 @@ fn style_of_state(text: &str) -> Option<Style> {
 fn terminal_width() -> Option<usize> {
     let size = rustix::termios::tcgetwinsize(std::io::stdout()).ok()?;
     Some(usize::from(size.ws_col)).filter(|columns| *columns > 0)
-}
-
-/// An error of the system without its number, in lower case.
-pub(crate) fn plain(error: &std::io::Error) -> String {
-    let text = error.to_string();
-    let text = text.split(" (os error").next().unwrap_or(&text);
-    let mut chars = text.chars();
-    chars.next().map(|first| first.to_lowercase().chain(chars).collect()).unwrap_or_default()
 }

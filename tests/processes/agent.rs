@@ -241,7 +241,7 @@ fn keyring_that_may_not_be_read_is_named() {
     assert_eq!(status.code(), Some(5), "{text}");
     let path = lab.path("keyring.json").display().to_string();
     let line = format!(
-        "error: cannot read {path}: Permission denied (os error 13); 'chown weir: {path}' where the packaged unit runs the \
+        "error: cannot read {path}: permission denied; 'chown weir: {path}' where the packaged unit runs the \
          agent, otherwise use sudo"
     );
     assert_eq!(text.lines().last(), Some(line.as_str()));

@@ -12,6 +12,7 @@ use tokio::time::timeout;
 use super::conversation::{Heard, MAX_MEMBERS, tried};
 use super::{host, own, ping};
 use crate::config::{BindHost, Config, JoinAddress, Loaded};
+use crate::error::system_words;
 use crate::serf::Status;
 use crate::status::doctor::{Gossip, JoinPlace, Member, Standing, Tcp, Trouble, Udp};
 use crate::status::node;
@@ -124,7 +125,7 @@ async fn connect(addr: SocketAddr, from: Option<IpAddr>) -> Tcp {
         Ok(Ok(())) => Tcp::Open,
         Ok(Err(error)) if error.kind() == io::ErrorKind::ConnectionRefused => Tcp::Refused,
         Ok(Err(error)) if error.kind() == io::ErrorKind::TimedOut => Tcp::Silent,
-        Ok(Err(error)) => Tcp::Failed(super::super::output::plain(&error)),
+        Ok(Err(error)) => Tcp::Failed(system_words(&error)),
         Err(_elapsed) => Tcp::Silent,
     }
 }

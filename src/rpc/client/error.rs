@@ -4,6 +4,7 @@ use std::io;
 use std::net::SocketAddr;
 
 use super::address::Address;
+use crate::error::system_words;
 use crate::rpc::proto::{ResponseHeader, text};
 use crate::rpc::refusal::Refusal;
 
@@ -51,7 +52,7 @@ impl ClientError {
                 let at = at.map_or_else(|| address.to_string(), |at| at.to_string());
                 match source.kind() {
                     io::ErrorKind::TimedOut => format!("dial {network} {at}: i/o timeout"),
-                    _ => format!("dial {network} {at}: connect: {}", system_text(source)),
+                    _ => format!("dial {network} {at}: connect: {}", system_words(source)),
                 }
             }
             Self::Silent { .. } => "i/o timeout".to_owned(),
@@ -102,14 +103,6 @@ impl ClientError {
             _ => Self::Refused(header.ours.and_then(|ours| ours.refusal).unwrap_or_else(|| header.error.into())),
         })
     }
-}
-
-/// The system's words as Go spells them: lower case, without a number.
-fn system_text(error: &io::Error) -> String {
-    let text = error.to_string();
-    let text = text.split(" (os error").next().unwrap_or_default();
-    let mut chars = text.chars();
-    chars.next().map(|first| first.to_lowercase().chain(chars).collect()).unwrap_or_default()
 }
 
 #[cfg(test)]
