@@ -8,7 +8,6 @@ use tokio::net::lookup_host;
 use tokio::time::timeout;
 use tracing::info;
 
-use super::stream::CONNECT_TIMEOUT;
 use crate::config::JoinAddress;
 use crate::endpoint::{Cause, JoinFailure, JoinTarget, StreamError};
 use crate::error::Explain;
@@ -20,6 +19,9 @@ use crate::time::Instant;
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 /// A resolver that says nothing for this long counts as one that does not know.
 const RESOLVE_TIMEOUT: Duration = Duration::from_secs(10);
+/// Whoever says sooner that there is no such host has not looked for it: the kernel asks its neighbours three times, a second
+/// apart.
+const NEIGHBOUR_SEARCH: Duration = Duration::from_secs(1);
 /// Addresses of one name that are tried.
 const MAX_ADDRESSES: usize = 16;
 
@@ -199,13 +201,12 @@ impl Retry {
 pub(super) fn explain(target: &JoinTarget, failure: &JoinFailure) -> Trouble {
     let addr = target.addr;
     match failure {
-        JoinFailure::Connect(StreamError { cause: Cause::Refused, .. }) => {
-            Trouble::new(format!("nothing listens on {addr}"), "start weir there, or correct the port")
-        }
-        JoinFailure::Connect(StreamError { cause: Cause::Silent, .. }) | JoinFailure::Timeout => silent(addr),
-        JoinFailure::Connect(StreamError { cause: Cause::Other, text }) => {
-            Trouble::new(format!("cannot reach {addr}: {text}"), "")
-        }
+        JoinFailure::Connect(StreamError { cause, text }) => unreached(addr, *cause, text),
+        JoinFailure::Timeout { connected: false, after } => unreached(addr, Cause::Silent { after: *after }, ""),
+        JoinFailure::Timeout { connected: true, after } => Trouble::new(
+            format!("{addr} takes connections and says nothing ({})", seconds(*after)),
+            "see whether its agent hangs, or correct the port",
+        ),
         JoinFailure::HungUp { .. }
         | JoinFailure::Plaintext
         | JoinFailure::Encrypted
@@ -229,10 +230,37 @@ pub(super) fn tell_unanswered(troubles: &[Trouble]) {
     }
 }
 
-fn silent(addr: SocketAddr) -> Trouble {
-    let (port, seconds) = (addr.port(), CONNECT_TIMEOUT.as_secs());
-    let what = format!("{addr}/tcp does not answer ({seconds} s)");
-    Trouble::new(what, format!("open {port} TCP and UDP there: {}", open_port(port)))
+/// Why no connection came about, as each cause needs something else.
+fn unreached(addr: SocketAddr, cause: Cause, text: &str) -> Trouble {
+    let (ip, port) = (addr.ip(), addr.port());
+    let open = || format!("open {port} TCP and UDP there: {}", open_port(port));
+    match cause {
+        Cause::Refused => Trouble::new(format!("nothing listens on {addr}"), "start weir there, or correct the port"),
+        Cause::Silent { after } => Trouble::new(format!("{addr}/tcp does not answer ({})", seconds(after)), open()),
+        Cause::NoHost { after } if after >= NEIGHBOUR_SEARCH => Trouble::new(
+            format!("no host is at {ip} (no route to host, {})", seconds(after)),
+            "correct the address, or start that host",
+        ),
+        Cause::NoHost { .. } => Trouble::new(
+            format!("{addr}/tcp is turned away, by a firewall or a router (no route to host, at once)"),
+            format!("see 'ip route get {ip}', or {}", open()),
+        ),
+        Cause::NoRoute => Trouble::new(
+            format!("this host has no route to {ip} (network is unreachable)"),
+            format!("correct the address, or see 'ip route get {ip}'"),
+        ),
+        Cause::Bound(own) => Trouble::new(
+            format!("this agent is bound to {own}, from where {addr} cannot be reached"),
+            "set gossip.bind to an address that the others reach, or to \"0.0.0.0:7946\", then restart it",
+        ),
+        Cause::Other => Trouble::new(format!("cannot reach {addr}: {text}"), ""),
+    }
+}
+
+/// `10 s`, `3.1 s`.
+fn seconds(time: Duration) -> String {
+    let tenths = (time.as_secs_f64() * 10.0).round() / 10.0;
+    format!("{tenths} s")
 }
 
 #[cfg(test)]
@@ -309,21 +337,56 @@ mod tests {
     }
 
     #[test]
-    fn failures_name_the_way_out() {
-        let target = |port| JoinTarget { label: "lb1".to_owned(), addr: SocketAddr::from(([10, 77, 0, 11], port)) };
-        let broken = |cause| JoinFailure::Connect(StreamError { cause, text: String::new() });
-        assert_eq!(
-            explain(&target(7946), &broken(Cause::Refused)).to_string(),
-            "nothing listens on 10.77.0.11:7946; start weir there, or correct the port"
-        );
-        assert_eq!(
-            explain(&target(7946), &broken(Cause::Silent)).to_string(),
-            "10.77.0.11:7946/tcp does not answer (10 s); open 7946 TCP and UDP there: 'firewall-cmd --permanent \
-             --add-port=7946/tcp --add-port=7946/udp' and 'firewall-cmd --reload', or 'ufw allow 7946'"
-        );
-        assert!(
-            explain(&target(7946), &JoinFailure::Plaintext).what.starts_with("10.77.0.11 speaks without encryption")
-        );
+    fn each_cause_has_its_own_words_time_and_way_out() {
+        let target = JoinTarget { label: "lb1".to_owned(), addr: SocketAddr::from(([10, 77, 0, 11], 7946)) };
+        let connect = |cause| JoinFailure::Connect(StreamError { cause, text: "dial tcp: x".to_owned() });
+        let open = "open 7946 TCP and UDP there: 'firewall-cmd --permanent --add-port=7946/tcp --add-port=7946/udp' and \
+                    'firewall-cmd --reload', or 'ufw allow 7946'";
+        let after = Duration::from_millis;
+        for (failure, told) in [
+            (connect(Cause::Refused), "nothing listens on 10.77.0.11:7946; start weir there, or correct the port".into()),
+            (
+                connect(Cause::Silent { after: secs(10) }),
+                format!("10.77.0.11:7946/tcp does not answer (10 s); {open}"),
+            ),
+            (
+                JoinFailure::Timeout { connected: false, after: secs(1) },
+                format!("10.77.0.11:7946/tcp does not answer (1 s); {open}"),
+            ),
+            (
+                JoinFailure::Timeout { connected: true, after: secs(1) },
+                "10.77.0.11:7946 takes connections and says nothing (1 s); see whether its agent hangs, or correct the \
+                 port"
+                    .into(),
+            ),
+            (
+                connect(Cause::NoHost { after: after(3_060) }),
+                "no host is at 10.77.0.11 (no route to host, 3.1 s); correct the address, or start that host".into(),
+            ),
+            (
+                connect(Cause::NoHost { after: after(2) }),
+                format!(
+                    "10.77.0.11:7946/tcp is turned away, by a firewall or a router (no route to host, at once); see \
+                     'ip route get 10.77.0.11', or {open}"
+                ),
+            ),
+            (
+                connect(Cause::NoRoute),
+                "this host has no route to 10.77.0.11 (network is unreachable); correct the address, or see 'ip route \
+                 get 10.77.0.11'"
+                    .into(),
+            ),
+            (
+                connect(Cause::Bound([127, 0, 0, 1].into())),
+                "this agent is bound to 127.0.0.1, from where 10.77.0.11:7946 cannot be reached; set gossip.bind to an \
+                 address that the others reach, or to \"0.0.0.0:7946\", then restart it"
+                    .into(),
+            ),
+            (connect(Cause::Other), "cannot reach 10.77.0.11:7946: dial tcp: x".into()),
+        ] {
+            assert_eq!(explain(&target, &failure).to_string(), told);
+        }
+        assert!(explain(&target, &JoinFailure::Plaintext).what.starts_with("10.77.0.11 speaks without encryption"));
     }
 
     #[tokio::test]

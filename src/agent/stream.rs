@@ -18,10 +18,11 @@ use tracing::{info, warn};
 
 use super::udp::canonical;
 use crate::endpoint::{Cause, StreamError, StreamId};
+use crate::error::system_words;
 use crate::outage::Outage;
 
 /// memberlist's TCP timeout.
-pub(super) const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long a peer may still talk after we have closed: closing a socket with unread bytes would destroy what we wrote.
 const GOODBYE: Duration = Duration::from_secs(2);
@@ -145,10 +146,13 @@ impl Streams {
     pub(super) fn connect(&mut self, id: StreamId, to: SocketAddr) {
         let (inputs, source) = (self.sender.clone(), self.source);
         self.spawn(id, move |writes| async move {
+            let begun = Instant::now();
             let connected = match timeout(CONNECT_TIMEOUT, dial(to, source)).await {
-                Ok(Ok(stream)) => Ok(stream),
-                Ok(Err(error)) => Err(dial_error(to, &error)),
-                Err(_elapsed) => Err(StreamError { cause: Cause::Silent, text: format!("dial tcp {to}: i/o timeout") }),
+                Ok(dialled) => dialled.map_err(|error| dial_error(to, source, &error, begun.elapsed())),
+                Err(_elapsed) => {
+                    let cause = Cause::Silent { after: CONNECT_TIMEOUT };
+                    Err(StreamError { cause, text: format!("dial tcp {to}: i/o timeout") })
+                }
             };
             match connected {
                 Ok(stream) => {
@@ -231,15 +235,16 @@ async fn dial(to: SocketAddr, source: Option<IpAddr>) -> io::Result<TcpStream> {
     socket.connect(to).await
 }
 
-fn dial_error(to: SocketAddr, error: &io::Error) -> StreamError {
-    let (cause, what) = match error.kind() {
-        io::ErrorKind::ConnectionRefused => (Cause::Refused, "connect: connection refused"),
-        io::ErrorKind::HostUnreachable => (Cause::Silent, "connect: no route to host"),
-        io::ErrorKind::NetworkUnreachable => (Cause::Other, "connect: network is unreachable"),
-        io::ErrorKind::TimedOut => (Cause::Silent, "connect: connection timed out"),
-        _ => return format!("dial tcp {to}: {error}").into(),
+fn dial_error(to: SocketAddr, source: Option<IpAddr>, error: &io::Error, after: Duration) -> StreamError {
+    let cause = match (error.kind(), source) {
+        (io::ErrorKind::ConnectionRefused, _) => Cause::Refused,
+        (_, Some(source)) if source.is_loopback() && !to.ip().is_loopback() => Cause::Bound(source),
+        (io::ErrorKind::HostUnreachable, _) => Cause::NoHost { after },
+        (io::ErrorKind::NetworkUnreachable, _) => Cause::NoRoute,
+        (io::ErrorKind::TimedOut, _) => Cause::Silent { after },
+        _ => Cause::Other,
     };
-    StreamError { cause, text: format!("dial tcp {to}: {what}") }
+    StreamError { cause, text: format!("dial tcp {to}: connect: {}", system_words(error)) }
 }
 
 /// Both directions until the peer ends and nothing is left to write, or until one of them fails.
@@ -290,7 +295,7 @@ async fn read_all(
                     return Some("agent stopped".into());
                 }
             }
-            Err(error) => return Some(format!("read: {error}").into()),
+            Err(error) => return Some(format!("read: {}", system_words(&error)).into()),
         }
     }
 }
@@ -300,11 +305,11 @@ async fn write_all(mut writer: OwnedWriteHalf, mut writes: mpsc::Receiver<Write>
     while let Some(Write::Data(data)) = writes.recv().await {
         match timeout(WRITE_TIMEOUT, writer.write_all(&data)).await {
             Ok(Ok(())) => {}
-            Ok(Err(error)) => return Err(format!("write: {error}").into()),
+            Ok(Err(error)) => return Err(format!("write: {}", system_words(&error)).into()),
             Err(_elapsed) => return Err("write: i/o timeout".into()),
         }
     }
-    writer.shutdown().await.map_err(|error| format!("close: {error}").into())
+    writer.shutdown().await.map_err(|error| format!("close: {}", system_words(&error)).into())
 }
 
 async fn discard(reader: &mut OwnedReadHalf) {

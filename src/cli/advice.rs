@@ -15,8 +15,9 @@ use super::args::definition;
 use super::serf_compat::is_command;
 
 /// Commands of others that we advise, word by word; `*` is any word.
-const FOREIGN: [&str; 31] = [
+const FOREIGN: [&str; 33] = [
     "apt install nginx",
+    "chgrp weir *",
     "chmod * *",
     "chown * *",
     "chown -R * *",
@@ -30,6 +31,7 @@ const FOREIGN: [&str; 31] = [
     "ip link set * up",
     "ip link show *",
     "ip route",
+    "ip route get *",
     "journalctl -p info",
     "journalctl -u weir",
     "make demo",
@@ -50,8 +52,9 @@ const FOREIGN: [&str; 31] = [
 ];
 
 /// Programs whose every mention in a quote is a command.
-const FOREIGN_PROGRAMS: [&str; 17] = [
+const FOREIGN_PROGRAMS: [&str; 18] = [
     "apt",
+    "chgrp",
     "chmod",
     "chown",
     "dnf",
@@ -77,7 +80,7 @@ const PROSE: [&str; 6] = ["is", "logs", "sends", "tries", "turns", "uses"];
 const VERBS: [&str; 8] = ["disable", "edit", "enable", "reload", "restart", "start", "status", "stop"];
 
 /// Units of others.
-const UNITS: [&str; 2] = ["nginx", "nginx.service"];
+const UNITS: [&str; 4] = ["nginx", "nginx.service", "serf", "serf.service"];
 
 /// What looks like a key and is none: a finding, files, a unit, a socket.
 const NO_KEYS: [&str; 5] = ["gossip.udp", "nginx.conf", "nginx.pid", "nginx.service", "rpc.sock"];

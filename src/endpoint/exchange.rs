@@ -15,7 +15,7 @@ use tracing::debug;
 use super::envelope::{Seal, StreamContent};
 use super::join::{Exchange, JoinFailure, JoinId, JoinKind, StreamError};
 use super::peers::Knowledge;
-use super::stream::{Refused, Role, Session, StreamId};
+use super::stream::{Refused, Role, Session, Stream, StreamId};
 use super::{Drop, Endpoint, Joined, Output, Stranger};
 
 impl Endpoint {
@@ -121,7 +121,9 @@ impl Endpoint {
         }
         while let Some(stream) = self.streams.expired(now) {
             self.drops.count(Drop::StreamTimeout);
-            self.end_stream(now, stream, JoinFailure::Timeout);
+            let connected = self.streams.get(stream).is_some_and(Stream::is_connected);
+            let after = self.options.swim.tcp_timeout;
+            self.end_stream(now, stream, JoinFailure::Timeout { connected, after });
             self.outputs.push_back(Output::Close { stream });
         }
     }

@@ -3,7 +3,8 @@
 use std::borrow::Cow;
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
 
 use crate::crypto::KeyId;
 use crate::error::Explain;
@@ -52,8 +53,18 @@ pub struct StreamError {
 pub enum Cause {
     /// The host is there, and nothing listens.
     Refused,
-    /// Nothing came in time, or nothing can.
-    Silent,
+    /// Nothing came in this time.
+    Silent {
+        after: Duration,
+    },
+    /// The host is not there, or a firewall turns us away, which was known after this time.
+    NoHost {
+        after: Duration,
+    },
+    /// This host knows no way there.
+    NoRoute,
+    /// We are bound to this address, from which no way leads there.
+    Bound(IpAddr),
     Other,
 }
 
@@ -124,9 +135,9 @@ pub enum JoinFailure {
     /// No member in its list speaks a protocol version that we understand.
     #[error("speaks a protocol version that this node does not understand")]
     Versions,
-    /// Nothing within the stream timeout.
+    /// Nothing within the stream timeout, before or after the connection was made.
     #[error("does not answer")]
-    Timeout,
+    Timeout { connected: bool, after: Duration },
 }
 
 fn list(ring: &[KeyId]) -> String {
@@ -151,7 +162,8 @@ impl Explain for JoinFailure {
             Self::Encrypted => "'weir keys import' here, or encryption.keyring",
             Self::KeyMissing { .. } | Self::UnknownKey => "'weir keys export' there, 'weir keys import' here",
             Self::LacksOurKey { .. } => "'weir keys export' here, 'weir keys import --add' there",
-            Self::Timeout => "open the gossip port there, TCP and UDP",
+            Self::Timeout { connected: false, .. } => "open the gossip port there, TCP and UDP",
+            Self::Timeout { connected: true, .. } => "see whether its agent hangs, or correct the port",
             Self::Connect(_) | Self::Label | Self::Remote(_) | Self::Malformed(_) | Self::Versions => return None,
         };
         Some(way_out.into())

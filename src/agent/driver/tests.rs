@@ -180,6 +180,20 @@ fn join_retry_max_ends_the_agent() {
 }
 
 #[test]
+fn an_agent_on_loopback_says_why_it_joins_nobody_elsewhere() {
+    run_test(async {
+        let lab = Lab::new();
+        // TEST-NET-1 is nobody's.
+        let more = format!("{ALONE}\ngossip.join = [\"192.0.2.1\"]");
+        let mut agent = lab.agent("a", "127.7.40.1", None, &more).await;
+        until(&mut [&mut agent], "the first try failed", |all| !all[0].joins.failures().is_empty()).await;
+        let told = agent.joins.failures()[0].to_string();
+        let wanted = "this agent is bound to 127.7.40.1, from where 192.0.2.1:7946 cannot be reached; set gossip.bind";
+        assert!(told.starts_with(wanted), "{told}");
+    });
+}
+
+#[test]
 fn agents_of_different_keys_do_not_meet() {
     run_test(async {
         let lab = Lab::new();

@@ -145,3 +145,25 @@ fn accept_pauses_grow_to_a_second() {
     assert_eq!(pauses[..3], [5, 10, 20].map(Duration::from_millis));
     assert_eq!(pauses.last(), Some(&ACCEPT_BACKOFF_LAST));
 }
+
+#[test]
+fn what_keeps_a_connection_from_being_made_is_told_apart() {
+    use nix::errno::Errno;
+    let (remote, here) = (SocketAddr::from(([10, 77, 0, 11], 7946)), SocketAddr::from(([127, 0, 0, 9], 7946)));
+    let (loopback, other) = (Some(local(1)), Some(IpAddr::from([10, 77, 0, 12])));
+    let after = Duration::from_secs(3);
+    for (to, source, errno, cause, words) in [
+        (remote, None, Errno::ECONNREFUSED, Cause::Refused, "connection refused"),
+        (remote, loopback, Errno::ECONNREFUSED, Cause::Refused, "connection refused"),
+        (remote, None, Errno::EHOSTUNREACH, Cause::NoHost { after }, "no route to host"),
+        (remote, None, Errno::ENETUNREACH, Cause::NoRoute, "network is unreachable"),
+        (remote, None, Errno::ETIMEDOUT, Cause::Silent { after }, "connection timed out"),
+        (remote, loopback, Errno::EINVAL, Cause::Bound(local(1)), "invalid argument"),
+        (remote, loopback, Errno::ENETUNREACH, Cause::Bound(local(1)), "network is unreachable"),
+        (remote, other, Errno::EINVAL, Cause::Other, "invalid argument"),
+        (here, loopback, Errno::EACCES, Cause::Other, "permission denied"),
+    ] {
+        let error = dial_error(to, source, &io::Error::from_raw_os_error(errno as i32), after);
+        assert_eq!((error.cause, error.text), (cause, format!("dial tcp {to}: connect: {words}")));
+    }
+}
