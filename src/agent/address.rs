@@ -3,13 +3,13 @@
 use std::borrow::Cow;
 use std::fmt;
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 
 use nix::ifaddrs::getifaddrs;
 use nix::net::if_::InterfaceFlags;
 
 use super::AgentError;
-use crate::config::{Advertise, BindAddress, BindHost};
+use crate::config::{Advertise, BindAddress, BindHost, Gossip};
 use crate::error::Explain;
 
 /// One address of this host.
@@ -19,25 +19,33 @@ pub(super) struct Interface {
     pub(super) ip: IpAddr,
 }
 
-/// Why no address could be chosen. Nothing has been bound.
+/// Why no address could be chosen. Nothing has been bound; later there may be one.
 #[derive(Debug, Eq, PartialEq, thiserror::Error)]
 pub enum AddressError {
-    /// Several private addresses; guessing would make half a cluster.
+    /// Several private addresses and no default route; guessing would make half a cluster.
     #[error("cannot choose an address to advertise: {}", List(.0))]
     Ambiguous(Vec<(IpAddr, String)>),
-    /// No private address at all.
+    /// No private address, and no default route.
     #[error("cannot choose an address to advertise: this host has no private address (it has {})", List(.0))]
     NoPrivate(Vec<(IpAddr, String)>),
-    /// `gossip.bind` names an interface that is not there or has no address.
-    #[error("cannot bind to interface {name}: this host has no such interface with an address (it has {})", List(.has))]
+    /// IPv4 is bound and only IPv6 is there.
+    #[error("cannot choose an address to advertise: gossip.bind is IPv4 and this host has none (it has {})", List(.0))]
+    NoIpv4(Vec<(IpAddr, String)>),
+    /// `gossip.bind` names an interface that is not there.
+    #[error("cannot bind to interface {name}: this host has no such interface (it has {})", List(.has))]
     NoInterface { name: String, has: Vec<(IpAddr, String)> },
+    /// `gossip.bind` names an interface that is not up, or not configured yet.
+    #[error("cannot bind to interface {name}: it is down or has no address")]
+    Unaddressed { name: String },
 }
 
 impl Explain for AddressError {
     fn remedy(&self) -> Option<Cow<'_, str>> {
         Some(match self {
             Self::Ambiguous(_) | Self::NoPrivate(_) => "set gossip.advertise".into(),
-            Self::NoInterface { .. } => "correct gossip.bind".into(),
+            Self::NoIpv4(_) => "set gossip.bind = \"[::]:7946\", which serves both".into(),
+            Self::NoInterface { .. } => "create it, or correct gossip.bind".into(),
+            Self::Unaddressed { .. } => "bring it up, or correct gossip.bind".into(),
         })
     }
 }
@@ -74,12 +82,10 @@ pub(super) fn interfaces() -> io::Result<Vec<Interface>> {
 }
 
 /// The address that `name` stands for in `gossip.bind`: its first IPv4 address, else its first routable IPv6 one.
-fn of_interface(name: &str, all: &[Interface]) -> Result<IpAddr, AddressError> {
+fn of_interface(name: &str, all: &[Interface]) -> Option<IpAddr> {
     let mut own = all.iter().filter(|interface| interface.name == name).map(|interface| interface.ip);
     let first_v6 = own.clone().find(|ip| matches!(ip, IpAddr::V6(v6) if !v6.is_unicast_link_local()));
-    own.find(IpAddr::is_ipv4)
-        .or(first_v6)
-        .ok_or_else(|| AddressError::NoInterface { name: name.to_owned(), has: routable(all).collect() })
+    own.find(IpAddr::is_ipv4).or(first_v6)
 }
 
 /// What to bind for `gossip.bind`.
@@ -88,40 +94,98 @@ pub(super) fn to_bind(bind: &BindAddress) -> Result<SocketAddr, AgentError> {
         BindHost::Address(ip) => *ip,
         BindHost::Interface(name) => {
             let all = interfaces().map_err(AgentError::System)?;
-            of_interface(name, &all).map_err(AgentError::Address)?
+            of_interface(name, &all).ok_or_else(|| AgentError::Address(unbindable(name, &all)))?
         }
     };
     Ok(SocketAddr::new(ip, bind.port))
 }
 
-/// What to tell others for `gossip.advertise`, where `bound` is bound.
-pub(super) fn to_advertise(wanted: &Advertise, bound: SocketAddr) -> Result<SocketAddr, AgentError> {
-    let first = match *wanted {
-        Advertise::Auto => false,
-        Advertise::FirstPrivate => true,
+fn unbindable(name: &str, all: &[Interface]) -> AddressError {
+    let name = name.to_owned();
+    match nix::net::if_::if_nametoindex(name.as_str()) {
+        Ok(_) => AddressError::Unaddressed { name },
+        Err(_) => AddressError::NoInterface { name, has: routable(all).collect() },
+    }
+}
+
+/// What to tell others for `gossip.advertise`, where `bound` is bound and `before` was told the last time.
+pub(super) fn to_advertise(
+    wanted: &Advertise,
+    bound: SocketAddr,
+    before: Option<IpAddr>,
+) -> Result<SocketAddr, AgentError> {
+    let (before, first) = match *wanted {
+        Advertise::Auto => (before, false),
+        Advertise::FirstPrivate => (None, true),
         Advertise::Address(ip, port) => return Ok(SocketAddr::new(ip, port.unwrap_or(bound.port()))),
     };
-    let all = if bound.ip().is_unspecified() { interfaces().map_err(AgentError::System)? } else { Vec::new() };
-    let ip = advertise(bound.ip(), &all, first).map_err(AgentError::Address)?;
+    if !bound.ip().is_unspecified() {
+        return Ok(bound);
+    }
+    let all = interfaces().map_err(AgentError::System)?;
+    let ip = match contenders(bound.ip(), &all).first() {
+        Some((ip, _)) if first => *ip,
+        _ => advertise(bound.ip(), &all, before, default_source(bound.ip())).map_err(AgentError::Address)?,
+    };
     Ok(SocketAddr::new(ip, bound.port()))
 }
 
-/// What `advertise = "auto"` means: the bound address, else the only private one. `first` takes the first of several
-/// private ones as Serf does.
-fn advertise(bound: IpAddr, all: &[Interface], first: bool) -> Result<IpAddr, AddressError> {
-    if !bound.is_unspecified() {
-        return Ok(bound);
+/// What `advertise = "auto"` means where the unspecified address is bound: the one `before` if it is still ours, else the
+/// only private one, else that of the default route, `outward`.
+fn advertise(
+    bound: IpAddr,
+    all: &[Interface],
+    before: Option<IpAddr>,
+    outward: Option<IpAddr>,
+) -> Result<IpAddr, AddressError> {
+    let is_ours = |ip: &IpAddr| routable(all).any(|(ours, _)| ours == *ip) && (bound.is_ipv6() || ip.is_ipv4());
+    if let Some(before) = before.filter(is_ours) {
+        return Ok(before);
     }
-    let private: Vec<_> = routable(all).filter(|(ip, _)| is_private(*ip)).collect();
-    let v4: Vec<_> = private.iter().filter(|(ip, _)| ip.is_ipv4()).cloned().collect();
+    let private = contenders(bound, all);
+    match (private.as_slice(), outward.filter(is_ours)) {
+        ([only], _) => Ok(only.0),
+        (_, Some(outward)) => Ok(outward),
+        ([], None) => {
+            let has: Vec<_> = routable(all).collect();
+            let only_ipv6 = bound.is_ipv4() && !has.is_empty() && has.iter().all(|(ip, _)| ip.is_ipv6());
+            Err(if only_ipv6 { AddressError::NoIpv4(has) } else { AddressError::NoPrivate(has) })
+        }
+        (_, None) => Err(AddressError::Ambiguous(private)),
+    }
+}
+
+/// The private addresses that could be advertised where `bound` is bound.
+fn contenders(bound: IpAddr, all: &[Interface]) -> Vec<(IpAddr, String)> {
+    let (v4, v6): (Vec<_>, Vec<_>) = routable(all).filter(|(ip, _)| is_private(*ip)).partition(|(ip, _)| ip.is_ipv4());
     // A host with both families is ordinary; IPv4 is what every member of a mixed cluster can reach.
-    let choice = if v4.is_empty() && bound.is_ipv6() { private } else { v4 };
-    match choice.as_slice() {
-        [] => Err(AddressError::NoPrivate(routable(all).collect())),
-        [only] => Ok(only.0),
-        [some, ..] if first => Ok(some.0),
-        _ => Err(AddressError::Ambiguous(choice)),
+    if v4.is_empty() && bound.is_ipv6() { v6 } else { v4 }
+}
+
+/// The private addresses of this host, if it was no matter of course that `advertise = "auto"` chose `advertised`: it is one
+/// of several, or is not private.
+pub(super) fn rivals(gossip: &Gossip, advertised: IpAddr) -> io::Result<Option<Vec<(IpAddr, String)>>> {
+    match gossip.bind.host {
+        BindHost::Address(any) if any.is_unspecified() && gossip.advertise == Advertise::Auto => {
+            let private = contenders(any, &interfaces()?);
+            let is_only = matches!(&private[..], [(only, _)] if *only == advertised);
+            Ok((!is_only).then_some(private))
+        }
+        BindHost::Address(_) | BindHost::Interface(_) => Ok(None),
     }
+}
+
+/// From which of our addresses the world is reached: that of the default route. Nothing is sent.
+fn default_source(bound: IpAddr) -> Option<IpAddr> {
+    // Documentation's networks (RFC 5737, RFC 3849), to which no route leads but the default one.
+    let v4 = (IpAddr::from(Ipv4Addr::UNSPECIFIED), IpAddr::from([192, 0, 2, 1]));
+    let v6 = (IpAddr::from(Ipv6Addr::UNSPECIFIED), IpAddr::from([0x2001, 0xdb8, 0, 0, 0, 0, 0, 1]));
+    let source = |(any, outside): (IpAddr, IpAddr)| {
+        let socket = UdpSocket::bind((any, 0)).ok()?;
+        socket.connect((outside, 9)).ok()?;
+        Some(socket.local_addr().ok()?.ip())
+    };
+    source(v4).or_else(|| source(v6).filter(|_| bound.is_ipv6()))
 }
 
 /// Every address that another host could use.
@@ -159,59 +223,87 @@ mod tests {
     }
 
     #[test]
-    fn bound_address_is_advertised() {
-        assert_eq!(advertise(ip("127.0.0.5"), &[], false), Ok(ip("127.0.0.5")));
+    fn an_address_is_chosen_in_the_documented_order() {
+        let lo = ("lo", "127.0.0.1");
+        let (slirp, lan, docker) = (("eth0", "10.0.2.15"), ("eth1", "10.77.0.11"), ("docker0", "172.17.0.1"));
+        let (public, link) = (("eth2", "203.0.113.9"), ("eth1", "fe80::1"));
+        let (ula, global) = (("eth0", "fd00::5"), ("eth0", "2001:db8::1"));
+        let (v4, v6) = ("0.0.0.0", "::");
+        // bound, what there is, told before, the default route's           advertised
+        let rows: [(_, &[_], _, _, _); 16] = [
+            (v4, &[lo, public, lan, link], "", "203.0.113.9", Ok("10.77.0.11")),
+            (v6, &[lo, public, lan, link], "", "", Ok("10.77.0.11")),
+            (v4, &[slirp, lan], "", "10.0.2.15", Ok("10.0.2.15")),
+            (v4, &[slirp, lan], "10.77.0.11", "10.0.2.15", Ok("10.77.0.11")),
+            (v4, &[lan, docker], "10.77.0.11", "", Ok("10.77.0.11")),
+            (v4, &[lan, docker], "10.77.0.99", "10.77.0.11", Ok("10.77.0.11")),
+            (
+                v4,
+                &[lan, docker],
+                "10.77.0.99",
+                "",
+                Err("10.77.0.11 (eth1), 172.17.0.1 (docker0); set gossip.advertise"),
+            ),
+            (v4, &[lo, public], "", "203.0.113.9", Ok("203.0.113.9")),
+            (v4, &[public, lan], "203.0.113.9", "", Ok("203.0.113.9")),
+            (
+                v4,
+                &[lo, public],
+                "",
+                "",
+                Err("this host has no private address (it has 203.0.113.9 (eth2)); set gossip.advertise"),
+            ),
+            (
+                v4,
+                &[lo],
+                "127.0.0.1",
+                "127.0.0.1",
+                Err("this host has no private address (it has nothing but loopback); set gossip.advertise"),
+            ),
+            (v6, &[ula, global], "", "2001:db8::1", Ok("fd00::5")),
+            (v6, &[ula, lan], "", "", Ok("10.77.0.11")),
+            (v6, &[lo, global], "", "2001:db8::1", Ok("2001:db8::1")),
+            (v4, &[ula, lan, slirp], "fd00::5", "10.0.2.15", Ok("10.0.2.15")),
+            (
+                v4,
+                &[lo, ula],
+                "fd00::5",
+                "",
+                Err("gossip.bind is IPv4 and this host has none (it has fd00::5 (eth0)); set gossip.bind = \
+                     \"[::]:7946\", which serves both"),
+            ),
+        ];
+        for (bound, all, before, outward, wanted) in rows {
+            let some = |text: &str| text.parse().ok();
+            let chosen = advertise(ip(bound), &host(all), some(before), some(outward));
+            let chosen = chosen.map_err(|error| error.sentence());
+            let wanted = wanted.map(ip).map_err(|why| format!("cannot choose an address to advertise: {why}"));
+            assert_eq!(chosen, wanted, "{bound} {all:?} {before} {outward}");
+        }
     }
 
     #[test]
-    fn the_only_private_address_is_advertised() {
-        let all = host(&[("lo", "127.0.0.1"), ("eth0", "203.0.113.9"), ("eth1", "10.77.0.11"), ("eth1", "fe80::1")]);
-        assert_eq!(advertise(ip("0.0.0.0"), &all, false), Ok(ip("10.77.0.11")));
-        assert_eq!(advertise(ip("::"), &all, false), Ok(ip("10.77.0.11")));
-    }
-
-    #[test]
-    fn several_private_addresses_are_listed_and_serf_takes_the_first() {
-        let all = host(&[("lo", "127.0.0.1"), ("eth0", "10.0.2.15"), ("eth1", "10.77.0.11")]);
-        let error = advertise(ip("0.0.0.0"), &all, false).unwrap_err();
-        assert_eq!(
-            error.sentence(),
-            "cannot choose an address to advertise: 10.0.2.15 (eth0), 10.77.0.11 (eth1); set gossip.advertise"
-        );
-        assert_eq!(advertise(ip("0.0.0.0"), &all, true), Ok(ip("10.0.2.15")));
-    }
-
-    #[test]
-    fn no_private_address_lists_what_there_is() {
-        let public = host(&[("eth0", "203.0.113.9")]);
-        assert_eq!(
-            advertise(ip("0.0.0.0"), &public, false).unwrap_err().sentence(),
-            "cannot choose an address to advertise: this host has no private address (it has 203.0.113.9 (eth0)); \
-             set gossip.advertise"
-        );
-        assert_eq!(
-            advertise(ip("0.0.0.0"), &host(&[("lo", "127.0.0.1")]), false).unwrap_err().sentence(),
-            "cannot choose an address to advertise: this host has no private address (it has nothing but loopback); \
-             set gossip.advertise"
-        );
-    }
-
-    #[test]
-    fn unique_local_is_advertised_only_where_ipv6_is_bound() {
-        let all = host(&[("eth0", "fd00::5"), ("eth0", "2001:db8::1")]);
-        assert_eq!(advertise(ip("::"), &all, false), Ok(ip("fd00::5")));
-        assert!(matches!(advertise(ip("0.0.0.0"), &all, false), Err(AddressError::NoPrivate(_))));
+    fn what_is_bound_or_named_is_advertised() {
+        let to = |wanted, bound: &str| to_advertise(&wanted, bound.parse().unwrap(), Some(ip("10.0.0.9"))).unwrap();
+        assert_eq!(to(Advertise::Auto, "127.0.0.5:7").to_string(), "127.0.0.5:7");
+        assert_eq!(to(Advertise::Address(ip("10.0.0.1"), None), "0.0.0.0:7").to_string(), "10.0.0.1:7");
+        assert_eq!(to(Advertise::Address(ip("10.0.0.1"), Some(9)), "0.0.0.0:7").to_string(), "10.0.0.1:9");
     }
 
     #[test]
     fn interface_stands_for_its_first_ipv4_address() {
         let all = host(&[("eth1", "fe80::1"), ("eth1", "fd00::5"), ("eth1", "10.77.0.11"), ("eth2", "fd00::6")]);
-        assert_eq!(of_interface("eth1", &all), Ok(ip("10.77.0.11")));
-        assert_eq!(of_interface("eth2", &all), Ok(ip("fd00::6")));
+        assert_eq!(of_interface("eth1", &all), Some(ip("10.77.0.11")));
+        assert_eq!(of_interface("eth2", &all), Some(ip("fd00::6")));
         assert_eq!(
-            of_interface("eth9", &all).unwrap_err().sentence(),
-            "cannot bind to interface eth9: this host has no such interface with an address (it has fd00::5 (eth1), \
-             10.77.0.11 (eth1), fd00::6 (eth2)); correct gossip.bind"
+            unbindable("eth9", &all).sentence(),
+            "cannot bind to interface eth9: this host has no such interface (it has fd00::5 (eth1), 10.77.0.11 (eth1), \
+             fd00::6 (eth2)); create it, or correct gossip.bind"
+        );
+        // It is there, and in this list it has no address.
+        assert_eq!(
+            unbindable("lo", &all).sentence(),
+            "cannot bind to interface lo: it is down or has no address; bring it up, or correct gossip.bind"
         );
     }
 

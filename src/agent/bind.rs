@@ -71,8 +71,12 @@ impl Explain for BindError {
     fn remedy(&self) -> Option<Cow<'_, str>> {
         Some(match self {
             // A service that systemd knows by the program's name can be stopped by that name.
-            Self::InUseBy { name, setting, .. } if matches!(name.as_str(), "serf" | "weir") => {
-                format!("stop it with 'systemctl stop {name}' or set {setting}").into()
+            Self::InUseBy { name, setting, .. } if name == "weir" => {
+                format!("stop it with 'systemctl stop weir' or set {setting}").into()
+            }
+            // Debian's package starts it again with the host.
+            Self::InUseBy { name, setting, .. } if name == "serf" => {
+                format!("stop it for good with 'systemctl disable --now serf' or set {setting}").into()
             }
             Self::InUseBy { setting, .. } | Self::InUse { setting, .. } => format!("stop it or set {setting}").into(),
             Self::NoSuchAddress { setting, .. } => format!("correct {setting}").into(),
@@ -202,7 +206,8 @@ mod tests {
         };
         assert_eq!(
             error.sentence(),
-            "cannot bind 10.77.0.11:7946/tcp: in use by serf (pid 812); stop it with 'systemctl stop serf' or set gossip.bind"
+            "cannot bind 10.77.0.11:7946/tcp: in use by serf (pid 812); stop it for good with 'systemctl disable --now serf' \
+             or set gossip.bind"
         );
     }
 }

@@ -1,11 +1,11 @@
 //! Whether an agent could start here: its addresses and ports, taken and given back at once. For `weir doctor` where none runs.
 
-use std::net::{SocketAddr, TcpListener};
+use std::net::{IpAddr, SocketAddr, TcpListener};
 
 use super::bind::{self, Setting, Transport};
 use super::{AgentError, address};
 use crate::config::Config;
-use crate::status::doctor::Port;
+use crate::status::doctor::{Choice, Port};
 
 /// An address, what it is for, and why an agent would not get it.
 #[derive(Debug)]
@@ -16,14 +16,15 @@ pub(crate) struct Checked {
 }
 
 /// Binds what an agent with this configuration would, and lets go of it. Must run within a tokio runtime.
-pub(crate) fn ports(config: &Config) -> Vec<Checked> {
+/// `before` is the address that the snapshot says was advertised.
+pub(crate) fn ports(config: &Config, before: Option<IpAddr>) -> Vec<Checked> {
     let checked = |port, what: String, result| Checked { port, what, result };
     let wanted = match address::to_bind(&config.gossip.bind) {
         Ok(wanted) => wanted,
         Err(error) => return vec![checked(Port::Gossip, "gossip.bind".to_owned(), Err(error))],
     };
     let bound = bind::bind(wanted).map(|(udp, _listener)| udp.local());
-    let advertise = address::to_advertise(&config.gossip.advertise, *bound.as_ref().unwrap_or(&wanted));
+    let advertise = address::to_advertise(&config.gossip.advertise, *bound.as_ref().unwrap_or(&wanted), before);
     let mut all = vec![
         checked(Port::Gossip, wanted.to_string(), bound.map(drop).map_err(AgentError::Bind)),
         checked(Port::Address, "gossip.advertise".to_owned(), advertise.map(drop)),
@@ -32,6 +33,14 @@ pub(crate) fn ports(config: &Config) -> Vec<Checked> {
         all.push(checked(Port::Rpc, listen.to_string(), rpc(listen)));
     }
     all
+}
+
+/// What to say of an address that was advertised though it was no matter of course.
+pub(crate) fn choice(config: &Config, advertised: IpAddr) -> Option<Choice> {
+    // Whoever cannot list addresses has said so where it mattered.
+    let private = address::rivals(&config.gossip, advertised).ok()??.into_iter();
+    let private = private.map(|(ip, name)| (ip.to_string(), name)).collect();
+    Some(Choice { advertised: advertised.to_string(), private })
 }
 
 fn rpc(listen: SocketAddr) -> Result<(), AgentError> {

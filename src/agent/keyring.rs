@@ -57,6 +57,24 @@ impl Explain for LoadError {
     }
 }
 
+impl LoadError {
+    /// Whether an operator has to act: a disk that is ill or late may be well in a moment.
+    pub(crate) fn is_in_file(&self) -> bool {
+        match self {
+            Self::Read { source, .. } => matches!(
+                source.kind(),
+                io::ErrorKind::PermissionDenied | io::ErrorKind::IsADirectory | io::ErrorKind::NotFound
+            ),
+            Self::Missing(_)
+            | Self::Readable { .. }
+            | Self::Length { .. }
+            | Self::Invalid { .. }
+            | Self::NoCredential(_)
+            | Self::EmptyToken => true,
+        }
+    }
+}
+
 /// What to do about a file that the system does not let us read.
 fn way_out(path: &Path, error: &io::Error) -> String {
     let path = path.display();

@@ -142,7 +142,7 @@ impl Explain for AgentError {
 }
 
 pub use self::address::AddressError;
-pub use self::bind::BindError;
+pub use self::bind::{BindError, Setting, Transport};
 pub use self::keyring::LoadError as SecretError;
 pub use self::tags_file::TagsFileError;
 pub use crate::rpc::server::ListenError;

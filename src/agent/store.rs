@@ -6,6 +6,7 @@
 use std::collections::VecDeque;
 use std::fs::File;
 use std::io::{self, Write as _};
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
@@ -39,6 +40,8 @@ pub(super) struct Restored {
     pub(super) tags: Tags,
     /// There was no run of ours before that we know of.
     pub(super) is_first: bool,
+    /// What was advertised.
+    pub(super) advertised: Option<IpAddr>,
 }
 
 /// The running snapshot; without a path it does nothing.
@@ -89,6 +92,7 @@ impl Store {
             members: state.dial_order(name).into_iter().map(target).collect(),
             tags: state.tags().cloned().unwrap_or_default(),
             is_first: replay.format != Format::Weir,
+            advertised: state.own_address(name).map(|addr| addr.ip()),
         };
         let mut log = Log::new(name.clone(), replay, bytes.len(), now);
         log.set_sync_interval(config.snapshot.sync_interval);

@@ -11,7 +11,7 @@ use clap::{Arg, ArgAction, ArgMatches, value_parser};
 use super::exit::Exit;
 use super::failure::Failure;
 use super::output::Output;
-use crate::agent::{self, AgentError};
+use crate::agent::{self, AgentError, ListenError};
 use crate::config::{self, ConfigErrors, FLAGS, Flag, Mode, Overrides, Source, Sources, Takes};
 
 /// Run the agent until it is told to stop.
@@ -167,16 +167,90 @@ pub(crate) const fn exit_code(exit: agent::Exit, mode: Mode) -> Exit {
     }
 }
 
-/// Why the agent did not start. What only another configuration can cure has its own code, so that systemd does not try
-/// again and again.
+/// Why the agent did not start. Only what is wrong in its files has the code for which systemd does not try again: what the
+/// host lacks now it may have in a moment.
 pub(crate) fn failure(error: &AgentError) -> Failure {
     let exit = match error {
+        AgentError::Secret(error) if error.is_in_file() => Exit::Configuration,
+        AgentError::Rpc(ListenError::TokenRequired { .. }) => Exit::Configuration,
+        AgentError::Tags(_) => Exit::Configuration,
         AgentError::Secret(_)
-        | AgentError::Tags(_)
+        | AgentError::Rpc(_)
+        | AgentError::System(_)
         | AgentError::Address(_)
+        | AgentError::Bind(_)
         | AgentError::Discover(_)
-        | AgentError::Log(_) => Exit::Configuration,
-        AgentError::System(_) | AgentError::Bind(_) | AgentError::Rpc { .. } => Exit::Failed,
+        | AgentError::Log(_) => Exit::Failed,
     };
     Failure::of_error(exit, error)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+    use std::path::PathBuf;
+
+    use super::*;
+    use crate::agent::{AddressError, BindError, SecretError};
+    use crate::crypto::KeyringError;
+
+    /// Every way in which a start can fail. The unit tries again after 1 and gives up after 5.
+    #[test]
+    fn what_time_can_cure_is_tried_again() {
+        let path = || PathBuf::from("/x");
+        let addr = || "10.0.0.1:7946".parse().unwrap();
+        let system = |kind: io::ErrorKind| kind.into();
+        let read = |kind| AgentError::Secret(SecretError::Read { path: path(), source: system(kind) });
+        let (name, group, has) = (|| "wg0".to_owned(), || "weir".to_owned(), || "10.0.0.2".to_owned());
+        let (transport, setting) = (agent::Transport::Udp, agent::Setting::GossipBind);
+        for (error, exit) in [
+            (AgentError::Address(AddressError::Unaddressed { name: name() }), Exit::Failed),
+            (AgentError::Address(AddressError::NoInterface { name: name(), has: vec![] }), Exit::Failed),
+            (AgentError::Address(AddressError::NoPrivate(vec![])), Exit::Failed),
+            (AgentError::Address(AddressError::NoIpv4(vec![])), Exit::Failed),
+            (AgentError::Address(AddressError::Ambiguous(vec![])), Exit::Failed),
+            (AgentError::Bind(BindError::NoSuchAddress { addr: addr(), setting, has: has() }), Exit::Failed),
+            (AgentError::Bind(BindError::InUse { addr: addr(), transport, setting }), Exit::Failed),
+            (
+                AgentError::Bind(BindError::InUseBy { addr: addr(), transport, setting, name: name(), pid: 1 }),
+                Exit::Failed,
+            ),
+            (
+                AgentError::Bind(BindError::Other {
+                    addr: addr(),
+                    transport,
+                    source: system(io::ErrorKind::PermissionDenied),
+                }),
+                Exit::Failed,
+            ),
+            (AgentError::Rpc(ListenError::InUse { path: path() }), Exit::Failed),
+            (AgentError::Rpc(ListenError::NotASocket { path: path() }), Exit::Failed),
+            (AgentError::Rpc(ListenError::NoDirectory { path: path(), directory: path() }), Exit::Failed),
+            (AgentError::Rpc(ListenError::NoGroup { group: group() }), Exit::Failed),
+            (
+                AgentError::Rpc(ListenError::Tcp { addr: addr(), source: system(io::ErrorKind::AddrNotAvailable) }),
+                Exit::Failed,
+            ),
+            (AgentError::Rpc(ListenError::TokenRequired { addr: addr() }), Exit::Configuration),
+            (AgentError::Secret(SecretError::Missing(path())), Exit::Configuration),
+            (AgentError::Secret(SecretError::Readable { path: path(), mode: 0o644 }), Exit::Configuration),
+            (AgentError::Secret(SecretError::Length { path: path(), length: 3 }), Exit::Configuration),
+            (
+                AgentError::Secret(SecretError::Invalid { path: path(), source: KeyringError::Empty }),
+                Exit::Configuration,
+            ),
+            (AgentError::Secret(SecretError::NoCredential(name())), Exit::Configuration),
+            (AgentError::Secret(SecretError::EmptyToken), Exit::Configuration),
+            (read(io::ErrorKind::PermissionDenied), Exit::Configuration),
+            (read(io::ErrorKind::IsADirectory), Exit::Configuration),
+            (read(io::ErrorKind::NotFound), Exit::Configuration),
+            (read(io::ErrorKind::StaleNetworkFileHandle), Exit::Failed),
+            (read(io::ErrorKind::TimedOut), Exit::Failed),
+            (AgentError::Discover("no multicast".to_owned()), Exit::Failed),
+            (AgentError::Log(system(io::ErrorKind::NotFound)), Exit::Failed),
+            (AgentError::System(system(io::ErrorKind::OutOfMemory)), Exit::Failed),
+        ] {
+            assert_eq!(failure(&error).exit(), exit, "{error:?}");
+        }
+    }
 }

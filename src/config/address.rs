@@ -31,7 +31,7 @@ pub struct BindAddress {
 /// `gossip.advertise`: the address that others use.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Advertise {
-    /// The bound address, else the only private one; where there are several, starting fails and lists them.
+    /// The bound address, else the last one, the only private one, or that of the default route.
     Auto,
     /// The bound address, else the first private one, as Serf does it.
     FirstPrivate,

@@ -80,6 +80,11 @@ impl State {
         peers
     }
 
+    /// Where others found `own` the last time.
+    pub fn own_address(&self, own: &NodeName) -> Option<SocketAddr> {
+        self.peer(own).map(|peer| peer.addr)
+    }
+
     /// The failed members, for the Serf layer to show and dial until their time is over. Their versions are not known.
     pub fn failed_members(&self, now: UnixTime) -> Vec<RestoredMember> {
         let member = |peer: &Peer| {

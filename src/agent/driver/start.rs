@@ -1,7 +1,7 @@
 //! From a configuration to a running agent: address, sockets, keyring, snapshot, endpoint; in this order, so that what is
 //! wrong is said before anything was changed.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 use std::time::SystemTime;
 
@@ -26,7 +26,7 @@ use super::super::systemd::Systemd;
 use super::super::tags_file::{self, TagChanges};
 use super::super::timer::Timer;
 use super::super::upstreams::{InPlace, Upstreams};
-use super::super::{AgentError, Start, address, bind, clock, file, key_state, keyring, tags};
+use super::super::{AgentError, Start, address, bind, check, clock, file, key_state, keyring, tags};
 use super::Agent;
 use crate::config::{Config, Mode, SecretSource};
 use crate::crypto::Keyring;
@@ -49,14 +49,17 @@ pub(in crate::agent) async fn start(start: Start, log: Log) -> Result<Agent, Age
     warn_of_mounts(&config);
     let (udp, listener) = bind::bind(address::to_bind(&config.gossip.bind)?).map_err(AgentError::Bind)?;
     let bound = udp.local();
-    let advertise = address::to_advertise(&config.gossip.advertise, bound)?;
     let (store, mut restored) = Store::open(&config, now);
+    let advertise = address::to_advertise(&config.gossip.advertise, bound, restored.advertised)?;
+    // Under an earlier name of ours.
+    restored.members.retain(|member| member.addr != advertise);
     restore_tags(&config, kept_tags, &mut restored, &log);
     let state_path = config.encryption.keyring.as_ref().and_then(key_state::path);
     let key_state = state_path.as_deref().map(key_state::load).unwrap_or_default();
     restored.endpoint.sealed = key_state.sealed();
     restored.endpoint.serf.ballot = key_state.kept_ballot(SystemTime::now());
     tell_listening(&log, &config, bound, ring.as_ref());
+    warn_of_choice(&config, advertise.ip());
 
     let tags = tags::own(&config, &restored.tags);
     let options = endpoint::Options { tags, ..config.endpoint(advertise) };
@@ -161,6 +164,13 @@ fn tell_listening(log: &Log, config: &Config, addr: SocketAddr, ring: Option<&Ke
     log.tell(Notice::GossipListening { addr, profile: config.gossip.profile, keys });
     if keys.is_none() {
         log.tell(Notice::NotEncrypted);
+    }
+}
+
+/// An address that could have been another is said, so that nobody wonders about half a cluster.
+fn warn_of_choice(config: &Config, advertised: IpAddr) {
+    if let Some(choice) = check::choice(config, advertised) {
+        warn!(reason = choice.words(), "the advertised address was a choice; set gossip.advertise");
     }
 }
 

@@ -222,15 +222,21 @@ pub(super) fn ring(config: &Config) -> Ring {
     }
 }
 
-/// The members that an agent of this host would try after a start.
-pub(super) fn remembered(config: &Config) -> Vec<Member> {
-    let Some(bytes) = config.snapshot.path.as_ref().and_then(|path| file::read(path, snapshot::MAX_BYTES).ok()) else {
-        return Vec::new();
-    };
+/// What an agent of this host would find in its snapshot.
+fn replay(config: &Config) -> Option<Replay> {
+    let bytes = file::read(config.snapshot.path.as_ref()?, snapshot::MAX_BYTES).ok()?;
     let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH);
     let now = UnixTime(since_epoch.map_or(0, |since| since.as_secs()));
-    let rules = Rules { rejoin_after_leave: true, failed_for: config.gossip.reconnect_timeout, now };
-    let replay = Replay::read(&bytes, rules);
+    Some(Replay::read(&bytes, Rules { rejoin_after_leave: true, failed_for: config.gossip.reconnect_timeout, now }))
+}
+
+/// The address that the last agent of this host advertised.
+pub(super) fn advertised(config: &Config) -> Option<IpAddr> {
+    replay(config)?.state.own_address(&config.node.name).map(|addr| addr.ip())
+}
+
+/// The members that an agent of this host would try after a start.
+pub(super) fn remembered(config: &Config) -> Vec<Member> {
     let member = |peer: &snapshot::Peer| Member {
         name: peer.name.as_str().to_owned(),
         addr: peer.addr,
@@ -241,7 +247,8 @@ pub(super) fn remembered(config: &Config) -> Vec<Member> {
         envelope: None,
         own: false,
     };
-    replay.state.dial_order(&config.node.name).into_iter().map(member).collect()
+    let replay = replay(config);
+    replay.iter().flat_map(|replay| replay.state.dial_order(&config.node.name)).map(member).collect()
 }
 
 /// Whether something keeps this clock right, by whoever can be asked first.

@@ -19,7 +19,8 @@ use super::exit::Exit;
 use super::failure::Failure;
 use super::output::Output;
 use super::table::{Layout, Table};
-use crate::config::{self, ConfigErrors, Loaded, Overrides, Seal, Source, Sources};
+use crate::agent;
+use crate::config::{self, Config, ConfigErrors, GOSSIP_PORT, Loaded, Overrides, Seal, Source, Sources};
 use crate::error::Explain;
 use crate::rpc::client::Address;
 use crate::status::doctor::{self, Configuration, Findings, Group, Level, Ports, Report};
@@ -151,7 +152,9 @@ impl Doctor {
             findings.extend(facts.map(|facts| doctor::files(&facts)).unwrap_or_default());
         }
         if self.wants(Group::Ports) {
-            findings.extend(doctor::ports(&ports(loaded, heard)));
+            let serf = blocking(|| Some(unit::is_enabled("serf.service"))).await.unwrap_or(false);
+            findings
+                .extend(doctor::ports(&Ports { serf: serf && is_like_serf(&loaded.config), ..ports(loaded, heard) }));
         }
         if self.wants(Group::Nginx) {
             let (config, document) = (loaded.config.clone(), heard.document().cloned());
@@ -223,25 +226,28 @@ fn unusable(source: &Source) -> Option<Configuration> {
     }
 }
 
-/// Whether its ports could be had, where no agent has them already.
+/// Its ports, or whether they could be had where no agent has them already.
 fn ports(loaded: &Loaded, heard: &Heard) -> Ports {
+    let config = &loaded.config;
     match &heard.agent {
-        doctor::Agent::Running(_) => {
-            let bind = heard.document().and_then(|document| document.node.bind);
-            let bound = bind.map(|bind| (doctor::Port::Gossip, bind.to_string(), Ok(())));
-            Ports { checked: bound.into_iter().collect() }
+        doctor::Agent::Running(document) => {
+            let bound = document.node.bind.map(|bind| (doctor::Port::Gossip, bind.to_string(), Ok(())));
+            let choice = document.node.addr.and_then(|addr| agent::check::choice(config, addr.ip()));
+            Ports { checked: bound.into_iter().collect(), choice, ..Ports::default() }
         }
         // It has them, and is not to be stopped for that.
         doctor::Agent::Silent { .. } | doctor::Agent::Denied(_) | doctor::Agent::Foreign => Ports::default(),
         doctor::Agent::Absent(_) => {
-            let checked = crate::agent::check::ports(&loaded.config).into_iter();
-            Ports {
-                checked: checked
-                    .map(|port| (port.port, port.what, port.result.map_err(|error| trouble(&error))))
-                    .collect(),
-            }
+            let checked = agent::check::ports(config, host::advertised(config)).into_iter();
+            let checked = checked.map(|port| (port.port, port.what, port.result.map_err(|error| trouble(&error))));
+            Ports { checked: checked.collect(), ..Ports::default() }
         }
     }
+}
+
+/// Whether it wants a port that Serf uses by default.
+fn is_like_serf(config: &Config) -> bool {
+    config.gossip.bind.port == GOSSIP_PORT || config.rpc.listen.is_some_and(|listen| listen.port() == 7373)
 }
 
 /// Whether a group is about the host where doctor runs, or what can be reached from it.

@@ -139,6 +139,11 @@ impl Unit {
     }
 }
 
+/// Whether systemd starts a unit when the host starts.
+pub(super) fn is_enabled(unit: &str) -> bool {
+    output("systemctl", &["is-enabled", unit], PATIENCE).is_some_and(|state| state.starts_with("enabled"))
+}
+
 /// Handlers as far as they can be seen without running them.
 pub(super) fn handlers(config: &Config, unit: Option<&Unit>) -> Handlers {
     let handlers = config.handlers.iter().map(|handler| match &handler.command {

@@ -59,12 +59,11 @@ pub struct Log {
 
 impl Log {
     /// Goes on with what was read, of which `bytes` are in the file. A file that is not ours, damaged, or ends with a leave is
-    /// written anew at once. `own` is not recorded: whom would we dial?
+    /// written anew at once. Of `own` the address alone is kept: it is advertised again.
     pub fn new(own: NodeName, replay: Replay, bytes: usize, now: Instant) -> Self {
         let anew = !replay.is_sound() || replay.state.left;
         let mut state = replay.state;
         state.left = false;
-        state.retain(|peer| peer.name != own);
         Self {
             own,
             clocks: state.clocks,
@@ -92,7 +91,8 @@ impl Log {
     /// A member changed. After [`Self::leave`] nothing more is recorded: who stays behind is to be dialled.
     pub fn member(&mut self, wall: UnixTime, event: &MemberEvent) {
         let node = &event.member.node;
-        if node.name == self.own {
+        let is_ended = !matches!(event.kind, MemberEventKind::Join | MemberEventKind::Update);
+        if node.name == self.own && (is_ended || self.state.peer(&node.name).is_some_and(|own| own.addr == node.addr)) {
             return;
         }
         let (name, addr, at) = (node.name.clone(), node.addr, wall);

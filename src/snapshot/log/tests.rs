@@ -81,25 +81,30 @@ fn fresh() -> (Log, Disk) {
 }
 
 #[test]
-fn members_are_recorded_when_it_happens_and_ourselves_never() {
+fn members_are_recorded_when_it_happens_and_of_ourselves_the_address() {
     let (mut log, mut disk) = fresh();
     // event, names in the file, whether something was written
     for (kind, member, names, written) in [
         (Join, "a", vec!["a"], true),
-        (Join, "me", vec!["a"], false),
-        (Join, "b", vec!["a", "b"], true),
-        (Update, "b", vec!["a", "b"], false),
-        (Failed, "b", vec!["a", "b"], true),
-        (Leave, "a", vec!["b"], true),
-        (Reap, "a", vec!["b"], false),
-        (Reap, "b", vec![], true),
-        (Failed, "me", vec![], false),
+        (Join, "me", vec!["a", "me"], true),
+        (Join, "me", vec!["a", "me"], false),
+        (Join, "b", vec!["a", "b", "me"], true),
+        (Update, "b", vec!["a", "b", "me"], false),
+        (Failed, "b", vec!["a", "b", "me"], true),
+        (Leave, "a", vec!["b", "me"], true),
+        (Reap, "a", vec!["b", "me"], false),
+        (Reap, "b", vec!["me"], true),
+        (Failed, "me", vec!["me"], false),
+        (Leave, "me", vec!["me"], false),
     ] {
         log.member(UnixTime(1000), &event(kind, member, 1));
         let writes = disk.drain(&mut log, ms(1));
         assert_eq!(writes, if written { vec!["append"] } else { vec![] }, "{kind:?} {member}");
         assert_eq!(disk.names(), names);
     }
+    let state = disk.replay().state;
+    assert_eq!(state.own_address(&name("me")), Some(([127, 0, 0, 1], 7946).into()));
+    assert!(state.dial_order(&name("me")).is_empty(), "nobody dials themselves");
 }
 
 #[test]

@@ -30,7 +30,7 @@ pub use handlers::{Handler, Handlers, Program, ProtectSystem, Sandbox, handlers}
 pub use keys::{Agreement, Keys, Ring, keys};
 pub use nginx::{Master, Nginx, Output, Refused, Version, nginx};
 pub use nothing::nothing;
-pub use ports::{Port, Ports, ports};
+pub use ports::{Choice, Port, Ports, ports};
 pub use report::Report;
 pub use upstreams::upstreams;
 
