@@ -6,7 +6,7 @@ use crate::error::Trouble;
 use crate::swim;
 use crate::swim::Profile;
 
-use super::address::{Advertise, BindAddress, JoinAddress};
+use super::address::{Advertise, BindAddress, BindHost, JoinAddress};
 use super::reader::Section;
 use super::serf::Extras;
 use super::value::{Text, words};
@@ -34,7 +34,8 @@ pub struct Gossip {
     pub push_pull_interval: Duration,
     /// Address or interface, and port, for UDP and TCP. `[::]:7946` serves both families.
     pub bind: BindAddress,
-    /// The address that others use. auto: the bound one, else the only private one, else starting fails and lists them.
+    /// The address that others use. auto: the bound one, else the last one if it is still ours, else the only private one, else
+    /// that of the default route.
     pub advertise: Advertise,
     /// Members to join, "host" or "host:port"; tried until one answers, DNS asked anew each time.
     pub join: Vec<JoinAddress>,
@@ -131,8 +132,21 @@ impl Gossip {
                 Trouble::new("gossip.probe_timeout must be less than gossip.probe_interval", "change one"),
             );
         }
+        if let (false, Some(trouble)) = (section.serf(), unreachable(&gossip.bind, &gossip.advertise)) {
+            section.conflict("advertise", trouble);
+        }
         gossip
     }
+}
+
+/// Why nobody would reach us at what is advertised: it is of the family that is not bound.
+fn unreachable(bind: &BindAddress, advertise: &Advertise) -> Option<Trouble> {
+    let (BindHost::Address(bound), Advertise::Address(advertised, _)) = (&bind.host, advertise) else { return None };
+    let serves_both = bound.is_ipv6() && bound.is_unspecified();
+    (!serves_both && bound.is_ipv4() != advertised.is_ipv4()).then(|| {
+        let what = format!("gossip.advertise = \"{advertised}\" is not served by gossip.bind = \"{bind}\"");
+        Trouble::new(what, format!("set gossip.bind = \"[::]:{}\", which serves both families", bind.port))
+    })
 }
 
 fn too_long(text: &str) -> Option<Trouble> {
