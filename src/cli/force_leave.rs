@@ -20,6 +20,9 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// Time between two looks.
 const PAUSE: Duration = Duration::from_millis(100);
 
+/// A member that only leaves is back when its host starts again.
+const STOP_THERE: &str = "stop it there with 'systemctl disable --now weir' ('weir leave' where no unit starts it)";
+
 /// Turn a failed member into one that left.
 #[derive(Debug, clap::Args)]
 pub(crate) struct ForceLeave {
@@ -69,7 +72,7 @@ impl ForceLeave {
                 Exit::Refused,
                 format!("'{}' is {}; pruned, it would go on unseen", self.member, member.status),
             )
-            .with_remedy("stop it there with 'weir leave', or wait until it is failed"));
+            .with_remedy(format!("{STOP_THERE}, or wait until it is failed")));
         }
         Ok(())
     }
@@ -89,7 +92,7 @@ impl ForceLeave {
             format!("'{}' is still {status} after {} s", self.member, PATIENCE.as_secs()),
         );
         if status == "alive" {
-            failure.with_remedy("it lives and refutes this; stop it there with 'weir leave'")
+            failure.with_remedy(format!("it lives and refutes this; {STOP_THERE}"))
         } else {
             failure.with_remedy("run it again")
         }
