@@ -162,6 +162,10 @@ impl Config {
             add(at, "the token is visible to others on this host", "put it into a file (rpc.token_file)");
         }
         if self.encryption.keyring.is_none() {
+        if let Some(Trouble { what, way_out }) = self.node.notice() {
+            let name = self.settings.iter().find(|setting| (&*setting.table, &*setting.name) == ("node", "name"));
+            add(name.map_or(&Origin::Default, |name| &name.origin), &what, &way_out);
+        }
             add(&Origin::Default, "gossip is not encrypted", "give the cluster a key ('weir keygen')");
         }
         notices

@@ -34,15 +34,21 @@ pub struct Node {
 impl Node {
     pub(crate) fn read(section: &Section<'_>, extras: &Extras, host_name: &str) -> Self {
         let host = section.by_mode(host_name.split('.').next().unwrap_or_default(), host_name);
+        let in_json = section.item("name").is_some_and(|item| extras.node_name.as_ref() == Some(&item.key_at));
+        let (accepted, rule) = if section.serf() || in_json {
+            (is_serf_name as fn(&str) -> bool, SERF_RULE)
+        } else {
+            (is_name as _, NAME_RULE)
+        };
         let written = section
             .key::<String>("name")
             .restart()
-            .check(|name| (!name.is_empty() && !is_name(name)).then(|| Trouble::new("is not a name", NAME_RULE)))
+            .check(|name| (!name.is_empty() && !accepted(name)).then(|| Trouble::new("is not a name", rule)))
             .or(host.to_owned());
         let name = if written.is_empty() { host } else { &written };
-        let name = NodeName::new(name).filter(|name| is_name(name.as_str())).unwrap_or_else(|| {
+        let name = NodeName::new(name).filter(|name| accepted(name.as_str())).unwrap_or_else(|| {
             let what = format!("the host name \"{}\" cannot be this node's name", name.escape_debug());
-            section.conflict("name", Trouble::new(what, format!("set node.name, {NAME_RULE}")));
+            section.conflict("name", Trouble::new(what, format!("set node.name, {rule}")));
             NodeName::new("unnamed").expect("it is short and not empty")
         });
         let tags = section.section("tags", |section| read_tags(section, extras));
@@ -56,6 +62,14 @@ impl Node {
         Self { name, tags, tags_file }
     }
 
+    /// What to say of a name that Serf takes and TOML does not.
+    pub(crate) fn notice(&self) -> Option<Trouble> {
+        (!is_name(self.name.as_str())).then(|| {
+            let what = format!("the node name \"{}\" is taken as Serf takes it, TOML would not", self.name);
+            Trouble::new(what, format!("rename it before you write TOML, where {NAME_RULE}"))
+        })
+    }
+
     /// Bytes that the tags take in gossip.
     pub fn tag_bytes(&self) -> usize {
         encode_tags(&self.tags).len()
@@ -63,6 +77,13 @@ impl Node {
 }
 
 const NAME_RULE: &str = "1 to 128 of A-Z a-z 0-9 . _ - are accepted";
+
+const SERF_RULE: &str = "1 to 255 bytes are accepted";
+
+/// Serf takes whatever fits; longer names than ours may have would not.
+fn is_serf_name(name: &str) -> bool {
+    NodeName::new(name).is_some()
+}
 
 fn is_name(name: &str) -> bool {
     (1..=128).contains(&name.len()) && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte))

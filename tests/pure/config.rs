@@ -217,6 +217,35 @@ fn serf_flags_alone_mean_serfs_defaults() {
 }
 
 #[test]
+fn names_are_serfs_in_its_mode_and_its_files_alone() {
+    let long = "x".repeat(140);
+    for name in ["web 1", "café-ü", "a/b", long.as_str()] {
+        let json = format!("{{\"node_name\": \"{name}\"}}");
+        let files = Files::new(&[("serf.json", &json), ("weir.toml", ""), ("last.toml", "node.name = \"web 2\"")]);
+        let load_files = |names: &[&str]| load(&sources(names.iter().map(|name| files.source(name)).collect()));
+        for taken in [flags(&[("node", name)]), load_files(&["serf.json"]), load_files(&["serf.json", "weir.toml"])] {
+            let loaded = taken.unwrap();
+            assert_eq!(loaded.config.node.name.as_str(), name);
+            let warned = loaded.notices.iter().filter(|notice| notice.trouble.what.contains(name)).count();
+            assert_eq!(warned, 1, "{:?}", loaded.notices);
+        }
+        let overrides = overrides(&[("node", name)]);
+        for refused in [
+            toml(&format!("node.name = \"{name}\"")),
+            load(&Sources { overrides, ..sources(vec![files.source("weir.toml")]) }),
+            load_files(&["serf.json", "last.toml"]),
+        ] {
+            let errors = refused.unwrap_err().to_string();
+            assert!(errors.contains("is not a name; 1 to 128 of A-Z a-z 0-9 . _ - are accepted"), "{errors}");
+        }
+        // What comes out is TOML.
+        convert("serf.json", &json).unwrap_err();
+    }
+    assert!(flags(&[("node", &"x".repeat(256))]).is_err());
+    assert!(flags(&[("node", "web-1")]).unwrap().notices.iter().all(|notice| !notice.trouble.what.contains("web-1")));
+}
+
+#[test]
 fn any_toml_file_means_our_defaults() {
     let files = Files::new(&[("weir.toml", ""), ("serf.json", "{\"node_name\": \"n1\"}")]);
     let paths = vec![files.source("serf.json"), files.source("weir.toml")];

@@ -28,6 +28,8 @@ pub(crate) struct Extras {
     pub(crate) tags_file: Option<(PathBuf, Origin)>,
     pub(crate) protocol: Option<u8>,
     pub(crate) interface: Option<(String, Origin)>,
+    /// Where a JSON file gives our name, of which Serf takes more than TOML does.
+    pub(crate) node_name: Option<Origin>,
     pub(crate) bad_tags: Vec<(String, Origin)>,
     /// `start_join` or `-join` was given: Serf stops when the first try fails.
     pub(crate) start_join: bool,
@@ -77,7 +79,12 @@ impl Layer {
         let path: Vec<&str> = native.split('.').collect();
         let at = item.key_at.clone();
         match kind {
-            Kind::Text => self.with_text(name, item, |layer, text| layer.set(&path, item, Value::Text(text))),
+            Kind::Text => self.with_text(name, item, |layer, text| {
+                if native == "node.name" && matches!(at, Origin::File { .. }) {
+                    layer.extras.node_name = Some(at);
+                }
+                layer.set(&path, item, Value::Text(text));
+            }),
             Kind::Level => self.with_text(name, item, |layer, text| {
                 let level = text.to_ascii_lowercase();
                 layer.set(&path, item, Value::Text(if level == "err" { "error".to_owned() } else { level }));

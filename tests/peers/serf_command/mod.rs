@@ -7,6 +7,7 @@
 
 mod keys;
 mod monitor;
+mod names;
 mod plain;
 mod record;
 mod stage;

@@ -70,7 +70,7 @@ impl Stage {
     pub(crate) fn start(&mut self, name: &'static str, arguments: &[&str]) {
         let program = if self.nodes.is_empty() { self.pair.agent } else { Program::Serf };
         let (gossip, rpc) = (even_address(), even_address());
-        let log = self.dir.path().join(format!("{name}.log"));
+        let log = self.dir.path().join(format!("{}.log", self.nodes.len()));
         let mut command = match program {
             Program::Serf => Command::new("serf"),
             Program::Weir => Command::new(weir_binary()),
