@@ -19,6 +19,7 @@ use super::log::Log;
 use super::notice::Notice;
 use crate::config;
 use crate::endpoint::Endpoint;
+use crate::error::Trouble;
 use crate::rpc::call::{KeyReply, Reply, StreamEvent};
 use crate::rpc::feed::Subscription;
 use crate::rpc::proto::{KeyResponse, LogLevel, Member, MemberFilter, QueryRecord};
@@ -223,6 +224,12 @@ impl Pending {
 pub(super) fn members(endpoint: &Endpoint, filter: &MemberFilter) -> Vec<Member> {
     let members = endpoint.members().map(Member::from);
     members.filter(|member| filter.matches(&member.name, member.status, &member.tags)).collect()
+}
+
+/// Why nobody may change these tags: what weir says by tags of its own is nobody else's, as in a file.
+pub(super) fn reserved_tag(set: &Tags, delete: &[String]) -> Option<Refusal> {
+    let trouble = set.keys().chain(delete).find_map(|name| config::reserved_tag(name, name));
+    trouble.map(|Trouble { what, way_out }| Refusal::new(what).with_remedy(way_out))
 }
 
 /// Our tags without `delete`, then with `set`.

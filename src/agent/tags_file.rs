@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use tokio::task::JoinHandle;
 use tracing::error;
 
-use super::commands::{answer, changed_tags, set_tags};
+use super::commands::{answer, changed_tags, reserved_tag, set_tags};
 use super::file;
 use crate::config::{Config, Mode};
 use crate::endpoint::Endpoint;
@@ -107,6 +107,9 @@ impl TagChanges {
 
     /// Changes our tags, at once where no file keeps them.
     pub(super) fn ask(&mut self, now: Instant, endpoint: &mut Endpoint, change: Change) {
+        if let Some(refusal) = reserved_tag(&change.set, &change.delete) {
+            return answer(change.reply, Err(refusal));
+        }
         self.waiting.push_back(change);
         self.advance(now, endpoint);
     }

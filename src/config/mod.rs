@@ -54,6 +54,7 @@ pub use gossip::Gossip;
 pub use handler::{Command, Handler};
 pub(crate) use mistake::nearest;
 pub use mistake::{ConfigErrors, Mistake};
+pub(crate) use node::reserved_tag;
 pub use node::{MAX_TAG_BYTES, Node, RESERVED_TAG_BYTES};
 pub use notice::{Notice, SerfNotice};
 pub use overrides::Overrides;
@@ -161,11 +162,11 @@ impl Config {
         if let Some((_, at)) = &extras.rpc_auth {
             add(at, "the token is visible to others on this host", "put it into a file (rpc.token_file)");
         }
-        if self.encryption.keyring.is_none() {
         if let Some(Trouble { what, way_out }) = self.node.notice() {
             let name = self.settings.iter().find(|setting| (&*setting.table, &*setting.name) == ("node", "name"));
             add(name.map_or(&Origin::Default, |name| &name.origin), &what, &way_out);
         }
+        if self.encryption.keyring.is_none() {
             add(&Origin::Default, "gossip is not encrypted", "give the cluster a key ('weir keygen')");
         }
         notices

@@ -116,9 +116,8 @@ impl Written for TagValue {
 
 fn read_tags(section: &Section<'_>, extras: &Extras) -> Tags {
     let tags: Tags = section.entries::<TagValue>().into_iter().map(|(name, value)| (name, value.0)).collect();
-    for name in tags.keys().filter(|name| name.starts_with("weir_")) {
-        let what = format!("{} is one of weir's own tags", section.path_of(name));
-        section.conflict(name, Trouble::new(what, "choose a name that does not start with weir_"));
+    for (name, trouble) in tags.keys().filter_map(|name| Some((name, reserved_tag(name, &section.path_of(name))?))) {
+        section.conflict(name, trouble);
     }
     for (tag, at) in &extras.bad_tags {
         let trouble = Trouble::new(format!("'{tag}' is not a tag"), "write NAME=VALUE");
@@ -135,6 +134,12 @@ fn read_tags(section: &Section<'_>, extras: &Extras) -> Tags {
         section.mistake(Mistake::across(&at, "node.tags", trouble));
     }
     tags
+}
+
+/// Why nobody may set the tag `name`, which `shown` names: only weir itself does.
+pub(crate) fn reserved_tag(name: &str, shown: &str) -> Option<Trouble> {
+    let what = || format!("{shown} is one of weir's own tags");
+    name.starts_with("weir_").then(|| Trouble::new(what(), "choose a name that does not start with weir_"))
 }
 
 fn longest(section: &Section<'_>, tags: &Tags) -> (String, usize, Origin) {

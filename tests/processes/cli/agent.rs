@@ -94,11 +94,16 @@ fn real_agent_answers_every_command() {
         &["reachability"],
         &["rtt", "n1"],
         &["join"],
+        &["tags", "--set", "weir_lb=0"],
+        &["tags", "--delete", "weir_lb"],
         &["reload"],
     ] {
         let ran = ask(args);
-        let wanted = if args == ["join"] { 2 } else { 0 };
+        let is_ours = args.iter().any(|arg| arg.starts_with("weir_"));
+        let wanted = if args == ["join"] { 2 } else { i32::from(is_ours) };
         assert_eq!(ran.code, Some(wanted), "{args:?}: {ran:?}");
+        let refused = "error: weir_lb is one of weir's own tags; choose a name that does not start with weir_\n";
+        assert!(!is_ours || ran.stderr == refused, "{ran:?}");
     }
     let members: serde_json::Value = serde_json::from_str(&ask(&["members", "--format", "json"]).stdout).expect("JSON");
     assert_eq!(members["members"][0]["name"], "n1");
