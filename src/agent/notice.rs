@@ -130,8 +130,10 @@ pub enum Notice {
     },
     /// It was wrong.
     ReloadFailed {
-        /// A summary of its mistakes.
-        error: String,
+        /// Each with its place and its way out.
+        mistakes: Vec<String>,
+        /// How many, and where.
+        summary: String,
     },
 }
 
@@ -190,7 +192,10 @@ impl Notice {
             Self::Left { members, elapsed, unconfirmed } => log_left(*members, *elapsed, unconfirmed),
             Self::Stopping { signal } => info!(signal, "stopping without a leave"),
             Self::Reloading { signal } => info!(signal, "reloading"),
-            Self::ReloadFailed { error } => error!(error, "configuration is wrong, the running one stays"),
+            Self::ReloadFailed { mistakes, summary } => {
+                mistakes.iter().for_each(|mistake| error!(mistake, "configuration is wrong"));
+                error!(error = summary, "configuration is wrong, the running one stays");
+            }
         }
     }
 }

@@ -5,8 +5,8 @@ use tracing::{error, info, warn};
 
 use super::clock::Calendar;
 use super::upstreams::InPlace;
-use crate::config::reload::Change;
-use crate::config::{ConfigErrors, Loaded, Sources, When, load};
+use crate::config::reload::{Change, outstanding};
+use crate::config::{Config, ConfigErrors, Loaded, Sources, When, load};
 use crate::rpc::refusal::{Kind, Refusal};
 use crate::rpc::weir;
 use crate::status::node::Refused;
@@ -51,16 +51,23 @@ pub(super) struct Read {
 #[derive(Debug)]
 pub(super) struct Reloads {
     sources: Sources,
+    /// What needs a restart to change is still as it is here.
+    started: Config,
     reading: JoinSet<Read>,
     /// What was wrong the last time, and since when.
     refused: Option<(Instant, ConfigErrors)>,
 }
 
 impl Reloads {
-    /// `sources` are those that the agent was started with.
-    pub(super) fn new(sources: Sources) -> Self {
+    /// What the agent was started with.
+    pub(super) fn new(sources: Sources, started: Config) -> Self {
         // A pipe that was read at start has nothing more to say, and nobody may ever write to it again.
-        Self { sources: Sources { pipes: false, ..sources }, reading: JoinSet::new(), refused: None }
+        Self { sources: Sources { pipes: false, ..sources }, started, reading: JoinSet::new(), refused: None }
+    }
+
+    /// What `new` changes now, and what with the next restart.
+    pub(super) fn changes(&self, running: &Config, new: &Config) -> Vec<Change> {
+        outstanding(&self.started, running, new)
     }
 
     /// Begins to read; [`Self::recv`] tells the end.

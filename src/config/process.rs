@@ -148,13 +148,13 @@ impl Text for LogFilter {
         let mut filter = Self { level: Level::Info, parts: Vec::new() };
         for (index, item) in text.split(',').map(str::trim).enumerate() {
             match item.split_once('=') {
-                None if index == 0 => filter.level = word(item, &LEVELS)?,
+                None if index == 0 => filter.level = level(item, text)?,
                 None => {
                     let way_out = "write the general one first, \"info,swim=debug\"";
                     return Err(Trouble::new("has a second level", way_out));
                 }
                 Some((part, level)) if Self::PARTS.contains(&part) => {
-                    filter.parts.push((part.to_owned(), word(level, &LEVELS)?))
+                    filter.parts.push((part.to_owned(), self::level(level, text)?));
                 }
                 Some((part, _)) => {
                     let way_out = match nearest(part, Self::PARTS) {
@@ -171,6 +171,14 @@ impl Text for LogFilter {
     fn text(&self) -> String {
         self.directives().replace("weir::", "")
     }
+}
+
+/// The level called `name`, one of several in `text`, of which the wrong one is named.
+fn level(name: &str, text: &str) -> Result<Level, Trouble> {
+    word(name, &LEVELS).map_err(|trouble| match name == text {
+        true => trouble,
+        false => Trouble::new(format!("names no level, {name:?}"), trouble.way_out),
+    })
 }
 
 /// `log.format`.

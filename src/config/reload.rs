@@ -44,6 +44,16 @@ pub fn diff(before: &Config, after: &Config) -> Vec<Change> {
     changes
 }
 
+/// What `after` changes for an agent that was started with `started` and has taken over what it could of `before`. What needs a
+/// restart is named each time, until there was one or it is taken back.
+pub fn outstanding(started: &Config, before: &Config, after: &Config) -> Vec<Change> {
+    let of = |base: &Config, when: When| diff(base, after).into_iter().filter(move |change| change.when == when);
+    let mut changes: Vec<Change> = of(before, When::Live).chain(of(started, When::Restart)).collect();
+    let place = |change: &Change| after.settings().iter().position(|setting| setting.key() == change.key);
+    changes.sort_by_cached_key(|change| place(change).unwrap_or(usize::MAX));
+    changes
+}
+
 /// A secret that was given in the clear before and after.
 fn secret<T: PartialEq>(key: &str, old: &Option<SecretSource<T>>, new: &Option<SecretSource<T>>) -> Option<Change> {
     match (old, new) {

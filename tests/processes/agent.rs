@@ -108,9 +108,11 @@ fn hangup_reloads_and_a_broken_file_changes_nothing() {
     agent.signal(Signal::SIGHUP);
     agent.await_log("configuration changes key=log.level");
     agent.await_log(" reloaded changes=1");
-    lab.command("log.level = \"loud\"");
+    lab.command("log.level = \"info,swim=loud\"");
     agent.signal(Signal::SIGHUP);
     agent.await_log("configuration is wrong, the running one stays");
+    let said = "weir.toml:6:13: log.level = \\\"info,swim=loud\\\" names no level";
+    assert!(agent.log().contains(said), "{}", agent.log());
 }
 
 #[test]

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use weir::config::show::{self, Show};
 use weir::config::{
-    Advertise, BindAddress, BindHost, Command, ConfigErrors, Loaded, Mode, Overrides, Seal, SecretSource, Source,
-    Sources, When, convert, load, reload, schema,
+    Advertise, BindAddress, BindHost, Command, Config, ConfigErrors, Loaded, Mode, Overrides, Seal, SecretSource,
+    Source, Sources, When, convert, load, reload, schema,
 };
 use weir::handlers::filter::{EventFilter, EventKind};
 
@@ -520,6 +520,31 @@ fn of_a_table_that_is_new_or_gone_a_reload_tells_what_it_says() {
     }
     let changed = reload::diff(&with("[handler.a]\nrun = [\"x\"]\nqueue = 7\n"), &with("[handler.a]\nrun = [\"x\"]\n"));
     assert_eq!(changed.iter().map(|change| change.key.as_str()).collect::<Vec<_>>(), ["handler.a.queue"]);
+}
+
+#[test]
+fn what_needs_a_restart_is_told_until_there_was_one_or_it_is_taken_back() {
+    let of = |bind: u16, level: &str| {
+        toml(&format!("gossip.bind = \"127.0.0.1:{bind}\"\nlog.level = \"{level}\"")).unwrap().config
+    };
+    let started = of(1, "info");
+    let keys = |before: &Config, after: &Config| -> Vec<String> {
+        reload::outstanding(&started, before, after).into_iter().map(|change| change.key).collect()
+    };
+    assert_eq!(keys(&started, &of(2, "debug")), ["gossip.bind", "log.level"]);
+    assert_eq!(keys(&of(2, "debug"), &of(2, "debug")), ["gossip.bind"]);
+    assert_eq!(keys(&of(2, "debug"), &of(2, "warn")), ["gossip.bind", "log.level"]);
+    assert!(keys(&of(2, "debug"), &of(1, "debug")).is_empty());
+}
+
+#[test]
+fn a_wrong_level_is_named_among_several() {
+    let said = |level: &str| toml(&format!("log.level = \"{level}\"")).unwrap_err().mistakes()[0].trouble.to_string();
+    let all = "one of error, warn, info, debug, trace is accepted";
+    assert_eq!(said("loud"), format!("log.level = \"loud\" is unknown; {all}"));
+    assert_eq!(said("info,swim=loud"), format!("log.level = \"info,swim=loud\" names no level, \"loud\"; {all}"));
+    let near = "log.level = \"inof,swim=debug\" names no level, \"inof\"; did you mean \"info\"?";
+    assert_eq!(said("inof,swim=debug"), near);
 }
 
 #[test]

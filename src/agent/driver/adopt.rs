@@ -8,7 +8,7 @@ use super::super::upstreams::{InPlace, Upstreams};
 use super::super::{clock, tags};
 use super::Agent;
 use crate::config::Config;
-use crate::config::reload::{Change, diff};
+use crate::config::reload::Change;
 use crate::time::Instant;
 
 impl Agent {
@@ -24,7 +24,7 @@ impl Agent {
         let Read { request, result, in_place } = read;
         let dry_run = request.is_dry_run();
         let told = result.map(|loaded| {
-            let changes = diff(&self.config, &loaded.config);
+            let changes = self.reloads.changes(&self.config, &loaded.config);
             if !dry_run {
                 self.adopt(loaded.config, in_place, &changes);
             }
@@ -32,7 +32,8 @@ impl Agent {
         });
         if !dry_run {
             if let Err(errors) = &told {
-                self.log.tell(Notice::ReloadFailed { error: errors.summary().to_string() });
+                let mistakes = errors.mistakes().iter().map(ToString::to_string).collect();
+                self.log.tell(Notice::ReloadFailed { mistakes, summary: errors.summary() });
             }
             self.reloads.ended(clock::now(), told.as_ref().err().cloned());
             self.systemd.ready(self.status());

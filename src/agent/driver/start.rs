@@ -90,7 +90,7 @@ pub(in crate::agent) async fn start(start: Start, log: Log) -> Result<Agent, Age
         tag_changes: TagChanges::new(&config),
         key_requests: KeyRequests::default(),
         doctor: Doctor::default(),
-        reloads: Reloads::new(sources),
+        reloads: Reloads::new(sources, config.clone()),
         config,
         log,
         endpoint,

@@ -191,8 +191,9 @@ impl Console {
             Notice::Left { .. } => vec![shutdown, complete],
             Notice::Stopping { signal } => vec![caught(signal, ""), shutdown, unannounced, complete],
             Notice::Reloading { signal } => vec![caught(signal, "==> Reloading configuration...\n")],
-            Notice::ReloadFailed { error } => {
-                vec![Said::Raw(format!("==> {}\n==> Failed to reload configs\n", escape(error)))]
+            Notice::ReloadFailed { mistakes, .. } => {
+                let mistakes: String = mistakes.iter().map(|mistake| format!("==> {}\n", escape(mistake))).collect();
+                vec![Said::Raw(mistakes + "==> Failed to reload configs\n")]
             }
         }
     }

@@ -161,6 +161,9 @@ fn reload_says_what_changes_and_a_bad_file_changes_nothing() {
         "{dry:?}"
     );
     assert_eq!(ask(&["reload"]).stdout, dry.stdout, "a dry run changes nothing");
+    // What needs a restart is said until there is one, or until it is taken back.
+    assert_eq!(ask(&["reload"]).stdout, "gossip.label  \"\"  \"x\"  restart\n");
+    write_config(dir.path(), "n1", "log.level = \"debug\"\n");
     assert_eq!(ask(&["reload"]).stderr, "nothing changed\n");
     write_config(dir.path(), "n1", "log.levle = \"debug\"\n");
     let bad = ask(&["reload"]);
