@@ -3,7 +3,7 @@
 //! The flags are Serf's (`cli §3`) and a few of ours. Their values are checked with all others, so that one run lists
 //! every mistake.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::error::ErrorKind;
 use clap::{Arg, ArgAction, ArgMatches, value_parser};
@@ -12,7 +12,8 @@ use super::exit::Exit;
 use super::failure::Failure;
 use super::output::Output;
 use crate::agent::{self, AgentError, ListenError};
-use crate::config::{self, ConfigErrors, FLAGS, Flag, Mode, Overrides, Source, Sources, Takes};
+use crate::config::{self, ConfigErrors, FLAGS, Flag, Mode, Origin, Overrides, Source, Sources, Takes};
+use crate::escape::escape;
 
 /// Run the agent until it is told to stop.
 // Serf's flags: the last one counts.
@@ -143,17 +144,26 @@ impl Agent {
         if self.check {
             return super::config::check(&sources, output);
         }
+        if sources.paths.is_empty() && Path::new(super::config::DEFAULT).exists() {
+            output.notice(UNREAD);
+        }
         let loaded = config::load(&sources).map_err(|errors| configuration(&errors, output))?;
+        for notice in loaded.notices.iter().filter(|notice| notice.at != Origin::Default) {
+            output.notice(&format!("notice: {}", escape(&notice.to_string())));
+        }
         let mode = loaded.config.mode;
         let exit = agent::run(agent::Start { loaded, sources, console: None }).map_err(|error| failure(&error))?;
         Ok(exit_code(exit, mode))
     }
 }
 
+/// What a start by hand may not know (`ux §1.1`).
+const UNREAD: &str = "notice: /etc/weir/weir.toml is not read; name it with --config-file, as the unit does";
+
 /// All mistakes, a line each; the failure is their sum.
 pub(crate) fn configuration(errors: &ConfigErrors, output: &Output) -> Failure {
     for mistake in errors.mistakes() {
-        output.detail(&crate::escape::escape(&mistake.to_string()));
+        output.detail(&escape(&mistake.to_string()));
     }
     Failure::new(Exit::Configuration, errors.summary())
 }

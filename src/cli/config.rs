@@ -1,16 +1,20 @@
 //! `weir config`: look at a configuration without an agent.
 
+use std::io;
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 
 use super::agent::{Paths, configuration};
+use super::connect::SOCKET;
 use super::exit::Exit;
 use super::failure::Failure;
 use super::output::Output;
 use crate::config::show::{self, Show};
 use crate::config::{self, ConfigErrors, Overrides, Source, Sources};
+use crate::error::system_words;
 
 /// What the packaged agent reads.
-const DEFAULT: &str = "/etc/weir/weir.toml";
+pub(crate) const DEFAULT: &str = "/etc/weir/weir.toml";
 
 /// Check, show or convert configurations.
 #[derive(Debug, clap::Args)]
@@ -115,7 +119,8 @@ fn convert(file: &Path, output: &Output) -> Result<Exit, Failure> {
     let text =
         crate::file::read_any(file, config::MAX_BYTES).and_then(|bytes| Ok(crate::file::utf8(&bytes)?.to_owned()));
     let text = text.map_err(|error| {
-        Failure::new(Exit::Failed, format!("cannot read {}: {}", file.display(), crate::error::system_words(&error)))
+        let exit = if error.kind() == io::ErrorKind::PermissionDenied { Exit::NotPermitted } else { Exit::Failed };
+        Failure::new(exit, format!("cannot read {}: {}", file.display(), system_words(&error)))
     })?;
     let converted = config::convert(&file.display().to_string(), &text).map_err(|errors| mistaken(&errors, output))?;
     for notice in &converted.notices {
@@ -129,7 +134,14 @@ fn convert(file: &Path, output: &Output) -> Result<Exit, Failure> {
     Ok(Exit::Done)
 }
 
-/// A check beside a running agent is harmless, and says so.
+/// A file that may not be read is not wrong. A check beside a running agent is harmless, and says so.
 fn mistaken(errors: &ConfigErrors, output: &Output) -> Failure {
-    configuration(errors, output).with_remedy("the running agent keeps its configuration")
+    if let Some(path) = errors.denied() {
+        return Failure::new(Exit::NotPermitted, format!("not permitted to read {path}")).with_remedy("use sudo");
+    }
+    let failure = configuration(errors, output);
+    match UnixStream::connect(SOCKET) {
+        Ok(_) => failure.with_remedy("the running agent keeps its configuration"),
+        Err(_) => failure,
+    }
 }

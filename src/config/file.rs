@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::{fs, io};
 
-use crate::error::Trouble;
+use crate::error::{Trouble, system_words};
 use crate::file;
 
 use super::document::{self, LineIndex};
@@ -145,13 +145,9 @@ impl Reading {
 
     fn unreadable(&mut self, path: &Path, error: &io::Error) {
         let at = LineIndex::new(&path.display().to_string(), self.next(), "").place(0, 0);
-        let reason = error.to_string();
-        let reason = reason.split(" (os error").next().unwrap_or_default().to_lowercase();
-        let way_out = match error.kind() {
-            io::ErrorKind::PermissionDenied => "use sudo, or where an agent reads it, let its user read it",
-            _ => "",
-        };
-        self.mistakes.push(Mistake::new(&at, "", Trouble::new(format!("cannot be read: {reason}"), way_out)));
+        let trouble = Trouble::new(format!("cannot be read: {}", system_words(error)), way_to_read(path, error.kind()));
+        let denied = error.kind() == io::ErrorKind::PermissionDenied;
+        self.mistakes.push(Mistake { denied, ..Mistake::new(&at, "", trouble) });
         self.broken = true;
     }
 
@@ -218,6 +214,33 @@ fn files_of(dir: &Path) -> io::Result<Vec<PathBuf>> {
     Ok(files)
 }
 
+/// What to do about a file or directory that cannot be read.
+fn way_to_read(path: &Path, why: io::ErrorKind) -> String {
+    match why {
+        io::ErrorKind::PermissionDenied => way_in(path),
+        io::ErrorKind::NotFound if path.extension().is_none() => "correct the path".to_owned(),
+        io::ErrorKind::NotFound => "write it ('weir config example' shows every key), or correct the path".to_owned(),
+        io::ErrorKind::IsADirectory => "name a file, or give it with --config-dir".to_owned(),
+        _ => String::new(),
+    }
+}
+
+/// How the packaged unit's user gets to read `path`: the first directory on the way that is closed, or the file itself.
+fn way_in(path: &Path) -> String {
+    let is_closed = |directory: &Path| {
+        fs::metadata(directory.join(".")).is_err_and(|error| error.kind() == io::ErrorKind::PermissionDenied)
+    };
+    let mut directories: Vec<&Path> = path.ancestors().skip(1).filter(|path| !path.as_os_str().is_empty()).collect();
+    directories.reverse();
+    let closed = directories.into_iter().find(|directory| is_closed(directory)).unwrap_or(path);
+    let mode = if closed != path || closed.is_dir() { 750 } else { 640 };
+    let way = match closed.starts_with("/root") || closed.starts_with("/home") {
+        true => "move it to /etc/weir".to_owned(),
+        false => format!("'chgrp weir {0}' and 'chmod {mode} {0}'", closed.display()),
+    };
+    format!("{way} where the packaged unit runs the agent, otherwise use sudo")
+}
+
 /// Everything but `.json` is TOML.
 fn is_toml(path: &Path) -> bool {
     path.extension().is_none_or(|extension| extension != "json")
@@ -249,17 +272,28 @@ mod tests {
     }
 
     #[test]
-    fn a_file_of_somebody_else_names_the_way_to_read_it() {
+    fn what_cannot_be_read_names_the_way_to_read_it() {
         let told = |kind: io::ErrorKind| {
             let mut reading = Reading::default();
             reading.unreadable(Path::new("weir.toml"), &kind.into());
-            reading.mistakes[0].to_string()
+            let errors = ConfigErrors::new(reading.mistakes).unwrap();
+            (errors.mistakes()[0].to_string(), errors.denied().map(ToOwned::to_owned))
         };
-        let denied = told(io::ErrorKind::PermissionDenied);
+        let (denied, path) = told(io::ErrorKind::PermissionDenied);
         assert_eq!(
             denied,
-            "weir.toml: cannot be read: permission denied; use sudo, or where an agent reads it, let its user read it"
+            "weir.toml: cannot be read: permission denied; 'chgrp weir weir.toml' and 'chmod 640 weir.toml' where the \
+             packaged unit runs the agent, otherwise use sudo"
         );
-        assert_eq!(told(io::ErrorKind::IsADirectory), "weir.toml: cannot be read: is a directory");
+        assert_eq!(path.as_deref(), Some("weir.toml"));
+        let (missing, path) = told(io::ErrorKind::NotFound);
+        assert!(
+            missing.ends_with("write it ('weir config example' shows every key), or correct the path"),
+            "{missing}"
+        );
+        assert_eq!(path, None);
+        let directory = told(io::ErrorKind::IsADirectory).0;
+        assert_eq!(directory, "weir.toml: cannot be read: is a directory; name a file, or give it with --config-dir");
+        assert!(way_in(Path::new("/root/weir.toml")).starts_with("move it to /etc/weir "));
     }
 }

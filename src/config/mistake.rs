@@ -18,12 +18,14 @@ pub struct Mistake {
     pub trouble: Trouble,
     /// It needs more than one value to be seen, so it means nothing while a file could not be read.
     pub(crate) across: bool,
+    /// A file that this user may not read, which is not wrong in itself.
+    pub(crate) denied: bool,
 }
 
 impl Mistake {
     /// A mistake in one value.
     pub(crate) fn new(at: &Origin, key: &str, trouble: Trouble) -> Self {
-        Self { at: at.clone(), key: key.to_owned(), trouble, across: false }
+        Self { at: at.clone(), key: key.to_owned(), trouble, across: false, denied: false }
     }
 
     /// A mistake that lies between values: a conflict, or a key that is missing.
@@ -61,6 +63,14 @@ impl ConfigErrors {
     /// Every mistake, at least one.
     pub fn mistakes(&self) -> &[Mistake] {
         &self.0
+    }
+
+    /// The first file that this user may not read: who may sees more.
+    pub fn denied(&self) -> Option<&str> {
+        self.0.iter().filter(|mistake| mistake.denied).find_map(|mistake| match &mistake.at {
+            Origin::File { path, .. } => Some(path.as_ref()),
+            Origin::Environment(_) | Origin::Flag(_) | Origin::Default => None,
+        })
     }
 
     /// `3 mistakes in 2 files`, for the last line.

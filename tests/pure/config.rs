@@ -62,7 +62,7 @@ fn flags(given: &[(&str, &str)]) -> Result<Loaded, ConfigErrors> {
 
 /// What `config check` prints of mistakes.
 fn failed(errors: &ConfigErrors) -> String {
-    format!("{errors}; the running agent keeps its configuration\n")
+    format!("{errors}\n")
 }
 
 /// What `config check` and `config show --changed --origin` print.
@@ -125,7 +125,7 @@ max_delay = 500
 /etc/weir/weir.toml:9:1: unknown key 'upstream.web.server.wieght'; did you mean 'weight'?
 /etc/weir/weir.toml:15:13: apply.max_delay = 500 is a number; write a duration with its unit, \"500ms\"
 /etc/weir/weir.d/api.toml:3:1: upstream.api.server.backup cannot be used with upstream.api.nginx.method = \"hash\" (NGINX refuses it); remove one
-error: 3 mistakes in 2 files; the running agent keeps its configuration
+error: 3 mistakes in 2 files
 ";
     assert_eq!(files.neutral(&failed(&errors)), expected);
 }
@@ -439,10 +439,10 @@ fn files_that_cannot_be_read_are_mistakes_too() {
     let text =
         load(&sources(vec![files.source("weir.toml"), Source::Dir(files.path("none"))])).unwrap_err().to_string();
     let expected = "\
-/etc/weir/weir.toml: cannot be read: no such file or directory
+/etc/weir/weir.toml: cannot be read: no such file or directory; write it ('weir config example' shows every key), or correct the path
 /etc/weir/weir.d/a.toml:2:1: unknown key 'log.levle'; did you mean 'level'?
 /etc/weir/weir.d/b.toml:2:3: not UTF-8 text
-/etc/weir/none: cannot be read: no such file or directory
+/etc/weir/none: cannot be read: no such file or directory; correct the path
 error: 4 mistakes in 4 files";
     assert_eq!(files.neutral(&text), expected);
 }
