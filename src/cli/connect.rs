@@ -3,6 +3,7 @@
 
 use std::convert::Infallible;
 use std::io;
+use std::net::IpAddr;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
@@ -10,9 +11,10 @@ use zeroize::Zeroizing;
 
 use super::exit::Exit;
 use super::failure::Failure;
+use super::unit;
 use crate::config::{Loaded, SecretSource};
-use crate::rpc::client::{Address, ClientError};
 use crate::error::system_words;
+use crate::rpc::client::{Address, ClientError};
 
 /// Where the packaged agent listens.
 pub(crate) const SOCKET: &str = "/run/weir/rpc.sock";
@@ -196,7 +198,35 @@ fn no_agent(address: &Address, is_named: bool) -> Failure {
             "write /etc/weir/weir.toml ('weir config example' shows every key), then 'systemctl start weir'",
         );
     }
-    Failure::new(Exit::NoAgent, format!("no agent at {address}")).with_remedy("'systemctl start weir'")
+    match address {
+        Address::Unix(_) => not_at_socket(address, unit::State::ask()),
+        Address::Tcp(place) => not_at_port(place),
+    }
+}
+
+fn not_at_socket(address: &Address, unit: unit::State) -> Failure {
+    let (what, way_out) = match unit {
+        unit::State::Stopped => (format!("no agent at {address}"), "'systemctl start weir'"),
+        unit::State::Failed => {
+            (format!("no agent at {address}, for weir.service failed"), "'journalctl -u weir' says why")
+        }
+        unit::State::Running => {
+            (format!("weir.service runs, and not at {address}"), "name the one of rpc.socket with --rpc-addr")
+        }
+    };
+    Failure::new(Exit::NoAgent, what).with_remedy(way_out)
+}
+
+/// A running agent serves TCP only where it is told to.
+fn not_at_port(place: &str) -> Failure {
+    let host = place.rsplit_once(':').map_or(place, |(host, _)| host).trim_matches(['[', ']']);
+    let is_here = host == "localhost" || host.parse().is_ok_and(|ip: IpAddr| ip.is_loopback());
+    let way_out = if is_here {
+        format!("leave the address out to use the socket, or set rpc.listen = \"{place}\" and restart the agent")
+    } else {
+        format!("ask on that host ('ssh HOST weir members'), or set rpc.listen = \"{place}\" and rpc.token_file there")
+    };
+    Failure::new(Exit::NoAgent, format!("no agent at {place}")).with_remedy(way_out)
 }
 
 /// Row 14, first half: the socket is for members of its group.
@@ -266,6 +296,33 @@ mod tests {
         let missing = unreachable(&socket, &io::ErrorKind::NotFound.into(), true);
         assert_eq!(missing.to_text(), "error: no agent at /run/weir/rpc.sock; 'systemctl start weir'");
         assert_eq!(missing.exit(), Exit::NoAgent);
+
+        for (unit, told) in [
+            (
+                unit::State::Failed,
+                "no agent at /run/weir/rpc.sock, for weir.service failed; 'journalctl -u weir' says why",
+            ),
+            (
+                unit::State::Running,
+                "weir.service runs, and not at /run/weir/rpc.sock; name the one of rpc.socket with --rpc-addr",
+            ),
+        ] {
+            assert_eq!(not_at_socket(&socket, unit).sentence(), told);
+        }
+        for (place, way_out) in [
+            (
+                "127.0.0.1:7373",
+                "leave the address out to use the socket, or set rpc.listen = \"127.0.0.1:7373\" and restart the agent",
+            ),
+            (
+                "10.77.0.11:7373",
+                "ask on that host ('ssh HOST weir members'), or set rpc.listen = \"10.77.0.11:7373\" and rpc.token_file \
+                 there",
+            ),
+        ] {
+            let missing = unreachable(&Address::Tcp(place.into()), &io::ErrorKind::ConnectionRefused.into(), true);
+            assert_eq!(missing.sentence(), format!("no agent at {place}; {way_out}"));
+        }
 
         let denied = unreachable(&Address::Unix("/nowhere".into()), &io::ErrorKind::PermissionDenied.into(), true);
         let user = login_name();

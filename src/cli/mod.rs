@@ -58,6 +58,7 @@ mod session;
 mod sim;
 mod table;
 mod tags;
+mod unit;
 mod usage;
 mod version;
 mod watch;

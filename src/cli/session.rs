@@ -14,7 +14,7 @@ use super::output::Output;
 use crate::rpc::client::{Address, Client, ClientError, Record};
 use crate::rpc::proto::{KeyResponse, MembersQuery, QueryRecord, Stats};
 use crate::rpc::refusal::{Kind, Refusal};
-use crate::rpc::weir::Request;
+use crate::rpc::weir::{NodeStatus, Request};
 use crate::serf::QueryParams;
 use crate::wire::serf::Coordinate;
 
@@ -22,6 +22,8 @@ use crate::wire::serf::Coordinate;
 #[derive(Debug)]
 pub(crate) struct Session {
     client: Client,
+    /// Where the agent was sought first, and is not.
+    instead_of: Option<Address>,
 }
 
 /// Why there is no conversation.
@@ -106,7 +108,13 @@ impl From<Refusal> for Failure {
 impl Session {
     /// Connects to the agent that flags and environment name, or else to one where agents usually are.
     pub(crate) async fn open(args: &AgentArgs, output: &Output) -> Result<Self, Failure> {
-        Self::connect(args, output).await.map_err(|failed| failed.failure)
+        let mut session = Self::connect(args, output).await.map_err(|failed| failed.failure)?;
+        if let Some(sought) = session.instead_of.take() {
+            let is_ours = session.weir(&NodeStatus { members: false }).await.is_ok();
+            let whose = if is_ours { "the agent" } else { "Serf's agent" };
+            output.notice(&format!("notice: no agent at {sought}; {whose} at {} answers instead", session.address()));
+        }
+        Ok(session)
     }
 
     /// Connects once more to the agent that it had found, and to no other.
@@ -128,11 +136,12 @@ impl Session {
         let addresses = connect::candidates(args.rpc_addr.as_deref(), &environment)?;
         let token = connect::token(args, &environment)?;
         let is_named = addresses.len() == 1;
+        let first = addresses.first().cloned();
         let mut failed: Option<NotConnected> = None;
         for address in addresses {
             let token = connect::shown_to(&address, token.as_ref().map(|token| token.as_str()));
             match Client::connect(&address, token).await {
-                Ok(client) => return Ok(Self { client }),
+                Ok(client) => return Ok(Self { client, instead_of: first.filter(|first| *first != address) }),
                 Err(error) => {
                     let failure = connect::failure(&address, &error, is_named);
                     let this = NotConnected { cause: Cause::of(&error), failure };

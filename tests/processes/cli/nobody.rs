@@ -29,12 +29,20 @@ const CLIENTS: [&[&str]; 14] = [
     &["reload"],
 ];
 
+/// Starting an agent would not help: RPC over TCP is something to ask for.
+fn nobody_at(place: &str) -> String {
+    format!(
+        "error: no agent at {place}; leave the address out to use the socket, or set rpc.listen = \"{place}\" and \
+         restart the agent\n"
+    )
+}
+
 #[test]
 fn refused_connection_is_code_3_for_every_client_command() {
     for args in CLIENTS {
         let ran = run(weir(), &[args, &["--rpc-addr", NOBODY]].concat());
         assert_eq!(ran.code, Some(3), "{args:?}: {ran:?}");
-        assert_eq!(ran.stderr, "error: no agent at 127.99.0.1:1; 'systemctl start weir'\n", "{args:?}");
+        assert_eq!(ran.stderr, nobody_at(NOBODY), "{args:?}");
         assert_eq!(ran.stdout, "", "{args:?}");
     }
 }
@@ -88,7 +96,7 @@ fn environment_names_the_agent_and_flags_win() {
         let mut command = weir();
         command.envs(variables.iter().copied());
         let ran = run(command, args);
-        assert_eq!(ran.stderr, format!("error: no agent at {place}; 'systemctl start weir'\n"));
+        assert_eq!(ran.stderr, nobody_at(place));
     }
 }
 

@@ -1,0 +1,62 @@
+//! The packaged unit, as far as a command wants to know why no agent answers.
+
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
+
+use crate::command;
+
+/// systemd answers from memory.
+const PATIENCE: Duration = Duration::from_secs(3);
+
+/// What systemd makes of `weir.service`.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum State {
+    /// Not started, or there is nobody to ask.
+    Stopped,
+    /// It ended with an error; perhaps it is about to be started again.
+    Failed,
+    Running,
+}
+
+impl State {
+    pub(super) fn ask() -> Self {
+        if !Path::new("/run/systemd/system").exists() {
+            return Self::Stopped;
+        }
+        let mut show = Command::new("systemctl");
+        show.args(["show", "--property=ActiveState,SubState", "weir.service"]);
+        command::run(show, PATIENCE, "").map_or(Self::Stopped, |ran| Self::parse(&ran.stdout))
+    }
+
+    /// Lines of `KEY=VALUE`.
+    fn parse(text: &str) -> Self {
+        let has = |line: &str| text.lines().any(|each| each == line);
+        if has("ActiveState=failed") || has("SubState=auto-restart") {
+            Self::Failed
+        } else if has("ActiveState=active") || has("ActiveState=reloading") {
+            Self::Running
+        } else {
+            Self::Stopped
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_unit_that_fails_is_told_from_one_that_is_stopped() {
+        for (text, state) in [
+            ("ActiveState=failed\nSubState=failed\n", State::Failed),
+            ("ActiveState=activating\nSubState=auto-restart\n", State::Failed),
+            ("ActiveState=activating\nSubState=start\n", State::Stopped),
+            ("ActiveState=inactive\nSubState=dead\n", State::Stopped),
+            ("ActiveState=active\nSubState=running\n", State::Running),
+            ("", State::Stopped),
+        ] {
+            assert_eq!(State::parse(text), state, "{text}");
+        }
+    }
+}
