@@ -13,14 +13,15 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::system_words;
 use crate::nginx::Problem;
+use crate::status::BALANCER_AS_ROOT;
 use crate::upstream::{Refusal, UpstreamName};
 
 /// Why something could not be applied. [`Report`](super::Report) says what state that leaves.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Error {
-    /// Another apply held the lock all the time.
-    Busy { lock: PathBuf, waited: Duration },
+    /// Another apply held the lock all the time: that process, if it can be seen.
+    Busy { lock: PathBuf, holder: Option<u32>, waited: Duration },
     /// A file of ours, or beside a target, could not be written.
     Write { path: PathBuf, source: SystemError },
     /// A file could not be read.
@@ -43,8 +44,8 @@ pub enum Error {
     NotAFile { path: PathBuf, link: bool },
     /// Somebody else changed a target and the policy is to hold.
     ForeignEdit { path: PathBuf },
-    /// NGINX refuses the configuration.
-    Test { problem: Problem },
+    /// NGINX refuses the configuration, as it was run by this user.
+    Test { problem: Problem, as_root: bool },
     /// The configuration passes and does not read our file.
     NotIncluded { config: PathBuf, target: PathBuf },
     /// The pid file or systemd names a process that is not a master of ours.
@@ -86,8 +87,10 @@ pub enum SystemErrorKind {
     Full,
     /// The file system is mounted read-only.
     ReadOnly,
-    /// This user may not.
+    /// This user, who is not root, may not.
     Denied,
+    /// Not even root may.
+    DeniedToRoot,
     /// There is no such file or directory.
     Missing,
     /// Something else.
@@ -121,7 +124,7 @@ impl Error {
     /// Whether weir's own files are to blame.
     pub(super) fn is_ours(&self) -> bool {
         match self {
-            Self::Test { problem } => problem.ours,
+            Self::Test { problem, .. } => problem.ours,
             Self::NotLoaded { problem, .. } | Self::NotConfirmed { problem, .. } => {
                 problem.as_ref().is_some_and(|problem| problem.ours)
             }
@@ -132,8 +135,9 @@ impl Error {
     /// What happened, without the way out.
     pub fn what(&self) -> String {
         match self {
-            Self::Busy { lock, waited } => {
-                format!("another apply holds {} for over {} s", lock.display(), waited.as_secs())
+            Self::Busy { lock, holder, waited } => {
+                let holder = holder.map_or_else(|| "another apply".to_owned(), |pid| format!("process {pid}"));
+                format!("{holder} holds {} for over {} s", lock.display(), waited.as_secs())
             }
             Self::Write { path, source } => format!("cannot write {}: {}", path.display(), source.text),
             Self::Read { path, source } => format!("cannot read {}: {}", path.display(), source.text),
@@ -149,7 +153,7 @@ impl Error {
             Self::NotAFile { path, link: true } => format!("{} is a symbolic link", path.display()),
             Self::NotAFile { path, link: false } => format!("{} is not a regular file", path.display()),
             Self::ForeignEdit { path } => format!("{} was changed by somebody else and is held", path.display()),
-            Self::Test { problem } => format!("nginx refuses its configuration: {problem}"),
+            Self::Test { problem, .. } => format!("nginx refuses its configuration: {problem}"),
             Self::NotIncluded { config, target } => {
                 format!("nothing in {} includes {}", config.display(), target.display())
             }
@@ -181,9 +185,9 @@ impl Error {
     /// The way out, where there is one.
     pub fn remedy(&self) -> Option<String> {
         match self {
-            Self::Busy { .. } => Some("see who holds it with 'fuser -v' on that file".to_owned()),
+            Self::Busy { .. } => Some("end it if it hangs; weir tries again".to_owned()),
             Self::Write { path, source } => Some(way_to_write(path, source.kind)),
-            Self::Read { .. } => None,
+            Self::Read { source, .. } => (source.kind == SystemErrorKind::Denied).then(|| BALANCER_AS_ROOT.to_owned()),
             Self::Record { path, .. } => Some(format!("move {} away; the next apply writes it anew", path.display())),
             Self::NotInstalled { .. } => Some("'apt install nginx' or 'dnf install nginx'".to_owned()),
             Self::Command { .. } => Some("correct nginx.binary".to_owned()),
@@ -193,8 +197,10 @@ impl Error {
             Self::NotAFile { link: true, .. } => Some("set output to the file it names".to_owned()),
             Self::NotAFile { link: false, .. } => Some("correct output".to_owned()),
             Self::ForeignEdit { .. } => Some("remove the change, or set apply.foreign_edit = \"restore\"".to_owned()),
-            Self::Test { problem } => problem.remedy(),
+            Self::Test { problem, as_root: false } if problem.is_denied() => Some(BALANCER_AS_ROOT.to_owned()),
+            Self::Test { problem, .. } => problem.remedy(),
             Self::NotIncluded { target, .. } => Some(include_for(target)),
+            Self::NotAMaster { why: Mismatch::NotPermitted, .. } => Some(BALANCER_AS_ROOT.to_owned()),
             Self::NotAMaster { .. } => Some("correct nginx.pid_file, or start nginx".to_owned()),
             Self::TestTooSlow { names, .. } => {
                 Some(slow_names(names).unwrap_or_else(|| "see what 'nginx -t' does".to_owned()))
@@ -216,6 +222,10 @@ impl Error {
             Self::Overwritten { .. } | Self::NothingToRestore => None,
         }
     }
+}
+
+pub(super) fn is_root() -> bool {
+    rustix::process::geteuid().is_root()
 }
 
 fn named(upstreams: &[UpstreamName]) -> String {
@@ -248,8 +258,10 @@ impl From<io::Error> for SystemError {
     fn from(error: io::Error) -> Self {
         let kind = match error.kind() {
             io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => SystemErrorKind::Full,
-            io::ErrorKind::ReadOnlyFilesystem => SystemErrorKind::ReadOnly,
-            io::ErrorKind::PermissionDenied => SystemErrorKind::Denied,
+            io::ErrorKind::ReadOnlyFilesystem if is_root() => SystemErrorKind::ReadOnly,
+            io::ErrorKind::PermissionDenied if is_root() => SystemErrorKind::DeniedToRoot,
+            // The packaged unit, which runs as somebody else, sees most of the host read-only.
+            io::ErrorKind::ReadOnlyFilesystem | io::ErrorKind::PermissionDenied => SystemErrorKind::Denied,
             io::ErrorKind::NotFound => SystemErrorKind::Missing,
             _ => SystemErrorKind::Other,
         };
@@ -261,10 +273,9 @@ fn way_to_write(path: &Path, kind: SystemErrorKind) -> String {
     let directory = path.parent().unwrap_or(path).display();
     let way = match kind {
         SystemErrorKind::Full => format!("free space in {directory}"),
-        SystemErrorKind::ReadOnly => {
-            format!("make {directory} writable ('systemctl edit weir' and add ReadWritePaths={directory})")
-        }
-        SystemErrorKind::Denied => format!("let weir write to {directory}"),
+        SystemErrorKind::ReadOnly => format!("make {directory} writable, it is mounted read-only"),
+        SystemErrorKind::Denied => BALANCER_AS_ROOT.to_owned(),
+        SystemErrorKind::DeniedToRoot => format!("see with 'dmesg' what keeps root from writing to {directory}"),
         SystemErrorKind::Missing => format!("create {directory}"),
         SystemErrorKind::Other => format!("look at {directory}"),
     };

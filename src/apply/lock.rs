@@ -1,14 +1,14 @@
 //! One apply at a time per NGINX instance.
 
 use std::fs::{DirBuilder, File, OpenOptions};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
 use rustix::fs::{FlockOperation, flock};
 use rustix::io::Errno;
 
-use super::Error;
+use super::{Error, proc};
 
 /// An apply takes a few seconds at worst; two of them can be ahead of us.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -24,7 +24,7 @@ impl Lock {
     pub(super) fn take(state: &Path) -> Result<Self, Error> {
         let path = state.join("lock");
         match DirBuilder::new().mode(0o755).create(state) {
-            Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => return Err(Error::write(state)(error)),
+            Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => return Err(Error::write(&path)(error)),
             Ok(()) | Err(_) => {}
         }
         let file = OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(&path);
@@ -36,7 +36,10 @@ impl Lock {
                 Err(Errno::WOULDBLOCK | Errno::INTR) if Instant::now() < deadline => {
                     std::thread::sleep(Duration::from_millis(5));
                 }
-                Err(Errno::WOULDBLOCK | Errno::INTR) => return Err(Error::Busy { lock: path, waited: PATIENCE }),
+                Err(Errno::WOULDBLOCK | Errno::INTR) => {
+                    let holder = file.metadata().ok().and_then(|meta| proc::lock_holder(meta.ino()));
+                    return Err(Error::Busy { lock: path, holder, waited: PATIENCE });
+                }
                 Err(error) => return Err(Error::write(&path)(error.into())),
             }
         }

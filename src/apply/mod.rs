@@ -45,7 +45,7 @@ use master::{Master, Patience};
 use plan::Plan;
 use record::Record;
 use report::At;
-use system::Nginx;
+use system::{Nginx, has_systemd};
 
 /// What of the configuration an apply depends on.
 #[derive(Clone, Debug)]
@@ -250,7 +250,9 @@ impl Job<'_> {
             return self.ended(install.undo(self.state()), &mut record, At { step: Step::Write, error });
         }
         finish(install);
-        Report::Stored { generation: self.plan.generation, unit: self.options.nginx.unit().map(ToOwned::to_owned) }
+        // Without systemd nothing can be started by a unit's name.
+        let unit = self.options.nginx.unit().filter(|_| has_systemd()).map(ToOwned::to_owned);
+        Report::Stored { generation: self.plan.generation, unit }
     }
 
     /// The previous bytes go back and are confirmed in turn. If that fails too, nothing more is touched.

@@ -85,6 +85,11 @@ pub(super) fn listening(ports: &BTreeSet<u16>) -> HashSet<u64> {
     tables.iter().flat_map(|table| parse_listening(table, ports)).collect()
 }
 
+/// Who holds a lock on the file with this inode.
+pub(super) fn lock_holder(inode: u64) -> Option<u32> {
+    parse_lock_holder(&fs::read_to_string("/proc/locks").ok()?, inode)
+}
+
 /// Whether it belongs to a unit of systemd's.
 pub(super) fn is_in_unit(pid: u32, unit: &str) -> bool {
     let groups = fs::read_to_string(file(pid, "cgroup")).unwrap_or_default();
@@ -126,6 +131,16 @@ fn parse_status(text: &str) -> Option<Status> {
         hup_pending: has_hup("SigPnd")? || has_hup("ShdPnd")?,
         nested: field("NSpid").is_some_and(|numbers| numbers.split_whitespace().count() > 1),
     })
+}
+
+/// Lines of `proc_locks(5)`: number, class, mode, type, process, DEVICE:INODE, range. Those of who waits begin with `->`.
+fn parse_lock_holder(table: &str, inode: u64) -> Option<u32> {
+    let holder = |line: &str| {
+        let fields: Vec<&str> = line.split_whitespace().collect();
+        let of: u64 = fields.get(5)?.rsplit_once(':')?.1.parse().ok()?;
+        fields.get(4)?.parse().ok().filter(|_| of == inode && fields.get(1) != Some(&"->"))
+    };
+    table.lines().find_map(holder)
 }
 
 /// Lines of `proc_pid_net(5)`: number, local address, remote address, state (0A listens), six more, the inode.
@@ -174,6 +189,17 @@ mod tests {
         let inodes = listening(&[listener.local_addr().unwrap().port()].into());
         let open = open_files(std::process::id());
         assert!(open.iter().any(|file| file.socket && inodes.contains(&file.inode)), "{inodes:?} {open:?}");
+    }
+
+    #[test]
+    fn a_lock_has_its_holder_and_not_who_waits_for_it() {
+        let table = "1: -> FLOCK  ADVISORY  WRITE 813 08:01:4711 0 EOF\n2: FLOCK  ADVISORY  WRITE 812 08:01:4711 0 EOF\n\
+            3: POSIX  ADVISORY  READ 814 08:01:4712 0 EOF\n";
+        assert_eq!(parse_lock_holder(table, 4711), Some(812));
+        assert_eq!(parse_lock_holder(table, 4713), None);
+        let file = tempfile::tempfile().unwrap();
+        rustix::fs::flock(&file, rustix::fs::FlockOperation::LockExclusive).unwrap();
+        assert_eq!(lock_holder(file.metadata().unwrap().ino()), Some(std::process::id()));
     }
 
     #[test]

@@ -154,7 +154,7 @@ impl Report {
             Self::Stored { unit: Some(unit), .. } => Some(format!("'systemctl start {unit}'")),
             Self::Stored { unit: None, .. } => Some("start nginx".to_owned()),
             Self::Refused { error, .. } | Self::RolledBack { error, .. } => error.remedy(),
-            Self::Failed { .. } => Some("look at nginx's error log, nothing more is touched until then".to_owned()),
+            Self::Failed { error, .. } => Some(error.remedy().unwrap_or_else(|| "see nginx's error log".to_owned())),
         }
     }
 
@@ -198,6 +198,7 @@ mod tests {
     use super::*;
     use crate::apply::{Mismatch, SystemError};
     use crate::nginx::Problem;
+    use crate::status::BALANCER_AS_ROOT;
     use crate::upstream::Refusal;
 
     fn errors() -> Vec<Error> {
@@ -209,8 +210,11 @@ mod tests {
         let message = "bind() to 0.0.0.0:80 failed (98: Address in use)".to_owned();
         let names = |count: usize| (0..count).map(|n| (format!("{n}.example"), format!("/x:{n}"))).collect();
         let problem = || Problem { message: message.clone(), file: Some(path()), line: Some(3), ours: true };
+        let denied =
+            Problem { message: "open() \"/run/nginx.pid\" failed (13: Permission denied)".into(), ..problem() };
         vec![
-            Error::Busy { lock: path(), waited },
+            Error::Busy { lock: path(), holder: Some(812), waited },
+            Error::Busy { lock: path(), holder: None, waited },
             Error::Write { path: path(), source: system(28) },
             Error::Write { path: path(), source: system(30) },
             Error::Write { path: path(), source: system(13) },
@@ -226,7 +230,8 @@ mod tests {
             Error::Port { upstream: upstream(), addr, min: 1, max: 79 },
             Error::NotAFile { path: path(), link: true },
             Error::ForeignEdit { path: path() },
-            Error::Test { problem: problem() },
+            Error::Test { problem: problem(), as_root: true },
+            Error::Test { problem: denied, as_root: false },
             Error::NotIncluded { config: path(), target: path() },
             Error::NotAMaster { pid: 7, why: Mismatch::Child },
             Error::Upgrading { pid_file: path() },
@@ -259,6 +264,19 @@ mod tests {
             assert_eq!(there, report);
             assert_eq!((there.what(), there.remedy()), (report.what(), report.remedy()));
         }
+    }
+
+    #[test]
+    fn what_only_root_may_do_is_not_for_the_site_to_mend() {
+        let words = "open() \"/run/nginx.pid\" failed (13: Permission denied)";
+        let denied = |as_root| {
+            let problem = Problem { message: words.to_owned(), file: None, line: None, ours: false };
+            Error::Test { problem, as_root }.remedy()
+        };
+        assert_eq!(denied(false).as_deref(), Some(BALANCER_AS_ROOT));
+        assert_eq!(denied(true), None);
+        let signal = Error::NotAMaster { pid: 7, why: Mismatch::NotPermitted };
+        assert_eq!(signal.remedy().as_deref(), Some(BALANCER_AS_ROOT));
     }
 
     #[test]

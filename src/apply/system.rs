@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use super::Error;
 use super::confirm::{self, LogMark, Verdict};
+use super::error::{Error, is_root};
 use super::find::Marks;
 use super::master::{Master, Patience, Unready};
 use super::plan::Plan;
@@ -70,7 +70,7 @@ impl<'a> Nginx<'a> {
         let ran = command::run(self.command(arguments), TEST_LIMIT, "# configuration file ");
         let ran = ran.map_err(|error| self.untested(&error))?;
         if !ran.success {
-            return Err(Error::Test { problem: problem(&ran, ours) });
+            return Err(Error::Test { problem: problem(&ran, ours), as_root: is_root() });
         }
         // The configuration may name a directory otherwise, through a link.
         let real = |path: &Path| path.canonicalize().unwrap_or_else(|_| path.to_owned());
@@ -103,16 +103,21 @@ impl<'a> Nginx<'a> {
 
     /// The running master; `None` if NGINX is not running.
     pub(super) fn master(&self) -> Result<Option<Master>, Error> {
-        let upgrading = PathBuf::from(format!("{}.oldbin", self.pid_file.display()));
         match self.find_master()? {
-            Some(_) if upgrading.exists() => Err(Error::Upgrading { pid_file: self.pid_file.clone() }),
+            Some(_) if self.is_upgrading() => Err(Error::Upgrading { pid_file: self.pid_file.clone() }),
             master => Ok(master),
         }
     }
 
+    /// An old master lives on under its number in another file. A crash may have left that file alone.
+    fn is_upgrading(&self) -> bool {
+        let old = written_pid(&PathBuf::from(format!("{}.oldbin", self.pid_file.display())));
+        old.is_some_and(|pid| !matches!(Master::verify(pid), Ok(None)))
+    }
+
     /// By whoever names one that is a master; what was odd about the others is told only if there is none.
     fn find_master(&self) -> Result<Option<Master>, Error> {
-        let sources: [&dyn Fn() -> Option<u32>; 2] = [&|| self.main_pid(), &|| self.written_pid()];
+        let sources: [&dyn Fn() -> Option<u32>; 2] = [&|| self.main_pid(), &|| written_pid(&self.pid_file)];
         let mut odd = None;
         for pid in sources.into_iter().filter_map(|source| source()) {
             match Master::verify(pid) {
@@ -137,18 +142,12 @@ impl<'a> Nginx<'a> {
     /// By systemd's word, where it runs and the unit does.
     fn main_pid(&self) -> Option<u32> {
         let unit = self.options.unit().filter(|_| self.options.pid_file.path().is_none())?;
-        if !Path::new("/run/systemd/system").exists() {
+        if !has_systemd() {
             return None;
         }
         let arguments = ["show", "--property=MainPID", unit].map(OsStr::new);
         let ran = run(Path::new("systemctl"), arguments, COMMAND_LIMIT, "MainPID=").ok()?;
         ran.stdout.lines().next()?.strip_prefix("MainPID=")?.parse().ok().filter(|pid| *pid != 0)
-    }
-
-    /// By the pid file. `nginx -t` leaves an empty one when NGINX is not running.
-    fn written_pid(&self) -> Option<u32> {
-        let bytes = file::read(&self.pid_file, MAX_PID).ok()?;
-        std::str::from_utf8(&bytes).ok()?.trim().parse().ok()
     }
 
     /// Reloads and confirms.
@@ -178,6 +177,16 @@ impl<'a> Nginx<'a> {
     fn busy(&self, master: &Master, waited: Duration) -> Error {
         Error::MasterBusy { pid: master.pid(), waited, names: self.names.clone() }
     }
+}
+
+pub(super) fn has_systemd() -> bool {
+    Path::new("/run/systemd/system").exists()
+}
+
+/// By a pid file. `nginx -t` leaves an empty one when NGINX is not running.
+fn written_pid(path: &Path) -> Option<u32> {
+    let bytes = file::read(path, MAX_PID).ok()?;
+    std::str::from_utf8(&bytes).ok()?.trim().parse().ok()
 }
 
 fn reload_by(argv: &[String], limit: Duration) -> Result<(), Error> {

@@ -15,7 +15,7 @@ use super::args::definition;
 use super::serf_compat::is_command;
 
 /// Commands of others that we advise, word by word; `*` is any word.
-const FOREIGN: [&str; 33] = [
+const FOREIGN: [&str; 32] = [
     "apt install nginx",
     "chgrp weir *",
     "chmod * *",
@@ -25,7 +25,6 @@ const FOREIGN: [&str; 33] = [
     "dnf install nginx",
     "firewall-cmd --permanent --add-port=*/tcp --add-port=*/udp",
     "firewall-cmd --reload",
-    "fuser -v",
     "install -d -m 0750 *",
     "install -m 0600 -o weir -g weir * *",
     "ip link set * up",
@@ -52,14 +51,13 @@ const FOREIGN: [&str; 33] = [
 ];
 
 /// Programs whose every mention in a quote is a command.
-const FOREIGN_PROGRAMS: [&str; 18] = [
+const FOREIGN_PROGRAMS: [&str; 17] = [
     "apt",
     "chgrp",
     "chmod",
     "chown",
     "dnf",
     "firewall-cmd",
-    "fuser",
     "install",
     "ip",
     "journalctl",

@@ -87,6 +87,12 @@ impl Problem {
         Self { message: clean(message), file, line: place.map(|(_, line)| line), ours }
     }
 
+    /// Whether the system did not let it, because of its user or of the unit that it runs in.
+    pub fn is_denied(&self) -> bool {
+        let message = self.message.to_ascii_lowercase();
+        ["permission denied", "read-only file system"].into_iter().any(|words| message.contains(words))
+    }
+
     /// What is not there, if that is all.
     pub fn missing(&self) -> Option<Missing> {
         let file = between(&self.message, "open() \"", "\" failed (2:").map(|path| Missing::File(path.into()));

@@ -12,6 +12,10 @@ pub mod node;
 pub mod probe;
 pub(crate) mod shell;
 
+/// The way out where an agent that is not root would have to write NGINX's files, test them or signal its master.
+pub(crate) const BALANCER_AS_ROOT: &str = "in this version the agent of a balancer runs as root, by hand: 'systemctl disable \
+    --now weir', 'install -d -m 0750 /run/weir', then 'weir agent --config-file /etc/weir/weir.toml'";
+
 pub use crate::error::Trouble;
 pub use known::Known;
 pub use level::Level;

@@ -1,6 +1,7 @@
 //! NGINX as it is installed, configured and running.
 
 use std::fs;
+use std::path::Path;
 
 use crate::apply::{self, Error};
 use crate::config::{self, Config, UpstreamFile};
@@ -25,7 +26,9 @@ pub(super) fn look(config: &Config, document: Option<&Document>) -> Nginx {
     if facts.outputs.is_empty() {
         return facts;
     }
-    facts.unit.clone_from(&options.unit);
+    if Path::new("/run/systemd/system").exists() {
+        facts.unit.clone_from(&options.unit);
+    }
     survey(&mut facts, options);
     (facts.tree, facts.unread) = apply::read_tree(&options.config);
     facts.selinux_denies = selinux_denies();
@@ -48,7 +51,7 @@ fn survey(facts: &mut Nginx, options: &config::Nginx) {
 }
 
 fn refused(error: Error) -> Refused {
-    let missing = if let Error::Test { problem } = &error { problem.missing() } else { None };
+    let missing = if let Error::Test { problem, .. } = &error { problem.missing() } else { None };
     Refused { trouble: trouble(&error), missing }
 }
 

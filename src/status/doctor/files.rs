@@ -5,6 +5,7 @@ use std::path::Path;
 use super::access::Access;
 use super::finding::Findings;
 use super::handlers::Sandbox;
+use crate::status::BALANCER_AS_ROOT;
 use obstacle::Obstacle;
 
 mod obstacle;
@@ -321,12 +322,8 @@ fn judge_output(findings: &mut Findings, facts: &Files, file: &File, stat: &Stat
         Some(Obstacle::ReadOnly | Obstacle::Hidden) => format!("{path} is read-only for the agent"),
         None => return,
     };
-    let way_out = if facts.sandbox.is_some() {
-        "in this version the agent of a balancer runs as root, by hand: 'systemctl disable --now weir', \
-         'install -d -m 0750 /run/weir', then 'weir agent --config-file /etc/weir/weir.toml'"
-    } else {
-        "run the agent as root, where it may write there"
-    };
+    let way_out =
+        if facts.sandbox.is_some() { BALANCER_AS_ROOT } else { "run the agent as root, where it may write there" };
     findings.error(ID, path, format!("{what}, so no upstream reaches NGINX"), way_out);
 }
 

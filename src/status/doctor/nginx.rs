@@ -63,6 +63,7 @@ pub struct Nginx {
     pub installed: bool,
     /// What `nginx -V` says; `None` where it says something else.
     pub version: Option<Version>,
+    /// What systemd starts it by; empty where that is not known.
     pub unit: String,
     pub master: Option<Master>,
     /// The whole configuration, includes followed.
@@ -133,8 +134,10 @@ fn judge_master(findings: &mut Findings, facts: &Nginx) {
             }
         }
         Some(Master::Stopped) => {
-            let unit = if facts.unit.is_empty() { "nginx" } else { &facts.unit };
-            let way_out = format!("systemctl start {}", unit.trim_end_matches(".service"));
+            let (unit, way_out) = match facts.unit.as_str() {
+                "" => ("nginx", "start nginx".to_owned()),
+                unit => (unit, format!("systemctl start {}", unit.trim_end_matches(".service"))),
+            };
             findings.error(ID, "nginx", format!("{unit} is not running"), &way_out);
         }
         Some(Master::Odd(why)) => {

@@ -49,7 +49,7 @@ fn a_pid_file_that_an_included_file_names_is_read() {
     nginx.run();
     assert_live(&nginx, nginx.options(), "included");
     // That it is read shows where it names nobody.
-    std::fs::write(nginx.path("included.pid.oldbin"), "1").unwrap();
+    std::fs::write(nginx.path("included.pid.oldbin"), nginx.master_pid().to_string()).unwrap();
     let outcome = nginx.apply().apply(&web([server("web", backend("no"))]));
     assert!(matches!(outcome, Report::Refused { error: Error::Upgrading { .. }, .. }), "{outcome:?}");
 }

@@ -146,10 +146,14 @@ fn a_stale_pid_file_never_hits_a_stranger() {
 #[ignore = "needs nginx"]
 fn a_pending_binary_upgrade_holds_the_reload_back() {
     let nginx = Nginx::start();
-    std::fs::write(nginx.path("nginx.pid.oldbin"), "1").unwrap();
+    std::fs::write(nginx.path("nginx.pid.oldbin"), nginx.master_pid().to_string()).unwrap();
     let outcome = nginx.apply().apply(&web([server("web", address())]));
     assert!(matches!(outcome, Report::Refused { error: Error::Upgrading { .. }, .. }), "{outcome:?}");
     assert_eq!(nginx.reloads(), 0);
+    // What a crash has left behind holds nobody up.
+    std::fs::write(nginx.path("nginx.pid.oldbin"), std::process::id().to_string()).unwrap();
+    let outcome = nginx.apply().apply(&web([server("web", address())]));
+    assert!(matches!(outcome, Report::Live { .. }), "{outcome:?}");
 }
 
 #[test]
