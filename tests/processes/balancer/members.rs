@@ -100,7 +100,7 @@ fn nobody_is_a_placeholder_at_first_and_the_last_servers_later() {
     balancer.await_answers(&[("web1", 1)]);
 
     one.leave();
-    balancer.await_log("no server is well, the last good ones stay");
+    balancer.await_log("every server has left, NGINX keeps the last ones");
     balancer.assert_valid();
     balancer.await_answers(&[("web1", 1)]);
     // Also for an agent and an NGINX that start with nobody there.
@@ -130,7 +130,7 @@ fn lines_alone_serve_inside_a_block_of_the_sites_own() {
     two.kill();
     balancer.await_answers(&[("web1", 1)]);
     one.leave();
-    balancer.await_log("no server is well, the last good ones stay");
+    balancer.await_log("every server has left, NGINX keeps the last ones");
     balancer.assert_valid();
     balancer.await_answers(&[("web1", 1)]);
 }
