@@ -4,6 +4,7 @@
 //! works without an agent, without rights, without NGINX and with a broken configuration, and then says what it could not see.
 
 mod conversation;
+mod handlers;
 mod host;
 mod nginx;
 mod own;
@@ -165,7 +166,9 @@ impl Doctor {
             findings.extend(told.unwrap_or_default());
         }
         if self.wants(Group::Handlers) {
-            findings.extend(doctor::handlers(&unit::handlers(&loaded.config, unit)));
+            let (config, unit) = (loaded.config.clone(), unit.cloned());
+            let facts = blocking(move || Some(handlers::look(&config, unit.as_ref()))).await;
+            findings.extend(facts.map(|facts| doctor::handlers(&facts)).unwrap_or_default());
         }
     }
 

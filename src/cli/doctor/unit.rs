@@ -1,22 +1,18 @@
 //! The packaged unit: what it lets the agent and its handlers do.
 
 use std::fs;
-use std::io::Read as _;
-use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
 use super::DEFAULT_CONFIG;
 use crate::command;
-use crate::config::{self, Config, Source, Sources};
-use crate::status::doctor::{Access, Handler, Handlers, Program, ProtectSystem, Sandbox};
+use crate::config::{Source, Sources};
+use crate::status::doctor::{Access, ProtectSystem, Sandbox};
 
 const UNIT: &str = "weir.service";
 /// systemd answers from memory.
 const PATIENCE: Duration = Duration::from_secs(3);
-/// Of a script's text, as much as is looked at.
-const MAX_SCRIPT: u64 = 64 * 1024;
 
 /// Properties that decide what its processes may do with files. A transient unit takes them as systemd shows them.
 const PROPERTIES: [&str; 24] = [
@@ -78,7 +74,8 @@ impl Unit {
             return None;
         }
         let directories = DIRECTORIES.map(|(key, _)| key);
-        let wanted = [&["LoadState", "ReadWriteDirectories"], &PROPERTIES[..], &directories].concat();
+        let wanted =
+            [&["LoadState", "ReadWriteDirectories", "MemoryDenyWriteExecute"], &PROPERTIES[..], &directories].concat();
         Self::parse(&output("systemctl", &["show", UNIT, &format!("--property={}", wanted.join(","))], PATIENCE)?)
     }
 
@@ -126,6 +123,7 @@ impl Unit {
         let sandbox = Sandbox {
             unprivileged: user.as_ref().is_some_and(|user| user != "root"),
             no_new_privileges: value("NoNewPrivileges") == "yes",
+            no_jit: value("MemoryDenyWriteExecute") == "yes",
             protect_home: matches!(value("ProtectHome"), "yes" | "read-only" | "tmpfs"),
             protect_system: match value("ProtectSystem") {
                 "strict" => ProtectSystem::Strict,
@@ -142,47 +140,6 @@ impl Unit {
 /// Whether systemd starts a unit when the host starts.
 pub(super) fn is_enabled(unit: &str) -> bool {
     output("systemctl", &["is-enabled", unit], PATIENCE).is_some_and(|state| state.starts_with("enabled"))
-}
-
-/// Handlers as far as they can be seen without running them.
-pub(super) fn handlers(config: &Config, unit: Option<&Unit>) -> Handlers {
-    let handlers = config.handlers.iter().map(|handler| match &handler.command {
-        config::Command::Argv(argv) => {
-            let program = argv.first().cloned().unwrap_or_default();
-            let (state, script) = look(&program);
-            Handler { name: handler.name.clone(), program, state, text: format!("{}\n{script}", argv.join(" ")) }
-        }
-        config::Command::Shell(line) => {
-            let program = line.split_ascii_whitespace().next().unwrap_or_default().to_owned();
-            // A shell line may begin with anything; only what names a file can be looked for.
-            let (state, script) =
-                if program.starts_with('/') { look(&program) } else { (Program::Unknown, String::new()) };
-            Handler { name: handler.name.clone(), program, state, text: format!("{line}\n{script}") }
-        }
-    });
-    Handlers { handlers: handlers.collect(), sandbox: unit.map(|unit| unit.sandbox.clone()) }
-}
-
-/// Whether a program can be run, and its text if it is a script.
-fn look(program: &str) -> (Program, String) {
-    let path = if program.contains('/') { Some(program.into()) } else { in_path(program) };
-    let Some(path) = path else { return (Program::Missing, String::new()) };
-    let state = match fs::metadata(&path) {
-        Ok(metadata) if metadata.is_file() && metadata.permissions().mode() & 0o111 != 0 => Program::Runnable,
-        Ok(_) => Program::NotExecutable,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Program::Missing,
-        Err(_) => Program::Unknown,
-    };
-    let mut bytes = Vec::new();
-    // What cannot be read is not looked at; whether it can be run was said above.
-    let _unread = crate::file::open(&path).and_then(|file| file.take(MAX_SCRIPT).read_to_end(&mut bytes));
-    let script = if bytes.starts_with(b"#!") { String::from_utf8_lossy(&bytes).into_owned() } else { String::new() };
-    (state, script)
-}
-
-fn in_path(program: &str) -> Option<std::path::PathBuf> {
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    std::env::split_paths(&path).map(|directory| directory.join(program)).find(|path| path.is_file())
 }
 
 /// What a program prints, if it succeeds within a limit.
@@ -207,6 +164,7 @@ mod tests {
         let all = Sandbox {
             unprivileged: true,
             no_new_privileges: true,
+            no_jit: false,
             protect_home: true,
             protect_system: ProtectSystem::Strict,
             writable: writable.map(ToOwned::to_owned).to_vec(),
@@ -225,14 +183,5 @@ mod tests {
         assert_eq!(output("/bin/sh", &["-c", "echo yes; exit 1"], limit), None);
         assert_eq!(output("/bin/sh", &["-c", "exec sleep 600"], Duration::from_millis(50)), None);
         assert_eq!(output("/nonexistent", &[], limit), None);
-    }
-
-    #[test]
-    fn programs_are_looked_for_as_the_agent_would() {
-        assert_eq!(look("/bin/sh").0, Program::Runnable);
-        assert_eq!(look("sh").0, Program::Runnable);
-        assert_eq!(look("/etc/passwd").0, Program::NotExecutable);
-        assert_eq!(look("/nonexistent/x").0, Program::Missing);
-        assert_eq!(look("no-such-program-of-weirs").0, Program::Missing);
     }
 }

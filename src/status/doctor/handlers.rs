@@ -1,15 +1,57 @@
 //! Whether handler programs are there, and whether the unit lets them do what they seem to want (`handlers §7`).
 
+use super::access::{Access, Permission};
 use super::finding::Findings;
+use crate::handlers::Unrunnable;
 
 /// What a handler would run.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Program {
     Runnable,
     Missing,
     NotExecutable,
+    /// It is there, and nobody can run it.
+    Unrunnable(Unrunnable),
+    /// The unit's process may not run it, or not read the script.
+    Forbidden,
+    /// This directory on the way is closed to that process.
+    Closed(String),
+    /// It is not there where that process looks.
+    Hidden,
     /// A shell line, or a place where this user may not look.
     Unknown,
+}
+
+impl Program {
+    /// What keeps the unit's process from a program that everybody else can run; a script it has to read as well.
+    pub fn for_unit(access: &Access, is_script: bool) -> Self {
+        match access.lacks(if is_script { 0o5 } else { 0o1 }) {
+            None | Some(Permission::Granted | Permission::Unknown | Permission::ReadOnly) => Self::Runnable,
+            Some(Permission::Missing) => Self::Hidden,
+            Some(Permission::Denied) => access.closed.clone().map_or(Self::Forbidden, Self::Closed),
+        }
+    }
+
+    /// What is wrong with `program`, and the way out; `None` where nothing is known to be.
+    fn trouble(&self, program: &str, handler: &str) -> Option<(String, String)> {
+        Some(match self {
+            Self::Runnable | Self::Unknown => return None,
+            Self::Missing => (format!("{program} is not there"), format!("correct handler.{handler}")),
+            Self::NotExecutable => (format!("{program} cannot be executed"), format!("chmod 755 {program}")),
+            Self::Unrunnable(why) => (format!("{program} cannot be run: {why}"), why.way_out().to_owned()),
+            Self::Forbidden => {
+                (format!("the user of weir.service may not run {program}"), format!("chmod 755 {program}"))
+            }
+            Self::Closed(directory) => (
+                format!("{program} is out of reach of weir.service: {directory} is closed to its user"),
+                format!("move it to /usr/local/bin, or chmod a+x {directory}"),
+            ),
+            Self::Hidden => (
+                format!("{program} is hidden from weir.service"),
+                "move it to /usr/local/bin, or 'systemctl edit weir' and set ProtectHome=false".to_owned(),
+            ),
+        })
+    }
 }
 
 /// A handler as far as it can be seen without running it.
@@ -58,6 +100,8 @@ pub struct Sandbox {
     /// `User=` is not root.
     pub unprivileged: bool,
     pub no_new_privileges: bool,
+    /// `MemoryDenyWriteExecute=`: no code that is made as it goes.
+    pub no_jit: bool,
     pub protect_home: bool,
     pub protect_system: ProtectSystem,
     /// Paths that may be written all the same, the unit's own directories among them.
@@ -86,17 +130,10 @@ pub fn handlers(facts: &Handlers) -> Findings {
     let mut findings = Findings::default();
     for handler in &facts.handlers {
         let Handler { name, program, state, .. } = handler;
-        let correct = format!("correct handler.{name}");
-        match state {
-            Program::Missing => {
-                findings.error(PROGRAM, name, format!("handler {name}: {program} is not there"), &correct)
-            }
-            Program::NotExecutable => {
-                let way_out = format!("chmod 755 {program}");
-                findings.error(PROGRAM, name, format!("handler {name}: {program} cannot be executed"), &way_out);
-            }
-            Program::Runnable => findings.pass(PROGRAM, name),
-            Program::Unknown => {}
+        match state.trouble(program, name) {
+            Some((what, way_out)) => findings.error(PROGRAM, name, format!("handler {name}: {what}"), &way_out),
+            None if *state == Program::Runnable => findings.pass(PROGRAM, name),
+            None => {}
         }
         let Some(sandbox) = &facts.sandbox else { continue };
         let conflicts = conflicts(handler, sandbox);
@@ -117,7 +154,15 @@ fn conflicts(handler: &Handler, sandbox: &Sandbox) -> Vec<(String, String)> {
     let gain = ["sudo", "su", "pkexec", "doas"].into_iter().find(|word| has_word(text, word));
     if let Some(word) = gain.filter(|_| sandbox.no_new_privileges) {
         let what = format!("uses {word}, and weir.service sets NoNewPrivileges=true: it cannot become root");
-        found.push((what, "'systemctl edit weir' and set NoNewPrivileges=no".to_owned()));
+        // To set that to no is of no use: for a user, most other limits imply it.
+        let way_out = "let a .path unit of systemd's do it when the handler touches a file in /var/lib/weir (README, \
+                       Event handlers)";
+        found.push((what, way_out.to_owned()));
+    }
+    let jit = ["node", "java", "luajit", "pypy", "pypy3"].into_iter().find(|word| has_word(text, word));
+    if let Some(word) = jit.filter(|_| sandbox.no_jit) {
+        let what = format!("runs {word}, which weir.service keeps from making code (MemoryDenyWriteExecute=true)");
+        found.push((what, "'systemctl edit weir' and set MemoryDenyWriteExecute=false".to_owned()));
     }
     if sandbox.unprivileged && reloads_nginx(text) {
         let what = "reloads NGINX, which the user of weir.service may not";
@@ -126,7 +171,8 @@ fn conflicts(handler: &Handler, sandbox: &Sandbox) -> Vec<(String, String)> {
     }
     if sandbox.protect_home && ["/home/", "/root/"].iter().any(|home| text.contains(home)) {
         let what = "names a file under /home or /root, which weir.service does not see (ProtectHome=true)";
-        found.push((what.to_owned(), "move it to /usr/local, or 'systemctl edit weir'".to_owned()));
+        let way_out = "move it to /usr/local, or 'systemctl edit weir' and set ProtectHome=false";
+        found.push((what.to_owned(), way_out.to_owned()));
     }
     if let Some(path) = written(text).find(|path| sandbox.forbids(path)) {
         let what = format!("seems to write {path}, which is read-only for weir.service");
@@ -154,7 +200,7 @@ fn written(text: &str) -> impl Iterator<Item = &str> {
 /// Whether `word` stands by itself in a line that is no comment.
 fn has_word(text: &str, word: &str) -> bool {
     let is_part = |c: char| c.is_alphanumeric() || matches!(c, '_' | '-' | '.');
-    let lines = text.lines().filter(|line| !line.trim_start().starts_with('#'));
+    let lines = text.lines().filter(|line| line.starts_with("#!") || !line.trim_start().starts_with('#'));
     lines.flat_map(|line| line.split(|c| !is_part(c))).any(|found| found == word)
 }
 
@@ -167,6 +213,7 @@ mod tests {
         Sandbox {
             unprivileged: true,
             no_new_privileges: true,
+            no_jit: true,
             protect_home: true,
             protect_system: ProtectSystem::Strict,
             writable: vec!["/etc/haproxy".to_owned(), "/var/lib/weir".to_owned()],
@@ -193,6 +240,7 @@ mod tests {
             ("echo x > /var/lib/weir/seen", &[]),
             ("echo x > /etc/haproxy/list", &[]),
             ("/home/ana/notify.sh", &["under /home or /root"]),
+            ("#!/usr/bin/env node\nconsole.log(1)", &["runs node"]),
         ] {
             let said = found(text, Some(unit()));
             assert_eq!(said.len(), words.len(), "{text}: {said:?}");
@@ -230,8 +278,47 @@ mod tests {
     fn programs_that_are_not_there_are_errors() {
         let handler = |state| Handler { name: "h".into(), program: "/x".into(), state, text: String::new() };
         let found = |state| summary(&handlers(&Handlers { handlers: vec![handler(state)], sandbox: None }));
-        assert_eq!(found(Program::Missing), ["error handlers.program h"]);
-        assert_eq!(found(Program::NotExecutable), ["error handlers.program h"]);
+        for wrong in [
+            Program::Missing,
+            Program::NotExecutable,
+            Program::Unrunnable(Unrunnable::NoInterpreter("/bin/hs".into())),
+            Program::Forbidden,
+            Program::Closed("/opt/x".into()),
+            Program::Hidden,
+        ] {
+            assert_eq!(found(wrong), ["error handlers.program h"]);
+        }
         assert!(found(Program::Runnable).is_empty() && found(Program::Unknown).is_empty());
+    }
+
+    #[test]
+    fn a_bad_first_line_is_told_as_the_interpreter_that_is_not_found() {
+        let state = Program::Unrunnable(Unrunnable::NoInterpreter("/usr/bin/pyhton".into()));
+        let handler = Handler { name: "h".into(), program: "/x".into(), state, text: String::new() };
+        let findings = handlers(&Handlers { handlers: vec![handler], sandbox: None });
+        let finding = findings.iter().next().unwrap();
+        assert_eq!(finding.message, "handler h: /x cannot be run: interpreter /usr/bin/pyhton is not found");
+        assert_eq!(finding.remedy.as_deref(), Some("install it, or correct the first line"));
+    }
+
+    #[test]
+    fn the_units_process_has_to_run_a_program_and_to_read_a_script() {
+        use Permission::{Denied, Granted, Missing};
+        let access = |read, execute, closed: Option<&str>| Access {
+            read,
+            write: Denied,
+            execute,
+            closed: closed.map(ToOwned::to_owned),
+        };
+        for (access, is_script, wanted) in [
+            (access(Denied, Granted, None), false, Program::Runnable),
+            (access(Denied, Granted, None), true, Program::Forbidden),
+            (access(Granted, Granted, None), true, Program::Runnable),
+            (access(Granted, Denied, None), true, Program::Forbidden),
+            (access(Denied, Denied, Some("/opt/x")), true, Program::Closed("/opt/x".into())),
+            (access(Missing, Missing, None), false, Program::Hidden),
+        ] {
+            assert_eq!(Program::for_unit(&access, is_script), wanted, "{access:?}");
+        }
     }
 }
