@@ -426,13 +426,15 @@ fn relayed_ping_is_acked_or_nacked_under_the_requesters_number() {
 }
 
 #[test]
-fn the_dead_are_forgotten_when_the_table_wraps() {
-    let mut swim = holding("dead");
-    swim.handle_alive(NOW, alive("other", 3, 1));
-    let late = NOW + swim.options().gossip_to_the_dead + Duration::from_nanos(1);
-    for round in 0..10 {
-        let now = late + Duration::from_secs(10 * round);
-        swim.handle_timeout(now);
+fn the_dead_and_the_left_are_forgotten_when_the_table_wraps() {
+    for held in ["dead", "left"] {
+        let mut swim = holding(held);
+        swim.handle_alive(NOW, alive("other", 3, 1));
+        let late = NOW + swim.options().gossip_to_the_dead + Duration::from_nanos(1);
+        for round in 0..10 {
+            let now = late + Duration::from_secs(10 * round);
+            swim.handle_timeout(now);
+        }
+        assert!(swim.member(&name("them")).is_none(), "{held}");
     }
-    assert!(swim.member(&name("them")).is_none());
 }

@@ -328,6 +328,16 @@ fn reload_changes_tags_and_handlers_and_keeps_a_tag_set_at_run_time() {
         a.reload(reload::Request::asked(Reload::default(), answer));
         until(&mut [&mut a], "refused", |_| told.try_recv().is_some()).await;
         assert_eq!(a.endpoint.tags().get("role").map(String::as_str), Some("lb"));
+        let refused = |agent: &Agent| {
+            let attention = agent.document(false).attention.into_iter().find(|it| it.kind.is(&Kind::Config));
+            attention.map(|it| (it.message.contains("a.toml:1:"), it.since))
+        };
+        let (names_the_place, since) = refused(&a).expect("it is in the list");
+        assert!(names_the_place && since.is_some(), "{since:?}");
+
+        lab.start("a", "127.7.9.1", None, &more);
+        a.reload(reload::Request::default());
+        until(&mut [&mut a], "taken over", |all| refused(all[0]).is_none()).await;
     });
 }
 

@@ -53,7 +53,7 @@ impl From<&Outcome> for node::Run {
 
 /// Runs it to its end.
 pub(super) async fn run(config: &Arc<Handler>, job: Job, tail: &mut Tail) -> io::Result<Outcome> {
-    let input = Arc::clone(&job.input);
+    let (event, input) = (Arc::clone(&job.event), Arc::clone(&job.input));
     let (mut child, output) = match started(Arc::clone(config), job).await? {
         Ok(started) => started,
         Err(why) => return Ok(Outcome::NotStarted(why)),
@@ -61,7 +61,7 @@ pub(super) async fn run(config: &Arc<Handler>, job: Job, tail: &mut Tail) -> io:
     let limit = tokio::time::sleep(config.timeout);
     tokio::pin!(limit);
     let finished = tokio::select! {
-        status = attend(&mut child, output, &input, tail, &config.name) => Some(status?),
+        status = attend(&mut child, output, &input, tail, (&config.name, &event)) => Some(status?),
         () = &mut limit => None,
     };
     match finished {
@@ -122,7 +122,7 @@ async fn attend(
     mut output: pipe::Receiver,
     bytes: &[u8],
     tail: &mut Tail,
-    name: &str,
+    (handler, event): (&str, &str),
 ) -> io::Result<ExitStatus> {
     let stdin = child.stdin.take();
     let feed = async move {
@@ -148,7 +148,7 @@ async fn attend(
             _ = &mut talk, if talking => talking = false,
             () = &mut warned, if !slow => {
                 slow = true;
-                warn!(handler = name, "handler is slow, still running after 1 s");
+                warn!(handler, event, "handler is slow, still running after 1 s");
             }
         }
     };
