@@ -270,7 +270,7 @@ fn tell_group(upstream: &UpstreamName, before: Option<Group>, now: Group, streng
     let Strength { serving, base: of, floor: wanted, ill } = strength;
     let ill = some_of(ill.iter().map(NodeName::as_str));
     match (now, before) {
-        (Group::Well, Some(Group::Empty | Group::AllLeft)) => info!(%upstream, serving, of, "servers are there again"),
+        (Group::Well, Some(Group::Empty | Group::AllLeft)) => info!(%upstream, serving, of, "servers are in"),
         (Group::Well, _) => info!(%upstream, serving, of, "enough servers are well again"),
         (Group::Floor, _) => {
             warn!(%upstream, serving, of, ill, wanted, "too few servers are well, those that are ill stay in");
