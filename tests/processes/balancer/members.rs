@@ -121,7 +121,7 @@ fn nobody_is_a_placeholder_at_first_and_the_last_servers_later() {
 #[test]
 #[ignore = "needs nginx"]
 fn lines_alone_serve_inside_a_block_of_the_sites_own() {
-    let mut balancer = Balancer::start_with_servers_alone();
+    let balancer = Balancer::start_with_servers_alone();
     balancer.assert_valid();
     assert_eq!(balancer.nginx.get(), "502");
     let mut one = balancer.web("web1", "1");
