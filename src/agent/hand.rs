@@ -33,8 +33,14 @@ impl HandError {
 impl Explain for HandError {
     fn remedy(&self) -> Option<Cow<'_, str>> {
         match self {
+            // The agent's user is not whoever types this.
+            Self::Load(_) | Self::Write { .. } if self.is_denied() => Some("use sudo".into()),
             Self::Load(error) => error.remedy(),
-            Self::Write { .. } => None,
+            Self::Write { source, .. } => Some(match source.kind() {
+                io::ErrorKind::NotFound => "make its directory, or correct encryption.keyring".into(),
+                io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => "free space there".into(),
+                _ => "see to its directory".into(),
+            }),
         }
     }
 }
@@ -51,8 +57,9 @@ pub(crate) fn read(source: &SecretSource<Key>) -> Result<Keyring, HandError> {
     Ok(keyring::load(source)?.0)
 }
 
-/// Puts `key` into the ring at `path`, which is made if it is not there; it becomes the primary key unless it is only added.
-pub(crate) fn import(path: &Path, key: &Key, add: bool) -> Result<(), HandError> {
+/// Puts `key` into the ring at `path`, which is made if it is not there; it becomes the primary key unless it is only added. Returns the
+/// ring.
+pub(crate) fn import(path: &Path, key: &Key, add: bool) -> Result<Keyring, HandError> {
     let ring = match keyring::load(&SecretSource::File(path.to_owned())) {
         Ok((mut ring, _)) => {
             ring.install(key.clone());
@@ -66,7 +73,8 @@ pub(crate) fn import(path: &Path, key: &Key, add: bool) -> Result<(), HandError>
     };
     // Root imports, and the file stays the agent's.
     let written = file::replace_secret(path, ring.to_json().as_bytes());
-    written.map(drop).map_err(|source| HandError::Write { path: path.to_owned(), source })
+    written.map_err(|source| HandError::Write { path: path.to_owned(), source })?;
+    Ok(ring)
 }
 
 #[cfg(test)]
@@ -112,6 +120,20 @@ mod tests {
         assert!(matches!(import(&path, &key(1), false), Err(HandError::Load(LoadError::Invalid { .. }))));
         assert_eq!(fs::read(&path).unwrap(), b"{}");
         let nowhere = directory.path().join("none").join("keyring.json");
-        assert!(matches!(import(&nowhere, &key(1), false), Err(HandError::Write { .. })));
+        let refused = import(&nowhere, &key(1), false).unwrap_err().sentence();
+        assert!(refused.starts_with(&format!("cannot write keyring {}: ", nowhere.display())), "{refused}");
+        assert!(refused.ends_with("; make its directory, or correct encryption.keyring"), "{refused}");
+    }
+
+    #[test]
+    fn who_may_not_is_told_to_use_sudo_whosever_the_file_is() {
+        let source = || io::ErrorKind::PermissionDenied.into();
+        let path = PathBuf::from("/var/lib/weir/keyring.json");
+        for error in [
+            HandError::Load(LoadError::Read { path: path.clone(), source: source() }),
+            HandError::Write { path, source: source() },
+        ] {
+            assert!(error.sentence().ends_with("; use sudo"), "{}", error.sentence());
+        }
     }
 }

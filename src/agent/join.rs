@@ -9,10 +9,11 @@ use tokio::time::timeout;
 use tracing::info;
 
 use crate::config::JoinAddress;
-use crate::endpoint::{Cause, JoinFailure, JoinTarget, StreamError};
+use crate::endpoint::{Cause, Endpoint, JoinFailure, JoinTarget, StreamError};
 use crate::error::Explain;
-use crate::status::Trouble;
+use crate::serf::Status;
 use crate::status::shell::open_port;
+use crate::status::{Importer, Presence, Standing, Trouble, Voter};
 use crate::time::Instant;
 
 /// The first pause between two tries; it doubles up to the configured interval.
@@ -154,6 +155,11 @@ impl Retry {
         }
     }
 
+    /// Whether nobody has answered yet, and somebody may.
+    pub(super) fn is_trying(&self) -> bool {
+        self.state != State::Done
+    }
+
     /// Whether to start a try now; the caller then reports [`Self::succeeded`] or [`Self::failed`].
     pub(super) fn is_due(&mut self, now: Instant) -> bool {
         let due = self.poll_timeout().is_some_and(|at| at <= now);
@@ -197,29 +203,110 @@ impl Retry {
     }
 }
 
-/// A failure in words for the operator, with the way out.
-pub(super) fn explain(target: &JoinTarget, failure: &JoinFailure) -> Trouble {
-    let addr = target.addr;
-    match failure {
+/// An address that was not joined.
+#[derive(Clone, Debug)]
+pub(super) struct Unjoined {
+    pub(super) target: JoinTarget,
+    failure: JoinFailure,
+    /// Who has to import a key, where that is the trouble.
+    importer: Importer,
+}
+
+impl Unjoined {
+    /// `unfound` are members of the snapshot that were not heard of since the start.
+    pub(super) fn new(
+        endpoint: &Endpoint,
+        unfound: &[JoinTarget],
+        (target, failure): &(JoinTarget, JoinFailure),
+    ) -> Self {
+        let removed = match failure {
+            JoinFailure::KeyMissing { theirs, .. } => endpoint.removed_keys().find(|removed| removed.key == *theirs),
+            _ => None,
+        };
+        let standing = Standing::of(
+            voters(endpoint, unfound),
+            |addr| addr == target.addr,
+            true,
+            removed.map(|removed| removed.members),
+        );
+        Self { target: target.clone(), failure: failure.clone(), importer: standing.importer() }
+    }
+
+    #[cfg(test)]
+    pub(super) fn by(target: JoinTarget, failure: JoinFailure, importer: Importer) -> Self {
+        Self { target, failure, importer }
+    }
+
+    /// For the reference's clients.
+    pub(super) fn for_serf(&self) -> String {
+        let why = match &self.failure {
+            JoinFailure::Connect(error) => error.to_string(),
+            _ => self.of("it").to_string(),
+        };
+        format!("Failed to join {}: {why}", self.target.addr.ip())
+    }
+
+    /// What is so of `who`, with the way out.
+    fn of(&self, who: &str) -> Trouble {
+        let Self { failure, importer, .. } = self;
+        let what = || format!("{who} {failure}");
+        match failure {
+            JoinFailure::KeyMissing { theirs, ring } => importer.lacked_key(who, Some(theirs), ring),
+            JoinFailure::UnknownKey { ring } => importer.lacked_key(who, None, ring),
+            JoinFailure::HungUp { key: Some(_) } => Trouble::new(what(), importer.after_hanging_up()),
+            JoinFailure::LacksOurKey { theirs, .. } => Trouble::new(what(), importer.for_our_key(theirs)),
+            JoinFailure::Connect(_)
+            | JoinFailure::HungUp { key: None }
+            | JoinFailure::Plaintext
+            | JoinFailure::NotGossip
+            | JoinFailure::Encrypted
+            | JoinFailure::Label
+            | JoinFailure::Remote(_)
+            | JoinFailure::Malformed(_)
+            | JoinFailure::Versions
+            | JoinFailure::Timeout { .. } => Trouble::new(what(), failure.remedy().unwrap_or_default()),
+        }
+    }
+}
+
+/// Everybody who is known here, as a question of keys counts them.
+fn voters(endpoint: &Endpoint, unfound: &[JoinTarget]) -> Vec<Voter> {
+    let own = &endpoint.local().name;
+    let member = |member: &crate::serf::Member| {
+        let presence = match member.status {
+            _ if member.node.name == *own => Presence::Own,
+            Status::Alive | Status::Leaving => Presence::Present,
+            Status::Failed => Presence::Missing,
+            Status::Left => Presence::Left,
+        };
+        Voter { addr: member.node.addr, presence }
+    };
+    let unheard = unfound.iter().filter(|target| endpoint.member(&target.label).is_none());
+    let missing = unheard.map(|target| Voter { addr: target.addr, presence: Presence::Missing });
+    endpoint.members().map(member).chain(missing).collect()
+}
+
+/// Why an address was not joined, in words for the operator, with the way out.
+pub(super) fn explain(unjoined: &Unjoined) -> Trouble {
+    let addr = unjoined.target.addr;
+    match &unjoined.failure {
         JoinFailure::Connect(StreamError { cause, text }) => unreached(addr, *cause, text),
         JoinFailure::Timeout { connected: false, after } => unreached(addr, Cause::Silent { after: *after }, ""),
         JoinFailure::Timeout { connected: true, after } => Trouble::new(
             format!("{addr} takes connections and says nothing ({})", seconds(*after)),
             "see whether its agent hangs, or correct the port",
         ),
+        JoinFailure::NotGossip => unjoined.of(&addr.to_string()),
         JoinFailure::HungUp { .. }
         | JoinFailure::Plaintext
         | JoinFailure::Encrypted
-        | JoinFailure::UnknownKey
+        | JoinFailure::UnknownKey { .. }
         | JoinFailure::KeyMissing { .. }
         | JoinFailure::LacksOurKey { .. }
         | JoinFailure::Label
         | JoinFailure::Remote(_)
         | JoinFailure::Malformed(_)
-        | JoinFailure::Versions => {
-            let trouble = Trouble::of(failure);
-            Trouble { what: format!("{} {}", addr.ip(), trouble.what), ..trouble }
-        }
+        | JoinFailure::Versions => unjoined.of(&addr.ip().to_string()),
     }
 }
 
@@ -266,6 +353,7 @@ fn seconds(time: Duration) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::crypto::KeyId;
 
     const START: Instant = Instant::from_nanos(5_000_000_000);
 
@@ -384,9 +472,49 @@ mod tests {
             ),
             (connect(Cause::Other), "cannot reach 10.77.0.11:7946: dial tcp: x".into()),
         ] {
-            assert_eq!(explain(&target, &failure).to_string(), told);
+            assert_eq!(explain(&Unjoined::by(target.clone(), failure, Importer::We)).to_string(), told);
         }
-        assert!(explain(&target, &JoinFailure::Plaintext).what.starts_with("10.77.0.11 speaks without encryption"));
+    }
+
+    #[test]
+    fn what_keys_are_lacking_or_no_gossip_names_the_way_out() {
+        let target = |port| JoinTarget { label: "lb1".to_owned(), addr: SocketAddr::from(([10, 77, 0, 11], port)) };
+        let explain = |target: JoinTarget, failure: JoinFailure, importer| {
+            explain(&Unjoined { target, failure, importer }).to_string()
+        };
+        let (ours, theirs) = (KeyId([0x3f, 0xa9, 0xc1, 0xd2]), KeyId([0xb0, 0x7e, 0x44, 0x10]));
+        for (port, failure, importer, said) in [
+            (
+                7946,
+                JoinFailure::Plaintext,
+                Importer::We,
+                "10.77.0.11 speaks without encryption and this node requires it; give it the cluster key (serf: \
+                 -keyring-file)",
+            ),
+            (80, JoinFailure::NotGossip, Importer::We, "10.77.0.11:80 does not speak gossip; wrong port?"),
+            (
+                7946,
+                JoinFailure::HungUp { key: Some(ours) },
+                Importer::We,
+                "10.77.0.11 hung up without an answer: it probably lacks our key 3fa9c1d2; compare 'weir keys list' (serf \
+                 keys -list) there, then 'weir keys import' here",
+            ),
+            (
+                7946,
+                JoinFailure::LacksOurKey { theirs, ours },
+                Importer::We,
+                "10.77.0.11 seals with key b07e4410 and lacks our primary key 3fa9c1d2; 'weir keys use b07e4410' here",
+            ),
+            (
+                7946,
+                JoinFailure::LacksOurKey { theirs, ours },
+                Importer::They,
+                "10.77.0.11 seals with key b07e4410 and lacks our primary key 3fa9c1d2; 'weir keys export' here, 'weir keys \
+                 import' there",
+            ),
+        ] {
+            assert_eq!(explain(target(port), failure, importer), said);
+        }
     }
 
     #[tokio::test]

@@ -1,10 +1,8 @@
 //! A join that a client asked for, and what it is told: Serf's clients in the reference's words, ours address by address.
 
 use super::commands::answer;
-use super::join::{self, Unresolved};
+use super::join::{self, Unjoined, Unresolved};
 use crate::config::JoinAddress;
-use crate::endpoint::{JoinFailure, JoinTarget};
-use crate::error::Explain as _;
 use crate::rpc::Refusal;
 use crate::rpc::call::Reply;
 use crate::rpc::weir::{self, Answer, Joined, Missed};
@@ -64,13 +62,7 @@ impl JoinReply {
     }
 
     /// Tells the client. `tried` are the labels of all targets, one for each of them.
-    pub(super) fn done(
-        self,
-        contacted: usize,
-        tried: &[String],
-        unresolved: &[Unresolved],
-        failures: &[(JoinTarget, JoinFailure)],
-    ) {
+    pub(super) fn done(self, contacted: usize, tried: &[String], unresolved: &[Unresolved], failures: &[Unjoined]) {
         let contacted = u32::try_from(contacted).unwrap_or(u32::MAX);
         match self.client {
             Client::Serf(reply) => {
@@ -83,12 +75,10 @@ impl JoinReply {
                     let written = typed.iter().find(|(address, _)| address.host == each.host);
                     refused.push(missed(written.map_or(&each.host, |(_, written)| written), trouble));
                 }
-                for (target, failure) in
-                    failures.iter().filter(|(target, _)| has_failed(&target.label, tried, failures))
-                {
-                    let written = typed.iter().find(|(address, _)| address.to_string() == target.label);
-                    let written = written.map_or(&target.label, |(_, written)| written);
-                    refused.push(missed(written, join::explain(target, failure)));
+                for unjoined in failures.iter().filter(|each| has_failed(&each.target.label, tried, failures)) {
+                    let label = &unjoined.target.label;
+                    let written = typed.iter().find(|(address, _)| address.to_string() == *label);
+                    refused.push(missed(written.map_or(label, |(_, written)| written), join::explain(unjoined)));
                 }
                 answer.send(Ok(Joined { contacted, failed: refused }));
             }
@@ -106,17 +96,15 @@ fn missed(address: &str, Trouble { what, way_out }: Trouble) -> Missed {
 }
 
 /// Whether none of the addresses of a name was contacted.
-fn has_failed(label: &str, tried: &[String], failures: &[(JoinTarget, JoinFailure)]) -> bool {
-    let failed = failures.iter().filter(|(target, _)| target.label == label).count();
+fn has_failed(label: &str, tried: &[String], failures: &[Unjoined]) -> bool {
+    let failed = failures.iter().filter(|each| each.target.label == label).count();
     failed >= tried.iter().filter(|tried| *tried == label).count()
 }
 
 /// Why nobody was contacted, in the reference's words.
-pub(super) fn join_errors(unresolved: &[Unresolved], failures: &[(JoinTarget, JoinFailure)]) -> String {
+pub(super) fn join_errors(unresolved: &[Unresolved], failures: &[Unjoined]) -> String {
     let unresolved = unresolved.iter().map(|each| format!("Failed to resolve {}: {}", each.host, each.reason));
-    let failures =
-        failures.iter().map(|(target, failure)| format!("Failed to join {}: {}", target.addr.ip(), failure.sentence()));
-    multiple(&unresolved.chain(failures).collect::<Vec<_>>())
+    multiple(&unresolved.chain(failures.iter().map(Unjoined::for_serf)).collect::<Vec<_>>())
 }
 
 /// As Go's multierror prints several: clients show it as it is.
@@ -129,7 +117,8 @@ fn multiple(errors: &[String]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::endpoint::{Cause, StreamError};
+    use crate::endpoint::{Cause, JoinFailure, JoinTarget, StreamError};
+    use crate::status::Importer;
 
     #[test]
     fn several_errors_read_as_go_prints_them() {
@@ -152,7 +141,7 @@ mod tests {
         let failed = |label: &str, addr: &str| {
             let refused = StreamError { cause: Cause::Refused, text: "in Go's words".to_owned() };
             let target = JoinTarget { label: label.to_owned(), addr: addr.parse().unwrap() };
-            (target, JoinFailure::Connect(refused))
+            Unjoined::by(target, JoinFailure::Connect(refused), Importer::We)
         };
         // One of the two addresses of this name answered.
         let failures = [failed("127.0.0.29:7946", "127.0.0.29:7946"), failed("two.example:7946", "127.0.0.30:7946")];

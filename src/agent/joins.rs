@@ -3,21 +3,26 @@
 //! Owns the tries and what they wait for. What a join means to the rest of the agent comes out as [`Event`]s.
 
 use std::collections::VecDeque;
+use std::fmt;
 use std::net::SocketAddr;
 
 use tokio::task::JoinSet;
 use tracing::{error, info};
 
 use super::discover::Discovery;
-use super::join::{self, Next, Resolved, Retry, Unresolved};
+use super::join::{self, Next, Resolved, Retry, Unjoined, Unresolved};
 use super::join_reply::{JoinReply, join_errors};
 use super::log::Log;
 use super::notice::Notice;
 use super::rejoin::{self, Rejoin};
 use crate::config::{Config, JoinAddress, Mode};
 use crate::endpoint::{Endpoint, JoinFailure, JoinId, JoinKind, JoinTarget, Joined};
+use crate::serf::{Member, Status};
 use crate::status::Trouble;
 use crate::time::Instant;
+
+/// Failed members that are tried at once when something has changed for all of them.
+const MAX_AGAIN: usize = 16;
 
 /// The joins under way and those to come.
 ///
@@ -46,6 +51,22 @@ pub(super) enum Event {
     Forgotten(String),
     /// `gossip.join_retry_max` tries have failed and nobody else is there.
     GaveUp,
+}
+
+/// Somebody who should be there.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(super) struct Missed {
+    /// A member's, or the address where `gossip.join` expects one.
+    pub(super) name: String,
+    /// As `weir join` takes it.
+    pub(super) addr: String,
+}
+
+impl fmt::Display for Missed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { name, addr } = self;
+        if name == addr { addr.fmt(f) } else { write!(f, "{name} ({addr})") }
+    }
 }
 
 /// Who wants to join.
@@ -127,6 +148,42 @@ impl Joins {
     /// What a join means to others.
     pub(super) fn poll_event(&mut self) -> Option<Event> {
         self.events.pop_front()
+    }
+
+    /// Members of the snapshot that were not heard of since the start.
+    pub(super) fn unfound(&self) -> &[JoinTarget] {
+        self.rejoin.missing()
+    }
+
+    /// While nobody is there: whom the snapshot knows, or else where `gossip.join` expects somebody. Failed members are not
+    /// among them, the table knows those.
+    pub(super) fn missed(&self, endpoint: &Endpoint, config: &Config) -> Vec<Missed> {
+        if !rejoin::is_alone(endpoint) {
+            return Vec::new();
+        }
+        let unheard = self.unfound().iter().filter(|target| endpoint.member(&target.label).is_none());
+        let unfound: Vec<_> =
+            unheard.map(|target| Missed { name: target.label.clone(), addr: target.addr.to_string() }).collect();
+        if !unfound.is_empty() || !self.retry.is_trying() {
+            return unfound;
+        }
+        let configured = config.gossip.join.iter().map(ToString::to_string);
+        configured.map(|addr| Missed { name: addr.clone(), addr }).collect()
+    }
+
+    /// Tries everybody again who is not there: what kept them away may be over.
+    pub(super) fn again(&mut self, now: Instant, endpoint: &mut Endpoint, config: &Config) {
+        if !config.gossip.join.is_empty() {
+            self.retry.again(now);
+        }
+        self.rejoin.again(now);
+        let failed = endpoint.members().filter(|member| member.status == Status::Failed).take(MAX_AGAIN);
+        let target = |member: &Member| JoinTarget { label: member.node.name.to_string(), addr: member.node.addr };
+        let targets: Vec<_> = failed.map(target).collect();
+        if !targets.is_empty() {
+            // The Serf layer would look for them too, one at a time.
+            endpoint.join(now, JoinKind::Rejoin, targets);
+        }
     }
 
     /// Why nobody who is configured answered, address by address, if that is so.
@@ -231,21 +288,23 @@ impl Joins {
             self.failures.clear();
             self.events.push_back(Event::FirstView);
         }
+        let unfound = self.rejoin.missing();
+        let failures: Vec<_> = failures.iter().map(|failed| Unjoined::new(endpoint, unfound, failed)).collect();
         let mut troubles: Vec<_> = joining.unresolved.iter().map(Trouble::of).collect();
-        troubles.extend(failures.iter().map(|(target, failure)| join::explain(target, failure)));
+        troubles.extend(failures.iter().map(join::explain));
         match joining.purpose {
             Purpose::Configured if contacted == 0 => {
-                let for_serf = || vec![Trouble::new(join_errors(&joining.unresolved, failures), "")];
+                let for_serf = || vec![Trouble::new(join_errors(&joining.unresolved, &failures), "")];
                 let told = if config.mode == Mode::Serf { for_serf() } else { troubles.clone() };
                 self.failures = troubles;
                 self.retry_later(now, endpoint, config, &told);
             }
             Purpose::Rejoin => self.rejoin.ended(now, endpoint, &troubles),
             Purpose::Configured | Purpose::Discovered => join::tell_unanswered(&troubles),
-            Purpose::Client(reply) => reply.done(contacted, &joining.tried, &joining.unresolved, failures),
+            Purpose::Client(reply) => reply.done(contacted, &joining.tried, &joining.unresolved, &failures),
         }
         if let Some(discovery) = &mut self.discovery {
-            failures.iter().for_each(|(target, _)| discovery.forget(target.addr));
+            failures.iter().for_each(|failed| discovery.forget(failed.target.addr));
         }
     }
 

@@ -11,7 +11,8 @@ use tracing::warn;
 
 use super::file;
 use crate::config::SecretSource;
-use crate::crypto::{Key, KeyId};
+use crate::crypto::{Key, KeyId, Keyring};
+use crate::endpoint::{MAX_REMOVED, RemovedKey};
 use crate::serf::{Ballot, KeptBallot};
 
 /// The counts on disk run ahead by this much, so that a crash never counts too little.
@@ -29,6 +30,8 @@ pub(super) struct KeyState {
     ballot: Option<Obeyed>,
     /// What is on disk of the counts.
     reserved: BTreeMap<KeyId, u64>,
+    /// Keys that are no more in the ring, and when they went, in seconds since the epoch; the latest last.
+    removed: Vec<(RemovedKey, u64)>,
     /// Keys that were warned about.
     worn: Vec<KeyId>,
 }
@@ -49,6 +52,15 @@ struct Document {
     ballot: Option<BallotDocument>,
     #[serde(default)]
     sealed: BTreeMap<String, u64>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    removed: Vec<RemovedDocument>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct RemovedDocument {
+    key: String,
+    members: usize,
+    unix: u64,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -70,6 +82,24 @@ impl KeyState {
     /// What earlier runs may have sealed.
     pub(super) fn sealed(&self) -> BTreeMap<KeyId, u64> {
         self.reserved.clone()
+    }
+
+    /// Keys that were removed, and how long ago.
+    pub(super) fn removed(&self, now: SystemTime) -> Vec<(RemovedKey, Duration)> {
+        self.removed.iter().map(|(key, at)| (*key, Duration::from_secs(unix(now).saturating_sub(*at)))).collect()
+    }
+
+    /// `after` takes the place of `before`, while `members` are there. Returns whether that has to be written.
+    pub(super) fn replace_ring(&mut self, before: &Keyring, after: &Keyring, members: usize, now: SystemTime) -> bool {
+        let known = self.removed.clone();
+        self.removed.retain(|(removed, _)| after.key(removed.key).is_none());
+        let gone = before.keys().iter().map(Key::id).filter(|key| after.key(*key).is_none());
+        for key in gone {
+            self.removed.retain(|(removed, _)| removed.key != key);
+            self.removed.push((RemovedKey { key, members }, unix(now)));
+        }
+        self.removed.drain(..self.removed.len().saturating_sub(MAX_REMOVED));
+        self.removed != known
     }
 
     /// A rotation's request was obeyed.
@@ -112,7 +142,13 @@ impl KeyState {
             unix: *at,
         });
         let sealed = self.reserved.iter().map(|(key, count)| (key.to_string(), *count)).collect();
-        let document = Document { version: 1, ballot, sealed };
+        let removed = |(RemovedKey { key, members }, at): &(RemovedKey, u64)| RemovedDocument {
+            key: key.to_string(),
+            members: *members,
+            unix: *at,
+        };
+        let removed = self.removed.iter().map(removed).collect();
+        let document = Document { version: 1, ballot, sealed, removed };
         serde_json::to_string_pretty(&document).expect("maps with text keys are JSON") + "\n"
     }
 
@@ -125,7 +161,11 @@ impl KeyState {
         };
         let key = |(id, count): (String, u64)| Some((KeyId(hex(&id)?), count));
         let reserved = document.sealed.into_iter().map(key).collect::<Option<_>>()?;
-        Some(Self { ballot, reserved, worn: Vec::new() })
+        let removed = |RemovedDocument { key, members, unix }: RemovedDocument| {
+            Some((RemovedKey { key: KeyId(hex(&key)?), members }, unix))
+        };
+        let removed = document.removed.into_iter().map(removed).collect::<Option<_>>()?;
+        Some(Self { ballot, reserved, removed, worn: Vec::new() })
     }
 }
 
@@ -198,9 +238,31 @@ mod tests {
         assert_eq!(KeyState::from_json(&state.to_json()), Some(state.clone()));
         state.obey(Ballot([7; 12]), "lb1", at(1000));
         state.reserve(&[(A, 5)].into());
+        state.replace_ring(&ring(&[1, 2]), &ring(&[2]), 3, at(1000));
         let text = state.to_json();
         assert_eq!(KeyState::from_json(&text), Some(state));
         assert!(text.contains("\"3fa9c1d2\": 65541") && text.contains(&"07".repeat(12)), "{text}");
+    }
+
+    fn ring(fills: &[u8]) -> Keyring {
+        let key = |fill: &u8| Key::new(&[*fill; 16]).unwrap();
+        Keyring::new(key(&fills[0]), fills[1..].iter().map(key))
+    }
+
+    #[test]
+    fn keys_that_left_the_ring_are_kept_with_their_age() {
+        let mut state = KeyState::default();
+        let id = |fill: u8| Key::new(&[fill; 16]).unwrap().id();
+        assert!(!state.replace_ring(&ring(&[1]), &ring(&[2, 1]), 3, at(1000)));
+        assert!(state.replace_ring(&ring(&[2, 1]), &ring(&[2]), 3, at(1000)));
+        let removed = RemovedKey { key: id(1), members: 3 };
+        assert_eq!(state.removed(at(1010)), [(removed, Duration::from_secs(10))]);
+        assert!(state.replace_ring(&ring(&[2]), &ring(&[2, 1]), 3, at(1020)), "it is back");
+        for fill in 10..60 {
+            state.replace_ring(&ring(&[2, fill]), &ring(&[2]), 3, at(1030));
+        }
+        let kept = state.removed(at(1030));
+        assert_eq!((kept.len(), kept.last().map(|(removed, _)| removed.key)), (MAX_REMOVED, Some(id(59))));
     }
 
     #[test]
@@ -213,6 +275,7 @@ mod tests {
             r#"{"version":1,"sealed":{"3fa9c1":1}}"#,
             r#"{"version":1,"sealed":{"3fa9c1dé":1}}"#,
             r#"{"version":1,"ballot":{"value":"00","from":"a","unix":1}}"#,
+            r#"{"version":1,"removed":[{"key":"00","members":1,"unix":1}]}"#,
         ] {
             assert_eq!(KeyState::from_json(text), None, "{text}");
         }

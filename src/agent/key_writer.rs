@@ -13,6 +13,7 @@ use super::key_state::{self, KeyState};
 use super::keyring;
 use crate::crypto::{Key, KeyId, Keyring};
 use crate::endpoint::{Asker, Endpoint, StoreKeyring, Stored};
+use crate::error::Trouble;
 use crate::status::node::Failing;
 use crate::time::Instant;
 
@@ -29,7 +30,7 @@ pub(super) struct KeyWriter {
     /// The write under way.
     running: Option<JoinHandle<Written>>,
     /// Since when nothing can be written, and why.
-    failing: Option<(Instant, String)>,
+    failing: Option<(Instant, Trouble)>,
     /// When each worn key was first seen to be.
     worn: BTreeMap<KeyId, Instant>,
     /// The state on disk is older than ours.
@@ -74,8 +75,9 @@ impl KeyWriter {
 
     /// Since when ring or state cannot be written, and why.
     pub(super) fn failing(&self, calendar: &Calendar) -> Option<Failing> {
-        let (since, error) = self.failing.as_ref()?;
-        Some(Failing { error: error.clone(), since: Some(calendar.date(*since)) })
+        let (since, Trouble { what, way_out }) = self.failing.as_ref()?;
+        let remedy = Some(way_out.clone()).filter(|way_out| !way_out.is_empty());
+        Some(Failing { error: what.clone(), remedy, since: Some(calendar.date(*since)) })
     }
 
     /// When a key was first seen to be worn; `None` if it is not.
@@ -95,6 +97,10 @@ impl KeyWriter {
         if let Some(ballot) = change.ballot {
             self.state.obey(ballot, &change.from, SystemTime::now());
             self.state_due = true;
+        }
+        if let Some(before) = endpoint.keyring().filter(|_| change.refused.is_none()) {
+            let members = endpoint.swim().present();
+            self.state_due |= self.state.replace_ring(before, &change.keyring, members, SystemTime::now());
         }
         self.change = Some(change);
         self.write(endpoint);
@@ -133,7 +139,10 @@ impl KeyWriter {
         let Some(running) = &mut self.running else { return std::future::pending().await };
         let written = running.await;
         self.running = None;
-        written.unwrap_or_else(|error| Written { change: None, stored: Stored::Failed(error.to_string()) })
+        written.unwrap_or_else(|error| Written {
+            change: None,
+            stored: Stored::Failed(Trouble::new(error.to_string(), "")),
+        })
     }
 
     /// The ring takes effect, or the one in use stays.
@@ -141,7 +150,7 @@ impl KeyWriter {
         match &written.stored {
             Stored::Failed(error) => {
                 // Tried again with the next change or count.
-                warn!(error, "keyring or its state cannot be written, the ring in use stays");
+                warn!(error = error.to_string(), "keyring or its state cannot be written, the ring in use stays");
                 let since = self.failing.take().map_or(now, |(since, _)| since);
                 self.failing = Some((since, error.clone()));
             }
@@ -176,7 +185,7 @@ fn write(
     if let Some((Some(path), state)) = state
         && let Err(error) = key_state::store(&path, &state)
     {
-        return Stored::Failed(format!("cannot write {}: {error}", path.display()));
+        return Stored::Failed(keyring::unwritten(&path, &error));
     }
     let on_disk = unchanged && matches!(place, keyring::Place::File(_));
     match change.filter(|change| change.refused.is_none() && !on_disk) {

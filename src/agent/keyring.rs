@@ -12,7 +12,7 @@ use super::file;
 use crate::config::{Secret, SecretSource};
 use crate::crypto::{Key, Keyring, KeyringError};
 use crate::endpoint::{StoreKeyring, Stored};
-use crate::error::Explain;
+use crate::error::{Explain, Trouble};
 use crate::serf::KeyOp;
 use crate::wire::serf::NOT_KEPT;
 
@@ -133,7 +133,7 @@ pub(super) fn store(place: &Place, change: &StoreKeyring) -> Stored {
     match place {
         Place::File(path) => match file::replace_secret(path, change.keyring.to_json().as_bytes()) {
             Ok(_) => Stored::Kept,
-            Err(error) => Stored::Failed(format!("cannot write the keyring: {error}")),
+            Err(error) => Stored::Failed(unwritten(path, &error)),
         },
         Place::Credential(name) => match credential(name).and_then(|path| read(&path)) {
             // Somebody has prepared it for the next start.
@@ -144,6 +144,20 @@ pub(super) fn store(place: &Place, change: &StoreKeyring) -> Stored {
         Place::Nowhere if change.ballot.is_none() => Stored::Kept,
         Place::Nowhere => Stored::NotKept(format!("{NOT_KEPT}: the key is from the command line")),
     }
+}
+
+/// Why a ring, or what belongs to it, was not written. The packaged unit may write to its own directory and to no other.
+pub(super) fn unwritten(path: &Path, error: &io::Error) -> Trouble {
+    let file = path.display();
+    let way_out = match error.kind() {
+        io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
+            "move the keyring to a directory that the agent may write (the package's is /var/lib/weir), and set \
+             encryption.keyring"
+        }
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => "free space there",
+        _ => "see to its directory",
+    };
+    Trouble::new(format!("cannot write {file}: {error}"), way_out)
 }
 
 /// Whether a ring already is as `op` makes it.
@@ -294,7 +308,16 @@ mod tests {
     fn unwritable_directory_is_an_error_and_the_old_ring_stays() {
         let place = Place::File("/proc/keyring.json".into());
         let ring = Keyring::new(Key::from_base64(K16).unwrap(), []);
-        assert!(matches!(store(&place, &install(&ring, false)), Stored::Failed(_)));
+        let Stored::Failed(trouble) = store(&place, &install(&ring, false)) else { panic!("it is on disk") };
+        assert!(trouble.what.starts_with("cannot write /proc/keyring.json: "), "{trouble}");
+        for (kind, words) in [
+            (io::ErrorKind::ReadOnlyFilesystem, "encryption.keyring"),
+            (io::ErrorKind::PermissionDenied, "encryption.keyring"),
+            (io::ErrorKind::StorageFull, "free space"),
+        ] {
+            let trouble = unwritten(Path::new("/etc/weir/keyring.json"), &kind.into());
+            assert!(trouble.way_out.contains(words), "{trouble}");
+        }
     }
 
     #[test]

@@ -104,6 +104,13 @@ pub enum Notice {
         /// Where the other is.
         other: SocketAddr,
     },
+    /// Another host has our name and asks the others about it.
+    NameClaimed {
+        /// Our name.
+        member: NodeName,
+        /// Where the other is.
+        other: SocketAddr,
+    },
     /// A leave begins.
     Leaving {
         /// The signal that asked for it; `None` for a client.
@@ -186,6 +193,9 @@ impl Notice {
             Self::JoinGivenUp { tries } => error!(tries, "giving up to join"),
             Self::NameConflict { member, other } => {
                 warn!(%member, addr = %other, "another member uses our name, asking the others");
+            }
+            Self::NameClaimed { member, other } => {
+                warn!(%member, addr = %other, "another host uses our name, which we hold; set a different node.name there");
             }
             Self::Leaving { signal: Some(signal) } => info!(signal, "leaving"),
             Self::Leaving { signal: None } => info!(reason = "rpc", "leaving"),

@@ -63,6 +63,18 @@ impl Rejoin {
         self.retry.stop();
     }
 
+    /// Whoever is missing.
+    pub(super) fn missing(&self) -> &[JoinTarget] {
+        &self.missing
+    }
+
+    /// Tries those who are missing from `now` on.
+    pub(super) fn again(&mut self, now: Instant) {
+        if self.is_needed() {
+            self.retry.again(now);
+        }
+    }
+
     /// Whether anybody is missing.
     pub(super) fn is_needed(&self) -> bool {
         !self.missing.is_empty()

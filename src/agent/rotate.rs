@@ -4,6 +4,7 @@
 //! line, each request waiting for the next line.
 
 use std::collections::{BTreeSet, HashMap};
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use rand::TryRng as _;
@@ -12,16 +13,22 @@ use tracing::{info, warn};
 use zeroize::Zeroizing;
 
 use super::clock::Calendar;
+use super::joins::Missed;
 use super::status::envelope;
-use crate::crypto::{Key, KeyId};
-use crate::endpoint::{Endpoint, KeyChangeId, Knowledge};
+use crate::crypto::{Key, KeyId, Keyring};
+use crate::endpoint::{Endpoint, KeyChangeId};
 use crate::rotate::document::{Follow, Import, Imported, KeyStatus, Line, Lines, MemberStatus, Start, Started, Status};
 use crate::rotate::{End, Options, Output, Peer, Progress, Rotation};
 use crate::rpc::Refusal;
+use crate::rpc::refusal::Kind;
 use crate::rpc::weir::{Answer, KeysStatus};
 use crate::serf::{KeyOp, KeyOutcome, KeyParams, KeyringAnswer, QueryKey};
+use crate::status::shell::{operand, option};
 use crate::time::{Instant, millis};
 use crate::wire::NodeName;
+
+/// Members that one message names.
+const MAX_NAMED: usize = 8;
 
 /// Everything about keys that ends later.
 #[derive(Debug, Default)]
@@ -65,9 +72,16 @@ impl KeyRequests {
         self.run.as_ref().and_then(|run| run.waits_until)
     }
 
-    /// Starts a rotation.
-    pub(super) fn rotate(&mut self, now: Instant, endpoint: &mut Endpoint, start: &Start, answer: Answer<Start>) {
-        let (key, options) = match self.begun(endpoint, start) {
+    /// Starts a rotation. `missed` are those who should be there while nobody is.
+    pub(super) fn rotate(
+        &mut self,
+        now: Instant,
+        endpoint: &mut Endpoint,
+        start: &Start,
+        missed: &[Missed],
+        answer: Answer<Start>,
+    ) {
+        let (key, options) = match self.begun(endpoint, start, missed) {
             Ok(begun) => begun,
             Err(refusal) => return answer.send(Err(refusal)),
         };
@@ -90,7 +104,7 @@ impl KeyRequests {
         self.advance(now, endpoint);
     }
 
-    fn begun(&self, endpoint: &Endpoint, start: &Start) -> Result<(Key, Options), Refusal> {
+    fn begun(&self, endpoint: &Endpoint, start: &Start, missed: &[Missed]) -> Result<(Key, Options), Refusal> {
         if endpoint.keyring().is_none() {
             return Err(Refusal::new("gossip is not encrypted, there is no key to rotate")
                 .with_remedy("give the cluster a key first"));
@@ -98,7 +112,12 @@ impl KeyRequests {
         if self.run.as_ref().is_some_and(|run| !run.ended) {
             return Err(Refusal::new("a rotation of this agent is under way").with_remedy("wait for its end"));
         }
-        let options = Options { absent: names(&start.absent)?, force: names(&start.force)?, dry_run: start.dry_run };
+        let forced = |missed: &&Missed| start.force.contains(&missed.name);
+        if let Some(refusal) = splits(missed.iter().filter(|missed| !forced(missed))) {
+            return Err(refusal);
+        }
+        let force = start.force.iter().filter(|name| !missed.iter().any(|missed| missed.name == **name));
+        let options = Options { absent: names(&start.absent)?, force: names(force)?, dry_run: start.dry_run };
         Ok((fresh_key()?, options))
     }
 
@@ -139,15 +158,20 @@ impl KeyRequests {
         self.imports.insert(id, (key.id(), answer));
     }
 
-    /// A change of our own ring has ended, whoever made it.
-    pub(super) fn handle_changed(&mut self, id: KeyChangeId, outcome: &KeyringAnswer) {
-        let Some((key, answer)) = self.imports.remove(&id) else { return };
+    /// A change of our own ring has ended. Returns whether it brought a key.
+    pub(super) fn handle_changed(&mut self, endpoint: &Endpoint, id: KeyChangeId, outcome: &KeyringAnswer) -> bool {
+        let Some((key, answer)) = self.imports.remove(&id) else { return false };
+        let held = || endpoint.keyring().into_iter().flat_map(Keyring::keys).map(Key::id);
         answer.send(match outcome {
-            KeyringAnswer::Done | KeyringAnswer::Keys(_) => Ok(Imported { id: key.to_string() }),
+            KeyringAnswer::Done | KeyringAnswer::Keys(_) => {
+                let others = held().filter(|held| *held != key).map(|held| held.to_string()).collect();
+                Ok(Imported { id: key.to_string(), others })
+            }
             KeyringAnswer::Refused(text) => Err(text.as_str().into()),
             KeyringAnswer::Unencrypted => Err(Refusal::new("this agent runs without encryption")
                 .with_remedy("set encryption.keyring, then restart it")),
         });
+        held().any(|held| held == key)
     }
 
     /// A key request has ended. Returns whether it was one of these.
@@ -207,11 +231,16 @@ impl KeyRequests {
 
 /// The members as a rotation sees them.
 fn peers(now: Instant, endpoint: &Endpoint) -> Vec<Peer> {
-    let own = &endpoint.local().name;
+    let present = endpoint.members().filter(|member| member.status.is_present());
+    let taken: BTreeSet<SocketAddr> = present.map(|member| member.node.addr).collect();
     let peer = |member: &crate::serf::Member| {
         let name = &member.node.name;
-        let is_weir = name == own || matches!(endpoint.envelope_of(name), Some(Knowledge::Session(_)));
-        Peer::new(member, now, endpoint.serf().was_forced_out(name.as_str()), is_weir)
+        Peer {
+            forced_out: endpoint.serf().was_forced_out(name.as_str()),
+            replaced: !member.status.is_present() && taken.contains(&member.node.addr),
+            obeys_ballots: endpoint.is_weir(name),
+            ..Peer::new(member, now)
+        }
     };
     endpoint.members().map(peer).collect()
 }
@@ -274,9 +303,20 @@ fn fresh_key() -> Result<Key, Refusal> {
     Key::new(&*bytes).map_err(|error| error.to_string().into())
 }
 
-fn names(texts: &[String]) -> Result<BTreeSet<NodeName>, Refusal> {
+fn names<'a>(texts: impl IntoIterator<Item = &'a String>) -> Result<BTreeSet<NodeName>, Refusal> {
     let name = |text: &String| NodeName::new(text).ok_or_else(|| "a member's name has 1 to 255 bytes".into());
-    texts.iter().map(name).collect()
+    texts.into_iter().map(name).collect()
+}
+
+/// A host alone would take a key of its own, and shut out those whom it only does not hear.
+fn splits<'a>(missed: impl Iterator<Item = &'a Missed>) -> Option<Refusal> {
+    let missed: Vec<_> = missed.take(MAX_NAMED).collect();
+    let first = missed.first()?;
+    let names = missed.iter().map(|missed| missed.to_string()).collect::<Vec<_>>().join(", ");
+    let what = format!("nobody else is here, and a key of this host's own would shut out {names}");
+    let force = missed.iter().map(|missed| option("--force", &missed.name)).collect::<Vec<_>>().join(" ");
+    let remedy = format!("'weir join {}' first, or {force}", operand(&first.addr));
+    Some(Refusal::new(what).with_remedy(remedy).of_kind(Kind::Harmful))
 }
 
 /// Turns an age into the time of day it began, RFC 3339.
@@ -301,7 +341,13 @@ fn log_progress(progress: &Progress, elapsed_ms: u64) {
 fn log_end(end: &End, elapsed_ms: u64) {
     match end {
         End::Planned => {}
-        End::Rotated { new, members, .. } => info!(key = %new, members, elapsed_ms, "key rotation is complete"),
+        End::Rotated { new, members, absent, .. } if absent.is_empty() => {
+            info!(key = %new, members, elapsed_ms, "key rotation is complete");
+        }
+        End::Rotated { new, members, absent, .. } => {
+            let absent = absent.iter().map(|(name, _)| name.to_string()).collect::<Vec<_>>().join(",");
+            info!(key = %new, members, absent, elapsed_ms, "key rotation is done but for who is absent");
+        }
         End::Stopped(stopped) => {
             let member = stopped.who.iter().map(|(name, _)| name.to_string()).collect::<Vec<_>>().join(",");
             warn!(key = %stopped.new, step = ?stopped.step, member, elapsed_ms, "key rotation stopped, the next run finishes it");

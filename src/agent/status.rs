@@ -15,7 +15,7 @@ use super::udp::Udp;
 use super::upstreams::Upstreams;
 use crate::config::{Config, Mode};
 use crate::crypto::KeyId;
-use crate::endpoint::{Endpoint, Knowledge, Stranger};
+use crate::endpoint::{Endpoint, JoinTarget, Knowledge, RemovedKey, Stranger};
 use crate::serf::Status;
 use crate::status::groups::groups;
 use crate::status::node::{
@@ -51,7 +51,11 @@ pub(super) fn document(parts: &Parts<'_>, with_members: bool) -> Document {
         node: node(parts, &calendar),
         cluster: cluster(parts, &calendar),
         config: Configuration { refused: parts.reloads.refused(&calendar) },
-        keys: Keys { keys: keys(parts, &calendar), failing: parts.keys.failing(&calendar) },
+        keys: Keys {
+            keys: keys(parts, &calendar),
+            removed: endpoint.removed_keys().map(removed).collect(),
+            failing: parts.keys.failing(&calendar),
+        },
         snapshot: parts.store.status(&calendar),
         handlers: parts.handlers.status(&calendar),
         traffic: traffic(parts),
@@ -93,6 +97,11 @@ fn node(parts: &Parts<'_>, calendar: &Calendar) -> Node {
         awareness: endpoint.swim().health_score(),
         silenced: endpoint.is_silent(),
         silenced_since: endpoint.silent_since().map(|since| calendar.date(since)),
+        namesake: endpoint.serf().namesake().map(|namesake| node::Namesake {
+            addr: namesake.addr,
+            ago_s: calendar.age(namesake.last).as_secs(),
+            claim: namesake.claim.into(),
+        }),
         runtime: Runtime {
             os: std::env::consts::OS.to_owned(),
             arch: std::env::consts::ARCH.to_owned(),
@@ -113,6 +122,7 @@ fn cluster(parts: &Parts<'_>, calendar: &Calendar) -> Cluster {
         queues: Queues { intents: stats.queues.intents, events: stats.queues.events, queries: stats.queues.queries },
         coordinate_resets: stats.coordinate_resets,
         join_failures: joins.failures().to_vec(),
+        unfound: joins.unfound().iter().filter_map(|target| unfound(endpoint, target)).collect(),
         strangers: endpoint.strangers().map(|known| stranger(known, calendar)).collect(),
         ..Cluster::default()
     };
@@ -121,6 +131,14 @@ fn cluster(parts: &Parts<'_>, calendar: &Calendar) -> Cluster {
         cluster.leaving += usize::from(member.status == Status::Leaving);
     }
     cluster
+}
+
+fn removed(RemovedKey { key, members }: RemovedKey) -> node::RemovedKey {
+    node::RemovedKey { id: key.to_string(), members }
+}
+
+fn unfound(endpoint: &Endpoint, JoinTarget { label, addr }: &JoinTarget) -> Option<node::Unfound> {
+    endpoint.member(label).is_none().then(|| node::Unfound { name: label.clone(), addr: *addr })
 }
 
 fn stranger(stranger: &Stranger, calendar: &Calendar) -> node::Stranger {

@@ -113,8 +113,11 @@ impl Store {
     /// What there is to tell; `None` without a path.
     pub(super) fn status(&self, calendar: &Calendar) -> Option<Snapshot> {
         let Open { path, failing, .. } = self.open.as_ref()?;
-        let failing =
-            failing.as_ref().map(|(since, error)| Failing { error: error.clone(), since: Some(calendar.date(*since)) });
+        let failing = failing.as_ref().map(|(since, error)| Failing {
+            error: error.clone(),
+            since: Some(calendar.date(*since)),
+            ..Failing::default()
+        });
         Some(Snapshot { path: path.display().to_string(), failing })
     }
 

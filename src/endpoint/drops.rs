@@ -15,12 +15,16 @@ pub enum Drop {
     EmptyPlaintext,
     /// Plain text although we have a keyring.
     Plaintext,
+    /// A stream or a packet that begins as nothing in gossip does: somebody means another service.
+    NotGossip,
     /// Sealed although we have no keyring.
     Encrypted,
     /// In an envelope that `seal` does not accept here.
     Form,
     /// A session packet or stream under a key identifier that no key of ours has.
     KeyUnknown,
+    /// A session packet under a key of ours that does not open: made for an earlier process of ours, or tampered with.
+    OtherSession,
     /// A session packet that we sent ourselves: reflected.
     Own,
     /// A session packet from before the window.
@@ -61,15 +65,17 @@ pub enum Drop {
 
 impl Drop {
     /// All reasons, in the order of the counters.
-    pub const ALL: [Self; 26] = [
+    pub const ALL: [Self; 28] = [
         Self::Label,
         Self::NotOpened,
         Self::Envelope,
         Self::EmptyPlaintext,
         Self::Plaintext,
+        Self::NotGossip,
         Self::Encrypted,
         Self::Form,
         Self::KeyUnknown,
+        Self::OtherSession,
         Self::Own,
         Self::TooOld,
         Self::Replayed,
@@ -98,9 +104,11 @@ impl Drop {
             Self::Envelope => "envelope",
             Self::EmptyPlaintext => "empty_plaintext",
             Self::Plaintext => "plaintext",
+            Self::NotGossip => "not_gossip",
             Self::Encrypted => "encrypted",
             Self::Form => "form",
             Self::KeyUnknown => "key_unknown",
+            Self::OtherSession => "other_session",
             Self::Own => "own",
             Self::TooOld => "too_old",
             Self::Replayed => "replayed",
@@ -129,9 +137,11 @@ impl Drop {
             | Self::NotOpened
             | Self::Envelope
             | Self::Plaintext
+            | Self::NotGossip
             | Self::Encrypted
             | Self::Form
             | Self::KeyUnknown
+            | Self::OtherSession
             | Self::Own
             | Self::TooOld
             | Self::Replayed

@@ -13,7 +13,7 @@ use rand::{Rng, RngExt};
 use crate::crypto::session::{self, Content, DropReason, Entropy, SessionId, Sessions, StreamHead};
 use crate::crypto::{self, Key, KeyId, Keyring, Sealed, envelope};
 use crate::time::Instant;
-use crate::wire::message::Ping;
+use crate::wire::message::{Ping, kind};
 use crate::wire::{NodeName, label};
 
 use super::Drop;
@@ -23,12 +23,8 @@ use super::peers::Form;
 const PACKET_BUDGET: usize = 1400;
 /// Reserved for sealing whenever there is a keyring: the larger of the two envelopes.
 const SEAL_OVERHEAD: usize = 45;
-/// First byte of an encrypted stream in memberlist's envelope.
-const ENCRYPTED_FRAME: u8 = 10;
 /// First byte of a session stream.
 const SESSION_STREAM: u8 = 0xe3;
-/// First byte of a label header.
-const LABEL: u8 = 244;
 
 /// Which envelopes are sent and accepted while there is a keyring.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
@@ -152,7 +148,7 @@ impl Envelope {
     }
 
     pub(super) fn open_packet(&mut self, datagram: &[u8], now: Instant) -> Result<Opened, Drop> {
-        let packet = label::strip(datagram, &self.label).map_err(|_| Drop::Label)?;
+        let packet = label::strip(datagram, &self.label).map_err(|_| mislabelled(datagram))?;
         let Some(ring) = &self.keyring else {
             return Ok(Opened { content: Content::Packet(packet.to_vec()), sealed: None });
         };
@@ -200,9 +196,11 @@ impl Envelope {
             _ => return Ok(StreamContent::Partial),
         };
         let Some(ring) = &self.keyring else {
-            let encrypted = matches!(bytes[0], ENCRYPTED_FRAME | SESSION_STREAM);
+            let encrypted = matches!(bytes[0], kind::ENCRYPT | SESSION_STREAM);
             return if encrypted {
                 Err(Drop::Encrypted)
+            } else if !is_gossip(bytes[0]) {
+                Err(Drop::NotGossip)
             } else {
                 Ok(StreamContent::Plain { plain: bytes.to_vec(), key: None })
             };
@@ -212,24 +210,25 @@ impl Envelope {
                 let head = StreamHead::parse(bytes).map_err(Drop::from)?;
                 Ok(head.map_or(StreamContent::Partial, |(head, _)| StreamContent::Session(head)))
             }
-            ENCRYPTED_FRAME if self.seal != Seal::Session => match crypto::frame_len(bytes).map_err(Drop::from)? {
+            kind::ENCRYPT if self.seal != Seal::Session => match crypto::frame_len(bytes).map_err(Drop::from)? {
                 Some(len) if bytes.len() >= len => {
                     let opened = ring.open_frame(&self.label, &bytes[..len]).map_err(Drop::from)?;
                     Ok(StreamContent::Plain { plain: opened.plain, key: Some(opened.key) })
                 }
                 _ => Ok(StreamContent::Partial),
             },
-            SESSION_STREAM | ENCRYPTED_FRAME => Err(Drop::Form),
-            _ => Err(Drop::Plaintext),
+            SESSION_STREAM | kind::ENCRYPT => Err(Drop::Form),
+            first if is_gossip(first) => Err(Drop::Plaintext),
+            _ => Err(Drop::NotGossip),
         }
     }
 
     /// What follows the label header of a stream; `None` while that is not complete.
     pub(super) fn without_label<'a>(&self, bytes: &'a [u8], opener_sent: bool) -> Result<Option<&'a [u8]>, Drop> {
         match (opener_sent, bytes) {
-            (true, [LABEL]) => Ok(None),
-            (true, [LABEL, len, rest @ ..]) if rest.len() < usize::from(*len) => Ok(None),
-            (true, _) => label::strip(bytes, &self.label).map(Some).map_err(|_| Drop::Label),
+            (true, [kind::LABEL]) => Ok(None),
+            (true, [kind::LABEL, len, rest @ ..]) if rest.len() < usize::from(*len) => Ok(None),
+            (true, _) => label::strip(bytes, &self.label).map(Some).map_err(|_| mislabelled(bytes)),
             (false, _) => Ok(Some(bytes)),
         }
     }
@@ -238,15 +237,6 @@ impl Envelope {
     pub(super) fn key_id_of(&self, datagram: &[u8]) -> Option<KeyId> {
         let packet = label::strip(datagram, &self.label).ok()?;
         packet.get(1..5).and_then(|id| id.try_into().ok()).map(KeyId)
-    }
-
-    /// Whether a packet of a session is sealed with a key of the ring. One that then does not open was for an earlier session of
-    /// ours: who sent it has not heard of our restart yet.
-    pub(super) fn is_of_the_ring(&self, datagram: &[u8]) -> bool {
-        let is_session = label::strip(datagram, &self.label).is_ok_and(session::is_session);
-        let id = self.key_id_of(datagram).filter(|_| is_session);
-        let keys = self.keyring.iter().flat_map(|ring| ring.keys());
-        keys.into_iter().any(|key| Some(key.id()) == id)
     }
 
     pub(super) fn labelled(&self, sealed: Vec<u8>) -> Vec<u8> {
@@ -270,6 +260,20 @@ impl Envelope {
     }
 }
 
+/// Whether a plain stream may begin so: with a message, or with memberlist's envelope.
+pub(super) const fn is_gossip(first: u8) -> bool {
+    first <= kind::ERROR
+}
+
+/// Why something does not carry our label: another cluster's, or no gossip at all.
+fn mislabelled(bytes: &[u8]) -> Drop {
+    match bytes.first() {
+        Some(&first) if is_gossip(first) || first == kind::LABEL || session::is_session(bytes) => Drop::Label,
+        Some(&SESSION_STREAM) => Drop::Label,
+        Some(_) | None => Drop::NotGossip,
+    }
+}
+
 /// The session that a ping tells in its map field.
 pub(super) fn told_session(ping: &Ping) -> Option<SessionId> {
     ping.weir.as_deref().and_then(SessionId::from_field)
@@ -284,7 +288,7 @@ impl From<DropReason> for Drop {
             DropReason::Own => Self::Own,
             DropReason::TooOld => Self::TooOld,
             DropReason::Replayed => Self::Replayed,
-            DropReason::NotOpened => Self::NotOpened,
+            DropReason::NotOpened => Self::OtherSession,
             DropReason::TableFull => Self::TableFull,
             DropReason::Empty => Self::EmptyPlaintext,
             DropReason::HelloNotPing => Self::HelloNotPing,

@@ -9,14 +9,14 @@ use crate::serf;
 use crate::swim::Node;
 use crate::time::Instant;
 use crate::wire::DecodeError;
-use crate::wire::message::{Ack, Ping, PushPull, StreamMessage};
+use crate::wire::message::{Ack, Ping, PushPull, StreamMessage, kind};
 use tracing::debug;
 
-use super::envelope::{Seal, StreamContent};
+use super::envelope::{Seal, StreamContent, is_gossip};
 use super::join::{Exchange, JoinFailure, JoinId, JoinKind, StreamError};
 use super::peers::Knowledge;
 use super::stream::{Refused, Role, Session, Stream, StreamId};
-use super::{Drop, Endpoint, Joined, Output, Stranger};
+use super::{Drop, Endpoint, Joined, Output};
 
 impl Endpoint {
     /// A peer opened a stream. `None`: too many are open, close it.
@@ -173,8 +173,8 @@ impl Endpoint {
                     }
                 }
                 Ok(None) => self.streams.set_session(stream, Session::Opening(opening), bytes),
-                // A plain text, or memberlist's, error: it does not understand sessions.
-                Err(reason) => self.refuse_session(now, stream, reason),
+                // It does not understand sessions.
+                Err(reason) => self.refuse_head(now, stream, reason, bytes.first().copied()),
             },
             Some((Session::Frames(mut exchange), bytes)) => match exchange.push(&bytes) {
                 Ok(Some(plain)) => {
@@ -206,6 +206,15 @@ impl Endpoint {
         }
     }
 
+    /// What came is no head: a plain text, memberlist's envelope, or no gossip at all.
+    fn refuse_head(&mut self, now: Instant, stream: StreamId, reason: DropReason, first: Option<u8>) {
+        match first {
+            Some(kind::ENCRYPT) | None => self.refuse_session(now, stream, reason),
+            Some(first) if is_gossip(first) => self.refuse_stream(now, stream, Drop::Plaintext),
+            Some(_) => self.refuse_stream(now, stream, Drop::NotGossip),
+        }
+    }
+
     /// A session stream went wrong. Nothing is said to the other side: it is closed.
     fn refuse_session(&mut self, now: Instant, stream: StreamId, reason: DropReason) {
         self.drops.count(reason.into());
@@ -219,12 +228,15 @@ impl Endpoint {
 
     /// The acceptor does not use our primary key and told its own: which of the two is to blame shows in our ring.
     fn key_refused(&self, theirs: KeyId) -> JoinFailure {
-        let ring: Vec<KeyId> =
-            self.envelope.keyring().into_iter().flat_map(|ring| ring.keys()).map(crate::crypto::Key::id).collect();
+        let ring = self.ring_ids();
         match ring.first() {
             Some(ours) if ring.contains(&theirs) => JoinFailure::LacksOurKey { theirs, ours: *ours },
             _ => JoinFailure::KeyMissing { theirs, ring },
         }
+    }
+
+    fn ring_ids(&self) -> Vec<KeyId> {
+        self.envelope.keyring().into_iter().flat_map(|ring| ring.keys()).map(crate::crypto::Key::id).collect()
     }
 
     /// Looks at what has arrived of a stream that is not a session's so far.
@@ -258,7 +270,7 @@ impl Endpoint {
             }
             Err(reason) => {
                 self.drops.count(reason.into());
-                self.note_stranger(now, stream, reason.into(), Some(opener.key()));
+                self.note_stream(now, stream, reason.into(), Some(opener.key()));
                 self.streams.finish(stream, now + self.options.swim.tcp_timeout);
                 self.outputs.push_back(Output::Write { stream, data, close: true });
             }
@@ -361,7 +373,7 @@ impl Endpoint {
         self.drops.count(reason);
         let accepted = self.streams.get(stream).is_some_and(|open| matches!(open.role, Role::Accepted));
         if accepted {
-            self.note_stranger(now, stream, reason, None);
+            self.note_stream(now, stream, reason, None);
         }
         let in_session = self.streams.get(stream).is_some_and(|open| open.session.is_some());
         if accepted && !in_session && self.session_mode() != Some(Seal::Session) {
@@ -376,8 +388,9 @@ impl Endpoint {
         }
         let failure = match reason {
             Drop::Plaintext => JoinFailure::Plaintext,
+            Drop::NotGossip => JoinFailure::NotGossip,
             Drop::Encrypted => JoinFailure::Encrypted,
-            Drop::NotOpened => JoinFailure::UnknownKey,
+            Drop::NotOpened => JoinFailure::UnknownKey { ring: self.ring_ids() },
             Drop::Label => JoinFailure::Label,
             other => JoinFailure::Malformed(other.as_str().replace('_', " ")),
         };
@@ -385,9 +398,9 @@ impl Endpoint {
         self.outputs.push_back(Output::Close { stream });
     }
 
-    fn note_stranger(&mut self, now: Instant, stream: StreamId, reason: Drop, key: Option<KeyId>) {
+    fn note_stream(&mut self, now: Instant, stream: StreamId, reason: Drop, key: Option<KeyId>) {
         if let Some(addr) = self.streams.get(stream).map(|open| open.peer) {
-            self.strangers.note(Stranger { addr, reason, key, last: now });
+            self.note_stranger(now, addr, reason, key);
         }
     }
 
@@ -405,7 +418,10 @@ impl Endpoint {
             self.session_stream_failed(now, open.peer, &exchange, in_session);
             // A second try that got no further says less than the first, unless it names the peer's key.
             let failure = match (&exchange.retry_of, failure) {
-                (_, named @ (JoinFailure::KeyMissing { .. } | JoinFailure::LacksOurKey { .. })) => named,
+                (
+                    _,
+                    named @ (JoinFailure::KeyMissing { .. } | JoinFailure::LacksOurKey { .. } | JoinFailure::NotGossip),
+                ) => named,
                 (Some(first), _) => first.clone(),
                 (None, failure) => failure,
             };
@@ -418,7 +434,7 @@ impl Endpoint {
     fn tries_session(&self, exchange: &Exchange, failure: &JoinFailure, connected: bool) -> bool {
         let refused = match failure {
             JoinFailure::HungUp { .. }
-            | JoinFailure::UnknownKey
+            | JoinFailure::UnknownKey { .. }
             | JoinFailure::Malformed(_)
             | JoinFailure::Encrypted => true,
             JoinFailure::Connect(_) => connected,

@@ -101,6 +101,9 @@ pub enum JoinFailure {
     /// It answered in plain text.
     #[error("speaks without encryption and this node requires it")]
     Plaintext,
+    /// It answered, and in no words of gossip.
+    #[error("does not speak gossip")]
+    NotGossip,
     /// It answered encrypted, and we have no key at all.
     #[error("requires encryption and this node has no key")]
     Encrypted,
@@ -121,8 +124,11 @@ pub enum JoinFailure {
         ours: KeyId,
     },
     /// Its answer is sealed under a key that we lack.
-    #[error("seals with a key that this keyring lacks")]
-    UnknownKey,
+    #[error("seals with a key that this keyring lacks (it has {})", list(.ring))]
+    UnknownKey {
+        /// Ours, primary first.
+        ring: Vec<KeyId>,
+    },
     /// The clusters carry different labels.
     #[error("uses another gossip.label")]
     Label,
@@ -154,16 +160,17 @@ fn hung_up(key: Option<&KeyId>) -> impl fmt::Display {
 impl Explain for JoinFailure {
     fn remedy(&self) -> Option<Cow<'_, str>> {
         let way_out = match self {
-            Self::HungUp { key: Some(_) } => {
-                "compare 'weir keys list' (serf keys -list) there, then 'weir keys import' here"
-            }
             Self::HungUp { key: None } => "'weir keys import' here",
-            Self::Plaintext => "give it the cluster key (serf: -keyring-file), or seal = \"off\" here",
+            Self::Plaintext => "give it the cluster key (serf: -keyring-file)",
+            Self::NotGossip => "wrong port?",
             Self::Encrypted => "'weir keys import' here, or encryption.keyring",
-            Self::KeyMissing { .. } | Self::UnknownKey => "'weir keys export' there, 'weir keys import' here",
-            Self::LacksOurKey { .. } => "'weir keys export' here, 'weir keys import --add' there",
             Self::Timeout { connected: false, .. } => "open the gossip port there, TCP and UDP",
             Self::Timeout { connected: true, .. } => "see whether its agent hangs, or correct the port",
+            // Who has to import whose key depends on where the other members are.
+            Self::HungUp { key: Some(_) }
+            | Self::KeyMissing { .. }
+            | Self::UnknownKey { .. }
+            | Self::LacksOurKey { .. } => return None,
             Self::Connect(_) | Self::Label | Self::Remote(_) | Self::Malformed(_) | Self::Versions => return None,
         };
         Some(way_out.into())

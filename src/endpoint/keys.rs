@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, VecDeque};
 use super::output::StoreKeyring;
 use super::{Endpoint, Output};
 use crate::crypto::{Key, KeyId, Keyring, KeyringError};
+use crate::error::Trouble;
 use crate::serf::{Ballot, KeyOp, KeyringAnswer, QueryKey};
 use crate::time::Instant;
 
@@ -19,7 +20,7 @@ pub enum Stored {
     /// The ring takes effect and is lost at the next start; whoever asked is told so.
     NotKept(String),
     /// Neither took effect.
-    Failed(String),
+    Failed(Trouble),
 }
 
 /// Who waits for a change.
@@ -57,14 +58,14 @@ impl Endpoint {
     pub fn handle_keyring_stored(&mut self, now: Instant, store: StoreKeyring, stored: Stored) {
         self.key_changes.storing = false;
         let answer = match (stored, store.refused) {
-            (Stored::Failed(text), _) => KeyringAnswer::Refused(text),
+            (Stored::Failed(trouble), _) => KeyringAnswer::Refused(trouble.to_string()),
             (Stored::Kept | Stored::NotKept(_), Some(refusal)) => KeyringAnswer::Refused(refusal),
             (Stored::Kept, None) => {
-                self.take_ring(store.keyring);
+                self.take_ring(now, store.keyring);
                 KeyringAnswer::Done
             }
             (Stored::NotKept(text), None) => {
-                self.take_ring(store.keyring);
+                self.take_ring(now, store.keyring);
                 KeyringAnswer::Refused(text)
             }
         };
@@ -119,7 +120,8 @@ impl Endpoint {
         }
     }
 
-    fn take_ring(&mut self, ring: Keyring) {
+    fn take_ring(&mut self, now: Instant, ring: Keyring) {
+        self.removed.replaced(self.envelope.keyring(), &ring, self.swim.present(), now);
         self.envelope.set_keyring(ring);
         self.strangers.clear();
     }
@@ -242,7 +244,7 @@ mod tests {
         for (stored, answer_is, in_force) in [
             (Stored::Kept, (true, String::new()), true),
             (Stored::NotKept("not kept".into()), (false, "not kept".into()), true),
-            (Stored::Failed("disk full".into()), (false, "disk full".into()), false),
+            (Stored::Failed(Trouble::new("disk full", "")), (false, "disk full".into()), false),
         ] {
             let mut us = endpoint();
             ask(&mut us, op(KeyOp::Install, 2), None);
@@ -266,7 +268,7 @@ mod tests {
             us.handle_keyring_stored(NOW, store, stored);
             us.strangers().count()
         };
-        assert_eq!(import(Stored::Failed("disk full".into())), 1);
+        assert_eq!(import(Stored::Failed(Trouble::new("disk full", ""))), 1);
         assert_eq!(import(Stored::Kept), 0);
     }
 

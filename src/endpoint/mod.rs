@@ -19,6 +19,7 @@ mod output;
 mod packet;
 mod peers;
 mod reach;
+mod removed;
 mod strangers;
 mod stream;
 #[cfg(test)]
@@ -50,6 +51,7 @@ use self::join::{Exchange, Joins};
 use self::leave::Leaving;
 use self::peers::Peers;
 use self::reach::Reaching;
+use self::removed::RemovedKeys;
 use self::strangers::Strangers;
 use self::stream::Streams;
 
@@ -61,6 +63,7 @@ pub use self::options::Options;
 pub use self::output::{Joined, Output, StoreKeyring};
 pub use self::peers::Knowledge;
 pub use self::reach::MAX_OUTSTANDING;
+pub use self::removed::{MAX_REMOVED, RemovedKey};
 pub use self::strangers::{MAX_STRANGERS, Stranger};
 pub use self::stream::{MAX_BUFFERED_BYTES, MAX_STREAM_BYTES, MAX_STREAMS, MAX_STREAMS_PER_SOURCE, StreamId};
 
@@ -91,6 +94,8 @@ pub struct Restored {
     pub serf: serf::Restored,
     /// What each key has sealed in memberlist's envelope.
     pub sealed: BTreeMap<KeyId, u64>,
+    /// Keys that were removed from the ring, the latest last, and how long ago.
+    pub removed: Vec<(RemovedKey, Duration)>,
 }
 
 /// Traffic since the start.
@@ -126,6 +131,7 @@ pub struct Endpoint {
     extra_exchange: Option<(Instant, Option<SocketAddr>)>,
     /// Who was not understood of late.
     strangers: Strangers,
+    removed: RemovedKeys,
     /// Pings that an operator asked for.
     reaching: Reaching,
     key_changes: keys::Changes,
@@ -170,6 +176,7 @@ impl Endpoint {
             joins: Joins::default(),
             peers: Peers::default(),
             strangers: Strangers::default(),
+            removed: RemovedKeys::restored(restored.removed, now),
             reaching: Reaching::default(),
             key_changes: keys::Changes::default(),
             leaving: None,
@@ -288,7 +295,7 @@ impl Endpoint {
             return;
         }
         if let (Some(name), Some(addr)) = (&ping.source.node, ping.source.addr) {
-            self.notice_stranger(now, name, addr, from.sealed.is_some() || addr.ip() == from.addr.ip());
+            self.notice_newcomer(now, name, addr, from.sealed.is_some() || addr.ip() == from.addr.ip());
         }
         if ping.node.as_ref().is_none_or(|node| *node == self.options.name) {
             self.note_ping(now, ping, from.sealed, told_session(ping));
@@ -298,11 +305,15 @@ impl Endpoint {
     fn drop_packet(&mut self, now: Instant, reason: Drop, from: SocketAddr, datagram: &[u8]) {
         self.drops.count(reason);
         trace!(addr = %from, reason = reason.as_str(), bytes = datagram.len(), "packet is not opened");
-        if reason == Drop::NotOpened && self.envelope.is_of_the_ring(datagram) {
-            return;
-        }
         let key = if reason == Drop::KeyUnknown { self.envelope.key_id_of(datagram) } else { None };
-        self.strangers.note(Stranger { addr: from, reason, key, last: now });
+        self.note_stranger(now, from, reason, key);
+    }
+
+    /// Remembers somebody who was not understood, unless that is as it should be.
+    fn note_stranger(&mut self, now: Instant, addr: SocketAddr, reason: Drop, key: Option<KeyId>) {
+        if !self.removed.explains(reason, key, now) {
+            self.strangers.note(Stranger { addr, reason, key, last: now });
+        }
     }
 
     /// Moves what the layers produced between them and out, until nothing is left to move, then sets the pace of gossip.
@@ -407,6 +418,7 @@ impl Endpoint {
                 self.swim.set_meta(now, meta);
             }
             serf::ConflictOutcome::Asked { .. }
+            | serf::ConflictOutcome::Claimed { .. }
             | serf::ConflictOutcome::Won { .. }
             | serf::ConflictOutcome::Unanswered
             | serf::ConflictOutcome::Freed => {}
@@ -416,6 +428,9 @@ impl Endpoint {
 
     /// Keeps what is known of envelopes in step with the member table.
     fn note_member(&mut self, event: &swim::Event) {
+        if let swim::Event::Joined(node) = event {
+            self.strangers.forget(node.addr.ip());
+        }
         if self.envelope.sessions().is_none() {
             return;
         }
@@ -425,7 +440,7 @@ impl Endpoint {
             }
             swim::Event::Gone { node, left: true } => self.peers.gone(&node.name),
             swim::Event::Gone { node, left: false } => self.peers.mark_doubtful(&node.name),
-            swim::Event::Purged(name) => self.peers.gone(name),
+            swim::Event::Purged(name) => self.peers.forgotten(name),
             swim::Event::Joined(_)
             | swim::Event::Updated(_)
             | swim::Event::Suspected { .. }
@@ -447,13 +462,13 @@ impl Endpoint {
 
     /// Somebody who is in nobody's list here pings us, so it knows us and we do not know it: exchange state with it. In
     /// bursts of joins this closes gaps that would stay until the next regular exchange.
-    fn notice_stranger(&mut self, now: Instant, name: &NodeName, addr: SocketAddr, plausible: bool) {
-        let stranger = plausible
+    fn notice_newcomer(&mut self, now: Instant, name: &NodeName, addr: SocketAddr, plausible: bool) {
+        let newcomer = plausible
             && *name != self.options.name
             && self.swim.member(name).is_none()
             && self.extra_exchange.as_ref().is_none_or(|(_, partner)| partner.is_none())
             && !self.is_leaving();
-        if stranger {
+        if newcomer {
             debug!(member = %name, %addr, "unknown member pings us, state will be exchanged");
             let at = now + EXTRA_EXCHANGE_SPREAD.mul_f64(self.rng.random::<f64>() / 4.0);
             self.extra_exchange = Some((at, Some(addr)));

@@ -3,7 +3,7 @@
 //! Knowledge belongs to a member, by name and recorded address, never to a packet's source. Only an ack to a ping of ours
 //! changes it; a ping of somebody else may be a recording, so it is a hint that makes us ask.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -104,6 +104,8 @@ pub(super) enum Verdict {
 #[derive(Debug, Default)]
 pub(super) struct Peers {
     peers: HashMap<NodeName, Peer>,
+    /// Whoever was last known to be weir, also if it has left.
+    weir: BTreeSet<NodeName>,
     outstanding: HashMap<SeqNo, Outstanding>,
     /// How many there may be before old ones are looked for; at least [`SWEEP`].
     sweep_at: usize,
@@ -146,9 +148,20 @@ impl Peers {
         }
     }
 
-    /// It left, or was forgotten.
+    /// It left.
     pub(super) fn gone(&mut self, name: &NodeName) {
         self.peers.remove(name);
+    }
+
+    /// It is no member any more.
+    pub(super) fn forgotten(&mut self, name: &NodeName) {
+        self.peers.remove(name);
+        self.weir.remove(name);
+    }
+
+    /// Whether it is, or was before it left, known to be weir.
+    pub(super) fn is_weir(&self, name: &NodeName) -> bool {
+        self.weir.contains(name)
     }
 
     pub(super) fn knowledge(&self, name: &NodeName) -> Knowledge {
@@ -275,6 +288,10 @@ impl Peers {
             }
             peer.knowledge = lesson;
             peer.doubtful = false;
+            match lesson {
+                Knowledge::Session(_) => drop(self.weir.insert(ping.member)),
+                Knowledge::Old | Knowledge::Unknown => drop(self.weir.remove(&ping.member)),
+            }
         }
         (ping.probe, verdict)
     }

@@ -3,7 +3,7 @@
 //! Sources of datagrams can be forged, so an entry is a hint for an operator and nothing else.
 
 use std::collections::VecDeque;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use crate::crypto::KeyId;
 use crate::time::Instant;
@@ -46,6 +46,11 @@ impl Strangers {
         self.0.push_back(stranger);
     }
 
+    /// Forgets a host: it is understood by now.
+    pub(super) fn forget(&mut self, ip: IpAddr) {
+        self.0.retain(|known| known.addr.ip() != ip);
+    }
+
     /// Forgets everybody: another ring may open what they seal, and who is still not understood is heard again soon.
     pub(super) fn clear(&mut self) {
         self.0.clear();
@@ -63,6 +68,8 @@ fn tells(reason: Drop) -> bool {
         Drop::Label | Drop::NotOpened | Drop::Plaintext | Drop::Encrypted | Drop::Form | Drop::KeyUnknown => true,
         Drop::Envelope
         | Drop::EmptyPlaintext
+        | Drop::NotGossip
+        | Drop::OtherSession
         | Drop::Own
         | Drop::TooOld
         | Drop::Replayed
@@ -108,5 +115,7 @@ mod tests {
         }
         assert_eq!(strangers.iter().count(), MAX_STRANGERS);
         assert_eq!(ports(&strangers)[..2], [7, 8]);
+        strangers.forget([10, 0, 0, 1].into());
+        assert_eq!(ports(&strangers), [100; 14]);
     }
 }

@@ -84,7 +84,7 @@ fn who_has_not_heard_of_our_restart_is_no_stranger() {
         us.handle_datagram(NOW, peer(), &packet);
         assert_eq!(us.strangers().count(), strangers, "key {fill}");
     }
-    assert_eq!((us.drops().get(Drop::NotOpened), us.drops().get(Drop::KeyUnknown)), (1, 1));
+    assert_eq!((us.drops().get(Drop::OtherSession), us.drops().get(Drop::KeyUnknown)), (1, 1));
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::{Drops, Endpoint, JoinId, JoinKind, JoinTarget, Knowledge, Options, Stranger, Traffic};
+use super::{Drops, Endpoint, JoinId, JoinKind, JoinTarget, Knowledge, Options, RemovedKey, Stranger, Traffic};
 use crate::crypto::Keyring;
 use crate::crypto::session::{SessionId, Sessions};
 use crate::serf::{self, Serf};
@@ -115,6 +115,13 @@ impl Endpoint {
         &self.serf
     }
 
+    /// Whether a member is known to be weir; of one that is not there, whether it was.
+    pub fn is_weir(&self, name: &NodeName) -> bool {
+        let is_present = self.serf.members().any(|member| member.node.name == *name && member.status.is_present());
+        let is_known = matches!(self.envelope_of(name), Some(Knowledge::Session(_)));
+        *name == self.options.name || is_known || !is_present && self.peers.is_weir(name)
+    }
+
     /// The keyring in force.
     pub fn keyring(&self) -> Option<&Keyring> {
         self.envelope.keyring()
@@ -133,6 +140,11 @@ impl Endpoint {
     /// Who was refused of late for its keys, envelope or label; the one heard longest ago first.
     pub fn strangers(&self) -> impl Iterator<Item = &Stranger> {
         self.strangers.iter()
+    }
+
+    /// Keys that were in our ring and are no more, the latest last.
+    pub fn removed_keys(&self) -> impl Iterator<Item = RemovedKey> + '_ {
+        self.removed.iter()
     }
 
     /// What was dropped before it reached a layer.

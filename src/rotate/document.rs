@@ -64,6 +64,8 @@ impl std::fmt::Debug for Import {
 #[serde(default)]
 pub struct Imported {
     pub id: String,
+    /// The other keys of the ring.
+    pub others: Vec<String>,
 }
 
 /// One line of a run's story.
@@ -114,10 +116,17 @@ pub enum Line {
         old: Vec<String>,
         #[serde(default)]
         new: String,
+        /// Those who have followed.
         #[serde(default)]
         members: usize,
         #[serde(default)]
         locked_out: Vec<String>,
+        /// Those named by `--absent` that have not,
+        #[serde(default)]
+        absent: Vec<Unconfirmed>,
+        /// and the keys that stay for their sake.
+        #[serde(default)]
+        left_over: Vec<String>,
         #[serde(default)]
         elapsed_ms: u64,
     },
@@ -128,6 +137,15 @@ pub enum Line {
         old: Vec<String>,
         #[serde(default)]
         new: String,
+        /// Somebody holds the new key,
+        #[serde(default)]
+        taken: bool,
+        /// and seals with it.
+        #[serde(default)]
+        sealing: bool,
+        /// Other keys that rings may hold.
+        #[serde(default)]
+        left_over: Vec<String>,
         #[serde(default)]
         members: usize,
         #[serde(default)]
@@ -212,19 +230,24 @@ impl Line {
     pub fn of_end(end: &End, elapsed_ms: u64, since: Since<'_>) -> Option<Self> {
         match end {
             End::Planned => None,
-            End::Rotated { old, new, members, locked_out } => Some(Self::Rotated {
+            End::Rotated { old, new, members, locked_out, absent, left_over } => Some(Self::Rotated {
                 old: ids(old),
                 new: new.to_string(),
                 members: *members,
                 locked_out: names(locked_out),
+                absent: unconfirmed(absent, since),
+                left_over: ids(left_over),
                 elapsed_ms,
             }),
-            End::Stopped(Stopped { step, old, new, members, who }) => Some(Self::Stopped {
+            End::Stopped(Stopped { step, old, new, taken, sealing, left_over, members, who }) => Some(Self::Stopped {
                 step: *step,
                 old: ids(old),
                 new: new.to_string(),
+                taken: *taken,
+                sealing: *sealing,
+                left_over: ids(left_over),
                 members: *members,
-                who: who.iter().map(|(name, why)| Unconfirmed { name: text(name), why: reason(why, since) }).collect(),
+                who: unconfirmed(who, since),
                 elapsed_ms,
             }),
         }
@@ -249,6 +272,10 @@ impl Line {
             wait_s: plan.wait.map(|wait| wait.as_secs()),
         }
     }
+}
+
+fn unconfirmed(who: &[(NodeName, Why)], since: Since<'_>) -> Vec<Unconfirmed> {
+    who.iter().map(|(name, why)| Unconfirmed { name: text(name), why: reason(why, since) }).collect()
 }
 
 fn reason(why: &Why, since: Since<'_>) -> Reason {

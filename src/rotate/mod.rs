@@ -92,8 +92,12 @@ pub struct Rotation {
     unfiltered: bool,
     /// The aftermath of an earlier run has been waited for.
     waited: bool,
-    /// Keys of the first check: what this run makes old.
+    /// Keys of the first check: those that seal, which this run makes old,
     old: Vec<KeyId>,
+    /// and those that nobody seals with.
+    extra: Vec<KeyId>,
+    /// Who has said in this run that it keeps ballots.
+    keeps_ballots: BTreeSet<NodeName>,
     outputs: VecDeque<Output>,
 }
 
@@ -114,6 +118,8 @@ impl Rotation {
             unfiltered: false,
             waited: false,
             old: Vec::new(),
+            extra: Vec::new(),
+            keeps_ballots: BTreeSet::new(),
             outputs: VecDeque::new(),
         };
         let unknown = rotation.unknown_names();
@@ -182,6 +188,13 @@ impl Rotation {
                 return;
             };
             let exhausted = |peer: &Peer| self.ledger.tries(&task, &peer.name) >= REPEATS;
+            let named = |peer: &Peer| self.options.absent.contains(&peer.name);
+            if step == Step::Remove
+                && self.lacking(step, &task).all(|peer| named(peer) && (exhausted(peer) || !peer.status.is_present()))
+            {
+                let absent = self.lacking(step, &task).map(|peer| (peer.name.clone(), self.why(peer))).collect();
+                return self.end_rotated(absent);
+            }
             if self.lacking(step, &task).all(exhausted) {
                 let who = self.lacking(step, &task).map(|peer| (peer.name.clone(), self.why(peer))).collect();
                 return self.stop(step, who);
@@ -252,6 +265,9 @@ impl Rotation {
     }
 
     fn take_answer(&mut self, task: &Task, name: &NodeName, answer: &KeyNode) {
+        if answer.keeps_ballots {
+            self.keeps_ballots.insert(name.clone());
+        }
         if !answer.ok {
             let why = if answer.is_not_kept() { Why::NotKept } else { Why::Refused };
             debug!(member = %name, error = answer.message, "member refuses a key request");
@@ -311,12 +327,8 @@ impl Rotation {
             Step::Install => self.enter(Step::Use),
             Step::Use => self.enter(Step::Remove),
             Step::Remove if self.rings.truncated().next().is_none() => {
-                let members = self.peers.iter().filter(|peer| self.waits_for(step, peer)).count();
-                // Whoever was named and is there after all has followed.
-                let seal = Task::Use(self.key.clone());
-                let lost = self.options.force.iter().filter(|name| !self.ledger.has_confirmed(&seal, name));
-                let locked_out = lost.cloned().collect();
-                self.end(End::Rotated { old: self.old.clone(), new: self.key.id(), members, locked_out });
+                self.end_rotated(Vec::new());
+                return true;
             }
             Step::Remove if self.list_again() => {}
             Step::Remove => {
@@ -330,7 +342,8 @@ impl Rotation {
     /// The check is complete: what an earlier run may have left decides how to begin.
     fn pass_check(&mut self) -> bool {
         self.old = self.rings.primaries();
-        let old_style = self.peers.iter().any(|peer| peer.counts() && !peer.obeys_ballots);
+        self.extra = self.rings.nobodys_primary().iter().map(Key::id).collect();
+        let old_style = self.peers.iter().any(|peer| peer.counts() && !self.obeys_ballots(peer));
         let wait = (old_style && self.rings.have_extra() && !self.waited).then_some(AFTERMATH);
         self.outputs.push_back(Output::Progress(Progress::Planned(self.plan(wait))));
         if self.options.dry_run {
@@ -351,14 +364,14 @@ impl Rotation {
 
     fn plan(&self, wait: Option<Duration>) -> Plan {
         let member = |peer: &Peer| MemberRing {
-            peer: peer.clone(),
+            peer: Peer { obeys_ballots: self.obeys_ballots(peer), ..peer.clone() },
             holds: self.rings.get(&peer.name).map(|ring| ring.keys().iter().map(Key::id).collect()),
             seals_with: self.rings.get(&peer.name).and_then(Ring::primary).map(Key::id),
         };
         Plan {
             old: self.old.clone(),
             new: self.key.id(),
-            extra: self.rings.nobodys_primary().iter().map(Key::id).collect(),
+            extra: self.extra.clone(),
             members: self.peers.iter().filter(|peer| peer.counts()).map(member).collect(),
             tombstones: self.peers.iter().filter(|peer| !peer.counts()).map(|peer| peer.name.clone()).collect(),
             clean_up: self.rings.are_crowded(),
@@ -392,7 +405,43 @@ impl Rotation {
 
     fn stop(&mut self, step: Step, who: Vec<(NodeName, Why)>) {
         let of = self.peers.iter().filter(|peer| peer.counts()).count();
-        self.end(End::Stopped(Stopped { step, old: self.old.clone(), new: self.key.id(), members: of, who }));
+        let (install, seal) = (Task::Install(self.key.clone()), Task::Use(self.key.clone()));
+        self.end(End::Stopped(Stopped {
+            step,
+            old: self.old.clone(),
+            new: self.key.id(),
+            taken: self.ledger.is_confirmed(&install),
+            sealing: self.ledger.is_confirmed(&seal),
+            left_over: self.left_over(),
+            members: of,
+            who,
+        }));
+    }
+
+    /// Keys beside ours that some ring may still hold.
+    fn left_over(&self) -> Vec<KeyId> {
+        let is_gone = |key: &KeyId| {
+            let mut counted = self.peers.iter().filter(|peer| self.waits_for(Step::Remove, peer));
+            counted.all(|peer| self.ledger.has_removed(*key, &peer.name))
+        };
+        self.old.iter().chain(&self.extra).filter(|key| !is_gone(key)).copied().collect()
+    }
+
+    /// The new key seals everywhere but on `absent`, for whose sake the old ones stay.
+    fn end_rotated(&mut self, absent: Vec<(NodeName, Why)>) {
+        let waited_for = self.peers.iter().filter(|peer| self.waits_for(Step::Remove, peer));
+        let members = waited_for.count() - absent.len();
+        // Whoever was named and is there after all has followed.
+        let seal = Task::Use(self.key.clone());
+        let lost = self.options.force.iter().filter(|name| !self.ledger.has_confirmed(&seal, name));
+        let locked_out = lost.cloned().collect();
+        let left_over = self.left_over();
+        self.end(End::Rotated { old: self.old.clone(), new: self.key.id(), members, locked_out, absent, left_over });
+    }
+
+    /// By its own word in this run, or by what is known of it.
+    fn obeys_ballots(&self, peer: &Peer) -> bool {
+        peer.obeys_ballots || self.keeps_ballots.contains(&peer.name)
     }
 
     fn end(&mut self, end: End) {

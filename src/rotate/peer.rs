@@ -18,27 +18,31 @@ pub struct Peer {
     pub age: Duration,
     /// It was declared left after it had died without a word, so nobody expects it back.
     pub forced_out: bool,
+    /// Another member is present at its address: its host was given another name.
+    pub replaced: bool,
     /// It is known to be a weir member. Plain Serf obeys no ballot, and neither may whoever is not known.
     pub obeys_ballots: bool,
 }
 
 impl Peer {
-    /// `member` at `now`; whether it was forced out, [`Serf::was_forced_out`](crate::serf::Serf::was_forced_out) tells.
-    pub fn new(member: &Member, now: Instant, forced_out: bool, obeys_ballots: bool) -> Self {
+    /// `member` at `now`, who is not known for anything.
+    pub fn new(member: &Member, now: Instant) -> Self {
         Self {
             name: member.node.name.clone(),
             status: member.status,
             age: now.since(member.since),
-            forced_out,
-            obeys_ballots,
+            forced_out: false,
+            replaced: false,
+            obeys_ballots: false,
         }
     }
 
     /// Whether it is not left: it has to confirm, or to be named by the operator.
     pub fn counts(&self) -> bool {
         match self.status {
-            Status::Alive | Status::Leaving | Status::Failed => true,
-            Status::Left => self.age < RECENT_LEAVE && !self.forced_out,
+            Status::Alive | Status::Leaving => true,
+            Status::Failed => !self.replaced,
+            Status::Left => self.age < RECENT_LEAVE && !self.forced_out && !self.replaced,
         }
     }
 }
@@ -49,19 +53,22 @@ mod tests {
 
     #[test]
     fn whoever_may_come_back_with_its_old_ring_counts() {
-        // status, seconds, forced out, counts
-        for (status, seconds, forced_out, counts) in [
-            (Status::Alive, 0, false, true),
-            (Status::Leaving, 0, false, true),
-            (Status::Failed, 0, false, true),
-            (Status::Failed, 80_000, false, true),
-            (Status::Left, 0, false, true),
-            (Status::Left, 599, false, true),
-            (Status::Left, 600, false, false),
-            (Status::Left, 0, true, false),
+        // status, seconds, forced out, replaced, counts
+        for (status, seconds, forced_out, replaced, counts) in [
+            (Status::Alive, 0, false, false, true),
+            (Status::Leaving, 0, false, false, true),
+            (Status::Failed, 0, false, false, true),
+            (Status::Failed, 80_000, false, false, true),
+            (Status::Failed, 0, false, true, false),
+            (Status::Left, 0, false, false, true),
+            (Status::Left, 599, false, false, true),
+            (Status::Left, 600, false, false, false),
+            (Status::Left, 0, true, false, false),
+            (Status::Left, 0, false, true, false),
         ] {
             let name = NodeName::new("a").unwrap();
-            let peer = Peer { name, status, age: Duration::from_secs(seconds), forced_out, obeys_ballots: true };
+            let age = Duration::from_secs(seconds);
+            let peer = Peer { name, status, age, forced_out, replaced, obeys_ballots: true };
             assert_eq!(peer.counts(), counts, "{peer:?}");
         }
     }

@@ -87,8 +87,17 @@ pub struct MemberRing {
 pub enum End {
     /// A dry run: the plan is all.
     Planned,
-    /// The new key seals on every member, the old ones are gone.
-    Rotated { old: Vec<KeyId>, new: KeyId, members: usize, locked_out: Vec<NodeName> },
+    /// The new key seals on every member, and the old ones are gone; or, with members that were named absent, on all but
+    /// those, for whose sake the keys `left_over` stay.
+    Rotated {
+        old: Vec<KeyId>,
+        new: KeyId,
+        /// Those who have followed.
+        members: usize,
+        locked_out: Vec<NodeName>,
+        absent: Vec<(NodeName, Why)>,
+        left_over: Vec<KeyId>,
+    },
     /// Everybody who could talk before still can; another run finishes.
     Stopped(Stopped),
 }
@@ -100,6 +109,12 @@ pub struct Stopped {
     /// Keys that sealed at the check.
     pub old: Vec<KeyId>,
     pub new: KeyId,
+    /// Somebody has said that it holds the new key,
+    pub taken: bool,
+    /// and that it seals with it.
+    pub sealing: bool,
+    /// Other keys that rings may hold, those that sealed at the check first.
+    pub left_over: Vec<KeyId>,
     /// Members that are not left.
     pub members: usize,
     pub who: Vec<(NodeName, Why)>,

@@ -64,6 +64,16 @@ impl Ledger {
         self.get(task, name).confirmed
     }
 
+    /// Whether anybody has.
+    pub(super) fn is_confirmed(&self, task: &Task) -> bool {
+        self.0.iter().any(|(known, entries)| known == task && entries.values().any(|entry| entry.confirmed))
+    }
+
+    pub(super) fn has_removed(&self, key: KeyId, name: &NodeName) -> bool {
+        let removal = |task: &Task| matches!(task, Task::Remove(removed) if removed.id() == key);
+        self.0.iter().any(|(task, entries)| removal(task) && entries.get(name).is_some_and(|entry| entry.confirmed))
+    }
+
     pub(super) fn tries(&self, task: &Task, name: &NodeName) -> u32 {
         self.get(task, name).tries
     }

@@ -28,6 +28,8 @@ pub enum Kind {
     Failed,
     /// The configuration is wrong.
     Configuration,
+    /// It would do harm, unless somebody insists.
+    Harmful,
     /// What was to be sent has more bytes than this, or more of them in its encoded form.
     TooLarge { limit: usize, encoded: bool },
 }

@@ -23,6 +23,8 @@ impl Serf {
             swim::Event::Joined(node) => {
                 if node.name == self.local.name {
                     self.local = node.clone();
+                } else {
+                    self.handle_other_name(node.addr);
                 }
                 let intent = self.intents.get(&node.name);
                 let event = self.members.joined(now, node.clone(), intent);

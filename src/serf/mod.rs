@@ -54,7 +54,7 @@ pub mod tally;
 pub use broadcast::QueueDepths;
 pub use clock::LamportTime;
 pub use coalesce::Window;
-pub use conflict::ConflictOutcome;
+pub use conflict::{Claim, ConflictOutcome, Namesake};
 pub use drops::{Drop, Drops};
 pub use event::EventError;
 pub use keys::{Ballot, KeptBallot, KeyOp, KeyringAnswer};

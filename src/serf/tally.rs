@@ -35,6 +35,8 @@ pub struct KeyNode {
     pub primary: Option<String>,
     /// The ballot that the member holds to instead of ours.
     pub superseded_by: Option<Ballot>,
+    /// It has said that it keeps ballots, as weir does and Serf does not.
+    pub keeps_ballots: bool,
 }
 
 impl KeyNode {
@@ -97,7 +99,8 @@ impl KeyNode {
                     message: response.message,
                     primary: told.or_else(|| response.keys.first().cloned()),
                     keys: response.keys,
-                    superseded_by: response.rot.map(Ballot),
+                    superseded_by: response.rot.map(Ballot).filter(|_| !response.result),
+                    keeps_ballots: response.rot.is_some(),
                 }
             }
             Err(_) => Self { message: "answer does not decode".to_owned(), ..Self::default() },

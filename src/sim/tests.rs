@@ -440,7 +440,7 @@ mod sessions {
         assert!(!sim.take_notes().iter().any(|note| matches!(note.output, Output::Event(_) | Output::Member(_))));
         for node in sim.nodes() {
             let drops = sim.endpoint(node).unwrap().drops();
-            let refused = [Drop::Replayed, Drop::TooOld, Drop::NotOpened, Drop::Own].map(|reason| drops.get(reason));
+            let refused = [Drop::Replayed, Drop::TooOld, Drop::OtherSession, Drop::Own].map(|reason| drops.get(reason));
             assert!(refused.iter().sum::<u64>() as usize >= recorded.len() - 1, "{refused:?} of {}", recorded.len());
         }
     }

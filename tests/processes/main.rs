@@ -16,6 +16,7 @@ mod cli;
 mod doctor;
 mod files;
 mod hostile;
+mod keys;
 mod load;
 mod log;
 mod nginx;

@@ -327,7 +327,7 @@ fn an_absent_member_comes_back_with_its_old_key_and_the_next_run_takes_it_along(
     agents[2].kill();
     await_agreement(&[&agents[0], &agents[1]], &[("a", "alive"), ("b", "alive"), ("c", "failed")]);
     let (code, told) = ended(rotate(&agents[0], &["--absent", "c"]));
-    assert!(code == Some(7) && told.contains("stopped at remove: c did not confirm"), "{told}");
+    assert!(code == Some(0) && told.contains(" s without c: "), "{told}");
     for agent in &agents[..2] {
         let keys = ring(agent);
         assert_eq!((keys.len(), keys[1].as_str()), (2, KEY), "{} seals with the new key", agent.name);

@@ -60,7 +60,10 @@ impl Agent {
             Asked::Status(request, answer) => answer.send(Ok(self.document(request.members))),
             Asked::Probe(probe, answer) => self.doctor.ask(now, endpoint, &probe, answer),
             Asked::KeysStatus(_, answer) => self.key_requests.status(now, endpoint, answer),
-            Asked::KeysRotate(start, answer) => self.key_requests.rotate(now, endpoint, &start, answer),
+            Asked::KeysRotate(start, answer) => {
+                let missed = self.joins.missed(endpoint, &self.config);
+                self.key_requests.rotate(now, endpoint, &start, &missed, answer);
+            }
             Asked::KeysProgress(follow, answer) => self.key_requests.follow(follow, answer),
             Asked::KeysImport(import, answer) => self.key_requests.import(now, endpoint, &import, answer),
         }

@@ -72,7 +72,12 @@ impl Agent {
                     self.pending.keys_done(&query, &outcome);
                 }
             }
-            Output::KeyringChanged { id, answer } => self.key_requests.handle_changed(id, &answer),
+            Output::KeyringChanged { id, answer } => {
+                if self.key_requests.handle_changed(&self.endpoint, id, &answer) {
+                    // Whoever could not be heard before may be now.
+                    self.joins.again(now, &mut self.endpoint, &self.config);
+                }
+            }
             Output::StoreKeyring(change) => self.keys.store(change, &self.endpoint),
             Output::Joined(joined) => self.joins.handle_joined(now, &self.endpoint, &self.config, &joined),
             Output::Left { unconfirmed } => self.left(&unconfirmed),
@@ -135,10 +140,15 @@ impl Agent {
             ConflictOutcome::Asked { other } => {
                 self.log.tell(Notice::NameConflict { member: member.clone(), other });
             }
+            ConflictOutcome::Claimed { other } => {
+                self.log.tell(Notice::NameClaimed { member: member.clone(), other });
+            }
             ConflictOutcome::Won { responses, matching } => {
                 warn!(%member, responses, matching, "the majority sides with us about our name");
             }
-            ConflictOutcome::Unanswered => warn!(%member, "nobody answered about our name, it stays ours"),
+            ConflictOutcome::Unanswered => {
+                warn!(%member, "nobody is there to say whose our name is, it stays ours; set a different node.name on one of the two");
+            }
             ConflictOutcome::Lost { responses, matching } => {
                 error!(%member, responses, matching, "another member has our name and the majority sides with it, so this node keeps silent until the name is free; set a different node.name");
             }

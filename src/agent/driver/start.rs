@@ -57,6 +57,7 @@ pub(in crate::agent) async fn start(start: Start, log: Log) -> Result<Agent, Age
     let state_path = config.encryption.keyring.as_ref().and_then(key_state::path);
     let key_state = state_path.as_deref().map(key_state::load).unwrap_or_default();
     restored.endpoint.sealed = key_state.sealed();
+    restored.endpoint.removed = key_state.removed(SystemTime::now());
     restored.endpoint.serf.ballot = key_state.kept_ballot(SystemTime::now());
     tell_listening(&log, &config, bound, ring.as_ref());
     warn_of_choice(&config, advertise.ip());

@@ -89,13 +89,15 @@ pub(super) async fn hold(args: &AgentArgs, output: &Output, wants: impl Fn(Group
         Ok(Err(_)) => return foreign(session).await,
         Err(_elapsed) => return Ok(silent(&session)),
     };
+    // A node without a name speaks with nobody, so there is nothing to ask the others through it.
+    let speaks = !document.node.silenced;
     let encrypted = !document.keys.keys.is_empty();
     let members = &document.members;
     let (pending, agreement, probed, clocks) = tokio::join!(
         when(wants(Group::Config), pending(args, output)),
-        when(wants(Group::Keys) && encrypted, agreement(args, output)),
-        when(wants(Group::Gossip), probe(args, output, members)),
-        when(wants(Group::Clock), clocks(args, output, members)),
+        when(wants(Group::Keys) && encrypted && speaks, agreement(args, output)),
+        when(wants(Group::Gossip) && speaks, probe(args, output, members)),
+        when(wants(Group::Clock) && speaks, clocks(args, output, members)),
     );
     let hears = match &probed {
         Some(Some(_)) => within(session.weir(&weir::NodeStatus { members: false }))

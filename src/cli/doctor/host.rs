@@ -135,6 +135,7 @@ fn stat(path: &Path, metadata: &Metadata) -> Stat {
         owner: user.map_or_else(|| metadata.uid().to_string(), |user| user.name),
         group: group.map_or_else(|| metadata.gid().to_string(), |group| group.name),
         mount: metadata.is_file() && crate::agent::file::is_mount_point(path),
+        directory: metadata.is_dir(),
         acl: has_acl(path),
     }
 }

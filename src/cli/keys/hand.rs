@@ -68,19 +68,33 @@ impl Import {
         let text = super::material(self.file.as_deref())?;
         let key = Key::from_base64(&text)
             .map_err(|error| Failure::usage(error.to_string()).with_remedy("'weir keygen' makes one"))?;
-        let place = if self.tell_agent(&key, output).await? { "the running agent" } else { self.write(&key, output)? };
+        let (place, others) = match self.tell_agent(&key, output).await? {
+            Some(others) => ("the running agent", others),
+            None => ("for its next start", self.write(&key, output)?),
+        };
         if output.is_json() {
-            output.json(&json!({ "id": key.id().to_string(), "primary": !self.add }))?;
+            output.json(&json!({ "id": key.id().to_string(), "primary": !self.add, "others": others }))?;
         } else {
-            let does = if self.add { "is held" } else { "seals" };
-            output.text(&format!("{} {does} on this host ({place})\n", key.id()))?;
+            output.text(&self.told(&key, place, &others))?;
         }
         Ok(Exit::Done)
     }
 
-    /// Hands the key to the running agent, which owns the file. Returns whether there is one: the one of the configuration, so
-    /// that a key for another node reaches no agent that happens to run on this host.
-    async fn tell_agent(&self, key: &Key, output: &Output) -> Result<bool, Failure> {
+    fn told(&self, key: &Key, place: &str, others: &[String]) -> String {
+        let id = key.id();
+        match others {
+            _ if self.add => format!("{id} is held on this host ({place})\n"),
+            [] => format!("{id} seals on this host ({place})\n"),
+            others => format!(
+                "{id} seals on this host ({place}); {} stays in its ring until a 'weir keys rotate' that ends\n",
+                others.join(", ")
+            ),
+        }
+    }
+
+    /// Hands the key to the running agent, which owns the file. Returns its other keys, or `None` if there is no such agent:
+    /// the one of the configuration, so that a key for another node reaches none that happens to run on this host.
+    async fn tell_agent(&self, key: &Key, output: &Output) -> Result<Option<Vec<String>>, Failure> {
         let loaded = match config::load(&sources(&self.paths)) {
             Ok(loaded) => Some(loaded),
             Err(errors) if !self.paths.0.is_empty() => return Err(configuration(&errors, output)),
@@ -89,23 +103,24 @@ impl Import {
         };
         let mut session = match Session::open(&self.agent.or_as_configured(loaded.as_ref()), output).await {
             Ok(session) => session,
-            Err(failure) if failure.exit() == Exit::NoAgent => return Ok(false),
+            Err(failure) if failure.exit() == Exit::NoAgent => return Ok(None),
             Err(failure) => return Err(failure),
         };
         let document = Document { key: key.to_base64().to_string(), add: self.add };
         match session.weir(&document).await {
-            Ok(_) => Ok(true),
+            Ok(imported) => Ok(Some(imported.others)),
             // A Serf agent has a keyring of its own.
-            Err(SessionError::Unsupported(_)) => Ok(false),
+            Err(SessionError::Unsupported(_)) => Ok(None),
             Err(error @ (SessionError::Refused(_) | SessionError::Lost(_))) => Err(error.into()),
         }
     }
 
-    fn write(&self, key: &Key, output: &Output) -> Result<&'static str, Failure> {
+    fn write(&self, key: &Key, output: &Output) -> Result<Vec<String>, Failure> {
         match source(&self.paths, output)? {
             SecretSource::File(path) => {
-                hand::import(&path, key, self.add).map_err(|error| failure(&error))?;
-                Ok("for its next start")
+                let ring = hand::import(&path, key, self.add).map_err(|error| failure(&error))?;
+                let others = ring.keys().iter().filter(|held| *held != key);
+                Ok(others.map(|held| held.id().to_string()).collect())
             }
             SecretSource::Credential(name) => {
                 Err(Failure::new(Exit::Failed, format!("the keyring is the read-only credential '{name}'"))

@@ -130,7 +130,7 @@ impl Rotate {
             ));
         }
         for name in &self.absent {
-            say(format!("would stop at remove until {} has confirmed", escape(name)));
+            say(format!("would keep {} until {} can follow", list(old), escape(name)));
         }
         if !tombstones.is_empty() {
             say(tombstones_text(tombstones));
@@ -200,7 +200,9 @@ fn heading(members: &[Member]) -> String {
 
 /// What is not safe is said (`protocols B.4`).
 fn plain_serf(members: &[Member]) -> Option<String> {
-    let names: Vec<_> = members.iter().filter(|member| !member.weir).map(|member| escape(&member.name)).collect();
+    // Of whoever is away nothing can be said.
+    let is_plain = |member: &&Member| !member.weir && matches!(member.status.as_str(), "alive" | "leaving");
+    let names: Vec<_> = members.iter().filter(is_plain).map(|member| escape(&member.name)).collect();
     let (obeys, restart) = match names.len() {
         0 => return None,
         1 => ("it obeys", "its next restart locks it out"),
@@ -231,33 +233,53 @@ fn step_text(step: Step, action: Action, key: Option<&str>, confirmed: usize, of
 }
 
 fn end_text(end: &Line) -> String {
-    let Line::Rotated { old, new, locked_out, elapsed_ms, .. } = end else { return String::new() };
-    let gone = match &old[..] {
-        [] => String::new(),
-        [one] => format!(", {one} is gone"),
-        all => format!(", {} are gone", list(all)),
+    let Line::Rotated { old, new, locked_out, absent, left_over, elapsed_ms, .. } = end else { return String::new() };
+    let time = seconds(*elapsed_ms);
+    let mut text = if absent.is_empty() {
+        let gone = match &old[..] {
+            [] => String::new(),
+            [one] => format!(", {one} is gone"),
+            all => format!(", {} are gone", list(all)),
+        };
+        format!("rotated in {time}: {new} seals on every member{gone}")
+    } else {
+        let who = list(&absent.iter().map(|absent| escape(&absent.name).into_owned()).collect::<Vec<_>>());
+        let stay = if left_over.len() == 1 { "stays" } else { "stay" };
+        format!(
+            "rotated in {time} without {who}: {new} seals on every other member, {} {stay} until {who} can follow",
+            list(left_over)
+        )
     };
-    let mut text = format!("rotated in {}: {new} seals on every member{gone}", seconds(*elapsed_ms));
     if !locked_out.is_empty() {
         let names: Vec<_> = locked_out.iter().map(|name| escape(name)).collect();
         // Writing to a text cannot fail.
-        let _ = write!(text, "; locked out: {}, 'weir keys import' lets in again", names.join(", "));
+        let _ = write!(text, "; locked out: {}, 'weir keys import' there lets in again", names.join(", "));
+    }
+    let ways_out = ways_out(Step::Remove, absent, left_over);
+    if !ways_out.is_empty() {
+        text.push_str("\n  ");
+        text.push_str(&ways_out.join("      "));
     }
     text
 }
 
 /// What happened and how things stand, and the ways out.
 fn stop_text(stopped: &Line) -> (String, Vec<String>) {
-    let Line::Stopped { step, old, new, who, .. } = stopped else { return Default::default() };
+    let Line::Stopped { step, who, left_over, .. } = stopped else { return Default::default() };
     let reasons: Vec<String> = who.iter().map(|culprit| reason_text(*step, culprit)).collect();
-    let what = format!("stopped at {}: {}; {}", word(*step), reasons.join(", "), state_text(*step, old, new));
+    let what = format!("stopped at {}: {}; {}", word(*step), reasons.join(", "), state_text(stopped));
+    (what, ways_out(*step, who, left_over))
+}
+
+/// Each one once.
+fn ways_out(step: Step, who: &[Unconfirmed], left_over: &[String]) -> Vec<String> {
     let mut ways_out: Vec<String> = Vec::new();
-    for way in who.iter().flat_map(|culprit| ways_out_of(*step, culprit, old)) {
+    for way in who.iter().flat_map(|culprit| ways_out_of(step, culprit, left_over)) {
         if !ways_out.contains(&way) {
             ways_out.push(way);
         }
     }
-    (what, ways_out)
+    ways_out
 }
 
 fn reason_text(step: Step, Unconfirmed { name, why }: &Unconfirmed) -> String {
@@ -274,23 +296,37 @@ fn reason_text(step: Step, Unconfirmed { name, why }: &Unconfirmed) -> String {
     }
 }
 
-fn state_text(step: Step, old: &[String], new: &str) -> String {
+/// How things stand after a stop.
+fn state_text(stopped: &Line) -> String {
+    let Line::Stopped { step, old, new, taken, sealing, left_over, .. } = stopped else { return String::new() };
     let before = list(old);
     match step {
         Step::Check => "nothing was changed".to_owned(),
         Step::CleanUp => format!("{before} still seals everywhere, only keys that nobody seals with were removed"),
-        Step::Install => format!("{before} still seals everywhere, {new} is an extra key that the next run removes"),
-        Step::Use => format!("members seal with {before} or {new} and hold both"),
-        Step::Remove => format!("{new} seals, {before} stays as an extra key that the next run removes"),
+        Step::Use if *sealing => format!("members seal with {before} or {new} and hold both"),
+        Step::Install | Step::Use => {
+            let mut extra: Vec<String> = left_over.iter().filter(|key| !old.contains(key)).cloned().collect();
+            extra.extend(taken.then(|| new.clone()));
+            let not_taken = if *taken { String::new() } else { format!(", no member has taken {new}") };
+            format!("{before} still seals everywhere{not_taken}{}", extra_text(&extra))
+        }
+        Step::Remove => format!("{new} seals everywhere{}", extra_text(left_over)),
+    }
+}
+
+/// `, a and b are extra keys …`; nothing of none.
+fn extra_text(keys: &[String]) -> String {
+    match keys {
+        [] => String::new(),
+        [one] => format!(", {one} is an extra key that the next complete run removes"),
+        all => format!(", {} are extra keys that the next complete run removes", list(all)),
     }
 }
 
 fn ways_out_of(step: Step, Unconfirmed { name, why }: &Unconfirmed, old: &[String]) -> Vec<String> {
     let (peer, name) = (name, escape(name));
-    // Who left lately is waited for as one that restarts, and has nothing more to leave.
-    let is_left = matches!(why, Reason::Away { status, .. } if status == "left");
-    let prune = if is_left { "--prune " } else { "" };
-    let gone = || format!("{name} is gone for good: weir force-leave {prune}{}, then again", operand(peer));
+    // Whoever has left, by its own word or an operator's, may be one that restarts; only who is forgotten is not waited for.
+    let gone = || format!("{name} is gone for good: weir force-leave --prune {}, then again", operand(peer));
     match (why, step) {
         (Reason::Away { .. }, Step::Install | Step::Use) => vec![
             format!("{name} is back: weir keys rotate"),
@@ -309,7 +345,7 @@ fn ways_out_of(step: Step, Unconfirmed { name, why }: &Unconfirmed, old: &[Strin
         }
         (Reason::NotKept { .. }, Step::Remove) => vec![format!(
             "put the key ('weir keys export' elsewhere) into {name}'s credential, restart it, then: weir keys remove {}",
-            list(old)
+            old.join(", then weir keys remove ")
         )],
         (Reason::Superseded { .. }, _) => vec!["let the other rotation end, then: weir keys rotate".to_owned()],
         (Reason::Truncated, _) => {
@@ -349,12 +385,110 @@ fn seconds(millis: u64) -> String {
 mod tests {
     use super::*;
 
+    fn away(name: &str, status: &str) -> Unconfirmed {
+        let why = Reason::Away { status: status.to_owned(), since: String::new() };
+        Unconfirmed { name: name.to_owned(), why }
+    }
+
     #[test]
-    fn who_left_and_is_waited_for_is_let_go_of_by_pruning() {
-        for (status, command) in [("failed", "weir force-leave web2"), ("left", "weir force-leave --prune web2")] {
-            let why = Reason::Away { status: status.to_owned(), since: String::new() };
-            let ways = ways_out_of(Step::Install, &Unconfirmed { name: "web2".to_owned(), why }, &[]);
-            assert_eq!(ways[2], format!("web2 is gone for good: {command}, then again"));
+    fn who_is_gone_for_good_is_let_go_of_by_pruning() {
+        for status in ["failed", "left"] {
+            let ways = ways_out_of(Step::Install, &away("web2", status), &[]);
+            assert_eq!(ways[2], "web2 is gone for good: weir force-leave --prune web2, then again");
         }
+    }
+
+    #[test]
+    fn a_stop_says_how_things_stand() {
+        let keys = |ids: &[&str]| ids.iter().map(ToString::to_string).collect::<Vec<_>>();
+        // step, taken, sealing, left over, said
+        for (step, taken, sealing, left_over, said) in [
+            (Step::Check, false, false, &["b07e4410"][..], "nothing was changed"),
+            (
+                Step::Install,
+                true,
+                false,
+                &["b07e4410"],
+                "b07e4410 still seals everywhere, 91d2aa07 is an extra key that the next complete run removes",
+            ),
+            (
+                Step::Install,
+                true,
+                false,
+                &["b07e4410", "3fa9c1d2"],
+                "b07e4410 still seals everywhere, 3fa9c1d2 and 91d2aa07 are extra keys that the next complete run removes",
+            ),
+            (
+                Step::Install,
+                false,
+                false,
+                &["b07e4410"],
+                "b07e4410 still seals everywhere, no member has taken 91d2aa07",
+            ),
+            (
+                Step::Use,
+                true,
+                false,
+                &["b07e4410"],
+                "b07e4410 still seals everywhere, 91d2aa07 is an extra key that the next complete run removes",
+            ),
+            (Step::Use, true, true, &["b07e4410"], "members seal with b07e4410 or 91d2aa07 and hold both"),
+            (
+                Step::Remove,
+                true,
+                true,
+                &["b07e4410"],
+                "91d2aa07 seals everywhere, b07e4410 is an extra key that the next complete run removes",
+            ),
+        ] {
+            let stopped = Line::Stopped {
+                step,
+                old: keys(&["b07e4410"]),
+                new: "91d2aa07".to_owned(),
+                taken,
+                sealing,
+                left_over: keys(left_over),
+                members: 3,
+                who: vec![away("web2", "failed")],
+                elapsed_ms: 0,
+            };
+            assert_eq!(state_text(&stopped), said);
+            let what = stop_text(&stopped).0;
+            assert!(what.starts_with("stopped at ") && what.ends_with(said), "{what}");
+        }
+    }
+
+    #[test]
+    fn a_run_without_who_was_named_absent_is_no_stop() {
+        let rotated = Line::Rotated {
+            old: vec!["b07e4410".to_owned()],
+            new: "91d2aa07".to_owned(),
+            members: 2,
+            locked_out: Vec::new(),
+            absent: vec![away("web2", "failed")],
+            left_over: vec!["b07e4410".to_owned()],
+            elapsed_ms: 1300,
+        };
+        let text = end_text(&rotated);
+        let (first, ways_out) = text.split_once('\n').unwrap();
+        assert_eq!(
+            first,
+            "rotated in 1.3 s without web2: 91d2aa07 seals on every other member, b07e4410 stays until web2 can follow"
+        );
+        assert!(ways_out.starts_with("  web2 is back: weir keys rotate      web2 is gone for good: "), "{ways_out}");
+    }
+
+    #[test]
+    fn of_who_is_away_is_not_said_that_it_may_be_serf() {
+        let member = |name: &str, status: &str, weir| Member {
+            name: name.to_owned(),
+            status: status.to_owned(),
+            weir,
+            ..Member::default()
+        };
+        let members = [member("a", "alive", true), member("b", "left", false), member("c", "failed", false)];
+        assert_eq!(plain_serf(&members), None);
+        let members = [member("a", "alive", false), member("b", "left", false)];
+        assert!(plain_serf(&members).is_some_and(|text| text.starts_with("notice: a may be plain Serf: it obeys")));
     }
 }

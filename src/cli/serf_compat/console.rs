@@ -183,6 +183,14 @@ impl Console {
                 );
                 vec![error("memberlist", conflict), error("serf", unique)]
             }
+            // The reference's says nothing of it.
+            Notice::NameClaimed { member, other } => {
+                let name = escape(member.as_str());
+                vec![warn(
+                    "agent",
+                    format!("Node name {name} is claimed by another node at {other}, which may not keep it"),
+                )]
+            }
             Notice::Leaving { signal } => {
                 let signal = signal.map(|signal| caught(signal, "==> Gracefully shutting down agent...\n"));
                 let leave = info("agent", "requesting graceful leave from Serf".to_owned());

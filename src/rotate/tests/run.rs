@@ -17,7 +17,9 @@ fn four_requests_rotate_a_healthy_cluster() {
     let mut world = three();
     let mut operator = world.operator(2, Options::default());
     let end = world.finish(&mut operator);
-    assert_eq!(end, End::Rotated { old: vec![key(1).id()], new: key(2).id(), members: 3, locked_out: Vec::new() });
+    let (old, new) = (vec![key(1).id()], key(2).id());
+    let (locked_out, absent, left_over) = (Vec::new(), Vec::new(), Vec::new());
+    assert_eq!(end, End::Rotated { old, new, members: 3, locked_out, absent, left_over });
     assert_eq!(
         names(&operator),
         ["_serf_list-keys", "_serf_install-key", "_serf_use-key", "_serf_list-keys", "_serf_remove-key"]
@@ -171,11 +173,71 @@ fn an_absent_member_that_comes_back_in_time_is_taken_along() {
     world.absent_allowed = true;
     let mut operator = world.operator(2, absent(&["c"]));
     let seal = world.run_to(&mut operator, |op| matches!(op, KeyOp::Use(_)));
-    world.carry(&mut operator, &seal, |_| true);
     world.host("c").up = true;
     world.host("c").status = Status::Alive;
+    world.carry(&mut operator, &seal, |_| true);
     assert!(is_rotated(&world.finish(&mut operator)));
     world.assert_only(2);
+}
+
+/// What the operator asked for is no stop, and nobody is waited for who is known to be away.
+#[test]
+fn a_run_without_who_is_absent_ends_well_and_keeps_the_old_keys() {
+    let mut world = World::new([("a", Host::weir(&[1, 9])), ("b", Host::weir(&[1])), ("c", Host::weir(&[1]).failed())]);
+    world.absent_allowed = true;
+    let mut operator = world.operator(2, absent(&["c"]));
+    let end = world.finish(&mut operator);
+    let End::Rotated { members: 2, left_over, absent, .. } = &end else { panic!("{end:?}") };
+    assert_eq!(*left_over, [key(1).id(), key(9).id()]);
+    assert!(matches!(&absent[..], [(who, Why::Away { .. })] if *who == name("c")), "{absent:?}");
+    assert_eq!(names(&operator), ["_serf_list-keys", "_serf_install-key", "_serf_use-key"]);
+}
+
+#[test]
+fn a_stop_tells_which_keys_stay_and_whether_anybody_took_the_new_one() {
+    let told = |world: &mut World, number| match world.rotate(number, Options::default()) {
+        End::Stopped(Stopped { step, taken, sealing, left_over, .. }) => (step, taken, sealing, left_over),
+        other => panic!("{other:?}"),
+    };
+    let ids = |fills: &[u8]| fills.iter().map(|fill| key(*fill).id()).collect::<Vec<_>>();
+    let mut world = World::new([("a", Host::weir(&[1])), ("b", Host::weir(&[1]).failed())]);
+    assert_eq!(told(&mut world, 2), (Step::Install, true, false, ids(&[1])));
+    assert_eq!(told(&mut world, 3), (Step::Install, true, false, ids(&[1, 2])), "the first stop left one as well");
+    let mut nobody = World::new([("c", Host::credential(&[1]))]);
+    assert_eq!(told(&mut nobody, 2), (Step::Install, false, false, ids(&[1])));
+
+    let mut late = World::new([("a", Host::weir(&[1])), ("b", Host::weir(&[1]))]);
+    for (is_it, sealing, number) in [
+        ((|op| matches!(op, KeyOp::Use(_))) as fn(&KeyOp) -> bool, false, 2),
+        (|op| matches!(op, KeyOp::Remove(_)), true, 3),
+    ] {
+        let mut operator = late.operator(number, Options::default());
+        let params = late.run_to(&mut operator, is_it);
+        late.hosts.values_mut().for_each(|host| host.up = false);
+        late.carry(&mut operator, &params, |_| true);
+        let End::Stopped(stop) = late.finish(&mut operator) else { panic!("nobody was there") };
+        assert_eq!((stop.taken, stop.sealing), (true, sealing), "{:?}", stop.step);
+        late.hosts.values_mut().for_each(|host| host.up = true);
+    }
+}
+
+#[test]
+fn the_ghost_of_a_renamed_host_blocks_nobody() {
+    for status in [Status::Left, Status::Failed] {
+        let ghost = Host { status, replaced: true, ..Host::weir(&[1]).failed() };
+        let mut world = World::new([("a", Host::weir(&[1])), ("web2", ghost), ("web9", Host::weir(&[1]))]);
+        assert!(is_rotated(&world.rotate(2, Options::default())), "{status}");
+    }
+}
+
+#[test]
+fn by_their_own_word_members_obey_ballots() {
+    let mut world = three();
+    let mut operator = world.operator(2, Options { dry_run: true, ..Options::default() });
+    world.finish(&mut operator);
+    let Some(Progress::Planned(plan)) = operator.progress.last() else { panic!() };
+    let obey: Vec<_> = plan.members.iter().map(|member| member.peer.obeys_ballots).collect();
+    assert_eq!(obey, [true, false, true]);
 }
 
 #[test]

@@ -42,6 +42,7 @@ pub(super) struct Host {
     pub(super) status: Status,
     pub(super) age: Duration,
     pub(super) forced_out: bool,
+    pub(super) replaced: bool,
     /// Whether it runs and can be reached, whatever the others believe.
     pub(super) up: bool,
     pub(super) ballot: Option<Ballot>,
@@ -62,6 +63,7 @@ impl Host {
             status: Status::Alive,
             age: Duration::from_secs(60),
             forced_out: false,
+            replaced: false,
             up: true,
             ballot: None,
             kept_ballot: None,
@@ -131,6 +133,7 @@ impl Host {
             primary: keys.first().cloned(),
             keys: keys.into_iter().take(self.shows).collect(),
             superseded_by: None,
+            keeps_ballots: self.weir,
         }
     }
 
@@ -177,7 +180,9 @@ impl World {
             status: host.status,
             age: host.age,
             forced_out: host.forced_out,
-            obeys_ballots: host.weir,
+            replaced: host.replaced,
+            // As right after a restart: who answers has to say it.
+            obeys_ballots: host.weir && !host.status.is_present(),
         };
         self.hosts.iter().map(peer).collect()
     }
@@ -319,6 +324,14 @@ pub(super) fn stopped(end: &End) -> (Step, Vec<&str>) {
     }
 }
 
+/// Who has not followed a run that has otherwise ended well.
+pub(super) fn without(end: &End) -> Vec<&str> {
+    match end {
+        End::Rotated { absent, .. } => absent.iter().map(|(name, _)| name.as_str()).collect(),
+        other => panic!("{other:?}"),
+    }
+}
+
 pub(super) fn is_rotated(end: &End) -> bool {
-    matches!(end, End::Rotated { .. })
+    matches!(end, End::Rotated { absent, .. } if absent.is_empty())
 }

@@ -425,6 +425,7 @@ fn ours() -> impl Strategy<Value = Option<Ours>> {
     let kind = prop_oneof![
         Just(Kind::Failed),
         Just(Kind::Configuration),
+        Just(Kind::Harmful),
         (any::<usize>(), any::<bool>()).prop_map(|(limit, encoded)| Kind::TooLarge { limit, encoded }),
     ];
     let refusal = (kind, text(), proptest::option::of(text()), proptest::collection::vec(text(), 0..3));

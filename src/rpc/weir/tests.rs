@@ -47,7 +47,10 @@ fn every_request_and_answer_survives_the_way_to_an_older_or_newer_peer() {
     survives(&KeysStatus {}, &Status::default());
     survives(&Start { absent: vec![text("a")], force: vec![text("b")], dry_run: true }, &Started { rotation: 3 });
     survives(&Follow { rotation: 3, after: 2 }, &Lines { lines: Vec::new(), ended: true });
-    survives(&Import { key: text("AAAA"), add: true }, &Imported { id: text("3fa9c1d2") });
+    survives(
+        &Import { key: text("AAAA"), add: true },
+        &Imported { id: text("3fa9c1d2"), others: vec![text("b07e4410")] },
+    );
 }
 
 /// Fields are only ever added, so each side may lack what the other has.

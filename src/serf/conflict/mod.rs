@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use rand::seq::IteratorRandom;
+use serde::{Deserialize, Serialize};
 use tracing::debug;
 
 use super::Serf;
@@ -16,7 +17,7 @@ use super::output::Output;
 use super::query::{Purpose, QueryParams};
 use crate::time::Instant;
 use crate::wire::NodeName;
-use crate::wire::serf::ConflictMember;
+use crate::wire::serf::{ConflictMember, Query};
 
 /// The query that asks about a name.
 pub(crate) const QUERY: &str = "_serf_conflict";
@@ -32,6 +33,8 @@ const DIRECTLY_ASKED: usize = 3;
 pub enum ConflictOutcome {
     /// Somebody at `other` claims our name; the others are asked.
     Asked { other: SocketAddr },
+    /// Somebody at `other` asks the others whether our name is its own.
+    Claimed { other: SocketAddr },
     /// Enough of the others know us under the name.
     Won { responses: usize, matching: usize },
     /// Nobody answered: no defeat.
@@ -73,9 +76,31 @@ impl Vote {
     }
 }
 
+/// Another host with our name.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Namesake {
+    pub addr: SocketAddr,
+    /// When it last showed.
+    pub last: Instant,
+    pub claim: Claim,
+}
+
+/// Whose a name is that two have.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Claim {
+    /// The others are asked, or have said that it is not ours.
+    Disputed,
+    /// We hold it.
+    Held,
+    /// Nobody else was there to be asked: both go on with it.
+    Undecided,
+}
+
 /// Where we stand.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Dispute {
+    namesake: Option<Namesake>,
     /// A clash was seen and a vote is due.
     seen: bool,
     /// A vote is running.
@@ -92,6 +117,29 @@ impl Dispute {
         self.lost
     }
 
+    /// Notes who else uses our name. Returns whether that is news.
+    fn seen_at(&mut self, addr: SocketAddr, claim: Claim, now: Instant) -> bool {
+        let known = self.namesake.filter(|known| known.addr == addr);
+        let claim = known.map_or(claim, |known| known.claim);
+        self.namesake = Some(Namesake { addr, last: now, claim });
+        known.is_none()
+    }
+
+    /// A vote has ended.
+    fn decided(&mut self, outcome: ConflictOutcome) {
+        let claim = match outcome {
+            ConflictOutcome::Asked { .. } | ConflictOutcome::Claimed { .. } | ConflictOutcome::Lost { .. } => {
+                Claim::Disputed
+            }
+            ConflictOutcome::Won { .. } => Claim::Held,
+            ConflictOutcome::Unanswered => Claim::Undecided,
+            ConflictOutcome::Freed => return self.namesake = None,
+        };
+        if let Some(namesake) = &mut self.namesake {
+            namesake.claim = claim;
+        }
+    }
+
     /// Whether the name may be another's.
     fn is_open(&self) -> bool {
         self.seen || self.voting || self.lost
@@ -104,6 +152,16 @@ impl Dispute {
 }
 
 impl Serf {
+    /// Another host that uses our name, as far as is known.
+    pub fn namesake(&self) -> Option<Namesake> {
+        self.dispute.namesake
+    }
+
+    /// A member is at `addr` under a name of its own.
+    pub(super) fn handle_other_name(&mut self, addr: SocketAddr) {
+        self.dispute.namesake.take_if(|namesake| namesake.addr == addr);
+    }
+
     /// Whether our name is another's, or a vote about it has not ended.
     pub(crate) fn is_disputed(&self) -> bool {
         self.dispute.is_open()
@@ -115,9 +173,13 @@ impl Serf {
     /// others' clocks come behind it. By its own clock the newcomer would ask at a time before the start of a restarted member,
     /// which does not answer then.
     pub(super) fn handle_conflict(&mut self, now: Instant, name: &NodeName, other: SocketAddr) {
+        if *name != self.local.name {
+            return;
+        }
+        self.dispute.seen_at(other, Claim::Disputed, now);
         let early = self.dispute.not_before.is_some_and(|not_before| now < not_before);
         let asked = self.dispute.seen || self.dispute.voting || early;
-        if *name != self.local.name || !self.options.name_conflict_resolution || asked {
+        if !self.options.name_conflict_resolution || asked {
             return;
         }
         self.outputs.push_back(Output::Conflict(ConflictOutcome::Asked { other }));
@@ -173,11 +235,21 @@ impl Serf {
             ConflictOutcome::Lost { responses, matching }
         };
         self.dispute.lost = matches!(outcome, ConflictOutcome::Lost { .. });
+        self.dispute.decided(outcome);
         self.outputs.push_back(Output::Conflict(outcome));
     }
 
+    /// Somebody asks whose a name is: it is told what we know of it. Whoever holds the name says nothing, and takes note.
+    pub(super) fn answer_dispute(&mut self, now: Instant, query: &Query) -> Option<Bytes> {
+        let record = self.disputed_record(&query.payload);
+        if record.is_none() && query.addr != self.local.addr && self.dispute.seen_at(query.addr, Claim::Held, now) {
+            self.outputs.push_back(Output::Conflict(ConflictOutcome::Claimed { other: query.addr }));
+        }
+        record
+    }
+
     /// What we know of a disputed name: our record, encoded; nothing if the name is our own.
-    pub(super) fn disputed_record(&self, name: &[u8]) -> Option<Bytes> {
+    fn disputed_record(&self, name: &[u8]) -> Option<Bytes> {
         if name == self.local.name.as_str().as_bytes() {
             return None;
         }

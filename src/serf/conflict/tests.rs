@@ -3,7 +3,7 @@ use super::super::{Options, QueryKey};
 use super::*;
 use crate::swim;
 use crate::wire::serf::{LamportTime, PushPullState, Query, QueryResponse, SerfMessage};
-use ConflictOutcome::{Asked, Freed, Lost, Unanswered, Won};
+use ConflictOutcome::{Asked, Claimed, Freed, Lost, Unanswered, Won};
 
 fn clash(serf: &mut Serf, now: Instant) {
     serf.handle_swim(now, &swim::Event::Conflict { name: name("me"), other: addr(66) });
@@ -89,6 +89,40 @@ fn a_clash_over_anothers_name_or_with_votes_disabled_is_ignored() {
     let mut serf = cluster_with(Options { name_conflict_resolution: false, ..options() }, 1);
     clash(&mut serf, at(0));
     assert!(drain(&mut serf).is_empty() && serf.broadcasts_pending() == 0);
+}
+
+#[test]
+fn the_holder_of_a_name_hears_of_the_other_once_until_that_has_a_name_of_its_own() {
+    let mut serf = cluster(4);
+    let mut asked = |from, id, ms| {
+        let payload = Bytes::from_static(b"me");
+        deliver(&mut serf, at(ms), &SerfMessage::Query(Query { payload, addr: addr(from), ..query(QUERY, 5, id) }));
+        (outcomes(&drain(&mut serf)), serf.namesake().map(|namesake| (namesake.addr, namesake.last)))
+    };
+    let seen = |from, ms| Some((addr(from), at(ms)));
+    assert_eq!(asked(66, 1, 1), (vec![Claimed { other: addr(66) }], seen(66, 1)));
+    assert_eq!(asked(66, 2, 60_001), (vec![], seen(66, 60_001)), "it asks every minute");
+    assert_eq!(asked(67, 3, 60_002), (vec![Claimed { other: addr(67) }], seen(67, 60_002)));
+    // Our own question comes round.
+    assert_eq!(asked(100, 4, 60_003), (vec![], seen(67, 60_002)));
+    let node = swim::Node { name: name("other"), addr: addr(67), ..swim::Node::clone(&serf.local) };
+    serf.handle_swim(at(60_004), &swim::Event::Joined(std::sync::Arc::new(node)));
+    assert_eq!(serf.namesake(), None);
+}
+
+#[test]
+fn a_clash_is_remembered_with_its_end() {
+    for (votes, claim) in
+        [(vec![], Claim::Undecided), (vec![Says::Us], Claim::Held), (vec![Says::Other(1)], Claim::Disputed)]
+    {
+        let mut serf = cluster(4);
+        clash(&mut serf, at(0));
+        assert_eq!(serf.namesake().map(|namesake| namesake.claim), Some(Claim::Disputed), "not yet");
+        let key = key(&mut serf);
+        vote(&mut serf, key, at(1), &votes);
+        serf.handle_timeout(at(3200));
+        assert_eq!(serf.namesake(), Some(Namesake { addr: addr(66), last: at(0), claim }), "{votes:?}");
+    }
 }
 
 #[test]

@@ -154,6 +154,11 @@ impl Ballots {
         }))
     }
 
+    /// The highest one seen; zeros before the first.
+    fn highest(&self) -> Ballot {
+        self.0.as_ref().map_or(Ballot([0; 12]), |seen| seen.ballot)
+    }
+
     /// Judges a request of `from`. A ballot that is not lower than the highest becomes the highest.
     fn admit(&mut self, now: Instant, ballot: Option<Ballot>, from: &str) -> Result<(), Superseded> {
         match (ballot, &self.0) {
@@ -222,7 +227,8 @@ impl Serf {
             }
             KeyringAnswer::Keys(keys) => {
                 let limit = self.options.query_response_size_limit;
-                let Some(payload) = fit_list(query, self.local.name.as_str(), keys, limit) else {
+                let rot = Some(self.ballots.highest());
+                let Some(payload) = fit_list(query, self.local.name.as_str(), keys, rot, limit) else {
                     return Err(RespondError::TooLarge { limit });
                 };
                 return self.respond_internal(now, query, payload);
@@ -254,17 +260,20 @@ const fn unencrypted(listing: bool) -> &'static str {
 }
 
 /// The payload of an answer that lists as many keys as fit the whole response into `limit` bytes; `None` if not even none do.
-fn fit_list(query: &QueryKey, from: &str, keys: Vec<String>, limit: usize) -> Option<Bytes> {
+fn fit_list(query: &QueryKey, from: &str, keys: Vec<String>, rot: Option<Ballot>, limit: usize) -> Option<Bytes> {
     let total = keys.len();
     let primary_key = keys.first().cloned().unwrap_or_default();
-    let mut response = KeyResponse { result: true, keys, primary_key, ..KeyResponse::default() };
+    // That it is there tells an operator that ballots are obeyed here.
+    let rot = rot.map(|ballot| ballot.0);
+    let mut response = KeyResponse { result: true, keys, primary_key, rot, ..KeyResponse::default() };
     let fitting = |response: &KeyResponse| {
         let payload = response.encode();
         let whole =
             QueryResponse { ltime: query.ltime, id: query.id, from: from.into(), ack: false, payload: payload.clone() };
         (SerfMessage::QueryResponse(whole).encode().len() <= limit).then_some(payload)
     };
-    fitting(&response).or_else(|| {
+    let whole = fitting(&response).or_else(|| fitting(&KeyResponse { rot: None, ..response.clone() }));
+    whole.or_else(|| {
         (0..=total.min(limit / LISTED_KEY_BYTES)).rev().find_map(|shown| {
             response.keys.truncate(shown);
             response.message = format!("truncated key list response, showing first {shown} of {total} keys");

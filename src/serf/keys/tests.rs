@@ -175,6 +175,7 @@ fn lists_of_any_length_fit_the_limit_and_say_when_they_are_cut() {
         let Output::SendUser { message, .. } = &outputs[0] else { panic!() };
         assert!(message.len() <= 1024);
         let response = answer(&outputs);
+        assert_eq!(response.rot.is_some(), count != 19, "a key more counts for more");
         assert_eq!((response.result, response.keys.len()), (true, shown), "{count} keys");
         assert_eq!(response.primary_key, keys(count).first().cloned().unwrap_or_default());
         if shown < count {
@@ -192,14 +193,14 @@ fn the_cut_list_equals_the_captured_one() {
     let query = QueryKey { ltime: LamportTime(1), id: 0x3e90_3557 };
     let mut list = keys(46);
     list.remove(0);
-    let payload = fit_list(&query, "k", list, 1024).unwrap();
+    let payload = fit_list(&query, "k", list, None, 1024).unwrap();
     let response = QueryResponse { ltime: query.ltime, id: query.id, from: "k".into(), ack: false, payload };
     assert_eq!(SerfMessage::QueryResponse(response).encode().len(), 984);
 }
 
 #[test]
 fn a_list_that_cannot_be_cut_enough_is_not_answered() {
-    assert_eq!(fit_list(&QueryKey { ltime: LamportTime(1), id: 1 }, "me", keys(3), 100), None);
+    assert_eq!(fit_list(&QueryKey { ltime: LamportTime(1), id: 1 }, "me", keys(3), None, 100), None);
 }
 
 #[test]

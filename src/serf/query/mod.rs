@@ -229,7 +229,7 @@ impl Serf {
             self.open(key, origin, kind, deadline);
             self.handle_key_query(now, query);
         } else if query.name == conflict::QUERY {
-            if let Some(record) = self.disputed_record(&query.payload) {
+            if let Some(record) = self.answer_dispute(now, query) {
                 let response = self.response(query.ltime, query.id, false, record);
                 self.send_unchecked(now, &origin, response);
             }

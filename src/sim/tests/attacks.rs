@@ -150,7 +150,7 @@ fn assert_replays_change_nothing(world: &mut World, recording: &mut Recording) {
     }
     for node in world.sim.nodes() {
         let drops = world.sim.endpoint(node).unwrap().drops();
-        let refused = [Drop::Replayed, Drop::TooOld, Drop::NotOpened, Drop::Own].map(|reason| drops.get(reason));
+        let refused = [Drop::Replayed, Drop::TooOld, Drop::OtherSession, Drop::Own].map(|reason| drops.get(reason));
         assert!(refused.iter().sum::<u64>() as usize >= 2 * recording.packets.len(), "{refused:?}");
     }
 }

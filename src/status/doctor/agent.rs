@@ -64,7 +64,10 @@ fn judge_running(findings: &mut Findings, document: &Document, version: &str) {
     }
     match node.name_conflict() {
         Some(Trouble { what, way_out }) => findings.error("agent.name", &node.name, what, &way_out),
-        None => findings.pass("agent.name", ""),
+        None => match node.name_claim() {
+            Some(Trouble { what, way_out }) => findings.warn("agent.name", &node.name, what, &way_out),
+            None => findings.pass("agent.name", ""),
+        },
     }
     if node.awareness > OVERLOADED {
         let score = node.awareness;

@@ -45,6 +45,8 @@ pub struct Stat {
     /// Their names, or numbers where nobody has them.
     pub owner: String,
     pub group: String,
+    /// It is a directory.
+    pub directory: bool,
     /// It is a mount of its own: nothing can take its place.
     pub mount: bool,
     /// An access control list says more than the mode does.
@@ -159,6 +161,10 @@ fn judge(findings: &mut Findings, facts: &Files, file: &File) {
             | Purpose::Socket => {}
         };
     };
+    if stat.directory && matches!(file.purpose, Purpose::Keyring | Purpose::Token) {
+        // That it is one is told with its contents.
+        return;
+    }
     let before = findings.iter().count();
     match file.purpose {
         Purpose::Config { secret } => judge_config(findings, facts, file, stat, secret),

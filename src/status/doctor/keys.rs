@@ -1,16 +1,19 @@
 //! Whether everybody can open what everybody seals (`ux §4` rows 3 to 7).
 
 use std::borrow::Borrow;
-use std::collections::BTreeSet;
+use std::fmt::Display;
 
 use super::Trouble;
 use super::finding::Findings;
-use crate::rotate::document::Status;
+use crate::rotate::document::{self, KeyStatus, Status};
 use crate::serf::Status as MemberStatus;
-use crate::status::node::{Document, Member, Stranger, WORN};
+use crate::status::node::{Document, Member, RemovedKey, Stranger, WORN};
+use crate::status::{Presence, Standing, Voter};
 
-/// Keys that one finding names: members may claim any number.
+/// Members that one finding names.
 const MAX_SHOWN: usize = 8;
+/// Whoever seals with what others lack takes the key that most seal with.
+const IMPORT_THERE: &str = "'weir keys export' on one of the others, 'weir keys import' there";
 /// A stranger that was heard this recently is still there. What lies further back may have been put right since.
 const RECENT_S: u64 = 600;
 
@@ -61,7 +64,10 @@ pub fn keys(facts: &Keys<'_>) -> Findings {
         judge_strangers(&mut findings, document);
     }
     match &facts.agreement {
-        Agreement::Told(status) => judge_agreement(&mut findings, status),
+        Agreement::Told(status) => {
+            let removed = facts.agent.map_or(&[][..], |document| &document.keys.removed);
+            judge_agreement(&mut findings, status, removed);
+        }
         Agreement::Failed(why) => findings.skip(
             "keys.agreement",
             "keys",
@@ -155,51 +161,76 @@ fn judge_strangers(findings: &mut Findings, document: &Document) {
     const ID: &str = "keys.unknown";
     let ring: Vec<&str> = document.keys.ids().collect();
     let is_cured = |stranger: &Stranger| stranger.key.as_deref().is_some_and(|key| ring.contains(&key));
-    let mut heard = document
-        .cluster
-        .strangers
-        .iter()
-        .filter(|stranger| stranger.ago_s <= RECENT_S && !is_cured(stranger))
-        .peekable();
-    if heard.peek().is_none() {
+    let heard =
+        || document.cluster.strangers.iter().filter(|stranger| stranger.ago_s <= RECENT_S && !is_cured(stranger));
+    // A host is heard by packet and by stream: of what it says of itself, the key says most.
+    let is_known_better = |stranger: &Stranger| {
+        let named = |other: &Stranger| other.addr.ip() == stranger.addr.ip() && other.key.is_some();
+        stranger.reason == "not_opened" && heard().any(named)
+    };
+    let mut told = heard().filter(|stranger| !is_known_better(stranger)).peekable();
+    if told.peek().is_none() {
         findings.pass(ID, "");
     }
-    for stranger in heard {
-        let who = who(stranger, document);
-        let subject = stranger.addr.ip();
-        let ours = list(&ring, "none");
-        let (what, way_out) = match (stranger.reason.as_str(), &stranger.key) {
-            ("key_unknown", Some(key)) => (
-                format!("{who} seals with key {key}, this keyring has only {ours}"),
-                "'weir keys export' there, 'weir keys import' here",
-            ),
-            ("not_opened" | "key_unknown", _) => (
-                format!("{who} seals with a key that is not in this keyring ({ours})"),
-                "compare 'weir keys list' (serf keys -list) there",
-            ),
-            ("plaintext", _) => (
-                format!("{who} speaks without encryption and this node requires it"),
-                "give it the cluster key (serf: -keyring-file), or seal = \"off\" here",
-            ),
-            ("encrypted", _) => (format!("{who} speaks encrypted and this node has no key"), "'weir keys import' here"),
-            ("label", _) => (format!("{who} uses another gossip.label"), "set the same on both"),
-            ("form", _) => (
-                format!("{who} uses an envelope that encryption.seal refuses here"),
-                "set seal = \"auto\" on both, or replace it by weir",
-            ),
-            (reason, _) => (format!("{who} is not understood ({reason})"), ""),
-        };
+    for stranger in told {
+        let Trouble { what, way_out } = of_stranger(stranger, document, &ring);
         let message = format!("{what} (last {})", ago(stranger.ago_s));
-        findings.warn(ID, subject, message, way_out);
+        findings.warn(ID, stranger.addr.ip(), message, &way_out);
     }
+}
+
+fn of_stranger(stranger: &Stranger, document: &Document, ring: &[&str]) -> Trouble {
+    let who = who(stranger, document);
+    let removed = document.keys.removed.iter().find(|removed| stranger.key.as_ref() == Some(&removed.id));
+    let removed = removed.map(|removed| removed.members);
+    let standing = Standing::of(voters(document), |addr| addr.ip() == stranger.addr.ip(), false, removed);
+    let wanted = |way_out: &str| {
+        if standing.member { way_out.to_owned() } else { format!("if it is to be a member: {way_out}") }
+    };
+    match (stranger.reason.as_str(), &stranger.key) {
+        ("key_unknown" | "not_opened", key) => {
+            standing.importer().lacked_key(&who, key.as_ref().map(|key| key as &dyn Display), ring)
+        }
+        ("plaintext", _) => Trouble::new(
+            format!("{who} speaks without encryption and this node requires it"),
+            wanted("give it the cluster key (serf: -keyring-file)"),
+        ),
+        ("encrypted", _) => {
+            Trouble::new(format!("{who} speaks encrypted and this node has no key"), wanted("'weir keys import' here"))
+        }
+        ("label", _) => Trouble::new(format!("{who} uses another gossip.label"), wanted("set the same on both")),
+        ("form", _) => Trouble::new(
+            format!("{who} uses an envelope that encryption.seal refuses here"),
+            wanted("set seal = \"auto\" on both, or replace it by weir"),
+        ),
+        (reason, _) => Trouble::new(format!("{who} is not understood ({reason})"), ""),
+    }
+}
+
+/// Everybody whom the agent knows.
+fn voters(document: &Document) -> impl Iterator<Item = Voter> + '_ {
+    let member = |member: &Member| {
+        let presence = match member.status.word() {
+            _ if member.own => Presence::Own,
+            Some(MemberStatus::Alive | MemberStatus::Leaving) => Presence::Present,
+            Some(MemberStatus::Failed) | None => Presence::Missing,
+            Some(MemberStatus::Left) => Presence::Left,
+        };
+        Voter { addr: member.addr, presence }
+    };
+    let unfound = document.cluster.unfound.iter();
+    let missing = unfound.map(|unfound| Voter { addr: unfound.addr, presence: Presence::Missing });
+    document.members.iter().map(member).chain(missing)
 }
 
 /// `web1 (10.77.0.12)` where the address is a member's.
 fn who(stranger: &Stranger, document: &Document) -> String {
     let ip = stranger.addr.ip();
-    let mut at = document.members.iter().filter(|member| member.addr.ip() == ip);
+    let members = document.members.iter().filter(|member| !member.own).map(|member| (&member.name, member.addr));
+    let unfound = document.cluster.unfound.iter().map(|unfound| (&unfound.name, unfound.addr));
+    let mut at = members.chain(unfound).filter(|(_, addr)| addr.ip() == ip);
     match (at.next(), at.next()) {
-        (Some(member), None) => format!("{} ({ip})", member.name),
+        (Some((name, _)), None) => format!("{name} ({ip})"),
         _ => ip.to_string(),
     }
 }
@@ -208,34 +239,54 @@ fn ago(seconds: u64) -> String {
     if seconds < 120 { format!("{seconds} s ago") } else { format!("{} min ago", seconds / 60) }
 }
 
-fn judge_agreement(findings: &mut Findings, status: &Status) {
+fn judge_agreement(findings: &mut Findings, status: &Status, removed: &[RemovedKey]) {
     const ID: &str = "keys.agreement";
-    // The first of those that seal on equally many.
-    let Some(main) = status.keys.iter().rev().max_by_key(|key| key.primary_on) else { return };
-    let alive = || status.members.iter().filter(|member| member.status == "alive");
-    let primaries: BTreeSet<&str> = alive().filter_map(|member| member.seals_with.as_deref()).collect();
-    for member in alive() {
+    // Where as many seal with one as with the other: the one that was not removed here, then the first.
+    let was_removed = |key: &KeyStatus| removed.iter().any(|removed| removed.id == key.id);
+    let main = status.keys.iter().rev().max_by_key(|key| (key.primary_on, !was_removed(key)));
+    let Some(main) = main else { return };
+    for member in alive(status) {
         let name = &member.name;
-        let Some(holds) = &member.holds else {
+        let (Some(holds), Some(own)) = (&member.holds, &member.seals_with) else {
             let why = member.message.as_deref().map_or_else(String::new, |message| format!(": {message}"));
             let message = format!("{name} did not say which keys it holds{why}");
             findings.warn(ID, name, message, "run it again; 'weir reachability' shows who answers");
             continue;
         };
-        let holds: BTreeSet<&str> = holds.iter().map(String::as_str).collect();
-        let lacking: Vec<&str> = primaries.difference(&holds).copied().collect();
-        if !lacking.is_empty() {
-            let shown = lacking[..lacking.len().min(MAX_SHOWN)].join(", ");
-            let more = if lacking.len() > MAX_SHOWN { " and more" } else { "" };
-            let message = format!("{name} lacks key {shown}{more}, which others seal with: it will not hear them");
-            findings.error(ID, name, message, "'weir keys export' on one of them, 'weir keys import --add' there");
-        } else if let Some(own) = member.seals_with.as_ref().filter(|own| **own != main.id) {
+        let deaf = deaf_to(status, own);
+        if !holds.contains(&main.id) {
+            let message = format!("{name} lacks key {}, which others seal with: it will not hear them", main.id);
+            findings.error(ID, name, message, IMPORT_THERE);
+        } else if *own == main.id {
+            findings.pass(ID, name);
+        } else if deaf.is_empty() {
             let message = format!("{name} seals with key {own}, most members with {}", main.id);
             findings.warn(ID, name, message, "weir keys rotate");
         } else {
-            findings.pass(ID, name);
+            let shown = deaf[..deaf.len().min(MAX_SHOWN)].join(", ");
+            let more = if deaf.len() > MAX_SHOWN { " and more" } else { "" };
+            let (lack, will) = if deaf.len() == 1 { ("lacks", "it") } else { ("lack", "they") };
+            let message = format!("{name} seals with key {own}, which {shown}{more} {lack}: {will} will not hear it");
+            findings.error(ID, name, message, IMPORT_THERE);
         }
     }
+    judge_keys(findings, status);
+}
+
+fn alive(status: &Status) -> impl Iterator<Item = &document::MemberStatus> {
+    status.members.iter().filter(|member| member.status == "alive")
+}
+
+/// Who is known to lack a key.
+fn deaf_to<'a>(status: &'a Status, key: &str) -> Vec<&'a str> {
+    let lacks = |member: &&document::MemberStatus| {
+        member.holds.as_ref().is_some_and(|holds| !holds.iter().any(|held| held == key))
+    };
+    alive(status).filter(lacks).map(|member| member.name.as_str()).collect()
+}
+
+/// Keys that are to go.
+fn judge_keys(findings: &mut Findings, status: &Status) {
     let extra: Vec<&str> =
         status.keys.iter().filter(|key| key.primary_on == 0 && key.held_by > 0).map(|key| key.id.as_str()).collect();
     if !extra.is_empty() {

@@ -2,12 +2,15 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Apply, ApplyResult, Document, Handler, NginxState, Upstream, WORN, Want};
+use super::{Apply, ApplyResult, Document, Handler, Namesake, NginxState, Upstream, WORN, Want};
+use crate::serf::Claim;
 use crate::status::{Known, Level, Trouble};
 use crate::upstream::{Mode, VerdictReason};
 
 /// Events that a handler missed longer ago are history.
 const RECENT_S: u64 = 3600;
+/// Whoever wants our name asks for it every minute; who was not heard for so long has another by now.
+const CLAIM_S: u64 = 180;
 /// Servers that one line names.
 const MAX_NAMED: usize = 3;
 
@@ -101,7 +104,8 @@ pub fn attention(document: &Document) -> Vec<Attention> {
     }
     if let Some(failing) = &document.keys.failing {
         let what = format!("the keyring or its state cannot be written, the ring in use stays: {}", failing.error);
-        add(Kind::Keys, "keyring", Trouble::new(what, "see to the keyring's directory"), failing.since.as_ref());
+        let way_out = failing.remedy.as_deref().unwrap_or("see to the keyring's directory");
+        add(Kind::Keys, "keyring", Trouble::new(what, way_out), failing.since.as_ref());
     }
     if let Some(snapshot) = &document.snapshot
         && let Some(failing) = &snapshot.failing
@@ -123,16 +127,33 @@ pub fn attention(document: &Document) -> Vec<Attention> {
 }
 
 impl super::Node {
-    /// What is the matter with its name, if anything is.
+    /// What is the matter with its name, if it cannot work under it.
     pub fn name_conflict(&self) -> Option<Trouble> {
-        self.silenced.then(|| {
+        let name = &self.name;
+        if self.silenced {
             let what = format!(
-                "another member is called '{}' and the majority sides with it, so this node keeps silent until the name \
-                 is free",
-                self.name
+                "another member is called '{name}' and the majority sides with it, so this node keeps silent until the name \
+                 is free"
             );
-            Trouble::new(what, "set a different node.name")
-        })
+            return Some(Trouble::new(what, "set a different node.name"));
+        }
+        let Namesake { addr, .. } = self.namesake.as_ref().filter(|namesake| namesake.claim.is(&Claim::Undecided))?;
+        let what = format!(
+            "another host, at {addr}, is called '{name}' as well, and nobody else is there to say whose the name is, so \
+             neither sees the other"
+        );
+        Some(Trouble::new(what, "set a different node.name on one of the two"))
+    }
+
+    /// Another host that has to do without the name, since this node holds it.
+    pub fn name_claim(&self) -> Option<Trouble> {
+        let is_recent = |namesake: &&Namesake| namesake.claim.is(&Claim::Held) && namesake.ago_s <= CLAIM_S;
+        let Namesake { addr, .. } = self.namesake.as_ref().filter(|_| !self.silenced).filter(is_recent)?;
+        let name = &self.name;
+        let what = format!(
+            "another host, at {addr}, is called '{name}' as well: this node keeps the name, and that one keeps silent"
+        );
+        Some(Trouble::new(what, "set a different node.name there"))
     }
 }
 

@@ -24,6 +24,8 @@ pub struct Cluster {
     pub coordinate_resets: Option<u64>,
     /// Why nobody of `gossip.join` could be joined.
     pub join_failures: Vec<Trouble>,
+    /// Members of an earlier run that were not heard of since the start.
+    pub unfound: Vec<Unfound>,
     /// Who is not understood, the latest last.
     pub strangers: Vec<Stranger>,
 }
@@ -63,6 +65,13 @@ pub struct Member {
     /// It is this node.
     #[serde(default)]
     pub own: bool,
+}
+
+/// A member that the snapshot knows.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub struct Unfound {
+    pub name: String,
+    pub addr: SocketAddr,
 }
 
 /// Somebody whose packets or streams are refused. The address may be forged.

@@ -13,8 +13,19 @@ pub const WORN: f64 = 0.25;
 pub struct Keys {
     /// The first one seals; empty without encryption.
     pub keys: Vec<Key>,
+    /// Keys that were in the ring and are no more, the latest last.
+    pub removed: Vec<RemovedKey>,
     /// The ring in use, or how much it has sealed, is not on disk.
     pub failing: Option<Failing>,
+}
+
+/// A key that was in the ring.
+#[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(default)]
+pub struct RemovedKey {
+    pub id: String,
+    /// Members that were there when it was removed, this one included.
+    pub members: usize,
 }
 
 /// A key.

@@ -20,12 +20,15 @@ use std::net::SocketAddr;
 
 use serde::{Deserialize, Serialize};
 
+use super::Known;
+use crate::serf::Claim;
+
 pub use apply::{Apply, ApplyResult, LastApply, Nginx, NginxState};
 pub use attention::{Attention, Kind, attention};
-pub use cluster::{Clocks, Cluster, Member, Queues, Stranger, Traffic};
+pub use cluster::{Clocks, Cluster, Member, Queues, Stranger, Traffic, Unfound};
 pub use config::{Configuration, Refused};
 pub use handler::{Handler, LastRun, Run};
-pub use keys::{Key, Keys, WORN};
+pub use keys::{Key, Keys, RemovedKey, WORN};
 pub use snapshot::{Failing, Snapshot};
 pub use upstream::{LeftOut, LeftOutReason, Server, ServerState, Upstream, Want};
 
@@ -80,7 +83,19 @@ pub struct Node {
     /// Another member has its name, and the majority sides with that one.
     pub silenced: bool,
     pub silenced_since: Option<String>,
+    /// Another host that uses its name.
+    pub namesake: Option<Namesake>,
     pub runtime: Runtime,
+}
+
+/// Another host of the same name.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub struct Namesake {
+    pub addr: SocketAddr,
+    /// Since it last showed.
+    pub ago_s: u64,
+    /// Whose the name is.
+    pub claim: Known<Claim>,
 }
 
 /// What the program runs on.

@@ -17,5 +17,7 @@ pub struct Snapshot {
 pub struct Failing {
     /// What the system says.
     pub error: String,
+    /// The way out, where there is a better one than to look at its directory.
+    pub remedy: Option<String>,
     pub since: Option<String>,
 }

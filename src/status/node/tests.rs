@@ -23,6 +23,7 @@ pub(crate) fn full() -> Document {
             awareness: 1,
             silenced: false,
             silenced_since: None,
+            namesake: None,
             runtime: Runtime { os: text("linux"), arch: text("x86_64"), cpus: 2, tasks: 9 },
         },
         cluster: Cluster {
@@ -44,6 +45,7 @@ pub(crate) fn full() -> Document {
         config: Configuration::default(),
         keys: Keys {
             keys: vec![Key { id: text("3fa9c1d2"), sealed_packets: 412_008, worn: 0.001, worn_since: None }],
+            removed: vec![RemovedKey { id: text("b07e4410"), members: 3 }],
             failing: None,
         },
         snapshot: Some(Snapshot { path: text("/var/lib/weir/snapshot"), failing: None }),

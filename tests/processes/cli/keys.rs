@@ -39,7 +39,12 @@ fn confirmed(step: &str, key: &str, confirmed: u32, complete: bool) -> Value {
 }
 
 fn stopped(step: &str, who: Value) -> Value {
-    json!({ "kind": "stopped", "step": step, "old": [OLD], "new": NEW, "members": 3, "who": [who], "elapsed_ms": 16_000 })
+    let taken = step != "check";
+    let sealing = ["use", "remove"].contains(&step);
+    json!({
+        "kind": "stopped", "step": step, "old": [OLD], "new": NEW, "taken": taken, "sealing": sealing, "left_over": [OLD],
+        "members": 3, "who": [who], "elapsed_ms": 16_000,
+    })
 }
 
 fn three() -> Vec<Value> {

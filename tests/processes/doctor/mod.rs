@@ -145,7 +145,7 @@ fn a_peer_with_another_key_is_named_on_both_sides_with_the_keys() {
     let (ours, theirs) = (ring(&a), ring(&b));
     let told = doctor(&a.config_file(), &["keys"]).findings;
     let ip = b.gossip.ip();
-    let wanted = format!("{ip} seals with key {theirs}, this keyring has only {ours} (last ");
+    let wanted = format!("{ip} is no member and seals with key {theirs}, this keyring has only {ours} (last ");
     assert!(told.iter().any(|finding| finding["message"].as_str().unwrap().starts_with(&wanted)), "{told:#?}");
     let report = doctor(&b.config_file(), &["gossip"]);
     assert_eq!(report.code, Some(1), "{report:#?}");
@@ -308,7 +308,7 @@ fn a_serf_peer_needs_the_old_envelope_and_one_with_another_key_is_heard_of() {
     until("the other key is noticed", || {
         let report = doctor(&a.config_file(), &["keys"]);
         // A Serf agent's connections come from whatever address the kernel chooses.
-        let wanted = "seals with a key that is not in this keyring";
+        let wanted = "seals with a key that this keyring lacks";
         let heard = report.findings.iter().any(|f| f["message"].as_str().unwrap().contains(wanted));
         if heard { Ok(()) } else { Err(format!("{report:#?}")) }
     });

@@ -155,7 +155,8 @@ fn labels_of_others_broken_and_missing_ones_are_refused_everywhere() {
         victim.end_stream(stream);
         victim.pass(Duration::from_secs(11));
         assert_eq!(victim.endpoint.open_streams(), 0, "{header:?}");
-        let refused = [Drop::Label, Drop::Malformed, Drop::StreamTruncated].map(|reason| victim.drops(reason));
+        let refused =
+            [Drop::Label, Drop::NotGossip, Drop::Malformed, Drop::StreamTruncated].map(|reason| victim.drops(reason));
         assert!(refused.iter().sum::<u64>() > before + 1, "{header:?} {refused:?}");
     }
     let mut victim = Victim::plain();

@@ -50,7 +50,7 @@ impl View {
     pub(crate) fn refused(&mut self) -> u64 {
         let stats = self.runtime.block_on(self.client.stats()).unwrap();
         let drops = stats.values().flatten().filter(|(name, _)| {
-            ["replayed", "too_old", "not_opened", "own", "hello_limited", "hello_not_ping"].contains(&name.as_str())
+            ["replayed", "too_old", "other_session", "own", "hello_limited", "hello_not_ping"].contains(&name.as_str())
         });
         drops.map(|(_, count)| count.parse::<u64>().unwrap()).sum()
     }

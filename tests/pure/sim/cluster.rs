@@ -364,9 +364,10 @@ impl Cluster {
                 self.coverage.count(match outcome {
                     ConflictOutcome::Lost { .. } => "names lost",
                     ConflictOutcome::Freed => "names freed",
-                    ConflictOutcome::Asked { .. } | ConflictOutcome::Won { .. } | ConflictOutcome::Unanswered => {
-                        "names disputed"
-                    }
+                    ConflictOutcome::Asked { .. }
+                    | ConflictOutcome::Claimed { .. }
+                    | ConflictOutcome::Won { .. }
+                    | ConflictOutcome::Unanswered => "names disputed",
                 });
             }
             Output::StoreKeyring(_)

@@ -11,7 +11,7 @@ fn user(uid: u32, name: &str) -> User {
 
 fn stat(mode: u32, uid: u32) -> Stat {
     let name = |id| if id == 0 { "root".to_owned() } else { format!("u{id}") };
-    Stat { mode, uid, gid: uid, owner: name(uid), group: name(uid), mount: false, acl: false }
+    Stat { mode, uid, gid: uid, owner: name(uid), group: name(uid), directory: false, mount: false, acl: false }
 }
 
 fn found(agent: Option<User>, purpose: Purpose, stat: Option<Stat>) -> Vec<String> {
@@ -89,6 +89,11 @@ fn mounts_absence_and_closed_doors() {
     assert_eq!(found(None, Purpose::Output, None), ["error files.output /f"]);
     assert_eq!(found(None, Purpose::Directory, None), ["error files.directory /f"]);
     assert!(found(None, Purpose::Keyring, None).is_empty());
+    // Told once, with its contents.
+    let directory = || Some(Stat { directory: true, ..stat(0o755, 0) });
+    for purpose in [Purpose::Keyring, Purpose::Token] {
+        assert!(found(Some(user(WEIR, "weir")), purpose, directory()).is_empty(), "{purpose:?}");
+    }
     let denied = File { purpose: Purpose::Keyring, path: "/f".to_owned(), stat: None, denied: true, access: None };
     let facts = Files { files: vec![denied], ..Files::default() };
     assert_eq!(summary(&files(&facts)), ["skip files.keyring /f"]);

@@ -1,3 +1,4 @@
+use super::super::super::node;
 use super::super::tests::full;
 use super::super::{Failing, LastApply, LastRun, Moment, Nginx, Refused, Run, Server, ServerState, Snapshot};
 use super::*;
@@ -105,8 +106,11 @@ fn what_else_is_the_matter() {
     let keys = of(|document| (document.keys.keys[0].worn, document.keys.keys[0].worn_since) = (0.26, since()));
     assert!(keys[0].starts_with("warn keys 3fa9c1d2: key 3fa9c1d2 has sealed 26 %"), "{keys:?}");
     assert!(of(|document| document.keys.keys[0].worn = 0.249).is_empty());
-    let ring = of(|document| document.keys.failing = Some(Failing { error: "no space".into(), since: since() }));
-    assert!(ring[0].starts_with("warn keys keyring: ") && ring[0].contains("no space"), "{ring:?}");
+    let ring = of(|document| {
+        document.keys.failing =
+            Some(Failing { error: "no space".into(), remedy: Some("free it".into()), since: since() })
+    });
+    assert!(ring[0].starts_with("warn keys keyring: ") && ring[0].ends_with("no space; free it"), "{ring:?}");
     for line in conflict.iter().chain(&keys) {
         assert!(!line.contains("since unknown"), "{line}");
     }
@@ -120,8 +124,38 @@ fn what_else_is_the_matter() {
         );
         assert_eq!(config, [wanted]);
     }
+    let namesake =
+        |claim: Claim, ago_s| node::Namesake { addr: "10.77.0.14:7946".parse().unwrap(), ago_s, claim: claim.into() };
+    let split = of(|document| document.node.namesake = Some(namesake(Claim::Undecided, 7000)));
+    assert_eq!(
+        split,
+        [
+            "error name_conflict lb1: another host, at 10.77.0.14:7946, is called 'lb1' as well, and nobody else is there to \
+          say whose the name is, so neither sees the other; set a different node.name on one of the two (since unknown)"
+        ]
+    );
+    // Whoever holds the name is well.
+    assert!(of(|document| document.node.namesake = Some(namesake(Claim::Held, 5))).is_empty());
+    assert!(of(|document| document.node.namesake = Some(namesake(Claim::Disputed, 5))).is_empty());
+    let claim = |ago_s, silenced| {
+        let node = node::Node {
+            name: "lb1".into(),
+            silenced,
+            namesake: Some(namesake(Claim::Held, ago_s)),
+            ..Default::default()
+        };
+        node.name_claim().map(|trouble| trouble.to_string())
+    };
+    assert_eq!(
+        claim(180, false).as_deref(),
+        Some(
+            "another host, at 10.77.0.14:7946, is called 'lb1' as well: this node keeps the name, and that one keeps \
+             silent; set a different node.name there"
+        )
+    );
+    assert_eq!((claim(181, false), claim(5, true)), (None, None));
     let snapshot = of(|document| {
-        let failing = Some(Failing { error: "no space left on device".into(), since: since() });
+        let failing = Some(Failing { error: "no space left on device".into(), since: since(), ..Failing::default() });
         document.snapshot = Some(Snapshot { path: "/x/snapshot".into(), failing });
     });
     assert_eq!(
