@@ -1,9 +1,11 @@
 //! Commands that need no agent.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
-use super::support::{run, weir};
+use super::support::{clean, run, weir};
+use crate::support::without_file_rights;
 
 #[test]
 fn version_key_and_example_are_printed() {
@@ -34,6 +36,26 @@ fn an_answer_that_cannot_be_written_is_told_and_a_reader_that_went_away_is_not()
     drop(reader);
     let ran = weir().arg("version").stdout(writer).output().expect("the program was built");
     assert_eq!((ran.stderr.as_slice(), ran.status.code()), (&b""[..], Some(0)));
+}
+
+#[test]
+fn a_configuration_that_may_not_be_read_is_code_4() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let file = dir.path().join("weir.toml");
+    std::fs::write(&file, "").expect("the directory is ours");
+    std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o000)).expect("it is ours");
+    let path = file.display().to_string();
+    for args in
+        [&["config", "check", &path][..], &["config", "show", &path], &["agent", "--check", "--config-file", &path]]
+    {
+        let ran = run(clean(without_file_rights(&weir())), args);
+        assert_eq!((ran.code, ran.stdout.as_str()), (Some(4), ""), "{ran:?}");
+        assert_eq!(ran.stderr, format!("error: not permitted to read {path}; use sudo\n"));
+    }
+    // The agent's own code is the one with which its unit gives up.
+    let ran = run(clean(without_file_rights(&weir())), &["agent", "--config-file", &path]);
+    assert_eq!(ran.code, Some(5), "{ran:?}");
+    assert!(ran.stderr.contains(&format!("'chgrp weir {path}' and 'chmod 640 {path}'")), "{ran:?}");
 }
 
 #[test]
