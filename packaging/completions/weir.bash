@@ -16,6 +16,9 @@ _weir() {
             ",$1")
                 cmd="weir"
                 ;;
+            weir,access)
+                cmd="weir__subcmd__access"
+                ;;
             weir,agent)
                 cmd="weir__subcmd__agent"
                 ;;
@@ -120,6 +123,9 @@ _weir() {
                 ;;
             weir__subcmd__config__subcmd__help,show)
                 cmd="weir__subcmd__config__subcmd__help__subcmd__show"
+                ;;
+            weir__subcmd__help,access)
+                cmd="weir__subcmd__help__subcmd__access"
                 ;;
             weir__subcmd__help,agent)
                 cmd="weir__subcmd__help__subcmd__agent"
@@ -290,8 +296,30 @@ _weir() {
 
     case "${cmd}" in
         weir)
-            opts="-v -h --format --color --quiet --version --help agent members join leave force-leave event query tags keys info monitor reachability rtt reload config demo doctor sim keygen version completions man help"
+            opts="-v -h --format --color --quiet --version --help access agent members join leave force-leave event query tags keys info monitor reachability rtt reload config demo doctor sim keygen version completions man help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --format)
+                    COMPREPLY=($(compgen -W "text json" -- "${cur}"))
+                    return 0
+                    ;;
+                --color)
+                    COMPREPLY=($(compgen -W "auto always never" -- "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        weir__subcmd__access)
+            opts="-h --format --color --quiet --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
@@ -894,8 +922,22 @@ _weir() {
             return 0
             ;;
         weir__subcmd__help)
-            opts="agent members join leave force-leave event query tags keys info monitor reachability rtt reload config demo doctor sim keygen version completions man help"
+            opts="access agent members join leave force-leave event query tags keys info monitor reachability rtt reload config demo doctor sim keygen version completions man help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        weir__subcmd__help__subcmd__access)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi

@@ -34,7 +34,20 @@ never\:"Not at all"))' \
         (( CURRENT += 1 ))
         curcontext="${curcontext%:*:*}:weir-command-$line[1]:"
         case $line[1] in
-            (agent)
+            (access)
+_arguments "${_arguments_options[@]}" : \
+'--format=[How to write answers\: text or json]:FORMAT:((text\:"For people\: tables and sentences"
+json\:"For programs\: one JSON document"))' \
+'--color=[When to colour answers\: auto (on a terminal, unless NO_COLOR is set or TERM is dumb), always or never]:WHEN:((auto\:"On a terminal, unless NO_COLOR is set or TERM is dumb"
+always\:"Also in a pipe"
+never\:"Not at all"))' \
+'--quiet[No notices and no progress]' \
+'-h[Print help]' \
+'--help[Print help]' \
+'*::paths -- Files and directories:_files' \
+&& ret=0
+;;
+(agent)
 _arguments "${_arguments_options[@]}" : \
 '*--config-file=[Configuration\: TOML, or Serf'\''s JSON; repeatable \[env\: WEIR_CONFIG\]]:FILE:_files' \
 '*--config-dir=[Directory of .toml and .json files, read by name; repeatable]:DIR:_files' \
@@ -759,7 +772,11 @@ _arguments "${_arguments_options[@]}" : \
         (( CURRENT += 1 ))
         curcontext="${curcontext%:*:*}:weir-help-command-$line[1]:"
         case $line[1] in
-            (agent)
+            (access)
+_arguments "${_arguments_options[@]}" : \
+&& ret=0
+;;
+(agent)
 _arguments "${_arguments_options[@]}" : \
 && ret=0
 ;;
@@ -939,6 +956,7 @@ esac
 (( $+functions[_weir_commands] )) ||
 _weir_commands() {
     local commands; commands=(
+'access:Say what this process may do with files, as a list in JSON' \
 'agent:Run the agent until it is told to stop' \
 'members:List the members of the cluster' \
 'join:Make the agent join a cluster' \
@@ -964,6 +982,11 @@ _weir_commands() {
 'help:Print this message or the help of the given subcommand(s)' \
     )
     _describe -t commands 'weir commands' commands "$@"
+}
+(( $+functions[_weir__subcmd__access_commands] )) ||
+_weir__subcmd__access_commands() {
+    local commands; commands=()
+    _describe -t commands 'weir access commands' commands "$@"
 }
 (( $+functions[_weir__subcmd__agent_commands] )) ||
 _weir__subcmd__agent_commands() {
@@ -1077,6 +1100,7 @@ _weir__subcmd__force-leave_commands() {
 (( $+functions[_weir__subcmd__help_commands] )) ||
 _weir__subcmd__help_commands() {
     local commands; commands=(
+'access:Say what this process may do with files, as a list in JSON' \
 'agent:Run the agent until it is told to stop' \
 'members:List the members of the cluster' \
 'join:Make the agent join a cluster' \
@@ -1102,6 +1126,11 @@ _weir__subcmd__help_commands() {
 'help:Print this message or the help of the given subcommand(s)' \
     )
     _describe -t commands 'weir help commands' commands "$@"
+}
+(( $+functions[_weir__subcmd__help__subcmd__access_commands] )) ||
+_weir__subcmd__help__subcmd__access_commands() {
+    local commands; commands=()
+    _describe -t commands 'weir help access commands' commands "$@"
 }
 (( $+functions[_weir__subcmd__help__subcmd__agent_commands] )) ||
 _weir__subcmd__help__subcmd__agent_commands() {
