@@ -20,6 +20,8 @@ test: ## everything that proves weir: unit, property, simulation, against real s
 	RESTART_KILLS=200 $(CARGO) test --locked
 	$(CARGO) test --locked -- --ignored
 	@tests/lab/install
+	@tests/lab/quickstart
+	@tests/lab/doctor
 
 test-quick: ## only what needs nothing installed
 	$(CARGO) test --locked
@@ -35,8 +37,10 @@ bench: ## weir beside the real serf agent, in one run
 	@$(CARGO) build --release --locked
 	@$(CARGO) bench --locked
 
-lab: ## the packages' whole life on systemd hosts of this machine: install, upgrade, remove, purge (as root)
+lab: ## on systemd hosts of this machine: the packages' whole life, the README's quick starts, doctor's remedies (as root)
 	@tests/lab/install
+	@tests/lab/quickstart
+	@tests/lab/doctor
 
 bare: ## `make demo` and `make test` on a fresh minimal Debian with nothing but Rust, make and git (as root)
 	@tests/lab/bare
