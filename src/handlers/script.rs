@@ -60,12 +60,12 @@ fn is_binary(c: char) -> bool {
 }
 
 impl Unrunnable {
-    /// What to do about it.
-    pub fn way_out(&self) -> &'static str {
+    /// What to do about it in `program`.
+    pub fn way_out(&self, program: &str) -> String {
         match self {
-            Self::NoInterpreter(_) => "install it, or correct the first line",
-            Self::CarriageReturn(_) => "take the carriage returns out (sed -i 's/\\r$//')",
-            Self::NotNamed => "begin it with #!/bin/sh",
+            Self::NoInterpreter(_) => "install it, or correct the first line".to_owned(),
+            Self::CarriageReturn(_) => format!("sed -i 's/\\r$//' {program}"),
+            Self::NotNamed => "begin it with #!/bin/sh".to_owned(),
         }
     }
 }

@@ -38,7 +38,7 @@ impl Program {
             Self::Runnable | Self::Unknown => return None,
             Self::Missing => (format!("{program} is not there"), format!("correct handler.{handler}")),
             Self::NotExecutable => (format!("{program} cannot be executed"), format!("chmod 755 {program}")),
-            Self::Unrunnable(why) => (format!("{program} cannot be run: {why}"), why.way_out().to_owned()),
+            Self::Unrunnable(why) => (format!("{program} cannot be run: {why}"), why.way_out(program)),
             Self::Forbidden => {
                 (format!("the user of weir.service may not run {program}"), format!("chmod 755 {program}"))
             }
@@ -130,6 +130,12 @@ pub fn handlers(facts: &Handlers) -> Findings {
     let mut findings = Findings::default();
     for handler in &facts.handlers {
         let Handler { name, program, state, .. } = handler;
+        // Such a directory is there, and nobody but root may enter it.
+        let hides = |directory: &str| ["/home", "/root", "/run/user"].contains(&directory);
+        let state = match (state, &facts.sandbox) {
+            (Program::Closed(at), Some(sandbox)) if sandbox.protect_home && hides(at) => &Program::Hidden,
+            (state, _) => state,
+        };
         match state.trouble(program, name) {
             Some((what, way_out)) => findings.error(PROGRAM, name, format!("handler {name}: {what}"), &way_out),
             None if *state == Program::Runnable => findings.pass(PROGRAM, name),
@@ -289,6 +295,18 @@ mod tests {
             assert_eq!(found(wrong), ["error handlers.program h"]);
         }
         assert!(found(Program::Runnable).is_empty() && found(Program::Unknown).is_empty());
+    }
+
+    #[test]
+    fn a_home_that_the_unit_hides_is_not_to_be_opened() {
+        let found = |directory: &str| {
+            let state = Program::Closed(directory.to_owned());
+            let handler = Handler { name: "h".into(), program: "/x".into(), state, text: String::new() };
+            let findings = handlers(&Handlers { handlers: vec![handler], sandbox: Some(unit()) });
+            findings.iter().next().unwrap().message.clone()
+        };
+        assert_eq!(found("/home"), "handler h: /x is hidden from weir.service");
+        assert_eq!(found("/opt/x"), "handler h: /x is out of reach of weir.service: /opt/x is closed to its user");
     }
 
     #[test]
