@@ -25,10 +25,6 @@ const MAX_ADDRESSES: usize = 4;
 
 /// Tries everybody at once.
 pub(super) async fn gossip(loaded: Option<&Loaded>, heard: &Heard) -> Gossip {
-    if heard.document().is_some_and(|document| document.node.silenced) {
-        // It answers nobody, and nobody is to be blamed for that.
-        return Gossip::default();
-    }
     let config = loaded.map(|loaded| &loaded.config);
     let remembered = heard.members().is_empty();
     let known = if remembered { config.map(host::remembered).unwrap_or_default() } else { heard.members().to_vec() };
