@@ -11,8 +11,8 @@ use rand::SeedableRng;
 use rand::rngs::StdRng;
 use serde_json::Value;
 use weir::serf::{
-    Answer, Drop, Event, JoinKind, KeyOp, KeyParams, KeyringAnswer, LamportTime, MemberEventKind, Options, Output,
-    QueryParams, Restored, Serf, Status,
+    Answer, ConflictOutcome, Drop, Event, JoinKind, KeyOp, KeyParams, KeyringAnswer, LamportTime, MemberEventKind,
+    Options, Output, QueryParams, Restored, Serf, Status,
 };
 use weir::swim::{self, Node};
 use weir::time::Instant;
@@ -469,7 +469,8 @@ fn behave(case: &str, serf: &mut Serf) {
         }
         "_serf_conflict about the receiver" => {
             let payload = Bytes::from_static(b"n2");
-            assert!(send(serf, SerfMessage::Query(Query { payload, ..crafted("_serf_conflict", 1) })).is_empty());
+            let seen = send(serf, SerfMessage::Query(Query { payload, ..crafted("_serf_conflict", 1) }));
+            assert!(matches!(&seen[..], [Output::Conflict(ConflictOutcome::Claimed { .. })]), "{seen:?}");
         }
         "_serf_ unknown name, Flags 1" => {
             let seen = send(serf, SerfMessage::Query(Query { ack: true, ..crafted("_serf_new", 1) }));

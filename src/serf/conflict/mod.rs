@@ -109,6 +109,8 @@ pub(crate) struct Dispute {
     lost: bool,
     /// No vote before this.
     not_before: Option<Instant>,
+    /// Nothing is told of a question of another's before this: its address is the asker's word.
+    quiet_until: Option<Instant>,
 }
 
 impl Dispute {
@@ -123,6 +125,16 @@ impl Dispute {
         let claim = known.map_or(claim, |known| known.claim);
         self.namesake = Some(Namesake { addr, last: now, claim });
         known.is_none()
+    }
+
+    /// Notes who asks for our name. Returns whether that is to be told: once for each address, and seldom.
+    fn claimed_from(&mut self, addr: SocketAddr, now: Instant) -> bool {
+        let is_due = self.quiet_until.is_none_or(|until| until <= now);
+        let told = self.seen_at(addr, Claim::Held, now) && is_due;
+        if told {
+            self.quiet_until = Some(now + VOTE_INTERVAL);
+        }
+        told
     }
 
     /// A vote has ended.
@@ -242,7 +254,7 @@ impl Serf {
     /// Somebody asks whose a name is: it is told what we know of it. Whoever holds the name says nothing, and takes note.
     pub(super) fn answer_dispute(&mut self, now: Instant, query: &Query) -> Option<Bytes> {
         let record = self.disputed_record(&query.payload);
-        if record.is_none() && query.addr != self.local.addr && self.dispute.seen_at(query.addr, Claim::Held, now) {
+        if record.is_none() && query.addr != self.local.addr && self.dispute.claimed_from(query.addr, now) {
             self.outputs.push_back(Output::Conflict(ConflictOutcome::Claimed { other: query.addr }));
         }
         record

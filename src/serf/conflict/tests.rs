@@ -103,6 +103,12 @@ fn the_holder_of_a_name_hears_of_the_other_once_until_that_has_a_name_of_its_own
     assert_eq!(asked(66, 1, 1), (vec![Claimed { other: addr(66) }], seen(66, 1)));
     assert_eq!(asked(66, 2, 60_001), (vec![], seen(66, 60_001)), "it asks every minute");
     assert_eq!(asked(67, 3, 60_002), (vec![Claimed { other: addr(67) }], seen(67, 60_002)));
+    assert_eq!(
+        asked(68, 5, 60_002),
+        (vec![], seen(68, 60_002)),
+        "addresses are the asker's word, and cost a line a minute"
+    );
+    asked(67, 6, 60_002);
     // Our own question comes round.
     assert_eq!(asked(100, 4, 60_003), (vec![], seen(67, 60_002)));
     let node = swim::Node { name: name("other"), addr: addr(67), ..swim::Node::clone(&serf.local) };
