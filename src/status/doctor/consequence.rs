@@ -69,17 +69,17 @@ fn troubles<'a>(findings: &'a [Finding], ids: &[&str]) -> impl Iterator<Item = &
     findings.iter().filter(|finding| ids.contains(&finding.id) && matches!(finding.level, Level::Error | Level::Warn))
 }
 
-/// That no agent runs follows from what keeps it from starting; its own way out is the last step of theirs.
+/// That no agent runs follows from what keeps it from starting; to start it is the last step of that way out.
 fn start_afterwards(findings: &mut Vec<Finding>) {
     let is_effect = |finding: &Finding| finding.id == "agent.running" && finding.level == Level::Warn;
     let is_cause = |finding: &Finding| NO_START.contains(&finding.id) && finding.level == Level::Error;
-    let Some(effect) = findings.iter().position(is_effect).filter(|_| findings.iter().any(is_cause)) else { return };
-    let start = findings.remove(effect).remedy;
-    let Some(cause) = findings.iter_mut().rfind(|finding| is_cause(finding)) else { return };
-    if let (Some(remedy), Some(start)) = (&mut cause.remedy, start)
-        && cause.id != RESTARTS
-    {
-        *remedy = format!("{remedy}, then {start}");
+    if !findings.iter().any(is_effect) || !findings.iter().any(is_cause) {
+        return;
+    }
+    findings.retain(|finding| !is_effect(finding));
+    let last = findings.iter_mut().rfind(|finding| is_cause(finding) && finding.id != RESTARTS);
+    if let Some(remedy) = last.and_then(|finding| finding.remedy.as_mut()) {
+        remedy.push_str(", then 'systemctl start weir'");
     }
 }
 
@@ -150,7 +150,7 @@ mod tests {
     #[test]
     fn to_start_the_agent_is_the_last_step_of_what_kept_it() {
         let mut findings = Findings::default();
-        findings.warn("agent.running", "weir", "no agent at /run/weir/rpc.sock", "'systemctl start weir'");
+        findings.warn("agent.running", "weir", "no agent, for weir.service failed", "'journalctl -u weir' says why");
         findings.error("files.config", "/c", "weir cannot read it", "chmod 640 /c");
         findings.error("files.keyring", "/k", "weir cannot read it", "chown weir: /k");
         settle(&mut findings.list);
