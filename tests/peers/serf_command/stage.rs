@@ -12,6 +12,10 @@ use tempfile::TempDir;
 use super::record::{Order, Record, Run, without_measures};
 use crate::support::{Process, parse_members, same, until, weir_binary, with_free_port, write_keyring};
 
+/// Go asks the C library for names and ports where nsswitch.conf has a service that it does not know (Debian's package
+/// systemd-container adds one), and then words its errors otherwise.
+const GO_RESOLVER: (&str, &str) = ("GODEBUG", "netdns=go");
+
 /// Whose a client or an agent is.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Program {
@@ -75,7 +79,7 @@ impl Stage {
             Program::Serf => Command::new("serf"),
             Program::Weir => Command::new(weir_binary()),
         };
-        command.args(["agent", "-profile=local"]).args([
+        command.env(GO_RESOLVER.0, GO_RESOLVER.1).args(["agent", "-profile=local"]).args([
             format!("-node={name}"),
             format!("-bind={gossip}"),
             format!("-rpc-addr={rpc}"),
@@ -207,7 +211,8 @@ impl Stage {
             Program::Weir => Command::new(self.dir.path().join("serf")),
         };
         command.args(arguments.iter().map(|argument| self.filled(argument)));
-        command.env_remove("SERF_RPC_ADDR").env_remove("SERF_RPC_AUTH").stdin(std::process::Stdio::null());
+        command.env(GO_RESOLVER.0, GO_RESOLVER.1).env_remove("SERF_RPC_ADDR").env_remove("SERF_RPC_AUTH");
+        command.stdin(std::process::Stdio::null());
         command
     }
 
