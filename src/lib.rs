@@ -32,6 +32,7 @@ pub mod error;
 mod escape;
 mod file;
 pub mod handlers;
+pub mod known;
 pub mod nginx;
 mod outage;
 pub mod rotate;

@@ -109,9 +109,10 @@ impl Reloads {
 pub(super) fn log(changes: &[Change]) {
     for change in changes {
         let Change { key, before, after, when } = change;
-        match when {
-            When::Live => info!(key, before, after, "configuration changes"),
-            When::Restart => warn!(key, before, after, "configuration changes with the next restart of the agent"),
+        if when.is(&When::Live) {
+            info!(key, before, after, "configuration changes");
+        } else {
+            warn!(key, before, after, "configuration changes with the next restart of the agent");
         }
     }
     info!(changes = changes.len(), "reloaded");

@@ -57,7 +57,7 @@ fn render(reloaded: &Reloaded, layout: Layout) -> String {
     let mut table = Table::new(&["KEY", "BEFORE", "AFTER", "WHEN"]);
     for change in &reloaded.changes {
         let value = |value: &Option<String>| value.clone().unwrap_or_else(|| "-".to_owned());
-        table.row([change.key.clone(), value(&change.before), value(&change.after), change.when.as_str().to_owned()]);
+        table.row([change.key.clone(), value(&change.before), value(&change.after), change.when.to_string()]);
     }
     table.render(layout, |_, text| text.to_owned())
 }

@@ -94,7 +94,7 @@ impl From<SessionError> for Failure {
 impl From<Refusal> for Failure {
     fn from(Refusal { kind, what, remedy, details: _ }: Refusal) -> Self {
         let exit = match kind {
-            Kind::Failed | Kind::TooLarge { .. } => Exit::Failed,
+            Kind::Failed | Kind::Unencrypted | Kind::TooLarge { .. } => Exit::Failed,
             Kind::Configuration => Exit::Configuration,
             Kind::Harmful => Exit::Refused,
         };

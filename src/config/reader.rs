@@ -6,6 +6,7 @@
 mod key;
 
 use std::cell::RefCell;
+use std::fmt;
 
 use indexmap::{IndexMap, IndexSet};
 use serde::{Deserialize, Serialize};
@@ -34,6 +35,12 @@ impl When {
             Self::Live => "live",
             Self::Restart => "restart",
         }
+    }
+}
+
+impl fmt::Display for When {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
     }
 }
 

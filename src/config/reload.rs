@@ -6,6 +6,7 @@ use super::reader::{Setting, When};
 use super::secret::HIDDEN;
 use super::tree::inline;
 use super::{Config, SecretSource};
+use crate::known::Known;
 
 /// One key whose value differs.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
@@ -17,7 +18,7 @@ pub struct Change {
     /// The new value as TOML; `None` if the key is gone.
     pub after: Option<String>,
     /// Whether it takes effect now.
-    pub when: When,
+    pub when: Known<When>,
 }
 
 /// Every key that differs, in the order of the tables; keys that are gone come last.
@@ -35,11 +36,16 @@ pub fn diff(before: &Config, after: &Config) -> Vec<Change> {
         .settings()
         .iter()
         .filter(|new| is_told(before, new))
-        .map(|new| Change { key: new.key(), before: find(before, new), after: Some(text(new)), when: new.when })
+        .map(|new| Change { key: new.key(), before: find(before, new), after: Some(text(new)), when: new.when.into() })
         .filter(|change| change.before != change.after)
         .collect();
     let gone = before.settings().iter().filter(|old| find(after, old).is_none() && is_told(after, old));
-    changes.extend(gone.map(|old| Change { key: old.key(), before: Some(text(old)), after: None, when: old.when }));
+    changes.extend(gone.map(|old| Change {
+        key: old.key(),
+        before: Some(text(old)),
+        after: None,
+        when: old.when.into(),
+    }));
     changes.extend(hidden(before, after));
     changes
 }
@@ -47,7 +53,7 @@ pub fn diff(before: &Config, after: &Config) -> Vec<Change> {
 /// What `after` changes for an agent that was started with `started` and has taken over what it could of `before`. What needs a
 /// restart is named each time, until there was one or it is taken back.
 pub fn outstanding(started: &Config, before: &Config, after: &Config) -> Vec<Change> {
-    let of = |base: &Config, when: When| diff(base, after).into_iter().filter(move |change| change.when == when);
+    let of = |base: &Config, when: When| diff(base, after).into_iter().filter(move |change| change.when.is(&when));
     let mut changes: Vec<Change> = of(before, When::Live).chain(of(started, When::Restart)).collect();
     let place = |change: &Change| after.settings().iter().position(|setting| setting.key() == change.key);
     changes.sort_by_cached_key(|change| place(change).unwrap_or(usize::MAX));
@@ -59,7 +65,7 @@ fn secret<T: PartialEq>(key: &str, old: &Option<SecretSource<T>>, new: &Option<S
     match (old, new) {
         (Some(SecretSource::Inline(before)), Some(SecretSource::Inline(after))) if before != after => {
             let value = || Some(HIDDEN.to_owned());
-            Some(Change { key: key.to_owned(), before: value(), after: value(), when: When::Restart })
+            Some(Change { key: key.to_owned(), before: value(), after: value(), when: When::Restart.into() })
         }
         _ => None,
     }
@@ -72,7 +78,12 @@ fn hidden(before: &Config, after: &Config) -> Vec<Change> {
         let same = |setting: &&Setting| setting.table == "leave";
         let shown = before.settings().iter().find(same).map(|setting| &setting.value);
         let told = shown != after.settings().iter().find(same).map(|setting| &setting.value);
-        (!told).then(|| Change { key: "leave".to_owned(), before: text(before), after: text(after), when: When::Live })
+        (!told).then(|| Change {
+            key: "leave".to_owned(),
+            before: text(before),
+            after: text(after),
+            when: When::Live.into(),
+        })
     });
     [
         secret("encryption.keyring", &before.encryption.keyring, &after.encryption.keyring),

@@ -6,6 +6,7 @@ use zeroize::ZeroizeOnDrop;
 
 use super::progress::{Action, End, MemberRing, Plan, Progress, Step, Stopped, Why};
 use crate::crypto::KeyId;
+use crate::known::Known;
 use crate::wire::NodeName;
 
 /// Start a run; answered with [`Started`].
@@ -96,9 +97,9 @@ pub enum Line {
     /// A request has ended.
     Confirmed {
         #[serde(default)]
-        step: Step,
+        step: Known<Step>,
         #[serde(default)]
-        action: Action,
+        action: Known<Action>,
         #[serde(default)]
         key: Option<String>,
         #[serde(default)]
@@ -132,7 +133,7 @@ pub enum Line {
     },
     Stopped {
         #[serde(default)]
-        step: Step,
+        step: Known<Step>,
         #[serde(default)]
         old: Vec<String>,
         #[serde(default)]
@@ -153,6 +154,9 @@ pub enum Line {
         #[serde(default)]
         elapsed_ms: u64,
     },
+    /// Only a newer program knows it.
+    #[serde(untagged)]
+    Newer { kind: String },
 }
 
 /// A member that is not left, at the check.
@@ -204,6 +208,11 @@ pub enum Reason {
     },
     Truncated,
     Unknown,
+    /// Only a newer program knows it.
+    #[serde(untagged)]
+    Newer {
+        why: String,
+    },
 }
 
 /// Tells an age as a time of day; only the driver has a calendar.
@@ -215,8 +224,8 @@ impl Line {
         match progress {
             Progress::Planned(plan) => Self::of_plan(plan, since),
             Progress::Confirmed { step, action, key, confirmed, of, complete } => Self::Confirmed {
-                step: *step,
-                action: *action,
+                step: (*step).into(),
+                action: (*action).into(),
                 key: key.map(|key| key.to_string()),
                 confirmed: *confirmed,
                 of: *of,
@@ -240,7 +249,7 @@ impl Line {
                 elapsed_ms,
             }),
             End::Stopped(Stopped { step, old, new, taken, sealing, left_over, members, who }) => Some(Self::Stopped {
-                step: *step,
+                step: (*step).into(),
                 old: ids(old),
                 new: new.to_string(),
                 taken: *taken,

@@ -1,5 +1,6 @@
 //! What a rotation tells: how far it is, and how it ended.
 
+use std::fmt;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -21,6 +22,18 @@ pub enum Step {
     Install,
     Use,
     Remove,
+}
+
+impl fmt::Display for Step {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Check => "check",
+            Self::CleanUp => "clean-up",
+            Self::Install => "install",
+            Self::Use => "use",
+            Self::Remove => "remove",
+        })
+    }
 }
 
 /// What a request does to a ring.

@@ -3,7 +3,8 @@
 use std::borrow::Cow;
 use std::fmt;
 
-use serde::{Deserialize, Serialize};
+use serde::de::IgnoredAny;
+use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::error::{self, Explain};
 
@@ -11,6 +12,7 @@ use crate::error::{self, Explain};
 #[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(default)]
 pub struct Refusal {
+    #[serde(deserialize_with = "known_kind")]
     pub kind: Kind,
     /// Lower case, without a final stop.
     pub what: String,
@@ -30,8 +32,24 @@ pub enum Kind {
     Configuration,
     /// It would do harm, unless somebody insists.
     Harmful,
+    /// This agent has no keyring that a key could go into.
+    Unencrypted,
     /// What was to be sent has more bytes than this, or more of them in its encoded form.
     TooLarge { limit: usize, encoded: bool },
+}
+
+/// One that only a newer agent knows is a failure like any other.
+fn known_kind<'de, D: Deserializer<'de>>(from: D) -> Result<Kind, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Read {
+        Known(Kind),
+        Newer(IgnoredAny),
+    }
+    Ok(match Read::deserialize(from)? {
+        Read::Known(kind) => kind,
+        Read::Newer(_) => Kind::Failed,
+    })
 }
 
 impl Refusal {
@@ -76,5 +94,23 @@ impl From<String> for Refusal {
 impl From<&str> for Refusal {
     fn from(what: &str) -> Self {
         Self::new(what)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_kind_of_a_newer_agent_leaves_the_rest() {
+        let way_out = || Refusal::new("no").with_remedy("go");
+        for kind in ["\"of_a_newer_agent\"", "{\"of_a_newer_agent\": {\"a\": 1}}"] {
+            let text = format!("{{\"kind\": {kind}, \"what\": \"no\", \"remedy\": \"go\", \"more\": [1]}}");
+            assert_eq!(serde_json::from_str::<Refusal>(&text).unwrap(), way_out());
+        }
+        for kind in [Kind::Harmful, Kind::Unencrypted, Kind::TooLarge { limit: 512, encoded: true }] {
+            let text = serde_json::to_string(&way_out().of_kind(kind)).unwrap();
+            assert_eq!(serde_json::from_str::<Refusal>(&text).unwrap().kind, kind);
+        }
     }
 }

@@ -1,8 +1,9 @@
 //! weir's own commands: one request type each, with its name and its typed answer, used by client and server.
 //!
 //! A request and its answer travel as JSON documents, each in the one field `Document` of its body. Fields are only ever
-//! added: unknown ones of a newer peer are ignored, missing ones have their defaults. Serf's agents hang up on what they do
-//! not know, so a client asks only whom it knows from the handshake to be ours.
+//! added, and so are words: unknown fields of a newer peer are ignored, unknown words are kept
+//! ([`Known`](crate::known::Known)), and missing fields have their defaults. Serf's agents hang up on what they do not know, so a
+//! client asks only whom it knows from the handshake to be ours.
 
 use std::fmt;
 use std::marker::PhantomData;

@@ -7,7 +7,6 @@
 pub mod doctor;
 pub mod groups;
 mod importer;
-mod known;
 mod level;
 pub mod node;
 pub mod probe;
@@ -18,6 +17,6 @@ pub(crate) const BALANCER_AS_ROOT: &str = "in this version the agent of a balanc
     --now weir', 'install -d -m 0750 /run/weir', then 'weir agent --config-file /etc/weir/weir.toml'";
 
 pub use crate::error::Trouble;
+pub use crate::known::Known;
 pub use importer::{Importer, Presence, Standing, Voter};
-pub use known::Known;
 pub use level::Level;

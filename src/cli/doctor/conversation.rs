@@ -172,7 +172,7 @@ async fn pending(args: &AgentArgs, output: &Output) -> Option<Pending> {
     match timeout(PATIENCE, session.weir(&weir::Reload { dry_run: true })).await.ok()? {
         Ok(Reloaded { changes }) => {
             let keys =
-                |when| changes.iter().filter(|change| change.when == when).map(|change| change.key.clone()).collect();
+                |when| changes.iter().filter(|change| change.when.is(&when)).map(|change| change.key.clone()).collect();
             Some(Pending { live: keys(When::Live), restart: keys(When::Restart), refused: None })
         }
         Err(SessionError::Refused(refusal)) => {

@@ -11,6 +11,7 @@ use super::super::session::Session;
 use super::super::table::Table;
 use super::time_of_day;
 use crate::escape::escape;
+use crate::known::Known;
 use crate::rotate::document::{Follow, Line, Lines, Member, Reason, Start, Started, Unconfirmed};
 use crate::rotate::{Action, Step};
 use crate::rpc::proto::MembersQuery;
@@ -80,7 +81,7 @@ impl Rotate {
                 }
                 Ok(Exit::Done)
             }
-            (None, Some(plan @ Line::Planned { members, .. })) => {
+            (None, Some(plan @ Line::Planned { members, .. })) if self.dry_run => {
                 plain_serf(members).iter().for_each(|notice| output.notice(notice));
                 if output.is_json() {
                     output.json(plan)?
@@ -89,9 +90,8 @@ impl Rotate {
                 }
                 Ok(Exit::Done)
             }
-            (None, _) => {
-                Err(Failure::new(Exit::Failed, "the rotation ended without a word").with_remedy("see the agent's log"))
-            }
+            (None, _) => Err(Failure::new(Exit::Failed, "the rotation ended in a way that only a newer weir can tell")
+                .with_remedy("'weir keys status' shows which key seals")),
         }
     }
 
@@ -169,7 +169,7 @@ impl Story {
                 self.plan = Some(line);
             }
             Line::Confirmed { step, action, key, confirmed, of, complete, elapsed_ms } => {
-                let count = step_text(*step, *action, key.as_deref(), *confirmed, *of);
+                let count = step_text(step, action, key.as_deref(), *confirmed, *of);
                 match count {
                     Some(count) if *complete => {
                         self.partial = None;
@@ -182,6 +182,7 @@ impl Story {
                 said.extend(self.partial.take());
                 self.end = Some(line);
             }
+            Line::Newer { kind } => said.push(format!("  unknown ({})", escape(kind))),
         }
         said
     }
@@ -220,14 +221,21 @@ fn tombstones_text(names: &[String]) -> String {
 }
 
 /// `  3/3 remove 3fa9c1d2  2 of 3`; `None` for what only looks, or catches up.
-fn step_text(step: Step, action: Action, key: Option<&str>, confirmed: usize, of: usize) -> Option<String> {
+fn step_text(
+    step: &Known<Step>,
+    action: &Known<Action>,
+    key: Option<&str>,
+    confirmed: usize,
+    of: usize,
+) -> Option<String> {
     let key = key.unwrap_or_default();
-    let what = match (step, action) {
-        (Step::CleanUp, Action::Remove) => format!("clean up: remove {key}"),
-        (Step::Install, Action::Install) => "1/3 install".to_owned(),
-        (Step::Use, Action::Use) => "2/3 use".to_owned(),
-        (Step::Remove, Action::Remove) => format!("3/3 remove {key}"),
-        (Step::Check | Step::CleanUp | Step::Install | Step::Use | Step::Remove, _) => return None,
+    let what = match (step.word(), action.word()) {
+        (Some(Step::CleanUp), Some(Action::Remove)) => format!("clean up: remove {key}"),
+        (Some(Step::Install), Some(Action::Install)) => "1/3 install".to_owned(),
+        (Some(Step::Use), Some(Action::Use)) => "2/3 use".to_owned(),
+        (Some(Step::Remove), Some(Action::Remove)) => format!("3/3 remove {key}"),
+        (Some(Step::Check | Step::CleanUp | Step::Install | Step::Use | Step::Remove), _) => return None,
+        (None, _) => step.to_string(),
     };
     Some(format!("  {what}  {confirmed} of {of}"))
 }
@@ -255,7 +263,7 @@ fn end_text(end: &Line) -> String {
         // Writing to a text cannot fail.
         let _ = write!(text, "; locked out: {}, 'weir keys import' there lets in again", names.join(", "));
     }
-    let ways_out = ways_out(Step::Remove, absent, left_over);
+    let ways_out = ways_out(&Step::Remove.into(), absent, left_over);
     if !ways_out.is_empty() {
         text.push_str("\n  ");
         text.push_str(&ways_out.join("      "));
@@ -266,13 +274,13 @@ fn end_text(end: &Line) -> String {
 /// What happened and how things stand, and the ways out.
 fn stop_text(stopped: &Line) -> (String, Vec<String>) {
     let Line::Stopped { step, who, left_over, .. } = stopped else { return Default::default() };
-    let reasons: Vec<String> = who.iter().map(|culprit| reason_text(*step, culprit)).collect();
-    let what = format!("stopped at {}: {}; {}", word(*step), reasons.join(", "), state_text(stopped));
-    (what, ways_out(*step, who, left_over))
+    let reasons: Vec<String> = who.iter().map(|culprit| reason_text(step, culprit)).collect();
+    let what = format!("stopped at {}: {}; {}", escape(&step.to_string()), reasons.join(", "), state_text(stopped));
+    (what, ways_out(step, who, left_over))
 }
 
 /// Each one once.
-fn ways_out(step: Step, who: &[Unconfirmed], left_over: &[String]) -> Vec<String> {
+fn ways_out(step: &Known<Step>, who: &[Unconfirmed], left_over: &[String]) -> Vec<String> {
     let mut ways_out: Vec<String> = Vec::new();
     for way in who.iter().flat_map(|culprit| ways_out_of(step, culprit, left_over)) {
         if !ways_out.contains(&way) {
@@ -282,17 +290,18 @@ fn ways_out(step: Step, who: &[Unconfirmed], left_over: &[String]) -> Vec<String
     ways_out
 }
 
-fn reason_text(step: Step, Unconfirmed { name, why }: &Unconfirmed) -> String {
+fn reason_text(step: &Known<Step>, Unconfirmed { name, why }: &Unconfirmed) -> String {
     let name = escape(name);
     match why {
         Reason::Away { .. } => format!("{name} did not confirm"),
-        Reason::Silent if step == Step::Check => format!("{name} did not answer"),
+        Reason::Silent if step.is(&Step::Check) => format!("{name} did not answer"),
         Reason::Silent => format!("{name} did not confirm"),
         Reason::Refused { text } if text.is_empty() => format!("{name} refused"),
         Reason::Refused { text } | Reason::NotKept { text } => format!("{name} refused ({})", escape(text)),
         Reason::Superseded { text } => format!("{name} obeys another rotation ({})", escape(text)),
         Reason::Truncated => format!("{name} has more keys than it can list"),
         Reason::Unknown => format!("no member '{name}'"),
+        Reason::Newer { why } => format!("{name}: unknown ({})", escape(why)),
     }
 }
 
@@ -300,17 +309,20 @@ fn reason_text(step: Step, Unconfirmed { name, why }: &Unconfirmed) -> String {
 fn state_text(stopped: &Line) -> String {
     let Line::Stopped { step, old, new, taken, sealing, left_over, .. } = stopped else { return String::new() };
     let before = list(old);
-    match step {
-        Step::Check => "nothing was changed".to_owned(),
-        Step::CleanUp => format!("{before} still seals everywhere, only keys that nobody seals with were removed"),
-        Step::Use if *sealing => format!("members seal with {before} or {new} and hold both"),
-        Step::Install | Step::Use => {
+    match step.word() {
+        Some(Step::Check) => "nothing was changed".to_owned(),
+        Some(Step::CleanUp) => {
+            format!("{before} still seals everywhere, only keys that nobody seals with were removed")
+        }
+        Some(Step::Use) if *sealing => format!("members seal with {before} or {new} and hold both"),
+        Some(Step::Install | Step::Use) => {
             let mut extra: Vec<String> = left_over.iter().filter(|key| !old.contains(key)).cloned().collect();
             extra.extend(taken.then(|| new.clone()));
             let not_taken = if *taken { String::new() } else { format!(", no member has taken {new}") };
             format!("{before} still seals everywhere{not_taken}{}", extra_text(&extra))
         }
-        Step::Remove => format!("{new} seals everywhere{}", extra_text(left_over)),
+        Some(Step::Remove) => format!("{new} seals everywhere{}", extra_text(left_over)),
+        None => "'weir keys status' shows who holds what".to_owned(),
     }
 }
 
@@ -323,27 +335,27 @@ fn extra_text(keys: &[String]) -> String {
     }
 }
 
-fn ways_out_of(step: Step, Unconfirmed { name, why }: &Unconfirmed, old: &[String]) -> Vec<String> {
+fn ways_out_of(step: &Known<Step>, Unconfirmed { name, why }: &Unconfirmed, old: &[String]) -> Vec<String> {
     let (peer, name) = (name, escape(name));
     // Whoever has left, by its own word or an operator's, may be one that restarts; only who is forgotten is not waited for.
     let gone = || format!("{name} is gone for good: weir force-leave --prune {}, then again", operand(peer));
-    match (why, step) {
-        (Reason::Away { .. }, Step::Install | Step::Use) => vec![
+    match (why, step.word()) {
+        (Reason::Away { .. }, Some(Step::Install | Step::Use)) => vec![
             format!("{name} is back: weir keys rotate"),
             format!("go on, without removing what {name} has: {}", option("--absent", peer)),
             gone(),
         ],
-        (Reason::Away { .. }, Step::Check | Step::CleanUp | Step::Remove) => {
+        (Reason::Away { .. }, Some(Step::Check | Step::CleanUp | Step::Remove) | None) => {
             vec![
                 format!("{name} is back: weir keys rotate"),
                 gone(),
                 format!("lock it out: {}", option("--force", peer)),
             ]
         }
-        (Reason::NotKept { .. }, Step::Install | Step::Use) => {
+        (Reason::NotKept { .. }, Some(Step::Install | Step::Use)) => {
             vec![format!("go on, and put the new key into its credential afterwards: {}", option("--absent", peer))]
         }
-        (Reason::NotKept { .. }, Step::Remove) => vec![format!(
+        (Reason::NotKept { .. }, Some(Step::Remove)) => vec![format!(
             "put the key ('weir keys export' elsewhere) into {name}'s credential, restart it, then: weir keys remove {}",
             old.join(", then weir keys remove ")
         )],
@@ -351,20 +363,10 @@ fn ways_out_of(step: Step, Unconfirmed { name, why }: &Unconfirmed, old: &[Strin
         (Reason::Truncated, _) => {
             vec![format!("remove keys there by hand: weir keys remove KEY; {name} holds too many")]
         }
-        (Reason::Silent | Reason::Refused { .. } | Reason::NotKept { .. }, _) => {
+        (Reason::Silent | Reason::Refused { .. } | Reason::NotKept { .. } | Reason::Newer { .. }, _) => {
             vec![format!("see the log of {name}, then: weir keys rotate")]
         }
         (Reason::Unknown, _) => Vec::new(),
-    }
-}
-
-const fn word(step: Step) -> &'static str {
-    match step {
-        Step::Check => "check",
-        Step::CleanUp => "clean-up",
-        Step::Install => "install",
-        Step::Use => "use",
-        Step::Remove => "remove",
     }
 }
 
@@ -393,7 +395,7 @@ mod tests {
     #[test]
     fn who_is_gone_for_good_is_let_go_of_by_pruning() {
         for status in ["failed", "left"] {
-            let ways = ways_out_of(Step::Install, &away("web2", status), &[]);
+            let ways = ways_out_of(&Step::Install.into(), &away("web2", status), &[]);
             assert_eq!(ways[2], "web2 is gone for good: weir force-leave --prune web2, then again");
         }
     }
@@ -442,7 +444,7 @@ mod tests {
             ),
         ] {
             let stopped = Line::Stopped {
-                step,
+                step: step.into(),
                 old: keys(&["b07e4410"]),
                 new: "91d2aa07".to_owned(),
                 taken,
@@ -476,6 +478,18 @@ mod tests {
             "rotated in 1.3 s without web2: 91d2aa07 seals on every other member, b07e4410 stays until web2 can follow"
         );
         assert!(ways_out.starts_with("  web2 is back: weir keys rotate      web2 is gone for good: "), "{ways_out}");
+    }
+
+    #[test]
+    fn what_only_a_newer_agent_knows_is_shown_by_its_word() {
+        let lines = r#"[{ "kind": "paused", "for_s": 3 }, { "kind": "stopped", "step": "pause", "new": "91d2aa07",
+            "who": [{ "name": "web2", "why": "asleep", "since": 5 }] }]"#;
+        let lines: Vec<Line> = serde_json::from_str(lines).unwrap();
+        assert_eq!(Story::default().take(lines[0].clone()), ["  unknown (paused)"]);
+        let (what, ways_out) = stop_text(&lines[1]);
+        let said = "stopped at unknown (pause): web2: unknown (asleep); 'weir keys status' shows who holds what";
+        assert_eq!(what, said);
+        assert_eq!(ways_out, ["see the log of web2, then: weir keys rotate"]);
     }
 
     #[test]

@@ -262,7 +262,7 @@ fn decode_counts(reader: &mut Reader<'_>) -> Result<Option<BTreeMap<String, u64>
     (0..len).map(|_| Ok((reader.str()?.to_owned(), reader.u64()?))).collect::<Result<_, _>>().map(Some)
 }
 
-/// A kind of refusal that is not known leaves the sentence.
+/// What is not understood leaves the sentence.
 fn decode_ours(reader: &mut Reader<'_>) -> Result<Option<Ours>, DecodeError> {
     Ok(Some(weir::decode(reader.str()?).unwrap_or_default()))
 }

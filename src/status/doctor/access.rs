@@ -14,6 +14,7 @@ pub enum Permission {
     /// It is not there, or hidden.
     Missing,
     /// Something else is in the way; it says nothing of rights.
+    #[serde(other)]
     Unknown,
 }
 

@@ -17,17 +17,18 @@ pub fn upstreams<'a>(document: &Document, configured: impl Iterator<Item = &'a O
     let mut findings = Findings::default();
     for upstream in &document.upstreams {
         let name = &upstream.name;
-        let ails = document.attention.iter().find(|attention| {
-            attention.subject == *name && matches!(attention.kind.word(), Some(Kind::Empty | Kind::Panic))
+        let ails = document.attention.iter().find_map(|attention| {
+            let kind = attention.kind.word().filter(|kind| matches!(kind, Kind::Empty | Kind::Panic))?;
+            (attention.subject == *name).then_some((kind.level(), attention))
         });
-        let Some(ails) = ails else {
+        let Some((level, ails)) = ails else {
             findings.pass(ID, name);
             continue;
         };
         let options = configured.clone().find(|options| options.name.as_str() == name);
         match options.and_then(|options| nobody(options, upstream, &document.members)) {
-            Some(Trouble { what, way_out }) => findings.add(ails.level, ID, name, what, &way_out),
-            None => findings.add(ails.level, ID, name, &ails.message, ails.remedy.as_deref().unwrap_or_default()),
+            Some(Trouble { what, way_out }) => findings.add(level, ID, name, what, &way_out),
+            None => findings.add(level, ID, name, &ails.message, ails.remedy.as_deref().unwrap_or_default()),
         }
     }
     findings

@@ -17,7 +17,7 @@ const MAX_NAMED: usize = 3;
 /// One thing to look at.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub struct Attention {
-    pub level: Level,
+    pub level: Known<Level>,
     pub kind: Known<Kind>,
     /// What it is about: an upstream, a key, a handler, this node.
     pub subject: String,
@@ -69,7 +69,7 @@ impl Kind {
 
     fn about(self, subject: &str, trouble: Trouble, since: Option<&String>) -> Attention {
         Attention {
-            level: self.level(),
+            level: self.level().into(),
             kind: self.into(),
             subject: subject.to_owned(),
             message: trouble.what,
@@ -122,7 +122,7 @@ pub fn attention(document: &Document) -> Vec<Attention> {
         }
     }
     // Stable: within a kind the order stays.
-    list.sort_by_key(|(kind, attention)| (attention.level, *kind));
+    list.sort_by_key(|(kind, _)| (kind.level(), *kind));
     list.into_iter().map(|(_, attention)| attention).collect()
 }
 

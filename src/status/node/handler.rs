@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::Moment;
+use crate::known::unknown;
 
 /// One handler. What it prints is nobody else's.
 #[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
@@ -48,8 +49,10 @@ pub enum Run {
         error: String,
     },
     /// Only a newer program knows how.
-    #[serde(other)]
-    Newer,
+    #[serde(untagged)]
+    Newer {
+        result: String,
+    },
 }
 
 impl Run {
@@ -58,7 +61,7 @@ impl Run {
         match self {
             Self::Exited { status } => *status == 0,
             Self::Killed { .. } | Self::TimedOut | Self::NotStarted { .. } => false,
-            Self::Newer => true,
+            Self::Newer { .. } => true,
         }
     }
 }
@@ -70,7 +73,7 @@ impl std::fmt::Display for Run {
             Self::Killed { signal } => write!(f, "signal {signal}"),
             Self::TimedOut => f.write_str("timed out"),
             Self::NotStarted { error } => write!(f, "not started: {error}"),
-            Self::Newer => f.write_str("ended"),
+            Self::Newer { result } => unknown(f, result),
         }
     }
 }

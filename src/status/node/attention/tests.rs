@@ -10,7 +10,7 @@ fn of(change: impl FnOnce(&mut Document)) -> Vec<String> {
     let line = |Attention { level, kind, subject, message, remedy, since }| {
         let kind = serde_json::to_value(kind).unwrap();
         let (remedy, since) = (remedy.unwrap_or_default(), if since.is_some() { "" } else { " (since unknown)" });
-        format!("{} {} {subject}: {message}; {remedy}{since}", level.as_str(), kind.as_str().unwrap())
+        format!("{} {} {subject}: {message}; {remedy}{since}", level.word().unwrap().as_str(), kind.as_str().unwrap())
     };
     attention(&document).into_iter().map(line).collect()
 }

@@ -1,4 +1,4 @@
-//! Words that a later version may add to.
+//! Words of documents, to which a later version may add: whoever reads one that it does not know still reads the rest.
 
 use std::fmt;
 
@@ -45,11 +45,22 @@ impl<T> From<T> for Known<T> {
     }
 }
 
+impl<T: Default> Default for Known<T> {
+    fn default() -> Self {
+        Self::Word(T::default())
+    }
+}
+
 impl<T: fmt::Display> fmt::Display for Known<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Word(word) => word.fmt(f),
-            Self::Newer(word) => f.write_str(word),
+            Self::Newer(word) => unknown(f, word),
         }
     }
+}
+
+/// A word that only a newer program knows, as everything shows it.
+pub(crate) fn unknown(f: &mut fmt::Formatter<'_>, word: &str) -> fmt::Result {
+    write!(f, "unknown ({word})")
 }
