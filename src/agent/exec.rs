@@ -19,6 +19,7 @@ use super::clock::{self, Calendar};
 use crate::config::{Command as Program, Handler, Mode};
 use crate::endpoint::Endpoint;
 use crate::handlers::{Local, Tail, environment, input, name, passes, serf_name};
+use crate::outage::Outage;
 use crate::serf::{Event, QueryKey, RespondError};
 use crate::status::node;
 use crate::time::{Instant, millis};
@@ -112,9 +113,31 @@ struct Entry {
     config: Arc<Handler>,
     jobs: mpsc::Sender<Job>,
     stats: HandlerStats,
+    overflow: Outage,
 }
 
 impl Entry {
+    /// Its queue has no room for an event.
+    fn dropped(&mut self, event: &str) {
+        self.stats.dropped += 1;
+        self.stats.last_drop = Some(clock::now());
+        if self.overflow.failed(tokio::time::Instant::now().into_std()) {
+            warn!(
+                handler = self.config.name,
+                event,
+                queue = self.config.queue,
+                "handler is behind, events are dropped"
+            );
+        }
+    }
+
+    /// Its queue has room.
+    fn caught_up(&mut self) {
+        if let Some(dropped) = self.overflow.worked(tokio::time::Instant::now().into_std()) {
+            warn!(handler = self.config.name, dropped, "handler has caught up, events were dropped");
+        }
+    }
+
     fn status(&self, calendar: &Calendar) -> node::Handler {
         let HandlerStats { runs, failures, dropped, last_drop, last } = &self.stats;
         node::Handler {
@@ -178,11 +201,12 @@ impl Handlers {
         let config = Arc::new(config.clone());
         let (jobs, queue) = mpsc::channel(config.queue);
         tokio::spawn(serve(config.clone(), queue, self.sender.clone()));
-        Entry { config, jobs, stats: HandlerStats::default() }
+        Entry { config, jobs, stats: HandlerStats::default(), overflow: Outage::default() }
     }
 
-    /// Queues `event` for every handler whose filter it passes. A handler whose queue is full loses it, counted.
-    pub(super) fn dispatch(&mut self, event: &Event, local: Local<'_>) {
+    /// Queues `event` for every handler whose filter it passes. A handler whose queue is full loses it, counted. Returns what
+    /// the asker of a query is to hear at once, as none of its handlers has taken it.
+    pub(super) fn dispatch(&mut self, event: &Event, local: Local<'_>) -> Option<(QueryKey, Vec<u8>)> {
         let mut shared = None;
         let query = match event {
             Event::Query(query) => Some(query.key),
@@ -195,15 +219,13 @@ impl Handlers {
             let job = Job { event: name.clone(), environment: environment.clone(), input: input.clone(), query };
             if entry.jobs.try_send(job).is_ok() {
                 self.answers.given(query);
+                entry.caught_up();
             } else {
-                entry.stats.dropped += 1;
-                entry.stats.last_drop = Some(clock::now());
-                if entry.stats.dropped.is_power_of_two() {
-                    let (handler, dropped) = (&entry.config.name, entry.stats.dropped);
-                    warn!(handler, event = &**name, dropped, "handler queue full, events dropped");
-                }
+                self.answers.dropped(query, &entry.config.name, entry.config.queue);
+                entry.dropped(name);
             }
         }
+        Some((query?, self.answers.offered(query?)?))
     }
 
     /// The next finished run, counted. Cancel-safe.

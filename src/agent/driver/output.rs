@@ -121,8 +121,12 @@ impl Agent {
         }
         let name = self.endpoint.local().name.clone();
         let tags = self.endpoint.tags();
-        self.handlers.dispatch(event, Local { name: &name, tags: &tags });
-        self.commands.publish(event, clock::now());
+        let now = clock::now();
+        if let Some((query, answer)) = self.handlers.dispatch(event, Local { name: &name, tags: &tags }) {
+            // The limit is configurable down to less than this sentence.
+            let _too_large = self.endpoint.respond(now, &query, answer.into());
+        }
+        self.commands.publish(event, now);
     }
 
     fn left(&mut self, unconfirmed: &[NodeName]) {

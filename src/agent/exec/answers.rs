@@ -1,5 +1,5 @@
-//! What the asker of a query hears of the handlers that it was given to: the first that says something, or, once all have ended
-//! without a word, that one of them failed. Serf's mode keeps silent then, as Serf does.
+//! What the asker of a query hears of the handlers that it is for: the first that says something, or, once all have ended
+//! without a word, that one of them failed or was too busy to take it. Serf's mode keeps silent then, as Serf does.
 
 use std::collections::HashMap;
 
@@ -20,7 +20,7 @@ struct Open {
     /// Handlers that have not ended.
     running: usize,
     answered: bool,
-    /// Of the first that failed.
+    /// Of the first that failed, or had no room for it.
     failure: Option<String>,
 }
 
@@ -34,6 +34,20 @@ impl Answers {
         if let Some(query) = query {
             self.open.entry(query).or_default().running += 1;
         }
+    }
+
+    /// A handler that it is for, if it is a query, has no room for it.
+    pub(super) fn dropped(&mut self, query: Option<QueryKey>, handler: &str, queue: usize) {
+        if let Some(query) = query {
+            let failure = || format!("error: handler {handler} is behind, its queue of {queue} is full\n");
+            self.open.entry(query).or_default().failure.get_or_insert_with(failure);
+        }
+    }
+
+    /// All handlers that the query is for have been offered it. Returns what its asker is to hear if none has taken it.
+    pub(super) fn offered(&mut self, query: QueryKey) -> Option<Vec<u8>> {
+        self.open.get(&query).filter(|open| open.running == 0)?;
+        self.end(query)
     }
 
     /// A handler has ended. Returns what its query's asker is to hear of it.
@@ -50,8 +64,13 @@ impl Answers {
         if open.running > 0 {
             return said;
         }
+        let failure = self.end(query);
+        said.or(failure)
+    }
+
+    /// Nobody is at work on it any more. Returns what went wrong if nothing else was said.
+    fn end(&mut self, query: QueryKey) -> Option<Vec<u8>> {
         let Open { answered, failure, .. } = self.open.remove(&query)?;
-        let failure = failure.filter(|_| !answered && self.mode == Mode::Weir);
-        said.or_else(|| failure.map(String::into_bytes))
+        failure.filter(|_| !answered && self.mode == Mode::Weir).map(String::into_bytes)
     }
 }

@@ -6,7 +6,8 @@ use nix::unistd::Pid;
 use tokio::time::timeout;
 
 use super::*;
-use crate::handlers::filter::EventFilter;
+use crate::agent::log::captured;
+use crate::handlers::filter::{EventFilter, EventKind};
 use crate::serf::{QueryEvent, QueryKey};
 use crate::wire::NodeName;
 use crate::wire::serf::{LamportTime, Tags, UserEvent};
@@ -41,10 +42,11 @@ fn query() -> Event {
     })
 }
 
-fn dispatch(handlers: &mut Handlers, event: &Event) {
+fn dispatch(handlers: &mut Handlers, event: &Event) -> Option<String> {
     let name = NodeName::new("a").unwrap();
     let tags = Tags::from([("role".to_owned(), "lb".to_owned())]);
-    handlers.dispatch(event, Local { name: &name, tags: &tags });
+    let told = handlers.dispatch(event, Local { name: &name, tags: &tags });
+    told.map(|(_, answer)| String::from_utf8(answer).unwrap())
 }
 
 async fn ran(handler: Handler, event: &Event) -> Ran {
@@ -195,6 +197,49 @@ fn full_queue_drops_and_counts() {
         assert_eq!((told.runs, told.dropped, told.failures), (4, 6, 0));
         assert_eq!(told.last.as_ref().unwrap().run, node::Run::Exited { status: 0 });
         assert_eq!(told.last_drop.as_ref().unwrap().ago_s, 0);
+    });
+}
+
+#[test]
+fn who_asks_a_handler_that_is_behind_hears_of_it() {
+    let behind = |handler| format!("error: handler {handler} is behind, its queue of 4 is full\n");
+    run_test(async {
+        // What the others say, which are not behind, and what the asker hears of it.
+        for (others, ours, serfs) in [
+            (&[][..], Some(behind("full")), None),
+            (&["echo up"], Some("up\n".to_owned()), Some("up\n")),
+            (&["true"], Some(behind("full")), None),
+            (&["exit 3"], Some(behind("full")), None),
+        ] {
+            for (mode, wanted) in [(Mode::Weir, ours), (Mode::Serf, serfs.map(str::to_owned))] {
+                let mut all = vec![shell("full", "true")];
+                let on = || vec![EventFilter::Kind(EventKind::Query)];
+                all.extend(others.iter().map(|line| Handler { on: on(), ..shell("other", line) }));
+                let mut handlers = Handlers::new(&all, mode);
+                for _ in 0..4 {
+                    assert_eq!(dispatch(&mut handlers, &user("e", "")), None); // nothing runs before we wait
+                }
+                let mut heard = dispatch(&mut handlers, &query());
+                for _ in 0..4 + others.len() {
+                    let answer = handlers.recv().await.answer.map(|answer| String::from_utf8(answer).unwrap());
+                    heard = heard.or(answer);
+                }
+                assert_eq!(heard, wanted, "{others:?} {mode:?}");
+            }
+        }
+    });
+}
+
+#[test]
+fn a_handler_that_is_behind_is_told_once() {
+    run_test(async {
+        let mut handlers = Handlers::new(&[shell("h", "true")], Mode::Weir);
+        let line = captured(|| {
+            for number in 0..100 {
+                dispatch(&mut handlers, &user(&format!("e{number}"), ""));
+            }
+        });
+        assert_eq!(line.message(), "handler is behind, events are dropped handler=h event=user:e4 queue=4");
     });
 }
 

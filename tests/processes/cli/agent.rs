@@ -226,3 +226,28 @@ fn serf_mode_starts_and_stops_as_serf_does() {
         assert_eq!(agent.code(), Some(code), "{signal}");
     }
 }
+
+#[test]
+fn who_asks_a_handler_that_is_behind_hears_of_it() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let gate = dir.path().join("gate");
+    let wait = format!("until [ -e {} ]; do sleep 0.02; done", gate.display());
+    let handler = format!("[handler.slow]\non = [\"query:load\"]\nshell = \"{wait}\"\nqueue = 1\n");
+    let mut agent = Agent::start(weir(), &["--config-file", &write_config(dir.path(), "n1", &handler)]);
+    agent.logged("ready");
+    let ask = || {
+        let mut command = weir();
+        command.env("WEIR_RPC_ADDR", dir.path().join("n1.sock"));
+        run(command, &["query", "load", "--no-ack", "--timeout", "500ms"])
+    };
+    // One is at work, one waits.
+    for _ in 0..2 {
+        assert_eq!(ask().code, Some(7));
+    }
+    let ran = ask();
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+    let heard = "Response from 'n1': error: handler slow is behind, its queue of 1 is full\n";
+    assert!(ran.stdout.contains(heard), "{ran:?}");
+    agent.logged("handler is behind, events are dropped handler=slow event=query:load queue=1");
+    std::fs::write(gate, "").expect("the directory is ours");
+}
