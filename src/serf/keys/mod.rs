@@ -171,7 +171,13 @@ impl Ballots {
                 Ok(())
             }
             (None, Some(seen)) if now < seen.guarded_until => {
-                Err(Superseded { text: "a rotation is running".to_owned(), ballot: seen.ballot })
+                let left = seen.guarded_until.since(now);
+                let (ago, left) = (BALLOT_GUARD.saturating_sub(left).as_secs(), left.as_secs_f64().ceil());
+                let text = format!(
+                    "a rotation from {} was here {ago} s ago and may still run; try again in {left} s",
+                    seen.from
+                );
+                Err(Superseded { text, ballot: seen.ballot })
             }
             (None, _) => Ok(()),
         }

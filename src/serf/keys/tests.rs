@@ -107,9 +107,9 @@ fn the_ballot_rule_follows_the_table() {
         (ballot(100, 4), 1, false, "superseded by a rotation from n1"),
         (ballot(99, 255), 1, false, "superseded by a rotation from n1"),
         (ballot(99, 255), 86_400, false, "superseded by a rotation from n1"),
-        (None, 59, false, "a rotation is running"),
+        (None, 59, false, "a rotation from n1 was here 59 s ago and may still run; try again in 1 s"),
         (None, 60, true, ""),
-        (None, 0, false, "a rotation is running"),
+        (None, 0, false, "a rotation from n1 was here 0 s ago and may still run; try again in 60 s"),
     ] {
         for name in ["_serf_install-key", "_serf_use-key", "_serf_remove-key"] {
             let mut serf = cluster(1);
