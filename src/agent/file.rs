@@ -13,10 +13,14 @@ use std::path::{Path, PathBuf};
 use rustix::io::Errno;
 use tracing::warn;
 
+use crate::status::shell::argument;
+
 /// Owner only: everything the agent writes holds keys or tells who is where.
 const MODE: u32 = 0o600;
 /// Symbolic links that are followed one after another, as many as the kernel follows.
 const MAX_LINKS: usize = 40;
+/// What the name of a file ends in that was put aside.
+const ASIDE: &str = ".unreadable";
 
 /// Replaces `path` by `contents`. After a crash at any point the old or the new file is there, complete. The new one is given
 /// back, open for appending.
@@ -60,7 +64,7 @@ pub(super) fn put_aside(path: &Path) -> io::Result<PathBuf> {
         return Err(io::ErrorKind::DirectoryNotEmpty.into());
     }
     let mut aside = target.clone().into_os_string();
-    aside.push(".unreadable");
+    aside.push(ASIDE);
     fs::rename(&target, &aside).map_err(|error| mounted(&target, error))?;
     Ok(aside.into())
 }
@@ -74,6 +78,16 @@ pub(super) fn kept_aside(path: &Path) -> String {
             String::new()
         }
     }
+}
+
+/// How what is `kept` aside is used again, where nothing but a right was missing.
+pub(super) fn way_back(kept: &str, error: &io::Error) -> Option<String> {
+    let path = kept.strip_suffix(ASIDE).filter(|_| error.kind() == io::ErrorKind::PermissionDenied)?;
+    let home = directory_of(Path::new(path)).display().to_string();
+    let [kept, path, home] = [kept, path, &home].map(argument);
+    Some(format!(
+        "stop the agent, 'mv {kept} {path}', 'chown --reference={home} {path}', 'chmod 600 {path}', then start it again"
+    ))
 }
 
 /// The file that `path` names, through symbolic links. It need not be there.

@@ -189,7 +189,8 @@ pub(super) fn load(path: &Path) -> KeyState {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return KeyState::default(),
         Err(error) => {
             let (path, kept) = (path.display(), file::kept_aside(path));
-            warn!(%path, %error, kept, "state of the keyring cannot be read and is begun anew; an old rotation could not be told from a new one");
+            let way_back = file::way_back(&kept, &error);
+            warn!(%path, %error, kept, way_back, "state of the keyring cannot be read and is begun anew; an old rotation could not be told from a new one");
             return KeyState::default();
         }
     };

@@ -282,7 +282,8 @@ fn read(path: &Path) -> Vec<u8> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
         Err(error) => {
             let (path, kept) = (path.display(), file::kept_aside(path));
-            warn!(%path, %error, kept, "snapshot cannot be read, starting without it; members are found by gossip.join");
+            let way_back = file::way_back(&kept, &error);
+            warn!(%path, %error, kept, way_back, "snapshot cannot be read, starting without it; members are found by gossip.join");
             Vec::new()
         }
     }
@@ -295,7 +296,7 @@ fn report(path: &Path, replay: &Replay) {
     match (replay.format, replay.damage) {
         (Format::Unknown, _) => {
             let kept = file::kept_aside(path);
-            warn!(path = %shown, kept, "file is no snapshot, starting without it; members are found by gossip.join");
+            warn!(path = %shown, kept, "file is no snapshot, starting without it; members are found by gossip.join; if it is something else's, set snapshot.path, restart the agent and move it back");
         }
         (_, Some(damage)) => {
             let (offset, lost_bytes) = (damage.offset, damage.bytes);

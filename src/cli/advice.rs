@@ -15,7 +15,7 @@ use super::args::definition;
 use super::serf_compat::is_command;
 
 /// Commands of others that we advise, word by word; `*` is any word.
-const FOREIGN: [&str; 32] = [
+const FOREIGN: [&str; 33] = [
     "apt install nginx",
     "chgrp weir *",
     "chmod * *",
@@ -36,6 +36,7 @@ const FOREIGN: [&str; 32] = [
     "make demo",
     "mkdir *",
     "mkdir -p -m 700 * * *",
+    "mv * *",
     "nft list ruleset",
     "nginx -s reload",
     "nginx -T",
@@ -51,7 +52,7 @@ const FOREIGN: [&str; 32] = [
 ];
 
 /// Programs whose every mention in a quote is a command.
-const FOREIGN_PROGRAMS: [&str; 17] = [
+const FOREIGN_PROGRAMS: [&str; 18] = [
     "apt",
     "chgrp",
     "chmod",
@@ -62,6 +63,7 @@ const FOREIGN_PROGRAMS: [&str; 17] = [
     "ip",
     "journalctl",
     "mkdir",
+    "mv",
     "nft",
     "serf",
     "setfacl",
