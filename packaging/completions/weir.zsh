@@ -51,40 +51,40 @@ never\:"Not at all"))' \
 _arguments "${_arguments_options[@]}" : \
 '*--config-file=[Configuration\: TOML, or Serf'\''s JSON; repeatable \[env\: WEIR_CONFIG\]]:FILE:_files' \
 '*--config-dir=[Directory of .toml and .json files, read by name; repeatable]:DIR:_files' \
-'--node=[Name of this node, unique in the cluster \[node.name\]]:NAME:_default' \
+'*--node=[Name of this node, unique in the cluster \[node.name\]]:NAME:_default' \
 '*--tag=[Tag of this node; repeatable \[node.tags\]]:KEY=VALUE:_default' \
-'--role=[Serf'\''s tag \`role\`; --tag role=ROLE says the same]:ROLE:_default' \
-'--tags-file=[Serf'\''s file of tags, imported once]:FILE:_default' \
-'--bind=[Address or interface to listen on for gossip \[gossip.bind\]]:ADDRESS:_default' \
-'--iface=[Interface to listen on for gossip, if not named in --bind]:NAME:_default' \
-'--advertise=[Address that others use \[gossip.advertise\]]:ADDRESS:_default' \
+'*--role=[Serf'\''s tag \`role\`; --tag role=ROLE says the same]:ROLE:_default' \
+'*--tags-file=[Serf'\''s file of tags, imported once]:FILE:_default' \
+'*--bind=[Address or interface to listen on for gossip \[gossip.bind\]]:ADDRESS:_default' \
+'*--iface=[Interface to listen on for gossip, if not named in --bind]:NAME:_default' \
+'*--advertise=[Address that others use \[gossip.advertise\]]:ADDRESS:_default' \
 '*--join=[Join this member, or stop if none answers; repeatable]:ADDRESS:_default' \
 '*--retry-join=[Join this member, trying until it answers; repeatable \[gossip.join\]]:ADDRESS:_default' \
-'--retry-interval=[Time between two tries \[gossip.join_retry_interval\]]:DURATION:_default' \
-'--retry-max=[Most tries; 0 is no limit \[gossip.join_retry_max\]]:COUNT:_default' \
-'--replay=[Deliver user events older than our join \[gossip.replay_on_join\]]::BOOL:_default' \
-'--discover=[Find and join peers of this name by mDNS \[gossip.discover\]]:NAME:_default' \
-'--mdns-iface=[Serf'\''s; the interface comes from --bind]:NAME:_default' \
-'--mdns-disable-ipv4=[]::BOOL:_default' \
-'--mdns-disable-ipv6=[]::BOOL:_default' \
-'--profile=[Timing\: lan, wan or local \[gossip.profile\]]:PROFILE:_default' \
-'--protocol=[Version of the Serf protocol, 2 to 5]:VERSION:_default' \
-'--label=[memberlist label, the same on every node \[gossip.label\]]:LABEL:_default' \
-'--disable-compression=[Send messages uncompressed \[gossip.compression\]]::BOOL:_default' \
-'--broadcast-timeout=[Longest wait for a leave to be heard \[gossip.broadcast_timeout\]]:DURATION:_default' \
-'--keyring-file=[File with the keys for gossip \[encryption.keyring\]]:FILE:_default' \
-'--encrypt=[Key for gossip; others can see it in the process list]:KEY:_default' \
-'--seal=[Envelope\: auto, session, memberlist or off \[encryption.seal\]]:SEAL:_default' \
-'--snapshot=[File to rejoin from after a restart \[snapshot.path\]]:FILE:_default' \
-'--rejoin=[Rejoin also after a leave \[snapshot.rejoin_after_leave\]]::BOOL:_default' \
+'*--retry-interval=[Time between two tries \[gossip.join_retry_interval\]]:DURATION:_default' \
+'*--retry-max=[Most tries; 0 is no limit \[gossip.join_retry_max\]]:COUNT:_default' \
+'*--replay=[Deliver user events older than our join \[gossip.replay_on_join\]]::BOOL:_default' \
+'*--discover=[Find and join peers of this name by mDNS \[gossip.discover\]]:NAME:_default' \
+'*--mdns-iface=[Serf'\''s; the interface comes from --bind]:NAME:_default' \
+'*--mdns-disable-ipv4=[]::BOOL:_default' \
+'*--mdns-disable-ipv6=[]::BOOL:_default' \
+'*--profile=[Timing\: lan, wan or local \[gossip.profile\]]:PROFILE:_default' \
+'*--protocol=[Version of the Serf protocol, 2 to 5]:VERSION:_default' \
+'*--label=[memberlist label, the same on every node \[gossip.label\]]:LABEL:_default' \
+'*--disable-compression=[Send messages uncompressed \[gossip.compression\]]::BOOL:_default' \
+'*--broadcast-timeout=[Longest wait for a leave to be heard \[gossip.broadcast_timeout\]]:DURATION:_default' \
+'*--keyring-file=[File with the keys for gossip \[encryption.keyring\]]:FILE:_default' \
+'*--encrypt=[Key for gossip; others can see it in the process list]:KEY:_default' \
+'*--seal=[Envelope\: auto, session, memberlist or off \[encryption.seal\]]:SEAL:_default' \
+'*--snapshot=[File to rejoin from after a restart \[snapshot.path\]]:FILE:_default' \
+'*--rejoin=[Rejoin also after a leave \[snapshot.rejoin_after_leave\]]::BOOL:_default' \
 '*--event-handler=[Script for events, \[FILTER=\]COMMAND; repeatable \[handler.*\]]:HANDLER:_default' \
-'--rpc-addr=[Address to listen on for RPC \[rpc.listen\]]:ADDRESS:_default' \
-'--rpc-socket=[Unix socket to listen on for RPC \[rpc.socket\]]:PATH:_default' \
-'--rpc-token-file=[File with the token of RPC clients \[rpc.token_file\]]:FILE:_default' \
-'--rpc-auth=[Token of RPC clients; others can see it in the process list]:TOKEN:_default' \
-'--log-level=[Least level of log lines, or per part \[log.level\]]:LEVEL:_default' \
-'--log-format=[Where and how to log\: auto, journald, text or json \[log.format\]]:FORMAT:_default' \
-'--syslog=[Serf'\''s; logs go to the journal]::BOOL:_default' \
+'*--rpc-addr=[Address to listen on for RPC \[rpc.listen\]]:ADDRESS:_default' \
+'*--rpc-socket=[Unix socket to listen on for RPC \[rpc.socket\]]:PATH:_default' \
+'*--rpc-token-file=[File with the token of RPC clients \[rpc.token_file\]]:FILE:_default' \
+'*--rpc-auth=[Token of RPC clients; others can see it in the process list]:TOKEN:_default' \
+'*--log-level=[Least level of log lines, or per part \[log.level\]]:LEVEL:_default' \
+'*--log-format=[Where and how to log\: auto, journald, text or json \[log.format\]]:FORMAT:_default' \
+'*--syslog=[Serf'\''s; logs go to the journal]::BOOL:_default' \
 '--format=[How to write answers\: text or json]:FORMAT:((text\:"For people\: tables and sentences"
 json\:"For programs\: one JSON document"))' \
 '--color=[When to colour answers\: auto (on a terminal, unless NO_COLOR is set or TERM is dumb), always or never]:WHEN:((auto\:"On a terminal, unless NO_COLOR is set or TERM is dumb"

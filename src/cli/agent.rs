@@ -44,15 +44,16 @@ impl clap::Args for Flags {
 }
 
 fn argument(flag: &'static Flag) -> Arg {
+    // All that is given is kept: of two values one is lost, and that is to be told.
     let arg = Arg::new(flag.name)
         .long(flag.name)
         .value_name(flag.value)
         .help(flag.help)
         .hide(flag.hidden)
+        .action(ArgAction::Append)
         .value_parser(|text: &str| flag.read(text).map(drop));
     match flag.takes {
-        Takes::Text | Takes::Number => arg,
-        Takes::Texts => arg.action(ArgAction::Append),
+        Takes::Text | Takes::Number | Takes::Texts => arg,
         Takes::Switch => arg.num_args(0..=1).require_equals(true).default_missing_value("true"),
     }
 }

@@ -4,7 +4,7 @@ use crate::error::Trouble;
 
 use super::document::LineIndex;
 use super::mistake::{ConfigErrors, Mistake};
-use super::serf::{Extras, Layer, bind_to_interface};
+use super::serf::{Extras, Layer, bind_to_interface, role_to_tag};
 use super::tree::{Item, Origin, Table, Value, inline, join, segment, set};
 use super::{Config, Mode, Notice, json};
 
@@ -25,6 +25,8 @@ pub fn convert(path: &str, text: &str) -> Result<Converted, ConfigErrors> {
         Ok(root) => layer.file(root),
         Err(mistake) => layer.mistakes.push(mistake),
     }
+    let mut layer = layer.end();
+    layer.notices.extend(role_to_tag(&mut layer.table, &layer.extras));
     layer.notices.extend(bind_to_interface(&mut layer.table, &layer.extras));
     let (_, mistakes) = Config::read(&layer.table, &Extras::default(), Mode::Weir, "localhost");
     layer.mistakes.extend(mistakes.into_iter().filter(|mistake: &Mistake| !mistake.across));
@@ -45,7 +47,7 @@ fn complete(layer: &mut Layer) {
     let add = |table: &mut Table, path: [&str; 2], value: Value| set(table, &path, Item::new(value, Origin::Default));
     let extras = layer.extras.clone();
     if let Some((_, at)) = &extras.encrypt {
-        let way_out = "write it to a keyring file, 'weir keys import --file -'";
+        let way_out = "write it to a keyring file, 'weir keys import'";
         layer.notice(at, Trouble::new("encrypt_key is not taken over", way_out));
     } else if !has(&layer.table, "encryption", "keyring") {
         add(&mut layer.table, ["encryption", "seal"], Value::Text("off".to_owned()));

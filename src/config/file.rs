@@ -10,7 +10,7 @@ use super::document::{self, LineIndex};
 use super::mistake::{ConfigErrors, Mistake};
 use super::notice::Notice;
 use super::overrides::Overrides;
-use super::serf::{Extras, Layer, bind_to_interface};
+use super::serf::{Extras, Layer, bind_to_interface, role_to_tag};
 use super::tree::{Table, merge};
 use super::{Config, Mode, environment, json};
 
@@ -81,6 +81,7 @@ pub fn load(sources: &Sources) -> Result<Loaded, ConfigErrors> {
     let variables = sources.environment.iter().map(|(name, value)| (name.as_str(), value.as_str()));
     reading.lay(|extras| environment::layer(variables, extras));
     reading.lay(|extras| sources.overrides.layer(extras, serf));
+    reading.notices.extend(role_to_tag(&mut reading.table, &reading.extras));
     reading.notices.extend(bind_to_interface(&mut reading.table, &reading.extras));
 
     let mode = if serf { Mode::Serf } else { Mode::Weir };
@@ -194,7 +195,7 @@ impl Reading {
 
     /// Lays a layer over what is there.
     fn lay(&mut self, make: impl FnOnce(Extras) -> Layer) {
-        let layer = make(std::mem::take(&mut self.extras));
+        let layer = make(std::mem::take(&mut self.extras)).end();
         merge(&mut self.table, layer.table);
         self.extras = layer.extras;
         self.notices.extend(layer.notices);

@@ -60,7 +60,8 @@ impl Scanner<'_> {
             let key_at = self.next_place();
             let key = self.string()?;
             self.skip(b':')?;
-            table.insert(key, Item { key_at, ..self.value()? });
+            let (place, before) = table.insert_full(key, Item { key_at, ..self.value()? });
+            table[place].replaced = before.map(Box::new);
             if self.peek()? == b',' {
                 self.at += 1;
             }

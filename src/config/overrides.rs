@@ -1,8 +1,9 @@
 //! What the command line says, laid over everything else.
 
 use super::flag::{FLAGS, Flag, Sets, Takes};
+use super::notice::Notice;
 use super::secret::Secret;
-use super::serf::{Extras, KEYS, Kind, Layer};
+use super::serf::{Extras, KEYS, Kind, Layer, repeated};
 use super::tree::{Item, Origin, Value};
 
 /// The flags of `weir agent` that were given, with their texts, which are kept as secrets because some are.
@@ -10,16 +11,13 @@ use super::tree::{Item, Origin, Value};
 pub struct Overrides(Vec<(&'static Flag, Secret)>);
 
 impl Overrides {
-    /// Adds `--NAME TEXT`; of a flag that does not repeat, the last one counts.
+    /// Adds `--NAME TEXT`.
     ///
     /// # Errors
     /// There is no such flag, or it takes another kind of value.
     pub fn give(&mut self, name: &str, text: &str) -> Result<(), String> {
         let flag = Flag::find(name).ok_or_else(|| format!("there is no flag --{name}"))?;
         flag.read(text)?;
-        if flag.takes != Takes::Texts {
-            self.0.retain(|(earlier, _)| earlier.name != name);
-        }
         self.0.push((flag, Secret::new(text.to_owned())));
         Ok(())
     }
@@ -34,21 +32,35 @@ impl Overrides {
         self.0.iter().any(|(flag, _)| flag.ours)
     }
 
-    /// Lists are appended in Serf mode, and replace a file's otherwise.
+    /// Lists are appended in Serf mode, and replace a file's otherwise. Of a flag that does not repeat, the last one counts.
     pub(crate) fn layer(&self, extras: Extras, serf: bool) -> Layer {
         let mut layer = Layer::new(extras);
-        // What repeats comes last: `--tag role=…` wins over `--role`.
-        let (lists, others): (Vec<&Flag>, Vec<&Flag>) = FLAGS.iter().partition(|flag| flag.takes == Takes::Texts);
-        for flag in others.into_iter().chain(lists) {
-            for (_, text) in self.0.iter().filter(|(given, _)| given.name == flag.name) {
-                lay(&mut layer, flag, text);
-            }
+        for flag in &FLAGS {
+            let of_flag = self.0.iter().filter(|(given, _)| given.name == flag.name);
+            let given: Vec<&Secret> = of_flag.map(|(_, text)| text).collect();
+            let counting = match given.split_last() {
+                Some((last, earlier)) if flag.takes != Takes::Texts => {
+                    layer.notices.extend(earlier.iter().filter_map(|lost| twice(flag, last, lost)));
+                    &given[earlier.len()..]
+                }
+                Some(_) | None => &given[..],
+            };
+            counting.iter().for_each(|text| lay(&mut layer, flag, text));
         }
         if let Some(join) = layer.table.get_mut("gossip").and_then(|gossip| gossip.table_mut()?.get_mut("join")) {
             join.append = serf;
         }
         layer
     }
+}
+
+/// Which of two values of a flag counts; nothing if they are the same.
+fn twice(flag: &Flag, kept: &Secret, lost: &Secret) -> Option<Notice> {
+    let what = match flag.sets {
+        Sets::Secret(_) => "the last one counts".to_owned(),
+        _ => format!("{:?} counts, {:?} does not", kept.expose(), lost.expose()),
+    };
+    (kept != lost).then(|| repeated(&flag.typed(), &Origin::Flag(flag.typed()), &what))
 }
 
 /// Unlike in a file, an empty text is a value: `--snapshot ''` is none.

@@ -199,6 +199,22 @@ pub(crate) fn merge(base: &mut Table, layer: Table) {
     }
 }
 
+/// Calls `found` with each key that `table` itself gives more than once, the value that counts and one that does not, which
+/// is forgotten: nobody wants to hear what else is wrong with it.
+pub(crate) fn take_repeated(table: &mut Table, path: &str, found: &mut impl FnMut(&str, &Item, &Item)) {
+    for (name, item) in table {
+        let path = join(path, name);
+        let mut repeated = item.replaced.take();
+        while let Some(mut lost) = repeated {
+            found(&path, item, &lost);
+            repeated = lost.replaced.take();
+        }
+        if let Some(inner) = item.table_mut() {
+            take_repeated(inner, &path, found);
+        }
+    }
+}
+
 /// Sets `path` in `table`, making the tables on the way.
 pub(crate) fn set(table: &mut Table, path: &[&str], item: Item) {
     let Some((last, parents)) = path.split_last() else { return };

@@ -298,6 +298,84 @@ fn flags_beat_environment_beats_files() {
     assert_eq!(notices, ["WEIR_NODENAME: is no variable of weir's; did you mean WEIR_NODE_NAME?"]);
 }
 
+/// Serf keeps the last one without a word. What an earlier one says is not judged.
+#[test]
+fn of_two_values_of_one_key_it_is_told_which_counts() {
+    const KEYS: [&str; 2] = ["AAECAwQFBgcICQoLDA0ODw==", "HB0eHyAhIiMkJSYnKCkqKywtLi8wMTIzNDU2Nzg5Ojs="];
+    let told = |files: &Files, sources: &Sources| {
+        let loaded = load(sources).unwrap_or_else(|errors| panic!("{errors}"));
+        let notices = loaded.notices.iter().map(|notice| files.neutral(&notice.to_string()));
+        let role = loaded.config.node.tags.get("role").cloned().unwrap_or_default();
+        (role, notices.filter(|notice| notice.contains(" given twice")).collect::<Vec<_>>())
+    };
+    let (none, toml_file) = (Files::new(&[]), Files::new(&[("weir.toml", "node.tags.role = \"file\"")]));
+    let environment = vec![("WEIR_TAGS".to_owned(), "role=web,zone=a,role=db,zone=a".to_owned())];
+    assert_eq!(
+        told(&none, &Sources { environment, ..sources(vec![toml_file.source("weir.toml")]) }),
+        (
+            "db".to_owned(),
+            vec!["WEIR_TAGS: node.tags.role is given twice: \"db\" counts, \"web\" does not; remove one".to_owned()]
+        ),
+        "one source over another is no mistake"
+    );
+
+    let flags = [
+        ("tag", "role=web"),
+        ("tag", "role=db"),
+        ("bind", "nonsense"),
+        ("bind", "127.0.0.1"),
+        ("encrypt", KEYS[0]),
+        ("encrypt", KEYS[1]),
+        ("rejoin", "true"),
+        ("rejoin", "true"),
+    ];
+    assert_eq!(
+        told(&none, &Sources { overrides: overrides(&flags), ..sources(vec![]) }),
+        (
+            "db".to_owned(),
+            vec![
+                "--bind: --bind is given twice: \"127.0.0.1\" counts, \"nonsense\" does not; remove one".to_owned(),
+                "--encrypt: --encrypt is given twice: the last one counts; remove one".to_owned(),
+                "--tag: node.tags.role is given twice: \"db\" counts, \"web\" does not; remove one".to_owned(),
+            ]
+        )
+    );
+
+    let json = format!(
+        "{{\"tags\": {{\"role\": \"web\",\n\"role\": \"db\"}},\n\"log_level\": \"LOUD\", \"log_level\": \"INFO\",\n\
+         \"Encrypt_Key\": \"{}\", \"Encrypt_Key\": \"{}\"}}",
+        KEYS[0], KEYS[1]
+    );
+    let files = Files::new(&[("serf.json", &json)]);
+    let wanted = [
+        "/etc/weir/serf.json:2:1: tags.role is given twice: \"db\" counts, \"web\" at /etc/weir/serf.json:1:11 does not; remove one",
+        "/etc/weir/serf.json:3:22: log_level is given twice: \"INFO\" counts, \"LOUD\" at /etc/weir/serf.json:3:1 does not; remove one",
+        "/etc/weir/serf.json:4:44: Encrypt_Key is given twice: the last one counts; remove one",
+    ];
+    let (role, mut notices) = told(&files, &sources(vec![files.source("serf.json")]));
+    notices.sort();
+    assert_eq!((role.as_str(), notices.iter().map(String::as_str).collect::<Vec<_>>()), ("db", wanted.to_vec()));
+    let converted = convert("serf.json", &json).unwrap();
+    let count = converted.notices.iter().filter(|notice| notice.trouble.what.contains(" given twice")).count();
+    assert_eq!(count, 3, "{:?}", converted.notices);
+
+    // The role wins over tags, whichever comes first.
+    let json = "{\"role\": \"web\",\n\"tags\": {\"role\": \"db\"}}";
+    let files = Files::new(&[("serf.json", json)]);
+    let says = "node.tags.role is given twice: \"web\" counts, \"db\" at";
+    let wanted = |text: &str| ("web".to_owned(), vec![text.to_owned()]);
+    assert_eq!(
+        told(&files, &sources(vec![files.source("serf.json")])),
+        wanted(&format!("/etc/weir/serf.json:1:2: {says} /etc/weir/serf.json:2:10 does not; remove one"))
+    );
+    let overrides = overrides(&[("role", "web"), ("tag", "role=db")]);
+    let of_flags = told(&none, &Sources { overrides, ..sources(vec![]) });
+    assert_eq!(of_flags, wanted(&format!("--role: {says} --tag does not; remove one")));
+
+    let twice = toml("[node.tags]\nrole = \"web\"\nrole = \"db\"\n").unwrap_err().to_string();
+    assert!(twice.contains(":3:1: not TOML: 'role' is written twice; keep one"), "{twice}");
+}
+
 #[test]
 fn serf_lists_are_appended_and_empty_values_do_not_override() {
     let files = Files::new(&[

@@ -98,13 +98,21 @@ fn bad_address(address: &str) -> Option<String> {
     Some(format!("dial tcp: address {why}"))
 }
 
-/// `k=v` pairs; the first that is none stops the command.
+/// `k=v` pairs; the first that is none stops the command. Of two of one key the last one counts, which the reference does not
+/// say.
 pub(super) fn tag_pairs(values: &[String]) -> Result<BTreeMap<String, String>, Stop> {
-    let pair = |value: &String| match value.split_once('=') {
-        Some((key, value)) => Ok((key.to_owned(), value.to_owned())),
-        None => line(format!("Error: Invalid tag: '{value}'")),
-    };
-    values.iter().map(pair).collect()
+    let mut pairs = BTreeMap::new();
+    for pair in values {
+        let Some((key, value)) = pair.split_once('=') else {
+            return line(format!("Error: Invalid tag: '{pair}'"));
+        };
+        if let Some(before) = pairs.insert(key.to_owned(), value.to_owned()).filter(|before| before != value) {
+            super::error(&format!(
+                "warning: tag {key:?} is given twice: {value:?} counts, {before:?} does not; remove one\n"
+            ));
+        }
+    }
+    Ok(pairs)
 }
 
 async fn event(parsed: &Parsed) -> Outcome {

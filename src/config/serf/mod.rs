@@ -14,9 +14,12 @@ use super::duration;
 use super::mistake::{Mistake, nearest};
 use super::notice::{Notice, SerfNotice};
 use super::secret::Secret;
-use super::tree::{Item, Origin, Table, Value, set};
+use super::tree::{Item, Origin, Table, Value, set, take_repeated};
 
 pub(crate) use keys::{KEYS, Kind, native_key};
+
+/// Keys whose values nobody is shown.
+const SECRETS: [&str; 2] = ["encrypt_key", "rpc_auth"];
 
 /// What Serf's files and flags can say that no key of TOML can.
 #[derive(Clone, Debug, Default)]
@@ -26,6 +29,7 @@ pub(crate) struct Extras {
     pub(crate) leave_on_terminate: bool,
     pub(crate) skip_leave_on_interrupt: bool,
     pub(crate) tags_file: Option<(PathBuf, Origin)>,
+    pub(crate) role: Option<Item>,
     pub(crate) protocol: Option<u8>,
     pub(crate) interface: Option<(String, Origin)>,
     /// Where a JSON file gives our name, of which Serf takes more than TOML does.
@@ -55,7 +59,8 @@ impl Layer {
     }
 
     /// Takes over a whole file. Key names are matched in any case, as Serf does it.
-    pub(crate) fn file(&mut self, root: Table) {
+    pub(crate) fn file(&mut self, mut root: Table) {
+        self.tell_repeated(&mut root);
         for (name, item) in root {
             let lower = name.to_ascii_lowercase();
             match KEYS.iter().find(|(known, ..)| *known == lower) {
@@ -63,6 +68,19 @@ impl Layer {
                 None => self.unknown(&name, &item),
             }
         }
+    }
+
+    /// Of two values of one key in this layer one is lost, as in Serf: says which.
+    pub(crate) fn end(mut self) -> Self {
+        let mut table = std::mem::take(&mut self.table);
+        self.tell_repeated(&mut table);
+        Self { table, ..self }
+    }
+
+    fn tell_repeated(&mut self, table: &mut Table) {
+        take_repeated(table, "", &mut |key, kept, lost| {
+            twice(key, kept, lost).into_iter().for_each(|new| self.add(new))
+        });
     }
 
     fn unknown(&mut self, name: &str, item: &Item) {
@@ -125,7 +143,7 @@ impl Layer {
             Kind::Role => self.with_text(name, item, |layer, text| {
                 let trouble = Trouble::new("'role' has been replaced by tags", "the tag role is set");
                 layer.add(Notice { at, trouble, serfs: Some(SerfNotice::Role) });
-                layer.set(&["node", "tags", "role"], item, Value::Text(text));
+                layer.extras.role = Some(Item { value: Value::Text(text), ..item.clone() });
             }),
             Kind::Handlers => self.handlers(name, item),
             Kind::Encrypt => {
@@ -174,7 +192,7 @@ impl Layer {
 
     fn wanted(&mut self, name: &str, item: &Item, wanted: &str) {
         // A secret of the wrong type is not repeated.
-        let secret = ["encrypt_key", "rpc_auth"].contains(&name);
+        let secret = SECRETS.contains(&name);
         let value = if secret { String::new() } else { format!(" = {}", item.value) };
         let what = format!("{name}{value} is {}", item.value.kind());
         self.wrong(name, item, Trouble::new(what, format!("write {wanted}")));
@@ -319,6 +337,30 @@ impl Layer {
             Some(_) | None => self.extras.bad_tags.push((tag.to_owned(), at.clone())),
         }
     }
+}
+
+/// Says of a key that one source gives twice what became of it.
+pub(crate) fn repeated(key: &str, at: &Origin, what: &str) -> Notice {
+    Notice::new(at.clone(), Trouble::new(format!("{key} is given twice: {what}"), "remove one"))
+}
+
+/// Which of two values of a key counts; nothing if they are the same.
+fn twice(key: &str, kept: &Item, lost: &Item) -> Option<Notice> {
+    let at = if kept.key_at == lost.key_at { String::new() } else { format!(" at {}", lost.key_at) };
+    let what = match SECRETS.iter().any(|secret| key.eq_ignore_ascii_case(secret)) {
+        true => "the last one counts".to_owned(),
+        false => format!("{} counts, {}{at} does not", kept.value, lost.value),
+    };
+    (kept.value.plain() != lost.value.plain()).then(|| repeated(key, &kept.key_at, &what))
+}
+
+/// Makes Serf's role the tag of that name, whatever else sets that, as Serf does.
+pub(crate) fn role_to_tag(table: &mut Table, extras: &Extras) -> Option<Notice> {
+    let role = extras.role.as_ref()?;
+    let tags = table.get("node").and_then(Item::as_table).and_then(|node| node.get("tags")).and_then(Item::as_table);
+    let notice = tags.and_then(|tags| tags.get("role")).and_then(|lost| twice("node.tags.role", role, lost));
+    set(table, &["node", "tags", "role"], role.clone());
+    notice
 }
 
 /// Makes an interface the host of `gossip.bind`, unless that names an address already.

@@ -273,6 +273,16 @@ fn transcripts_without_an_agent_hold() {
 }
 
 #[test]
+fn of_a_tag_that_is_given_twice_the_last_one_counts_and_that_is_said() {
+    let fake = Fake::start(plain());
+    let mut command = serf(fake.dir());
+    command.env("SERF_RPC_ADDR", fake.tcp.to_string());
+    let ran = run(command, &["tags", "-set", "a=1", "-set", "a=2", "-set", "b=1", "-set", "b=1"]);
+    assert_eq!((ran.stdout.as_str(), ran.code), ("Successfully updated agent tags\n", Some(0)));
+    assert_eq!(ran.stderr, "warning: tag \"a\" is given twice: \"2\" counts, \"1\" does not; remove one\n");
+}
+
+#[test]
 fn generated_key_is_44_characters_of_its_own() {
     let dir = tempfile::tempdir().expect("a directory");
     let first = run(serf(dir.path()), &["keygen"]);
