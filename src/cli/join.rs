@@ -1,5 +1,7 @@
 //! `weir join`: contact members of a cluster.
 
+use std::collections::BTreeSet;
+
 use super::connect::AgentArgs;
 use super::exit::Exit;
 use super::failure::Failure;
@@ -69,10 +71,14 @@ fn nobody(failed: &[Missed]) -> Failure {
         [only] => failure(only),
         all => {
             let reasons: Vec<&str> = all.iter().map(|missed| missed.error.as_str()).collect();
-            Failure::new(
-                Exit::Failed,
-                format!("none of {} addresses could be joined: {}", all.len(), reasons.join(", ")),
-            )
+            let what = format!("none of {} addresses could be joined: {}", all.len(), reasons.join(", "));
+            let failure = Failure::new(Exit::Failed, what);
+            let ways_out: BTreeSet<&str> = all.iter().filter_map(|missed| missed.remedy.as_deref()).collect();
+            match ways_out.len() {
+                0 => failure,
+                1 => failure.with_remedy(ways_out.into_iter().collect::<String>()),
+                _ => failure.with_remedy("'weir join' with one of them alone tells its way out"),
+            }
         }
     }
 }
@@ -109,10 +115,17 @@ mod tests {
             error: format!("nothing listens on {address}"),
             remedy: Some("start weir there, or correct the port".to_owned()),
         };
+        let all = "error: none of 2 addresses could be joined: nothing listens on a:1, nothing listens on b:2";
+        let same = [missed("a:1"), missed("b:2")];
+        assert_eq!(nobody(&same).to_text(), format!("{all}; start weir there, or correct the port"));
+        let mut different = same.clone();
+        different[0].remedy = Some("go there".to_owned());
         assert_eq!(
-            nobody(&[missed("a:1"), missed("b:2")]).to_text(),
-            "error: none of 2 addresses could be joined: nothing listens on a:1, nothing listens on b:2"
+            nobody(&different).to_text(),
+            format!("{all}; 'weir join' with one of them alone tells its way out")
         );
+        let serfs = same.map(|missed| Missed { remedy: None, ..missed });
+        assert_eq!(nobody(&serfs).to_text(), all);
         assert_eq!(
             nobody(&[missed("a:1")]).to_text(),
             "error: nothing listens on a:1; start weir there, or correct the port"
