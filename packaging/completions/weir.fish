@@ -212,7 +212,7 @@ complete -c weir -n "__fish_weir_using_subcommand keys; and not __fish_seen_subc
 complete -c weir -n "__fish_weir_using_subcommand keys; and not __fish_seen_subcommand_from list install use remove status rotate export import help" -l quiet -d 'No notices and no progress'
 complete -c weir -n "__fish_weir_using_subcommand keys; and not __fish_seen_subcommand_from list install use remove status rotate export import help" -s h -l help -d 'Print help'
 complete -c weir -n "__fish_weir_using_subcommand keys; and not __fish_seen_subcommand_from list install use remove status rotate export import help" -f -a "list" -d 'List the keys and how many members hold each'
-complete -c weir -n "__fish_weir_using_subcommand keys; and not __fish_seen_subcommand_from list install use remove status rotate export import help" -f -a "install" -d 'Make every member hold a key, which is read from a file or asked for'
+complete -c weir -n "__fish_weir_using_subcommand keys; and not __fish_seen_subcommand_from list install use remove status rotate export import help" -f -a "install" -d 'Make every member hold a key'
 complete -c weir -n "__fish_weir_using_subcommand keys; and not __fish_seen_subcommand_from list install use remove status rotate export import help" -f -a "use" -d 'Make every member seal with a key that it holds'
 complete -c weir -n "__fish_weir_using_subcommand keys; and not __fish_seen_subcommand_from list install use remove status rotate export import help" -f -a "remove" -d 'Make every member forget a key'
 complete -c weir -n "__fish_weir_using_subcommand keys; and not __fish_seen_subcommand_from list install use remove status rotate export import help" -f -a "status" -d 'Tell which keys each member holds and which one it seals with'
@@ -231,7 +231,7 @@ never\t'Not at all'"
 complete -c weir -n "__fish_weir_using_subcommand keys; and __fish_seen_subcommand_from list" -l header -d 'Name the columns also in a pipe'
 complete -c weir -n "__fish_weir_using_subcommand keys; and __fish_seen_subcommand_from list" -l quiet -d 'No notices and no progress'
 complete -c weir -n "__fish_weir_using_subcommand keys; and __fish_seen_subcommand_from list" -s h -l help -d 'Print help'
-complete -c weir -n "__fish_weir_using_subcommand keys; and __fish_seen_subcommand_from install" -l file -d 'Read the key from this file, or from standard input with -' -r -F
+complete -c weir -n "__fish_weir_using_subcommand keys; and __fish_seen_subcommand_from install" -l file -d 'Read the key from this file; standard input (-), the default, is a hidden prompt on a terminal' -r -F
 complete -c weir -n "__fish_weir_using_subcommand keys; and __fish_seen_subcommand_from install" -l rpc-addr -d 'Address of the agent\'s RPC: HOST:PORT or unix:PATH [env: WEIR_RPC_ADDR, SERF_RPC_ADDR]' -r
 complete -c weir -n "__fish_weir_using_subcommand keys; and __fish_seen_subcommand_from install" -l rpc-token-file -d 'File that holds the agent\'s RPC token' -r -F
 complete -c weir -n "__fish_weir_using_subcommand keys; and __fish_seen_subcommand_from install" -l rpc-auth -d 'The agent\'s RPC token; others can see it in the process list [env: SERF_RPC_AUTH]' -r
@@ -298,7 +298,7 @@ never\t'Not at all'"
 complete -c weir -n "__fish_weir_using_subcommand keys; and __fish_seen_subcommand_from export" -l show -d 'Also on a terminal, where others may look on'
 complete -c weir -n "__fish_weir_using_subcommand keys; and __fish_seen_subcommand_from export" -l quiet -d 'No notices and no progress'
 complete -c weir -n "__fish_weir_using_subcommand keys; and __fish_seen_subcommand_from export" -s h -l help -d 'Print help'
-complete -c weir -n "__fish_weir_using_subcommand keys; and __fish_seen_subcommand_from import" -l file -d 'Read the key from this file, or from standard input with -' -r -F
+complete -c weir -n "__fish_weir_using_subcommand keys; and __fish_seen_subcommand_from import" -l file -d 'Read the key from this file; standard input (-), the default, is a hidden prompt on a terminal' -r -F
 complete -c weir -n "__fish_weir_using_subcommand keys; and __fish_seen_subcommand_from import" -l config-file -d 'Configuration: TOML, or Serf\'s JSON; repeatable [env: WEIR_CONFIG]' -r -F
 complete -c weir -n "__fish_weir_using_subcommand keys; and __fish_seen_subcommand_from import" -l config-dir -d 'Directory of .toml and .json files, read by name; repeatable' -r -F
 complete -c weir -n "__fish_weir_using_subcommand keys; and __fish_seen_subcommand_from import" -l rpc-addr -d 'Address of the agent\'s RPC: HOST:PORT or unix:PATH [env: WEIR_RPC_ADDR, SERF_RPC_ADDR]' -r
@@ -313,7 +313,7 @@ complete -c weir -n "__fish_weir_using_subcommand keys; and __fish_seen_subcomma
 complete -c weir -n "__fish_weir_using_subcommand keys; and __fish_seen_subcommand_from import" -l quiet -d 'No notices and no progress'
 complete -c weir -n "__fish_weir_using_subcommand keys; and __fish_seen_subcommand_from import" -s h -l help -d 'Print help'
 complete -c weir -n "__fish_weir_using_subcommand keys; and __fish_seen_subcommand_from help" -f -a "list" -d 'List the keys and how many members hold each'
-complete -c weir -n "__fish_weir_using_subcommand keys; and __fish_seen_subcommand_from help" -f -a "install" -d 'Make every member hold a key, which is read from a file or asked for'
+complete -c weir -n "__fish_weir_using_subcommand keys; and __fish_seen_subcommand_from help" -f -a "install" -d 'Make every member hold a key'
 complete -c weir -n "__fish_weir_using_subcommand keys; and __fish_seen_subcommand_from help" -f -a "use" -d 'Make every member seal with a key that it holds'
 complete -c weir -n "__fish_weir_using_subcommand keys; and __fish_seen_subcommand_from help" -f -a "remove" -d 'Make every member forget a key'
 complete -c weir -n "__fish_weir_using_subcommand keys; and __fish_seen_subcommand_from help" -f -a "status" -d 'Tell which keys each member holds and which one it seals with'
@@ -526,7 +526,7 @@ complete -c weir -n "__fish_weir_using_subcommand help; and not __fish_seen_subc
 complete -c weir -n "__fish_weir_using_subcommand help; and not __fish_seen_subcommand_from access agent members join leave force-leave event query tags keys info monitor reachability rtt reload config demo doctor sim keygen version completions man help" -f -a "man" -d 'Print the manual page, or write all pages into a directory'
 complete -c weir -n "__fish_weir_using_subcommand help; and not __fish_seen_subcommand_from access agent members join leave force-leave event query tags keys info monitor reachability rtt reload config demo doctor sim keygen version completions man help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c weir -n "__fish_weir_using_subcommand help; and __fish_seen_subcommand_from keys" -f -a "list" -d 'List the keys and how many members hold each'
-complete -c weir -n "__fish_weir_using_subcommand help; and __fish_seen_subcommand_from keys" -f -a "install" -d 'Make every member hold a key, which is read from a file or asked for'
+complete -c weir -n "__fish_weir_using_subcommand help; and __fish_seen_subcommand_from keys" -f -a "install" -d 'Make every member hold a key'
 complete -c weir -n "__fish_weir_using_subcommand help; and __fish_seen_subcommand_from keys" -f -a "use" -d 'Make every member seal with a key that it holds'
 complete -c weir -n "__fish_weir_using_subcommand help; and __fish_seen_subcommand_from keys" -f -a "remove" -d 'Make every member forget a key'
 complete -c weir -n "__fish_weir_using_subcommand help; and __fish_seen_subcommand_from keys" -f -a "status" -d 'Tell which keys each member holds and which one it seals with'

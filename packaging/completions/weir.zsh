@@ -272,7 +272,7 @@ never\:"Not at all"))' \
 ;;
 (install)
 _arguments "${_arguments_options[@]}" : \
-'--file=[Read the key from this file, or from standard input with -]:FILE:_files' \
+'--file=[Read the key from this file; standard input (-), the default, is a hidden prompt on a terminal]:FILE:_files' \
 '--rpc-addr=[Address of the agent'\''s RPC\: HOST\:PORT or unix\:PATH \[env\: WEIR_RPC_ADDR, SERF_RPC_ADDR\]]:ADDRESS:_default' \
 '(--rpc-auth)--rpc-token-file=[File that holds the agent'\''s RPC token]:FILE:_files' \
 '--rpc-auth=[The agent'\''s RPC token; others can see it in the process list \[env\: SERF_RPC_AUTH\]]:TOKEN:_default' \
@@ -371,7 +371,7 @@ never\:"Not at all"))' \
 ;;
 (import)
 _arguments "${_arguments_options[@]}" : \
-'--file=[Read the key from this file, or from standard input with -]:FILE:_files' \
+'--file=[Read the key from this file; standard input (-), the default, is a hidden prompt on a terminal]:FILE:_files' \
 '*--config-file=[Configuration\: TOML, or Serf'\''s JSON; repeatable \[env\: WEIR_CONFIG\]]:FILE:_files' \
 '*--config-dir=[Directory of .toml and .json files, read by name; repeatable]:DIR:_files' \
 '--rpc-addr=[Address of the agent'\''s RPC\: HOST\:PORT or unix\:PATH \[env\: WEIR_RPC_ADDR, SERF_RPC_ADDR\]]:ADDRESS:_default' \
@@ -1222,7 +1222,7 @@ _weir__subcmd__help__subcmd__keygen_commands() {
 _weir__subcmd__help__subcmd__keys_commands() {
     local commands; commands=(
 'list:List the keys and how many members hold each' \
-'install:Make every member hold a key, which is read from a file or asked for' \
+'install:Make every member hold a key' \
 'use:Make every member seal with a key that it holds' \
 'remove:Make every member forget a key' \
 'status:Tell which keys each member holds and which one it seals with' \
@@ -1346,7 +1346,7 @@ _weir__subcmd__keygen_commands() {
 _weir__subcmd__keys_commands() {
     local commands; commands=(
 'list:List the keys and how many members hold each' \
-'install:Make every member hold a key, which is read from a file or asked for' \
+'install:Make every member hold a key' \
 'use:Make every member seal with a key that it holds' \
 'remove:Make every member forget a key' \
 'status:Tell which keys each member holds and which one it seals with' \
@@ -1366,7 +1366,7 @@ _weir__subcmd__keys__subcmd__export_commands() {
 _weir__subcmd__keys__subcmd__help_commands() {
     local commands; commands=(
 'list:List the keys and how many members hold each' \
-'install:Make every member hold a key, which is read from a file or asked for' \
+'install:Make every member hold a key' \
 'use:Make every member seal with a key that it holds' \
 'remove:Make every member forget a key' \
 'status:Tell which keys each member holds and which one it seals with' \

@@ -106,8 +106,9 @@ impl KeyRequests {
 
     fn begun(&self, endpoint: &Endpoint, start: &Start, missed: &[Missed]) -> Result<(Key, Options), Refusal> {
         if endpoint.keyring().is_none() {
-            return Err(Refusal::new("gossip is not encrypted, there is no key to rotate")
-                .with_remedy("give the cluster a key first"));
+            return Err(Refusal::new("gossip is not encrypted, there is no key to rotate").with_remedy(
+                "remove encryption.seal = \"off\", 'weir keys import' the cluster's key, then restart the agents",
+            ));
         }
         if self.run.as_ref().is_some_and(|run| !run.ended) {
             return Err(Refusal::new("a rotation of this agent is under way").with_remedy("wait for its end"));
@@ -169,7 +170,8 @@ impl KeyRequests {
             }
             KeyringAnswer::Refused(text) => Err(text.as_str().into()),
             KeyringAnswer::Unencrypted => Err(Refusal::new("this agent runs without encryption")
-                .with_remedy("set encryption.keyring, then restart it")),
+                .with_remedy("remove encryption.seal = \"off\" and restart it")
+                .of_kind(Kind::Unencrypted)),
         });
         held().any(|held| held == key)
     }

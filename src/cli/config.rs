@@ -1,6 +1,5 @@
 //! `weir config`: look at a configuration without an agent.
 
-use std::io;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 
@@ -11,7 +10,6 @@ use super::failure::Failure;
 use super::output::Output;
 use crate::config::show::{self, Show};
 use crate::config::{self, ConfigErrors, Overrides, Source, Sources};
-use crate::error::system_words;
 
 /// What the packaged agent reads.
 pub(crate) const DEFAULT: &str = "/etc/weir/weir.toml";
@@ -118,10 +116,7 @@ fn show(how: Show, sources: &Sources, output: &Output) -> Result<Exit, Failure> 
 fn convert(file: &Path, output: &Output) -> Result<Exit, Failure> {
     let text =
         crate::file::read_any(file, config::MAX_BYTES).and_then(|bytes| Ok(crate::file::utf8(&bytes)?.to_owned()));
-    let text = text.map_err(|error| {
-        let exit = if error.kind() == io::ErrorKind::PermissionDenied { Exit::NotPermitted } else { Exit::Failed };
-        Failure::new(exit, format!("cannot read {}: {}", file.display(), system_words(&error)))
-    })?;
+    let text = text.map_err(|error| Failure::of_file("read", file, &error))?;
     let converted = config::convert(&file.display().to_string(), &text).map_err(|errors| mistaken(&errors, output))?;
     for notice in &converted.notices {
         output.notice(&format!("notice: {notice}"));
@@ -134,14 +129,19 @@ fn convert(file: &Path, output: &Output) -> Result<Exit, Failure> {
     Ok(Exit::Done)
 }
 
-/// A file that may not be read is not wrong. A check beside a running agent is harmless, and says so.
+/// What a command makes of a configuration that it cannot use. A file that may not be read is not wrong.
+pub(crate) fn unusable(errors: &ConfigErrors, output: &Output) -> Failure {
+    match errors.denied() {
+        Some(path) => Failure::new(Exit::NotPermitted, format!("not permitted to read {path}")).with_remedy("use sudo"),
+        None => configuration(errors, output),
+    }
+}
+
+/// As [`unusable`]. A check beside a running agent is harmless, and says so.
 fn mistaken(errors: &ConfigErrors, output: &Output) -> Failure {
-    if let Some(path) = errors.denied() {
-        return Failure::new(Exit::NotPermitted, format!("not permitted to read {path}")).with_remedy("use sudo");
+    let failure = unusable(errors, output);
+    if failure.exit() == Exit::Configuration && UnixStream::connect(SOCKET).is_ok() {
+        return failure.with_remedy("the running agent keeps its configuration");
     }
-    let failure = configuration(errors, output);
-    match UnixStream::connect(SOCKET) {
-        Ok(_) => failure.with_remedy("the running agent keeps its configuration"),
-        Err(_) => failure,
-    }
+    failure
 }

@@ -1,12 +1,14 @@
 //! What a command that did not do its work reports: one line, or one JSON object.
 
 use std::borrow::Cow;
+use std::io;
+use std::path::Path;
 
 use serde_json::json;
 
 use super::exit::Exit;
 use crate::config::nearest;
-use crate::error::{Explain, what};
+use crate::error::{Explain, system_words, what};
 use crate::escape::escape;
 
 /// Why a command ended without doing its work: `WHAT; WAY OUT` and the exit code.
@@ -26,6 +28,17 @@ impl Failure {
     /// An error with its reasons and its way out.
     pub(crate) fn of_error(exit: Exit, error: &impl Explain) -> Self {
         Self { exit, message: what(error), remedy: error.remedy().map(Cow::into_owned) }
+    }
+
+    /// A file that the user named, `-` for standard input, cannot be read or written: `verb` is which.
+    pub(crate) fn of_file(verb: &str, path: &Path, error: &io::Error) -> Self {
+        let shown = if path == Path::new("-") { "standard input".into() } else { path.display().to_string() };
+        let failure = |exit| Self::new(exit, format!("cannot {verb} {shown}: {}", system_words(error)));
+        match error.kind() {
+            io::ErrorKind::PermissionDenied => failure(Exit::NotPermitted).with_remedy("use sudo"),
+            io::ErrorKind::NotFound => failure(Exit::Failed).with_remedy("correct the path"),
+            _ => failure(Exit::Failed),
+        }
     }
 
     /// The way out, printed after a semicolon.

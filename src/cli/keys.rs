@@ -9,6 +9,7 @@ mod rotate;
 mod status;
 
 use std::collections::BTreeMap;
+use std::io::IsTerminal as _;
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
@@ -63,9 +64,9 @@ enum Action {
         #[command(flatten)]
         agent: AgentArgs,
     },
-    /// Make every member hold a key, which is read from a file or asked for
+    /// Make every member hold a key
     Install {
-        /// Read the key from this file, or from standard input with -
+        /// Read the key from this file; standard input (-), the default, is a hidden prompt on a terminal
         #[arg(long, value_name = "FILE")]
         file: Option<PathBuf>,
         #[command(flatten)]
@@ -265,22 +266,25 @@ async fn resolve(session: &mut Session, change: Change, name: &str) -> Result<Ke
 /// More than any key and the blanks around it.
 const MAX_KEY: usize = 4096;
 
-/// Reads a key from a file, standard input or a prompt.
+/// Reads a key from a file, or from standard input: with a prompt if that is a terminal.
 fn material(file: Option<&Path>) -> Result<Zeroizing<String>, Failure> {
     let text = match file {
-        None => super::prompt::secret("cluster key", "give --file FILE, or --file - and the key on standard input")?,
-        Some(path) => {
-            let bytes = crate::file::read_argument(path, MAX_KEY).map(Zeroizing::new);
-            let text = bytes.and_then(|bytes| Ok(Zeroizing::new(crate::file::utf8(&bytes)?.to_owned())));
-            text.map_err(|error| {
-                Failure::new(
-                    Exit::Failed,
-                    format!("cannot read {}: {}", path.display(), crate::error::system_words(&error)),
-                )
-            })?
-        }
+        None if std::io::stdin().is_terminal() => super::prompt::secret("cluster key")?,
+        None => read(Path::new("-"))?,
+        Some(path) => read(path)?,
     };
-    Ok(Zeroizing::new(text.trim().to_owned()))
+    let key = text.trim();
+    if key.is_empty() {
+        return Err(Failure::usage("there is no key in what was given")
+            .with_remedy("give it with --file FILE, or on standard input"));
+    }
+    Ok(Zeroizing::new(key.to_owned()))
+}
+
+fn read(path: &Path) -> Result<Zeroizing<String>, Failure> {
+    let bytes = crate::file::read_argument(path, MAX_KEY).map(Zeroizing::new);
+    let text = bytes.and_then(|bytes| Ok(Zeroizing::new(crate::file::utf8(&bytes)?.to_owned())));
+    text.map_err(|error| Failure::of_file("read", path, &error))
 }
 
 /// The keys by identifier. What is no key by our rules is shown as it came, since members hold it.

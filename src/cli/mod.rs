@@ -14,7 +14,7 @@
 //! * `force-leave` knows names, refuses to prune what is alive (6), and waits until the member is seen to have left (7).
 //! * `query` and `reachability` end as soon as everybody has answered; a query that nobody answers is 7.
 //! * `event --payload-file` reads a payload from a file or standard input.
-//! * `keys` names keys by identifier, and reads material from a file or a hidden prompt.
+//! * `keys` names keys by identifier, and reads material from a file, standard input or a hidden prompt.
 //! * `monitor` shows an event as one line, and tells of gaps.
 //! * The agent's socket is found by itself; over it no token is needed.
 

@@ -1,6 +1,6 @@
 //! Asking for a secret on the terminal, without echo.
 
-use std::io::{IsTerminal as _, Write as _};
+use std::io::Write as _;
 use std::os::fd::AsFd as _;
 
 use rustix::termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcsetattr};
@@ -26,13 +26,11 @@ impl Drop for Quiet {
     }
 }
 
-/// Asks `question` and reads one line. `way_out` is what a caller without a terminal should do instead.
-pub(crate) fn secret(question: &str, way_out: &str) -> Result<Zeroizing<String>, Failure> {
+/// Asks `question` on the terminal that standard input is, and reads one line.
+pub(crate) fn secret(question: &str) -> Result<Zeroizing<String>, Failure> {
     let stdin = std::io::stdin();
-    let no_terminal = || Failure::usage(format!("no terminal to ask for the {question} on")).with_remedy(way_out);
-    if !stdin.is_terminal() {
-        return Err(no_terminal());
-    }
+    let no_terminal =
+        || Failure::usage(format!("no terminal to ask for the {question} on")).with_remedy("give it with --file FILE");
     let before = tcgetattr(stdin.as_fd()).map_err(|_| no_terminal())?;
     let mut silent = before.clone();
     silent.local_modes.remove(LocalModes::ECHO | LocalModes::ICANON | LocalModes::ISIG);

@@ -86,7 +86,8 @@ fn judge_ring(findings: &mut Findings, ring: &Ring) {
             ID,
             "encryption",
             "gossip is not encrypted: whoever reaches the port is a member",
-            "give the cluster a key ('weir keys import') and remove encryption.seal = \"off\"",
+            "remove encryption.seal = \"off\", 'weir keys import' the cluster's key ('weir keygen' makes one), then 'systemctl \
+             restart weir'",
         ),
         Ring::Bad(Trouble { what, way_out }) => findings.error(ID, "keyring", what, way_out),
         Ring::Denied { what } => findings.skip(ID, "keyring", what, "sudo weir doctor"),

@@ -7,7 +7,7 @@ use std::process::{Child, ChildStderr, ChildStdout, Command, Stdio};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-use super::support::{Run, run, serf, weir};
+use super::support::{Run, piped, run, serf, weir};
 
 /// An agent with its own directory. It is killed when dropped.
 #[derive(Debug)]
@@ -250,4 +250,39 @@ fn who_asks_a_handler_that_is_behind_hears_of_it() {
     assert!(ran.stdout.contains(heard), "{ran:?}");
     agent.logged("handler is behind, events are dropped handler=slow event=query:load queue=1");
     std::fs::write(gate, "").expect("the directory is ours");
+}
+
+#[test]
+fn a_key_for_an_agent_that_runs_without_encryption_waits_for_its_next_start() {
+    const KEY: &str = "HB0eHyAhIiMkJSYnKCkqKywtLi8wMTIzNDU2Nzg5Ojs=";
+    let dir = tempfile::tempdir().expect("a directory");
+    let ring = dir.path().join("keyring.json");
+    let keyring = format!("encryption.keyring = \"{}\"\n", ring.display());
+    let config = write_config(dir.path(), "n1", &keyring);
+    let mut agent = Agent::start(weir(), &["--config-file", &config]);
+    agent.logged("ready");
+    let import = || {
+        let mut command = weir();
+        command.env("WEIR_CONFIG", &config);
+        piped(command, &["keys", "import"], KEY)
+    };
+    let refused = import();
+    let at = |text: &str| text.lines().position(|line| line == "encryption.seal = \"off\"").expect("a line") + 1;
+    let text = std::fs::read_to_string(&config).expect("it was written");
+    let way_out = format!("remove encryption.seal = \"off\" ({config}:{}:12), then again", at(&text));
+    assert_eq!(refused.stderr, format!("error: encryption is off here, there is no keyring; {way_out}\n"));
+    assert_eq!((refused.code, ring.exists()), (Some(5), false));
+
+    std::fs::write(&config, text.replace("encryption.seal = \"off\"\n", "")).expect("the directory is ours");
+    let imported = import();
+    assert_eq!(
+        (imported.stdout.as_str(), imported.code),
+        ("b6e3e6b4 seals on this host (for its next start)\n", Some(0))
+    );
+    let notice = "notice: the agent goes on without encryption until 'systemctl restart weir'\n";
+    assert_eq!(imported.stderr, notice);
+    agent.signal(Signal::SIGTERM);
+    assert_eq!(agent.code(), Some(0));
+    let mut agent = Agent::start(weir(), &["--config-file", &config]);
+    assert!(agent.logged("gossip listening").contains("encrypted=true primary=b6e3e6b4"));
 }

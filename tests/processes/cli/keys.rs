@@ -1,13 +1,15 @@
 //! Rotation, status and keys by hand: what the operator reads, as golden files, and what happens to the files.
 
+use std::io::{Read as _, Write as _};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
+use std::process::{Command, Stdio};
 
 use serde_json::{Value, json};
 use weir::rpc::{Refusal, proto};
 
 use super::fake::{Fake, Script};
-use super::support::{Run, golden, run, transcript, weir};
+use super::support::{Run, clean, golden, piped, run, transcript, weir};
 
 const OLD: &str = "3fa9c1d2";
 const NEW: &str = "b07e4410";
@@ -302,4 +304,45 @@ fn import_hands_the_key_to_a_running_agent() {
     std::fs::write(dir.path().join("key"), KEYS[1]).expect("ours");
     let ran = ask(import, &["keys", "import", "--add", "--file", &dir.path().join("key").display().to_string()]);
     assert_eq!(ran.stdout, "b6e3e6b4 is held on this host (the running agent)\n", "{ran:?}");
+}
+
+#[test]
+fn a_key_comes_from_standard_input_where_that_is_no_terminal() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let _configured = host(dir.path());
+    // As an advice says it, without a word on where the key is.
+    let mut command = weir();
+    command.env("WEIR_RPC_ADDR", dir.path().join("nobody.sock")).env("WEIR_CONFIG", dir.path().join("weir.toml"));
+    let ran = piped(command, &["keys", "import"], &format!("{}\n", KEYS[1]));
+    assert_eq!((ran.stdout.as_str(), ran.stderr.as_str()), ("b6e3e6b4 seals on this host (for its next start)\n", ""));
+    for command in ["import", "install"] {
+        let nothing = run(weir(), &["keys", command]);
+        let told = "error: there is no key in what was given; give it with --file FILE, or on standard input\n";
+        assert_eq!((nothing.stderr.as_str(), nothing.code), (told, Some(2)), "{command}");
+    }
+}
+
+#[test]
+fn on_a_terminal_a_key_is_asked_for_and_not_shown() {
+    const PROMPT: &str = "cluster key (hidden): ";
+    let dir = tempfile::tempdir().expect("a directory");
+    let _configured = host(dir.path());
+    // It gives what it runs a terminal.
+    let mut command = clean(Command::new("script"));
+    command.args(["-q", "-e", "-c", &format!("{} keys import", weir().get_program().display()), "/dev/null"]);
+    command.env("WEIR_RPC_ADDR", dir.path().join("nobody.sock")).env("WEIR_CONFIG", dir.path().join("weir.toml"));
+    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("util-linux has it");
+    let mut terminal = child.stdout.take().expect("it is piped");
+    let mut shown = String::new();
+    while !shown.ends_with(PROMPT) {
+        let mut byte = [0];
+        assert_eq!(terminal.read(&mut byte).expect("it can be read"), 1, "{shown}");
+        shown.push(byte[0].into());
+    }
+    let mut typing = child.stdin.take().expect("it is piped");
+    typing.write_all(format!("{}\r", KEYS[1]).as_bytes()).expect("it listens");
+    let mut answer = String::new();
+    terminal.read_to_string(&mut answer).expect("it answers");
+    assert!(child.wait().expect("it ends").success(), "{answer}");
+    assert_eq!((shown.as_str(), answer.as_str()), (PROMPT, "\r\nb6e3e6b4 seals on this host (for its next start)\r\n"));
 }

@@ -1,5 +1,6 @@
 //! Running the program, and comparing what it says with files.
 
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -36,6 +37,16 @@ pub(crate) fn run(mut command: Command, args: &[&str]) -> Run {
     let output = command.args(args).output().expect("the program was built");
     let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("answers of these tests are text");
     Run { stdout: text(output.stdout), stderr: text(output.stderr), code: output.status.code() }
+}
+
+/// As [`run`], with `input` on standard input.
+pub(crate) fn piped(mut command: Command, args: &[&str], input: &str) -> Run {
+    let (reader, mut writer) = std::io::pipe().expect("a pipe");
+    // It is short: the pipe takes it whole.
+    writer.write_all(input.as_bytes()).expect("somebody may read it");
+    drop(writer);
+    command.stdin(reader);
+    run(command, args)
 }
 
 /// Compares `actual` with a file below `tests/golden/cli`; `WEIR_BLESS=1` writes the file instead.

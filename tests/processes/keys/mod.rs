@@ -103,13 +103,8 @@ fn carry_key(from: &Agent, to: &Agent) -> String {
     };
     let exported = weir("export", from).output().unwrap();
     let mut import = weir("import", to);
-    let mut import = import
-        .args(["--file", "-"])
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
+    // As the advice has it.
+    let mut import = import.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     import.stdin.take().unwrap().write_all(&exported.stdout).unwrap();
     let output = import.wait_with_output().unwrap();
     assert!(output.status.success(), "{output:?} after {exported:?}");
