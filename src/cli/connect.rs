@@ -131,14 +131,7 @@ pub(crate) fn token(args: &AgentArgs, environment: &Environment) -> Result<Optio
             let text = crate::file::utf8(&bytes)?;
             Ok(Zeroizing::new(text.trim_end_matches(['\r', '\n']).to_owned()))
         });
-        let text = text.map_err(|error| {
-            let exit = match error.kind() {
-                io::ErrorKind::PermissionDenied => Exit::NotPermitted,
-                _ => Exit::Failed,
-            };
-            Failure::new(exit, format!("cannot read token file {}: {}", path.display(), system_words(&error)))
-        })?;
-        return Ok(Some(text));
+        return Ok(Some(text.map_err(|error| Failure::of_file("read", path, &error))?));
     }
     let given = args.rpc_auth.as_ref().filter(|token| !token.is_empty()).or(environment.serf_rpc_auth.as_ref());
     Ok(given.map(|token| Zeroizing::new(token.clone())))

@@ -71,7 +71,5 @@ pub(crate) fn render(name: &str, coalesce: bool) -> String {
 const MAX_PAYLOAD: usize = 64 << 10;
 
 fn read(path: &Path) -> Result<Vec<u8>, Failure> {
-    crate::file::read_argument(path, MAX_PAYLOAD).map_err(|error| {
-        Failure::new(Exit::Failed, format!("cannot read {}: {}", path.display(), crate::error::system_words(&error)))
-    })
+    crate::file::read_argument(path, MAX_PAYLOAD).map_err(|error| Failure::of_file("read", path, &error))
 }

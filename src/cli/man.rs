@@ -5,7 +5,6 @@ use std::path::{Path, PathBuf};
 use super::exit::Exit;
 use super::failure::Failure;
 use super::output::Output;
-use crate::error::system_words;
 
 /// Print the manual page, or write all pages into a directory.
 #[derive(Debug, clap::Args)]
@@ -52,9 +51,7 @@ fn collect(command: &clap::Command, out: &mut Vec<(String, String)>) {
 }
 
 fn write(path: &Path, text: &str) -> Result<(), Failure> {
-    std::fs::write(path, text).map_err(|error| {
-        Failure::new(Exit::Failed, format!("cannot write {}: {}", path.display(), system_words(&error)))
-    })
+    std::fs::write(path, text).map_err(|error| Failure::of_file("write", path, &error))
 }
 
 #[cfg(test)]

@@ -69,8 +69,7 @@ impl Sim {
         output.progress("");
         if let Some(path) = &self.plot {
             let picture = plot(&report)?;
-            std::fs::write(path, picture)
-                .map_err(|error| Failure::new(Exit::Failed, format!("cannot write {}: {error}", path.display())))?;
+            std::fs::write(path, picture).map_err(|error| Failure::of_file("write", path, &error))?;
         }
         if output.is_json() {
             output.json(&report)?

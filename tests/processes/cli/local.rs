@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
-use super::support::{clean, run, weir};
+use super::support::{clean, piped, run, weir};
 use crate::support::without_file_rights;
 
 #[test]
@@ -56,6 +56,51 @@ fn a_configuration_that_may_not_be_read_is_code_4() {
     let ran = run(clean(without_file_rights(&weir())), &["agent", "--config-file", &path]);
     assert_eq!(ran.code, Some(5), "{ran:?}");
     assert!(ran.stderr.contains(&format!("'chgrp weir {path}' and 'chmod 640 {path}'")), "{ran:?}");
+}
+
+#[test]
+fn a_file_that_may_not_be_read_or_written_is_code_4_and_one_that_is_missing_code_1() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let closed = dir.path().join("closed");
+    let path = |name: &str| closed.join(name).display().to_string();
+    std::fs::create_dir(&closed).expect("the directory is ours");
+    std::fs::write(closed.join("file.json"), "{}").expect("the directory is ours");
+    let (file, none) = (path("file.json"), path("none"));
+    let reading = [
+        &["event", "deploy", "--payload-file"][..],
+        &["keys", "install", "--file"],
+        &["keys", "import", "--file"],
+        &["members", "--rpc-addr", "127.0.0.1:1", "--rpc-token-file"],
+        &["config", "convert"],
+    ];
+    for args in reading {
+        let ran = run(weir(), &[args, &[&none]].concat());
+        let told = format!("error: cannot read {none}: no such file or directory; correct the path\n");
+        assert_eq!((ran.stderr.as_str(), ran.code), (told.as_str(), Some(1)), "{args:?}");
+    }
+    std::fs::set_permissions(&closed, std::fs::Permissions::from_mode(0o000)).expect("it is ours");
+    let denied = |args: &[&str]| run(clean(without_file_rights(&weir())), args);
+    for args in reading {
+        let ran = denied(&[args, &[&file]].concat());
+        let told = format!("error: cannot read {file}: permission denied; use sudo\n");
+        assert_eq!((ran.stderr.as_str(), ran.code), (told.as_str(), Some(4)), "{args:?}");
+    }
+    let (picture, page) = (path("out.svg"), path("weir.1"));
+    let sim = ["sim", "--nodes", "2", "--kill", "0", "--for", "15s", "--plot", &picture];
+    for (args, at) in [(&sim[..], &picture), (&["man", "--dir", &path("")], &page)] {
+        let ran = denied(args);
+        let told = format!("error: cannot write {at}: permission denied; use sudo\n");
+        assert_eq!((ran.stderr.as_str(), ran.code), (told.as_str(), Some(4)), "{args:?}");
+    }
+    // The configuration of a command that is not about it.
+    for args in [&["keys", "export", "--config-file"][..], &["keys", "import", "--file", "-", "--config-file"]] {
+        let command = clean(without_file_rights(&weir()));
+        let key = "HB0eHyAhIiMkJSYnKCkqKywtLi8wMTIzNDU2Nzg5Ojs=";
+        let ran = piped(command, &[args, &[&file]].concat(), key);
+        let told = format!("error: not permitted to read {file}; use sudo\n");
+        assert_eq!((ran.stderr.as_str(), ran.code), (told.as_str(), Some(4)), "{args:?}");
+    }
+    std::fs::set_permissions(&closed, std::fs::Permissions::from_mode(0o700)).expect("it is ours");
 }
 
 #[test]
