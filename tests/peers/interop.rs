@@ -1,6 +1,9 @@
 //! weir and real Serf agents in one cluster. Debian's package `serf` is the peer.
 
-use crate::support::{Agent, Kind, Settings, await_agreement, parse_members, same, serf, until};
+use std::process::Command;
+
+use crate::support::network::{Network, address};
+use crate::support::{Agent, Kind, Settings, await_agreement, parse_members, same, serf, skipped, until, weir_binary};
 
 /// 16, 24 and 32 bytes.
 const KEYS: [&str; 3] =
@@ -141,4 +144,28 @@ fn a_peer_of_an_older_serf_protocol_is_a_member() {
         let role = members.iter().find(|member| member.name == "old").and_then(|member| member.tags.get("role"));
         same(&role.map(String::as_str), &Some("legacy"))
     });
+}
+
+#[test]
+#[ignore = "needs serf and root"]
+fn who_asks_nobody_in_particular_is_told_whose_agent_answers() {
+    if std::path::Path::new("/run/weir/rpc.sock").exists() {
+        return skipped("this host has an agent of its own");
+    }
+    let Some(network) = Network::new(1) else { return };
+    for (kind, whose) in [(Kind::Serf, "Serf's agent"), (Kind::Weir, "the agent")] {
+        let settings = Settings { namespace: Some(network.hosts[0].clone()), ..Settings::default() };
+        let gossip = format!("{}:7946", address(0)).parse().unwrap();
+        let mut agent = Agent::prepare_at(kind, "one", settings, gossip, "127.0.0.1:7373".parse().unwrap());
+        agent.run();
+        let mut members = Command::new("ip");
+        members.args(["netns", "exec", &network.hosts[0], weir_binary(), "members"]);
+        for variable in ["WEIR_RPC_ADDR", "SERF_RPC_ADDR", "SERF_RPC_AUTH"] {
+            members.env_remove(variable);
+        }
+        let ran = members.output().unwrap();
+        let notice = format!("notice: no agent at /run/weir/rpc.sock; {whose} at 127.0.0.1:7373 answers instead\n");
+        assert_eq!(String::from_utf8_lossy(&ran.stderr), notice);
+        assert!(ran.status.success() && ran.stdout.starts_with(b"one  10.77.66.10:7946  alive"), "{ran:?}");
+    }
 }

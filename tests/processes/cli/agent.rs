@@ -227,6 +227,29 @@ fn serf_mode_starts_and_stops_as_serf_does() {
     }
 }
 
+/// In a namespace of mounts, with an `/etc` of its own.
+#[test]
+#[ignore = "needs root"]
+fn a_start_without_a_file_says_that_the_packages_is_not_read() {
+    const NOTICE: &str = "notice: /etc/weir/weir.toml is not read; name it with --config-file, as the unit does\n";
+    let start = |is_there: bool, args: &[&str]| {
+        let write = if is_there { "mkdir /etc/weir && : > /etc/weir/weir.toml && " } else { "" };
+        let mut command = Command::new("unshare");
+        command.args(["-m", "sh", "-c", &format!("mount -t tmpfs none /etc && {write}exec \"$@\""), "sh"]);
+        command.arg(weir().get_program()).arg("agent").args(args);
+        // It ends there, and tells all that it has to tell before.
+        command.env("WEIR_KEYRING", "/nowhere/keyring.json").env_remove("WEIR_CONFIG");
+        run(command, &[])
+    };
+    for (is_there, args, told) in
+        [(true, &[][..], true), (false, &[], false), (true, &["--config-file", "/etc/weir/weir.toml"], false)]
+    {
+        let ran = start(is_there, args);
+        assert!(ran.code == Some(5) && ran.stderr.contains("no keyring at /nowhere/keyring.json"), "{ran:?}");
+        assert_eq!(ran.stderr.starts_with(NOTICE), told, "{args:?}: {ran:?}");
+    }
+}
+
 #[test]
 fn who_asks_a_handler_that_is_behind_hears_of_it() {
     let dir = tempfile::tempdir().expect("a directory");
