@@ -15,13 +15,15 @@ use super::args::definition;
 use super::serf_compat::is_command;
 
 /// Commands of others that we advise, word by word; `*` is any word.
-const FOREIGN: [&str; 33] = [
+const FOREIGN: [&str; 38] = [
+    "apt install chrony",
     "apt install nginx",
     "chgrp weir *",
     "chmod * *",
     "chown * *",
     "chown -R * *",
     "dmesg",
+    "dnf install chrony",
     "dnf install nginx",
     "firewall-cmd --permanent --add-port=*/tcp --add-port=*/udp",
     "firewall-cmd --reload",
@@ -36,6 +38,7 @@ const FOREIGN: [&str; 33] = [
     "make demo",
     "mkdir *",
     "mkdir -p -m 700 * * *",
+    "mount -o remount,rw \"$(findmnt -no TARGET -T *)\"",
     "mv * *",
     "nft list ruleset",
     "nginx -s reload",
@@ -47,12 +50,14 @@ const FOREIGN: [&str; 33] = [
     "setsebool -P httpd_can_network_connect on",
     "ss -ltnp sport = :*",
     "ssh HOST",
+    "timedatectl set-ntp true",
     "ufw allow *",
+    "ufw allow out *",
     "usermod -aG * *",
 ];
 
 /// Programs whose every mention in a quote is a command.
-const FOREIGN_PROGRAMS: [&str; 18] = [
+const FOREIGN_PROGRAMS: [&str; 20] = [
     "apt",
     "chgrp",
     "chmod",
@@ -63,12 +68,14 @@ const FOREIGN_PROGRAMS: [&str; 18] = [
     "ip",
     "journalctl",
     "mkdir",
+    "mount",
     "mv",
     "nft",
     "serf",
     "setfacl",
     "ss",
     "systemctl",
+    "timedatectl",
     "ufw",
     "usermod",
 ];
@@ -80,7 +87,7 @@ const PROSE: [&str; 6] = ["is", "logs", "sends", "tries", "turns", "uses"];
 const VERBS: [&str; 8] = ["disable", "edit", "enable", "reload", "restart", "start", "status", "stop"];
 
 /// Units of others.
-const UNITS: [&str; 4] = ["nginx", "nginx.service", "serf", "serf.service"];
+const UNITS: [&str; 5] = ["chronyd", "nginx", "nginx.service", "serf", "serf.service"];
 
 /// What looks like a key and is none: a finding, files, a unit, a socket.
 const NO_KEYS: [&str; 5] = ["gossip.udp", "nginx.conf", "nginx.pid", "nginx.service", "rpc.sock"];

@@ -122,7 +122,9 @@ impl Problem {
         if self.message.contains("(30: Read-only file system)") {
             let path = between(&self.message, "open() \"", "\"")?;
             let directory = Path::new(path).parent()?.display();
-            return Some(format!("'systemctl edit weir' and add ReadWritePaths={directory}"));
+            return Some(format!(
+                "'systemctl edit weir' and add ReadWritePaths={directory} under [Service], then 'systemctl restart weir'"
+            ));
         }
         None
     }

@@ -73,7 +73,7 @@ fn known_problems_name_their_way_out() {
     );
     assert_eq!(
         remedy("nginx: [emerg] open() \"/srv/logs/shop.log\" failed (30: Read-only file system)").unwrap(),
-        "'systemctl edit weir' and add ReadWritePaths=/srv/logs"
+        "'systemctl edit weir' and add ReadWritePaths=/srv/logs under [Service], then 'systemctl restart weir'"
     );
     assert_eq!(remedy("nginx: [emerg] unknown directive \"x\" in /x:1"), None);
 }

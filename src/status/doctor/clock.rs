@@ -4,6 +4,8 @@ use super::finding::Findings;
 
 /// A difference that can be seen in logs.
 const MAX_DIFFERENCE_MS: u64 = 2_000;
+/// It starts whichever of those is installed.
+const KEEP_RIGHT: &str = "'timedatectl set-ntp true', which needs chrony or systemd-timesyncd";
 
 /// Facts about clocks.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
@@ -35,13 +37,13 @@ pub fn clock(facts: &Clock) -> Findings {
             SYNC,
             "clock",
             format!("nothing keeps this host's clock right (by {source})"),
-            "enable chrony or systemd-timesyncd",
+            KEEP_RIGHT,
         ),
         None => findings.skip(
             SYNC,
             "clock",
             "whether something keeps this host's clock right is not known: neither timedatectl, systemd-timesyncd nor chronyc answers",
-            "install and enable chrony or systemd-timesyncd",
+            "'apt install chrony', or 'dnf install chrony' and 'systemctl enable --now chronyd'",
         ),
     }
     for PeerClock { name, offset_ms, uncertainty_ms } in &facts.peers {
@@ -50,7 +52,7 @@ pub fn clock(facts: &Clock) -> Findings {
                 "clock differs from {name} by {}: gossip does not mind, logs and certificates do",
                 seconds(offset_ms.unsigned_abs())
             );
-            findings.warn(PEERS, name, message, "enable chrony or systemd-timesyncd on both");
+            findings.warn(PEERS, name, message, &format!("{KEEP_RIGHT}, here and there"));
         } else {
             findings.pass(PEERS, name);
         }

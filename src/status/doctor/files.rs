@@ -6,6 +6,7 @@ use super::access::Access;
 use super::finding::Findings;
 use super::handlers::Sandbox;
 use crate::status::BALANCER_AS_ROOT;
+use crate::status::shell::argument;
 use obstacle::Obstacle;
 
 mod obstacle;
@@ -97,6 +98,11 @@ impl Files {
     fn agent_name(&self) -> &str {
         self.agent.as_ref().map_or("root", |agent| &agent.name)
     }
+
+    /// Whether the file system of this directory is read-only for everybody.
+    fn is_read_only(&self, directory: &str) -> bool {
+        self.space.iter().any(|(path, _, read_only)| path == directory && *read_only)
+    }
 }
 
 /// Judges them.
@@ -144,12 +150,14 @@ fn judge(findings: &mut Findings, facts: &Files, file: &File) {
                 );
             }
             Purpose::Directory => {
-                findings.error(
-                    id,
-                    path,
-                    format!("{path} does not exist"),
-                    &format!("install -d -m 0750 -o weir -g weir {path}"),
-                );
+                // To make one that the unit keeps from the agent is of no use.
+                let is_forbidden = facts.sandbox.as_ref().is_some_and(|sandbox| sandbox.forbids(path));
+                let way_out = if is_forbidden {
+                    into_the_state_directory(facts, path)
+                } else {
+                    format!("install -d -m 0750 -o weir -g weir {path}")
+                };
+                findings.error(id, path, format!("{path} does not exist"), &way_out);
             }
             // A missing ring or token is told with its contents; a snapshot or socket comes with the agent.
             Purpose::Config { .. }
@@ -283,8 +291,8 @@ fn judge_directory(findings: &mut Findings, facts: &Files, file: &File, stat: &S
     judge_replaceable(findings, ID, path, stat);
     let what = match facts.obstacle(findings, ID, file, stat, 0o3) {
         Some(Obstacle::Rights) => return not_owned(findings, facts, ID, path, stat),
-        // Without a unit it is the file system itself.
-        Some(Obstacle::ReadOnly) if facts.sandbox.is_none() => return,
+        // It is the file system itself, which is told.
+        Some(Obstacle::ReadOnly) if facts.sandbox.is_none() || facts.is_read_only(path) => return,
         Some(Obstacle::ReadOnly) => "is read-only for weir.service (ProtectSystem=)".to_owned(),
         Some(Obstacle::Closed(directory)) => {
             format!("is out of reach of {}, whom the agent runs as: {directory} is closed to it", facts.agent_name())
@@ -305,7 +313,9 @@ fn into_the_state_directory(facts: &Files, directory: &str) -> String {
     let mut steps = Vec::new();
     if let Some(ring) = here(Purpose::Keyring) {
         let to = "/var/lib/weir/keyring.json";
-        steps.push(format!("'install -m 0600 -o weir -g weir {} {to}'", ring.path));
+        // One that is not there is told with its contents.
+        let copy = ring.stat.as_ref().map(|_| format!("'install -m 0600 -o weir -g weir {} {to}'", ring.path));
+        steps.extend(copy);
         steps.push(format!("set encryption.keyring = \"{to}\""));
     }
     if here(Purpose::Snapshot).is_some() {
@@ -322,6 +332,7 @@ fn judge_output(findings: &mut Findings, facts: &Files, file: &File, stat: &Stat
         Some(Obstacle::Rights | Obstacle::Closed(_)) => {
             format!("the agent runs as {} and cannot write {path}", facts.agent_name())
         }
+        Some(Obstacle::ReadOnly) if facts.is_read_only(path) => return,
         Some(Obstacle::ReadOnly | Obstacle::Hidden) if facts.sandbox.is_some() => {
             format!("{path} is read-only for weir.service (ProtectSystem=)")
         }
@@ -350,7 +361,10 @@ fn judge_space(findings: &mut Findings, path: &str, free: u64, read_only: bool) 
     let then = "the agent goes on, but a restart then needs gossip.join";
     if read_only {
         let message = format!("the file system of {path} is read-only: {then}");
-        findings.error(ID, path, message, "see 'dmesg' for why, then mount it writable");
+        let path_word = argument(path);
+        let way_out =
+            format!("see 'dmesg' for why, then 'mount -o remount,rw \"$(findmnt -no TARGET -T {path_word})\"'");
+        findings.error(ID, path, message, &way_out);
     } else if free == 0 {
         findings.error(ID, path, format!("no space is left for {path}: {then}"), "free space there");
     } else if free < LITTLE_SPACE {

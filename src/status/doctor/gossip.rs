@@ -160,7 +160,10 @@ pub fn gossip(facts: &Gossip) -> Findings {
 fn judge_silence(findings: &mut Findings, facts: &Gossip, silence: Silence) {
     let (count, port) = (facts.members.len(), facts.members[0].addr.port());
     let doubt = if facts.by_hand { ", or this keyring lacks their key" } else { "" };
-    let open = |what: &str| format!("open {what} {port} on this host, in and out ({})", open_port(port));
+    let open = |what: &str| {
+        let out = format!("and 'ufw allow out {port}'");
+        format!("open {what} {port} on this host, in and out ({} {out})", open_port(port))
+    };
     match silence {
         Silence::Udp => {
             for member in &facts.members {
@@ -189,7 +192,8 @@ fn judge(findings: &mut Findings, member: &Member, facts: &Gossip, others: bool)
     const MEMBER: &str = "gossip.member";
     let Member { name, addr, standing, tcp, udp } = member;
     let (ip, port) = (addr.ip(), addr.port());
-    let open = |what: &str| format!("open {what} {port} to and from {ip} ({})", open_port(port));
+    // Which of the two has the firewall cannot be told from here.
+    let open = |what: &str| format!("open {what} {port} to and from {ip} ({}), here and there", open_port(port));
     let gap = facts.own.gap(ip).filter(|_| *udp != Udp::Answered);
     let ways = if *udp == Udp::Silent { "TCP or UDP" } else { "TCP" };
     if let Some(gap) = gap.filter(|_| *tcp != Tcp::Refused) {
@@ -220,12 +224,13 @@ fn judge(findings: &mut Findings, member: &Member, facts: &Gossip, others: bool)
         // Nothing answers: of a failed member that is no news.
         (Tcp::Refused, _) => {
             let message = format!("{name}{}: nothing listens on {addr}", words_of(*standing));
-            let way_out = format!("start weir there; if {name} is gone for good: weir force-leave {}", operand(name));
+            let way_out =
+                format!("'systemctl start weir' there; if {name} is gone for good: weir force-leave {}", operand(name));
             findings.add(level(*standing), MEMBER, name, message, &way_out);
         }
         (Tcp::Silent | Tcp::Failed(_), _) if *standing == Standing::Alive && others => {
             let message = format!("{name} is alive for others, and nothing comes from {addr} to this host, {ways}");
-            findings.error(MEMBER, name, message, &format!("{}, here and there", open("TCP and UDP")));
+            findings.error(MEMBER, name, message, &open("TCP and UDP"));
         }
         (Tcp::Silent | Tcp::Failed(_), _) => {
             let message = format!("{name}{}: nothing answers on {addr}, {ways} ({})", words_of(*standing), words(tcp));

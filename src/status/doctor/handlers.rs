@@ -48,7 +48,7 @@ impl Program {
             ),
             Self::Hidden => (
                 format!("{program} is hidden from weir.service"),
-                "move it to /usr/local/bin, or 'systemctl edit weir' and set ProtectHome=false".to_owned(),
+                format!("move it to /usr/local/bin, or {}", drop_in("ProtectHome=false")),
             ),
         })
     }
@@ -168,7 +168,7 @@ fn conflicts(handler: &Handler, sandbox: &Sandbox) -> Vec<(String, String)> {
     let jit = ["node", "java", "luajit", "pypy", "pypy3"].into_iter().find(|word| has_word(text, word));
     if let Some(word) = jit.filter(|_| sandbox.no_jit) {
         let what = format!("runs {word}, which weir.service keeps from making code (MemoryDenyWriteExecute=true)");
-        found.push((what, "'systemctl edit weir' and set MemoryDenyWriteExecute=false".to_owned()));
+        found.push((what, drop_in("MemoryDenyWriteExecute=false")));
     }
     if sandbox.unprivileged && reloads_nginx(text) {
         let what = "reloads NGINX, which the user of weir.service may not";
@@ -177,15 +177,20 @@ fn conflicts(handler: &Handler, sandbox: &Sandbox) -> Vec<(String, String)> {
     }
     if sandbox.protect_home && ["/home/", "/root/"].iter().any(|home| text.contains(home)) {
         let what = "names a file under /home or /root, which weir.service does not see (ProtectHome=true)";
-        let way_out = "move it to /usr/local, or 'systemctl edit weir' and set ProtectHome=false";
-        found.push((what.to_owned(), way_out.to_owned()));
+        found.push((what.to_owned(), format!("move it to /usr/local, or {}", drop_in("ProtectHome=false"))));
     }
     if let Some(path) = written(text).find(|path| sandbox.forbids(path)) {
         let what = format!("seems to write {path}, which is read-only for weir.service");
         let directory = path.rsplit_once('/').map_or("/", |(directory, _)| directory);
-        found.push((what, format!("'systemctl edit weir' and add ReadWritePaths={directory}")));
+        // Without the dash the unit would not start where there is no such directory.
+        found.push((what, drop_in(&format!("ReadWritePaths=-{directory}"))));
     }
     found
+}
+
+/// How the unit is given a setting: processes that run go on with the old one.
+fn drop_in(setting: &str) -> String {
+    format!("'systemctl edit weir' and add {setting} under [Service], then 'systemctl restart weir'")
 }
 
 fn reloads_nginx(text: &str) -> bool {

@@ -143,7 +143,12 @@ fn judge_envelopes(findings: &mut Findings, seal: Option<&str>, document: &Docum
             (Some("memberlist"), Some("session")) => {
                 let message =
                     format!("{name} understands only the memberlist envelope, which seal = \"session\" refuses");
-                findings.error(ID, name, message, "set seal = \"auto\", or replace it by weir");
+                findings.error(
+                    ID,
+                    name,
+                    message,
+                    "set encryption.seal = \"auto\", then 'systemctl restart weir'; or replace it by weir",
+                );
             }
             // In that mode nobody is asked what it understands.
             (Some("memberlist"), Some("memberlist")) => {}
@@ -202,7 +207,7 @@ fn of_stranger(stranger: &Stranger, document: &Document, ring: &[&str]) -> Troub
         ("label", _) => Trouble::new(format!("{who} uses another gossip.label"), wanted("set the same on both")),
         ("form", _) => Trouble::new(
             format!("{who} uses an envelope that encryption.seal refuses here"),
-            wanted("set seal = \"auto\" on both, or replace it by weir"),
+            wanted("set encryption.seal = \"auto\" on both, or replace it by weir"),
         ),
         (reason, _) => Trouble::new(format!("{who} is not understood ({reason})"), ""),
     }

@@ -128,7 +128,7 @@ fn judge_master(findings: &mut Findings, facts: &Nginx) {
                 let message = format!(
                     "{leaving} sets of old worker processes are still shutting down, each with its connections and memory"
                 );
-                findings.warn("nginx.workers", "nginx", message, "set worker_shutdown_timeout");
+                findings.warn("nginx.workers", "nginx", message, &limit_old_workers(facts));
             } else {
                 findings.pass("nginx.workers", "");
             }
@@ -252,8 +252,7 @@ fn judge_main(findings: &mut Findings, facts: &Nginx, version: Version) {
     } else if in_block(&facts.tree, "worker_shutdown_timeout").is_none() {
         let message =
             "worker_shutdown_timeout is not set: after a reload an old worker lives as long as one connection";
-        let way_out = format!("add 'worker_shutdown_timeout 5m;' at the top of {}", facts.config.display());
-        findings.warn(SHUTDOWN, "nginx", message, &way_out);
+        findings.warn(SHUTDOWN, "nginx", message, &limit_old_workers(facts));
     } else {
         findings.pass(SHUTDOWN, "");
     }
@@ -273,6 +272,10 @@ fn judge_main(findings: &mut Findings, facts: &Nginx, version: Version) {
         let message = format!("keepalive_min_timeout is not set: {cost}");
         findings.warn(KEEPALIVE, "nginx", message, "add 'keepalive_min_timeout 1s;' inside http { }");
     }
+}
+
+fn limit_old_workers(facts: &Nginx) -> String {
+    format!("add 'worker_shutdown_timeout 5m;' at the top of {}", facts.config.display())
 }
 
 /// A version, to compare.

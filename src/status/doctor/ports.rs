@@ -62,7 +62,8 @@ pub fn ports(facts: &Ports) -> Findings {
         }
     }
     if let Some(choice) = &facts.choice {
-        findings.warn("ports.address", &choice.advertised, choice.words(), "set gossip.advertise");
+        let way_out = format!("set gossip.advertise = \"{}\", or to another of its addresses", choice.advertised);
+        findings.warn("ports.address", &choice.advertised, choice.words(), &way_out);
     }
     if facts.serf {
         let message = "serf.service is enabled and takes this agent's ports when the host starts again";
@@ -112,7 +113,8 @@ mod tests {
             let choice = Some(Choice { advertised: advertised.to_owned(), private });
             let findings = ports(&Ports { choice, ..Ports::default() });
             let finding = findings.iter().next().unwrap();
-            assert_eq!((finding.message.as_str(), finding.remedy.as_deref()), (told, Some("set gossip.advertise")));
+            let way_out = format!("set gossip.advertise = \"{advertised}\", or to another of its addresses");
+            assert_eq!((finding.message.as_str(), finding.remedy.as_ref()), (told, Some(&way_out)));
         }
     }
 

@@ -10,6 +10,7 @@ use std::process::Command;
 
 use crate::nginx::Nginx;
 use crate::support::{Agent, Kind, Settings, address, await_agreement, skipped, until, weir_binary, write_keyring};
+use weir::crypto::Key;
 
 const KEY: &str = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
 const OTHER_KEY: &str = "8PHy8/T19vf4+fr7/P3+/wABAgMEBQYHCAkKCwwNDg8=";
@@ -113,7 +114,7 @@ fn a_stopped_peer_answers_over_tcp_alone_and_a_killed_one_not_at_all() {
     let (ip, port) = (b.gossip.ip(), b.gossip.port());
     let wanted = format!(
         "web1: TCP {port} answers, UDP {port} does not; open UDP {port} to and from {ip} ('firewall-cmd --permanent \
-         --add-port={port}/tcp --add-port={port}/udp' and 'firewall-cmd --reload', or 'ufw allow {port}')"
+         --add-port={port}/tcp --add-port={port}/udp' and 'firewall-cmd --reload', or 'ufw allow {port}'), here and there"
     );
     assert_eq!(report.finding("gossip.udp"), wanted);
     b.resume();
@@ -122,9 +123,10 @@ fn a_stopped_peer_answers_over_tcp_alone_and_a_killed_one_not_at_all() {
     let report = doctor(&a.config_file(), &["gossip"]);
     assert_eq!((report.lines(), report.code), (vec!["warn gossip.member web1".to_owned()], Some(8)), "{report:#?}");
     assert!(
-        report
-            .finding("gossip.member")
-            .starts_with(&format!("web1 has failed: nothing listens on {}; start", b.gossip))
+        report.finding("gossip.member").starts_with(&format!(
+            "web1 has failed: nothing listens on {}; 'systemctl start weir' there; if",
+            b.gossip
+        ))
     );
 }
 
@@ -176,7 +178,7 @@ fn a_peer_in_plain_text_is_told_from_one_with_another_key() {
 
 #[test]
 fn a_keyring_that_others_can_read_or_that_changed_on_disk() {
-    let a = start("lb1", settings());
+    let mut a = start("lb1", settings());
     let ring = a.dir.path().join("keyring.json");
     std::fs::set_permissions(&ring, std::fs::Permissions::from_mode(0o644)).unwrap();
     let report = doctor(&a.config_file(), &["files", "keys"]);
@@ -189,9 +191,28 @@ fn a_keyring_that_others_can_read_or_that_changed_on_disk() {
     std::fs::set_permissions(&ring, std::fs::Permissions::from_mode(0o600)).unwrap();
     std::fs::write(&ring, format!("[\"{OTHER_KEY}\"]")).unwrap();
     assert_eq!(doctor(&a.config_file(), &["keys"]).lines(), ["warn keys.disk keyring"]);
+    a.kill();
+    a.run();
+    assert_eq!(doctor(&a.config_file(), &["keys"]).code, Some(0), "a restart takes what is on disk");
     std::fs::write(&ring, &KEY[..9]).unwrap();
     let report = doctor(&a.config_file(), &["keys"]);
     assert_eq!(report.lines(), ["error keys.ring keyring"], "{report:#?}");
+}
+
+#[test]
+fn a_key_that_is_a_word_or_worn_is_named_and_a_rotation_ends_it() {
+    let word = "Y29ycmVjdCBob3JzZSBiYXR0ZXJ5IHN0YXBsZS4uLi4=";
+    for (key, id) in [(word, "keys.guessable"), (KEY, "keys.worn")] {
+        let mut a = Agent::prepare(Kind::Weir, "lb1", Settings { key: Some(key.to_owned()), ..settings() });
+        let ring = Key::from_base64(key).unwrap().id();
+        let sealed = format!("{{\"version\": 1, \"sealed\": {{\"{ring}\": {}}}}}", 1_u64 << 31);
+        std::fs::write(a.dir.path().join("keyring.json.state"), sealed).unwrap();
+        a.run();
+        let report = doctor(&a.config_file(), &["keys"]);
+        assert!(report.finding(id).ends_with("; weir keys rotate"), "{report:#?}");
+        keys(&a, "rotate");
+        assert_eq!(doctor(&a.config_file(), &["keys"]).code, Some(0), "{id}");
+    }
 }
 
 #[test]
@@ -371,6 +392,27 @@ fn a_site_and_its_nginx_are_judged_and_mending_them_ends_the_findings() {
     let none: [&str; 0] = [];
     assert_eq!(nginx_findings(&agent), none);
 
+    // What is to be written stands in quotes, and where.
+    let told = |id: &str| {
+        let found = doctor(&agent.config_file(), &["nginx"]).finding(id);
+        let quoted = found.rsplit_once("; ").map(|(_, way_out)| way_out.split('\'').skip(1).step_by(2));
+        quoted.unwrap().map(ToOwned::to_owned).collect::<Vec<String>>()
+    };
+    let write = |text: String| std::fs::write(nginx.config(), text).unwrap();
+    write(good.replace("worker_shutdown_timeout 60s;", ""));
+    let top = told("nginx.shutdown").concat() + "\n";
+    write(top + &good.replace("worker_shutdown_timeout 60s;", ""));
+    assert_eq!(nginx_findings(&agent), none);
+    write(good.replace("proxy_pass http", "proxy_next_upstream off; proxy_pass http"));
+    let retries = told("nginx.retries").concat();
+    write(good.replace("proxy_pass http", &format!("{retries} proxy_pass http")));
+    assert_eq!(nginx_findings(&agent), none);
+    let include = format!("include {}/conf.d/*.conf;", nginx.dir.path().display());
+    write(good.replace(&include, ""));
+    let added = told("nginx.include").concat();
+    write(good.replace(&include, &added));
+    assert_eq!(nginx_findings(&agent), none);
+
     // One thing wrong at a time.
     let again = nginx.path("conf.d/shop.conf");
     std::fs::write(&again, "upstream web { server 127.0.0.1:1; }\n").unwrap();
@@ -485,6 +527,29 @@ fn an_agent_that_takes_a_question_and_does_not_answer_is_silent() {
     let found = report.finding("agent.running");
     assert!(found.starts_with(&format!("the agent at {place} takes requests and does not answer them")), "{found}");
     shaker.join().unwrap();
+}
+
+#[test]
+fn a_token_that_others_can_read_and_a_directory_that_is_not_there() {
+    let a = Agent::prepare(Kind::Weir, "lb1", settings());
+    let (token, output) = (a.dir.path().join("token"), a.dir.path().join("conf.d"));
+    a.write_config();
+    write_keyring(&a.dir.path().join("keyring.json"), KEY);
+    std::fs::write(&token, "secret").unwrap();
+    std::fs::set_permissions(&token, std::fs::Permissions::from_mode(0o644)).unwrap();
+    let text = std::fs::read_to_string(a.config_file()).unwrap();
+    let text = text.replace("[rpc]\n", &format!("[rpc]\ntoken_file = \"{}\"\n", token.display()));
+    let upstream = "[upstream.web]\nselect = { role = \"web\" }\n[upstream.web.nginx]\noutput = ";
+    std::fs::write(a.config_file(), format!("{text}{upstream}\"{}/web.conf\"\n", output.display())).unwrap();
+    for (id, command) in [
+        ("files.token", format!("chmod 600 {}", token.display())),
+        ("files.output", format!("mkdir {}", output.display())),
+    ] {
+        let found = doctor(&a.config_file(), &["files"]).finding(id);
+        assert!(found.contains(&format!("; {command}, ")), "{found}");
+        assert!(Command::new("sh").args(["-c", &command]).status().unwrap().success());
+    }
+    assert_eq!(doctor(&a.config_file(), &["files"]).code, Some(0));
 }
 
 #[test]

@@ -140,6 +140,44 @@ fn the_unit_may_keep_an_output_from_the_agent() {
 }
 
 #[test]
+fn a_directory_is_made_only_where_the_unit_lets_the_agent_use_it() {
+    let file = |purpose, path: &str| File { purpose, path: path.to_owned(), stat: None, denied: false, access: None };
+    let remedy = |path: &str| {
+        let sandbox = Sandbox {
+            protect_system: ProtectSystem::Strict,
+            writable: vec!["/var/lib/weir".to_owned()],
+            ..Sandbox::default()
+        };
+        let list = vec![file(Purpose::Directory, path), file(Purpose::Snapshot, &format!("{path}/snapshot"))];
+        let findings = files(&Files { sandbox: Some(sandbox), files: list, ..Files::default() });
+        findings.iter().next().unwrap().remedy.clone().unwrap()
+    };
+    assert_eq!(remedy("/var/lib/weir/state"), "install -d -m 0750 -o weir -g weir /var/lib/weir/state");
+    let moved = "set snapshot.path = \"/var/lib/weir/snapshot\", then 'systemctl restart weir'";
+    assert_eq!(remedy("/srv/weir"), moved);
+}
+
+#[test]
+fn a_file_system_that_is_read_only_is_not_the_units_doing() {
+    for purpose in [Purpose::Directory, Purpose::Output] {
+        let dir = File {
+            purpose,
+            path: "/v".to_owned(),
+            stat: Some(stat(0o750, WEIR)),
+            denied: false,
+            access: access(Granted, ReadOnly, Granted, None),
+        };
+        let sandbox = Some(Sandbox { protect_system: ProtectSystem::Full, ..Sandbox::default() });
+        let space = vec![("/v".to_owned(), LITTLE_SPACE, true)];
+        let facts = Files { sandbox, files: vec![dir], space, ..Files::default() };
+        let findings = files(&facts);
+        assert_eq!(summary(&findings), ["error files.space /v"], "{purpose:?}");
+        let way_out = "see 'dmesg' for why, then 'mount -o remount,rw \"$(findmnt -no TARGET -T /v)\"'";
+        assert_eq!(findings.iter().next().unwrap().remedy.as_deref(), Some(way_out));
+    }
+}
+
+#[test]
 fn space_and_exchange() {
     let none: &[&str] = &[];
     for (free, read_only, wanted) in [

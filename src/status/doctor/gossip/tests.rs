@@ -43,7 +43,7 @@ fn a_firewall_for_udp_is_named_as_in_the_transcript() {
     let finding = findings.iter().next().unwrap();
     assert_eq!(finding.message, "web2: TCP 7946 answers, UDP 7946 does not");
     let way_out = "open UDP 7946 to and from 10.77.0.13 ('firewall-cmd --permanent --add-port=7946/tcp \
-                   --add-port=7946/udp' and 'firewall-cmd --reload', or 'ufw allow 7946')";
+                   --add-port=7946/udp' and 'firewall-cmd --reload', or 'ufw allow 7946'), here and there";
     assert_eq!(finding.remedy.as_deref(), Some(way_out));
     let by_hand = gossip(&Gossip { by_hand: true, ..member(Standing::Alive, Tcp::Open, Udp::Silent) });
     assert!(by_hand.iter().next().unwrap().message.ends_with("or this keyring lacks its key"));
@@ -272,7 +272,7 @@ fn what_this_host_lacks_is_said_with_what_it_has() {
             "none of 2 members answers, over TCP or UDP: it is this host or its network; it hears them, so what it sends \
              is lost; see 'ip route' and 'nft list ruleset', and open TCP and UDP 7946 on this host, in and out \
              ('firewall-cmd --permanent --add-port=7946/tcp --add-port=7946/udp' and 'firewall-cmd --reload', or 'ufw \
-             allow 7946')",
+             allow 7946' and 'ufw allow out 7946')",
         ),
     ] {
         assert_eq!(said(change, silence()), wanted);

@@ -65,7 +65,8 @@ fn judge_hash(findings: &mut Findings, output: &Output, block: &Directive) {
     let weight = |server: &Directive| {
         server.arguments.iter().find_map(|argument| argument.strip_prefix("weight=")?.parse().ok())
     };
-    let total = servers(block).into_iter().fold(0_u32, |sum, server| sum.saturating_add(weight(server).unwrap_or(1)));
+    let servers = servers(block);
+    let total = servers.iter().fold(0_u32, |sum, server| sum.saturating_add(weight(server).unwrap_or(1)));
     if !is_consistent || total <= MUCH_WEIGHT {
         return findings.pass(ID, name);
     }
@@ -74,6 +75,7 @@ fn judge_hash(findings: &mut Findings, output: &Output, block: &Directive) {
         total.div_ceil(23_000),
         total / 200
     );
-    let way_out = format!("give its members smaller weights, or set upstream.{name}.server.weight.max lower");
+    let most = MUCH_WEIGHT as usize / servers.len();
+    let way_out = format!("give its members smaller weights, or set upstream.{name}.server.weight.max = {most}");
     findings.warn(ID, name, message, &way_out);
 }
