@@ -1,8 +1,8 @@
 //! The main job by real processes: agents by the built binary, a real NGINX, requests through it, and trouble.
 
-mod crowd;
+pub(crate) mod crowd;
 mod demo;
 mod handlers;
 mod members;
-mod stage;
+pub(crate) mod stage;
 mod trouble;

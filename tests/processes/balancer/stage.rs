@@ -13,7 +13,7 @@ use std::time::Duration;
 use crate::nginx::Nginx;
 use crate::support::{Agent, Kind, Settings, same, until};
 
-const KEY: &str = "AAECAwQFBgcICQoLDA0ODw==";
+pub(crate) const KEY: &str = "AAECAwQFBgcICQoLDA0ODw==";
 /// Clients at work at once.
 const CLIENTS: usize = 4;
 /// Pause of a client between two requests.

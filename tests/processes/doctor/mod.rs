@@ -1,6 +1,7 @@
 //! `weir doctor` against real agents of both kinds, in health and with one thing wrong at a time.
 
 mod network;
+mod upstreams;
 
 use std::net::{SocketAddr, TcpListener};
 use std::os::unix::fs::PermissionsExt as _;
