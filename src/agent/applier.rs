@@ -1,6 +1,6 @@
 //! Who puts in place what the balancer wants.
 
-use crate::apply::{Apply, Error, Report};
+use crate::apply::{Apply, Error, Process, Report};
 use crate::config::{ApplyMode, Config};
 use crate::upstream::Generation;
 use crate::upstream::desired::Desired;
@@ -33,10 +33,10 @@ impl Applier {
         }
     }
 
-    /// Whether NGINX runs.
-    pub(super) fn is_running(&self) -> bool {
+    /// NGINX's master, or why there is none. Quick while the one that is `known` is still there.
+    pub(super) fn look(&self, known: Option<Process>) -> Result<Process, Error> {
         match self {
-            Self::Direct(apply) => apply.is_running(),
+            Self::Direct(apply) => apply.look(known),
         }
     }
 

@@ -10,10 +10,11 @@ use tracing::{error, info, warn};
 
 use self::status::Applies;
 use self::timeline::{Asked, tell_report};
+use self::watch::{Look, Watch};
 use super::applier::Applier;
 use super::clock;
 use super::notice::some_of;
-use crate::apply::{Error, Report};
+use crate::apply::Report;
 use crate::config::Config;
 use crate::endpoint::Endpoint;
 use crate::time::Instant;
@@ -25,11 +26,10 @@ use crate::wire::NodeName;
 
 mod status;
 mod timeline;
+mod watch;
 
 /// An apply's time at the agent's end. It takes a fraction of a second; systemd waits for 45 s, 30 s of them for the leave.
 const LAST_APPLY: Duration = Duration::from_secs(10);
-/// How soon it is noticed that NGINX has come up, where an apply waits for that.
-const LOOK: Duration = Duration::from_secs(3);
 /// Members are looked at again although nothing was reported, so that whatever was missed heals.
 const RECONCILE: Duration = Duration::from_secs(30);
 
@@ -45,10 +45,7 @@ pub(super) struct Upstreams {
     asked: Asked,
     /// What an earlier run left half done is being ended.
     recovering: Option<JoinHandle<Option<Ended>>>,
-    /// Whether NGINX has come up, while an apply waits for it.
-    looking: Option<JoinHandle<bool>>,
-    /// When to look.
-    look_at: Option<Instant>,
+    watch: Watch,
     /// When the balancer is to hear of the members again; `None` once this node leaves.
     members_at: Option<Instant>,
     applies: Applies,
@@ -61,8 +58,8 @@ pub(super) enum Done {
     Applied(Option<Ended>),
     /// What an earlier run left half done is ended, if it left anything.
     Recovered(Option<Option<Ended>>),
-    /// Whether NGINX runs.
-    Looked(Option<bool>),
+    /// Who NGINX's master is.
+    Looked(Option<Look>),
 }
 
 /// How an apply ended.
@@ -110,20 +107,21 @@ impl Upstreams {
             order,
             applying: None,
             asked: Asked::default(),
-            looking: None,
-            look_at: None,
+            watch: Watch::new(now),
             members_at: Some(now),
             applies: Applies::new(generation),
         }
     }
 
     pub(super) fn poll_timeout(&self) -> Option<Instant> {
-        [self.balancer.poll_timeout(), self.members_at, self.look_at].into_iter().flatten().min()
+        let look_at = self.watch.poll_timeout().filter(|_| self.members_at.is_some());
+        [self.balancer.poll_timeout(), self.members_at, look_at].into_iter().flatten().min()
     }
 
     /// Takes a new configuration.
     pub(super) fn reconfigure(&mut self, now: Instant, config: &Config) {
         self.applier = Arc::new(Applier::new(config));
+        self.watch.reconfigured(now);
         self.balancer.handle_configuration(now, options(config), settle(config, self.order));
     }
 
@@ -136,7 +134,7 @@ impl Upstreams {
 
     /// A node that leaves is no judge of the others any more; its NGINX keeps what it has.
     pub(super) fn leave(&mut self) {
-        (self.members_at, self.look_at) = (None, None);
+        self.members_at = None;
         self.balancer.leave();
     }
 
@@ -152,17 +150,15 @@ impl Upstreams {
             let candidate = |member| Candidate::of(member, endpoint.swim());
             self.balancer.handle_members(now, endpoint.members().map(candidate).collect());
         }
-        if self.look_at.is_some_and(|at| at <= now) {
-            self.look_at = None;
-            let applier = Arc::clone(&self.applier);
-            self.looking = Some(tokio::task::spawn_blocking(move || applier.is_running()));
+        if self.members_at.is_some() {
+            self.watch.handle_timeout(now, &self.applier);
         }
         self.balancer.handle_timeout(now);
         while let Some(output) = self.balancer.poll_output() {
             match output {
                 Output::Apply(desired) => {
                     self.asked = Asked::new(&self.balancer, &desired);
-                    self.look_at = None;
+                    self.watch.pause();
                     self.applying = Some(apply(Arc::clone(&self.applier), desired));
                 }
                 Output::Tell(notice) => tell(&notice),
@@ -175,7 +171,7 @@ impl Upstreams {
         tokio::select! {
             applied = ended(&mut self.applying) => Done::Applied(applied),
             recovered = ended(&mut self.recovering) => Done::Recovered(recovered),
-            looked = ended(&mut self.looking) => Done::Looked(looked),
+            looked = self.watch.looked() => Done::Looked(looked),
         }
     }
 
@@ -184,20 +180,23 @@ impl Upstreams {
             Done::Applied(Some(ended)) => {
                 tell_report(&ended, &std::mem::take(&mut self.asked));
                 self.balancer.handle_applied(now, Applied::from(&ended.report));
-                self.look_at = waits_for_nginx(&ended.report).then(|| now + LOOK).filter(|_| self.members_at.is_some());
+                self.watch.applied(now, Some(&ended.report));
                 self.applies.ended(now, ended);
             }
-            Done::Applied(None) => self.balancer.handle_applied(now, Applied::Failed { reloaded: false }),
+            Done::Applied(None) => {
+                self.balancer.handle_applied(now, Applied::Failed { reloaded: false });
+                self.watch.applied(now, None);
+            }
             Done::Recovered(Some(Some(ended))) => {
                 warn!("the last run of the agent ended within an apply");
                 tell_report(&ended, &Asked::default());
             }
             Done::Recovered(Some(None) | None) => {}
-            Done::Looked(Some(true)) => {
-                info!("nginx has come up");
-                self.balancer.handle_nginx(now);
+            Done::Looked(look) => {
+                if self.watch.handle_look(now, look) {
+                    self.balancer.handle_nginx(now);
+                }
             }
-            Done::Looked(Some(false) | None) => self.look_at = self.members_at.map(|_| now + LOOK),
         }
     }
 
@@ -239,15 +238,6 @@ fn recover(applier: Arc<Applier>) -> JoinHandle<Option<Ended>> {
         let started = clock::now();
         applier.recover().map(|report| Ended { report, took: clock::now().since(started) })
     })
-}
-
-/// Whether it would end otherwise if NGINX came up.
-fn waits_for_nginx(report: &Report) -> bool {
-    match report {
-        Report::Stored { .. } => true,
-        Report::Refused { error, .. } => matches!(error, Error::NotInstalled { .. } | Error::MasterGone),
-        Report::Live { .. } | Report::Unchanged { .. } | Report::RolledBack { .. } | Report::Failed { .. } => false,
-    }
 }
 
 /// What `task` brings, once; `None` if it broke off. Never without a task. Cancel-safe.

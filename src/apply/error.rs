@@ -30,6 +30,8 @@ pub enum Error {
     Record { path: PathBuf, what: String },
     /// The program is not there.
     NotInstalled { upstreams: Vec<UpstreamName> },
+    /// No master is there. What systemd would start it by.
+    NotRunning { unit: Option<String> },
     /// The program could not be run, or did not end.
     Command { program: PathBuf, what: String },
     /// The test did not end. The host names that it has to look up, each with its place.
@@ -143,6 +145,7 @@ impl Error {
             Self::Read { path, source } => format!("cannot read {}: {}", path.display(), source.text),
             Self::Record { path, what } => format!("{} is damaged: {what}", path.display()),
             Self::NotInstalled { upstreams } => format!("nginx is not installed, {} waits", named(upstreams)),
+            Self::NotRunning { unit } => format!("{} is not running", unit.as_deref().unwrap_or("nginx")),
             Self::Command { program, what } => format!("cannot run {}: {what}", program.display()),
             Self::TestTooSlow { waited, .. } => format!("'nginx -t' did not end within {} s", waited.as_secs()),
             Self::NotConfigured { upstream } => format!("upstream {upstream} is wanted and not configured here"),
@@ -190,6 +193,10 @@ impl Error {
             Self::Read { source, .. } => (source.kind == SystemErrorKind::Denied).then(|| BALANCER_AS_ROOT.to_owned()),
             Self::Record { path, .. } => Some(format!("move {} away; the next apply writes it anew", path.display())),
             Self::NotInstalled { .. } => Some("'apt install nginx' or 'dnf install nginx'".to_owned()),
+            Self::NotRunning { unit: None } => Some("start nginx".to_owned()),
+            Self::NotRunning { unit: Some(unit) } => {
+                Some(format!("'systemctl start {}'", unit.trim_end_matches(".service")))
+            }
             Self::Command { .. } => Some("correct nginx.binary".to_owned()),
             Self::NotConfigured { .. } => Some("'weir reload'".to_owned()),
             Self::Address { upstream, .. } => Some(format!("correct upstream.{upstream}.allow")),

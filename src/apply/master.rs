@@ -64,8 +64,13 @@ impl Master {
         self.process.pid
     }
 
+    /// What it is known by once it is not held any more.
+    pub(super) fn process(&self) -> Process {
+        self.process
+    }
+
     pub(super) fn is_there(&self) -> bool {
-        proc::stat(self.process.pid).is_some_and(|stat| !stat.zombie && stat.started == self.process.started)
+        self.process.is_there()
     }
 
     /// Its workers: those that serve and those that are shutting down.

@@ -31,6 +31,7 @@ use std::time::Instant;
 use tracing::warn;
 
 pub use error::{Error, Mismatch, SystemError, SystemErrorKind};
+pub use proc::Process;
 pub use report::{Report, Step};
 pub use survey::{Survey, survey};
 pub use tree::read_tree;
@@ -45,7 +46,7 @@ use master::{Master, Patience};
 use plan::Plan;
 use record::Record;
 use report::At;
-use system::{Nginx, has_systemd};
+use system::Nginx;
 
 /// What of the configuration an apply depends on.
 #[derive(Clone, Debug)]
@@ -133,10 +134,15 @@ impl Apply {
         }
     }
 
-    /// Whether a master runs that would serve what is in place. Changes nothing.
-    pub fn is_running(&self) -> bool {
-        let nginx = Nginx::find(&self.options.nginx, &Desired::new(0));
-        nginx.and_then(|nginx| nginx.master()).is_ok_and(|master| master.is_some())
+    /// The master that serves what is in place, or why there is none. Changes nothing.
+    ///
+    /// As long as the one that was seen before, `known`, is there, nobody else is looked for, and nothing is run.
+    pub fn look(&self, known: Option<Process>) -> Result<Process, Error> {
+        if let Some(known) = known.filter(|known| known.is_there()) {
+            return Ok(known);
+        }
+        let nginx = Nginx::find(&self.options.nginx, self.options.targets().map(|target| &target.options.name))?;
+        nginx.find_master()?.map(|master| master.process()).ok_or_else(|| nginx.not_running())
     }
 
     /// Ends what a run that died left half done, and has NGINX confirm what is in place then; `None` if there is nothing to end.
@@ -176,7 +182,7 @@ impl Apply {
         let started = Instant::now();
         install::recover(&self.options, &record).map_err(Step::Lock.at())?;
         record.make_room(&self.options.upstreams.iter().map(|upstream| &upstream.options.name).collect());
-        let nginx = Nginx::find(&self.options.nginx, desired).map_err(Step::Locate.at())?;
+        let nginx = Nginx::find(&self.options.nginx, desired.upstreams.keys()).map_err(Step::Locate.at())?;
 
         if record.open.is_some() {
             record.unconfirm();
@@ -237,7 +243,7 @@ impl Job<'_> {
             Ok(()) => {
                 finish(install);
                 let (took, upstreams) = (self.started.elapsed(), self.plan.upstreams());
-                Report::Live { generation: self.plan.generation, took, upstreams }
+                Report::Live { generation: self.plan.generation, took, upstreams, master: master.process() }
             }
             Err(error) => self.roll_back(master, patience, record, &install, error),
         }
@@ -250,9 +256,7 @@ impl Job<'_> {
             return self.ended(install.undo(self.state()), &mut record, At { step: Step::Write, error });
         }
         finish(install);
-        // Without systemd nothing can be started by a unit's name.
-        let unit = self.options.nginx.unit().filter(|_| has_systemd()).map(ToOwned::to_owned);
-        Report::Stored { generation: self.plan.generation, unit }
+        Report::Stored { generation: self.plan.generation, why: self.nginx.not_running() }
     }
 
     /// The previous bytes go back and are confirmed in turn. If that fails too, nothing more is touched.
@@ -270,7 +274,12 @@ impl Job<'_> {
         let again = || self.nginx.reload(master, patience, &self.options.ours());
         let back = back.and_then(|()| if never_left { Ok(()) } else { again() });
         match back.and_then(|()| record.abort(self.state())) {
-            Ok(()) => Report::RolledBack { failed: self.plan.generation, restored: record.generation(), error },
+            Ok(()) => Report::RolledBack {
+                failed: self.plan.generation,
+                restored: record.generation(),
+                master: master.process(),
+                error,
+            },
             Err(then) => self.failed(error, then),
         }
     }

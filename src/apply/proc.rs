@@ -5,12 +5,21 @@ use std::fs;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::PathBuf;
 
-/// One process at one moment.
-#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
-pub(super) struct Process {
-    pub(super) pid: u32,
+use serde::{Deserialize, Serialize};
+
+/// One process, whoever gets its number later.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, Hash, PartialEq, Serialize)]
+pub struct Process {
+    /// Its number.
+    pub pid: u32,
     /// In clock ticks since boot; with the pid it names a process for good.
-    pub(super) started: u64,
+    pub(crate) started: u64,
+}
+
+impl Process {
+    pub(super) fn is_there(self) -> bool {
+        stat(self.pid).is_some_and(|stat| !stat.zombie && stat.started == self.started)
+    }
 }
 
 /// What `stat` holds of interest.

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::Error;
+use super::{Error, Process};
 use crate::upstream::settle::Applied;
 use crate::upstream::{Generation, UpstreamName};
 
@@ -66,6 +66,8 @@ pub enum Report {
         took: Duration,
         /// Those whose files changed.
         upstreams: Vec<UpstreamName>,
+        /// Whose workers these are.
+        master: Process,
     },
     /// It was in place and confirmed already; NGINX was not signalled.
     Unchanged {
@@ -76,8 +78,8 @@ pub enum Report {
     Stored {
         /// Its number.
         generation: Generation,
-        /// What to start.
-        unit: Option<String>,
+        /// That nobody serves it.
+        why: Error,
     },
     /// Not accepted. The files are as they were and NGINX was not signalled.
     Refused {
@@ -94,6 +96,8 @@ pub enum Report {
         failed: Generation,
         /// The one that serves.
         restored: Generation,
+        /// Whose workers serve it.
+        master: Process,
         /// Why.
         error: Error,
     },
@@ -129,13 +133,10 @@ impl Report {
     pub fn what(&self) -> String {
         match self {
             Self::Live { generation, took, .. } => format!("generation {generation} live in {} ms", took.as_millis()),
-            Self::Unchanged { generation } => format!("unchanged, generation {generation} is live"),
-            Self::Stored { unit, .. } => {
-                let nginx = unit.as_deref().unwrap_or("nginx");
-                format!("{nginx} is not running, the file is in place and tested")
-            }
+            Self::Unchanged { generation } => format!("unchanged, generation {generation} is in place"),
+            Self::Stored { why, .. } => format!("{}, the file is in place and tested", why.what()),
             Self::Refused { error, .. } => error.what(),
-            Self::RolledBack { failed, restored, error } => {
+            Self::RolledBack { failed, restored, error, .. } => {
                 let what = error.what();
                 format!(
                     "nginx accepted generation {failed} and could not load it: {what}; generation {restored} is back and confirmed"
@@ -151,9 +152,9 @@ impl Report {
     pub fn remedy(&self) -> Option<String> {
         match self {
             Self::Live { .. } | Self::Unchanged { .. } => None,
-            Self::Stored { unit: Some(unit), .. } => Some(format!("'systemctl start {unit}'")),
-            Self::Stored { unit: None, .. } => Some("start nginx".to_owned()),
-            Self::Refused { error, .. } | Self::RolledBack { error, .. } => error.remedy(),
+            Self::Stored { why: error, .. } | Self::Refused { error, .. } | Self::RolledBack { error, .. } => {
+                error.remedy()
+            }
             Self::Failed { error, .. } => Some(error.remedy().unwrap_or_else(|| "see nginx's error log".to_owned())),
         }
     }
@@ -201,6 +202,12 @@ mod tests {
     use crate::status::BALANCER_AS_ROOT;
     use crate::upstream::Refusal;
 
+    const MASTER: Process = Process { pid: 812, started: 4711 };
+
+    fn not_running() -> Error {
+        Error::NotRunning { unit: Some("nginx.service".to_owned()) }
+    }
+
     fn errors() -> Vec<Error> {
         let path = || PathBuf::from("/etc/nginx/conf.d/weir-web.conf");
         let system = |code| SystemError::from(std::io::Error::from_raw_os_error(code));
@@ -222,6 +229,8 @@ mod tests {
             Error::Read { path: path(), source: system(5) },
             Error::Record { path: path(), what: "expected value at line 1 column 1".to_owned() },
             Error::NotInstalled { upstreams: vec![upstream()] },
+            not_running(),
+            Error::NotRunning { unit: None },
             Error::Command { program: path(), what: "it did not end within 30 s".to_owned() },
             Error::TestTooSlow { waited, names: names(1) },
             Error::WhichMaster { pid: 7, config: path() },
@@ -250,13 +259,13 @@ mod tests {
         let (generation, restored) = (Generation(4), Generation(3));
         let took = Duration::from_millis(120);
         let mut reports = vec![
-            Report::Live { generation, took, upstreams: vec![UpstreamName::new("web").unwrap()] },
+            Report::Live { generation, took, upstreams: vec![UpstreamName::new("web").unwrap()], master: MASTER },
             Report::Unchanged { generation },
-            Report::Stored { generation, unit: Some("nginx.service".to_owned()) },
+            Report::Stored { generation, why: not_running() },
         ];
         for error in errors() {
             reports.push(Report::refused(Step::Validate, error.clone()));
-            reports.push(Report::RolledBack { failed: generation, restored, error: error.clone() });
+            reports.push(Report::RolledBack { failed: generation, restored, master: MASTER, error: error.clone() });
             reports.push(Report::Failed { failed: generation, error: Error::MasterGone, then: error });
         }
         for report in reports {
@@ -264,6 +273,14 @@ mod tests {
             assert_eq!(there, report);
             assert_eq!((there.what(), there.remedy()), (report.what(), report.remedy()));
         }
+    }
+
+    #[test]
+    fn what_waits_for_nginx_names_what_starts_it() {
+        let stored = |why| Report::Stored { generation: Generation(4), why }.to_string();
+        let in_place = "is not running, the file is in place and tested";
+        assert_eq!(stored(not_running()), format!("nginx.service {in_place}; 'systemctl start nginx'"));
+        assert_eq!(stored(Error::NotRunning { unit: None }), format!("nginx {in_place}; start nginx"));
     }
 
     #[test]

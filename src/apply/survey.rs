@@ -3,7 +3,6 @@
 use super::system::Nginx;
 use super::{Error, Master};
 use crate::config;
-use crate::upstream::desired::Desired;
 
 /// What was seen.
 #[derive(Debug)]
@@ -19,8 +18,7 @@ pub struct Survey {
 /// Looks. With `test` also runs `nginx -t`, which only root can do for an NGINX of root's. Blocks for up to half a minute if
 /// its configuration waits for DNS.
 pub fn survey(options: &config::Nginx, test: bool) -> Survey {
-    let nothing_wanted = Desired::new(0);
-    let nginx = match Nginx::find(options, &nothing_wanted) {
+    let nginx = match Nginx::find(options, []) {
         Ok(nginx) => nginx,
         Err(error) => return Survey { version: Err(error), master: Ok(None), test: None },
     };

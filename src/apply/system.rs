@@ -17,7 +17,7 @@ use crate::command::{self, Ran};
 use crate::config::{self, Reload};
 use crate::file;
 use crate::nginx::{self, Build, Ours, Problem, dumped_file, parse_test_output};
-use crate::upstream::desired::Desired;
+use crate::upstream::UpstreamName;
 
 /// `nginx -t` takes milliseconds; host names in somebody's site can make it wait for DNS.
 const TEST_LIMIT: Duration = Duration::from_secs(30);
@@ -42,10 +42,14 @@ pub(super) struct Nginx<'a> {
 
 impl<'a> Nginx<'a> {
     /// Finds the program, and by its own word and its configuration what else there is to know.
-    pub(super) fn find(options: &'a config::Nginx, desired: &Desired) -> Result<Self, Error> {
-        let waiting = || desired.upstreams.keys().cloned().collect();
+    ///
+    /// Where there is none, `upstreams` wait for it.
+    pub(super) fn find<'u>(
+        options: &'a config::Nginx,
+        upstreams: impl IntoIterator<Item = &'u UpstreamName>,
+    ) -> Result<Self, Error> {
         let program = program(options.binary.path().unwrap_or(Path::new("nginx")))
-            .ok_or_else(|| Error::NotInstalled { upstreams: waiting() })?;
+            .ok_or_else(|| Error::NotInstalled { upstreams: upstreams.into_iter().cloned().collect() })?;
         let ran = run(&program, [OsStr::new("-V")], COMMAND_LIMIT, "")?;
         let build = Build::parse(&ran.stderr);
         // What is missing or cannot be read is reported by the test, in NGINX's words.
@@ -115,8 +119,13 @@ impl<'a> Nginx<'a> {
         old.is_some_and(|pid| !matches!(Master::verify(pid), Ok(None)))
     }
 
+    /// That nobody serves, and what would start it. Without systemd nothing can be started by a unit's name.
+    pub(super) fn not_running(&self) -> Error {
+        Error::NotRunning { unit: self.options.unit().filter(|_| has_systemd()).map(ToOwned::to_owned) }
+    }
+
     /// By whoever names one that is a master; what was odd about the others is told only if there is none.
-    fn find_master(&self) -> Result<Option<Master>, Error> {
+    pub(super) fn find_master(&self) -> Result<Option<Master>, Error> {
         let sources: [&dyn Fn() -> Option<u32>; 2] = [&|| self.main_pid(), &|| written_pid(&self.pid_file)];
         let mut odd = None;
         for pid in sources.into_iter().filter_map(|source| source()) {
@@ -179,7 +188,7 @@ impl<'a> Nginx<'a> {
     }
 }
 
-pub(super) fn has_systemd() -> bool {
+fn has_systemd() -> bool {
     Path::new("/run/systemd/system").exists()
 }
 

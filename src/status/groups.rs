@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::node::{Document, Handler, Runtime, Upstream, Want};
+use super::node::{Document, Handler, Nginx, Runtime, Upstream, Want};
 use crate::upstream::Mode;
 
 /// Group to key to value.
@@ -26,6 +26,7 @@ pub fn groups(document: &Document) -> Groups {
             ("dropped", counts(&document.drops)),
             ("rpc", counts(&document.rpc)),
             ("upstreams", upstreams(document)),
+            ("nginx", document.nginx.as_ref().map(nginx).unwrap_or_default()),
         ];
         groups.extend(ours.into_iter().filter(|(_, values)| !values.is_empty()));
     }
@@ -136,6 +137,18 @@ fn upstreams(document: &Document) -> BTreeMap<String, String> {
     if let Some(last) = document.apply.as_ref().and_then(|apply| apply.last.as_ref()) {
         let trouble = last.trouble();
         values.add("last_apply", format!("{}, {} s ago: {trouble}", last.result, last.ended.ago_s));
+    }
+    values.0
+}
+
+/// Its state, and why it does not run if it does not.
+fn nginx(nginx: &Nginx) -> BTreeMap<String, String> {
+    let mut values = Values::default();
+    let since = nginx.since.as_ref().map_or_else(String::new, |since| format!(" since {since}"));
+    let trouble = nginx.trouble().map_or_else(String::new, |trouble| format!(": {trouble}"));
+    values.add("state", format!("{}{since}{trouble}", nginx.state));
+    if let Some(pid) = nginx.pid {
+        values.add("pid", pid);
     }
     values.0
 }

@@ -186,9 +186,10 @@ impl Balancer {
         self.decide_by(now);
     }
 
-    /// NGINX is there again: what waits for it is tried at once.
+    /// NGINX has started anew: what waited for it is tried at once, and what is in place is looked at. It has read that, unless
+    /// somebody has changed the files.
     pub fn handle_nginx(&mut self, now: Instant) {
-        self.settle.retry(now);
+        self.settle.again(now);
     }
 
     /// This node leaves: what is in place stays, and nothing more is decided or asked.

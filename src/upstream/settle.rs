@@ -176,9 +176,10 @@ impl Settle {
         due
     }
 
-    /// What a failed apply lacked may be there now: it is tried again at once, if it is to be tried again.
-    pub fn retry(&mut self, now: Instant) {
-        self.retry_at = self.retry_at.map(|_| now);
+    /// To be applied at once, though nothing else is wanted: what a failed apply lacked may be there now, or what is in place
+    /// may not be served.
+    pub fn again(&mut self, now: Instant) {
+        self.retry_at = Some(now);
     }
 
     /// The apply that [`Self::handle_timeout`] asked for has ended.

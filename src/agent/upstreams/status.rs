@@ -1,9 +1,9 @@
-//! What the balancer has to tell: its upstreams, the last apply, and NGINX as that has seen it.
+//! What the balancer has to tell: its upstreams, the last apply, and NGINX as it was seen last.
 
 use super::{Ended, Upstreams};
 use crate::agent::clock::Calendar;
 use crate::apply::{Error, Report};
-use crate::status::node::{self, Apply, ApplyResult, Balancing, LastApply, Nginx, NginxState};
+use crate::status::node::{self, Apply, ApplyResult, Balancing, LastApply};
 use crate::time::{Instant, millis};
 use crate::upstream::Generation;
 use crate::upstream::balancer::Upstream;
@@ -13,8 +13,6 @@ use crate::upstream::balancer::Upstream;
 pub(super) struct Applies {
     /// What is in place.
     generation: Option<Generation>,
-    /// NGINX when it was last seen.
-    nginx: NginxState,
     /// Since when it may serve something that was not confirmed.
     unconfirmed: Option<Instant>,
     last: Option<Last>,
@@ -32,7 +30,7 @@ struct Last {
 impl Applies {
     /// An earlier run has left `generation` in place, if any.
     pub(super) fn new(generation: Option<Generation>) -> Self {
-        Self { generation, nginx: NginxState::Unknown, unconfirmed: None, last: None }
+        Self { generation, unconfirmed: None, last: None }
     }
 
     /// An apply has ended.
@@ -40,20 +38,13 @@ impl Applies {
         match &ended.report {
             Report::Live { generation, .. }
             | Report::Unchanged { generation }
+            | Report::Stored { generation, .. }
             | Report::RolledBack { restored: generation, .. } => {
                 (self.generation, self.unconfirmed) = (Some(*generation), None);
-                self.nginx = NginxState::Running;
             }
-            Report::Stored { generation, .. } => {
-                (self.generation, self.unconfirmed) = (Some(*generation), None);
-                self.nginx = NginxState::Stopped;
-            }
-            Report::Refused { error: Error::NotInstalled { .. }, .. } => self.nginx = NginxState::NotInstalled,
-            Report::Refused { error: Error::MasterGone, .. } => self.nginx = NginxState::Stopped,
             Report::Refused { .. } => {}
             Report::Failed { .. } => {
                 self.unconfirmed.get_or_insert(now);
-                self.nginx = NginxState::Unknown;
             }
         }
         let same = self.last.as_ref().filter(|last| result(&last.ended.report) == result(&ended.report));
@@ -78,7 +69,7 @@ impl Upstreams {
         };
         Balancing {
             upstreams: self.balancer.upstreams().iter().map(upstream).collect(),
-            nginx: Nginx { state: applies.nginx.into() },
+            nginx: self.watch.status(calendar),
             apply: Apply {
                 running: self.applying.is_some(),
                 unconfirmed_since: applies.unconfirmed.map(|since| calendar.date(since)),

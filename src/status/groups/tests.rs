@@ -1,4 +1,4 @@
-use super::super::node::{Apply, ApplyResult, Run, tests::full};
+use super::super::node::{Apply, ApplyResult, NginxState, Run, tests::full};
 use super::*;
 
 fn text(document: &Document) -> String {
@@ -31,6 +31,7 @@ fn in_serfs_place_there_are_serfs_groups_alone() {
 fn ours_follow_where_they_hold_anything() {
     let ours = "dropped: plaintext=2\n\
         handlers: deploy=3 runs, 1 failed, 2 dropped, last exit 0 in 15 ms\n\
+        nginx: pid=907 state=running since 2026-11-28T16:02:11Z\n\
         rpc: clients=1\n\
         upstreams: last_apply=live, 3 s ago: generation 7 live in 112 ms web=1 of 1 in\n\
         weir: advertise=10.77.0.11:7946 bytes_in=3 bytes_out=4 exchanges=0 incarnation=3 keys=1 packets_in=1 packets_out=2 \
@@ -39,8 +40,9 @@ fn ours_follow_where_they_hold_anything() {
     lines.sort_unstable();
     assert_eq!(text(&full()).lines().collect::<Vec<_>>(), lines);
     let mut bare = full();
-    (bare.drops, bare.handlers, bare.upstreams, bare.apply) = Default::default();
-    assert!(!text(&bare).contains("dropped") && !text(&bare).contains("upstreams"));
+    (bare.drops, bare.handlers, bare.upstreams, bare.nginx, bare.apply) = Default::default();
+    let bare = text(&bare);
+    assert!(["dropped", "upstreams", "nginx"].iter().all(|group| !bare.contains(group)), "{bare}");
 }
 
 #[test]
@@ -58,6 +60,14 @@ fn ends_are_told_in_words() {
     (last.result, last.message, last.remedy) = (ApplyResult::Refused.into(), "what".into(), Some("way out".into()));
     document.apply = Some(Apply { last: Some(last), ..Apply::default() });
     assert_eq!(upstreams(&document)["last_apply"], "refused, 3 s ago: what; way out");
+    let stopped = Nginx {
+        state: NginxState::Stopped.into(),
+        pid: None,
+        since: None,
+        message: Some("nginx.service is not running".into()),
+        remedy: Some("'systemctl start nginx'".into()),
+    };
+    assert_eq!(nginx(&stopped), [("state".into(), "stopped: nginx.service is not running; 'systemctl start nginx'".into())].into());
     document.upstreams[0].mode = Some(Mode::Floor.into());
     assert_eq!(upstreams(&document)["web"], "1 of 1 in, too few are well: those that are ill stay");
     document.upstreams[0].mode = Some(Mode::Last.into());

@@ -1,4 +1,4 @@
-//! What was applied last, and what that told of NGINX.
+//! What was applied last, and NGINX.
 
 use std::fmt;
 
@@ -102,10 +102,34 @@ impl LastApply {
     }
 }
 
-/// NGINX, as far as the last apply has seen it.
+/// NGINX as it was seen last, which is seconds ago.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub struct Nginx {
     pub state: Known<NginxState>,
+    /// Its master, once it was looked for.
+    #[serde(default)]
+    pub pid: Option<u32>,
+    /// When the state was first seen; `None` if nobody has looked.
+    #[serde(default)]
+    pub since: Option<String>,
+    /// Why no master is seen.
+    #[serde(default)]
+    pub message: Option<String>,
+    #[serde(default)]
+    pub remedy: Option<String>,
+}
+
+impl Nginx {
+    /// Why nobody serves, if nobody does.
+    pub fn trouble(&self) -> Option<Trouble> {
+        let what = self.message.clone()?;
+        Some(Trouble { what, way_out: self.remedy.clone().unwrap_or_default() })
+    }
+
+    /// Whether it is known that nobody serves.
+    pub fn is_down(&self) -> bool {
+        self.state.word().is_some_and(|state| matches!(state, NginxState::Stopped | NginxState::NotInstalled))
+    }
 }
 
 /// Whether it is there.
@@ -117,4 +141,15 @@ pub enum NginxState {
     Running,
     Stopped,
     NotInstalled,
+}
+
+impl fmt::Display for NginxState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Unknown => "unknown",
+            Self::Running => "running",
+            Self::Stopped => "stopped",
+            Self::NotInstalled => "not_installed",
+        })
+    }
 }

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Apply, ApplyResult, Document, Handler, Namesake, NginxState, Upstream, WORN, Want};
+use super::{Apply, ApplyResult, Document, Handler, Namesake, Nginx, NginxState, Upstream, WORN, Want};
 use crate::serf::Claim;
 use crate::status::{Known, Level, Trouble};
 use crate::upstream::{Mode, VerdictReason};
@@ -91,13 +91,17 @@ pub fn attention(document: &Document) -> Vec<Attention> {
             add(kind, &upstream.name, trouble, upstream.since.as_ref());
         }
     }
-    if let Some(apply) = &document.apply {
-        let nginx = document.nginx.as_ref().and_then(|nginx| nginx.state.word());
-        if let Some((kind, since)) = of_apply(apply, nginx)
-            && let Some(last) = &apply.last
-        {
-            add(kind, "nginx", last.trouble(), since);
-        }
+    let nginx = document.nginx.as_ref();
+    if let Some(nginx) = nginx.filter(|nginx| nginx.is_down())
+        && let Some(trouble) = nginx.trouble()
+    {
+        add(Kind::NginxDown, "nginx", trouble, nginx.since.as_ref());
+    }
+    if let Some(apply) = &document.apply
+        && let Some((kind, since)) = of_apply(apply, nginx)
+        && let Some(last) = &apply.last
+    {
+        add(kind, "nginx", last.trouble(), since);
     }
     for key in document.keys.keys.iter().filter(|key| key.worn >= WORN) {
         add(Kind::Keys, &key.id, worn(&key.id, key.worn), key.worn_since.as_ref());
@@ -210,13 +214,13 @@ fn see_to_servers(upstream: &Upstream) -> String {
     format!("see to {}", if names.is_empty() { "its servers".to_owned() } else { names.join(", ") })
 }
 
-fn of_apply<'a>(apply: &'a Apply, nginx: Option<&NginxState>) -> Option<(Kind, Option<&'a String>)> {
+/// What the last apply says that NGINX's state does not.
+fn of_apply<'a>(apply: &'a Apply, nginx: Option<&Nginx>) -> Option<(Kind, Option<&'a String>)> {
     let last = apply.last.as_ref()?;
-    let down = matches!(nginx, Some(NginxState::Stopped | NginxState::NotInstalled));
+    let is_missing = nginx.is_some_and(|nginx| nginx.state.is(&NginxState::NotInstalled));
     let kind = match last.result.word()? {
-        ApplyResult::Live | ApplyResult::Unchanged => return None,
-        ApplyResult::Stored => Kind::NginxDown,
-        ApplyResult::Refused | ApplyResult::RolledBack if down => Kind::NginxDown,
+        ApplyResult::Live | ApplyResult::Unchanged | ApplyResult::Stored => return None,
+        ApplyResult::Refused if is_missing => return None,
         ApplyResult::Failed => Kind::NotConfirmed,
         ApplyResult::Refused | ApplyResult::RolledBack if apply.unconfirmed_since.is_some() => {
             return Some((Kind::NotConfirmed, apply.unconfirmed_since.as_ref()));

@@ -75,7 +75,7 @@ pub(crate) fn full() -> Document {
             }],
             ..Upstream::undecided("web")
         }],
-        nginx: Some(Nginx { state: NginxState::Running.into() }),
+        nginx: Some(Nginx { state: NginxState::Running.into(), pid: Some(907), since: at(), message: None, remedy: None }),
         apply: Some(Apply {
             running: false,
             unconfirmed_since: None,

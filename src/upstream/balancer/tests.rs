@@ -177,6 +177,17 @@ fn what_is_stored_is_in_place_and_tried_again_until_it_is_confirmed() {
 }
 
 #[test]
+fn what_is_in_place_is_asked_for_once_more_when_nginx_has_started_anew() {
+    let mut balancer = running();
+    assert_eq!(asked(&mut balancer, 40_000), None);
+    balancer.handle_nginx(at(40_000));
+    assert_eq!(asked(&mut balancer, 40_000), Some(vec![1, 2]));
+    balancer.handle_applied(at(40_100), Applied::Done { reloaded: false });
+    assert_eq!(asked(&mut balancer, 40_100), None);
+    assert_eq!(due(&balancer), None);
+}
+
+#[test]
 fn an_end_that_nobody_waits_for_changes_nothing() {
     let mut balancer = running();
     balancer.handle_applied(at(3000), REFUSED);

@@ -144,3 +144,14 @@ fn jitter_delays_ordinary_changes_only() {
     settle.wanted(at(5000), News::Bad);
     assert_eq!(due(&settle), Some(5000));
 }
+
+#[test]
+fn what_is_in_place_can_be_asked_for_once_more() {
+    let mut settle = running();
+    assert_eq!(due(&settle), None);
+    settle.again(at(5000));
+    assert_eq!(due(&settle), Some(5000));
+    assert!(settle.handle_timeout(at(5000)));
+    settle.applied(at(5100), Applied::Done { reloaded: false });
+    assert_eq!(due(&settle), None);
+}

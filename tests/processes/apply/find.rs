@@ -106,6 +106,31 @@ fn a_master_with_another_configuration_is_left_alone() {
     assert_eq!(other.reloads(), 0);
 }
 
+#[test]
+#[ignore = "needs nginx"]
+fn a_master_that_is_known_is_looked_for_among_the_others_only_once_it_is_gone() {
+    let mut nginx = Nginx::start();
+    let known = nginx.apply().look(None).unwrap();
+    assert_eq!(known.pid, nginx.master_pid());
+    let mut options = nginx.options();
+    options.nginx.binary = Automatic::Path("/nonexistent/nginx".into());
+    let without_program = Apply::new(options);
+    assert_eq!(without_program.look(Some(known)), Ok(known), "nothing is run");
+
+    nginx.kill();
+    let gone = nginx.apply().look(Some(known)).unwrap_err();
+    assert_eq!(gone.to_string(), "nginx is not running; start nginx");
+    let missing = without_program.look(Some(known)).unwrap_err();
+    assert_eq!(
+        missing.to_string(),
+        "nginx is not installed, upstream web waits; 'apt install nginx' or 'dnf install nginx'"
+    );
+    nginx.run();
+    let another = nginx.apply().look(Some(known)).unwrap();
+    assert_eq!(another.pid, nginx.master_pid());
+    assert_ne!(another, known);
+}
+
 /// As after the log was rotated away and the ports were changed, and nobody reloaded.
 #[test]
 #[ignore = "needs nginx"]

@@ -56,6 +56,67 @@ fn members_change_while_nginx_is_killed_and_it_comes_back_with_the_current_set()
     balancer.await_answers(&[("web1", 1), ("web2", 2), ("web3", 1)]);
 }
 
+/// What `weir info` says of NGINX.
+fn nginx_state(balancer: &Balancer) -> String {
+    let info = String::from_utf8(balancer.agent.cli(&["info"]).stdout).unwrap();
+    let state = info.split_once("nginx:\n").and_then(|(_, rest)| rest.split_once("state = "));
+    state.map(|(_, state)| state.lines().next().unwrap_or_default().to_owned()).unwrap_or(info)
+}
+
+fn await_state(balancer: &Balancer, begins: &str, ends: &str) {
+    until(&format!("nginx {begins}"), || {
+        let state = nginx_state(balancer);
+        if state.starts_with(begins) && state.ends_with(ends) { Ok(()) } else { Err(state) }
+    });
+}
+
+#[test]
+#[ignore = "needs nginx"]
+fn an_nginx_that_stops_or_is_started_anew_is_noticed_though_no_member_changes() {
+    let mut balancer = Balancer::start();
+    let _one = balancer.web("web1", "1");
+    balancer.await_answers(&[("web1", 1)]);
+    balancer.await_log("apply live upstream=web generation=2");
+    await_state(&balancer, "running since ", "");
+    let reloads = balancer.nginx.reloads();
+
+    let pid = balancer.nginx.master_pid();
+    balancer.nginx.kill();
+    balancer.await_log(&format!("nginx stopped pid={pid} error=\"nginx is not running; start nginx\""));
+    await_state(&balancer, "stopped since ", "nginx is not running; start nginx");
+    balancer.nginx.run();
+    balancer.await_log(&format!("nginx has come up pid={}", balancer.nginx.master_pid()));
+    // It has read what is in place: that is looked at, and nothing is reloaded.
+    balancer.await_log("apply unchanged generation=2");
+    await_state(&balancer, "running since ", "");
+
+    // Between two looks.
+    let before = balancer.nginx.master_pid();
+    balancer.agent.pause();
+    balancer.nginx.kill();
+    balancer.nginx.run();
+    balancer.agent.resume();
+    let after = balancer.nginx.master_pid();
+    balancer.await_log(&format!("nginx has another master before={before} after={after}"));
+    balancer.await_log_again("apply unchanged generation=2", 2);
+    assert_eq!(balancer.nginx.reloads(), reloads, "{}", balancer.nginx.log());
+
+    // One that has read somebody's edit gets what it should serve.
+    balancer.nginx.kill();
+    balancer.await_log_again("nginx stopped", 2);
+    std::fs::write(balancer.nginx.web(), "upstream web { server 127.0.0.1:2; } # by hand\n").unwrap();
+    balancer.nginx.run();
+    balancer.await_answers(&[("web1", 1)]);
+    balancer.await_log("apply live upstream=web generation=3");
+
+    // An agent that starts beside one that does not run says so.
+    balancer.agent.kill();
+    balancer.nginx.kill();
+    balancer.agent.run();
+    balancer.await_log("nginx is not seen running error=\"nginx is not running; start nginx\"");
+    await_state(&balancer, "stopped since ", "");
+}
+
 #[test]
 #[ignore = "needs nginx"]
 fn a_directory_that_may_not_be_written_is_named_and_heals_by_itself() {

@@ -19,11 +19,25 @@ fn last(document: &mut Document) -> &mut LastApply {
     document.apply.as_mut().unwrap().last.as_mut().unwrap()
 }
 
+fn since() -> Option<String> {
+    Some("2026-11-28T16:02:11Z".to_owned())
+}
+
+fn seen(state: NginxState) -> Nginx {
+    let down = Nginx { state: state.into(), pid: None, since: since(), message: None, remedy: None };
+    match state {
+        NginxState::Unknown | NginxState::Running => down,
+        NginxState::Stopped | NginxState::NotInstalled => {
+            Nginx { message: Some("down".to_owned()), remedy: Some("start it".to_owned()), ..down }
+        }
+    }
+}
+
 fn ended(result: ApplyResult, nginx: NginxState) -> impl FnOnce(&mut Document) {
     move |document| {
         let last = last(document);
         (last.result, last.message, last.remedy) = (result.into(), "what".to_owned(), Some("way out".to_owned()));
-        document.nginx = Some(Nginx { state: nginx.into() });
+        document.nginx = Some(seen(nginx));
     }
 }
 
@@ -37,19 +51,26 @@ fn a_node_that_is_well_needs_none() {
 fn how_the_last_apply_ended() {
     use ApplyResult::{Failed, Live, Refused, RolledBack, Stored, Unchanged};
     use NginxState::{NotInstalled, Running, Stopped, Unknown};
-    for (result, nginx, wanted) in [
-        (Live, Running, None),
-        (Unchanged, Running, None),
-        (Stored, Stopped, Some("error nginx_down")),
-        (Refused, NotInstalled, Some("error nginx_down")),
-        (Refused, Unknown, Some("warn apply_refused")),
-        (RolledBack, Running, Some("warn apply_refused")),
-        (Failed, Running, Some("error not_confirmed")),
-        (Failed, Unknown, Some("error not_confirmed")),
-    ] {
-        let lines = of(ended(result, nginx));
-        let wanted: Vec<_> = wanted.into_iter().map(|wanted| format!("{wanted} nginx: what; way out")).collect();
-        assert_eq!(lines, wanted, "{result}");
+    let down = "error nginx_down nginx: down; start it";
+    let [refused, failed] = ["warn apply_refused nginx: what; way out", "error not_confirmed nginx: what; way out"];
+    let rows: [(_, _, &[&str]); 14] = [
+        (Live, Running, &[]),
+        (Live, Unknown, &[]),
+        (Live, Stopped, &[down]),
+        (Unchanged, Running, &[]),
+        (Unchanged, NotInstalled, &[down]),
+        (Stored, Stopped, &[down]),
+        (Stored, Running, &[]),
+        (Refused, NotInstalled, &[down]),
+        (Refused, Stopped, &[down, refused]),
+        (Refused, Unknown, &[refused]),
+        (RolledBack, Running, &[refused]),
+        (Failed, Running, &[failed]),
+        (Failed, Unknown, &[failed]),
+        (Failed, Stopped, &[down, failed]),
+    ];
+    for (result, nginx, wanted) in rows {
+        assert_eq!(of(ended(result, nginx)), wanted, "{result} {nginx}");
     }
     let edited = of(|document| {
         ended(Refused, Running)(document);
@@ -100,7 +121,6 @@ fn how_upstreams_do() {
 
 #[test]
 fn what_else_is_the_matter() {
-    let since = || Some("2026-11-28T16:02:11Z".to_owned());
     let conflict = of(|document| (document.node.silenced, document.node.silenced_since) = (true, since()));
     assert!(conflict[0].starts_with("error name_conflict lb1: another member is called 'lb1'"), "{conflict:?}");
     let keys = of(|document| (document.keys.keys[0].worn, document.keys.keys[0].worn_since) = (0.26, since()));
