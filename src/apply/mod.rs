@@ -130,7 +130,7 @@ impl Apply {
     pub fn apply(&self, desired: &Desired) -> Report {
         match self.run(desired) {
             Ok(outcome) => outcome,
-            Err(At { step, error }) => Report::refused(step, error),
+            Err(At { step, error }) => Report::refused(None, step, error),
         }
     }
 
@@ -152,8 +152,10 @@ impl Apply {
         let unless_ended = |record: Record| record.open.map(|_| record);
         match Record::load(&self.options.apply.state).map(unless_ended).map_err(Step::Lock.at()) {
             Ok(None) => None,
-            Ok(Some(_)) => self.run_recovery().unwrap_or_else(|At { step, error }| Some(Report::refused(step, error))),
-            Err(At { step, error }) => Some(Report::refused(step, error)),
+            Ok(Some(_)) => {
+                self.run_recovery().unwrap_or_else(|At { step, error }| Some(Report::refused(None, step, error)))
+            }
+            Err(At { step, error }) => Some(Report::refused(None, step, error)),
         }
     }
 
@@ -287,7 +289,7 @@ impl Job<'_> {
     /// Before NGINX was signalled: refused if everything is as it was.
     fn ended(&self, undone: Result<(), Error>, record: &mut Record, At { step, error }: At) -> Report {
         match undone.and_then(|()| record.abort(self.state())) {
-            Ok(()) => Report::refused(step, error),
+            Ok(()) => Report::refused(Some(self.plan.generation), step, error),
             Err(then) => self.failed(error, then),
         }
     }

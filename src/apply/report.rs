@@ -83,6 +83,8 @@ pub enum Report {
     },
     /// Not accepted. The files are as they were and NGINX was not signalled.
     Refused {
+        /// Its number, if it was given one: before any file is written.
+        generation: Option<Generation>,
         /// Where it stopped.
         step: Step,
         /// Why.
@@ -113,9 +115,9 @@ pub enum Report {
 }
 
 impl Report {
-    pub(super) fn refused(step: Step, error: Error) -> Self {
+    pub(super) fn refused(generation: Option<Generation>, step: Step, error: Error) -> Self {
         let ours = error.is_ours();
-        Self::Refused { step, error, ours }
+        Self::Refused { generation, step, error, ours }
     }
 
     /// The generation it is about, if it got that far.
@@ -125,7 +127,7 @@ impl Report {
                 Some(*generation)
             }
             Self::RolledBack { failed, .. } | Self::Failed { failed, .. } => Some(*failed),
-            Self::Refused { .. } => None,
+            Self::Refused { generation, .. } => *generation,
         }
     }
 
@@ -264,7 +266,7 @@ mod tests {
             Report::Stored { generation, why: not_running() },
         ];
         for error in errors() {
-            reports.push(Report::refused(Step::Validate, error.clone()));
+            reports.push(Report::refused(Some(generation), Step::Validate, error.clone()));
             reports.push(Report::RolledBack { failed: generation, restored, master: MASTER, error: error.clone() });
             reports.push(Report::Failed { failed: generation, error: Error::MasterGone, then: error });
         }
@@ -327,7 +329,7 @@ mod tests {
     fn what_the_system_says_has_no_number_and_a_kind_with_its_way_out() {
         let report = |code| {
             let error = std::io::Error::from_raw_os_error(code);
-            Report::refused(Step::Write, Error::write("/etc/nginx/x".as_ref())(error)).to_string()
+            Report::refused(None, Step::Write, Error::write("/etc/nginx/x".as_ref())(error)).to_string()
         };
         let written = "cannot write /etc/nginx/x: ";
         assert_eq!(

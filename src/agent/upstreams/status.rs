@@ -83,7 +83,7 @@ impl Last {
     fn status(&self, calendar: &Calendar) -> LastApply {
         let Ended { report, took } = &self.ended;
         let (step, ours, foreign_edit) = match report {
-            Report::Refused { step, error, ours } => {
+            Report::Refused { step, error, ours, .. } => {
                 (Some(step.to_string()), Some(*ours), matches!(error, Error::ForeignEdit { .. }))
             }
             Report::Live { .. }
@@ -97,7 +97,7 @@ impl Last {
             ended: calendar.moment(self.at),
             since: Some(calendar.date(self.since)),
             elapsed_ms: millis(*took),
-            generation: generation(report),
+            generation: report.generation(),
             step,
             ours,
             foreign_edit,
@@ -115,16 +115,5 @@ const fn result(report: &Report) -> ApplyResult {
         Report::Refused { .. } => ApplyResult::Refused,
         Report::RolledBack { .. } => ApplyResult::RolledBack,
         Report::Failed { .. } => ApplyResult::Failed,
-    }
-}
-
-const fn generation(report: &Report) -> Option<Generation> {
-    match report {
-        Report::Live { generation, .. }
-        | Report::Unchanged { generation }
-        | Report::Stored { generation, .. }
-        | Report::RolledBack { failed: generation, .. }
-        | Report::Failed { failed: generation, .. } => Some(*generation),
-        Report::Refused { .. } => None,
     }
 }

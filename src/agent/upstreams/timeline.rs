@@ -1,5 +1,6 @@
 //! The lines of the operator's timeline that an apply leaves.
 
+use tracing::field::display;
 use tracing::{error, info, warn};
 
 use super::Ended;
@@ -59,8 +60,9 @@ pub(super) fn tell_report(Ended { report, took }: &Ended, Asked { upstream, serv
         Report::Stored { generation, .. } => {
             warn!(upstream, %generation, servers, elapsed_ms, error = %report, "apply stored");
         }
-        Report::Refused { step, error, ours } => {
-            error!(upstream, %step, ours, servers, elapsed_ms, error = %error, "apply refused");
+        Report::Refused { generation, step, error, ours } => {
+            let generation = generation.map(display);
+            error!(upstream, generation, %step, ours, servers, elapsed_ms, error = %error, "apply refused");
         }
         Report::RolledBack { failed, .. } => {
             error!(upstream, generation = %failed, servers, elapsed_ms, error = %report, "apply rolled back");

@@ -142,7 +142,7 @@ fn a_master_that_nothing_tells_to_be_ours_is_named_with_the_key_that_settles_it(
     let changed = text.replace("error.log", "other.log").replace(&nginx.listen.to_string(), "127.0.0.1:1");
     std::fs::write(nginx.config(), changed).unwrap();
     let outcome = nginx.apply().apply(&web([server("web", backend("web"))]));
-    assert!(matches!(outcome, Report::Refused { step: Step::Locate, .. }), "{outcome:?}");
+    assert!(matches!(outcome, Report::Refused { generation: None, step: Step::Locate, .. }), "{outcome:?}");
     assert_eq!(
         outcome.to_string(),
         format!(

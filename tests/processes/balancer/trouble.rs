@@ -128,7 +128,7 @@ fn a_directory_that_may_not_be_written_is_named_and_heals_by_itself() {
     let conf = balancer.nginx.path("conf.d");
     set_mode(&conf, 0o555);
     let _two = balancer.web("web2", "1");
-    balancer.await_log("apply refused upstream=web step=write ours=false servers=\"web2 in ");
+    balancer.await_log("apply refused upstream=web generation=3 step=write ours=false servers=\"web2 in ");
     balancer.await_log(&format!("cannot write {}/", conf.display()));
     balancer.await_log("permission denied; what serves is untouched; ");
     assert_eq!(balancer.file(), before);
@@ -191,7 +191,7 @@ fn a_broken_site_of_somebody_else_is_named_and_holds_up_only_until_it_is_mended(
     let shop = balancer.nginx.path("conf.d/shop.conf");
     std::fs::write(&shop, "server {\n    prox_pass http://web;\n}\n").unwrap();
     let mut two = balancer.web("web2", "1");
-    balancer.await_log("apply refused upstream=web step=validate ours=false");
+    balancer.await_log("apply refused upstream=web generation=3 step=validate ours=false");
     balancer.await_log(&format!("prox_pass\\\" in {}:2", shop.display()));
     assert_eq!(balancer.file(), before);
     let info = balancer.agent.cli(&["info"]);
