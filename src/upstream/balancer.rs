@@ -17,7 +17,7 @@ use tracing::debug;
 
 use super::desired::{Desired, Target};
 use super::settle::{self, Applied, Settle};
-use super::{Candidate, Circumstances, Decision, LeftOut, Options, UpstreamName};
+use super::{Candidate, Circumstances, Decision, LeftOut, Options, UpstreamName, Want};
 use crate::time::Instant;
 use crate::wire::NodeName;
 
@@ -58,6 +58,12 @@ struct Applying {
     decisions: Vec<(UpstreamName, Decision)>,
     /// The configuration changed meanwhile: the same servers may make another file, or the same file in another place.
     outdated: bool,
+}
+
+impl Applying {
+    fn want(&self, upstream: &UpstreamName) -> Option<&Want> {
+        self.decisions.iter().find(|(name, _)| name == upstream).map(|(_, decision)| &decision.want)
+    }
 }
 
 /// What a driver has to do.
@@ -248,7 +254,8 @@ impl Balancer {
         let mut differs = false;
         let mut again_at = None;
         for upstream in &mut self.upstreams {
-            let decision = upstream.decide(&self.members, &at, &mut self.outputs);
+            let under_way = self.applying.as_ref().and_then(|applying| applying.want(upstream.name()));
+            let decision = upstream.decide(&self.members, &at, under_way, &mut self.outputs);
             again_at = again_at.into_iter().chain(decision.again_at).min();
             match upstream.ask() {
                 Ask::Nothing => {}

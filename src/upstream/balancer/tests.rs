@@ -286,14 +286,15 @@ fn the_operator_hears_once_of_each_reason_for_which_a_member_is_no_server() {
     assert_eq!(left_out(notices(&mut balancer, 20)), Vec::<String>::new());
 }
 
+fn group(before: Option<Group>, now: Group, (serving, base, floor): (usize, usize, usize), ill: &[&str]) -> Vec<Notice> {
+    let ill = ill.iter().map(|name| NodeName::new(name).unwrap()).collect();
+    let strength = Strength { serving, base, floor, ill };
+    vec![Notice::Group { upstream: UpstreamName::new("web").unwrap(), before, now, strength }]
+}
+
 #[test]
 fn the_operator_hears_when_the_group_does_better_or_worse() {
     use Gossip::{Alive, Failed, Left};
-    let group = |before, now, (serving, base, floor), ill: &[&str]| {
-        let ill = ill.iter().map(|name| NodeName::new(name).unwrap()).collect();
-        let strength = Strength { serving, base, floor, ill };
-        vec![Notice::Group { upstream: UpstreamName::new("web").unwrap(), before, now, strength }]
-    };
     let hears = |balancer: &mut Balancer, millis, gossip: &[(u8, Gossip)]| {
         balancer.handle_members(at(millis), members(gossip));
         notices(balancer, millis)
@@ -311,4 +312,25 @@ fn the_operator_hears_when_the_group_does_better_or_worse() {
     assert_eq!(hears(&mut balancer, 32_000, &[(1, Alive), (2, Alive)]), well);
     let left = group(Some(Group::Well), Group::AllLeft, (0, 0, 1), &[]);
     assert_eq!(hears(&mut balancer, 33_000, &[(1, Left), (2, Left)]), left);
+}
+
+#[test]
+fn the_only_server_that_goes_during_its_first_apply_is_told_once_that_has_ended() {
+    use Gossip::{Alive, Failed, Left};
+    let well = Some(Group::Well);
+    for (gone, applied, told) in [
+        (Left, LIVE, group(well, Group::AllLeft, (0, 0, 1), &[])),
+        (Left, REFUSED, group(well, Group::Empty, (0, 0, 1), &[])),
+        (Failed, LIVE, group(well, Group::Last, (1, 1, 1), &["web1"])),
+        (Failed, REFUSED, group(well, Group::Empty, (0, 1, 1), &["web1"])),
+    ] {
+        let mut balancer = fresh();
+        balancer.handle_members(at(30_000), members(&[(1, Alive)]));
+        balancer.handle_first_view(at(30_000));
+        assert_eq!(asked(&mut balancer, 30_000), Some(vec![1]));
+        balancer.handle_members(at(30_010), members(&[(1, gone)]));
+        assert_eq!(notices(&mut balancer, 30_010), [], "{gone:?} {applied:?}");
+        balancer.handle_applied(at(30_100), applied);
+        assert_eq!(notices(&mut balancer, 30_100), told, "{gone:?} {applied:?}");
+    }
 }

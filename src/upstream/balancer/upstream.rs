@@ -18,6 +18,8 @@ pub struct Upstream {
     options: Options,
     history: History,
     decision: Option<Decision>,
+    /// How the group does as the operator heard it last.
+    told: Option<Group>,
     /// Since when the group does as well as it does.
     since: Option<Instant>,
     /// What was put in place last by this configuration; `None` if it is not known whether its file is there and read.
@@ -41,12 +43,12 @@ impl Upstream {
     /// `live` is what an earlier run left in place.
     pub(super) fn new(options: Options, live: Option<Target>) -> Self {
         let history = live.map(History::restored).unwrap_or_default();
-        Self { options, history, decision: None, since: None, in_place: None, asked: None }
+        Self { options, history, decision: None, told: None, since: None, in_place: None, asked: None }
     }
 
     /// The same upstream by another configuration: its file may have to change although its servers do not.
     pub(super) fn reconfigured(self, options: Options) -> Self {
-        Self { options, history: self.history, decision: None, since: self.since, in_place: None, asked: None }
+        Self { options, history: self.history, decision: None, told: None, since: self.since, in_place: None, asked: None }
     }
 
     /// What it leaves in place when it is taken out of the configuration.
@@ -83,10 +85,12 @@ impl Upstream {
         })
     }
 
+    /// `under_way` is what an apply that runs brings in place.
     pub(super) fn decide(
         &mut self,
         members: &[Candidate],
         at: &Circumstances,
+        under_way: Option<&Want>,
         outputs: &mut VecDeque<Output>,
     ) -> &Decision {
         let decision = decide(members, &self.options, &self.history, at);
@@ -95,7 +99,8 @@ impl Upstream {
         }
         self.since.get_or_insert(at.now);
         self.history.decided(&decision);
-        let notices = self.group_notice(&decision).into_iter().chain(self.left_out_notices(&decision));
+        let group = self.group_notice(&decision, under_way);
+        let notices = group.into_iter().chain(self.left_out_notices(&decision));
         outputs.extend(notices.map(Output::Tell));
         self.decision.insert(decision)
     }
@@ -132,8 +137,12 @@ impl Upstream {
     }
 
     /// When the group begins to do better or worse.
-    fn group_notice(&self, decision: &Decision) -> Option<Notice> {
-        let (before, now) = (self.decision.as_ref().map(Group::of), Group::of(decision));
+    fn group_notice(&mut self, decision: &Decision, under_way: Option<&Want>) -> Option<Notice> {
+        let now = Group::of(decision);
+        if now == Group::Empty && matches!(under_way, Some(Want::Servers(_))) {
+            return None; // whether there is anybody to keep shows when the apply ends
+        }
+        let before = self.told.replace(now);
         let is_news = before != Some(now) && (before.is_some() || now != Group::Well);
         let strength = Strength {
             serving: decision.serving(),
