@@ -210,7 +210,8 @@ impl Error {
             Self::NotAMaster { why: Mismatch::NotPermitted, .. } => Some(BALANCER_AS_ROOT.to_owned()),
             Self::NotAMaster { .. } => Some("correct nginx.pid_file, or start nginx".to_owned()),
             Self::TestTooSlow { names, .. } => {
-                Some(slow_names(names).unwrap_or_else(|| "see what 'nginx -t' does".to_owned()))
+                let other = "run 'nginx -t': something that it reads does not answer, such as a dead mount";
+                Some(slow_names(names).unwrap_or_else(|| other.to_owned()))
             }
             Self::WhichMaster { .. } => {
                 Some("set nginx.pid_file to the file that holds its number, or nginx.unit to its unit".to_owned())

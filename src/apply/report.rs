@@ -309,7 +309,7 @@ mod tests {
             ),
             (
                 Error::TestTooSlow { waited, names: names(&[]) },
-                "'nginx -t' did not end within 30 s; see what 'nginx -t' does",
+                "'nginx -t' did not end within 30 s; run 'nginx -t': something that it reads does not answer, such as a dead mount",
             ),
             (
                 Error::MasterBusy { pid: 7, waited, names: names(&["a", "b", "c", "d"]) },

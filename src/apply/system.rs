@@ -38,6 +38,7 @@ pub(super) struct Nginx<'a> {
     ports: BTreeSet<u16>,
     /// What it looks up when it reads its configuration, with places.
     names: BTreeMap<String, String>,
+    test_limit: Duration,
 }
 
 impl<'a> Nginx<'a> {
@@ -56,7 +57,7 @@ impl<'a> Nginx<'a> {
         let (tree, _unread) = read_tree(&options.config);
         let pid_file = options.pid_file.path().map_or_else(|| build.pid_file(&tree), Path::to_owned);
         let (error_logs, ports, names) = (build.error_logs(&tree), nginx::ports(&tree), nginx::host_names(&tree));
-        Ok(Self { options, program, build, pid_file, error_logs, ports, names })
+        Ok(Self { options, program, build, pid_file, error_logs, ports, names, test_limit: TEST_LIMIT })
     }
 
     /// The full test of the whole configuration, and how long to wait for a master that reads the same. A file that NGINX has
@@ -71,7 +72,7 @@ impl<'a> Nginx<'a> {
     pub(super) fn test_with(&self, created: &[&Path], ours: &[Ours<'_>]) -> Result<(), Error> {
         let flag = if created.is_empty() { "-t" } else { "-T" };
         let arguments = [OsStr::new("-q"), OsStr::new(flag), OsStr::new("-c"), self.options.config.as_os_str()];
-        let ran = command::run(self.command(arguments), TEST_LIMIT, "# configuration file ");
+        let ran = command::run(self.command(arguments), self.test_limit, "# configuration file ");
         let ran = ran.map_err(|error| self.untested(&error))?;
         if !ran.success {
             return Err(Error::Test { problem: problem(&ran, ours), as_root: is_root() });
@@ -89,7 +90,7 @@ impl<'a> Nginx<'a> {
 
     fn untested(&self, error: &io::Error) -> Error {
         match error.kind() {
-            io::ErrorKind::TimedOut => Error::TestTooSlow { waited: TEST_LIMIT, names: self.names.clone() },
+            io::ErrorKind::TimedOut => Error::TestTooSlow { waited: self.test_limit, names: self.names.clone() },
             _ => Error::Command { program: self.program.clone(), what: error.to_string() },
         }
     }
@@ -238,4 +239,43 @@ fn program(binary: &Path) -> Option<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let usual = ["/usr/sbin", "/usr/local/sbin", "/usr/local/nginx/sbin", "/sbin"].map(PathBuf::from);
     std::env::split_paths(&path).chain(usual).map(|directory| directory.join(binary)).find(|path| path.is_file())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+    use crate::config::{Automatic, Config};
+
+    #[test]
+    fn a_test_that_does_not_end_is_ended_and_tells_what_it_looks_up() {
+        const LIMIT: Duration = Duration::from_millis(50);
+        let dir = tempfile::tempdir().unwrap();
+        let (program, config) = (dir.path().join("nginx"), dir.path().join("nginx.conf"));
+        // It says what it is, and tests for ever.
+        std::fs::write(&program, "#!/bin/sh\n[ \"$1\" = -V ] || exec sleep 600\n").unwrap();
+        std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755)).unwrap();
+        let place = config.display();
+        for (text, way_out) in [
+            (
+                "http { upstream api { server api.example:80; } }",
+                format!("write an address for the name that it looks up: api.example ({place}:1)"),
+            ),
+            ("events { }", "run 'nginx -t': something that it reads does not answer, such as a dead mount".to_owned()),
+        ] {
+            std::fs::write(&config, text).unwrap();
+            let options = config::Nginx {
+                binary: Automatic::Path(program.clone()),
+                config: config.clone(),
+                ..Config::default().nginx
+            };
+            let nginx = Nginx::find(&options, []).unwrap();
+            assert_eq!(nginx.test_limit, Duration::from_secs(30));
+            let error = Nginx { test_limit: LIMIT, ..nginx }.test_with(&[], &[]).unwrap_err();
+            let Error::TestTooSlow { waited: LIMIT, names } = error else { panic!("{error:?}") };
+            let said = Error::TestTooSlow { waited: TEST_LIMIT, names }.to_string();
+            assert_eq!(said, format!("'nginx -t' did not end within 30 s; {way_out}"));
+        }
+    }
 }
