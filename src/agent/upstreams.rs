@@ -17,6 +17,7 @@ use super::notice::some_of;
 use crate::apply::Report;
 use crate::config::Config;
 use crate::endpoint::Endpoint;
+use crate::error::Trouble;
 use crate::time::Instant;
 use crate::upstream::balancer::{Balancer, Group, Notice, Output, Strength};
 use crate::upstream::desired::Desired;
@@ -251,7 +252,10 @@ async fn ended<T>(task: &mut Option<JoinHandle<T>>) -> Option<T> {
 /// One line of the operator's timeline.
 fn tell(notice: &Notice) {
     match notice {
-        Notice::LeftOut { upstream, member, reason } => warn!(%upstream, %member, %reason, "member is no server"),
+        Notice::LeftOut { upstream, member, reason } => {
+            let reason = Trouble::new(reason.to_string(), reason.remedy(upstream, member));
+            warn!(%upstream, %member, %reason, "member is no server");
+        }
         Notice::Group { upstream, before, now, strength } => tell_group(upstream, *before, *now, strength),
     }
 }

@@ -28,12 +28,12 @@ pub enum Error {
     Read { path: PathBuf, source: SystemError },
     /// The record in the state directory is damaged.
     Record { path: PathBuf, what: String },
-    /// The program is not there.
-    NotInstalled { upstreams: Vec<UpstreamName> },
+    /// The program is not there; where it should be, if the configuration says so.
+    NotInstalled { upstreams: Vec<UpstreamName>, binary: Option<PathBuf> },
     /// No master is there. What systemd would start it by.
     NotRunning { unit: Option<String> },
     /// The program could not be run, or did not end.
-    Command { program: PathBuf, what: String },
+    Command { program: PathBuf, source: SystemError },
     /// The test did not end. The host names that it has to look up, each with its place.
     TestTooSlow { waited: Duration, names: BTreeMap<String, String> },
     /// An upstream of the document has no target here.
@@ -43,13 +43,13 @@ pub enum Error {
     /// A server's port is outside the target's limits.
     Port { upstream: UpstreamName, addr: std::net::SocketAddr, min: u16, max: u16 },
     /// A target is a directory, a link or something stranger.
-    NotAFile { path: PathBuf, link: bool },
+    NotAFile { upstream: UpstreamName, path: PathBuf, link: bool },
     /// Somebody else changed a target and the policy is to hold.
     ForeignEdit { path: PathBuf },
     /// NGINX refuses the configuration, as it was run by this user.
     Test { problem: Problem, as_root: bool },
-    /// The configuration passes and does not read our file.
-    NotIncluded { config: PathBuf, target: PathBuf },
+    /// The configuration passes and does not read our file, which belongs into an upstream's block if it is only `lines`.
+    NotIncluded { config: PathBuf, target: PathBuf, lines: bool },
     /// The pid file or systemd names a process that is not a master of ours.
     NotAMaster { pid: u32, why: Mismatch },
     /// A master with this configuration runs, and nothing shows that it is the one that is meant.
@@ -95,6 +95,8 @@ pub enum SystemErrorKind {
     DeniedToRoot,
     /// There is no such file or directory.
     Missing,
+    /// It took too long.
+    TimedOut,
     /// Something else.
     Other,
 }
@@ -144,20 +146,25 @@ impl Error {
             Self::Write { path, source } => format!("cannot write {}: {}", path.display(), source.text),
             Self::Read { path, source } => format!("cannot read {}: {}", path.display(), source.text),
             Self::Record { path, what } => format!("{} is damaged: {what}", path.display()),
-            Self::NotInstalled { upstreams } => format!("nginx is not installed, {} waits", named(upstreams)),
+            Self::NotInstalled { upstreams, binary: None } => {
+                format!("nginx is not installed, {} waits", named(upstreams))
+            }
+            Self::NotInstalled { upstreams, binary: Some(binary) } => {
+                format!("there is no {}, {} waits", binary.display(), named(upstreams))
+            }
             Self::NotRunning { unit } => format!("{} is not running", unit.as_deref().unwrap_or("nginx")),
-            Self::Command { program, what } => format!("cannot run {}: {what}", program.display()),
+            Self::Command { program, source } => format!("cannot run {}: {}", program.display(), source.text),
             Self::TestTooSlow { waited, .. } => format!("'nginx -t' did not end within {} s", waited.as_secs()),
             Self::NotConfigured { upstream } => format!("upstream {upstream} is wanted and not configured here"),
             Self::Address { upstream, addr, why } => format!("upstream {upstream}: {addr} {why}"),
             Self::Port { upstream, addr, min, max } => {
                 format!("upstream {upstream}: port of {addr} is outside {min}..{max}")
             }
-            Self::NotAFile { path, link: true } => format!("{} is a symbolic link", path.display()),
-            Self::NotAFile { path, link: false } => format!("{} is not a regular file", path.display()),
+            Self::NotAFile { path, link: true, .. } => format!("{} is a symbolic link", path.display()),
+            Self::NotAFile { path, link: false, .. } => format!("{} is not a regular file", path.display()),
             Self::ForeignEdit { path } => format!("{} was changed by somebody else and is held", path.display()),
             Self::Test { problem, .. } => format!("nginx refuses its configuration: {problem}"),
-            Self::NotIncluded { config, target } => {
+            Self::NotIncluded { config, target, .. } => {
                 format!("nothing in {} includes {}", config.display(), target.display())
             }
             Self::NotAMaster { pid, why } => format!("process {pid} is not nginx's master: {why}"),
@@ -181,7 +188,7 @@ impl Error {
                 format!("its new workers did not take over within {} s", waited.as_secs())
             }
             Self::Overwritten { path } => format!("{} was changed by somebody else meanwhile", path.display()),
-            Self::NothingToRestore => "the files had not changed".to_owned(),
+            Self::NothingToRestore => "no file had changed, so there is nothing older".to_owned(),
         }
     }
 
@@ -189,24 +196,33 @@ impl Error {
     pub fn remedy(&self) -> Option<String> {
         match self {
             Self::Busy { .. } => Some("end it if it hangs; weir tries again".to_owned()),
-            Self::Write { path, source } => Some(way_to_write(path, source.kind)),
-            Self::Read { source, .. } => (source.kind == SystemErrorKind::Denied).then(|| BALANCER_AS_ROOT.to_owned()),
+            Self::Write { path, source } => Some(way_to(path.parent().unwrap_or(path), source.kind)),
+            Self::Read { path, source } => Some(way_to(path, source.kind)),
             Self::Record { path, .. } => Some(format!("move {} away; the next apply writes it anew", path.display())),
-            Self::NotInstalled { .. } => Some("'apt install nginx' or 'dnf install nginx'".to_owned()),
+            Self::NotInstalled { binary: None, .. } => Some("'apt install nginx' or 'dnf install nginx'".to_owned()),
+            Self::NotInstalled { binary: Some(_), .. } => Some("correct nginx.binary".to_owned()),
             Self::NotRunning { unit: None } => Some("start nginx".to_owned()),
             Self::NotRunning { unit: Some(unit) } => {
                 Some(format!("'systemctl start {}'", unit.trim_end_matches(".service")))
             }
+            Self::Command { source, .. } if source.kind == SystemErrorKind::TimedOut => {
+                Some("run 'nginx -V' and see what keeps it".to_owned())
+            }
             Self::Command { .. } => Some("correct nginx.binary".to_owned()),
             Self::NotConfigured { .. } => Some("'weir reload'".to_owned()),
-            Self::Address { upstream, .. } => Some(format!("correct upstream.{upstream}.allow")),
+            Self::Address { upstream, why, .. } => Some(why.remedy(upstream)),
             Self::Port { upstream, .. } => Some(format!("correct upstream.{upstream}.server.port")),
-            Self::NotAFile { link: true, .. } => Some("set output to the file it names".to_owned()),
-            Self::NotAFile { link: false, .. } => Some("correct output".to_owned()),
+            Self::NotAFile { upstream, link: true, .. } => {
+                Some(format!("set upstream.{upstream}.nginx.output to the file it names"))
+            }
+            Self::NotAFile { upstream, .. } => Some(format!("correct upstream.{upstream}.nginx.output")),
             Self::ForeignEdit { .. } => Some("remove the change, or set apply.foreign_edit = \"restore\"".to_owned()),
             Self::Test { problem, as_root: false } if problem.is_denied() => Some(BALANCER_AS_ROOT.to_owned()),
-            Self::Test { problem, .. } => problem.remedy(),
-            Self::NotIncluded { target, .. } => Some(include_for(target)),
+            Self::Test { problem, .. } => Some(problem.remedy().unwrap_or_else(|| mend(problem))),
+            Self::NotIncluded { target, lines: true, .. } => {
+                Some(format!("add 'include {};' inside your upstream block", target.display()))
+            }
+            Self::NotIncluded { target, lines: false, .. } => Some(include_for(target)),
             Self::NotAMaster { why: Mismatch::NotPermitted, .. } => Some(BALANCER_AS_ROOT.to_owned()),
             Self::NotAMaster { .. } => Some("correct nginx.pid_file, or start nginx".to_owned()),
             Self::TestTooSlow { names, .. } => {
@@ -216,7 +232,9 @@ impl Error {
             Self::WhichMaster { .. } => {
                 Some("set nginx.pid_file to the file that holds its number, or nginx.unit to its unit".to_owned())
             }
-            Self::Upgrading { .. } => Some("finish or cancel the upgrade; weir tries again".to_owned()),
+            Self::Upgrading { pid_file } => {
+                Some(format!("'kill -QUIT $(cat {}.oldbin)' finishes that; weir tries again", pid_file.display()))
+            }
             Self::NotLoaded { problem, log } | Self::NotConfirmed { problem, log, .. } => {
                 let known = problem.as_ref().and_then(Problem::remedy);
                 Some(known.unwrap_or_else(|| format!("see {}", log.display())))
@@ -226,10 +244,19 @@ impl Error {
                 let raise = "set nginx.confirm_timeout higher";
                 Some(slow_names(names).map_or_else(|| raise.to_owned(), |mend| format!("{mend}, or {raise}")))
             }
-            Self::MasterGone => None,
-            Self::Overwritten { .. } | Self::NothingToRestore => None,
+            Self::Overwritten { .. } => Some("keep others from writing it; weir tries again".to_owned()),
+            Self::MasterGone | Self::NothingToRestore => None,
         }
     }
+}
+
+fn mend(problem: &Problem) -> String {
+    let way = match problem {
+        Problem { ours: true, .. } => "correct upstream.NAME.nginx: this nginx does not take all of it",
+        Problem { file: Some(_), .. } => "mend that file",
+        Problem { file: None, .. } => "see 'nginx -t'",
+    };
+    way.to_owned()
 }
 
 pub(super) fn is_root() -> bool {
@@ -271,23 +298,24 @@ impl From<io::Error> for SystemError {
             // The packaged unit, which runs as somebody else, sees most of the host read-only.
             io::ErrorKind::ReadOnlyFilesystem | io::ErrorKind::PermissionDenied => SystemErrorKind::Denied,
             io::ErrorKind::NotFound => SystemErrorKind::Missing,
+            io::ErrorKind::TimedOut => SystemErrorKind::TimedOut,
             _ => SystemErrorKind::Other,
         };
         Self { kind, text: system_words(&error) }
     }
 }
 
-fn way_to_write(path: &Path, kind: SystemErrorKind) -> String {
-    let directory = path.parent().unwrap_or(path).display();
-    let way = match kind {
-        SystemErrorKind::Full => format!("free space in {directory}"),
-        SystemErrorKind::ReadOnly => format!("make {directory} writable, it is mounted read-only"),
+/// What lets a file be read, or written to a directory.
+fn way_to(path: &Path, kind: SystemErrorKind) -> String {
+    let path = path.display();
+    match kind {
+        SystemErrorKind::Full => format!("free space in {path}"),
+        SystemErrorKind::ReadOnly => format!("make {path} writable, it is mounted read-only"),
         SystemErrorKind::Denied => BALANCER_AS_ROOT.to_owned(),
-        SystemErrorKind::DeniedToRoot => format!("see with 'dmesg' what keeps root from writing to {directory}"),
-        SystemErrorKind::Missing => format!("create {directory}"),
-        SystemErrorKind::Other => format!("look at {directory}"),
-    };
-    format!("what serves is untouched; {way}")
+        SystemErrorKind::DeniedToRoot => format!("see with 'dmesg' what keeps root from {path}"),
+        SystemErrorKind::Missing => format!("create {path}"),
+        SystemErrorKind::TimedOut | SystemErrorKind::Other => format!("look at {path}"),
+    }
 }
 
 impl fmt::Display for Error {

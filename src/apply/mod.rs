@@ -74,6 +74,11 @@ impl Options {
         })
     }
 
+    /// The upstreams that have a file.
+    fn names(&self) -> impl Iterator<Item = &UpstreamName> {
+        self.targets().map(|target| &target.options.name)
+    }
+
     /// What a complaint of NGINX's may be about and be ours.
     fn ours(&self) -> Vec<Ours<'_>> {
         self.targets().map(Target::as_ours).collect()
@@ -141,7 +146,7 @@ impl Apply {
         if let Some(known) = known.filter(|known| known.is_there()) {
             return Ok(known);
         }
-        let nginx = Nginx::find(&self.options.nginx, self.options.targets().map(|target| &target.options.name))?;
+        let nginx = Nginx::find(&self.options.nginx, self.options.names())?;
         nginx.find_master()?.map(|master| master.process()).ok_or_else(|| nginx.not_running())
     }
 

@@ -93,7 +93,7 @@ impl Plan {
     /// Whether the files still hold our bytes, now that NGINX has read them.
     pub(super) fn still_in_place(&self) -> Result<(), Error> {
         for (path, bytes) in self.contents() {
-            if exchange::read(path)? != bytes {
+            if exchange::read_if_there(path)?.as_deref() != Some(bytes) {
                 return Err(Error::Overwritten { path: path.to_owned() });
             }
         }
@@ -122,7 +122,7 @@ fn read_all<'a>(options: &'a Options, desired: &'a Desired, record: &Record) -> 
         if let desired::Target::Servers(servers) = wanted {
             within_limits(target.options, servers)?;
         }
-        found.push((target, wanted, read(target.output, record)?));
+        found.push((target, wanted, read(target, record)?));
     }
     Ok(found)
 }
@@ -141,14 +141,16 @@ fn within_limits(options: &upstream::Options, servers: &Servers) -> Result<(), E
     Ok(())
 }
 
-fn read(path: &Path, record: &Record) -> Result<Option<Before>, Error> {
+fn read(target: Target<'_>, record: &Record) -> Result<Option<Before>, Error> {
+    let path = target.output;
     let meta = match std::fs::symlink_metadata(path) {
         Ok(meta) => meta,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(Error::read(path)(error)),
     };
     if !meta.is_file() {
-        return Err(Error::NotAFile { path: path.to_owned(), link: meta.is_symlink() });
+        let upstream = target.options.name.clone();
+        return Err(Error::NotAFile { upstream, path: path.to_owned(), link: meta.is_symlink() });
     }
     let bytes = exchange::read(path)?;
     let foreign = !record.wrote(path, &bytes);

@@ -138,14 +138,14 @@ impl Report {
             Self::Unchanged { generation } => format!("unchanged, generation {generation} is in place"),
             Self::Stored { why, .. } => format!("{}, the file is in place and tested", why.what()),
             Self::Refused { error, .. } => error.what(),
+            Self::RolledBack { failed, restored: Generation(0), error, .. } => {
+                format!("{}; what was there before is back and confirmed", gone_wrong(*failed, error))
+            }
             Self::RolledBack { failed, restored, error, .. } => {
-                let what = error.what();
-                format!(
-                    "nginx accepted generation {failed} and could not load it: {what}; generation {restored} is back and confirmed"
-                )
+                format!("{}; generation {restored} is back and confirmed", gone_wrong(*failed, error))
             }
             Self::Failed { failed, error, then } => {
-                format!("nginx could not load generation {failed}: {}; going back failed as well: {then}", error.what())
+                format!("{}; going back failed as well: {}", gone_wrong(*failed, error), then.what())
             }
         }
     }
@@ -154,10 +154,16 @@ impl Report {
     pub fn remedy(&self) -> Option<String> {
         match self {
             Self::Live { .. } | Self::Unchanged { .. } => None,
+            Self::Refused { error: error @ Error::Write { .. }, .. } => {
+                error.remedy().map(|remedy| format!("what serves is untouched; {remedy}"))
+            }
             Self::Stored { why: error, .. } | Self::Refused { error, .. } | Self::RolledBack { error, .. } => {
                 error.remedy()
             }
-            Self::Failed { error, .. } => Some(error.remedy().unwrap_or_else(|| "see nginx's error log".to_owned())),
+            Self::Failed { error, then, .. } => {
+                let known = error.remedy().or_else(|| then.remedy());
+                Some(known.unwrap_or_else(|| "see nginx's error log".to_owned()))
+            }
         }
     }
 
@@ -171,6 +177,17 @@ impl Report {
             Self::RolledBack { .. } => "rolled_back",
             Self::Failed { .. } => "failed",
         }
+    }
+}
+
+/// That a generation was in place and is not live, and why.
+fn gone_wrong(generation: Generation, error: &Error) -> String {
+    let what = error.what();
+    match error {
+        Error::NotLoaded { .. } | Error::NotConfirmed { .. } => {
+            format!("nginx accepted generation {generation} and could not load it: {what}")
+        }
+        _ => format!("generation {generation} did not go live: {what}"),
     }
 }
 
@@ -230,20 +247,22 @@ mod tests {
             Error::Write { path: path(), source: system(2) },
             Error::Read { path: path(), source: system(5) },
             Error::Record { path: path(), what: "expected value at line 1 column 1".to_owned() },
-            Error::NotInstalled { upstreams: vec![upstream()] },
+            Error::NotInstalled { upstreams: vec![upstream()], binary: None },
+            Error::NotInstalled { upstreams: vec![upstream()], binary: Some(path()) },
             not_running(),
             Error::NotRunning { unit: None },
-            Error::Command { program: path(), what: "it did not end within 30 s".to_owned() },
+            Error::Command { program: path(), source: system(110) },
             Error::TestTooSlow { waited, names: names(1) },
             Error::WhichMaster { pid: 7, config: path() },
             Error::NotConfigured { upstream: upstream() },
             Error::Address { upstream: upstream(), addr, why: Refusal::LinkLocal },
             Error::Port { upstream: upstream(), addr, min: 1, max: 79 },
-            Error::NotAFile { path: path(), link: true },
+            Error::NotAFile { upstream: upstream(), path: path(), link: true },
             Error::ForeignEdit { path: path() },
             Error::Test { problem: problem(), as_root: true },
             Error::Test { problem: denied, as_root: false },
-            Error::NotIncluded { config: path(), target: path() },
+            Error::NotIncluded { config: path(), target: path(), lines: false },
+            Error::NotIncluded { config: path(), target: path(), lines: true },
             Error::NotAMaster { pid: 7, why: Mismatch::Child },
             Error::Upgrading { pid_file: path() },
             Error::MasterGone,
@@ -293,9 +312,46 @@ mod tests {
             Error::Test { problem, as_root }.remedy()
         };
         assert_eq!(denied(false).as_deref(), Some(BALANCER_AS_ROOT));
-        assert_eq!(denied(true), None);
+        assert_eq!(denied(true).as_deref(), Some("see 'nginx -t'"));
         let signal = Error::NotAMaster { pid: 7, why: Mismatch::NotPermitted };
         assert_eq!(signal.remedy().as_deref(), Some(BALANCER_AS_ROOT));
+    }
+
+    #[test]
+    fn what_went_wrong_after_the_test_is_not_always_that_nginx_could_not_load_it() {
+        let (failed, restored) = (Generation(4), Generation(3));
+        let bind = "bind() to 0.0.0.0:80 failed (98: Address already in use)";
+        let problem = Problem { message: bind.to_owned(), file: None, line: None, ours: false };
+        let not_loaded = || Error::NotLoaded { problem: Some(problem.clone()), log: "/e.log".into() };
+        let full =
+            || Error::Write { path: "/s/record.json".into(), source: std::io::Error::from_raw_os_error(28).into() };
+        let record = "cannot write /s/record.json: no space left on device";
+        for (report, text) in [
+            (
+                Report::RolledBack { failed, restored, master: MASTER, error: not_loaded() },
+                format!(
+                    "nginx accepted generation 4 and could not load it: {bind}; generation 3 is back and confirmed; \
+                     see 'ss -ltnp sport = :80'"
+                ),
+            ),
+            (
+                Report::RolledBack { failed, restored: Generation(0), master: MASTER, error: full() },
+                format!(
+                    "generation 4 did not go live: {record}; what was there before is back and confirmed; free space in /s"
+                ),
+            ),
+            (
+                Report::Failed { failed, error: Error::MasterGone, then: full() },
+                format!("generation 4 did not go live: nginx ended; going back failed as well: {record}; free space in /s"),
+            ),
+            (
+                Report::Failed { failed, error: Error::MasterGone, then: Error::MasterGone },
+                "generation 4 did not go live: nginx ended; going back failed as well: nginx ended; see nginx's error log"
+                    .to_owned(),
+            ),
+        ] {
+            assert_eq!(report.to_string(), text);
+        }
     }
 
     #[test]

@@ -1,8 +1,7 @@
 //! A look at the NGINX that is there, for `weir doctor`. Nothing is changed but what `nginx -t` itself does.
 
 use super::system::Nginx;
-use super::{Error, Master};
-use crate::config;
+use super::{Error, Master, Options};
 
 /// What was seen.
 #[derive(Debug)]
@@ -17,8 +16,8 @@ pub struct Survey {
 
 /// Looks. With `test` also runs `nginx -t`, which only root can do for an NGINX of root's. Blocks for up to half a minute if
 /// its configuration waits for DNS.
-pub fn survey(options: &config::Nginx, test: bool) -> Survey {
-    let nginx = match Nginx::find(options, []) {
+pub fn survey(options: &Options, test: bool) -> Survey {
+    let nginx = match Nginx::find(&options.nginx, options.names()) {
         Ok(nginx) => nginx,
         Err(error) => return Survey { version: Err(error), master: Ok(None), test: None },
     };

@@ -15,6 +15,7 @@ use super::plan::Plan;
 use super::tree::read_tree;
 use crate::command::{self, Ran};
 use crate::config::{self, Reload};
+use crate::error::system_words;
 use crate::file;
 use crate::nginx::{self, Build, Ours, Problem, dumped_file, parse_test_output};
 use crate::upstream::UpstreamName;
@@ -49,8 +50,11 @@ impl<'a> Nginx<'a> {
         options: &'a config::Nginx,
         upstreams: impl IntoIterator<Item = &'u UpstreamName>,
     ) -> Result<Self, Error> {
-        let program = program(options.binary.path().unwrap_or(Path::new("nginx")))
-            .ok_or_else(|| Error::NotInstalled { upstreams: upstreams.into_iter().cloned().collect() })?;
+        let program =
+            program(options.binary.path().unwrap_or(Path::new("nginx"))).ok_or_else(|| Error::NotInstalled {
+                upstreams: upstreams.into_iter().cloned().collect(),
+                binary: options.binary.path().map(ToOwned::to_owned),
+            })?;
         let ran = run(&program, [OsStr::new("-V")], COMMAND_LIMIT, "")?;
         let build = Build::parse(&ran.stderr);
         // What is missing or cannot be read is reported by the test, in NGINX's words.
@@ -73,7 +77,7 @@ impl<'a> Nginx<'a> {
         let flag = if created.is_empty() { "-t" } else { "-T" };
         let arguments = [OsStr::new("-q"), OsStr::new(flag), OsStr::new("-c"), self.options.config.as_os_str()];
         let ran = command::run(self.command(arguments), self.test_limit, "# configuration file ");
-        let ran = ran.map_err(|error| self.untested(&error))?;
+        let ran = ran.map_err(|error| self.untested(error))?;
         if !ran.success {
             return Err(Error::Test { problem: problem(&ran, ours), as_root: is_root() });
         }
@@ -82,16 +86,17 @@ impl<'a> Nginx<'a> {
         let read: Vec<PathBuf> = ran.stdout.lines().filter_map(dumped_file).map(real).collect();
         match created.iter().find(|path| !read.contains(&real(path))) {
             Some(target) => {
-                Err(Error::NotIncluded { config: self.options.config.clone(), target: (*target).to_owned() })
+                let lines = ours.iter().any(|ours| ours.path == *target && ours.zone.is_none());
+                Err(Error::NotIncluded { config: self.options.config.clone(), target: (*target).to_owned(), lines })
             }
             None => Ok(()),
         }
     }
 
-    fn untested(&self, error: &io::Error) -> Error {
+    fn untested(&self, error: io::Error) -> Error {
         match error.kind() {
             io::ErrorKind::TimedOut => Error::TestTooSlow { waited: self.test_limit, names: self.names.clone() },
-            _ => Error::Command { program: self.program.clone(), what: error.to_string() },
+            _ => Error::Command { program: self.program.clone(), source: error.into() },
         }
     }
 
@@ -204,7 +209,7 @@ fn reload_by(argv: &[String], limit: Duration) -> Result<(), Error> {
     let (program, arguments) = argv.split_first().ok_or_else(|| failed("it is empty".to_owned()))?;
     let mut command = Command::new(program);
     command.args(arguments);
-    let ran = command::run(command, limit, "").map_err(|error| failed(error.to_string()))?;
+    let ran = command::run(command, limit, "").map_err(|error| failed(system_words(&error)))?;
     let words =
         || ran.stderr.lines().map(str::trim).find(|line| !line.is_empty()).unwrap_or("it gave no reason").to_owned();
     if ran.success { Ok(()) } else { Err(failed(words())) }
@@ -228,7 +233,7 @@ fn run<'x>(
     let mut command = Command::new(program);
     command.args(arguments);
     command::run(command, limit, keep)
-        .map_err(|error| Error::Command { program: program.to_owned(), what: error.to_string() })
+        .map_err(|error| Error::Command { program: program.to_owned(), source: error.into() })
 }
 
 /// The program's path. Units and containers often have no `sbin` in PATH.
@@ -273,7 +278,8 @@ mod tests {
             let nginx = Nginx::find(&options, []).unwrap();
             assert_eq!(nginx.test_limit, Duration::from_secs(30));
             let error = Nginx { test_limit: LIMIT, ..nginx }.test_with(&[], &[]).unwrap_err();
-            let Error::TestTooSlow { waited: LIMIT, names } = error else { panic!("{error:?}") };
+            let Error::TestTooSlow { waited, names } = error else { panic!("{error:?}") };
+            assert_eq!(waited, LIMIT);
             let said = Error::TestTooSlow { waited: TEST_LIMIT, names }.to_string();
             assert_eq!(said, format!("'nginx -t' did not end within 30 s; {way_out}"));
         }

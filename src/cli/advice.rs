@@ -15,7 +15,7 @@ use super::args::definition;
 use super::serf_compat::is_command;
 
 /// Commands of others that we advise, word by word; `*` is any word.
-const FOREIGN: [&str; 38] = [
+const FOREIGN: [&str; 39] = [
     "apt install chrony",
     "apt install nginx",
     "chgrp weir *",
@@ -35,6 +35,7 @@ const FOREIGN: [&str; 38] = [
     "ip route get *",
     "journalctl -p info",
     "journalctl -u weir",
+    "kill -QUIT $(cat *",
     "make demo",
     "mkdir *",
     "mkdir -p -m 700 * * *",
@@ -57,7 +58,7 @@ const FOREIGN: [&str; 38] = [
 ];
 
 /// Programs whose every mention in a quote is a command.
-const FOREIGN_PROGRAMS: [&str; 20] = [
+const FOREIGN_PROGRAMS: [&str; 21] = [
     "apt",
     "chgrp",
     "chmod",
@@ -67,6 +68,7 @@ const FOREIGN_PROGRAMS: [&str; 20] = [
     "install",
     "ip",
     "journalctl",
+    "kill",
     "mkdir",
     "mount",
     "mv",

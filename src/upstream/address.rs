@@ -4,6 +4,8 @@ use std::fmt;
 use std::net::IpAddr;
 use std::str::FromStr;
 
+use super::UpstreamName;
+
 /// A network in CIDR notation; a bare address is a network of one.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Network {
@@ -104,7 +106,7 @@ pub enum Refusal {
     #[error("is unspecified")]
     Unspecified,
     /// NGINX would ask itself.
-    #[error("is a loopback address; set allow_loopback if that is meant")]
+    #[error("is a loopback address")]
     Loopback,
     /// Multicast or broadcast.
     #[error("is no unicast address")]
@@ -115,6 +117,19 @@ pub enum Refusal {
     /// Outside the configured networks.
     #[error("is outside the networks of 'allow'")]
     NotAllowed,
+}
+
+impl Refusal {
+    /// What lets such an address be used, or another one.
+    pub fn remedy(self, upstream: &UpstreamName) -> String {
+        match self {
+            Self::Loopback => format!("set upstream.{upstream}.allow_loopback = true if that is meant"),
+            Self::NotAllowed => format!("add its network to upstream.{upstream}.allow"),
+            Self::Unspecified | Self::NotUnicast | Self::LinkLocal => {
+                "set gossip.advertise there to an address that others reach it at".to_owned()
+            }
+        }
+    }
 }
 
 impl Allow {

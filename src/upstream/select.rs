@@ -3,7 +3,8 @@
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 
-use super::{Candidate, Options, PortRule, Refusal, Rule, WeightRule};
+use super::{Candidate, Options, PortRule, Refusal, Rule, UpstreamName, WeightRule};
+use crate::wire::NodeName;
 use crate::wire::serf::Tags;
 
 /// A selected member as a server, before anything is known of its health.
@@ -36,6 +37,22 @@ pub enum LeftOut {
     Duplicate { of: String },
     /// More than [`super::Servers::MAX`].
     TooMany,
+}
+
+impl LeftOut {
+    /// What would make a server of `member`.
+    pub fn remedy(&self, upstream: &UpstreamName, member: &NodeName) -> String {
+        match self {
+            Self::NotSelected { tag, .. } => {
+                format!("correct upstream.{upstream}.select, or the tag {tag} of {member}")
+            }
+            Self::Address { why, .. } => why.remedy(upstream),
+            Self::NotAPort { tag, .. } => format!("'weir tags --set {tag}=80' on {member}, or what its port is"),
+            Self::PortOutside { .. } => format!("correct the port of {member}, or upstream.{upstream}.server.port"),
+            Self::Duplicate { of } => format!("give {member} or {of} another port"),
+            Self::TooMany => format!("have upstream.{upstream}.select match fewer"),
+        }
+    }
 }
 
 /// A tag that was not taken as it is; the member serves all the same.

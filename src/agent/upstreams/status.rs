@@ -58,13 +58,13 @@ impl Upstreams {
     pub(in crate::agent) fn status(&self, calendar: &Calendar) -> Balancing {
         let applies = &self.applies;
         let upstream = |each: &Upstream| {
-            let name = each.name().as_str();
+            let name = each.name();
             let told = each.decision().map(|decision| node::Upstream::decided(name, decision));
             node::Upstream {
                 live: each.is_in_place(),
                 generation: applies.generation,
                 since: each.since().map(|since| calendar.date(since)),
-                ..told.unwrap_or_else(|| node::Upstream::undecided(name))
+                ..told.unwrap_or_else(|| node::Upstream::undecided(name.as_str()))
             }
         };
         Balancing {

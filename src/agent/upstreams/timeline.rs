@@ -60,9 +60,9 @@ pub(super) fn tell_report(Ended { report, took }: &Ended, Asked { upstream, serv
         Report::Stored { generation, .. } => {
             warn!(upstream, %generation, servers, elapsed_ms, error = %report, "apply stored");
         }
-        Report::Refused { generation, step, error, ours } => {
+        Report::Refused { generation, step, ours, .. } => {
             let generation = generation.map(display);
-            error!(upstream, generation, %step, ours, servers, elapsed_ms, error = %error, "apply refused");
+            error!(upstream, generation, %step, ours, servers, elapsed_ms, error = %report, "apply refused");
         }
         Report::RolledBack { failed, .. } => {
             error!(upstream, generation = %failed, servers, elapsed_ms, error = %report, "apply rolled back");

@@ -186,7 +186,7 @@ mod tests {
 
     #[test]
     fn another_master_is_one_that_nobody_has_seen_to_serve() {
-        let missing = || Error::NotInstalled { upstreams: Vec::new() };
+        let missing = || Error::NotInstalled { upstreams: Vec::new(), binary: None };
         let mut watch = Watch::new(at(0));
         // What a look finds, whether that is another master, and the state since when.
         for (millis, look, is_another, state, since) in [

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 
 use crate::apply::{self, Error};
-use crate::config::{self, Config, UpstreamFile};
+use crate::config::{Config, UpstreamFile};
 use crate::status::doctor::{Master, Nginx, Output, Refused, Trouble, Version};
 use crate::status::node::Document;
 
@@ -29,22 +29,22 @@ pub(super) fn look(config: &Config, document: Option<&Document>) -> Nginx {
     if Path::new("/run/systemd/system").exists() {
         facts.unit.clone_from(&options.unit);
     }
-    survey(&mut facts, options);
+    survey(&mut facts, config);
     (facts.tree, facts.unread) = apply::read_tree(&options.config);
     facts.selinux_denies = selinux_denies();
     facts
 }
 
-fn survey(facts: &mut Nginx, options: &config::Nginx) {
-    let survey = apply::survey(options, rustix::process::geteuid().is_root());
+fn survey(facts: &mut Nginx, config: &Config) {
+    let survey = apply::survey(&config.into(), rustix::process::geteuid().is_root());
     facts.master = match survey.master {
         Ok(Some((pid, leaving))) => Some(Master::Running { pid, leaving }),
         Ok(None) => Some(Master::Stopped),
         Err(error) => Some(Master::Odd(trouble(&error))),
     };
-    facts.installed = !matches!(survey.version, Err(Error::NotInstalled { .. }));
     match survey.version {
         Ok(version) => facts.version = version.as_deref().and_then(Version::parse),
+        Err(error @ Error::NotInstalled { .. }) => facts.missing = Some(trouble(&error)),
         Err(error) => facts.master = Some(Master::Odd(trouble(&error))),
     }
     facts.test = survey.test.map(|test| test.map_err(refused));

@@ -59,8 +59,8 @@ pub struct Nginx {
     /// Without any, NGINX is none of our business.
     pub outputs: Vec<Output>,
     pub config: PathBuf,
-    /// There is a program.
-    pub installed: bool,
+    /// There is no program.
+    pub missing: Option<Trouble>,
     /// What `nginx -V` says; `None` where it says something else.
     pub version: Option<Version>,
     /// What systemd starts it by; empty where that is not known.
@@ -82,10 +82,8 @@ pub fn nginx(facts: &Nginx) -> Findings {
     if facts.outputs.is_empty() {
         return findings;
     }
-    if !facts.installed {
-        let waiting: Vec<&str> = facts.outputs.iter().map(|output| output.upstream.as_str()).collect();
-        let message = format!("nginx is not installed, upstream {} waits", waiting.join(", "));
-        findings.error("nginx.installed", "nginx", message, "'apt install nginx' or 'dnf install nginx'");
+    if let Some(Trouble { what, way_out }) = &facts.missing {
+        findings.error("nginx.installed", "nginx", what, way_out);
         return findings;
     }
     findings.pass("nginx.installed", "");

@@ -67,7 +67,10 @@ fn ends_are_told_in_words() {
         message: Some("nginx.service is not running".into()),
         remedy: Some("'systemctl start nginx'".into()),
     };
-    assert_eq!(nginx(&stopped), [("state".into(), "stopped: nginx.service is not running; 'systemctl start nginx'".into())].into());
+    assert_eq!(
+        nginx(&stopped),
+        [("state".into(), "stopped: nginx.service is not running; 'systemctl start nginx'".into())].into()
+    );
     document.upstreams[0].mode = Some(Mode::Floor.into());
     assert_eq!(upstreams(&document)["web"], "1 of 1 in, too few are well: those that are ill stay");
     document.upstreams[0].mode = Some(Mode::Last.into());

@@ -200,7 +200,8 @@ fn with_left_out(upstream: &Upstream, what: String, way_out: &str) -> Trouble {
     match upstream.left_out.first() {
         Some(left_out) => {
             let what = format!("{what} ({}: {})", left_out.member, left_out.why);
-            Trouble::new(what, format!("correct that member, or upstream.{}", upstream.name))
+            let correct = || format!("correct that member, or upstream.{}", upstream.name);
+            Trouble::new(what, left_out.remedy.clone().unwrap_or_else(correct))
         }
         None => Trouble::new(what, way_out),
     }

@@ -72,10 +72,17 @@ pub(crate) fn full() -> Document {
                 member: text("web2"),
                 reason: LeftOutReason::NotAPort.into(),
                 why: text("tag port=\"80;\" is not a port, it is left out"),
+                remedy: Some(text("'weir tags --set port=80' on web2, or what its port is")),
             }],
             ..Upstream::undecided("web")
         }],
-        nginx: Some(Nginx { state: NginxState::Running.into(), pid: Some(907), since: at(), message: None, remedy: None }),
+        nginx: Some(Nginx {
+            state: NginxState::Running.into(),
+            pid: Some(907),
+            since: at(),
+            message: None,
+            remedy: None,
+        }),
         apply: Some(Apply {
             running: false,
             unconfirmed_since: None,

@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use serde::{Deserialize, Serialize};
 
 use crate::status::Known;
-use crate::upstream::{self, Decision, Generation, Judged, Mode, VerdictReason};
+use crate::upstream::{self, Decision, Generation, Judged, Mode, UpstreamName, VerdictReason};
 
 /// One upstream.
 #[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
@@ -95,6 +95,9 @@ pub struct LeftOut {
     /// The reason in words.
     #[serde(default)]
     pub why: String,
+    /// What would make a server of it.
+    #[serde(default)]
+    pub remedy: Option<String>,
 }
 
 /// Why it is none.
@@ -116,7 +119,7 @@ impl Upstream {
     }
 
     /// What was decided. Whether that is in place, and since when, is for whoever applies it to add.
-    pub fn decided(name: &str, decision: &Decision) -> Self {
+    pub fn decided(name: &UpstreamName, decision: &Decision) -> Self {
         let (want, lines) = match &decision.want {
             upstream::Want::Servers(servers) => (Want::Servers, servers.as_slice()),
             upstream::Want::Placeholder => (Want::Placeholder, &[][..]),
@@ -135,6 +138,7 @@ impl Upstream {
             member: member.as_str().to_owned(),
             reason: LeftOutReason::from(reason).into(),
             why: reason.to_string(),
+            remedy: Some(reason.remedy(name, member)),
         });
         Self {
             mode: Some(decision.mode.into()),
@@ -143,7 +147,7 @@ impl Upstream {
             base: decision.base,
             servers: decision.members.iter().map(server).collect(),
             left_out: left_out.collect(),
-            ..Self::undecided(name)
+            ..Self::undecided(name.as_str())
         }
     }
 

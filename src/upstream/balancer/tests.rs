@@ -286,7 +286,12 @@ fn the_operator_hears_once_of_each_reason_for_which_a_member_is_no_server() {
     assert_eq!(left_out(notices(&mut balancer, 20)), Vec::<String>::new());
 }
 
-fn group(before: Option<Group>, now: Group, (serving, base, floor): (usize, usize, usize), ill: &[&str]) -> Vec<Notice> {
+fn group(
+    before: Option<Group>,
+    now: Group,
+    (serving, base, floor): (usize, usize, usize),
+    ill: &[&str],
+) -> Vec<Notice> {
     let ill = ill.iter().map(|name| NodeName::new(name).unwrap()).collect();
     let strength = Strength { serving, base, floor, ill };
     vec![Notice::Group { upstream: UpstreamName::new("web").unwrap(), before, now, strength }]

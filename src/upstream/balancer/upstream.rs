@@ -48,7 +48,15 @@ impl Upstream {
 
     /// The same upstream by another configuration: its file may have to change although its servers do not.
     pub(super) fn reconfigured(self, options: Options) -> Self {
-        Self { options, history: self.history, decision: None, told: None, since: self.since, in_place: None, asked: None }
+        Self {
+            options,
+            history: self.history,
+            decision: None,
+            told: None,
+            since: self.since,
+            in_place: None,
+            asked: None,
+        }
     }
 
     /// What it leaves in place when it is taken out of the configuration.

@@ -138,6 +138,8 @@ fn what_is_said_about_tags_names_tag_value_and_what_is_used() {
     );
     let error = select(&web(1, Gossip::Alive, &[("port", "80;")]), &options()).unwrap_err();
     assert_eq!(error.to_string(), "tag port=\"80;\" is not a port, it is left out");
+    let (upstream, member) = (UpstreamName::new("web").unwrap(), NodeName::new("web1").unwrap());
+    assert_eq!(error.remedy(&upstream, &member), "'weir tags --set port=80' on web1, or what its port is");
     let escaped = select(&web(1, Gossip::Alive, &[("port", "8\u{1b}[2J")]), &options()).unwrap_err();
     assert!(!escaped.to_string().contains('\u{1b}'));
 }
@@ -165,10 +167,7 @@ fn addresses_that_nginx_must_not_ask_are_left_out_with_the_reason() {
     members[1].addr = IpAddr::from([127, 0, 0, 1]);
     let decision = first(&members, &options());
     assert_eq!(lines(&decision), ["10.77.0.1:80"]);
-    assert_eq!(
-        decision.left_out[0].1.to_string(),
-        "127.0.0.1 is a loopback address; set allow_loopback if that is meant, it is left out"
-    );
+    assert_eq!(decision.left_out[0].1.to_string(), "127.0.0.1 is a loopback address, it is left out");
     let mut options = options();
     options.allow.loopback = true;
     assert_eq!(lines(&first(&members, &options)).len(), 2);

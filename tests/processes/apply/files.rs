@@ -17,10 +17,7 @@ fn without_nginx_nothing_is_written_and_the_error_says_how_to_get_it() {
     let mut options = nginx.options();
     options.nginx.binary = Automatic::Path("/nonexistent/nginx".into());
     let outcome = Apply::new(options).apply(&web([server("web", address())]));
-    assert_eq!(
-        outcome.to_string(),
-        "nginx is not installed, upstream web waits; 'apt install nginx' or 'dnf install nginx'"
-    );
+    assert_eq!(outcome.to_string(), "there is no /nonexistent/nginx, upstream web waits; correct nginx.binary");
     assert_eq!(nginx.listing(), [""; 0]);
 }
 
@@ -141,8 +138,13 @@ fn a_file_that_nothing_includes_is_refused_and_not_left_behind() {
     std::fs::create_dir(nginx.path("elsewhere")).unwrap();
     let mut options = nginx.options();
     file(&mut options).output = nginx.path("elsewhere/weir-web.conf");
-    let outcome = Apply::new(options).apply(&web([server("web", address())])).to_string();
+    let outcome = Apply::new(options.clone()).apply(&web([server("web", address())])).to_string();
     let way = format!("add 'include {}/*.conf;' inside http {{ }}", nginx.path("elsewhere").display());
+    assert!(outcome.ends_with(&way), "{outcome}");
+    // Lines alone belong elsewhere.
+    options.upstreams = vec![nginx.upstream("web", "elsewhere/web.servers", Form::Servers)];
+    let outcome = Apply::new(options).apply(&web([server("web", address())])).to_string();
+    let way = format!("add 'include {}/web.servers;' inside your upstream block", nginx.path("elsewhere").display());
     assert!(outcome.ends_with(&way), "{outcome}");
     assert_eq!(names(&nginx.path("elsewhere")), [""; 0]);
 }
@@ -224,7 +226,8 @@ fn a_link_in_place_of_the_file_is_refused() {
     std::fs::rename(nginx.web(), &elsewhere).unwrap();
     std::os::unix::fs::symlink(&elsewhere, nginx.web()).unwrap();
     let outcome = nginx.apply().apply(&web([server("web", address())]));
-    let text = format!("{} is a symbolic link; set output to the file it names", nginx.web().display());
+    let text =
+        format!("{} is a symbolic link; set upstream.web.nginx.output to the file it names", nginx.web().display());
     assert_eq!(outcome.to_string(), text);
 }
 
@@ -277,7 +280,7 @@ fn the_document_is_checked_again_against_the_targets_limits() {
     for (addr, text) in [
         (
             "127.0.0.1:8080",
-            "upstream web: 127.0.0.1:8080 is a loopback address; set allow_loopback if that is meant; correct upstream.web.allow",
+            "upstream web: 127.0.0.1:8080 is a loopback address; set upstream.web.allow_loopback = true if that is meant",
         ),
         ("10.0.0.1:80", "upstream web: port of 10.0.0.1:80 is outside 8000..9000; correct upstream.web.server.port"),
     ] {

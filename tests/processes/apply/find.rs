@@ -121,10 +121,7 @@ fn a_master_that_is_known_is_looked_for_among_the_others_only_once_it_is_gone() 
     let gone = nginx.apply().look(Some(known)).unwrap_err();
     assert_eq!(gone.to_string(), "nginx is not running; start nginx");
     let missing = without_program.look(Some(known)).unwrap_err();
-    assert_eq!(
-        missing.to_string(),
-        "nginx is not installed, upstream web waits; 'apt install nginx' or 'dnf install nginx'"
-    );
+    assert_eq!(missing.to_string(), "there is no /nonexistent/nginx, upstream web waits; correct nginx.binary");
     nginx.run();
     let another = nginx.apply().look(Some(known)).unwrap();
     assert_eq!(another.pid, nginx.master_pid());

@@ -51,7 +51,10 @@ fn a_broken_site_of_somebody_else_is_refused_and_the_old_file_kept() {
     std::fs::write(&shop, "server {\n    prox_pass http://web;\n}\n").unwrap();
 
     let outcome = nginx.apply().apply(&web([server("web", two)]));
-    let text = format!("nginx refuses its configuration: unknown directive \"prox_pass\" in {}:2", shop.display());
+    let text = format!(
+        "nginx refuses its configuration: unknown directive \"prox_pass\" in {}:2; mend that file",
+        shop.display()
+    );
     assert_eq!(outcome.to_string(), text);
     let Report::Refused { generation, step, ours, .. } = outcome else { panic!("{outcome:?}") };
     assert_eq!((generation, step, ours), (Some(Generation(2)), Step::Validate, false));

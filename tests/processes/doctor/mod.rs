@@ -446,7 +446,7 @@ fn without_nginx_an_upstream_waits() {
     assert_eq!(report.lines(), ["error nginx.installed nginx"]);
     assert_eq!(
         report.finding("nginx.installed"),
-        "nginx is not installed, upstream web waits; 'apt install nginx' or 'dnf install nginx'"
+        "there is no /nonexistent/nginx, upstream web waits; correct nginx.binary"
     );
 }
 

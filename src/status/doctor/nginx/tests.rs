@@ -9,7 +9,6 @@ fn facts(text: &str) -> Nginx {
     Nginx {
         outputs: vec![output(Form::Block)],
         config: CONFIG.into(),
-        installed: true,
         version: Version::parse("1.22.1"),
         unit: "nginx.service".to_owned(),
         master: Some(Master::Running { pid: 1, leaving: 0 }),
@@ -67,8 +66,9 @@ fn a_good_site_has_no_findings() {
 
 #[test]
 fn installed_running_tested() {
+    let missing = || Some(trouble("nginx is not installed, upstream web waits", "'apt install nginx'"));
     for (facts, wanted) in [
-        (Nginx { installed: false, ..site(GOOD) }, "error nginx.installed nginx"),
+        (Nginx { missing: missing(), ..site(GOOD) }, "error nginx.installed nginx"),
         (Nginx { version: None, ..site(GOOD) }, "skip nginx.version nginx"),
         (Nginx { master: Some(Master::Stopped), ..site(GOOD) }, "error nginx.running nginx"),
         (
@@ -85,7 +85,7 @@ fn installed_running_tested() {
     ] {
         assert_eq!(found(&facts), [wanted]);
     }
-    assert!(found(&Nginx { outputs: Vec::new(), installed: false, ..site(GOOD) }).is_empty());
+    assert!(found(&Nginx { outputs: Vec::new(), missing: missing(), ..site(GOOD) }).is_empty());
 }
 
 #[test]

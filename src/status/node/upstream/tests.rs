@@ -14,7 +14,8 @@ fn options() -> Options {
 }
 
 fn decided(members: &[Candidate]) -> Upstream {
-    Upstream::decided("web", &decide(members, &options(), &History::default(), &Circumstances::default()))
+    let web = UpstreamName::new("web").unwrap();
+    Upstream::decided(&web, &decide(members, &options(), &History::default(), &Circumstances::default()))
 }
 
 fn states(upstream: &Upstream) -> Vec<(&str, ServerState, f64)> {
