@@ -1,8 +1,9 @@
 //! mDNS discovery: members of the same name on the local network find each other (`gossip.discover`).
 //!
-//! As the reference implementation does it: service `_serf_NAME._tcp`, one instance per node under its own name, the
-//! gossip port in SRV, the advertised address in A or AAAA, and a TXT record, without which Serf's resolver takes no answer.
+//! As the reference implementation does it: service `_serf_NAME._tcp`, one instance per node under its own name as
+//! far as a label holds it, the gossip port in SRV, the advertised address in A or AAAA, and a TXT record, without which Serf's resolver takes no answer.
 
+use std::borrow::Cow;
 use std::collections::HashSet;
 use std::net::{IpAddr, SocketAddr};
 
@@ -10,7 +11,7 @@ use mdns_sd::{ServiceDaemon, ServiceEvent, ServiceInfo};
 use tokio::sync::mpsc;
 use tracing::{debug, warn};
 
-/// Longest DNS label, the bound on what a node's name may become.
+/// Longest DNS label.
 const MAX_LABEL_BYTES: usize = 63;
 /// Longest service name that the library announces, `serf_` included; RFC 6763 wants 15.
 const MAX_SERVICE_BYTES: u8 = 30;
@@ -104,9 +105,9 @@ fn announcement(
     node: &str,
     advertise: SocketAddr,
 ) -> Result<ServiceInfo, mdns_sd::Error> {
-    let host = format!("{}.local.", host_label(node));
-    let properties = [("cluster", cluster)];
-    let mut info = ServiceInfo::new(service, node, &host, advertise.ip(), advertise.port(), &properties[..])?;
+    let (instance, properties) = (label(node), [("cluster", cluster)]);
+    let host = format!("{}.local.", host_label(&instance));
+    let mut info = ServiceInfo::new(service, &instance, &host, advertise.ip(), advertise.port(), &properties[..])?;
     // Names are unique in the cluster already, and probing for them delays the first answer.
     info.set_requires_probe(false);
     Ok(info)
@@ -117,11 +118,21 @@ fn service_type(cluster: &str) -> String {
     format!("_serf_{cluster}._tcp.local.")
 }
 
-/// A node's name as one DNS label.
-fn host_label(node: &str) -> String {
-    let plain = |c: char| if c.is_ascii_alphanumeric() || c == '-' { c } else { '-' };
-    let label: String = node.chars().map(plain).take(MAX_LABEL_BYTES).collect();
-    if label.is_empty() { "weir".to_owned() } else { label }
+/// A node's name as a DNS label. Nobody reads more of it than that it is another than that of others, and the library says
+/// nothing of what does not fit: a longer name keeps its beginning, and has its checksum for an end.
+fn label(node: &str) -> Cow<'_, str> {
+    if node.len() <= MAX_LABEL_BYTES {
+        return node.into();
+    }
+    let checksum = format!("-{:08x}", crc32fast::hash(node.as_bytes()));
+    let room = MAX_LABEL_BYTES - checksum.len();
+    let begin: String = node.char_indices().take_while(|(at, c)| at + c.len_utf8() <= room).map(|(_, c)| c).collect();
+    (begin + &checksum).into()
+}
+
+/// The same as a host's.
+fn host_label(label: &str) -> String {
+    label.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).collect()
 }
 
 /// Not ourselves, and an address that gossip can use.
@@ -146,6 +157,23 @@ mod tests {
         assert_eq!(info.get_hostname(), "web-1.local.");
         assert_eq!(info.get_port(), 7946);
         assert_eq!(info.get_property_val_str("cluster"), Some("prod"));
+    }
+
+    #[test]
+    fn a_name_that_fits_in_no_label_becomes_one_that_is_its_own() {
+        let addr = "10.0.0.5:7946".parse().unwrap();
+        let long = |end: &str| "ü".repeat(40) + end;
+        let labels = [long("a"), long("b"), "x".repeat(63), "x".repeat(64), "x".repeat(65)].map(|node| {
+            let info = announcement(&service_type("prod"), "prod", &node, addr).unwrap();
+            let (instance, host) = (info.get_fullname().to_owned(), info.get_hostname().to_owned());
+            let labels = [instance.strip_suffix("._serf_prod._tcp.local."), host.strip_suffix(".local.")];
+            labels.map(|label| label.unwrap().to_owned())
+        });
+        assert!(labels.as_flattened().iter().all(|label| label.len() <= MAX_LABEL_BYTES), "{labels:?}");
+        assert_eq!(labels[2][0], "x".repeat(63));
+        let different: HashSet<_> = labels.iter().flatten().collect();
+        // A name of ASCII letters is its host's.
+        assert_eq!(different.len(), 4 + 3, "{labels:?}");
     }
 
     #[test]
