@@ -7,7 +7,7 @@ use std::ffi::OsString;
 use std::fs::{self, File, Metadata, OpenOptions, Permissions};
 use std::io::{self, Write};
 use std::os::unix::ffi::OsStringExt;
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt, fchown};
+use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt, PermissionsExt, fchown};
 use std::path::{Path, PathBuf};
 
 use rustix::io::Errno;
@@ -35,6 +35,7 @@ pub(super) fn replace_secret(path: &Path, contents: &[u8]) -> io::Result<File> {
 
 fn replace_as(path: &Path, contents: &[u8], modes: u32) -> io::Result<File> {
     let target = target(path)?;
+    refuse_device(&target)?;
     let new = name_of_successor(&target)?;
     let written = write_synced(&new, contents, &target, modes).and_then(|file| {
         fs::rename(&new, &target).map_err(|error| mounted(&target, error))?;
@@ -57,9 +58,10 @@ pub(super) fn append(path: &Path) -> io::Result<File> {
 }
 
 /// Moves what is at `path` and is of no use out of the way, and says where it is now. A directory that holds anything stays: the
-/// path is a mistake, and the directory somebody's.
+/// path is a mistake, and the directory somebody's; so does a device.
 pub(super) fn put_aside(path: &Path) -> io::Result<PathBuf> {
     let target = target(path)?;
+    refuse_device(&target)?;
     if target.is_dir() && fs::read_dir(&target)?.next().is_some() {
         return Err(io::ErrorKind::DirectoryNotEmpty.into());
     }
@@ -117,6 +119,17 @@ pub(crate) fn target(path: &Path) -> io::Result<PathBuf> {
 fn is_trusted(link: &Metadata, next: &Path) -> bool {
     let named = fs::symlink_metadata(next).or_else(|_| fs::metadata(directory_of(next)));
     link.uid() == 0 || named.is_ok_and(|named| named.uid() == link.uid())
+}
+
+/// Whether `path` is a device, through symbolic links.
+pub(super) fn is_device(path: &Path) -> bool {
+    let kind = fs::metadata(path).map(|metadata| metadata.file_type());
+    kind.is_ok_and(|kind| kind.is_char_device() || kind.is_block_device())
+}
+
+/// Root that is given `/dev/null` must not take it from everybody else.
+fn refuse_device(path: &Path) -> io::Result<()> {
+    if is_device(path) { Err(io::Error::new(io::ErrorKind::InvalidInput, "it is a device")) } else { Ok(()) }
 }
 
 /// Whether `path` is a mount of its own, as containers have single files: nothing can take its place.

@@ -72,7 +72,7 @@ pub(super) struct Done {
 impl Store {
     /// Reads the file, if there is one. What is of no use is put aside: a cache keeps no agent from starting.
     pub(super) fn open(config: &Config, now: Instant) -> (Self, Restored) {
-        let Some(path) = config.snapshot.path.clone() else {
+        let Some(path) = config.snapshot.path.clone().filter(|path| can_hold(path)) else {
             return (Self { open: None }, Restored { is_first: true, ..Restored::default() });
         };
         let bytes = read(&path);
@@ -273,6 +273,15 @@ fn opened<'a>(path: &Path, file: &'a mut Option<File>) -> io::Result<&'a mut Fil
         Some(file) => Ok(file),
         None => Ok(file.insert(file::append(path)?)),
     }
+}
+
+/// Whether a snapshot can be at `path`: not where somebody names `/dev/null` to have none.
+fn can_hold(path: &Path) -> bool {
+    let is_device = file::is_device(path);
+    if is_device {
+        warn!(path = %path.display(), "a device holds no snapshot, there is none; set snapshot.path = \"\" to have none");
+    }
+    !is_device
 }
 
 /// What the file holds; nothing if there is none, or none that can be read.

@@ -125,3 +125,19 @@ fn mount_points_are_read_as_the_kernel_writes_them() {
     assert_eq!(point("36 35"), None);
     assert!(is_mount_point(Path::new("/proc")) && !is_mount_point(Path::new("/proc/self/mountinfo")));
 }
+
+#[test]
+fn a_device_is_left_where_it_is() {
+    use nix::sys::stat::{Mode, SFlag, makedev, mknod};
+    let directory = tempfile::tempdir().unwrap();
+    let at = |name: &str| directory.path().join(name);
+    if let Err(error) = mknod(&at("null"), SFlag::S_IFCHR, Mode::S_IRWXU, makedev(1, 3)) {
+        return eprintln!("SKIPPED: no device can be made here: {error}");
+    }
+    symlink("null", at("link")).unwrap();
+    for path in [at("null"), at("link")] {
+        assert_eq!(replace(&path, b"new").unwrap_err().to_string(), "it is a device");
+        assert_eq!(put_aside(&path).unwrap_err().to_string(), "it is a device");
+    }
+    assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 2);
+}
