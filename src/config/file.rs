@@ -1,5 +1,6 @@
 //! Reads configuration from disk and puts the layers together. The one part of `config` that touches the system.
 
+use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::{fs, io};
 
@@ -132,7 +133,10 @@ impl Reading {
     }
 
     fn dir(&mut self, dir: &Path, extensions: &[&str], optional: bool) {
-        let wanted = |path: &Path| path.extension().is_some_and(|end| extensions.iter().any(|wanted| end == *wanted));
+        // An editor's lock or draft (`.#web.toml`) is no file of ours; Serf reads its own whatever they are called.
+        let is_draft = |path: &Path| is_toml(path) && path.file_name().is_some_and(is_hidden);
+        let has_end = |path: &Path| path.extension().is_some_and(|end| extensions.iter().any(|wanted| end == *wanted));
+        let wanted = |path: &Path| has_end(path) && !is_draft(path);
         match files_of(dir) {
             Ok(mut paths) => {
                 paths.retain(|path| wanted(path));
@@ -242,6 +246,10 @@ fn way_in(path: &Path) -> String {
     format!("{way} where the packaged unit runs the agent, otherwise use sudo")
 }
 
+fn is_hidden(name: &OsStr) -> bool {
+    name.as_encoded_bytes().starts_with(b".")
+}
+
 /// Everything but `.json` is TOML.
 fn is_toml(path: &Path) -> bool {
     path.extension().is_none_or(|extension| extension != "json")
@@ -266,6 +274,11 @@ mod tests {
             assert!(reading.mistakes.is_empty(), "{:?}", reading.mistakes);
             assert!(!reading.files.is_empty());
         }
+        // Emacs has such a link while somebody types.
+        std::os::unix::fs::symlink("ana@lb1.812:1760000000", at("weir.d/.#y.toml")).unwrap();
+        let mut reading = Reading::default();
+        reading.source(&Source::File(at("weir.toml")), false);
+        assert!(reading.mistakes.is_empty(), "{:?}", reading.mistakes);
         // One that is named as a file is a mistake.
         let mut reading = Reading::default();
         reading.source(&Source::File(at("x.json")), false);
