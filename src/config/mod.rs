@@ -133,7 +133,7 @@ impl Config {
         let node = root.section("node", |section| Node::read(section, extras, host_name));
         let gossip = root.section("gossip", |section| Gossip::read(section, extras));
         let encryption = root.section("encryption", |section| Encryption::read(section, extras));
-        let snapshot = root.section("snapshot", Snapshot::read);
+        let snapshot = root.section("snapshot", |section| Snapshot::read(section, &encryption));
         let rpc = root.section("rpc", |section| Rpc::read(section, extras));
         let log = root.section("log", Log::read);
         let handlers = root.named("handler", Handler::read);

@@ -7,6 +7,7 @@ use std::time::Duration;
 use crate::error::Trouble;
 
 use super::address::Listen;
+use super::encryption::Encryption;
 use super::mistake::{Mistake, nearest};
 use super::reader::Section;
 use super::secret::{HIDDEN, Secret, SecretRef, SecretSource};
@@ -25,10 +26,16 @@ pub struct Snapshot {
 }
 
 impl Snapshot {
-    pub(crate) fn read(section: &Section<'_>) -> Self {
+    pub(crate) fn read(section: &Section<'_>, encryption: &Encryption) -> Self {
         let path = section.by_mode("/var/lib/weir/snapshot", "");
+        let path = some_path(section.key("path").restart().or(PathBuf::from(path)));
+        if let (Some(path), Some(SecretSource::File(ring))) = (&path, &encryption.keyring)
+            && path == ring
+        {
+            section.conflict("path", Trouble::new("snapshot.path is the keyring's as well", "name another file"));
+        }
         Self {
-            path: some_path(section.key("path").restart().or(PathBuf::from(path))),
+            path,
             sync_interval: section
                 .key("sync_interval")
                 .within(Duration::ZERO, Duration::from_secs(3600))
