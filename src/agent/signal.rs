@@ -74,6 +74,8 @@ pub(super) struct Signals {
 impl Signals {
     /// Installs the handlers; from here on these signals no longer end the process by themselves.
     pub(super) fn new() -> io::Result<Self> {
+        // Whoever was started by somebody that ignores it ignores it, too, and then no child's end can be told.
+        drop(signal(SignalKind::child())?);
         Ok(Self {
             interrupt: signal(SignalKind::interrupt())?,
             terminate: signal(SignalKind::terminate())?,

@@ -327,6 +327,41 @@ fn as_the_first_process_it_leaves_no_zombies_and_ends_as_the_agent_does() {
     assert!(process.log().contains("stopping without a leave signal=terminated"), "{}", process.log());
 }
 
+#[test]
+fn started_by_somebody_who_ignores_the_end_of_children_it_hears_of_that_of_its_own() {
+    let lab = Lab::new();
+    fs::create_dir(lab.path("home")).unwrap();
+    write_keyring(&lab.path("home/keyring.json"), KEY);
+    let agent = lab.command("home", "[handler.h]\non = [\"user\"]\nshell = \"exit 3\"");
+    let mut outer = Command::new("env");
+    outer.arg("--ignore-signal=CHLD").arg(agent.get_program()).args(agent.get_args());
+    outer.env_remove("JOURNAL_STREAM").env_remove("NOTIFY_SOCKET");
+    let process = lab.run(outer);
+    assert!(lab.cli(&["event", "e"]).status.success());
+    process.await_log("handler failed handler=h event=user:e status=3");
+    stop(process);
+}
+
+#[test]
+#[ignore = "needs root"]
+fn a_snapshot_at_a_device_is_none_and_the_device_stays() {
+    use nix::sys::stat::{Mode, SFlag, makedev, mknod};
+    let lab = Lab::new();
+    fs::create_dir(lab.path("home")).unwrap();
+    write_keyring(&lab.path("home/keyring.json"), KEY);
+    // As `/dev/null`, which a test had better leave alone.
+    if let Err(error) = mknod(&lab.path("home/snapshot"), SFlag::S_IFCHR, Mode::S_IRWXU, makedev(1, 3)) {
+        return skipped(format_args!("no device can be made here: {error}"));
+    }
+    let process = lab.run(lab.command("home", ""));
+    process.await_log("a device holds no snapshot, there is none; set snapshot.path");
+    assert!(lab.cli(&["tags", "--set", "a=b"]).status.success());
+    stop(process);
+    let mut left: Vec<_> = fs::read_dir(lab.path("home")).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    left.sort();
+    assert_eq!(left, ["keyring.json", "snapshot"]);
+}
+
 /// Zombies included.
 fn children(pid: u32) -> Vec<u32> {
     let list = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
