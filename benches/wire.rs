@@ -48,7 +48,13 @@ fn parts() -> Vec<Bytes> {
 
 fn push_pull() -> StreamMessage {
     let nodes = (0..1000).map(|at| PushNode { alive: alive(at), state: NodeState::Alive }).collect();
-    StreamMessage::PushPull(PushPull { join: false, nodes, skipped: 0, user_state: Bytes::from_static(&[2; 600]) })
+    StreamMessage::PushPull(PushPull {
+        join: false,
+        nodes,
+        skipped: 0,
+        long_name: None,
+        user_state: Bytes::from_static(&[2; 600]),
+    })
 }
 
 /// From the bytes that a socket gave to messages. Compressed or not, by memberlist's envelope.

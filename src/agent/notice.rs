@@ -9,6 +9,7 @@ use tracing::{error, info, warn};
 
 use crate::config::Profile;
 use crate::crypto::KeyId;
+use crate::endpoint::NameTrouble;
 use crate::serf::{MemberEvent, MemberEventKind, Status};
 use crate::time::millis;
 use crate::wire::NodeName;
@@ -111,6 +112,8 @@ pub enum Notice {
         /// Where the other is.
         other: SocketAddr,
     },
+    /// Another member's name is in its way.
+    NameTrouble(NameTrouble),
     /// A leave begins.
     Leaving {
         /// The signal that asked for it; `None` for a client.
@@ -196,6 +199,13 @@ impl Notice {
             }
             Self::NameClaimed { member, other } => {
                 warn!(%member, addr = %other, "another host uses our name, which we hold; set a different node.name there");
+            }
+            Self::NameTrouble(NameTrouble::Claimed { name, holder, other }) => {
+                warn!(member = %name, addr = %holder, %other, "two hosts claim one name, the first keeps it; set a different node.name on one of them");
+            }
+            Self::NameTrouble(NameTrouble::TooLong { addr, bytes }) => {
+                let limit = NodeName::MAX_BYTES;
+                warn!(%addr, bytes, limit, "a host's name is too long for it to be a member here; set a shorter one there");
             }
             Self::Leaving { signal: Some(signal) } => info!(signal, "leaving"),
             Self::Leaving { signal: None } => info!(reason = "rpc", "leaving"),

@@ -306,7 +306,8 @@ fn fresh_key() -> Result<Key, Refusal> {
 }
 
 fn names<'a>(texts: impl IntoIterator<Item = &'a String>) -> Result<BTreeSet<NodeName>, Refusal> {
-    let name = |text: &String| NodeName::new(text).ok_or_else(|| "a member's name has 1 to 255 bytes".into());
+    let name =
+        |text: &String| NodeName::new(text).ok_or_else(|| format!("a member's name has {}", NodeName::RULE).into());
     texts.into_iter().map(name).collect()
 }
 

@@ -15,7 +15,7 @@ use super::udp::Udp;
 use super::upstreams::Upstreams;
 use crate::config::{Config, Mode};
 use crate::crypto::KeyId;
-use crate::endpoint::{Endpoint, JoinTarget, Knowledge, RemovedKey, Stranger};
+use crate::endpoint::{Endpoint, JoinTarget, Knowledge, NameTrouble, RemovedKey, Stranger};
 use crate::serf::Status;
 use crate::status::groups::groups;
 use crate::status::node::{
@@ -126,6 +126,16 @@ fn cluster(parts: &Parts<'_>, calendar: &Calendar) -> Cluster {
         strangers: endpoint.strangers().map(|known| stranger(known, calendar)).collect(),
         ..Cluster::default()
     };
+    for known in endpoint.name_troubles() {
+        let ago_s = calendar.age(known.last).as_secs();
+        match known.trouble.clone() {
+            NameTrouble::Claimed { name, holder, other } => {
+                let name = name.as_str().to_owned();
+                cluster.name_claims.push(node::NameClaim { name, holder, other, ago_s });
+            }
+            NameTrouble::TooLong { addr, bytes } => cluster.long_names.push(node::LongName { addr, bytes, ago_s }),
+        }
+    }
     for member in endpoint.members() {
         cluster.alive += usize::from(member.status == Status::Alive);
         cluster.leaving += usize::from(member.status == Status::Leaving);

@@ -36,14 +36,14 @@ impl Node {
         let host = section.by_mode(host_name.split('.').next().unwrap_or_default(), host_name);
         let in_json = section.item("name").is_some_and(|item| extras.node_name.as_ref() == Some(&item.key_at));
         let (accepted, rule) = if section.serf() || in_json {
-            (is_serf_name as fn(&str) -> bool, SERF_RULE)
+            (is_serf_name as fn(&str) -> bool, format!("{} are accepted", NodeName::RULE))
         } else {
-            (is_name as _, NAME_RULE)
+            (is_name as _, NAME_RULE.to_owned())
         };
         let written = section
             .key::<String>("name")
             .restart()
-            .check(|name| (!name.is_empty() && !accepted(name)).then(|| Trouble::new("is not a name", rule)))
+            .check(|name| (!name.is_empty() && !accepted(name)).then(|| Trouble::new("is not a name", rule.as_str())))
             .or(host.to_owned());
         let name = if written.is_empty() { host } else { &written };
         let name = NodeName::new(name).filter(|name| accepted(name.as_str())).unwrap_or_else(|| {
@@ -78,9 +78,7 @@ impl Node {
 
 const NAME_RULE: &str = "1 to 128 of A-Z a-z 0-9 . _ - are accepted";
 
-const SERF_RULE: &str = "1 to 255 bytes are accepted";
-
-/// Serf takes whatever fits; longer names than ours may have would not.
+/// Serf takes whatever is not empty.
 fn is_serf_name(name: &str) -> bool {
     NodeName::new(name).is_some()
 }

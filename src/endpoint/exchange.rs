@@ -463,6 +463,7 @@ impl Endpoint {
     /// Merges the other side's state. False if none of its members speaks a version that we understand.
     fn merge(&mut self, now: Instant, theirs: PushPull, join: Option<JoinKind>) -> bool {
         let (entries, mut nodes) = (theirs.nodes.len() + theirs.skipped, theirs.nodes);
+        self.note_long_name(now, theirs.long_name);
         for node in &mut nodes {
             if node.alive.addr.port() == 0 {
                 node.alive.addr.set_port(self.options.advertise.port());
@@ -484,7 +485,8 @@ impl Endpoint {
     }
 
     fn push_pull(&self, join: bool) -> PushPull {
-        PushPull { join, nodes: self.swim.local_state(), skipped: 0, user_state: self.serf.local_state() }
+        let (nodes, user_state) = (self.swim.local_state(), self.serf.local_state());
+        PushPull { join, nodes, user_state, ..PushPull::default() }
     }
 
     /// An answer goes in the envelope that the request came in. `None` if it is too large for it.

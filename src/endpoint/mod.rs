@@ -14,6 +14,7 @@ mod gossip;
 mod join;
 mod keys;
 mod leave;
+mod names;
 mod options;
 mod output;
 mod packet;
@@ -49,6 +50,7 @@ use self::envelope::{Envelope, Opened, told_session};
 use self::gossip::Pace;
 use self::join::{Exchange, Joins};
 use self::leave::Leaving;
+use self::names::NameTroubles;
 use self::peers::Peers;
 use self::reach::Reaching;
 use self::removed::RemovedKeys;
@@ -59,6 +61,7 @@ pub use self::drops::{Drop, Drops};
 pub use self::envelope::Seal;
 pub use self::join::{Cause, JoinFailure, JoinId, JoinKind, JoinTarget, StreamError};
 pub use self::keys::{Asker, KeyChangeId, MAX_KEY_CHANGES, Stored};
+pub use self::names::{KnownNameTrouble, MAX_NAME_TROUBLES, NameTrouble};
 pub use self::options::Options;
 pub use self::output::{Joined, Output, StoreKeyring};
 pub use self::peers::Knowledge;
@@ -131,6 +134,8 @@ pub struct Endpoint {
     extra_exchange: Option<(Instant, Option<SocketAddr>)>,
     /// Who was not understood of late.
     strangers: Strangers,
+    /// Names that keep others from being members.
+    names: NameTroubles,
     removed: RemovedKeys,
     /// Pings that an operator asked for.
     reaching: Reaching,
@@ -176,6 +181,7 @@ impl Endpoint {
             joins: Joins::default(),
             peers: Peers::default(),
             strangers: Strangers::default(),
+            names: NameTroubles::default(),
             removed: RemovedKeys::restored(restored.removed, now),
             reaching: Reaching::default(),
             key_changes: keys::Changes::default(),
@@ -263,8 +269,9 @@ impl Endpoint {
     /// Routes what a packet holds.
     fn handle_packet(&mut self, now: Instant, from: Origin, plain: &[u8]) {
         let decoded = wire_packet::decode(plain);
-        for _ in &decoded.errors {
+        for error in &decoded.errors {
             self.drops.count(Drop::Malformed);
+            self.note_long_name(now, error.long_name());
         }
         let mut pings = 0;
         for message in decoded.messages {
@@ -402,6 +409,7 @@ impl Endpoint {
             serf::Output::Keyring { query, op, ballot, from } => self.handle_key_request(now, query, op, ballot, from),
             serf::Output::Keys { query, outcome } => self.outputs.push_back(Output::Keys { query, outcome }),
             serf::Output::Conflict(outcome) => self.handle_conflict(now, outcome),
+            serf::Output::NameClaimed { name, other } => self.note_claim(now, name, other),
         }
     }
 
@@ -426,8 +434,29 @@ impl Endpoint {
         self.outputs.push_back(Output::Conflict(outcome));
     }
 
-    /// Keeps what is known of envelopes in step with the member table.
+    /// Whoever is at `other` claims another member's name. Of one that has just gone this is no news: it may have moved.
+    fn note_claim(&mut self, now: Instant, name: NodeName, other: SocketAddr) {
+        let holder = self.swim.member(&name).filter(|member| !member.state.is_gone()).map(|member| member.node.addr);
+        if let Some(holder) = holder.filter(|holder| *holder != other) {
+            self.note_name(now, NameTrouble::Claimed { name, holder, other });
+        }
+    }
+
+    fn note_long_name(&mut self, now: Instant, member: Option<(SocketAddr, usize)>) {
+        if let Some((addr, bytes)) = member {
+            self.note_name(now, NameTrouble::TooLong { addr, bytes });
+        }
+    }
+
+    fn note_name(&mut self, now: Instant, trouble: NameTrouble) {
+        if self.names.note(&trouble, now) {
+            self.outputs.push_back(Output::NameTrouble(trouble));
+        }
+    }
+
+    /// Keeps what is known of envelopes and names in step with the member table.
     fn note_member(&mut self, event: &swim::Event) {
+        self.names.handle_event(event);
         if let swim::Event::Joined(node) = event {
             self.strangers.forget(node.addr.ip());
         }

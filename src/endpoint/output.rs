@@ -9,6 +9,7 @@ use crate::wire::NodeName;
 
 use super::join::{JoinFailure, JoinId, JoinTarget};
 use super::keys::{Asker, KeyChangeId};
+use super::names::NameTrouble;
 use super::stream::StreamId;
 
 /// Something to do or to know, in the order it came about.
@@ -103,6 +104,8 @@ pub enum Output {
     },
     /// News of a clash over our own name.
     Conflict(serf::ConflictOutcome),
+    /// Another member's name is in its way.
+    NameTrouble(NameTrouble),
 }
 
 /// A change of the keyring that must be on disk before it takes effect.

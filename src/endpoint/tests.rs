@@ -323,3 +323,52 @@ fn a_ping_by_stream_names_its_member_also_where_another_had_the_address() {
         assert_eq!(ping.node, Some(name));
     }
 }
+
+fn hear_of(endpoint: &mut Endpoint, name: &str, addr: SocketAddr) {
+    let (node, versions) = (NodeName::new(name).unwrap(), Versions::OURS);
+    let alive =
+        crate::wire::message::Alive { incarnation: Incarnation::FIRST, node, addr, meta: Bytes::new(), versions };
+    let packet = wire_packet::encode(&[Message::Alive(alive).encode()], false, false);
+    endpoint.handle_datagram(NOW, peer(), &packet);
+}
+
+fn troubles(endpoint: &mut Endpoint) -> Vec<NameTrouble> {
+    let trouble = |output| match output {
+        Output::NameTrouble(trouble) => Some(trouble),
+        _ => None,
+    };
+    drain(endpoint).into_iter().filter_map(trouble).collect()
+}
+
+#[test]
+fn a_name_that_cannot_be_taken_is_told_by_the_address_of_its_host() {
+    let mut us = endpoint(None);
+    let mut long = crate::wire::msgpack::Writer::message(crate::wire::message::kind::ALIVE);
+    long.map_header(4).str("Node").str(&"x".repeat(600)).str("Addr").bin(&[127, 0, 0, 9]).str("Port").uint(7946u16);
+    long.str("Vsn").bin(&Versions::OURS.0);
+    us.handle_datagram(NOW, peer(), &long.into_vec());
+    let addr = SocketAddr::from(([127, 0, 0, 9], 7946));
+    assert_eq!(troubles(&mut us), [NameTrouble::TooLong { addr, bytes: 600 }]);
+    assert_eq!(us.name_troubles().count(), 1);
+    // Renamed, it is a member as others are.
+    hear_of(&mut us, "x", addr);
+    assert_eq!((us.members().count(), us.name_troubles().count()), (2, 0));
+}
+
+#[test]
+fn a_claim_to_the_name_of_a_member_is_told_as_long_as_that_is_there() {
+    let mut us = endpoint(None);
+    let [holder, other, third] = [2, 3, 4].map(|host| SocketAddr::from(([127, 0, 0, host], 7946)));
+    hear_of(&mut us, "web", holder);
+    hear_of(&mut us, "web", holder);
+    assert_eq!(troubles(&mut us), []);
+    hear_of(&mut us, "web", other);
+    let name = NodeName::new("web").unwrap();
+    assert_eq!(troubles(&mut us), [NameTrouble::Claimed { name: name.clone(), holder, other }]);
+    // It fails: whoever claims its name may be itself, at another address.
+    let by = us.options().name.clone();
+    let dead = crate::wire::message::Dead { incarnation: Incarnation::FIRST, node: name, from: by };
+    us.handle_datagram(NOW, peer(), &wire_packet::encode(&[Message::Dead(dead).encode()], false, false));
+    hear_of(&mut us, "web", third);
+    assert_eq!((us.name_troubles().count(), troubles(&mut us)), (0, vec![]));
+}

@@ -5,7 +5,9 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::{Drops, Endpoint, JoinId, JoinKind, JoinTarget, Knowledge, Options, RemovedKey, Stranger, Traffic};
+use super::{
+    Drops, Endpoint, JoinId, JoinKind, JoinTarget, Knowledge, KnownNameTrouble, Options, RemovedKey, Stranger, Traffic,
+};
 use crate::crypto::Keyring;
 use crate::crypto::session::{SessionId, Sessions};
 use crate::serf::{self, Serf};
@@ -140,6 +142,11 @@ impl Endpoint {
     /// Who was refused of late for its keys, envelope or label; the one heard longest ago first.
     pub fn strangers(&self) -> impl Iterator<Item = &Stranger> {
         self.strangers.iter()
+    }
+
+    /// Names that keep others from being members, as seen of late; the one seen longest ago first.
+    pub fn name_troubles(&self) -> impl Iterator<Item = &KnownNameTrouble> {
+        self.names.iter()
     }
 
     /// Keys that were in our ring and are no more, the latest last.

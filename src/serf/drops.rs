@@ -9,7 +9,7 @@ pub enum Drop {
     MessageType,
     /// A message, payload or user state that does not decode.
     Undecodable,
-    /// A member name that is empty or longer than 255 bytes.
+    /// A member name that is empty or longer than a [`crate::wire::NodeName`] may be.
     Name,
     /// A Lamport time above [`crate::serf::LamportTime::MAX`].
     ImplausibleTime,

@@ -44,6 +44,8 @@ pub enum Output {
     Keys { query: QueryKey, outcome: KeyOutcome },
     /// News of the vote about our name.
     Conflict(ConflictOutcome),
+    /// Whoever is at `other` claims the name of another member.
+    NameClaimed { name: NodeName, other: SocketAddr },
 }
 
 /// What happened to a member.

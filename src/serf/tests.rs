@@ -391,14 +391,14 @@ fn hostile_expressions_are_bounded() {
 #[test]
 fn hostile_names_are_not_taken() {
     let mut serf = cluster(1);
-    for name in ["", &"x".repeat(256)] {
+    for name in ["", &"x".repeat(NodeName::MAX_BYTES + 1)] {
         deliver(&mut serf, at(1), &join(name, 5));
         deliver(&mut serf, at(1), &leave(name, 6, false));
     }
     assert_eq!(serf.drops().get(Drop::Name), 4);
     assert_eq!((serf.broadcasts_pending(), serf.stats().member_time.0), (0, 1));
-    deliver(&mut serf, at(1), &join(&"x".repeat(255), 5));
-    assert_eq!(serf.broadcasts_pending(), 1, "255 bytes are a name");
+    deliver(&mut serf, at(1), &join(&"x".repeat(NodeName::MAX_BYTES), 5));
+    assert_eq!(serf.broadcasts_pending(), 1, "so many bytes are a name");
 }
 
 #[test]

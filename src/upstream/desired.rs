@@ -181,7 +181,7 @@ mod tests {
             ("\"weight\":2", "\"weight\":257", "weight 257 is not within 1..=256"),
             ("\"weight\":2", "\"weight\":-1", "invalid value"),
             ("\"max_conns\":0", "\"max_conns\":4294967296", "invalid value"),
-            ("\"member\":\"web1\"", "\"member\":\"\"", "a member's name has 1 to 255 bytes"),
+            ("\"member\":\"web1\"", "\"member\":\"\"", "a member's name has 1 to 512 bytes"),
         ] {
             assert!(WHOLE.contains(part), "{part}");
             let error = refused(&WHOLE.replacen(part, instead, 1));

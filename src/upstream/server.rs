@@ -97,7 +97,7 @@ mod node_name {
 
     pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<NodeName, D::Error> {
         let name = String::deserialize(from)?;
-        NodeName::new(&name).ok_or_else(|| D::Error::custom("a member's name has 1 to 255 bytes"))
+        NodeName::new(&name).ok_or_else(|| D::Error::custom(format_args!("a member's name has {}", NodeName::RULE)))
     }
 }
 

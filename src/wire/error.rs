@@ -1,5 +1,9 @@
 //! Why bytes were not a value.
 
+use std::net::SocketAddr;
+
+use super::NodeName;
+
 /// Where decoding stopped, and why. Nothing of the value was kept.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
 #[error("{field}: {problem}, at byte {offset}")]
@@ -26,6 +30,9 @@ pub enum Problem {
     Depth,
     #[error("longer than allowed")]
     TooLong,
+    /// Of the member at `addr`, if that is what the value is about.
+    #[error("name of {bytes} bytes, {} are accepted", NodeName::RULE)]
+    LongName { bytes: usize, addr: Option<SocketAddr> },
     #[error("length not allowed")]
     Length,
     #[error("missing or empty")]
@@ -50,6 +57,14 @@ impl DecodeError {
     /// Whether more input might have helped.
     pub fn is_truncated(&self) -> bool {
         self.problem == Problem::Truncated
+    }
+
+    /// The member whose name is too long to be taken, and its bytes, if that is the trouble.
+    pub(crate) fn long_name(&self) -> Option<(SocketAddr, usize)> {
+        match self.problem {
+            Problem::LongName { bytes, addr } => Some((addr?, bytes)),
+            _ => None,
+        }
     }
 
     /// Names the field, unless an inner one was named already.

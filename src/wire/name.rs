@@ -6,7 +6,10 @@ use std::sync::Arc;
 
 use crate::escape::escape;
 
-/// A member's name: UTF-8, 1 to 255 bytes. A peer's may hold blanks and control characters; output escapes them.
+/// A member's name: UTF-8, 1 to 512 bytes. A peer's may hold blanks and control characters; output escapes them.
+///
+/// The reference has no limit. A message of gossip names two members at most, and two names of this length fit in a packet
+/// whatever else it says of them (`memberlist §7.2`).
 ///
 /// Cheap to clone: names key every table and queue.
 #[derive(Clone, Eq, Hash, Ord, PartialEq, PartialOrd)]
@@ -14,11 +17,20 @@ pub struct NodeName(Arc<str>);
 
 impl NodeName {
     /// Longest name, in bytes.
-    pub const MAX_BYTES: usize = 255;
+    pub const MAX_BYTES: usize = 512;
+
+    /// What a name must be, for whoever gave another.
+    pub const RULE: &str = "1 to 512 bytes";
 
     /// `None` if `name` is empty or longer than [`Self::MAX_BYTES`].
     pub fn new(name: &str) -> Option<Self> {
         (1..=Self::MAX_BYTES).contains(&name.len()).then(|| Self(name.into()))
+    }
+
+    /// As much of `name` as a name may have: of one that only says who accuses, and is never looked up. `None` if it is empty.
+    pub(super) fn cut(name: &str) -> Option<Self> {
+        let end = (0..=name.len().min(Self::MAX_BYTES)).rev().find(|end| name.is_char_boundary(*end))?;
+        Self::new(&name[..end])
     }
 
     /// The name as text, unescaped.

@@ -25,7 +25,7 @@ fn text() -> impl Strategy<Value = String> {
 }
 
 fn name() -> impl Strategy<Value = NodeName> {
-    prop_oneof!["[a-z]{1,8}", ".{1,63}", "x{255}"].prop_map(|name| NodeName::new(&name).unwrap())
+    prop_oneof!["[a-z]{1,8}", ".{1,63}", "x{512}"].prop_map(|name| NodeName::new(&name).unwrap())
 }
 
 fn blob() -> impl Strategy<Value = Bytes> {
@@ -101,7 +101,7 @@ fn stream_message() -> impl Strategy<Value = StreamMessage> {
         ping().prop_map(StreamMessage::Ping),
         ack().prop_map(StreamMessage::Ack),
         (any::<bool>(), nodes, blob()).prop_map(|(join, nodes, user_state)| {
-            StreamMessage::PushPull(PushPull { join, nodes, skipped: 0, user_state })
+            StreamMessage::PushPull(PushPull { join, nodes, user_state, ..PushPull::default() })
         }),
         blob().prop_map(StreamMessage::User),
         text().prop_map(StreamMessage::Error),

@@ -157,8 +157,11 @@ impl PartialPushPull {
         while state.nodes_left > 0 {
             let mut r = Reader::at(bytes, state.at);
             match PushNode::decode_or_skip(&mut r)? {
-                Some(node) => state.message.nodes.push(node),
-                None => state.message.skipped += 1,
+                Ok(node) => state.message.nodes.push(node),
+                Err(error) => {
+                    state.message.skipped += 1;
+                    state.message.long_name = error.long_name().or(state.message.long_name);
+                }
             }
             state.nodes_left -= 1;
             state.at = r.offset();
@@ -180,7 +183,7 @@ impl PartialPushPull {
             }
             Ok(())
         })?;
-        let message = PushPull { join, nodes: Vec::new(), skipped: 0, user_state: Bytes::new() };
+        let message = PushPull { join, ..PushPull::default() };
         Ok(Self { message, nodes_left, user_state_len, at: r.offset() })
     }
 }
@@ -201,15 +204,15 @@ impl PushPull {
 impl PushNode {
     const FIELDS: [&'static str; 7] = ["Name", "Addr", "Port", "Meta", "Incarnation", "State", "Vsn"];
 
-    /// `None` for an entry that is well-formed msgpack but not a member: one bad entry does not spoil the exchange.
-    fn decode_or_skip(r: &mut Reader<'_>) -> Result<Option<Self>, DecodeError> {
+    /// The inner error is that of an entry that is well-formed msgpack but not a member: one does not spoil the exchange.
+    fn decode_or_skip(r: &mut Reader<'_>) -> Result<Result<Self, DecodeError>, DecodeError> {
         let start = r.clone();
         match Self::decode(r) {
-            Ok(node) => Ok(Some(node)),
+            Ok(node) => Ok(Ok(node)),
             Err(error) if error.is_truncated() => Err(error),
-            Err(_) => {
+            Err(error) => {
                 *r = start;
-                r.skip().map(|()| None).map_err(|error| error.within("node state"))
+                r.skip().map(|()| Err(error)).map_err(|error| error.within("node state"))
             }
         }
     }

@@ -218,8 +218,8 @@ fn serf_flags_alone_mean_serfs_defaults() {
 
 #[test]
 fn names_are_serfs_in_its_mode_and_its_files_alone() {
-    let long = "x".repeat(140);
-    for name in ["web 1", "café-ü", "a/b", long.as_str()] {
+    let [long, longest] = [140, 512].map(|bytes| "x".repeat(bytes));
+    for name in ["web 1", "café-ü", "a/b", &long, &longest] {
         let json = format!("{{\"node_name\": \"{name}\"}}");
         let files = Files::new(&[("serf.json", &json), ("weir.toml", ""), ("last.toml", "node.name = \"web 2\"")]);
         let load_files = |names: &[&str]| load(&sources(names.iter().map(|name| files.source(name)).collect()));
@@ -241,7 +241,8 @@ fn names_are_serfs_in_its_mode_and_its_files_alone() {
         // What comes out is TOML.
         convert("serf.json", &json).unwrap_err();
     }
-    assert!(flags(&[("node", &"x".repeat(256))]).is_err());
+    let refused = flags(&[("node", &"x".repeat(513))]).unwrap_err().to_string();
+    assert!(refused.contains("is not a name; 1 to 512 bytes are accepted"), "{refused}");
     assert!(flags(&[("node", "web-1")]).unwrap().notices.iter().all(|notice| !notice.trouble.what.contains("web-1")));
 }
 
@@ -484,6 +485,13 @@ fn a_port_off_loopback_needs_a_token_in_serf_mode_too() {
     assert!(open(Some("token")).is_ok());
     let expected = "--rpc-addr: rpc.listen = \"10.0.0.1:7373\" can be reached from elsewhere; set rpc.token_file, or listen on 127.0.0.1";
     assert_eq!(open(None).unwrap_err().mistakes()[0].to_string(), expected);
+}
+
+/// Nothing in it would be a snapshot's, and it would be put aside.
+#[test]
+fn the_keyring_is_no_place_for_the_snapshot() {
+    let said = report(toml("encryption.keyring = \"/srv/ring\"\nsnapshot.path = \"/srv/ring\""));
+    assert!(said.contains("2:10: snapshot.path is the keyring's as well; name another file"), "{said}");
 }
 
 #[test]

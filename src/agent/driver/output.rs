@@ -90,6 +90,7 @@ impl Agent {
             }
             Output::Reached { member, took } => self.doctor.handle_reached(now, &member, took),
             Output::Conflict(outcome) => self.name_conflict(&outcome),
+            Output::NameTrouble(trouble) => self.log.tell(Notice::NameTrouble(trouble)),
         }
     }
 

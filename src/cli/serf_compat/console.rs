@@ -12,8 +12,10 @@ use super::print;
 use crate::agent::log::{Told, Wants, serf_line};
 use crate::agent::notice::{Notice, Ready};
 use crate::config::{Advertise, Config, Profile};
+use crate::endpoint::NameTrouble;
 use crate::escape::escape;
 use crate::serf::{MemberEvent, MemberEventKind};
+use crate::wire::NodeName;
 
 /// Where the output has got to.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -189,6 +191,18 @@ impl Console {
                 vec![warn(
                     "agent",
                     format!("Node name {name} is claimed by another node at {other}, which may not keep it"),
+                )]
+            }
+            Notice::NameTrouble(NameTrouble::Claimed { name, holder, other }) => {
+                let name = escape(name.as_str());
+                vec![warn("serf", format!("Name conflict for '{name}' both {holder} and {other} are claiming"))]
+            }
+            // The reference knows no such limit.
+            Notice::NameTrouble(NameTrouble::TooLong { addr, bytes }) => {
+                let limit = NodeName::MAX_BYTES;
+                vec![warn(
+                    "agent",
+                    format!("Node name of {addr} has {bytes} bytes, more than {limit}, ignoring the node"),
                 )]
             }
             Notice::Leaving { signal } => {

@@ -17,13 +17,16 @@ use super::output::Output;
 use super::query::{Purpose, QueryParams};
 use crate::time::Instant;
 use crate::wire::NodeName;
-use crate::wire::serf::{ConflictMember, Query};
+use crate::wire::serf::{ConflictMember, Query, Tags};
 
 /// The query that asks about a name.
 pub(crate) const QUERY: &str = "_serf_conflict";
 
 /// Time between two votes.
 pub const VOTE_INTERVAL: Duration = Duration::from_secs(60);
+
+/// More than a response takes beside its payload and the name of its sender.
+const ANSWER_BYTES: usize = 80;
 
 /// Members that a silent node asks directly, since it gossips nothing.
 const DIRECTLY_ASKED: usize = 3;
@@ -186,7 +189,7 @@ impl Serf {
     /// which does not answer then.
     pub(super) fn handle_conflict(&mut self, now: Instant, name: &NodeName, other: SocketAddr) {
         if *name != self.local.name {
-            return;
+            return self.outputs.push_back(Output::NameClaimed { name: name.clone(), other });
         }
         self.dispute.seen_at(other, Claim::Disputed, now);
         let early = self.dispute.not_before.is_some_and(|not_before| now < not_before);
@@ -253,31 +256,32 @@ impl Serf {
 
     /// Somebody asks whose a name is: it is told what we know of it. Whoever holds the name says nothing, and takes note.
     pub(super) fn answer_dispute(&mut self, now: Instant, query: &Query) -> Option<Bytes> {
-        let record = self.disputed_record(&query.payload);
-        if record.is_none() && query.addr != self.local.addr && self.dispute.claimed_from(query.addr, now) {
-            self.outputs.push_back(Output::Conflict(ConflictOutcome::Claimed { other: query.addr }));
-        }
-        record
-    }
-
-    /// What we know of a disputed name: our record, encoded; nothing if the name is our own.
-    fn disputed_record(&self, name: &[u8]) -> Option<Bytes> {
-        if name == self.local.name.as_str().as_bytes() {
+        if query.payload == self.local.name.as_str() {
+            if query.addr != self.local.addr && self.dispute.claimed_from(query.addr, now) {
+                self.outputs.push_back(Output::Conflict(ConflictOutcome::Claimed { other: query.addr }));
+            }
             return None;
         }
-        let known = std::str::from_utf8(name).ok().and_then(|name| self.members.get(name));
-        Some(known.map_or_else(ConflictMember::encode_unknown, |member| record(member).encode()))
+        let known = std::str::from_utf8(&query.payload).ok().and_then(|name| self.members.get(name));
+        if let Some(member) = known.filter(|member| member.node.addr != query.addr) {
+            self.outputs.push_back(Output::NameClaimed { name: member.node.name.clone(), other: query.addr });
+        }
+        let room = self.options.query_response_size_limit.saturating_sub(self.local.name.as_str().len() + ANSWER_BYTES);
+        Some(known.map_or_else(ConflictMember::encode_unknown, |member| record(member, room)))
     }
 }
 
-fn record(member: &Member) -> ConflictMember {
-    ConflictMember {
+/// What is known of a member. Tags, which no vote looks at, are left out if it has no `room` for them.
+fn record(member: &Member, room: usize) -> Bytes {
+    let whole = ConflictMember {
         name: member.node.name.as_str().to_owned(),
         addr: member.node.addr,
         tags: member.tags(),
         status: member.status as u8,
         versions: member.node.versions,
-    }
+    };
+    let bytes = whole.encode();
+    if bytes.len() <= room { bytes } else { ConflictMember { tags: Tags::default(), ..whole }.encode() }
 }
 
 #[cfg(test)]

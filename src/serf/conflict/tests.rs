@@ -1,9 +1,11 @@
 use super::super::fixture::*;
-use super::super::{Options, QueryKey};
+use super::super::{Options, QueryKey, Restored};
 use super::*;
 use crate::swim;
 use crate::wire::serf::{LamportTime, PushPullState, Query, QueryResponse, SerfMessage};
 use ConflictOutcome::{Asked, Claimed, Freed, Lost, Unanswered, Won};
+use rand::SeedableRng;
+use rand::rngs::StdRng;
 
 fn clash(serf: &mut Serf, now: Instant) {
     serf.handle_swim(now, &swim::Event::Conflict { name: name("me"), other: addr(66) });
@@ -81,11 +83,56 @@ fn votes_follow_the_table() {
     }
 }
 
+/// Claims of others' names, by name and claimant.
+fn claims(outputs: &[Output]) -> Vec<(&str, SocketAddr)> {
+    let claim = |output| match output {
+        &Output::NameClaimed { ref name, other } => Some((name.as_str(), other)),
+        _ => None,
+    };
+    outputs.iter().filter_map(claim).collect()
+}
+
 #[test]
-fn a_clash_over_anothers_name_or_with_votes_disabled_is_ignored() {
+fn a_third_party_tells_of_a_clash_over_anothers_name_and_of_who_asks_for_it() {
     let mut serf = cluster(1);
     serf.handle_swim(at(0), &swim::Event::Conflict { name: name("n1"), other: addr(66) });
-    assert!(drain(&mut serf).is_empty());
+    assert_eq!(claims(&drain(&mut serf)), [("n1", addr(66))]);
+    assert_eq!(serf.broadcasts_pending(), 0, "the vote is another's");
+    for (id, (payload, from, claimed)) in
+        (1..).zip([("n1", 66, vec![("n1", addr(66))]), ("n1", 1, vec![]), ("none", 66, vec![]), ("me", 66, vec![])])
+    {
+        let asked = Query { payload: Bytes::from(payload), addr: addr(from), ..query(QUERY, 5, id) };
+        deliver(&mut serf, at(1), &SerfMessage::Query(asked));
+        assert_eq!(claims(&drain(&mut serf)), claimed, "{payload} {from}");
+    }
+}
+
+#[test]
+fn the_longest_names_are_voted_about() {
+    let long = "x".repeat(NodeName::MAX_BYTES);
+    let mut us = Serf::new(options(), node(&long, 50), Restored::default(), StdRng::seed_from_u64(7), at(0));
+    us.handle_swim(at(0), &swim::Event::Joined(node(&long, 50)));
+    us.handle_swim(at(0), &swim::Event::Conflict { name: name(&long), other: addr(66) });
+    us.handle_timeout(at(0));
+    let asked = broadcasts(&mut us).into_iter().find(|message| matches!(message, SerfMessage::Query(_)));
+    let Some(SerfMessage::Query(asked)) = asked else { panic!("nobody is asked") };
+    assert_eq!(asked.payload, long);
+
+    let mut voter = cluster(1);
+    let tags = Tags::from([("note".to_owned(), "y".repeat(490))]);
+    let meta = crate::wire::serf::encode_tags(&tags);
+    let known = swim::Node { meta, ..swim::Node::clone(&node(&long, 66)) };
+    voter.handle_swim(at(0), &swim::Event::Joined(known.into()));
+    drain(&mut voter);
+    deliver(&mut voter, at(0), &SerfMessage::Query(asked));
+    let answers = sent(&drain(&mut voter));
+    let [(to, SerfMessage::QueryResponse(answer))] = &answers[..] else { panic!("{answers:?}") };
+    let known = ConflictMember::decode(&answer.payload).unwrap().expect("it is known");
+    assert_eq!((*to, known.addr, known.name, known.tags), (addr(50), addr(66), long, Tags::default()));
+}
+
+#[test]
+fn a_clash_with_votes_disabled_is_ignored() {
     let mut serf = cluster_with(Options { name_conflict_resolution: false, ..options() }, 1);
     clash(&mut serf, at(0));
     assert!(drain(&mut serf).is_empty() && serf.broadcasts_pending() == 0);

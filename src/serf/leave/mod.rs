@@ -37,7 +37,7 @@ pub enum LeaveError {
 /// Why a member was not made to leave, or not everybody may know.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 pub enum ForceLeaveError {
-    #[error("a member's name has 1 to 255 bytes, this one has {0}")]
+    #[error("a member's name has {rule}, this one has {0}", rule = NodeName::RULE)]
     Name(usize),
     /// Nothing was sent. The reference obeys, and the member stays, invisible to the others.
     #[error("member {0} is alive")]

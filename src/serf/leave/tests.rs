@@ -138,7 +138,7 @@ fn what_may_not_be_forced_is_refused_with_an_explanation_and_no_trace() {
         ("me", false, ForceLeaveError::Ourselves),
         ("me", true, ForceLeaveError::Ourselves),
         ("", false, ForceLeaveError::Name(0)),
-        (&"x".repeat(256), false, ForceLeaveError::Name(256)),
+        (&"x".repeat(513), false, ForceLeaveError::Name(513)),
     ] {
         assert_eq!(serf.force_leave(at(1), member, prune), Err(error));
     }

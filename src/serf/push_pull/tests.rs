@@ -230,7 +230,7 @@ fn events_beyond_the_budget_of_a_push_pull_are_left_out_oldest_first() {
 fn a_push_pull_full_of_invented_names_stays_bounded() {
     let mut serf = cluster(1);
     let many: BTreeMap<_, _> = (0..10_000).map(|i| (format!("x{i}"), LamportTime(1))).collect();
-    let odd = ["", &"y".repeat(256)].map(|name| (name.to_owned(), LamportTime(1)));
+    let odd = ["", &"y".repeat(513)].map(|name| (name.to_owned(), LamportTime(1)));
     merge(&mut serf, &PushPullState { status_ltimes: many.into_iter().chain(odd).collect(), ..state() }, None);
     assert_eq!(serf.drops().get(Drop::IntentsFull), 10_000 - super::super::MAX_INTENTS as u64);
     assert_eq!(serf.drops().get(Drop::Name), 2);

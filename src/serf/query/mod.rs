@@ -136,7 +136,11 @@ impl Serf {
         }
         let query = self.compose(params);
         let message = SerfMessage::Query(query.clone()).encode();
-        let limit = self.options.query_size_limit;
+        let limit = match purpose {
+            // Our name is in it twice, and others take whatever gossip brings.
+            Purpose::Conflict(_) => self.options.max_broadcast_bytes,
+            Purpose::User | Purpose::Keys(_) => self.options.query_size_limit,
+        };
         if message.len() > limit {
             return Err(QueryError::TooLarge { limit });
         }

@@ -2,10 +2,13 @@
 
 use super::Trouble;
 use super::finding::Findings;
-use crate::status::node::{Document, LastApply};
+use crate::status::node::{CLAIM_S, Document, LastApply, LongName, NameClaim};
+use crate::wire::NodeName;
 
 /// Above this, the node is too slow for its own probes (Lifeguard's awareness).
 const OVERLOADED: u32 = 2;
+/// Lists of members are exchanged every half minute, less often in large clusters.
+const LONG_NAME_S: u64 = 600;
 
 /// What is known of the agent.
 #[derive(Clone, Debug, PartialEq)]
@@ -69,6 +72,7 @@ fn judge_running(findings: &mut Findings, document: &Document, version: &str) {
             None => findings.pass("agent.name", ""),
         },
     }
+    judge_names(findings, document);
     if node.awareness > OVERLOADED {
         let score = node.awareness;
         let message =
@@ -81,6 +85,23 @@ fn judge_running(findings: &mut Findings, document: &Document, version: &str) {
     if let Some(LastApply { message, remedy, .. }) = last.filter(|last| last.went_wrong()) {
         let message = format!("the last apply failed: {message}");
         findings.error("agent.apply", "nginx", message, remedy.as_deref().unwrap_or_default());
+    }
+}
+
+/// Names of others, as far as they keep a host from being a member.
+fn judge_names(findings: &mut Findings, document: &Document) {
+    const ID: &str = "agent.names";
+    let claims = document.cluster.name_claims.iter().filter(|claim| claim.ago_s <= CLAIM_S);
+    let long = document.cluster.long_names.iter().filter(|long| long.ago_s <= LONG_NAME_S);
+    for NameClaim { name, holder, other, .. } in claims {
+        let message =
+            format!("two hosts are called '{name}': the member at {holder}, which keeps the name, and {other}");
+        findings.warn(ID, name, message, "set a different node.name on one of the two");
+    }
+    for LongName { addr, bytes, .. } in long {
+        let limit = NodeName::MAX_BYTES;
+        let message = format!("the name of {addr} has {bytes} bytes, {limit} are taken: it is no member for this node");
+        findings.warn(ID, addr, message, "give it a shorter name (node.name, of Serf -node)");
     }
 }
 
@@ -120,6 +141,29 @@ mod tests {
             let facts = running(change);
             assert_eq!(summary(&agent(&facts, "1")), found, "{facts:?}");
         }
+    }
+
+    #[test]
+    fn names_that_keep_others_out_are_told_while_they_do() {
+        let addr = |host: u8| std::net::SocketAddr::from(([10, 77, 0, host], 7946));
+        let found = |claim_s, long_s| {
+            let mut document = full();
+            document.node.version = "1".to_owned();
+            let claim = NameClaim { name: "web1".to_owned(), holder: addr(12), other: addr(14), ago_s: claim_s };
+            document.cluster.name_claims.push(claim);
+            document.cluster.long_names.push(LongName { addr: addr(15), bytes: 600, ago_s: long_s });
+            let findings = agent(&Agent::Running(Box::new(document)), "1");
+            let line = |found: &super::super::finding::Finding| {
+                format!("{} {}; {}", found.id, found.message, found.remedy.clone().unwrap_or_default())
+            };
+            findings.iter().map(line).collect::<Vec<_>>()
+        };
+        let claimed = "agent.names two hosts are called 'web1': the member at 10.77.0.12:7946, which keeps the name, and \
+                       10.77.0.14:7946; set a different node.name on one of the two";
+        let long = "agent.names the name of 10.77.0.15:7946 has 600 bytes, 512 are taken: it is no member for this node; give \
+                    it a shorter name (node.name, of Serf -node)";
+        assert_eq!(found(CLAIM_S, LONG_NAME_S), [claimed, long]);
+        assert_eq!(found(CLAIM_S + 1, LONG_NAME_S + 1), Vec::<String>::new());
     }
 
     #[test]

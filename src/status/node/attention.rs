@@ -10,7 +10,7 @@ use crate::upstream::{Mode, VerdictReason};
 /// Events that a handler missed longer ago are history.
 const RECENT_S: u64 = 3600;
 /// Whoever wants our name asks for it every minute; who was not heard for so long has another by now.
-const CLAIM_S: u64 = 180;
+pub const CLAIM_S: u64 = 180;
 /// Servers that one line names.
 const MAX_NAMED: usize = 3;
 

@@ -28,6 +28,10 @@ pub struct Cluster {
     pub unfound: Vec<Unfound>,
     /// Who is not understood, the latest last.
     pub strangers: Vec<Stranger>,
+    /// Who claims a name that is another member's, the latest last.
+    pub name_claims: Vec<NameClaim>,
+    /// Who has a name that this node does not take, the latest last.
+    pub long_names: Vec<LongName>,
 }
 
 /// Serf's Lamport times.
@@ -84,6 +88,27 @@ pub struct Stranger {
     #[serde(default)]
     pub key: Option<String>,
     /// Since it was last heard.
+    pub ago_s: u64,
+}
+
+/// A host that claims another member's name. Addresses may be forged.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub struct NameClaim {
+    pub name: String,
+    /// The member's.
+    pub holder: SocketAddr,
+    /// Who else claims it.
+    pub other: SocketAddr,
+    /// Since that last showed.
+    pub ago_s: u64,
+}
+
+/// A host whose name is too long for it to be a member here. Its address may be forged.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub struct LongName {
+    pub addr: SocketAddr,
+    pub bytes: usize,
+    /// Since it was last heard of.
     pub ago_s: u64,
 }
 

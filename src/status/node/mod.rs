@@ -24,8 +24,8 @@ use super::Known;
 use crate::serf::Claim;
 
 pub use apply::{Apply, ApplyResult, LastApply, Nginx, NginxState};
-pub use attention::{Attention, Kind, attention};
-pub use cluster::{Clocks, Cluster, Member, Queues, Stranger, Traffic, Unfound};
+pub use attention::{Attention, CLAIM_S, Kind, attention};
+pub use cluster::{Clocks, Cluster, LongName, Member, NameClaim, Queues, Stranger, Traffic, Unfound};
 pub use config::{Configuration, Refused};
 pub use handler::{Handler, LastRun, Run};
 pub use keys::{Key, Keys, RemovedKey, WORN};

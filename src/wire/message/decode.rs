@@ -45,7 +45,7 @@ impl Message {
 fn optional_name(r: &mut Reader<'_>) -> Result<Option<NodeName>, DecodeError> {
     let name = r.str()?;
     if name.len() > NodeName::MAX_BYTES {
-        return Err(r.error(Problem::TooLong));
+        return Err(r.error(Problem::LongName { bytes: name.len(), addr: None }));
     }
     Ok(NodeName::new(name))
 }
@@ -81,7 +81,8 @@ impl SourceFields {
         match field {
             "SourceAddr" => self.ip = optional_ip(r)?,
             "SourcePort" => self.port = r.u16()?,
-            "SourceNode" => self.node = optional_name(r)?,
+            // Whoever has a name that we cannot take is answered: it would take our silence for a failure.
+            "SourceNode" => self.node = NodeName::new(r.str()?),
             _ => r.skip()?,
         }
         Ok(())
@@ -162,7 +163,8 @@ impl Suspect {
             match field {
                 "Incarnation" => incarnation = Incarnation::new(r.u32()?),
                 "Node" => node = optional_name(r)?,
-                _ => from = optional_name(r)?,
+                // Unread, it could not be refuted.
+                _ => from = NodeName::cut(r.str()?),
             }
             Ok(())
         })?;
@@ -175,6 +177,8 @@ impl Suspect {
 pub(in crate::wire) struct AliveFields {
     incarnation: Incarnation,
     node: Option<NodeName>,
+    /// Bytes of a name that is too long; whose it is, is told with it.
+    long_name: Option<usize>,
     ip: Option<IpAddr>,
     port: u16,
     meta: Bytes,
@@ -185,7 +189,11 @@ impl AliveFields {
     pub(in crate::wire) fn read(&mut self, field: &'static str, r: &mut Reader<'_>) -> Result<(), DecodeError> {
         match field {
             "Incarnation" => self.incarnation = Incarnation::new(r.u32()?),
-            "Node" | "Name" => self.node = optional_name(r)?,
+            "Node" | "Name" => {
+                let name = r.str()?;
+                self.node = NodeName::new(name);
+                self.long_name = Some(name.len()).filter(|bytes| *bytes > NodeName::MAX_BYTES);
+            }
             "Addr" => self.ip = optional_ip(r)?,
             "Port" => self.port = r.u16()?,
             "Meta" => {
@@ -204,6 +212,10 @@ impl AliveFields {
     /// Fails without a name, an address and six versions: one alive member without versions, once in a list, blocks every
     /// push/pull and join (`memberlist §4.9`).
     pub(in crate::wire) fn finish(self, r: &Reader<'_>) -> Result<Alive, DecodeError> {
+        if let Some(bytes) = self.long_name {
+            let addr = self.ip.map(|ip| SocketAddr::new(ip, self.port));
+            return Err(r.error(Problem::LongName { bytes, addr }));
+        }
         Ok(Alive {
             incarnation: self.incarnation,
             node: required(self.node, "Node", r)?,
@@ -219,5 +231,60 @@ impl Alive {
         let mut fields = AliveFields::default();
         r.record(&["Incarnation", "Node", "Addr", "Port", "Meta", "Vsn"], |r, field| fields.read(field, r))?;
         fields.finish(r)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::msgpack::Writer;
+
+    const LONG: usize = NodeName::MAX_BYTES + 1;
+
+    fn suspect(node: &str, from: &str) -> Result<Message, DecodeError> {
+        let mut w = Writer::message(kind::SUSPECT);
+        w.map_header(3).str("Incarnation").uint(1u8).str("Node").str(node).str("From").str(from);
+        Message::decode(&w.into_bytes())
+    }
+
+    #[test]
+    fn whoever_has_too_long_a_name_is_answered_and_refuted_and_not_taken() {
+        let long = "x".repeat(LONG);
+        let mut w = Writer::message(kind::PING);
+        w.map_header(3).str("SeqNo").uint(7u8).str("Node").str("us").str("SourceNode").str(&long);
+        let Ok(Message::Ping(ping)) = Message::decode(&w.into_bytes()) else { panic!("a ping is answered") };
+        assert_eq!((ping.seq_no, ping.source.node), (SeqNo::new(7), None));
+
+        // It may end in the middle of a character.
+        let accuser = "x".repeat(NodeName::MAX_BYTES - 1);
+        for from in [accuser.clone() + "ü", accuser.clone() + "€uro", accuser.clone()] {
+            let Ok(Message::Suspect(read)) = suspect("us", &from) else { panic!("an accusation is read") };
+            assert_eq!(read.from.as_str(), accuser);
+        }
+        let error = suspect(&long, "us").unwrap_err();
+        assert_eq!(error.to_string(), "Node: name of 513 bytes, 1 to 512 bytes are accepted, at byte 536");
+        assert_eq!(error.long_name(), None, "nobody says where it is");
+    }
+
+    #[test]
+    fn two_of_the_longest_names_fit_in_a_packet_whatever_is_said_of_them() {
+        let name = NodeName::new(&"x".repeat(NodeName::MAX_BYTES)).unwrap();
+        assert!(NodeName::new(&"x".repeat(LONG)).is_none());
+        assert!(NodeName::RULE.contains(&NodeName::MAX_BYTES.to_string()));
+        let alive = Alive {
+            incarnation: Incarnation::new(u32::MAX),
+            node: name.clone(),
+            addr: SocketAddr::from(([0x20; 16], 7946)),
+            meta: Bytes::from(vec![0xff; 512]),
+            versions: Versions::OURS,
+        };
+        let dead = Dead { incarnation: Incarnation::new(u32::MAX), node: name.clone(), from: name.clone() };
+        let source = Source { addr: Some(alive.addr), node: Some(name.clone()) };
+        let ping = Ping { seq_no: SeqNo::new(u32::MAX), node: Some(name), source, weir: Some(vec![0; 64].into()) };
+        let longest = crate::swim::Options::default().max_broadcast_bytes;
+        for message in [Message::Alive(alive), Message::Dead(dead), Message::Ping(ping)] {
+            let bytes = message.encode().len();
+            assert!(bytes <= longest, "{bytes}");
+        }
     }
 }

@@ -208,12 +208,14 @@ pub struct PushNode {
 }
 
 /// Type 6, a stream: node list and the upper layer's user state.
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct PushPull {
     pub join: bool,
     pub nodes: Vec<PushNode>,
     /// Entries that were skipped because they had no usable name, address, versions or state.
     pub skipped: usize,
+    /// Where a member is whose name is too long, and its bytes; of several the last.
+    pub long_name: Option<(SocketAddr, usize)>,
     pub user_state: Bytes,
 }
 

@@ -15,7 +15,7 @@ fn node(at: u32) -> PushNode {
 
 fn push_pull(nodes: u32) -> PushPull {
     let nodes = (0..nodes).map(node).collect();
-    PushPull { join: true, nodes, skipped: 0, user_state: Bytes::from_static(b"\x02state") }
+    PushPull { join: true, nodes, user_state: Bytes::from_static(b"\x02state"), ..PushPull::default() }
 }
 
 /// A header that promises what may not come.
@@ -42,14 +42,16 @@ fn a_message_is_complete_with_its_last_byte() {
 
 #[test]
 fn one_bad_entry_does_not_spoil_the_exchange() {
-    let mut bytes = header(3, 0);
+    let mut bytes = header(4, 0);
     let mut w = Writer::message(0x80);
     node(1).write(&mut w);
     w.map_header(2).str("Name").str("no address").str("State").int(-1);
+    w.map_header(3).str("Name").str(&"x".repeat(600)).str("Addr").bin(&[10, 0, 0, 2]).str("Port").uint(7946u16);
     node(2).write(&mut w);
     bytes.extend_from_slice(&w.into_vec()[1..]);
     let Ok(Some(StreamMessage::PushPull(read))) = StreamMessage::decode(&bytes) else { panic!("not read") };
-    assert_eq!((read.nodes, read.skipped), (vec![node(1), node(2)], 1));
+    assert_eq!((read.nodes, read.skipped), (vec![node(1), node(2)], 2));
+    assert_eq!(read.long_name, Some(("10.0.0.2:7946".parse().unwrap(), 600)));
 }
 
 #[test]

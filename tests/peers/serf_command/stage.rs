@@ -72,6 +72,14 @@ impl Stage {
 
     /// Starts an agent, the first by the program in question, and waits until all know it.
     pub(crate) fn start(&mut self, name: &'static str, arguments: &[&str]) {
+        self.launch(name, arguments);
+        for index in 0..self.nodes.len() {
+            self.await_members(index, |members| same(&members.matches("alive").count(), &self.nodes.len()));
+        }
+    }
+
+    /// As [`Self::start`], and waits for nobody.
+    pub(crate) fn launch(&mut self, name: &'static str, arguments: &[&str]) {
         let program = if self.nodes.is_empty() { self.pair.agent } else { Program::Serf };
         let (gossip, rpc) = (even_address(), even_address());
         let log = self.dir.path().join(format!("{}.log", self.nodes.len()));
@@ -90,9 +98,6 @@ impl Stage {
         }
         let process = Process::start(command, log);
         self.nodes.push(Node { name, gossip, rpc, process });
-        for index in 0..self.nodes.len() {
-            self.await_members(index, |members| same(&members.matches("alive").count(), &self.nodes.len()));
-        }
     }
 
     /// A file in the stage's directory, for nobody else to read.

@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 
-use bytes::Bytes;
 use weir::crypto::{Key, Keyring};
 use weir::wire::NodeName;
 use weir::wire::message::{Alive, Incarnation, NodeState, PushNode, PushPull, StreamMessage, Versions};
@@ -33,7 +32,8 @@ pub(crate) fn arrive(balancer: &Balancer, count: u16, tags: impl Fn(u16) -> Vec<
         };
         PushNode { alive, state: NodeState::Alive }
     };
-    let told = PushPull { join: true, nodes: (0..count).map(node).collect(), skipped: 0, user_state: Bytes::new() };
+    let nodes = (0..count).map(node).collect();
+    let told = PushPull { join: true, nodes, ..PushPull::default() };
     let ring = Keyring::new(Key::from_base64(KEY).unwrap(), []);
     let plain = StreamMessage::PushPull(told).encode(false);
     let mut stream = TcpStream::connect(balancer.agent.gossip).unwrap();

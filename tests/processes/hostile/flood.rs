@@ -294,7 +294,14 @@ fn large_state() -> Vec<u8> {
         PushNode { alive, state: NodeState::Alive }
     };
     let nodes = (0..9000).map(&mut node).collect();
-    StreamMessage::PushPull(PushPull { join: true, nodes, skipped: 0, user_state: bytes::Bytes::new() }).encode(false)
+    StreamMessage::PushPull(PushPull {
+        join: true,
+        nodes,
+        skipped: 0,
+        long_name: None,
+        user_state: bytes::Bytes::new(),
+    })
+    .encode(false)
 }
 
 #[test]
@@ -306,7 +313,8 @@ fn a_peer_that_asks_and_hangs_up_half_way_without_reading_holds_no_more_than_its
     std::io::copy(&mut first, &mut std::io::sink()).unwrap();
     let before = resident_kib(&mut agent);
 
-    let nothing = PushPull { join: false, nodes: Vec::new(), skipped: 0, user_state: bytes::Bytes::new() };
+    let nothing =
+        PushPull { join: false, nodes: Vec::new(), skipped: 0, long_name: None, user_state: bytes::Bytes::new() };
     let question = StreamMessage::PushPull(nothing).encode(false);
     // Each is open until its first byte is answered, or until it is refused. It takes ten seconds until one is given up.
     let start = Instant::now();

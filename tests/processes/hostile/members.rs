@@ -40,7 +40,7 @@ fn exchange(entries: &[Vec<u8>]) -> Vec<u8> {
 }
 
 fn push_pull(nodes: Vec<PushNode>) -> PushPull {
-    PushPull { join: true, nodes, skipped: 0, user_state: Bytes::new() }
+    PushPull { join: true, nodes, skipped: 0, long_name: None, user_state: Bytes::new() }
 }
 
 const FORMS: [Option<&[u8]>; 4] = [None, Some(&[]), Some(&[1]), Some(&[1, 5, 2, 2, 5])];

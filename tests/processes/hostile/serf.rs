@@ -48,7 +48,13 @@ fn an_event_larger_than_any_setting_allows_is_not_kept() {
     };
     for mut victim in Victim::both() {
         let before = victim.endpoint.serf().local_state().len();
-        victim.push_pull(PushPull { join: false, nodes: Vec::new(), skipped: 0, user_state: state.encode() });
+        victim.push_pull(PushPull {
+            join: false,
+            nodes: Vec::new(),
+            skipped: 0,
+            long_name: None,
+            user_state: state.encode(),
+        });
         assert_eq!(victim.serf_drops(serf::Drop::SlotFull), 1);
         assert!(victim.endpoint.serf().local_state().len() < before + 100 && victim.events.is_empty());
         victim.assert_unharmed();
@@ -125,7 +131,9 @@ fn clocks_at_their_end_are_not_believed_nor_passed_on_and_do_not_wrap() {
                 ..PushPullState::default()
             };
             let user_state = state.encode();
-            victim.push_pull(PushPull { join: true, nodes: Vec::new(), skipped: 0, user_state }).unwrap();
+            victim
+                .push_pull(PushPull { join: true, nodes: Vec::new(), skipped: 0, long_name: None, user_state })
+                .unwrap();
             let stats = victim.endpoint.serf().stats();
             let times = [stats.member_time, stats.event_time, stats.query_time];
             assert!(times.iter().all(|time| (1..1000).contains(&time.get())), "{times:?}");

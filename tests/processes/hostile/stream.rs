@@ -31,7 +31,7 @@ fn user_header(len: i64) -> Vec<u8> {
 }
 
 fn push_pull(nodes: Vec<PushNode>, user_state: Bytes) -> PushPull {
-    PushPull { join: true, nodes, skipped: 0, user_state }
+    PushPull { join: true, nodes, skipped: 0, long_name: None, user_state }
 }
 
 fn node(who: &str, at: u32) -> PushNode {

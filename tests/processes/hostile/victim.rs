@@ -228,7 +228,8 @@ impl Victim {
 
     /// The victim's side of a push/pull.
     pub(crate) fn state(&mut self) -> Option<PushPull> {
-        let nothing = PushPull { join: false, nodes: Vec::new(), skipped: 0, user_state: Bytes::new() };
+        let nothing =
+            PushPull { join: false, nodes: Vec::new(), skipped: 0, long_name: None, user_state: Bytes::new() };
         self.push_pull(nothing)
     }
 

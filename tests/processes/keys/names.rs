@@ -26,8 +26,15 @@ fn where_others_decide_the_holder_is_told_and_the_newcomer_keeps_silent_until_it
     // Nothing else is made of it, on either side.
     assert_eq!(doctor(&clone, &["agent", "gossip", "keys"]), [lost]);
     assert_eq!(doctor(holder, &["agent", "gossip", "keys"]), [held]);
+    let seen = format!(
+        "warn agent.names two hosts are called 'web': the member at {}, which keeps the name, and {}; set a different \
+         node.name on one of the two",
+        holder.gossip, clone.gossip
+    );
     for other in others {
-        assert_eq!(doctor(other, &["agent", "gossip", "keys"]), Vec::<String>::new(), "{}", other.name);
+        assert_eq!(await_finding(other, "agent.names", "two hosts are called"), seen, "{}", other.name);
+        assert_eq!(lines(other, "two hosts claim one name, the first keeps it"), 1, "{}", other.log());
+        assert_eq!(doctor(other, &["agent", "gossip", "keys"]), [seen.as_str()], "{}", other.name);
     }
 
     clone.kill();

@@ -356,6 +356,7 @@ impl Cluster {
                 }
             }
             Output::ForceLeft { .. } => {}
+            Output::NameTrouble(_) => self.coverage.count("names contested, for a third party"),
             Output::Conflict(outcome) => {
                 if !self.lives[node.0].moved {
                     return Err(format!("node-{} is told of a conflict over its name: {outcome:?}", node.0));

@@ -225,7 +225,13 @@ fn expected_stream(decoded: &Value) -> StreamMessage {
             assert_eq!(nodes.len(), number::<usize>(&decoded["header"], "Nodes"));
             let user_state: Bytes = hex_of(decoded, "user_state").into();
             assert_eq!(user_state.len(), number::<usize>(&decoded["header"], "UserStateLen"));
-            StreamMessage::PushPull(PushPull { join: flag(&decoded["header"], "Join"), nodes, skipped: 0, user_state })
+            StreamMessage::PushPull(PushPull {
+                join: flag(&decoded["header"], "Join"),
+                nodes,
+                skipped: 0,
+                long_name: None,
+                user_state,
+            })
         }
         other => panic!("no test for {other}"),
     }

@@ -97,7 +97,7 @@ fn header(kind: u8, nodes: u8, state: usize, join: bool) -> Vec<u8> {
 /// The file does not list the bytes of streams; its titles say what they were.
 fn assert_stream(title: &str, reply: &str) {
     let ping = StreamMessage::Ping(Ping { seq_no: SeqNo::new(5), node: None, source: Default::default(), weir: None });
-    let empty = |join| PushPull { join, nodes: vec![], skipped: 0, user_state: Default::default() };
+    let empty = |join| PushPull { join, nodes: vec![], skipped: 0, long_name: None, user_state: Default::default() };
     let compressed = |algo: u8, buf: &[u8]| {
         let mut w = Writer::message(9);
         w.map_header(2).str("Algo").uint(algo).str("Buf").bin(buf);
