@@ -158,6 +158,7 @@ fn without_encryption_there_is_nothing_to_rotate() {
             assert!(refused.what.starts_with("gossip is not encrypted"), "{refused}");
         }
         let refused = ask(&mut [&mut a], import(KEYS[0], false), Asked::KeysImport).await.unwrap_err();
-        assert_eq!(refused.remedy.as_deref(), Some("set encryption.keyring, then restart it"));
+        assert_eq!(refused.kind, crate::rpc::refusal::Kind::Unencrypted);
+        assert_eq!(refused.remedy.as_deref(), Some("remove encryption.seal = \"off\" and restart it"));
     });
 }
