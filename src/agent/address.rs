@@ -42,6 +42,7 @@ pub enum AddressError {
 impl Explain for AddressError {
     fn remedy(&self) -> Option<Cow<'_, str>> {
         Some(match self {
+            Self::NoPrivate(has) if has.is_empty() => "give it one".into(),
             Self::Ambiguous(_) | Self::NoPrivate(_) => "set gossip.advertise".into(),
             Self::NoIpv4(_) => "set gossip.bind = \"[::]:7946\", which serves both".into(),
             Self::NoInterface { .. } => "create it, or correct gossip.bind".into(),
@@ -163,13 +164,15 @@ fn contenders(bound: IpAddr, all: &[Interface]) -> Vec<(IpAddr, String)> {
 }
 
 /// The private addresses of this host, if it was no matter of course that `advertise = "auto"` chose `advertised`: it is one
-/// of several, or is not private.
+/// of several, or is not private. What this host has not, or no longer, was no choice.
 pub(super) fn rivals(gossip: &Gossip, advertised: IpAddr) -> io::Result<Option<Vec<(IpAddr, String)>>> {
     match gossip.bind.host {
         BindHost::Address(any) if any.is_unspecified() && gossip.advertise == Advertise::Auto => {
-            let private = contenders(any, &interfaces()?);
+            let all = interfaces()?;
+            let private = contenders(any, &all);
+            let is_ours = all.iter().any(|interface| interface.ip == advertised);
             let is_only = matches!(&private[..], [(only, _)] if *only == advertised);
-            Ok((!is_only).then_some(private))
+            Ok((is_ours && !is_only).then_some(private))
         }
         BindHost::Address(_) | BindHost::Interface(_) => Ok(None),
     }
@@ -258,7 +261,7 @@ mod tests {
                 &[lo],
                 "127.0.0.1",
                 "127.0.0.1",
-                Err("this host has no private address (it has nothing but loopback); set gossip.advertise"),
+                Err("this host has no private address (it has nothing but loopback); give it one"),
             ),
             (v6, &[ula, global], "", "2001:db8::1", Ok("fd00::5")),
             (v6, &[ula, lan], "", "", Ok("10.77.0.11")),

@@ -12,7 +12,7 @@ use crate::config::JoinAddress;
 use crate::endpoint::{Cause, Endpoint, JoinFailure, JoinTarget, StreamError};
 use crate::error::Explain;
 use crate::serf::Status;
-use crate::status::shell::open_port;
+use crate::status::shell::{open_port, start_there};
 use crate::status::{Importer, Presence, Standing, Trouble, Voter};
 use crate::time::Instant;
 
@@ -322,7 +322,7 @@ fn unreached(addr: SocketAddr, cause: Cause, text: &str) -> Trouble {
     let (ip, port) = (addr.ip(), addr.port());
     let open = || format!("open {port} TCP and UDP there: {}", open_port(port));
     match cause {
-        Cause::Refused => Trouble::new(format!("nothing listens on {addr}"), "start weir there, or correct the port"),
+        Cause::Refused => Trouble::new(format!("nothing listens on {addr}"), start_there(addr)),
         Cause::Silent { after } => Trouble::new(format!("{addr}/tcp does not answer ({})", seconds(after)), open()),
         Cause::NoHost { after } if after >= NEIGHBOUR_SEARCH => Trouble::new(
             format!("no host is at {ip} (no route to host, {})", seconds(after)),

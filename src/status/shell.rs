@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::fmt::Write as _;
+use std::net::SocketAddr;
 
 /// `word` as one argument, quoted where a shell would read more into it or a terminal could not show it.
 pub(crate) fn argument(word: &str) -> Cow<'_, str> {
@@ -44,6 +45,15 @@ pub(crate) fn open_port(port: u16) -> String {
         "'firewall-cmd --permanent --add-port={port}/tcp --add-port={port}/udp' and 'firewall-cmd --reload', \
          or 'ufw allow {port}'"
     )
+}
+
+/// The way out where nobody listens at `addr`: not at its IPv6 address does whoever is bound to IPv4 alone.
+pub(crate) fn start_there(addr: SocketAddr) -> &'static str {
+    if addr.is_ipv6() {
+        "start weir there; where it runs, set gossip.bind = \"[::]:7946\" there and restart it; or correct the port"
+    } else {
+        "start weir there, or correct the port"
+    }
 }
 
 #[cfg(test)]

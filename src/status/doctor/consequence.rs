@@ -35,13 +35,11 @@ const fn rule(causes: &'static [&'static str], effect: &'static str, level: Leve
     Rule { causes, effect, level, same_subject: false }
 }
 
-const RULES: [Rule; 13] = [
+const RULES: [Rule; 12] = [
     rule(&["files.keyring"], "keys.ring", Level::Error),
     rule(&["files.keyring", "keys.ring"], "gossip.udp", Level::Skip),
     rule(&["agent.name"], "gossip.name", Level::Error),
-    rule(&["gossip.link", "gossip.family"], "ports.address", Level::Error),
-    // What is not there, or on a link that is dead, is not among the private ones.
-    rule(&["gossip.link", "gossip.address"], "ports.address", Level::Warn),
+    rule(&["gossip.link", "gossip.address", "gossip.family"], "ports.address", Level::Error),
     rule(&["gossip.link"], "ports.gossip", Level::Error),
     rule(&["ports.gossip"], "gossip.address", Level::Error),
     rule(&NO_ONE, "keys.agreement", Level::Warn),
@@ -121,7 +119,10 @@ mod tests {
             ),
             (&[absent, (Error, "ports.address", "a"), (Error, "gossip.link", "eth0")], &["error gossip.link eth0"]),
             (&[absent, (Error, "ports.address", "a"), (Error, "gossip.family", "b")], &["error gossip.family b"]),
-            (&[(Warn, "ports.address", "a"), (Error, "gossip.address", "a")], &["error gossip.address a"]),
+            (
+                &[absent, (Error, "ports.address", "a"), (Error, "gossip.address", "eth0")],
+                &["warn agent.running weir", "error gossip.address eth0"],
+            ),
             (&[(Error, "agent.name", "lb1"), (Error, "gossip.name", "name")], &["error agent.name lb1"]),
             (
                 &[(Warn, "agent.overload", "lb1"), (Error, "gossip.host", "members"), (Warn, "keys.agreement", "web1")],

@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 
 use super::finding::Findings;
 use super::{Level, Trouble};
-use crate::status::shell::{open_port, operand};
+use crate::status::shell::{open_port, operand, start_there};
 pub use own::{Advertised, Link, Own};
 
 /// What a connection came to.
@@ -200,6 +200,10 @@ fn judge(findings: &mut Findings, member: &Member, facts: &Gossip, others: bool)
         return gap.tell(findings, level(*standing), name, ip);
     }
     match (tcp, udp) {
+        (Tcp::Open, Udp::Silent) if facts.own.gap_back(ip).is_some() => {
+            findings.pass(TCP, name);
+            facts.own.gap_back(ip).into_iter().for_each(|gap| gap.tell(findings, Level::Error, name, ip));
+        }
         (Tcp::Open, Udp::Silent) => {
             let doubt = if facts.by_hand { ", or this keyring lacks its key" } else { "" };
             let message = format!("{name}: TCP {port} answers, UDP {port} does not{doubt}");
@@ -288,7 +292,7 @@ fn judge_join(findings: &mut Findings, facts: &Gossip) {
                     }
                     (Some((addr, _)), _) => {
                         let message = format!("nothing listens on {addr}, which gossip.join names");
-                        findings.add(level, ID, name, message, "start weir there, or correct the port");
+                        findings.add(level, ID, name, message, start_there(*addr));
                     }
                     (None, Some((addr, tcp))) => {
                         let message = format!("{addr}/tcp, which gossip.join names, does not answer ({})", words(tcp));

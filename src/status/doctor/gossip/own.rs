@@ -55,6 +55,8 @@ pub(super) enum Cause<'a> {
         bind: SocketAddr,
     },
     AddressGone(&'a Advertised),
+    /// This link works; like all others it has none.
+    NoAddress(&'a Link),
 }
 
 /// Why two hosts have no family in common.
@@ -62,6 +64,12 @@ pub(super) enum Cause<'a> {
 pub(super) enum Gap {
     /// The agent is bound to the other family alone.
     Bound(SocketAddr),
+    /// This node is advertised in the other family, where answers go.
+    Advertised {
+        own: IpAddr,
+        /// An address of this host that would do.
+        instead: IpAddr,
+    },
     /// This host has no address of that family.
     Lacks,
 }
@@ -73,17 +81,27 @@ impl Own {
         if ip.is_some_and(|ip| ip.is_loopback()) || self.bind.is_some_and(|bind| bind.ip().is_loopback()) {
             return None;
         }
-        self.dead_link(ip).or_else(|| self.no_ipv4()).or_else(|| self.address_gone(answered))
+        self.dead_link(ip)
+            .or_else(|| self.no_address())
+            .or_else(|| self.no_ipv4())
+            .or_else(|| self.address_gone(answered))
     }
 
-    /// The link that has our address, or any where no other is left.
+    /// The link that has our address. Where no other is left, the first that is on, since what manages networks takes the
+    /// addresses of a dead one away, or else one with an address.
     fn dead_link(&self, ip: Option<IpAddr>) -> Option<Cause<'_>> {
-        let is_alive = |link: &Link| link.up && link.carrier && !link.addrs.is_empty();
-        let any_alive = self.links.iter().any(is_alive);
+        let any_works = self.links.iter().any(|link| link.up && link.carrier);
         let has_it = |link: &&Link| ip.is_some_and(|ip| link.addrs.contains(&ip));
-        let mut dead = self.links.iter().filter(|link| !link.up || !link.carrier);
-        let link = dead.clone().find(has_it).or_else(|| dead.find(|link| !any_alive && !link.addrs.is_empty()))?;
+        let dead = || self.links.iter().filter(|link| !link.up || !link.carrier);
+        let any_other = || dead().find(|link| link.up).or_else(|| dead().find(|link| !link.addrs.is_empty()));
+        let link = dead().find(has_it).or_else(|| any_other().filter(|_| !any_works))?;
         Some(if link.up { Cause::NoCarrier(link) } else { Cause::SwitchedOff(link) })
+    }
+
+    fn no_address(&self) -> Option<Cause<'_>> {
+        let mut working = self.links.iter().filter(|link| link.up && link.carrier);
+        let first = working.clone().next()?;
+        working.all(|link| link.addrs.is_empty()).then_some(Cause::NoAddress(first))
     }
 
     fn no_ipv4(&self) -> Option<Cause<'_>> {
@@ -113,6 +131,13 @@ impl Own {
             }
             Some(_) | None => lacks(),
         }
+    }
+
+    /// Why a member at `ip` that can be reached may not reach us.
+    pub(super) fn gap_back(&self, ip: IpAddr) -> Option<Gap> {
+        let own = self.advertised.as_ref()?.addr.ip();
+        let instead = *self.links.iter().flat_map(|link| &link.addrs).find(|has| has.is_ipv4() == ip.is_ipv4())?;
+        (own.is_ipv4() != ip.is_ipv4()).then_some(Gap::Advertised { own, instead })
     }
 
     /// `10.77.0.99 (eth0)`, of all links that work.
@@ -153,6 +178,16 @@ impl Own {
                 ),
                 self.another_address(advertised),
             ),
+            Cause::NoAddress(link) => (
+                "gossip.address",
+                &link.name,
+                format!("{} has no address, nor has another link, so this host reaches nobody", link.name),
+                format!(
+                    "give it one: 'networkctl reconfigure {0}', 'nmcli device connect {0}' or 'ifup --force {0}', by what \
+                     manages it; if it is another than before, {RESTART}",
+                    link.name
+                ),
+            ),
         };
         findings.error(id, subject, what, &way_out);
     }
@@ -183,6 +218,13 @@ impl Gap {
             Self::Bound(bind) => (
                 format!("{who} is at {ip}, {theirs}, and this agent is bound to {bind}, {ours} alone"),
                 format!("{BOTH} here, {RESTART}"),
+            ),
+            Self::Advertised { own, instead } => (
+                format!(
+                    "{who} is at {ip}, {theirs}, takes connections and answers no UDP, as it sends answers to {own}, \
+                     {ours}, where this node is advertised"
+                ),
+                format!("set gossip.advertise = \"{instead}\" here, {RESTART}; or give that host an {ours} address"),
             ),
             Self::Lacks => (
                 format!("{who} is at {ip}, {theirs}, and this host has no {theirs} address"),

@@ -257,10 +257,23 @@ fn what_this_host_lacks_is_said_with_what_it_has() {
             |own| {
                 own.bind = Some("10.77.0.10:7946".parse().unwrap());
                 own.advertised = advertised("10.77.0.10", false, false);
-                own.links = vec![link("eth0", true, true, &[])];
             },
-            "others look for this node at 10.77.0.10, which this host has not (it has nothing but loopback); correct \
-             gossip.bind, then 'systemctl restart weir'",
+            "others look for this node at 10.77.0.10, which this host has not (it has 10.77.0.11 (eth0), 172.17.0.1 \
+             (docker0)); correct gossip.bind, then 'systemctl restart weir'",
+        ),
+        (
+            |own| {
+                own.advertised = advertised("10.77.0.11", false, false);
+                own.links[0].addrs.clear();
+            },
+            "eth0 has no address, nor has another link, so this host reaches nobody; give it one: 'networkctl reconfigure \
+             eth0', 'nmcli device connect eth0' or 'ifup --force eth0', by what manages it; if it is another than before, \
+             then 'systemctl restart weir'",
+        ),
+        (
+            |own| own.links[0] = link("eth0", true, false, &[]),
+            "eth0 has no carrier: its cable, or what it is plugged into, is dead; plug it in until 'ip link show eth0' \
+             says LOWER_UP",
         ),
         (
             |own| own.links = vec![link("eth0", true, true, &["fd00::5"])],
@@ -284,6 +297,32 @@ fn what_this_host_lacks_is_said_with_what_it_has() {
         "web2 is at fd00::13, IPv6, and this agent is bound to 0.0.0.0:7946, IPv4 alone; set gossip.bind = \
          \"[::]:7946\" here, then 'systemctl restart weir'"
     );
+}
+
+#[test]
+fn who_cannot_answer_in_the_family_that_is_advertised_is_behind_no_firewall() {
+    let mut members = members(&[(Tcp::Open, Udp::Silent), (Tcp::Open, Udp::Answered)]);
+    members[0].addr = "[fd00::13]:7946".parse().unwrap();
+    let mut own = Own { bind: Some("[::]:7946".parse().unwrap()), ..healthy() };
+    own.links[0].addrs.push("fd00::11".parse().unwrap());
+    let findings = gossip(&Gossip { members, own, ..Gossip::default() });
+    let finding = findings.iter().next().unwrap();
+    assert_eq!(
+        format!("{} {}; {}", finding.id, finding.message, finding.remedy.as_deref().unwrap()),
+        "gossip.family web2 is at fd00::13, IPv6, takes connections and answers no UDP, as it sends answers to \
+         10.77.0.11, IPv4, where this node is advertised; set gossip.advertise = \"fd00::11\" here, then 'systemctl \
+         restart weir'; or give that host an IPv4 address"
+    );
+    assert_eq!(findings.iter().count(), 1);
+}
+
+#[test]
+fn who_refuses_at_an_ipv6_address_may_be_bound_to_ipv4() {
+    let addr: SocketAddr = "[fd00::11]:7946".parse().unwrap();
+    let join = vec![JoinPlace { place: "lb1".into(), result: Ok(vec![(addr, Tcp::Refused)]) }];
+    let findings = gossip(&Gossip { join, ..Gossip::default() });
+    let way_out = findings.iter().next().unwrap().remedy.as_deref().unwrap();
+    assert!(way_out.contains("gossip.bind = \"[::]:7946\" there"), "{way_out}");
 }
 
 #[test]
