@@ -8,6 +8,7 @@ use rustix::io::Errno;
 use super::exit::Exit;
 use super::failure::Failure;
 use super::output::Output;
+use crate::agent::file::is_mount_point;
 use crate::status::doctor::{Access as Allowed, Permission};
 
 /// Say what this process may do with files, as a list in JSON.
@@ -38,6 +39,7 @@ pub(super) fn look(path: &Path) -> Allowed {
         execute: may(Mode::EXEC_OK),
         // The outermost: what lies in it is closed, too.
         closed: on_the_way.filter(is_closed).last().map(|directory| directory.display().to_string()),
+        mount: path.is_file() && is_mount_point(path),
     }
 }
 
@@ -69,6 +71,7 @@ mod tests {
             write: Permission::Granted,
             execute: Permission::Denied,
             closed: None,
+            mount: false,
         };
         assert_eq!(look(&file), all);
         assert_eq!(look(dir.path()), Allowed { execute: Permission::Granted, ..all });

@@ -27,6 +27,8 @@ pub struct Access {
     pub execute: Permission,
     /// The first directory on the way that it may not enter.
     pub closed: Option<String>,
+    /// It is a file and there a mount of its own: nothing can take its place.
+    pub mount: bool,
 }
 
 impl Access {
@@ -45,7 +47,7 @@ mod tests {
 
     #[test]
     fn only_what_is_wanted_counts() {
-        let access = |read, write, execute| Access { read, write, execute, closed: None };
+        let access = |read, write, execute| Access { read, write, execute, closed: None, mount: false };
         for (access, bits, lacks) in [
             (access(Granted, Granted, Denied), 0o6, None),
             (access(Granted, ReadOnly, Granted), 0o4, None),

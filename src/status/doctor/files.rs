@@ -236,7 +236,7 @@ fn judge_keyring(findings: &mut Findings, facts: &Files, file: &File, stat: &Sta
     const ID: &str = "files.keyring";
     let path = &file.path;
     judge_secret(findings, ID, path, stat, "run 'weir keys rotate'");
-    judge_mount(findings, ID, path, stat, "a rotation stops here");
+    judge_mount(findings, ID, file, stat, "a rotation stops here");
     // What else is in the way is in the way of its directory, which tells.
     if facts.obstacle(findings, ID, file, stat, 4) == Some(Obstacle::Rights) {
         let agent = facts.agent_name();
@@ -245,9 +245,10 @@ fn judge_keyring(findings: &mut Findings, facts: &Files, file: &File, stat: &Sta
     }
 }
 
-/// What a container mounts as a single file cannot be renamed onto.
-fn judge_mount(findings: &mut Findings, id: &'static str, path: &str, stat: &Stat, then: &str) {
-    if stat.mount {
+/// What a container or the unit mounts as a single file cannot be renamed onto.
+fn judge_mount(findings: &mut Findings, id: &'static str, file: &File, stat: &Stat, then: &str) {
+    let path = &file.path;
+    if file.access.as_ref().map_or(stat.mount, |access| access.mount) {
         let message = format!("{path} is a mount of its own and cannot be replaced: {then}");
         findings.error(id, path, message, "mount the directory");
     }
@@ -256,7 +257,7 @@ fn judge_mount(findings: &mut Findings, id: &'static str, path: &str, stat: &Sta
 fn judge_written(findings: &mut Findings, facts: &Files, file: &File, stat: &Stat) {
     let id = id(file.purpose);
     if file.purpose == Purpose::Snapshot {
-        judge_mount(findings, id, &file.path, stat, "the snapshot is not written anew");
+        judge_mount(findings, id, file, stat, "the snapshot is not written anew");
     }
     if facts.obstacle(findings, id, file, stat, 0o6) == Some(Obstacle::Rights) {
         not_owned(findings, facts, id, &file.path, stat);

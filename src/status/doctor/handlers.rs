@@ -332,6 +332,7 @@ mod tests {
             write: Denied,
             execute,
             closed: closed.map(ToOwned::to_owned),
+            mount: false,
         };
         for (access, is_script, wanted) in [
             (access(Denied, Granted, None), false, Program::Runnable),

@@ -94,6 +94,17 @@ fn mounts_absence_and_closed_doors() {
     for purpose in [Purpose::Keyring, Purpose::Token] {
         assert!(found(Some(user(WEIR, "weir")), purpose, directory()).is_empty(), "{purpose:?}");
     }
+    // Where the agent looks: the unit may mount what is no mount elsewhere, and the other way round.
+    for (there, here, told) in [(true, false, &["error files.keyring /f"][..]), (false, true, &[])] {
+        let ring = File {
+            purpose: Purpose::Keyring,
+            path: "/f".to_owned(),
+            stat: Some(Stat { mount: here, ..stat(0o600, WEIR) }),
+            denied: false,
+            access: access(Granted, Granted, Denied, None).map(|access| Access { mount: there, ..access }),
+        };
+        assert_eq!(summary(&files(&Files { files: vec![ring], ..Files::default() })), told);
+    }
     let denied = File { purpose: Purpose::Keyring, path: "/f".to_owned(), stat: None, denied: true, access: None };
     let facts = Files { files: vec![denied], ..Files::default() };
     assert_eq!(summary(&files(&facts)), ["skip files.keyring /f"]);
@@ -198,7 +209,7 @@ fn space_and_exchange() {
 }
 
 fn access(read: Permission, write: Permission, execute: Permission, closed: Option<&str>) -> Option<Access> {
-    Some(Access { read, write, execute, closed: closed.map(ToOwned::to_owned) })
+    Some(Access { read, write, execute, closed: closed.map(ToOwned::to_owned), mount: false })
 }
 
 #[test]
