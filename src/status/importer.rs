@@ -11,7 +11,7 @@ use super::Trouble;
 pub struct Standing {
     /// It is or was a member: the table holds it, or the snapshot of an earlier run.
     pub member: bool,
-    /// We called it, at an address that somebody named.
+    /// We called it, at an address that somebody named, or all whom we call are in vain.
     pub called: bool,
     /// Its key was in our ring and was removed.
     pub removed: bool,

@@ -189,7 +189,9 @@ fn of_stranger(stranger: &Stranger, document: &Document, ring: &[&str]) -> Troub
     let who = who(stranger, document);
     let removed = document.keys.removed.iter().find(|removed| stranger.key.as_ref() == Some(&removed.id));
     let removed = removed.map(|removed| removed.members);
-    let standing = Standing::of(voters(document), |addr| addr.ip() == stranger.addr.ip(), false, removed);
+    // Who joined nobody is not one that others should follow.
+    let called = !document.cluster.join_failures.is_empty();
+    let standing = Standing::of(voters(document), |addr| addr.ip() == stranger.addr.ip(), called, removed);
     let wanted = |way_out: &str| {
         if standing.member { way_out.to_owned() } else { format!("if it is to be a member: {way_out}") }
     };
@@ -296,7 +298,8 @@ fn judge_keys(findings: &mut Findings, status: &Status) {
     let extra: Vec<&str> =
         status.keys.iter().filter(|key| key.primary_on == 0 && key.held_by > 0).map(|key| key.id.as_str()).collect();
     if !extra.is_empty() {
-        let message = format!("{} seals nowhere and is still held: a rotation was not finished", extra.join(", "));
+        let seal = if extra.len() == 1 { "seals nowhere and is" } else { "seal nowhere and are" };
+        let message = format!("{} {seal} still held: a rotation was not finished", extra.join(", "));
         findings.info("keys.extra", extra.join(" "), message, "weir keys rotate");
     }
     for key in &status.keys {

@@ -204,6 +204,14 @@ fn strangers_are_told_by_what_the_envelope_tells() {
     ] {
         assert_eq!(first(&cluster(members, vec![stranger])), said);
     }
+    // Who is shut out, joins nobody and hears a member that it never knew.
+    let mut alone = cluster(&[], vec![stranger("key_unknown", Some("b07e4410"), 3)]);
+    alone.cluster.join_failures.push(Trouble::new("10.0.0.2 seals with key b07e4410", "'weir keys export' there"));
+    assert_eq!(
+        first(&alone),
+        "warn 10.0.0.1 seals with key b07e4410, this keyring has only aa (last 3 s ago); 'weir keys export' there, 'weir \
+         keys import' here"
+    );
     // Long ago, and in the ring by now: mended.
     for cured in [stranger("not_opened", None, 601), stranger("key_unknown", Some("aa"), 3)] {
         let findings = keys(&facts(Some(&agent(vec![], vec![cured])), Agreement::NotAsked));
