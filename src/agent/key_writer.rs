@@ -87,13 +87,6 @@ impl KeyWriter {
 
     /// On disk before it takes effect, and the disk may be slow.
     pub(super) fn store(&mut self, change: StoreKeyring, endpoint: &Endpoint) {
-        let changed = endpoint.keyring().map(|before| differences(before, &change.keyring)).unwrap_or_default();
-        match (&change.refused, change.asker) {
-            (Some(error), _) => info!(from = change.from, error, "change of the keyring is refused"),
-            (None, _) if changed.is_empty() => debug!(from = change.from, "keyring is already so"),
-            (None, Asker::Member(_)) => info!(from = change.from, changed, "keyring changes"),
-            (None, Asker::Operator(_)) => info!(changed, "keyring changes by hand"),
-        }
         if let Some(ballot) = change.ballot {
             self.state.obey(ballot, &change.from, SystemTime::now());
             self.state_due = true;
@@ -147,10 +140,15 @@ impl KeyWriter {
 
     /// The ring takes effect, or the one in use stays.
     pub(super) fn handle_written(&mut self, now: Instant, endpoint: &mut Endpoint, written: Written) {
+        let changed = written.change.as_ref().map(|change| tell(change, &written.stored, endpoint));
         match &written.stored {
             Stored::Failed(error) => {
                 // Tried again with the next change or count.
-                warn!(error = error.to_string(), "keyring or its state cannot be written, the ring in use stays");
+                warn!(
+                    changed,
+                    error = error.to_string(),
+                    "keyring or its state cannot be written, the ring in use stays"
+                );
                 let since = self.failing.take().map_or(now, |(since, _)| since);
                 self.failing = Some((since, error.clone()));
             }
@@ -161,6 +159,20 @@ impl KeyWriter {
         }
         self.write(endpoint);
     }
+}
+
+/// Logs what became of a change, before it takes effect; returns what was to change.
+fn tell(change: &StoreKeyring, stored: &Stored, endpoint: &Endpoint) -> String {
+    let changed = endpoint.keyring().map(|before| differences(before, &change.keyring)).unwrap_or_default();
+    match (&change.refused, change.asker, stored) {
+        (Some(error), ..) => info!(from = change.from, error, "change of the keyring is refused"),
+        // A warning tells it.
+        (None, _, Stored::Failed(_)) => {}
+        (None, ..) if changed.is_empty() => debug!(from = change.from, "keyring is already so"),
+        (None, Asker::Member(_), _) => info!(from = change.from, changed, "keyring changes"),
+        (None, Asker::Operator(_), _) => info!(changed, "keyring changes by hand"),
+    }
+    changed
 }
 
 /// `+ b07e4410, seals 3fa9c1d2 -> b07e4410, - 3fa9c1d2`.
