@@ -148,16 +148,18 @@ pub(super) fn store(place: &Place, change: &StoreKeyring) -> Stored {
 
 /// Why a ring, or what belongs to it, was not written. The packaged unit may write to its own directory and to no other.
 pub(super) fn unwritten(path: &Path, error: &io::Error) -> Trouble {
-    let file = path.display();
+    let file = file::target(path).unwrap_or_else(|_| path.to_owned());
     let way_out = match error.kind() {
         io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
             "move the keyring to a directory that the agent may write (the package's is /var/lib/weir), and set \
              encryption.keyring"
         }
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => "free space there",
+        // A mount, which says so itself.
+        io::ErrorKind::ResourceBusy => "",
         _ => "see to its directory",
     };
-    Trouble::new(format!("cannot write {file}: {error}"), way_out)
+    Trouble::new(format!("cannot write {}: {error}", file.display()), way_out)
 }
 
 /// Whether a ring already is as `op` makes it.

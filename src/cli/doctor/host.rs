@@ -83,6 +83,9 @@ pub(super) fn files(loaded: &Loaded, agent: Option<User>, unit: Option<&Unit>) -
         spaces.insert(&config.apply.state);
     }
     let asker = asker();
+    let links = list.iter().filter(|(_, path)| path.is_symlink());
+    let links = links.filter_map(|(_, path)| Some((shown(path), shown(&crate::agent::file::target(path).ok()?))));
+    let links = links.collect();
     let paths: Vec<PathBuf> = list.iter().map(|(_, path)| path.clone()).collect();
     let access = access(&paths, &asker, agent.as_ref(), unit);
     Files {
@@ -91,6 +94,7 @@ pub(super) fn files(loaded: &Loaded, agent: Option<User>, unit: Option<&Unit>) -
         asker,
         rpc_group: group_named(&config.rpc.group),
         files: list.into_iter().zip(access).map(|((purpose, path), access)| file(purpose, &path, access)).collect(),
+        links,
         space: spaces.into_iter().filter_map(|path| space(path)).collect(),
         exchange: outputs.iter().filter(|path| path.is_dir()).map(|path| (shown(path), exchanges(path))).collect(),
     }

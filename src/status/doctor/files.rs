@@ -87,6 +87,8 @@ pub struct Files {
     /// `rpc.group`, if that group exists here.
     pub rpc_group: Option<String>,
     pub files: Vec<File>,
+    /// Those that are links, and what each names in the end.
+    pub links: Vec<(String, String)>,
     /// Path, free bytes and whether it is mounted read-only.
     pub space: Vec<(String, u64, bool)>,
     /// Directory of an output, and whether its file system can exchange two files; `None` if that could not be tried.
@@ -97,6 +99,18 @@ impl Files {
     /// Whom the agent runs as, in a sentence.
     fn agent_name(&self) -> &str {
         self.agent.as_ref().map_or("root", |agent| &agent.name)
+    }
+
+    /// Where the bytes of a file are, which is where it is replaced.
+    fn target<'a>(&'a self, file: &'a File) -> &'a str {
+        let link = self.links.iter().find(|(link, _)| *link == file.path);
+        link.map_or(&file.path, |(_, target)| target)
+    }
+
+    /// The file for `purpose` that is replaced in `directory`.
+    fn replaced_in(&self, directory: &str, purpose: Purpose) -> Option<&File> {
+        let is_here = |file: &&File| Path::new(self.target(file)).parent() == Some(Path::new(directory));
+        self.files.iter().filter(|file| file.purpose == purpose).find(is_here)
     }
 
     /// Whether the file system of this directory is read-only for everybody.
@@ -112,7 +126,7 @@ pub fn files(facts: &Files) -> Findings {
         judge(&mut findings, facts, file);
     }
     for (path, free, read_only) in &facts.space {
-        judge_space(&mut findings, path, *free, *read_only);
+        judge_space(&mut findings, facts, path, *free, *read_only);
     }
     for (directory, exchanges) in &facts.exchange {
         judge_exchange(&mut findings, directory, *exchanges);
@@ -307,20 +321,23 @@ fn judge_directory(findings: &mut Findings, facts: &Files, file: &File, stat: &S
 
 /// Where the unit lets the agent write.
 fn into_the_state_directory(facts: &Files, directory: &str) -> String {
-    let here = |purpose| {
-        let is_here = |file: &&File| Path::new(&file.path).parent() == Some(Path::new(directory));
-        facts.files.iter().filter(move |file| file.purpose == purpose).find(is_here)
-    };
+    const RING: &str = "/var/lib/weir/keyring.json";
+    const SNAPSHOT: &str = "/var/lib/weir/snapshot";
     let mut steps = Vec::new();
-    if let Some(ring) = here(Purpose::Keyring) {
-        let to = "/var/lib/weir/keyring.json";
-        // One that is not there is told with its contents.
-        let copy = ring.stat.as_ref().map(|_| format!("'install -m 0600 -o weir -g weir {} {to}'", ring.path));
-        steps.extend(copy);
-        steps.push(format!("set encryption.keyring = \"{to}\""));
+    if let Some(ring) = facts.replaced_in(directory, Purpose::Keyring) {
+        let copy = |to: &str| format!("'install -m 0600 -o weir -g weir {} {to}'", facts.target(ring));
+        if ring.path == RING {
+            // A link, which the file itself takes the place of.
+            steps.extend([copy(&format!("{RING}.new")), format!("'mv {RING}.new {RING}'")]);
+        } else {
+            // One that is not there is told with its contents.
+            steps.extend(ring.stat.as_ref().map(|_| copy(RING)));
+            steps.push(format!("set encryption.keyring = \"{RING}\""));
+        }
     }
-    if here(Purpose::Snapshot).is_some() {
-        steps.push("set snapshot.path = \"/var/lib/weir/snapshot\"".to_owned());
+    if let Some(snapshot) = facts.replaced_in(directory, Purpose::Snapshot) {
+        let is_link = snapshot.path == SNAPSHOT;
+        steps.push(if is_link { format!("'rm {SNAPSHOT}'") } else { format!("set snapshot.path = \"{SNAPSHOT}\"") });
     }
     steps.push("then 'systemctl restart weir'".to_owned());
     steps.join(", ")
@@ -357,22 +374,34 @@ fn judge_socket(findings: &mut Findings, facts: &Files, path: &str, stat: &Stat)
     }
 }
 
-fn judge_space(findings: &mut Findings, path: &str, free: u64, read_only: bool) {
+fn judge_space(findings: &mut Findings, facts: &Files, path: &str, free: u64, read_only: bool) {
     const ID: &str = "files.space";
-    let then = "the agent goes on, but a restart then needs gossip.join";
+    let then = without_space(facts, path);
     if read_only {
-        let message = format!("the file system of {path} is read-only: {then}");
+        let message = format!("the file system of {path} is read-only{then}");
         let path_word = argument(path);
         let way_out =
             format!("see 'dmesg' for why, then 'mount -o remount,rw \"$(findmnt -no TARGET -T {path_word})\"'");
         findings.error(ID, path, message, &way_out);
     } else if free == 0 {
-        findings.error(ID, path, format!("no space is left for {path}: {then}"), "free space there");
+        findings.error(ID, path, format!("no space is left for {path}{then}"), "free space there");
     } else if free < LITTLE_SPACE {
         findings.warn(ID, path, format!("only {} KiB are left for {path}", free / 1024), "free space there");
     } else {
         findings.pass(ID, path);
     }
+}
+
+/// What comes of it that the files of a directory cannot be replaced.
+fn without_space(facts: &Files, path: &str) -> String {
+    let is_itself = |purpose| facts.files.iter().any(|file| file.purpose == purpose && file.path == path);
+    let stops = [
+        (facts.replaced_in(path, Purpose::Keyring).is_some(), "keys cannot be rotated"),
+        (facts.replaced_in(path, Purpose::Snapshot).is_some(), "a restart needs gossip.join"),
+        (is_itself(Purpose::Output) || is_itself(Purpose::Record), "upstreams cannot be applied"),
+    ];
+    let stops: Vec<&str> = stops.into_iter().filter_map(|(is_so, what)| is_so.then_some(what)).collect();
+    if stops.is_empty() { String::new() } else { format!(": the agent goes on, but {}", stops.join(", and ")) }
 }
 
 fn judge_exchange(findings: &mut Findings, directory: &str, exchanges: Option<bool>) {

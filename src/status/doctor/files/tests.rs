@@ -208,6 +208,70 @@ fn space_and_exchange() {
     }
 }
 
+#[test]
+fn what_lies_where_no_space_is_left_says_what_stops() {
+    let file = |purpose, path: &str| File {
+        purpose,
+        path: path.to_owned(),
+        stat: Some(stat(0o600, WEIR)),
+        denied: false,
+        access: None,
+    };
+    let facts = Files {
+        files: vec![
+            file(Purpose::Keyring, "/s/keyring"),
+            file(Purpose::Snapshot, "/s/snapshot"),
+            file(Purpose::Output, "/etc/nginx/conf.d"),
+        ],
+        links: vec![("/s/keyring".to_owned(), "/k/ring".to_owned())],
+        space: ["/k", "/s", "/etc/nginx/conf.d", "/v"].map(|path| (path.to_owned(), 0, false)).to_vec(),
+        ..Files::default()
+    };
+    let findings = files(&facts);
+    let messages: Vec<&str> = findings.iter().map(|finding| finding.message.as_str()).collect();
+    assert_eq!(
+        messages,
+        [
+            "no space is left for /k: the agent goes on, but keys cannot be rotated",
+            "no space is left for /s: the agent goes on, but a restart needs gossip.join",
+            "no space is left for /etc/nginx/conf.d: the agent goes on, but upstreams cannot be applied",
+            "no space is left for /v",
+        ]
+    );
+}
+
+#[test]
+fn files_that_links_lead_away_take_the_place_of_the_links() {
+    let file = |purpose, path: &str| File {
+        purpose,
+        path: path.to_owned(),
+        stat: Some(stat(0o700, WEIR)),
+        denied: false,
+        access: access(Granted, ReadOnly, Granted, None),
+    };
+    let names = |file: &str| (format!("/var/lib/weir/{file}"), format!("/etc/weir/{file}"));
+    let facts = Files {
+        sandbox: Some(Sandbox { protect_system: ProtectSystem::Strict, ..Sandbox::default() }),
+        files: vec![
+            file(Purpose::Directory, "/etc/weir"),
+            File { access: None, ..file(Purpose::Keyring, "/var/lib/weir/keyring.json") },
+            File { access: None, ..file(Purpose::Snapshot, "/var/lib/weir/snapshot") },
+        ],
+        links: vec![names("keyring.json"), names("snapshot")],
+        ..Files::default()
+    };
+    let findings = files(&facts);
+    let remedy = findings.iter().find(|finding| finding.id == "files.directory").and_then(|f| f.remedy.as_deref());
+    assert_eq!(
+        remedy,
+        Some(
+            "'install -m 0600 -o weir -g weir /etc/weir/keyring.json /var/lib/weir/keyring.json.new', 'mv \
+             /var/lib/weir/keyring.json.new /var/lib/weir/keyring.json', 'rm /var/lib/weir/snapshot', then 'systemctl \
+             restart weir'"
+        )
+    );
+}
+
 fn access(read: Permission, write: Permission, execute: Permission, closed: Option<&str>) -> Option<Access> {
     Some(Access { read, write, execute, closed: closed.map(ToOwned::to_owned), mount: false })
 }
