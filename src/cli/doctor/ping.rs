@@ -24,20 +24,23 @@ const TRIES: u32 = 3;
 const PAUSE: Duration = Duration::from_millis(600);
 const MAX_DATAGRAM: usize = 64 * 1024;
 
+/// What pings are sealed with; `None` where encryption is off.
+pub(super) fn ring(config: &Config) -> Result<Option<Keyring>, Trouble> {
+    let Some(source) = &config.encryption.keyring else { return Ok(None) };
+    hand::read(source).map(Some).map_err(|error| {
+        let way_out = if error.is_denied() { "sudo weir doctor" } else { "see keys.ring" };
+        Trouble::new("pings have to be sealed, and the keyring cannot be read", way_out)
+    })
+}
+
 /// What became of those that could be pinged; or why nobody could be, and the way out.
 /// They come from the address `from`, if the agent is bound to one.
 pub(super) async fn by_hand(
     config: &Config,
+    ring: Option<Keyring>,
     from: Option<IpAddr>,
     members: &[&Member],
 ) -> Result<BTreeMap<String, Udp>, Trouble> {
-    let ring = match &config.encryption.keyring {
-        Some(source) => Some(hand::read(source).map_err(|error| {
-            let way_out = if error.is_denied() { "sudo weir doctor" } else { "see keys.ring" };
-            Trouble::new("pings have to be sealed, and the keyring cannot be read", way_out)
-        })?),
-        None => None,
-    };
     let failed = |error: &dyn std::fmt::Display| Trouble::new(format!("no datagrams can be sent: {error}"), "");
     let mut pinger = Pinger::new(config, ring).map_err(|error| failed(&error))?;
     let v4 = from.filter(IpAddr::is_ipv4).unwrap_or(Ipv4Addr::UNSPECIFIED.into());
@@ -216,7 +219,7 @@ mod tests {
             let mute = mute.local_addr().unwrap();
             // No name, and no port.
             let members = [member("mute", mute), member("", mute), member("nowhere", SocketAddr::new(mute.ip(), 0))];
-            let became = by_hand(&config, Some(mute.ip()), &members.each_ref()).await.unwrap();
+            let became = by_hand(&config, None, Some(mute.ip()), &members.each_ref()).await.unwrap();
             assert_eq!(became, [("mute".to_owned(), Udp::Silent)].into());
         });
     }

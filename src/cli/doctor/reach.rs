@@ -14,12 +14,14 @@ use super::{host, own, ping};
 use crate::config::{BindHost, Config, JoinAddress, Loaded};
 use crate::error::system_words;
 use crate::serf::Status;
-use crate::status::doctor::{Gossip, JoinPlace, Member, Standing, Tcp, Trouble, Udp};
+use crate::status::doctor::{Gossip, JoinPlace, Member, OtherKey, Standing, Tcp, Trouble, Udp};
 use crate::status::node;
 
 /// A host that is there answers within milliseconds; a firewall that drops takes all of it.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 pub(super) const RESOLVE_TIMEOUT: Duration = Duration::from_secs(3);
+/// Keys beside the primary one that members are asked with; a ring holds more for a moment only.
+const MAX_OTHER_KEYS: usize = 3;
 /// Addresses of one name that are tried.
 const MAX_ADDRESSES: usize = 4;
 
@@ -49,6 +51,14 @@ pub(super) async fn gossip(loaded: Option<&Loaded>, heard: &Heard) -> Gossip {
         }
         Err(why) => (BTreeMap::new(), false, Some(why)),
     };
+    let is_deaf = |member: &&&node::Member| {
+        udp.get(&member.name) == Some(&Udp::Silent) && tcp.get(&member.addr) == Some(&Tcp::Open)
+    };
+    let deaf: Vec<&node::Member> = members.iter().filter(is_deaf).copied().collect();
+    let other_key = match config {
+        Some(config) => other_key(config, from, &deaf).await,
+        None => None,
+    };
     let member = |member: &&node::Member| Member {
         name: member.name.clone(),
         addr: member.addr,
@@ -71,6 +81,7 @@ pub(super) async fn gossip(loaded: Option<&Loaded>, heard: &Heard) -> Gossip {
             .unwrap_or_default(),
         no_pings,
         by_hand,
+        other_key,
         own: own::look(config, heard),
     }
 }
@@ -93,7 +104,26 @@ async fn pings(
     let Some(config) = config else {
         return Err(Trouble::new("no agent answers and no configuration can be read", "sudo weir doctor"));
     };
-    Ok((ping::by_hand(config, from, members).await?, true))
+    Ok((ping::by_hand(config, ping::ring(config)?, from, members).await?, true))
+}
+
+/// A key of this host's ring that these answer, who do not answer its primary key.
+async fn other_key(config: &Config, from: Option<IpAddr>, silent: &[&node::Member]) -> Option<OtherKey> {
+    if silent.is_empty() {
+        return None;
+    }
+    let ring = ping::ring(config).ok()??;
+    for key in ring.keys().iter().skip(1).take(MAX_OTHER_KEYS) {
+        let mut with_it = ring.clone();
+        with_it.use_key(key).ok()?;
+        let became = ping::by_hand(config, Some(with_it), from, silent).await.ok()?;
+        let members: Vec<String> =
+            became.into_iter().filter(|(_, udp)| *udp == Udp::Answered).map(|(name, _)| name).collect();
+        if !members.is_empty() {
+            return Some(OtherKey { primary: ring.primary().id().to_string(), key: key.id().to_string(), members });
+        }
+    }
+    None
 }
 
 /// The address that the agent's own connections come from, if it is bound to one.

@@ -17,8 +17,8 @@ const NO_START: [&str; 8] = [
 /// Its way out starts the agent anyway.
 const RESTARTS: &str = "gossip.family";
 /// What keeps this host from all others.
-const NO_ONE: [&str; 6] =
-    ["agent.name", "gossip.name", "gossip.link", "gossip.family", "gossip.address", "gossip.host"];
+const NO_ONE: [&str; 7] =
+    ["agent.name", "gossip.name", "gossip.link", "gossip.family", "gossip.address", "gossip.host", "gossip.key"];
 /// What keeps it from one of them, or from all where it is about `members`.
 const NOT_ONE: [&str; 3] = ["gossip.udp", "gossip.member", "gossip.tcp"];
 
@@ -35,13 +35,14 @@ const fn rule(causes: &'static [&'static str], effect: &'static str, level: Leve
     Rule { causes, effect, level, same_subject: false }
 }
 
-const RULES: [Rule; 12] = [
+const RULES: [Rule; 13] = [
     rule(&["files.keyring"], "keys.ring", Level::Error),
     rule(&["files.keyring", "keys.ring"], "gossip.udp", Level::Skip),
     rule(&["agent.name"], "gossip.name", Level::Error),
     rule(&["gossip.link", "gossip.address", "gossip.family"], "ports.address", Level::Error),
     rule(&["gossip.link"], "ports.gossip", Level::Error),
     rule(&["ports.gossip"], "gossip.address", Level::Error),
+    rule(&["gossip.key"], "keys.agreement", Level::Error),
     rule(&NO_ONE, "keys.agreement", Level::Warn),
     rule(&NO_ONE, "keys.agreement", Level::Skip),
     Rule { causes: &NOT_ONE, effect: "keys.agreement", level: Level::Warn, same_subject: true },

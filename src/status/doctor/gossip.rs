@@ -10,6 +10,9 @@ use super::{Level, Trouble};
 use crate::status::shell::{open_port, operand, start_there};
 pub use own::{Advertised, Link, Own};
 
+/// Members that one finding names.
+const MAX_SHOWN: usize = 8;
+
 /// What a connection came to.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Tcp {
@@ -59,6 +62,16 @@ pub struct JoinPlace {
     pub result: Result<Vec<(SocketAddr, Tcp)>, String>,
 }
 
+/// A key of this host's ring that members answer, which do not answer what it seals with.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct OtherKey {
+    /// What it seals with.
+    pub primary: String,
+    /// What they answer.
+    pub key: String,
+    pub members: Vec<String>,
+}
+
 /// Facts about the way to others.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct Gossip {
@@ -72,6 +85,8 @@ pub struct Gossip {
     pub no_pings: Option<Trouble>,
     /// The pings were doctor's own: then a missing answer may mean another key.
     pub by_hand: bool,
+    /// Why members that take connections do not answer pings, where that is the key.
+    pub other_key: Option<OtherKey>,
     /// What all of it goes through.
     pub own: Own,
 }
@@ -89,7 +104,7 @@ impl Gossip {
     fn common_silence(&self) -> Option<Silence> {
         let all = |how: fn(&Member) -> bool| self.members.len() > 1 && self.members.iter().all(how);
         let reachable = |member: &Member| self.own.gap(member.addr.ip()).is_none();
-        if !self.members.iter().any(reachable) {
+        if self.other_key.is_some() || !self.members.iter().any(reachable) {
             None
         } else if all(|member| member.tcp == Tcp::Open && member.udp == Udp::Silent) {
             Some(Silence::Udp)
@@ -126,11 +141,16 @@ pub fn gossip(facts: &Gossip) -> Findings {
         }
     }
     let others = facts.members.iter().any(|m| m.standing == Standing::Alive && m.udp == Udp::Answered);
+    let lacks_key =
+        |member: &Member| facts.other_key.as_ref().is_some_and(|other| other.members.contains(&member.name));
     // Of those that do not answer it is known why.
-    let judged = |member: &&Member| cause.is_none() || member.udp == Udp::Answered;
+    let judged = |member: &&Member| (cause.is_none() || member.udp == Udp::Answered) && !lacks_key(member);
     match facts.common_silence().filter(|_| cause.is_none()) {
         Some(silence) => judge_silence(&mut findings, facts, silence),
         None => facts.members.iter().filter(judged).for_each(|member| judge(&mut findings, member, facts, others)),
+    }
+    if let Some(other_key) = &facts.other_key {
+        judge_key(&mut findings, other_key);
     }
     if facts.untried > 0 {
         let message =
@@ -154,6 +174,18 @@ pub fn gossip(facts: &Gossip) -> Findings {
         judge_join(&mut findings, facts);
     }
     findings
+}
+
+/// Who hears nothing of this host for want of its key is behind no firewall.
+fn judge_key(findings: &mut Findings, OtherKey { primary, key, members }: &OtherKey) {
+    let who = members[..members.len().min(MAX_SHOWN)].join(", ");
+    let more = if members.len() > MAX_SHOWN { " and more" } else { "" };
+    let (answer, lack) = if members.len() == 1 { ("answers", "it lacks") } else { ("answer", "they lack") };
+    let message = format!(
+        "{who}{more} {answer} what is sealed with key {key} alone: {lack} {primary}, which this host seals with"
+    );
+    let way_out = "'weir keys export' on one of the others, 'weir keys import' here";
+    findings.error("gossip.key", "members", message, way_out);
 }
 
 /// All at once: it is this host, or what all have in common.

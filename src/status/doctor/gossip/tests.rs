@@ -335,6 +335,30 @@ fn a_place_to_join_of_another_family_is_not_behind_a_firewall() {
 }
 
 #[test]
+fn who_lacks_this_hosts_key_is_behind_no_firewall() {
+    let deaf = || (Tcp::Open, Udp::Silent);
+    for (answers, lacking, found) in [
+        (vec![deaf(), deaf()], &["web2", "web3"][..], &["error gossip.key members"][..]),
+        (vec![deaf(), (Tcp::Open, Udp::Answered)], &["web2"], &["error gossip.key members"]),
+        (vec![deaf(), deaf()], &["web2"], &["error gossip.udp web3", "error gossip.key members"]),
+    ] {
+        let members_lacking = lacking.iter().map(ToString::to_string).collect();
+        let other_key = OtherKey { primary: "bb".into(), key: "aa".into(), members: members_lacking };
+        let facts =
+            Gossip { members: members(&answers), other_key: Some(other_key), own: healthy(), ..Gossip::default() };
+        assert_eq!(summary(&gossip(&facts)), found, "{lacking:?}");
+    }
+    let other_key = OtherKey { primary: "bb".into(), key: "aa".into(), members: vec!["web2".into()] };
+    let findings = gossip(&Gossip { other_key: Some(other_key), own: healthy(), ..Gossip::default() });
+    let finding = findings.iter().next().unwrap();
+    assert_eq!(
+        finding.message,
+        "web2 answers what is sealed with key aa alone: it lacks bb, which this host seals with"
+    );
+    assert_eq!(finding.remedy.as_deref(), Some("'weir keys export' on one of the others, 'weir keys import' here"));
+}
+
+#[test]
 fn a_member_that_others_reach_is_up() {
     let facts = Gossip {
         members: members(&[(Tcp::Silent, Udp::Silent), (Tcp::Open, Udp::Answered)]),
