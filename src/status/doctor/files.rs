@@ -379,9 +379,11 @@ fn judge_space(findings: &mut Findings, facts: &Files, path: &str, free: u64, re
     let then = without_space(facts, path);
     if read_only {
         let message = format!("the file system of {path} is read-only{then}");
-        let path_word = argument(path);
-        let way_out =
-            format!("see 'dmesg' for why, then 'mount -o remount,rw \"$(findmnt -no TARGET -T {path_word})\"'");
+        // The unit may have mounted it as it was when it started.
+        let way_out = format!(
+            "see 'dmesg' for why, then 'mount -o remount,rw \"$(findmnt -no TARGET -T {})\"' and 'systemctl restart weir'",
+            argument(path)
+        );
         findings.error(ID, path, message, &way_out);
     } else if free == 0 {
         findings.error(ID, path, format!("no space is left for {path}{then}"), "free space there");

@@ -183,7 +183,8 @@ fn a_file_system_that_is_read_only_is_not_the_units_doing() {
         let facts = Files { sandbox, files: vec![dir], space, ..Files::default() };
         let findings = files(&facts);
         assert_eq!(summary(&findings), ["error files.space /v"], "{purpose:?}");
-        let way_out = "see 'dmesg' for why, then 'mount -o remount,rw \"$(findmnt -no TARGET -T /v)\"'";
+        let way_out = "see 'dmesg' for why, then 'mount -o remount,rw \"$(findmnt -no TARGET -T /v)\"' and 'systemctl \
+                       restart weir'";
         assert_eq!(findings.iter().next().unwrap().remedy.as_deref(), Some(way_out));
     }
 }
