@@ -204,7 +204,7 @@ cmd_kill() {
         # Its network namespace lives on and would answer RST, which a machine without power does not.
         ip -n "$bridge" link set "$host" down 2>/dev/null || true
         pid="$(process1 "$host")"
-        [ -z "$pid" ] || kill -KILL "$pid"
+        [ -z "$pid" ] || kill -KILL "$pid" 2>/dev/null || true
         reap "$host"
     done
 }
@@ -313,7 +313,7 @@ cmd_down() {
     local host pid disk
     for host in $(hosts); do
         pid="$(process1 "$host")"
-        [ -z "$pid" ] || kill -KILL "$pid"
+        [ -z "$pid" ] || kill -KILL "$pid" 2>/dev/null || true
     done
     for host in $(hosts); do
         disk="$(disk "$host")"
