@@ -106,7 +106,7 @@ impl Endpoint {
             self.open_exchange(now, addr, exchange);
         }
         if let Some(join) = self.joins.take_finished(id) {
-            if join.contacted > 0 && matches!(join.kind, JoinKind::Join { .. }) {
+            if join.contacted > 0 && join.kind != JoinKind::Reconnect {
                 self.serf.joined(now);
             }
             let joined = Joined { id, contacted: join.contacted, failures: join.failures };

@@ -35,9 +35,11 @@ pub enum JoinKind {
         /// Skip old events.
         ignore_old: bool,
     },
-    /// Back to members known from a snapshot, or to a failed one: no join intent, and the snapshot's clocks say which
-    /// events are old.
+    /// Back to members known from a snapshot, whose clocks say which events are old. Followed by a join intent as well: after a
+    /// leave that was cut short we are leaving for everybody who had not found us dead.
     Rejoin,
+    /// To a failed member: no join intent.
+    Reconnect,
 }
 
 /// Why a stream was not opened, or broke.

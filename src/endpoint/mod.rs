@@ -393,7 +393,7 @@ impl Endpoint {
             serf::Output::Query(answer) => self.outputs.push_back(Output::Query(answer)),
             serf::Output::Reconnect(node) => {
                 let target = JoinTarget { label: node.name.to_string(), addr: node.addr };
-                let id = self.joins.start(JoinKind::Rejoin, vec![target]);
+                let id = self.joins.start(JoinKind::Reconnect, vec![target]);
                 self.advance_join(now, id);
             }
             serf::Output::MissedEvents => {

@@ -64,6 +64,27 @@ fn a_killed_node_fails_everywhere_and_a_graceful_leave_is_no_failure() {
 }
 
 #[test]
+fn who_comes_back_before_it_is_found_dead_is_alive_for_those_that_heard_of_its_leave() {
+    let mut sim = cluster(2, 3);
+    sim.run_until_true(Duration::from_secs(5), |sim| all_see(sim, Status::Alive, 3)).expect("converges");
+    let back = NodeId(2);
+    let name = sim.name(back).to_string();
+    let incarnation = sim.endpoint(back).unwrap().swim().incarnation();
+    sim.kill(back);
+    // As much as a leave that is cut short after its intent.
+    sim.with(NodeId(0), |endpoint, now| endpoint.force_leave(now, &name, false));
+    sim.run_until_true(Duration::from_secs(1), |sim| all_see(sim, Status::Leaving, 1)).expect("is told to all");
+
+    // By its snapshot alone.
+    sim.start(back, None, Restored { incarnation, ..Restored::default() }, |_| {});
+    let target = JoinTarget { label: "snapshot".into(), addr: sim.addr(NodeId(0)) };
+    sim.with(back, |endpoint, now| endpoint.join(now, JoinKind::Rejoin, vec![target]));
+    // An exchange of state that comes by chance tells it as well.
+    sim.run_until_true(Duration::from_secs(2), |sim| all_see(sim, Status::Alive, 3))
+        .expect("nobody takes it for leaving");
+}
+
+#[test]
 fn a_paused_node_is_suspected_and_refutes_when_it_goes_on() {
     let mut sim = cluster(5, 5);
     sim.run_until_true(Duration::from_secs(5), |sim| all_see(sim, Status::Alive, 5)).expect("converges");
