@@ -15,9 +15,11 @@ use super::args::definition;
 use super::serf_compat::is_command;
 
 /// Commands of others that we advise, word by word; `*` is any word.
-const FOREIGN: [&str; 39] = [
+const FOREIGN: [&str; 43] = [
     "apt install chrony",
     "apt install nginx",
+    "apt purge *",
+    "apt remove *",
     "chgrp weir *",
     "chmod * *",
     "chown * *",
@@ -25,6 +27,7 @@ const FOREIGN: [&str; 39] = [
     "dmesg",
     "dnf install chrony",
     "dnf install nginx",
+    "dnf remove *",
     "firewall-cmd --permanent --add-port=*/tcp --add-port=*/udp",
     "firewall-cmd --reload",
     "install -d -m 0750 *",
@@ -38,7 +41,8 @@ const FOREIGN: [&str; 39] = [
     "kill -QUIT $(cat *",
     "make demo",
     "mkdir *",
-    "mkdir -p -m 700 * * *",
+    "mkdir -p -m 700 *",
+    "mkdir -p -m 700 * *",
     "mount -o remount,rw \"$(findmnt -no TARGET -T *)\"",
     "mv * *",
     "nft list ruleset",
