@@ -39,7 +39,7 @@ pub(crate) fn malformed() -> Vec<(&'static str, Vec<u8>)> {
     };
     let long_name = {
         let mut w = Writer::message(0);
-        w.map_header(1).str("Node").str(&"n".repeat(256));
+        w.map_header(1).str("Node").str(&"n".repeat(513));
         w.into_vec()
     };
     let nameless = |kind| {
@@ -61,7 +61,7 @@ pub(crate) fn malformed() -> Vec<(&'static str, Vec<u8>)> {
         ("a value nested too deeply", deep),
         ("a negative number", vec![0, 0x81, 0xa5, b'S', b'e', b'q', b'N', b'o', 0xff]),
         ("an address of five bytes", odd_addr),
-        ("a name of 256 bytes", long_name),
+        ("a name of 513 bytes", long_name),
         ("a suspect message about nobody", nameless(3)),
         ("a dead message about nobody", nameless(5)),
         ("an indirect ping for nobody", vec![1, 0x80]),
