@@ -15,7 +15,7 @@ use super::args::definition;
 use super::serf_compat::is_command;
 
 /// Commands of others that we advise, word by word; `*` is any word.
-const FOREIGN: [&str; 43] = [
+const FOREIGN: [&str; 44] = [
     "apt install chrony",
     "apt install nginx",
     "apt purge *",
@@ -30,6 +30,7 @@ const FOREIGN: [&str; 43] = [
     "dnf remove *",
     "firewall-cmd --permanent --add-port=*/tcp --add-port=*/udp",
     "firewall-cmd --reload",
+    "ifup --force *",
     "install -d -m 0750 *",
     "install -m 0600 -o weir -g weir * *",
     "ip link set * up",
