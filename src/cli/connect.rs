@@ -199,6 +199,9 @@ fn no_agent(address: &Address, is_named: bool) -> Failure {
 
 fn not_at_socket(address: &Address, unit: unit::State) -> Failure {
     let (what, way_out) = match unit {
+        unit::State::Absent => {
+            (format!("no agent at {address}"), "start one with 'weir agent --config-file FILE', or correct the address")
+        }
         unit::State::Stopped => (format!("no agent at {address}"), "'systemctl start weir'"),
         unit::State::Failed => {
             (format!("no agent at {address}, for weir.service failed"), "'journalctl -u weir' says why")
@@ -286,11 +289,12 @@ mod tests {
     #[test]
     fn a_missing_agent_and_a_missing_permission_name_their_way_out() {
         let socket = Address::Unix(SOCKET.into());
-        let missing = unreachable(&socket, &io::ErrorKind::NotFound.into(), true);
-        assert_eq!(missing.to_text(), "error: no agent at /run/weir/rpc.sock; 'systemctl start weir'");
-        assert_eq!(missing.exit(), Exit::NoAgent);
-
         for (unit, told) in [
+            (
+                unit::State::Absent,
+                "no agent at /run/weir/rpc.sock; start one with 'weir agent --config-file FILE', or correct the address",
+            ),
+            (unit::State::Stopped, "no agent at /run/weir/rpc.sock; 'systemctl start weir'"),
             (
                 unit::State::Failed,
                 "no agent at /run/weir/rpc.sock, for weir.service failed; 'journalctl -u weir' says why",
@@ -300,7 +304,8 @@ mod tests {
                 "weir.service runs, and not at /run/weir/rpc.sock; name the one of rpc.socket with --rpc-addr",
             ),
         ] {
-            assert_eq!(not_at_socket(&socket, unit).sentence(), told);
+            let missing = not_at_socket(&socket, unit);
+            assert_eq!((missing.sentence().as_str(), missing.exit()), (told, Exit::NoAgent));
         }
         for (place, way_out) in [
             (

@@ -12,7 +12,9 @@ const PATIENCE: Duration = Duration::from_secs(3);
 /// What systemd makes of `weir.service`.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum State {
-    /// Not started, or there is nobody to ask.
+    /// There is no such unit, or no systemd.
+    Absent,
+    /// Not started, or systemd does not say.
     Stopped,
     /// It ended with an error; perhaps it is about to be started again.
     Failed,
@@ -22,17 +24,19 @@ pub(super) enum State {
 impl State {
     pub(super) fn ask() -> Self {
         if !Path::new("/run/systemd/system").exists() {
-            return Self::Stopped;
+            return Self::Absent;
         }
         let mut show = Command::new("systemctl");
-        show.args(["show", "--property=ActiveState,SubState", "weir.service"]);
+        show.args(["show", "--property=LoadState,ActiveState,SubState", "weir.service"]);
         command::run(show, PATIENCE, "").map_or(Self::Stopped, |ran| Self::parse(&ran.stdout))
     }
 
     /// Lines of `KEY=VALUE`.
     fn parse(text: &str) -> Self {
         let has = |line: &str| text.lines().any(|each| each == line);
-        if has("ActiveState=failed") || has("SubState=auto-restart") {
+        if has("LoadState=not-found") {
+            Self::Absent
+        } else if has("ActiveState=failed") || has("SubState=auto-restart") {
             Self::Failed
         } else if has("ActiveState=active") || has("ActiveState=reloading") {
             Self::Running
@@ -47,9 +51,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_unit_that_fails_is_told_from_one_that_is_stopped() {
+    fn a_unit_that_fails_is_told_from_one_that_is_stopped_or_not_there() {
         for (text, state) in [
-            ("ActiveState=failed\nSubState=failed\n", State::Failed),
+            ("LoadState=not-found\nActiveState=inactive\nSubState=dead\n", State::Absent),
+            ("LoadState=loaded\nActiveState=failed\nSubState=failed\n", State::Failed),
             ("ActiveState=activating\nSubState=auto-restart\n", State::Failed),
             ("ActiveState=activating\nSubState=start\n", State::Stopped),
             ("ActiveState=inactive\nSubState=dead\n", State::Stopped),

@@ -20,6 +20,7 @@ use tracing::{debug, info, warn};
 use super::call::Call;
 use crate::error::Explain;
 use crate::outage::Outage;
+use crate::status::shell::argument;
 use connection::{Admission, Peer};
 use counters::count;
 use socket::Socket;
@@ -101,7 +102,9 @@ impl Explain for ListenError {
         Some(match self {
             Self::InUse { .. } => "stop that one, or set another rpc.socket".into(),
             Self::NotASocket { .. } => "remove it, or set another rpc.socket".into(),
-            Self::NoDirectory { .. } => "create it, or set rpc.socket".into(),
+            Self::NoDirectory { directory, .. } => {
+                format!("'install -d -m 0750 {}', or set rpc.socket", argument(&directory.display().to_string())).into()
+            }
             Self::NoGroup { .. } => "create it, or set rpc.group".into(),
             Self::TokenRequired { .. } => "set rpc.token_file, or listen on 127.0.0.1".into(),
             Self::Socket { .. } | Self::Group { .. } | Self::Tcp { .. } => return None,

@@ -70,7 +70,7 @@ async fn wrong_places_are_named() {
     let error = bind(at(&missing));
     let directory = dir.path().join("no/such");
     let text = format!(
-        "cannot listen on {}: no directory {}; create it, or set rpc.socket",
+        "cannot listen on {}: no directory {1}; 'install -d -m 0750 {1}', or set rpc.socket",
         missing.display(),
         directory.display()
     );
