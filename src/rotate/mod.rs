@@ -436,7 +436,8 @@ impl Rotation {
         let lost = self.options.force.iter().filter(|name| !self.ledger.has_confirmed(&seal, name));
         let locked_out = lost.cloned().collect();
         let left_over = self.left_over();
-        self.end(End::Rotated { old: self.old.clone(), new: self.key.id(), members, locked_out, absent, left_over });
+        let old = [&self.old[..], &self.extra].concat();
+        self.end(End::Rotated { old, new: self.key.id(), members, locked_out, absent, left_over });
     }
 
     /// By its own word in this run, or by what is known of it.

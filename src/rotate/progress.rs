@@ -103,6 +103,7 @@ pub enum End {
     /// The new key seals on every member, and the old ones are gone; or, with members that were named absent, on all but
     /// those, for whose sake the keys `left_over` stay.
     Rotated {
+        /// All others, those that sealed first.
         old: Vec<KeyId>,
         new: KeyId,
         /// Those who have followed.

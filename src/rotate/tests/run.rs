@@ -30,6 +30,15 @@ fn four_requests_rotate_a_healthy_cluster() {
 }
 
 #[test]
+fn its_end_names_every_key_that_is_gone() {
+    let mut world = World::new([("a", Host::weir(&[1, 4, 3])), ("b", Host::weir(&[4, 1])), ("c", Host::weir(&[1, 4]))]);
+    let end = world.rotate(2, Options::default());
+    let gone = [1, 4, 3].map(|number| key(number).id());
+    assert!(matches!(&end, End::Rotated { old, .. } if *old == gone), "{end:?}");
+    world.assert_only(2);
+}
+
+#[test]
 fn progress_counts_and_tells_when_a_step_is_complete() {
     let mut world = three();
     let mut operator = world.operator(2, Options::default());
