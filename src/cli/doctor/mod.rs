@@ -80,6 +80,7 @@ impl Doctor {
         if let Some(address) = host::elsewhere(&args).await? {
             return self.examine_elsewhere(&args, &address, output).await;
         }
+        let ring_before = ring(loaded);
         let heard = conversation::hold(&args, output, |group| self.wants(group)).await?;
         let by_unit = unit::runs_the_agent(&sources, heard.pid());
         let unit = if by_unit { blocking(unit::Unit::ask).await } else { None };
@@ -102,7 +103,7 @@ impl Doctor {
         if let Some(loaded) = loaded {
             self.examine_host(&mut findings, loaded, &heard, agent_user, unit.as_ref()).await;
         }
-        self.examine_cluster(&mut findings, loaded, &heard).await;
+        self.examine_cluster(&mut findings, loaded, ring_before, &heard).await;
         if findings.is_empty() {
             self.only.iter().for_each(|group| findings.extend(doctor::nothing(*group, loaded.is_some())));
         }
@@ -133,7 +134,7 @@ impl Doctor {
         }
         self.examine_clock(&mut findings, &heard).await;
         if self.wants(Group::Keys) {
-            findings.extend(doctor::keys(&keys(None, &heard)));
+            findings.extend(doctor::keys(&keys(None, doctor::Ring::Unknown, &heard)));
         }
         Ok(findings)
     }
@@ -173,13 +174,19 @@ impl Doctor {
     }
 
     /// What is between this host and the others.
-    async fn examine_cluster(&self, findings: &mut Findings, loaded: Option<&Loaded>, heard: &Heard) {
+    async fn examine_cluster(
+        &self,
+        findings: &mut Findings,
+        loaded: Option<&Loaded>,
+        ring_before: doctor::Ring,
+        heard: &Heard,
+    ) {
         self.examine_clock(findings, heard).await;
         if self.wants(Group::Gossip) {
             findings.extend(doctor::gossip(&reach::gossip(loaded, heard).await));
         }
         if self.wants(Group::Keys) {
-            findings.extend(doctor::keys(&keys(loaded, heard)));
+            findings.extend(doctor::keys(&keys(loaded, ring_before, heard)));
         }
     }
 
@@ -261,9 +268,14 @@ const fn of_one_host(group: Group) -> bool {
     }
 }
 
-fn keys<'a>(loaded: Option<&Loaded>, heard: &'a Heard) -> doctor::Keys<'a> {
+fn ring(loaded: Option<&Loaded>) -> doctor::Ring {
+    loaded.map_or(doctor::Ring::Unknown, |loaded| host::ring(&loaded.config))
+}
+
+fn keys<'a>(loaded: Option<&Loaded>, ring_before: doctor::Ring, heard: &'a Heard) -> doctor::Keys<'a> {
     doctor::Keys {
-        ring: loaded.map_or(doctor::Ring::Unknown, |loaded| host::ring(&loaded.config)),
+        ring: ring(loaded),
+        ring_before,
         seal: loaded.map(|loaded| seal_name(loaded.config.encryption.seal)),
         agent: heard.document(),
         agreement: heard.agreement.clone(),

@@ -47,6 +47,8 @@ pub enum Agreement {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Keys<'a> {
     pub ring: Ring,
+    /// As it was before the agent was asked: a rotation may be under way.
+    pub ring_before: Ring,
     /// `encryption.seal`, if the configuration is known.
     pub seal: Option<&'static str>,
     /// What the agent knows, if ours runs.
@@ -59,7 +61,9 @@ pub fn keys(facts: &Keys<'_>) -> Findings {
     let mut findings = Findings::default();
     judge_ring(&mut findings, &facts.ring);
     if let Some(document) = facts.agent {
-        judge_disk(&mut findings, &facts.ring, document);
+        if facts.ring == facts.ring_before {
+            judge_disk(&mut findings, &facts.ring, document);
+        }
         judge_envelopes(&mut findings, facts.seal, document);
         judge_strangers(&mut findings, document);
     }

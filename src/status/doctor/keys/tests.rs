@@ -10,7 +10,7 @@ fn ids(keys: &[&str]) -> Vec<String> {
 
 fn facts(agent: Option<&Document>, agreement: Agreement) -> Keys<'_> {
     let ring = Ring::Read { ids: ids(&["aa"]), guessable: Vec::new(), read_only: false };
-    Keys { ring, seal: Some("auto"), agent, agreement }
+    Keys { ring_before: ring.clone(), ring, seal: Some("auto"), agent, agreement }
 }
 
 fn member(name: &str, envelope: &str) -> Member {
@@ -247,6 +247,9 @@ fn the_ring_on_disk() {
     let read = |read_only| Ring::Read { ids: ids(&["aa"]), guessable: ids(&["aa"]), read_only };
     assert_eq!(ring(read(true)), ["info keys.credential keyring", "warn keys.guessable aa"]);
     let other = Ring::Read { ids: ids(&["bb"]), guessable: Vec::new(), read_only: false };
-    let found = keys(&Keys { ring: other, ..facts(Some(&agent(Vec::new(), Vec::new())), Agreement::NotAsked) });
+    let agent = agent(Vec::new(), Vec::new());
+    let meanwhile = Keys { ring: other.clone(), ..facts(Some(&agent), Agreement::NotAsked) };
+    assert_eq!(summary(&keys(&meanwhile)), Vec::<String>::new(), "a rotation is under way");
+    let found = keys(&Keys { ring_before: other, ..meanwhile });
     assert_eq!(summary(&found), ["warn keys.disk keyring"]);
 }
