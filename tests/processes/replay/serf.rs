@@ -1,5 +1,7 @@
 //! The reference, for comparison: it has no envelope but memberlist's.
 
+use std::time::Duration;
+
 use super::view::View;
 use super::{KEY, Member};
 use crate::support::{Kind, Settings};
@@ -27,8 +29,15 @@ fn say_again_after_a_restart(kind: Kind, settings: &Settings) -> (Member, View, 
 #[test]
 #[ignore = "needs serf"]
 fn the_reference_takes_a_recorded_packet_for_news_and_weir_does_not() {
-    let (_serf, mut view, _) = say_again_after_a_restart(Kind::Serf, &Settings::key(KEY));
-    view.told_until("deploy");
+    let takes_it_for_news = |attempt| {
+        let (_serf, mut view, _) = say_again_after_a_restart(Kind::Serf, &Settings::key(KEY));
+        let told = view.told_within(Duration::from_secs(20), "deploy").is_some();
+        if !told {
+            println!("attempt {attempt}: serf passes by what was said again, as it does at times under load");
+        }
+        told
+    };
+    assert!((1..=3).any(takes_it_for_news), "the reference took it for news before");
 
     let session = Settings { seal: Some("session"), ..Settings::key(KEY) };
     let (_weir, mut view, packets) = say_again_after_a_restart(Kind::Weir, &session);

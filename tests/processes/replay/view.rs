@@ -78,12 +78,17 @@ impl View {
 
     /// The names of what it told until the user event `last`.
     pub(crate) fn told_until(&mut self, last: &str) -> Vec<String> {
+        self.told_within(Duration::from_secs(120), last).expect("it tells of the last event")
+    }
+
+    /// As `told_until`; `None` if nothing at all is told for the time of `limit` before.
+    pub(crate) fn told_within(&mut self, limit: Duration, last: &str) -> Option<Vec<String>> {
         let mut told = Vec::new();
         loop {
-            let next = async { tokio::time::timeout(Duration::from_secs(120), self.client.next()).await };
-            let pushed = self.runtime.block_on(next).expect("it tells of the last event").unwrap();
+            let next = async { tokio::time::timeout(limit, self.client.next()).await };
+            let pushed = self.runtime.block_on(next).ok()?.unwrap();
             match pushed.record {
-                Record::Event(EventRecord::User { name, .. }) if name == last => return told,
+                Record::Event(EventRecord::User { name, .. }) if name == last => return Some(told),
                 Record::Event(EventRecord::User { name, .. }) => told.push(name),
                 other => told.push(format!("{other:?}")),
             }
