@@ -98,14 +98,15 @@ fn a_master_that_reads_far_longer_than_the_test_did_is_named_with_the_key_and_th
     let nginx = Nginx::start();
     nginx.apply().apply(&web([server("web", backend("one"))]));
     let mut site = SlowSite::new(&nginx, 1);
-    std::fs::write(nginx.path("conf.d/api.conf"), "upstream api { server localhost:1; }\n").unwrap();
+    // What every resolver takes for a name and knows, also where nothing says who localhost is.
+    std::fs::write(nginx.path("conf.d/api.conf"), "upstream api { server 127.1:1; }\n").unwrap();
     let outcome = Apply::new(options(&nginx)).apply(&web([server("web", backend("two"))]));
     let Report::Failed { error, .. } = &outcome else { panic!("{outcome:?}") };
     let said = error.to_string();
     let (pid, place) = (nginx.master_pid(), nginx.path("conf.d/api.conf"));
     assert!(said.starts_with(&format!("nginx's master {pid} was still reading its configuration after ")), "{said}");
     let way_out = format!(
-        "; write an address for the name that it looks up: localhost ({}:1), or set nginx.confirm_timeout higher",
+        "; write an address for the name that it looks up: 127.1 ({}:1), or set nginx.confirm_timeout higher",
         place.display()
     );
     assert!(said.ends_with(&way_out), "{said}");
