@@ -8,6 +8,7 @@
 //! Evidence reaches the decision as part of a [`Candidate`]. Putting files in place is `apply`'s, the words of a [`Notice`] are
 //! the driver's.
 
+mod roster;
 mod upstream;
 
 use std::collections::{BTreeMap, VecDeque};
@@ -17,10 +18,11 @@ use tracing::debug;
 
 use super::desired::{Desired, Target};
 use super::settle::{self, Applied, Settle};
-use super::{Candidate, Circumstances, Decision, LeftOut, Options, UpstreamName, Want};
+use super::{Candidate, Circumstances, Decision, LeftOut, Members, Options, UpstreamName, Want};
 use crate::time::Instant;
 use crate::wire::NodeName;
 
+use roster::Roster;
 use upstream::Ask;
 pub use upstream::Upstream;
 
@@ -37,6 +39,8 @@ pub struct Balancer {
     unconfigured: BTreeMap<UpstreamName, Target>,
     /// Everybody there is, with all evidence.
     members: Vec<Candidate>,
+    /// The members as templates see them; `None` without templates.
+    roster: Option<Roster>,
     settle: Settle,
     /// Chooses the order of lines, different on each balancer.
     order: u64,
@@ -56,6 +60,8 @@ pub struct Balancer {
 struct Applying {
     /// What its document was made from.
     decisions: Vec<(UpstreamName, Decision)>,
+    /// The members in it.
+    members: Members,
     /// The configuration changed meanwhile: the same servers may make another file, or the same file in another place.
     outdated: bool,
 }
@@ -131,6 +137,7 @@ impl Balancer {
             upstreams: upstreams.into_iter().map(upstream).collect(),
             unconfigured: live,
             members: Vec::new(),
+            roster: None,
             settle: Settle::new(settle),
             order,
             grace_until: now + REJOIN_GRACE,
@@ -177,9 +184,16 @@ impl Balancer {
         self.decide_by(now);
     }
 
+    /// Whether there are templates, which list the members. Called again whenever their configuration may have changed: the
+    /// same members may make another file then.
+    pub fn handle_templates(&mut self, now: Instant, are_there: bool) {
+        self.roster = are_there.then(Roster::default);
+        self.decide_by(now);
+    }
+
     /// The apply that was asked for has ended.
     pub fn handle_applied(&mut self, now: Instant, applied: Applied) {
-        let Some(Applying { decisions, outdated }) = self.applying.take() else { return };
+        let Some(Applying { decisions, members, outdated }) = self.applying.take() else { return };
         self.settle.applied(now, applied);
         if applied.is_in_place() {
             for (name, decision) in decisions {
@@ -187,6 +201,9 @@ impl Balancer {
                 if let Some(upstream) = self.upstreams.iter_mut().find(|upstream| *upstream.name() == name) {
                     upstream.put_in_place(decision, outdated);
                 }
+            }
+            if let Some(roster) = self.roster.as_mut().filter(|_| !outdated) {
+                roster.put_in_place(members);
             }
         }
         self.decide_by(now);
@@ -268,6 +285,13 @@ impl Balancer {
                 }
             }
         }
+        if let Some(roster) = &mut self.roster {
+            let ask = roster.decide(&self.members);
+            differs |= ask != Ask::Nothing;
+            if let Ask::New(news) = ask {
+                self.settle.wanted(now, news);
+            }
+        }
         if let Some(again_at) = again_at {
             self.decide_by(again_at);
         }
@@ -285,8 +309,11 @@ impl Balancer {
             desired.upstreams.insert(upstream.name().clone(), target);
             decisions.push((upstream.name().clone(), decision.clone()));
         }
+        if let Some(roster) = &self.roster {
+            desired.members = roster.members().clone();
+        }
         debug!(upstreams = decisions.len(), "apply is asked for");
-        self.applying = Some(Applying { decisions, outdated: false });
+        self.applying = Some(Applying { decisions, members: desired.members.clone(), outdated: false });
         self.outputs.push_back(Output::Apply(desired));
     }
 }

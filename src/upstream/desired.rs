@@ -10,7 +10,7 @@ use std::fmt;
 use serde::Deserializer;
 use serde::de::{Error, MapAccess, Visitor};
 
-use super::{Servers, UpstreamName};
+use super::{Members, Servers, UpstreamName};
 use crate::wire::NodeName;
 
 /// What every upstream should look like. Upstreams that are not in it stay as they are.
@@ -24,6 +24,9 @@ pub struct Desired {
     /// By name; a name twice is refused.
     #[serde(deserialize_with = "each_once")]
     pub upstreams: BTreeMap<UpstreamName, Target>,
+    /// For templates; empty where none is configured.
+    #[serde(default, skip_serializing_if = "Members::is_empty")]
+    pub members: Members,
 }
 
 /// What one upstream should look like.
@@ -97,7 +100,7 @@ impl Desired {
 
     /// An empty document for the balancer with this seed of order.
     pub fn new(order: u64) -> Self {
-        Self { version: Self::VERSION, order, upstreams: BTreeMap::new() }
+        Self { version: Self::VERSION, order, upstreams: BTreeMap::new(), members: Members::default() }
     }
 
     /// The seed of order for a balancer of this name: the same after each restart, another for each balancer (FNV-1a).
@@ -157,6 +160,12 @@ mod tests {
         built.upstreams.insert(UpstreamName::new("web").unwrap(), servers);
         built.upstreams.insert(UpstreamName::new("api").unwrap(), Target::Placeholder);
         assert_eq!(built, desired);
+        assert!(!String::from_utf8(desired.to_json()).unwrap().contains("members"), "nobody lists them");
+        let members = r#","members":[{"name":"web1","addr":"10.77.0.12","status":"alive"}]}"#;
+        let with_members = format!("{}{members}", WHOLE.trim_end_matches('}').to_owned() + "}");
+        let desired = Desired::from_json(with_members.as_bytes()).unwrap();
+        assert_eq!(desired.members.as_slice().len(), 1);
+        assert_eq!(Desired::from_json(&desired.to_json()).unwrap(), desired);
     }
 
     #[test]

@@ -12,6 +12,7 @@ mod decide;
 pub mod desired;
 mod difference;
 mod history;
+mod members;
 mod options;
 mod select;
 mod server;
@@ -26,6 +27,7 @@ pub use candidate::{Candidate, Check, Drain, Gossip, Probe, Rank};
 pub use decide::{Circumstances, Decision, HoldReason, Judged, Want, decide};
 pub use difference::{Change, Difference, differences};
 pub use history::History;
+pub use members::{Member, MemberStatus, Members, MembersError, PlainName};
 pub use options::{
     AgentLost, HashKey, Method, MinHealthy, OnEmpty, Options, Policy, PortRule, Rule, TagPattern, UpstreamName,
     Warning, WeightRule,

@@ -339,3 +339,57 @@ fn the_only_server_that_goes_during_its_first_apply_is_told_once_that_has_ended(
         assert_eq!(notices(&mut balancer, 30_100), told, "{gone:?} {applied:?}");
     }
 }
+
+#[test]
+fn templates_hear_of_every_member_and_nobody_else_does() {
+    let listed = |balancer: &mut Balancer, millis| {
+        balancer.handle_timeout(at(millis));
+        let document = |output| match output {
+            Output::Apply(desired) => Some(desired.members),
+            Output::Tell(_) => None,
+        };
+        let mut documents = std::iter::from_fn(|| balancer.poll_output()).filter_map(document);
+        let members = documents.next()?;
+        Some(members.as_slice().iter().map(|m| format!("{} {}", m.name, m.status.as_str())).collect::<Vec<_>>())
+    };
+    let lb = |gossip| member(3, gossip, &[("role", "lb")]);
+    let with = |gossip| [members(&[(1, Gossip::Alive), (2, Gossip::Alive)]), vec![lb(gossip)]].concat();
+    let mut balancer = running();
+    balancer.handle_members(at(3000), with(Gossip::Alive));
+    assert_eq!(listed(&mut balancer, 9000), None, "it is no server");
+
+    balancer.handle_templates(at(9000), true);
+    assert_eq!(listed(&mut balancer, 9000), None, "one that joins is no bad news");
+    assert_eq!(listed(&mut balancer, 9200).unwrap(), ["web1 alive", "web2 alive", "web3 alive"]);
+    balancer.handle_applied(at(9200), REFUSED);
+    balancer.handle_members(at(9300), with(Gossip::Suspect));
+    assert_eq!(listed(&mut balancer, 69_100), None, "nothing has changed, so it has its time");
+    assert_eq!(listed(&mut balancer, 69_200).unwrap().len(), 3);
+    balancer.handle_applied(at(69_200), LIVE);
+    assert_eq!(listed(&mut balancer, 200_000), None, "it is in place");
+    balancer.handle_members(at(200_000), with(Gossip::Failed));
+    assert_eq!(listed(&mut balancer, 200_000), None);
+    assert_eq!(listed(&mut balancer, 200_200).unwrap()[2], "web3 failed");
+
+    // Under way while the configuration changes: whatever that puts there, it is looked at again.
+    balancer.handle_templates(at(200_300), true);
+    balancer.handle_configuration(at(200_300), vec![options("web")], SETTLE);
+    balancer.handle_applied(at(200_400), LIVE);
+    assert_eq!(listed(&mut balancer, 200_400), None, "a reload was just now");
+    assert_eq!(listed(&mut balancer, 201_400).unwrap().len(), 3);
+    balancer.handle_applied(at(201_400), LIVE);
+    balancer.handle_templates(at(202_000), false);
+    balancer.handle_members(at(202_000), with(Gossip::Alive));
+    assert_eq!(listed(&mut balancer, 300_000), None);
+}
+
+#[test]
+fn templates_need_no_upstream() {
+    let mut balancer = Balancer::new(Vec::new(), SETTLE, 7, None, at(0));
+    balancer.handle_templates(at(0), true);
+    balancer.handle_members(at(0), members(&[(1, Gossip::Alive)]));
+    balancer.handle_first_view(at(1000));
+    balancer.handle_timeout(at(1000));
+    let Some(Output::Apply(desired)) = balancer.poll_output() else { panic!("it asks for nothing") };
+    assert!(desired.upstreams.is_empty() && desired.members.as_slice().len() == 1);
+}
