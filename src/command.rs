@@ -3,6 +3,7 @@
 
 use std::io::{self, BufRead, BufReader, Read};
 use std::os::unix::process::CommandExt;
+use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::time::{Duration, Instant};
@@ -19,6 +20,10 @@ const MAX_PIECE: u64 = 4096;
 /// daemon that it restarted, holds the pipe.
 const LINGER: Duration = Duration::from_secs(2);
 
+/// Where programs are looked for, and where those that we run look: what started us has no say in that. Units and containers
+/// often have no `sbin` in theirs.
+pub(crate) const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
 /// What a program did.
 #[derive(Debug)]
 pub(crate) struct Ran {
@@ -28,12 +33,25 @@ pub(crate) struct Ran {
     pub(crate) stderr: String,
 }
 
+/// A program to be run with nothing of our own environment, in no directory of ours.
+pub(crate) fn clean(program: &Path) -> Command {
+    let mut command = Command::new(program);
+    command.env_clear().env("PATH", PATH).env("LC_ALL", "C").current_dir("/");
+    command
+}
+
 /// Runs `command` to its end, without input. Past `limit` its whole process group is killed and the error kind is `TimedOut`.
 ///
 /// Only lines of stdout that begin with `keep` are kept: `nginx -T` prints whole configurations.
-pub(crate) fn run(mut command: Command, limit: Duration, keep: &'static str) -> io::Result<Ran> {
-    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0);
+pub(crate) fn run(command: Command, limit: Duration, keep: &'static str) -> io::Result<Ran> {
+    run_with(command, Stdio::null(), limit, keep)
+}
+
+/// As [`run`], with this for its standard input.
+pub(crate) fn run_with(mut command: Command, input: Stdio, limit: Duration, keep: &'static str) -> io::Result<Ran> {
+    command.stdin(input).stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0);
     let mut child = command.spawn()?;
+    drop(command); // with our side of its input
     let stdout = child.stdout.take().map(|pipe| in_background(pipe, keep));
     let stderr = child.stderr.take().map(|pipe| in_background(pipe, ""));
     let status = wait(&mut child, limit)?;

@@ -17,6 +17,7 @@ mod find;
 mod install;
 mod lock;
 mod master;
+mod namespace;
 mod plan;
 mod proc;
 mod record;
@@ -25,7 +26,9 @@ mod survey;
 mod system;
 mod tree;
 
-use std::path::Path;
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
 use std::time::Instant;
 
 use tracing::warn;
@@ -57,11 +60,22 @@ pub struct Options {
     pub apply: config::Apply,
     /// `[nginx]`.
     pub nginx: config::Nginx,
+    /// The program of weir, which is run for a test in a mount namespace. Where there is none, or mount namespaces are not
+    /// permitted, a test needs the new files in place.
+    pub weir: PathBuf,
 }
+
+/// The program that runs, even after its file was replaced.
+const THIS_PROGRAM: &str = "/proc/self/exe";
 
 impl From<&Config> for Options {
     fn from(config: &Config) -> Self {
-        Self { upstreams: config.upstreams.clone(), apply: config.apply.clone(), nginx: config.nginx.clone() }
+        Self {
+            upstreams: config.upstreams.clone(),
+            apply: config.apply.clone(),
+            nginx: config.nginx.clone(),
+            weir: PathBuf::from(THIS_PROGRAM),
+        }
     }
 }
 
@@ -87,6 +101,13 @@ impl Options {
     fn target(&self, name: &UpstreamName) -> Option<Target<'_>> {
         self.targets().find(|target| target.options.name == *name)
     }
+}
+
+/// Becomes a test in a mount namespace of its own, if these arguments, without the program's name, are ours and ask for it.
+///
+/// For the first line of a program that [`Options::weir`] names: nothing else may have been started by then.
+pub fn within_namespace(args: &[OsString]) -> Option<ExitCode> {
+    namespace::inside::is_wanted(args).then(|| namespace::inside::run(args))
 }
 
 /// One file of one upstream.

@@ -4,13 +4,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsStr;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::time::{Duration, Instant};
 
 use super::confirm::{self, LogMark, Verdict};
 use super::error::{Error, is_root};
 use super::find::Marks;
 use super::master::{Master, Patience, Unready};
+use super::namespace::{self, Candidate, Hindrance, Within};
 use super::plan::Plan;
 use super::tree::read_tree;
 use crate::command::{self, Ran};
@@ -26,6 +26,18 @@ const TEST_LIMIT: Duration = Duration::from_secs(30);
 const COMMAND_LIMIT: Duration = Duration::from_secs(10);
 
 const MAX_PID: usize = 64;
+
+/// How the lines begin that name a file, in what `nginx -T` prints.
+const DUMPED: &str = "# configuration file ";
+
+/// What a test before the exchange has come to.
+#[derive(Debug)]
+pub(super) enum Validation {
+    /// The whole configuration passes with the candidates, and this long is a master that reads the same to be waited for.
+    Passed(Patience),
+    /// Nothing was tested: that needs the candidates on the live path, and why (`protocols C.4`, `untested`).
+    NeedsPlacing(Hindrance),
+}
 
 /// An installation that is there.
 #[derive(Debug)]
@@ -74,12 +86,20 @@ impl<'a> Nginx<'a> {
 
     /// As [`Self::test`]: `created` must be part of it, complaints about `ours` are marked as such.
     pub(super) fn test_with(&self, created: &[&Path], ours: &[Ours<'_>]) -> Result<(), Error> {
+        let mut command = command::clean(&self.program);
+        command.args(self.test_arguments(created));
+        let ran = command::run(command, self.test_limit, DUMPED).map_err(|error| self.untested(error))?;
+        self.judge(&ran, created, ours)
+    }
+
+    fn test_arguments(&self, created: &[&Path]) -> [&OsStr; 4] {
         let flag = if created.is_empty() { "-t" } else { "-T" };
-        let arguments = [OsStr::new("-q"), OsStr::new(flag), OsStr::new("-c"), self.options.config.as_os_str()];
-        let ran = command::run(self.command(arguments), self.test_limit, "# configuration file ");
-        let ran = ran.map_err(|error| self.untested(error))?;
+        [OsStr::new("-q"), OsStr::new(flag), OsStr::new("-c"), self.options.config.as_os_str()]
+    }
+
+    fn judge(&self, ran: &Ran, created: &[&Path], ours: &[Ours<'_>]) -> Result<(), Error> {
         if !ran.success {
-            return Err(Error::Test { problem: problem(&ran, ours), as_root: is_root() });
+            return Err(Error::Test { problem: problem(ran, ours), as_root: is_root() });
         }
         // The configuration may name a directory otherwise, through a link.
         let real = |path: &Path| path.canonicalize().unwrap_or_else(|_| path.to_owned());
@@ -93,17 +113,31 @@ impl<'a> Nginx<'a> {
         }
     }
 
+    /// As [`Self::test_with`], with each candidate in its place for this test alone: nothing that anybody else sees is touched.
+    pub(super) fn validate(
+        &self,
+        weir: &Path,
+        candidates: &[Candidate<'_>],
+        created: &[&Path],
+        ours: &[Ours<'_>],
+    ) -> Result<Validation, Error> {
+        let started = Instant::now();
+        let arguments = self.test_arguments(created);
+        let within = namespace::run(weir, candidates, &self.program, arguments, self.test_limit, DUMPED);
+        match within.map_err(|error| self.untested(error))? {
+            Within::Hindered(hindrance) => Ok(Validation::NeedsPlacing(hindrance)),
+            Within::Ran(ran) => {
+                self.judge(&ran, created, ours)?;
+                Ok(Validation::Passed(Patience::after(started.elapsed(), self.options.confirm_timeout)))
+            }
+        }
+    }
+
     fn untested(&self, error: io::Error) -> Error {
         match error.kind() {
             io::ErrorKind::TimedOut => Error::TestTooSlow { waited: self.test_limit, names: self.names.clone() },
             _ => Error::Command { program: self.program.clone(), source: error.into() },
         }
-    }
-
-    fn command<'x>(&self, arguments: impl IntoIterator<Item = &'x OsStr>) -> Command {
-        let mut command = Command::new(&self.program);
-        command.args(arguments);
-        command
     }
 
     /// What it calls itself, `1.22.1`.
@@ -207,7 +241,7 @@ fn written_pid(path: &Path) -> Option<u32> {
 fn reload_by(argv: &[String], limit: Duration) -> Result<(), Error> {
     let failed = |what: String| Error::ReloadCommand { program: argv.join(" "), what };
     let (program, arguments) = argv.split_first().ok_or_else(|| failed("it is empty".to_owned()))?;
-    let mut command = Command::new(program);
+    let mut command = command::clean(Path::new(program));
     command.args(arguments);
     let ran = command::run(command, limit, "").map_err(|error| failed(system_words(&error)))?;
     let words =
@@ -230,7 +264,7 @@ fn run<'x>(
     limit: Duration,
     keep: &'static str,
 ) -> Result<Ran, Error> {
-    let mut command = Command::new(program);
+    let mut command = command::clean(program);
     command.args(arguments);
     command::run(command, limit, keep)
         .map_err(|error| Error::Command { program: program.to_owned(), source: error.into() })

@@ -77,6 +77,9 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     let mut args = args.into_iter();
     let program = args.next().unwrap_or_else(|| "weir".into());
     let args: Vec<OsString> = args.collect();
+    if let Some(code) = crate::apply::within_namespace(&args) {
+        return code;
+    }
     if first_process::is_wanted(&args) {
         return first_process::run(&program, &args).unwrap_or_else(|error| {
             let failure = Failure::new(Exit::Failed, format!("cannot run as the first process: {error}"));

@@ -15,7 +15,7 @@ use weir::upstream::desired::{self, Desired};
 use weir::upstream::{self, Allow, Server, Servers, UpstreamName, Weight};
 use weir::wire::NodeName;
 
-use crate::support::{address, holds, until};
+use crate::support::{address, holds, until, weir_binary};
 
 /// Everything in one directory; NGINX runs until it is dropped.
 pub(crate) struct Nginx {
@@ -88,6 +88,7 @@ impl Nginx {
                 ..nginx
             },
             apply: config::Apply { state: self.path("state"), ..apply },
+            weir: weir_binary().into(),
         }
     }
 
