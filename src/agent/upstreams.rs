@@ -229,7 +229,7 @@ fn settle(config: &Config, order: u64) -> settle::Options {
 fn apply(applier: Arc<Applier>, desired: Desired) -> JoinHandle<Ended> {
     tokio::task::spawn_blocking(move || {
         let started = clock::now();
-        let report = applier.apply(&desired);
+        let report = applier.apply(desired);
         Ended { report, took: clock::now().since(started) }
     })
 }

@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::AnswerError;
 use crate::error::system_words;
 use crate::nginx::Problem;
 use crate::status::BALANCER_AS_ROOT;
@@ -70,6 +71,10 @@ pub enum Error {
     Overwritten { path: PathBuf },
     /// The files had not changed, so there is nothing older to go back to.
     NothingToRestore,
+    /// The side that applies did nothing of what it was asked for.
+    NotDone(super::Refusal),
+    /// What it answered is no answer.
+    Answer(AnswerError),
 }
 
 /// What the operating system said.
@@ -189,6 +194,8 @@ impl Error {
             }
             Self::Overwritten { path } => format!("{} was changed by somebody else meanwhile", path.display()),
             Self::NothingToRestore => "no file had changed, so there is nothing older".to_owned(),
+            Self::NotDone(refusal) => refusal.what(),
+            Self::Answer(error) => format!("the answer of 'weir apply' was not understood: {error}"),
         }
     }
 
@@ -245,6 +252,11 @@ impl Error {
                 Some(slow_names(names).map_or_else(|| raise.to_owned(), |mend| format!("{mend}, or {raise}")))
             }
             Self::Overwritten { .. } => Some("keep others from writing it; weir tries again".to_owned()),
+            Self::NotDone(refusal) => refusal.remedy(),
+            Self::Answer(AnswerError::Version(_)) => {
+                Some("run the same weir on both sides: 'systemctl restart weir'".to_owned())
+            }
+            Self::Answer(_) => Some("see 'journalctl -u weir-apply'".to_owned()),
             Self::MasterGone | Self::NothingToRestore => None,
         }
     }

@@ -75,15 +75,7 @@ impl Master {
 
     /// Its workers: those that serve and those that are shutting down.
     pub(super) fn workers(&self) -> Workers {
-        let mut workers = Workers::default();
-        for child in proc::children(self.process.pid) {
-            match proc::title(child.pid).as_deref() {
-                Some("nginx: worker process") => workers.serving.push(child),
-                Some("nginx: worker process is shutting down") => workers.leaving.push(child),
-                Some(_) | None => {}
-            }
-        }
-        workers
+        Workers::of(self.process)
     }
 
     /// Whether it waits for signals and has workers, so that whatever it reads next it reads because of the next one.
@@ -160,6 +152,21 @@ fn is_nginx(pid: u32, stat: &Stat) -> bool {
 pub(super) struct Workers {
     pub(super) serving: Vec<Process>,
     pub(super) leaving: Vec<Process>,
+}
+
+impl Workers {
+    /// Those of this master.
+    pub(super) fn of(master: Process) -> Self {
+        let mut workers = Self::default();
+        for child in proc::children(master.pid) {
+            match proc::title(child.pid).as_deref() {
+                Some("nginx: worker process") => workers.serving.push(child),
+                Some("nginx: worker process is shutting down") => workers.leaving.push(child),
+                Some(_) | None => {}
+            }
+        }
+        workers
+    }
 }
 
 #[cfg(test)]

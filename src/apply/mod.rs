@@ -10,10 +10,13 @@
 
 #![expect(clippy::disallowed_methods, reason = "this is the shell: files, processes and the clock are its job")]
 
+mod answer;
 mod confirm;
+mod document;
 mod error;
 mod exchange;
 mod find;
+mod handle;
 mod install;
 mod lock;
 mod master;
@@ -21,7 +24,9 @@ mod namespace;
 mod plan;
 mod proc;
 mod record;
+mod refusal;
 mod report;
+mod request;
 mod survey;
 mod system;
 mod tree;
@@ -33,9 +38,12 @@ use std::time::Instant;
 
 use tracing::warn;
 
+pub use answer::{Answer, AnswerError, Body, State};
 pub use error::{Error, Mismatch, SystemError, SystemErrorKind};
 pub use proc::Process;
+pub use refusal::{Refusal, Writer};
 pub use report::{Report, Step};
+pub use request::{Ask, Job, Request, Rollback};
 pub use survey::{Survey, survey};
 pub use tree::read_tree;
 
@@ -222,13 +230,13 @@ impl Apply {
         let master = nginx.master().map_err(Step::Locate.at())?;
         let settled = record.is_confirmed();
         record.begin(&plan, &self.options.apply.state).map_err(Step::Write.at())?;
-        let job = Job { options: &self.options, nginx: &nginx, plan: &plan, desired, started, settled };
-        Ok(job.run(record, master))
+        let run = Run { options: &self.options, nginx: &nginx, plan: &plan, desired, started, settled };
+        Ok(run.run(record, master))
     }
 }
 
 /// One run from the first file on.
-struct Job<'a> {
+struct Run<'a> {
     options: &'a Options,
     nginx: &'a Nginx<'a>,
     plan: &'a Plan,
@@ -238,7 +246,7 @@ struct Job<'a> {
     settled: bool,
 }
 
-impl Job<'_> {
+impl Run<'_> {
     fn state(&self) -> &Path {
         &self.options.apply.state
     }

@@ -13,6 +13,8 @@ use crate::upstream::{Generation, UpstreamName};
 #[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Step {
+    /// Asking the side that applies.
+    Ask,
     /// Taking the lock, reading and recovering what an earlier run left.
     Lock,
     /// Finding NGINX and its master.
@@ -37,6 +39,7 @@ impl Step {
 impl fmt::Display for Step {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
+            Self::Ask => "ask",
             Self::Lock => "lock",
             Self::Locate => "locate",
             Self::Plan => "plan",
@@ -216,10 +219,10 @@ mod tests {
     use std::path::PathBuf;
 
     use super::*;
-    use crate::apply::{Mismatch, SystemError};
+    use crate::apply::{AnswerError, Mismatch, Refusal, SystemError};
     use crate::nginx::Problem;
     use crate::status::BALANCER_AS_ROOT;
-    use crate::upstream::Refusal;
+    use crate::upstream;
 
     const MASTER: Process = Process { pid: 812, started: 4711 };
 
@@ -255,7 +258,7 @@ mod tests {
             Error::TestTooSlow { waited, names: names(1) },
             Error::WhichMaster { pid: 7, config: path() },
             Error::NotConfigured { upstream: upstream() },
-            Error::Address { upstream: upstream(), addr, why: Refusal::LinkLocal },
+            Error::Address { upstream: upstream(), addr, why: upstream::Refusal::LinkLocal },
             Error::Port { upstream: upstream(), addr, min: 1, max: 79 },
             Error::NotAFile { upstream: upstream(), path: path(), link: true },
             Error::ForeignEdit { path: path() },
@@ -272,6 +275,8 @@ mod tests {
             Error::NotConfirmed { waited, problem: None, log: path() },
             Error::Overwritten { path: path() },
             Error::NothingToRestore,
+            Error::NotDone(Refusal::NotPermitted { uid: 33 }),
+            Error::Answer(AnswerError::Version(2)),
         ]
     }
 

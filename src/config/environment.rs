@@ -22,6 +22,12 @@ const OTHERS: [&str; 4] = ["WEIR_CONFIG", "WEIR_RPC_ADDR", "WEIR_TAGS", "WEIR_JO
 /// What the agent gives its handlers, which may start another weir.
 const HANDLERS: [&str; 5] = ["WEIR_EVENT", "WEIR_SELF_", "WEIR_TAG_", "WEIR_USER_", "WEIR_QUERY_"];
 
+/// The keys that a variable sets, each with its table.
+#[cfg(test)]
+pub(super) fn keys() -> impl Iterator<Item = [&'static str; 2]> {
+    KEYS.iter().map(|(_, key)| *key)
+}
+
 /// The layer of the environment, with a notice for each `WEIR_` variable that means nothing.
 pub(crate) fn layer<'a>(variables: impl Iterator<Item = (&'a str, &'a str)>, extras: Extras) -> Layer {
     let mut layer = Layer::new(extras);

@@ -10,6 +10,7 @@
 //! | `serf`, `environment`, `flag`, `overrides`, `file` | the layers |
 //! | `reader`, `value`, `duration` | reading a key: type, bounds, default, and the record of it |
 //! | `node` … `upstream` | one table each, as checked values |
+//! | `hash` | by what two processes know that they run with the same |
 //! | `show`, `schema`, `convert`, `reload` | what `weir config` prints, and what a reload changes |
 //!
 //! Opening keyrings and sockets is [`crate::agent`]'s; here it is decided which.
@@ -25,6 +26,7 @@ mod file;
 mod flag;
 mod gossip;
 mod handler;
+mod hash;
 mod json;
 mod mistake;
 mod node;
@@ -52,6 +54,7 @@ pub use file::{Loaded, Source, Sources, load};
 pub(crate) use flag::{FLAGS, Flag, Takes, boolean};
 pub use gossip::Gossip;
 pub use handler::{Command, Handler};
+pub use hash::ConfigHash;
 pub(crate) use mistake::nearest;
 pub use mistake::{ConfigErrors, Mistake};
 pub(crate) use node::reserved_tag;

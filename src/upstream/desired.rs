@@ -6,9 +6,10 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::marker::PhantomData;
 
-use serde::Deserializer;
 use serde::de::{Error, MapAccess, Visitor};
+use serde::{Deserialize, Deserializer};
 
 use super::{Members, Servers, UpstreamName};
 use crate::wire::NodeName;
@@ -18,11 +19,12 @@ use crate::wire::NodeName;
 #[serde(deny_unknown_fields)]
 pub struct Desired {
     /// [`Self::VERSION`].
+    #[serde(deserialize_with = "version")]
     version: u32,
     /// Chooses this balancer's order of lines.
     pub order: u64,
     /// By name; a name twice is refused.
-    #[serde(deserialize_with = "each_once")]
+    #[serde(deserialize_with = "upstreams")]
     pub upstreams: BTreeMap<UpstreamName, Target>,
     /// For templates; empty where none is configured.
     #[serde(default, skip_serializing_if = "Members::is_empty")]
@@ -50,29 +52,45 @@ impl Target {
 }
 
 /// serde's maps let the last of two equal keys win, and two readers could then see two documents.
-fn each_once<'de, D: Deserializer<'de>>(from: D) -> Result<BTreeMap<UpstreamName, Target>, D::Error> {
-    struct EachOnce;
-    impl<'de> Visitor<'de> for EachOnce {
-        type Value = BTreeMap<UpstreamName, Target>;
+pub(super) fn each_once<'de, D, T>(from: D, max: usize) -> Result<BTreeMap<UpstreamName, T>, D::Error>
+where
+    D: Deserializer<'de>,
+    T: Deserialize<'de>,
+{
+    struct EachOnce<T>(usize, PhantomData<T>);
+    impl<'de, T: Deserialize<'de>> Visitor<'de> for EachOnce<T> {
+        type Value = BTreeMap<UpstreamName, T>;
 
         fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
             f.write_str("upstreams by name")
         }
 
         fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Self::Value, A::Error> {
+            let Self(max, _) = self;
             let mut upstreams = BTreeMap::new();
-            while let Some((name, target)) = entries.next_entry::<UpstreamName, Target>()? {
-                if upstreams.insert(name.clone(), target).is_some() {
+            while let Some((name, value)) = entries.next_entry::<UpstreamName, T>()? {
+                if upstreams.insert(name.clone(), value).is_some() {
                     return Err(A::Error::custom(format!("upstream {name} is listed twice")));
                 }
-                if upstreams.len() > Desired::MAX_UPSTREAMS {
-                    return Err(A::Error::custom(format!("more than {} upstreams", Desired::MAX_UPSTREAMS)));
+                if upstreams.len() > max {
+                    return Err(A::Error::custom(format!("more than {max} upstreams")));
                 }
             }
             Ok(upstreams)
         }
     }
-    from.deserialize_map(EachOnce)
+    from.deserialize_map(EachOnce(max, PhantomData))
+}
+
+fn upstreams<'de, D: Deserializer<'de>>(from: D) -> Result<BTreeMap<UpstreamName, Target>, D::Error> {
+    each_once(from, Desired::MAX_UPSTREAMS)
+}
+
+/// Within another document nobody has looked at the version yet.
+fn version<'de, D: Deserializer<'de>>(from: D) -> Result<u32, D::Error> {
+    let version = u32::deserialize(from)?;
+    let known = version == Desired::VERSION;
+    if known { Ok(version) } else { Err(D::Error::custom(DesiredError::Version(version))) }
 }
 
 /// Why a document was refused.

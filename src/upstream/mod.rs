@@ -8,10 +8,12 @@
 mod address;
 pub mod balancer;
 mod candidate;
+mod cause;
 mod decide;
 pub mod desired;
 mod difference;
 mod history;
+mod hold;
 mod members;
 mod options;
 mod select;
@@ -24,9 +26,11 @@ mod witness;
 
 pub use address::{Allow, Network, NetworkError, Refusal};
 pub use candidate::{Candidate, Check, Drain, Gossip, Probe, Rank};
+pub use cause::{Cause, Causes, What};
 pub use decide::{Circumstances, Decision, HoldReason, Judged, Want, decide};
 pub use difference::{Change, Difference, differences};
 pub use history::History;
+pub use hold::{Hold, Holds, NotAReason, Reason};
 pub use members::{Member, MemberStatus, Members, MembersError, PlainName};
 pub use options::{
     AgentLost, HashKey, Method, MinHealthy, OnEmpty, Options, Policy, PortRule, Rule, TagPattern, UpstreamName,

@@ -72,7 +72,6 @@ impl From<Weight> for u16 {
 #[serde(deny_unknown_fields)]
 pub struct Server {
     /// The member behind it. Never rendered.
-    #[serde(with = "node_name")]
     pub member: NodeName,
     /// Literal address and port.
     pub addr: SocketAddr,
@@ -84,21 +83,6 @@ pub struct Server {
     pub backup: bool,
     /// Most connections at a time; 0 means no limit.
     pub max_conns: u32,
-}
-
-mod node_name {
-    use serde::{Deserialize, Deserializer, Serializer, de::Error};
-
-    use crate::wire::NodeName;
-
-    pub(super) fn serialize<S: Serializer>(name: &NodeName, to: S) -> Result<S::Ok, S::Error> {
-        to.serialize_str(name.as_str())
-    }
-
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<NodeName, D::Error> {
-        let name = String::deserialize(from)?;
-        NodeName::new(&name).ok_or_else(|| D::Error::custom(format_args!("a member's name has {}", NodeName::RULE)))
-    }
 }
 
 /// The servers of one upstream: at least one, each address once, sorted by member.

@@ -26,7 +26,8 @@ pub enum Intent {
 }
 
 /// The rule of the table that applied. It decides the intent, and `explain` prints it.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Eq, PartialEq, serde::Deserialize, serde::Serialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Witness {
     Passing,
     Warning,

@@ -66,7 +66,8 @@ impl SeqNo {
 
 /// The version of what is said of a member. Only the member raises its own, to refute or to announce new metadata
 /// (`SWIM §4.2`).
-#[derive(Clone, Copy, Debug, Default, Eq, Ord, PartialEq, PartialOrd)]
+#[derive(Clone, Copy, Debug, Default, Eq, Hash, Ord, PartialEq, PartialOrd, serde::Deserialize, serde::Serialize)]
+#[serde(transparent)]
 pub struct Incarnation(u32);
 
 impl Incarnation {
