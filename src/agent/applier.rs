@@ -27,8 +27,8 @@ impl Applier {
     }
 
     /// Brings everything in place, or leaves it as it was and says why.
-    pub(super) fn apply(&self, desired: Desired) -> Report {
-        match self.ask(&Ask::Apply(Job::new(desired))) {
+    pub(super) fn apply(&self, job: Job) -> Report {
+        match self.ask(&Ask::Apply(job)) {
             Body::Applied(report) => report,
             other => unasked(not_meant(other)),
         }

@@ -14,15 +14,16 @@ use self::watch::{Look, Watch};
 use super::applier::Applier;
 use super::clock;
 use super::notice::some_of;
-use crate::apply::Report;
+use crate::apply::{Job, Report};
 use crate::config::Config;
+use crate::drain::Promises;
 use crate::endpoint::Endpoint;
 use crate::error::Trouble;
 use crate::time::Instant;
 use crate::upstream::balancer::{Balancer, Group, Notice, Output, Strength};
 use crate::upstream::desired::Desired;
 use crate::upstream::settle::{self, Applied};
-use crate::upstream::{Candidate, Generation, Options, UpstreamName};
+use crate::upstream::{Candidate, Generation, Holds, Options, UpstreamName};
 use crate::wire::NodeName;
 
 mod status;
@@ -102,7 +103,7 @@ impl Upstreams {
         let order = Desired::order_of(&config.node.name);
         let applier = Arc::new(applier);
         Self {
-            balancer: Balancer::new(options(config), settle(config, order), order, live, now),
+            balancer: Balancer::new(options(config), settle(config, order), order, live, Holds::default(), now),
             recovering: Some(recover(Arc::clone(&applier))),
             applier,
             order,
@@ -157,10 +158,12 @@ impl Upstreams {
         self.balancer.handle_timeout(now);
         while let Some(output) = self.balancer.poll_output() {
             match output {
-                Output::Apply(desired) => {
+                Output::Apply { desired, causes } => {
                     self.asked = Asked::new(&self.balancer, &desired);
                     self.watch.pause();
-                    self.applying = Some(apply(Arc::clone(&self.applier), desired));
+                    let holds = self.balancer.holds().clone();
+                    let job = Job { desired, causes, promises: Promises::default(), holds };
+                    self.applying = Some(apply(Arc::clone(&self.applier), job));
                 }
                 Output::Tell(notice) => tell(&notice),
             }
@@ -226,10 +229,10 @@ fn settle(config: &Config, order: u64) -> settle::Options {
     config.apply.settle(settle::Options::jitter_of(order))
 }
 
-fn apply(applier: Arc<Applier>, desired: Desired) -> JoinHandle<Ended> {
+fn apply(applier: Arc<Applier>, job: Job) -> JoinHandle<Ended> {
     tokio::task::spawn_blocking(move || {
         let started = clock::now();
-        let report = applier.apply(desired);
+        let report = applier.apply(job);
         Ended { report, took: clock::now().since(started) }
     })
 }

@@ -122,7 +122,7 @@ mod tests {
     use crate::config::Config;
     use crate::drain::{DrainId, Promise};
     use crate::upstream::desired::Target;
-    use crate::upstream::{Cause, Hold, UpstreamName, What};
+    use crate::upstream::{Cause, Hold, MemberEvent, UpstreamName};
     use crate::wire::NodeName;
     use crate::wire::message::Incarnation;
 
@@ -142,7 +142,7 @@ mod tests {
         desired.upstreams.insert(web.clone(), Target::Placeholder);
         let mut holds = Holds::default();
         holds.hold(web, Hold { since: 1_764_425_403_000, reason: reason() });
-        let causes = [Cause { member: NodeName::new("web2").unwrap(), what: What::Joined }];
+        let causes = [Cause::Member { member: NodeName::new("web2").unwrap(), event: MemberEvent::Joined }];
         Job { desired, causes: causes.into_iter().collect(), promises: promises(), holds }
     }
 
@@ -187,7 +187,7 @@ mod tests {
             ),
             ("\"web\":\"placeholder\"", "\"../web\":\"placeholder\"", "is no upstream name"),
             ("\"web\":{\"since\"", "\"web;\":{\"since\"", "is no upstream name"),
-            ("\"what\":\"joined\"", "\"what\":\"told me so\"", "unknown variant `told me so`"),
+            ("\"event\":\"joined\"", "\"event\":\"told me so\"", "unknown variant `told me so`"),
             ("\"member\":\"web2\"", "\"member\":\"\"", "a member's name has 1 to 512 bytes"),
             ("\"id\":\"5d3e01aa\"", "\"id\":\"\"", "a drain's id has 1 to 512 bytes"),
             ("\"incarnation\":1", "\"incarnation\":-1", "invalid value"),

@@ -3,7 +3,8 @@
 //! A driver tells it what it learned with the `handle_*` calls, each of which only takes note; then it calls
 //! [`Balancer::handle_timeout`], which decides once about everything that came, and takes [`Balancer::poll_output`] until it is
 //! empty. It does so again with the next input, at the latest at [`Balancer::poll_timeout`]. Of an [`Output::Apply`] it reports
-//! the end with [`Balancer::handle_applied`]; there is never a second one under way.
+//! the end with [`Balancer::handle_applied`]; there is never a second one under way. Each job carries [`Balancer::holds`], the full
+//! set. An operator's rollback is a job of the driver's own, between [`Balancer::suspend`] and [`Balancer::handle_rolled_back`].
 //!
 //! Evidence reaches the decision as part of a [`Candidate`]. Putting files in place is `apply`'s, the words of a [`Notice`] are
 //! the driver's.
@@ -11,14 +12,16 @@
 mod roster;
 mod upstream;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
 use tracing::debug;
 
 use super::desired::{Desired, Target};
 use super::settle::{self, Applied, Settle};
-use super::{Candidate, Circumstances, Decision, LeftOut, Members, Options, UpstreamName, Want};
+use super::{
+    Candidate, Cause, Causes, Circumstances, Decision, Hold, Holds, LeftOut, Members, Options, UpstreamName, Want,
+};
 use crate::time::Instant;
 use crate::wire::NodeName;
 
@@ -42,6 +45,14 @@ pub struct Balancer {
     /// The members as templates see them; `None` without templates.
     roster: Option<Roster>,
     settle: Settle,
+    /// Upstreams that an operator froze; some of them may not be configured now.
+    holds: Holds,
+    /// The holds changed since a job was asked for last.
+    holds_changed: bool,
+    /// An operator's word may change servers, and no job for that has succeeded yet.
+    operator: bool,
+    /// The driver has a job of its own: nothing is asked meanwhile.
+    suspended: bool,
     /// Chooses the order of lines, different on each balancer.
     order: u64,
     grace_until: Instant,
@@ -64,6 +75,8 @@ struct Applying {
     members: Members,
     /// The configuration changed meanwhile: the same servers may make another file, or the same file in another place.
     outdated: bool,
+    /// An operator's word is among its causes.
+    operator: bool,
 }
 
 impl Applying {
@@ -76,7 +89,11 @@ impl Applying {
 #[derive(Clone, Debug)]
 pub enum Output {
     /// Bring this in place, and report with [`Balancer::handle_applied`].
-    Apply(Desired),
+    Apply {
+        desired: Desired,
+        /// Why it differs from what is in place.
+        causes: Causes,
+    },
     /// Tell the operator.
     Tell(Notice),
 }
@@ -118,7 +135,7 @@ pub struct Strength {
 }
 
 impl Balancer {
-    /// A balancer with this seed of order ([`Desired::order_of`]). `live` is what an earlier run left in place.
+    /// A balancer with this seed of order ([`Desired::order_of`]). `live` is what an earlier run left in place, `holds` what it held.
     ///
     /// Nothing is asked before the first view of the cluster is complete ([`Self::handle_first_view`], or 5 s from `now`).
     pub fn new(
@@ -126,6 +143,7 @@ impl Balancer {
         settle: settle::Options,
         order: u64,
         live: Option<Desired>,
+        holds: Holds,
         now: Instant,
     ) -> Self {
         let mut live = live.map(|live| live.upstreams).unwrap_or_default();
@@ -139,6 +157,10 @@ impl Balancer {
             members: Vec::new(),
             roster: None,
             settle: Settle::new(settle),
+            holds,
+            holds_changed: false,
+            operator: false,
+            suspended: false,
             order,
             grace_until: now + REJOIN_GRACE,
             complete_at: Some(now + FIRST_VIEW),
@@ -191,10 +213,49 @@ impl Balancer {
         self.decide_by(now);
     }
 
+    /// Freezes these upstreams, but for those that are held already. A job that makes it last is due at once.
+    pub fn handle_hold(&mut self, now: Instant, upstreams: &BTreeSet<UpstreamName>, hold: &Hold) {
+        for name in upstreams {
+            self.holds.hold(name.clone(), hold.clone());
+        }
+        self.holds_changed(now);
+    }
+
+    /// Thaws these upstreams.
+    pub fn handle_release(&mut self, now: Instant, upstreams: &BTreeSet<UpstreamName>) {
+        for name in upstreams {
+            self.operator |= self.holds.release(name).is_some();
+        }
+        self.holds_changed(now);
+    }
+
+    /// Nothing is asked until [`Self::handle_rolled_back`]. An apply that is under way has to end first.
+    pub fn suspend(&mut self) {
+        self.suspended = true;
+    }
+
+    /// The driver's own job has ended. `applied` says how; `live` and `holds` are what is in place and held now, if that is known.
+    pub fn handle_rolled_back(&mut self, now: Instant, applied: Applied, live: Option<Desired>, holds: Option<Holds>) {
+        self.suspended = false;
+        self.settle.applied(now, applied);
+        self.holds = holds.unwrap_or_else(|| std::mem::take(&mut self.holds));
+        for (name, target) in live.map(|live| live.upstreams).into_iter().flatten() {
+            match self.upstreams.iter_mut().find(|upstream| *upstream.name() == name) {
+                Some(upstream) => upstream.restored(target),
+                None => drop(self.unconfigured.insert(name, target)),
+            }
+        }
+        self.decide_by(now);
+    }
+
     /// The apply that was asked for has ended.
     pub fn handle_applied(&mut self, now: Instant, applied: Applied) {
-        let Some(Applying { decisions, members, outdated }) = self.applying.take() else { return };
+        let Some(Applying { decisions, members, outdated, operator }) = self.applying.take() else { return };
         self.settle.applied(now, applied);
+        if self.holds_changed {
+            self.settle.again(now);
+        }
+        self.operator |= operator && !applied.is_in_place();
         if applied.is_in_place() {
             for (name, decision) in decisions {
                 // A new configuration may have taken the upstream away meanwhile.
@@ -222,7 +283,8 @@ impl Balancer {
 
     /// When to call [`Self::handle_timeout`], if nothing comes before.
     pub fn poll_timeout(&self) -> Option<Instant> {
-        let due = [self.decide_at, self.complete_at, self.settle.poll_timeout()];
+        let settled = self.settle.poll_timeout().filter(|_| !self.suspended);
+        let due = [self.decide_at, self.complete_at, settled];
         due.into_iter().flatten().min().filter(|_| !self.left)
     }
 
@@ -239,7 +301,7 @@ impl Balancer {
             // After the first decision, which is then due at once.
             self.settle.complete();
         }
-        if self.settle.handle_timeout(now) {
+        if !self.suspended && self.settle.handle_timeout(now) {
             self.ask();
         }
     }
@@ -254,9 +316,20 @@ impl Balancer {
         &self.upstreams
     }
 
+    /// Every hold.
+    pub fn holds(&self) -> &Holds {
+        &self.holds
+    }
+
     /// Whether an apply is under way.
     pub fn is_applying(&self) -> bool {
         self.applying.is_some()
+    }
+
+    fn holds_changed(&mut self, now: Instant) {
+        self.holds_changed = true;
+        self.settle.again(now);
+        self.decide_by(now);
     }
 
     fn decide_by(&mut self, at: Instant) {
@@ -266,12 +339,12 @@ impl Balancer {
     /// Decides for every upstream and tells the debounce what that means.
     fn decide(&mut self, now: Instant) {
         let rejoining = now < self.grace_until;
-        let at = Circumstances { now, held: false, rejoining };
         self.decide_at = rejoining.then_some(self.grace_until);
         let mut differs = false;
         let mut again_at = None;
         for upstream in &mut self.upstreams {
             let under_way = self.applying.as_ref().and_then(|applying| applying.want(upstream.name()));
+            let at = Circumstances { now, held: self.holds.get(upstream.name()).is_some(), rejoining };
             let decision = upstream.decide(&self.members, &at, under_way, &mut self.outputs);
             again_at = again_at.into_iter().chain(decision.again_at).min();
             match upstream.ask() {
@@ -303,18 +376,23 @@ impl Balancer {
     fn ask(&mut self) {
         let mut desired = Desired::new(self.order);
         let mut decisions = Vec::new();
+        let operator = std::mem::take(&mut self.operator);
+        let mut causes: BTreeSet<Cause> = operator.then_some(Cause::Operator).into_iter().collect();
         for upstream in &self.upstreams {
             let Some(decision) = upstream.decision() else { continue };
             let Some(target) = decision.target() else { continue };
             desired.upstreams.insert(upstream.name().clone(), target);
             decisions.push((upstream.name().clone(), decision.clone()));
+            causes.extend(upstream.causes());
         }
         if let Some(roster) = &self.roster {
             desired.members = roster.members().clone();
+            causes.extend(roster.is_news().then_some(Cause::Members));
         }
         debug!(upstreams = decisions.len(), "apply is asked for");
-        self.applying = Some(Applying { decisions, members: desired.members.clone(), outdated: false });
-        self.outputs.push_back(Output::Apply(desired));
+        self.holds_changed = false;
+        self.applying = Some(Applying { decisions, members: desired.members.clone(), outdated: false, operator });
+        self.outputs.push_back(Output::Apply { desired, causes: causes.into_iter().collect() });
     }
 }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::desired::Target;
 use super::{
     Candidate, Draft, Drain, Gossip, History, Intent, LeftOut, Mode, OnEmpty, Options, Placed, Previous, Server,
-    Servers, Verdict, Weight, Witness, select, verdict, witness,
+    Servers, Verdict, VerdictReason, Weight, Witness, select, verdict, witness,
 };
 use crate::time::Instant;
 use crate::wire::NodeName;
@@ -62,11 +62,30 @@ impl Decision {
         self.members.iter().filter(|judged| judged.serves()).count()
     }
 
+    /// What those who get requests are worth, before reduction.
+    pub(super) fn shares(&self) -> impl Iterator<Item = (&NodeName, Share)> {
+        let share =
+            |judged: &Judged| Share { weight: judged.draft.weight, half: judged.verdict.placed == Placed::Half };
+        self.members.iter().filter(|judged| judged.serves()).map(move |judged| (&judged.name, share(judged)))
+    }
+
+    /// Whether that selected member cannot be a server.
+    pub(super) fn leaves_out(&self, member: &NodeName) -> bool {
+        self.left_out.binary_search_by(|(name, _)| name.cmp(member)).is_ok()
+    }
+
     /// Servers that would be out if enough others were well.
     pub fn ill(&self) -> impl Iterator<Item = &NodeName> {
         let is_ill = |judged: &&Judged| judged.counts() && judged.intent != Intent::Gone && !judged.is_healthy(false);
         self.members.iter().filter(is_ill).map(|judged| &judged.name)
     }
+}
+
+/// What a server is worth, before all weights are reduced.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) struct Share {
+    pub(super) weight: u32,
+    pub(super) half: bool,
 }
 
 /// What NGINX should have.
@@ -149,7 +168,8 @@ fn gather(
     let mut group = Vec::with_capacity(members.len());
     let mut left_out = Vec::new();
     for member in members {
-        match select(member, options) {
+        let frozen = frozen(&member.name, options, history).filter(|_| at.held);
+        match frozen.map_or_else(|| select(member, options), |server| Ok(Draft::of(server))) {
             Ok(draft) => group.push(Judged::new(member, draft, options, history)),
             Err(LeftOut::NotSelected { .. }) => {}
             Err(reason) => left_out.push((member.name.clone(), reason)),
@@ -163,6 +183,15 @@ fn gather(
     }
     group.sort_by(|a, b| a.name.cmp(&b.name));
     (group, left_out)
+}
+
+/// What a member of a held upstream stays, whatever its tags say now, as long as the configuration allows it there.
+fn frozen<'a>(member: &NodeName, options: &Options, history: &'a History) -> Option<&'a Server> {
+    let is_allowed = |server: &&Server| {
+        let within = options.port.min..=options.port.max;
+        options.allow.check(server.addr.ip()).is_ok() && within.contains(&server.addr.port())
+    };
+    history.good().get(member).or_else(|| history.line(member)).filter(is_allowed)
 }
 
 impl Draft {
@@ -257,7 +286,11 @@ fn want(
         let previous = history.good().get(&judged.name).filter(|_| mode == Mode::Last);
         let draft = previous.map_or_else(|| judged.draft.clone(), Draft::of);
         let down = !judged.verdict.placed.is_in() || draft.weight == 0;
-        if down && !judged.keeps_line() && judged.drain != Drain::Promised {
+        let keeps_line = match judged.verdict.reason {
+            VerdictReason::Held => history.line(&judged.name).is_some(),
+            _ => judged.keeps_line() || judged.drain == Drain::Promised,
+        };
+        if down && !keeps_line {
             continue;
         }
         let weight = if judged.verdict.placed == Placed::Half { draft.weight / 2 } else { draft.weight };

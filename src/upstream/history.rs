@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::decide::Share;
 use super::desired::Target;
 use super::settle::News;
 use super::{Decision, Intent, Judged, Mode, Previous, Server, Servers, Want};
@@ -17,6 +18,8 @@ pub struct History {
     out: BTreeSet<NodeName>,
     /// The newest generation.
     live: Option<Target>,
+    /// What those who serve in it are worth, before reduction; empty if that is not known.
+    shares: BTreeMap<NodeName, Share>,
     mode: Mode,
     /// Since when there would be enough for mode normal.
     enough_since: Option<Instant>,
@@ -31,7 +34,7 @@ impl History {
         let names = |down| servers.iter().filter(move |server| server.down == down).map(|server| server.member.clone());
         let good = names(false).zip(servers.iter().filter(|server| !server.down).cloned()).collect();
         let out = names(true).collect();
-        Self { good, out, live: Some(live), mode: Mode::Normal, enough_since: None }
+        Self { good, out, live: Some(live), ..Self::default() }
     }
 
     /// The servers of the newest generation.
@@ -72,6 +75,7 @@ impl History {
     /// To be called when `decision` has become a generation (or was live already).
     pub fn applied(&mut self, decision: &Decision) {
         let Some(target) = decision.target() else { return };
+        self.shares = decision.shares().map(|(name, share)| (name.clone(), share)).collect();
         let servers = self.live.insert(target).servers();
         let Some(servers) = servers.filter(|_| decision.mode == Mode::Normal) else { return };
         let known: BTreeSet<&NodeName> = decision.members.iter().map(|judged| &judged.name).collect();
@@ -80,6 +84,10 @@ impl History {
         let before = self.good.keys().cloned().chain(std::mem::take(&mut self.out));
         self.out = before.filter(|name| known.contains(name) && !good.contains_key(name)).collect();
         self.good = good;
+    }
+
+    pub(super) fn shares(&self) -> &BTreeMap<NodeName, Share> {
+        &self.shares
     }
 
     pub(super) fn mode(&self) -> Mode {
@@ -93,6 +101,11 @@ impl History {
     /// The last good set.
     pub(super) fn good(&self) -> &BTreeMap<NodeName, Server> {
         &self.good
+    }
+
+    /// Its line in the newest generation.
+    pub(super) fn line(&self, member: &NodeName) -> Option<&Server> {
+        self.live().into_iter().flat_map(Servers::as_slice).find(|server| server.member == *member)
     }
 
     pub(super) fn previous(&self, name: &NodeName) -> Previous {

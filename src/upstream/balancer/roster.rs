@@ -34,6 +34,11 @@ impl Roster {
         &self.members
     }
 
+    /// Whether they are known to be others than those in place.
+    pub(super) fn is_news(&self) -> bool {
+        self.in_place.as_ref().is_some_and(|in_place| *in_place != self.members)
+    }
+
     /// What an apply has put there.
     pub(super) fn put_in_place(&mut self, members: Members) {
         self.in_place = Some(members);

@@ -36,7 +36,7 @@ fn member(number: u8, gossip: Gossip, tags: &[(&str, &str)]) -> Candidate {
 }
 
 fn fresh() -> Balancer {
-    Balancer::new(vec![options("web")], SETTLE, 7, None, at(0))
+    Balancer::new(vec![options("web")], SETTLE, 7, None, Holds::default(), at(0))
 }
 
 /// Members 1 and 2 are alive and in place since 1 s.
@@ -55,7 +55,7 @@ fn asked(balancer: &mut Balancer, millis: u64) -> Option<Vec<u8>> {
     balancer.handle_timeout(at(millis));
     let mut asked = None;
     while let Some(output) = balancer.poll_output() {
-        if let Output::Apply(desired) = output {
+        if let Output::Apply { desired, .. } = output {
             assert!(asked.is_none() && balancer.is_applying());
             let numbers = |servers: &Servers| servers.serving().map(|server| octet(server.addr.ip())).collect();
             asked = Some(desired.upstreams.values().next().and_then(Target::servers).map(numbers).unwrap_or_default());
@@ -75,7 +75,7 @@ fn notices(balancer: &mut Balancer, millis: u64) -> Vec<Notice> {
     balancer.handle_timeout(at(millis));
     let notice = |output| match output {
         Output::Tell(notice) => Some(notice),
-        Output::Apply(_) => None,
+        Output::Apply { .. } => None,
     };
     std::iter::from_fn(|| balancer.poll_output()).filter_map(notice).collect()
 }
@@ -243,12 +243,12 @@ fn after_a_restart_who_is_missing_stays_in_for_the_time_of_grace() {
     assert_eq!(asked(&mut first, 2000), None);
     first.handle_timeout(at(2200));
     let apply = |output| match output {
-        Output::Apply(desired) => Some(desired),
+        Output::Apply { desired, .. } => Some(desired),
         Output::Tell(_) => None,
     };
     let live = std::iter::from_fn(|| first.poll_output()).find_map(apply).unwrap();
 
-    let mut balancer = Balancer::new(vec![options("web")], SETTLE, 7, Some(live), at(0));
+    let mut balancer = Balancer::new(vec![options("web")], SETTLE, 7, Some(live), Holds::default(), at(0));
     balancer.handle_members(at(0), members(&[(2, Gossip::Alive)]));
     balancer.handle_first_view(at(100));
     assert_eq!(asked(&mut balancer, 100), Some(vec![1, 2]), "whether that is served is for apply to say");
@@ -345,7 +345,7 @@ fn templates_hear_of_every_member_and_nobody_else_does() {
     let listed = |balancer: &mut Balancer, millis| {
         balancer.handle_timeout(at(millis));
         let document = |output| match output {
-            Output::Apply(desired) => Some(desired.members),
+            Output::Apply { desired, .. } => Some(desired.members),
             Output::Tell(_) => None,
         };
         let mut documents = std::iter::from_fn(|| balancer.poll_output()).filter_map(document);
@@ -385,11 +385,118 @@ fn templates_hear_of_every_member_and_nobody_else_does() {
 
 #[test]
 fn templates_need_no_upstream() {
-    let mut balancer = Balancer::new(Vec::new(), SETTLE, 7, None, at(0));
+    let mut balancer = Balancer::new(Vec::new(), SETTLE, 7, None, Holds::default(), at(0));
     balancer.handle_templates(at(0), true);
     balancer.handle_members(at(0), members(&[(1, Gossip::Alive)]));
     balancer.handle_first_view(at(1000));
     balancer.handle_timeout(at(1000));
-    let Some(Output::Apply(desired)) = balancer.poll_output() else { panic!("it asks for nothing") };
+    let Some(Output::Apply { desired, .. }) = balancer.poll_output() else { panic!("it asks for nothing") };
     assert!(desired.upstreams.is_empty() && desired.members.as_slice().len() == 1);
+}
+
+fn names(upstreams: &[&str]) -> BTreeSet<UpstreamName> {
+    upstreams.iter().map(|name| UpstreamName::new(name).unwrap()).collect()
+}
+
+fn hold() -> Hold {
+    Hold { since: 1, reason: None }
+}
+
+/// The causes of the due apply.
+fn causes(balancer: &mut Balancer, millis: u64) -> Vec<String> {
+    balancer.handle_timeout(at(millis));
+    let causes = |output| match output {
+        Output::Apply { causes, .. } => Some(causes),
+        Output::Tell(_) => None,
+    };
+    let causes = std::iter::from_fn(|| balancer.poll_output()).find_map(causes).unwrap();
+    causes.as_slice().iter().map(ToString::to_string).collect()
+}
+
+#[test]
+fn a_held_upstream_stays_as_it_was_but_for_departures() {
+    use Gossip::{Alive, Failed, Left};
+    let heavy = member(1, Alive, &[("role", "web"), ("weight", "9")]);
+    let deselected = member(2, Alive, &[("role", "db")]);
+    let mine = || members(&[(1, Alive), (2, Alive)]);
+    for (what, known, wanted) in [
+        ("one joins", members(&[(1, Alive), (2, Alive), (3, Alive)]), None),
+        ("one fails", members(&[(1, Alive), (2, Failed)]), None),
+        ("all fail", members(&[(1, Failed), (2, Failed)]), None),
+        ("one changes its weight", vec![heavy, mine().remove(1)], None),
+        ("one changes its role", vec![mine().remove(0), deselected], None),
+        ("one leaves", members(&[(1, Alive), (2, Left)]), Some(vec![1])),
+        ("one leaves, one joins", members(&[(1, Alive), (2, Left), (3, Alive)]), Some(vec![1])),
+    ] {
+        let mut balancer = running();
+        balancer.handle_hold(at(31_000), &names(&["web"]), &hold());
+        assert_eq!(asked(&mut balancer, 31_000), Some(vec![1, 2]), "{what}: the hold is stored");
+        balancer.handle_applied(at(31_000), Applied::Done { reloaded: false });
+        balancer.handle_members(at(40_000), known);
+        balancer.handle_timeout(at(40_000));
+        assert_eq!(asked(&mut balancer, 43_000), wanted, "{what}");
+    }
+}
+
+#[test]
+fn what_was_held_back_comes_with_the_release() {
+    let mut balancer = running();
+    balancer.handle_hold(at(3000), &names(&["web"]), &hold());
+    assert_eq!(causes(&mut balancer, 3000), [""; 0]);
+    balancer.handle_applied(at(3000), Applied::Done { reloaded: false });
+    balancer.handle_members(at(4000), members(&[(1, Gossip::Alive), (2, Gossip::Alive), (3, Gossip::Alive)]));
+    assert_eq!(asked(&mut balancer, 9000), None);
+    assert_eq!(balancer.holds().iter().count(), 1);
+    balancer.handle_release(at(9000), &names(&["web"]));
+    balancer.handle_timeout(at(9000));
+    assert_eq!(causes(&mut balancer, 9200), ["operator", "web3 joined"]);
+    balancer.handle_applied(at(9300), REFUSED);
+    assert_eq!(causes(&mut balancer, 69_300), ["operator", "web3 joined"], "until it is in place");
+    assert!(balancer.holds().is_empty());
+}
+
+#[test]
+fn a_hold_that_comes_during_an_apply_is_carried_by_the_next_one() {
+    let mut balancer = running();
+    balancer.handle_members(at(31_000), members(&[(1, Gossip::Alive), (2, Gossip::Failed)]));
+    assert_eq!(asked(&mut balancer, 31_000), Some(vec![1]));
+    balancer.handle_hold(at(31_010), &names(&["web"]), &hold());
+    assert_eq!(asked(&mut balancer, 31_010), None);
+    balancer.handle_applied(at(31_100), LIVE);
+    assert_eq!(asked(&mut balancer, 32_100), Some(vec![1]), "as it was when the apply ended");
+    balancer.handle_applied(at(32_200), Applied::Done { reloaded: false });
+    assert_eq!(asked(&mut balancer, 32_200), None);
+    assert_eq!(due(&balancer), None);
+}
+
+#[test]
+fn holds_and_what_they_keep_outlive_a_restart() {
+    let live = |numbers: &[u8]| {
+        let mut balancer = fresh();
+        balancer.handle_members(at(0), members(&numbers.iter().map(|n| (*n, Gossip::Alive)).collect::<Vec<_>>()));
+        balancer.handle_first_view(at(0));
+        balancer.handle_timeout(at(0));
+        let apply = |output| match output {
+            Output::Apply { desired, .. } => Some(desired),
+            Output::Tell(_) => None,
+        };
+        std::iter::from_fn(|| balancer.poll_output()).find_map(apply).unwrap()
+    };
+    let mut holds = Holds::default();
+    holds.hold(UpstreamName::new("web").unwrap(), hold());
+    let mut balancer = Balancer::new(vec![options("web")], SETTLE, 7, Some(live(&[1, 2])), holds.clone(), at(0));
+    balancer.handle_members(at(0), members(&[(1, Gossip::Alive), (2, Gossip::Failed), (3, Gossip::Alive)]));
+    balancer.handle_first_view(at(100));
+    assert_eq!(asked(&mut balancer, 100), Some(vec![1, 2]));
+    balancer.handle_applied(at(200), Applied::Done { reloaded: false });
+
+    // A rollback: nothing is asked meanwhile, and what it put in place is what is held.
+    balancer.suspend();
+    balancer.handle_release(at(40_000), &names(&["web"]));
+    assert_eq!(asked(&mut balancer, 50_000), None);
+    balancer.handle_rolled_back(at(50_000), LIVE, Some(live(&[1])), Some(holds));
+    assert_eq!(asked(&mut balancer, 51_000), Some(vec![1]));
+    balancer.handle_applied(at(51_100), Applied::Done { reloaded: false });
+    assert_eq!(balancer.upstreams()[0].live().unwrap().serving().count(), 1);
+    assert_eq!(asked(&mut balancer, 59_000), None);
 }

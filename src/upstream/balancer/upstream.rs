@@ -1,14 +1,15 @@
 //! One upstream of a balancer, and what is known of it.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use super::{Group, Notice, Output, Strength};
 use crate::time::Instant;
+use crate::upstream::cause::causes;
 use crate::upstream::desired::Target;
 use crate::upstream::settle::News;
 use crate::upstream::{
-    Candidate, Circumstances, Decision, History, HoldReason, LeftOut, Mode, Options, Servers, UpstreamName, Want,
-    decide,
+    Candidate, Cause, Circumstances, Decision, History, HoldReason, Judged, LeftOut, Mode, Options, Servers,
+    UpstreamName, VerdictReason, Want, decide,
 };
 use crate::wire::NodeName;
 
@@ -22,12 +23,19 @@ pub struct Upstream {
     told: Option<Group>,
     /// Since when the group does as well as it does.
     since: Option<Instant>,
+    /// Since when each member is in, or out for the reason that it is.
+    standings: BTreeMap<NodeName, (Standing, Instant)>,
+    /// The configuration changed while this agent ran, and nothing made by the new one is in place yet.
+    reconfigured: bool,
     /// What was put in place last by this configuration; `None` if it is not known whether its file is there and read.
     in_place: Option<Want>,
     /// What the debounce was asked for last, and is not in place. Forgotten when what is wanted is in place: an apply that is
     /// still under way may be about to replace just that.
     asked: Option<Want>,
 }
+
+/// Where a member is; `None` if it is in, else why it is not.
+type Standing = Option<VerdictReason>;
 
 /// What a decision asks of the debounce.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -43,20 +51,28 @@ impl Upstream {
     /// `live` is what an earlier run left in place.
     pub(super) fn new(options: Options, live: Option<Target>) -> Self {
         let history = live.map(History::restored).unwrap_or_default();
-        Self { options, history, decision: None, told: None, since: None, in_place: None, asked: None }
+        Self {
+            options,
+            history,
+            decision: None,
+            told: None,
+            since: None,
+            standings: BTreeMap::new(),
+            reconfigured: false,
+            in_place: None,
+            asked: None,
+        }
     }
 
     /// The same upstream by another configuration: its file may have to change although its servers do not.
     pub(super) fn reconfigured(self, options: Options) -> Self {
-        Self {
-            options,
-            history: self.history,
-            decision: None,
-            told: None,
-            since: self.since,
-            in_place: None,
-            asked: None,
-        }
+        Self { options, decision: None, told: None, reconfigured: true, in_place: None, asked: None, ..self }
+    }
+
+    /// Goes on from another generation than the one it made last.
+    pub(super) fn restored(&mut self, live: Target) {
+        self.history = History::restored(live);
+        (self.in_place, self.asked) = (None, None);
     }
 
     /// What it leaves in place when it is taken out of the configuration.
@@ -84,6 +100,20 @@ impl Upstream {
         self.history.live()
     }
 
+    /// Since when that member is in, or out for the reason that it is.
+    pub fn standing_since(&self, member: &NodeName) -> Option<Instant> {
+        self.standings.get(member).map(|(_, since)| *since)
+    }
+
+    /// Why what is decided differs from what is in place.
+    pub(super) fn causes(&self) -> BTreeSet<Cause> {
+        let mut causes = self.decision.as_ref().map(|decision| causes(&self.history, decision)).unwrap_or_default();
+        if self.reconfigured || causes.is_empty() && self.in_place.is_none() {
+            causes.insert(Cause::Configuration);
+        }
+        causes
+    }
+
     /// Whether what is decided is known to be in place.
     pub fn is_in_place(&self) -> bool {
         self.decision.as_ref().is_some_and(|decision| match &self.in_place {
@@ -106,11 +136,22 @@ impl Upstream {
             self.since = None;
         }
         self.since.get_or_insert(at.now);
+        self.note_standings(&decision, at.now);
         self.history.decided(&decision);
         let group = self.group_notice(&decision, under_way);
         let notices = group.into_iter().chain(self.left_out_notices(&decision));
         outputs.extend(notices.map(Output::Tell));
         self.decision.insert(decision)
+    }
+
+    fn note_standings(&mut self, decision: &Decision, now: Instant) {
+        let mut before = std::mem::take(&mut self.standings);
+        let note = |judged: &Judged| {
+            let standing = (!judged.verdict.placed.is_in()).then_some(judged.verdict.reason);
+            let known = before.remove(&judged.name).filter(|(known, _)| *known == standing);
+            (judged.name.clone(), known.unwrap_or((standing, now)))
+        };
+        self.standings = decision.members.iter().map(note).collect();
     }
 
     /// To be called once after each decision.
@@ -131,6 +172,7 @@ impl Upstream {
     pub(super) fn put_in_place(&mut self, decision: Decision, outdated: bool) {
         self.history.applied(&decision);
         self.in_place = (!outdated).then_some(decision.want);
+        self.reconfigured &= outdated;
     }
 
     /// One notice for each selected member that from now on cannot be a server.

@@ -12,7 +12,7 @@ use weir::time::Instant;
 use weir::upstream::balancer::{Balancer, Group, Notice, Output};
 use weir::upstream::desired::{Desired, Target};
 use weir::upstream::settle::{self, Applied};
-use weir::upstream::{Candidate, Gossip, Options, Servers, TagPattern, UpstreamName, select};
+use weir::upstream::{Candidate, Gossip, Holds, Options, Servers, TagPattern, UpstreamName, select};
 use weir::wire::serf::Tags;
 
 use super::super::cluster::remember;
@@ -102,7 +102,7 @@ impl World {
             // Of earlier reloads a new life knows nothing.
             self.nginx.reloaded_at = None;
             let (live, now) = (self.nginx.record(), self.sim.now());
-            self.balancer = Some(Balancer::new(self.upstreams.clone(), self.settle, 1, live, now));
+            self.balancer = Some(Balancer::new(self.upstreams.clone(), self.settle, 1, live, Holds::default(), now));
         }
         if !others.is_empty() {
             self.sim.join(node, &others);
@@ -183,7 +183,7 @@ impl World {
         balancer.handle_timeout(now);
         while let Some(output) = self.balancer.as_mut().and_then(Balancer::poll_output) {
             match output {
-                Output::Apply(desired) => self.apply(now, desired)?,
+                Output::Apply { desired, .. } => self.apply(now, desired)?,
                 Output::Tell(notice) => self.hear(notice),
             }
         }
