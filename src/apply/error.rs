@@ -12,6 +12,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::AnswerError;
+use super::Writer;
 use crate::error::system_words;
 use crate::nginx::Problem;
 use crate::status::BALANCER_AS_ROOT;
@@ -45,6 +46,10 @@ pub enum Error {
     Port { upstream: UpstreamName, addr: std::net::SocketAddr, min: u16, max: u16 },
     /// A target is a directory, a link or something stranger.
     NotAFile { upstream: UpstreamName, path: PathBuf, link: bool },
+    /// Somebody who is not root could replace what root puts there, or runs.
+    Writable { path: PathBuf, by: Writer },
+    /// The directory of a target is a link, which somebody may point elsewhere at any time.
+    LinkedDirectory { path: PathBuf },
     /// Somebody else changed a target and the policy is to hold.
     ForeignEdit { path: PathBuf },
     /// NGINX refuses the configuration, as it was run by this user.
@@ -167,6 +172,8 @@ impl Error {
             }
             Self::NotAFile { path, link: true, .. } => format!("{} is a symbolic link", path.display()),
             Self::NotAFile { path, link: false, .. } => format!("{} is not a regular file", path.display()),
+            Self::Writable { path, by } => format!("{} is writable by {by}", path.display()),
+            Self::LinkedDirectory { path } => format!("{} is a symbolic link", path.display()),
             Self::ForeignEdit { path } => format!("{} was changed by somebody else and is held", path.display()),
             Self::Test { problem, .. } => format!("nginx refuses its configuration: {problem}"),
             Self::NotIncluded { config, target, .. } => {
@@ -223,6 +230,8 @@ impl Error {
                 Some(format!("set upstream.{upstream}.nginx.output to the file it names"))
             }
             Self::NotAFile { upstream, .. } => Some(format!("correct upstream.{upstream}.nginx.output")),
+            Self::Writable { path, by } => Some(format!("apply trusts only root: {}", by.remedy(path))),
+            Self::LinkedDirectory { .. } => Some("name the directory that it points to in 'output'".to_owned()),
             Self::ForeignEdit { .. } => Some("remove the change, or set apply.foreign_edit = \"restore\"".to_owned()),
             Self::Test { problem, as_root: false } if problem.is_denied() => Some(BALANCER_AS_ROOT.to_owned()),
             Self::Test { problem, .. } => Some(problem.remedy().unwrap_or_else(|| mend(problem))),

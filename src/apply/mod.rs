@@ -12,6 +12,7 @@
 
 mod answer;
 mod confirm;
+mod directory;
 mod document;
 mod error;
 mod exchange;
@@ -30,6 +31,7 @@ mod request;
 mod survey;
 mod system;
 mod tree;
+mod trust;
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};

@@ -219,7 +219,7 @@ mod tests {
     use std::path::PathBuf;
 
     use super::*;
-    use crate::apply::{AnswerError, Mismatch, Refusal, SystemError};
+    use crate::apply::{AnswerError, Mismatch, Refusal, SystemError, Writer};
     use crate::nginx::Problem;
     use crate::status::BALANCER_AS_ROOT;
     use crate::upstream;
@@ -261,6 +261,8 @@ mod tests {
             Error::Address { upstream: upstream(), addr, why: upstream::Refusal::LinkLocal },
             Error::Port { upstream: upstream(), addr, min: 1, max: 79 },
             Error::NotAFile { upstream: upstream(), path: path(), link: true },
+            Error::Writable { path: path(), by: Writer::Group("ops".to_owned()) },
+            Error::LinkedDirectory { path: path() },
             Error::ForeignEdit { path: path() },
             Error::Test { problem: problem(), as_root: true },
             Error::Test { problem: denied, as_root: false },
