@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use super::master::{Master, Patience};
 use super::proc::Process;
+use crate::file;
 use crate::nginx::{Ours, Problem, parse_log};
 
 /// An idle master without new workers has failed to load; seen twice this far apart, it is not between two steps.
@@ -72,7 +73,7 @@ pub(super) struct LogMark {
 
 impl LogMark {
     pub(super) fn note(path: PathBuf) -> Self {
-        let length = std::fs::metadata(&path).map_or(0, |meta| meta.len());
+        let length = log(&path).map_or(0, |(_, length)| length);
         Self { path, length }
     }
 
@@ -82,9 +83,9 @@ impl LogMark {
     }
 
     fn since(&self) -> Option<String> {
-        let mut file = File::open(&self.path).ok()?;
+        let (mut file, length) = log(&self.path)?;
         // A log that was rotated meanwhile is new from its start.
-        let from = if file.metadata().ok()?.len() < self.length { 0 } else { self.length };
+        let from = if length < self.length { 0 } else { self.length };
         file.seek(SeekFrom::Start(from)).ok()?;
         let mut bytes = Vec::new();
         file.take(MAX_LOG).read_to_end(&mut bytes).ok()?;
@@ -93,5 +94,35 @@ impl LogMark {
 
     pub(super) fn path(&self) -> &Path {
         &self.path
+    }
+}
+
+/// The log and its length, if it is a file: NGINX also logs to pipes and terminals, and its configuration may name anything.
+fn log(path: &Path) -> Option<(File, u64)> {
+    let file = file::open(path).ok()?;
+    let length = file.metadata().ok()?.len();
+    Some((file, length))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_log_says_since_the_mark_is_read_and_what_is_no_file_is_not_waited_for() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("error.log");
+        std::fs::write(&path, "before\n").unwrap();
+        let mark = LogMark::note(path.clone());
+        std::fs::write(&path, "before\nafter\n").unwrap();
+        assert_eq!(mark.since().as_deref(), Some("after\n"));
+        std::fs::write(&path, "new\n").unwrap();
+        assert_eq!(mark.since().as_deref(), Some("new\n"), "it was rotated");
+
+        std::fs::remove_file(&path).unwrap();
+        nix::unistd::mkfifo(&path, nix::sys::stat::Mode::S_IRWXU).unwrap();
+        assert_eq!(LogMark::note(path.clone()).length, 0);
+        assert_eq!(mark.since(), None);
+        assert_eq!(LogMark::note("/dev/zero".into()).since(), None);
     }
 }

@@ -24,6 +24,7 @@ mod master;
 mod namespace;
 mod plan;
 mod proc;
+mod program;
 mod record;
 mod refusal;
 mod report;

@@ -3,7 +3,7 @@
 use std::collections::{BTreeSet, HashSet};
 use std::fs;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
@@ -103,6 +103,15 @@ pub(super) fn lock_holder(inode: u64) -> Option<u32> {
 pub(super) fn is_in_unit(pid: u32, unit: &str) -> bool {
     let groups = fs::read_to_string(file(pid, "cgroup")).unwrap_or_default();
     groups.lines().any(|line| line.rsplit_once('/').is_some_and(|(_, last)| last == unit))
+}
+
+/// The processes of a unit of systemd's that is where units are by default; none if it does not run, or is elsewhere.
+pub(super) fn unit_processes(unit: &str) -> Vec<u32> {
+    /// Of the unified hierarchy, and of systemd's own beside the older ones.
+    const HIERARCHIES: [&str; 3] = ["/sys/fs/cgroup", "/sys/fs/cgroup/unified", "/sys/fs/cgroup/systemd"];
+    let file = |hierarchy| Path::new(hierarchy).join("system.slice").join(unit).join("cgroup.procs");
+    let listed = HIERARCHIES.into_iter().find_map(|hierarchy| fs::read_to_string(file(hierarchy)).ok());
+    listed.unwrap_or_default().lines().filter_map(|pid| pid.parse().ok()).collect()
 }
 
 /// Every process there is.

@@ -12,6 +12,8 @@ use super::find::Marks;
 use super::master::{Master, Patience, Unready};
 use super::namespace::{self, Candidate, Hindrance, Within};
 use super::plan::Plan;
+use super::proc;
+use super::program::Program;
 use super::tree::read_tree;
 use crate::command::{self, Ran};
 use crate::config::{self, Reload};
@@ -62,13 +64,7 @@ impl<'a> Nginx<'a> {
         options: &'a config::Nginx,
         upstreams: impl IntoIterator<Item = &'u UpstreamName>,
     ) -> Result<Self, Error> {
-        let program =
-            program(options.binary.path().unwrap_or(Path::new("nginx"))).ok_or_else(|| Error::NotInstalled {
-                upstreams: upstreams.into_iter().cloned().collect(),
-                binary: options.binary.path().map(ToOwned::to_owned),
-            })?;
-        let ran = run(&program, [OsStr::new("-V")], COMMAND_LIMIT, "")?;
-        let build = Build::parse(&ran.stderr);
+        let Program { path: program, build } = Program::find(&options.binary, upstreams)?;
         // What is missing or cannot be read is reported by the test, in NGINX's words.
         let (tree, _unread) = read_tree(&options.config);
         let pid_file = options.pid_file.path().map_or_else(|| build.pid_file(&tree), Path::to_owned);
@@ -166,7 +162,8 @@ impl<'a> Nginx<'a> {
 
     /// By whoever names one that is a master; what was odd about the others is told only if there is none.
     pub(super) fn find_master(&self) -> Result<Option<Master>, Error> {
-        let sources: [&dyn Fn() -> Option<u32>; 2] = [&|| self.main_pid(), &|| written_pid(&self.pid_file)];
+        let sources: [&dyn Fn() -> Option<u32>; 3] =
+            [&|| self.master_in_unit(), &|| self.main_pid(), &|| written_pid(&self.pid_file)];
         let mut odd = None;
         for pid in sources.into_iter().filter_map(|source| source()) {
             match Master::verify(pid) {
@@ -188,13 +185,21 @@ impl<'a> Nginx<'a> {
         }
     }
 
-    /// By systemd's word, where it runs and the unit does.
+    /// The unit, where systemd runs it and no pid file is set instead.
+    fn unit(&self) -> Option<&str> {
+        self.options.unit().filter(|_| self.options.pid_file.path().is_none() && has_systemd())
+    }
+
+    /// The one master among the unit's processes: what systemd would say, where nobody needs to be asked, and no bus is.
+    fn master_in_unit(&self) -> Option<u32> {
+        let masters = proc::unit_processes(self.unit()?).into_iter();
+        let mut masters = masters.filter(|pid| matches!(Master::verify(*pid), Ok(Some(_))));
+        masters.next().filter(|_| masters.next().is_none())
+    }
+
+    /// By systemd's word.
     fn main_pid(&self) -> Option<u32> {
-        let unit = self.options.unit().filter(|_| self.options.pid_file.path().is_none())?;
-        if !has_systemd() {
-            return None;
-        }
-        let arguments = ["show", "--property=MainPID", unit].map(OsStr::new);
+        let arguments = ["show", "--property=MainPID", self.unit()?].map(OsStr::new);
         let ran = run(Path::new("systemctl"), arguments, COMMAND_LIMIT, "MainPID=").ok()?;
         ran.stdout.lines().next()?.strip_prefix("MainPID=")?.parse().ok().filter(|pid| *pid != 0)
     }
@@ -268,16 +273,6 @@ fn run<'x>(
     command.args(arguments);
     command::run(command, limit, keep)
         .map_err(|error| Error::Command { program: program.to_owned(), source: error.into() })
-}
-
-/// The program's path. Units and containers often have no `sbin` in PATH.
-fn program(binary: &Path) -> Option<PathBuf> {
-    if binary.components().count() > 1 {
-        return binary.is_file().then(|| binary.to_owned());
-    }
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    let usual = ["/usr/sbin", "/usr/local/sbin", "/usr/local/nginx/sbin", "/sbin"].map(PathBuf::from);
-    std::env::split_paths(&path).chain(usual).map(|directory| directory.join(binary)).find(|path| path.is_file())
 }
 
 #[cfg(test)]

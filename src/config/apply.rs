@@ -75,7 +75,7 @@ impl Apply {
 /// The NGINX that is fed.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Nginx {
-    /// NGINX's program; auto: nginx in PATH.
+    /// NGINX's program; auto: nginx where systems have it (/usr/sbin and the like).
     pub binary: Automatic,
     /// NGINX's main configuration file.
     pub config: PathBuf,
