@@ -12,13 +12,13 @@
 //!    └──────────────────────── applied generation, last error ◀───────────────────────┘
 //! ```
 //!
-//! **Layering.** `wire`, `crypto`, `swim`, `serf`, `endpoint`, `drain`, `upstream`, `nginx`, `rotate`, `snapshot`, `status`, `handlers` and `sim` are pure: no
+//! **Layering.** `wire`, `crypto`, `swim`, `serf`, `endpoint`, `drain`, `upstream`, `nginx`, `rotate`, `snapshot`, `status`, `template`, `handlers` and `sim` are pure: no
 //! tokio, no sockets, no files, no clock, no hidden randomness, no environment. Time is a `now` argument and randomness is
 //! handed over at construction. `clippy.toml` lists the calls that are forbidden there; `agent`, `apply`, `cli`, `rpc`, `file`
 //! and `command` opt out once, with a reason; `config::file` reads by `file`. Imports point one way:
 //!
 //! ```text
-//! cli → agent, apply → config, rpc, status, sim, handlers, snapshot, nginx, command, file → endpoint, drain, rotate, upstream → serf → swim → crypto, wire
+//! cli → agent, apply → config, rpc, status, sim, handlers, snapshot, nginx, template, command, file → endpoint, drain, rotate, upstream → serf → swim → crypto, wire
 //! ```
 
 pub mod agent;
@@ -44,6 +44,7 @@ pub mod sim;
 pub mod snapshot;
 pub mod status;
 pub mod swim;
+pub mod template;
 pub mod time;
 pub mod upstream;
 pub mod wire;
