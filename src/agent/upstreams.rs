@@ -79,9 +79,9 @@ pub(super) struct InPlace {
 }
 
 impl InPlace {
-    /// Looks; `None` without upstreams. Blocks on the disk.
+    /// Looks; `None` with nothing to put there. Blocks on the disk.
     pub(super) fn look(config: &Config) -> Option<Self> {
-        if config.upstreams.is_empty() {
+        if config.upstreams.is_empty() && config.templates.is_empty() {
             return None;
         }
         let applier = Applier::new(config);
@@ -125,6 +125,7 @@ impl Upstreams {
         self.applier = Arc::new(Applier::new(config));
         self.watch.reconfigured(now);
         self.balancer.handle_configuration(now, options(config), settle(config, self.order));
+        self.balancer.handle_templates(now, !config.templates.is_empty());
     }
 
     /// Something about the members is different; looked at once after everything that belongs to it was heard.

@@ -40,6 +40,7 @@ mod schema;
 mod secret;
 mod serf;
 pub mod show;
+mod template;
 mod tree;
 mod upstream;
 mod value;
@@ -66,6 +67,7 @@ pub use reader::{Setting, When};
 pub use schema::schema;
 pub use secret::{Secret, SecretSource};
 pub(crate) use serf::{KEYS as SERF_KEYS, Kind as SerfKind};
+pub use template::{FileMode, Owner, Template};
 pub use tree::Origin;
 pub use upstream::{Upstream, UpstreamFile};
 
@@ -107,6 +109,8 @@ pub struct Config {
     pub handlers: Vec<Handler>,
     /// Upstreams in order of appearance.
     pub upstreams: Vec<Upstream>,
+    /// Templates in order of appearance.
+    pub templates: Vec<Template>,
     /// When files are put in place.
     pub apply: Apply,
     /// The NGINX that is fed.
@@ -141,12 +145,29 @@ impl Config {
         let log = root.section("log", Log::read);
         let handlers = root.named("handler", Handler::read);
         let drafts = root.named("upstream", upstream::Draft::read);
+        let templates = root.named("template", Template::read);
         let apply = root.section("apply", Apply::read);
         let nginx = root.section("nginx", Nginx::read);
         let leave = root.section("leave", |section| Leave::read(section, extras));
         let upstreams = upstream::place_files(root, drafts, &nginx.config);
+        template::check_files(root, &templates, &upstreams);
         let settings = Vec::new();
-        Self { mode, node, gossip, encryption, snapshot, rpc, log, handlers, upstreams, apply, nginx, leave, settings }
+        Self {
+            mode,
+            node,
+            gossip,
+            encryption,
+            snapshot,
+            rpc,
+            log,
+            handlers,
+            upstreams,
+            templates,
+            apply,
+            nginx,
+            leave,
+            settings,
+        }
     }
 
     /// Every key with its effective value, its default and its place, table by table.

@@ -516,6 +516,11 @@ fn more_upstreams_than_one_document_holds_are_refused() {
     assert!(toml(&upstreams(256)).is_ok());
     let said = report(toml(&upstreams(257)));
     assert!(said.contains("upstream.u256 is one too many, the limit is 256; remove one"), "{said}");
+    let template = |n| format!("[template.t{n}]\nsource = \"/etc/weir/t.j2\"\noutput = \"/etc/t{n}\"\n");
+    let templates = |count: usize| (0..count).map(template).collect::<String>();
+    assert!(toml(&templates(64)).is_ok());
+    let said = report(toml(&templates(65)));
+    assert!(said.contains("template.t64 is one too many, the limit is 64; "), "{said}");
 }
 
 #[test]
