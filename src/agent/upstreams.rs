@@ -102,8 +102,10 @@ impl Upstreams {
         info!(upstreams, generation = %generation.unwrap_or_default(), "balancing");
         let order = Desired::order_of(&config.node.name);
         let applier = Arc::new(applier);
+        let mut balancer = Balancer::new(options(config), settle(config, order), order, live, Holds::default(), now);
+        balancer.handle_templates(now, !config.templates.is_empty());
         Self {
-            balancer: Balancer::new(options(config), settle(config, order), order, live, Holds::default(), now),
+            balancer,
             recovering: Some(recover(Arc::clone(&applier))),
             applier,
             order,
