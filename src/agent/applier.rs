@@ -1,6 +1,6 @@
 //! Who puts in place what the balancer wants.
 
-use crate::apply::{AnswerError, Apply, Ask, Body, Error, Job, Process, Report, Step};
+use crate::apply::{AnswerError, Apply, Ask, Body, Error, Job, Process, Report, RunBy, Step};
 use crate::config::{ApplyMode, Config};
 use crate::upstream::Generation;
 use crate::upstream::desired::Desired;
@@ -16,6 +16,13 @@ impl Applier {
     pub(super) fn new(config: &Config) -> Self {
         match config.apply.mode {
             ApplyMode::Direct => Self::Direct(Apply::new(config.into())),
+        }
+    }
+
+    /// Whose hands these are, for words.
+    pub(super) fn run_by(&self) -> RunBy {
+        match self {
+            Self::Direct(_) => RunBy::this_process(),
         }
     }
 

@@ -14,7 +14,7 @@ use self::watch::{Look, Watch};
 use super::applier::Applier;
 use super::clock;
 use super::notice::some_of;
-use crate::apply::{Job, Report};
+use crate::apply::{Job, Report, RunBy};
 use crate::config::Config;
 use crate::drain::Promises;
 use crate::endpoint::Endpoint;
@@ -69,6 +69,7 @@ pub(super) enum Done {
 pub(super) struct Ended {
     report: Report,
     took: Duration,
+    by: RunBy,
 }
 
 /// What an earlier run left in place.
@@ -236,14 +237,15 @@ fn apply(applier: Arc<Applier>, job: Job) -> JoinHandle<Ended> {
     tokio::task::spawn_blocking(move || {
         let started = clock::now();
         let report = applier.apply(job);
-        Ended { report, took: clock::now().since(started) }
+        Ended { report, took: clock::now().since(started), by: applier.run_by() }
     })
 }
 
 fn recover(applier: Arc<Applier>) -> JoinHandle<Option<Ended>> {
     tokio::task::spawn_blocking(move || {
         let started = clock::now();
-        applier.recover().map(|report| Ended { report, took: clock::now().since(started) })
+        let report = applier.recover()?;
+        Some(Ended { report, took: clock::now().since(started), by: applier.run_by() })
     })
 }
 

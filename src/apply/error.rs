@@ -13,10 +13,21 @@ use serde::{Deserialize, Serialize};
 
 use super::AnswerError;
 use super::Writer;
-use crate::error::system_words;
+use crate::error::{Trouble, system_words};
 use crate::nginx::Problem;
 use crate::status::BALANCER_AS_ROOT;
 use crate::upstream::{Refusal, UpstreamName};
+
+/// What the helper's unit may write, by its `ReadWritePaths=`: a file there that is read-only is so for everybody.
+const UNIT_WRITES: [&str; 7] = [
+    "/etc/nginx",
+    "/etc/haproxy",
+    "/var/lib/weir-apply",
+    "/var/log/nginx",
+    "/var/lib/nginx",
+    "/var/cache/nginx",
+    "/run",
+];
 
 /// Why something could not be applied. [`Report`](super::Report) says what state that leaves.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
@@ -52,8 +63,10 @@ pub enum Error {
     LinkedDirectory { path: PathBuf },
     /// Somebody else changed a target and the policy is to hold.
     ForeignEdit { path: PathBuf },
-    /// NGINX refuses the configuration, as it was run by this user.
-    Test { problem: Problem, as_root: bool },
+    /// NGINX refuses the configuration.
+    Test { problem: Problem },
+    /// The configuration has an upstream of that name besides ours.
+    DefinedTwice { upstream: String, ours: PathBuf, other: PathBuf, line: Option<u32> },
     /// The configuration passes and does not read our file, which belongs into an upstream's block if it is only `lines`.
     NotIncluded { config: PathBuf, target: PathBuf, lines: bool },
     /// The pid file or systemd names a process that is not a master of ours.
@@ -97,18 +110,35 @@ pub struct SystemError {
 pub enum SystemErrorKind {
     /// No space, or none for this user.
     Full,
-    /// The file system is mounted read-only.
+    /// The file system is mounted read-only, for who tried.
     ReadOnly,
-    /// This user, who is not root, may not.
+    /// Who tried may not.
     Denied,
-    /// Not even root may.
-    DeniedToRoot,
     /// There is no such file or directory.
     Missing,
     /// It took too long.
     TimedOut,
     /// Something else.
     Other,
+}
+
+/// Who puts files in place, tests and signals. What kept that one from something, and the way out, depend on it; so this is said
+/// where an error is shown, not where it happens.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum RunBy {
+    /// `weir apply`: root, and most of the host is read-only for its unit.
+    Helper,
+    /// Root, in process.
+    Root,
+    /// Another user, in process.
+    User,
+}
+
+impl RunBy {
+    /// This process, which does it itself.
+    pub fn this_process() -> Self {
+        if is_root() { Self::Root } else { Self::User }
+    }
 }
 
 /// Why a process is not the master that is meant.
@@ -138,10 +168,62 @@ impl Error {
     /// Whether weir's own files are to blame.
     pub(super) fn is_ours(&self) -> bool {
         match self {
-            Self::Test { problem, .. } => problem.ours,
+            Self::Test { problem } => problem.ours,
             Self::NotLoaded { problem, .. } | Self::NotConfirmed { problem, .. } => {
                 problem.as_ref().is_some_and(|problem| problem.ours)
             }
+            _ => false,
+        }
+    }
+
+    /// What happened and the way out, in words for who runs weir so.
+    pub fn told(&self, by: RunBy) -> Trouble {
+        Trouble::new(self.what_by(by), self.remedy_by(by).unwrap_or_default())
+    }
+
+    pub(super) fn what_by(&self, by: RunBy) -> String {
+        match (by, self.outside_unit()) {
+            (RunBy::Helper, Some((path, true))) => {
+                format!("nginx -t cannot open {}: read-only for weir-apply", path.display())
+            }
+            (RunBy::Helper, Some((path, false))) => {
+                format!("cannot write {}: read-only for weir-apply", path.display())
+            }
+            (RunBy::Helper | RunBy::Root | RunBy::User, _) => self.what(),
+        }
+    }
+
+    pub(super) fn remedy_by(&self, by: RunBy) -> Option<String> {
+        match by {
+            RunBy::Helper => {
+                let directory = self.outside_unit().map(|(path, _)| path.parent().unwrap_or(path).display());
+                let edit = |directory| format!("'systemctl edit weir-apply' and add ReadWritePaths={directory}");
+                directory.map(edit).or_else(|| self.remedy())
+            }
+            RunBy::User if self.is_denied() => Some(BALANCER_AS_ROOT.to_owned()),
+            RunBy::Root | RunBy::User => self.remedy(),
+        }
+    }
+
+    /// The file that could not be written though its file system can be, for the helper's unit shows most of the host read-only,
+    /// and whether it was NGINX's test that tried.
+    fn outside_unit(&self) -> Option<(&Path, bool)> {
+        let (path, is_test) = match self {
+            Self::Write { path, source } if source.kind == SystemErrorKind::ReadOnly => (path.as_path(), false),
+            Self::Test { problem } => (problem.read_only()?, true),
+            _ => return None,
+        };
+        (!UNIT_WRITES.iter().any(|directory| path.starts_with(directory))).then_some((path, is_test))
+    }
+
+    /// Whether that is something only root may do.
+    fn is_denied(&self) -> bool {
+        match self {
+            Self::Write { source, .. } | Self::Read { source, .. } => {
+                matches!(source.kind, SystemErrorKind::Denied | SystemErrorKind::ReadOnly)
+            }
+            Self::Test { problem } => problem.is_denied(),
+            Self::NotAMaster { why, .. } => *why == Mismatch::NotPermitted,
             _ => false,
         }
     }
@@ -175,7 +257,11 @@ impl Error {
             Self::Writable { path, by } => format!("{} is writable by {by}", path.display()),
             Self::LinkedDirectory { path } => format!("{} is a symbolic link", path.display()),
             Self::ForeignEdit { path } => format!("{} was changed by somebody else and is held", path.display()),
-            Self::Test { problem, .. } => format!("nginx refuses its configuration: {problem}"),
+            Self::Test { problem } => format!("nginx refuses its configuration: {problem}"),
+            Self::DefinedTwice { upstream, ours, other, line } => {
+                let line = line.map_or_else(String::new, |line| format!(":{line}"));
+                format!("upstream \"{upstream}\" is defined twice: {} and {}{line}", ours.display(), other.display())
+            }
             Self::NotIncluded { config, target, .. } => {
                 format!("nothing in {} includes {}", config.display(), target.display())
             }
@@ -233,13 +319,18 @@ impl Error {
             Self::Writable { path, by } => Some(format!("apply trusts only root: {}", by.remedy(path))),
             Self::LinkedDirectory { .. } => Some("name the directory that it points to in 'output'".to_owned()),
             Self::ForeignEdit { .. } => Some("remove the change, or set apply.foreign_edit = \"restore\"".to_owned()),
-            Self::Test { problem, as_root: false } if problem.is_denied() => Some(BALANCER_AS_ROOT.to_owned()),
-            Self::Test { problem, .. } => Some(problem.remedy().unwrap_or_else(|| mend(problem))),
+            Self::Test { problem } => Some(match problem.read_only() {
+                Some(path) => way_to(path.parent().unwrap_or(path), SystemErrorKind::ReadOnly),
+                None => problem.remedy().unwrap_or_else(|| mend(problem)),
+            }),
+            Self::DefinedTwice { .. } => Some("remove yours, or use form = \"servers\" inside it".to_owned()),
             Self::NotIncluded { target, lines: true, .. } => {
                 Some(format!("add 'include {};' inside your upstream block", target.display()))
             }
             Self::NotIncluded { target, lines: false, .. } => Some(include_for(target)),
-            Self::NotAMaster { why: Mismatch::NotPermitted, .. } => Some(BALANCER_AS_ROOT.to_owned()),
+            Self::NotAMaster { why: Mismatch::NotPermitted, pid } => {
+                Some(format!("see with 'dmesg' what keeps root from process {pid}"))
+            }
             Self::NotAMaster { .. } => Some("correct nginx.pid_file, or start nginx".to_owned()),
             Self::TestTooSlow { names, .. } => {
                 let other = "run 'nginx -t': something that it reads does not answer, such as a dead mount";
@@ -314,10 +405,8 @@ impl From<io::Error> for SystemError {
     fn from(error: io::Error) -> Self {
         let kind = match error.kind() {
             io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => SystemErrorKind::Full,
-            io::ErrorKind::ReadOnlyFilesystem if is_root() => SystemErrorKind::ReadOnly,
-            io::ErrorKind::PermissionDenied if is_root() => SystemErrorKind::DeniedToRoot,
-            // The packaged unit, which runs as somebody else, sees most of the host read-only.
-            io::ErrorKind::ReadOnlyFilesystem | io::ErrorKind::PermissionDenied => SystemErrorKind::Denied,
+            io::ErrorKind::ReadOnlyFilesystem => SystemErrorKind::ReadOnly,
+            io::ErrorKind::PermissionDenied => SystemErrorKind::Denied,
             io::ErrorKind::NotFound => SystemErrorKind::Missing,
             io::ErrorKind::TimedOut => SystemErrorKind::TimedOut,
             _ => SystemErrorKind::Other,
@@ -332,13 +421,13 @@ fn way_to(path: &Path, kind: SystemErrorKind) -> String {
     match kind {
         SystemErrorKind::Full => format!("free space in {path}"),
         SystemErrorKind::ReadOnly => format!("make {path} writable, it is mounted read-only"),
-        SystemErrorKind::Denied => BALANCER_AS_ROOT.to_owned(),
-        SystemErrorKind::DeniedToRoot => format!("see with 'dmesg' what keeps root from {path}"),
+        SystemErrorKind::Denied => format!("see with 'dmesg' what keeps root from {path}"),
         SystemErrorKind::Missing => format!("create {path}"),
         SystemErrorKind::TimedOut | SystemErrorKind::Other => format!("look at {path}"),
     }
 }
 
+/// As for root, in process: who is hindered least.
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.what())?;

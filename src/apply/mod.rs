@@ -42,7 +42,7 @@ use std::time::Instant;
 use tracing::warn;
 
 pub use answer::{Answer, AnswerError, Body, State};
-pub use error::{Error, Mismatch, SystemError, SystemErrorKind};
+pub use error::{Error, Mismatch, RunBy, SystemError, SystemErrorKind};
 pub use proc::Process;
 pub use refusal::{Refusal, Writer};
 pub use report::{Report, Step};

@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Error, Process};
+use super::{Error, Process, RunBy};
+use crate::error::Trouble;
 use crate::upstream::settle::Applied;
 use crate::upstream::{Generation, UpstreamName};
 
@@ -134,37 +135,50 @@ impl Report {
         }
     }
 
-    /// What happened, without the way out.
+    /// What happened and the way out, in words for who runs weir so.
+    pub fn told(&self, by: RunBy) -> Trouble {
+        Trouble::new(self.what_by(by), self.remedy_by(by).unwrap_or_default())
+    }
+
+    /// What happened, without the way out, as of an apply by root in process.
     pub fn what(&self) -> String {
+        self.what_by(RunBy::Root)
+    }
+
+    fn what_by(&self, by: RunBy) -> String {
         match self {
             Self::Live { generation, took, .. } => format!("generation {generation} live in {} ms", took.as_millis()),
             Self::Unchanged { generation } => format!("unchanged, generation {generation} is in place"),
-            Self::Stored { why, .. } => format!("{}, the file is in place and tested", why.what()),
-            Self::Refused { error, .. } => error.what(),
+            Self::Stored { why, .. } => format!("{}, the file is in place and tested", why.what_by(by)),
+            Self::Refused { error, .. } => error.what_by(by),
             Self::RolledBack { failed, restored: Generation(0), error, .. } => {
-                format!("{}; what was there before is back and confirmed", gone_wrong(*failed, error))
+                format!("{}; what was there before is back and confirmed", gone_wrong(*failed, error, by))
             }
             Self::RolledBack { failed, restored, error, .. } => {
-                format!("{}; generation {restored} is back and confirmed", gone_wrong(*failed, error))
+                format!("{}; generation {restored} is back and confirmed", gone_wrong(*failed, error, by))
             }
             Self::Failed { failed, error, then } => {
-                format!("{}; going back failed as well: {}", gone_wrong(*failed, error), then.what())
+                format!("{}; going back failed as well: {}", gone_wrong(*failed, error, by), then.what_by(by))
             }
         }
     }
 
-    /// The way out, where one is needed.
+    /// The way out, where one is needed, as of [`Self::what`].
     pub fn remedy(&self) -> Option<String> {
+        self.remedy_by(RunBy::Root)
+    }
+
+    fn remedy_by(&self, by: RunBy) -> Option<String> {
         match self {
             Self::Live { .. } | Self::Unchanged { .. } => None,
             Self::Refused { error: error @ Error::Write { .. }, .. } => {
-                error.remedy().map(|remedy| format!("what serves is untouched; {remedy}"))
+                error.remedy_by(by).map(|remedy| format!("what serves is untouched; {remedy}"))
             }
             Self::Stored { why: error, .. } | Self::Refused { error, .. } | Self::RolledBack { error, .. } => {
-                error.remedy()
+                error.remedy_by(by)
             }
             Self::Failed { error, then, .. } => {
-                let known = error.remedy().or_else(|| then.remedy());
+                let known = error.remedy_by(by).or_else(|| then.remedy_by(by));
                 Some(known.unwrap_or_else(|| "see nginx's error log".to_owned()))
             }
         }
@@ -184,8 +198,8 @@ impl Report {
 }
 
 /// That a generation was in place and is not live, and why.
-fn gone_wrong(generation: Generation, error: &Error) -> String {
-    let what = error.what();
+fn gone_wrong(generation: Generation, error: &Error, by: RunBy) -> String {
+    let what = error.what_by(by);
     match error {
         Error::NotLoaded { .. } | Error::NotConfirmed { .. } => {
             format!("nginx accepted generation {generation} and could not load it: {what}")
@@ -264,8 +278,9 @@ mod tests {
             Error::Writable { path: path(), by: Writer::Group("ops".to_owned()) },
             Error::LinkedDirectory { path: path() },
             Error::ForeignEdit { path: path() },
-            Error::Test { problem: problem(), as_root: true },
-            Error::Test { problem: denied, as_root: false },
+            Error::Test { problem: problem() },
+            Error::Test { problem: denied },
+            Error::DefinedTwice { upstream: "web".to_owned(), ours: path(), other: path(), line: Some(3) },
             Error::NotIncluded { config: path(), target: path(), lines: false },
             Error::NotIncluded { config: path(), target: path(), lines: true },
             Error::NotAMaster { pid: 7, why: Mismatch::Child },
@@ -311,17 +326,83 @@ mod tests {
         assert_eq!(stored(Error::NotRunning { unit: None }), format!("nginx {in_place}; start nginx"));
     }
 
+    fn test(words: &str) -> Error {
+        Error::Test { problem: Problem { message: words.to_owned(), file: None, line: None, ours: false } }
+    }
+
     #[test]
     fn what_only_root_may_do_is_not_for_the_site_to_mend() {
-        let words = "open() \"/run/nginx.pid\" failed (13: Permission denied)";
-        let denied = |as_root| {
-            let problem = Problem { message: words.to_owned(), file: None, line: None, ours: false };
-            Error::Test { problem, as_root }.remedy()
-        };
-        assert_eq!(denied(false).as_deref(), Some(BALANCER_AS_ROOT));
-        assert_eq!(denied(true).as_deref(), Some("see 'nginx -t'"));
+        let denied = test("open() \"/run/nginx.pid\" failed (13: Permission denied)");
         let signal = Error::NotAMaster { pid: 7, why: Mismatch::NotPermitted };
-        assert_eq!(signal.remedy().as_deref(), Some(BALANCER_AS_ROOT));
+        let file = Error::write("/etc/nginx/x".as_ref())(std::io::Error::from_raw_os_error(13));
+        for (error, way_out) in [
+            (denied, "see 'nginx -t'"),
+            (signal, "see with 'dmesg' what keeps root from process 7"),
+            (file, "see with 'dmesg' what keeps root from /etc/nginx"),
+        ] {
+            assert_eq!(error.told(RunBy::User).way_out, BALANCER_AS_ROOT);
+            assert_eq!(error.told(RunBy::Root).way_out, way_out);
+            assert_eq!(error.told(RunBy::Helper).way_out, way_out);
+        }
+    }
+
+    #[test]
+    fn what_is_read_only_is_so_for_the_unit_or_for_everybody() {
+        let log = |path: &str| test(&format!("open() \"{path}\" failed (30: Read-only file system)"));
+        let output = |path: &str| Error::write(path.as_ref())(std::io::Error::from_raw_os_error(30));
+        for (error, by, text) in [
+            (
+                log("/srv/logs/shop.log"),
+                RunBy::Helper,
+                "nginx -t cannot open /srv/logs/shop.log: read-only for weir-apply; 'systemctl edit weir-apply' and add \
+                 ReadWritePaths=/srv/logs",
+            ),
+            (
+                output("/srv/web/upstream.conf"),
+                RunBy::Helper,
+                "cannot write /srv/web/upstream.conf: read-only for weir-apply; 'systemctl edit weir-apply' and add \
+                 ReadWritePaths=/srv/web",
+            ),
+            (
+                output("/etc/nginx/conf.d/web.conf"),
+                RunBy::Helper,
+                "cannot write /etc/nginx/conf.d/web.conf: read-only file system; make /etc/nginx/conf.d writable, it is \
+                 mounted read-only",
+            ),
+            (
+                output("/srv/web/upstream.conf"),
+                RunBy::Root,
+                "cannot write /srv/web/upstream.conf: read-only file system; make /srv/web writable, it is mounted read-only",
+            ),
+            (
+                log("/srv/logs/shop.log"),
+                RunBy::Root,
+                "nginx refuses its configuration: open() \"/srv/logs/shop.log\" failed (30: Read-only file system); make \
+                 /srv/logs writable, it is mounted read-only",
+            ),
+        ] {
+            assert_eq!(error.told(by).to_string(), text);
+        }
+        let refused = Report::refused(None, Step::Write, output("/srv/x.conf")).told(RunBy::Helper);
+        assert_eq!(
+            refused.way_out,
+            "what serves is untouched; 'systemctl edit weir-apply' and add ReadWritePaths=/srv"
+        );
+    }
+
+    #[test]
+    fn an_upstream_that_is_defined_twice_is_named_with_both_places() {
+        let twice = Error::DefinedTwice {
+            upstream: "web".to_owned(),
+            ours: "conf.d/weir-web.conf".into(),
+            other: "sites-enabled/shop".into(),
+            line: Some(3),
+        };
+        assert_eq!(
+            twice.to_string(),
+            "upstream \"web\" is defined twice: conf.d/weir-web.conf and sites-enabled/shop:3; remove yours, or use form = \
+             \"servers\" inside it"
+        );
     }
 
     #[test]

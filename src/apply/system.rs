@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use super::confirm::{self, LogMark, Verdict};
-use super::error::{Error, is_root};
+use super::error::Error;
 use super::find::Marks;
 use super::master::{Master, Patience, Unready};
 use super::namespace::{self, Candidate, Hindrance, Within};
@@ -95,7 +95,7 @@ impl<'a> Nginx<'a> {
 
     fn judge(&self, ran: &Ran, created: &[&Path], ours: &[Ours<'_>]) -> Result<(), Error> {
         if !ran.success {
-            return Err(Error::Test { problem: problem(ran, ours), as_root: is_root() });
+            return Err(self.refused(problem(ran, ours), ours));
         }
         // The configuration may name a directory otherwise, through a link.
         let real = |path: &Path| path.canonicalize().unwrap_or_else(|_| path.to_owned());
@@ -127,6 +127,30 @@ impl<'a> Nginx<'a> {
                 Ok(Validation::Passed(Patience::after(started.elapsed(), self.options.confirm_timeout)))
             }
         }
+    }
+
+    /// What the test says, or what that comes down to.
+    fn refused(&self, problem: Problem, ours: &[Ours<'_>]) -> Error {
+        self.defined_twice(&problem, ours).unwrap_or(Error::Test { problem })
+    }
+
+    /// Of two upstreams of one name the test names the one that it reads last.
+    fn defined_twice(&self, problem: &Problem, ours: &[Ours<'_>]) -> Option<Error> {
+        let name = problem.duplicate()?;
+        let mine = ours.iter().find(|ours| ours.zone == Some(name))?.path;
+        let named = problem.file.as_deref().filter(|file| *file != mine).map(|file| (file, problem.line));
+        let (tree, _unread) = read_tree(&self.options.config);
+        let mut places = nginx::upstream_places(&tree, name).into_iter();
+        let another = || places.find(|(file, _)| *file != mine).map(|(file, line)| (file, Some(line)));
+        let (other, line) = named.or_else(another)?;
+        let (ours, other) = (self.shortened(mine), self.shortened(other));
+        Some(Error::DefinedTwice { upstream: name.to_owned(), ours, other, line })
+    }
+
+    /// As somebody calls it who works on this configuration.
+    fn shortened(&self, path: &Path) -> PathBuf {
+        let base = self.options.config.parent();
+        base.and_then(|base| path.strip_prefix(base).ok()).unwrap_or(path).to_owned()
     }
 
     fn untested(&self, error: io::Error) -> Error {

@@ -17,7 +17,7 @@ mod tree;
 pub use block::{Block, Form, PageSize, Zone};
 pub use build::Build;
 pub(crate) use build::dumped_file;
-pub use network::{host_names, ports};
+pub use network::{host_names, ports, upstream_places};
 pub use problem::{Missing, Ours, Problem, parse_log, parse_test_output};
 pub use render::{Turn, generation_of, render};
 pub use title::MasterTitle;

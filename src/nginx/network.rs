@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
+use std::path::Path;
 
 use super::tree::{Directive, walk};
 
@@ -65,6 +66,17 @@ fn split_port(address: &str) -> (&str, Option<&str>) {
         Some((host, port)) if !host.contains(':') || host.ends_with(']') => (host, Some(port)),
         Some(_) | None => (address, None),
     }
+}
+
+/// Every place where an upstream of this name is defined.
+pub fn upstream_places<'a>(tree: &'a [Directive], name: &str) -> Vec<(&'a Path, u32)> {
+    let mut places = Vec::new();
+    walk(tree, &mut |directive, _| {
+        if directive.name == "upstream" && directive.arguments.first().is_some_and(|argument| argument == name) {
+            places.push((&*directive.file, directive.line));
+        }
+    });
+    places
 }
 
 #[cfg(test)]

@@ -93,6 +93,17 @@ impl Problem {
         ["permission denied", "read-only file system"].into_iter().any(|words| message.contains(words))
     }
 
+    /// The file that could not be opened or made, for its file system is read-only where the test ran.
+    pub fn read_only(&self) -> Option<&Path> {
+        let path = |call: &str| between(&self.message, call, "\" failed (30:").map(Path::new);
+        path("open() \"").or_else(|| path("mkdir() \""))
+    }
+
+    /// The upstream whose name is taken.
+    pub fn duplicate(&self) -> Option<&str> {
+        between(&self.message, "duplicate upstream \"", "\"")
+    }
+
     /// What is not there, if that is all.
     pub fn missing(&self) -> Option<Missing> {
         let file = between(&self.message, "open() \"", "\" failed (2:").map(|path| Missing::File(path.into()));
@@ -103,11 +114,6 @@ impl Problem {
 
     /// The way out, where there is a plain one (`ux §4`).
     pub fn remedy(&self) -> Option<String> {
-        if let Some(name) = between(&self.message, "duplicate upstream \"", "\"") {
-            return Some(format!(
-                "upstream {name} is defined twice: remove yours, or use form = \"servers\" inside it"
-            ));
-        }
         if let Some(address) = between(&self.message, "bind() to ", " failed (98:") {
             let port = address.rsplit_once(':').map_or(address, |(_, port)| port);
             return Some(format!("see 'ss -ltnp sport = :{port}'"));
@@ -118,13 +124,6 @@ impl Problem {
             } else {
                 format!("it has more servers than fit: write a larger 'zone {zone}' into that upstream block of yours")
             });
-        }
-        if self.message.contains("(30: Read-only file system)") {
-            let path = between(&self.message, "open() \"", "\"")?;
-            let directory = Path::new(path).parent()?.display();
-            return Some(format!(
-                "'systemctl edit weir' and add ReadWritePaths={directory} under [Service], then 'systemctl restart weir'"
-            ));
         }
         None
     }

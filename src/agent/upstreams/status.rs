@@ -3,6 +3,7 @@
 use super::{Ended, Upstreams};
 use crate::agent::clock::Calendar;
 use crate::apply::{Error, Report};
+use crate::error::Trouble;
 use crate::status::node::{self, Apply, ApplyResult, Balancing, LastApply};
 use crate::time::{Instant, millis};
 use crate::upstream::Generation;
@@ -81,7 +82,8 @@ impl Upstreams {
 
 impl Last {
     fn status(&self, calendar: &Calendar) -> LastApply {
-        let Ended { report, took } = &self.ended;
+        let Ended { report, took, by } = &self.ended;
+        let Trouble { what: message, way_out } = report.told(*by);
         let (step, ours, foreign_edit) = match report {
             Report::Refused { step, error, ours, .. } => {
                 (Some(step.to_string()), Some(*ours), matches!(error, Error::ForeignEdit { .. }))
@@ -101,8 +103,8 @@ impl Last {
             step,
             ours,
             foreign_edit,
-            message: report.what(),
-            remedy: report.remedy(),
+            message,
+            remedy: Some(way_out).filter(|way_out| !way_out.is_empty()),
         }
     }
 }

@@ -47,7 +47,7 @@ impl Asked {
 }
 
 /// One line of the operator's timeline: who, from what to what.
-pub(super) fn tell_report(Ended { report, took }: &Ended, Asked { upstream, servers }: &Asked) {
+pub(super) fn tell_report(Ended { report, took, by }: &Ended, Asked { upstream, servers }: &Asked) {
     let elapsed_ms = millis(*took);
     let (upstream, servers) = (upstream.as_deref(), servers.as_deref());
     match report {
@@ -58,17 +58,17 @@ pub(super) fn tell_report(Ended { report, took }: &Ended, Asked { upstream, serv
         }
         Report::Unchanged { generation } => info!(upstream, %generation, servers, elapsed_ms, "apply unchanged"),
         Report::Stored { generation, .. } => {
-            warn!(upstream, %generation, servers, elapsed_ms, error = %report, "apply stored");
+            warn!(upstream, %generation, servers, elapsed_ms, error = %report.told(*by), "apply stored");
         }
         Report::Refused { generation, step, ours, .. } => {
             let generation = generation.map(display);
-            error!(upstream, generation, %step, ours, servers, elapsed_ms, error = %report, "apply refused");
+            error!(upstream, generation, %step, ours, servers, elapsed_ms, error = %report.told(*by), "apply refused");
         }
         Report::RolledBack { failed, .. } => {
-            error!(upstream, generation = %failed, servers, elapsed_ms, error = %report, "apply rolled back");
+            error!(upstream, generation = %failed, servers, elapsed_ms, error = %report.told(*by), "apply rolled back");
         }
         Report::Failed { failed, .. } => {
-            error!(upstream, generation = %failed, servers, elapsed_ms, error = %report, "apply failed");
+            error!(upstream, generation = %failed, servers, elapsed_ms, error = %report.told(*by), "apply failed");
         }
     }
 }

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use crate::apply::{self, Error};
+use crate::apply::{self, Error, RunBy};
 use crate::config::{Config, UpstreamFile};
 use crate::status::doctor::{Master, Nginx, Output, Refused, Trouble, Version};
 use crate::status::node::Document;
@@ -51,12 +51,12 @@ fn survey(facts: &mut Nginx, config: &Config) {
 }
 
 fn refused(error: Error) -> Refused {
-    let missing = if let Error::Test { problem, .. } = &error { problem.missing() } else { None };
+    let missing = if let Error::Test { problem } = &error { problem.missing() } else { None };
     Refused { trouble: trouble(&error), missing }
 }
 
 fn trouble(error: &Error) -> Trouble {
-    Trouble { what: error.what(), way_out: error.remedy().unwrap_or_default() }
+    error.told(RunBy::this_process())
 }
 
 /// SELinux enforces, and the switch that lets web servers connect is off.
