@@ -3,6 +3,7 @@
 mod crash;
 mod files;
 mod find;
+mod namespace;
 mod reload;
 mod servers;
 mod sizes;
