@@ -22,6 +22,9 @@ _weir() {
             weir,agent)
                 cmd="weir__subcmd__agent"
                 ;;
+            weir,apply)
+                cmd="weir__subcmd__apply"
+                ;;
             weir,completions)
                 cmd="weir__subcmd__completions"
                 ;;
@@ -129,6 +132,9 @@ _weir() {
                 ;;
             weir__subcmd__help,agent)
                 cmd="weir__subcmd__help__subcmd__agent"
+                ;;
+            weir__subcmd__help,apply)
+                cmd="weir__subcmd__help__subcmd__apply"
                 ;;
             weir__subcmd__help,completions)
                 cmd="weir__subcmd__help__subcmd__completions"
@@ -296,7 +302,7 @@ _weir() {
 
     case "${cmd}" in
         weir)
-            opts="-v -h --format --color --quiet --version --help access agent members join leave force-leave event query tags keys info monitor reachability rtt reload config demo doctor sim keygen version completions man help"
+            opts="-v -h --format --color --quiet --version --help access agent apply members join leave force-leave event query tags keys info monitor reachability rtt reload config demo doctor sim keygen version completions man help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -487,6 +493,44 @@ _weir() {
                     return 0
                     ;;
                 --syslog)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --format)
+                    COMPREPLY=($(compgen -W "text json" -- "${cur}"))
+                    return 0
+                    ;;
+                --color)
+                    COMPREPLY=($(compgen -W "auto always never" -- "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        weir__subcmd__apply)
+            opts="-h --config-file --state --socket --user --recover --format --color --quiet --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --config-file)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --state)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --socket)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --user)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -922,7 +966,7 @@ _weir() {
             return 0
             ;;
         weir__subcmd__help)
-            opts="access agent members join leave force-leave event query tags keys info monitor reachability rtt reload config demo doctor sim keygen version completions man help"
+            opts="access agent apply members join leave force-leave event query tags keys info monitor reachability rtt reload config demo doctor sim keygen version completions man help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -950,6 +994,20 @@ _weir() {
             return 0
             ;;
         weir__subcmd__help__subcmd__agent)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        weir__subcmd__help__subcmd__apply)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )

@@ -96,6 +96,23 @@ never\:"Not at all"))' \
 '--help[Print help]' \
 && ret=0
 ;;
+(apply)
+_arguments "${_arguments_options[@]}" : \
+'--config-file=[The configuration, which only root may write, and NAME.d/*.toml beside it]:PATH:_files' \
+'--state=[Where the copy of the configuration applied last is kept]:DIRECTORY:_files' \
+'(--recover)--socket=[Listen here, where systemd does not hand over a socket]:PATH:_files' \
+'--user=[Who may ask besides root]:NAME:_default' \
+'--format=[How to write answers\: text or json]:FORMAT:((text\:"For people\: tables and sentences"
+json\:"For programs\: one JSON document"))' \
+'--color=[When to colour answers\: auto (on a terminal, unless NO_COLOR is set or TERM is dumb), always or never]:WHEN:((auto\:"On a terminal, unless NO_COLOR is set or TERM is dumb"
+always\:"Also in a pipe"
+never\:"Not at all"))' \
+'--recover[End what an apply that was cut short has left, and exit\: before NGINX starts]' \
+'--quiet[No notices and no progress]' \
+'-h[Print help]' \
+'--help[Print help]' \
+&& ret=0
+;;
 (members)
 _arguments "${_arguments_options[@]}" : \
 '--name=[Only members whose name matches (a full match)]:REGEX:_default' \
@@ -780,6 +797,10 @@ _arguments "${_arguments_options[@]}" : \
 _arguments "${_arguments_options[@]}" : \
 && ret=0
 ;;
+(apply)
+_arguments "${_arguments_options[@]}" : \
+&& ret=0
+;;
 (members)
 _arguments "${_arguments_options[@]}" : \
 && ret=0
@@ -958,6 +979,7 @@ _weir_commands() {
     local commands; commands=(
 'access:Say what this process may do with files, as a list in JSON' \
 'agent:Run the agent until it is told to stop' \
+'apply:Put NGINX'\''s files in place for an agent that may not\: tests them, swaps them, reloads and confirms. Run by weir-apply.socket; ends when nobody asks' \
 'members:List the members of the cluster' \
 'join:Make the agent join a cluster' \
 'leave:Make the agent leave the cluster and stop' \
@@ -992,6 +1014,11 @@ _weir__subcmd__access_commands() {
 _weir__subcmd__agent_commands() {
     local commands; commands=()
     _describe -t commands 'weir agent commands' commands "$@"
+}
+(( $+functions[_weir__subcmd__apply_commands] )) ||
+_weir__subcmd__apply_commands() {
+    local commands; commands=()
+    _describe -t commands 'weir apply commands' commands "$@"
 }
 (( $+functions[_weir__subcmd__completions_commands] )) ||
 _weir__subcmd__completions_commands() {
@@ -1102,6 +1129,7 @@ _weir__subcmd__help_commands() {
     local commands; commands=(
 'access:Say what this process may do with files, as a list in JSON' \
 'agent:Run the agent until it is told to stop' \
+'apply:Put NGINX'\''s files in place for an agent that may not\: tests them, swaps them, reloads and confirms. Run by weir-apply.socket; ends when nobody asks' \
 'members:List the members of the cluster' \
 'join:Make the agent join a cluster' \
 'leave:Make the agent leave the cluster and stop' \
@@ -1136,6 +1164,11 @@ _weir__subcmd__help__subcmd__access_commands() {
 _weir__subcmd__help__subcmd__agent_commands() {
     local commands; commands=()
     _describe -t commands 'weir help agent commands' commands "$@"
+}
+(( $+functions[_weir__subcmd__help__subcmd__apply_commands] )) ||
+_weir__subcmd__help__subcmd__apply_commands() {
+    local commands; commands=()
+    _describe -t commands 'weir help apply commands' commands "$@"
 }
 (( $+functions[_weir__subcmd__help__subcmd__completions_commands] )) ||
 _weir__subcmd__help__subcmd__completions_commands() {

@@ -1,77 +1,102 @@
 //! Who puts in place what the balancer wants.
 
-use crate::apply::{AnswerError, Apply, Ask, Body, Error, Job, Process, Report, RunBy, Step};
+use std::path::PathBuf;
+
+use crate::apply::{self, AnswerError, Apply, Ask, Body, Client, Error, Job, Process, Report, RunBy, Step, Unanswered};
 use crate::config::{ApplyMode, Config};
-use crate::upstream::Generation;
 use crate::upstream::desired::Desired;
+use crate::upstream::{Generation, UpstreamName};
 
 /// By `apply.mode`. Every call blocks.
 #[derive(Debug)]
-pub(super) enum Applier {
+pub(super) struct Applier {
+    way: Way,
+    /// Where the privileged side keeps what is live; this side reads it alone.
+    state: PathBuf,
+    /// Who waits if nobody answers.
+    upstreams: Vec<UpstreamName>,
+}
+
+#[derive(Debug)]
+enum Way {
     /// This process.
     Direct(Apply),
+    /// The privileged side, by its socket.
+    Helper(Client),
 }
 
 impl Applier {
     pub(super) fn new(config: &Config) -> Self {
-        match config.apply.mode {
-            ApplyMode::Direct => Self::Direct(Apply::new(config.into())),
-        }
+        let way = match config.apply.mode {
+            ApplyMode::Direct => Way::Direct(Apply::new(config.into())),
+            ApplyMode::Helper => Way::Helper(Client::new(config)),
+        };
+        let upstreams = config.upstreams.iter().map(|upstream| upstream.options.name.clone()).collect();
+        Self { way, state: config.apply.state.clone(), upstreams }
     }
 
     /// Whose hands these are, for words.
     pub(super) fn run_by(&self) -> RunBy {
-        match self {
-            Self::Direct(_) => RunBy::this_process(),
+        match &self.way {
+            Way::Direct(_) => RunBy::this_process(),
+            Way::Helper(_) => RunBy::Helper,
         }
     }
 
     /// The generation put in place last, and what it was made from; `None` before the first.
     pub(super) fn live(&self) -> Result<Option<(Generation, Desired)>, Error> {
-        match self {
-            Self::Direct(apply) => apply.live(),
-        }
+        apply::live(&self.state)
     }
 
     /// Brings everything in place, or leaves it as it was and says why.
     pub(super) fn apply(&self, job: Job) -> Report {
-        match self.ask(&Ask::Apply(job)) {
-            Body::Applied(report) => report,
-            other => unasked(not_meant(other)),
+        match self.ask(Ask::Apply(job)) {
+            Ok(Body::Applied(report)) => report,
+            other => unasked(self.not_meant(other)),
         }
     }
 
-    /// NGINX's master, or why there is none. Quick while the one that is `known` is still there.
+    /// NGINX's master, or why there is none. Nobody is asked while the one that is `known` is still there.
     pub(super) fn look(&self, known: Option<Process>) -> Result<Process, Error> {
-        match self.ask(&Ask::Report { known }) {
-            Body::State(state) => state?.master,
-            other => Err(not_meant(other)),
+        if let Some(known) = known.filter(|known| known.is_there()) {
+            return Ok(known);
+        }
+        match self.ask(Ask::Report { known: None }) {
+            Ok(Body::State(state)) => state?.master,
+            other => Err(self.not_meant(other)),
         }
     }
 
     /// Ends what a run that died left half done; `None` if there is nothing to end.
     pub(super) fn recover(&self) -> Option<Report> {
-        match self.ask(&Ask::Recover) {
-            Body::Applied(report) => Some(report),
-            Body::NothingToRecover => None,
-            other => Some(unasked(not_meant(other))),
+        match self.ask(Ask::Recover) {
+            Ok(Body::Applied(report)) => Some(report),
+            Ok(Body::NothingToRecover) => None,
+            other => Some(unasked(self.not_meant(other))),
         }
     }
 
-    fn ask(&self, ask: &Ask) -> Body {
-        match self {
-            Self::Direct(apply) => apply.handle(ask),
+    fn ask(&self, ask: Ask) -> Result<Body, Unanswered> {
+        match &self.way {
+            Way::Direct(apply) => Ok(apply.handle(&ask)),
+            Way::Helper(client) => client.ask(ask),
         }
     }
-}
 
-/// Why `body` is not what was asked for.
-fn not_meant(body: Body) -> Error {
-    match body {
-        Body::Refused(refusal) => Error::NotDone(refusal),
-        Body::Applied(_) | Body::Restored { .. } | Body::NothingToRecover | Body::State(_) | Body::Checked(_) => {
-            Error::Answer(AnswerError::Other)
-        }
+    /// Why an answer is not what was asked for.
+    fn not_meant(&self, answer: Result<Body, Unanswered>) -> Error {
+        let why = match answer {
+            Ok(Body::Refused(refusal)) => return Error::NotDone(refusal),
+            Ok(
+                Body::Applied(_) | Body::Restored { .. } | Body::NothingToRecover | Body::State(_) | Body::Checked(_),
+            ) => Unanswered::Answer(AnswerError::Other),
+            Err(why) => why,
+        };
+        let socket = match &self.way {
+            Way::Direct(_) => PathBuf::new(),
+            Way::Helper(client) => client.socket().to_owned(),
+        };
+        Error::Unanswered { upstreams: self.upstreams.clone(), socket, why }
     }
 }
 

@@ -196,7 +196,9 @@ impl Upstreams {
                 self.watch.applied(now, None);
             }
             Done::Recovered(Some(Some(ended))) => {
-                warn!("the last run of the agent ended within an apply");
+                if ended.report.was_tried() {
+                    warn!("the last run of the agent ended within an apply");
+                }
                 tell_report(&ended, &Asked::default());
             }
             Done::Recovered(Some(None) | None) => {}

@@ -11,11 +11,10 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::AnswerError;
-use super::Writer;
+use super::{Unanswered, Writer};
 use crate::error::{Trouble, system_words};
 use crate::nginx::Problem;
-use crate::status::BALANCER_AS_ROOT;
+use crate::status::USE_THE_HELPER;
 use crate::upstream::{Refusal, UpstreamName};
 
 /// What the helper's unit may write, by its `ReadWritePaths=`: a file there that is read-only is so for everybody.
@@ -91,8 +90,8 @@ pub enum Error {
     NothingToRestore,
     /// The side that applies did nothing of what it was asked for.
     NotDone(super::Refusal),
-    /// What it answered is no answer.
-    Answer(AnswerError),
+    /// It has not answered, so these wait.
+    Unanswered { upstreams: Vec<UpstreamName>, socket: PathBuf, why: Unanswered },
 }
 
 /// What the operating system said.
@@ -200,7 +199,7 @@ impl Error {
                 let edit = |directory| format!("'systemctl edit weir-apply' and add ReadWritePaths={directory}");
                 directory.map(edit).or_else(|| self.remedy())
             }
-            RunBy::User if self.is_denied() => Some(BALANCER_AS_ROOT.to_owned()),
+            RunBy::User if self.is_denied() => Some(USE_THE_HELPER.to_owned()),
             RunBy::Root | RunBy::User => self.remedy(),
         }
     }
@@ -288,7 +287,9 @@ impl Error {
             Self::Overwritten { path } => format!("{} was changed by somebody else meanwhile", path.display()),
             Self::NothingToRestore => "no file had changed, so there is nothing older".to_owned(),
             Self::NotDone(refusal) => refusal.what(),
-            Self::Answer(error) => format!("the answer of 'weir apply' was not understood: {error}"),
+            Self::Unanswered { upstreams, socket, why } => {
+                format!("{} waits: {}", named(upstreams), why.what(socket))
+            }
         }
     }
 
@@ -353,10 +354,7 @@ impl Error {
             }
             Self::Overwritten { .. } => Some("keep others from writing it; weir tries again".to_owned()),
             Self::NotDone(refusal) => refusal.remedy(),
-            Self::Answer(AnswerError::Version(_)) => {
-                Some("run the same weir on both sides: 'systemctl restart weir'".to_owned())
-            }
-            Self::Answer(_) => Some("see 'journalctl -u weir-apply'".to_owned()),
+            Self::Unanswered { why, .. } => why.remedy(),
             Self::MasterGone | Self::NothingToRestore => None,
         }
     }

@@ -11,6 +11,8 @@
 #![expect(clippy::disallowed_methods, reason = "this is the shell: files, processes and the clock are its job")]
 
 mod answer;
+mod client;
+mod configuration;
 mod confirm;
 mod directory;
 mod document;
@@ -29,6 +31,7 @@ mod record;
 mod refusal;
 mod report;
 mod request;
+mod serve;
 mod survey;
 mod system;
 mod tree;
@@ -42,11 +45,14 @@ use std::time::Instant;
 use tracing::warn;
 
 pub use answer::{Answer, AnswerError, Body, State};
+pub use client::{Client, Unanswered};
+pub use configuration::{Configuration, Found};
 pub use error::{Error, Mismatch, RunBy, SystemError, SystemErrorKind};
 pub use proc::Process;
 pub use refusal::{Refusal, Writer};
 pub use report::{Report, Step};
 pub use request::{Ask, Job, Request, Rollback};
+pub use serve::Server;
 pub use survey::{Survey, survey};
 pub use tree::read_tree;
 

@@ -17,7 +17,8 @@ pub struct Process {
 }
 
 impl Process {
-    pub(super) fn is_there(self) -> bool {
+    /// Whether it still runs, as `/proc` has it for everybody.
+    pub fn is_there(self) -> bool {
         stat(self.pid).is_some_and(|stat| !stat.zombie && stat.started == self.started)
     }
 }

@@ -83,7 +83,7 @@ impl Refusal {
     pub fn remedy(&self) -> Option<String> {
         match self {
             Self::Version { .. } => Some("run the same weir on both sides: 'systemctl restart weir'".to_owned()),
-            Self::Malformed { .. } | Self::TooLarge { .. } => None,
+            Self::Malformed { .. } | Self::TooLarge { .. } | Self::NoGeneration { .. } => None,
             Self::TooSlow { .. } | Self::Busy => Some("weir tries again".to_owned()),
             Self::NotPermitted { .. } => Some("use sudo".to_owned()),
             Self::ConfigurationChanged { .. } => Some("'weir reload'".to_owned()),
@@ -92,7 +92,6 @@ impl Refusal {
                 Some(format!("'chown root:weir {0}' and 'chmod {mode} {0}'", path.display()))
             }
             Self::ConfigurationBroken { .. } => Some("'weir config check' lists every mistake".to_owned()),
-            Self::NoGeneration { .. } => Some("'weir upstream history' lists what is".to_owned()),
         }
     }
 }

@@ -184,6 +184,19 @@ impl Report {
         }
     }
 
+    /// Whether who applies has looked at it at all.
+    pub fn was_tried(&self) -> bool {
+        !matches!(self, Self::Refused { step: Step::Ask, .. })
+    }
+
+    /// Whether what was wanted is in place.
+    pub fn is_good(&self) -> bool {
+        match self {
+            Self::Live { .. } | Self::Unchanged { .. } | Self::Stored { .. } => true,
+            Self::Refused { .. } | Self::RolledBack { .. } | Self::Failed { .. } => false,
+        }
+    }
+
     /// The word for metrics and history.
     pub fn word(&self) -> &'static str {
         match self {
@@ -233,9 +246,9 @@ mod tests {
     use std::path::PathBuf;
 
     use super::*;
-    use crate::apply::{AnswerError, Mismatch, Refusal, SystemError, Writer};
+    use crate::apply::{Mismatch, Refusal, SystemError, Unanswered, Writer};
     use crate::nginx::Problem;
-    use crate::status::BALANCER_AS_ROOT;
+    use crate::status::USE_THE_HELPER;
     use crate::upstream;
 
     const MASTER: Process = Process { pid: 812, started: 4711 };
@@ -293,7 +306,8 @@ mod tests {
             Error::Overwritten { path: path() },
             Error::NothingToRestore,
             Error::NotDone(Refusal::NotPermitted { uid: 33 }),
-            Error::Answer(AnswerError::Version(2)),
+            Error::Unanswered { upstreams: vec![upstream()], socket: path(), why: Unanswered::Missing },
+            Error::Unanswered { upstreams: Vec::new(), socket: path(), why: Unanswered::Silent { seconds: 300 } },
         ]
     }
 
@@ -340,7 +354,7 @@ mod tests {
             (signal, "see with 'dmesg' what keeps root from process 7"),
             (file, "see with 'dmesg' what keeps root from /etc/nginx"),
         ] {
-            assert_eq!(error.told(RunBy::User).way_out, BALANCER_AS_ROOT);
+            assert_eq!(error.told(RunBy::User).way_out, USE_THE_HELPER);
             assert_eq!(error.told(RunBy::Root).way_out, way_out);
             assert_eq!(error.told(RunBy::Helper).way_out, way_out);
         }

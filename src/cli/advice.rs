@@ -15,7 +15,7 @@ use super::args::definition;
 use super::serf_compat::is_command;
 
 /// Commands of others that we advise, word by word; `*` is any word.
-const FOREIGN: [&str; 44] = [
+const FOREIGN: [&str; 45] = [
     "apt install chrony",
     "apt install nginx",
     "apt purge *",
@@ -39,6 +39,7 @@ const FOREIGN: [&str; 44] = [
     "ip route get *",
     "journalctl -p info",
     "journalctl -u weir",
+    "journalctl -u weir-apply",
     "kill -QUIT $(cat *",
     "make demo",
     "mkdir *",
@@ -143,6 +144,7 @@ fn a_phantom_is_told_from_what_is_there() {
         "run weir keys rotate; it helps",
         "'systemctl restart {unit}'",
         "systemctl reload weir",
+        "'systemctl edit weir-apply'",
         "sudo weir keys export > cluster.key    # for the others",
         "it isn't, and 'web1' is",
     ] {
@@ -152,7 +154,7 @@ fn a_phantom_is_told_from_what_is_there() {
         "run 'weir init'",
         "'sudo weir keys frobnicate'",
         "weir keys rotate --bogus",
-        "'systemctl edit weir-apply'",
+        "'systemctl edit weir-guard'",
         "'systemctl frob weir'",
         "(firewall-cmd --add-service=weir)",
         "'frob -x y'",

@@ -51,6 +51,7 @@ pub(crate) struct Global {
 pub(crate) enum Command {
     Access(super::access::Access),
     Agent(super::agent::Agent),
+    Apply(super::apply::Apply),
     #[command(flatten)]
     Client(Client),
     Config(super::config::Config),

@@ -26,6 +26,7 @@ mod access;
 #[cfg(test)]
 mod advice;
 mod agent;
+mod apply;
 mod args;
 mod completions;
 mod config;
@@ -114,6 +115,7 @@ fn run(command: Command, output: &Output) -> Result<Exit, Failure> {
     match command {
         Command::Access(access) => access.run(output),
         Command::Agent(agent) => agent.run(output),
+        Command::Apply(apply) => apply.run(output),
         Command::Config(config) => config.run(output),
         Command::Demo(demo) => demo.run(output),
         Command::Doctor(doctor) => converse_with(doctor.run(output), false),

@@ -15,11 +15,13 @@ use super::value::{Text, Written, Wrong, words};
 /// Who puts files in place.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum ApplyMode {
+    /// The privileged side, over its socket.
+    Helper,
     /// This process.
     Direct,
 }
 
-words!(ApplyMode, "a mode, \"direct\"", ("direct", Direct));
+words!(ApplyMode, "\"helper\" or \"direct\"", ("helper", Helper), ("direct", Direct));
 
 /// What to do about a file that somebody else changed.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -35,8 +37,10 @@ words!(ForeignEdit, "\"restore\" or \"hold\"", ("restore", Restore), ("hold", Ho
 /// When changes are put in place.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Apply {
-    /// direct: the agent itself writes, tests and reloads.
+    /// helper: weir-apply.socket's service writes, tests and reloads; direct: the agent itself does, in containers and as root.
     pub mode: ApplyMode,
+    /// Where the helper listens.
+    pub socket: PathBuf,
     /// Directory for the record of what is live and for copies of what was replaced.
     pub state: PathBuf,
     /// Wait until nothing changed for this long.
@@ -53,7 +57,12 @@ impl Apply {
     pub(crate) fn read(section: &Section<'_>) -> Self {
         let (ms, hour) = (Duration::from_millis, Duration::from_secs(3600));
         let apply = Self {
-            mode: section.key("mode").restart().or(ApplyMode::Direct),
+            mode: section.key("mode").restart().or(ApplyMode::Helper),
+            socket: section
+                .key("socket")
+                .restart()
+                .check(|path: &PathBuf| absolute(path))
+                .or(PathBuf::from("/run/weir-apply.sock")),
             state: section
                 .key("state")
                 .restart()

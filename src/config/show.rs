@@ -58,9 +58,13 @@ impl Show {
 
     /// The effective values as TOML. Under our defaults it reads back to the same configuration.
     pub fn text(self, config: &Config) -> String {
+        self.text_of(self.settings(config))
+    }
+
+    fn text_of<'a>(self, settings: impl Iterator<Item = &'a Setting>) -> String {
         let mut text = String::new();
         let mut table = "";
-        for setting in self.settings(config) {
+        for setting in settings {
             if setting.table != table {
                 let blank = if text.is_empty() { "" } else { "\n" };
                 text.push_str(&format!("{blank}[{}]\n", setting.table));
@@ -87,6 +91,11 @@ impl Show {
         };
         json!({ "settings": self.settings(config).map(setting).collect::<Vec<_>>() })
     }
+}
+
+/// What `apply` depends on as TOML, which reads back to a configuration of the same [hash](Config::hash).
+pub(crate) fn of_apply(config: &Config) -> String {
+    Show::default().text_of(config.settings_of_apply())
 }
 
 /// File and line, or what else it was.

@@ -13,8 +13,8 @@ pub mod probe;
 pub(crate) mod shell;
 
 /// The way out where an agent that is not root would have to write NGINX's files, test them or signal its master.
-pub(crate) const BALANCER_AS_ROOT: &str = "in this version the agent of a balancer runs as root, by hand: 'systemctl disable \
-    --now weir', 'install -d -m 0750 /run/weir', then 'weir agent --config-file /etc/weir/weir.toml'";
+pub(crate) const USE_THE_HELPER: &str =
+    "set apply.mode = \"helper\" and 'systemctl enable --now weir-apply.socket', or run the agent as root";
 
 pub use crate::error::Trouble;
 pub use crate::known::Known;

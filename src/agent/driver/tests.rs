@@ -463,7 +463,7 @@ fn a_directory_in_place_of_the_snapshot_stays_and_keeps_no_agent_from_starting()
 /// As `more`: an upstream of everybody with the role web, whose NGINX is not there.
 fn balancing(lab: &Lab) -> String {
     format!(
-        "{ALONE}\napply.state = \"{0}/state\"\nnginx.binary = \"{0}/nginx\"\n\
+        "{ALONE}\napply.mode = \"direct\"\napply.state = \"{0}/state\"\nnginx.binary = \"{0}/nginx\"\n\
          [upstream.web]\nselect = {{ role = \"web\" }}\nallow_loopback = true\n\
          [upstream.web.nginx]\noutput = \"{0}/web.conf\"",
         lab.directory.path().display()

@@ -76,6 +76,8 @@ pub(super) fn files(loaded: &Loaded, agent: Option<User>, unit: Option<&Unit>) -
     list.extend(homes.iter().map(|path| (Purpose::Directory, path.clone())));
     match config.apply.mode {
         ApplyMode::Direct => list.extend(outputs.iter().map(|path| (Purpose::Output, path.clone()))),
+        // Its unit lets it write there; what is in its way it says itself.
+        ApplyMode::Helper => {}
     }
     let mut spaces: BTreeSet<&PathBuf> = homes.union(&outputs).collect();
     if !outputs.is_empty() && config.apply.state.exists() {

@@ -111,8 +111,12 @@ fn restrict(path: &Path, group: Option<&str>) -> Result<(), ListenError> {
         let unknown = || ListenError::NoGroup { group: name.to_owned() };
         let system = || Group::from_name(name).ok().flatten().map(|group| group.gid);
         let group = local_group(name).or_else(system).ok_or_else(unknown)?;
-        chown(path, None, Some(group))
-            .map_err(|source| ListenError::Group { group: name.to_owned(), source: source.into() })?;
+        // A sandbox may forbid even what changes nothing.
+        let has_it = std::fs::symlink_metadata(path).is_ok_and(|file| file.gid() == group.as_raw());
+        if !has_it {
+            chown(path, None, Some(group))
+                .map_err(|source| ListenError::Group { group: name.to_owned(), source: source.into() })?;
+        }
     }
     fchmodat(nix::fcntl::AT_FDCWD, path, MODE, FchmodatFlags::FollowSymlink).map_err(failed)
 }

@@ -5,7 +5,7 @@ use std::path::Path;
 use super::access::Access;
 use super::finding::Findings;
 use super::handlers::Sandbox;
-use crate::status::BALANCER_AS_ROOT;
+use crate::status::USE_THE_HELPER;
 use crate::status::shell::argument;
 use obstacle::Obstacle;
 
@@ -358,7 +358,7 @@ fn judge_output(findings: &mut Findings, facts: &Files, file: &File, stat: &Stat
         None => return,
     };
     let way_out =
-        if facts.sandbox.is_some() { BALANCER_AS_ROOT } else { "run the agent as root, where it may write there" };
+        if facts.sandbox.is_some() { USE_THE_HELPER } else { "run the agent as root, where it may write there" };
     findings.error(ID, path, format!("{what}, so no upstream reaches NGINX"), way_out);
 }
 

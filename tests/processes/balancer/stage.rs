@@ -55,7 +55,7 @@ impl Balancer {
         let toml = format!(
             "[upstream.web]\nselect = {{ role = \"web\" }}\nallow_loopback = true\n\
              [upstream.web.nginx]\nform = \"{form}\"\noutput = \"{}\"\n\
-             [apply]\nstate = \"{}\"\n[nginx]\nconfig = \"{}\"\nunit = \"\"\n",
+             [apply]\nmode = \"direct\"\nstate = \"{}\"\n[nginx]\nconfig = \"{}\"\nunit = \"\"\n",
             output.display(),
             nginx.path("state").display(),
             nginx.config().display()

@@ -359,7 +359,7 @@ fn beside_a_serf_agent_members_are_pinged_by_hand() {
 fn balancer(nginx: &Nginx) -> Agent {
     let toml = format!(
         "[upstream.web]\nselect = {{ role = \"web\" }}\nallow_loopback = true\n[upstream.web.nginx]\noutput = \"{}\"\n\
-         [apply]\nstate = \"{}\"\n[nginx]\nconfig = \"{}\"\nunit = \"\"\n",
+         [apply]\nmode = \"direct\"\nstate = \"{}\"\n[nginx]\nconfig = \"{}\"\nunit = \"\"\n",
         nginx.web().display(),
         nginx.path("state").display(),
         nginx.config().display()

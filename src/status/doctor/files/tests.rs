@@ -332,9 +332,8 @@ fn what_the_agent_tried_itself_counts_more_than_modes() {
             "/etc/nginx/conf.d",
             access(Granted, Denied, Granted, None),
             &[
-                "/etc/nginx/conf.d is read-only for weir.service (ProtectSystem=), so no upstream reaches NGINX; in this \
-               version the agent of a balancer runs as root, by hand: 'systemctl disable --now weir', 'install -d -m 0750 \
-               /run/weir', then 'weir agent --config-file /etc/weir/weir.toml'",
+                "/etc/nginx/conf.d is read-only for weir.service (ProtectSystem=), so no upstream reaches NGINX; set \
+                 apply.mode = \"helper\" and 'systemctl enable --now weir-apply.socket', or run the agent as root",
             ],
         ),
     ] {

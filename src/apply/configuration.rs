@@ -1,0 +1,281 @@
+//! Which configuration the privileged side works with (`protocols C.1`).
+//!
+//! It trusts no path, template or limit that the asking side could have chosen, so it reads the files itself, by a path that its
+//! unit fixes. The asking side names the hash of what it runs with. If the files have it, they count; else the copy of what was
+//! applied last, if that has it: an edit that is not reloaded yet, even a broken one, stops nothing.
+
+use std::fs::{self, Metadata};
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use nix::unistd::{Gid, Group, Uid, User};
+use tracing::{error, info};
+
+use super::exchange;
+use super::{Apply, Error, Options, Refusal, RunBy, Writer};
+use crate::config::{self, Config, ConfigHash, Loaded, Mistake, Source, Sources};
+
+/// Where the privileged side reads.
+#[derive(Clone, Debug)]
+pub struct Configuration {
+    /// The file; its drop-ins are beside it, `NAME.d/*.toml`.
+    path: PathBuf,
+    /// The copy of what was applied last. Only root reaches it.
+    copy: PathBuf,
+}
+
+/// A configuration that may be used, and whether it is worth a copy.
+#[derive(Clone, Debug)]
+pub struct Found {
+    /// What an apply needs of it.
+    pub options: Options,
+    /// To be kept once it was applied; `None` if this is the copy.
+    fresh: Option<String>,
+}
+
+impl Configuration {
+    /// The files at `path`, and the copy in the state directory.
+    pub fn new(path: PathBuf, state: &Path) -> Self {
+        Self { path, copy: state.join("config.toml") }
+    }
+
+    /// The one that has the asking side's hash.
+    pub fn find(&self, asked: ConfigHash) -> Result<Found, Refusal> {
+        self.refuse_writable()?;
+        let disk = load(&self.path);
+        match (disk, self.copied()) {
+            (Ok(loaded), _) if loaded.config.hash() == asked => Ok(Found::fresh(&loaded.config)),
+            (_, Some(copy)) if copy.hash() == asked => Ok(Found::copy(&copy)),
+            (Err(what), None) => Err(Refusal::ConfigurationBroken { what }),
+            (Ok(_), _) | (Err(_), Some(_)) => Err(Refusal::ConfigurationChanged { path: self.path.clone() }),
+        }
+    }
+
+    /// Ends what a run that was cut short has left, when nobody asks: at boot. Whether that worked, or there was nothing to end.
+    pub fn recover(&self) -> Result<bool, Refusal> {
+        let Some(report) = Apply::new(self.last()?).recover() else { return Ok(true) };
+        let (result, generation) = (report.word(), report.generation().map(tracing::field::display));
+        if report.is_good() {
+            info!(result, generation, "recovered");
+        } else {
+            error!(result, generation, error = %report.told(RunBy::Helper), "not recovered");
+        }
+        Ok(report.is_good())
+    }
+
+    /// What was applied last, since what is to be ended was made with it.
+    fn last(&self) -> Result<Options, Refusal> {
+        if let Some(copy) = self.copied() {
+            return Ok((&copy).into());
+        }
+        self.refuse_writable()?;
+        let loaded = load(&self.path).map_err(|what| Refusal::ConfigurationBroken { what })?;
+        Ok((&loaded.config).into())
+    }
+
+    /// Keeps what was applied.
+    pub fn keep(&self, found: &Found) -> Result<(), Error> {
+        let Some(text) = &found.fresh else { return Ok(()) };
+        let same = exchange::read_if_there(&self.copy)?.is_some_and(|bytes| bytes == text.as_bytes());
+        if same { Ok(()) } else { exchange::replace(&self.copy, text.as_bytes()) }
+    }
+
+    fn copied(&self) -> Option<Config> {
+        // One that is damaged, or of an older weir, is as good as none: the files count.
+        fs::metadata(&self.copy).ok().filter(|meta| is_trusted(meta.uid()))?;
+        load(&self.copy).ok().map(|loaded| loaded.config)
+    }
+
+    /// Whoever can write one of these decides what root does.
+    fn refuse_writable(&self) -> Result<(), Refusal> {
+        let drop_ins = self.path.with_extension("d");
+        let in_them = fs::read_dir(&drop_ins).into_iter().flatten().flatten().map(|entry| entry.path());
+        for path in [&self.path, &drop_ins].into_iter().cloned().chain(in_them) {
+            // What is not there, or not to be read, is told when it is read.
+            let Ok(real) = path.canonicalize() else { continue };
+            for (place, what) in real.ancestors().enumerate() {
+                let Ok(meta) = fs::metadata(what) else { continue };
+                if let Some(by) = writer(&meta, place > 0) {
+                    return Err(Refusal::ConfigurationWritable { path: what.to_owned(), by });
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Found {
+    fn fresh(config: &Config) -> Self {
+        Self { options: config.into(), fresh: Some(config::show::of_apply(config)) }
+    }
+
+    fn copy(config: &Config) -> Self {
+        Self { options: config.into(), fresh: None }
+    }
+}
+
+/// Without environment and flags. What was wrong is the first mistake.
+fn load(path: &Path) -> Result<Loaded, String> {
+    let host_name = nix::unistd::gethostname().map(|name| name.to_string_lossy().into_owned());
+    let sources = Sources {
+        paths: vec![Source::File(path.to_owned())],
+        host_name: host_name.unwrap_or_default(),
+        ..Sources::default()
+    };
+    config::load(&sources)
+        .map_err(|errors| errors.mistakes().first().map(Mistake::to_string).unwrap_or_else(|| errors.summary()))
+}
+
+/// Root, and in a test whoever runs it.
+fn is_trusted(uid: u32) -> bool {
+    uid == 0 || uid == rustix::process::geteuid().as_raw()
+}
+
+/// Who else than root could write it, or put something else in the place of what is in it.
+fn writer(meta: &Metadata, is_directory: bool) -> Option<Writer> {
+    const STICKY: u32 = 0o1000;
+    if !is_trusted(meta.uid()) {
+        let user = User::from_uid(Uid::from_raw(meta.uid())).ok().flatten();
+        return Some(Writer::User(user.map_or_else(|| meta.uid().to_string(), |user| user.name)));
+    }
+    // Where only owners may remove what is theirs, others can add and not replace.
+    if is_directory && meta.mode() & STICKY != 0 {
+        return None;
+    }
+    if meta.mode() & 0o002 != 0 {
+        return Some(Writer::Anyone);
+    }
+    (meta.mode() & 0o020 != 0).then(|| {
+        let group = Group::from_gid(Gid::from_raw(meta.gid())).ok().flatten();
+        Writer::Group(group.map_or_else(|| meta.gid().to_string(), |group| group.name))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    const WEB: &str = "[upstream.web]\nselect = { role = \"web\" }\n";
+
+    struct Host {
+        dir: tempfile::TempDir,
+        configuration: Configuration,
+    }
+
+    impl Host {
+        fn new(text: &str) -> Self {
+            let dir = tempfile::tempdir().unwrap();
+            let path = dir.path().join("weir.toml");
+            fs::write(&path, text).unwrap();
+            fs::create_dir(dir.path().join("weir.d")).unwrap();
+            fs::create_dir(dir.path().join("state")).unwrap();
+            let host = Self { configuration: Configuration::new(path, &dir.path().join("state")), dir };
+            for name in ["", "weir.d", "state"] {
+                host.mode(name, 0o755);
+            }
+            host.mode("weir.toml", 0o644);
+            host
+        }
+
+        fn write(&self, name: &str, text: &str) {
+            fs::write(self.dir.path().join(name), text).unwrap();
+        }
+
+        fn mode(&self, name: &str, mode: u32) {
+            fs::set_permissions(self.dir.path().join(name), fs::Permissions::from_mode(mode)).unwrap();
+        }
+
+        fn hash(&self) -> ConfigHash {
+            load(&self.configuration.path).unwrap().config.hash()
+        }
+    }
+
+    #[test]
+    fn an_edit_that_is_not_reloaded_stops_nothing() {
+        let host = Host::new(WEB);
+        let running = host.hash();
+        let found = host.configuration.find(running).unwrap();
+        host.configuration.keep(&found).unwrap();
+        for edit in [
+            "[upstream.web]\nselect = { role = \"wbe\" }\n",
+            "[upstream.web\n",
+            "[gossip]\nbind = \"nowhere at all\"\n",
+        ] {
+            host.write("weir.toml", edit);
+            let found = host.configuration.find(running).unwrap();
+            assert_eq!(found.options.upstreams.len(), 1, "{edit}");
+            assert!(found.fresh.is_none(), "{edit}");
+        }
+        fs::remove_file(host.dir.path().join("weir.toml")).unwrap();
+        assert!(host.configuration.find(running).is_ok(), "nor does a file that is gone");
+        assert_eq!(host.configuration.last().unwrap().upstreams.len(), 1);
+    }
+
+    #[test]
+    fn what_the_asking_side_does_not_run_with_is_not_used() {
+        let host = Host::new(WEB);
+        let running = host.hash();
+        host.write("weir.d/more.toml", "[nginx]\nconfirm_timeout = \"7s\"\n");
+        let refused = host.configuration.find(running).unwrap_err();
+        assert_eq!(refused.remedy().as_deref(), Some("'weir reload'"));
+        assert!(matches!(refused, Refusal::ConfigurationChanged { .. }));
+        let reloaded = host.hash();
+        let found = host.configuration.find(reloaded).unwrap();
+        host.configuration.keep(&found).unwrap();
+        assert!(matches!(host.configuration.find(running), Err(Refusal::ConfigurationChanged { .. })));
+        host.write("weir.toml", "[upstream.web\n");
+        assert!(host.configuration.find(reloaded).is_ok());
+        assert!(matches!(host.configuration.find(running), Err(Refusal::ConfigurationChanged { .. })));
+    }
+
+    #[test]
+    fn the_first_mistake_is_told_where_nothing_was_applied_before() {
+        let host = Host::new(WEB);
+        let running = host.hash();
+        host.write("weir.toml", "[upstream.web]\nselcet = 1\n");
+        let refused = host.configuration.find(running).unwrap_err().to_string();
+        assert!(refused.contains("weir.toml:2:1: unknown key 'upstream.web.selcet'"), "{refused}");
+        assert!(refused.ends_with("'weir config check' lists every mistake"), "{refused}");
+    }
+
+    #[test]
+    fn what_is_not_the_appliers_may_differ() {
+        let host = Host::new(WEB);
+        let running = host.hash();
+        host.write("weir.toml", &format!("{WEB}[log]\nlevel = \"debug\"\n[node]\nname = \"lb9\"\n"));
+        assert!(host.configuration.find(running).unwrap().fresh.is_some());
+        // The same values in other files and in another order.
+        host.write("weir.toml", "");
+        host.write("weir.d/web.toml", WEB);
+        assert!(host.configuration.find(running).unwrap().fresh.is_some());
+    }
+
+    #[test]
+    fn whoever_could_write_it_is_named() {
+        let host = Host::new(WEB);
+        let running = host.hash();
+        host.write("weir.d/more.toml", "");
+        for (name, mode, words) in [
+            ("weir.toml", 0o646, "weir.toml is writable by anyone; apply trusts only root; 'chown root:weir "),
+            ("weir.toml", 0o664, "weir.toml is writable by group "),
+            ("weir.d/more.toml", 0o666, "more.toml is writable by anyone; "),
+            ("weir.d", 0o777, "weir.d is writable by anyone; "),
+            ("", 0o775, " is writable by group "),
+        ] {
+            let before = fs::metadata(host.dir.path().join(name)).unwrap().mode() & 0o7777;
+            host.mode(name, mode);
+            let refused = host.configuration.find(running).unwrap_err().to_string();
+            assert!(refused.contains(words), "{name} {mode:o}: {refused}");
+            assert!(refused.contains(if name.ends_with("toml") { "'chmod 640 " } else { "'chmod 750 " }), "{refused}");
+            host.mode(name, before);
+            assert!(host.configuration.find(running).is_ok(), "{name}");
+        }
+        if rustix::process::geteuid().is_root() {
+            std::os::unix::fs::chown(&host.configuration.path, Some(65534), None).unwrap();
+            let refused = host.configuration.find(running).unwrap_err().to_string();
+            assert!(refused.contains("weir.toml is writable by user nobody; apply trusts only root"), "{refused}");
+        }
+    }
+}

@@ -1,0 +1,341 @@
+//! The privileged side of the socket: who may ask, one job at a time, and the end when nobody asks any more.
+//!
+//! A connection carries one request and one answer, each with its length before it. Whoever asks must deliver within
+//! [`DELIVERY`]; until then nothing is done in its name. Jobs are done in the order in which they arrived whole, on a thread for
+//! blocking work.
+
+mod connections;
+
+use std::collections::{BTreeMap, VecDeque};
+use std::io;
+use std::time::{Duration, Instant};
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::unix::UCred;
+use tokio::net::{UnixListener, UnixStream};
+use tokio::task::{AbortHandle, JoinError, JoinHandle, JoinSet};
+use tracing::{debug, error, info, warn};
+
+use super::{Answer, Apply, Ask, Body, Configuration, Refusal, Request};
+use crate::outage::Outage;
+use crate::time::millis;
+use connections::{Admission, Connections, Id, Stage};
+
+/// Within which a request must have arrived, and an answer must have been taken.
+const DELIVERY: Duration = Duration::from_secs(1);
+
+/// Serves a socket until nobody asks any more.
+#[derive(Debug)]
+pub struct Server {
+    listener: UnixListener,
+    configuration: Configuration,
+    /// Who may ask besides root.
+    user: Option<u32>,
+    /// How long to stay when nobody asks.
+    idle: Duration,
+    connections: Connections,
+    /// Requests on their way and answers on theirs.
+    talks: JoinSet<(Id, Option<Heard>)>,
+    /// What ends a request that is on its way.
+    reading: BTreeMap<Id, AbortHandle>,
+    waiting: VecDeque<(Id, Heard)>,
+    running: Option<(Id, Running)>,
+    refused: Outage,
+}
+
+/// A request that arrived, and from whom.
+#[derive(Debug)]
+struct Heard {
+    stream: UnixStream,
+    peer: Peer,
+    request: Request,
+}
+
+/// Who asks.
+#[derive(Clone, Copy, Debug)]
+struct Peer {
+    uid: u32,
+    pid: i32,
+}
+
+/// A job under way.
+#[derive(Debug)]
+struct Running {
+    stream: UnixStream,
+    job: JoinHandle<Body>,
+}
+
+impl Server {
+    /// Serves whoever is root or `user`, with what `configuration` says. Without such a user only root may ask.
+    pub fn new(listener: UnixListener, configuration: Configuration, user: &str, idle: Duration) -> Self {
+        let found = nix::unistd::User::from_name(user).ok().flatten().map(|user| user.uid.as_raw());
+        if found.is_none() {
+            warn!(user, "there is no such user, only root may ask");
+        }
+        Self {
+            listener,
+            configuration,
+            user: found,
+            idle,
+            connections: Connections::default(),
+            talks: JoinSet::new(),
+            reading: BTreeMap::new(),
+            waiting: VecDeque::new(),
+            running: None,
+            refused: Outage::default(),
+        }
+    }
+
+    /// Serves until nobody has asked for a while, or until `stop`. A job that is under way is brought to its end.
+    ///
+    /// # Errors
+    /// The socket cannot be listened on any more.
+    pub async fn run(mut self, stop: impl Future<Output = ()>) -> io::Result<()> {
+        tokio::pin!(stop);
+        loop {
+            tokio::select! {
+                accepted = self.listener.accept() => self.handle_accepted(accepted.map(|(stream, _)| stream)).await?,
+                Some(talk) = self.talks.join_next() => self.handle_talk(talk),
+                (id, stream, body) = ended(&mut self.running) => self.answer(id, stream, body),
+                () = tokio::time::sleep(self.idle), if self.is_idle() => break,
+                () = &mut stop => break,
+            }
+            self.start_next();
+        }
+        self.finish().await;
+        Ok(())
+    }
+
+    fn is_idle(&self) -> bool {
+        self.connections.is_empty()
+    }
+
+    async fn handle_accepted(&mut self, accepted: io::Result<UnixStream>) -> io::Result<()> {
+        let stream = match accepted {
+            Ok(stream) => stream,
+            // Not ours to mend: the peer has gone, or files are short for a moment.
+            Err(error) if is_transient(&error) => {
+                debug!(%error, "nobody let in");
+                tokio::time::sleep(Duration::from_millis(10)).await;
+                return Ok(());
+            }
+            Err(error) => return Err(error),
+        };
+        let peer = match stream.peer_cred().map(Peer::from) {
+            Ok(peer) if self.may_ask(peer) => peer,
+            Ok(peer) => {
+                self.turn_away(&stream, Refusal::NotPermitted { uid: peer.uid }, peer);
+                return Ok(());
+            }
+            // Gone already.
+            Err(_) => return Ok(()),
+        };
+        match self.connections.admit(peer.pid) {
+            Admission::Room(id) => self.read(id, stream, peer),
+            Admission::InPlaceOf { id, away } => {
+                self.send_away(away);
+                self.read(id, stream, peer);
+            }
+            Admission::Full => self.turn_away(&stream, Refusal::Busy, peer),
+        }
+        Ok(())
+    }
+
+    fn may_ask(&self, peer: Peer) -> bool {
+        peer.uid == 0 || self.user == Some(peer.uid)
+    }
+
+    fn read(&mut self, id: Id, stream: UnixStream, peer: Peer) {
+        let talk = self.talks.spawn(async move { (id, hear(stream, peer).await) });
+        self.reading.insert(id, talk);
+    }
+
+    /// Its place is another's by now.
+    fn send_away(&mut self, away: Id) {
+        if let Some(reading) = self.reading.remove(&away) {
+            reading.abort();
+        }
+        if let Some(place) = self.waiting.iter().position(|(id, _)| *id == away)
+            && let Some((_, heard)) = self.waiting.remove(place)
+        {
+            self.turn_away(&heard.stream, Refusal::Busy, heard.peer);
+        }
+    }
+
+    /// Without a wait: whoever does not take these few bytes does not want them.
+    fn turn_away(&mut self, stream: &UnixStream, refusal: Refusal, peer: Peer) {
+        let answer = Answer::new(Body::Refused(refusal.clone())).to_json();
+        // Nothing was promised to whoever has gone.
+        let _ = stream.try_write(&[&head(&answer)[..], &answer].concat());
+        if self.refused.failed(Instant::now()) {
+            warn!(uid = peer.uid, pid = peer.pid, error = %refusal, "request refused");
+        }
+    }
+
+    fn handle_talk(&mut self, talk: Result<(Id, Option<Heard>), JoinError>) {
+        match talk {
+            Ok((id, Some(heard))) => {
+                self.reading.remove(&id);
+                self.connections.advance(id, Stage::Waiting);
+                self.waiting.push_back((id, heard));
+            }
+            Ok((id, None)) => {
+                self.reading.remove(&id);
+                self.connections.close(id);
+            }
+            // Sent away; its place is given already.
+            Err(error) if error.is_cancelled() => {}
+            Err(error) => error!(%error, "a connection broke off"),
+        }
+    }
+
+    /// One job at a time.
+    fn start_next(&mut self) {
+        if self.running.is_some() {
+            return;
+        }
+        let Some((id, Heard { stream, peer, request })) = self.waiting.pop_front() else { return };
+        self.connections.advance(id, Stage::Served);
+        if let Some(times) = self.refused.worked(Instant::now()) {
+            info!(times, "requests are refused no more");
+        }
+        let configuration = self.configuration.clone();
+        let job = tokio::task::spawn_blocking(move || perform(&configuration, peer, &request));
+        self.running = Some((id, Running { stream, job }));
+    }
+
+    fn answer(&mut self, id: Id, stream: UnixStream, body: Option<Body>) {
+        // A job that broke off says nothing, and whoever asked hears that the connection ends.
+        let Some(body) = body else { return self.connections.close(id) };
+        self.talks.spawn(async move {
+            tell(stream, body).await;
+            (id, None)
+        });
+    }
+
+    /// Brings to an end what is under way; whoever waits asks again.
+    async fn finish(mut self) {
+        while let Some((_, Heard { stream, peer, .. })) = self.waiting.pop_front() {
+            self.turn_away(&stream, Refusal::Busy, peer);
+        }
+        self.reading.values().for_each(AbortHandle::abort);
+        if self.running.is_some() {
+            let (id, stream, body) = ended(&mut self.running).await;
+            self.answer(id, stream, body);
+        }
+        while self.talks.join_next().await.is_some() {}
+    }
+}
+
+impl From<UCred> for Peer {
+    fn from(credentials: UCred) -> Self {
+        Self { uid: credentials.uid(), pid: credentials.pid().unwrap_or_default() }
+    }
+}
+
+/// The job that has ended, and what came of it; `None` if it broke off. Never without a job. Cancel-safe.
+async fn ended(running: &mut Option<(Id, Running)>) -> (Id, UnixStream, Option<Body>) {
+    let Some((_, Running { job, .. })) = running else { return std::future::pending().await };
+    let body = job.await.inspect_err(|error| error!(%error, "a job broke off")).ok();
+    let (id, Running { stream, .. }) = running.take().expect("it was there before the wait");
+    (id, stream, body)
+}
+
+/// The request of one connection. Whoever sends something else is told so here.
+async fn hear(mut stream: UnixStream, peer: Peer) -> Option<Heard> {
+    let document = tokio::time::timeout(DELIVERY, read_frame(&mut stream)).await;
+    let refusal = match document {
+        Ok(Ok(Some(document))) => match Request::from_json(&document) {
+            Ok(request) => return Some(Heard { stream, peer, request }),
+            Err(refusal) => refusal,
+        },
+        Ok(Ok(None)) => Refusal::TooLarge { limit: Request::MAX_BYTES },
+        // It hung up.
+        Ok(Err(_)) => return None,
+        Err(_) => Refusal::TooSlow { seconds: DELIVERY.as_secs() },
+    };
+    debug!(uid = peer.uid, pid = peer.pid, error = %refusal, "request refused");
+    tell(stream, Body::Refused(refusal)).await;
+    None
+}
+
+/// `None` if it is longer than any request. What has not come takes no memory.
+async fn read_frame(stream: &mut UnixStream) -> io::Result<Option<Vec<u8>>> {
+    let length = stream.read_u32().await?;
+    if usize::try_from(length).map_or(true, |length| length > Request::MAX_BYTES) {
+        return Ok(None);
+    }
+    let mut document = Vec::new();
+    stream.take(length.into()).read_to_end(&mut document).await?;
+    let whole = u32::try_from(document.len()) == Ok(length);
+    if whole { Ok(Some(document)) } else { Err(io::ErrorKind::UnexpectedEof.into()) }
+}
+
+async fn tell(mut stream: UnixStream, body: Body) {
+    let answer = Answer::new(body).to_json();
+    let told = async {
+        stream.write_all(&head(&answer)).await?;
+        stream.write_all(&answer).await
+    };
+    // Whoever does not take its answer asks again.
+    if !matches!(tokio::time::timeout(DELIVERY, told).await, Ok(Ok(()))) {
+        debug!("an answer was not taken");
+    }
+}
+
+/// What goes before a document: its length in four bytes, the highest first.
+pub(super) fn head(document: &[u8]) -> [u8; 4] {
+    u32::try_from(document.len()).unwrap_or(u32::MAX).to_be_bytes()
+}
+
+fn is_transient(error: &io::Error) -> bool {
+    use nix::libc::{EMFILE, ENFILE, ENOBUFS, ENOMEM};
+    matches!(error.kind(), io::ErrorKind::ConnectionAborted | io::ErrorKind::Interrupted)
+        || matches!(error.raw_os_error(), Some(EMFILE | ENFILE | ENOBUFS | ENOMEM))
+}
+
+/// Does what one request asks for, with the configuration that it names.
+fn perform(configuration: &Configuration, peer: Peer, request: &Request) -> Body {
+    let started = Instant::now();
+    let body = match configuration.find(request.configuration) {
+        Ok(found) => {
+            let body = Apply::new(found.options.clone()).handle(&request.ask);
+            if was_applied(&body)
+                && let Err(error) = configuration.keep(&found)
+            {
+                // An edit that is not reloaded yet stops the next job, which is told then.
+                warn!(%error, "cannot keep a copy of the configuration");
+            }
+            body
+        }
+        Err(refusal) => Body::Refused(refusal),
+    };
+    log(peer, &request.ask, &body, started.elapsed());
+    body
+}
+
+fn was_applied(body: &Body) -> bool {
+    match body {
+        Body::Applied(report) | Body::Restored { report, .. } => report.is_good(),
+        Body::NothingToRecover | Body::State(_) | Body::Checked(_) | Body::Refused(_) => false,
+    }
+}
+
+/// Who asked for what, and what came of it. The agent tells the operator what that means.
+fn log(Peer { uid, pid }: Peer, ask: &Ask, body: &Body, took: Duration) {
+    let (ask, elapsed_ms) = (ask.word(), millis(took));
+    match body {
+        Body::Applied(report) | Body::Restored { report, .. } => {
+            let (result, generation) = (report.word(), report.generation().map(tracing::field::display));
+            if was_applied(body) {
+                info!(ask, uid, pid, result, generation, elapsed_ms, "request done");
+            } else {
+                error!(ask, uid, pid, result, generation, elapsed_ms, error = %report, "request done");
+            }
+        }
+        Body::Refused(refusal) => warn!(ask, uid, pid, error = %refusal, "request refused"),
+        Body::NothingToRecover | Body::State(_) | Body::Checked(_) => {
+            debug!(ask, uid, pid, elapsed_ms, "request done");
+        }
+    }
+}
