@@ -234,9 +234,9 @@ mod tests {
     fn the_first_mistake_is_told_where_nothing_was_applied_before() {
         let host = Host::new(WEB);
         let running = host.hash();
-        host.write("weir.toml", "[upstream.web]\nselcet = 1\n");
+        host.write("weir.toml", &format!("{WEB}selcet = 1\n"));
         let refused = host.configuration.find(running).unwrap_err().to_string();
-        assert!(refused.contains("weir.toml:2:1: unknown key 'upstream.web.selcet'"), "{refused}");
+        assert!(refused.contains("weir.toml:3:1: unknown key 'upstream.web.selcet'"), "{refused}");
         assert!(refused.ends_with("'weir config check' lists every mistake"), "{refused}");
     }
 

@@ -62,7 +62,11 @@ impl Apply {
             let mut terminate = signal(SignalKind::terminate())?;
             let server = Server::new(listener, configuration, &self.user, IDLE);
             tell_systemd(NotifyState::Ready);
-            let result = server.run(async { drop(terminate.recv().await) }).await;
+            let result = server
+                .run(async move {
+                    terminate.recv().await;
+                })
+                .await;
             tell_systemd(NotifyState::Stopping);
             result
         });

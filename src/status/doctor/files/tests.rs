@@ -331,10 +331,8 @@ fn what_the_agent_tried_itself_counts_more_than_modes() {
             Purpose::Output,
             "/etc/nginx/conf.d",
             access(Granted, Denied, Granted, None),
-            &[
-                "/etc/nginx/conf.d is read-only for weir.service (ProtectSystem=), so no upstream reaches NGINX; set \
-                 apply.mode = \"helper\" and 'systemctl enable --now weir-apply.socket', or run the agent as root",
-            ],
+            &["/etc/nginx/conf.d is read-only for weir.service (ProtectSystem=), so no upstream reaches NGINX; set \
+                 apply.mode = \"helper\" and 'systemctl enable --now weir-apply.socket', or run the agent as root"],
         ),
     ] {
         let own = |purpose, path: &str, access| {
