@@ -4,11 +4,10 @@
 //! unit fixes. The asking side names the hash of what it runs with. If the files have it, they count; else the copy of what was
 //! applied last, if that has it: an edit that is not reloaded yet, even a broken one, stops nothing.
 
-use std::fs::{self, Metadata};
+use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use nix::unistd::{Gid, Group, Uid, User};
 use tracing::{error, info};
 
 use super::exchange;
@@ -93,9 +92,9 @@ impl Configuration {
         for path in [&self.path, &drop_ins].into_iter().cloned().chain(in_them) {
             // What is not there, or not to be read, is told when it is read.
             let Ok(real) = path.canonicalize() else { continue };
-            for (place, what) in real.ancestors().enumerate() {
+            for what in real.ancestors() {
                 let Ok(meta) = fs::metadata(what) else { continue };
-                if let Some(by) = writer(&meta, place > 0) {
+                if let Some(by) = Writer::of(meta.mode(), meta.uid(), meta.gid()) {
                     return Err(Refusal::ConfigurationWritable { path: what.to_owned(), by });
                 }
             }
@@ -129,26 +128,6 @@ fn load(path: &Path) -> Result<Loaded, String> {
 /// Root, and in a test whoever runs it.
 fn is_trusted(uid: u32) -> bool {
     uid == 0 || uid == rustix::process::geteuid().as_raw()
-}
-
-/// Who else than root could write it, or put something else in the place of what is in it.
-fn writer(meta: &Metadata, is_directory: bool) -> Option<Writer> {
-    const STICKY: u32 = 0o1000;
-    if !is_trusted(meta.uid()) {
-        let user = User::from_uid(Uid::from_raw(meta.uid())).ok().flatten();
-        return Some(Writer::User(user.map_or_else(|| meta.uid().to_string(), |user| user.name)));
-    }
-    // Where only owners may remove what is theirs, others can add and not replace.
-    if is_directory && meta.mode() & STICKY != 0 {
-        return None;
-    }
-    if meta.mode() & 0o002 != 0 {
-        return Some(Writer::Anyone);
-    }
-    (meta.mode() & 0o020 != 0).then(|| {
-        let group = Group::from_gid(Gid::from_raw(meta.gid())).ok().flatten();
-        Writer::Group(group.map_or_else(|| meta.gid().to_string(), |group| group.name))
-    })
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use nix::unistd::{Gid, Group, Uid, User};
+use nix::unistd::{Gid, Group, Uid, User, geteuid};
 
 use super::refusal::Writer;
 
@@ -14,9 +14,9 @@ const DIRECTORY: u32 = 0o040_000;
 
 impl Writer {
     /// Who can replace the bytes of such a file, or what is in such a directory. In a sticky directory nobody can replace
-    /// what is not theirs. Root's own group counts as root.
+    /// what is not theirs. Whoever runs this counts as root.
     pub(super) fn of(mode: u32, uid: u32, gid: u32) -> Option<Self> {
-        if uid != 0 {
+        if uid != 0 && uid != geteuid().as_raw() {
             let user = User::from_uid(Uid::from_raw(uid)).ok().flatten();
             return Some(Self::User(user.map_or_else(|| uid.to_string(), |user| user.name)));
         }
@@ -26,7 +26,7 @@ impl Writer {
         if mode & WRITABLE_BY_ALL != 0 {
             return Some(Self::Anyone);
         }
-        (mode & WRITABLE_BY_GROUP != 0 && gid != 0).then(|| {
+        (mode & WRITABLE_BY_GROUP != 0).then(|| {
             let group = Group::from_gid(Gid::from_raw(gid)).ok().flatten();
             Self::Group(group.map_or_else(|| gid.to_string(), |group| group.name))
         })
@@ -55,7 +55,7 @@ mod tests {
         for (mode, uid, gid, writer) in [
             (directory | 0o755, 0, 0, None),
             (directory | 0o755, 0, 4_294_967_000, None),
-            (directory | 0o775, 0, 0, None),
+            (directory | 0o775, 0, 0, Some(Writer::Group("root".to_owned()))),
             (directory | 0o775, 0, 4_294_967_000, group()),
             (directory | 0o777, 0, 0, Some(Writer::Anyone)),
             (directory | 0o1777, 0, 0, None),
