@@ -10,6 +10,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use rand::SeedableRng;
 use rand::rngs::StdRng;
+use weir::apply::{Answer, Request};
 use weir::crypto::session::{Opening, Sessions, StreamHead};
 use weir::crypto::{Key, Keyring};
 use weir::endpoint::{Drop, Endpoint, MAX_STREAMS, Options, Output, Restored};
@@ -343,6 +344,29 @@ pub(crate) fn desired(data: &[u8]) {
     let Ok(document) = Desired::from_json(data) else { return };
     assert!(document.upstreams.len() <= Desired::MAX_UPSTREAMS);
     assert_eq!(Desired::from_json(&document.to_json()).expect("what we write we read"), document);
+}
+
+/// What is asked of the privileged side: what is taken is written back the same, and what is not is refused in harmless words.
+pub(crate) fn request(data: &[u8]) {
+    match Request::from_json(data) {
+        Ok(request) => {
+            assert_eq!(Request::from_json(&request.to_json()), Ok(request));
+        }
+        Err(refusal) => {
+            let shown = refusal.to_string();
+            assert!(!shown.chars().any(char::is_control) && shown.len() < 1024, "{shown:?}");
+        }
+    }
+}
+
+/// What the privileged side answers.
+pub(crate) fn answer(data: &[u8]) {
+    match Answer::from_json(data) {
+        Ok(answer) => {
+            assert_eq!(Answer::from_json(&answer.to_json()), Ok(answer));
+        }
+        Err(error) => assert!(!error.to_string().chars().any(char::is_control)),
+    }
 }
 
 /// What `nginx -t` or an error log says.

@@ -164,6 +164,11 @@ impl Error {
         move |error| Self::Read { path: path.to_owned(), source: error.into() }
     }
 
+    /// Whether nobody has looked, for the side that applies has not answered.
+    pub fn is_unanswered(&self) -> bool {
+        matches!(self, Self::Unanswered { .. })
+    }
+
     /// Whether weir's own files are to blame.
     pub(super) fn is_ours(&self) -> bool {
         match self {

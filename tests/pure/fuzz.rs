@@ -14,6 +14,11 @@ const DRAWN: usize = 1500;
 const DESIRED: &str = r#"{"version":1,"order":7,"upstreams":{"web":{"servers":[{"member":"web1","addr":"10.77.0.12:80",
     "weight":2,"down":false,"backup":false,"max_conns":0}]},"api":"placeholder"}}"#;
 
+const HASH: &str = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
+const CAUSE: &str = r#"{"member":"web1","what":{"witness":"failed"}}"#;
+const PROMISE: &str = r#"{"node":"web1","incarnation":7,"id":"5d3e01aa"}"#;
+const HOLD: &str = r#""web":{"since":7,"reason":"kernel"}"#;
+
 fn unhex(hex: &str) -> Vec<u8> {
     (0..hex.len()).step_by(2).map(|at| u8::from_str_radix(&hex[at..at + 2], 16).unwrap()).collect()
 }
@@ -40,6 +45,23 @@ fn seeds() -> Vec<Vec<u8>> {
     }
     assert!(seeds.len() > 100, "the vectors are there");
     seeds.push(DESIRED.as_bytes().to_vec());
+    for ask in [
+        &format!(r#"{{"apply":{{"desired":{DESIRED},"causes":[{CAUSE}],"promises":[{PROMISE}],"holds":{{{HOLD}}}}}}}"#),
+        r#"{"report":{"known":{"pid":812,"started":4711}}}"#,
+        r#"{"rollback":{"to":7,"reason":"x","promises":[]}}"#,
+        r#""check""#,
+    ] {
+        seeds.push(format!(r#"{{"version":1,"configuration":"{HASH}","ask":{ask}}}"#).into_bytes());
+    }
+    for body in [
+        r#"{"applied":{"unchanged":{"generation":9}}}"#,
+        r#""nothing_to_recover""#,
+        r#"{"checked":{"Ok":null}}"#,
+        r#"{"refused":{"not_permitted":{"uid":33}}}"#,
+        r#"{"state":{"Err":"master_gone"}}"#,
+    ] {
+        seeds.push(format!(r#"{{"version":1,"body":{body}}}"#).into_bytes());
+    }
     seeds.push(b"nginx: [emerg] host not found in upstream \"x\" in /etc/nginx/conf.d/weir-web.conf:3\n".to_vec());
     seeds.push(b"2026/11/24 10:00:00 [emerg] 812#812: bind() to 0.0.0.0:80 failed (98: Address in use)\n".to_vec());
     seeds.push(b"alive: n1 127.0.77.1:7946\nclock: 17\nnot-alive: n1\nleave\n".to_vec());
@@ -131,6 +153,16 @@ fn any_rpc_client_is_survived() {
 #[test]
 fn any_desired_document_is_survived() {
     run("desired", targets::desired);
+}
+
+#[test]
+fn any_request_is_survived() {
+    run("request", targets::request);
+}
+
+#[test]
+fn any_answer_is_survived() {
+    run("answer", targets::answer);
 }
 
 #[test]

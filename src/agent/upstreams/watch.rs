@@ -18,6 +18,8 @@ use crate::time::Instant;
 
 /// How soon it is noticed that another master runs, or none.
 const LOOK: Duration = Duration::from_secs(3);
+/// How seldom it is looked at while there is none: to find one takes a program or two, and wakes the privileged side.
+const SELDOM: Duration = Duration::from_secs(30);
 
 /// What a look has found.
 pub(super) type Look = Result<Process, Error>;
@@ -28,6 +30,8 @@ pub(super) struct Watch {
     seen: Seen,
     since: Option<Instant>,
     look_at: Option<Instant>,
+    /// Until the next look; grows while there is no master.
+    interval: Duration,
     looking: Option<JoinHandle<Look>>,
 }
 
@@ -42,7 +46,7 @@ enum Seen {
 impl Watch {
     /// The first apply comes first, as a rule.
     pub(super) fn new(now: Instant) -> Self {
-        Self { seen: Seen::Unknown, since: None, look_at: Some(now + LOOK), looking: None }
+        Self { seen: Seen::Unknown, since: None, look_at: Some(now + LOOK), interval: LOOK, looking: None }
     }
 
     pub(super) fn poll_timeout(&self) -> Option<Instant> {
@@ -95,7 +99,12 @@ impl Watch {
 
     /// Tells what is different. Whether another master runs from now on: nobody has seen what that one serves.
     pub(super) fn handle_look(&mut self, now: Instant, look: Option<Look>) -> bool {
-        self.look_at = Some(now + LOOK);
+        self.interval = match &look {
+            // Whom nobody listens to costs nothing.
+            Some(Err(error)) if !error.is_unanswered() => (self.interval * 2).min(SELDOM),
+            Some(Ok(_) | Err(_)) | None => LOOK,
+        };
+        self.look_at = Some(now + self.interval);
         let Some(look) = look else { return false };
         let seen = look.map_or_else(Seen::Absent, Seen::Running);
         let is_another = self.seen.tell_change(&seen);
@@ -170,6 +179,7 @@ impl Seen {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::apply::Unanswered;
     use crate::upstream::Generation;
 
     fn at(millis: u64) -> Instant {
@@ -203,8 +213,24 @@ mod tests {
         ] {
             let seen = (watch.handle_look(at(millis), look), watch.seen.state(), watch.since);
             assert_eq!(seen, (is_another, state, since.map(at)), "{millis}");
-            assert_eq!(watch.poll_timeout(), Some(at(millis) + LOOK));
+            assert_eq!(watch.poll_timeout(), Some(at(millis) + watch.interval));
         }
+    }
+
+    #[test]
+    fn a_master_that_stays_away_is_looked_for_ever_less_often() {
+        let mut watch = Watch::new(at(0));
+        let mut next = |look| {
+            watch.handle_look(at(0), Some(look));
+            watch.poll_timeout().unwrap().since(at(0)).as_secs()
+        };
+        for wanted in [6, 12, 24, 30, 30] {
+            assert_eq!(next(Err(stopped())), wanted);
+        }
+        assert_eq!(next(master(8, 1)), 3);
+        assert_eq!(next(Err(stopped())), 6);
+        let missing = || Error::Unanswered { upstreams: Vec::new(), socket: "/s".into(), why: Unanswered::Missing };
+        assert_eq!((next(Err(missing())), next(Err(missing()))), (3, 3), "it costs nothing to ask nobody");
     }
 
     #[test]

@@ -3,6 +3,7 @@
 mod crash;
 mod files;
 mod find;
+mod helper;
 mod namespace;
 mod reload;
 mod servers;

@@ -1,0 +1,266 @@
+//! `weir apply` as a process of its own, asked over its socket as the agent does, and by somebody who is not the agent.
+
+use std::io::{Read, Write};
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use weir::apply::{Answer, Ask, Body, Client, Job, Refusal, Report, Request, Unanswered};
+use weir::config::{self, Config, Source, Sources};
+
+use crate::nginx::{Nginx, backend, server, web};
+use crate::support::{until, weir_binary};
+
+/// An NGINX, and a helper that serves a socket beside it.
+struct Stage {
+    nginx: Nginx,
+    helper: Child,
+}
+
+impl Drop for Stage {
+    fn drop(&mut self) {
+        // It may have ended by itself.
+        drop(self.helper.kill());
+        drop(self.helper.wait());
+    }
+}
+
+impl Stage {
+    fn start() -> Self {
+        let nginx = Nginx::start();
+        write_configuration(&nginx, "7s");
+        let helper = start_helper(&nginx);
+        Self { nginx, helper }
+    }
+
+    fn client(&self) -> Client {
+        client(&self.nginx)
+    }
+
+    fn stream(&self) -> UnixStream {
+        UnixStream::connect(self.nginx.path("apply.sock")).unwrap()
+    }
+}
+
+fn write_configuration(nginx: &Nginx, confirm_timeout: &str) {
+    let toml = format!(
+        "[upstream.web]\nselect = {{ role = \"web\" }}\nallow_loopback = true\n\
+         [upstream.web.nginx]\noutput = \"{}\"\n\
+         [apply]\nstate = \"{}\"\nsocket = \"{}\"\n[nginx]\nconfig = \"{}\"\nunit = \"\"\nconfirm_timeout = \"{confirm_timeout}\"\n",
+        nginx.web().display(),
+        nginx.path("state").display(),
+        nginx.path("apply.sock").display(),
+        nginx.config().display()
+    );
+    std::fs::write(nginx.path("weir.toml"), toml).unwrap();
+    std::fs::set_permissions(nginx.path("weir.toml"), std::fs::Permissions::from_mode(0o640)).unwrap();
+}
+
+fn start_helper(nginx: &Nginx) -> Child {
+    let mut command = Command::new(weir_binary());
+    command.arg("apply").arg("--config-file").arg(nginx.path("weir.toml"));
+    command.arg("--state").arg(nginx.path("state")).arg("--socket").arg(nginx.path("apply.sock"));
+    let me = rustix::process::geteuid().as_raw();
+    let me = nix::unistd::User::from_uid(me.into()).unwrap().unwrap();
+    let helper = command.arg("--user").arg(me.name).stderr(Stdio::null()).spawn().unwrap();
+    until("the helper listens", || UnixStream::connect(nginx.path("apply.sock")).map_err(|error| error.to_string()));
+    helper
+}
+
+fn configuration(path: PathBuf) -> Config {
+    config::load(&Sources { paths: vec![Source::File(path)], host_name: "lb1".to_owned(), ..Sources::default() })
+        .unwrap()
+        .config
+}
+
+fn client(nginx: &Nginx) -> Client {
+    Client::new(&configuration(nginx.path("weir.toml")))
+}
+
+fn apply(client: &Client, name: &'static str) -> Body {
+    client.ask(Ask::Apply(Job::new(web([server("one", backend(name))])))).unwrap()
+}
+
+/// What is answered to these bytes, sent as they are.
+fn said(stage: &Stage, bytes: &[u8]) -> Body {
+    let mut stream = stage.stream();
+    stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+    // A refusal comes before everything was taken.
+    let _ = stream.write_all(bytes);
+    let mut head = [0; 4];
+    stream.read_exact(&mut head).unwrap();
+    let mut answer = vec![0; u32::from_be_bytes(head).try_into().unwrap()];
+    stream.read_exact(&mut answer).unwrap();
+    Answer::from_json(&answer).unwrap().body
+}
+
+fn framed(document: &[u8]) -> Vec<u8> {
+    [&u32::try_from(document.len()).unwrap().to_be_bytes()[..], document].concat()
+}
+
+#[test]
+#[ignore = "needs nginx"]
+fn the_helper_does_what_the_agent_asks_for() {
+    let stage = Stage::start();
+    let client = stage.client();
+    let body = apply(&client, "one");
+    assert!(matches!(&body, Body::Applied(Report::Live { .. })), "{body:?}");
+    assert!(stage.nginx.get().contains("one"));
+    assert!(matches!(apply(&client, "one"), Body::Applied(Report::Live { .. } | Report::Unchanged { .. })));
+    match client.ask(Ask::Report { known: None }).unwrap() {
+        Body::State(Ok(state)) => {
+            assert!(state.live.is_some() && !state.open);
+            assert_eq!(state.master.unwrap().pid, stage.nginx.master_pid());
+        }
+        other => panic!("{other:?}"),
+    }
+    assert_eq!(client.ask(Ask::Check), Ok(Body::Checked(Ok(()))));
+    assert_eq!(client.ask(Ask::Recover), Ok(Body::NothingToRecover));
+}
+
+#[test]
+#[ignore = "needs nginx"]
+fn an_edit_that_is_not_reloaded_stops_no_apply() {
+    let stage = Stage::start();
+    let running = stage.client();
+    assert!(matches!(apply(&running, "one"), Body::Applied(Report::Live { .. })));
+    write_configuration(&stage.nginx, "8s");
+    assert!(matches!(apply(&running, "two"), Body::Applied(Report::Live { .. })), "by the copy");
+    let reloaded = stage.client();
+    std::fs::write(stage.nginx.path("weir.toml"), "[upstream.web\n").unwrap();
+    let refused = apply(&reloaded, "one");
+    assert!(matches!(refused, Body::Refused(Refusal::ConfigurationChanged { .. })), "{refused:?}");
+    std::fs::set_permissions(stage.nginx.path("weir.toml"), std::fs::Permissions::from_mode(0o666)).unwrap();
+    let refused = apply(&running, "one");
+    assert!(matches!(refused, Body::Refused(Refusal::ConfigurationWritable { .. })), "{refused:?}");
+    assert!(stage.nginx.get().contains("two"), "what serves is untouched");
+}
+
+#[test]
+#[ignore = "needs nginx"]
+fn where_no_helper_is_the_way_out_is_told() {
+    let nginx = Nginx::stopped();
+    write_configuration(&nginx, "7s");
+    let client = client(&nginx);
+    let missing = client.ask(Ask::Check).unwrap_err();
+    assert_eq!(missing, Unanswered::Missing);
+    assert!(missing.what(client.socket()).starts_with("nothing listens on /"));
+    assert!(missing.remedy().unwrap().starts_with("'systemctl enable --now weir-apply.socket'"));
+}
+
+#[test]
+#[ignore = "needs nginx"]
+fn what_is_no_request_changes_nothing_but_its_own_refusal() {
+    let stage = Stage::start();
+    assert!(matches!(apply(&stage.client(), "one"), Body::Applied(Report::Live { .. })));
+    let before = (stage.nginx.listing(), stage.nginx.reloads(), std::fs::read(stage.nginx.web()).unwrap());
+    let whole = Request::new(configuration(stage.nginx.path("weir.toml")).hash(), Ask::Check).to_json();
+    let newer = String::from_utf8(whole.clone()).unwrap().replacen("\"version\":1", "\"version\":2", 1);
+    for (bytes, wanted) in [
+        (framed(b""), "malformed"),
+        (framed(b"{}"), "malformed"),
+        (framed(&[0xff; 64]), "malformed"),
+        (framed(&whole[..whole.len() - 1]), "malformed"),
+        (framed(newer.as_bytes()), "version"),
+        (u32::MAX.to_be_bytes().to_vec(), "too_large"),
+        ([&(Request::MAX_BYTES as u32 + 1).to_be_bytes()[..], &vec![b' '; 1 << 20]].concat(), "too_large"),
+        (vec![0, 0], "too_slow"),
+        (framed(&whole)[..20].to_vec(), "too_slow"),
+    ] {
+        match said(&stage, &bytes) {
+            Body::Refused(refusal) => {
+                let kind = match refusal {
+                    Refusal::Malformed { .. } => "malformed",
+                    Refusal::Version { .. } => "version",
+                    Refusal::TooLarge { .. } => "too_large",
+                    Refusal::TooSlow { .. } => "too_slow",
+                    other => panic!("{other:?}"),
+                };
+                assert_eq!(kind, wanted);
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+    assert!(matches!(said(&stage, &framed(&whole)), Body::Checked(Ok(()))), "it still serves");
+    let after = (stage.nginx.listing(), stage.nginx.reloads(), std::fs::read(stage.nginx.web()).unwrap());
+    assert_eq!(after, before);
+}
+
+/// Runs in a process of its own, until it is killed: takes every place, delivers nothing, or too slowly, or too much.
+#[test]
+#[ignore = "needs nginx, and is run by another test"]
+fn hostile_process() {
+    let Some(socket) = std::env::var_os("WEIR_TEST_HOSTILE_SOCKET") else { return };
+    let attack = |kind: usize| {
+        let socket = Path::new(&socket).to_owned();
+        std::thread::spawn(move || {
+            let mut held = Vec::new();
+            loop {
+                let Ok(mut stream) = UnixStream::connect(&socket) else { continue };
+                stream.set_write_timeout(Some(Duration::from_millis(200))).unwrap();
+                let _refused = match kind {
+                    0 => stream.write_all(&framed(&vec![b'['; Request::MAX_BYTES])),
+                    1 => stream.write_all(&[0, 0, 1]),
+                    2 => stream.write_all(&framed(b"{\"version\":1,\"ask\":\"check\"}")),
+                    _ => Ok(()),
+                };
+                held.push(stream);
+                if held.len() > 120 {
+                    held.clear();
+                }
+            }
+        })
+    };
+    let threads: Vec<_> = (0..8).map(|number| attack(number % 4)).collect();
+    threads.into_iter().for_each(|thread| thread.join().unwrap());
+}
+
+#[test]
+#[ignore = "needs nginx"]
+fn a_hostile_process_of_the_same_user_does_not_keep_out_the_agent() {
+    let stage = Stage::start();
+    let client = stage.client();
+    assert!(matches!(apply(&client, "one"), Body::Applied(Report::Live { .. })));
+    let mut hostile = Command::new(std::env::current_exe().unwrap());
+    hostile.args(["--exact", "apply::helper::hostile_process", "--include-ignored"]);
+    hostile.env("WEIR_TEST_HOSTILE_SOCKET", stage.nginx.path("apply.sock"));
+    let mut hostile = hostile.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    // Until it has taken the places: then whoever has most is turned away.
+    until("the attack is under way", || {
+        let mut stream = stage.stream();
+        stream.set_read_timeout(Some(Duration::from_millis(50))).unwrap();
+        let open = |pid: u32| std::fs::read_dir(format!("/proc/{pid}/fd")).map_or(0, Iterator::count);
+        if open(hostile.id()) > 200 { Ok(()) } else { Err(format!("{} files", open(hostile.id()))) }
+    });
+    let mut slowest = Duration::ZERO;
+    for name in ["two", "one", "two"] {
+        let started = Instant::now();
+        let body = apply(&client, name);
+        slowest = slowest.max(started.elapsed());
+        assert!(matches!(&body, Body::Applied(Report::Live { .. })), "{body:?}");
+    }
+    hostile.kill().unwrap();
+    hostile.wait().unwrap();
+    assert!(stage.nginx.get().contains("two"));
+    assert!(slowest < Duration::from_secs(5), "{slowest:?}");
+    println!("slowest apply under attack: {slowest:?}");
+}
+
+#[test]
+#[ignore = "needs nginx"]
+fn a_helper_that_is_stopped_brings_its_job_to_an_end() {
+    let mut stage = Stage::start();
+    let client = stage.client();
+    let asked = std::thread::spawn(move || apply(&client, "one"));
+    until("the job is under way", || {
+        let there = stage.nginx.path("state").join("lock").exists();
+        if there { Ok(()) } else { Err("no lock".to_owned()) }
+    });
+    let pid = rustix::process::Pid::from_child(&stage.helper);
+    rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
+    let body = asked.join().unwrap();
+    assert!(matches!(&body, Body::Applied(Report::Live { .. })), "{body:?}");
+    assert!(stage.helper.wait().unwrap().success());
+}
