@@ -10,7 +10,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use rand::SeedableRng;
 use rand::rngs::StdRng;
-use weir::apply::{Answer, Request};
+use weir::apply;
 use weir::crypto::session::{Opening, Sessions, StreamHead};
 use weir::crypto::{Key, Keyring};
 use weir::endpoint::{Drop, Endpoint, MAX_STREAMS, Options, Output, Restored};
@@ -347,10 +347,10 @@ pub(crate) fn desired(data: &[u8]) {
 }
 
 /// What is asked of the privileged side: what is taken is written back the same, and what is not is refused in harmless words.
-pub(crate) fn request(data: &[u8]) {
-    match Request::from_json(data) {
+pub(crate) fn apply_request(data: &[u8]) {
+    match apply::Request::from_json(data) {
         Ok(request) => {
-            assert_eq!(Request::from_json(&request.to_json()), Ok(request));
+            assert_eq!(apply::Request::from_json(&request.to_json()), Ok(request));
         }
         Err(refusal) => {
             let shown = refusal.to_string();
@@ -360,10 +360,10 @@ pub(crate) fn request(data: &[u8]) {
 }
 
 /// What the privileged side answers.
-pub(crate) fn answer(data: &[u8]) {
-    match Answer::from_json(data) {
+pub(crate) fn apply_answer(data: &[u8]) {
+    match apply::Answer::from_json(data) {
         Ok(answer) => {
-            assert_eq!(Answer::from_json(&answer.to_json()), Ok(answer));
+            assert_eq!(apply::Answer::from_json(&answer.to_json()), Ok(answer));
         }
         Err(error) => assert!(!error.to_string().chars().any(char::is_control)),
     }

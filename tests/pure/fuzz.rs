@@ -157,12 +157,12 @@ fn any_desired_document_is_survived() {
 
 #[test]
 fn any_request_is_survived() {
-    run("request", targets::request);
+    run("apply_request", targets::apply_request);
 }
 
 #[test]
 fn any_answer_is_survived() {
-    run("answer", targets::answer);
+    run("apply_answer", targets::apply_answer);
 }
 
 #[test]
