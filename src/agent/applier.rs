@@ -2,7 +2,9 @@
 
 use std::path::PathBuf;
 
-use crate::apply::{self, AnswerError, Apply, Ask, Body, Client, Error, Job, Process, Report, RunBy, Step, Unanswered};
+use crate::apply::{
+    self, AnswerError, Apply, Ask, Body, Client, Error, Job, Notes, Process, Report, RunBy, State, Step, Unanswered,
+};
 use crate::config::{ApplyMode, Config};
 use crate::upstream::desired::Desired;
 use crate::upstream::{Generation, UpstreamName};
@@ -56,13 +58,10 @@ impl Applier {
         }
     }
 
-    /// NGINX's master, or why there is none. Nobody is asked while the one that is `known` is still there.
-    pub(super) fn look(&self, known: Option<Process>) -> Result<Process, Error> {
-        if let Some(known) = known.filter(|known| known.is_there()) {
-            return Ok(known);
-        }
-        match self.ask(Ask::Report { known: None }) {
-            Ok(Body::State(state)) => state?.master,
+    /// How things are. Quick while the master that is `known` is still there.
+    pub(super) fn look(&self, known: Option<Process>) -> Result<State, Error> {
+        match self.ask(Ask::Report { known }) {
+            Ok(Body::State(state)) => state,
             other => Err(self.not_meant(other)),
         }
     }
@@ -101,5 +100,5 @@ impl Applier {
 }
 
 fn unasked(error: Error) -> Report {
-    Report::Refused { generation: None, step: Step::Ask, error, ours: false }
+    Report::Refused { generation: None, step: Step::Ask, error, ours: false, notes: Notes::default() }
 }

@@ -187,6 +187,7 @@ impl Upstreams {
         match done {
             Done::Applied(Some(ended)) => {
                 tell_report(&ended, &std::mem::take(&mut self.asked));
+                self.applies.tell_notes(&ended);
                 self.balancer.handle_applied(now, Applied::from(&ended.report));
                 self.watch.applied(now, Some(&ended.report));
                 self.applies.ended(now, ended);
@@ -203,7 +204,10 @@ impl Upstreams {
             }
             Done::Recovered(Some(None) | None) => {}
             Done::Looked(look) => {
-                if self.watch.handle_look(now, look) {
+                let news = self.watch.handle_look(now, look);
+                // What has failed may go well now, and what is in place may not be ours or not be served.
+                let matters = news.touched && (news.drifted || self.applies.last_went_wrong());
+                if news.another_master || matters {
                     self.balancer.handle_nginx(now);
                 }
             }

@@ -59,6 +59,8 @@ pub struct State {
     pub holds: Holds,
     /// Promises to nodes that leave.
     pub promises: Promises,
+    /// Whether a target is not as it was put there, or a watched file not as NGINX read it.
+    pub drifted: bool,
     /// Another one, and somebody has touched a file that matters.
     pub fingerprint: Digest,
 }
@@ -121,13 +123,13 @@ impl std::error::Error for AnswerError {}
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::apply::Step;
+    use crate::apply::{Notes, Step};
     use crate::upstream::{Hold, UpstreamName};
 
     fn bodies() -> Vec<Body> {
         let mut holds = Holds::default();
         holds.hold(UpstreamName::new("web").unwrap(), Hold { since: 7, reason: None });
-        let report = Report::Unchanged { generation: Generation(9) };
+        let report = Report::Unchanged { generation: Generation(9), notes: Notes::default() };
         let stopped = || Error::NotRunning { unit: Some("nginx.service".to_owned()) };
         let state = State {
             live: Some(Generation(9)),
@@ -136,6 +138,7 @@ mod tests {
             old_workers: 4,
             holds: holds.clone(),
             promises: Promises::default(),
+            drifted: true,
             fingerprint: Digest::of(b"x"),
         };
         vec![

@@ -10,7 +10,8 @@ use std::path::{Path, PathBuf};
 
 use tracing::{error, info};
 
-use super::exchange;
+use super::directory::MAX_FILE;
+use super::disk;
 use super::{Apply, Error, Options, Refusal, RunBy, Writer};
 use crate::config::{self, Config, ConfigHash, Loaded, Mistake, Source, Sources};
 
@@ -75,8 +76,8 @@ impl Configuration {
     /// Keeps what was applied.
     pub fn keep(&self, found: &Found) -> Result<(), Error> {
         let Some(text) = &found.fresh else { return Ok(()) };
-        let same = exchange::read_if_there(&self.copy)?.is_some_and(|bytes| bytes == text.as_bytes());
-        if same { Ok(()) } else { exchange::replace(&self.copy, text.as_bytes()) }
+        let same = disk::read_if_there(&self.copy, MAX_FILE)?.is_some_and(|bytes| bytes == text.as_bytes());
+        if same { Ok(()) } else { disk::replace(&self.copy, text.as_bytes()) }
     }
 
     fn copied(&self) -> Option<Config> {

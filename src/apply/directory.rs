@@ -23,7 +23,7 @@ use super::Writer;
 use super::error::is_root;
 
 /// Longer than any file of ours: 4096 servers in each of 256 upstreams.
-const MAX_FILE: usize = 256 * 1024 * 1024;
+pub(super) const MAX_FILE: usize = 256 * 1024 * 1024;
 
 /// Mode of a file that was not there before.
 const NEW_MODE: u32 = 0o644;

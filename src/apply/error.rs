@@ -15,7 +15,7 @@ use super::{Unanswered, Writer};
 use crate::error::{Trouble, system_words};
 use crate::nginx::Problem;
 use crate::status::USE_THE_HELPER;
-use crate::upstream::{Refusal, UpstreamName};
+use crate::upstream::{Generation, Refusal, UpstreamName};
 
 /// What the helper's unit may write, by its `ReadWritePaths=`: a file there that is read-only is so for everybody.
 const UNIT_WRITES: [&str; 7] = [
@@ -38,8 +38,14 @@ pub enum Error {
     Write { path: PathBuf, source: SystemError },
     /// A file could not be read.
     Read { path: PathBuf, source: SystemError },
-    /// The record in the state directory is damaged.
+    /// A record in the state directory is damaged.
     Record { path: PathBuf, what: String },
+    /// A newer version wrote that.
+    Newer { path: PathBuf },
+    /// That generation is not kept, or never was.
+    NotKept { generation: Generation },
+    /// A generation has nothing of the upstreams that are configured.
+    NothingOf { generation: Generation },
     /// The program is not there; where it should be, if the configuration says so.
     NotInstalled { upstreams: Vec<UpstreamName>, binary: Option<PathBuf> },
     /// No master is there. What systemd would start it by.
@@ -86,6 +92,8 @@ pub enum Error {
     NotConfirmed { waited: Duration, problem: Option<Problem>, log: PathBuf },
     /// A target changed while NGINX was loading it.
     Overwritten { path: PathBuf },
+    /// A run died before it was done.
+    Interrupted,
     /// The files had not changed, so there is nothing older to go back to.
     NothingToRestore,
     /// The side that applies did nothing of what it was asked for.
@@ -242,6 +250,11 @@ impl Error {
             Self::Write { path, source } => format!("cannot write {}: {}", path.display(), source.text),
             Self::Read { path, source } => format!("cannot read {}: {}", path.display(), source.text),
             Self::Record { path, what } => format!("{} is damaged: {what}", path.display()),
+            Self::Newer { path } => format!("{} was written by a newer weir", path.display()),
+            Self::NotKept { generation } => format!("generation {generation} is not kept"),
+            Self::NothingOf { generation } => {
+                format!("generation {generation} has nothing of the upstreams that are configured")
+            }
             Self::NotInstalled { upstreams, binary: None } => {
                 format!("nginx is not installed, {} waits", named(upstreams))
             }
@@ -290,6 +303,7 @@ impl Error {
                 format!("its new workers did not take over within {} s", waited.as_secs())
             }
             Self::Overwritten { path } => format!("{} was changed by somebody else meanwhile", path.display()),
+            Self::Interrupted => "the run ended before it was done".to_owned(),
             Self::NothingToRestore => "no file had changed, so there is nothing older".to_owned(),
             Self::NotDone(refusal) => refusal.what(),
             Self::Unanswered { upstreams, socket, why } => {
@@ -305,6 +319,8 @@ impl Error {
             Self::Write { path, source } => Some(way_to(path.parent().unwrap_or(path), source.kind)),
             Self::Read { path, source } => Some(way_to(path, source.kind)),
             Self::Record { path, .. } => Some(format!("move {} away; the next apply writes it anew", path.display())),
+            Self::Newer { path } => Some(format!("install that version again, or move {} away", path.display())),
+            Self::NotKept { .. } | Self::NothingOf { .. } => Some("name one that is kept".to_owned()),
             Self::NotInstalled { binary: None, .. } => Some("'apt install nginx' or 'dnf install nginx'".to_owned()),
             Self::NotInstalled { binary: Some(_), .. } => Some("correct nginx.binary".to_owned()),
             Self::NotRunning { unit: None } => Some("start nginx".to_owned()),
@@ -360,7 +376,7 @@ impl Error {
             Self::Overwritten { .. } => Some("keep others from writing it; weir tries again".to_owned()),
             Self::NotDone(refusal) => refusal.remedy(),
             Self::Unanswered { why, .. } => why.remedy(),
-            Self::MasterGone | Self::NothingToRestore => None,
+            Self::MasterGone | Self::Interrupted | Self::NothingToRestore => None,
         }
     }
 }

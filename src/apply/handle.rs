@@ -1,40 +1,60 @@
 //! The one entry for whoever asks, in this process or over the socket.
 
-use std::os::unix::fs::MetadataExt;
-use std::path::Path;
-
+use super::journal::Journal;
 use super::master::Workers;
-use super::record::Record;
+use super::store::{Saved, Store};
 use super::system::Nginx;
-use super::{Apply, Ask, Body, Error, Process, Refusal, State};
+use super::{Apply, Ask, Body, Error, Process, State, fingerprint, kept, place};
 use crate::digest::Digest;
-use crate::drain::Promises;
-use crate::upstream::Holds;
+use crate::upstream::Generation;
 
 impl Apply {
     /// Does what is asked. Blocks as long as an apply takes.
     pub fn handle(&self, ask: &Ask) -> Body {
         match ask {
-            Ask::Apply(job) => Body::Applied(self.apply(&job.desired)),
+            Ask::Apply(job) => Body::Applied(self.carry_out(job)),
             Ask::Report { known } => Body::State(self.state(*known)),
-            Ask::Rollback(rollback) => Body::Refused(Refusal::NoGeneration { to: rollback.to }),
+            Ask::Rollback(rollback) => self.roll_back(rollback),
             Ask::Recover => self.recover().map_or(Body::NothingToRecover, Body::Applied),
             Ask::Check => Body::Checked(self.check()),
         }
     }
 
     fn state(&self, known: Option<Process>) -> Result<State, Error> {
-        let record = Record::load(&self.options.apply.state)?;
+        let directory = &self.options.apply.state;
+        let journal = Journal::read(directory)?;
+        let in_place = journal.state().in_place;
+        let saved = match in_place {
+            Generation(0) => None,
+            generation => Store::new(directory).load(generation)?,
+        };
         let master = self.look(known);
         Ok(State {
-            live: record.live.as_ref().map(|live| live.generation),
-            open: record.open.is_some(),
+            live: (in_place != Generation(0)).then_some(in_place),
+            open: journal.state().is_open(),
             old_workers: master.as_ref().map_or(0, |master| old_workers(*master)),
             master,
-            holds: Holds::default(),
-            promises: Promises::default(),
-            fingerprint: fingerprint(self.options.targets().map(|target| target.output)),
+            holds: kept::holds(directory)?,
+            promises: kept::promises(directory)?,
+            drifted: self.has_drifted(&journal, saved.as_ref())?,
+            fingerprint: fingerprint::of(&self.options, saved.as_ref()),
         })
+    }
+
+    /// Of the files that are still targets.
+    fn has_drifted(&self, journal: &Journal, in_place: Option<&Saved>) -> Result<bool, Error> {
+        let watched = fingerprint::of_watched(&self.options);
+        if journal.state().settled && watched.is_some() && watched != journal.state().watched {
+            return Ok(true);
+        }
+        for target in self.options.targets() {
+            let Some(file) = in_place.and_then(|saved| saved.file(target.output)) else { continue };
+            let now = place::look(&target.options.name, target.output)?;
+            if now.as_ref().map(|now| Digest::of(&now.bytes)) != file.hash {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     fn check(&self) -> Result<(), Error> {
@@ -44,16 +64,4 @@ impl Apply {
 
 fn old_workers(master: Process) -> u32 {
     u32::try_from(Workers::of(master).leaving.len()).unwrap_or(u32::MAX)
-}
-
-/// Another one, and somebody has replaced, written or removed one of the files.
-fn fingerprint<'a>(files: impl Iterator<Item = &'a Path>) -> Digest {
-    let mut seen = Vec::new();
-    for file in files {
-        let meta = std::fs::symlink_metadata(file).ok();
-        let meta =
-            meta.map(|meta| (meta.dev(), meta.ino(), meta.size(), meta.mtime_nsec(), meta.ctime(), meta.ctime_nsec()));
-        seen.extend(format!("{}\0{meta:?}\0", file.display()).into_bytes());
-    }
-    Digest::of(&seen)
 }

@@ -1,17 +1,26 @@
 //! One apply at a time per NGINX instance.
 
-use std::fs::{DirBuilder, File, OpenOptions};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
+use std::fs::{DirBuilder, File, OpenOptions, Permissions};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt, fchown};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use nix::libc::{O_DIRECTORY, O_NOFOLLOW};
+use nix::unistd::Group;
 use rustix::fs::{FlockOperation, flock};
 use rustix::io::Errno;
 
+use super::error::is_root;
+use super::refusal::Writer;
 use super::{Error, proc};
 
 /// An apply takes a few seconds at worst; two of them can be ahead of us.
 const PATIENCE: Duration = Duration::from_secs(30);
+
+const STATE_MODE: u32 = 0o750;
+
+/// Whose members may read the state directory: the agent runs as one.
+const READERS: &str = "weir";
 
 /// Held until dropped, and released by the kernel if we die.
 #[derive(Debug)]
@@ -23,11 +32,16 @@ impl Lock {
     /// Creates `state` if only its last part is missing, and waits for whoever is ahead.
     pub(super) fn take(state: &Path) -> Result<Self, Error> {
         let path = state.join("lock");
-        match DirBuilder::new().mode(0o755).create(state) {
+        match DirBuilder::new().mode(STATE_MODE).create(state) {
             Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => return Err(Error::write(&path)(error)),
             Ok(()) | Err(_) => {}
         }
-        let file = OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(&path);
+        if is_root() {
+            for_root(state)?;
+        }
+        let mut options = OpenOptions::new();
+        options.create(true).truncate(false).write(true).mode(0o600).custom_flags(O_NOFOLLOW);
+        let file = options.open(&path);
         let file = file.map_err(Error::write(&path))?;
         let deadline = Instant::now() + PATIENCE;
         loop {
@@ -44,4 +58,21 @@ impl Lock {
             }
         }
     }
+}
+
+/// The agent may read what is in it, and nobody else may write there: root acts by it.
+fn for_root(state: &Path) -> Result<(), Error> {
+    let failed = |error| Error::write(state)(error);
+    let directory = OpenOptions::new().read(true).custom_flags(O_DIRECTORY | O_NOFOLLOW).open(state).map_err(failed)?;
+    let meta = directory.metadata().map_err(failed)?;
+    if let Some(by) = Writer::of(meta.mode(), meta.uid(), meta.gid()) {
+        return Err(Error::Writable { path: state.to_owned(), by });
+    }
+    // Where there is no such group, as in a container, nobody else reads it.
+    let readers = Group::from_name(READERS).ok().flatten().map(|group| group.gid.as_raw());
+    if let Some(gid) = readers.filter(|gid| *gid != meta.gid()) {
+        fchown(&directory, None, Some(gid)).map_err(failed)?;
+        directory.set_permissions(Permissions::from_mode(STATE_MODE)).map_err(failed)?;
+    }
+    Ok(())
 }

@@ -52,7 +52,7 @@ pub(super) enum Within {
 
 /// Why a program could not be run among the candidates: containers and older kernels may not permit it.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
-pub(super) struct Hindrance {
+pub struct Hindrance {
     obstacle: Obstacle,
     /// What it was about, if it was a file.
     path: Option<PathBuf>,

@@ -1,26 +1,32 @@
 //! Which files change, decided before any is touched.
 
-use std::os::unix::fs::MetadataExt;
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use nix::unistd::{SysconfVar, sysconf};
-
-use super::record::Record;
-use super::{Error, Options, Target, exchange};
+use super::directory::{Attributes, Found};
+use super::journal::{FileChange, Work};
+use super::store::{Manifest, Saved, SavedFile};
+use super::targets::{Wanted, is_ours};
+use super::{Error, Options};
 use crate::config::ForeignEdit;
-use crate::nginx::{PageSize, Turn, generation_of, render};
-use crate::upstream::desired::{self, Desired};
-use crate::upstream::{self, Generation, Servers, UpstreamName};
+use crate::digest::Digest;
+use crate::nginx::{PageSize, Turn, render};
+use crate::upstream::desired::{Desired, Target};
+use crate::upstream::{Generation, UpstreamName, differences};
 
-/// What one apply will do.
+/// What one run will do.
 #[derive(Debug)]
 pub(super) struct Plan {
-    /// The number that the new files carry.
+    /// The number of what is in place afterwards.
     pub(super) generation: Generation,
     /// Files that get new bytes.
     pub(super) changes: Vec<Change>,
-    /// Files that are right already.
-    same: Vec<(PathBuf, Vec<u8>)>,
+    /// Files of the document that are right already.
+    same: Vec<PathBuf>,
+    /// Every file of that generation.
+    pub(super) files: Vec<SavedFile>,
+    /// What they are rendered from. Upstreams that the document left out are still as the one before had them.
+    pub(super) desired: Desired,
 }
 
 /// New bytes for one file.
@@ -28,50 +34,117 @@ pub(super) struct Plan {
 pub(super) struct Change {
     pub(super) upstream: UpstreamName,
     pub(super) path: PathBuf,
-    pub(super) bytes: Vec<u8>,
+    /// `None`: it goes away.
+    pub(super) after: Option<Vec<u8>>,
     /// What is there now.
-    pub(super) before: Option<Before>,
-}
-
-/// A file as it is.
-#[derive(Debug)]
-pub(super) struct Before {
-    pub(super) bytes: Vec<u8>,
-    pub(super) mode: u32,
-    pub(super) owner: (u32, u32),
+    pub(super) before: Option<Found>,
     /// Written by somebody else, or changed after we wrote it: a copy is kept.
     pub(super) foreign: bool,
+    /// Those of the file whose place it takes, or took once.
+    pub(super) attributes: Option<Attributes>,
+}
+
+impl Change {
+    /// From what is there to these bytes. A file keeps its mode and owner.
+    pub(super) fn new(upstream: UpstreamName, path: PathBuf, after: Option<Vec<u8>>, before: Option<Found>) -> Self {
+        let attributes = before.as_ref().map(|before| before.attributes.clone());
+        Self { upstream, path, after, before, foreign: false, attributes }
+    }
+
+    /// Of what is there now.
+    pub(super) fn prev(&self) -> Option<Digest> {
+        self.before.as_ref().map(|before| Digest::of(&before.bytes))
+    }
+
+    /// For the journal.
+    pub(super) fn record(&self) -> FileChange {
+        let (hash, prev) = (self.after.as_deref().map(Digest::of), self.prev());
+        FileChange { path: self.path.clone(), hash, prev }
+    }
+
+    /// What was there, as it is saved.
+    pub(super) fn origin(&self) -> SavedFile {
+        SavedFile { hash: self.prev(), ..self.saved(Generation(0)) }
+    }
+
+    fn saved(&self, turn: Generation) -> SavedFile {
+        SavedFile {
+            target: self.path.clone(),
+            upstream: self.upstream.clone(),
+            hash: self.after.as_deref().map(Digest::of),
+            attributes: self.attributes.clone(),
+            turn,
+        }
+    }
 }
 
 impl Plan {
-    pub(super) fn make(options: &Options, desired: &Desired, record: &Record) -> Result<Self, Error> {
-        let found = read_all(options, desired, record)?;
-        let newest = found.iter().filter_map(|(_, _, before)| generation_of(&before.as_ref()?.bytes)).max();
-        let generation = newest.unwrap_or_default().max(record.newest).next();
-        let page = page_size();
-        let mut plan = Self { generation, changes: Vec::new(), same: Vec::new() };
-        for (target, wanted, before) in found {
-            // Rendered with the file's own turn: the same servers in another order are no reason to reload.
-            let turn = |generation| Turn { order: desired.order, generation };
-            let same = before.as_ref().filter(|before| {
-                generation_of(&before.bytes)
-                    .is_some_and(|found| render(target.block, wanted, turn(found), page).as_bytes() == before.bytes)
-            });
-            if let Some(before) = same {
-                plan.same.push((target.output.to_owned(), before.bytes.clone()));
+    /// What makes `found` be as it is wanted, as generation `next` if anything has to change, on top of what is in place.
+    pub(super) fn make(
+        options: &Options,
+        found: Vec<Wanted<'_>>,
+        desired: &Desired,
+        in_place: Option<&Saved>,
+        next: Generation,
+        page: PageSize,
+    ) -> Result<Self, Error> {
+        let mut plan = Self::on_top_of(in_place, desired);
+        make_room(&mut plan.desired, options);
+        for Wanted { target, wanted, before } in found {
+            // With the file's own turn: the same servers in another order are no reason to reload.
+            let text = |generation| render(target.block, wanted, Turn { order: desired.order, generation }, page);
+            let ours = before.as_ref().is_some_and(|before| is_ours(in_place, target.output, before));
+            let known = plan.files.iter().find(|file| file.target == target.output).filter(|_| ours);
+            let is_same = |file: &&SavedFile| before.as_ref().is_some_and(|b| text(file.turn).as_bytes() == b.bytes);
+            if known.filter(is_same).is_some() {
+                plan.same.push(target.output.to_owned());
                 continue;
             }
-            if before.as_ref().is_some_and(|before| before.foreign) && options.apply.foreign_edit == ForeignEdit::Hold {
+            let foreign = before.is_some() && !ours;
+            // What was there before the first generation is no edit of anything.
+            if foreign
+                && options.apply.foreign_edit == ForeignEdit::Hold
+                && in_place.is_some_and(|saved| saved.file(target.output).is_some())
+            {
                 return Err(Error::ForeignEdit { path: target.output.to_owned() });
             }
-            let bytes = render(target.block, wanted, turn(generation), page).into_bytes();
             let (upstream, path) = (target.options.name.clone(), target.output.to_owned());
-            plan.changes.push(Change { upstream, path, bytes, before });
+            let change = Change::new(upstream, path, Some(text(next).into_bytes()), before);
+            plan.add(Change { foreign, ..change }, next);
         }
-        if plan.changes.is_empty() {
-            plan.generation = newest.unwrap_or_default().max(record.generation());
-        }
+        plan.end(next, in_place);
         Ok(plan)
+    }
+
+    /// Nothing is to be done yet.
+    pub(super) fn on_top_of(in_place: Option<&Saved>, desired: &Desired) -> Self {
+        let mut all = in_place.map_or_else(|| desired.clone(), |saved| saved.desired().clone());
+        all.order = desired.order;
+        all.members.clone_from(&desired.members);
+        all.upstreams.extend(desired.upstreams.iter().map(|(name, target)| (name.clone(), target.clone())));
+        let files = in_place.map(|saved| saved.files().to_vec()).unwrap_or_default();
+        Self {
+            generation: in_place.map(Saved::generation).unwrap_or_default(),
+            changes: Vec::new(),
+            same: Vec::new(),
+            files,
+            desired: all,
+        }
+    }
+
+    /// Adds a change; its lines are ordered for `turn`.
+    pub(super) fn add(&mut self, change: Change, turn: Generation) {
+        self.files.retain(|file| file.target != change.path);
+        if change.after.is_some() {
+            self.files.push(change.saved(turn));
+        }
+        self.changes.push(change);
+    }
+
+    /// Gives it its number.
+    pub(super) fn end(&mut self, next: Generation, in_place: Option<&Saved>) {
+        let unchanged = in_place.map(Saved::generation).unwrap_or_default();
+        self.generation = if self.changes.is_empty() { unchanged } else { next };
     }
 
     /// The upstreams whose files change.
@@ -79,80 +152,78 @@ impl Plan {
         self.changes.iter().map(|change| change.upstream.clone()).collect()
     }
 
-    /// Every file of the document and the bytes it should hold.
-    pub(super) fn contents(&self) -> impl Iterator<Item = (&Path, &[u8])> {
-        let same = self.same.iter().map(|(path, bytes)| (path.as_path(), bytes.as_slice()));
-        same.chain(self.changes.iter().map(|change| (change.path.as_path(), change.bytes.as_slice())))
+    /// Every file of the document with what it should hold.
+    pub(super) fn contents(&self) -> impl Iterator<Item = (&Path, Option<Digest>)> {
+        let is_same = |file: &&SavedFile| self.same.contains(&file.target);
+        let same = self.files.iter().filter(is_same).map(|file| (file.target.as_path(), file.hash));
+        same.chain(self.changes.iter().map(|change| (change.path.as_path(), change.after.as_deref().map(Digest::of))))
     }
 
     /// Files that NGINX has not read before.
     pub(super) fn created(&self) -> impl Iterator<Item = &Path> {
-        self.changes.iter().filter(|change| change.before.is_none()).map(|change| change.path.as_path())
+        let created = |change: &&Change| change.before.is_none() && change.after.is_some();
+        self.changes.iter().filter(created).map(|change| change.path.as_path())
     }
 
-    /// Whether the files still hold our bytes, now that NGINX has read them.
-    pub(super) fn still_in_place(&self) -> Result<(), Error> {
-        for (path, bytes) in self.contents() {
-            if exchange::read_if_there(path)?.as_deref() != Some(bytes) {
-                return Err(Error::Overwritten { path: path.to_owned() });
-            }
+    /// As it is saved.
+    pub(super) fn manifest(&self) -> Manifest {
+        Manifest::new(self.generation, self.desired.clone(), self.files.clone())
+    }
+
+    /// Bytes that the generation before did not have.
+    pub(super) fn bytes(&self) -> BTreeMap<Digest, &[u8]> {
+        self.changes
+            .iter()
+            .filter_map(|change| change.after.as_deref())
+            .map(|bytes| (Digest::of(bytes), bytes))
+            .collect()
+    }
+
+    /// What it means for the servers, from what is in place.
+    pub(super) fn work(&self, in_place: Option<&Saved>) -> Work {
+        let mut room = Work::MAX_CHANGES;
+        let mut work = Work::default();
+        for change in &self.changes {
+            let before = in_place.and_then(|saved| saved.desired().upstreams.get(&change.upstream)?.servers());
+            let after = self.desired.upstreams.get(&change.upstream).and_then(Target::servers);
+            let mut changes = differences(before, after.filter(|_| change.after.is_some()));
+            let more = changes.len().saturating_sub(room);
+            changes.truncate(room);
+            room -= changes.len();
+            work.more = work.more.saturating_add(u32::try_from(more).unwrap_or(u32::MAX));
+            work.upstreams.insert(change.upstream.clone(), changes);
         }
-        Ok(())
+        work
     }
 }
 
-/// Of this host; as most have it where the system does not say.
-fn page_size() -> PageSize {
-    let bytes = sysconf(SysconfVar::PAGE_SIZE).ok().flatten().and_then(|bytes| usize::try_from(bytes).ok());
-    bytes.map_or(PageSize::USUAL, PageSize::from_bytes)
-}
-
-type Found<'a> = (Target<'a>, &'a desired::Target, Option<Before>);
-
-/// Every upstream of the document with its target, checked, and its file as it is.
-fn read_all<'a>(options: &'a Options, desired: &'a Desired, record: &Record) -> Result<Vec<Found<'a>>, Error> {
-    let mut found = Vec::with_capacity(desired.upstreams.len());
-    for (name, wanted) in &desired.upstreams {
-        let Some(target) = options.target(name) else {
-            if options.upstreams.iter().any(|upstream| upstream.options.name == *name) {
-                continue; // it has no file
-            }
-            return Err(Error::NotConfigured { upstream: name.clone() });
-        };
-        if let desired::Target::Servers(servers) = wanted {
-            within_limits(target.options, servers)?;
-        }
-        found.push((target, wanted, read(target, record)?));
+/// Upstreams that are not configured any more are remembered, they may come back, while one document has room for all.
+fn make_room(desired: &mut Desired, options: &Options) {
+    let is_configured = |name: &UpstreamName| options.upstreams.iter().any(|upstream| upstream.options.name == *name);
+    if desired.upstreams.len() > Desired::MAX_UPSTREAMS {
+        desired.upstreams.retain(|name, _| is_configured(name));
     }
-    Ok(found)
 }
 
-/// The sender checked this too; but the sender faces the network.
-fn within_limits(options: &upstream::Options, servers: &Servers) -> Result<(), Error> {
-    let upstream = || options.name.clone();
-    let (min, max) = (options.port.min, options.port.max);
-    for server in servers.as_slice() {
-        let addr = server.addr;
-        options.allow.check(addr.ip()).map_err(|why| Error::Address { upstream: upstream(), addr, why })?;
-        if !(min..=max).contains(&addr.port()) {
-            return Err(Error::Port { upstream: upstream(), addr, min, max });
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{Config, Upstream};
+    use crate::upstream::Options as UpstreamOptions;
+
+    #[test]
+    fn a_document_never_outgrows_what_can_be_read_back() {
+        let name = |number: usize| UpstreamName::new(&format!("u{number}")).unwrap();
+        // How many upstreams are configured, how many more there were, and how many stay.
+        for (configured, others, stay) in [(0, 256, 256), (1, 255, 256), (2, 255, 2), (256, 0, 256), (200, 100, 200)] {
+            let options = |number| UpstreamOptions::new(name(number), Vec::new());
+            let upstreams = (0..configured).map(|number| Upstream { options: options(number), file: None }).collect();
+            let options = Options { upstreams, ..Options::from(&Config::default()) };
+            let mut desired = Desired::new(0);
+            let others = (0..others).map(|number| name(1000 + number));
+            desired.upstreams.extend((0..configured).map(name).chain(others).map(|name| (name, Target::Placeholder)));
+            make_room(&mut desired, &options);
+            assert_eq!(desired.upstreams.len(), stay, "{configured}");
         }
     }
-    Ok(())
-}
-
-fn read(target: Target<'_>, record: &Record) -> Result<Option<Before>, Error> {
-    let path = target.output;
-    let meta = match std::fs::symlink_metadata(path) {
-        Ok(meta) => meta,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(Error::read(path)(error)),
-    };
-    if !meta.is_file() {
-        let upstream = target.options.name.clone();
-        return Err(Error::NotAFile { upstream, path: path.to_owned(), link: meta.is_symlink() });
-    }
-    let bytes = exchange::read(path)?;
-    let foreign = !record.wrote(path, &bytes);
-    Ok(Some(Before { foreign, bytes, mode: meta.mode() & 0o7777, owner: (meta.uid(), meta.gid()) }))
 }

@@ -1,11 +1,12 @@
 //! What comes back of an apply: data that can cross from the process that applies to the one that asked.
 
 use std::fmt;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Error, Process, RunBy};
+use super::{Error, Hindrance, Kept, Process, RunBy};
 use crate::error::Trouble;
 use crate::upstream::settle::Applied;
 use crate::upstream::{Generation, UpstreamName};
@@ -68,15 +69,21 @@ pub enum Report {
         generation: Generation,
         /// From the call to the confirmation.
         took: Duration,
+        /// And its parts.
+        timings: Timings,
         /// Those whose files changed.
         upstreams: Vec<UpstreamName>,
         /// Whose workers these are.
         master: Process,
+        /// What else there is to tell.
+        notes: Notes,
     },
     /// It was in place and confirmed already; NGINX was not signalled.
     Unchanged {
         /// The one that is live.
         generation: Generation,
+        /// What else there is to tell.
+        notes: Notes,
     },
     /// In place and tested, but NGINX is not running.
     Stored {
@@ -84,6 +91,8 @@ pub enum Report {
         generation: Generation,
         /// That nobody serves it.
         why: Error,
+        /// What else there is to tell.
+        notes: Notes,
     },
     /// Not accepted. The files are as they were and NGINX was not signalled.
     Refused {
@@ -95,6 +104,8 @@ pub enum Report {
         error: Error,
         /// Whether weir's own files are to blame.
         ours: bool,
+        /// What else there is to tell.
+        notes: Notes,
     },
     /// NGINX accepted it and could not load it. The previous files are back and confirmed.
     RolledBack {
@@ -106,6 +117,8 @@ pub enum Report {
         master: Process,
         /// Why.
         error: Error,
+        /// What else there is to tell.
+        notes: Notes,
     },
     /// As above, and going back could not be confirmed either. Nothing more is touched.
     Failed {
@@ -115,19 +128,71 @@ pub enum Report {
         error: Error,
         /// Why going back failed.
         then: Error,
+        /// What else there is to tell.
+        notes: Notes,
     },
+}
+
+/// What an apply saw or did besides.
+#[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Notes {
+    /// Files that somebody else had changed, and where their copies are.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub foreign: Vec<Kept>,
+    /// Files of upstreams that are not configured any more and that something still needs.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub orphans: Vec<PathBuf>,
+    /// Why the test needed the new files in place, where it did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hindrance: Option<Hindrance>,
+}
+
+/// How long parts of an apply took.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Timings {
+    /// The test.
+    pub validate: Duration,
+    /// From the reload to new workers.
+    pub confirm: Duration,
 }
 
 impl Report {
     pub(super) fn refused(generation: Option<Generation>, step: Step, error: Error) -> Self {
         let ours = error.is_ours();
-        Self::Refused { generation, step, error, ours }
+        Self::Refused { generation, step, error, ours, notes: Notes::default() }
+    }
+
+    /// With what else there is to tell.
+    pub(super) fn with(mut self, more: Notes) -> Self {
+        match &mut self {
+            Self::Live { notes, .. }
+            | Self::Stored { notes, .. }
+            | Self::Refused { notes, .. }
+            | Self::RolledBack { notes, .. }
+            | Self::Failed { notes, .. }
+            | Self::Unchanged { notes, .. } => *notes = more,
+        }
+        self
+    }
+
+    /// What else there is to tell.
+    pub fn notes(&self) -> &Notes {
+        match self {
+            Self::Live { notes, .. }
+            | Self::Stored { notes, .. }
+            | Self::Refused { notes, .. }
+            | Self::RolledBack { notes, .. }
+            | Self::Failed { notes, .. }
+            | Self::Unchanged { notes, .. } => notes,
+        }
     }
 
     /// The generation it is about, if it got that far.
     pub fn generation(&self) -> Option<Generation> {
         match self {
-            Self::Live { generation, .. } | Self::Unchanged { generation } | Self::Stored { generation, .. } => {
+            Self::Live { generation, .. } | Self::Unchanged { generation, .. } | Self::Stored { generation, .. } => {
                 Some(*generation)
             }
             Self::RolledBack { failed, .. } | Self::Failed { failed, .. } => Some(*failed),
@@ -148,7 +213,7 @@ impl Report {
     fn what_by(&self, by: RunBy) -> String {
         match self {
             Self::Live { generation, took, .. } => format!("generation {generation} live in {} ms", took.as_millis()),
-            Self::Unchanged { generation } => format!("unchanged, generation {generation} is in place"),
+            Self::Unchanged { generation, .. } => format!("unchanged, generation {generation} is in place"),
             Self::Stored { why, .. } => format!("{}, the file is in place and tested", why.what_by(by)),
             Self::Refused { error, .. } => error.what_by(by),
             Self::RolledBack { failed, restored: Generation(0), error, .. } => {
@@ -157,7 +222,7 @@ impl Report {
             Self::RolledBack { failed, restored, error, .. } => {
                 format!("{}; generation {restored} is back and confirmed", gone_wrong(*failed, error, by))
             }
-            Self::Failed { failed, error, then } => {
+            Self::Failed { failed, error, then, .. } => {
                 format!("{}; going back failed as well: {}", gone_wrong(*failed, error, by), then.what_by(by))
             }
         }
@@ -243,8 +308,6 @@ impl fmt::Display for Report {
 
 #[cfg(test)]
 mod tests {
-    use std::path::PathBuf;
-
     use super::*;
     use crate::apply::{Mismatch, Refusal, SystemError, Unanswered, Writer};
     use crate::nginx::Problem;
@@ -277,6 +340,9 @@ mod tests {
             Error::Write { path: path(), source: system(2) },
             Error::Read { path: path(), source: system(5) },
             Error::Record { path: path(), what: "expected value at line 1 column 1".to_owned() },
+            Error::Newer { path: path() },
+            Error::NotKept { generation: Generation(7) },
+            Error::NothingOf { generation: Generation(7) },
             Error::NotInstalled { upstreams: vec![upstream()], binary: None },
             Error::NotInstalled { upstreams: vec![upstream()], binary: Some(path()) },
             not_running(),
@@ -304,6 +370,7 @@ mod tests {
             Error::NotLoaded { problem: Some(problem()), log: path() },
             Error::NotConfirmed { waited, problem: None, log: path() },
             Error::Overwritten { path: path() },
+            Error::Interrupted,
             Error::NothingToRestore,
             Error::NotDone(Refusal::NotPermitted { uid: 33 }),
             Error::Unanswered { upstreams: vec![upstream()], socket: path(), why: Unanswered::Missing },
@@ -316,14 +383,36 @@ mod tests {
         let (generation, restored) = (Generation(4), Generation(3));
         let took = Duration::from_millis(120);
         let mut reports = vec![
-            Report::Live { generation, took, upstreams: vec![UpstreamName::new("web").unwrap()], master: MASTER },
-            Report::Unchanged { generation },
-            Report::Stored { generation, why: not_running() },
+            Report::Live {
+                generation,
+                took,
+                timings: Timings::default(),
+                upstreams: vec![UpstreamName::new("web").unwrap()],
+                master: MASTER,
+                notes: Notes {
+                    foreign: vec![Kept { file: "/a".into(), copy: "/b".into() }],
+                    orphans: vec!["/c".into()],
+                    hindrance: None,
+                },
+            },
+            Report::Unchanged { generation, notes: Notes::default() },
+            Report::Stored { generation, why: not_running(), notes: Notes::default() },
         ];
         for error in errors() {
             reports.push(Report::refused(Some(generation), Step::Validate, error.clone()));
-            reports.push(Report::RolledBack { failed: generation, restored, master: MASTER, error: error.clone() });
-            reports.push(Report::Failed { failed: generation, error: Error::MasterGone, then: error });
+            reports.push(Report::RolledBack {
+                failed: generation,
+                restored,
+                master: MASTER,
+                error: error.clone(),
+                notes: Notes::default(),
+            });
+            reports.push(Report::Failed {
+                failed: generation,
+                error: Error::MasterGone,
+                then: error,
+                notes: Notes::default(),
+            });
         }
         for report in reports {
             let there: Report = serde_json::from_slice(&serde_json::to_vec(&report).unwrap()).unwrap();
@@ -334,7 +423,7 @@ mod tests {
 
     #[test]
     fn what_waits_for_nginx_names_what_starts_it() {
-        let stored = |why| Report::Stored { generation: Generation(4), why }.to_string();
+        let stored = |why| Report::Stored { generation: Generation(4), why, notes: Notes::default() }.to_string();
         let in_place = "is not running, the file is in place and tested";
         assert_eq!(stored(not_running()), format!("nginx.service {in_place}; 'systemctl start nginx'"));
         assert_eq!(stored(Error::NotRunning { unit: None }), format!("nginx {in_place}; start nginx"));
@@ -425,29 +514,28 @@ mod tests {
         let bind = "bind() to 0.0.0.0:80 failed (98: Address already in use)";
         let problem = Problem { message: bind.to_owned(), file: None, line: None, ours: false };
         let not_loaded = || Error::NotLoaded { problem: Some(problem.clone()), log: "/e.log".into() };
-        let full =
-            || Error::Write { path: "/s/record.json".into(), source: std::io::Error::from_raw_os_error(28).into() };
-        let record = "cannot write /s/record.json: no space left on device";
+        let full = || Error::Write { path: "/s/journal".into(), source: std::io::Error::from_raw_os_error(28).into() };
+        let record = "cannot write /s/journal: no space left on device";
         for (report, text) in [
             (
-                Report::RolledBack { failed, restored, master: MASTER, error: not_loaded() },
+                Report::RolledBack { failed, restored, master: MASTER, error: not_loaded(), notes: Notes::default() },
                 format!(
                     "nginx accepted generation 4 and could not load it: {bind}; generation 3 is back and confirmed; \
                      see 'ss -ltnp sport = :80'"
                 ),
             ),
             (
-                Report::RolledBack { failed, restored: Generation(0), master: MASTER, error: full() },
+                Report::RolledBack { failed, restored: Generation(0), master: MASTER, error: full(), notes: Notes::default() },
                 format!(
                     "generation 4 did not go live: {record}; what was there before is back and confirmed; free space in /s"
                 ),
             ),
             (
-                Report::Failed { failed, error: Error::MasterGone, then: full() },
+                Report::Failed { failed, error: Error::MasterGone, then: full(), notes: Notes::default() },
                 format!("generation 4 did not go live: nginx ended; going back failed as well: {record}; free space in /s"),
             ),
             (
-                Report::Failed { failed, error: Error::MasterGone, then: Error::MasterGone },
+                Report::Failed { failed, error: Error::MasterGone, then: Error::MasterGone, notes: Notes::default() },
                 "generation 4 did not go live: nginx ended; going back failed as well: nginx ended; see nginx's error log"
                     .to_owned(),
             ),

@@ -1,7 +1,8 @@
 //! A look at the NGINX that is there, for `weir doctor`. Nothing is changed but what `nginx -t` itself does.
 
+use super::master::Master;
 use super::system::Nginx;
-use super::{Error, Master, Options};
+use super::{Error, Options};
 
 /// What was seen.
 #[derive(Debug)]

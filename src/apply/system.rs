@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use super::confirm::{self, LogMark, Verdict};
 use super::error::Error;
+use super::fault::{self, Fault};
 use super::find::Marks;
 use super::master::{Master, Patience, Unready};
 use super::namespace::{self, Candidate, Hindrance, Within};
@@ -97,8 +98,6 @@ impl<'a> Nginx<'a> {
         if !ran.success {
             return Err(self.refused(problem(ran, ours), ours));
         }
-        // The configuration may name a directory otherwise, through a link.
-        let real = |path: &Path| path.canonicalize().unwrap_or_else(|_| path.to_owned());
         let read: Vec<PathBuf> = ran.stdout.lines().filter_map(dumped_file).map(real).collect();
         match created.iter().find(|path| !read.contains(&real(path))) {
             Some(target) => {
@@ -241,6 +240,7 @@ impl<'a> Nginx<'a> {
             // As `nginx -s reload` does, it may read the configuration itself before it signals.
             Reload::Argv(argv) => reload_by(argv, COMMAND_LIMIT.max(patience.reading))?,
         }
+        fault::point(Fault::Signalled);
         confirm::new_workers(master, &noted, patience).map_err(|verdict| {
             let (problem, log) = (mark.complaint(master, ours), mark.path().to_owned());
             match verdict {
@@ -255,6 +255,17 @@ impl<'a> Nginx<'a> {
     fn busy(&self, master: &Master, waited: Duration) -> Error {
         Error::MasterBusy { pid: master.pid(), waited, names: self.names.clone() }
     }
+}
+
+/// The configuration may name a directory or a file otherwise, through a link. A file that is there for the test alone has no real
+/// path out here, but its directory has.
+fn real(path: &Path) -> PathBuf {
+    let resolved = || {
+        let link = path.read_link().ok().and_then(|to| Some(path.parent()?.join(to)));
+        let path = link.as_deref().unwrap_or(path);
+        Some(path.parent()?.canonicalize().ok()?.join(path.file_name()?))
+    };
+    path.canonicalize().ok().or_else(resolved).unwrap_or_else(|| path.to_owned())
 }
 
 fn has_systemd() -> bool {

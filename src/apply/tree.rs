@@ -29,9 +29,17 @@ pub fn read_tree(config: &Path) -> (Vec<Directive>, Vec<Unread>) {
     (tree, reading.unread)
 }
 
+/// Every file that such a reading opens, and every directory that a pattern looks into.
+pub(super) fn files_of(config: &Path) -> Vec<PathBuf> {
+    let mut reading = Reading::new(config);
+    reading.file(config, 0);
+    reading.opened
+}
+
 /// A configuration that is being read, includes followed.
 struct Reading<'a> {
     config: &'a Path,
+    opened: Vec<PathBuf>,
     files: usize,
     /// Bytes that may still be read.
     left: usize,
@@ -40,7 +48,7 @@ struct Reading<'a> {
 
 impl<'a> Reading<'a> {
     fn new(config: &'a Path) -> Self {
-        Self { config, files: 0, left: MAX_ALL, unread: Vec::new() }
+        Self { config, opened: Vec::new(), files: 0, left: MAX_ALL, unread: Vec::new() }
     }
 
     fn file(&mut self, path: &Path, depth: usize) -> Vec<Directive> {
@@ -48,6 +56,7 @@ impl<'a> Reading<'a> {
             return self.leave(path, Why::Unusable(TOO_MUCH.to_owned()));
         }
         self.files += 1;
+        self.opened.push(path.to_owned());
         let bytes = match file::read(path, MAX_BYTES.min(self.left)) {
             Ok(bytes) => bytes,
             // What is missing is for `nginx -t` to say.
@@ -102,6 +111,7 @@ impl<'a> Reading<'a> {
         let directories = if has_glob(parent) { self.expand(parent) } else { vec![parent.to_owned()] };
         let mut found = Vec::new();
         for directory in directories {
+            self.opened.push(directory.clone());
             match fs::read_dir(&directory) {
                 Ok(entries) => found.extend(
                     entries.flatten().map(|entry| entry.path()).filter(|path| includes(pattern, path)).take(MAX_FILES),

@@ -51,6 +51,8 @@ pub struct Apply {
     pub min_reload_interval: Duration,
     /// A file that somebody else changed. restore: keep a copy and put ours back; hold: leave it and report.
     pub foreign_edit: ForeignEdit,
+    /// Files and directories whose change makes NGINX read its configuration again, such as those of certificates.
+    pub watch: Vec<PathBuf>,
 }
 
 impl Apply {
@@ -72,6 +74,10 @@ impl Apply {
             max_delay: section.key("max_delay").within(Duration::ZERO, hour).or(ms(2_000)),
             min_reload_interval: section.key("min_reload_interval").within(Duration::ZERO, hour).or(ms(1_000)),
             foreign_edit: section.key("foreign_edit").or(ForeignEdit::Restore),
+            watch: section
+                .key("watch")
+                .check(|paths: &Vec<PathBuf>| paths.iter().find_map(|path| absolute(path)))
+                .or(Vec::new()),
         };
         if apply.quiet > apply.max_delay {
             let name = if section.is_set("quiet") { "quiet" } else { "max_delay" };

@@ -152,6 +152,13 @@ impl Nginx {
         until("nginx is gone", || holds(TcpStream::connect(listen).is_err()));
     }
 
+    /// Until its master has ended by itself.
+    pub(crate) fn wait(&mut self) {
+        if let Some(mut master) = self.master.take() {
+            master.wait().unwrap();
+        }
+    }
+
     /// Names in `conf.d`, dot files included.
     pub(crate) fn listing(&self) -> Vec<String> {
         names(&self.path("conf.d"))

@@ -1,13 +1,18 @@
 //! What the balancer has to tell: its upstreams, the last apply, and NGINX as it was seen last.
 
+use std::path::PathBuf;
+
+use tracing::warn;
+
 use super::{Ended, Upstreams};
 use crate::agent::clock::Calendar;
-use crate::apply::{Error, Report};
+use crate::apply::{Error, Kept, Notes, Report};
 use crate::error::Trouble;
 use crate::status::node::{self, Apply, ApplyResult, Balancing, LastApply};
 use crate::time::{Instant, millis};
 use crate::upstream::Generation;
 use crate::upstream::balancer::Upstream;
+use crate::upstream::settle::Applied;
 
 /// What is remembered of applies.
 #[derive(Debug)]
@@ -17,6 +22,8 @@ pub(super) struct Applies {
     /// Since when it may serve something that was not confirmed.
     unconfirmed: Option<Instant>,
     last: Option<Last>,
+    /// Files of upstreams that are not configured any more, as told last.
+    orphans: Vec<PathBuf>,
 }
 
 /// How the last apply ended.
@@ -31,14 +38,31 @@ struct Last {
 impl Applies {
     /// An earlier run has left `generation` in place, if any.
     pub(super) fn new(generation: Option<Generation>) -> Self {
-        Self { generation, unconfirmed: None, last: None }
+        Self { generation, unconfirmed: None, last: None, orphans: Vec::new() }
+    }
+
+    /// Whether the last apply has left something to be done.
+    pub(super) fn last_went_wrong(&self) -> bool {
+        self.last.as_ref().is_some_and(|last| !Applied::from(&last.ended.report).is_done())
+    }
+
+    /// What an apply did besides, one line each; a file that nobody owns any more is told of once.
+    pub(super) fn tell_notes(&mut self, ended: &Ended) {
+        let Notes { foreign, orphans, .. } = ended.report.notes();
+        for Kept { file, copy } in foreign {
+            warn!(file = %file.display(), copy = %copy.display(), "file of somebody else replaced, a copy is kept");
+        }
+        for file in orphans.iter().filter(|file| !self.orphans.contains(file)) {
+            warn!(file = %file.display(), "file of no upstream stays, a site needs it");
+        }
+        self.orphans.clone_from(orphans);
     }
 
     /// An apply has ended.
     pub(super) fn ended(&mut self, now: Instant, ended: Ended) {
         match &ended.report {
             Report::Live { generation, .. }
-            | Report::Unchanged { generation }
+            | Report::Unchanged { generation, .. }
             | Report::Stored { generation, .. }
             | Report::RolledBack { restored: generation, .. } => {
                 (self.generation, self.unconfirmed) = (Some(*generation), None);

@@ -56,7 +56,7 @@ pub(super) fn tell_report(Ended { report, took, by }: &Ended, Asked { upstream, 
             let upstream = upstream.or(Some(files.as_str()).filter(|files| !files.is_empty()));
             info!(upstream, %generation, servers, elapsed_ms, "apply live");
         }
-        Report::Unchanged { generation } => info!(upstream, %generation, servers, elapsed_ms, "apply unchanged"),
+        Report::Unchanged { generation, .. } => info!(upstream, %generation, servers, elapsed_ms, "apply unchanged"),
         Report::Stored { generation, .. } => {
             warn!(upstream, %generation, servers, elapsed_ms, error = %report.told(*by), "apply stored");
         }

@@ -1,7 +1,7 @@
 //! NGINX as it was seen last: who the master is, or why there is none.
 //!
-//! An apply tells it in passing; between two of them nobody would notice that NGINX has stopped or was started anew, so it is
-//! looked at every few seconds.
+//! An apply tells it in passing; between two of them nobody would notice that NGINX has stopped or was started anew, so its master
+//! is looked at every few seconds. Whether somebody has touched a file costs more, and is asked less often.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,17 +12,30 @@ use tracing::{info, warn};
 use super::ended;
 use crate::agent::applier::Applier;
 use crate::agent::clock::Calendar;
-use crate::apply::{Error, Process, Report, Step};
+use crate::apply::{Error, Process, Report, State, Step};
+use crate::digest::Digest;
 use crate::status::node::{Nginx, NginxState};
 use crate::time::Instant;
 
 /// How soon it is noticed that another master runs, or none.
 const LOOK: Duration = Duration::from_secs(3);
-/// How seldom it is looked at while there is none: to find one takes a program or two, and wakes the privileged side.
+/// How seldom the rest is looked at, and the master while there is none: that takes a program or two, and wakes the privileged
+/// side.
 const SELDOM: Duration = Duration::from_secs(30);
 
 /// What a look has found.
-pub(super) type Look = Result<Process, Error>;
+pub(super) type Look = Result<State, Error>;
+
+/// What is news about it.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub(super) struct News {
+    /// Another master runs: nobody has seen what that one serves.
+    pub(super) another_master: bool,
+    /// Somebody has touched a file that matters since the last look.
+    pub(super) touched: bool,
+    /// What is in place is not what was put there, or not what NGINX has read.
+    pub(super) drifted: bool,
+}
 
 /// Looks every few seconds, but not while an apply is under way, which sees more.
 #[derive(Debug)]
@@ -32,6 +45,10 @@ pub(super) struct Watch {
     look_at: Option<Instant>,
     /// Until the next look; grows while there is no master.
     interval: Duration,
+    /// When more than the master is looked at.
+    ask_at: Instant,
+    /// Of the files that matter, at the last look.
+    fingerprint: Option<Digest>,
     looking: Option<JoinHandle<Look>>,
 }
 
@@ -46,7 +63,15 @@ enum Seen {
 impl Watch {
     /// The first apply comes first, as a rule.
     pub(super) fn new(now: Instant) -> Self {
-        Self { seen: Seen::Unknown, since: None, look_at: Some(now + LOOK), interval: LOOK, looking: None }
+        Self {
+            seen: Seen::Unknown,
+            since: None,
+            look_at: Some(now + LOOK),
+            interval: LOOK,
+            ask_at: now,
+            fingerprint: None,
+            looking: None,
+        }
     }
 
     pub(super) fn poll_timeout(&self) -> Option<Instant> {
@@ -55,6 +80,10 @@ impl Watch {
 
     pub(super) fn handle_timeout(&mut self, now: Instant, applier: &Arc<Applier>) {
         if self.look_at.is_some_and(|at| at <= now) {
+            if self.ask_at > now && self.seen.master().is_some_and(Process::is_there) {
+                self.look_at = Some(now + LOOK);
+                return;
+            }
             self.look_at = None;
             let (applier, known) = (Arc::clone(applier), self.seen.master());
             self.looking = Some(tokio::task::spawn_blocking(move || applier.look(known)));
@@ -71,6 +100,7 @@ impl Watch {
         if self.seen.master().is_some() {
             self.see(now, Seen::Unknown);
         }
+        self.ask_at = now;
         if self.looking.take().is_some() || self.look_at.is_some() {
             self.look_at = Some(now);
         }
@@ -97,19 +127,26 @@ impl Watch {
         ended(&mut self.looking).await
     }
 
-    /// Tells what is different. Whether another master runs from now on: nobody has seen what that one serves.
-    pub(super) fn handle_look(&mut self, now: Instant, look: Option<Look>) -> bool {
-        self.interval = match &look {
+    /// Tells what is different.
+    pub(super) fn handle_look(&mut self, now: Instant, look: Option<Look>) -> News {
+        let mut news = News::default();
+        let master = look.map(|look| {
+            let state = look?;
+            news.touched = self.fingerprint.replace(state.fingerprint) != Some(state.fingerprint);
+            news.drifted = state.drifted;
+            state.master
+        });
+        self.interval = match &master {
             // Whom nobody listens to costs nothing.
             Some(Err(error)) if !error.is_unanswered() => (self.interval * 2).min(SELDOM),
             Some(Ok(_) | Err(_)) | None => LOOK,
         };
-        self.look_at = Some(now + self.interval);
-        let Some(look) = look else { return false };
-        let seen = look.map_or_else(Seen::Absent, Seen::Running);
-        let is_another = self.seen.tell_change(&seen);
+        (self.look_at, self.ask_at) = (Some(now + self.interval), now + SELDOM);
+        let Some(master) = master else { return news };
+        let seen = master.map_or_else(Seen::Absent, Seen::Running);
+        news.another_master = self.seen.tell_change(&seen);
         self.see(now, seen);
-        is_another
+        news
     }
 
     fn see(&mut self, now: Instant, seen: Seen) {
@@ -179,15 +216,29 @@ impl Seen {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::apply::Unanswered;
-    use crate::upstream::Generation;
+    use crate::apply::{Notes, Timings, Unanswered};
+    use crate::drain::Promises;
+    use crate::upstream::{Generation, Holds};
 
     fn at(millis: u64) -> Instant {
         Instant::ZERO + Duration::from_millis(millis)
     }
 
+    fn state(master: Result<Process, Error>, files: &[u8]) -> Look {
+        Ok(State {
+            live: None,
+            open: false,
+            master,
+            old_workers: 0,
+            holds: Holds::default(),
+            promises: Promises::default(),
+            drifted: false,
+            fingerprint: Digest::of(files),
+        })
+    }
+
     fn master(pid: u32, started: u64) -> Look {
-        Ok(Process { pid, started })
+        state(Ok(Process { pid, started }), b"")
     }
 
     fn stopped() -> Error {
@@ -211,7 +262,7 @@ mod tests {
             (9, Some(Err(Error::MasterGone)), false, NginxState::Unknown, Some(9)),
             (10, Some(master(9, 4)), true, NginxState::Running, Some(10)),
         ] {
-            let seen = (watch.handle_look(at(millis), look), watch.seen.state(), watch.since);
+            let seen = (watch.handle_look(at(millis), look).another_master, watch.seen.state(), watch.since);
             assert_eq!(seen, (is_another, state, since.map(at)), "{millis}");
             assert_eq!(watch.poll_timeout(), Some(at(millis) + watch.interval));
         }
@@ -236,18 +287,21 @@ mod tests {
     #[test]
     fn what_an_apply_has_seen_is_not_news_for_the_next_look() {
         let generation = Generation(3);
-        let live =
-            |pid| Report::Live { generation, took: LOOK, upstreams: Vec::new(), master: Process { pid, started: 1 } };
+        let (notes, timings) = (Notes::default(), Timings::default());
+        let live = |pid| {
+            let (master, notes) = (Process { pid, started: 1 }, notes.clone());
+            Report::Live { generation, took: LOOK, timings, upstreams: Vec::new(), master, notes }
+        };
         let mut watch = Watch::new(at(0));
-        watch.applied(at(1), Some(&Report::Unchanged { generation }));
+        watch.applied(at(1), Some(&Report::Unchanged { generation, notes: Notes::default() }));
         assert_eq!(watch.seen.state(), NginxState::Unknown, "it has looked at files alone");
         watch.applied(at(2), Some(&live(8)));
         assert_eq!(watch.seen.state(), NginxState::Running);
-        assert!(!watch.handle_look(at(3), Some(master(8, 1))), "that one serves it");
-        watch.applied(at(4), Some(&Report::Stored { generation, why: stopped() }));
+        assert!(!watch.handle_look(at(3), Some(master(8, 1))).another_master, "that one serves it");
+        watch.applied(at(4), Some(&Report::Stored { generation, why: stopped(), notes: notes.clone() }));
         watch.applied(at(5), None);
         assert_eq!((watch.seen.state(), watch.since), (NginxState::Stopped, Some(at(4))));
-        assert!(watch.handle_look(at(6), Some(master(9, 2))));
+        assert!(watch.handle_look(at(6), Some(master(9, 2))).another_master);
         watch.pause();
         assert_eq!(watch.poll_timeout(), None);
         watch.reconfigured(at(7));
@@ -255,5 +309,26 @@ mod tests {
         watch.applied(at(8), Some(&live(9)));
         watch.reconfigured(at(9));
         assert_eq!((watch.seen.state(), watch.poll_timeout()), (NginxState::Unknown, Some(at(9))));
+    }
+
+    #[test]
+    fn a_touched_file_is_news_once_and_asked_for_each_half_minute() {
+        let mut watch = Watch::new(at(0));
+        let drifted = |files| state(Err(stopped()), files).map(|state| State { drifted: true, ..state });
+        // What a look finds, whether somebody has touched a file, and whether what is in place has drifted.
+        for (look, touched, is_drifted) in [
+            (state(Err(stopped()), b"one"), true, false),
+            (state(Err(stopped()), b"one"), false, false),
+            (drifted(b"two"), true, true),
+            (drifted(b"two"), false, true),
+            (Err(Error::MasterGone), false, false),
+            (state(Err(stopped()), b"two"), false, false),
+        ] {
+            let news = watch.handle_look(at(1), Some(look));
+            assert_eq!((news.touched, news.drifted), (touched, is_drifted));
+        }
+        assert_eq!((watch.look_at, watch.ask_at), (Some(at(1) + watch.interval), at(1) + SELDOM));
+        watch.reconfigured(at(2));
+        assert_eq!((watch.look_at, watch.ask_at), (Some(at(2)), at(2)));
     }
 }

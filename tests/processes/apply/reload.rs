@@ -34,7 +34,7 @@ fn the_same_servers_again_cost_no_reload() {
     assert_eq!((generation, upstreams.len()), (Generation(1), 1));
     let (workers, text) = (nginx.workers(), std::fs::read(nginx.web()).unwrap());
     let again = nginx.apply().apply(&desired);
-    assert!(matches!(again, Report::Unchanged { generation: Generation(1) }), "{again:?}");
+    assert!(matches!(again, Report::Unchanged { generation: Generation(1), .. }), "{again:?}");
     assert_eq!((nginx.workers(), std::fs::read(nginx.web()).unwrap()), (workers, text));
     let (live, stored) = nginx.apply().live().unwrap().unwrap();
     assert_eq!((live, stored), (Generation(1), desired));

@@ -1,0 +1,140 @@
+//! What was done, in order: enough to end a run that died, and to tell what became of every generation (`protocols C.1`).
+
+mod history;
+mod record;
+mod state;
+
+use std::path::{Path, PathBuf};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+pub use self::history::{Outcome, Past};
+pub(super) use self::record::{Abort, Base, Begin, Event, FileChange, Live, Work};
+use self::record::{Record, Unreadable, read_all};
+pub(super) use self::state::{Run, State};
+use super::{Error, disk};
+use crate::upstream::Generation;
+
+/// Far more than compaction lets it become.
+const MAX_BYTES: usize = 64 * 1024 * 1024;
+/// Longer than that it is compacted.
+const ROOM_BYTES: usize = 1024 * 1024;
+/// Records of so many generations are kept, as many as the generations themselves.
+const KEPT: usize = super::store::KEPT;
+
+/// `journal` in the state directory.
+#[derive(Debug)]
+pub(super) struct Journal {
+    path: PathBuf,
+    records: Vec<Record>,
+    state: State,
+    /// Bytes of whole records.
+    len: usize,
+    exists: bool,
+}
+
+impl Journal {
+    /// Reads it; an empty one if there is none. Changes nothing.
+    pub(super) fn read(directory: &Path) -> Result<Self, Error> {
+        let path = directory.join("journal");
+        let bytes = disk::read_if_there(&path, MAX_BYTES)?;
+        let exists = bytes.is_some();
+        let records = read_all(&bytes.unwrap_or_default()).map_err(|(line, why)| match why {
+            Unreadable::Damaged => {
+                Error::Record { path: path.clone(), what: format!("line {line} is not as it was written") }
+            }
+            Unreadable::Newer => Error::Newer { path: path.clone() },
+        })?;
+        let state = State::of(&records.all);
+        Ok(Self { path, records: records.all, state, len: records.len, exists })
+    }
+
+    /// Whether nothing was ever recorded.
+    pub(super) fn is_new(&self) -> bool {
+        self.records.is_empty()
+    }
+
+    pub(super) fn state(&self) -> &State {
+        &self.state
+    }
+
+    /// Every generation that there are records of, oldest first.
+    pub(super) fn history(&self) -> Vec<Past> {
+        history::of(&self.records)
+    }
+
+    /// Adds a record. It is on disk when this returns.
+    pub(super) fn write(&mut self, event: Event) -> Result<(), Error> {
+        self.write_all([event])
+    }
+
+    /// Adds records. All of them are on disk when this returns; a new journal never begins with only some.
+    pub(super) fn write_all(&mut self, events: impl IntoIterator<Item = Event>) -> Result<(), Error> {
+        let records: Vec<Record> = events.into_iter().map(|event| Record { at: now(), event }).collect();
+        let lines: Vec<u8> = records.iter().flat_map(Record::line).collect();
+        if self.exists {
+            disk::append(&self.path, u64::try_from(self.len).unwrap_or(u64::MAX), &lines)?;
+        } else {
+            disk::replace(&self.path, &lines)?;
+            self.exists = true;
+        }
+        self.len += lines.len();
+        records.iter().for_each(|record| self.state.handle(&record.event));
+        self.records.extend(records);
+        Ok(())
+    }
+
+    /// As [`Self::write`], unless the last record says the same of the same attempt: what is tried again and again must not fill
+    /// the disk. Returns the number under which it is recorded.
+    pub(super) fn write_abort(&mut self, abort: Abort) -> Result<Generation, Error> {
+        if let Some(Record { event: Event::Abort(last), .. }) = self.records.last()
+            && (last.step, &last.cause, &last.work) == (abort.step, &abort.cause, &abort.work)
+            && self.state.run.is_none()
+        {
+            return Ok(last.generation);
+        }
+        let generation = abort.generation;
+        self.write(Event::Abort(abort)).map(|()| generation)
+    }
+
+    /// Drops what nobody asks for any more, if that is much.
+    pub(super) fn compact(&mut self) -> Result<(), Error> {
+        if self.len <= ROOM_BYTES || self.state.run.is_some() {
+            return Ok(());
+        }
+        let (base, kept) = compacted(&self.records);
+        if kept.len() + 1 >= self.records.len() {
+            return Ok(()); // it is long for want of nothing that could go
+        }
+        let base = Record { at: now(), event: Event::Base(base) };
+        let records: Vec<Record> = std::iter::once(base).chain(kept.iter().cloned()).collect();
+        let bytes: Vec<u8> = records.iter().flat_map(Record::line).collect();
+        disk::replace(&self.path, &bytes)?;
+        (self.records, self.len) = (records, bytes.len());
+        Ok(())
+    }
+}
+
+/// What the older records add up to, and the records of the newest generations.
+fn compacted(records: &[Record]) -> (Base, &[Record]) {
+    let starts = records.iter().enumerate().filter(|(_, record)| match &record.event {
+        Event::Begin(_) => true,
+        Event::Abort(abort) => abort.work.is_some(),
+        Event::Base(_)
+        | Event::Stored { .. }
+        | Event::Live(_)
+        | Event::Back { .. }
+        | Event::Foreign { .. }
+        | Event::Reload { .. } => false,
+    });
+    let starts: Vec<usize> = starts.map(|(index, _)| index).collect();
+    let from = starts.len().checked_sub(KEPT).map_or(0, |first| starts[first]);
+    (State::of(&records[..from]).base(), &records[from..])
+}
+
+/// Unix time in milliseconds.
+pub(super) fn now() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, crate::time::millis)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,278 @@
+//! Ending what a run that died left half done, as far as files go (`protocols C.4`). Whether NGINX serves them is seen after that.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+use super::fault::{self, Fault};
+use super::journal::{Abort, Begin, Event, FileChange, Journal, Run};
+use super::place::{self, Candidates, Place};
+use super::plan::Change;
+use super::report::Notes;
+use super::store::{Saved, SavedFile, Store};
+use super::{Error, Options, Step, foreign};
+use crate::digest::Digest;
+use crate::upstream::{Generation, UpstreamName};
+
+/// What a file holds, for an open run.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Seen {
+    /// What the run puts there.
+    New,
+    /// What was there before.
+    Previous,
+    /// What another generation had there.
+    Saved,
+    /// Somebody else's bytes; or nothing, where there should be something.
+    Foreign,
+}
+
+/// A target of an open run.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+struct Look {
+    target: Seen,
+    /// The dot file; `None`: there is none.
+    beside: Option<Seen>,
+}
+
+/// What to do with the files.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Action {
+    /// Nothing: no run is open.
+    Nothing,
+    /// All of the new ones are put in place: they were tested as a whole.
+    Forward,
+    /// Those that are there stay: none is new.
+    Keep,
+    /// Those of the last confirmed generation are put in place.
+    Back,
+    /// Somebody edited: that is saved and put back where it was, and what else the run placed is taken off.
+    Yield,
+}
+
+/// The table of `protocols C.4`.
+fn decide(run: Option<&Run>, looks: &[Look]) -> Action {
+    let edited = |look: &Look| look.target == Seen::Foreign || look.beside == Some(Seen::Foreign);
+    let any_new = looks.iter().any(|look| look.target == Seen::New);
+    match run {
+        None => Action::Nothing,
+        Some(Run::Back { .. }) => Action::Back,
+        Some(Run::Begun(_)) if looks.iter().any(edited) => Action::Yield,
+        Some(Run::Begun(begin)) if begin.untested && any_new => Action::Back,
+        Some(Run::Begun(_)) if any_new => Action::Forward,
+        Some(Run::Begun(_)) => Action::Keep,
+    }
+}
+
+/// Where files are settled.
+#[derive(Debug)]
+pub(super) struct Files<'a> {
+    pub(super) options: &'a Options,
+    pub(super) store: &'a Store,
+    pub(super) journal: &'a mut Journal,
+    pub(super) notes: &'a mut Notes,
+}
+
+impl Files<'_> {
+    /// Afterwards no run is open, and the journal says what is in place.
+    pub(super) fn settle(&mut self) -> Result<(), Error> {
+        let run = self.journal.state().run.clone();
+        let begin = match &run {
+            Some(Run::Begun(begin)) => Some(begin),
+            Some(Run::Back { .. }) | None => None,
+        };
+        let looks: Vec<Look> =
+            begin.iter().flat_map(|begin| &begin.files).map(|file| self.look(file)).collect::<Result<_, _>>()?;
+        match (decide(run.as_ref(), &looks), run) {
+            (Action::Forward, Some(Run::Begun(begin))) => self.forward(&begin),
+            (Action::Keep, Some(Run::Begun(begin))) => self.keep(&begin, Error::Interrupted),
+            (Action::Back, Some(Run::Begun(begin))) => {
+                let to = self.journal.state().confirmed;
+                self.journal.write(Event::Back { failed: begin.generation, to, cause: Error::Interrupted })?;
+                self.back(begin.generation, to)
+            }
+            (Action::Back, Some(Run::Back { failed, to })) => self.back(failed, to),
+            (Action::Yield, Some(Run::Begun(begin))) => self.give_way(&begin),
+            (Action::Nothing, _) | (_, None | Some(Run::Back { .. })) => self.clear_away(),
+        }
+    }
+
+    /// What a run left beside a target after everything else was done: it was saved or copied by then.
+    fn clear_away(&self) -> Result<(), Error> {
+        self.options.targets().try_for_each(|target| match Place::of(target.output) {
+            Ok(place) => place.clear(),
+            // Where nothing can be written nothing was left.
+            Err(_) => Ok(()),
+        })
+    }
+
+    fn look(&self, file: &FileChange) -> Result<Look, Error> {
+        let place = Place::of(&file.path)?;
+        place.finish_exchange()?;
+        let target = place.bytes()?.map(|bytes| Digest::of(&bytes));
+        let beside = place.beside()?.map(|bytes| Digest::of(&bytes));
+        Ok(Look {
+            target: self.seen(file, target)?,
+            beside: beside.map(|beside| self.seen(file, Some(beside))).transpose()?,
+        })
+    }
+
+    fn seen(&self, file: &FileChange, hash: Option<Digest>) -> Result<Seen, Error> {
+        if hash == file.hash {
+            return Ok(Seen::New);
+        }
+        if hash == file.prev {
+            return Ok(Seen::Previous);
+        }
+        let Some(hash) = hash else { return Ok(Seen::Foreign) };
+        Ok(if self.store.find(&file.path, hash)?.is_some() { Seen::Saved } else { Seen::Foreign })
+    }
+
+    fn forward(&mut self, begin: &Begin) -> Result<(), Error> {
+        let saved = self.store.need(begin.generation)?;
+        let mut changes = Vec::new();
+        for file in &begin.files {
+            changes.extend(self.change(saved.file(&file.path).map(|file| (&saved, file)), &file.path)?);
+        }
+        self.place(&changes)?;
+        self.sync(begin)?;
+        self.journal.write(Event::Stored { generation: begin.generation })?;
+        self.clear_away_of(begin)
+    }
+
+    fn keep(&mut self, begin: &Begin, cause: Error) -> Result<(), Error> {
+        self.sync(begin)?;
+        let abort = Abort { generation: begin.generation, step: Step::Write, cause, work: None };
+        // Nobody knows what NGINX has read meanwhile.
+        self.journal.write_all([Event::Abort(abort), Event::Stored { generation: begin.prev }])?;
+        self.clear_away_of(begin)
+    }
+
+    fn sync(&self, begin: &Begin) -> Result<(), Error> {
+        begin.files.iter().try_for_each(|file| Place::of(&file.path)?.sync())
+    }
+
+    fn clear_away_of(&self, begin: &Begin) -> Result<(), Error> {
+        begin.files.iter().try_for_each(|file| Place::of(&file.path)?.clear())
+    }
+
+    /// Puts the files of `to` in place of those of `failed`. The record says so already.
+    pub(super) fn back(&mut self, failed: Generation, to: Generation) -> Result<(), Error> {
+        let changes = self.changes_back(failed, to)?;
+        let candidates = self.place(&changes)?;
+        fault::point(Fault::Restored);
+        self.journal.write(Event::Stored { generation: to })?;
+        candidates.clear()
+    }
+
+    /// Exchanges whatever differs, keeps what is nobody's that we know, and syncs.
+    fn place<'c>(&mut self, changes: &'c [Change]) -> Result<Candidates<'c>, Error> {
+        let foreign = changes.iter().filter(|change| change.foreign);
+        for (change, before) in foreign.filter_map(|change| Some((change, change.before.as_ref()?))) {
+            self.keep_copy(&change.path, &before.bytes)?;
+        }
+        let mut candidates = Candidates::write(changes)?;
+        candidates.exchange()?;
+        for edit in candidates.edits()? {
+            self.keep_copy(&edit.path, &edit.bytes)?;
+        }
+        candidates.sync()?;
+        Ok(candidates)
+    }
+
+    /// A copy of somebody else's bytes, in the journal and in the report.
+    pub(super) fn keep_copy(&mut self, path: &Path, bytes: &[u8]) -> Result<(), Error> {
+        let kept = foreign::keep(&self.options.apply.state, path, bytes)?;
+        let hash = Digest::of(bytes);
+        self.journal.write(Event::Foreign { file: path.to_owned(), hash, copy: kept.copy.clone() })?;
+        self.notes.foreign.push(kept);
+        Ok(())
+    }
+
+    /// Somebody edited after the targets were read. Nothing of the run stays in place.
+    fn give_way(&mut self, begin: &Begin) -> Result<(), Error> {
+        let prev = self.saved(begin.prev)?;
+        let mut edited = begin.files.first().map(|file| file.path.clone()).unwrap_or_default();
+        let mut changes = Vec::new();
+        for file in &begin.files {
+            let (look, place) = (self.look(file)?, Place::of(&file.path)?);
+            if look.target == Seen::Foreign {
+                if let Some(bytes) = place.bytes()? {
+                    self.keep_copy(&file.path, &bytes)?;
+                }
+                edited.clone_from(&file.path);
+            } else if look.beside == Some(Seen::Foreign) {
+                // Displaced by the exchange: it goes back.
+                self.keep_copy(&file.path, &place.beside()?.unwrap_or_default())?;
+                place.exchange()?;
+                edited.clone_from(&file.path);
+            } else if look.target == Seen::New {
+                let known = prev.as_ref().and_then(|prev| prev.file(&file.path).map(|file| (prev, file)));
+                let change = match (known, look.beside) {
+                    (Some(_), _) | (None, None) => self.change(known, &file.path)?,
+                    // What was there before the first generation lies beside it.
+                    (None, Some(_)) => {
+                        place.exchange()?;
+                        None
+                    }
+                };
+                changes.extend(change);
+            }
+        }
+        self.place(&changes)?;
+        self.keep(begin, Error::Overwritten { path: edited })
+    }
+
+    /// From what is at `path` to what `saved` has there; `None` if that is the same.
+    fn change(&self, saved: Option<(&Saved, &SavedFile)>, path: &Path) -> Result<Option<Change>, Error> {
+        let upstream = saved.map(|(_, file)| file.upstream.clone());
+        let Some(upstream) = upstream.or_else(|| self.upstream_at(path)) else { return Ok(None) };
+        let before = place::look(&upstream, path)?;
+        let after = saved.map(|(saved, file)| saved.bytes(file)).transpose()?.flatten();
+        if before.as_ref().map(|before| &before.bytes) == after.as_ref() {
+            return Ok(None);
+        }
+        let mut change = Change::new(upstream, path.to_owned(), after, before);
+        if let (None, Some((_, file))) = (&change.before, saved) {
+            change.attributes.clone_from(&file.attributes);
+        }
+        Ok(Some(change))
+    }
+
+    fn upstream_at(&self, path: &Path) -> Option<UpstreamName> {
+        self.options.targets().find(|target| target.output == path).map(|target| target.options.name.clone())
+    }
+
+    /// A generation, or what was there before weir.
+    fn saved(&self, generation: Generation) -> Result<Option<Saved>, Error> {
+        if generation == Generation(0) { self.store.load(generation) } else { self.store.need(generation).map(Some) }
+    }
+
+    /// What makes the files of `failed`, wherever they differ, be those of `to` again: where that has none, what was there before.
+    fn changes_back(&self, failed: Generation, to: Generation) -> Result<Vec<Change>, Error> {
+        let (from, to, origin) = (self.saved(failed)?, self.saved(to)?, self.store.load(Generation(0))?);
+        let in_place = self.saved(self.journal.state().in_place)?;
+        let all = [&from, &in_place, &to];
+        let paths: BTreeSet<PathBuf> =
+            all.into_iter().flatten().flat_map(Saved::files).map(|file| file.target.clone()).collect();
+        let mut changes = Vec::new();
+        for path in paths {
+            let file = |saved: &'_ Option<Saved>| saved.as_ref().and_then(|saved| saved.file(&path)).cloned();
+            let wanted = [&to, &origin].into_iter().flatten().find_map(|saved| Some((saved, saved.file(&path)?)));
+            let hash = wanted.and_then(|(_, file)| file.hash);
+            let differs = |saved: &Option<Saved>| saved.is_some() && file(saved).and_then(|file| file.hash) != hash;
+            if !differs(&from) && !differs(&in_place) {
+                continue;
+            }
+            let Some(change) = self.change(wanted, &path)? else { continue };
+            let foreign = match change.prev() {
+                Some(hash) => self.store.find(&path, hash)?.is_none(),
+                None => false,
+            };
+            changes.push(Change { foreign, ..change });
+        }
+        Ok(changes)
+    }
+}
+
+#[cfg(test)]
+mod tests;

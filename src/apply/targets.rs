@@ -1,0 +1,64 @@
+//! The files that a document is about, as they are now.
+
+use std::path::Path;
+
+use nix::unistd::{SysconfVar, sysconf};
+
+use super::directory::Found;
+use super::store::Saved;
+use super::{Error, Options, Target, place};
+use crate::digest::Digest;
+use crate::nginx::PageSize;
+use crate::upstream::desired::{self, Desired};
+use crate::upstream::{self, Servers};
+
+/// An upstream of the document with what is there for it.
+#[derive(Debug)]
+pub(super) struct Wanted<'a> {
+    pub(super) target: Target<'a>,
+    pub(super) wanted: &'a desired::Target,
+    pub(super) before: Option<Found>,
+}
+
+/// Every upstream of the document that has a file, checked, and its file as it is.
+pub(super) fn read_all<'a>(options: &'a Options, desired: &'a Desired) -> Result<Vec<Wanted<'a>>, Error> {
+    let mut found = Vec::with_capacity(desired.upstreams.len());
+    for (name, wanted) in &desired.upstreams {
+        let Some(target) = options.target(name) else {
+            if options.upstreams.iter().any(|upstream| upstream.options.name == *name) {
+                continue; // it has no file
+            }
+            return Err(Error::NotConfigured { upstream: name.clone() });
+        };
+        if let desired::Target::Servers(servers) = wanted {
+            within_limits(target.options, servers)?;
+        }
+        found.push(Wanted { target, wanted, before: place::look(&target.options.name, target.output)? });
+    }
+    Ok(found)
+}
+
+/// The sender checked this too; but the sender faces the network.
+fn within_limits(options: &upstream::Options, servers: &Servers) -> Result<(), Error> {
+    let upstream = || options.name.clone();
+    let (min, max) = (options.port.min, options.port.max);
+    for server in servers.as_slice() {
+        let addr = server.addr;
+        options.allow.check(addr.ip()).map_err(|why| Error::Address { upstream: upstream(), addr, why })?;
+        if !(min..=max).contains(&addr.port()) {
+            return Err(Error::Port { upstream: upstream(), addr, min, max });
+        }
+    }
+    Ok(())
+}
+
+/// Whether weir wrote it: by what the generation in place has for that target, never by what it says of itself.
+pub(super) fn is_ours(in_place: Option<&Saved>, path: &Path, before: &Found) -> bool {
+    in_place.and_then(|saved| saved.file(path)).is_some_and(|file| file.hash == Some(Digest::of(&before.bytes)))
+}
+
+/// Of this host; as most have it where the system does not say.
+pub(super) fn page_size() -> PageSize {
+    let bytes = sysconf(SysconfVar::PAGE_SIZE).ok().flatten().and_then(|bytes| usize::try_from(bytes).ok());
+    bytes.map_or(PageSize::USUAL, PageSize::from_bytes)
+}
