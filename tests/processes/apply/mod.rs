@@ -8,6 +8,7 @@ mod find;
 mod heal;
 mod helper;
 mod namespace;
+mod places;
 #[cfg(feature = "faults")]
 mod power;
 mod races;
@@ -16,6 +17,7 @@ mod rollback;
 mod servers;
 mod sizes;
 mod slow;
+mod upgrade;
 
 use weir::upstream::Generation;
 
