@@ -35,6 +35,8 @@ complete -c weir -n "__fish_weir_needs_command" -s h -l help -d 'Print help (see
 complete -c weir -n "__fish_weir_needs_command" -f -a "access" -d 'Say what this process may do with files, as a list in JSON'
 complete -c weir -n "__fish_weir_needs_command" -f -a "agent" -d 'Run the agent until it is told to stop'
 complete -c weir -n "__fish_weir_needs_command" -f -a "apply" -d 'Put NGINX\'s files in place for an agent that may not: tests them, swaps them, reloads and confirms. Run by weir-apply.socket; ends when nobody asks'
+complete -c weir -n "__fish_weir_needs_command" -f -a "status" -d 'Tell whether all is well here: 0, or 8 if something needs attention'
+complete -c weir -n "__fish_weir_needs_command" -f -a "upstream" -d 'Look at the servers of a balancer, go back, freeze and thaw'
 complete -c weir -n "__fish_weir_needs_command" -f -a "members" -d 'List the members of the cluster'
 complete -c weir -n "__fish_weir_needs_command" -f -a "join" -d 'Make the agent join a cluster'
 complete -c weir -n "__fish_weir_needs_command" -f -a "leave" -d 'Make the agent leave the cluster and stop'
@@ -120,6 +122,123 @@ never\t'Not at all'"
 complete -c weir -n "__fish_weir_using_subcommand apply" -l recover -d 'End what an apply that was cut short has left, and exit: before NGINX starts'
 complete -c weir -n "__fish_weir_using_subcommand apply" -l quiet -d 'No notices and no progress'
 complete -c weir -n "__fish_weir_using_subcommand apply" -s h -l help -d 'Print help'
+complete -c weir -n "__fish_weir_using_subcommand status" -l for -d 'Look at one part alone: nginx, which is well while NGINX runs here and serves a confirmed generation (for keepalived), or cluster, which is gossip and keys' -r -f -a "nginx\t''
+cluster\t''"
+complete -c weir -n "__fish_weir_using_subcommand status" -l watch -d 'Show it again whenever it changes, looking this often' -r
+complete -c weir -n "__fish_weir_using_subcommand status" -l rpc-addr -d 'Address of the agent\'s RPC: HOST:PORT or unix:PATH [env: WEIR_RPC_ADDR, SERF_RPC_ADDR]' -r
+complete -c weir -n "__fish_weir_using_subcommand status" -l rpc-token-file -d 'File that holds the agent\'s RPC token' -r -F
+complete -c weir -n "__fish_weir_using_subcommand status" -l rpc-auth -d 'The agent\'s RPC token; others can see it in the process list [env: SERF_RPC_AUTH]' -r
+complete -c weir -n "__fish_weir_using_subcommand status" -l format -d 'How to write answers: text or json' -r -f -a "text\t'For people: tables and sentences'
+json\t'For programs: one JSON document'"
+complete -c weir -n "__fish_weir_using_subcommand status" -l color -d 'When to colour answers: auto (on a terminal, unless NO_COLOR is set or TERM is dumb), always or never' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set or TERM is dumb'
+always\t'Also in a pipe'
+never\t'Not at all'"
+complete -c weir -n "__fish_weir_using_subcommand status" -l quiet -d 'No notices and no progress'
+complete -c weir -n "__fish_weir_using_subcommand status" -s h -l help -d 'Print help'
+complete -c weir -n "__fish_weir_using_subcommand upstream; and not __fish_seen_subcommand_from show history diff rollback hold release render help" -l format -d 'How to write answers: text or json' -r -f -a "text\t'For people: tables and sentences'
+json\t'For programs: one JSON document'"
+complete -c weir -n "__fish_weir_using_subcommand upstream; and not __fish_seen_subcommand_from show history diff rollback hold release render help" -l color -d 'When to colour answers: auto (on a terminal, unless NO_COLOR is set or TERM is dumb), always or never' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set or TERM is dumb'
+always\t'Also in a pipe'
+never\t'Not at all'"
+complete -c weir -n "__fish_weir_using_subcommand upstream; and not __fish_seen_subcommand_from show history diff rollback hold release render help" -l quiet -d 'No notices and no progress'
+complete -c weir -n "__fish_weir_using_subcommand upstream; and not __fish_seen_subcommand_from show history diff rollback hold release render help" -s h -l help -d 'Print help'
+complete -c weir -n "__fish_weir_using_subcommand upstream; and not __fish_seen_subcommand_from show history diff rollback hold release render help" -f -a "show" -d 'Show the servers, their state, weight and share of requests, since when and why'
+complete -c weir -n "__fish_weir_using_subcommand upstream; and not __fish_seen_subcommand_from show history diff rollback hold release render help" -f -a "history" -d 'List the last generations, when each was made, why, and what it changed'
+complete -c weir -n "__fish_weir_using_subcommand upstream; and not __fish_seen_subcommand_from show history diff rollback hold release render help" -f -a "diff" -d 'Tell what differs: 0 if nothing does, 8 if something does'
+complete -c weir -n "__fish_weir_using_subcommand upstream; and not __fish_seen_subcommand_from show history diff rollback hold release render help" -f -a "rollback" -d 'Go back to an older generation now, and hold every upstream that this changes'
+complete -c weir -n "__fish_weir_using_subcommand upstream; and not __fish_seen_subcommand_from show history diff rollback hold release render help" -f -a "hold" -d 'Freeze an upstream, or all: its servers stay as they are, but for those that leave or drain, until it is released'
+complete -c weir -n "__fish_weir_using_subcommand upstream; and not __fish_seen_subcommand_from show history diff rollback hold release render help" -f -a "release" -d 'Thaw an upstream, or all: what had to wait is put in place'
+complete -c weir -n "__fish_weir_using_subcommand upstream; and not __fish_seen_subcommand_from show history diff rollback hold release render help" -f -a "render" -d 'Print the file of an upstream, or of all, as the agent wants it; without an agent, as it is in place'
+complete -c weir -n "__fish_weir_using_subcommand upstream; and not __fish_seen_subcommand_from show history diff rollback hold release render help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c weir -n "__fish_weir_using_subcommand upstream; and __fish_seen_subcommand_from show" -l watch -d 'Show it again whenever it changes, looking this often' -r
+complete -c weir -n "__fish_weir_using_subcommand upstream; and __fish_seen_subcommand_from show" -l rpc-addr -d 'Address of the agent\'s RPC: HOST:PORT or unix:PATH [env: WEIR_RPC_ADDR, SERF_RPC_ADDR]' -r
+complete -c weir -n "__fish_weir_using_subcommand upstream; and __fish_seen_subcommand_from show" -l rpc-token-file -d 'File that holds the agent\'s RPC token' -r -F
+complete -c weir -n "__fish_weir_using_subcommand upstream; and __fish_seen_subcommand_from show" -l rpc-auth -d 'The agent\'s RPC token; others can see it in the process list [env: SERF_RPC_AUTH]' -r
+complete -c weir -n "__fish_weir_using_subcommand upstream; and __fish_seen_subcommand_from show" -l format -d 'How to write answers: text or json' -r -f -a "text\t'For people: tables and sentences'
+json\t'For programs: one JSON document'"
+complete -c weir -n "__fish_weir_using_subcommand upstream; and __fish_seen_subcommand_from show" -l color -d 'When to colour answers: auto (on a terminal, unless NO_COLOR is set or TERM is dumb), always or never' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set or TERM is dumb'
+always\t'Also in a pipe'
+never\t'Not at all'"
+complete -c weir -n "__fish_weir_using_subcommand upstream; and __fish_seen_subcommand_from show" -l wide -d 'Do not cut long lines on a terminal'
+complete -c weir -n "__fish_weir_using_subcommand upstream; and __fish_seen_subcommand_from show" -l header -d 'Name the columns also in a pipe'
+complete -c weir -n "__fish_weir_using_subcommand upstream; and __fish_seen_subcommand_from show" -l quiet -d 'No notices and no progress'
+complete -c weir -n "__fish_weir_using_subcommand upstream; and __fish_seen_subcommand_from show" -s h -l help -d 'Print help'
+complete -c weir -n "__fish_weir_using_subcommand upstream; and __fish_seen_subcommand_from history" -s n -d 'Most of them; 0 for all that are kept' -r
+complete -c weir -n "__fish_weir_using_subcommand upstream; and __fish_seen_subcommand_from history" -l rpc-addr -d 'Address of the agent\'s RPC: HOST:PORT or unix:PATH [env: WEIR_RPC_ADDR, SERF_RPC_ADDR]' -r
+complete -c weir -n "__fish_weir_using_subcommand upstream; and __fish_seen_subcommand_from history" -l rpc-token-file -d 'File that holds the agent\'s RPC token' -r -F
+complete -c weir -n "__fish_weir_using_subcommand upstream; and __fish_seen_subcommand_from history" -l rpc-auth -d 'The agent\'s RPC token; others can see it in the process list [env: SERF_RPC_AUTH]' -r
+complete -c weir -n "__fish_weir_using_subcommand upstream; and __fish_seen_subcommand_from history" -l format -d 'How to write answers: text or json' -r -f -a "text\t'For people: tables and sentences'
+json\t'For programs: one JSON document'"
+complete -c weir -n "__fish_weir_using_subcommand upstream; and __fish_seen_subcommand_from history" -l color -d 'When to colour answers: auto (on a terminal, unless NO_COLOR is set or TERM is dumb), always or never' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set or TERM is dumb'
+always\t'Also in a pipe'
+never\t'Not at all'"
+complete -c weir -n "__fish_weir_using_subcommand upstream; and __fish_seen_subcommand_from history" -l wide -d 'Do not cut long lines on a terminal'
+complete -c weir -n "__fish_weir_using_subcommand upstream; and __fish_seen_subcommand_from history" -l header -d 'Name the columns also in a pipe'
+complete -c weir -n "__fish_weir_using_subcommand upstream; and __fish_seen_subcommand_from history" -l quiet -d 'No notices and no progress'
+complete -c weir -n "__fish_weir_using_subcommand upstream; and __fish_seen_subcommand_from history" -s h -l help -d 'Print help'
+complete -c weir -n "__fish_weir_using_subcommand upstream; and __fish_seen_subcommand_from diff" -l rpc-addr -d 'Address of the agent\'s RPC: HOST:PORT or unix:PATH [env: WEIR_RPC_ADDR, SERF_RPC_ADDR]' -r
+complete -c weir -n "__fish_weir_using_subcommand upstream; and __fish_seen_subcommand_from diff" -l rpc-token-file -d 'File that holds the agent\'s RPC token' -r -F
+complete -c weir -n "__fish_weir_using_subcommand upstream; and __fish_seen_subcommand_from diff" -l rpc-auth -d 'The agent\'s RPC token; others can see it in the process list [env: SERF_RPC_AUTH]' -r
+complete -c weir -n "__fish_weir_using_subcommand upstream; and __fish_seen_subcommand_from diff" -l format -d 'How to write answers: text or json' -r -f -a "text\t'For people: tables and sentences'
+json\t'For programs: one JSON document'"
+complete -c weir -n "__fish_weir_using_subcommand upstream; and __fish_seen_subcommand_from diff" -l color -d 'When to colour answers: auto (on a terminal, unless NO_COLOR is set or TERM is dumb), always or never' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set or TERM is dumb'
+always\t'Also in a pipe'
+never\t'Not at all'"
+complete -c weir -n "__fish_weir_using_subcommand upstream; and __fish_seen_subcommand_from diff" -l quiet -d 'No notices and no progress'
+complete -c weir -n "__fish_weir_using_subcommand upstream; and __fish_seen_subcommand_from diff" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c weir -n "__fish_weir_using_subcommand upstream; and __fish_seen_subcommand_from rollback" -l reason -d 'Why, for whoever finds it held' -r
+complete -c weir -n "__fish_weir_using_subcommand upstream; and __fish_seen_subcommand_from rollback" -l rpc-addr -d 'Address of the agent\'s RPC: HOST:PORT or unix:PATH [env: WEIR_RPC_ADDR, SERF_RPC_ADDR]' -r
+complete -c weir -n "__fish_weir_using_subcommand upstream; and __fish_seen_subcommand_from rollback" -l rpc-token-file -d 'File that holds the agent\'s RPC token' -r -F
+complete -c weir -n "__fish_weir_using_subcommand upstream; and __fish_seen_subcommand_from rollback" -l rpc-auth -d 'The agent\'s RPC token; others can see it in the process list [env: SERF_RPC_AUTH]' -r
+complete -c weir -n "__fish_weir_using_subcommand upstream; and __fish_seen_subcommand_from rollback" -l format -d 'How to write answers: text or json' -r -f -a "text\t'For people: tables and sentences'
+json\t'For programs: one JSON document'"
+complete -c weir -n "__fish_weir_using_subcommand upstream; and __fish_seen_subcommand_from rollback" -l color -d 'When to colour answers: auto (on a terminal, unless NO_COLOR is set or TERM is dumb), always or never' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set or TERM is dumb'
+always\t'Also in a pipe'
+never\t'Not at all'"
+complete -c weir -n "__fish_weir_using_subcommand upstream; and __fish_seen_subcommand_from rollback" -l quiet -d 'No notices and no progress'
+complete -c weir -n "__fish_weir_using_subcommand upstream; and __fish_seen_subcommand_from rollback" -s h -l help -d 'Print help'
+complete -c weir -n "__fish_weir_using_subcommand upstream; and __fish_seen_subcommand_from hold" -l reason -d 'Why, for whoever finds it held' -r
+complete -c weir -n "__fish_weir_using_subcommand upstream; and __fish_seen_subcommand_from hold" -l rpc-addr -d 'Address of the agent\'s RPC: HOST:PORT or unix:PATH [env: WEIR_RPC_ADDR, SERF_RPC_ADDR]' -r
+complete -c weir -n "__fish_weir_using_subcommand upstream; and __fish_seen_subcommand_from hold" -l rpc-token-file -d 'File that holds the agent\'s RPC token' -r -F
+complete -c weir -n "__fish_weir_using_subcommand upstream; and __fish_seen_subcommand_from hold" -l rpc-auth -d 'The agent\'s RPC token; others can see it in the process list [env: SERF_RPC_AUTH]' -r
+complete -c weir -n "__fish_weir_using_subcommand upstream; and __fish_seen_subcommand_from hold" -l format -d 'How to write answers: text or json' -r -f -a "text\t'For people: tables and sentences'
+json\t'For programs: one JSON document'"
+complete -c weir -n "__fish_weir_using_subcommand upstream; and __fish_seen_subcommand_from hold" -l color -d 'When to colour answers: auto (on a terminal, unless NO_COLOR is set or TERM is dumb), always or never' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set or TERM is dumb'
+always\t'Also in a pipe'
+never\t'Not at all'"
+complete -c weir -n "__fish_weir_using_subcommand upstream; and __fish_seen_subcommand_from hold" -l quiet -d 'No notices and no progress'
+complete -c weir -n "__fish_weir_using_subcommand upstream; and __fish_seen_subcommand_from hold" -s h -l help -d 'Print help'
+complete -c weir -n "__fish_weir_using_subcommand upstream; and __fish_seen_subcommand_from release" -l rpc-addr -d 'Address of the agent\'s RPC: HOST:PORT or unix:PATH [env: WEIR_RPC_ADDR, SERF_RPC_ADDR]' -r
+complete -c weir -n "__fish_weir_using_subcommand upstream; and __fish_seen_subcommand_from release" -l rpc-token-file -d 'File that holds the agent\'s RPC token' -r -F
+complete -c weir -n "__fish_weir_using_subcommand upstream; and __fish_seen_subcommand_from release" -l rpc-auth -d 'The agent\'s RPC token; others can see it in the process list [env: SERF_RPC_AUTH]' -r
+complete -c weir -n "__fish_weir_using_subcommand upstream; and __fish_seen_subcommand_from release" -l format -d 'How to write answers: text or json' -r -f -a "text\t'For people: tables and sentences'
+json\t'For programs: one JSON document'"
+complete -c weir -n "__fish_weir_using_subcommand upstream; and __fish_seen_subcommand_from release" -l color -d 'When to colour answers: auto (on a terminal, unless NO_COLOR is set or TERM is dumb), always or never' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set or TERM is dumb'
+always\t'Also in a pipe'
+never\t'Not at all'"
+complete -c weir -n "__fish_weir_using_subcommand upstream; and __fish_seen_subcommand_from release" -l quiet -d 'No notices and no progress'
+complete -c weir -n "__fish_weir_using_subcommand upstream; and __fish_seen_subcommand_from release" -s h -l help -d 'Print help'
+complete -c weir -n "__fish_weir_using_subcommand upstream; and __fish_seen_subcommand_from render" -l config-file -d 'Configuration: TOML, or Serf\'s JSON; repeatable [env: WEIR_CONFIG]' -r -F
+complete -c weir -n "__fish_weir_using_subcommand upstream; and __fish_seen_subcommand_from render" -l config-dir -d 'Directory of .toml and .json files, read by name; repeatable' -r -F
+complete -c weir -n "__fish_weir_using_subcommand upstream; and __fish_seen_subcommand_from render" -l rpc-addr -d 'Address of the agent\'s RPC: HOST:PORT or unix:PATH [env: WEIR_RPC_ADDR, SERF_RPC_ADDR]' -r
+complete -c weir -n "__fish_weir_using_subcommand upstream; and __fish_seen_subcommand_from render" -l rpc-token-file -d 'File that holds the agent\'s RPC token' -r -F
+complete -c weir -n "__fish_weir_using_subcommand upstream; and __fish_seen_subcommand_from render" -l rpc-auth -d 'The agent\'s RPC token; others can see it in the process list [env: SERF_RPC_AUTH]' -r
+complete -c weir -n "__fish_weir_using_subcommand upstream; and __fish_seen_subcommand_from render" -l format -d 'How to write answers: text or json' -r -f -a "text\t'For people: tables and sentences'
+json\t'For programs: one JSON document'"
+complete -c weir -n "__fish_weir_using_subcommand upstream; and __fish_seen_subcommand_from render" -l color -d 'When to colour answers: auto (on a terminal, unless NO_COLOR is set or TERM is dumb), always or never' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set or TERM is dumb'
+always\t'Also in a pipe'
+never\t'Not at all'"
+complete -c weir -n "__fish_weir_using_subcommand upstream; and __fish_seen_subcommand_from render" -l candidate -d 'Have NGINX test its whole configuration with it, too; what serves is not touched'
+complete -c weir -n "__fish_weir_using_subcommand upstream; and __fish_seen_subcommand_from render" -l quiet -d 'No notices and no progress'
+complete -c weir -n "__fish_weir_using_subcommand upstream; and __fish_seen_subcommand_from render" -s h -l help -d 'Print help'
+complete -c weir -n "__fish_weir_using_subcommand upstream; and __fish_seen_subcommand_from help" -f -a "show" -d 'Show the servers, their state, weight and share of requests, since when and why'
+complete -c weir -n "__fish_weir_using_subcommand upstream; and __fish_seen_subcommand_from help" -f -a "history" -d 'List the last generations, when each was made, why, and what it changed'
+complete -c weir -n "__fish_weir_using_subcommand upstream; and __fish_seen_subcommand_from help" -f -a "diff" -d 'Tell what differs: 0 if nothing does, 8 if something does'
+complete -c weir -n "__fish_weir_using_subcommand upstream; and __fish_seen_subcommand_from help" -f -a "rollback" -d 'Go back to an older generation now, and hold every upstream that this changes'
+complete -c weir -n "__fish_weir_using_subcommand upstream; and __fish_seen_subcommand_from help" -f -a "hold" -d 'Freeze an upstream, or all: its servers stay as they are, but for those that leave or drain, until it is released'
+complete -c weir -n "__fish_weir_using_subcommand upstream; and __fish_seen_subcommand_from help" -f -a "release" -d 'Thaw an upstream, or all: what had to wait is put in place'
+complete -c weir -n "__fish_weir_using_subcommand upstream; and __fish_seen_subcommand_from help" -f -a "render" -d 'Print the file of an upstream, or of all, as the agent wants it; without an agent, as it is in place'
+complete -c weir -n "__fish_weir_using_subcommand upstream; and __fish_seen_subcommand_from help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c weir -n "__fish_weir_using_subcommand members" -l name -d 'Only members whose name matches (a full match)' -r
 complete -c weir -n "__fish_weir_using_subcommand members" -l status -d 'Only members whose status matches: alive, leaving, left, failed' -r
 complete -c weir -n "__fish_weir_using_subcommand members" -l tag -d 'Only members whose tag matches; repeatable, all must match' -r
@@ -514,31 +633,40 @@ always\t'Also in a pipe'
 never\t'Not at all'"
 complete -c weir -n "__fish_weir_using_subcommand man" -l quiet -d 'No notices and no progress'
 complete -c weir -n "__fish_weir_using_subcommand man" -s h -l help -d 'Print help'
-complete -c weir -n "__fish_weir_using_subcommand help; and not __fish_seen_subcommand_from access agent apply members join leave force-leave event query tags keys info monitor reachability rtt reload config demo doctor sim keygen version completions man help" -f -a "access" -d 'Say what this process may do with files, as a list in JSON'
-complete -c weir -n "__fish_weir_using_subcommand help; and not __fish_seen_subcommand_from access agent apply members join leave force-leave event query tags keys info monitor reachability rtt reload config demo doctor sim keygen version completions man help" -f -a "agent" -d 'Run the agent until it is told to stop'
-complete -c weir -n "__fish_weir_using_subcommand help; and not __fish_seen_subcommand_from access agent apply members join leave force-leave event query tags keys info monitor reachability rtt reload config demo doctor sim keygen version completions man help" -f -a "apply" -d 'Put NGINX\'s files in place for an agent that may not: tests them, swaps them, reloads and confirms. Run by weir-apply.socket; ends when nobody asks'
-complete -c weir -n "__fish_weir_using_subcommand help; and not __fish_seen_subcommand_from access agent apply members join leave force-leave event query tags keys info monitor reachability rtt reload config demo doctor sim keygen version completions man help" -f -a "members" -d 'List the members of the cluster'
-complete -c weir -n "__fish_weir_using_subcommand help; and not __fish_seen_subcommand_from access agent apply members join leave force-leave event query tags keys info monitor reachability rtt reload config demo doctor sim keygen version completions man help" -f -a "join" -d 'Make the agent join a cluster'
-complete -c weir -n "__fish_weir_using_subcommand help; and not __fish_seen_subcommand_from access agent apply members join leave force-leave event query tags keys info monitor reachability rtt reload config demo doctor sim keygen version completions man help" -f -a "leave" -d 'Make the agent leave the cluster and stop'
-complete -c weir -n "__fish_weir_using_subcommand help; and not __fish_seen_subcommand_from access agent apply members join leave force-leave event query tags keys info monitor reachability rtt reload config demo doctor sim keygen version completions man help" -f -a "force-leave" -d 'Turn a failed member into one that left'
-complete -c weir -n "__fish_weir_using_subcommand help; and not __fish_seen_subcommand_from access agent apply members join leave force-leave event query tags keys info monitor reachability rtt reload config demo doctor sim keygen version completions man help" -f -a "event" -d 'Send a user event to all members'
-complete -c weir -n "__fish_weir_using_subcommand help; and not __fish_seen_subcommand_from access agent apply members join leave force-leave event query tags keys info monitor reachability rtt reload config demo doctor sim keygen version completions man help" -f -a "query" -d 'Ask members a question and show their answers'
-complete -c weir -n "__fish_weir_using_subcommand help; and not __fish_seen_subcommand_from access agent apply members join leave force-leave event query tags keys info monitor reachability rtt reload config demo doctor sim keygen version completions man help" -f -a "tags" -d 'Show the tags of this node, or change them'
-complete -c weir -n "__fish_weir_using_subcommand help; and not __fish_seen_subcommand_from access agent apply members join leave force-leave event query tags keys info monitor reachability rtt reload config demo doctor sim keygen version completions man help" -f -a "keys" -d 'List or change the cluster\'s keys'
-complete -c weir -n "__fish_weir_using_subcommand help; and not __fish_seen_subcommand_from access agent apply members join leave force-leave event query tags keys info monitor reachability rtt reload config demo doctor sim keygen version completions man help" -f -a "info" -d 'Show counters and settings of the agent'
-complete -c weir -n "__fish_weir_using_subcommand help; and not __fish_seen_subcommand_from access agent apply members join leave force-leave event query tags keys info monitor reachability rtt reload config demo doctor sim keygen version completions man help" -f -a "monitor" -d 'Show the agent\'s log lines and events as they come'
-complete -c weir -n "__fish_weir_using_subcommand help; and not __fish_seen_subcommand_from access agent apply members join leave force-leave event query tags keys info monitor reachability rtt reload config demo doctor sim keygen version completions man help" -f -a "reachability" -d 'Test whether every live member answers this node'
-complete -c weir -n "__fish_weir_using_subcommand help; and not __fish_seen_subcommand_from access agent apply members join leave force-leave event query tags keys info monitor reachability rtt reload config demo doctor sim keygen version completions man help" -f -a "rtt" -d 'Estimate the round trip time between two members'
-complete -c weir -n "__fish_weir_using_subcommand help; and not __fish_seen_subcommand_from access agent apply members join leave force-leave event query tags keys info monitor reachability rtt reload config demo doctor sim keygen version completions man help" -f -a "reload" -d 'Make the agent read its configuration again'
-complete -c weir -n "__fish_weir_using_subcommand help; and not __fish_seen_subcommand_from access agent apply members join leave force-leave event query tags keys info monitor reachability rtt reload config demo doctor sim keygen version completions man help" -f -a "config" -d 'Check, show or convert configurations'
-complete -c weir -n "__fish_weir_using_subcommand help; and not __fish_seen_subcommand_from access agent apply members join leave force-leave event query tags keys info monitor reachability rtt reload config demo doctor sim keygen version completions man help" -f -a "demo" -d 'Show a cluster of one balancer and two web servers on this machine, with real NGINX and real requests'
-complete -c weir -n "__fish_weir_using_subcommand help; and not __fish_seen_subcommand_from access agent apply members join leave force-leave event query tags keys info monitor reachability rtt reload config demo doctor sim keygen version completions man help" -f -a "doctor" -d 'Look for trouble on this host and around it, and name the remedies'
-complete -c weir -n "__fish_weir_using_subcommand help; and not __fish_seen_subcommand_from access agent apply members join leave force-leave event query tags keys info monitor reachability rtt reload config demo doctor sim keygen version completions man help" -f -a "sim" -d 'Simulate thousands of nodes in virtual time'
-complete -c weir -n "__fish_weir_using_subcommand help; and not __fish_seen_subcommand_from access agent apply members join leave force-leave event query tags keys info monitor reachability rtt reload config demo doctor sim keygen version completions man help" -f -a "keygen" -d 'Make a new cluster key: 32 bytes in base64'
-complete -c weir -n "__fish_weir_using_subcommand help; and not __fish_seen_subcommand_from access agent apply members join leave force-leave event query tags keys info monitor reachability rtt reload config demo doctor sim keygen version completions man help" -f -a "version" -d 'Print the version'
-complete -c weir -n "__fish_weir_using_subcommand help; and not __fish_seen_subcommand_from access agent apply members join leave force-leave event query tags keys info monitor reachability rtt reload config demo doctor sim keygen version completions man help" -f -a "completions" -d 'Print the completions for a shell'
-complete -c weir -n "__fish_weir_using_subcommand help; and not __fish_seen_subcommand_from access agent apply members join leave force-leave event query tags keys info monitor reachability rtt reload config demo doctor sim keygen version completions man help" -f -a "man" -d 'Print the manual page, or write all pages into a directory'
-complete -c weir -n "__fish_weir_using_subcommand help; and not __fish_seen_subcommand_from access agent apply members join leave force-leave event query tags keys info monitor reachability rtt reload config demo doctor sim keygen version completions man help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c weir -n "__fish_weir_using_subcommand help; and not __fish_seen_subcommand_from access agent apply status upstream members join leave force-leave event query tags keys info monitor reachability rtt reload config demo doctor sim keygen version completions man help" -f -a "access" -d 'Say what this process may do with files, as a list in JSON'
+complete -c weir -n "__fish_weir_using_subcommand help; and not __fish_seen_subcommand_from access agent apply status upstream members join leave force-leave event query tags keys info monitor reachability rtt reload config demo doctor sim keygen version completions man help" -f -a "agent" -d 'Run the agent until it is told to stop'
+complete -c weir -n "__fish_weir_using_subcommand help; and not __fish_seen_subcommand_from access agent apply status upstream members join leave force-leave event query tags keys info monitor reachability rtt reload config demo doctor sim keygen version completions man help" -f -a "apply" -d 'Put NGINX\'s files in place for an agent that may not: tests them, swaps them, reloads and confirms. Run by weir-apply.socket; ends when nobody asks'
+complete -c weir -n "__fish_weir_using_subcommand help; and not __fish_seen_subcommand_from access agent apply status upstream members join leave force-leave event query tags keys info monitor reachability rtt reload config demo doctor sim keygen version completions man help" -f -a "status" -d 'Tell whether all is well here: 0, or 8 if something needs attention'
+complete -c weir -n "__fish_weir_using_subcommand help; and not __fish_seen_subcommand_from access agent apply status upstream members join leave force-leave event query tags keys info monitor reachability rtt reload config demo doctor sim keygen version completions man help" -f -a "upstream" -d 'Look at the servers of a balancer, go back, freeze and thaw'
+complete -c weir -n "__fish_weir_using_subcommand help; and not __fish_seen_subcommand_from access agent apply status upstream members join leave force-leave event query tags keys info monitor reachability rtt reload config demo doctor sim keygen version completions man help" -f -a "members" -d 'List the members of the cluster'
+complete -c weir -n "__fish_weir_using_subcommand help; and not __fish_seen_subcommand_from access agent apply status upstream members join leave force-leave event query tags keys info monitor reachability rtt reload config demo doctor sim keygen version completions man help" -f -a "join" -d 'Make the agent join a cluster'
+complete -c weir -n "__fish_weir_using_subcommand help; and not __fish_seen_subcommand_from access agent apply status upstream members join leave force-leave event query tags keys info monitor reachability rtt reload config demo doctor sim keygen version completions man help" -f -a "leave" -d 'Make the agent leave the cluster and stop'
+complete -c weir -n "__fish_weir_using_subcommand help; and not __fish_seen_subcommand_from access agent apply status upstream members join leave force-leave event query tags keys info monitor reachability rtt reload config demo doctor sim keygen version completions man help" -f -a "force-leave" -d 'Turn a failed member into one that left'
+complete -c weir -n "__fish_weir_using_subcommand help; and not __fish_seen_subcommand_from access agent apply status upstream members join leave force-leave event query tags keys info monitor reachability rtt reload config demo doctor sim keygen version completions man help" -f -a "event" -d 'Send a user event to all members'
+complete -c weir -n "__fish_weir_using_subcommand help; and not __fish_seen_subcommand_from access agent apply status upstream members join leave force-leave event query tags keys info monitor reachability rtt reload config demo doctor sim keygen version completions man help" -f -a "query" -d 'Ask members a question and show their answers'
+complete -c weir -n "__fish_weir_using_subcommand help; and not __fish_seen_subcommand_from access agent apply status upstream members join leave force-leave event query tags keys info monitor reachability rtt reload config demo doctor sim keygen version completions man help" -f -a "tags" -d 'Show the tags of this node, or change them'
+complete -c weir -n "__fish_weir_using_subcommand help; and not __fish_seen_subcommand_from access agent apply status upstream members join leave force-leave event query tags keys info monitor reachability rtt reload config demo doctor sim keygen version completions man help" -f -a "keys" -d 'List or change the cluster\'s keys'
+complete -c weir -n "__fish_weir_using_subcommand help; and not __fish_seen_subcommand_from access agent apply status upstream members join leave force-leave event query tags keys info monitor reachability rtt reload config demo doctor sim keygen version completions man help" -f -a "info" -d 'Show counters and settings of the agent'
+complete -c weir -n "__fish_weir_using_subcommand help; and not __fish_seen_subcommand_from access agent apply status upstream members join leave force-leave event query tags keys info monitor reachability rtt reload config demo doctor sim keygen version completions man help" -f -a "monitor" -d 'Show the agent\'s log lines and events as they come'
+complete -c weir -n "__fish_weir_using_subcommand help; and not __fish_seen_subcommand_from access agent apply status upstream members join leave force-leave event query tags keys info monitor reachability rtt reload config demo doctor sim keygen version completions man help" -f -a "reachability" -d 'Test whether every live member answers this node'
+complete -c weir -n "__fish_weir_using_subcommand help; and not __fish_seen_subcommand_from access agent apply status upstream members join leave force-leave event query tags keys info monitor reachability rtt reload config demo doctor sim keygen version completions man help" -f -a "rtt" -d 'Estimate the round trip time between two members'
+complete -c weir -n "__fish_weir_using_subcommand help; and not __fish_seen_subcommand_from access agent apply status upstream members join leave force-leave event query tags keys info monitor reachability rtt reload config demo doctor sim keygen version completions man help" -f -a "reload" -d 'Make the agent read its configuration again'
+complete -c weir -n "__fish_weir_using_subcommand help; and not __fish_seen_subcommand_from access agent apply status upstream members join leave force-leave event query tags keys info monitor reachability rtt reload config demo doctor sim keygen version completions man help" -f -a "config" -d 'Check, show or convert configurations'
+complete -c weir -n "__fish_weir_using_subcommand help; and not __fish_seen_subcommand_from access agent apply status upstream members join leave force-leave event query tags keys info monitor reachability rtt reload config demo doctor sim keygen version completions man help" -f -a "demo" -d 'Show a cluster of one balancer and two web servers on this machine, with real NGINX and real requests'
+complete -c weir -n "__fish_weir_using_subcommand help; and not __fish_seen_subcommand_from access agent apply status upstream members join leave force-leave event query tags keys info monitor reachability rtt reload config demo doctor sim keygen version completions man help" -f -a "doctor" -d 'Look for trouble on this host and around it, and name the remedies'
+complete -c weir -n "__fish_weir_using_subcommand help; and not __fish_seen_subcommand_from access agent apply status upstream members join leave force-leave event query tags keys info monitor reachability rtt reload config demo doctor sim keygen version completions man help" -f -a "sim" -d 'Simulate thousands of nodes in virtual time'
+complete -c weir -n "__fish_weir_using_subcommand help; and not __fish_seen_subcommand_from access agent apply status upstream members join leave force-leave event query tags keys info monitor reachability rtt reload config demo doctor sim keygen version completions man help" -f -a "keygen" -d 'Make a new cluster key: 32 bytes in base64'
+complete -c weir -n "__fish_weir_using_subcommand help; and not __fish_seen_subcommand_from access agent apply status upstream members join leave force-leave event query tags keys info monitor reachability rtt reload config demo doctor sim keygen version completions man help" -f -a "version" -d 'Print the version'
+complete -c weir -n "__fish_weir_using_subcommand help; and not __fish_seen_subcommand_from access agent apply status upstream members join leave force-leave event query tags keys info monitor reachability rtt reload config demo doctor sim keygen version completions man help" -f -a "completions" -d 'Print the completions for a shell'
+complete -c weir -n "__fish_weir_using_subcommand help; and not __fish_seen_subcommand_from access agent apply status upstream members join leave force-leave event query tags keys info monitor reachability rtt reload config demo doctor sim keygen version completions man help" -f -a "man" -d 'Print the manual page, or write all pages into a directory'
+complete -c weir -n "__fish_weir_using_subcommand help; and not __fish_seen_subcommand_from access agent apply status upstream members join leave force-leave event query tags keys info monitor reachability rtt reload config demo doctor sim keygen version completions man help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c weir -n "__fish_weir_using_subcommand help; and __fish_seen_subcommand_from upstream" -f -a "show" -d 'Show the servers, their state, weight and share of requests, since when and why'
+complete -c weir -n "__fish_weir_using_subcommand help; and __fish_seen_subcommand_from upstream" -f -a "history" -d 'List the last generations, when each was made, why, and what it changed'
+complete -c weir -n "__fish_weir_using_subcommand help; and __fish_seen_subcommand_from upstream" -f -a "diff" -d 'Tell what differs: 0 if nothing does, 8 if something does'
+complete -c weir -n "__fish_weir_using_subcommand help; and __fish_seen_subcommand_from upstream" -f -a "rollback" -d 'Go back to an older generation now, and hold every upstream that this changes'
+complete -c weir -n "__fish_weir_using_subcommand help; and __fish_seen_subcommand_from upstream" -f -a "hold" -d 'Freeze an upstream, or all: its servers stay as they are, but for those that leave or drain, until it is released'
+complete -c weir -n "__fish_weir_using_subcommand help; and __fish_seen_subcommand_from upstream" -f -a "release" -d 'Thaw an upstream, or all: what had to wait is put in place'
+complete -c weir -n "__fish_weir_using_subcommand help; and __fish_seen_subcommand_from upstream" -f -a "render" -d 'Print the file of an upstream, or of all, as the agent wants it; without an agent, as it is in place'
 complete -c weir -n "__fish_weir_using_subcommand help; and __fish_seen_subcommand_from keys" -f -a "list" -d 'List the keys and how many members hold each'
 complete -c weir -n "__fish_weir_using_subcommand help; and __fish_seen_subcommand_from keys" -f -a "install" -d 'Make every member hold a key'
 complete -c weir -n "__fish_weir_using_subcommand help; and __fish_seen_subcommand_from keys" -f -a "use" -d 'Make every member seal with a key that it holds'

@@ -113,6 +113,218 @@ never\:"Not at all"))' \
 '--help[Print help]' \
 && ret=0
 ;;
+(status)
+_arguments "${_arguments_options[@]}" : \
+'--for=[Look at one part alone\: nginx, which is well while NGINX runs here and serves a confirmed generation (for keepalived), or cluster, which is gossip and keys]:PART:(nginx cluster)' \
+'--watch=[Show it again whenever it changes, looking this often]::INTERVAL:_default' \
+'--rpc-addr=[Address of the agent'\''s RPC\: HOST\:PORT or unix\:PATH \[env\: WEIR_RPC_ADDR, SERF_RPC_ADDR\]]:ADDRESS:_default' \
+'(--rpc-auth)--rpc-token-file=[File that holds the agent'\''s RPC token]:FILE:_files' \
+'--rpc-auth=[The agent'\''s RPC token; others can see it in the process list \[env\: SERF_RPC_AUTH\]]:TOKEN:_default' \
+'--format=[How to write answers\: text or json]:FORMAT:((text\:"For people\: tables and sentences"
+json\:"For programs\: one JSON document"))' \
+'--color=[When to colour answers\: auto (on a terminal, unless NO_COLOR is set or TERM is dumb), always or never]:WHEN:((auto\:"On a terminal, unless NO_COLOR is set or TERM is dumb"
+always\:"Also in a pipe"
+never\:"Not at all"))' \
+'--quiet[No notices and no progress]' \
+'-h[Print help]' \
+'--help[Print help]' \
+&& ret=0
+;;
+(upstream)
+_arguments "${_arguments_options[@]}" : \
+'--format=[How to write answers\: text or json]:FORMAT:((text\:"For people\: tables and sentences"
+json\:"For programs\: one JSON document"))' \
+'--color=[When to colour answers\: auto (on a terminal, unless NO_COLOR is set or TERM is dumb), always or never]:WHEN:((auto\:"On a terminal, unless NO_COLOR is set or TERM is dumb"
+always\:"Also in a pipe"
+never\:"Not at all"))' \
+'--quiet[No notices and no progress]' \
+'-h[Print help]' \
+'--help[Print help]' \
+":: :_weir__subcmd__upstream_commands" \
+"*::: :->upstream" \
+&& ret=0
+
+    case $state in
+    (upstream)
+        words=($line[1] "${words[@]}")
+        (( CURRENT += 1 ))
+        curcontext="${curcontext%:*:*}:weir-upstream-command-$line[1]:"
+        case $line[1] in
+            (show)
+_arguments "${_arguments_options[@]}" : \
+'--watch=[Show it again whenever it changes, looking this often]::INTERVAL:_default' \
+'--rpc-addr=[Address of the agent'\''s RPC\: HOST\:PORT or unix\:PATH \[env\: WEIR_RPC_ADDR, SERF_RPC_ADDR\]]:ADDRESS:_default' \
+'(--rpc-auth)--rpc-token-file=[File that holds the agent'\''s RPC token]:FILE:_files' \
+'--rpc-auth=[The agent'\''s RPC token; others can see it in the process list \[env\: SERF_RPC_AUTH\]]:TOKEN:_default' \
+'--format=[How to write answers\: text or json]:FORMAT:((text\:"For people\: tables and sentences"
+json\:"For programs\: one JSON document"))' \
+'--color=[When to colour answers\: auto (on a terminal, unless NO_COLOR is set or TERM is dumb), always or never]:WHEN:((auto\:"On a terminal, unless NO_COLOR is set or TERM is dumb"
+always\:"Also in a pipe"
+never\:"Not at all"))' \
+'--wide[Do not cut long lines on a terminal]' \
+'--header[Name the columns also in a pipe]' \
+'--quiet[No notices and no progress]' \
+'-h[Print help]' \
+'--help[Print help]' \
+'::upstream -- Only this upstream:_default' \
+&& ret=0
+;;
+(history)
+_arguments "${_arguments_options[@]}" : \
+'-n+[Most of them; 0 for all that are kept]:COUNT:_default' \
+'--rpc-addr=[Address of the agent'\''s RPC\: HOST\:PORT or unix\:PATH \[env\: WEIR_RPC_ADDR, SERF_RPC_ADDR\]]:ADDRESS:_default' \
+'(--rpc-auth)--rpc-token-file=[File that holds the agent'\''s RPC token]:FILE:_files' \
+'--rpc-auth=[The agent'\''s RPC token; others can see it in the process list \[env\: SERF_RPC_AUTH\]]:TOKEN:_default' \
+'--format=[How to write answers\: text or json]:FORMAT:((text\:"For people\: tables and sentences"
+json\:"For programs\: one JSON document"))' \
+'--color=[When to colour answers\: auto (on a terminal, unless NO_COLOR is set or TERM is dumb), always or never]:WHEN:((auto\:"On a terminal, unless NO_COLOR is set or TERM is dumb"
+always\:"Also in a pipe"
+never\:"Not at all"))' \
+'--wide[Do not cut long lines on a terminal]' \
+'--header[Name the columns also in a pipe]' \
+'--quiet[No notices and no progress]' \
+'-h[Print help]' \
+'--help[Print help]' \
+&& ret=0
+;;
+(diff)
+_arguments "${_arguments_options[@]}" : \
+'--rpc-addr=[Address of the agent'\''s RPC\: HOST\:PORT or unix\:PATH \[env\: WEIR_RPC_ADDR, SERF_RPC_ADDR\]]:ADDRESS:_default' \
+'(--rpc-auth)--rpc-token-file=[File that holds the agent'\''s RPC token]:FILE:_files' \
+'--rpc-auth=[The agent'\''s RPC token; others can see it in the process list \[env\: SERF_RPC_AUTH\]]:TOKEN:_default' \
+'--format=[How to write answers\: text or json]:FORMAT:((text\:"For people\: tables and sentences"
+json\:"For programs\: one JSON document"))' \
+'--color=[When to colour answers\: auto (on a terminal, unless NO_COLOR is set or TERM is dumb), always or never]:WHEN:((auto\:"On a terminal, unless NO_COLOR is set or TERM is dumb"
+always\:"Also in a pipe"
+never\:"Not at all"))' \
+'--quiet[No notices and no progress]' \
+'-h[Print help (see more with '\''--help'\'')]' \
+'--help[Print help (see more with '\''--help'\'')]' \
+'::from -- The generation, or the one to start from:_default' \
+'::to -- The generation to arrive at:_default' \
+&& ret=0
+;;
+(rollback)
+_arguments "${_arguments_options[@]}" : \
+'--reason=[Why, for whoever finds it held]:TEXT:_default' \
+'--rpc-addr=[Address of the agent'\''s RPC\: HOST\:PORT or unix\:PATH \[env\: WEIR_RPC_ADDR, SERF_RPC_ADDR\]]:ADDRESS:_default' \
+'(--rpc-auth)--rpc-token-file=[File that holds the agent'\''s RPC token]:FILE:_files' \
+'--rpc-auth=[The agent'\''s RPC token; others can see it in the process list \[env\: SERF_RPC_AUTH\]]:TOKEN:_default' \
+'--format=[How to write answers\: text or json]:FORMAT:((text\:"For people\: tables and sentences"
+json\:"For programs\: one JSON document"))' \
+'--color=[When to colour answers\: auto (on a terminal, unless NO_COLOR is set or TERM is dumb), always or never]:WHEN:((auto\:"On a terminal, unless NO_COLOR is set or TERM is dumb"
+always\:"Also in a pipe"
+never\:"Not at all"))' \
+'--quiet[No notices and no progress]' \
+'-h[Print help]' \
+'--help[Print help]' \
+'::generation -- That generation; without it, the one before the one in place:_default' \
+&& ret=0
+;;
+(hold)
+_arguments "${_arguments_options[@]}" : \
+'--reason=[Why, for whoever finds it held]:TEXT:_default' \
+'--rpc-addr=[Address of the agent'\''s RPC\: HOST\:PORT or unix\:PATH \[env\: WEIR_RPC_ADDR, SERF_RPC_ADDR\]]:ADDRESS:_default' \
+'(--rpc-auth)--rpc-token-file=[File that holds the agent'\''s RPC token]:FILE:_files' \
+'--rpc-auth=[The agent'\''s RPC token; others can see it in the process list \[env\: SERF_RPC_AUTH\]]:TOKEN:_default' \
+'--format=[How to write answers\: text or json]:FORMAT:((text\:"For people\: tables and sentences"
+json\:"For programs\: one JSON document"))' \
+'--color=[When to colour answers\: auto (on a terminal, unless NO_COLOR is set or TERM is dumb), always or never]:WHEN:((auto\:"On a terminal, unless NO_COLOR is set or TERM is dumb"
+always\:"Also in a pipe"
+never\:"Not at all"))' \
+'--quiet[No notices and no progress]' \
+'-h[Print help]' \
+'--help[Print help]' \
+'::upstream -- Only this one:_default' \
+&& ret=0
+;;
+(release)
+_arguments "${_arguments_options[@]}" : \
+'--rpc-addr=[Address of the agent'\''s RPC\: HOST\:PORT or unix\:PATH \[env\: WEIR_RPC_ADDR, SERF_RPC_ADDR\]]:ADDRESS:_default' \
+'(--rpc-auth)--rpc-token-file=[File that holds the agent'\''s RPC token]:FILE:_files' \
+'--rpc-auth=[The agent'\''s RPC token; others can see it in the process list \[env\: SERF_RPC_AUTH\]]:TOKEN:_default' \
+'--format=[How to write answers\: text or json]:FORMAT:((text\:"For people\: tables and sentences"
+json\:"For programs\: one JSON document"))' \
+'--color=[When to colour answers\: auto (on a terminal, unless NO_COLOR is set or TERM is dumb), always or never]:WHEN:((auto\:"On a terminal, unless NO_COLOR is set or TERM is dumb"
+always\:"Also in a pipe"
+never\:"Not at all"))' \
+'--quiet[No notices and no progress]' \
+'-h[Print help]' \
+'--help[Print help]' \
+'::upstream -- Only this one:_default' \
+&& ret=0
+;;
+(render)
+_arguments "${_arguments_options[@]}" : \
+'*--config-file=[Configuration\: TOML, or Serf'\''s JSON; repeatable \[env\: WEIR_CONFIG\]]:FILE:_files' \
+'*--config-dir=[Directory of .toml and .json files, read by name; repeatable]:DIR:_files' \
+'--rpc-addr=[Address of the agent'\''s RPC\: HOST\:PORT or unix\:PATH \[env\: WEIR_RPC_ADDR, SERF_RPC_ADDR\]]:ADDRESS:_default' \
+'(--rpc-auth)--rpc-token-file=[File that holds the agent'\''s RPC token]:FILE:_files' \
+'--rpc-auth=[The agent'\''s RPC token; others can see it in the process list \[env\: SERF_RPC_AUTH\]]:TOKEN:_default' \
+'--format=[How to write answers\: text or json]:FORMAT:((text\:"For people\: tables and sentences"
+json\:"For programs\: one JSON document"))' \
+'--color=[When to colour answers\: auto (on a terminal, unless NO_COLOR is set or TERM is dumb), always or never]:WHEN:((auto\:"On a terminal, unless NO_COLOR is set or TERM is dumb"
+always\:"Also in a pipe"
+never\:"Not at all"))' \
+'--candidate[Have NGINX test its whole configuration with it, too; what serves is not touched]' \
+'--quiet[No notices and no progress]' \
+'-h[Print help]' \
+'--help[Print help]' \
+'::upstream -- Only this upstream:_default' \
+&& ret=0
+;;
+(help)
+_arguments "${_arguments_options[@]}" : \
+":: :_weir__subcmd__upstream__subcmd__help_commands" \
+"*::: :->help" \
+&& ret=0
+
+    case $state in
+    (help)
+        words=($line[1] "${words[@]}")
+        (( CURRENT += 1 ))
+        curcontext="${curcontext%:*:*}:weir-upstream-help-command-$line[1]:"
+        case $line[1] in
+            (show)
+_arguments "${_arguments_options[@]}" : \
+&& ret=0
+;;
+(history)
+_arguments "${_arguments_options[@]}" : \
+&& ret=0
+;;
+(diff)
+_arguments "${_arguments_options[@]}" : \
+&& ret=0
+;;
+(rollback)
+_arguments "${_arguments_options[@]}" : \
+&& ret=0
+;;
+(hold)
+_arguments "${_arguments_options[@]}" : \
+&& ret=0
+;;
+(release)
+_arguments "${_arguments_options[@]}" : \
+&& ret=0
+;;
+(render)
+_arguments "${_arguments_options[@]}" : \
+&& ret=0
+;;
+(help)
+_arguments "${_arguments_options[@]}" : \
+&& ret=0
+;;
+        esac
+    ;;
+esac
+;;
+        esac
+    ;;
+esac
+;;
 (members)
 _arguments "${_arguments_options[@]}" : \
 '--name=[Only members whose name matches (a full match)]:REGEX:_default' \
@@ -801,6 +1013,54 @@ _arguments "${_arguments_options[@]}" : \
 _arguments "${_arguments_options[@]}" : \
 && ret=0
 ;;
+(status)
+_arguments "${_arguments_options[@]}" : \
+&& ret=0
+;;
+(upstream)
+_arguments "${_arguments_options[@]}" : \
+":: :_weir__subcmd__help__subcmd__upstream_commands" \
+"*::: :->upstream" \
+&& ret=0
+
+    case $state in
+    (upstream)
+        words=($line[1] "${words[@]}")
+        (( CURRENT += 1 ))
+        curcontext="${curcontext%:*:*}:weir-help-upstream-command-$line[1]:"
+        case $line[1] in
+            (show)
+_arguments "${_arguments_options[@]}" : \
+&& ret=0
+;;
+(history)
+_arguments "${_arguments_options[@]}" : \
+&& ret=0
+;;
+(diff)
+_arguments "${_arguments_options[@]}" : \
+&& ret=0
+;;
+(rollback)
+_arguments "${_arguments_options[@]}" : \
+&& ret=0
+;;
+(hold)
+_arguments "${_arguments_options[@]}" : \
+&& ret=0
+;;
+(release)
+_arguments "${_arguments_options[@]}" : \
+&& ret=0
+;;
+(render)
+_arguments "${_arguments_options[@]}" : \
+&& ret=0
+;;
+        esac
+    ;;
+esac
+;;
 (members)
 _arguments "${_arguments_options[@]}" : \
 && ret=0
@@ -980,6 +1240,8 @@ _weir_commands() {
 'access:Say what this process may do with files, as a list in JSON' \
 'agent:Run the agent until it is told to stop' \
 'apply:Put NGINX'\''s files in place for an agent that may not\: tests them, swaps them, reloads and confirms. Run by weir-apply.socket; ends when nobody asks' \
+'status:Tell whether all is well here\: 0, or 8 if something needs attention' \
+'upstream:Look at the servers of a balancer, go back, freeze and thaw' \
 'members:List the members of the cluster' \
 'join:Make the agent join a cluster' \
 'leave:Make the agent leave the cluster and stop' \
@@ -1130,6 +1392,8 @@ _weir__subcmd__help_commands() {
 'access:Say what this process may do with files, as a list in JSON' \
 'agent:Run the agent until it is told to stop' \
 'apply:Put NGINX'\''s files in place for an agent that may not\: tests them, swaps them, reloads and confirms. Run by weir-apply.socket; ends when nobody asks' \
+'status:Tell whether all is well here\: 0, or 8 if something needs attention' \
+'upstream:Look at the servers of a balancer, go back, freeze and thaw' \
 'members:List the members of the cluster' \
 'join:Make the agent join a cluster' \
 'leave:Make the agent leave the cluster and stop' \
@@ -1350,10 +1614,63 @@ _weir__subcmd__help__subcmd__sim_commands() {
     local commands; commands=()
     _describe -t commands 'weir help sim commands' commands "$@"
 }
+(( $+functions[_weir__subcmd__help__subcmd__status_commands] )) ||
+_weir__subcmd__help__subcmd__status_commands() {
+    local commands; commands=()
+    _describe -t commands 'weir help status commands' commands "$@"
+}
 (( $+functions[_weir__subcmd__help__subcmd__tags_commands] )) ||
 _weir__subcmd__help__subcmd__tags_commands() {
     local commands; commands=()
     _describe -t commands 'weir help tags commands' commands "$@"
+}
+(( $+functions[_weir__subcmd__help__subcmd__upstream_commands] )) ||
+_weir__subcmd__help__subcmd__upstream_commands() {
+    local commands; commands=(
+'show:Show the servers, their state, weight and share of requests, since when and why' \
+'history:List the last generations, when each was made, why, and what it changed' \
+'diff:Tell what differs\: 0 if nothing does, 8 if something does' \
+'rollback:Go back to an older generation now, and hold every upstream that this changes' \
+'hold:Freeze an upstream, or all\: its servers stay as they are, but for those that leave or drain, until it is released' \
+'release:Thaw an upstream, or all\: what had to wait is put in place' \
+'render:Print the file of an upstream, or of all, as the agent wants it; without an agent, as it is in place' \
+    )
+    _describe -t commands 'weir help upstream commands' commands "$@"
+}
+(( $+functions[_weir__subcmd__help__subcmd__upstream__subcmd__diff_commands] )) ||
+_weir__subcmd__help__subcmd__upstream__subcmd__diff_commands() {
+    local commands; commands=()
+    _describe -t commands 'weir help upstream diff commands' commands "$@"
+}
+(( $+functions[_weir__subcmd__help__subcmd__upstream__subcmd__history_commands] )) ||
+_weir__subcmd__help__subcmd__upstream__subcmd__history_commands() {
+    local commands; commands=()
+    _describe -t commands 'weir help upstream history commands' commands "$@"
+}
+(( $+functions[_weir__subcmd__help__subcmd__upstream__subcmd__hold_commands] )) ||
+_weir__subcmd__help__subcmd__upstream__subcmd__hold_commands() {
+    local commands; commands=()
+    _describe -t commands 'weir help upstream hold commands' commands "$@"
+}
+(( $+functions[_weir__subcmd__help__subcmd__upstream__subcmd__release_commands] )) ||
+_weir__subcmd__help__subcmd__upstream__subcmd__release_commands() {
+    local commands; commands=()
+    _describe -t commands 'weir help upstream release commands' commands "$@"
+}
+(( $+functions[_weir__subcmd__help__subcmd__upstream__subcmd__render_commands] )) ||
+_weir__subcmd__help__subcmd__upstream__subcmd__render_commands() {
+    local commands; commands=()
+    _describe -t commands 'weir help upstream render commands' commands "$@"
+}
+(( $+functions[_weir__subcmd__help__subcmd__upstream__subcmd__rollback_commands] )) ||
+_weir__subcmd__help__subcmd__upstream__subcmd__rollback_commands() {
+    local commands; commands=()
+    _describe -t commands 'weir help upstream rollback commands' commands "$@"
+}
+(( $+functions[_weir__subcmd__help__subcmd__upstream__subcmd__show_commands] )) ||
+_weir__subcmd__help__subcmd__upstream__subcmd__show_commands() {
+    local commands; commands=()
+    _describe -t commands 'weir help upstream show commands' commands "$@"
 }
 (( $+functions[_weir__subcmd__help__subcmd__version_commands] )) ||
 _weir__subcmd__help__subcmd__version_commands() {
@@ -1535,10 +1852,118 @@ _weir__subcmd__sim_commands() {
     local commands; commands=()
     _describe -t commands 'weir sim commands' commands "$@"
 }
+(( $+functions[_weir__subcmd__status_commands] )) ||
+_weir__subcmd__status_commands() {
+    local commands; commands=()
+    _describe -t commands 'weir status commands' commands "$@"
+}
 (( $+functions[_weir__subcmd__tags_commands] )) ||
 _weir__subcmd__tags_commands() {
     local commands; commands=()
     _describe -t commands 'weir tags commands' commands "$@"
+}
+(( $+functions[_weir__subcmd__upstream_commands] )) ||
+_weir__subcmd__upstream_commands() {
+    local commands; commands=(
+'show:Show the servers, their state, weight and share of requests, since when and why' \
+'history:List the last generations, when each was made, why, and what it changed' \
+'diff:Tell what differs\: 0 if nothing does, 8 if something does' \
+'rollback:Go back to an older generation now, and hold every upstream that this changes' \
+'hold:Freeze an upstream, or all\: its servers stay as they are, but for those that leave or drain, until it is released' \
+'release:Thaw an upstream, or all\: what had to wait is put in place' \
+'render:Print the file of an upstream, or of all, as the agent wants it; without an agent, as it is in place' \
+'help:Print this message or the help of the given subcommand(s)' \
+    )
+    _describe -t commands 'weir upstream commands' commands "$@"
+}
+(( $+functions[_weir__subcmd__upstream__subcmd__diff_commands] )) ||
+_weir__subcmd__upstream__subcmd__diff_commands() {
+    local commands; commands=()
+    _describe -t commands 'weir upstream diff commands' commands "$@"
+}
+(( $+functions[_weir__subcmd__upstream__subcmd__help_commands] )) ||
+_weir__subcmd__upstream__subcmd__help_commands() {
+    local commands; commands=(
+'show:Show the servers, their state, weight and share of requests, since when and why' \
+'history:List the last generations, when each was made, why, and what it changed' \
+'diff:Tell what differs\: 0 if nothing does, 8 if something does' \
+'rollback:Go back to an older generation now, and hold every upstream that this changes' \
+'hold:Freeze an upstream, or all\: its servers stay as they are, but for those that leave or drain, until it is released' \
+'release:Thaw an upstream, or all\: what had to wait is put in place' \
+'render:Print the file of an upstream, or of all, as the agent wants it; without an agent, as it is in place' \
+'help:Print this message or the help of the given subcommand(s)' \
+    )
+    _describe -t commands 'weir upstream help commands' commands "$@"
+}
+(( $+functions[_weir__subcmd__upstream__subcmd__help__subcmd__diff_commands] )) ||
+_weir__subcmd__upstream__subcmd__help__subcmd__diff_commands() {
+    local commands; commands=()
+    _describe -t commands 'weir upstream help diff commands' commands "$@"
+}
+(( $+functions[_weir__subcmd__upstream__subcmd__help__subcmd__help_commands] )) ||
+_weir__subcmd__upstream__subcmd__help__subcmd__help_commands() {
+    local commands; commands=()
+    _describe -t commands 'weir upstream help help commands' commands "$@"
+}
+(( $+functions[_weir__subcmd__upstream__subcmd__help__subcmd__history_commands] )) ||
+_weir__subcmd__upstream__subcmd__help__subcmd__history_commands() {
+    local commands; commands=()
+    _describe -t commands 'weir upstream help history commands' commands "$@"
+}
+(( $+functions[_weir__subcmd__upstream__subcmd__help__subcmd__hold_commands] )) ||
+_weir__subcmd__upstream__subcmd__help__subcmd__hold_commands() {
+    local commands; commands=()
+    _describe -t commands 'weir upstream help hold commands' commands "$@"
+}
+(( $+functions[_weir__subcmd__upstream__subcmd__help__subcmd__release_commands] )) ||
+_weir__subcmd__upstream__subcmd__help__subcmd__release_commands() {
+    local commands; commands=()
+    _describe -t commands 'weir upstream help release commands' commands "$@"
+}
+(( $+functions[_weir__subcmd__upstream__subcmd__help__subcmd__render_commands] )) ||
+_weir__subcmd__upstream__subcmd__help__subcmd__render_commands() {
+    local commands; commands=()
+    _describe -t commands 'weir upstream help render commands' commands "$@"
+}
+(( $+functions[_weir__subcmd__upstream__subcmd__help__subcmd__rollback_commands] )) ||
+_weir__subcmd__upstream__subcmd__help__subcmd__rollback_commands() {
+    local commands; commands=()
+    _describe -t commands 'weir upstream help rollback commands' commands "$@"
+}
+(( $+functions[_weir__subcmd__upstream__subcmd__help__subcmd__show_commands] )) ||
+_weir__subcmd__upstream__subcmd__help__subcmd__show_commands() {
+    local commands; commands=()
+    _describe -t commands 'weir upstream help show commands' commands "$@"
+}
+(( $+functions[_weir__subcmd__upstream__subcmd__history_commands] )) ||
+_weir__subcmd__upstream__subcmd__history_commands() {
+    local commands; commands=()
+    _describe -t commands 'weir upstream history commands' commands "$@"
+}
+(( $+functions[_weir__subcmd__upstream__subcmd__hold_commands] )) ||
+_weir__subcmd__upstream__subcmd__hold_commands() {
+    local commands; commands=()
+    _describe -t commands 'weir upstream hold commands' commands "$@"
+}
+(( $+functions[_weir__subcmd__upstream__subcmd__release_commands] )) ||
+_weir__subcmd__upstream__subcmd__release_commands() {
+    local commands; commands=()
+    _describe -t commands 'weir upstream release commands' commands "$@"
+}
+(( $+functions[_weir__subcmd__upstream__subcmd__render_commands] )) ||
+_weir__subcmd__upstream__subcmd__render_commands() {
+    local commands; commands=()
+    _describe -t commands 'weir upstream render commands' commands "$@"
+}
+(( $+functions[_weir__subcmd__upstream__subcmd__rollback_commands] )) ||
+_weir__subcmd__upstream__subcmd__rollback_commands() {
+    local commands; commands=()
+    _describe -t commands 'weir upstream rollback commands' commands "$@"
+}
+(( $+functions[_weir__subcmd__upstream__subcmd__show_commands] )) ||
+_weir__subcmd__upstream__subcmd__show_commands() {
+    local commands; commands=()
+    _describe -t commands 'weir upstream show commands' commands "$@"
 }
 (( $+functions[_weir__subcmd__version_commands] )) ||
 _weir__subcmd__version_commands() {

@@ -3,11 +3,12 @@
 use std::path::PathBuf;
 
 use crate::apply::{
-    self, AnswerError, Apply, Ask, Body, Client, Error, Job, Notes, Process, Report, RunBy, State, Step, Unanswered,
+    self, AnswerError, Apply, Ask, Body, Client, Error, Job, Notes, Process, Report, Rollback, RunBy, State, Step,
+    Unanswered,
 };
 use crate::config::{ApplyMode, Config};
 use crate::upstream::desired::Desired;
-use crate::upstream::{Generation, UpstreamName};
+use crate::upstream::{Generation, Holds, UpstreamName};
 
 /// By `apply.mode`. Every call blocks.
 #[derive(Debug)]
@@ -55,6 +56,14 @@ impl Applier {
         match self.ask(Ask::Apply(job)) {
             Ok(Body::Applied(report)) => report,
             other => unasked(self.not_meant(other)),
+        }
+    }
+
+    /// Goes back to an earlier generation: how that ended, and all that is held now.
+    pub(super) fn roll_back(&self, rollback: Rollback) -> Result<(Report, Holds), Error> {
+        match self.ask(Ask::Rollback(rollback)) {
+            Ok(Body::Restored { report, holds }) => Ok((report, holds)),
+            other => Err(self.not_meant(other)),
         }
     }
 

@@ -48,6 +48,18 @@ impl Calendar {
         format!("{:.0}", then.unwrap_or_default())
     }
 
+    /// A time of day as RFC 3339, in milliseconds of Unix time.
+    pub(super) fn unix(millis: u64) -> String {
+        let time = i64::try_from(millis).ok().and_then(|millis| Timestamp::from_millisecond(millis).ok());
+        format!("{:.0}", time.unwrap_or_default())
+    }
+
+    /// The time of day in milliseconds of Unix time.
+    pub(super) fn unix_now() -> u64 {
+        let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        crate::time::millis(since)
+    }
+
     /// `then` both ways.
     pub(super) fn moment(&self, then: Instant) -> Moment {
         Moment { at: Some(self.date(then)), ago_s: self.age(then).as_secs() }

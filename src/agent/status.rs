@@ -65,7 +65,7 @@ pub(super) fn document(parts: &Parts<'_>, with_members: bool) -> Document {
         ..Document::default()
     };
     if let Some(upstreams) = parts.upstreams {
-        let node::Balancing { upstreams, nginx, apply } = upstreams.status(&calendar);
+        let node::Balancing { upstreams, nginx, apply } = upstreams.status(parts.config, &calendar);
         (document.upstreams, document.nginx, document.apply) = (upstreams, Some(nginx), Some(apply));
     }
     document.attention = attention(&document);
@@ -136,10 +136,19 @@ fn cluster(parts: &Parts<'_>, calendar: &Calendar) -> Cluster {
             NameTrouble::TooLong { addr, bytes } => cluster.long_names.push(node::LongName { addr, bytes, ago_s }),
         }
     }
+    let mut changed: Option<&crate::serf::Member> = None;
     for member in endpoint.members() {
         cluster.alive += usize::from(member.status == Status::Alive);
         cluster.leaving += usize::from(member.status == Status::Leaving);
+        if member.node.name != endpoint.local().name && changed.is_none_or(|latest| latest.since < member.since) {
+            changed = Some(member);
+        }
     }
+    cluster.last_change = changed.map(|member| node::LastChange {
+        member: member.node.name.as_str().to_owned(),
+        status: member.status.into(),
+        at: Some(calendar.date(member.since)),
+    });
     cluster
 }
 

@@ -1,5 +1,6 @@
 //! The hand of the balancer: tells it what gossip says, carries out on other threads what it asks for, and tells the operator.
 
+use std::path::PathBuf;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,13 +9,14 @@ use tokio::task::JoinHandle;
 use tokio::time::sleep;
 use tracing::{error, info, warn};
 
+use self::operator::{Operator, WentBack};
 use self::status::Applies;
-use self::timeline::{Asked, tell_report};
+use self::timeline::{Asked, Timeline};
 use self::watch::{Look, Watch};
 use super::applier::Applier;
-use super::clock;
+use super::clock::{self, Calendar};
 use super::notice::some_of;
-use crate::apply::{Job, Report, RunBy};
+use crate::apply::{self, Job, Report, RunBy};
 use crate::config::Config;
 use crate::drain::Promises;
 use crate::endpoint::Endpoint;
@@ -23,9 +25,11 @@ use crate::time::Instant;
 use crate::upstream::balancer::{Balancer, Group, Notice, Output, Strength};
 use crate::upstream::desired::Desired;
 use crate::upstream::settle::{self, Applied};
-use crate::upstream::{Candidate, Generation, Holds, Options, UpstreamName};
+use crate::upstream::{Candidate, Generation, Holds, Options, Reason, UpstreamName};
 use crate::wire::NodeName;
 
+mod operator;
+mod past;
 mod status;
 mod timeline;
 mod watch;
@@ -40,13 +44,18 @@ const RECONCILE: Duration = Duration::from_secs(30);
 pub(super) struct Upstreams {
     balancer: Balancer,
     applier: Arc<Applier>,
+    /// Where `apply` keeps what it did.
+    state: PathBuf,
     /// Chooses the order of lines and the jitter, different on each balancer.
     order: u64,
     applying: Option<JoinHandle<Ended>>,
     /// What that is to change.
     asked: Asked,
+    timeline: Timeline,
     /// What an earlier run left half done is being ended.
     recovering: Option<JoinHandle<Option<Ended>>>,
+    /// What operators wait for.
+    operator: Operator,
     watch: Watch,
     /// When the balancer is to hear of the members again; `None` once this node leaves.
     members_at: Option<Instant>,
@@ -60,6 +69,8 @@ pub(super) enum Done {
     Applied(Option<Ended>),
     /// What an earlier run left half done is ended, if it left anything.
     Recovered(Option<Option<Ended>>),
+    /// An operator's rollback has ended.
+    WentBack(Option<WentBack>),
     /// Who NGINX's master is.
     Looked(Option<Look>),
 }
@@ -77,6 +88,9 @@ pub(super) struct Ended {
 pub(super) struct InPlace {
     applier: Applier,
     live: Option<(Generation, Desired)>,
+    /// Since when, in milliseconds of Unix time, if that is known.
+    since: Option<u64>,
+    holds: Holds,
 }
 
 impl InPlace {
@@ -90,31 +104,43 @@ impl InPlace {
             warn!(%error, "what is in place is not known, upstreams start afresh");
             None
         });
-        Some(Self { applier, live })
+        let holds = apply::holds(&config.apply.state).unwrap_or_else(|error| {
+            warn!(%error, "what operators hold is not known, nothing is held");
+            Holds::default()
+        });
+        let generation = live.as_ref().map(|(generation, _)| *generation);
+        Some(Self { applier, since: past::made_at(&config.apply.state, generation), live, holds })
     }
 }
 
 impl Upstreams {
     /// Goes on from what is in place, and begins to end what the earlier run left half done, whatever there is to apply now.
     pub(super) fn new(config: &Config, in_place: InPlace, now: Instant) -> Self {
-        let InPlace { applier, live } = in_place;
+        let InPlace { applier, live, since, holds } = in_place;
         let (generation, live) = live.unzip();
         let upstreams = some_of(config.upstreams.iter().map(|upstream| upstream.options.name.as_str()));
         info!(upstreams, generation = %generation.unwrap_or_default(), "balancing");
+        for (upstream, hold) in holds.iter() {
+            let (since, reason) = (Calendar::unix(hold.since), hold.reason.as_ref().map(Reason::as_str));
+            warn!(%upstream, since, reason, "still held");
+        }
         let order = Desired::order_of(&config.node.name);
         let applier = Arc::new(applier);
-        let mut balancer = Balancer::new(options(config), settle(config, order), order, live, Holds::default(), now);
+        let mut balancer = Balancer::new(options(config), settle(config, order), order, live, holds, now);
         balancer.handle_templates(now, !config.templates.is_empty());
         Self {
             balancer,
             recovering: Some(recover(Arc::clone(&applier))),
             applier,
+            state: config.apply.state.clone(),
             order,
             applying: None,
             asked: Asked::default(),
+            timeline: Timeline::default(),
+            operator: Operator::default(),
             watch: Watch::new(now),
             members_at: Some(now),
-            applies: Applies::new(generation),
+            applies: Applies::new(generation, since),
         }
     }
 
@@ -159,15 +185,22 @@ impl Upstreams {
         if self.members_at.is_some() {
             self.watch.handle_timeout(now, &self.applier);
         }
+        if self.applying.is_none()
+            && self.recovering.is_none()
+            && self.operator.begin_rollback(&self.applier, &self.state)
+        {
+            self.watch.pause();
+        }
         self.balancer.handle_timeout(now);
         while let Some(output) = self.balancer.poll_output() {
             match output {
                 Output::Apply { desired, causes } => {
                     self.asked = Asked::new(&self.balancer, &desired);
+                    self.operator.carried();
                     self.watch.pause();
                     let holds = self.balancer.holds().clone();
                     let job = Job { desired, causes, promises: Promises::default(), holds };
-                    self.applying = Some(apply(Arc::clone(&self.applier), job));
+                    self.applying = Some(carry_out(Arc::clone(&self.applier), job));
                 }
                 Output::Tell(notice) => tell(&notice),
             }
@@ -179,6 +212,7 @@ impl Upstreams {
         tokio::select! {
             applied = ended(&mut self.applying) => Done::Applied(applied),
             recovered = ended(&mut self.recovering) => Done::Recovered(recovered),
+            went_back = self.operator.went_back() => Done::WentBack(went_back),
             looked = self.watch.looked() => Done::Looked(looked),
         }
     }
@@ -186,13 +220,14 @@ impl Upstreams {
     pub(super) fn handle_done(&mut self, now: Instant, done: Done) {
         match done {
             Done::Applied(Some(ended)) => {
-                tell_report(&ended, &std::mem::take(&mut self.asked));
-                self.applies.tell_notes(&ended);
+                self.operator.applied(Some(&ended.report), ended.by);
+                self.timeline.tell(&ended, &std::mem::take(&mut self.asked));
                 self.balancer.handle_applied(now, Applied::from(&ended.report));
                 self.watch.applied(now, Some(&ended.report));
                 self.applies.ended(now, ended);
             }
             Done::Applied(None) => {
+                self.operator.applied(None, self.applier.run_by());
                 self.balancer.handle_applied(now, Applied::Failed { reloaded: false });
                 self.watch.applied(now, None);
             }
@@ -200,9 +235,10 @@ impl Upstreams {
                 if ended.report.was_tried() {
                     warn!("the last run of the agent ended within an apply");
                 }
-                tell_report(&ended, &Asked::default());
+                self.timeline.tell(&ended, &Asked::default());
             }
             Done::Recovered(Some(None) | None) => {}
+            Done::WentBack(went_back) => self.handle_went_back(now, went_back),
             Done::Looked(look) => {
                 let news = self.watch.handle_look(now, look);
                 // What has failed may go well now, and what is in place may not be ours or not be served.
@@ -218,16 +254,22 @@ impl Upstreams {
     /// the old one back. `unless` ends the wait.
     pub(super) async fn finish(&mut self, unless: impl Future<Output = ()>) {
         let (mut limit, mut unless) = (pin!(sleep(LAST_APPLY)), pin!(unless));
-        while self.applying.is_some() || self.recovering.is_some() {
+        while self.is_busy() {
             tokio::select! {
                 done = self.done() => self.handle_done(clock::now(), done),
                 () = &mut unless => break,
                 () = &mut limit => break,
             }
         }
-        if self.applying.is_some() || self.recovering.is_some() {
+        if self.is_busy() {
             warn!("an apply is cut short; the next start of the agent puts back what it left half done");
         }
+    }
+}
+
+impl Upstreams {
+    fn is_busy(&self) -> bool {
+        self.applying.is_some() || self.recovering.is_some() || self.operator.is_going_back()
     }
 }
 
@@ -239,7 +281,7 @@ fn settle(config: &Config, order: u64) -> settle::Options {
     config.apply.settle(settle::Options::jitter_of(order))
 }
 
-fn apply(applier: Arc<Applier>, job: Job) -> JoinHandle<Ended> {
+fn carry_out(applier: Arc<Applier>, job: Job) -> JoinHandle<Ended> {
     tokio::task::spawn_blocking(move || {
         let started = clock::now();
         let report = applier.apply(job);

@@ -320,7 +320,7 @@ impl Error {
             Self::Read { path, source } => Some(way_to(path, source.kind)),
             Self::Record { path, .. } => Some(format!("move {} away; the next apply writes it anew", path.display())),
             Self::Newer { path } => Some(format!("install that version again, or move {} away", path.display())),
-            Self::NotKept { .. } | Self::NothingOf { .. } => Some("name one that is kept".to_owned()),
+            Self::NotKept { .. } | Self::NothingOf { .. } => Some("'weir upstream history' lists them".to_owned()),
             Self::NotInstalled { binary: None, .. } => Some("'apt install nginx' or 'dnf install nginx'".to_owned()),
             Self::NotInstalled { binary: Some(_), .. } => Some("correct nginx.binary".to_owned()),
             Self::NotRunning { unit: None } => Some("start nginx".to_owned()),

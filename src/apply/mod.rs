@@ -32,6 +32,7 @@ mod namespace;
 mod orphan;
 mod place;
 mod plan;
+mod preview;
 mod proc;
 mod program;
 mod recover;
@@ -61,6 +62,7 @@ pub use fault::Fault;
 pub use foreign::Kept;
 pub use journal::{Outcome, Past};
 pub use namespace::Hindrance;
+pub use preview::{Preview, Tried};
 pub use proc::Process;
 pub use refusal::{Refusal, Writer};
 pub use report::{Notes, Report, Step, Timings};
@@ -73,7 +75,7 @@ pub use tree::read_tree;
 use crate::config::{self, Config, Upstream, UpstreamFile};
 use crate::nginx::{Block, Form, Ours};
 use crate::upstream::desired::Desired;
-use crate::upstream::{self, Causes, Generation, UpstreamName};
+use crate::upstream::{self, Causes, Generation, Holds, UpstreamName};
 use journal::Journal;
 use report::At;
 use run::Run;
@@ -175,6 +177,11 @@ pub fn history(state: &Path) -> Result<Vec<Past>, Error> {
 /// A generation that is kept in `state`.
 pub fn generation(state: &Path, generation: Generation) -> Result<Saved, Error> {
     Store::new(state).need(generation)
+}
+
+/// Every upstream that an operator holds, by what is kept in `state`.
+pub fn holds(state: &Path) -> Result<Holds, Error> {
+    kept::holds(state)
 }
 
 /// Applies desired documents. Holds no state of its own; all of it is on disk.

@@ -83,7 +83,8 @@ impl Refusal {
     pub fn remedy(&self) -> Option<String> {
         match self {
             Self::Version { .. } => Some("run the same weir on both sides: 'systemctl restart weir'".to_owned()),
-            Self::Malformed { .. } | Self::TooLarge { .. } | Self::NoGeneration { .. } => None,
+            Self::Malformed { .. } | Self::TooLarge { .. } => None,
+            Self::NoGeneration { .. } => Some("'weir upstream history' lists what is".to_owned()),
             Self::TooSlow { .. } | Self::Busy => Some("weir tries again".to_owned()),
             Self::NotPermitted { .. } => Some("use sudo".to_owned()),
             Self::ConfigurationChanged { .. } => Some("'weir reload'".to_owned()),

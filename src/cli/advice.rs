@@ -89,7 +89,7 @@ const FOREIGN_PROGRAMS: [&str; 21] = [
 ];
 
 /// What weir does, in sentences that begin with it.
-const PROSE: [&str; 6] = ["is", "logs", "sends", "tries", "turns", "uses"];
+const PROSE: [&str; 7] = ["is", "logs", "prints", "sends", "tries", "turns", "uses"];
 
 /// What may be done to a unit.
 const VERBS: [&str; 8] = ["disable", "edit", "enable", "reload", "restart", "start", "status", "stop"];
@@ -158,7 +158,7 @@ fn a_phantom_is_told_from_what_is_there() {
         "'systemctl frob weir'",
         "(firewall-cmd --add-service=weir)",
         "'frob -x y'",
-        "`weir status`",
+        "`weir top`",
     ] {
         assert!(commands_in(wrong).iter().any(|command| problem(command).is_some()), "{wrong}");
     }

@@ -68,6 +68,8 @@ pub(crate) enum Command {
 /// What to ask a running agent for.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Client {
+    Status(super::status::Status),
+    Upstream(super::upstream::Upstream),
     Members(super::members::Members),
     Join(super::join::Join),
     Leave(super::leave::Leave),
@@ -89,6 +91,8 @@ impl Client {
         match self {
             Self::Monitor(_) => true,
             Self::Members(members) => members.watch.is_some(),
+            Self::Status(status) => status.watch.is_some(),
+            Self::Upstream(upstream) => upstream.is_endless(),
             Self::Keys(keys) => keys.is_endless(),
             Self::Join(_)
             | Self::Leave(_)

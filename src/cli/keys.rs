@@ -225,17 +225,6 @@ async fn carry_out(change: Change, key: &Key, session: &mut Session, output: &Ou
     Ok(Exit::Done)
 }
 
-/// `15:02:11Z` of an RFC 3339 time of the last day, else all of it.
-fn time_of_day(text: &str) -> String {
-    let recent = text
-        .parse::<jiff::Timestamp>()
-        .is_ok_and(|time| jiff::Timestamp::now().duration_since(time).as_secs() < 24 * 3600);
-    match text.split_once('T') {
-        Some((_, time)) if recent => time.to_owned(),
-        _ => text.to_owned(),
-    }
-}
-
 /// A key from its material or, where members hold it already, from its identifier.
 async fn resolve(session: &mut Session, change: Change, name: &str) -> Result<Key, Failure> {
     let parsed = Key::from_base64(name);

@@ -57,9 +57,12 @@ mod rtt;
 mod serf_compat;
 mod session;
 mod sim;
+mod status;
 mod table;
 mod tags;
+mod time;
 mod unit;
+mod upstream;
 mod usage;
 mod version;
 mod watch;
@@ -162,6 +165,8 @@ async fn converse(command: &Client, output: &Output) -> Result<Exit, Failure> {
         Client::Reachability(reachability) => reachability.run(output).await,
         Client::Rtt(rtt) => rtt.run(output).await,
         Client::Reload(reload) => reload.run(output).await,
+        Client::Status(status) => status.run(output).await,
+        Client::Upstream(upstream) => upstream.run(output).await,
     }
 }
 

@@ -58,6 +58,11 @@ impl Output {
         self.format == Format::Json
     }
 
+    /// Whether only the exit code is wanted of a command that tells no more than how things are.
+    pub(crate) const fn is_quiet(&self) -> bool {
+        self.quiet
+    }
+
     /// Whether a person looks at the answers.
     pub(crate) const fn is_terminal(&self) -> bool {
         self.terminal
@@ -150,10 +155,10 @@ fn colour_is_unwanted() -> bool {
 
 fn style_of_state(text: &str) -> Option<Style> {
     let color = match text {
-        "alive" | "passing" => AnsiColor::Green,
-        "leaving" | "warning" | "draining" | "warn" => AnsiColor::Yellow,
-        "failed" | "critical" | "error" => AnsiColor::Red,
-        "left" | "wait" | "skip" => return Some(Style::new().dimmed()),
+        "alive" | "passing" | "in" => AnsiColor::Green,
+        "leaving" | "warning" | "draining" | "warming" | "held" | "flapping" | "warn" => AnsiColor::Yellow,
+        "failed" | "critical" | "error" | "down" | "left_out" => AnsiColor::Red,
+        "left" | "wait" | "skip" | "gone" => return Some(Style::new().dimmed()),
         _ => return None,
     };
     Some(color.on_default())

@@ -5,6 +5,8 @@
 //! ([`Known`](crate::known::Known)), and missing fields have their defaults. Serf's agents hang up on what they do not know, so a
 //! client asks only whom it knows from the handshake to be ours.
 
+mod upstream;
+
 use std::fmt;
 use std::marker::PhantomData;
 
@@ -18,6 +20,11 @@ use crate::config::reload::Change;
 use crate::rotate::document::{Follow, Import, Imported, Lines, Start, Started, Status};
 use crate::status::node::Document;
 use crate::status::probe::{Probe, Probed};
+
+pub use upstream::{
+    Differences, Generations, HoldChanged, Past, PastResult, RolledBack, UpstreamDiff, UpstreamHistory, UpstreamHold,
+    UpstreamRelease, UpstreamRollback, UpstreamWanted, Wanted,
+};
 
 /// A request that only weir's agents understand.
 pub trait Request: DeserializeOwned + Serialize {
@@ -70,6 +77,18 @@ commands! {
     KeysProgress = "weir-keys-progress": Follow => Lines;
     /// Put a key into this host's ring.
     KeysImport = "weir-keys-import": Import => Imported;
+    /// What generations there were.
+    UpstreamHistory = "weir-upstream-history": UpstreamHistory => Generations;
+    /// What differs between two of them, or is wanted.
+    UpstreamDiff = "weir-upstream-diff": UpstreamDiff => Differences;
+    /// Freeze; answered when that is on disk.
+    UpstreamHold = "weir-upstream-hold": UpstreamHold => HoldChanged;
+    /// Thaw; answered when that is on disk.
+    UpstreamRelease = "weir-upstream-release": UpstreamRelease => HoldChanged;
+    /// Go back; answered when it has ended.
+    UpstreamRollback = "weir-upstream-rollback": UpstreamRollback => RolledBack;
+    /// What is wanted of `apply`.
+    UpstreamWanted = "weir-upstream-wanted": UpstreamWanted => Wanted;
 }
 
 /// Read the configuration again.

@@ -47,8 +47,6 @@ pub struct Balancer {
     settle: Settle,
     /// Upstreams that an operator froze; some of them may not be configured now.
     holds: Holds,
-    /// The holds changed since a job was asked for last.
-    holds_changed: bool,
     /// An operator's word may change servers, and no job for that has succeeded yet.
     operator: bool,
     /// The driver has a job of its own: nothing is asked meanwhile.
@@ -158,7 +156,6 @@ impl Balancer {
             roster: None,
             settle: Settle::new(settle),
             holds,
-            holds_changed: false,
             operator: false,
             suspended: false,
             order,
@@ -215,18 +212,18 @@ impl Balancer {
 
     /// Freezes these upstreams, but for those that are held already. A job that makes it last is due at once.
     pub fn handle_hold(&mut self, now: Instant, upstreams: &BTreeSet<UpstreamName>, hold: &Hold) {
-        for name in upstreams {
-            self.holds.hold(name.clone(), hold.clone());
+        let newly = upstreams.iter().filter(|name| self.holds.hold((*name).clone(), hold.clone()));
+        if newly.count() > 0 {
+            self.holds_changed(now);
         }
-        self.holds_changed(now);
     }
 
     /// Thaws these upstreams.
     pub fn handle_release(&mut self, now: Instant, upstreams: &BTreeSet<UpstreamName>) {
-        for name in upstreams {
-            self.operator |= self.holds.release(name).is_some();
+        if upstreams.iter().filter(|name| self.holds.release(name).is_some()).count() > 0 {
+            self.operator = true;
+            self.holds_changed(now);
         }
-        self.holds_changed(now);
     }
 
     /// Nothing is asked until [`Self::handle_rolled_back`]. An apply that is under way has to end first.
@@ -252,9 +249,6 @@ impl Balancer {
     pub fn handle_applied(&mut self, now: Instant, applied: Applied) {
         let Some(Applying { decisions, members, outdated, operator }) = self.applying.take() else { return };
         self.settle.applied(now, applied);
-        if self.holds_changed {
-            self.settle.again(now);
-        }
         self.operator |= operator && !applied.is_in_place();
         if applied.is_in_place() {
             for (name, decision) in decisions {
@@ -327,8 +321,7 @@ impl Balancer {
     }
 
     fn holds_changed(&mut self, now: Instant) {
-        self.holds_changed = true;
-        self.settle.again(now);
+        self.settle.at_once(now);
         self.decide_by(now);
     }
 
@@ -374,25 +367,29 @@ impl Balancer {
     }
 
     fn ask(&mut self) {
-        let mut desired = Desired::new(self.order);
-        let mut decisions = Vec::new();
+        let desired = self.desired();
         let operator = std::mem::take(&mut self.operator);
         let mut causes: BTreeSet<Cause> = operator.then_some(Cause::Operator).into_iter().collect();
-        for upstream in &self.upstreams {
-            let Some(decision) = upstream.decision() else { continue };
-            let Some(target) = decision.target() else { continue };
-            desired.upstreams.insert(upstream.name().clone(), target);
-            decisions.push((upstream.name().clone(), decision.clone()));
+        causes.extend(self.roster.as_ref().is_some_and(Roster::is_news).then_some(Cause::Members));
+        let mut decisions = Vec::with_capacity(desired.upstreams.len());
+        for upstream in self.upstreams.iter().filter(|upstream| desired.upstreams.contains_key(upstream.name())) {
             causes.extend(upstream.causes());
-        }
-        if let Some(roster) = &self.roster {
-            desired.members = roster.members().clone();
-            causes.extend(roster.is_news().then_some(Cause::Members));
+            decisions.extend(upstream.decision().map(|decision| (upstream.name().clone(), decision.clone())));
         }
         debug!(upstreams = decisions.len(), "apply is asked for");
-        self.holds_changed = false;
         self.applying = Some(Applying { decisions, members: desired.members.clone(), outdated: false, operator });
         self.outputs.push_back(Output::Apply { desired, causes: causes.into_iter().collect() });
+    }
+
+    /// What every upstream should look like by its last decision.
+    pub fn desired(&self) -> Desired {
+        let mut desired = Desired::new(self.order);
+        let target = |upstream: &Upstream| Some((upstream.name().clone(), upstream.decision()?.target()?));
+        desired.upstreams = self.upstreams.iter().filter_map(target).collect();
+        if let Some(roster) = &self.roster {
+            desired.members = roster.members().clone();
+        }
+        desired
     }
 }
 

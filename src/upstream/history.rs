@@ -42,6 +42,11 @@ impl History {
         self.live.as_ref().and_then(Target::servers)
     }
 
+    /// Whether that is the newest generation.
+    pub(super) fn has_live(&self, live: &Target) -> bool {
+        self.live.as_ref() == Some(live)
+    }
+
     /// The newest generation.
     pub(super) fn into_live(self) -> Option<Target> {
         self.live

@@ -98,6 +98,8 @@ pub struct Settle {
     /// When NGINX was last signalled, as far as we know.
     reloaded: Option<Instant>,
     retry_at: Option<Instant>,
+    /// An operator's word, which waits for nothing.
+    at_once: Option<Instant>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -111,7 +113,7 @@ struct Pending {
 impl Settle {
     /// Nothing is due before [`Self::complete`].
     pub fn new(options: Options) -> Self {
-        Self { options, complete: false, applying: false, pending: None, reloaded: None, retry_at: None }
+        Self { options, complete: false, applying: false, pending: None, reloaded: None, retry_at: None, at_once: None }
     }
 
     /// Takes new times; they hold from the next deadline on.
@@ -148,6 +150,9 @@ impl Settle {
         if self.applying || !self.complete {
             return None;
         }
+        if self.at_once.is_some() {
+            return self.at_once;
+        }
         let due = match self.pending {
             Some(pending) => self.due(pending),
             None => self.retry_at?,
@@ -172,6 +177,7 @@ impl Settle {
             self.applying = true;
             self.pending = None;
             self.retry_at = None;
+            self.at_once = None;
         }
         due
     }
@@ -180,6 +186,11 @@ impl Settle {
     /// may not be served.
     pub fn again(&mut self, now: Instant) {
         self.retry_at = Some(now);
+    }
+
+    /// An operator's word: due now, also within the time between two reloads.
+    pub fn at_once(&mut self, now: Instant) {
+        self.at_once = Some(now);
     }
 
     /// The apply that [`Self::handle_timeout`] asked for has ended.

@@ -4,9 +4,11 @@ use super::super::commands::{self, answer};
 use super::super::join_reply::JoinReply;
 use super::super::notice::Notice;
 use super::super::tags_file::Change;
+use super::super::upstreams::Upstreams;
 use super::super::{clock, reload};
 use super::Agent;
 use crate::rpc::Call;
+use crate::rpc::refusal::Refusal;
 use crate::rpc::weir::Asked;
 use crate::status::groups::groups;
 
@@ -66,6 +68,34 @@ impl Agent {
             }
             Asked::KeysProgress(follow, answer) => self.key_requests.follow(follow, answer),
             Asked::KeysImport(import, answer) => self.key_requests.import(now, endpoint, &import, answer),
+            Asked::UpstreamHistory(request, answer) => match &self.upstreams {
+                Some(upstreams) => upstreams.history(request, answer),
+                None => answer.send(Err(no_upstreams())),
+            },
+            Asked::UpstreamDiff(request, answer) => match &self.upstreams {
+                Some(upstreams) => upstreams.diff(request, answer),
+                None => answer.send(Err(no_upstreams())),
+            },
+            Asked::UpstreamHold(request, answer) => match &mut self.upstreams {
+                Some(upstreams) => upstreams.hold(now, request, answer),
+                None => answer.send(Err(no_upstreams())),
+            },
+            Asked::UpstreamRelease(request, answer) => match &mut self.upstreams {
+                Some(upstreams) => upstreams.release(now, request, answer),
+                None => answer.send(Err(no_upstreams())),
+            },
+            Asked::UpstreamRollback(request, answer) => match &mut self.upstreams {
+                Some(upstreams) => upstreams.roll_back(request, answer),
+                None => answer.send(Err(no_upstreams())),
+            },
+            Asked::UpstreamWanted(_, answer) => {
+                answer.send(self.upstreams.as_ref().map(Upstreams::wanted).ok_or_else(no_upstreams));
+            }
         }
     }
+}
+
+/// Of a node that balances nothing.
+fn no_upstreams() -> Refusal {
+    Refusal::new("this node has no upstream").with_remedy("ask where one is configured, or write [upstream.NAME] here")
 }

@@ -1,29 +1,60 @@
 //! What the balancer has to tell: its upstreams, the last apply, and NGINX as it was seen last.
 
+use std::collections::VecDeque;
 use std::path::PathBuf;
-
-use tracing::warn;
+use std::time::Duration;
 
 use super::{Ended, Upstreams};
 use crate::agent::clock::Calendar;
-use crate::apply::{Error, Kept, Notes, Report};
+use crate::apply::{Error, Kept, Report};
+use crate::config::Config;
 use crate::error::Trouble;
-use crate::status::node::{self, Apply, ApplyResult, Balancing, LastApply};
+use crate::status::node::{self, Apply, ApplyResult, Balancing, Change, ForeignEdit, Held, LastApply, Reload};
 use crate::time::{Instant, millis};
-use crate::upstream::Generation;
 use crate::upstream::balancer::Upstream;
 use crate::upstream::settle::Applied;
+use crate::upstream::{Generation, Want, differences};
+
+/// Edits of others that are remembered.
+const MAX_FOREIGN: usize = 8;
 
 /// What is remembered of applies.
 #[derive(Debug)]
 pub(super) struct Applies {
     /// What is in place.
     generation: Option<Generation>,
+    live_since: Option<Since>,
     /// Since when it may serve something that was not confirmed.
     unconfirmed: Option<Instant>,
     last: Option<Last>,
-    /// Files of upstreams that are not configured any more, as told last.
+    reload: Option<Reloaded>,
+    /// The latest last.
+    foreign: VecDeque<Foreign>,
     orphans: Vec<PathBuf>,
+}
+
+/// Since when it is in place.
+#[derive(Clone, Copy, Debug)]
+enum Since {
+    /// This agent saw it come.
+    Seen(Instant),
+    /// By the records, in milliseconds of Unix time.
+    Recorded(u64),
+}
+
+/// A file that somebody else had changed.
+#[derive(Debug)]
+struct Foreign {
+    kept: Kept,
+    at: Instant,
+}
+
+/// The last reload that was confirmed.
+#[derive(Debug)]
+struct Reloaded {
+    generation: Generation,
+    at: Instant,
+    took: Duration,
 }
 
 /// How the last apply ended.
@@ -37,8 +68,16 @@ struct Last {
 
 impl Applies {
     /// An earlier run has left `generation` in place, if any.
-    pub(super) fn new(generation: Option<Generation>) -> Self {
-        Self { generation, unconfirmed: None, last: None, orphans: Vec::new() }
+    pub(super) fn new(generation: Option<Generation>, since: Option<u64>) -> Self {
+        Self {
+            generation,
+            live_since: since.map(Since::Recorded),
+            unconfirmed: None,
+            last: None,
+            reload: None,
+            foreign: VecDeque::new(),
+            orphans: Vec::new(),
+        }
     }
 
     /// Whether the last apply has left something to be done.
@@ -46,31 +85,37 @@ impl Applies {
         self.last.as_ref().is_some_and(|last| !Applied::from(&last.ended.report).is_done())
     }
 
-    /// What an apply did besides, one line each; a file that nobody owns any more is told of once.
-    pub(super) fn tell_notes(&mut self, ended: &Ended) {
-        let Notes { foreign, orphans, .. } = ended.report.notes();
-        for Kept { file, copy } in foreign {
-            warn!(file = %file.display(), copy = %copy.display(), "file of somebody else replaced, a copy is kept");
-        }
-        for file in orphans.iter().filter(|file| !self.orphans.contains(file)) {
-            warn!(file = %file.display(), "file of no upstream stays, a site needs it");
-        }
-        self.orphans.clone_from(orphans);
+    /// What is in place.
+    pub(super) fn generation(&self) -> Option<Generation> {
+        self.generation
     }
 
     /// An apply has ended.
     pub(super) fn ended(&mut self, now: Instant, ended: Ended) {
+        let notes = ended.report.notes();
+        // What stood there before weir's first file was nobody's edit of it.
+        if self.generation.is_some() {
+            self.foreign.extend(notes.foreign.iter().map(|kept| Foreign { kept: kept.clone(), at: now }));
+            self.foreign.drain(..self.foreign.len().saturating_sub(MAX_FOREIGN));
+        }
+        self.orphans.clone_from(&notes.orphans);
         match &ended.report {
             Report::Live { generation, .. }
             | Report::Unchanged { generation, .. }
             | Report::Stored { generation, .. }
             | Report::RolledBack { restored: generation, .. } => {
-                (self.generation, self.unconfirmed) = (Some(*generation), None);
+                if self.generation.replace(*generation) != Some(*generation) {
+                    self.live_since = Some(Since::Seen(now));
+                }
+                self.unconfirmed = None;
             }
             Report::Refused { .. } => {}
             Report::Failed { .. } => {
                 self.unconfirmed.get_or_insert(now);
             }
+        }
+        if let Report::Live { generation, took, .. } = &ended.report {
+            self.reload = Some(Reloaded { generation: *generation, at: now, took: *took });
         }
         let same = self.last.as_ref().filter(|last| result(&last.ended.report) == result(&ended.report));
         let since = same.map_or(now, |last| last.since);
@@ -79,17 +124,32 @@ impl Applies {
 }
 
 impl Upstreams {
+    /// What differs between what is in place and what is wanted.
+    pub(super) fn waiting(&self) -> Vec<Change> {
+        self.balancer.upstreams().iter().flat_map(waiting).collect()
+    }
+
     /// What there is to tell.
-    pub(in crate::agent) fn status(&self, calendar: &Calendar) -> Balancing {
+    pub(in crate::agent) fn status(&self, config: &Config, calendar: &Calendar) -> Balancing {
         let applies = &self.applies;
         let upstream = |each: &Upstream| {
-            let name = each.name();
-            let told = each.decision().map(|decision| node::Upstream::decided(name, decision));
+            let output = config.upstreams.iter().find(|configured| configured.options.name == *each.name());
+            let output = output.and_then(|configured| configured.file.as_ref()).map(|file| &file.output);
+            let held = self.balancer.holds().get(each.name()).map(|hold| Held {
+                since: Some(Calendar::unix(hold.since)),
+                reason: hold.reason.as_ref().map(ToString::to_string),
+            });
             node::Upstream {
                 live: each.is_in_place(),
                 generation: applies.generation,
+                live_since: applies.live_since.map(|since| match since {
+                    Since::Seen(at) => calendar.date(at),
+                    Since::Recorded(millis) => Calendar::unix(millis),
+                }),
                 since: each.since().map(|since| calendar.date(since)),
-                ..told.unwrap_or_else(|| node::Upstream::undecided(name.as_str()))
+                held,
+                output: output.map(|path| path.display().to_string()),
+                ..decided(each, calendar)
             }
         };
         Balancing {
@@ -99,9 +159,47 @@ impl Upstreams {
                 running: self.applying.is_some(),
                 unconfirmed_since: applies.unconfirmed.map(|since| calendar.date(since)),
                 last: applies.last.as_ref().map(|last| last.status(calendar)),
+                reload: applies.reload.as_ref().map(|reload| Reload {
+                    generation: reload.generation,
+                    ended: calendar.moment(reload.at),
+                    elapsed_ms: millis(reload.took),
+                }),
+                foreign: applies.foreign.iter().map(|foreign| foreign.status(calendar)).collect(),
+                orphans: applies.orphans.iter().map(|path| path.display().to_string()).collect(),
             },
         }
     }
+}
+
+impl Foreign {
+    fn status(&self, calendar: &Calendar) -> ForeignEdit {
+        let Kept { file, copy } = &self.kept;
+        let seen = calendar.moment(self.at);
+        ForeignEdit { file: file.display().to_string(), copy: copy.display().to_string(), seen }
+    }
+}
+
+/// What was decided about it, and what of that is not in place.
+fn decided(upstream: &Upstream, calendar: &Calendar) -> node::Upstream {
+    let name = upstream.name();
+    let Some(decision) = upstream.decision() else { return node::Upstream::undecided(name.as_str()) };
+    let mut told = node::Upstream::decided(name, decision);
+    for (server, judged) in told.servers.iter_mut().zip(&decision.members) {
+        server.since = upstream.standing_since(&judged.name).map(|since| calendar.date(since));
+    }
+    told.waiting = waiting(upstream);
+    told
+}
+
+/// What it should have and has not.
+fn waiting(upstream: &Upstream) -> Vec<Change> {
+    let wanted = match upstream.decision().map(|decision| &decision.want) {
+        Some(Want::Servers(servers)) => Some(servers),
+        Some(Want::Placeholder) => None,
+        Some(Want::Hold(_)) | None => return Vec::new(),
+    };
+    let waiting = differences(upstream.live(), wanted);
+    waiting.iter().map(|difference| Change::new(upstream.name(), difference)).collect()
 }
 
 impl Last {
@@ -127,13 +225,35 @@ impl Last {
             step,
             ours,
             foreign_edit,
+            nginx_error: nginx_error(report),
+            helper_missing: is_unanswered(report),
             message,
             remedy: Some(way_out).filter(|way_out| !way_out.is_empty()),
         }
     }
 }
 
-const fn result(report: &Report) -> ApplyResult {
+/// Whether nobody was there to apply it, or nobody who could be understood.
+const fn is_unanswered(report: &Report) -> bool {
+    matches!(report, Report::Refused { error: Error::Unanswered { .. }, .. })
+}
+
+/// NGINX's own words against a file that is not ours.
+fn nginx_error(report: &Report) -> Option<String> {
+    match report {
+        Report::Refused { error: Error::Test { problem, .. }, ours: false, .. } if problem.file.is_some() => {
+            Some(problem.to_string())
+        }
+        Report::Refused { .. }
+        | Report::Live { .. }
+        | Report::Unchanged { .. }
+        | Report::Stored { .. }
+        | Report::RolledBack { .. }
+        | Report::Failed { .. } => None,
+    }
+}
+
+pub(super) const fn result(report: &Report) -> ApplyResult {
     match report {
         Report::Live { .. } => ApplyResult::Live,
         Report::Unchanged { .. } => ApplyResult::Unchanged,

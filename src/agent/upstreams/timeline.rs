@@ -1,10 +1,13 @@
 //! The lines of the operator's timeline that an apply leaves.
 
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+
 use tracing::field::display;
-use tracing::{error, info, warn};
+use tracing::{debug, error, info, warn};
 
 use super::Ended;
-use crate::apply::Report;
+use crate::apply::{Kept, Notes, Report};
 use crate::time::millis;
 use crate::upstream::balancer::Balancer;
 use crate::upstream::desired::Desired;
@@ -46,8 +49,55 @@ impl Asked {
     }
 }
 
-/// One line of the operator's timeline: who, from what to what.
-pub(super) fn tell_report(Ended { report, took, by }: &Ended, Asked { upstream, servers }: &Asked) {
+/// What was told, so that it is told once.
+#[derive(Debug, Default)]
+pub(super) struct Timeline {
+    /// How the last apply ended, if not well, and what it was to change.
+    trouble: Option<(&'static str, String, Option<String>)>,
+    /// Files that nobody is configured to write any more.
+    orphans: BTreeSet<PathBuf>,
+    /// Why files have to be in place for their test.
+    hindered: bool,
+}
+
+impl Timeline {
+    /// One line of the operator's timeline, who, from what to what, unless an attempt came to the same end as the one before; and
+    /// what it saw or did besides.
+    pub(super) fn tell(&mut self, ended: &Ended, asked: &Asked) {
+        let report = &ended.report;
+        let is_well = matches!(report, Report::Live { .. } | Report::Unchanged { .. });
+        let is_known = self.trouble.as_ref().is_some_and(|(word, what, servers)| {
+            let same_servers = asked.servers.is_none() || asked.servers == *servers;
+            *word == report.word() && *what == report.what() && same_servers
+        });
+        if is_known && !is_well {
+            debug!(result = report.word(), "tried again, with the same end");
+        } else {
+            tell_report(ended, asked);
+            self.trouble = (!is_well).then(|| (report.word(), report.what(), asked.servers.clone()));
+        }
+        self.tell_notes(report.notes());
+    }
+
+    fn tell_notes(&mut self, Notes { foreign, orphans, hindrance }: &Notes) {
+        for Kept { file, copy } in foreign {
+            let (file, copy) = (file.display(), copy.display());
+            warn!(%file, %copy, "file of somebody else replaced, a copy is kept");
+        }
+        for file in orphans.iter().filter(|file| !self.orphans.contains(*file)) {
+            let file = file.display();
+            warn!(%file, "file of no upstream stays, a site needs it");
+        }
+        self.orphans = orphans.iter().cloned().collect();
+        if let Some(hindrance) = hindrance
+            && !std::mem::replace(&mut self.hindered, true)
+        {
+            warn!(%hindrance, "new files have to be in place while nginx tests them");
+        }
+    }
+}
+
+fn tell_report(Ended { report, took, by }: &Ended, Asked { upstream, servers }: &Asked) {
     let elapsed_ms = millis(*took);
     let (upstream, servers) = (upstream.as_deref(), servers.as_deref());
     match report {

@@ -9,7 +9,7 @@ use super::super::failure::{Failure, no_member};
 use super::super::output::Output;
 use super::super::session::Session;
 use super::super::table::Table;
-use super::time_of_day;
+use super::super::time;
 use crate::escape::escape;
 use crate::known::Known;
 use crate::rotate::document::{Follow, Line, Lines, Member, Reason, Start, Started, Unconfirmed};
@@ -126,7 +126,7 @@ impl Rotate {
                 "would stop at install: {} is {} since {}",
                 escape(&member.name),
                 member.status,
-                time_of_day(&member.since)
+                time::of_day(&member.since)
             ));
         }
         for name in &self.absent {
@@ -193,7 +193,7 @@ fn heading(members: &[Member]) -> String {
     let away: Vec<String> = members
         .iter()
         .filter(|member| !matches!(member.status.as_str(), "alive" | "leaving"))
-        .map(|member| format!("{} {} since {}", escape(&member.name), member.status, time_of_day(&member.since)))
+        .map(|member| format!("{} {} since {}", escape(&member.name), member.status, time::of_day(&member.since)))
         .collect();
     let count = if members.len() == 1 { "1 member".to_owned() } else { format!("{} members", members.len()) };
     if away.is_empty() { count } else { format!("{count}, {} of them away ({})", away.len(), away.join(", ")) }

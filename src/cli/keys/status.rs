@@ -8,8 +8,8 @@ use super::super::failure::Failure;
 use super::super::output::Output;
 use super::super::session::Session;
 use super::super::table::Table;
+use super::super::time;
 use super::super::watch::Watch;
-use super::time_of_day;
 use crate::rotate::document::{KeyStatus, MemberStatus, Status};
 use crate::rpc::weir;
 
@@ -103,7 +103,7 @@ fn cells(member: &MemberStatus) -> [String; 6] {
         or_dash(holds),
         or_dash(member.seals_with.clone()),
         or_dash(Some(member.envelope.clone()).filter(|envelope| !envelope.is_empty())),
-        member.last_seen.as_deref().map(time_of_day).unwrap_or_default(),
+        member.last_seen.as_deref().map(time::of_day).unwrap_or_default(),
     ]
 }
 

@@ -6,7 +6,10 @@ use serde_json::{Value, json};
 use super::*;
 use crate::config::When;
 use crate::rotate::document::{KeyStatus, Line, MemberStatus, Reason};
+use crate::status::Trouble;
+use crate::status::node::ApplyResult;
 use crate::status::node::tests::{full, with_unknown_fields};
+use crate::upstream::Generation;
 
 fn asked(name: &str, document: &str) -> Option<Result<Asked, Refusal>> {
     Asked::decode(name, document, oneshot::channel().0)
@@ -108,6 +111,43 @@ fn every_request_and_answer_survives_the_way_to_an_older_or_newer_peer() {
         &Import { key: text("AAAA"), add: true },
         &Imported { id: text("3fa9c1d2"), others: vec![text("b07e4410")] },
     );
+    let changes = full().upstreams[0].waiting.clone();
+    let past = Past {
+        generation: Generation(7),
+        at: Some(text("2026-11-28T16:02:11Z")),
+        upstreams: vec![text("web")],
+        cause: text("web2 joined"),
+        changes: changes.clone(),
+        more: 1,
+        result: PastResult::Refused.into(),
+        validate_ms: Some(20),
+        confirm_ms: None,
+        error: Some(text("no")),
+    };
+    survives(&UpstreamHistory { count: 20 }, &Generations { generations: vec![past] });
+    let (from, to) = (Some(Generation(7)), Some(Generation(8)));
+    survives(
+        &UpstreamDiff { from, to },
+        &Differences { from, to, changes, cause: Some(text("a")), at: Some(text("b")) },
+    );
+    let changed = HoldChanged {
+        upstreams: vec![text("web")],
+        unchanged: vec![text("api")],
+        unsaved: Some(Trouble::new("no space", "free it")),
+    };
+    survives(&UpstreamHold { upstream: Some(text("web")), reason: Some(text("why")) }, &changed);
+    survives(&UpstreamRelease { upstream: Some(text("web")) }, &changed);
+    let went_back = RolledBack {
+        to,
+        generation: from,
+        result: Some(ApplyResult::Live.into()),
+        elapsed_ms: 128,
+        held: vec![text("web")],
+        message: text("a"),
+        remedy: Some(text("b")),
+    };
+    survives(&UpstreamRollback { to, reason: Some(text("why")) }, &went_back);
+    survives(&UpstreamWanted {}, &Wanted { desired: Some(text("{}")) });
 }
 
 #[test]
@@ -139,7 +179,8 @@ fn an_answer_reaches_whoever_waits_for_it() {
 proptest! {
     #[test]
     fn any_document_is_read_or_refused(document in ".{0,200}", bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
-        for name in [Reload::NAME, Probe::NAME, Start::NAME, Follow::NAME, Import::NAME] {
+        let names = [Reload::NAME, Probe::NAME, Start::NAME, Follow::NAME, Import::NAME, UpstreamDiff::NAME, UpstreamHold::NAME];
+        for name in names {
             let _ = asked(name, &document);
             let _ = asked(name, &String::from_utf8_lossy(&bytes));
         }

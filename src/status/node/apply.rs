@@ -18,6 +18,33 @@ pub struct Apply {
     pub unconfirmed_since: Option<String>,
     /// `None` if there was none since the agent started.
     pub last: Option<LastApply>,
+    /// The last that new workers were seen to serve.
+    pub reload: Option<Reload>,
+    /// Files of ours that somebody else had changed, the latest last; what was in them is kept.
+    pub foreign: Vec<ForeignEdit>,
+    /// Files of upstreams that are not configured any more, which NGINX still needs.
+    pub orphans: Vec<String>,
+}
+
+/// A reload that new workers confirmed.
+#[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(default)]
+pub struct Reload {
+    pub generation: Generation,
+    #[serde(flatten)]
+    pub ended: Moment,
+    pub elapsed_ms: u64,
+}
+
+/// A file that somebody else had changed.
+#[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(default)]
+pub struct ForeignEdit {
+    pub file: String,
+    /// Where what was in it is kept.
+    pub copy: String,
+    #[serde(flatten)]
+    pub seen: Moment,
 }
 
 /// How the last apply ended.
@@ -43,6 +70,12 @@ pub struct LastApply {
     /// Somebody else changed a file of ours, and it is left as it is.
     #[serde(default)]
     pub foreign_edit: bool,
+    /// What NGINX says against a file that is not ours.
+    #[serde(default)]
+    pub nginx_error: Option<String>,
+    /// Nobody is there to apply it.
+    #[serde(default)]
+    pub helper_missing: bool,
     pub message: String,
     #[serde(default)]
     pub remedy: Option<String>,

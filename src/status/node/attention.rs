@@ -2,7 +2,10 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Apply, ApplyResult, Document, Handler, Namesake, Nginx, NginxState, Upstream, WORN, Want};
+use super::{
+    Apply, ApplyResult, Document, ForeignEdit, Handler, Held, LastApply, Namesake, Nginx, NginxState, ServerState,
+    Upstream, WORN, Want,
+};
 use crate::serf::Claim;
 use crate::status::{Known, Level, Trouble};
 use crate::upstream::{Mode, VerdictReason};
@@ -42,8 +45,12 @@ pub enum Kind {
     Empty,
     /// Another member has this node's name.
     NameConflict,
+    /// Nobody is there to apply changes.
+    HelperMissing,
     /// A change was not accepted; what serves is untouched.
     ApplyRefused,
+    /// An operator froze an upstream.
+    Held,
     /// Somebody else changed a file of ours.
     ForeignEdit,
     /// A key is worn, or the ring is not on disk.
@@ -60,10 +67,19 @@ impl Kind {
     /// How bad it is.
     pub const fn level(self) -> Level {
         match self {
-            Self::NginxDown | Self::NotConfirmed | Self::Panic | Self::Empty | Self::NameConflict => Level::Error,
-            Self::ApplyRefused | Self::ForeignEdit | Self::Keys | Self::Snapshot | Self::Config | Self::Handlers => {
-                Level::Warn
-            }
+            Self::NginxDown
+            | Self::NotConfirmed
+            | Self::Panic
+            | Self::Empty
+            | Self::NameConflict
+            | Self::HelperMissing => Level::Error,
+            Self::ApplyRefused
+            | Self::Held
+            | Self::ForeignEdit
+            | Self::Keys
+            | Self::Snapshot
+            | Self::Config
+            | Self::Handlers => Level::Warn,
         }
     }
 
@@ -90,6 +106,9 @@ pub fn attention(document: &Document) -> Vec<Attention> {
         if let Some((kind, trouble)) = of_upstream(upstream) {
             add(kind, &upstream.name, trouble, upstream.since.as_ref());
         }
+        if let Some(held) = &upstream.held {
+            add(Kind::Held, &upstream.name, frozen(upstream, held), held.since.as_ref());
+        }
     }
     let nginx = document.nginx.as_ref();
     if let Some(nginx) = nginx.filter(|nginx| nginx.is_down())
@@ -101,7 +120,10 @@ pub fn attention(document: &Document) -> Vec<Attention> {
         && let Some((kind, since)) = of_apply(apply, nginx)
         && let Some(last) = &apply.last
     {
-        add(kind, "nginx", last.trouble(), since);
+        add(kind, "nginx", ended(last), since);
+    }
+    for edit in document.apply.iter().flat_map(|apply| &apply.foreign).filter(|edit| edit.seen.ago_s <= RECENT_S) {
+        add(Kind::ForeignEdit, &edit.file, overwritten(edit), edit.seen.at.as_ref());
     }
     for key in document.keys.keys.iter().filter(|key| key.worn >= WORN) {
         add(Kind::Keys, &key.id, worn(&key.id, key.worn), key.worn_since.as_ref());
@@ -222,6 +244,7 @@ fn of_apply<'a>(apply: &'a Apply, nginx: Option<&Nginx>) -> Option<(Kind, Option
     let kind = match last.result.word()? {
         ApplyResult::Live | ApplyResult::Unchanged | ApplyResult::Stored => return None,
         ApplyResult::Refused if is_missing => return None,
+        ApplyResult::Refused if last.helper_missing => Kind::HelperMissing,
         ApplyResult::Failed => Kind::NotConfirmed,
         ApplyResult::Refused | ApplyResult::RolledBack if apply.unconfirmed_since.is_some() => {
             return Some((Kind::NotConfirmed, apply.unconfirmed_since.as_ref()));
@@ -230,6 +253,36 @@ fn of_apply<'a>(apply: &'a Apply, nginx: Option<&Nginx>) -> Option<(Kind, Option
         ApplyResult::Refused | ApplyResult::RolledBack => Kind::ApplyRefused,
     };
     Some((kind, last.since.as_ref()))
+}
+
+/// How the last apply ended; of a configuration that is not ours to mend it says so first.
+fn ended(last: &LastApply) -> Trouble {
+    let trouble = last.trouble();
+    let Some(words) = last.nginx_error.as_ref().filter(|_| last.result.is(&ApplyResult::Refused)) else {
+        return trouble;
+    };
+    let what = format!("nginx rejects its configuration, not because of weir: {words}");
+    let way_out = trouble.way_out;
+    let way_out =
+        format!("{way_out}; what serves is untouched, but a restart of nginx would fail; weir tries again by itself");
+    Trouble { what, way_out }
+}
+
+fn frozen(upstream: &Upstream, held: &Held) -> Trouble {
+    let name = &upstream.name;
+    let reason = held.reason.as_ref().map_or_else(String::new, |reason| format!(" ({reason})"));
+    let waiting = match upstream.servers.iter().filter(|server| server.state.is(&ServerState::Held)).count() {
+        0 => String::new(),
+        1 => ", a server waits outside".to_owned(),
+        count => format!(", {count} servers wait outside"),
+    };
+    Trouble::new(format!("upstream {name} is held{reason}{waiting}"), format!("'weir upstream release {name}'"))
+}
+
+fn overwritten(edit: &ForeignEdit) -> Trouble {
+    let ForeignEdit { file, copy, .. } = edit;
+    let what = format!("somebody else had changed {file}; weir's is back, and theirs is kept as {copy}");
+    Trouble::new(what, "keep others from writing it, or set apply.foreign_edit = \"hold\"")
 }
 
 fn worn(id: &str, share: f64) -> Trouble {

@@ -18,6 +18,8 @@ pub struct Cluster {
     pub leaving: usize,
     pub left: usize,
     pub failed: usize,
+    /// The other whose status changed last.
+    pub last_change: Option<LastChange>,
     pub clocks: Clocks,
     pub queues: Queues,
     /// Absent where coordinates are off.
@@ -32,6 +34,16 @@ pub struct Cluster {
     pub name_claims: Vec<NameClaim>,
     /// Who has a name that this node does not take, the latest last.
     pub long_names: Vec<LongName>,
+}
+
+/// A member whose status changed.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub struct LastChange {
+    pub member: String,
+    /// What it is since then.
+    pub status: Known<Status>,
+    #[serde(default)]
+    pub at: Option<String>,
 }
 
 /// Serf's Lamport times.

@@ -8,6 +8,7 @@
 
 mod apply;
 mod attention;
+mod change;
 mod cluster;
 mod config;
 mod handler;
@@ -23,14 +24,15 @@ use serde::{Deserialize, Serialize};
 use super::Known;
 use crate::serf::Claim;
 
-pub use apply::{Apply, ApplyResult, LastApply, Nginx, NginxState};
+pub use apply::{Apply, ApplyResult, ForeignEdit, LastApply, Nginx, NginxState, Reload};
 pub use attention::{Attention, CLAIM_S, Kind, attention};
-pub use cluster::{Clocks, Cluster, LongName, Member, NameClaim, Queues, Stranger, Traffic, Unfound};
+pub use change::{Change, Field, Value};
+pub use cluster::{Clocks, Cluster, LastChange, LongName, Member, NameClaim, Queues, Stranger, Traffic, Unfound};
 pub use config::{Configuration, Refused};
 pub use handler::{Handler, LastRun, Run};
 pub use keys::{Key, Keys, RemovedKey, WORN};
 pub use snapshot::{Failing, Snapshot};
-pub use upstream::{LeftOut, LeftOutReason, Server, ServerState, Upstream, Want};
+pub use upstream::{Held, LeftOut, LeftOutReason, Server, ServerState, Upstream, Want};
 
 /// The document.
 #[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]

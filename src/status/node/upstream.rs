@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 
 use serde::{Deserialize, Serialize};
 
+use super::Change;
 use crate::status::Known;
 use crate::upstream::{self, Decision, Generation, Judged, Mode, UpstreamName, VerdictReason};
 
@@ -21,6 +22,18 @@ pub struct Upstream {
     pub live: bool,
     /// The generation that is in place, if it is known.
     pub generation: Option<Generation>,
+    /// Since when that is in place.
+    pub live_since: Option<String>,
+    /// What NGINX should have and has not.
+    pub waiting: Vec<Change>,
+    /// An operator froze it.
+    pub held: Option<Held>,
+    /// Too few servers are well, so that ill ones stay in.
+    pub panic: bool,
+    /// Why NGINX keeps what it has, where nobody is left.
+    pub kept: Option<String>,
+    /// Its file; `None` without one.
+    pub output: Option<String>,
     /// Since when the group does as it does.
     pub since: Option<String>,
     /// Fewest servers that must be well for mode normal.
@@ -31,6 +44,14 @@ pub struct Upstream {
     pub servers: Vec<Server>,
     /// Selected members that cannot, sorted by name.
     pub left_out: Vec<LeftOut>,
+}
+
+/// Since when an operator holds it, and why.
+#[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(default)]
+pub struct Held {
+    pub since: Option<String>,
+    pub reason: Option<String>,
 }
 
 /// What NGINX should have.
@@ -58,6 +79,9 @@ pub struct Server {
     pub share: f64,
     #[serde(default)]
     pub backup: bool,
+    /// Since when it is in, or out for this reason.
+    #[serde(default)]
+    pub since: Option<String>,
     pub reason: Known<VerdictReason>,
     /// The reason in words.
     #[serde(default)]
@@ -140,9 +164,15 @@ impl Upstream {
             why: reason.to_string(),
             remedy: Some(reason.remedy(name, member)),
         });
+        let kept = match &decision.want {
+            upstream::Want::Hold(reason) => Some(reason.to_string()),
+            upstream::Want::Servers(_) | upstream::Want::Placeholder => None,
+        };
         Self {
             mode: Some(decision.mode.into()),
             want: Some(want.into()),
+            panic: want == Want::Servers && decision.mode != Mode::Normal,
+            kept,
             floor: decision.floor,
             base: decision.base,
             servers: decision.members.iter().map(server).collect(),
@@ -167,14 +197,47 @@ impl Server {
             weight: draft.weight,
             share,
             backup: draft.backup,
+            since: None,
             reason: verdict.reason.into(),
-            why: if draft.weight == 0 { "weight 0".to_owned() } else { verdict.reason.to_string() },
+            why: why(judged),
             notes: draft.notes.iter().map(ToString::to_string).collect(),
         }
     }
 }
 
+/// The group's or an operator's word where it outweighs the evidence, else the evidence.
+fn why(judged: &Judged) -> String {
+    use VerdictReason as Reason;
+    match judged.verdict.reason {
+        _ if judged.draft.weight == 0 => "weight 0".to_owned(),
+        Reason::In | Reason::Gone | Reason::Dead | Reason::Ill | Reason::NotProven | Reason::NoNewEvidence => {
+            judged.witness.to_string()
+        }
+        reason @ (Reason::KeptByFloor | Reason::LastGoodSet | Reason::NeededThoughFlapping) => {
+            format!("{reason} ({})", judged.witness)
+        }
+        reason
+        @ (Reason::DrainPromised | Reason::Draining | Reason::Held | Reason::DrainRefused | Reason::Flapping) => {
+            reason.to_string()
+        }
+    }
+}
+
 impl ServerState {
+    /// The word for it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::In => "in",
+            Self::Down => "down",
+            Self::Warming => "warming",
+            Self::Draining => "draining",
+            Self::Held => "held",
+            Self::Flapping => "flapping",
+            Self::Gone => "gone",
+            Self::LeftOut => "left_out",
+        }
+    }
+
     /// Of one that gets no requests.
     fn without_line(judged: &Judged) -> Self {
         use VerdictReason as Reason;
@@ -196,6 +259,12 @@ impl ServerState {
             | Reason::NeededThoughFlapping
             | Reason::In => Self::Down,
         }
+    }
+}
+
+impl std::fmt::Display for ServerState {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.as_str())
     }
 }
 

@@ -69,8 +69,11 @@ impl Upstream {
         Self { options, decision: None, told: None, reconfigured: true, in_place: None, asked: None, ..self }
     }
 
-    /// Goes on from another generation than the one it made last.
+    /// Goes on from another generation than the one it made last, if that is what it is.
     pub(super) fn restored(&mut self, live: Target) {
+        if self.history.has_live(&live) {
+            return;
+        }
         self.history = History::restored(live);
         (self.in_place, self.asked) = (None, None);
     }

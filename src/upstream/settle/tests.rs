@@ -155,3 +155,18 @@ fn what_is_in_place_can_be_asked_for_once_more() {
     settle.applied(at(5100), Applied::Done { reloaded: false });
     assert_eq!(due(&settle), None);
 }
+
+#[test]
+fn an_operators_word_waits_for_nothing_but_the_apply_that_runs() {
+    let mut settle = running();
+    settle.at_once(at(1100));
+    assert_eq!(due(&settle), Some(1100), "less than a second after a reload");
+    assert!(settle.handle_timeout(at(1100)));
+    settle.at_once(at(1110));
+    assert_eq!(due(&settle), None);
+    settle.applied(at(1200), Applied::Done { reloaded: true });
+    assert_eq!(due(&settle), Some(1110));
+    assert!(settle.handle_timeout(at(1200)));
+    settle.applied(at(1300), Applied::Done { reloaded: false });
+    assert_eq!(due(&settle), None);
+}

@@ -4,5 +4,6 @@ pub(crate) mod crowd;
 mod demo;
 mod handlers;
 mod members;
+mod operator;
 pub(crate) mod stage;
 mod trouble;

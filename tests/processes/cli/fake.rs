@@ -154,6 +154,12 @@ impl Script {
             Asked::KeysRotate(request, to) => self.by_script(&request, to),
             Asked::KeysProgress(request, to) => self.by_script(&request, to),
             Asked::KeysImport(request, to) => self.by_script(&request, to),
+            Asked::UpstreamHistory(request, to) => self.by_script(&request, to),
+            Asked::UpstreamDiff(request, to) => self.by_script(&request, to),
+            Asked::UpstreamHold(request, to) => self.by_script(&request, to),
+            Asked::UpstreamRelease(request, to) => self.by_script(&request, to),
+            Asked::UpstreamRollback(request, to) => self.by_script(&request, to),
+            Asked::UpstreamWanted(request, to) => self.by_script(&request, to),
         }
     }
 

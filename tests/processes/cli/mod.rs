@@ -10,3 +10,4 @@ mod ours;
 mod serf;
 mod serf_agent;
 mod support;
+mod upstream;

@@ -77,6 +77,21 @@ fn how_the_last_apply_ended() {
         last(document).foreign_edit = true;
     });
     assert_eq!(edited, ["warn foreign_edit nginx: what; way out"]);
+    let alone = of(|document| {
+        ended(Refused, Running)(document);
+        last(document).helper_missing = true;
+    });
+    assert_eq!(alone, ["error helper_missing nginx: what; way out"]);
+    let neighbour = of(|document| {
+        ended(Refused, Running)(document);
+        last(document).nginx_error = Some("unknown directive \"x\" in /etc/nginx/shop:7".to_owned());
+    });
+    assert_eq!(
+        neighbour,
+        ["warn apply_refused nginx: nginx rejects its configuration, not because of weir: unknown directive \"x\" in \
+            /etc/nginx/shop:7; way out; what serves is untouched, but a restart of nginx would fail; weir tries again by \
+            itself"]
+    );
     let unconfirmed = of(|document| {
         ended(Refused, Running)(document);
         document.apply.as_mut().unwrap().unconfirmed_since = last(document).since.clone();
@@ -117,6 +132,31 @@ fn how_upstreams_do() {
     let out = of_web(|web| web.servers.iter_mut().for_each(|Server { state, .. }| *state = ServerState::Down.into()));
     assert!(out[0].starts_with("error empty web"), "{out:?}");
     assert!(of_web(|web| (web.mode, web.want) = (None, None)).is_empty(), "nothing was decided yet");
+}
+
+#[test]
+fn what_operators_hold_and_what_others_edit() {
+    let held = |reason: Option<&str>, outside: usize| {
+        of(|document| {
+            let web = &mut document.upstreams[0];
+            web.held = Some(Held { since: since(), reason: reason.map(str::to_owned) });
+            let server = Server { state: ServerState::Held.into(), ..web.servers[0].clone() };
+            web.servers.extend(std::iter::repeat_n(server, outside));
+        })
+    };
+    for (reason, outside, wanted) in [
+        (None, 0, "upstream web is held"),
+        (Some("a look first"), 1, "upstream web is held (a look first), a server waits outside"),
+        (Some("a look first"), 2, "upstream web is held (a look first), 2 servers wait outside"),
+    ] {
+        assert_eq!(held(reason, outside), [format!("warn held web: {wanted}; 'weir upstream release web'")]);
+    }
+    let edited = |ago_s| of(|document| document.apply.as_mut().unwrap().foreign[0].seen.ago_s = ago_s);
+    let wanted = "warn foreign_edit /etc/nginx/conf.d/weir-web.conf: somebody else had changed /etc/nginx/conf.d/weir-web.conf; \
+        weir's is back, and theirs is kept as /var/lib/weir-apply/foreign/weir-web.conf.1; keep others from writing it, or \
+        set apply.foreign_edit = \"hold\"";
+    assert_eq!(edited(3600), [wanted]);
+    assert!(edited(3601).is_empty(), "that is history");
 }
 
 #[test]

@@ -1,0 +1,293 @@
+//! What operators want of upstreams: holds, releases and going back, and who waits to hear that it is done.
+//!
+//! A hold or a release takes effect at once and is answered when a job has carried it, for only then it outlives a restart.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::task::JoinHandle;
+use tracing::{error, info};
+
+use super::timeline::Asked;
+use super::{Ended, Upstreams, status};
+use crate::agent::applier::Applier;
+use crate::agent::clock::{self, Calendar};
+use crate::apply::{self, Error, Report, Rollback, RunBy, Step};
+use crate::config::nearest;
+use crate::drain::Promises;
+use crate::error::Trouble;
+use crate::rpc::refusal::Refusal;
+use crate::rpc::weir::{
+    Answer, Differences, HoldChanged, RolledBack, UpstreamHold, UpstreamRelease, UpstreamRollback, Wanted,
+};
+use crate::time::{Instant, millis};
+use crate::upstream::desired::Desired;
+use crate::upstream::settle::Applied;
+use crate::upstream::{Generation, Hold, Holds, Reason, UpstreamName};
+
+/// Who waits for what.
+#[derive(Debug, Default)]
+pub(super) struct Operator {
+    /// For the next job.
+    waiting: Vec<Waiting>,
+    /// For the job that is under way.
+    carried: Vec<Waiting>,
+    /// For what is under way to end, to go back then.
+    rollback: Option<(Rollback, Answer<UpstreamRollback>)>,
+    going_back: Option<(JoinHandle<WentBack>, Answer<UpstreamRollback>)>,
+}
+
+/// Holds that changed, and who wants to hear that they last.
+#[derive(Debug)]
+struct Waiting {
+    changed: HoldChanged,
+    reply: Reply,
+}
+
+#[derive(Debug)]
+enum Reply {
+    Hold(Answer<UpstreamHold>),
+    Release(Answer<UpstreamRelease>),
+}
+
+impl Reply {
+    fn send(self, answer: Result<HoldChanged, Refusal>) {
+        match self {
+            Self::Hold(to) => to.send(answer),
+            Self::Release(to) => to.send(answer),
+        }
+    }
+}
+
+/// How going back ended.
+#[derive(Debug)]
+pub(in crate::agent) struct WentBack {
+    outcome: Result<(Report, Holds), Error>,
+    /// What is in place since then, as far as that can be read.
+    live: Option<Desired>,
+    /// Which generation that was made of.
+    to: Option<Generation>,
+    took: Duration,
+}
+
+impl Operator {
+    /// A job begins, and carries what was wanted until now.
+    pub(super) fn carried(&mut self) {
+        self.carried.append(&mut self.waiting);
+    }
+
+    /// That job has ended, or broken off.
+    pub(super) fn applied(&mut self, report: Option<&Report>, by: RunBy) {
+        let unsaved = unsaved(report, by);
+        for Waiting { changed, reply } in self.carried.drain(..) {
+            reply.send(Ok(HoldChanged { unsaved: unsaved.clone(), ..changed }));
+        }
+    }
+
+    /// Whether an operator goes back from now on. Only while nothing else is under way.
+    pub(super) fn begin_rollback(&mut self, applier: &Arc<Applier>, state: &Path) -> bool {
+        if self.going_back.is_some() {
+            return false;
+        }
+        let Some((rollback, answer)) = self.rollback.take() else { return false };
+        let (applier, state) = (Arc::clone(applier), state.to_owned());
+        let work = move || {
+            let (started, to) = (clock::now(), rollback.to);
+            let outcome = applier.roll_back(rollback);
+            let took = clock::now().since(started);
+            let live = applier.live().ok().flatten().map(|(_, desired)| desired);
+            WentBack { outcome, live, to: to.or_else(|| last_rollback(&state)), took }
+        };
+        self.going_back = Some((tokio::task::spawn_blocking(work), answer));
+        true
+    }
+
+    pub(super) fn is_going_back(&self) -> bool {
+        self.going_back.is_some()
+    }
+
+    /// How that ended; `None` if it broke off. Never without one. Cancel-safe.
+    pub(super) async fn went_back(&mut self) -> Option<WentBack> {
+        let Some((running, _)) = &mut self.going_back else { return std::future::pending().await };
+        running.await.inspect_err(|error| error!(%error, "going back broke off")).ok()
+    }
+}
+
+/// What the last generation went back to.
+fn last_rollback(state: &Path) -> Option<Generation> {
+    apply::history(state).ok()?.last()?.rollback_to
+}
+
+/// Why holds that a job carried may not be on disk.
+fn unsaved(report: Option<&Report>, by: RunBy) -> Option<Trouble> {
+    match report {
+        None => Some(Trouble::new("an apply broke off", "see 'journalctl -u weir'")),
+        Some(Report::Refused { step: Step::Ask | Step::Lock, error, .. }) => Some(error.told(by)),
+        Some(_) => None,
+    }
+}
+
+impl Upstreams {
+    /// Freezes one, or all.
+    pub(in crate::agent) fn hold(&mut self, now: Instant, request: UpstreamHold, answer: Answer<UpstreamHold>) {
+        let wanted = self.reason(request.reason).and_then(|reason| Ok((self.configured(request.upstream)?, reason)));
+        let (names, reason) = match wanted {
+            Ok(wanted) => wanted,
+            Err(refusal) => return answer.send(Err(refusal)),
+        };
+        let (unchanged, changed): (BTreeSet<_>, BTreeSet<_>) =
+            names.into_iter().partition(|name| self.balancer.holds().get(name).is_some());
+        for upstream in &changed {
+            info!(%upstream, reason = reason.as_ref().map(Reason::as_str), "held");
+        }
+        self.balancer.handle_hold(now, &changed, &Hold { since: Calendar::unix_now(), reason });
+        self.hold_changed(changed, unchanged, Reply::Hold(answer));
+    }
+
+    /// Thaws one, or all.
+    pub(in crate::agent) fn release(
+        &mut self,
+        now: Instant,
+        request: UpstreamRelease,
+        answer: Answer<UpstreamRelease>,
+    ) {
+        let held: BTreeSet<UpstreamName> = self.balancer.holds().iter().map(|(name, _)| name.clone()).collect();
+        let is_held = |name: &String| held.iter().any(|held| held.as_str() == name);
+        let names = match request.upstream {
+            None => Ok(held),
+            // One that is not configured any more may still be held.
+            Some(name) if is_held(&name) => Ok(held.into_iter().filter(|held| held.as_str() == name).collect()),
+            Some(name) => self.configured(Some(name)),
+        };
+        let names = match names.and_then(|names| self.present().map(|()| names)) {
+            Ok(names) => names,
+            Err(refusal) => return answer.send(Err(refusal)),
+        };
+        let (changed, unchanged): (BTreeSet<_>, BTreeSet<_>) =
+            names.into_iter().partition(|name| self.balancer.holds().get(name).is_some());
+        for upstream in &changed {
+            info!(%upstream, "released");
+        }
+        self.balancer.handle_release(now, &changed);
+        self.hold_changed(changed, unchanged, Reply::Release(answer));
+    }
+
+    fn hold_changed(&mut self, changed: BTreeSet<UpstreamName>, unchanged: BTreeSet<UpstreamName>, reply: Reply) {
+        let is_same = changed.is_empty();
+        let changed = HoldChanged { upstreams: words(changed), unchanged: words(unchanged), unsaved: None };
+        if is_same {
+            reply.send(Ok(changed));
+        } else {
+            self.operator.waiting.push(Waiting { changed, reply });
+        }
+    }
+
+    /// Goes back to an older generation once nothing else is under way.
+    pub(in crate::agent) fn roll_back(&mut self, request: UpstreamRollback, answer: Answer<UpstreamRollback>) {
+        let reason = self.present().and_then(|()| self.reason(request.reason));
+        match reason {
+            Err(refusal) => answer.send(Err(refusal)),
+            Ok(_) if self.operator.rollback.is_some() || self.operator.is_going_back() => {
+                answer.send(Err(Refusal::new("somebody goes back already").with_remedy("wait until that has ended")));
+            }
+            Ok(reason) => {
+                self.balancer.suspend();
+                let rollback = Rollback { to: request.to, reason, promises: Promises::default() };
+                self.operator.rollback = Some((rollback, answer));
+            }
+        }
+    }
+
+    pub(super) fn handle_went_back(&mut self, now: Instant, went_back: Option<WentBack>) {
+        let Some((_, answer)) = self.operator.going_back.take() else { return };
+        let Some(WentBack { outcome, live, to, took }) = went_back else {
+            self.balancer.handle_rolled_back(now, Applied::Failed { reloaded: false }, None, None);
+            self.watch.applied(now, None);
+            return answer.send(Err(Refusal::new("going back broke off").with_remedy("see 'journalctl -u weir'")));
+        };
+        let by = self.applier.run_by();
+        match outcome {
+            Err(error) => {
+                self.balancer.handle_rolled_back(now, Applied::Failed { reloaded: false }, None, None);
+                self.watch.applied(now, None);
+                answer.send(Err(refusal(&error, by)));
+            }
+            Ok((report, holds)) => {
+                let is_news = |name: &&UpstreamName| self.balancer.holds().get(name).is_none();
+                let held = holds.iter().map(|(name, _)| name).filter(is_news).cloned().collect();
+                let Trouble { what: message, way_out } = report.told(by);
+                let told = RolledBack {
+                    to,
+                    generation: report.generation(),
+                    result: Some(status::result(&report).into()),
+                    elapsed_ms: millis(took),
+                    held: words(held),
+                    message,
+                    remedy: Some(way_out).filter(|way_out| !way_out.is_empty()),
+                };
+                self.balancer.handle_rolled_back(now, Applied::from(&report), live, Some(holds));
+                self.watch.applied(now, Some(&report));
+                let ended = Ended { report, took, by };
+                self.timeline.tell(&ended, &Asked::default());
+                self.applies.ended(now, ended);
+                answer.send(Ok(told));
+            }
+        }
+    }
+
+    /// What differs between what is in place and what is wanted.
+    pub(in crate::agent) fn wanted_changes(&self) -> Differences {
+        Differences { from: self.applies.generation(), changes: self.waiting(), ..Differences::default() }
+    }
+
+    /// What is wanted of `apply`.
+    pub(in crate::agent) fn wanted(&self) -> Wanted {
+        let is_decided = self.balancer.upstreams().iter().any(|upstream| upstream.decision().is_some());
+        let desired = || String::from_utf8(self.balancer.desired().to_json()).ok();
+        Wanted { desired: is_decided.then(desired).flatten() }
+    }
+
+    /// Refused while this node leaves: what is in place stays.
+    fn present(&self) -> Result<(), Refusal> {
+        match self.members_at {
+            Some(_) => Ok(()),
+            None => Err(Refusal::new("this node leaves, what nginx has stays as it is")),
+        }
+    }
+
+    fn reason(&self, reason: Option<String>) -> Result<Option<Reason>, Refusal> {
+        self.present()?;
+        reason.map(Reason::try_from).transpose().map_err(|error| Refusal::new(error.to_string()))
+    }
+
+    /// The one of that name, or all.
+    fn configured(&self, name: Option<String>) -> Result<BTreeSet<UpstreamName>, Refusal> {
+        let all = || self.balancer.upstreams().iter().map(|upstream| upstream.name());
+        let Some(name) = name else { return Ok(all().cloned().collect()) };
+        match all().find(|known| known.as_str() == name) {
+            Some(known) => Ok(BTreeSet::from([known.clone()])),
+            None => Err(no_upstream(&name, all().map(UpstreamName::as_str))),
+        }
+    }
+}
+
+/// `no upstream 'wep'; did you mean 'web'?`
+fn no_upstream<'a>(name: &str, known: impl Iterator<Item = &'a str> + Clone) -> Refusal {
+    let refusal = Refusal::new(format!("no upstream '{name}'"));
+    match nearest(name, known) {
+        Some(near) => refusal.with_remedy(format!("did you mean '{near}'?")),
+        None => refusal.with_remedy("'weir upstream show' lists them"),
+    }
+}
+
+pub(super) fn refusal(error: &Error, by: RunBy) -> Refusal {
+    let Trouble { what, way_out } = error.told(by);
+    let refusal = Refusal::new(what);
+    if way_out.is_empty() { refusal } else { refusal.with_remedy(way_out) }
+}
+
+fn words(names: BTreeSet<UpstreamName>) -> Vec<String> {
+    names.into_iter().map(String::from).collect()
+}

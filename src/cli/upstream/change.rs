@@ -1,0 +1,142 @@
+//! `weir upstream hold`, `release` and `rollback`: the operator's word.
+
+use super::super::exit::Exit;
+use super::super::failure::Failure;
+use super::super::output::Output;
+use super::super::session::Session;
+use super::{AgentArgs, are};
+use crate::error::Trouble;
+use crate::rpc::weir::{HoldChanged, RolledBack, UpstreamHold, UpstreamRelease, UpstreamRollback};
+use crate::status::node::ApplyResult;
+use crate::upstream::{Generation, Reason};
+
+/// Freeze an upstream, or all: its servers stay as they are, but for those that leave or drain, until it is released.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Hold {
+    /// Only this one
+    #[arg(value_name = "NAME")]
+    upstream: Option<String>,
+    /// Why, for whoever finds it held
+    #[arg(long, value_name = "TEXT", value_parser = reason)]
+    reason: Option<String>,
+    #[command(flatten)]
+    agent: AgentArgs,
+}
+
+/// Thaw an upstream, or all: what had to wait is put in place.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Release {
+    /// Only this one
+    #[arg(value_name = "NAME")]
+    upstream: Option<String>,
+    #[command(flatten)]
+    agent: AgentArgs,
+}
+
+/// Go back to an older generation now, and hold every upstream that this changes.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Rollback {
+    /// That generation; without it, the one before the one in place
+    #[arg(value_name = "N")]
+    generation: Option<u64>,
+    /// Why, for whoever finds it held
+    #[arg(long, value_name = "TEXT", value_parser = reason)]
+    reason: Option<String>,
+    #[command(flatten)]
+    agent: AgentArgs,
+}
+
+fn reason(text: &str) -> Result<String, String> {
+    Reason::try_from(text.to_owned()).map(String::from).map_err(|error| error.to_string())
+}
+
+impl Hold {
+    pub(super) async fn run(&self, output: &Output) -> Result<Exit, Failure> {
+        let mut session = Session::open(&self.agent, output).await?;
+        let request = UpstreamHold { upstream: self.upstream.clone(), reason: self.reason.clone() };
+        let held = session.weir(&request).await?;
+        let told = match (&held.upstreams[..], &held.unchanged[..]) {
+            ([], []) => "there is nothing to hold".to_owned(),
+            ([], already) => format!("{} held already", are(already)),
+            (held, _) => format!("{} held: {}", are(held), until_released(held)),
+        };
+        ended(&held, &told, output)
+    }
+}
+
+impl Release {
+    pub(super) async fn run(&self, output: &Output) -> Result<Exit, Failure> {
+        let mut session = Session::open(&self.agent, output).await?;
+        let released = session.weir(&UpstreamRelease { upstream: self.upstream.clone() }).await?;
+        let told = match (&released.upstreams[..], &released.unchanged[..]) {
+            ([], []) => "nothing is held".to_owned(),
+            ([], already) => format!("{} not held", are(already)),
+            (released, _) => format!("{} released", are(released)),
+        };
+        ended(&released, &told, output)
+    }
+}
+
+impl Rollback {
+    pub(super) async fn run(&self, output: &Output) -> Result<Exit, Failure> {
+        let mut session = Session::open(&self.agent, output).await?;
+        let request = UpstreamRollback { to: self.generation.map(Generation), reason: self.reason.clone() };
+        let went_back = session.weir(&request).await?;
+        let exit = match went_back.result.as_ref().and_then(|result| result.word()) {
+            Some(ApplyResult::Live | ApplyResult::Unchanged) => Exit::Done,
+            // It is in place, and nobody has seen it served.
+            Some(ApplyResult::Stored) | None => Exit::Attention,
+            Some(ApplyResult::Refused | ApplyResult::RolledBack | ApplyResult::Failed) => {
+                let failure = Failure::new(Exit::Failed, went_back.message);
+                return Err(match went_back.remedy {
+                    Some(remedy) => failure.with_remedy(remedy),
+                    None => failure,
+                });
+            }
+        };
+        if output.is_json() {
+            output.json(&went_back)?;
+        } else {
+            output.text(&format!("{}\n", told(&went_back)))?;
+        }
+        Ok(exit)
+    }
+}
+
+/// `changes wait until 'weir upstream release web'`.
+fn until_released(held: &[String]) -> String {
+    match held {
+        [one] => format!("changes wait until 'weir upstream release {one}'"),
+        _ => "changes wait until 'weir upstream release'".to_owned(),
+    }
+}
+
+/// What was told, or that it may not outlive a restart.
+fn ended(changed: &HoldChanged, told: &str, output: &Output) -> Result<Exit, Failure> {
+    if let Some(Trouble { what, way_out }) = &changed.unsaved {
+        let what = format!("{told}; it may not outlive a restart of the agent: {what}");
+        let failure = Failure::new(Exit::Incomplete, what);
+        return Err(if way_out.is_empty() { failure } else { failure.with_remedy(way_out.clone()) });
+    }
+    if output.is_json() {
+        output.json(changed)?;
+    } else {
+        output.text(&format!("{told}\n"))?;
+    }
+    Ok(Exit::Done)
+}
+
+/// `generation 9 = generation 7, confirmed in 128 ms; web is held: changes wait until 'weir upstream release web'`
+fn told(went_back: &RolledBack) -> String {
+    let held = match &went_back.held[..] {
+        [] => String::new(),
+        held => format!("; {} held: {}", are(held), until_released(held)),
+    };
+    let is_live = went_back.result.as_ref().is_some_and(|result| result.is(&ApplyResult::Live));
+    match (went_back.generation, went_back.to) {
+        (Some(generation), Some(to)) if is_live => {
+            format!("generation {generation} = generation {to}, confirmed in {} ms{held}", went_back.elapsed_ms)
+        }
+        _ => format!("{}{held}", went_back.message),
+    }
+}

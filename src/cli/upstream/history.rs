@@ -1,0 +1,130 @@
+//! `weir upstream history` and `diff`: what was put in place, when and why.
+
+use super::super::exit::Exit;
+use super::super::failure::Failure;
+use super::super::output::Output;
+use super::super::session::Session;
+use super::super::table::Table;
+use super::super::time;
+use super::AgentArgs;
+use crate::escape::escape;
+use crate::rpc::weir::{Differences, Past, UpstreamDiff, UpstreamHistory};
+use crate::status::node::Change;
+use crate::upstream::Generation;
+
+/// Changes that one line names.
+const MAX_CHANGES: usize = 4;
+
+/// List the last generations, when each was made, why, and what it changed.
+#[derive(Debug, clap::Args)]
+pub(crate) struct History {
+    /// Most of them; 0 for all that are kept
+    #[arg(short = 'n', value_name = "COUNT", default_value_t = 20)]
+    count: usize,
+    /// Do not cut long lines on a terminal
+    #[arg(long)]
+    wide: bool,
+    /// Name the columns also in a pipe
+    #[arg(long)]
+    header: bool,
+    #[command(flatten)]
+    agent: AgentArgs,
+}
+
+impl History {
+    pub(super) async fn run(&self, output: &Output) -> Result<Exit, Failure> {
+        let mut session = Session::open(&self.agent, output).await?;
+        let history = session.weir(&UpstreamHistory { count: self.count }).await?;
+        if output.is_json() {
+            output.json(&history)?;
+        } else if history.generations.is_empty() {
+            output.notice("nothing was put in place yet");
+        } else {
+            let mut table = Table::new(&["GEN", "TIME", "RESULT", "TOOK", "CAUSE", "CHANGE"]);
+            history.generations.iter().for_each(|past| table.row(cells(past)));
+            output.text(&table.render(output.layout(self.header, self.wide), |_, text| text.to_owned()))?;
+        }
+        Ok(Exit::Done)
+    }
+}
+
+fn cells(past: &Past) -> [String; 6] {
+    let or_dash = |text: String| if text.is_empty() { "-".to_owned() } else { text };
+    let took = match (past.validate_ms, past.confirm_ms) {
+        (None, None) => "-".to_owned(),
+        (validate, confirm) => format!("{} ms", validate.unwrap_or_default() + confirm.unwrap_or_default()),
+    };
+    [
+        past.generation.to_string(),
+        past.at.as_deref().map_or_else(|| "-".to_owned(), time::of_day),
+        past.result.to_string(),
+        took,
+        or_dash(past.cause.clone()),
+        or_dash(change(past)),
+    ]
+}
+
+/// `web: + web2 10.77.0.13:80, web1 weight 2 -> 1 and 3 more`, and why it was not accepted.
+fn change(past: &Past) -> String {
+    let several = past.upstreams.len() > 1;
+    let told = |change: &Change| if several { format!("{}: {change}", change.upstream) } else { change.to_string() };
+    let mut text = past.changes.iter().take(MAX_CHANGES).map(told).collect::<Vec<_>>().join(", ");
+    let more = past.changes.len().saturating_sub(MAX_CHANGES) + usize::try_from(past.more).unwrap_or(usize::MAX);
+    match more {
+        0 => {}
+        more if text.is_empty() => text = format!("{more} changes"),
+        more => text.push_str(&format!(" and {more} more")),
+    }
+    match &past.error {
+        Some(error) if text.is_empty() => error.clone(),
+        Some(error) => format!("{text} ({error})"),
+        None => text,
+    }
+}
+
+/// Tell what differs: 0 if nothing does, 8 if something does.
+///
+/// Without numbers: from what is in place to what is wanted. With one: what that generation changed. With two: from one
+/// generation to the other.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Diff {
+    /// The generation, or the one to start from
+    #[arg(value_name = "N")]
+    from: Option<u64>,
+    /// The generation to arrive at
+    #[arg(value_name = "M")]
+    to: Option<u64>,
+    #[command(flatten)]
+    agent: AgentArgs,
+}
+
+impl Diff {
+    pub(super) async fn run(&self, output: &Output) -> Result<Exit, Failure> {
+        let mut session = Session::open(&self.agent, output).await?;
+        let request = UpstreamDiff { from: self.from.map(Generation), to: self.to.map(Generation) };
+        let differences = session.weir(&request).await?;
+        if output.is_json() {
+            output.json(&differences)?;
+        } else {
+            output.text(&render(&differences))?;
+        }
+        Ok(if differences.changes.is_empty() { Exit::Done } else { Exit::Attention })
+    }
+}
+
+/// `7 -> 8  web2 probe down at 15:10:02Z`, and a line for each change.
+fn render(differences: &Differences) -> String {
+    let from = differences.from.unwrap_or_default();
+    let to = differences.to.map_or_else(|| "wanted".to_owned(), |to| to.to_string());
+    let at = differences.at.as_deref().map(|at| format!(" at {}", time::of_day(at))).unwrap_or_default();
+    let cause = match &differences.cause {
+        Some(cause) => format!("  {cause}{at}"),
+        None if differences.changes.is_empty() => "  nothing differs".to_owned(),
+        None => String::new(),
+    };
+    let mut text = format!("{from} -> {to}{}\n", escape(&cause));
+    for change in &differences.changes {
+        text.push_str(&format!("{}  {change}\n", escape(&change.upstream)));
+    }
+    text
+}

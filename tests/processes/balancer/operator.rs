@@ -1,0 +1,188 @@
+//! An operator's hand on upstreams: holds, going back, and what is told of it.
+
+use std::process::{Command, Output};
+
+use serde_json::Value;
+
+use super::stage::Balancer;
+use crate::support::{until, weir_binary};
+
+fn weir(balancer: &Balancer, args: &[&str]) -> Output {
+    Command::new(weir_binary()).args(args).env("WEIR_RPC_ADDR", balancer.agent.rpc.to_string()).output().unwrap()
+}
+
+/// What `weir` says of the balancer, and its exit code.
+fn said(balancer: &Balancer, args: &[&str]) -> (String, Option<i32>) {
+    let Output { status, stdout, stderr } = weir(balancer, args);
+    (format!("{}{}", String::from_utf8_lossy(&stdout), String::from_utf8_lossy(&stderr)), status.code())
+}
+
+fn told(balancer: &Balancer, args: &[&str]) -> Value {
+    let output = weir(balancer, &[args, &["--format", "json"]].concat());
+    serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{args:?}: {error}: {output:?}"))
+}
+
+/// Waits until `weir status` ends with this code.
+fn await_status(balancer: &Balancer, code: i32) -> String {
+    let mut last = String::new();
+    until(&format!("weir status to end with {code}"), || {
+        let (text, ended) = said(balancer, &["status"]);
+        last.clone_from(&text);
+        if ended == Some(code) { Ok(()) } else { Err(text) }
+    });
+    last
+}
+
+/// Waits until the newest generation was made for this.
+fn await_cause(balancer: &Balancer, cause: &str) -> Value {
+    let mut newest = Value::Null;
+    until(&format!("a generation because of {cause:?}"), || {
+        newest = told(balancer, &["upstream", "history", "-n", "1"])["generations"][0].clone();
+        if newest["cause"] == cause { Ok(()) } else { Err(newest.to_string()) }
+    });
+    newest
+}
+
+#[test]
+#[ignore = "needs nginx"]
+fn a_hold_keeps_what_there_is_over_a_restart_until_it_is_released() {
+    let mut balancer = Balancer::start();
+    let _one = balancer.web("web1", "1");
+    balancer.await_answers(&[("web1", 1)]);
+    let text = await_status(&balancer, 0);
+    assert!(text.contains("upstream   web: 1 of 1 in, generation "), "{text}");
+
+    let (text, code) = said(&balancer, &["upstream", "hold", "web", "--reason", "a look first"]);
+    assert_eq!((text.as_str(), code), ("web is held: changes wait until 'weir upstream release web'\n", Some(0)));
+    assert_eq!(said(&balancer, &["upstream", "hold"]), ("web is held already\n".to_owned(), Some(0)));
+    let _two = balancer.web("web2", "1");
+    balancer.await_log("member joined member=web2");
+    let text = await_status(&balancer, 8);
+    assert!(text.contains("attention  upstream web is held (a look first)"), "{text}");
+    assert!(text.contains("'weir upstream release web'"), "{text}");
+    assert_eq!(said(&balancer, &["status", "--quiet", "--for", "nginx"]), (String::new(), Some(0)));
+    balancer.await_answers(&[("web1", 1)]);
+
+    // It is on disk, and the agent that comes back finds it there.
+    balancer.agent.kill();
+    balancer.agent.run();
+    balancer.await_log("still held");
+    let text = await_status(&balancer, 8);
+    assert!(text.contains("held (a look first)"), "{text}");
+    until("the newcomer to be known", || {
+        let servers = told(&balancer, &["upstream", "show", "web"])["upstreams"][0]["servers"].clone();
+        let is_held = |server: &Value| server["member"] == "web2" && server["state"] == "held";
+        if servers.as_array().unwrap().iter().any(is_held) { Ok(()) } else { Err(servers.to_string()) }
+    });
+    balancer.await_answers(&[("web1", 1)]);
+
+    assert_eq!(said(&balancer, &["upstream", "release", "web"]), ("web is released\n".to_owned(), Some(0)));
+    balancer.await_answers(&[("web1", 1), ("web2", 1)]);
+    await_status(&balancer, 0);
+    let newest = await_cause(&balancer, "operator, web2 joined");
+    assert_eq!((&newest["result"], &newest["upstreams"][0]), (&"live".into(), &"web".into()), "{newest}");
+    assert_eq!(said(&balancer, &["upstream", "release"]), ("nothing is held\n".to_owned(), Some(0)));
+}
+
+#[test]
+#[ignore = "needs nginx"]
+fn going_back_puts_an_older_generation_there_and_holds_it() {
+    let balancer = Balancer::start();
+    let _one = balancer.web("web1", "1");
+    balancer.await_answers(&[("web1", 1)]);
+    let first = await_cause(&balancer, "web1 joined")["generation"].as_u64().unwrap();
+    let two = balancer.web("web2", "1");
+    balancer.await_answers(&[("web1", 1), ("web2", 1)]);
+    let second = await_cause(&balancer, "web2 joined")["generation"].as_u64().unwrap();
+
+    let (text, code) = said(&balancer, &["upstream", "diff", &second.to_string()]);
+    assert!(text.starts_with(&format!("{first} -> {second}  web2 joined at ")) && code == Some(8), "{text}");
+    assert!(text.contains("\nweb  + web2 "), "{text}");
+    let differences = told(&balancer, &["upstream", "diff", &second.to_string(), &first.to_string()]);
+    let change = &differences["changes"][0];
+    assert_eq!(
+        (&change["member"], &change["field"], &change["after"]),
+        (&"web2".into(), &"state".into(), &"out".into())
+    );
+    assert_eq!(said(&balancer, &["upstream", "diff"]).1, Some(0));
+
+    let (text, code) = said(&balancer, &["upstream", "rollback", &first.to_string(), "--reason", "web2 is slow"]);
+    let third = second + 1;
+    assert!(text.starts_with(&format!("generation {third} = generation {first}, confirmed in ")), "{text}");
+    assert!(text.ends_with("; web is held: changes wait until 'weir upstream release web'\n"), "{text}");
+    assert_eq!(code, Some(0));
+    balancer.await_answers(&[("web1", 1)]);
+    let newest = await_cause(&balancer, &format!("operator, back to {first}"));
+    assert_eq!((&newest["generation"], &newest["result"]), (&third.into(), &"live".into()), "{newest}");
+    let text = await_status(&balancer, 8);
+    assert!(text.contains("upstream web is held (web2 is slow)"), "{text}");
+
+    // A weight that changes waits, too; whoever leaves does not.
+    let output = two.cli(&["tags", "--set", "weight=3"]);
+    assert!(output.status.success(), "{output:?}");
+    balancer.await_answers(&[("web1", 1)]);
+    assert_eq!(said(&balancer, &["upstream", "release"]), ("web is released\n".to_owned(), Some(0)));
+    balancer.await_answers(&[("web1", 1), ("web2", 3)]);
+
+    let (text, code) = said(&balancer, &["upstream", "rollback", "99"]);
+    assert!(text.starts_with("error: ") && text.contains("'weir upstream history'") && code == Some(1), "{text}");
+    await_status(&balancer, 0);
+}
+
+#[test]
+#[ignore = "needs nginx"]
+fn history_says_what_happened_to_whom() {
+    let balancer = Balancer::start();
+    let _one = balancer.web("web1", "1");
+    let mut two = balancer.web("web2", "1");
+    balancer.await_answers(&[("web1", 1), ("web2", 1)]);
+    assert!(two.cli(&["tags", "--set", "weight=2"]).status.success());
+    await_cause(&balancer, "web2 tags changed");
+    two.kill();
+    await_cause(&balancer, "web2 failed");
+    two.run();
+    await_cause(&balancer, "web2 is back");
+    assert!(two.cli(&["leave"]).status.success());
+    await_cause(&balancer, "web2 left");
+    let all = told(&balancer, &["upstream", "history"])["generations"].clone();
+    // The newest is live, and the first was stored before there was an NGINX.
+    let [newest, replaced @ .., first] = &all.as_array().unwrap()[..] else { panic!("{all:?}") };
+    assert_eq!((&newest["result"], &first["cause"]), (&"live".into(), &"configuration".into()));
+    assert!(replaced.iter().all(|past| past["result"] == "replaced" && past["confirm_ms"].is_u64()), "{replaced:?}");
+}
+
+#[test]
+#[ignore = "needs nginx"]
+fn a_neighbours_mistake_is_not_weirs_and_moves_no_address() {
+    let balancer = Balancer::start();
+    let _one = balancer.web("web1", "1");
+    balancer.await_answers(&[("web1", 1)]);
+    await_status(&balancer, 0);
+    let site = balancer.nginx.path("conf.d/shop.conf");
+    std::fs::write(&site, "prox_pass http://shop;\n").unwrap();
+    let _two = balancer.web("web2", "1");
+    let text = await_status(&balancer, 8);
+    assert!(
+        text.contains("nginx rejects its configuration, not because of weir: unknown directive \"prox_pass\""),
+        "{text}"
+    );
+    assert!(text.contains("waits (+ web2 "), "{text}");
+    assert_eq!(said(&balancer, &["status", "--quiet", "--for", "nginx"]), (String::new(), Some(0)));
+    std::fs::remove_file(&site).unwrap();
+}
+
+#[test]
+#[ignore = "needs nginx"]
+fn an_nginx_that_is_down_moves_the_address() {
+    let mut balancer = Balancer::start();
+    let _one = balancer.web("web1", "1");
+    balancer.await_answers(&[("web1", 1)]);
+    await_status(&balancer, 0);
+    balancer.nginx.kill();
+    let text = await_status(&balancer, 8);
+    assert!(text.contains("nginx      does not run since "), "{text}");
+    assert_eq!(said(&balancer, &["status", "--quiet", "--for", "nginx"]), (String::new(), Some(8)));
+    assert_eq!(said(&balancer, &["status", "--quiet", "--for", "cluster"]), (String::new(), Some(0)));
+    balancer.nginx.run();
+    await_status(&balancer, 0);
+}
