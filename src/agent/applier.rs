@@ -23,7 +23,7 @@ pub(super) struct Applier {
 #[derive(Debug)]
 enum Way {
     /// This process.
-    Direct(Apply),
+    Direct(Box<Apply>),
     /// The privileged side, by its socket.
     Helper(Client),
 }
@@ -31,7 +31,7 @@ enum Way {
 impl Applier {
     pub(super) fn new(config: &Config) -> Self {
         let way = match config.apply.mode {
-            ApplyMode::Direct => Way::Direct(Apply::new(config.into())),
+            ApplyMode::Direct => Way::Direct(Box::new(Apply::new(config.into()))),
             ApplyMode::Helper => Way::Helper(Client::new(config)),
         };
         let upstreams = config.upstreams.iter().map(|upstream| upstream.options.name.clone()).collect();

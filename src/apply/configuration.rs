@@ -82,7 +82,7 @@ impl Configuration {
 
     fn copied(&self) -> Option<Config> {
         // One that is damaged, or of an older weir, is as good as none: the files count.
-        fs::metadata(&self.copy).ok().filter(|meta| is_trusted(meta.uid()))?;
+        fs::metadata(&self.copy).ok().filter(|meta| Writer::of(meta.mode(), meta.uid(), meta.gid()).is_none())?;
         load(&self.copy).ok().map(|loaded| loaded.config)
     }
 
@@ -124,11 +124,6 @@ fn load(path: &Path) -> Result<Loaded, String> {
     };
     config::load(&sources)
         .map_err(|errors| errors.mistakes().first().map(Mistake::to_string).unwrap_or_else(|| errors.summary()))
-}
-
-/// Root, and in a test whoever runs it.
-fn is_trusted(uid: u32) -> bool {
-    uid == 0 || uid == rustix::process::geteuid().as_raw()
 }
 
 #[cfg(test)]
@@ -238,7 +233,7 @@ mod tests {
         let running = host.hash();
         host.write("weir.d/more.toml", "");
         for (name, mode, words) in [
-            ("weir.toml", 0o646, "weir.toml is writable by anyone; apply trusts only root; 'chown root:weir "),
+            ("weir.toml", 0o646, "weir.toml is writable by anyone; apply trusts only root: 'chown root:weir "),
             ("weir.toml", 0o664, "weir.toml is writable by group "),
             ("weir.d/more.toml", 0o666, "more.toml is writable by anyone; "),
             ("weir.d", 0o777, "weir.d is writable by anyone; "),
@@ -255,7 +250,7 @@ mod tests {
         if rustix::process::geteuid().is_root() {
             std::os::unix::fs::chown(&host.configuration.path, Some(65534), None).unwrap();
             let refused = host.configuration.find(running).unwrap_err().to_string();
-            assert!(refused.contains("weir.toml is writable by user nobody; apply trusts only root"), "{refused}");
+            assert!(refused.contains("weir.toml is writable by user nobody; apply trusts only root: "), "{refused}");
         }
     }
 }

@@ -71,7 +71,7 @@ impl Refusal {
                 format!("the configuration changed: the agent does not run with {}", path.display())
             }
             Self::ConfigurationWritable { path, by } => {
-                format!("{} is writable by {by}; apply trusts only root", path.display())
+                format!("{} is writable by {by}", path.display())
             }
             Self::ConfigurationBroken { what } => what.clone(),
             Self::NoGeneration { to: Some(to) } => format!("generation {to} is not kept"),
@@ -90,7 +90,7 @@ impl Refusal {
             Self::ConfigurationChanged { .. } => Some("'weir reload'".to_owned()),
             Self::ConfigurationWritable { path, .. } => {
                 let mode = if path.extension().is_some_and(|end| end == "toml") { "640" } else { "750" };
-                Some(format!("'chown root:weir {0}' and 'chmod {mode} {0}'", path.display()))
+                Some(format!("apply trusts only root: 'chown root:weir {0}' and 'chmod {mode} {0}'", path.display()))
             }
             Self::ConfigurationBroken { .. } => Some("'weir config check' lists every mistake".to_owned()),
         }

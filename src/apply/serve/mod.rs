@@ -174,11 +174,12 @@ impl Server {
 
     fn handle_talk(&mut self, talk: Result<(Id, Option<Heard>), JoinError>) {
         match talk {
-            Ok((id, Some(heard))) => {
-                self.reading.remove(&id);
+            Ok((id, Some(heard))) if self.reading.remove(&id).is_some() => {
                 self.connections.advance(id, Stage::Waiting);
                 self.waiting.push_back((id, heard));
             }
+            // It was whole in the instant in which it was sent away.
+            Ok((_, Some(heard))) => self.turn_away(&heard.stream, Refusal::Busy, heard.peer),
             Ok((id, None)) => {
                 self.reading.remove(&id);
                 self.connections.close(id);

@@ -81,7 +81,9 @@ pub(super) fn files(loaded: &Loaded, agent: Option<User>, unit: Option<&Unit>) -
     }
     let mut spaces: BTreeSet<&PathBuf> = homes.union(&outputs).collect();
     if !outputs.is_empty() && config.apply.state.exists() {
-        list.push((Purpose::Record, config.apply.state.clone()));
+        if config.apply.mode == ApplyMode::Direct {
+            list.push((Purpose::Record, config.apply.state.clone()));
+        }
         spaces.insert(&config.apply.state);
     }
     let asker = asker();

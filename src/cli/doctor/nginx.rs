@@ -1,10 +1,11 @@
 //! NGINX as it is installed, configured and running.
 
 use std::fs;
-use std::path::Path;
+use std::os::unix::fs::FileTypeExt;
+use std::path::{Path, PathBuf};
 
 use crate::apply::{self, Error, RunBy};
-use crate::config::{Config, UpstreamFile};
+use crate::config::{ApplyMode, Config, UpstreamFile};
 use crate::status::doctor::{Master, Nginx, Output, Refused, Trouble, Version};
 use crate::status::node::Document;
 
@@ -26,6 +27,7 @@ pub(super) fn look(config: &Config, document: Option<&Document>) -> Nginx {
     if facts.outputs.is_empty() {
         return facts;
     }
+    facts.unheard = unheard(config);
     if Path::new("/run/systemd/system").exists() {
         facts.unit.clone_from(&options.unit);
     }
@@ -33,6 +35,16 @@ pub(super) fn look(config: &Config, document: Option<&Document>) -> Nginx {
     (facts.tree, facts.unread) = apply::read_tree(&options.config);
     facts.selinux_denies = selinux_denies();
     facts
+}
+
+/// Where the side that applies should listen, if nothing is there. To ask it would start it.
+fn unheard(config: &Config) -> Option<PathBuf> {
+    let socket = match config.apply.mode {
+        ApplyMode::Helper => &config.apply.socket,
+        ApplyMode::Direct => return None,
+    };
+    let is_there = fs::metadata(socket).is_ok_and(|file| file.file_type().is_socket());
+    (!is_there).then(|| socket.clone())
 }
 
 fn survey(facts: &mut Nginx, config: &Config) {

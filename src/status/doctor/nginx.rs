@@ -56,6 +56,8 @@ pub struct Refused {
 /// Facts about it.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct Nginx {
+    /// Where the side that applies should listen, and does not.
+    pub unheard: Option<PathBuf>,
     /// Without any, NGINX is none of our business.
     pub outputs: Vec<Output>,
     pub config: PathBuf,
@@ -95,6 +97,10 @@ pub fn nginx(facts: &Nginx) -> Findings {
     if facts.selinux_denies {
         let message = "SELinux lets NGINX connect to no server of an upstream";
         findings.error("nginx.selinux", "nginx", message, "setsebool -P httpd_can_network_connect on");
+    }
+    if let Some(socket) = &facts.unheard {
+        let message = format!("nothing listens on {}, so no upstream reaches NGINX", socket.display());
+        findings.error("nginx.helper", "weir apply", message, "systemctl enable --now weir-apply.socket");
     }
     // A tree that is known in part must not be blamed for what may be in the rest.
     if facts.unread.is_empty() && !facts.tree.is_empty() {

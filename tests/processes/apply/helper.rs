@@ -229,8 +229,6 @@ fn a_hostile_process_of_the_same_user_does_not_keep_out_the_agent() {
     let mut hostile = hostile.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
     // Until it has taken the places: then whoever has most is turned away.
     until("the attack is under way", || {
-        let mut stream = stage.stream();
-        stream.set_read_timeout(Some(Duration::from_millis(50))).unwrap();
         let open = |pid: u32| std::fs::read_dir(format!("/proc/{pid}/fd")).map_or(0, Iterator::count);
         if open(hostile.id()) > 200 { Ok(()) } else { Err(format!("{} files", open(hostile.id()))) }
     });

@@ -79,6 +79,7 @@ fn installed_running_tested() {
         (Nginx { test: refused("unknown directive \"x\"", None), ..site(GOOD) }, "error nginx.test nginx"),
         (Nginx { test: None, ..site(GOOD) }, "skip nginx.test nginx"),
         (Nginx { selinux_denies: true, ..site(GOOD) }, "error nginx.selinux nginx"),
+        (Nginx { unheard: Some("/run/weir-apply.sock".into()), ..site(GOOD) }, "error nginx.helper weir apply"),
         (unread(Why::Denied), "skip nginx.config /etc/nginx/x"),
         (unread(Why::Unusable("not a regular file".into())), "skip nginx.config /etc/nginx/x"),
         (unread(Why::TooDeep { line: 3 }), "skip nginx.config /etc/nginx/x"),
