@@ -262,7 +262,7 @@ impl Upstreams {
             }
         }
         if self.is_busy() {
-            warn!("an apply is cut short; the next start of the agent puts back what it left half done");
+            warn!("an apply is cut short; the next start of the agent ends what it left half done");
         }
     }
 }

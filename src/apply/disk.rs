@@ -14,7 +14,7 @@ use crate::file;
 const FILE_MODE: u32 = 0o640;
 const DIRECTORY_MODE: u32 = 0o750;
 
-/// A directory in the state directory, unless it is there.
+/// A directory in the state directory, unless it is there. Its name is on disk when this returns.
 pub(super) fn directory(path: &Path) -> Result<(), Error> {
     match DirBuilder::new().mode(DIRECTORY_MODE).create(path) {
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => return Ok(()),
@@ -22,7 +22,9 @@ pub(super) fn directory(path: &Path) -> Result<(), Error> {
         Ok(()) => trace(Write::Directory(path)),
     }
     let shared = || share(&File::open(path)?, path, DIRECTORY_MODE);
-    shared().map_err(Error::write(path))
+    shared().map_err(Error::write(path))?;
+    // What is synced in it is lost with its name.
+    sync_parent(path)
 }
 
 /// Writes and syncs a whole new file. On failure nothing of it is left.

@@ -15,6 +15,16 @@ pub struct Kept {
     pub file: PathBuf,
     /// Where its copy is.
     pub copy: PathBuf,
+    /// The first line that differed from ours, if there was one of ours.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub line: Option<u32>,
+}
+
+/// The number of the first line in which two texts differ.
+pub(super) fn first_difference(ours: &[u8], theirs: &[u8]) -> Option<u32> {
+    let same = ours.iter().zip(theirs).take_while(|(ours, theirs)| ours == theirs).count();
+    let lines_before = ours[..same].iter().filter(|byte| **byte == b'\n').count();
+    (ours != theirs).then(|| u32::try_from(lines_before + 1).unwrap_or(u32::MAX))
 }
 
 /// `foreign/NAME.N` in the state directory, with the first N that is free or holds the same: a program that puts its own file
@@ -36,13 +46,26 @@ pub(super) fn keep(state: &Path, target: &Path, bytes: &[u8]) -> Result<Kept, Er
                 disk::sync(state)?;
             }
         }
-        return Ok(Kept { file: target.to_owned(), copy });
+        return Ok(Kept { file: target.to_owned(), copy, line: None });
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_first_line_that_differs_is_named() {
+        for (ours, theirs, line) in [
+            ("a\nb\n", "a\nb\n", None),
+            ("a\nb\n", "a\nc\n", Some(2)),
+            ("a\nb\n", "a\nb\nc\n", Some(3)),
+            ("a\nb\n", "", Some(1)),
+            ("", "", None),
+        ] {
+            assert_eq!(first_difference(ours.as_bytes(), theirs.as_bytes()), line, "{ours:?} {theirs:?}");
+        }
+    }
 
     #[test]
     fn the_same_bytes_are_kept_once_and_others_beside_them() {

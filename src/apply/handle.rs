@@ -1,6 +1,7 @@
 //! The one entry for whoever asks, in this process or over the socket.
 
 use super::journal::Journal;
+use super::lock::Lock;
 use super::master::Workers;
 use super::store::{Saved, Store};
 use super::system::Nginx;
@@ -22,6 +23,8 @@ impl Apply {
 
     fn state(&self, known: Option<Process>) -> Result<State, Error> {
         let directory = &self.options.apply.state;
+        // No job that still runs may change what is told; before the first there is nothing to lock.
+        let _lock = directory.exists().then(|| Lock::take(directory)).transpose()?;
         let journal = Journal::read(directory)?;
         let in_place = journal.state().in_place;
         let saved = match in_place {

@@ -12,7 +12,7 @@ use rustix::io::Errno;
 
 use super::error::is_root;
 use super::refusal::Writer;
-use super::{Error, proc};
+use super::{Error, disk, proc};
 
 /// An apply takes a few seconds at worst; two of them can be ahead of us.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -34,7 +34,8 @@ impl Lock {
         let path = state.join("lock");
         match DirBuilder::new().mode(STATE_MODE).create(state) {
             Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => return Err(Error::write(&path)(error)),
-            Ok(()) | Err(_) => {}
+            Err(_) => {}
+            Ok(()) => disk::sync_parent(state)?,
         }
         if is_root() {
             for_root(state)?;

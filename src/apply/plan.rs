@@ -100,14 +100,12 @@ impl Plan {
                 plan.same.push(target.output.to_owned());
                 continue;
             }
-            let foreign = before.is_some() && !ours;
             // What was there before the first generation is no edit of anything.
-            if foreign
-                && options.apply.foreign_edit == ForeignEdit::Hold
-                && in_place.is_some_and(|saved| saved.file(target.output).is_some())
-            {
+            let edited = !ours && in_place.is_some_and(|saved| saved.file(target.output).is_some());
+            if edited && options.apply.foreign_edit == ForeignEdit::Hold {
                 return Err(Error::ForeignEdit { path: target.output.to_owned() });
             }
+            let foreign = before.is_some() && !ours;
             let (upstream, path) = (target.options.name.clone(), target.output.to_owned());
             let change = Change::new(upstream, path, Some(text(next).into_bytes()), before);
             plan.add(Change { foreign, ..change }, next);

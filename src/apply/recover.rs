@@ -181,7 +181,12 @@ impl Files<'_> {
 
     /// A copy of somebody else's bytes, in the journal and in the report.
     pub(super) fn keep_copy(&mut self, path: &Path, bytes: &[u8]) -> Result<(), Error> {
-        let kept = foreign::keep(&self.options.apply.state, path, bytes)?;
+        let mut kept = foreign::keep(&self.options.apply.state, path, bytes)?;
+        let ours = self.saved(self.journal.state().in_place)?;
+        let ours = ours.as_ref().and_then(|saved| Some((saved, saved.file(path)?)));
+        if let Some(ours) = ours.map(|(saved, file)| saved.bytes(file)).transpose()?.flatten() {
+            kept.line = foreign::first_difference(&ours, bytes);
+        }
         let hash = Digest::of(bytes);
         self.journal.write(Event::Foreign { file: path.to_owned(), hash, copy: kept.copy.clone() })?;
         self.notes.foreign.push(kept);

@@ -390,7 +390,7 @@ mod tests {
                 upstreams: vec![UpstreamName::new("web").unwrap()],
                 master: MASTER,
                 notes: Notes {
-                    foreign: vec![Kept { file: "/a".into(), copy: "/b".into() }],
+                    foreign: vec![Kept { file: "/a".into(), copy: "/b".into(), line: Some(3) }],
                     orphans: vec!["/c".into()],
                     hindrance: None,
                 },

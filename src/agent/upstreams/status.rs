@@ -173,7 +173,7 @@ impl Upstreams {
 
 impl Foreign {
     fn status(&self, calendar: &Calendar) -> ForeignEdit {
-        let Kept { file, copy } = &self.kept;
+        let Kept { file, copy, .. } = &self.kept;
         let seen = calendar.moment(self.at);
         ForeignEdit { file: file.display().to_string(), copy: copy.display().to_string(), seen }
     }

@@ -80,9 +80,9 @@ impl Timeline {
     }
 
     fn tell_notes(&mut self, Notes { foreign, orphans, hindrance }: &Notes) {
-        for Kept { file, copy } in foreign {
+        for Kept { file, copy, line } in foreign {
             let (file, copy) = (file.display(), copy.display());
-            warn!(%file, %copy, "file of somebody else replaced, a copy is kept");
+            warn!(%file, line, %copy, "file of somebody else replaced, a copy is kept");
         }
         for file in orphans.iter().filter(|file| !self.orphans.contains(*file)) {
             let file = file.display();

@@ -17,6 +17,7 @@ mod rollback;
 mod servers;
 mod sizes;
 mod slow;
+mod timing;
 mod upgrade;
 
 use weir::upstream::Generation;

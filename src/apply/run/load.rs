@@ -1,0 +1,147 @@
+//! Steps 7 to 9 of `protocols C.2`: reload, confirmation, and the way back.
+
+use std::time::Instant;
+
+use super::{Going, Run, without_promised};
+use crate::apply::fault::{self, Fault};
+use crate::apply::journal::{Event, Live};
+use crate::apply::master::{Master, Patience};
+use crate::apply::place::{Candidates, Place};
+use crate::apply::plan::Plan;
+use crate::apply::report::{At, Notes, Timings};
+use crate::apply::system::Nginx;
+use crate::apply::{Error, Report, fingerprint, kept};
+use crate::digest::Digest;
+use crate::time::millis;
+use crate::upstream::{Causes, Generation};
+
+impl Run<'_> {
+    /// No process can confirm anything; what NGINX will read at its start is in place.
+    pub(super) fn stored(&mut self, nginx: &Nginx<'_>, plan: &Plan, candidates: &Candidates<'_>) -> Report {
+        let generation = plan.generation;
+        let stored = self.journal.write(Event::Stored { generation });
+        match stored.and_then(|()| candidates.clear()) {
+            Ok(()) => Report::Stored { generation, why: nginx.not_running(), notes: Notes::default() },
+            // The run is open, and the next one goes on with it.
+            Err(error) => Self::failed(generation, nginx.not_running(), error),
+        }
+    }
+
+    /// Steps 7 to 9.
+    pub(super) fn load(
+        &mut self,
+        nginx: &Nginx<'_>,
+        going: Going<'_>,
+        candidates: &Candidates<'_>,
+        master: &Master,
+        patience: Patience,
+    ) -> Report {
+        // What changes from now on is for another reload.
+        let (started, watched) = (Instant::now(), fingerprint::of_watched(self.options));
+        let loaded = nginx.reload(master, patience, &self.options.ours());
+        fault::point(Fault::Confirmed);
+        let plan = going.plan;
+        if let Err(Error::MasterGone) = loaded {
+            return self.stored(nginx, plan, candidates);
+        }
+        let timings = Timings { validate: going.validate, confirm: started.elapsed() };
+        let recorded = loaded.and_then(|()| still_in_place(plan)).and_then(|()| {
+            let (generation, confirm_ms) = (plan.generation, millis(timings.confirm));
+            let again = plan.changes.is_empty() && self.journal.state().settled;
+            self.journal.write(if again {
+                Event::Reload { generation, confirm_ms, watched }
+            } else {
+                let (validate_ms, confirm_ms) = (Some(millis(timings.validate)), Some(confirm_ms));
+                Event::Live(Live { generation, validate_ms, confirm_ms, watched })
+            })
+        });
+        fault::point(Fault::Recorded);
+        if let Err(error) = recorded {
+            return self.go_back(nginx, &going, master, patience, error);
+        }
+        // The new files are live; what is left beside them the next run removes.
+        let _ = candidates.clear();
+        fault::point(Fault::Cleared);
+        let (generation, took, upstreams) = (plan.generation, self.started.elapsed(), plan.upstreams());
+        let (master, notes) = (master.process(), Notes::default());
+        Report::Live { generation, took, timings, upstreams, master, notes }
+    }
+
+    /// The last confirmed generation is put in place and confirmed in turn. If that fails too, nothing more is touched.
+    fn go_back(
+        &mut self,
+        nginx: &Nginx<'_>,
+        going: &Going<'_>,
+        master: &Master,
+        patience: Patience,
+        error: Error,
+    ) -> Report {
+        let failed = going.plan.generation;
+        let (to, settled) = (self.journal.state().confirmed, self.journal.state().settled);
+        if going.after.is_some() || to == failed {
+            return Self::failed(failed, error, Error::NothingToRestore);
+        }
+        // A master that could not load has never left what it had, and its port may be taken still.
+        let never_left = settled && matches!(error, Error::NotLoaded { .. }) && master.is_idle();
+        let back = self.journal.write(Event::Back { failed, to, cause: error.clone() }).and_then(|()| {
+            fault::point(Fault::Back);
+            self.files().back(failed, to)
+        });
+        if let Err(then) = back {
+            return Self::failed(failed, error, then);
+        }
+        match self.confirm_back(nginx, master, patience, to, never_left) {
+            Ok(restored) => {
+                Report::RolledBack { failed, restored, master: master.process(), error, notes: Notes::default() }
+            }
+            Err(then) => Self::failed(failed, error, then),
+        }
+    }
+
+    /// Has what was put back confirmed, without servers of those who were told that they may stop.
+    fn confirm_back(
+        &mut self,
+        nginx: &Nginx<'_>,
+        master: &Master,
+        patience: Patience,
+        to: Generation,
+        never_left: bool,
+    ) -> Result<Generation, Error> {
+        let promises = kept::promises(&self.options.apply.state)?;
+        let restored = self.in_place()?;
+        let desired = restored.as_ref().map(|saved| self.configured(saved.desired()));
+        if let Some(desired) = desired.and_then(|desired| without_promised(&desired, &promises)) {
+            return match self.bring(&desired, &Causes::default(), Some(to)) {
+                Ok(Report::Live { generation, .. } | Report::Unchanged { generation, .. }) => Ok(generation),
+                Ok(Report::Refused { error, .. } | Report::Failed { error, .. } | Report::RolledBack { error, .. }) => {
+                    Err(error)
+                }
+                Ok(Report::Stored { why, .. }) => Err(why),
+                Err(At { error, .. }) => Err(error),
+            };
+        }
+        let mut watched = self.journal.state().watched;
+        if !never_left {
+            watched = fingerprint::of_watched(self.options);
+            nginx.reload(master, patience, &self.options.ours())?;
+        }
+        self.journal.write(Event::Live(Live { generation: to, watched, ..Live::default() }))?;
+        Ok(to)
+    }
+
+    /// What is open in the journal the next run ends first.
+    pub(super) fn failed(failed: Generation, error: Error, then: Error) -> Report {
+        Report::Failed { failed, error, then, notes: Notes::default() }
+    }
+}
+
+/// Whether the files still hold our bytes, now that NGINX has read them.
+fn still_in_place(plan: &Plan) -> Result<(), Error> {
+    for (path, hash) in plan.contents() {
+        let now = Place::of(path)?.bytes()?;
+        if now.as_deref().map(Digest::of) != hash {
+            return Err(Error::Overwritten { path: path.to_owned() });
+        }
+    }
+    Ok(())
+}
