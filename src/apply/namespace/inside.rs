@@ -93,7 +93,7 @@ impl Order {
 
     /// Everything up to the program's start.
     fn prepare(&self) -> Result<(), Hindrance> {
-        unshare(CloneFlags::CLONE_NEWNS).map_err(errno).map_err(hindrance(Obstacle::Unshare, None))?;
+        leave_namespace().map_err(hindrance(Obstacle::Unshare, None))?;
         make_private().map_err(hindrance(Obstacle::MakePrivate, None))?;
         // Before any directory is covered, since candidates lie there; and what was opened before the namespace was made would
         // belong to the other one.
@@ -109,6 +109,13 @@ struct Covered<'a> {
     names: BTreeMap<&'a OsStr, Option<OwnedFd>>,
 }
 
+/// A candidate and the target that it is mounted over.
+struct Over<'a> {
+    name: &'a OsStr,
+    file: &'a OwnedFd,
+    target: OwnedFd,
+}
+
 impl<'a> Covered<'a> {
     fn open(path: &'a Path, names: &'a BTreeMap<OsString, Option<PathBuf>>) -> Result<Self, Hindrance> {
         let open = |(name, file): (&'a OsString, &Option<PathBuf>)| {
@@ -121,7 +128,7 @@ impl<'a> Covered<'a> {
     fn cover(&self) -> Result<(), Hindrance> {
         let directory = open_directory(self.path).map_err(hindrance(Obstacle::Look, Some(self.path)))?;
         match self.targets(directory.as_fd())? {
-            Some(targets) => targets.iter().try_for_each(|(file, target, name)| {
+            Some(targets) => targets.iter().try_for_each(|Over { name, file, target }| {
                 bind(file.as_fd(), target.as_fd()).map_err(hindrance(Obstacle::Mount, Some(&self.path.join(name))))
             }),
             None => self.replace(&directory),
@@ -129,12 +136,12 @@ impl<'a> Covered<'a> {
     }
 
     /// Each candidate with its target, if every target exists and none is to be away.
-    fn targets(&self, directory: BorrowedFd<'_>) -> Result<Option<Vec<(&OwnedFd, OwnedFd, &OsStr)>>, Hindrance> {
+    fn targets(&self, directory: BorrowedFd<'_>) -> Result<Option<Vec<Over<'_>>>, Hindrance> {
         let mut targets = Vec::with_capacity(self.names.len());
         for (name, file) in &self.names {
             let Some(file) = file else { return Ok(None) };
             match open_file(directory, Path::new(name)) {
-                Ok(target) => targets.push((file, target, *name)),
+                Ok(target) => targets.push(Over { name, file, target }),
                 Err(Errno::NOENT) => return Ok(None),
                 Err(error) => return Err(hindrance(Obstacle::Look, Some(&self.path.join(name)))(error)),
             }
@@ -159,6 +166,15 @@ impl<'a> Covered<'a> {
         }
         Ok(())
     }
+}
+
+/// From here on mounts are this process's own. Some sandboxes take the call and do nothing; what is mounted next would then be
+/// mounted for everybody.
+fn leave_namespace() -> Result<(), Errno> {
+    let namespace = || readlinkat(CWD, "/proc/self/ns/mnt", Vec::new());
+    let before = namespace()?;
+    unshare(CloneFlags::CLONE_NEWNS).map_err(errno)?;
+    if namespace()? == before { Err(Errno::NOSYS) } else { Ok(()) }
 }
 
 /// Nothing that is mounted from now on is seen outside.

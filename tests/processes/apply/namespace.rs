@@ -34,6 +34,13 @@ fn can_be_made() -> bool {
     told == "\"ready\"\n"
 }
 
+/// What is mounted for this process, below the tests' directories.
+fn mounts() -> Vec<String> {
+    let all = std::fs::read_to_string("/proc/self/mounts").unwrap();
+    let below = std::env::temp_dir().display().to_string();
+    all.lines().filter(|line| line.contains(&below)).map(str::to_owned).collect()
+}
+
 fn put<'a>(target: &'a Path, candidate: &'a Path, test: &'a [&'a str]) -> Vec<&'a OsStr> {
     let mut words = vec![OsStr::new("--put"), target.as_os_str(), candidate.as_os_str(), OsStr::new("--")];
     words.extend(test.iter().map(OsStr::new));
@@ -111,7 +118,7 @@ fn whatever_candidates_hold_the_live_file_stays_and_nginx_can_be_reloaded_at_eve
         return;
     }
     let nginx = Nginx::start();
-    let (live, config) = (std::fs::read(nginx.web()).unwrap(), nginx.config());
+    let (live, config, mounts) = (std::fs::read(nginx.web()).unwrap(), nginx.config(), mounts());
     let candidate = nginx.path("conf.d/.weir-web.conf.weir-new");
     let broken = broken();
     let test = ["nginx", "-q", "-t", "-c", config.to_str().unwrap()];
@@ -142,6 +149,7 @@ fn whatever_candidates_hold_the_live_file_stays_and_nginx_can_be_reloaded_at_eve
     assert!(looks.into_inner() > 20);
     assert_eq!(nginx.listing(), [".weir-web.conf.weir-new", "weir-web.conf"]);
     assert_eq!((std::fs::read(nginx.web()).unwrap(), nginx.reloads()), (live, 0));
+    assert_eq!(self::mounts(), mounts);
 }
 
 #[test]
