@@ -104,7 +104,9 @@ impl InPlace {
             warn!(%error, "what is in place is not known, upstreams start afresh");
             None
         });
-        let holds = apply::holds(&config.apply.state).unwrap_or_else(|error| {
+        // The next job carries what is known here, so what may not be read is asked for.
+        let holds = apply::holds(&config.apply.state).or_else(|_| applier.look(None).map(|state| state.holds));
+        let holds = holds.unwrap_or_else(|error| {
             warn!(%error, "what operators hold is not known, nothing is held");
             Holds::default()
         });

@@ -64,19 +64,26 @@ impl Timeline {
     /// One line of the operator's timeline, who, from what to what, unless an attempt came to the same end as the one before; and
     /// what it saw or did besides.
     pub(super) fn tell(&mut self, ended: &Ended, asked: &Asked) {
-        let report = &ended.report;
-        let is_well = matches!(report, Report::Live { .. } | Report::Unchanged { .. });
-        let is_known = self.trouble.as_ref().is_some_and(|(word, what, servers)| {
-            let same_servers = asked.servers.is_none() || asked.servers == *servers;
-            *word == report.word() && *what == report.what() && same_servers
-        });
-        if is_known && !is_well {
-            debug!(result = report.word(), "tried again, with the same end");
+        if self.is_repeated(&ended.report, asked) {
+            debug!(result = ended.report.word(), "tried again, with the same end");
         } else {
             tell_report(ended, asked);
-            self.trouble = (!is_well).then(|| (report.word(), report.what(), asked.servers.clone()));
         }
-        self.tell_notes(report.notes());
+        self.tell_notes(ended.report.notes());
+    }
+
+    /// Whether an attempt has failed, or was stored, just as the one before. Takes note of it.
+    fn is_repeated(&mut self, report: &Report, asked: &Asked) -> bool {
+        let is_well = matches!(report, Report::Live { .. } | Report::Unchanged { .. });
+        let (word, what) = (report.word(), report.what());
+        let is_repeated = self.trouble.as_ref().is_some_and(|(last_word, last_what, servers)| {
+            let same_servers = asked.servers.is_none() || asked.servers == *servers;
+            *last_word == word && *last_what == what && same_servers
+        });
+        if !is_repeated {
+            self.trouble = (!is_well).then(|| (word, what, asked.servers.clone()));
+        }
+        is_repeated
     }
 
     fn tell_notes(&mut self, Notes { foreign, orphans, hindrance }: &Notes) {
@@ -119,6 +126,44 @@ fn tell_report(Ended { report, took, by }: &Ended, Asked { upstream, servers }: 
         }
         Report::Failed { failed, .. } => {
             error!(upstream, generation = %failed, servers, elapsed_ms, error = %report.told(*by), "apply failed");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::apply::{Error, Notes, Step};
+    use crate::upstream::Generation;
+
+    #[test]
+    fn an_attempt_that_ends_as_the_one_before_is_told_once() {
+        let stopped = || Error::NotRunning { unit: Some("nginx.service".to_owned()) };
+        let stored =
+            |number| Report::Stored { generation: Generation(number), why: stopped(), notes: Notes::default() };
+        let refused =
+            |error| Report::Refused { generation: None, step: Step::Lock, error, ours: false, notes: Notes::default() };
+        let unchanged = || Report::Unchanged { generation: Generation(3), notes: Notes::default() };
+        let mut timeline = Timeline::default();
+        // How an apply ends, what it was to change, and whether that was told before.
+        for (number, (report, servers, is_repeated)) in [
+            (stored(3), Some("web2 in"), false),
+            (stored(3), None, true),
+            (stored(3), None, true),
+            (stored(4), Some("web3 in"), false),
+            (unchanged(), None, false),
+            (unchanged(), None, false),
+            (stored(4), None, false),
+            (refused(Error::MasterGone), Some("web3 in"), false),
+            (refused(Error::MasterGone), Some("web3 in"), true),
+            (refused(stopped()), Some("web3 in"), false),
+            (refused(stopped()), Some("web3 in, web4 in"), false),
+        ]
+        .into_iter()
+        .enumerate()
+        {
+            let asked = Asked { upstream: None, servers: servers.map(str::to_owned) };
+            assert_eq!(timeline.is_repeated(&report, &asked), is_repeated, "{number}");
         }
     }
 }

@@ -33,12 +33,13 @@ fn await_status(balancer: &Balancer, code: i32) -> String {
     last
 }
 
-/// Waits until the newest generation was made for this.
+/// Waits until the newest generation was made for this, and has come to its end.
 fn await_cause(balancer: &Balancer, cause: &str) -> Value {
     let mut newest = Value::Null;
     until(&format!("a generation because of {cause:?}"), || {
         newest = told(balancer, &["upstream", "history", "-n", "1"])["generations"][0].clone();
-        if newest["cause"] == cause { Ok(()) } else { Err(newest.to_string()) }
+        let has_ended = newest["result"] != "open";
+        if newest["cause"] == cause && has_ended { Ok(()) } else { Err(newest.to_string()) }
     });
     newest
 }
@@ -185,4 +186,42 @@ fn an_nginx_that_is_down_moves_the_address() {
     assert_eq!(said(&balancer, &["status", "--quiet", "--for", "cluster"]), (String::new(), Some(0)));
     balancer.nginx.run();
     await_status(&balancer, 0);
+}
+
+#[test]
+#[ignore = "needs nginx"]
+fn the_file_can_be_seen_and_tested_before_it_is_there() {
+    let mut balancer = Balancer::start();
+    let _one = balancer.web("web1", "1");
+    balancer.await_answers(&[("web1", 1)]);
+    await_cause(&balancer, "web1 joined");
+    let config = balancer.agent.config_file().display().to_string();
+    let render = |balancer: &Balancer, more: &[&str]| {
+        said(balancer, &[&["upstream", "render", "--config-file", config.as_str()], more].concat())
+    };
+    assert_eq!(render(&balancer, &[]), (balancer.file(), Some(0)));
+    assert_eq!(render(&balancer, &["wep"]), ("error: no upstream 'wep'; did you mean 'web'?\n".to_owned(), Some(1)));
+
+    // What waits is what is shown, and what is tested: here for want of somebody else's site.
+    let site = balancer.nginx.path("conf.d/shop.conf");
+    std::fs::write(&site, "prox_pass http://shop;\n").unwrap();
+    let two = balancer.web("web2", "1");
+    balancer.await_log("apply refused");
+    let (text, _) = render(&balancer, &["web"]);
+    let port = &two.members().unwrap().into_iter().find(|member| member.name == "web2").unwrap().tags["port"];
+    assert!(text.contains(&format!("server {}:{port}", two.gossip.ip())) && text != balancer.file(), "{text}");
+    let files = balancer.nginx.listing();
+    if rustix::process::geteuid().is_root() {
+        let (text, code) = render(&balancer, &["web", "--candidate"]);
+        assert!(text.contains("unknown directive \"prox_pass\"") && code == Some(1), "{text}");
+        std::fs::remove_file(&site).unwrap();
+        let (text, code) = render(&balancer, &["web", "--candidate"]);
+        assert!(text.ends_with("nginx takes it\n") && code == Some(0), "{text}");
+        std::fs::write(&site, "prox_pass http://shop;\n").unwrap();
+    }
+    assert_eq!(balancer.nginx.listing(), files, "nothing is left beside them");
+
+    // Without an agent it is what is in place.
+    balancer.agent.kill();
+    assert_eq!(render(&balancer, &["web"]), (balancer.file(), Some(0)));
 }
