@@ -37,6 +37,14 @@ impl History {
         Self { good, out, live: Some(live), ..Self::default() }
     }
 
+    /// What a hold keeps: the newest generation, and not the last good set, whose dead servers may be out of it.
+    pub(super) fn frozen(&self) -> Self {
+        match self.live.clone() {
+            Some(live) => Self { mode: self.mode, enough_since: self.enough_since, ..Self::restored(live) },
+            None => self.clone(),
+        }
+    }
+
     /// The servers of the newest generation.
     pub fn live(&self) -> Option<&Servers> {
         self.live.as_ref().and_then(Target::servers)

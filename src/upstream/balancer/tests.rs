@@ -439,6 +439,28 @@ fn a_held_upstream_stays_as_it_was_but_for_departures() {
 }
 
 #[test]
+fn a_hold_keeps_what_is_in_place_and_not_the_last_good_set() {
+    use Gossip::{Alive, Failed};
+    let all = |third, fourth| members(&[(1, Alive), (2, Alive), (3, third), (4, fourth)]);
+    let mut balancer = fresh();
+    balancer.handle_members(at(30_000), all(Alive, Alive));
+    balancer.handle_first_view(at(30_000));
+    assert_eq!(asked(&mut balancer, 30_000), Some(vec![1, 2, 3, 4]));
+    balancer.handle_applied(at(30_000), LIVE);
+    // Three of four are dead: mode floor, in which the good set is not replaced.
+    let mut dead = all(Failed, Failed);
+    dead[1] = member(2, Failed, &[("role", "web")]);
+    balancer.handle_members(at(40_000), dead.clone());
+    assert_eq!(asked(&mut balancer, 40_000), Some(vec![1]));
+    balancer.handle_applied(at(40_000), LIVE);
+    balancer.handle_hold(at(41_000), &names(&["web"]), &hold());
+    assert_eq!(asked(&mut balancer, 41_000), Some(vec![1]));
+    balancer.handle_applied(at(41_000), Applied::Done { reloaded: false });
+    balancer.handle_members(at(42_000), all(Alive, Alive));
+    assert_eq!(asked(&mut balancer, 60_000), None, "nor does anybody come back");
+}
+
+#[test]
 fn what_was_held_back_comes_with_the_release() {
     let mut balancer = running();
     balancer.handle_hold(at(3000), &names(&["web"]), &hold());

@@ -134,7 +134,8 @@ impl Upstream {
         under_way: Option<&Want>,
         outputs: &mut VecDeque<Output>,
     ) -> &Decision {
-        let decision = decide(members, &self.options, &self.history, at);
+        let frozen = at.held.then(|| self.history.frozen());
+        let decision = decide(members, &self.options, frozen.as_ref().unwrap_or(&self.history), at);
         if self.history.mode() != decision.mode {
             self.since = None;
         }

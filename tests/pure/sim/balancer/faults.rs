@@ -45,6 +45,9 @@ const WANTED: &[&str] = &[
     "deed tags",
     "deed configuration",
     "deed restart of the balancer",
+    "deed hold",
+    "deed release",
+    "applies of held upstreams",
 ];
 
 #[test]
@@ -125,7 +128,7 @@ impl Life {
     }
 
     fn do_something(&mut self) {
-        let deed = self.world.rng.random_range(0..100);
+        let deed = self.world.rng.random_range(0..110);
         let (running, down) = (self.draw_backend(true), self.draw_backend(false));
         match (deed, running, down) {
             (0..=14, Some(node), _) => {
@@ -151,6 +154,8 @@ impl Life {
             (77..=82, Some(node), _) => self.change_tags(node),
             (83..=89, _, _) => self.change_configuration(),
             (90..=95, _, _) => self.restart_balancer(),
+            (96..=101, _, _) => self.hold(),
+            (102..=105, _, _) => self.release(),
             _ => self.change_nginx(),
         }
     }
@@ -210,6 +215,17 @@ impl Life {
         self.world.start(BALANCER, "lb");
     }
 
+    fn hold(&mut self) {
+        let role = self.draw_role();
+        self.tell("hold", role);
+        self.world.hold(role);
+    }
+
+    fn release(&mut self) {
+        self.tell("release", "");
+        self.world.release();
+    }
+
     fn change_nginx(&mut self) {
         let mood =
             *[Mood::Fine, Mood::Refusing, Mood::Stopped, Mood::Rough].choose(&mut self.world.rng).expect("not empty");
@@ -221,6 +237,7 @@ impl Life {
         self.world.sim.set_network(Network::default());
         self.heal();
         self.world.nginx.mood = Mood::Fine;
+        self.world.release();
         // Tags that keep somebody out would be a truth of their own.
         for node in (1..=self.backends).map(NodeId) {
             let role = self.draw_role();

@@ -12,7 +12,7 @@ use weir::time::Instant;
 use weir::upstream::balancer::{Balancer, Group, Notice, Output};
 use weir::upstream::desired::{Desired, Target};
 use weir::upstream::settle::{self, Applied};
-use weir::upstream::{Candidate, Gossip, Holds, Options, Servers, TagPattern, UpstreamName, select};
+use weir::upstream::{Candidate, Gossip, Hold, Holds, Options, Servers, TagPattern, UpstreamName, select};
 use weir::wire::serf::Tags;
 
 use super::super::cluster::remember;
@@ -54,6 +54,10 @@ pub(crate) struct World {
     unknown: BTreeSet<UpstreamName>,
     /// Those of the apply under way.
     applying: Vec<UpstreamName>,
+    /// What operators hold, as the last job carried it.
+    holds: Holds,
+    /// An operator's word, which the next job carries whatever else there is.
+    ordered: bool,
 }
 
 pub(crate) fn upstream(role: &str) -> Options {
@@ -83,6 +87,8 @@ impl World {
             members_changed: false,
             unknown: BTreeSet::new(),
             applying: Vec::new(),
+            holds: Holds::default(),
+            ordered: false,
         }
     }
 
@@ -102,7 +108,8 @@ impl World {
             // Of earlier reloads a new life knows nothing.
             self.nginx.reloaded_at = None;
             let (live, now) = (self.nginx.record(), self.sim.now());
-            self.balancer = Some(Balancer::new(self.upstreams.clone(), self.settle, 1, live, Holds::default(), now));
+            self.balancer = Some(Balancer::new(self.upstreams.clone(), self.settle, 1, live, self.holds.clone(), now));
+            self.ordered = false;
         }
         if !others.is_empty() {
             self.sim.join(node, &others);
@@ -136,6 +143,22 @@ impl World {
         if let Some(balancer) = &mut self.balancer {
             balancer.handle_configuration(self.sim.now(), self.upstreams.clone(), self.settle);
         }
+    }
+
+    /// An operator freezes an upstream.
+    pub(crate) fn hold(&mut self, role: &str) {
+        let Some(balancer) = &mut self.balancer else { return };
+        let name = UpstreamName::new(role).unwrap();
+        self.ordered |= balancer.holds().get(&name).is_none();
+        balancer.handle_hold(self.sim.now(), &BTreeSet::from([name]), &Hold { since: 0, reason: None });
+    }
+
+    /// And thaws all.
+    pub(crate) fn release(&mut self) {
+        let Some(balancer) = &mut self.balancer else { return };
+        let held = balancer.holds().iter().map(|(name, _)| name.clone()).collect();
+        self.ordered |= !balancer.holds().is_empty();
+        balancer.handle_release(self.sim.now(), &held);
     }
 
     fn know_nothing(&mut self) {
@@ -220,19 +243,22 @@ impl World {
         if self.nginx.is_running() {
             return Err("an apply is asked for while one is under way".to_owned());
         }
-        let since = self.nginx.reloaded_at.map(|at| now.since(at));
+        let ordered = std::mem::take(&mut self.ordered);
+        let since = self.nginx.reloaded_at.map(|at| now.since(at)).filter(|_| !ordered);
         if since.is_some_and(|since| since < self.settle.min_reload_interval) {
             return Err(format!("an apply is asked for {since:?} after a reload"));
         }
         let changes = |(name, target): (&UpstreamName, &Target)| !routes_alike(self.nginx.file(name), target);
         let known = desired.upstreams.keys().all(|name| !self.unknown.contains(name));
-        let retries = self.last.is_some_and(|last| !last.is_done());
+        let retries = ordered || self.last.is_some_and(|last| !last.is_done());
         if !desired.upstreams.iter().any(changes) && known && !retries {
             return Err(format!("an apply is asked for that changes nothing: {desired:?}"));
         }
         for (name, target) in &desired.upstreams {
             self.check_not_empty(name, target)?;
+            self.check_frozen(name, target)?;
         }
+        self.holds = self.balancer.as_ref().map(|balancer| balancer.holds().clone()).unwrap_or_default();
         self.asked += 1;
         self.applying = desired.upstreams.keys().cloned().collect();
         self.nginx.begin(now, desired, &mut self.rng);
@@ -247,6 +273,23 @@ impl World {
         let there = self.alive_in_view(name);
         match serving(self.nginx.file(name)).find(|number| there.contains(number)) {
             Some(number) => Err(format!("nobody is in {name}, and node-{number}, who was, is alive")),
+            None => Ok(()),
+        }
+    }
+
+    /// Nobody comes into a held upstream, and who goes out of it has left or is lost from sight.
+    fn check_frozen(&mut self, name: &UpstreamName, target: &Target) -> Result<(), String> {
+        let is_held = self.balancer.as_ref().is_some_and(|balancer| balancer.holds().get(name).is_some());
+        let Some(file) = self.nginx.file(name).filter(|_| is_held) else { return Ok(()) };
+        let (before, after): (Vec<usize>, Vec<usize>) =
+            (serving(Some(file)).collect(), serving(Some(target)).collect());
+        self.coverage.count("applies of held upstreams");
+        if let Some(number) = after.iter().find(|number| !before.contains(number)) {
+            return Err(format!("{name} is held, and node-{number} comes in"));
+        }
+        let there = self.alive_in_view(name);
+        match before.iter().find(|number| !after.contains(number) && there.contains(number)) {
+            Some(number) => Err(format!("{name} is held, and node-{number} goes out, which is alive")),
             None => Ok(()),
         }
     }
