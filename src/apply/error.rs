@@ -15,6 +15,7 @@ use super::{Unanswered, Writer};
 use crate::error::{Trouble, system_words};
 use crate::nginx::Problem;
 use crate::status::USE_THE_HELPER;
+use crate::template::{self, TemplateName};
 use crate::upstream::{Generation, Refusal, UpstreamName};
 
 /// What the helper's unit may write, by its `ReadWritePaths=`: a file there that is read-only is so for everybody.
@@ -48,6 +49,8 @@ pub enum Error {
     NothingOf { generation: Generation },
     /// The program is not there; where it should be, if the configuration says so.
     NotInstalled { upstreams: Vec<UpstreamName>, binary: Option<PathBuf> },
+    /// Nothing of what is configured is a file of NGINX's.
+    NoFile,
     /// No master is there. What systemd would start it by.
     NotRunning { unit: Option<String> },
     /// The program could not be run, or did not end.
@@ -68,6 +71,14 @@ pub enum Error {
     LinkedDirectory { path: PathBuf },
     /// Somebody else changed a target and the policy is to hold.
     ForeignEdit { path: PathBuf },
+    /// A template makes no file.
+    Template { template: TemplateName, source: PathBuf, mistake: template::Mistake },
+    /// A template's file is to belong to somebody who is not there.
+    UnknownOwner { template: TemplateName, name: String },
+    /// The program that checks a template's file refuses it.
+    TemplateCheck { template: TemplateName, program: String, what: String },
+    /// The program that has a template's file taken over failed.
+    TemplateReload { template: TemplateName, program: String, what: String },
     /// NGINX refuses the configuration.
     Test { problem: Problem },
     /// The configuration has an upstream of that name besides ours.
@@ -261,6 +272,7 @@ impl Error {
             Self::NotInstalled { upstreams, binary: Some(binary) } => {
                 format!("there is no {}, {} waits", binary.display(), named(upstreams))
             }
+            Self::NoFile => "no upstream here has a file of nginx's".to_owned(),
             Self::NotRunning { unit } => format!("{} is not running", unit.as_deref().unwrap_or("nginx")),
             Self::Command { program, source } => format!("cannot run {}: {}", program.display(), source.text),
             Self::TestTooSlow { waited, .. } => format!("'nginx -t' did not end within {} s", waited.as_secs()),
@@ -274,6 +286,17 @@ impl Error {
             Self::Writable { path, by } => format!("{} is writable by {by}", path.display()),
             Self::LinkedDirectory { path } => format!("{} is a symbolic link", path.display()),
             Self::ForeignEdit { path } => format!("{} was changed by somebody else and is held", path.display()),
+            Self::Template { template, source, mistake: template::Mistake { line, why } } => {
+                let line = line.map(|line| format!(":{line}")).unwrap_or_default();
+                format!("template {template}: {why} in {}{line}", source.display())
+            }
+            Self::UnknownOwner { template, name } => format!("template {template}: there is no user or group '{name}'"),
+            Self::TemplateCheck { template, program, what } => {
+                format!("template {template}: {program} refuses the new file: {what}")
+            }
+            Self::TemplateReload { template, program, what } => {
+                format!("template {template}: {program} failed: {what}")
+            }
             Self::Test { problem } => format!("nginx refuses its configuration: {problem}"),
             Self::DefinedTwice { upstream, ours, other, line } => {
                 let line = line.map_or_else(String::new, |line| format!(":{line}"));
@@ -341,6 +364,15 @@ impl Error {
             Self::Writable { path, by } => Some(format!("apply trusts only root: {}", by.remedy(path))),
             Self::LinkedDirectory { .. } => Some("name the directory that it points to in 'output'".to_owned()),
             Self::ForeignEdit { .. } => Some("remove the change, or set apply.foreign_edit = \"restore\"".to_owned()),
+            Self::Template { mistake, .. } => Some(match mistake.remedy() {
+                Some(remedy) => format!("{remedy}; the old file stays"),
+                None => "the old file stays".to_owned(),
+            }),
+            Self::UnknownOwner { template, .. } => Some(format!("correct template.{template}.owner")),
+            Self::TemplateCheck { .. } => Some("the old file stays".to_owned()),
+            Self::TemplateReload { template, .. } => {
+                Some(format!("see to that, or correct template.{template}.reload"))
+            }
             Self::Test { problem } => Some(match problem.read_only() {
                 Some(path) => way_to(path.parent().unwrap_or(path), SystemErrorKind::ReadOnly),
                 None => problem.remedy().unwrap_or_else(|| mend(problem)),
@@ -376,7 +408,7 @@ impl Error {
             Self::Overwritten { .. } => Some("keep others from writing it; weir tries again".to_owned()),
             Self::NotDone(refusal) => refusal.remedy(),
             Self::Unanswered { why, .. } => why.remedy(),
-            Self::MasterGone | Self::Interrupted | Self::NothingToRestore => None,
+            Self::NoFile | Self::MasterGone | Self::Interrupted | Self::NothingToRestore => None,
         }
     }
 }

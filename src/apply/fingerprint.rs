@@ -13,10 +13,11 @@ const MAX_DEPTH: usize = 4;
 /// Watched files.
 const MAX_FILES: usize = 4096;
 
-/// Another one, and a target, a watched file, or a file or directory of NGINX's configuration is not as it was.
+/// Another one, and a target, a template, a watched file, or a file or directory of NGINX's configuration is not as it was.
 pub(super) fn of(options: &Options, in_place: Option<&Saved>) -> Digest {
     let mut paths = files_of(&options.nginx.config);
     paths.extend(options.targets().map(|target| target.output.to_owned()));
+    paths.extend(options.templates.iter().flat_map(|template| [template.source.clone(), template.output.clone()]));
     paths.extend(in_place.map(Saved::files).unwrap_or_default().iter().map(|file| file.target.clone()));
     paths.extend(watched(options));
     digest(paths)

@@ -5,7 +5,7 @@ use super::lock::Lock;
 use super::master::Workers;
 use super::store::{Saved, Store};
 use super::system::Nginx;
-use super::{Apply, Ask, Body, Error, Process, State, fingerprint, kept, place};
+use super::{Apply, Ask, Body, Error, Process, State, fingerprint, kept, place, template};
 use crate::digest::Digest;
 use crate::upstream::Generation;
 
@@ -57,7 +57,7 @@ impl Apply {
                 return Ok(true);
             }
         }
-        Ok(false)
+        template::has_drifted(&self.options)
     }
 
     fn check(&self) -> Result<(), Error> {

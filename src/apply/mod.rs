@@ -46,6 +46,7 @@ mod store;
 mod survey;
 mod system;
 mod targets;
+mod template;
 mod tree;
 mod trust;
 
@@ -70,6 +71,7 @@ pub use request::{Ask, Job, Request, Rollback};
 pub use serve::Server;
 pub use store::{Saved, SavedFile};
 pub use survey::{Survey, survey};
+pub use template::{End, Followed};
 pub use tree::read_tree;
 
 use crate::config::{self, Config, Upstream, UpstreamFile};
@@ -87,6 +89,8 @@ use system::Nginx;
 pub struct Options {
     /// The upstreams; those with a file are the targets.
     pub upstreams: Vec<Upstream>,
+    /// The templates, whose files follow.
+    pub templates: Vec<config::Template>,
     /// `[apply]`.
     pub apply: config::Apply,
     /// `[nginx]`.
@@ -103,6 +107,7 @@ impl From<&Config> for Options {
     fn from(config: &Config) -> Self {
         Self {
             upstreams: config.upstreams.clone(),
+            templates: config.templates.clone(),
             apply: config.apply.clone(),
             nginx: config.nginx.clone(),
             weir: PathBuf::from(THIS_PROGRAM),
@@ -111,6 +116,11 @@ impl From<&Config> for Options {
 }
 
 impl Options {
+    /// Whether there is anything of NGINX's to change. Where there is not, templates need no NGINX.
+    fn feeds_nginx(&self) -> bool {
+        self.templates.is_empty() || self.targets().next().is_some()
+    }
+
     /// Every upstream that has a file.
     fn targets(&self) -> impl Iterator<Item = Target<'_>> {
         self.upstreams.iter().filter_map(|upstream| {
@@ -196,9 +206,16 @@ impl Apply {
         Self { options }
     }
 
-    /// As [`live`], of this one's state directory. For a restarted agent.
+    /// As [`live`], of this one's state directory, with what templates have of upstreams that NGINX has no file of. For a
+    /// restarted agent.
     pub fn live(&self) -> Result<Option<(Generation, Desired)>, Error> {
-        live(&self.options.apply.state)
+        let state = &self.options.apply.state;
+        let (live, followed) = (live(state)?, template::live(state)?);
+        let Some(followed) = followed else { return Ok(live) };
+        let (generation, mut desired) = live.unwrap_or((Generation(0), Desired::new(followed.order)));
+        let is_fileless = |name: &UpstreamName| self.options.target(name).is_none();
+        desired.upstreams.extend(followed.upstreams.into_iter().filter(|(name, _)| is_fileless(name)));
+        Ok(Some((generation, desired)))
     }
 
     /// Brings all targets of `desired` in place, or leaves everything as it was and says why. Promises and holds stay.
@@ -233,6 +250,9 @@ impl Apply {
         if let Some(known) = known.filter(|known| known.is_there()) {
             return Ok(known);
         }
+        if !self.options.feeds_nginx() {
+            return Err(Error::NoFile);
+        }
         let nginx = Nginx::find(&self.options.nginx, self.options.names())?;
         nginx.find_master()?.map(|master| master.process()).ok_or_else(|| nginx.not_running())
     }
@@ -242,7 +262,8 @@ impl Apply {
     /// Every apply begins with that; this is for a start, when there may be nothing to apply for long.
     pub fn recover(&self) -> Option<Report> {
         let state = &self.options.apply.state;
-        let is_open = import::is_open(state).and_then(|open| Ok(open || Journal::read(state)?.state().is_open()));
+        let is_open = import::is_open(state)
+            .and_then(|open| Ok(open || Journal::read(state)?.state().is_open() || template::is_open(&self.options)?));
         match is_open.map_err(Step::Lock.at()) {
             Ok(false) => None,
             Ok(true) => match Run::start(&self.options) {

@@ -4,7 +4,7 @@ use std::ffi::{OsStr, OsString};
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::directory::{Directory, Entry, Found};
+use super::directory::{Attributes, Directory, Entry, Found};
 use super::fault::{self, Fault, Write, trace};
 use super::plan::Change;
 use super::{Error, SystemErrorKind};
@@ -44,6 +44,15 @@ impl Place {
         self.bytes_of(&self.name, &self.path)
     }
 
+    /// As [`Self::read`], of a file that is no upstream's.
+    pub(super) fn found(&self) -> Result<Option<Found>, Error> {
+        match self.directory.read(&self.name)? {
+            Entry::Missing => Ok(None),
+            Entry::File(found) => Ok(Some(found)),
+            Entry::Odd { .. } => Err(Error::read(&self.path)(io::Error::other("not a regular file"))),
+        }
+    }
+
     /// What is beside the target: a candidate, or what it displaced.
     pub(super) fn beside(&self) -> Result<Option<Vec<u8>>, Error> {
         self.bytes_of(&self.dot, &self.dot())
@@ -59,8 +68,13 @@ impl Place {
 
     fn write(&self, change: &Change) -> Result<(), Error> {
         let Some(bytes) = &change.after else { return self.clear() };
+        self.write_candidate(bytes, change.attributes.as_ref())
+    }
+
+    /// Puts a whole file beside the target.
+    pub(super) fn write_candidate(&self, bytes: &[u8], attributes: Option<&Attributes>) -> Result<(), Error> {
         self.clear()?;
-        self.directory.write_candidate(&self.dot, bytes, change.attributes.as_ref())?;
+        self.directory.write_candidate(&self.dot, bytes, attributes)?;
         trace(Write::File(&self.dot(), bytes));
         trace(Write::Sync(&self.dot()));
         Ok(())
@@ -85,13 +99,13 @@ impl Place {
         self.directory.finish_exchange(&self.dot, &self.name)
     }
 
-    fn place_new(&self) -> Result<(), Error> {
+    pub(super) fn place_new(&self) -> Result<(), Error> {
         self.directory.place_new(&self.dot, &self.name)?;
         trace(Write::Rename(&self.dot(), &self.path));
         Ok(())
     }
 
-    fn take_away(&self) -> Result<(), Error> {
+    pub(super) fn take_away(&self) -> Result<(), Error> {
         self.directory.take_away(&self.name, &self.dot)?;
         trace(Write::Rename(&self.path, &self.dot()));
         Ok(())

@@ -54,10 +54,7 @@ impl Program {
             upstreams: upstreams.into_iter().cloned().collect(),
             binary: binary.path().map(ToOwned::to_owned),
         })?;
-        let meta = fs::metadata(&path).map_err(Error::read(&path))?;
-        if is_root() {
-            trust(&path, &meta)?;
-        }
+        let meta = trust(&path)?;
         let build = ask(&ASKED, &path, State::of(&path, &meta))?;
         Ok(Self { path, build })
     }
@@ -76,16 +73,20 @@ impl State {
     }
 }
 
-/// Refuses a program that somebody else could exchange for another, by its bytes or by its name. A group that may write in its
-/// directory is trusted: Debian has `staff` for `/usr/local`.
-fn trust(path: &Path, meta: &Metadata) -> Result<(), Error> {
+/// If we are root, refuses a program that somebody else could exchange for another, by its bytes or by its name. A group that may
+/// write in its directory is trusted: Debian has `staff` for `/usr/local`.
+pub(super) fn trust(path: &Path) -> Result<Metadata, Error> {
+    let meta = fs::metadata(path).map_err(Error::read(path))?;
+    if !is_root() {
+        return Ok(meta);
+    }
     let real = path.canonicalize().map_err(Error::read(path))?;
     let directory = real.parent().unwrap_or(&real);
     let around = fs::metadata(directory).map_err(Error::read(directory))?;
-    let program = writer(meta).map(|by| (path, by));
+    let program = writer(&meta).map(|by| (path, by));
     let writable =
         program.or_else(|| writer(&around).filter(|by| !matches!(by, Writer::Group(_))).map(|by| (directory, by)));
-    writable.map_or(Ok(()), |(path, by)| Err(Error::Writable { path: path.to_owned(), by }))
+    writable.map_or(Ok(meta), |(path, by)| Err(Error::Writable { path: path.to_owned(), by }))
 }
 
 fn writer(meta: &Metadata) -> Option<Writer> {
@@ -108,7 +109,7 @@ fn ask(asked: &Asked, path: &Path, state: State) -> Result<Build, Error> {
 }
 
 /// By a path, or by a name where programs of the system are.
-fn find(binary: &Path) -> Option<PathBuf> {
+pub(super) fn find(binary: &Path) -> Option<PathBuf> {
     if binary.components().count() > 1 {
         let path = std::path::absolute(binary).ok()?;
         return path.is_file().then_some(path);

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Error, Hindrance, Kept, Process, RunBy};
+use super::{Error, Followed, Hindrance, Kept, Process, RunBy};
 use crate::error::Trouble;
 use crate::upstream::settle::Applied;
 use crate::upstream::{Generation, UpstreamName};
@@ -140,6 +140,9 @@ pub struct Notes {
     /// Files that somebody else had changed, and where their copies are.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub foreign: Vec<Kept>,
+    /// Templates whose files changed, or should have.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub templates: Vec<Followed>,
     /// Files of upstreams that are not configured any more and that something still needs.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub orphans: Vec<PathBuf>,
@@ -186,6 +189,14 @@ impl Report {
             | Self::RolledBack { notes, .. }
             | Self::Failed { notes, .. }
             | Self::Unchanged { notes, .. } => notes,
+        }
+    }
+
+    /// Whether the files are as it was wanted.
+    pub(super) fn is_in_place(&self) -> bool {
+        match self {
+            Self::Live { .. } | Self::Unchanged { .. } | Self::Stored { .. } => true,
+            Self::Refused { .. } | Self::RolledBack { .. } | Self::Failed { .. } => false,
         }
     }
 
@@ -286,9 +297,19 @@ fn gone_wrong(generation: Generation, error: &Error, by: RunBy) -> String {
     }
 }
 
+impl Notes {
+    /// What templates have not done as they should.
+    pub fn misses(&self) -> impl Iterator<Item = (&Followed, &Error)> {
+        self.templates.iter().filter_map(|followed| Some((followed, followed.end.error()?)))
+    }
+}
+
 impl From<&Report> for Applied {
     fn from(report: &Report) -> Self {
+        let misses = report.notes().misses().next().is_some();
         match report {
+            Report::Live { .. } if misses => Self::Partly { reloaded: true },
+            Report::Unchanged { .. } if misses => Self::Partly { reloaded: false },
             Report::Live { .. } => Self::Done { reloaded: true },
             Report::Unchanged { .. } => Self::Done { reloaded: false },
             Report::Stored { .. } => Self::Stored,
@@ -390,6 +411,7 @@ mod tests {
                 upstreams: vec![UpstreamName::new("web").unwrap()],
                 master: MASTER,
                 notes: Notes {
+                    templates: Vec::new(),
                     foreign: vec![Kept { file: "/a".into(), copy: "/b".into(), line: Some(3) }],
                     orphans: vec!["/c".into()],
                     hindrance: None,

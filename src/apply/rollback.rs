@@ -47,20 +47,13 @@ impl Apply {
         fault::point(Fault::Stored);
         let work = Work { rollback_to: Some(generation), ..plan.work(in_place.as_ref()) };
         let report = run.carry_out(&plan, in_place, work);
-        let holds = if is_in_place(&report) { holds } else { restored(state, held).map_err(Step::Lock.at())? };
+        let holds = if report.is_in_place() { holds } else { restored(state, held).map_err(Step::Lock.at())? };
         Ok(Body::Restored { report, holds })
     }
 }
 
 fn restored(state: &std::path::Path, holds: Holds) -> Result<Holds, Error> {
     kept::keep_holds(state, &holds).map(|()| holds)
-}
-
-fn is_in_place(report: &Report) -> bool {
-    match report {
-        Report::Live { .. } | Report::Unchanged { .. } | Report::Stored { .. } => true,
-        Report::Refused { .. } | Report::RolledBack { .. } | Report::Failed { .. } => false,
-    }
 }
 
 /// The one before the one in place that was live.

@@ -17,6 +17,7 @@ use super::report::{At, Notes};
 use super::store::{Saved, Store};
 use super::system::{Nginx, Validation};
 use super::targets::{self, page_size};
+use super::template::{self, Outcome};
 use super::tree::read_tree;
 use super::{Error, Options, Report, Step, fingerprint, import, kept};
 use crate::drain::Promises;
@@ -71,15 +72,36 @@ impl<'a> Run<'a> {
 
     /// Brings a document in place.
     pub(super) fn apply(mut self, desired: &Desired, causes: &Causes) -> Report {
-        let report =
-            self.bring(desired, causes, None).unwrap_or_else(|At { step, error }| Report::refused(None, step, error));
+        let brought = if self.is_for_nginx() { self.bring(desired, causes, None) } else { self.bring_nothing(desired) };
+        let report = brought.unwrap_or_else(|At { step, error }| Report::refused(None, step, error));
+        let outcome = template::follow(self.options, desired, self.journal.state().in_place);
+        self.note(outcome);
         self.end(report)
     }
 
     /// Has NGINX confirm what is in place.
     pub(super) fn recover(mut self) -> Report {
-        let report = self.confirm_alone().unwrap_or_else(|At { step, error }| Report::refused(None, step, error));
+        let confirmed = if self.is_for_nginx() { self.confirm_alone() } else { self.bring_nothing(&Desired::new(0)) };
+        let report = confirmed.unwrap_or_else(|At { step, error }| Report::refused(None, step, error));
+        let outcome = template::recover(self.options);
+        self.note(outcome);
         self.end(report)
+    }
+
+    /// Whether there is a file of NGINX's, or was.
+    fn is_for_nginx(&self) -> bool {
+        self.options.feeds_nginx() || self.journal.state().in_place != Generation(0)
+    }
+
+    /// The document is for templates alone.
+    fn bring_nothing(&self, desired: &Desired) -> Result<Report, At> {
+        template::check(self.options, desired).map_err(Step::Plan.at())?;
+        Ok(Report::Unchanged { generation: self.journal.state().in_place, notes: Notes::default() })
+    }
+
+    fn note(&mut self, Outcome { followed, foreign }: Outcome) {
+        self.notes.templates = followed;
+        self.notes.foreign.extend(foreign);
     }
 
     /// Puts a plan in place that was made elsewhere.
@@ -92,6 +114,10 @@ impl<'a> Run<'a> {
             self.put(&nginx, Going { plan, in_place, validate: Duration::ZERO, after: None }, work)
         });
         let report = report.unwrap_or_else(|At { step, error }| Report::refused(None, step, error));
+        if report.is_in_place() {
+            let outcome = template::go_back(self.options, &self.configured(&plan.desired), plan.generation);
+            self.note(outcome);
+        }
         self.end(report)
     }
 

@@ -39,7 +39,7 @@ pub(super) fn read_all<'a>(options: &'a Options, desired: &'a Desired) -> Result
 }
 
 /// The sender checked this too; but the sender faces the network.
-fn within_limits(options: &upstream::Options, servers: &Servers) -> Result<(), Error> {
+pub(super) fn within_limits(options: &upstream::Options, servers: &Servers) -> Result<(), Error> {
     let upstream = || options.name.clone();
     let (min, max) = (options.port.min, options.port.max);
     for server in servers.as_slice() {

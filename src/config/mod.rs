@@ -67,6 +67,7 @@ pub use reader::{Setting, When};
 pub use schema::schema;
 pub use secret::{Secret, SecretSource};
 pub(crate) use serf::{KEYS as SERF_KEYS, Kind as SerfKind};
+pub(crate) use template::CANDIDATE;
 pub use template::{FileMode, Owner, Template};
 pub use tree::Origin;
 pub use upstream::{Upstream, UpstreamFile};

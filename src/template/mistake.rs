@@ -37,6 +37,8 @@ pub enum Why {
     TooLong,
     /// The source is longer than [`MAX_SOURCE_BYTES`](super::MAX_SOURCE_BYTES).
     SourceTooLong,
+    /// The source is no UTF-8 text.
+    Encoding,
     /// In the words of the template engine, with what it is about.
     Other(String),
 }
@@ -63,7 +65,9 @@ impl Mistake {
     pub fn remedy(&self) -> Option<&'static str> {
         match self.why {
             Why::NotPrintable(_) => Some("write text of your own outside of {{ }}"),
-            Why::Undefined(_) | Why::Endless | Why::TooLong | Why::SourceTooLong | Why::Other(_) => None,
+            Why::Undefined(_) | Why::Endless | Why::TooLong | Why::SourceTooLong | Why::Encoding | Why::Other(_) => {
+                None
+            }
         }
     }
 }
@@ -88,6 +92,7 @@ impl fmt::Display for Why {
             Self::Endless => f.write_str("it does not end"),
             Self::TooLong => write!(f, "it makes more than {} bytes", super::MAX_BYTES),
             Self::SourceTooLong => write!(f, "more than {} bytes", super::MAX_SOURCE_BYTES),
+            Self::Encoding => f.write_str("text that is not UTF-8"),
             Self::Other(words) => f.write_str(words),
         }
     }

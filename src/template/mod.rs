@@ -94,7 +94,7 @@ pub fn render(source: &str, data: &Data) -> Result<String, Mistake> {
         return Err(Mistake { line: None, why: Why::TooLong });
     }
     rendered.map_err(|error| Mistake::of(&error, source))?;
-    String::from_utf8(bounded.bytes).map_err(|_| Mistake { line: None, why: Why::Other("not UTF-8 text".to_owned()) })
+    String::from_utf8(bounded.bytes).map_err(|_| Mistake { line: None, why: Why::Encoding })
 }
 
 fn environment() -> Environment<'static> {

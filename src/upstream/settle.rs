@@ -52,6 +52,8 @@ pub enum News {
 pub enum Applied {
     /// What was handed over is in place and served. `reloaded`: NGINX was signalled.
     Done { reloaded: bool },
+    /// NGINX serves it, and something else that was to follow does not. As with a failure it is tried again.
+    Partly { reloaded: bool },
     /// It is in place, and NGINX is not running. As with a failure it is tried again, until NGINX is seen to serve it.
     Stored,
     /// It is not in place. It is tried again when something changes, and after [`Options::retry`].
@@ -62,7 +64,7 @@ impl Applied {
     /// Whether the files hold what was handed over.
     pub fn is_in_place(self) -> bool {
         match self {
-            Self::Done { .. } | Self::Stored => true,
+            Self::Done { .. } | Self::Partly { .. } | Self::Stored => true,
             Self::Failed { .. } => false,
         }
     }
@@ -71,14 +73,14 @@ impl Applied {
     pub fn is_done(self) -> bool {
         match self {
             Self::Done { .. } => true,
-            Self::Stored | Self::Failed { .. } => false,
+            Self::Partly { .. } | Self::Stored | Self::Failed { .. } => false,
         }
     }
 
     /// Whether NGINX was signalled.
     pub fn reloaded(self) -> bool {
         match self {
-            Self::Done { reloaded } | Self::Failed { reloaded } => reloaded,
+            Self::Done { reloaded } | Self::Partly { reloaded } | Self::Failed { reloaded } => reloaded,
             Self::Stored => false,
         }
     }

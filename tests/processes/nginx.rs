@@ -88,6 +88,7 @@ impl Nginx {
                 ..nginx
             },
             apply: config::Apply { state: self.path("state"), ..apply },
+            templates: Vec::new(),
             weir: weir_binary().into(),
         }
     }
