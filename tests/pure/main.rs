@@ -14,4 +14,5 @@ mod nginx_render;
 mod serf;
 mod sim;
 mod snapshot;
+mod template;
 mod vectors;

@@ -1,15 +1,16 @@
 //! What the balancer has to tell: its upstreams, the last apply, and NGINX as it was seen last.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::path::PathBuf;
 use std::time::Duration;
 
 use super::{Ended, Upstreams};
 use crate::agent::clock::Calendar;
-use crate::apply::{Error, Kept, Report};
+use crate::apply::{Error, Followed, Kept, Report, Step};
 use crate::config::Config;
 use crate::error::Trouble;
-use crate::status::node::{self, Apply, ApplyResult, Balancing, Change, ForeignEdit, Held, LastApply, Reload};
+use crate::status::node::{self, Apply, ApplyResult, Balancing, Change, ForeignEdit, Held, LastApply, Reload, TemplateMiss};
+use crate::template::TemplateName;
 use crate::time::{Instant, millis};
 use crate::upstream::balancer::Upstream;
 use crate::upstream::settle::Applied;
@@ -31,6 +32,8 @@ pub(super) struct Applies {
     /// The latest last.
     foreign: VecDeque<Foreign>,
     orphans: Vec<PathBuf>,
+    /// Templates whose files are not as wanted, since when and why.
+    misses: BTreeMap<TemplateName, (Instant, Trouble)>,
 }
 
 /// Since when it is in place.
@@ -77,6 +80,7 @@ impl Applies {
             reload: None,
             foreign: VecDeque::new(),
             orphans: Vec::new(),
+            misses: BTreeMap::new(),
         }
     }
 
@@ -117,9 +121,34 @@ impl Applies {
         if let Report::Live { generation, took, .. } = &ended.report {
             self.reload = Some(Reloaded { generation: *generation, at: now, took: *took });
         }
+        self.take_misses(now, &ended);
         let same = self.last.as_ref().filter(|last| result(&last.ended.report) == result(&ended.report));
         let since = same.map_or(now, |last| last.since);
         self.last = Some(Last { at: now, since, ended });
+    }
+}
+
+impl Applies {
+    /// What came of a request that was not carried out says nothing of templates.
+    fn take_misses(&mut self, now: Instant, Ended { report, by, .. }: &Ended) {
+        if matches!(report, Report::Refused { step: Step::Ask | Step::Lock, .. }) {
+            return;
+        }
+        let before = std::mem::take(&mut self.misses);
+        let miss = |(followed, error): (&Followed, &Error)| {
+            let since = before.get(&followed.template).map_or(now, |(since, _)| *since);
+            (followed.template.clone(), (since, error.told(*by)))
+        };
+        self.misses = report.notes().misses().map(miss).collect();
+    }
+
+    fn templates(&self, calendar: &Calendar) -> Vec<TemplateMiss> {
+        let miss = |(name, (since, trouble)): (&TemplateName, &(Instant, Trouble))| TemplateMiss {
+            name: name.to_string(),
+            since: Some(calendar.date(*since)),
+            trouble: trouble.clone(),
+        };
+        self.misses.iter().map(miss).collect()
     }
 }
 
@@ -166,6 +195,7 @@ impl Upstreams {
                 }),
                 foreign: applies.foreign.iter().map(|foreign| foreign.status(calendar)).collect(),
                 orphans: applies.orphans.iter().map(|path| path.display().to_string()).collect(),
+                templates: applies.templates(calendar),
             },
         }
     }

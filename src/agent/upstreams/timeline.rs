@@ -1,13 +1,14 @@
 //! The lines of the operator's timeline that an apply leaves.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 use tracing::field::display;
 use tracing::{debug, error, info, warn};
 
 use super::Ended;
-use crate::apply::{Kept, Notes, Report};
+use crate::apply::{End, Followed, Kept, Notes, Report, RunBy};
+use crate::template::TemplateName;
 use crate::time::millis;
 use crate::upstream::balancer::Balancer;
 use crate::upstream::desired::Desired;
@@ -58,6 +59,8 @@ pub(super) struct Timeline {
     orphans: BTreeSet<PathBuf>,
     /// Why files have to be in place for their test.
     hindered: bool,
+    /// Templates whose files are not as wanted, and why.
+    misses: BTreeMap<TemplateName, String>,
 }
 
 impl Timeline {
@@ -70,6 +73,7 @@ impl Timeline {
             tell_report(ended, asked);
         }
         self.tell_notes(ended.report.notes());
+        self.tell_templates(ended);
     }
 
     /// Whether an attempt has failed, or was stored, just as the one before. Takes note of it.
@@ -86,7 +90,7 @@ impl Timeline {
         is_repeated
     }
 
-    fn tell_notes(&mut self, Notes { foreign, orphans, hindrance }: &Notes) {
+    fn tell_notes(&mut self, Notes { foreign, orphans, hindrance, .. }: &Notes) {
         for Kept { file, copy, line } in foreign {
             let (file, copy) = (file.display(), copy.display());
             warn!(%file, line, %copy, "file of somebody else replaced, a copy is kept");
@@ -100,6 +104,33 @@ impl Timeline {
             && !std::mem::replace(&mut self.hindered, true)
         {
             warn!(%hindrance, "new files have to be in place while nginx tests them");
+        }
+    }
+
+    /// One line for each template whose file changed, or from now on is not as it should be.
+    fn tell_templates(&mut self, Ended { report, by, .. }: &Ended) {
+        let known = std::mem::take(&mut self.misses);
+        for Followed { template, end } in &report.notes().templates {
+            let error = end.error().map(|error| error.told(*by).to_string());
+            if error.is_some() && known.get(template) == error.as_ref() {
+                debug!(%template, "tried again, with the same end");
+            } else {
+                tell_template(template, end, *by);
+            }
+            self.misses.extend(error.map(|error| (template.clone(), error)));
+        }
+    }
+}
+
+fn tell_template(template: &TemplateName, end: &End, by: RunBy) {
+    match end {
+        End::Live { generation, took } => {
+            info!(%template, %generation, elapsed_ms = millis(*took), "template live");
+        }
+        End::Refused { error } => error!(%template, error = %error.told(by), "template refused"),
+        End::RolledBack { error } => error!(%template, error = %error.told(by), "template rolled back"),
+        End::Failed { error, then } => {
+            error!(%template, error = %error.told(by), then = %then.told(by), "template failed");
         }
     }
 }

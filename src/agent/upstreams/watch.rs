@@ -57,6 +57,8 @@ enum Seen {
     /// Nobody has looked, or what was seen says nothing of it.
     Unknown,
     Running(Process),
+    /// Nothing that is configured is NGINX's.
+    Unneeded,
     Absent(Error),
 }
 
@@ -143,7 +145,11 @@ impl Watch {
         };
         (self.look_at, self.ask_at) = (Some(now + self.interval), now + SELDOM);
         let Some(master) = master else { return news };
-        let seen = master.map_or_else(Seen::Absent, Seen::Running);
+        let seen = match master {
+            Ok(master) => Seen::Running(master),
+            Err(Error::NoFile) => Seen::Unneeded,
+            Err(error) => Seen::Absent(error),
+        };
         news.another_master = self.seen.tell_change(&seen);
         self.see(now, seen);
         news
@@ -160,7 +166,7 @@ impl Watch {
     pub(super) fn status(&self, calendar: &Calendar) -> Nginx {
         let error = match &self.seen {
             Seen::Absent(error) => Some(error),
-            Seen::Unknown | Seen::Running(_) => None,
+            Seen::Unknown | Seen::Running(_) | Seen::Unneeded => None,
         };
         Nginx {
             state: self.seen.state().into(),
@@ -176,7 +182,7 @@ impl Seen {
     fn master(&self) -> Option<Process> {
         match self {
             Self::Running(master) => Some(*master),
-            Self::Unknown | Self::Absent(_) => None,
+            Self::Unknown | Self::Unneeded | Self::Absent(_) => None,
         }
     }
 
@@ -185,7 +191,7 @@ impl Seen {
             Self::Running(_) => NginxState::Running,
             Self::Absent(Error::NotRunning { .. }) => NginxState::Stopped,
             Self::Absent(Error::NotInstalled { .. }) => NginxState::NotInstalled,
-            Self::Unknown | Self::Absent(_) => NginxState::Unknown,
+            Self::Unknown | Self::Unneeded | Self::Absent(_) => NginxState::Unknown,
         }
     }
 
@@ -204,11 +210,11 @@ impl Seen {
                 warn!(pid = master.pid, %error, "nginx stopped");
                 false
             }
-            (Self::Unknown, Self::Absent(error)) => {
+            (Self::Unknown | Self::Unneeded, Self::Absent(error)) => {
                 warn!(%error, "nginx is not seen running");
                 false
             }
-            (_, Self::Unknown | Self::Running(_)) | (Self::Absent(_), Self::Absent(_)) => false,
+            (_, Self::Unknown | Self::Unneeded | Self::Running(_)) | (Self::Absent(_), Self::Absent(_)) => false,
         }
     }
 }

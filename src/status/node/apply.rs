@@ -24,6 +24,19 @@ pub struct Apply {
     pub foreign: Vec<ForeignEdit>,
     /// Files of upstreams that are not configured any more, which NGINX still needs.
     pub orphans: Vec<String>,
+    /// Templates whose files are not as wanted.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub templates: Vec<TemplateMiss>,
+}
+
+/// A template whose file is not as wanted.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub struct TemplateMiss {
+    pub name: String,
+    #[serde(default)]
+    pub since: Option<String>,
+    #[serde(flatten)]
+    pub trouble: Trouble,
 }
 
 /// A reload that new workers confirmed.

@@ -53,6 +53,8 @@ pub enum Kind {
     Held,
     /// Somebody else changed a file of ours.
     ForeignEdit,
+    /// The file of a template is not as wanted.
+    Template,
     /// A key is worn, or the ring is not on disk.
     Keys,
     /// The snapshot cannot be written.
@@ -76,6 +78,7 @@ impl Kind {
             Self::ApplyRefused
             | Self::Held
             | Self::ForeignEdit
+            | Self::Template
             | Self::Keys
             | Self::Snapshot
             | Self::Config
@@ -124,6 +127,9 @@ pub fn attention(document: &Document) -> Vec<Attention> {
     }
     for edit in document.apply.iter().flat_map(|apply| &apply.foreign).filter(|edit| edit.seen.ago_s <= RECENT_S) {
         add(Kind::ForeignEdit, &edit.file, overwritten(edit), edit.seen.at.as_ref());
+    }
+    for miss in document.apply.iter().flat_map(|apply| &apply.templates) {
+        add(Kind::Template, &miss.name, miss.trouble.clone(), miss.since.as_ref());
     }
     for key in document.keys.keys.iter().filter(|key| key.worn >= WORN) {
         add(Kind::Keys, &key.id, worn(&key.id, key.worn), key.worn_since.as_ref());

@@ -119,6 +119,7 @@ pub(crate) fn full() -> Document {
                 seen: Moment { at: at(), ago_s: 9000 },
             }],
             orphans: vec![text("/etc/nginx/conf.d/weir-old.conf")],
+            templates: Vec::new(),
         }),
         handlers: vec![Handler {
             name: text("deploy"),

@@ -3,6 +3,7 @@
 pub(crate) mod crowd;
 mod demo;
 mod handlers;
+mod haproxy;
 mod members;
 mod operator;
 pub(crate) mod stage;

@@ -1,6 +1,8 @@
 use super::super::super::node;
 use super::super::tests::full;
-use super::super::{Failing, LastApply, LastRun, Moment, Nginx, Refused, Run, Server, ServerState, Snapshot};
+use super::super::{
+    Failing, LastApply, LastRun, Moment, Nginx, Refused, Run, Server, ServerState, Snapshot, TemplateMiss,
+};
 use super::*;
 
 /// A node that is well, changed.
@@ -98,6 +100,19 @@ fn how_the_last_apply_ended() {
     });
     assert_eq!(unconfirmed, ["error not_confirmed nginx: what; way out"], "a later refusal confirms nothing");
     assert!(of(|document| last(document).result = Known::Newer("postponed".into())).is_empty());
+}
+
+#[test]
+fn whose_template_was_refused() {
+    let refused = of(|document| {
+        let trouble = Trouble::new("template haproxy: undefined variable 'servrs' in /h.j2:14", "the old file stays");
+        let miss = TemplateMiss { name: "haproxy".to_owned(), since: since(), trouble };
+        document.apply.as_mut().unwrap().templates.push(miss.clone());
+        let text = serde_json::to_string(&document.apply).unwrap();
+        assert_eq!(serde_json::from_str::<Option<Apply>>(&text).unwrap().unwrap().templates, [miss]);
+    });
+    let wanted = "template haproxy: undefined variable 'servrs' in /h.j2:14; the old file stays";
+    assert_eq!(refused, [format!("warn template haproxy: {wanted}")]);
 }
 
 #[test]
