@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use crate::apply::{
-    self, AnswerError, Apply, Ask, Body, Client, Error, Job, Notes, Process, Report, Rollback, RunBy, State, Step,
+    AnswerError, Apply, Ask, Body, Client, Error, Job, Notes, Process, Report, Rollback, RunBy, State, Step,
     Unanswered,
 };
 use crate::config::{ApplyMode, Config};
@@ -14,8 +14,8 @@ use crate::upstream::{Generation, Holds, UpstreamName};
 #[derive(Debug)]
 pub(super) struct Applier {
     way: Way,
-    /// Where the privileged side keeps what is live; this side reads it alone.
-    state: PathBuf,
+    /// What the privileged side keeps of what is live; this side reads it alone.
+    kept: Apply,
     /// Who waits if nobody answers.
     upstreams: Vec<UpstreamName>,
 }
@@ -35,7 +35,7 @@ impl Applier {
             ApplyMode::Helper => Way::Helper(Client::new(config)),
         };
         let upstreams = config.upstreams.iter().map(|upstream| upstream.options.name.clone()).collect();
-        Self { way, state: config.apply.state.clone(), upstreams }
+        Self { way, kept: Apply::new(config.into()), upstreams }
     }
 
     /// Whose hands these are, for words.
@@ -48,7 +48,7 @@ impl Applier {
 
     /// The generation put in place last, and what it was made from; `None` before the first.
     pub(super) fn live(&self) -> Result<Option<(Generation, Desired)>, Error> {
-        apply::live(&self.state)
+        self.kept.live()
     }
 
     /// Brings everything in place, or leaves it as it was and says why.
