@@ -3,8 +3,7 @@
 use std::path::PathBuf;
 
 use crate::apply::{
-    AnswerError, Apply, Ask, Body, Client, Error, Job, Notes, Process, Report, Rollback, RunBy, State, Step,
-    Unanswered,
+    AnswerError, Apply, Ask, Body, Client, Error, Job, Notes, Process, Report, Rollback, RunBy, State, Step, Unanswered,
 };
 use crate::config::{ApplyMode, Config};
 use crate::upstream::desired::Desired;

@@ -53,6 +53,7 @@ impl Part {
             | Kind::ApplyRefused
             | Kind::Held
             | Kind::ForeignEdit
+            | Kind::Template
             | Kind::Snapshot
             | Kind::Config
             | Kind::Handlers => false,

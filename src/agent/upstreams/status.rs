@@ -9,7 +9,9 @@ use crate::agent::clock::Calendar;
 use crate::apply::{Error, Followed, Kept, Report, Step};
 use crate::config::Config;
 use crate::error::Trouble;
-use crate::status::node::{self, Apply, ApplyResult, Balancing, Change, ForeignEdit, Held, LastApply, Reload, TemplateMiss};
+use crate::status::node::{
+    self, Apply, ApplyResult, Balancing, Change, ForeignEdit, Held, LastApply, Reload, TemplateMiss,
+};
 use crate::template::TemplateName;
 use crate::time::{Instant, millis};
 use crate::upstream::balancer::Upstream;
