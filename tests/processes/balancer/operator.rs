@@ -225,3 +225,34 @@ fn the_file_can_be_seen_and_tested_before_it_is_there() {
     balancer.agent.kill();
     assert_eq!(render(&balancer, &["web"]), (balancer.file(), Some(0)));
 }
+
+#[test]
+#[ignore = "needs nginx"]
+fn through_the_helper_an_operator_sees_and_does_the_same() {
+    let mut balancer = Balancer::start_without_helper();
+    let text = await_status(&balancer, 8);
+    assert!(text.contains("attention  upstream web waits: nothing listens on "), "{text}");
+    assert!(text.contains("'systemctl enable --now weir-apply.socket'"), "{text}");
+    let _helper = balancer.start_helper();
+    let _one = balancer.web("web1", "1");
+    let web = balancer.nginx.web();
+    until("the first file", || if web.exists() { Ok(()) } else { Err(balancer.agent.log()) });
+    balancer.nginx.run();
+    balancer.await_answers(&[("web1", 1)]);
+    await_status(&balancer, 0);
+    let first = await_cause(&balancer, "web1 joined")["generation"].as_u64().unwrap();
+    let _two = balancer.web("web2", "1");
+    balancer.await_answers(&[("web1", 1), ("web2", 1)]);
+
+    let (text, code) = said(&balancer, &["upstream", "rollback", "--reason", "web2 is slow"]);
+    assert!(text.contains(&format!(" = generation {first}, confirmed in ")) && code == Some(0), "{text}");
+    balancer.await_answers(&[("web1", 1)]);
+    let newest = await_cause(&balancer, &format!("operator, back to {first}"));
+    assert_eq!(newest["result"], "live", "{newest}");
+    balancer.agent.kill();
+    balancer.agent.run();
+    balancer.await_log("still held");
+    balancer.await_answers(&[("web1", 1)]);
+    assert_eq!(said(&balancer, &["upstream", "release"]), ("web is released\n".to_owned(), Some(0)));
+    balancer.await_answers(&[("web1", 1), ("web2", 1)]);
+}

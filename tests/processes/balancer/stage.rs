@@ -4,14 +4,14 @@ use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::Path;
-use std::process::Command;
+use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 use crate::nginx::Nginx;
-use crate::support::{Agent, Kind, Settings, same, until};
+use crate::support::{Agent, Kind, Settings, same, until, weir_binary};
 
 pub(crate) const KEY: &str = "AAECAwQFBgcICQoLDA0ODw==";
 /// Clients at work at once.
@@ -25,6 +25,17 @@ pub(crate) struct Balancer {
     pub(crate) agent: Agent,
 }
 
+/// `weir apply`, which ends with the test.
+pub(crate) struct Helper(Child);
+
+impl Drop for Helper {
+    fn drop(&mut self) {
+        // It may have ended by itself.
+        drop(self.0.kill());
+        drop(self.0.wait());
+    }
+}
+
 impl Balancer {
     /// The agent first: it writes the file that NGINX's configuration needs. Then NGINX.
     pub(crate) fn start() -> Self {
@@ -34,7 +45,7 @@ impl Balancer {
     pub(crate) fn start_as(settings: Settings) -> Self {
         let mut nginx = Nginx::stopped();
         let web = nginx.web();
-        let agent = Self::agent(&nginx, settings, "block", &web);
+        let agent = Self::agent(&nginx, settings, "direct", "block", &web);
         until("the first file", || if web.exists() { Ok(()) } else { Err(agent.log()) });
         nginx.run();
         Self { nginx, agent }
@@ -45,19 +56,40 @@ impl Balancer {
         let mut nginx = Nginx::stopped();
         let lines = nginx.path("web.servers");
         std::fs::write(nginx.web(), format!("upstream web {{ include {}; }}\n", lines.display())).unwrap();
-        let agent = Self::agent(&nginx, Settings::default(), "servers", &lines);
+        let agent = Self::agent(&nginx, Settings::default(), "direct", "servers", &lines);
         until("the first file", || if lines.exists() { Ok(()) } else { Err(agent.log()) });
         nginx.run();
         Self { nginx, agent }
     }
 
-    fn agent(nginx: &Nginx, settings: Settings, form: &str, output: &Path) -> Agent {
+    /// Nobody is there to apply what the agent wants, and so there is no file yet, and no NGINX.
+    pub(crate) fn start_without_helper() -> Self {
+        let nginx = Nginx::stopped();
+        let web = nginx.web();
+        let agent = Self::agent(&nginx, Settings::default(), "helper", "block", &web);
+        Self { nginx, agent }
+    }
+
+    /// What that one lacks.
+    pub(crate) fn start_helper(&mut self) -> Helper {
+        let user = nix::unistd::User::from_uid(nix::unistd::geteuid()).unwrap().unwrap().name;
+        let (state, socket) = (self.nginx.path("state"), self.nginx.path("apply.sock"));
+        let mut command = Command::new(weir_binary());
+        command.arg("apply").arg("--config-file").arg(self.agent.config_file()).arg("--user").arg(user);
+        command.arg("--state").arg(state).arg("--socket").arg(&socket).stderr(Stdio::null());
+        let helper = Helper(command.spawn().unwrap());
+        until("the helper listens", || if socket.exists() { Ok(()) } else { Err(String::new()) });
+        helper
+    }
+
+    fn agent(nginx: &Nginx, settings: Settings, mode: &str, form: &str, output: &Path) -> Agent {
         let toml = format!(
             "[upstream.web]\nselect = {{ role = \"web\" }}\nallow_loopback = true\n\
              [upstream.web.nginx]\nform = \"{form}\"\noutput = \"{}\"\n\
-             [apply]\nmode = \"direct\"\nstate = \"{}\"\n[nginx]\nconfig = \"{}\"\nunit = \"\"\n",
+             [apply]\nmode = \"{mode}\"\nstate = \"{}\"\nsocket = \"{}\"\n[nginx]\nconfig = \"{}\"\nunit = \"\"\n",
             output.display(),
             nginx.path("state").display(),
+            nginx.path("apply.sock").display(),
             nginx.config().display()
         );
         let settings = Settings { key: Some(KEY.to_owned()), profile: Some("local"), ..settings };
