@@ -131,8 +131,8 @@ impl Template {
         let (source, output): (Option<PathBuf>, Option<PathBuf>) = (path("source"), path("output"));
         let mode = section.key("mode").or(FileMode::USUAL);
         let owner = section.key("owner").or(Owner::root());
-        let check = section.key("check").check(check_mistake).or(Vec::new());
-        let reload = section.key("reload").check(command_mistake).or(Vec::new());
+        let check = section.key("check").check(|argv: &Vec<String>| check_mistake(argv)).or(Vec::new());
+        let reload = section.key("reload").check(|argv: &Vec<String>| command_mistake(argv)).or(Vec::new());
         let (least, most) = (Duration::from_millis(100), Duration::from_secs(60));
         let timeout = section.key("timeout").within(least, most).or(Duration::from_secs(10));
         section.rule("required", json!(["source", "output"]));
@@ -146,12 +146,12 @@ impl Template {
 }
 
 /// An empty list is none.
-fn command_mistake(argv: &Vec<String>) -> Option<Trouble> {
+fn command_mistake(argv: &[String]) -> Option<Trouble> {
     if argv.is_empty() { None } else { argv_mistake(argv) }
 }
 
 /// A check that is not told where the new file is would look at the old one.
-fn check_mistake(argv: &Vec<String>) -> Option<Trouble> {
+fn check_mistake(argv: &[String]) -> Option<Trouble> {
     let is_told = argv.is_empty() || argv.iter().skip(1).any(|argument| argument.contains(CANDIDATE));
     let untold = || Trouble::new(format!("names no {CANDIDATE}"), "write it where the new file's path belongs");
     command_mistake(argv).or_else(|| (!is_told).then(untold))
