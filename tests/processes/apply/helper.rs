@@ -262,3 +262,30 @@ fn a_helper_that_is_stopped_brings_its_job_to_an_end() {
     assert!(matches!(&body, Body::Applied(Report::Live { .. })), "{body:?}");
     assert!(stage.helper.wait().unwrap().success());
 }
+
+/// From the document to confirmed workers, in process and through the helper, one after the other over the same files.
+#[test]
+#[ignore = "needs nginx"]
+fn the_way_through_the_helper_costs_an_apply_little() {
+    let stage = Stage::start();
+    let (client, addr) = (stage.client(), backend("one"));
+    let direct = weir::apply::Apply::new((&configuration(stage.nginx.path("weir.toml"))).into());
+    let mut took = [Vec::new(), Vec::new()];
+    for round in 0..40_u16 {
+        let other = std::net::SocketAddr::from(([127, 0, 0, 1], 1024 + round));
+        let ask = || Ask::Apply(Job::new(web([server("one", addr), server("two", other)])));
+        let started = Instant::now();
+        let (way, body) = match round % 2 {
+            0 => (0, direct.handle(&ask())),
+            _ => (1, client.ask(ask()).unwrap()),
+        };
+        took[way].push(started.elapsed());
+        assert!(matches!(&body, Body::Applied(Report::Live { .. })), "{body:?}");
+    }
+    let [in_process, helper] = took.map(|mut took| {
+        took.sort();
+        (took[took.len() / 2], took[took.len() - 1])
+    });
+    println!("median and longest: in process {in_process:?}, through the helper {helper:?}");
+    assert!(helper.0 < in_process.0 + Duration::from_millis(100), "{in_process:?} {helper:?}");
+}

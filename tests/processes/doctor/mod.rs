@@ -540,7 +540,8 @@ fn a_token_that_others_can_read_and_a_directory_that_is_not_there() {
     std::fs::set_permissions(&token, std::fs::Permissions::from_mode(0o644)).unwrap();
     let text = std::fs::read_to_string(a.config_file()).unwrap();
     let text = text.replace("[rpc]\n", &format!("[rpc]\ntoken_file = \"{}\"\n", token.display()));
-    let upstream = "[upstream.web]\nselect = { role = \"web\" }\n[upstream.web.nginx]\noutput = ";
+    let upstream =
+        "[apply]\nmode = \"direct\"\n[upstream.web]\nselect = { role = \"web\" }\n[upstream.web.nginx]\noutput = ";
     std::fs::write(a.config_file(), format!("{text}{upstream}\"{}/web.conf\"\n", output.display())).unwrap();
     for (id, command) in [
         ("files.token", format!("chmod 600 {}", token.display())),
