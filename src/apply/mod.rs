@@ -222,7 +222,7 @@ impl Apply {
     ///
     /// Blocks for up to the confirm timeout twice, and some seconds for a busy master.
     pub fn apply(&self, desired: &Desired) -> Report {
-        match Run::start(&self.options) {
+        match Run::start(&self.options, || Ok(())) {
             Ok(run) => run.apply(desired, &Causes::default()),
             Err(At { step, error }) => Report::refused(None, step, error),
         }
@@ -231,13 +231,13 @@ impl Apply {
     /// As [`Self::apply`], with all that a job carries: promises and holds are on disk before anything else.
     pub fn carry_out(&self, job: &Job) -> Report {
         let state = &self.options.apply.state;
-        let kept = |run| {
+        let keep = || {
             kept::keep_promises(state, &job.promises)?;
             kept::keep_holds(state, &job.holds)?;
             fault::point(fault::Fault::Stored);
-            Ok(run)
+            Ok(())
         };
-        match Run::start(&self.options).and_then(|run| kept(run).map_err(Step::Lock.at())) {
+        match Run::start(&self.options, keep) {
             Ok(run) => run.apply(&job.desired, &job.causes),
             Err(At { step, error }) => Report::refused(None, step, error),
         }
@@ -266,7 +266,7 @@ impl Apply {
             .and_then(|open| Ok(open || Journal::read(state)?.state().is_open() || template::is_open(&self.options)?));
         match is_open.map_err(Step::Lock.at()) {
             Ok(false) => None,
-            Ok(true) => match Run::start(&self.options) {
+            Ok(true) => match Run::start(&self.options, || Ok(())) {
                 Ok(run) => Some(run.recover()),
                 Err(At { step, error }) => Some(Report::refused(None, step, error)),
             },

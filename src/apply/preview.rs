@@ -61,7 +61,7 @@ impl Apply {
 
     /// Whether NGINX would take what `desired` is about. Waits for an apply that runs; what serves is not touched.
     pub fn try_out(&self, desired: &Desired) -> Result<Tried, Error> {
-        let run = Run::start(&self.options).map_err(|At { error, .. }| error)?;
+        let run = Run::start(&self.options, || Ok(())).map_err(|At { error, .. }| error)?;
         let nginx = Nginx::find(&self.options.nginx, desired.upstreams.keys())?;
         let (in_place, found) = (run.in_place()?, targets::read_all(&self.options, desired)?);
         let plan = Plan::make(&self.options, found, desired, in_place.as_ref(), run.next(), page_size())?;

@@ -27,8 +27,7 @@ impl Apply {
 
     fn go_back_to(&self, Rollback { to, reason, promises }: &Rollback) -> Result<Body, At> {
         let (options, state) = (&self.options, &self.options.apply.state);
-        let run = Run::start(options)?;
-        kept::keep_promises(state, promises).map_err(Step::Lock.at())?;
+        let run = Run::start(options, || kept::keep_promises(state, promises))?;
         let Some(generation) = to.or_else(|| before(&run)) else {
             return Ok(Body::Refused(Refusal::NoGeneration { to: None }));
         };

@@ -46,10 +46,12 @@ struct Going<'p> {
 }
 
 impl<'a> Run<'a> {
-    /// Takes the lock, takes over what an older version left, and ends what a run that died left half done, as far as files go.
-    pub(super) fn start(options: &'a Options) -> Result<Self, At> {
+    /// Takes the lock, does what comes `first`, takes over what an older version left, and ends what a run that died left half done,
+    /// as far as files go.
+    pub(super) fn start(options: &'a Options, first: impl FnOnce() -> Result<(), Error>) -> Result<Self, At> {
         let started = Instant::now();
         let lock = Lock::take(&options.apply.state).map_err(Step::Lock.at())?;
+        first().map_err(Step::Lock.at())?;
         let journal = Journal::read(&options.apply.state).map_err(Step::Lock.at())?;
         let store = Store::new(&options.apply.state);
         let mut run = Self { options, journal, store, notes: Notes::default(), started, _lock: lock };
@@ -179,17 +181,13 @@ impl<'a> Run<'a> {
         self.journal.state().newest.next()
     }
 
+    /// Once more what is in place, without those who were told that they may stop: whatever somebody has changed is seen by that.
     fn confirm_alone(&mut self) -> Result<Report, At> {
         let in_place = self.in_place().map_err(Step::Lock.at())?;
-        let nothing = Desired::new(0);
-        let desired = in_place.as_ref().map_or(&nothing, Saved::desired);
         let promises = kept::promises(&self.options.apply.state).map_err(Step::Lock.at())?;
-        if let Some(desired) = without_promised(&self.configured(desired), &promises) {
-            return self.bring(&desired, &Causes::default(), None);
-        }
-        let nginx = Nginx::find(&self.options.nginx, desired.upstreams.keys()).map_err(Step::Locate.at())?;
-        let plan = Plan::on_top_of(in_place.as_ref(), desired);
-        self.confirm(&nginx, &plan, in_place)
+        let desired = in_place.map_or_else(|| Desired::new(0), |saved| self.configured(saved.desired()));
+        let desired = without_promised(&desired, &promises).unwrap_or(desired);
+        self.bring(&desired, &Causes::default(), None)
     }
 
     /// What of a document has a place here.

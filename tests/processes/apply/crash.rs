@@ -192,6 +192,22 @@ fn an_edit_made_after_a_crash_is_kept() {
 
 #[test]
 #[ignore = "needs nginx"]
+fn recovery_alone_takes_no_edit_for_ours() {
+    let nginx = Nginx::start();
+    nginx.apply().apply(&web([server("web", backend("one"))]));
+    let reload = format!("nginx -s reload -c {}; kill -9 $PPID", nginx.config().display());
+    die(&nginx, "web", backend("two"), ["RELOAD", &reload]);
+    let edited = "upstream web { server 127.0.0.1:3; } # by hand\n";
+    std::fs::write(nginx.web(), edited).unwrap();
+    let outcome = nginx.apply().recover();
+    let Some(Report::Live { notes, .. }) = &outcome else { panic!("{outcome:?}") };
+    assert_eq!(std::fs::read_to_string(&notes.foreign[0].copy).unwrap(), edited);
+    super::tells_the_truth(&nginx);
+    assert_eq!(nginx.answers(8).into_iter().collect::<Vec<_>>(), ["one"]);
+}
+
+#[test]
+#[ignore = "needs nginx"]
 fn files_that_a_crash_left_count_as_served_only_when_nginx_was_seen_to_serve_them() {
     let nginx = Nginx::start();
     let one = web([server("web", backend("one"))]);
