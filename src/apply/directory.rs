@@ -196,6 +196,13 @@ impl Directory {
         }
     }
 
+    /// Makes the bytes of a file survive a power loss.
+    pub(super) fn sync_file(&self, name: &OsStr) -> Result<(), Error> {
+        let synced =
+            openat(&self.fd, name, OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty()).and_then(fsync);
+        synced.map_err(|error| self.unwritten(name)(error.into()))
+    }
+
     /// Makes the names in it survive a power loss.
     pub(super) fn sync(&self) -> Result<(), Error> {
         fsync(&self.fd).map_err(|error| Error::write(&self.path)(error.into()))

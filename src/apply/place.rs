@@ -68,6 +68,12 @@ impl Place {
 
     fn write(&self, change: &Change) -> Result<(), Error> {
         let Some(bytes) = &change.after else { return self.clear() };
+        if self.is_beside(change)? {
+            // What was displaced goes back, also where there is no room for another copy of it.
+            self.directory.sync_file(&self.dot)?;
+            trace(Write::Sync(&self.dot()));
+            return Ok(());
+        }
         self.write_candidate(bytes, change.attributes.as_ref())
     }
 
@@ -78,6 +84,12 @@ impl Place {
         trace(Write::File(&self.dot(), bytes));
         trace(Write::Sync(&self.dot()));
         Ok(())
+    }
+
+    /// Whether the very file that is to be put in place lies there.
+    fn is_beside(&self, change: &Change) -> Result<bool, Error> {
+        let Entry::File(found) = self.directory.read(&self.dot)? else { return Ok(false) };
+        Ok(change.after.as_ref() == Some(&found.bytes) && change.attributes.as_ref() == Some(&found.attributes))
     }
 
     /// Drops what is beside the target.

@@ -4,7 +4,7 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::process::Command;
 
 use weir::apply::{Apply, Error, Report, Step};
-use weir::config::{Automatic, ForeignEdit};
+use weir::config::{Automatic, ForeignEdit, Reload};
 use weir::nginx::Form;
 use weir::upstream::Generation;
 
@@ -81,7 +81,7 @@ fn a_full_or_read_only_file_system_is_named_and_leaves_everything_as_it_was() {
         let reason = String::from_utf8_lossy(&unshare.stderr);
         return skipped(format_args!("mount namespaces cannot be made here: {}", reason.trim()));
     }
-    for mode in ["full", "read-only"] {
+    for mode in ["full", "full while it loads", "read-only"] {
         let this = std::env::current_exe().unwrap();
         let inner = "apply::files::a_full_or_read_only_file_system_is_named_and_leaves_everything_as_it_was";
         let mut command = Command::new("unshare");
@@ -107,14 +107,30 @@ fn on_a_small_file_system(mode: &str) {
             let _ = std::fs::write(conf.join("fill"), vec![b'#'; 64 * 1024]);
             "no space left on device; what serves is untouched; free space in "
         }
+        "full while it loads" => "",
         _ => {
             mount(&["-o", "remount,ro"]);
             "read-only file system; what serves is untouched; make "
         }
     };
-    let outcome = nginx.apply().apply(&web([server("web", backend("two"))]));
-    assert!(matches!(outcome, Report::Refused { step: Step::Write, .. }), "{outcome:?}");
-    assert!(outcome.to_string().contains(words), "{outcome}");
+    let mut options = nginx.options();
+    if mode == "full while it loads" {
+        // The first reload fills it and fails.
+        let (flag, config) = (nginx.path("failed"), nginx.config());
+        let (flag, config, fill) = (flag.display(), config.display(), conf.join("fill"));
+        let once = format!(
+            "[ -e {flag} ] && exec nginx -s reload -c {config}; touch {flag}; head -c 65536 /dev/zero > {}; exit 1",
+            fill.display()
+        );
+        options.nginx.reload = Reload::Argv(vec!["/bin/sh".to_owned(), "-c".to_owned(), once]);
+    }
+    let outcome = Apply::new(options).apply(&web([server("web", backend("two"))]));
+    if mode == "full while it loads" {
+        assert!(matches!(outcome, Report::RolledBack { .. }), "{outcome:?}");
+    } else {
+        assert!(matches!(outcome, Report::Refused { step: Step::Write, .. }), "{outcome:?}");
+        assert!(outcome.to_string().contains(words), "{outcome}");
+    }
     assert_eq!(std::fs::read(nginx.web()).unwrap(), before);
     assert!(!nginx.listing().iter().any(|name| name.starts_with('.')), "{:?}", nginx.listing());
     assert_eq!(nginx.get(), "one");
