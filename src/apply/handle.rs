@@ -68,3 +68,6 @@ impl Apply {
 fn old_workers(master: Process) -> u32 {
     u32::try_from(Workers::of(master).leaving.len()).unwrap_or(u32::MAX)
 }
+
+#[cfg(test)]
+mod tests;

@@ -222,7 +222,7 @@ impl Apply {
     ///
     /// Blocks for up to the confirm timeout twice, and some seconds for a busy master.
     pub fn apply(&self, desired: &Desired) -> Report {
-        match Run::start(&self.options, || Ok(())) {
+        match self.within_limits(desired).and_then(|()| Run::start(&self.options, || Ok(()))) {
             Ok(run) => run.apply(desired, &Causes::default()),
             Err(At { step, error }) => Report::refused(None, step, error),
         }
@@ -237,10 +237,15 @@ impl Apply {
             fault::point(fault::Fault::Stored);
             Ok(())
         };
-        match Run::start(&self.options, keep) {
+        match self.within_limits(&job.desired).and_then(|()| Run::start(&self.options, keep)) {
             Ok(run) => run.apply(&job.desired, &job.causes),
             Err(At { step, error }) => Report::refused(None, step, error),
         }
+    }
+
+    /// A document outside of the limits is refused before anything is written or run.
+    fn within_limits(&self, desired: &Desired) -> Result<(), At> {
+        targets::check(&self.options, desired).map_err(Step::Plan.at())
     }
 
     /// The master that serves what is in place, or why there is none. Changes nothing.

@@ -97,7 +97,7 @@ impl<'a> Run<'a> {
 
     /// The document is for templates alone.
     fn bring_nothing(&self, desired: &Desired) -> Result<Report, At> {
-        template::check(self.options, desired).map_err(Step::Plan.at())?;
+        targets::check(self.options, desired).map_err(Step::Plan.at())?;
         Ok(Report::Unchanged { generation: self.journal.state().in_place, notes: Notes::default() })
     }
 

@@ -38,8 +38,20 @@ pub(super) fn read_all<'a>(options: &'a Options, desired: &'a Desired) -> Result
     Ok(found)
 }
 
-/// The sender checked this too; but the sender faces the network.
-pub(super) fn within_limits(options: &upstream::Options, servers: &Servers) -> Result<(), Error> {
+/// Whether everything in a document is configured and within its limits. The sender checked this too; but the sender faces the
+/// network.
+pub(super) fn check(options: &Options, desired: &Desired) -> Result<(), Error> {
+    for (name, target) in &desired.upstreams {
+        let configured = options.upstreams.iter().find(|upstream| upstream.options.name == *name);
+        let upstream = configured.ok_or_else(|| Error::NotConfigured { upstream: name.clone() })?;
+        if let desired::Target::Servers(servers) = target {
+            within_limits(&upstream.options, servers)?;
+        }
+    }
+    Ok(())
+}
+
+fn within_limits(options: &upstream::Options, servers: &Servers) -> Result<(), Error> {
     let upstream = || options.name.clone();
     let (min, max) = (options.port.min, options.port.max);
     for server in servers.as_slice() {

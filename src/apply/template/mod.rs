@@ -20,13 +20,13 @@ use super::directory::{Attributes, Found};
 use super::error::is_root;
 use super::fault::{self, Fault};
 use super::place::Place;
-use super::targets::within_limits;
+use super::targets::check;
 use super::{Error, Kept, Options, foreign};
 use crate::config::{self, ForeignEdit};
 use crate::digest::Digest;
 use crate::template::{Data, TemplateName};
 use crate::upstream::Generation;
-use crate::upstream::desired::{Desired, Target};
+use crate::upstream::desired::Desired;
 
 pub(super) use self::record::live;
 
@@ -80,9 +80,9 @@ impl End {
     }
 }
 
-impl From<Error> for End {
+impl From<Error> for Box<End> {
     fn from(error: Error) -> Self {
-        Self::Refused { error }
+        Self::new(End::Refused { error })
     }
 }
 
@@ -147,26 +147,14 @@ pub(super) fn has_drifted(options: &Options) -> Result<bool, Error> {
     Ok(false)
 }
 
-/// The sender checked this too; but the sender faces the network.
-pub(super) fn check(options: &Options, desired: &Desired) -> Result<(), Error> {
-    for (name, target) in &desired.upstreams {
-        let configured = options.upstreams.iter().find(|upstream| upstream.options.name == *name);
-        let upstream = configured.ok_or_else(|| Error::NotConfigured { upstream: name.clone() })?;
-        if let Target::Servers(servers) = target {
-            within_limits(&upstream.options, servers)?;
-        }
-    }
-    Ok(())
-}
-
 impl Outcome {
     fn all<'a>(
         &mut self,
         options: &'a Options,
-        mut step: impl FnMut(&'a config::Template, &mut Vec<Kept>) -> Result<Option<End>, End>,
+        mut step: impl FnMut(&'a config::Template, &mut Vec<Kept>) -> Result<Option<End>, Box<End>>,
     ) {
         for template in &options.templates {
-            let end = step(template, &mut self.foreign).unwrap_or_else(Some);
+            let end = step(template, &mut self.foreign).unwrap_or_else(|end| Some(*end));
             self.followed.extend(end.map(|end| Followed { template: template.name.clone(), end }));
         }
     }
@@ -183,7 +171,7 @@ struct File<'a> {
 }
 
 impl<'a> File<'a> {
-    fn new(options: &'a Options, template: &'a config::Template, foreign: &'a mut Vec<Kept>) -> Result<Self, End> {
+    fn new(options: &'a Options, template: &'a config::Template, foreign: &'a mut Vec<Kept>) -> Result<Self, Box<End>> {
         let place = Place::of(&template.output)?;
         let record = Record::load(&options.apply.state, &template.name)?;
         // What was left at another place is not touched any more.
@@ -205,7 +193,7 @@ impl<'a> File<'a> {
     }
 
     /// `None`: it is as it should be.
-    fn follow(mut self, desired: &Desired, generation: Generation) -> Result<Option<End>, End> {
+    fn follow(mut self, desired: &Desired, generation: Generation) -> Result<Option<End>, Box<End>> {
         let started = Instant::now();
         self.settle()?;
         let source = source::read(self.template)?;
@@ -261,7 +249,7 @@ impl<'a> File<'a> {
     }
 
     /// The new file in place of the old one, unless somebody edits meanwhile.
-    fn exchange(&mut self, before: Option<&Found>) -> Result<(), End> {
+    fn exchange(&mut self, before: Option<&Found>) -> Result<(), Box<End>> {
         let Some(before) = before else {
             self.place.place_new()?;
             fault::point(Fault::Exchanged);
@@ -278,14 +266,14 @@ impl<'a> File<'a> {
     }
 
     /// What is in place is taken over and known to be, or what was displaced is.
-    fn load(&mut self) -> Result<(), End> {
+    fn load(&mut self) -> Result<(), Box<End>> {
         fault::point(Fault::Synced);
         let loaded = command::reload(self.template);
         fault::point(Fault::Confirmed);
         let Err(error) = loaded else { return Ok(self.confirmed()?) };
         match self.put_back().and_then(|()| command::reload(self.template)) {
-            Ok(()) => Err(End::RolledBack { error }),
-            Err(then) => Err(End::Failed { error, then }),
+            Ok(()) => Err(Box::new(End::RolledBack { error })),
+            Err(then) => Err(Box::new(End::Failed { error, then })),
         }
     }
 
@@ -319,7 +307,7 @@ impl<'a> File<'a> {
     }
 
     /// Ends what a run that died left half done.
-    fn settle(&mut self) -> Result<(), End> {
+    fn settle(&mut self) -> Result<(), Box<End>> {
         self.place.finish_exchange()?;
         let Some(open) = self.record.open else { return Ok(self.place.clear()?) };
         let (found, beside) = (self.place.found()?, self.place.beside()?);
@@ -334,7 +322,7 @@ impl<'a> File<'a> {
         } else {
             // It was taken back, and its reader may have heard of the new one.
             self.not_begun()?;
-            command::reload(self.template).map_err(|then| End::Failed { error: Error::Interrupted, then })
+            command::reload(self.template).map_err(|then| Box::new(End::Failed { error: Error::Interrupted, then }))
         }
     }
 }

@@ -7,6 +7,7 @@ use tempfile::TempDir;
 use super::*;
 use crate::apply::template::record::Record;
 use crate::config::{Config, Source, Sources};
+use crate::upstream::desired::Target;
 use crate::upstream::{Server, Servers, UpstreamName, Weight};
 use crate::wire::NodeName;
 
