@@ -13,8 +13,8 @@ pub mod probe;
 pub(crate) mod shell;
 
 /// The way out where an agent that is not root would have to write NGINX's files, test them or signal its master.
-pub(crate) const USE_THE_HELPER: &str =
-    "set apply.mode = \"helper\" and 'systemctl enable --now weir-apply.socket', or run the agent as root";
+pub(crate) const USE_THE_HELPER: &str = "set apply.mode = \"helper\" with 'systemctl enable --now weir-apply.socket' and \
+     'systemctl restart weir', or run the agent as root";
 
 pub use crate::error::Trouble;
 pub use crate::known::Known;

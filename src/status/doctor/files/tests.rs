@@ -332,7 +332,8 @@ fn what_the_agent_tried_itself_counts_more_than_modes() {
             "/etc/nginx/conf.d",
             access(Granted, Denied, Granted, None),
             &["/etc/nginx/conf.d is read-only for weir.service (ProtectSystem=), so no upstream reaches NGINX; set \
-                 apply.mode = \"helper\" and 'systemctl enable --now weir-apply.socket', or run the agent as root"],
+                 apply.mode = \"helper\" with 'systemctl enable --now weir-apply.socket' and 'systemctl restart weir', or \
+                 run the agent as root"],
         ),
     ] {
         let own = |purpose, path: &str, access| {
