@@ -19,9 +19,7 @@ test: ## everything that proves weir: unit, property, simulation, against real s
 	@packaging/require serf nginx haproxy python3 ip
 	RESTART_KILLS=200 $(CARGO) test --locked --features faults
 	$(CARGO) test --locked --features faults -- --ignored
-	@tests/lab/install
-	@tests/lab/quickstart
-	@tests/lab/doctor
+	@tests/lab/all
 
 test-quick: ## only what needs nothing installed
 	$(CARGO) test --locked
@@ -37,10 +35,8 @@ bench: ## weir beside the real serf agent, in one run
 	@$(CARGO) build --release --locked
 	@$(CARGO) bench --locked
 
-lab: ## on systemd hosts of this machine: the packages' whole life, the README's quick starts, doctor's remedies (as root)
-	@tests/lab/install
-	@tests/lab/quickstart
-	@tests/lab/doctor
+lab: ## on systemd hosts of this machine (as root), with a report in target/lab: SUITE=trixie, SMOKE=1 for what matters most
+	@WEIR_LAB_DRIVER=$(LAB) WEIR_LAB_SUITE=$(SUITE) WEIR_LAB_SMOKE=$(SMOKE) tests/lab/all
 
 bare: ## `make demo` and `make test` on a fresh minimal Debian with nothing but Rust, make and git (as root)
 	@tests/lab/bare

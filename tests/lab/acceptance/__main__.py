@@ -1,0 +1,166 @@
+#!/usr/bin/env python3
+"""The acceptance suite: weir on systemd hosts, from nothing to a report.
+
+Usage: python3 tests/lab/acceptance [CASE...]    by default all but the measurements, each part in a lab of its own beside the others
+
+WEIR_LAB_DRIVER chooses the hosts (tests/lab/hosts.sh), WEIR_LAB_SUITE their Debian, WEIR_LAB_SMOKE=1 only what shows that the
+package works there. The report is target/lab/report-SUITE.json and .txt; when something failed, what the hosts can tell of it is
+beside it, in kept-SUITE.
+"""
+
+import contextvars
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+import traceback
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import hosts
+import install
+import latency
+import members
+import nginx
+import report as reports
+from cluster import ALL, settle
+from hosts import VERBS, Failed, Stopped, verb
+
+ROOT = Path(__file__).resolve().parents[3]
+OUT = ROOT / "target/lab"
+
+# In order of worth: what comes first in a part tells most if it fails.
+SMOKE = "smoke"
+PARTS = {
+    SMOKE: [install.sound, install.privileges, members.weights, members.kill, members.leave, members.reboot],
+    "members": [members.power, members.freeze, members.cut, members.agent_killed, members.two_balancers],
+    "nginx": [
+        nginx.broken_neighbour, nginx.operator, nginx.counts, nginx.quiet, nginx.port_in_use, nginx.stopped, nginx.master_killed,
+        nginx.reinstalled, nginx.helper_killed,
+    ],
+    "files": [nginx.edited, nginx.disk_full, nginx.read_only, nginx.certificates],
+}
+# What wants the machine for itself, and runs only where it is named.
+MEASUREMENTS = {"latency": [latency.helper_and_direct]}
+
+
+def ready(what):
+    """Ends here where there can be no hosts."""
+    done = subprocess.run([VERBS, "ready"], stdout=subprocess.PIPE, text=True)
+    if done.returncode == 77:
+        print(f"SKIPPED: {what} on systemd hosts: {done.stdout.strip()}")
+        sys.exit(0)
+    if done.returncode:
+        sys.exit(done.returncode)
+
+
+def set_up(part, packages):
+    """From nothing to a page served."""
+    begin = time.monotonic()
+    with part.claim("up", "three hosts boot", vital=True):
+        verb("up", *ALL)
+    install.packages(part, packages)
+    install.configuration(part)
+    part.figure("nothing_to_page_s", round(time.monotonic() - begin, 1))
+
+
+def try_out(part, case):
+    """Whether the case leaves the cluster as it found it."""
+    begin = time.monotonic()
+    try:
+        case(part)
+        verb("heal")
+        settle()
+    except Stopped:
+        raise
+    except Exception as error:
+        said = str(error) if isinstance(error, Failed) else traceback.format_exc()
+        part.add(f"{case.__name__}.end", "the case ends, and leaves the cluster whole", "failed", begin, said)
+        return False
+    return True
+
+
+def run(part, cases, packages, kept):
+    """One part, in a lab of its own."""
+    hosts.take("acceptance")
+    try:
+        # What the first part shows the others only use.
+        part.failures_only = part.name != SMOKE
+        set_up(part, packages)
+        part.failures_only = False
+        for case in cases:
+            if try_out(part, case):
+                continue
+            # The others are to find what they expect.
+            reports.keep(ALL, kept / f"{part.name}-{case.__name__}")
+            verb("down")
+            part.failures_only = True
+            set_up(part, packages)
+            part.failures_only = False
+        if part.failed():
+            reports.keep(ALL, kept / part.name)
+    except reports.Broken as broken:
+        print(f"error: what follows in {part.name} rests on {broken}", file=sys.stderr)
+        reports.keep(ALL, kept / part.name)
+    except Stopped:
+        pass
+    finally:
+        verb("down")
+
+
+def chosen(names, smoke):
+    """The parts and cases that are to run."""
+    parts = {SMOKE: PARTS[SMOKE]} if smoke else PARTS | MEASUREMENTS if names else PARTS
+    known = {case.__name__ for cases in parts.values() for case in cases}
+    if unknown := set(names) - known:
+        sys.exit(f"error: no case {', '.join(sorted(unknown))}; there are {', '.join(sorted(known))}")
+    if names:
+        parts = {part: [case for case in cases if case.__name__ in names] for part, cases in parts.items()}
+    return {part: cases for part, cases in parts.items() if cases}
+
+
+def main(names):
+    suite = os.environ.get("WEIR_LAB_SUITE") or "bookworm"
+    smoke = os.environ.get("WEIR_LAB_SMOKE") == "1"
+    parts = chosen(names, smoke)
+    ready(f"the acceptance suite on {suite}")
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, lambda number, _: stop(number))
+
+    kept = OUT / f"kept-{suite}"
+    shutil.rmtree(kept, ignore_errors=True)
+    report = reports.Report(suite=suite, driver=os.environ.get("WEIR_LAB_DRIVER") or "nspawn", smoke=smoke, commit=reports.commit())
+    with tempfile.TemporaryDirectory() as packages:
+        if subprocess.run([ROOT / "tests/lab/packages", packages, "deb", "0.1.0-1"]).returncode:
+            return stopped_by or 1
+        # The building is no part of it.
+        report.begin = time.monotonic()
+        with ThreadPoolExecutor(len(parts)) as pool:
+            running = [
+                pool.submit(contextvars.Context().run, run, reports.Part(report, name), cases, Path(packages), kept)
+                for name, cases in parts.items()
+            ]
+            for each in running:
+                each.result()
+    report.write(OUT, f"report-{suite}", list(parts))
+    print(f"{report.summary()}; {OUT.relative_to(ROOT)}/report-{suite}.json")
+    if kept.exists():
+        print(f"what the hosts can tell: {kept.relative_to(ROOT)}")
+    return stopped_by or (1 if report.count("failed") else 0)
+
+
+# The exit code, once somebody wants to have done.
+stopped_by = 0
+
+
+def stop(number):
+    """All parts end at their next step, and take their hosts away."""
+    global stopped_by
+    stopped_by = 128 + number
+    hosts.stopping.set()
+
+
+sys.exit(main(sys.argv[1:]))

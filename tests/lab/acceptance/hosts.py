@@ -1,0 +1,150 @@
+"""The hosts of labs: the verbs of tests/lab/hosts.sh as functions, whichever driver is behind them."""
+
+import contextvars
+import fcntl
+import functools
+import os
+import shlex
+import subprocess
+import tempfile
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+VERBS = Path(__file__).resolve().parent.parent / "hosts.sh"
+# An answer that takes longer is none.
+PATIENCE_S = 300
+# The name of the lab that is meant: each part of the suite has its own, with hosts of the same names and addresses.
+LAB = contextvars.ContextVar("lab")
+# Set when all is to end.
+stopping = threading.Event()
+
+
+class Failed(Exception):
+    """What was claimed does not hold, and why."""
+
+
+class Stopped(Exception):
+    """Somebody wants to have done."""
+
+
+def expect(holds, why):
+    if not holds:
+        raise Failed(why)
+
+
+def within(seconds, look, *args, **named):
+    """Waits until `look` no longer fails. Returns its answer."""
+    end = time.monotonic() + seconds
+    while True:
+        try:
+            return look(*args, **named)
+        except Failed as failed:
+            if time.monotonic() > end:
+                raise Failed(f"not within {seconds} s: {failed}") from None
+        pause(0.1)
+
+
+def throughout(seconds, look, *args, **named):
+    """Looks again and again, and fails as soon as `look` does."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        look(*args, **named)
+        pause(0.1)
+
+
+def pause(seconds):
+    if stopping.wait(seconds):
+        raise Stopped
+
+
+def together(do, *each):
+    """Does the same for each at the same time, to the end of all. Returns the answers."""
+    with ThreadPoolExecutor(len(each)) as pool:
+        return [future.result() for future in [pool.submit(contextvars.copy_context().run, do, one) for one in each]]
+
+
+def environment():
+    return {**os.environ, "WEIR_LAB": LAB.get()}
+
+
+def verb(*words, text=None):
+    """One verb of the lab. Returns what it printed."""
+    if stopping.is_set() and words[0] != "down":
+        raise Stopped
+    words = [*map(str, words)]
+    # In a session of its own, for an interrupt is meant for us: half a verb would leave half a host.
+    options = {"env": environment(), "capture_output": True, "text": True, "start_new_session": True, "timeout": PATIENCE_S}
+    try:
+        done = subprocess.run([VERBS, *words], input=text or "", **options)
+    except subprocess.TimeoutExpired:
+        raise Failed(f"no end of it in {PATIENCE_S} s: {shlex.join(words)}") from None
+    if done.returncode:
+        said = f"{done.stdout}{done.stderr}".strip()
+        raise Failed(f"{' '.join(words[:2])}: status {done.returncode}: {said}\n{words[-1]}")
+    return done.stdout
+
+
+class Host:
+    """One of them, by its name."""
+
+    def __init__(self, name):
+        self.name = name
+
+    def __str__(self):
+        return self.name
+
+    @functools.cached_property
+    def addr(self):
+        return verb("addr", self.name).strip()
+
+    def run(self, script, text=None):
+        """A script of sh, as root, that must end with 0. Returns what it printed."""
+        return verb("exec", self.name, "sh", "-euc", script, text=text)
+
+    def silent(self, script):
+        """The same, and it prints nothing on stderr."""
+        said = self.run(f"{{ {script}\n}} 2>&1 >/dev/null")
+        expect(not said, said)
+
+    def says(self, script):
+        """What a script prints, without the last line's end, whatever it ends with."""
+        return self.run(f"( {script}\n) || :").rstrip("\n")
+
+    def expect(self, script, wanted):
+        said = self.says(script)
+        expect(said == wanted, f"{self}: {script.strip()}: {said!r}, not {wanted!r}")
+
+    def unit(self, script):
+        return verb("unit", self.name, "sh", "-euc", script)
+
+    def put(self, path, directory):
+        verb("put", self.name, path, directory)
+
+    def get(self, path, directory):
+        verb("get", self.name, path, directory)
+
+    def write(self, path, text, mode="0644"):
+        self.run(f"install -m {mode} /dev/stdin {path}", text=text)
+
+    def journal(self, *args):
+        return verb("journal", self.name, "-o", "cat", *args)
+
+
+def take(name):
+    """Owns the lab of this name, or of the same name with a number, until the process ends, however it ends. What was left of
+    it by somebody who was killed goes first."""
+    for number in ("", *range(2, 10)):
+        lab = f"{name}-{number}" if number else name
+        # Not inherited: hosts outlive whoever made them.
+        file = os.open(f"{tempfile.gettempdir()}/weir-{lab}.lock", os.O_CREAT | os.O_RDWR, 0o600)
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(file)
+            continue
+        LAB.set(lab)
+        verb("down")
+        return
+    raise Failed(f"nine labs of the name {name} run already")

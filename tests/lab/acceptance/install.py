@@ -1,0 +1,144 @@
+"""From nothing to a page served: packages, configuration by hand, what the agent may do."""
+
+import json
+import os
+import re
+import tempfile
+
+import readme
+from cluster import ALL, FILE, WEBS, active, all_alive, lb, members_are, memory_kib, serves, web1
+from hosts import expect, together, within
+
+# Each mistake of permissions shows under one of the two only.
+UMASKS = {"lb": "022", "web1": "077", "web2": "022"}
+
+
+def prepare(host):
+    """A user may use sudo, and a web server serves a page that names it."""
+    host.run("printf '#!/bin/sh\\nexec \"$@\"\\n' >/usr/local/bin/sudo; chmod 755 /usr/local/bin/sudo; mkdir -p /root/out")
+    if host in WEBS:
+        unit = "[Service]\nWorkingDirectory=/srv/www\nExecStart=/usr/bin/python3 -m http.server 8080\n[Install]\nWantedBy=multi-user.target\n"
+        host.write("/etc/systemd/system/www.service", unit)
+        host.run("mkdir -p /srv/www; echo \"from $(hostname)\" >/srv/www/index.html; systemctl enable -q --now www")
+
+
+def packages(report, directory):
+    def install(host):
+        prepare(host)
+        for package in directory.glob("weir_*.deb"):
+            host.put(package, "/root/out")
+        with report.claim(f"install.{host}", f"the README's line installs the package on {host}", vital=True):
+            readme.follow(host, "package install", UMASKS[host.name])
+
+    together(install, *ALL)
+    with report.claim("install.rest", "without a configuration nothing of it runs"):
+        for host in ALL:
+            host.expect("systemctl is-active weir", "inactive")
+            host.expect("pgrep -x weir | wc -l", "0")
+
+
+def configuration(report):
+    steps = readme.marks("package") | readme.marks("both")
+    with report.claim("readme.lb", "the README's lines set up the balancer", vital=True):
+        readme.follow(lb, "package lb", UMASKS["lb"])
+        within(20, members_are, {"lb": "alive"})
+    with report.claim("readme.key", "nobody else may read the key for the web servers"):
+        lb.expect("stat -c %a /root/cluster.key", "600")
+
+    with tempfile.TemporaryDirectory() as scratch:
+        lb.get("/root/cluster.key", scratch)
+
+        def join(host):
+            host.put(f"{scratch}/cluster.key", "/root")
+            with report.claim(f"readme.{host}", f"the README's lines set up {host}", vital=True):
+                readme.follow(host, "package web", UMASKS[host.name])
+
+        together(join, *WEBS)
+    with report.claim("join", "all three are members of one cluster", vital=True):
+        for host in ALL:
+            within(20, all_alive, host)
+    with report.claim("readme.modes", "configuration and keyring have the owners and modes that the unit needs"):
+        for host in ALL:
+            modes = "stat -c '%a %U:%G' /etc/weir/weir.toml /var/lib/weir/keyring.json"
+            host.expect(modes, "640 root:weir\n600 weir:weir")
+    with report.claim("readme.members", "the members are as the README shows them"):
+        within(10, readme.as_shown, web1, "weir members")
+    with report.claim("readme.file", "the upstream's file is as the README shows it"):
+        within(10, readme.as_shown, lb, f"tail -n +2 {FILE}")
+    with report.claim("readme.site", "the README's lines make a site"):
+        readme.follow(lb, "both site", UMASKS["lb"])
+    with report.claim("page", "the pages of both web servers come through the balancer", vital=True):
+        within(10, serves, *WEBS)
+    with report.claim("readme.all", "each block of the package's path was run"):
+        expect(steps == {"package install", "package lb", "package web", "both site"}, f"the README has {steps}")
+    for host in ALL:
+        with report.claim(f"enabled.{host}", f"what runs on {host} starts at boot, too"):
+            host.expect("systemctl is-enabled weir weir-apply.socket", "enabled\nenabled")
+            active(host, "weir", "weir-apply.socket")
+
+
+def second_balancer(host):
+    """Sets up another one, with the first one's packages, key and files."""
+    prepare(host)
+    lb.run("cd /root; weir keys export >cluster.key; cp -p /etc/weir/weir.toml /etc/nginx/conf.d/shop.conf .")
+    with tempfile.TemporaryDirectory() as scratch:
+        for name in ("out", "cluster.key", "weir.toml", "shop.conf"):
+            lb.get(f"/root/{name}", scratch)
+            host.put(f"{scratch}/{name}", "/root")
+    readme.follow(host, "package install")
+    host.run(f"""cd /root; printf '[gossip]\\njoin = ["{lb.addr}"]\\n' >>weir.toml
+        install -m 640 -g weir weir.toml /etc/weir/; weir keys import --file cluster.key; systemctl start weir""")
+    # The site names the upstream.
+    within(20, host.run, f"test -e {FILE}")
+    host.run("cp /root/shop.conf /etc/nginx/conf.d/; nginx -t -q; systemctl reload nginx")
+
+
+def sound(report):
+    """What doctor says of hosts that were set up by the book; a container's clock is nobody's business."""
+    mine = ("nginx.used", "nginx.timeouts", "nginx.upstream_keepalive")
+
+    def look(host):
+        found = json.loads(host.says("weir doctor --format json"))["findings"]
+        bad = [f for f in found if f["level"] == "error" or f["id"] in mine or f["id"].split(".")[0] in ("files", "agent", "keys")]
+        bad = [f for f in bad if f["level"] != "info"]
+        expect(not bad, f"{host}: {bad}")
+
+    with report.claim("doctor", "doctor finds nothing wrong on any host"):
+        together(look, *ALL)
+    with report.claim("rotate", "the key can be rotated, for which every keyring must be writable"):
+        lb.run("weir keys rotate")
+
+
+def privileges(report):
+    with report.claim("agent.capabilities", "the agents have no capability, and cannot get one"):
+        for host in ALL:
+            pid = host.says("systemctl show -P MainPID weir")
+            zero = "0000000000000000"
+            host.expect(f"sed -n 's/^Cap\\(Inh\\|Prm\\|Eff\\|Bnd\\|Amb\\):\\t//p' /proc/{pid}/status | sort -u", zero)
+            host.expect(f"sed -n 's/^NoNewPrivs:\\t//p' /proc/{pid}/status", "1")
+            host.expect(f"ps -o user= -p {pid}", "weir")
+    with report.claim("agent.etc", "no file under /etc is writable for the agent"):
+        # In its own namespaces, as its user.
+        writable = "find /etc ! -type l -writable -print -quit"
+        lb.expect(f"nsenter -t $(systemctl show -P MainPID weir) -m setpriv --reuid weir --regid weir --init-groups {writable}", "")
+        lb.expect(f"setpriv --reuid weir --regid weir --init-groups {writable}", "")
+        lb.expect(f"touch {FILE}.probe 2>/dev/null && rm {FILE}.probe && echo root may", "root may")
+    for unit, most in (("weir", 1.5), ("weir-apply", 3.0)):
+        with report.claim(f"exposure.{unit}", f"systemd-analyze scores the exposure of {unit}.service at most {most}"):
+            said = lb.run(f"systemd-analyze security --no-pager {unit}.service | tail -1")
+            score = float(re.search(r": ([0-9.]+)", said)[1])
+            report.figure(f"exposure.{unit}", score)
+            expect(score <= most, said)
+    with report.claim("helper.idle", "the helper is gone 10 s after its last job, and stays so for 10 s"):
+        lb.run("weir tags --set probe=1")
+        within(13, lb.expect, "systemctl is-active weir-apply.service", "inactive")
+        lb.run("sleep 10")
+        lb.expect("systemctl is-active weir-apply.service", "inactive")
+    sizes = {str(host): memory_kib(host) for host in ALL}
+    report.figure("agent_private_kib", sizes)
+    memory = ("agent.memory", "the private memory of no agent is above 1.2 MiB")
+    if not os.environ.get("WEIR_LAB_PACKAGES"):
+        report.skip(*memory, "the packages hold a debug build; WEIR_LAB_PACKAGES=out takes those of 'make package'")
+        return
+    with report.claim(*memory):
+        expect(max(sizes.values()) <= 1229, f"in KiB: {sizes}")

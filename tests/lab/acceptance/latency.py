@@ -1,0 +1,100 @@
+"""How long a change takes from its decision until workers that serve it are confirmed, in process and through the helper."""
+
+import re
+import subprocess
+from pathlib import Path
+
+from cluster import lb, servers, web1
+from hosts import VERBS, Failed, environment, expect, within
+
+SIZES = (3, 50, 500)
+CHANGES = 60
+P99_MS = 750
+CONFIG = """[node.tags]
+role = "lb"
+[gossip]
+compression = false
+coordinates = false
+[encryption]
+seal = "off"
+[snapshot]
+path = ""
+[upstream.web]
+select = { role = "web" }
+[apply]
+mode = "%s"
+min_reload_interval = "0s"
+"""
+# In process the agent writes and signals itself.
+AS_ROOT = """[Service]
+User=root
+ProtectSystem=false
+CapabilityBoundingSet=~
+RestrictNamespaces=no
+SystemCallFilter=
+"""
+
+
+def helper_and_direct(report):
+    """One after the other on the same host, each with the same members and changes."""
+    web1.put(Path(__file__).with_name("crowd.py"), "/root")
+    web1.run("systemctl stop weir; ip route replace local 10.99.0.0/16 dev lo")
+    lb.run(f"ip route replace 10.99.0.0/16 via {web1.addr}; cp -p /etc/weir/weir.toml /root/weir.toml")
+    drop_in = "/run/systemd/system/weir.service.d/direct.conf"
+    try:
+        for mode in ("helper", "direct"):
+            lb.write("/etc/weir/weir.toml", CONFIG % mode, "0640")
+            lb.run(f"systemctl stop weir; chgrp weir /etc/weir/weir.toml; mkdir -p {Path(drop_in).parent}")
+            if mode == "direct":
+                lb.write(drop_in, AS_ROOT)
+            lb.run("systemctl daemon-reload")
+            for size in SIZES:
+                one_size(report, mode, size)
+    finally:
+        lb.run(f"""rm -f {drop_in}; systemctl daemon-reload; cp -p /root/weir.toml /etc/weir/
+            chown -R weir: /var/lib/weir; ip route del 10.99.0.0/16; systemctl restart weir""")
+        web1.run("ip route del local 10.99.0.0/16 dev lo; systemctl start weir")
+
+
+def one_size(report, mode, size):
+    with report.claim(f"latency.{mode}.{size}", f"{CHANGES} changes among {size} servers ({mode}): from decision to confirmed workers, p99 is under {P99_MS} ms"):
+        lb.run("systemctl restart weir")
+        command = [VERBS, "exec", "web1", "python3", "/root/crowd.py", lb.addr, str(size)]
+        with subprocess.Popen(command, env=environment(), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as crowd:
+            try:
+                expect(crowd.stdout.readline() == "introduced\n", "the crowd does not come")
+                within(30, lambda: expect(len(servers()) == size, f"{len(servers())} servers"))
+                took = sorted(changes(crowd, size))
+            finally:
+                crowd.stdin.close()
+        median, p99 = took[len(took) // 2], took[len(took) * 99 // 100]
+        report.figure(f"latency_ms.{mode}.{size}", {"median": median, "p99": p99, "max": took[-1], "changes": len(took)})
+        expect(p99 < P99_MS, f"median {median} ms, p99 {p99} ms of {took}")
+
+
+def changes(crowd, size):
+    """One after the other; yields how many milliseconds each took by the agent's own line."""
+    log = subprocess.Popen(
+        [VERBS, "exec", "lb", "timeout", "300", "journalctl", "-u", "weir", "-o", "cat", "-f", "-n", "1"],
+        env=environment(), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True,
+    )
+    try:
+        # With the last line it has begun to follow.
+        log.stdout.readline()
+        for change in range(CHANGES):
+            # No weight twice in a row, and none that leaves all as it was by its ratio.
+            crowd.stdin.write(f"{1 + change % size} {2 + change // size % 200}\n")
+            crowd.stdin.flush()
+            yield live(log)
+    finally:
+        log.kill()
+        log.wait()
+
+
+def live(log):
+    for line in log.stdout:
+        if line.startswith("apply "):
+            found = re.match(r"apply live .*elapsed_ms=(\d+)", line)
+            expect(found, line)
+            return int(found[1])
+    raise Failed("the journal ended")
