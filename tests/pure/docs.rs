@@ -266,7 +266,14 @@ fn the_contract_shows_what_the_program_takes_at_its_default() {
     let loaded = load(&block(built)).unwrap_or_else(|errors| panic!("{errors}"));
     let changed = Show { origin: false, changed: true }.text(&loaded.config);
     // What has no default.
-    let named = ["name = \"\"", "on = [\"user:deploy\"]", "run = [\"/bin/true\"]", "role = \"web\""];
+    let named = [
+        "name = \"\"",
+        "on = [\"user:deploy\"]",
+        "run = [\"/bin/true\"]",
+        "role = \"web\"",
+        "source = \"/bin/true\"",
+        "output = \"/bin/true.cfg\"",
+    ];
     let others: Vec<&str> = changed.lines().filter(|line| line.contains(" = ") && !named.contains(line)).collect();
     assert_eq!(others, [""; 0]);
 
