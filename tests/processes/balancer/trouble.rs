@@ -155,8 +155,11 @@ fn what_changes_and_what_is_replaced_stands_in_the_log() {
     balancer.await_answers(&[("web1", 1), ("web2", 1)]);
     let copy = balancer.nginx.path("state/foreign/weir-web.conf.1");
     let file = balancer.nginx.web();
-    let line =
-        format!("file of somebody else replaced, a copy is kept file={} copy={}", file.display(), copy.display());
+    let line = format!(
+        "file of somebody else replaced, a copy is kept file={} line=1 copy={}",
+        file.display(),
+        copy.display()
+    );
     balancer.await_log(&line);
     assert_eq!(std::fs::read_to_string(&copy).unwrap(), edit);
 
