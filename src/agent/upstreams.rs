@@ -94,16 +94,21 @@ pub(super) struct InPlace {
 }
 
 impl InPlace {
-    /// Looks; `None` with nothing to put there. Blocks on the disk.
+    /// Looks; `None` with nothing to put there or to take away. Blocks on the disk.
     pub(super) fn look(config: &Config) -> Option<Self> {
-        if config.upstreams.is_empty() && config.templates.is_empty() {
-            return None;
-        }
+        let has_targets = !config.upstreams.is_empty() || !config.templates.is_empty();
         let applier = Applier::new(config);
         let live = applier.live().unwrap_or_else(|error| {
-            warn!(%error, "what is in place is not known, upstreams start afresh");
+            if has_targets {
+                warn!(%error, "what is in place is not known, upstreams start afresh");
+            }
             None
         });
+        // Files of upstreams that are not configured any more are to be taken away.
+        let has_files = live.as_ref().is_some_and(|(_, desired)| !desired.upstreams.is_empty());
+        if !has_targets && !has_files {
+            return None;
+        }
         // The next job carries what is known here, so what may not be read is asked for.
         let holds = apply::holds(&config.apply.state).or_else(|_| applier.look(None).map(|state| state.holds));
         let holds = holds.unwrap_or_else(|error| {
@@ -243,8 +248,10 @@ impl Upstreams {
             Done::WentBack(went_back) => self.handle_went_back(now, went_back),
             Done::Looked(look) => {
                 let news = self.watch.handle_look(now, look);
-                // What has failed may go well now, and what is in place may not be ours or not be served.
-                let matters = news.touched && (news.drifted || self.applies.last_went_wrong());
+                // What has failed may go well now, what a site needed may go, and what is in place may not be ours or not be
+                // served.
+                let open = news.drifted || self.applies.last_went_wrong() || self.applies.keeps_orphans();
+                let matters = news.touched && open;
                 if news.another_master || matters {
                     self.balancer.handle_nginx(now);
                 }

@@ -10,7 +10,7 @@ use crate::nginx::{Directive, include_pattern, walk};
 /// What has become of one.
 #[derive(Debug)]
 pub(super) enum Orphan {
-    /// Nothing names it, so it may go if the test passes without it.
+    /// Nothing names it, or its upstream is elsewhere, so it may go if the test passes without it.
     Unnamed(Box<Change>),
     /// A site includes it by its own name, or sends requests to its upstream; or somebody has made it theirs.
     Needed,
@@ -24,15 +24,17 @@ pub(super) fn all<'s>(options: &Options, in_place: Option<&'s Saved>) -> Vec<&'s
     in_place.map(Saved::files).unwrap_or_default().iter().filter(|file| !is_target(file)).collect()
 }
 
-/// Looks at one; `tree` is the whole configuration of NGINX, which begins with `config`.
+/// Looks at one, whose upstream may have another file; `tree` is the whole configuration of NGINX, which begins with `config`.
 pub(super) fn judge(
     file: &SavedFile,
     in_place: Option<&Saved>,
+    has_moved: bool,
     tree: &[Directive],
     config: &Path,
 ) -> Result<Orphan, Error> {
     let Some(before) = place::look(&file.upstream, &file.target)? else { return Ok(Orphan::Gone) };
-    if !targets::is_ours(in_place, &file.target, &before) || is_named(file, tree, config) {
+    let is_needed = !has_moved && is_named(file, tree, config);
+    if is_needed || !targets::is_ours(in_place, &file.target, &before) {
         return Ok(Orphan::Needed);
     }
     let change = Change::new(file.upstream.clone(), file.target.clone(), None, Some(before));

@@ -150,6 +150,11 @@ impl Plan {
         self.changes.iter().map(|change| change.upstream.clone()).collect()
     }
 
+    /// Whether this file is there afterwards.
+    pub(super) fn has(&self, path: &Path) -> bool {
+        self.contents().any(|(place, hash)| place == path && hash.is_some())
+    }
+
     /// Every file of the document with what it should hold.
     pub(super) fn contents(&self) -> impl Iterator<Item = (&Path, Option<Digest>)> {
         let is_same = |file: &&SavedFile| self.same.contains(&file.target);

@@ -139,8 +139,10 @@ impl<'a> Run<'a> {
         let next = self.next();
         let plan = Plan::make(self.options, found, desired, in_place.as_ref(), next, page_size());
         let mut plan = plan.map_err(Step::Plan.at())?;
-        for orphan in self.orphans(&nginx, in_place.as_ref()).map_err(Step::Plan.at())? {
-            plan.desired.upstreams.remove(&orphan.upstream);
+        for orphan in self.orphans(&nginx, &plan, in_place.as_ref()).map_err(Step::Plan.at())? {
+            if self.options.target(&orphan.upstream).is_none() {
+                plan.desired.upstreams.remove(&orphan.upstream);
+            }
             plan.add(orphan, next);
         }
         plan.end(next, in_place.as_ref());
@@ -151,8 +153,9 @@ impl<'a> Run<'a> {
         self.put(&nginx, Going { plan: &plan, in_place, validate: Duration::ZERO, after }, work)
     }
 
-    /// Files that go away, since their upstreams are not configured any more and the test passes without them.
-    fn orphans(&mut self, nginx: &Nginx<'_>, in_place: Option<&Saved>) -> Result<Vec<Change>, Error> {
+    /// Files that go away: their upstreams are not configured any more and the test passes without them, or the plan has them in
+    /// another place, with which they are tested.
+    fn orphans(&mut self, nginx: &Nginx<'_>, plan: &Plan, in_place: Option<&Saved>) -> Result<Vec<Change>, Error> {
         let (orphans, mut gone) = (orphan::all(self.options, in_place), Vec::new());
         if orphans.is_empty() {
             return Ok(gone);
@@ -160,8 +163,9 @@ impl<'a> Run<'a> {
         let config = &self.options.nginx.config;
         let (tree, _unread) = read_tree(config);
         for file in orphans {
-            match orphan::judge(file, in_place, &tree, config)? {
-                Orphan::Unnamed(change) if self.passes_without(nginx, &file.target) => gone.push(*change),
+            let has_moved = self.options.target(&file.upstream).is_some_and(|target| plan.has(target.output));
+            match orphan::judge(file, in_place, has_moved, &tree, config)? {
+                Orphan::Unnamed(change) if has_moved || self.passes_without(nginx, &file.target) => gone.push(*change),
                 Orphan::Unnamed(_) | Orphan::Needed => self.notes.orphans.push(file.target.clone()),
                 Orphan::Gone => {}
             }

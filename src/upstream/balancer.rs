@@ -149,12 +149,17 @@ impl Balancer {
             let live = live.remove(&options.name);
             Upstream::new(options, live)
         };
+        let upstreams = upstreams.into_iter().map(upstream).collect();
+        let mut settle = Settle::new(settle);
+        if !live.is_empty() {
+            settle.again(now);
+        }
         Self {
-            upstreams: upstreams.into_iter().map(upstream).collect(),
+            upstreams,
             unconfigured: live,
             members: Vec::new(),
             roster: None,
-            settle: Settle::new(settle),
+            settle,
             holds,
             operator: false,
             suspended: false,
@@ -195,7 +200,12 @@ impl Balancer {
                 }
             });
         }
-        self.unconfigured.extend(before.into_iter().filter_map(Upstream::into_live));
+        let removed: Vec<_> = before.into_iter().filter_map(Upstream::into_live).collect();
+        if !removed.is_empty() {
+            // Their files go, unless a site needs them; whoever applies knows.
+            self.settle.again(now);
+        }
+        self.unconfigured.extend(removed);
         if let Some(applying) = &mut self.applying {
             applying.outdated = true;
         }

@@ -100,6 +100,8 @@ pub struct Settle {
     /// When NGINX was last signalled, as far as we know.
     reloaded: Option<Instant>,
     retry_at: Option<Instant>,
+    /// Once more, after the apply that runs.
+    again: bool,
     /// An operator's word, which waits for nothing.
     at_once: Option<Instant>,
 }
@@ -115,7 +117,16 @@ struct Pending {
 impl Settle {
     /// Nothing is due before [`Self::complete`].
     pub fn new(options: Options) -> Self {
-        Self { options, complete: false, applying: false, pending: None, reloaded: None, retry_at: None, at_once: None }
+        Self {
+            options,
+            complete: false,
+            applying: false,
+            pending: None,
+            reloaded: None,
+            retry_at: None,
+            again: false,
+            at_once: None,
+        }
     }
 
     /// Takes new times; they hold from the next deadline on.
@@ -187,7 +198,11 @@ impl Settle {
     /// To be applied at once, though nothing else is wanted: what a failed apply lacked may be there now, or what is in place
     /// may not be served.
     pub fn again(&mut self, now: Instant) {
-        self.retry_at = Some(now);
+        if self.applying {
+            self.again = true;
+        } else {
+            self.retry_at = Some(now);
+        }
     }
 
     /// An operator's word: due now, also within the time between two reloads.
@@ -201,7 +216,8 @@ impl Settle {
         if applied.reloaded() {
             self.reloaded = Some(now);
         }
-        self.retry_at = (!applied.is_done()).then(|| now + self.options.retry);
+        let retry_at = (!applied.is_done()).then(|| now + self.options.retry);
+        self.retry_at = if std::mem::take(&mut self.again) { Some(now) } else { retry_at };
     }
 }
 

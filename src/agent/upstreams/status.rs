@@ -91,6 +91,11 @@ impl Applies {
         self.last.as_ref().is_some_and(|last| !Applied::from(&last.ended.report).is_done())
     }
 
+    /// Whether files of upstreams that are not configured any more are still there.
+    pub(super) fn keeps_orphans(&self) -> bool {
+        !self.orphans.is_empty()
+    }
+
     /// What is in place.
     pub(super) fn generation(&self) -> Option<Generation> {
         self.generation

@@ -226,13 +226,15 @@ fn a_configuration_keeps_the_memory_of_the_upstreams_that_it_keeps() {
 }
 
 #[test]
-fn an_upstream_taken_away_during_an_apply_is_forgotten_with_its_result() {
+fn the_last_upstream_taken_away_during_an_apply_is_asked_for_no_more_but_to_clear_its_file() {
     let mut balancer = running();
     balancer.handle_members(at(3000), members(&[(1, Gossip::Alive), (2, Gossip::Failed)]));
     assert_eq!(asked(&mut balancer, 3000), Some(vec![1]));
     balancer.handle_configuration(at(3010), Vec::new(), SETTLE);
     balancer.handle_applied(at(3100), LIVE);
-    assert_eq!(asked(&mut balancer, 10_000), None);
+    assert_eq!(asked(&mut balancer, 10_000), Some(Vec::new()));
+    balancer.handle_applied(at(10_100), LIVE);
+    assert_eq!(asked(&mut balancer, 100_000), None);
     assert!(balancer.upstreams().is_empty());
 }
 

@@ -154,6 +154,13 @@ fn what_is_in_place_can_be_asked_for_once_more() {
     assert!(settle.handle_timeout(at(5000)));
     settle.applied(at(5100), Applied::Done { reloaded: false });
     assert_eq!(due(&settle), None);
+    // What is asked within an apply may be news to it.
+    settle.again(at(6000));
+    assert!(settle.handle_timeout(at(6000)));
+    settle.again(at(6010));
+    assert_eq!(due(&settle), None);
+    settle.applied(at(6100), Applied::Done { reloaded: false });
+    assert_eq!(due(&settle), Some(6100));
 }
 
 #[test]

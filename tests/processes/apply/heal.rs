@@ -96,6 +96,24 @@ fn the_file_of_an_upstream_that_is_gone_stays_as_long_as_a_site_needs_it() {
 
 #[test]
 #[ignore = "needs nginx"]
+fn a_file_whose_place_is_another_now_leaves_the_old_one_in_the_same_reload() {
+    let nginx = Nginx::start();
+    let desired = web([server("web", backend("one"))]);
+    nginx.apply().apply(&desired);
+    let (mut options, moved) = (nginx.options(), nginx.path("conf.d/lb-web.conf"));
+    options.upstreams[0].file.as_mut().unwrap().output = moved.clone();
+    let apply = Apply::new(options);
+    let outcome = apply.apply(&desired);
+    let Report::Live { notes, .. } = &outcome else { panic!("{outcome:?}") };
+    assert_eq!((notes.orphans.len(), nginx.reloads(), nginx.get().as_str()), (0, 2, "one"));
+    assert!(moved.exists() && !nginx.web().exists());
+    let (_, kept) = apply.live().unwrap().unwrap();
+    assert_eq!(kept.upstreams, desired.upstreams);
+    assert!(matches!(apply.apply(&desired), Report::Unchanged { .. }));
+}
+
+#[test]
+#[ignore = "needs nginx"]
 fn what_cannot_be_loaded_is_rolled_back_and_told_in_nginx_own_words_within_five_seconds() {
     let nginx = Nginx::start();
     nginx.apply().apply(&web([server("web", backend("one"))]));
