@@ -41,7 +41,7 @@ PARTS = {
         nginx.broken_neighbour, nginx.operator, nginx.counts, nginx.quiet, nginx.port_in_use, nginx.stopped, nginx.master_killed,
         nginx.reinstalled, nginx.helper_killed,
     ],
-    "files": [nginx.edited, nginx.disk_full, nginx.read_only, nginx.certificates],
+    "files": [nginx.edited, nginx.taken_out, nginx.disk_full, nginx.read_only, nginx.certificates],
 }
 # What wants the machine for itself, and runs only where it is named.
 MEASUREMENTS = {"latency": [latency.helper_and_direct]}

@@ -151,6 +151,27 @@ def edited(report):
         within(5, serves, *WEBS)
 
 
+def taken_out(report):
+    """The only upstream, out of the configuration and back."""
+    config, site = "/etc/weir/weir.toml", "/etc/nginx/conf.d/shop.conf"
+    lb.run(f"cp -p {config} /root/whole.toml; cp {site} /root/shop.conf")
+    with restored(f"cp -p /root/whole.toml {config}; weir reload"):
+        since = now(lb)
+        with report.claim("taken_out.stays", "the file of an upstream that is configured no more stays as long as a site needs it, and that is told"):
+            lb.run(f"awk '/^\\[/ {{ out = /^\\[upstream/ }} !out' /root/whole.toml >{config}; weir reload")
+            line = within(10, told, lb, since, "file of no upstream stays.*")[0]
+            expect(FILE in line, line)
+            serves(*WEBS)
+        with report.claim("taken_out.goes", "when no site needs it any more it goes within 30 s"):
+            lb.run(f"rm {site}; nginx -t -q; systemctl reload nginx")
+            within(LOOKED_AT_S, lb.run, f"test ! -e {FILE}")
+            lb.run("nginx -t -q")
+    with report.claim("taken_out.back", "back in the configuration it is served again"):
+        within(15, servers_are, *WEBS)
+        lb.run(f"cp /root/shop.conf {site}; systemctl reload nginx")
+        within(10, serves, *WEBS)
+
+
 def stopped(report):
     since = now(lb)
     with report.claim("nginx.stopped", "with NGINX stopped a change is tested and put in place, and told as not confirmed"):
