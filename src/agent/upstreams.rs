@@ -247,11 +247,11 @@ impl Upstreams {
             Done::Recovered(Some(None) | None) => {}
             Done::WentBack(went_back) => self.handle_went_back(now, went_back),
             Done::Looked(look) => {
-                let news = self.watch.handle_look(now, look);
+                let news = self.watch.handle_look(now, look, self.applier.run_by());
                 // What has failed may go well now, what a site needed may go, and what is in place may not be ours or not be
                 // served.
                 let open = news.drifted || self.applies.last_went_wrong() || self.applies.keeps_orphans();
-                let matters = news.touched && open;
+                let matters = (news.touched || news.looks_again) && open;
                 if news.another_master || matters {
                     self.balancer.handle_nginx(now);
                 }

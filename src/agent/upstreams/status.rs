@@ -190,7 +190,7 @@ impl Upstreams {
         };
         Balancing {
             upstreams: self.balancer.upstreams().iter().map(upstream).collect(),
-            nginx: self.watch.status(calendar),
+            nginx: self.watch.status(calendar, self.applier.run_by()),
             apply: Apply {
                 running: self.applying.is_some(),
                 unconfirmed_since: applies.unconfirmed.map(|since| calendar.date(since)),

@@ -12,9 +12,9 @@ use tracing::{info, warn};
 use super::ended;
 use crate::agent::applier::Applier;
 use crate::agent::clock::Calendar;
-use crate::apply::{Error, Process, Report, State, Step};
+use crate::apply::{Error, Process, Report, RunBy, State, Step};
 use crate::digest::Digest;
-use crate::status::node::{Nginx, NginxState};
+use crate::status::node::{Nginx, NginxState, Unseen};
 use crate::time::Instant;
 
 /// How soon it is noticed that another master runs, or none.
@@ -23,7 +23,7 @@ const LOOK: Duration = Duration::from_secs(3);
 /// side.
 const SELDOM: Duration = Duration::from_secs(30);
 
-/// What a look has found.
+/// What a look has found, or why nobody could look.
 pub(super) type Look = Result<State, Error>;
 
 /// What is news about it.
@@ -35,6 +35,8 @@ pub(super) struct News {
     pub(super) touched: bool,
     /// What is in place is not what was put there, or not what NGINX has read.
     pub(super) drifted: bool,
+    /// Nobody could look the last time.
+    pub(super) looks_again: bool,
 }
 
 /// Looks every few seconds, but not while an apply is under way, which sees more.
@@ -42,6 +44,8 @@ pub(super) struct News {
 pub(super) struct Watch {
     seen: Seen,
     since: Option<Instant>,
+    /// Why nobody can look now, and since when. What was seen last stays.
+    unseen: Option<(Error, Instant)>,
     look_at: Option<Instant>,
     /// Until the next look; grows while there is no master.
     interval: Duration,
@@ -68,6 +72,7 @@ impl Watch {
         Self {
             seen: Seen::Unknown,
             since: None,
+            unseen: None,
             look_at: Some(now + LOOK),
             interval: LOOK,
             ask_at: now,
@@ -112,6 +117,9 @@ impl Watch {
     pub(super) fn applied(&mut self, now: Instant, report: Option<&Report>) {
         self.look_at = Some(now + LOOK);
         let Some(report) = report else { return };
+        if !matches!(report, Report::Refused { step: Step::Ask | Step::Lock, .. }) {
+            self.sees_again();
+        }
         let seen = match report {
             Report::Live { master, .. } | Report::RolledBack { master, .. } => Seen::Running(*master),
             Report::Stored { why, .. } => Seen::Absent(why.clone()),
@@ -129,30 +137,59 @@ impl Watch {
         ended(&mut self.looking).await
     }
 
-    /// Tells what is different.
-    pub(super) fn handle_look(&mut self, now: Instant, look: Option<Look>) -> News {
-        let mut news = News::default();
-        let master = look.map(|look| {
-            let state = look?;
-            news.touched = self.fingerprint.replace(state.fingerprint) != Some(state.fingerprint);
-            news.drifted = state.drifted;
-            state.master
-        });
-        self.interval = match &master {
+    /// Tells what is different, in the words for who looks.
+    pub(super) fn handle_look(&mut self, now: Instant, look: Option<Look>, by: RunBy) -> News {
+        self.interval = match &look {
             // Whom nobody listens to costs nothing.
             Some(Err(error)) if !error.is_unanswered() => (self.interval * 2).min(SELDOM),
+            Some(Ok(State { master: Err(_), .. })) => (self.interval * 2).min(SELDOM),
             Some(Ok(_) | Err(_)) | None => LOOK,
         };
-        (self.look_at, self.ask_at) = (Some(now + self.interval), now + SELDOM);
-        let Some(master) = master else { return news };
-        let seen = match master {
-            Ok(master) => Seen::Running(master),
-            Err(Error::NoFile) => Seen::Unneeded,
-            Err(error) => Seen::Absent(error),
+        let seldom = if let Some(Err(_)) = look { self.interval } else { SELDOM };
+        (self.look_at, self.ask_at) = (Some(now + self.interval), now + seldom);
+        match look {
+            None => News::default(),
+            Some(Err(error)) => {
+                self.sees_nothing(now, error, by);
+                News::default()
+            }
+            Some(Ok(state)) => {
+                let seen = match state.master {
+                    Ok(master) => Seen::Running(master),
+                    Err(Error::NoFile) => Seen::Unneeded,
+                    Err(error) => Seen::Absent(error),
+                };
+                let news = News {
+                    looks_again: self.sees_again(),
+                    another_master: self.seen.tell_change(&seen, by),
+                    touched: self.fingerprint.replace(state.fingerprint) != Some(state.fingerprint),
+                    drifted: state.drifted,
+                };
+                self.see(now, seen);
+                news
+            }
+        }
+    }
+
+    /// Says nothing of NGINX. Told once.
+    fn sees_nothing(&mut self, now: Instant, error: Error, by: RunBy) {
+        let since = match &self.unseen {
+            Some((_, since)) => *since,
+            None => {
+                warn!(error = %error.told(by), "nginx cannot be looked after");
+                now
+            }
         };
-        news.another_master = self.seen.tell_change(&seen);
-        self.see(now, seen);
-        news
+        self.unseen = Some((error, since));
+    }
+
+    /// Whether nobody could look before.
+    fn sees_again(&mut self) -> bool {
+        let again = self.unseen.take().is_some();
+        if again {
+            info!("nginx is looked after again");
+        }
+        again
     }
 
     fn see(&mut self, now: Instant, seen: Seen) {
@@ -162,19 +199,28 @@ impl Watch {
         self.seen = seen;
     }
 
-    /// What there is to tell.
-    pub(super) fn status(&self, calendar: &Calendar) -> Nginx {
-        let error = match &self.seen {
-            Seen::Absent(error) => Some(error),
+    /// What there is to tell, in the words for who looks.
+    pub(super) fn status(&self, calendar: &Calendar, by: RunBy) -> Nginx {
+        let told = match &self.seen {
+            Seen::Absent(error) => Some(error.told(by)),
             Seen::Unknown | Seen::Running(_) | Seen::Unneeded => None,
         };
-        Nginx {
+        let unseen = self.unseen.as_ref().map(|(error, since)| Unseen {
+            helper_missing: error.is_unanswered(),
+            since: Some(calendar.date(*since)),
+            trouble: error.told(by),
+        });
+        // Who ends while nobody can look is still seen to be gone.
+        let is_gone = unseen.is_some() && self.seen.master().is_some_and(|master| !master.is_there());
+        let nginx = Nginx {
             state: self.seen.state().into(),
             pid: self.seen.master().map(|master| master.pid),
             since: self.since.map(|since| calendar.date(since)),
-            message: error.map(Error::what),
-            remedy: error.and_then(Error::remedy),
-        }
+            remedy: told.as_ref().map(|told| told.way_out.clone()).filter(|way_out| !way_out.is_empty()),
+            message: told.map(|told| told.what),
+            unseen,
+        };
+        if is_gone { Nginx { state: NginxState::Unknown.into(), pid: None, since: None, ..nginx } } else { nginx }
     }
 }
 
@@ -196,7 +242,7 @@ impl Seen {
     }
 
     /// Tells with one line of the operator's timeline if `next` is news. Whether it is another master.
-    fn tell_change(&self, next: &Self) -> bool {
+    fn tell_change(&self, next: &Self, by: RunBy) -> bool {
         match (self, next) {
             (Self::Running(before), Self::Running(after)) if before != after => {
                 info!(before = before.pid, after = after.pid, "nginx has another master");
@@ -207,11 +253,11 @@ impl Seen {
                 true
             }
             (Self::Running(master), Self::Absent(error)) => {
-                warn!(pid = master.pid, %error, "nginx stopped");
+                warn!(pid = master.pid, error = %error.told(by), "nginx stopped");
                 false
             }
             (Self::Unknown | Self::Unneeded, Self::Absent(error)) => {
-                warn!(%error, "nginx is not seen running");
+                warn!(error = %error.told(by), "nginx is not seen running");
                 false
             }
             (_, Self::Unknown | Self::Unneeded | Self::Running(_)) | (Self::Absent(_), Self::Absent(_)) => false,
@@ -222,7 +268,7 @@ impl Seen {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::apply::{Notes, Timings, Unanswered};
+    use crate::apply::{Notes, Refusal, Timings, Unanswered};
     use crate::drain::Promises;
     use crate::upstream::{Generation, Holds};
 
@@ -251,6 +297,54 @@ mod tests {
         Error::NotRunning { unit: Some("nginx.service".to_owned()) }
     }
 
+    fn without(error: Error) -> Look {
+        state(Err(error), b"")
+    }
+
+    fn unheard() -> Error {
+        Error::Unanswered { upstreams: Vec::new(), socket: "/s".into(), why: Unanswered::Missing }
+    }
+
+    fn this_process() -> Process {
+        let stat = std::fs::read_to_string("/proc/self/stat").unwrap();
+        let started = stat.rsplit(')').next().unwrap().split_whitespace().nth(19).unwrap();
+        Process { pid: std::process::id(), started: started.parse().unwrap() }
+    }
+
+    #[test]
+    fn where_nobody_can_look_what_was_seen_stays_and_no_master_is_new() {
+        let calendar = Calendar::read();
+        let this = this_process();
+        let mut watch = Watch::new(at(0));
+        let found = |news: News, watch: &Watch| {
+            let told = watch.status(&calendar, RunBy::Helper);
+            let helper_missing = told.unseen.as_ref().map(|unseen| unseen.helper_missing);
+            (news.another_master, news.looks_again, told.state.word().copied(), told.message, helper_missing)
+        };
+        let up = || state(Ok(this), b"");
+        let running = Some(NginxState::Running);
+        // What a look finds; whether that is another master, whether it is the first for a while, and what is told.
+        for (millis, look, wanted) in [
+            (1, up(), (false, false, running, None, None)),
+            (2, Err(unheard()), (false, false, running, None, Some(true))),
+            (3, Err(Error::NotDone(Refusal::Busy)), (false, false, running, None, Some(false))),
+            (4, up(), (false, true, running, None, None)),
+            (5, up(), (false, false, running, None, None)),
+        ] {
+            let news = watch.handle_look(at(millis), Some(look), RunBy::Helper);
+            assert_eq!(found(news, &watch), wanted, "{millis}");
+            assert_eq!(watch.since, Some(at(1)));
+        }
+        watch.handle_look(at(6), Some(master(u32::MAX, 1)), RunBy::Helper);
+        let news = watch.handle_look(at(7), Some(Err(unheard())), RunBy::Helper);
+        assert_eq!(found(news, &watch), (false, false, Some(NginxState::Unknown), None, Some(true)), "it is gone");
+        watch.handle_look(at(8), Some(Err(unheard())), RunBy::Helper);
+        assert_eq!(watch.unseen.as_ref().map(|(_, since)| *since), Some(at(7)), "told once");
+        let generation = Generation(3);
+        watch.applied(at(9), Some(&Report::Unchanged { generation, notes: Notes::default() }));
+        assert_eq!(watch.unseen, None, "whoever applies can look");
+    }
+
     #[test]
     fn another_master_is_one_that_nobody_has_seen_to_serve() {
         let missing = || Error::NotInstalled { upstreams: Vec::new(), binary: None };
@@ -262,13 +356,14 @@ mod tests {
             (3, Some(master(8, 1)), false, NginxState::Running, Some(2)),
             (4, Some(master(9, 2)), true, NginxState::Running, Some(2)),
             (5, Some(master(9, 3)), true, NginxState::Running, Some(2)),
-            (6, Some(Err(stopped())), false, NginxState::Stopped, Some(6)),
-            (7, Some(Err(missing())), false, NginxState::NotInstalled, Some(7)),
+            (6, Some(without(stopped())), false, NginxState::Stopped, Some(6)),
+            (7, Some(without(missing())), false, NginxState::NotInstalled, Some(7)),
             (8, Some(master(9, 3)), true, NginxState::Running, Some(8)),
-            (9, Some(Err(Error::MasterGone)), false, NginxState::Unknown, Some(9)),
+            (9, Some(without(Error::MasterGone)), false, NginxState::Unknown, Some(9)),
             (10, Some(master(9, 4)), true, NginxState::Running, Some(10)),
         ] {
-            let seen = (watch.handle_look(at(millis), look).another_master, watch.seen.state(), watch.since);
+            let seen =
+                (watch.handle_look(at(millis), look, RunBy::Helper).another_master, watch.seen.state(), watch.since);
             assert_eq!(seen, (is_another, state, since.map(at)), "{millis}");
             assert_eq!(watch.poll_timeout(), Some(at(millis) + watch.interval));
         }
@@ -278,16 +373,17 @@ mod tests {
     fn a_master_that_stays_away_is_looked_for_ever_less_often() {
         let mut watch = Watch::new(at(0));
         let mut next = |look| {
-            watch.handle_look(at(0), Some(look));
+            watch.handle_look(at(0), Some(look), RunBy::Helper);
             watch.poll_timeout().unwrap().since(at(0)).as_secs()
         };
         for wanted in [6, 12, 24, 30, 30] {
-            assert_eq!(next(Err(stopped())), wanted);
+            assert_eq!(next(without(stopped())), wanted);
         }
         assert_eq!(next(master(8, 1)), 3);
-        assert_eq!(next(Err(stopped())), 6);
-        let missing = || Error::Unanswered { upstreams: Vec::new(), socket: "/s".into(), why: Unanswered::Missing };
-        assert_eq!((next(Err(missing())), next(Err(missing()))), (3, 3), "it costs nothing to ask nobody");
+        assert_eq!(next(without(stopped())), 6);
+        assert_eq!((next(Err(unheard())), next(Err(unheard()))), (3, 3), "it costs nothing to ask nobody");
+        let refused = || Error::NotDone(Refusal::Busy);
+        assert_eq!((next(Err(refused())), next(Err(refused()))), (6, 12));
     }
 
     #[test]
@@ -303,11 +399,11 @@ mod tests {
         assert_eq!(watch.seen.state(), NginxState::Unknown, "it has looked at files alone");
         watch.applied(at(2), Some(&live(8)));
         assert_eq!(watch.seen.state(), NginxState::Running);
-        assert!(!watch.handle_look(at(3), Some(master(8, 1))).another_master, "that one serves it");
+        assert!(!watch.handle_look(at(3), Some(master(8, 1)), RunBy::Helper).another_master, "that one serves it");
         watch.applied(at(4), Some(&Report::Stored { generation, why: stopped(), notes: notes.clone() }));
         watch.applied(at(5), None);
         assert_eq!((watch.seen.state(), watch.since), (NginxState::Stopped, Some(at(4))));
-        assert!(watch.handle_look(at(6), Some(master(9, 2))).another_master);
+        assert!(watch.handle_look(at(6), Some(master(9, 2)), RunBy::Helper).another_master);
         watch.pause();
         assert_eq!(watch.poll_timeout(), None);
         watch.reconfigured(at(7));
@@ -330,7 +426,7 @@ mod tests {
             (Err(Error::MasterGone), false, false),
             (state(Err(stopped()), b"two"), false, false),
         ] {
-            let news = watch.handle_look(at(1), Some(look));
+            let news = watch.handle_look(at(1), Some(look), RunBy::Helper);
             assert_eq!((news.touched, news.drifted), (touched, is_drifted));
         }
         assert_eq!((watch.look_at, watch.ask_at), (Some(at(1) + watch.interval), at(1) + SELDOM));

@@ -66,6 +66,7 @@ fn ends_are_told_in_words() {
         since: None,
         message: Some("nginx.service is not running".into()),
         remedy: Some("'systemctl start nginx'".into()),
+        unseen: None,
     };
     assert_eq!(
         nginx(&stopped),

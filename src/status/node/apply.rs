@@ -163,6 +163,21 @@ pub struct Nginx {
     pub message: Option<String>,
     #[serde(default)]
     pub remedy: Option<String>,
+    /// Why nobody can look now, so that the rest is what was seen before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unseen: Option<Unseen>,
+}
+
+/// Why nobody can look at NGINX.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub struct Unseen {
+    /// Nobody answers, so nobody applies either.
+    #[serde(default)]
+    pub helper_missing: bool,
+    #[serde(default)]
+    pub since: Option<String>,
+    #[serde(flatten)]
+    pub trouble: Trouble,
 }
 
 impl Nginx {

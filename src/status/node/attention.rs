@@ -119,11 +119,18 @@ pub fn attention(document: &Document) -> Vec<Attention> {
     {
         add(Kind::NginxDown, "nginx", trouble, nginx.since.as_ref());
     }
-    if let Some(apply) = &document.apply
-        && let Some((kind, since)) = of_apply(apply, nginx)
-        && let Some(last) = &apply.last
+    let of_apply = document.apply.as_ref().and_then(|apply| of_apply(apply, nginx));
+    if let Some((kind, since)) = of_apply
+        && let Some(last) = document.apply.as_ref().and_then(|apply| apply.last.as_ref())
     {
         add(kind, "nginx", ended(last), since);
+    }
+    if let Some(unseen) = nginx.and_then(|nginx| nginx.unseen.as_ref()) {
+        let kind = if unseen.helper_missing { Kind::HelperMissing } else { Kind::ApplyRefused };
+        // An apply that came to the same says more.
+        if of_apply.is_none_or(|(of_apply, _)| of_apply != kind) {
+            add(kind, "nginx", unseen.trouble.clone(), unseen.since.as_ref());
+        }
     }
     for edit in document.apply.iter().flat_map(|apply| &apply.foreign).filter(|edit| edit.seen.ago_s <= RECENT_S) {
         add(Kind::ForeignEdit, &edit.file, overwritten(edit), edit.seen.at.as_ref());

@@ -94,6 +94,7 @@ pub(crate) fn full() -> Document {
             since: at(),
             message: None,
             remedy: None,
+            unseen: None,
         }),
         apply: Some(Apply {
             running: false,

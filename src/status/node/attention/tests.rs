@@ -1,7 +1,7 @@
 use super::super::super::node;
 use super::super::tests::full;
 use super::super::{
-    Failing, LastApply, LastRun, Moment, Nginx, Refused, Run, Server, ServerState, Snapshot, TemplateMiss,
+    Failing, LastApply, LastRun, Moment, Nginx, Refused, Run, Server, ServerState, Snapshot, TemplateMiss, Unseen,
 };
 use super::*;
 
@@ -26,7 +26,7 @@ fn since() -> Option<String> {
 }
 
 fn seen(state: NginxState) -> Nginx {
-    let down = Nginx { state: state.into(), pid: None, since: since(), message: None, remedy: None };
+    let down = Nginx { state: state.into(), pid: None, since: since(), message: None, remedy: None, unseen: None };
     match state {
         NginxState::Unknown | NginxState::Running => down,
         NginxState::Stopped | NginxState::NotInstalled => {
@@ -84,6 +84,19 @@ fn how_the_last_apply_ended() {
         last(document).helper_missing = true;
     });
     assert_eq!(alone, ["error helper_missing nginx: what; way out"]);
+    for (helper_missing, result, wanted) in [
+        (true, Live, &["error helper_missing nginx: nobody listens; start it"][..]),
+        (false, Live, &["warn apply_refused nginx: nobody listens; start it"]),
+        (false, Refused, &[refused]),
+        (true, Refused, &["error helper_missing nginx: nobody listens; start it", refused]),
+    ] {
+        let unseen = of(|document| {
+            ended(result, Running)(document);
+            let trouble = Trouble::new("nobody listens", "start it");
+            document.nginx.as_mut().unwrap().unseen = Some(Unseen { helper_missing, since: since(), trouble });
+        });
+        assert_eq!(unseen, wanted, "{helper_missing} {result}");
+    }
     let neighbour = of(|document| {
         ended(Refused, Running)(document);
         last(document).nginx_error = Some("unknown directive \"x\" in /etc/nginx/shop:7".to_owned());
