@@ -1,31 +1,64 @@
 //! Whether somebody has touched a file that matters, at the cost of looking at its inode.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
+use super::place::{Place, is_dot};
 use super::tree::files_of;
-use super::{Options, Saved};
+use super::{Error, Options, Saved};
 use crate::digest::Digest;
 
 /// Of watched directories within each other.
-const MAX_DEPTH: usize = 4;
+const MAX_DEPTH: usize = 5;
 /// Watched files.
 const MAX_FILES: usize = 4096;
 
-/// Another one, and a target, a template, a watched file, or a file or directory of NGINX's configuration is not as it was.
+/// Another one, and a target is not as the generation in place has it, or a template, a watched file, or a file of NGINX's
+/// configuration is not as it was. An apply does not change it, unless it puts other bytes in place: what failed would be tried again
+/// and again.
 pub(super) fn of(options: &Options, in_place: Option<&Saved>) -> Digest {
+    let files = in_place.map(Saved::files).unwrap_or_default();
+    let mut own = Own::of(options);
+    own.paths.extend(files.iter().map(|file| file.target.clone()));
     let mut paths = files_of(&options.nginx.config);
-    paths.extend(options.targets().map(|target| target.output.to_owned()));
-    paths.extend(options.templates.iter().flat_map(|template| [template.source.clone(), template.output.clone()]));
-    paths.extend(in_place.map(Saved::files).unwrap_or_default().iter().map(|file| file.target.clone()));
+    paths.extend(options.templates.iter().map(|template| template.source.clone()));
     paths.extend(watched(options));
-    digest(paths)
+    let mut seen = look(paths, &own);
+    for path in &own.paths {
+        let now = contents(path);
+        let is_ours = in_place.and_then(|saved| saved.file(path)).is_some_and(|file| now == Ok(file.hash));
+        let foreign = (!is_ours).then_some(now);
+        seen.extend(format!("{}\0{foreign:?}\0", path.display()).into_bytes());
+    }
+    Digest::of(&seen)
 }
 
 /// As [`of`], of the watched files alone; `None` if none are to be watched.
 pub(super) fn of_watched(options: &Options) -> Option<Digest> {
-    (!options.apply.watch.is_empty()).then(|| digest(watched(options)))
+    (!options.apply.watch.is_empty()).then(|| Digest::of(&look(watched(options), &Own::of(options))))
+}
+
+/// What weir writes itself, each time as another file.
+struct Own {
+    paths: BTreeSet<PathBuf>,
+}
+
+impl Own {
+    fn of(options: &Options) -> Self {
+        let targets = options.targets().map(|target| target.output.to_owned());
+        Self { paths: targets.chain(options.templates.iter().map(|template| template.output.clone())).collect() }
+    }
+
+    /// By whatever name.
+    fn inodes(&self) -> BTreeSet<(u64, u64)> {
+        self.paths.iter().filter_map(|path| fs::metadata(path).ok()).map(|meta| (meta.dev(), meta.ino())).collect()
+    }
+}
+
+fn contents(path: &Path) -> Result<Option<Digest>, Error> {
+    Ok(Place::of(path)?.bytes()?.as_deref().map(Digest::of))
 }
 
 fn watched(options: &Options) -> Vec<PathBuf> {
@@ -36,7 +69,7 @@ fn watched(options: &Options) -> Vec<PathBuf> {
 
 /// Links are followed: certificates are links to their newest version.
 fn walk(path: &Path, depth: usize, found: &mut Vec<PathBuf>) {
-    if found.len() >= MAX_FILES {
+    if found.len() >= MAX_FILES || is_dot(path) {
         return;
     }
     found.push(path.to_owned());
@@ -48,22 +81,30 @@ fn walk(path: &Path, depth: usize, found: &mut Vec<PathBuf>) {
     }
 }
 
-fn digest(mut paths: Vec<PathBuf>) -> Digest {
+/// The inodes, but not of what is our `own`. A directory counts by the names in it that are among `paths`: it also changes with files
+/// that come and go within an apply.
+fn look(mut paths: Vec<PathBuf>, own: &Own) -> Vec<u8> {
     paths.sort_unstable();
     paths.dedup();
-    let mut seen = Vec::new();
+    let (inodes, mut seen) = (own.inodes(), Vec::new());
     for path in paths {
         let meta = fs::metadata(&path).ok();
-        let meta = meta.map(|meta| (meta.dev(), meta.ino(), meta.size(), meta.mtime(), meta.mtime_nsec(), meta.mode()));
-        seen.extend(format!("{}\0{meta:?}\0", path.display()).into_bytes());
+        if own.paths.contains(&path) || meta.as_ref().is_some_and(|meta| inodes.contains(&(meta.dev(), meta.ino()))) {
+            continue;
+        }
+        let text = meta.map(|meta| {
+            let file = (!meta.is_dir()).then(|| (meta.size(), meta.mtime(), meta.mtime_nsec()));
+            (meta.dev(), meta.ino(), meta.mode(), file)
+        });
+        seen.extend(format!("{}\0{text:?}\0", path.display()).into_bytes());
     }
-    Digest::of(&seen)
+    seen
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::Config;
+    use crate::config::{Config, Source, Sources};
 
     #[test]
     fn whoever_touches_a_file_that_matters_changes_the_fingerprint() {
@@ -99,5 +140,41 @@ mod tests {
             assert_eq!((now != before, now_watched != watched), (true, is_watched), "{what}");
             (before, watched) = (now, now_watched);
         }
+    }
+
+    #[test]
+    fn what_an_apply_writes_itself_is_no_change() {
+        let dir = tempfile::tempdir().unwrap();
+        let at = |name: &str| dir.path().join(name);
+        let write = |name: &str, text: &str| fs::write(at(name), text).unwrap();
+        fs::create_dir(at("sites")).unwrap();
+        std::os::unix::fs::symlink(at("sites"), at("enabled")).unwrap();
+        write("nginx.conf", "http { include sites/*.conf; include enabled/*.conf; }");
+        write("sites/shop.conf", "server { }");
+        write("sites/web.conf", "upstream web { }");
+        let output = at("sites/web.conf").display().to_string();
+        write(
+            "weir.toml",
+            &format!("node.name = \"lb1\"\n[upstream.web]\nselect.role = \"web\"\nnginx.output = \"{output}\"\n"),
+        );
+        let sources = Sources { paths: vec![Source::File(at("weir.toml"))], ..Sources::default() };
+        let mut options = Options::from(&crate::config::load(&sources).unwrap().config);
+        options.nginx.config = at("nginx.conf");
+        options.apply.watch = vec![at("sites"), at("enabled")];
+        let look = || (of(&options, None), of_watched(&options));
+        let before = look();
+        // As a candidate that fails, and as one that was in place and went back.
+        write("sites/.web.conf.weir-new", "upstream web { server 10.0.0.1:80; }");
+        assert_eq!(look(), before, "a candidate");
+        fs::remove_file(at("sites/.web.conf.weir-new")).unwrap();
+        assert_eq!(look(), before, "none any more");
+        write("sites/.web.conf.weir-new", "upstream web { }");
+        fs::rename(at("sites/.web.conf.weir-new"), at("sites/web.conf")).unwrap();
+        assert_eq!(look(), before, "the same bytes in another file");
+        write("sites/web.conf", "upstream web { server 10.0.0.1:80; }");
+        let after = look();
+        assert_eq!((after.0 != before.0, after.1), (true, before.1), "other bytes");
+        fs::remove_file(at("sites/shop.conf")).unwrap();
+        assert!(look().0 != after.0 && look().1 != after.1, "a file goes away");
     }
 }

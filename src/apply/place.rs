@@ -10,6 +10,9 @@ use super::plan::Change;
 use super::{Error, SystemErrorKind};
 use crate::upstream::UpstreamName;
 
+/// Ends the names of candidates.
+const DOT_END: &str = ".weir-new";
+
 /// A target, in its directory, which was opened once.
 #[derive(Debug)]
 pub(super) struct Place {
@@ -155,8 +158,14 @@ impl Place {
 pub(super) fn dot_name(name: &OsStr) -> OsString {
     let mut dot = OsString::from(".");
     dot.push(name);
-    dot.push(".weir-new");
+    dot.push(DOT_END);
     dot
+}
+
+/// Whether it has such a name.
+pub(super) fn is_dot(path: &Path) -> bool {
+    let name = path.file_name().unwrap_or_default().as_encoded_bytes();
+    name.starts_with(b".") && name.ends_with(DOT_END.as_bytes())
 }
 
 /// What is at a target; `None` also where there is no directory.

@@ -29,7 +29,7 @@ pub fn read_tree(config: &Path) -> (Vec<Directive>, Vec<Unread>) {
     (tree, reading.unread)
 }
 
-/// Every file that such a reading opens, and every directory that a pattern looks into.
+/// Every file that such a reading opens.
 pub(super) fn files_of(config: &Path) -> Vec<PathBuf> {
     let mut reading = Reading::new(config);
     reading.file(config, 0);
@@ -111,7 +111,6 @@ impl<'a> Reading<'a> {
         let directories = if has_glob(parent) { self.expand(parent) } else { vec![parent.to_owned()] };
         let mut found = Vec::new();
         for directory in directories {
-            self.opened.push(directory.clone());
             match fs::read_dir(&directory) {
                 Ok(entries) => found.extend(
                     entries.flatten().map(|entry| entry.path()).filter(|path| includes(pattern, path)).take(MAX_FILES),

@@ -15,8 +15,10 @@ pub struct Options {
     pub min_reload_interval: Duration,
     /// Added to every wait, different on each balancer, so that they never all reload in the same instant.
     pub jitter: Duration,
-    /// After a failure, with nothing changed: try again after this long.
+    /// After a failure, with nothing changed: try again after this long,
     pub retry: Duration,
+    /// and twice as long after each further failure, but no longer than this: a try may cost a test and a signal.
+    pub max_retry: Duration,
 }
 
 impl Default for Options {
@@ -27,6 +29,7 @@ impl Default for Options {
             min_reload_interval: Duration::from_secs(1),
             jitter: Duration::ZERO,
             retry: Duration::from_secs(60),
+            max_retry: Duration::from_secs(600),
         }
     }
 }
@@ -56,7 +59,7 @@ pub enum Applied {
     Partly { reloaded: bool },
     /// It is in place, and NGINX is not running. As with a failure it is tried again, until NGINX is seen to serve it.
     Stored,
-    /// It is not in place. It is tried again when something changes, and after [`Options::retry`].
+    /// It is not in place. It is tried again when something changes, and after [`Options::retry`], which grows.
     Failed { reloaded: bool },
 }
 
@@ -100,6 +103,8 @@ pub struct Settle {
     /// When NGINX was last signalled, as far as we know.
     reloaded: Option<Instant>,
     retry_at: Option<Instant>,
+    /// After the last of several failures between which nothing has changed.
+    pause: Option<Duration>,
     /// Once more, after the apply that runs.
     again: bool,
     /// An operator's word, which waits for nothing.
@@ -124,6 +129,7 @@ impl Settle {
             pending: None,
             reloaded: None,
             retry_at: None,
+            pause: None,
             again: false,
             at_once: None,
         }
@@ -150,6 +156,7 @@ impl Settle {
         let pending = self.pending.get_or_insert(Pending { first: now, newest: now, now: false });
         pending.newest = now;
         pending.now |= at_once;
+        self.pause = None;
     }
 
     /// What is wanted is what is live. After a failure it is tried again all the same: NGINX may have been away, and then
@@ -198,6 +205,7 @@ impl Settle {
     /// To be applied at once, though nothing else is wanted: what a failed apply lacked may be there now, or what is in place
     /// may not be served.
     pub fn again(&mut self, now: Instant) {
+        self.pause = None;
         if self.applying {
             self.again = true;
         } else {
@@ -216,8 +224,17 @@ impl Settle {
         if applied.reloaded() {
             self.reloaded = Some(now);
         }
-        let retry_at = (!applied.is_done()).then(|| now + self.options.retry);
-        self.retry_at = if std::mem::take(&mut self.again) { Some(now) } else { retry_at };
+        let retry = self.retry_after(applied);
+        self.retry_at = if std::mem::take(&mut self.again) { Some(now) } else { retry.map(|retry| now + retry) };
+    }
+
+    fn retry_after(&mut self, applied: Applied) -> Option<Duration> {
+        let Options { retry, max_retry, .. } = self.options;
+        self.pause = match applied {
+            Applied::Failed { .. } => Some(self.pause.map_or(retry, |pause| (pause * 2).min(max_retry))),
+            Applied::Done { .. } | Applied::Partly { .. } | Applied::Stored => None,
+        };
+        self.pause.or_else(|| (!applied.is_done()).then_some(retry))
     }
 }
 

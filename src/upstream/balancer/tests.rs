@@ -10,6 +10,7 @@ const SETTLE: settle::Options = settle::Options {
     min_reload_interval: Duration::from_secs(1),
     jitter: Duration::ZERO,
     retry: Duration::from_secs(60),
+    max_retry: Duration::from_secs(600),
 };
 const LIVE: Applied = Applied::Done { reloaded: true };
 const REFUSED: Applied = Applied::Failed { reloaded: false };

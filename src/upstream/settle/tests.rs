@@ -6,6 +6,7 @@ const OPTIONS: Options = Options {
     min_reload_interval: Duration::from_secs(1),
     jitter: Duration::ZERO,
     retry: Duration::from_secs(60),
+    max_retry: Duration::from_secs(600),
 };
 
 fn at(millis: u64) -> Instant {
@@ -176,4 +177,34 @@ fn an_operators_word_waits_for_nothing_but_the_apply_that_runs() {
     assert!(settle.handle_timeout(at(1200)));
     settle.applied(at(1300), Applied::Done { reloaded: false });
     assert_eq!(due(&settle), None);
+}
+
+#[test]
+fn failures_with_nothing_changed_are_tried_again_ever_less_often() {
+    // The pauses after a failure, if `between` comes before the next.
+    let pauses = |between: fn(&mut Settle, Instant)| {
+        let (mut settle, mut now) = (running(), at(5000));
+        settle.wanted(now, News::Bad);
+        let mut pauses = Vec::new();
+        for _ in 0..6 {
+            between(&mut settle, now);
+            assert!(settle.handle_timeout(now));
+            settle.applied(now, Applied::Failed { reloaded: true });
+            let next = settle.poll_timeout().unwrap();
+            pauses.push(next.since(now).as_secs());
+            now = next;
+        }
+        pauses
+    };
+    let growing = [60, 120, 240, 480, 600, 600];
+    assert_eq!(pauses(|_, _| ()), growing);
+    assert_eq!(pauses(|settle, now| settle.at_once(now)), growing, "an operator's word is no change");
+    assert_eq!(pauses(|settle, now| settle.wanted(now, News::Bad)), [60; 6], "something else is wanted");
+    assert_eq!(pauses(Settle::again), [60; 6], "somebody has changed something");
+    let success = |settle: &mut Settle, now| {
+        settle.handle_timeout(now);
+        settle.applied(now, Applied::Done { reloaded: false });
+        settle.wanted(now, News::Bad);
+    };
+    assert_eq!(pauses(success), [60; 6], "one went well");
 }

@@ -29,6 +29,7 @@ pub(crate) const SETTLE: settle::Options = settle::Options {
     min_reload_interval: Duration::from_secs(1),
     jitter: Duration::from_millis(23),
     retry: Duration::from_secs(60),
+    max_retry: Duration::from_secs(600),
 };
 
 pub(crate) struct World {
