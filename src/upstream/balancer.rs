@@ -244,7 +244,7 @@ impl Balancer {
     /// The driver's own job has ended. `applied` says how; `live` and `holds` are what is in place and held now, if that is known.
     pub fn handle_rolled_back(&mut self, now: Instant, applied: Applied, live: Option<Desired>, holds: Option<Holds>) {
         self.suspended = false;
-        self.settle.applied(now, applied);
+        self.settle.intervened(now, applied);
         self.holds = holds.unwrap_or_else(|| std::mem::take(&mut self.holds));
         for (name, target) in live.map(|live| live.upstreams).into_iter().flatten() {
             match self.upstreams.iter_mut().find(|upstream| *upstream.name() == name) {

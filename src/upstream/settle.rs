@@ -236,6 +236,17 @@ impl Settle {
         };
         self.pause.or_else(|| (!applied.is_done()).then_some(retry))
     }
+
+    /// The driver's own job has ended, not while an apply runs: what was to be tried again still is.
+    pub fn intervened(&mut self, now: Instant, applied: Applied) {
+        if applied.reloaded() {
+            self.reloaded = Some(now);
+        }
+        if !applied.is_done() {
+            let retry_at = now + self.options.retry;
+            self.retry_at = Some(self.retry_at.map_or(retry_at, |at| at.min(retry_at)));
+        }
+    }
 }
 
 #[cfg(test)]

@@ -526,3 +526,16 @@ fn holds_and_what_they_keep_outlive_a_restart() {
     assert_eq!(balancer.upstreams()[0].live().unwrap().serving().count(), 1);
     assert_eq!(asked(&mut balancer, 59_000), None);
 }
+
+#[test]
+fn what_was_refused_is_tried_again_after_a_rollback_to_what_is_in_place() {
+    let mut balancer = running();
+    balancer.handle_members(at(3000), members(&[(1, Gossip::Alive), (2, Gossip::Alive), (3, Gossip::Alive)]));
+    assert_eq!(asked(&mut balancer, 3000), None);
+    assert_eq!(asked(&mut balancer, 3200), Some(vec![1, 2, 3]));
+    balancer.handle_applied(at(3300), REFUSED);
+    balancer.suspend();
+    balancer.handle_rolled_back(at(5000), Applied::Done { reloaded: false }, None, None);
+    assert_eq!(asked(&mut balancer, 63_000), None);
+    assert_eq!(asked(&mut balancer, 63_300), Some(vec![1, 2, 3]));
+}

@@ -208,3 +208,22 @@ fn failures_with_nothing_changed_are_tried_again_ever_less_often() {
     };
     assert_eq!(pauses(success), [60; 6], "one went well");
 }
+
+#[test]
+fn a_job_of_somebody_else_takes_no_retry_away() {
+    let mut settle = running();
+    settle.intervened(at(2000), Applied::Done { reloaded: true });
+    assert_eq!(due(&settle), None);
+    settle.again(at(2500));
+    assert_eq!(due(&settle), Some(3000), "a second after its reload");
+    assert!(settle.handle_timeout(at(3000)));
+    settle.applied(at(3100), Applied::Failed { reloaded: false });
+    for applied in [Applied::Done { reloaded: false }, Applied::Failed { reloaded: false }, Applied::Stored] {
+        settle.intervened(at(5000), applied);
+        assert_eq!(due(&settle), Some(63_100), "{applied:?}");
+    }
+    assert!(settle.handle_timeout(at(63_100)));
+    settle.applied(at(63_200), Applied::Done { reloaded: false });
+    settle.intervened(at(64_000), Applied::Stored);
+    assert_eq!(due(&settle), Some(124_000));
+}
