@@ -1,6 +1,6 @@
 //! The hand of the balancer: tells it what gossip says, carries out on other threads what it asks for, and tells the operator.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -109,9 +109,8 @@ impl InPlace {
         if !has_targets && !has_files {
             return None;
         }
-        // The next job carries what is known here, so what may not be read is asked for.
-        let holds = apply::holds(&config.apply.state).or_else(|_| applier.look(None).map(|state| state.holds));
-        let holds = holds.unwrap_or_else(|error| {
+        // The next job carries what is known here.
+        let holds = known_holds(&applier, &config.apply.state).unwrap_or_else(|error| {
             warn!(%error, "what operators hold is not known, nothing is held");
             Holds::default()
         });
@@ -280,6 +279,11 @@ impl Upstreams {
     fn is_busy(&self) -> bool {
         self.applying.is_some() || self.recovering.is_some() || self.operator.is_going_back()
     }
+}
+
+/// What is held by what is kept in `state`; what may not be read is asked for.
+fn known_holds(applier: &Applier, state: &Path) -> Result<Holds, apply::Error> {
+    apply::holds(state).or_else(|_| applier.look(None).map(|state| state.holds))
 }
 
 fn options(config: &Config) -> Vec<Options> {

@@ -184,6 +184,11 @@ pub fn history(state: &Path) -> Result<Vec<Past>, Error> {
     Ok(Journal::read(state)?.history())
 }
 
+/// The generation before the one in place that was live, by the journal in `state`.
+pub fn generation_before(state: &Path) -> Result<Option<Generation>, Error> {
+    Ok(rollback::before(&Journal::read(state)?))
+}
+
 /// A generation that is kept in `state`.
 pub fn generation(state: &Path, generation: Generation) -> Result<Saved, Error> {
     Store::new(state).need(generation)

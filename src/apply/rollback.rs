@@ -1,7 +1,7 @@
 //! An operator goes back: the bytes of an earlier generation as a new one, and what that changes held until it is released.
 
 use super::fault::{self, Fault};
-use super::journal::{Outcome, Work, now};
+use super::journal::{Journal, Outcome, Work, now};
 use super::plan::{Change, Plan};
 use super::report::At;
 use super::run::{Run, without_promised};
@@ -28,7 +28,7 @@ impl Apply {
     fn go_back_to(&self, Rollback { to, reason, promises }: &Rollback) -> Result<Body, At> {
         let (options, state) = (&self.options, &self.options.apply.state);
         let run = Run::start(options, || kept::keep_promises(state, promises))?;
-        let Some(generation) = to.or_else(|| before(&run)) else {
+        let Some(generation) = to.or_else(|| before(&run.journal)) else {
             return Ok(Body::Refused(Refusal::NoGeneration { to: None }));
         };
         let Some(saved) = run.store.load(generation).map_err(Step::Lock.at())? else {
@@ -56,9 +56,9 @@ fn restored(state: &std::path::Path, holds: Holds) -> Result<Holds, Error> {
 }
 
 /// The one before the one in place that was live.
-fn before(run: &Run<'_>) -> Option<Generation> {
-    let in_place = run.journal.state().in_place;
-    let past = run.journal.history();
+pub(super) fn before(journal: &Journal) -> Option<Generation> {
+    let in_place = journal.state().in_place;
+    let past = journal.history();
     past.iter()
         .rev()
         .find(|past| past.generation < in_place && past.outcome == Outcome::Live)

@@ -241,11 +241,14 @@ impl Balancer {
         self.suspended = true;
     }
 
-    /// The driver's own job has ended. `applied` says how; `live` and `holds` are what is in place and held now, if that is known.
-    pub fn handle_rolled_back(&mut self, now: Instant, applied: Applied, live: Option<Desired>, holds: Option<Holds>) {
+    /// The driver's own job has ended. `applied` says how; `live` is what is in place now, if that is known, and `held` what that
+    /// job holds. What operators held or released meanwhile stays as it is.
+    pub fn handle_rolled_back(&mut self, now: Instant, applied: Applied, live: Option<Desired>, held: &Holds) {
         self.suspended = false;
         self.settle.intervened(now, applied);
-        self.holds = holds.unwrap_or_else(|| std::mem::take(&mut self.holds));
+        for (name, hold) in held.iter() {
+            self.holds.hold(name.clone(), hold.clone());
+        }
         for (name, target) in live.map(|live| live.upstreams).into_iter().flatten() {
             match self.upstreams.iter_mut().find(|upstream| *upstream.name() == name) {
                 Some(upstream) => upstream.restored(target),

@@ -88,6 +88,12 @@ impl Holds {
         self.0.get(upstream)
     }
 
+    /// Those that `before` has not.
+    pub fn beyond(&self, before: &Self) -> Self {
+        let is_new = |(name, _): &(&UpstreamName, &Hold)| before.get(name).is_none();
+        Self(self.0.iter().filter(is_new).map(|(name, hold)| (name.clone(), hold.clone())).collect())
+    }
+
     /// By name.
     pub fn iter(&self) -> impl Iterator<Item = (&UpstreamName, &Hold)> {
         self.0.iter()
@@ -138,6 +144,14 @@ mod tests {
         let many: Vec<String> = (0..=Holds::MAX).map(entry).collect();
         let many = serde_json::from_str::<Holds>(&format!("{{{}}}", many.join(","))).unwrap_err();
         assert!(many.to_string().contains("more than 256 upstreams"), "{many}");
+        let before = holds.clone();
+        assert!(holds.hold(name("api"), hold(9)));
+        assert_eq!(
+            serde_json::to_string(&holds.beyond(&before)).unwrap(),
+            json.replace("web", "api").replace('7', "9")
+        );
+        assert!(before.beyond(&holds).is_empty());
+        assert_eq!(holds.release(&name("api")), Some(hold(9)));
         assert_eq!(holds.release(&name("web")), Some(hold(7)));
         assert!(holds.is_empty());
     }

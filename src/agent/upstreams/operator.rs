@@ -8,10 +8,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::task::JoinHandle;
-use tracing::{error, info};
+use tracing::{error, info, warn};
 
 use super::timeline::Asked;
-use super::{Ended, Upstreams, status};
+use super::{Ended, Upstreams, known_holds, status};
 use crate::agent::applier::Applier;
 use crate::agent::clock::{self, Calendar};
 use crate::apply::{self, Error, Report, Rollback, RunBy, Step};
@@ -64,9 +64,11 @@ impl Reply {
 /// How going back ended.
 #[derive(Debug)]
 pub(in crate::agent) struct WentBack {
-    outcome: Result<(Report, Holds), Error>,
+    outcome: Result<Report, Error>,
     /// What is in place since then, as far as that can be read.
     live: Option<Desired>,
+    /// What was not held before.
+    held: Holds,
     /// Which generation that was made of.
     to: Option<Generation>,
     took: Duration,
@@ -93,14 +95,8 @@ impl Operator {
         }
         let Some((rollback, answer)) = self.rollback.take() else { return false };
         let (applier, state) = (Arc::clone(applier), state.to_owned());
-        let work = move || {
-            let (started, to) = (clock::now(), rollback.to);
-            let outcome = applier.roll_back(rollback);
-            let took = clock::now().since(started);
-            let live = applier.live().ok().flatten().map(|(_, desired)| desired);
-            WentBack { outcome, live, to: to.or_else(|| last_rollback(&state)), took }
-        };
-        self.going_back = Some((tokio::task::spawn_blocking(work), answer));
+        let work = tokio::task::spawn_blocking(move || go_back(&applier, &state, rollback));
+        self.going_back = Some((work, answer));
         true
     }
 
@@ -115,9 +111,42 @@ impl Operator {
     }
 }
 
-/// What the last generation went back to.
-fn last_rollback(state: &Path) -> Option<Generation> {
-    apply::history(state).ok()?.last()?.rollback_to
+/// Blocks.
+fn go_back(applier: &Applier, state: &Path, rollback: Rollback) -> WentBack {
+    let started = clock::now();
+    let known = named(state, rollback.to).and_then(|to| Ok((to, known_holds(applier, state)?)));
+    let (to, before) = match known {
+        Ok(known) => known,
+        Err(error) => {
+            let took = clock::now().since(started);
+            return WentBack { outcome: Err(error), live: None, held: Holds::default(), to: None, took };
+        }
+    };
+    let (outcome, after) = match applier.roll_back(Rollback { to: Some(to), ..rollback }) {
+        Ok((report, holds)) => (Ok(report), holds),
+        // Who has not answered may have done it.
+        Err(error) => {
+            let after = known_holds(applier, state).unwrap_or_else(|error| {
+                warn!(%error, "what a rollback holds is not known");
+                before.clone()
+            });
+            (Err(error), after)
+        }
+    };
+    let took = clock::now().since(started);
+    let live = applier.live().unwrap_or_else(|error| {
+        warn!(%error, "what a rollback left in place is not known");
+        None
+    });
+    WentBack { outcome, live: live.map(|(_, desired)| desired), held: after.beyond(&before), to: Some(to), took }
+}
+
+/// Which generation is meant. Who is asked again after a run that died would find another one before the live one.
+fn named(state: &Path, to: Option<Generation>) -> Result<Generation, Error> {
+    match to {
+        Some(to) => Ok(to),
+        None => apply::generation_before(state)?.ok_or(Error::NotDone(apply::Refusal::NoGeneration { to: None })),
+    }
 }
 
 /// Why holds that a job carried may not be on disk.
@@ -202,32 +231,30 @@ impl Upstreams {
 
     pub(super) fn handle_went_back(&mut self, now: Instant, went_back: Option<WentBack>) {
         let Some((_, answer)) = self.operator.going_back.take() else { return };
-        let Some(WentBack { outcome, live, to, took }) = went_back else {
-            self.balancer.handle_rolled_back(now, Applied::Failed { reloaded: false }, None, None);
+        let Some(WentBack { outcome, live, held, to, took }) = went_back else {
+            self.balancer.handle_rolled_back(now, Applied::Failed { reloaded: false }, None, &Holds::default());
             self.watch.applied(now, None);
             return answer.send(Err(Refusal::new("going back broke off").with_remedy("see 'journalctl -u weir'")));
         };
         let by = self.applier.run_by();
         match outcome {
             Err(error) => {
-                self.balancer.handle_rolled_back(now, Applied::Failed { reloaded: false }, None, None);
+                self.balancer.handle_rolled_back(now, Applied::Failed { reloaded: false }, live, &held);
                 self.watch.applied(now, None);
                 answer.send(Err(refusal(&error, by)));
             }
-            Ok((report, holds)) => {
-                let is_news = |name: &&UpstreamName| self.balancer.holds().get(name).is_none();
-                let held = holds.iter().map(|(name, _)| name).filter(is_news).cloned().collect();
+            Ok(report) => {
                 let Trouble { what: message, way_out } = report.told(by);
                 let told = RolledBack {
                     to,
                     generation: report.generation(),
                     result: Some(status::result(&report).into()),
                     elapsed_ms: millis(took),
-                    held: words(held),
+                    held: words(held.iter().map(|(name, _)| name.clone()).collect()),
                     message,
                     remedy: Some(way_out).filter(|way_out| !way_out.is_empty()),
                 };
-                self.balancer.handle_rolled_back(now, Applied::from(&report), live, Some(holds));
+                self.balancer.handle_rolled_back(now, Applied::from(&report), live, &held);
                 self.watch.applied(now, Some(&report));
                 let ended = Ended { report, took, by };
                 self.timeline.tell(&ended, &Asked::default());
@@ -290,4 +317,17 @@ pub(super) fn refusal(error: &Error, by: RunBy) -> Refusal {
 
 fn words(names: BTreeSet<UpstreamName>) -> Vec<String> {
     names.into_iter().map(String::from).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn going_back_names_its_generation_before_anybody_is_asked() {
+        let state = tempfile::tempdir().unwrap();
+        assert_eq!(named(state.path(), Some(Generation(7))), Ok(Generation(7)));
+        let none = named(state.path(), None).unwrap_err();
+        assert_eq!(none, Error::NotDone(apply::Refusal::NoGeneration { to: None }));
+    }
 }

@@ -520,7 +520,7 @@ fn holds_and_what_they_keep_outlive_a_restart() {
     balancer.suspend();
     balancer.handle_release(at(40_000), &names(&["web"]));
     assert_eq!(asked(&mut balancer, 50_000), None);
-    balancer.handle_rolled_back(at(50_000), LIVE, Some(live(&[1])), Some(holds));
+    balancer.handle_rolled_back(at(50_000), LIVE, Some(live(&[1])), &holds);
     assert_eq!(asked(&mut balancer, 51_000), Some(vec![1]));
     balancer.handle_applied(at(51_100), Applied::Done { reloaded: false });
     assert_eq!(balancer.upstreams()[0].live().unwrap().serving().count(), 1);
@@ -535,7 +535,22 @@ fn what_was_refused_is_tried_again_after_a_rollback_to_what_is_in_place() {
     assert_eq!(asked(&mut balancer, 3200), Some(vec![1, 2, 3]));
     balancer.handle_applied(at(3300), REFUSED);
     balancer.suspend();
-    balancer.handle_rolled_back(at(5000), Applied::Done { reloaded: false }, None, None);
+    balancer.handle_rolled_back(at(5000), Applied::Done { reloaded: false }, None, &Holds::default());
     assert_eq!(asked(&mut balancer, 63_000), None);
     assert_eq!(asked(&mut balancer, 63_300), Some(vec![1, 2, 3]));
+}
+
+#[test]
+fn what_operators_hold_and_release_during_a_rollback_stays_so() {
+    let mut holds = Holds::default();
+    holds.hold(UpstreamName::new("web").unwrap(), hold());
+    let mut balancer = Balancer::new(vec![options("web"), options("api")], SETTLE, 7, None, holds.clone(), at(0));
+    balancer.handle_first_view(at(0));
+    balancer.suspend();
+    balancer.handle_hold(at(10), &names(&["api"]), &hold());
+    balancer.handle_release(at(10), &names(&["web"]));
+    balancer.handle_rolled_back(at(20), LIVE, None, &Holds::default());
+    let held: Vec<_> = balancer.holds().iter().map(|(name, _)| name.as_str()).collect();
+    assert_eq!(held, ["api"]);
+    assert!(asked(&mut balancer, 20).is_some(), "a job that makes it last is due at once");
 }
