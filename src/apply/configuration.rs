@@ -96,7 +96,9 @@ impl Configuration {
             for what in real.ancestors() {
                 let Ok(meta) = fs::metadata(what) else { continue };
                 if let Some(by) = Writer::of(meta.mode(), meta.uid(), meta.gid()) {
-                    return Err(Refusal::ConfigurationWritable { path: what.to_owned(), by });
+                    // A name that is no UTF-8 could not be told.
+                    let path = PathBuf::from(what.to_string_lossy().into_owned());
+                    return Err(Refusal::ConfigurationWritable { path, by });
                 }
             }
         }

@@ -123,6 +123,11 @@ pub(super) fn sync_parent(path: &Path) -> Result<(), Error> {
     sync(path.parent().unwrap_or(path))
 }
 
+/// Refuses to write to `path` what could not be read back, of which nobody would be rid again.
+pub(super) fn within(path: &Path, bytes: &[u8], max: usize) -> Result<(), Error> {
+    if bytes.len() <= max { Ok(()) } else { Err(Error::write(path)(io::ErrorKind::FileTooLarge.into())) }
+}
+
 /// At most `max` bytes of a file that may not be there.
 pub(super) fn read_if_there(path: &Path, max: usize) -> Result<Option<Vec<u8>>, Error> {
     match file::read(path, max) {

@@ -124,7 +124,7 @@ impl Files<'_> {
             return Ok(Seen::Previous);
         }
         let Some(hash) = hash else { return Ok(Seen::Foreign) };
-        Ok(if self.store.find(&file.path, hash)?.is_some() { Seen::Saved } else { Seen::Foreign })
+        Ok(if self.store.find(&file.path, hash).is_some() { Seen::Saved } else { Seen::Foreign })
     }
 
     fn forward(&mut self, begin: &Begin) -> Result<(), Error> {
@@ -200,16 +200,19 @@ impl Files<'_> {
         let mut changes = Vec::new();
         for file in &begin.files {
             let (look, place) = (self.look(file)?, Place::of(&file.path)?);
+            let is_displaced = look.beside == Some(Seen::Foreign);
+            if is_displaced {
+                self.keep_copy(&file.path, &place.beside()?.unwrap_or_default())?;
+                edited.clone_from(&file.path);
+            }
             if look.target == Seen::Foreign {
+                // It is newer than what the exchange displaced.
                 if let Some(bytes) = place.bytes()? {
                     self.keep_copy(&file.path, &bytes)?;
                 }
                 edited.clone_from(&file.path);
-            } else if look.beside == Some(Seen::Foreign) {
-                // Displaced by the exchange: it goes back.
-                self.keep_copy(&file.path, &place.beside()?.unwrap_or_default())?;
+            } else if is_displaced {
                 place.exchange()?;
-                edited.clone_from(&file.path);
             } else if look.target == Seen::New {
                 let known = prev.as_ref().and_then(|prev| prev.file(&file.path).map(|file| (prev, file)));
                 let change = match (known, look.beside) {
@@ -243,8 +246,10 @@ impl Files<'_> {
         Ok(Some(change))
     }
 
+    /// Whose file is at `path`, or was before its upstream was taken out of the configuration.
     fn upstream_at(&self, path: &Path) -> Option<UpstreamName> {
-        self.options.targets().find(|target| target.output == path).map(|target| target.options.name.clone())
+        let target = self.options.targets().find(|target| target.output == path);
+        target.map(|target| target.options.name.clone()).or_else(|| self.store.upstream_at(path))
     }
 
     /// A generation, or what was there before weir.
@@ -270,7 +275,7 @@ impl Files<'_> {
             }
             let Some(change) = self.change(wanted, &path)? else { continue };
             let foreign = match change.prev() {
-                Some(hash) => self.store.find(&path, hash)?.is_none(),
+                Some(hash) => self.store.find(&path, hash).is_none(),
                 None => false,
             };
             changes.push(Change { foreign, ..change });

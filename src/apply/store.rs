@@ -133,11 +133,26 @@ impl Store {
         bytes: &BTreeMap<Digest, &[u8]>,
         before: Option<&Saved>,
     ) -> Result<(), Error> {
+        let text = manifest.to_json();
+        disk::within(&self.path(manifest.generation), &text, MAX_MANIFEST)?;
         disk::directory(&self.directory)?;
-        let (new, path) =
-            (self.directory.join(format!(".{}.new", manifest.generation)), self.path(manifest.generation));
-        disk::remove_all(&new)?;
-        disk::directory(&new)?;
+        let new = self.directory.join(format!(".{}.new", manifest.generation));
+        self.save_as(&new, manifest, &text, bytes, before).inspect_err(|_| {
+            // The first error is the one to tell; what stays of it goes with the next pruning.
+            let _ = disk::remove_all(&new);
+        })
+    }
+
+    fn save_as(
+        &self,
+        new: &Path,
+        manifest: &Manifest,
+        text: &[u8],
+        bytes: &BTreeMap<Digest, &[u8]>,
+        before: Option<&Saved>,
+    ) -> Result<(), Error> {
+        disk::remove_all(new)?;
+        disk::directory(new)?;
         let mut written: Vec<Digest> = manifest.files.iter().filter_map(|file| file.hash).collect();
         written.sort_unstable();
         written.dedup();
@@ -149,11 +164,12 @@ impl Store {
                 (None, None) => return Err(Error::NotKept { generation: manifest.generation }),
             }
         }
-        disk::create(&new.join("manifest.json"), &manifest.to_json())?;
-        disk::sync(&new)?;
+        disk::create(&new.join("manifest.json"), text)?;
+        disk::sync(new)?;
+        let path = self.path(manifest.generation);
         // A run that died before it was recorded had the same number.
         disk::remove_all(&path)?;
-        disk::rename(&new, &path)?;
+        disk::rename(new, &path)?;
         disk::sync(&self.directory)
     }
 
@@ -175,8 +191,11 @@ impl Store {
         disk::sync(&self.directory)
     }
 
-    /// Drops the oldest, but none of `needed`. What cannot be dropped is tried again by the next run.
+    /// Drops the oldest, but none of `needed`, and what a run left that died while it saved. What cannot be dropped is tried again
+    /// by the next run.
     pub(super) fn prune(&self, needed: &[Generation]) -> Result<(), Error> {
+        let halves = self.names().filter(|name| name.starts_with('.') && name.ends_with(".new"));
+        halves.map(|name| self.directory.join(name)).try_for_each(|path| disk::remove_all(&path))?;
         let numbers = self.numbers();
         let Some(last) = numbers.len().checked_sub(KEPT) else { return Ok(()) };
         let old = numbers.iter().take(last).filter(|number| !needed.contains(number) && **number != Generation(0));
@@ -185,22 +204,30 @@ impl Store {
 
     /// Those that are kept, oldest first.
     fn numbers(&self) -> Vec<Generation> {
-        let entries = fs::read_dir(&self.directory).into_iter().flatten().flatten();
-        let mut numbers: Vec<Generation> =
-            entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok().map(Generation)).collect();
+        let mut numbers: Vec<Generation> = self.names().filter_map(|name| name.parse().ok().map(Generation)).collect();
         numbers.sort_unstable();
         numbers
     }
 
+    fn names(&self) -> impl Iterator<Item = String> {
+        let entries = fs::read_dir(&self.directory).into_iter().flatten().flatten();
+        entries.filter_map(|entry| entry.file_name().into_string().ok())
+    }
+
+    /// Those that are kept and can be read, newest first: an old one that is damaged, or of a newer weir, is nobody's way back.
+    fn newest_first(&self) -> impl Iterator<Item = Saved> {
+        self.numbers().into_iter().rev().filter_map(|generation| self.load(generation).ok().flatten())
+    }
+
     /// The newest generation that had these bytes at `target`.
-    pub(super) fn find(&self, target: &Path, hash: Digest) -> Result<Option<Generation>, Error> {
-        for generation in self.numbers().into_iter().rev() {
-            let saved = self.load(generation)?;
-            if saved.is_some_and(|saved| saved.file(target).is_some_and(|file| file.hash == Some(hash))) {
-                return Ok(Some(generation));
-            }
-        }
-        Ok(None)
+    pub(super) fn find(&self, target: &Path, hash: Digest) -> Option<Generation> {
+        let had = |saved: &Saved| saved.file(target).is_some_and(|file| file.hash == Some(hash));
+        self.newest_first().find(had).map(|saved| saved.generation())
+    }
+
+    /// Whose file was at `target`, by the newest generation that had one there.
+    pub(super) fn upstream_at(&self, target: &Path) -> Option<UpstreamName> {
+        self.newest_first().find_map(|saved| saved.file(target).map(|file| file.upstream.clone()))
     }
 }
 
@@ -263,9 +290,13 @@ mod tests {
         let two = saved(&store, 2, &[("/a", b"two"), ("/b", b"same")], Some(1));
         let bytes = |saved: &Saved, target: &str| saved.bytes(saved.file(Path::new(target)).unwrap()).unwrap().unwrap();
         assert_eq!((bytes(&two, "/a"), bytes(&two, "/b")), (b"two".to_vec(), b"same".to_vec()));
-        assert_eq!(store.find(Path::new("/b"), Digest::of(b"same")).unwrap(), Some(Generation(2)));
-        assert_eq!(store.find(Path::new("/a"), Digest::of(b"one")).unwrap(), Some(Generation(1)));
-        assert_eq!(store.find(Path::new("/b"), Digest::of(b"one")).unwrap(), None);
+        assert_eq!(store.find(Path::new("/b"), Digest::of(b"same")), Some(Generation(2)));
+        assert_eq!(store.find(Path::new("/a"), Digest::of(b"one")), Some(Generation(1)));
+        assert_eq!(store.find(Path::new("/b"), Digest::of(b"one")), None);
+        assert_eq!(store.upstream_at(Path::new("/a")).unwrap().as_str(), "web");
+        saved(&store, 3, &[("/a", b"three")], None);
+        fs::write(dir.path().join("gen/3/manifest.json"), "{}").unwrap();
+        assert_eq!(store.find(Path::new("/b"), Digest::of(b"same")), Some(Generation(2)), "of those that can be read");
         fs::write(dir.path().join(format!("gen/2/{}", Digest::of(b"two"))), "twice").unwrap();
         let error = two.bytes(&two.files()[0]).unwrap_err();
         assert!(error.to_string().contains("it is not as it was saved"), "{error}");
@@ -283,7 +314,9 @@ mod tests {
         for generation in 1..=60 {
             saved(&store, generation, &[("/a", b"one")], None);
         }
+        fs::create_dir(dir.path().join("gen/.61.new")).unwrap();
         store.prune(&[Generation(2), Generation(60)]).unwrap();
+        assert!(!dir.path().join("gen/.61.new").exists(), "of a run that died");
         let kept: Vec<u64> = store.numbers().iter().map(|generation| generation.0).collect();
         assert_eq!(kept, [0, 2].into_iter().chain(11..=60).collect::<Vec<_>>());
     }

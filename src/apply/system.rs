@@ -142,7 +142,9 @@ impl<'a> Nginx<'a> {
         let mut places = nginx::upstream_places(&tree, name).into_iter();
         let another = || places.find(|(file, _)| *file != mine).map(|(file, line)| (file, Some(line)));
         let (other, line) = named.or_else(another)?;
-        let (ours, other) = (self.shortened(mine), self.shortened(other));
+        // A name that is no UTF-8 could not be told.
+        let other = PathBuf::from(self.shortened(other).to_string_lossy().into_owned());
+        let ours = self.shortened(mine);
         Some(Error::DefinedTwice { upstream: name.to_owned(), ours, other, line })
     }
 

@@ -136,9 +136,9 @@ impl Run<'_> {
 
     /// Exchanges back, and keeps what somebody else wrote meanwhile: what went back to its place, and what was over ours.
     fn undo(&mut self, candidates: &Candidates<'_>) -> Result<(), Error> {
-        let displaced = candidates.edits()?;
+        let displaced = candidates.edits();
         let written_over = candidates.undo()?;
-        for Edit { path, bytes } in displaced.iter().chain(&written_over) {
+        for Edit { path, bytes } in displaced?.iter().chain(&written_over) {
             self.files().keep_copy(path, bytes)?;
         }
         Ok(())

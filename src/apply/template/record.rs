@@ -106,8 +106,10 @@ pub(super) fn merge(options: &Options, desired: &Desired) -> Result<Desired, Err
         }
     }
     if before.as_ref() != Some(&all) {
+        let (path, bytes) = (desired_path(state), all.to_json());
+        disk::within(&path, &bytes, Desired::MAX_BYTES)?;
         disk::directory(&directory(state))?;
-        disk::replace(&desired_path(state), &all.to_json())?;
+        disk::replace(&path, &bytes)?;
     }
     Ok(all)
 }

@@ -46,6 +46,10 @@ fn faulty_half() {
     let elsewhere = Nginx::stopped();
     let mut api = elsewhere.upstream("api", "conf.d/weir-api.conf", Form::Block);
     api.file.as_mut().unwrap().output = std::path::Path::new(&root).join("conf.d/weir-api.conf");
+    if let Ok(addr) = std::env::var("WEIR_TEST_FAULTY_ALONE") {
+        let alone = web([server("web", addr.parse().unwrap())]);
+        return drop(Apply::new(options_below(&root)).carry_out(&Job::new(alone)));
+    }
     let apply = Apply::new(options(options_below(&root), api, way));
     match std::env::var("WEIR_TEST_FAULTY_ADDR") {
         Ok(addr) => drop(apply.carry_out(&Job::new(both(addr.parse().unwrap())))),
@@ -55,16 +59,23 @@ fn faulty_half() {
 
 /// Runs [`faulty_half`], which applies `addr` or recovers, and dies at `fault` if it gets there.
 pub(crate) fn run_with(nginx: &Nginx, live: bool, addr: Option<SocketAddr>, name: &str, value: &str) -> ExitStatus {
-    let mut child = Command::new(std::env::current_exe().unwrap());
-    child.args(["--exact", "apply::faults::faulty_half", "--include-ignored"]).env(name, value);
-    child.env("WEIR_TEST_FAULTY_ROOT", nginx.dir.path());
+    let mut child = half(nginx);
+    child.env(name, value);
     if live {
         child.env("WEIR_TEST_FAULTY_LIVE", "1");
     }
     if let Some(addr) = addr {
         child.env("WEIR_TEST_FAULTY_ADDR", addr.to_string());
     }
-    child.stdout(Stdio::null()).stderr(Stdio::null()).status().unwrap()
+    child.status().unwrap()
+}
+
+fn half(nginx: &Nginx) -> Command {
+    let mut child = Command::new(std::env::current_exe().unwrap());
+    child.args(["--exact", "apply::faults::faulty_half", "--include-ignored"]);
+    child.env("WEIR_TEST_FAULTY_ROOT", nginx.dir.path());
+    child.stdout(Stdio::null()).stderr(Stdio::null());
+    child
 }
 
 fn word(fault: Fault) -> String {
@@ -128,6 +139,25 @@ fn dies_everywhere(way: Way) {
     assert!(matches!(outcome, Report::Live { .. }), "{outcome:?}");
     assert_eq!((nginx.get().as_str(), tells_the_truth(&nginx).0 > 10), ("end", true));
     assert_eq!(nginx.listing(), ["weir-api.conf", "weir-web.conf"]);
+}
+
+#[test]
+#[ignore = "needs nginx"]
+fn what_a_dead_run_was_to_take_away_goes_in_recovery_though_it_is_configured_no_more() {
+    let nginx = Nginx::start();
+    let (one, two) = (backend("one"), backend("two"));
+    let api = nginx.path("conf.d/weir-api.conf");
+    Apply::new(options_of(&nginx, Way::Namespace)).apply(&both(one));
+    let mut child = half(&nginx);
+    child.env("WEIR_FAULT", word(Fault::Exchanged)).env("WEIR_TEST_FAULTY_ALONE", two.to_string());
+    assert_eq!(child.status().unwrap().signal(), Some(9));
+    assert!(api.exists(), "it dies before the second file's turn");
+    let apply = nginx.apply();
+    let outcome = apply.recover();
+    assert!(matches!(outcome, Some(Report::Live { .. })), "{outcome:?}");
+    tells_the_truth(&nginx);
+    assert_eq!((nginx.get().as_str(), api.exists()), ("two", false));
+    assert!(matches!(apply.apply(&web([server("web", two)])), Report::Unchanged { .. }));
 }
 
 #[test]
