@@ -188,13 +188,15 @@ impl Upstreams {
                 ..decided(each, calendar)
             }
         };
+        let nginx = self.watch.status(calendar, self.applier.run_by());
+        let is_needed = !config.upstreams.is_empty() || !config.templates.is_empty();
         Balancing {
             upstreams: self.balancer.upstreams().iter().map(upstream).collect(),
-            nginx: self.watch.status(calendar, self.applier.run_by()),
+            nginx: if is_needed { nginx } else { nginx.unneeded() },
             apply: Apply {
                 running: self.applying.is_some(),
                 unconfirmed_since: applies.unconfirmed.map(|since| calendar.date(since)),
-                last: applies.last.as_ref().map(|last| last.status(calendar)),
+                last: applies.last.as_ref().map(|last| last.status(calendar, is_needed)),
                 reload: applies.reload.as_ref().map(|reload| Reload {
                     generation: reload.generation,
                     ended: calendar.moment(reload.at),
@@ -240,7 +242,7 @@ fn waiting(upstream: &Upstream) -> Vec<Change> {
 }
 
 impl Last {
-    fn status(&self, calendar: &Calendar) -> LastApply {
+    fn status(&self, calendar: &Calendar, is_needed: bool) -> LastApply {
         let Ended { report, took, by } = &self.ended;
         let Trouble { what: message, way_out } = report.told(*by);
         let (step, ours, foreign_edit) = match report {
@@ -263,7 +265,7 @@ impl Last {
             ours,
             foreign_edit,
             nginx_error: nginx_error(report),
-            helper_missing: is_unanswered(report),
+            helper_missing: is_needed && is_unanswered(report),
             message,
             remedy: Some(way_out).filter(|way_out| !way_out.is_empty()),
         }

@@ -187,6 +187,17 @@ impl Nginx {
         Some(Trouble { what, way_out: self.remedy.clone().unwrap_or_default() })
     }
 
+    /// Where nothing is configured that needs it, for files that are to go alone: that it is not there, or that nobody can look,
+    /// is no trouble.
+    pub fn unneeded(self) -> Self {
+        if self.is_down() || self.unseen.is_some() {
+            let state = NginxState::Unknown.into();
+            Self { state, pid: None, since: None, message: None, remedy: None, unseen: None }
+        } else {
+            self
+        }
+    }
+
     /// Whether it is known that nobody serves.
     pub fn is_down(&self) -> bool {
         self.state.word().is_some_and(|state| matches!(state, NginxState::Stopped | NginxState::NotInstalled))

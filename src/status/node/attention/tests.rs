@@ -50,6 +50,17 @@ fn a_node_that_is_well_needs_none() {
 }
 
 #[test]
+fn where_nothing_is_configured_nobody_misses_nginx() {
+    let nginx = |nginx: Nginx| of(|document| document.nginx = Some(nginx.unneeded()));
+    for state in [NginxState::Running, NginxState::Stopped, NginxState::NotInstalled, NginxState::Unknown] {
+        assert!(nginx(seen(state)).is_empty(), "{state}");
+    }
+    let unseen = Unseen { helper_missing: true, since: since(), trouble: Trouble::new("nobody listens", "start it") };
+    assert!(nginx(Nginx { unseen: Some(unseen), ..seen(NginxState::Running) }).is_empty());
+    assert_eq!(seen(NginxState::Running).unneeded(), seen(NginxState::Running));
+}
+
+#[test]
 fn how_the_last_apply_ended() {
     use ApplyResult::{Failed, Live, Refused, RolledBack, Stored, Unchanged};
     use NginxState::{NotInstalled, Running, Stopped, Unknown};
