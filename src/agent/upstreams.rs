@@ -249,9 +249,9 @@ impl Upstreams {
                 let news = self.watch.handle_look(now, look, self.applier.run_by());
                 // What has failed may go well now, what a site needed may go, and what is in place may not be ours or not be
                 // served.
-                let open = news.drifted || self.applies.last_went_wrong() || self.applies.keeps_orphans();
+                let open = self.watch.has_drifted || self.applies.last_went_wrong() || self.applies.keeps_orphans();
                 let matters = (news.touched || news.looks_again) && open;
-                if news.another_master || matters {
+                if news.another_master || news.drifted || matters {
                     self.balancer.handle_nginx(now);
                 }
             }

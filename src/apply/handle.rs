@@ -32,6 +32,8 @@ impl Apply {
             generation => Store::new(directory).load(generation)?,
         };
         let master = self.look(known);
+        // Who edits a file from now on is seen by the look at drift, or by the next fingerprint.
+        let fingerprint = fingerprint::of(&self.options, saved.as_ref());
         Ok(State {
             live: (in_place != Generation(0)).then_some(in_place),
             open: journal.state().is_open(),
@@ -40,7 +42,7 @@ impl Apply {
             holds: kept::holds(directory)?,
             promises: kept::promises(directory)?,
             drifted: self.has_drifted(&journal, saved.as_ref())?,
-            fingerprint: fingerprint::of(&self.options, saved.as_ref()),
+            fingerprint,
         })
     }
 

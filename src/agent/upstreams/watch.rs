@@ -33,7 +33,7 @@ pub(super) struct News {
     pub(super) another_master: bool,
     /// Somebody has touched a file that matters since the last look.
     pub(super) touched: bool,
-    /// What is in place is not what was put there, or not what NGINX has read.
+    /// What is in place is not what was put there, or not what NGINX has read; at the last look it was.
     pub(super) drifted: bool,
     /// Nobody could look the last time.
     pub(super) looks_again: bool,
@@ -53,6 +53,8 @@ pub(super) struct Watch {
     ask_at: Instant,
     /// Of the files that matter, at the last look.
     fingerprint: Option<Digest>,
+    /// What is in place had drifted at the last look, and nothing was put in place since.
+    pub(super) has_drifted: bool,
     looking: Option<JoinHandle<Look>>,
 }
 
@@ -77,6 +79,7 @@ impl Watch {
             interval: LOOK,
             ask_at: now,
             fingerprint: None,
+            has_drifted: false,
             looking: None,
         }
     }
@@ -117,6 +120,7 @@ impl Watch {
     pub(super) fn applied(&mut self, now: Instant, report: Option<&Report>) {
         self.look_at = Some(now + LOOK);
         let Some(report) = report else { return };
+        self.has_drifted &= !matches!(report, Report::Live { .. } | Report::Stored { .. });
         if !matches!(report, Report::Refused { step: Step::Ask | Step::Lock, .. }) {
             self.sees_again();
         }
@@ -163,7 +167,7 @@ impl Watch {
                     looks_again: self.sees_again(),
                     another_master: self.seen.tell_change(&seen, by),
                     touched: self.fingerprint.replace(state.fingerprint) != Some(state.fingerprint),
-                    drifted: state.drifted,
+                    drifted: !std::mem::replace(&mut self.has_drifted, state.drifted) && state.drifted,
                 };
                 self.see(now, seen);
                 news
@@ -417,17 +421,28 @@ mod tests {
     fn a_touched_file_is_news_once_and_asked_for_each_half_minute() {
         let mut watch = Watch::new(at(0));
         let drifted = |files| state(Err(stopped()), files).map(|state| State { drifted: true, ..state });
-        // What a look finds, whether somebody has touched a file, and whether what is in place has drifted.
+        // What a look finds, whether somebody has touched a file, and whether what is in place has drifted since.
         for (look, touched, is_drifted) in [
             (state(Err(stopped()), b"one"), true, false),
             (state(Err(stopped()), b"one"), false, false),
             (drifted(b"two"), true, true),
+            (drifted(b"two"), false, false),
+            (state(Err(stopped()), b"two"), false, false),
             (drifted(b"two"), false, true),
             (Err(Error::MasterGone), false, false),
             (state(Err(stopped()), b"two"), false, false),
         ] {
             let news = watch.handle_look(at(1), Some(look), RunBy::Helper);
             assert_eq!((news.touched, news.drifted), (touched, is_drifted));
+        }
+        // The same edit right after it was put back is another one; what could not be put back is not.
+        let (why, notes) = (stopped(), Notes::default());
+        let unchanged = Report::Unchanged { generation: Generation(4), notes: notes.clone() };
+        let stored = Report::Stored { generation: Generation(4), why, notes };
+        watch.handle_look(at(1), Some(drifted(b"two")), RunBy::Root);
+        for (report, is_news) in [(unchanged, false), (stored, true)] {
+            watch.applied(at(1), Some(&report));
+            assert_eq!(watch.handle_look(at(1), Some(drifted(b"two")), RunBy::Root).drifted, is_news);
         }
         assert_eq!((watch.look_at, watch.ask_at), (Some(at(1) + watch.interval), at(1) + SELDOM));
         watch.reconfigured(at(2));
