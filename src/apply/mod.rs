@@ -233,7 +233,8 @@ impl Apply {
         }
     }
 
-    /// As [`Self::apply`], with all that a job carries: promises and holds are on disk before anything else.
+    /// As [`Self::apply`], with all that a job carries: promises and holds are on disk before anything else is written. Those of a
+    /// job whose document is outside of the limits are not kept ([`Report::was_begun`]).
     pub fn carry_out(&self, job: &Job) -> Report {
         let state = &self.options.apply.state;
         let keep = || {
@@ -250,7 +251,7 @@ impl Apply {
 
     /// A document outside of the limits is refused before anything is written or run.
     fn within_limits(&self, desired: &Desired) -> Result<(), At> {
-        targets::check(&self.options, desired).map_err(Step::Plan.at())
+        targets::check(&self.options, desired).map_err(Step::Limits.at())
     }
 
     /// The master that serves what is in place, or why there is none. Changes nothing.

@@ -17,11 +17,13 @@ use crate::upstream::{Generation, UpstreamName};
 pub enum Step {
     /// Asking the side that applies.
     Ask,
-    /// Taking the lock, reading and recovering what an earlier run left.
+    /// Checking the document against the configuration's limits, before anything of the job is kept.
+    Limits,
+    /// Taking the lock, keeping promises and holds, reading and recovering what an earlier run left.
     Lock,
     /// Finding NGINX and its master.
     Locate,
-    /// Checking the document, reading the targets.
+    /// Reading the targets, and what is to change of them.
     Plan,
     /// Writing and exchanging files.
     Write,
@@ -42,6 +44,7 @@ impl fmt::Display for Step {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Ask => "ask",
+            Self::Limits => "limits",
             Self::Lock => "lock",
             Self::Locate => "locate",
             Self::Plan => "plan",
@@ -263,6 +266,11 @@ impl Report {
     /// Whether who applies has looked at it at all.
     pub fn was_tried(&self) -> bool {
         !matches!(self, Self::Refused { step: Step::Ask, .. })
+    }
+
+    /// Whether the job was begun: its promises and holds are on disk, and templates were looked at.
+    pub fn was_begun(&self) -> bool {
+        !matches!(self, Self::Refused { step: Step::Ask | Step::Limits | Step::Lock, .. })
     }
 
     /// Whether what was wanted is in place.

@@ -14,7 +14,7 @@ use super::timeline::Asked;
 use super::{Ended, Upstreams, known_holds, status};
 use crate::agent::applier::Applier;
 use crate::agent::clock::{self, Calendar};
-use crate::apply::{self, Error, Report, Rollback, RunBy, Step};
+use crate::apply::{self, Error, Report, Rollback, RunBy};
 use crate::config::nearest;
 use crate::drain::Promises;
 use crate::error::Trouble;
@@ -153,7 +153,7 @@ fn named(state: &Path, to: Option<Generation>) -> Result<Generation, Error> {
 fn unsaved(report: Option<&Report>, by: RunBy) -> Option<Trouble> {
     match report {
         None => Some(Trouble::new("an apply broke off", "see 'journalctl -u weir'")),
-        Some(Report::Refused { step: Step::Ask | Step::Lock, error, .. }) => Some(error.told(by)),
+        Some(report @ Report::Refused { error, .. }) if !report.was_begun() => Some(error.told(by)),
         Some(_) => None,
     }
 }
@@ -322,6 +322,7 @@ fn words(names: BTreeSet<UpstreamName>) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::apply::{Notes, Step};
 
     #[test]
     fn going_back_names_its_generation_before_anybody_is_asked() {
@@ -329,5 +330,22 @@ mod tests {
         assert_eq!(named(state.path(), Some(Generation(7))), Ok(Generation(7)));
         let none = named(state.path(), None).unwrap_err();
         assert_eq!(none, Error::NotDone(apply::Refusal::NoGeneration { to: None }));
+    }
+
+    #[test]
+    fn a_hold_is_told_as_saved_only_if_its_job_was_begun() {
+        for (step, is_saved) in [
+            (Step::Ask, false),
+            (Step::Limits, false),
+            (Step::Lock, false),
+            (Step::Locate, true),
+            (Step::Plan, true),
+            (Step::Validate, true),
+        ] {
+            let (error, notes) = (Error::MasterGone, Notes::default());
+            let report = Report::Refused { generation: None, step, error, ours: false, notes };
+            assert_eq!(unsaved(Some(&report), RunBy::Root).is_none(), is_saved, "{step}");
+        }
+        assert!(unsaved(None, RunBy::Root).is_some(), "it broke off");
     }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::{Ended, Upstreams};
 use crate::agent::clock::Calendar;
-use crate::apply::{Error, Followed, Kept, Report, Step};
+use crate::apply::{Error, Followed, Kept, Report};
 use crate::config::Config;
 use crate::error::Trouble;
 use crate::status::node::{
@@ -138,7 +138,7 @@ impl Applies {
 impl Applies {
     /// What came of a request that was not carried out says nothing of templates.
     fn take_misses(&mut self, now: Instant, Ended { report, by, .. }: &Ended) {
-        if matches!(report, Report::Refused { step: Step::Ask | Step::Lock, .. }) {
+        if !report.was_begun() {
             return;
         }
         let before = std::mem::take(&mut self.misses);

@@ -121,7 +121,7 @@ impl Watch {
         self.look_at = Some(now + LOOK);
         let Some(report) = report else { return };
         self.has_drifted &= !matches!(report, Report::Live { .. } | Report::Stored { .. });
-        if !matches!(report, Report::Refused { step: Step::Ask | Step::Lock, .. }) {
+        if report.was_begun() {
             self.sees_again();
         }
         let seen = match report {

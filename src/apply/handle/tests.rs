@@ -192,7 +192,7 @@ impl Stage {
             return false; // it is one of ours, as far as anybody can tell
         }
         match self.apply.handle(&request.ask) {
-            Body::Applied(Report::Refused { step: Step::Plan, .. }) => true,
+            Body::Applied(Report::Refused { step: Step::Limits, .. }) => true,
             other => panic!("{other:?}\n{}", String::from_utf8_lossy(document)),
         }
     }
@@ -264,4 +264,22 @@ fn mutate(document: &mut Vec<u8>, random: &mut StdRng) {
         }
         _ => document.truncate(at),
     }
+}
+
+#[test]
+fn holds_are_kept_exactly_if_their_job_was_begun() {
+    let stage = Stage::new();
+    let held = |addr: &str, reason: &str| {
+        let holds = format!("\"holds\":{{\"web\":{{\"since\":7,\"reason\":\"{reason}\"}}}}");
+        stage.whole.replacen("10.77.0.12:80", addr, 1).replacen("\"holds\":{}", &holds, 1)
+    };
+    let holds = |document: String| {
+        let request = Request::from_json(document.as_bytes()).unwrap();
+        let Ask::Apply(job) = &request.ask else { panic!("{request:?}") };
+        let report = stage.apply.carry_out(job);
+        (report.was_begun(), kept::holds(&stage.apply.options.apply.state).unwrap() == job.holds)
+    };
+    assert_eq!(holds(held("10.77.0.12:80", "first")), (true, true));
+    assert_eq!(holds(held("10.78.0.12:80", "second")), (false, false));
+    assert_eq!(holds(held("10.77.0.12:80", "first")), (true, true));
 }
