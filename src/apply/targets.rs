@@ -40,6 +40,9 @@ pub(super) fn read_all<'a>(options: &'a Options, desired: &'a Desired) -> Result
 
 /// Whether everything in a document is configured and within its limits. The sender checked this too; but the sender faces the
 /// network.
+///
+/// The members, which templates list, have no limits but those that every document has: [`Members`](crate::upstream::Members) checks
+/// their number and their names while it is read.
 pub(super) fn check(options: &Options, desired: &Desired) -> Result<(), Error> {
     for (name, target) in &desired.upstreams {
         let configured = options.upstreams.iter().find(|upstream| upstream.options.name == *name);
