@@ -7,6 +7,8 @@ use std::path::Path;
 
 use rand::rngs::StdRng;
 use rand::{Rng, RngExt, SeedableRng};
+use weir::apply::{Answer, Request};
+use weir::upstream::desired::Desired;
 
 /// Inputs drawn for each target.
 const DRAWN: usize = 1500;
@@ -15,7 +17,7 @@ const DESIRED: &str = r#"{"version":1,"order":7,"upstreams":{"web":{"servers":[{
     "weight":2,"down":false,"backup":false,"max_conns":0}]},"api":"placeholder"}}"#;
 
 const HASH: &str = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
-const CAUSE: &str = r#"{"member":"web1","what":{"witness":"failed"}}"#;
+const CAUSE: &str = r#"{"member":{"member":"web1","event":"failed"}}"#;
 const PROMISE: &str = r#"{"node":"web1","incarnation":7,"id":"5d3e01aa"}"#;
 const HOLD: &str = r#""web":{"since":7,"reason":"kernel"}"#;
 
@@ -44,6 +46,7 @@ fn seeds() -> Vec<Vec<u8>> {
         seeds.push([vec![40], unhex(line.split(' ').nth(1).unwrap())].concat());
     }
     assert!(seeds.len() > 100, "the vectors are there");
+    assert!(Desired::from_json(DESIRED.as_bytes()).is_ok());
     seeds.push(DESIRED.as_bytes().to_vec());
     for ask in [
         &format!(r#"{{"apply":{{"desired":{DESIRED},"causes":[{CAUSE}],"promises":[{PROMISE}],"holds":{{{HOLD}}}}}}}"#),
@@ -51,16 +54,20 @@ fn seeds() -> Vec<Vec<u8>> {
         r#"{"rollback":{"to":7,"reason":"x","promises":[]}}"#,
         r#""check""#,
     ] {
-        seeds.push(format!(r#"{{"version":1,"configuration":"{HASH}","ask":{ask}}}"#).into_bytes());
+        let request = format!(r#"{{"version":1,"configuration":"{HASH}","ask":{ask}}}"#).into_bytes();
+        assert_eq!(Request::from_json(&request).err(), None, "{ask}");
+        seeds.push(request);
     }
     for body in [
-        r#"{"applied":{"unchanged":{"generation":9}}}"#,
+        r#"{"applied":{"unchanged":{"generation":9,"notes":{}}}}"#,
         r#""nothing_to_recover""#,
         r#"{"checked":{"Ok":null}}"#,
         r#"{"refused":{"not_permitted":{"uid":33}}}"#,
         r#"{"state":{"Err":"master_gone"}}"#,
     ] {
-        seeds.push(format!(r#"{{"version":1,"body":{body}}}"#).into_bytes());
+        let answer = format!(r#"{{"version":1,"body":{body}}}"#).into_bytes();
+        assert_eq!(Answer::from_json(&answer).err(), None, "{body}");
+        seeds.push(answer);
     }
     seeds.push(b"nginx: [emerg] host not found in upstream \"x\" in /etc/nginx/conf.d/weir-web.conf:3\n".to_vec());
     seeds.push(b"2026/11/24 10:00:00 [emerg] 812#812: bind() to 0.0.0.0:80 failed (98: Address in use)\n".to_vec());
