@@ -77,15 +77,32 @@ def try_out(part, case):
     except Stopped:
         raise
     except Exception as error:
-        said = str(error) if isinstance(error, Failed) else traceback.format_exc()
-        part.add(f"{case.__name__}.end", "the case ends, and leaves the cluster whole", "failed", begin, said)
+        part.add(f"{case.__name__}.end", "the case ends, and leaves the cluster whole", "failed", begin, what(error))
         return False
     return True
 
 
+def what(error):
+    """In words; a mistake of the suite's own with where it was made."""
+    return str(error) if isinstance(error, Failed) else "".join(traceback.format_exception(error))
+
+
 def run(part, cases, packages, kept):
-    """One part, in a lab of its own."""
-    hosts.take("acceptance")
+    """One part, in a lab of its own. What goes wrong outside of every claim is one that failed: the others' report is written."""
+    begin = time.monotonic()
+    try:
+        hosts.take("acceptance")
+        try:
+            in_lab(part, cases, packages, kept)
+        finally:
+            verb("down")
+    except Stopped:
+        pass
+    except Exception as error:
+        part.add(f"{part.name}.end", "the part comes to its end", "failed", begin, what(error))
+
+
+def in_lab(part, cases, packages, kept):
     try:
         # What the first part shows the others only use.
         part.failures_only = part.name != SMOKE
@@ -105,10 +122,9 @@ def run(part, cases, packages, kept):
     except reports.Broken as broken:
         print(f"error: what follows in {part.name} rests on {broken}", file=sys.stderr)
         reports.keep(ALL, kept / part.name)
-    except Stopped:
-        pass
-    finally:
-        verb("down")
+    except Failed:
+        reports.keep(ALL, kept / part.name)
+        raise
 
 
 def chosen(names, smoke):
