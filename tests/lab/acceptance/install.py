@@ -4,10 +4,11 @@ import json
 import os
 import re
 import tempfile
+import time
 
 import readme
-from cluster import ALL, FILE, WEBS, active, all_alive, lb, members_are, memory_kib, serves, web1
-from hosts import expect, together, within
+from cluster import ALL, FILE, WEBS, active, all_alive, lb, members_are, memory_kib, now, serves, told, web1, weights_are
+from hosts import expect, pause, together, within
 
 # Each mistake of permissions shows under one of the two only.
 UMASKS = {"lb": "022", "web1": "077", "web2": "022"}
@@ -129,11 +130,20 @@ def privileges(report):
             score = float(re.search(r": ([0-9.]+)", said)[1])
             report.figure(f"exposure.{unit}", score)
             expect(score <= most, said)
-    with report.claim("helper.idle", "the helper is gone 10 s after its last job, and stays so for 10 s"):
-        lb.run("weir tags --set probe=1")
+    with report.claim("helper.idle", "the helper is gone 10 s after its last job"):
+        # The agent asks how things are at once, and not again for 30 s.
+        lb.run("weir reload")
+        pause(2)
+        since = now(lb)
+        web1.run("weir tags --set weight=3")
+        within(10, told, lb, since, "apply live")
+        begin = time.monotonic()
         within(13, lb.expect, "systemctl is-active weir-apply.service", "inactive")
-        lb.run("sleep 10")
-        lb.expect("systemctl is-active weir-apply.service", "inactive")
+        took = time.monotonic() - begin
+        report.figure("helper_idle_s", round(took, 1))
+        expect(took >= 7, f"it is gone after {took:.1f} s")
+        web1.run("weir tags --set weight=2")
+        within(10, weights_are, 1, 1)
     sizes = {str(host): memory_kib(host) for host in ALL}
     report.figure("agent_private_kib", sizes)
     memory = ("agent.memory", "the private memory of no agent is above 1.2 MiB")
