@@ -55,12 +55,12 @@ impl Configuration {
     pub fn recover(&self) -> Result<bool, Refusal> {
         let Some(report) = Apply::new(self.last()?).recover() else { return Ok(true) };
         let (result, generation) = (report.word(), report.generation().map(tracing::field::display));
-        if report.is_good() {
+        if report.is_in_place() {
             info!(result, generation, "recovered");
         } else {
             error!(result, generation, error = %report.told(RunBy::Helper), "not recovered");
         }
-        Ok(report.is_good())
+        Ok(report.is_in_place())
     }
 
     /// What was applied last, since what is to be ended was made with it.

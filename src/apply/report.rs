@@ -195,14 +195,6 @@ impl Report {
         }
     }
 
-    /// Whether the files are as it was wanted.
-    pub(super) fn is_in_place(&self) -> bool {
-        match self {
-            Self::Live { .. } | Self::Unchanged { .. } | Self::Stored { .. } => true,
-            Self::Refused { .. } | Self::RolledBack { .. } | Self::Failed { .. } => false,
-        }
-    }
-
     /// The generation it is about, if it got that far.
     pub fn generation(&self) -> Option<Generation> {
         match self {
@@ -273,8 +265,8 @@ impl Report {
         !matches!(self, Self::Refused { step: Step::Ask | Step::Limits | Step::Lock, .. })
     }
 
-    /// Whether what was wanted is in place.
-    pub fn is_good(&self) -> bool {
+    /// Whether the files are as it was wanted.
+    pub fn is_in_place(&self) -> bool {
         match self {
             Self::Live { .. } | Self::Unchanged { .. } | Self::Stored { .. } => true,
             Self::Refused { .. } | Self::RolledBack { .. } | Self::Failed { .. } => false,

@@ -317,7 +317,7 @@ fn perform(configuration: &Configuration, peer: Peer, request: &Request) -> Body
 
 fn was_applied(body: &Body) -> bool {
     match body {
-        Body::Applied(report) | Body::Restored { report, .. } => report.is_good(),
+        Body::Applied(report) | Body::Restored { report, .. } => report.is_in_place(),
         Body::NothingToRecover | Body::State(_) | Body::Checked(_) | Body::Refused(_) => false,
     }
 }
