@@ -19,8 +19,8 @@ use super::world::{BALANCER, World, upstream};
 /// Seeds of a run without `WEIR_SIM_SEEDS`.
 const SEEDS: u64 = 40;
 
-/// Calm after which everything must be in place: the dead are found by a try to reach them each 5 s, a failed apply is tried
-/// again after a minute.
+/// Calm after which everything must be in place: the dead are found by a try to reach them each 5 s, an apply that goes on failing
+/// is tried again after ten minutes at most.
 const AGREEMENT: Duration = Duration::from_secs(20 * 60);
 
 /// A set of runs that never met one of these proves less than it says.

@@ -53,6 +53,8 @@ pub(crate) struct World {
     members_changed: bool,
     /// Upstreams of which the agent cannot know what is in place: it is in a new life, or has another configuration.
     unknown: BTreeSet<UpstreamName>,
+    /// Files of upstreams that are configured no more were there: an apply takes them away.
+    left_over: bool,
     /// Those of the apply under way.
     applying: Vec<UpstreamName>,
     /// What operators hold, as the last job carried it.
@@ -87,6 +89,7 @@ impl World {
             last: None,
             members_changed: false,
             unknown: BTreeSet::new(),
+            left_over: false,
             applying: Vec::new(),
             holds: Holds::default(),
             ordered: false,
@@ -164,6 +167,9 @@ impl World {
 
     fn know_nothing(&mut self) {
         self.unknown = self.upstreams.iter().map(|upstream| upstream.name.clone()).collect();
+        let is_configured = |name: &UpstreamName| self.upstreams.iter().any(|upstream| upstream.name == *name);
+        let files = self.nginx.record().map(|record| record.upstreams).unwrap_or_default();
+        self.left_over |= !files.keys().all(is_configured);
         self.applying.clear();
     }
 
@@ -251,7 +257,8 @@ impl World {
         }
         let changes = |(name, target): (&UpstreamName, &Target)| !routes_alike(self.nginx.file(name), target);
         let known = desired.upstreams.keys().all(|name| !self.unknown.contains(name));
-        let retries = ordered || self.last.is_some_and(|last| !last.is_done());
+        let left_over = std::mem::take(&mut self.left_over);
+        let retries = ordered || left_over || self.last.is_some_and(|last| !last.is_done());
         if !desired.upstreams.iter().any(changes) && known && !retries {
             return Err(format!("an apply is asked for that changes nothing: {desired:?}"));
         }
