@@ -43,7 +43,7 @@ impl Request {
 pub(super) struct Read {
     pub(super) request: Request,
     pub(super) result: Result<Loaded, ConfigErrors>,
-    /// For upstreams that there were none of before.
+    /// For upstreams, if there were none before.
     pub(super) in_place: Option<InPlace>,
 }
 
@@ -70,14 +70,21 @@ impl Reloads {
         outstanding(&self.started, running, new)
     }
 
-    /// Begins to read; [`Self::recv`] tells the end.
-    pub(super) fn start(&mut self, request: Request) {
-        let sources = self.sources.clone();
+    /// Begins to read; [`Self::recv`] tells the end. `balances`: there are upstreams already, which know what is in place.
+    pub(super) fn start(&mut self, request: Request, balances: bool) {
+        let (sources, started) = (self.sources.clone(), self.started.clone());
+        let looks = !balances && !request.is_dry_run();
         self.reading.spawn_blocking(move || {
             let result = load(&sources);
-            let in_place = result.as_ref().ok().and_then(|loaded| InPlace::look(&loaded.config));
+            let in_place = result.as_ref().ok().filter(|_| looks);
+            let in_place = in_place.and_then(|loaded| InPlace::look(&loaded.config.clone().since(&started)));
             Read { request, result, in_place }
         });
+    }
+
+    /// As this process runs with `new`.
+    pub(super) fn since_start(&self, new: Config) -> Config {
+        new.since(&self.started)
     }
 
     /// What was read was taken over, or not.

@@ -87,7 +87,9 @@ impl Refusal {
             Self::NoGeneration { .. } => Some("'weir upstream history' lists what is".to_owned()),
             Self::TooSlow { .. } | Self::Busy => Some("weir tries again".to_owned()),
             Self::NotPermitted { .. } => Some("use sudo".to_owned()),
-            Self::ConfigurationChanged { .. } => Some("'weir reload'".to_owned()),
+            Self::ConfigurationChanged { .. } => {
+                Some("'weir reload', and for what it says needs a restart 'systemctl restart weir'".to_owned())
+            }
             Self::ConfigurationWritable { path, .. } => {
                 let mode = if path.extension().is_some_and(|end| end == "toml") { "640" } else { "750" };
                 Some(format!("apply trusts only root: 'chown root:weir {0}' and 'chmod {mode} {0}'", path.display()))

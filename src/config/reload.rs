@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::hash::concerns_apply;
 use super::reader::{Setting, When};
 use super::secret::HIDDEN;
 use super::tree::inline;
@@ -58,6 +59,26 @@ pub fn outstanding(started: &Config, before: &Config, after: &Config) -> Vec<Cha
     let place = |change: &Change| after.settings().iter().position(|setting| setting.key() == change.key);
     changes.sort_by_cached_key(|change| place(change).unwrap_or(usize::MAX));
     changes
+}
+
+impl Config {
+    /// As a process runs with it that was started with `started`: of what `apply` depends on, the keys that need a restart are
+    /// still as they were then.
+    pub fn since(mut self, started: &Self) -> Self {
+        self.apply.mode = started.apply.mode;
+        self.apply.socket.clone_from(&started.apply.socket);
+        self.apply.state.clone_from(&started.apply.state);
+        self.nginx.binary.clone_from(&started.nginx.binary);
+        for setting in self.settings.iter_mut().filter(|setting| is_pinned(setting)) {
+            let before = started.settings.iter().find(|each| each.table == setting.table && each.name == setting.name);
+            setting.clone_from(before.expect("every configuration has the keys of [apply] and [nginx]"));
+        }
+        self
+    }
+}
+
+fn is_pinned(setting: &Setting) -> bool {
+    concerns_apply(&setting.table) && setting.when == When::Restart
 }
 
 /// A secret that was given in the clear before and after.

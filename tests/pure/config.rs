@@ -7,7 +7,7 @@ use std::time::Duration;
 use weir::config::show::{self, Show};
 use weir::config::{
     Advertise, BindAddress, BindHost, Command, Config, ConfigErrors, Loaded, Mode, Overrides, Seal, SecretSource,
-    Source, Sources, convert, load, reload, schema,
+    Setting, Source, Sources, When, convert, load, reload, schema,
 };
 use weir::handlers::filter::{EventFilter, EventKind};
 
@@ -626,6 +626,28 @@ fn what_needs_a_restart_is_told_until_there_was_one_or_it_is_taken_back() {
     assert_eq!(keys(&of(2, "debug"), &of(2, "debug")), ["gossip.bind"]);
     assert_eq!(keys(&of(2, "debug"), &of(2, "warn")), ["gossip.bind", "log.level"]);
     assert!(keys(&of(2, "debug"), &of(1, "debug")).is_empty());
+}
+
+#[test]
+fn of_what_apply_depends_on_a_reload_leaves_what_needs_a_restart() {
+    let with = |more: &str| toml(&format!("encryption.seal = \"off\"\n{more}")).unwrap().config;
+    let pinned =
+        "apply.mode = \"direct\"\napply.socket = \"/run/s\"\napply.state = \"/srv/s\"\nnginx.binary = \"/opt/n\"\n";
+    let started = with("");
+    let needs_restart = |setting: &&Setting| {
+        setting.when == When::Restart && ["apply", "nginx", "upstream", "template"].contains(&setting.table.as_str())
+    };
+    let keys: Vec<String> = started.settings().iter().filter(needs_restart).map(Setting::key).collect();
+    assert_eq!(keys, ["apply.mode", "apply.socket", "apply.state", "nginx.binary"], "another one is to be pinned, too");
+    let running = with(pinned).since(&started);
+    assert_eq!((&running.apply, &running.nginx), (&started.apply, &started.nginx));
+    assert_eq!(running.hash(), started.hash());
+    let running = with(&format!("{pinned}apply.quiet = \"1s\"\n")).since(&started);
+    assert_eq!(running.hash(), with("apply.quiet = \"1s\"\n").hash());
+    assert_eq!(running.apply.quiet.as_secs(), 1);
+    // It is told until there was a restart.
+    let told = reload::outstanding(&started, &running, &with(pinned));
+    assert_eq!(told.len(), 5, "{told:?}");
 }
 
 #[test]

@@ -17,7 +17,7 @@ impl Agent {
         if !request.is_dry_run() {
             self.systemd.reloading();
         }
-        self.reloads.start(request);
+        self.reloads.start(request, self.upstreams.is_some());
     }
 
     pub(super) fn handle_reload(&mut self, read: Read) {
@@ -26,7 +26,7 @@ impl Agent {
         let told = result.map(|loaded| {
             let changes = self.reloads.changes(&self.config, &loaded.config);
             if !dry_run {
-                self.adopt(loaded.config, in_place, &changes);
+                self.adopt(self.reloads.since_start(loaded.config), in_place, &changes);
             }
             changes
         });
