@@ -174,6 +174,7 @@ impl Upstreams {
     pub(super) fn leave(&mut self) {
         self.members_at = None;
         self.balancer.leave();
+        self.operator.leave();
     }
 
     /// The first join has ended: what is known now is the cluster.
@@ -193,8 +194,9 @@ impl Upstreams {
         }
         if self.applying.is_none()
             && self.recovering.is_none()
-            && self.operator.begin_rollback(&self.applier, &self.state)
+            && self.operator.begin_rollback(&self.applier, &self.state, self.balancer.holds())
         {
+            self.balancer.suspend();
             self.watch.pause();
         }
         self.balancer.handle_timeout(now);

@@ -69,8 +69,7 @@ impl Job {
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct Rollback {
-    /// That one; `None` is the one before the live one.
-    pub to: Option<Generation>,
+    pub to: Generation,
     /// Why, in the operator's words.
     pub reason: Option<Reason>,
     /// All that hold: nobody who was told that it may stop comes back.
@@ -152,8 +151,8 @@ mod tests {
             Ask::Apply(Job::new(Desired::new(0))),
             Ask::Report { known: None },
             Ask::Report { known: Some(Process { pid: 812, started: 4711 }) },
-            Ask::Rollback(Rollback { to: Some(Generation(7)), reason: reason(), promises: promises() }),
-            Ask::Rollback(Rollback { to: None, reason: None, promises: Promises::default() }),
+            Ask::Rollback(Rollback { to: Generation(7), reason: reason(), promises: promises() }),
+            Ask::Rollback(Rollback { to: Generation(0), reason: None, promises: Promises::default() }),
             Ask::Recover,
             Ask::Check,
         ]

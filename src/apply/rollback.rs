@@ -28,11 +28,8 @@ impl Apply {
     fn go_back_to(&self, Rollback { to, reason, promises }: &Rollback) -> Result<Body, At> {
         let (options, state) = (&self.options, &self.options.apply.state);
         let run = Run::start(options, || kept::keep_promises(state, promises))?;
-        let Some(generation) = to.or_else(|| before(&run.journal)) else {
-            return Ok(Body::Refused(Refusal::NoGeneration { to: None }));
-        };
-        let Some(saved) = run.store.load(generation).map_err(Step::Lock.at())? else {
-            return Ok(Body::Refused(Refusal::NoGeneration { to: Some(generation) }));
+        let Some(saved) = run.store.load(*to).map_err(Step::Lock.at())? else {
+            return Ok(Body::Refused(Refusal::NoGeneration { to: Some(*to) }));
         };
         let in_place = run.in_place().map_err(Step::Lock.at())?;
         let plan = plan(options, &saved, promises, in_place.as_ref(), run.next()).map_err(Step::Plan.at())?;
@@ -44,7 +41,7 @@ impl Apply {
         // First of all: without them the next job would take back what this one does.
         kept::keep_holds(state, &holds).map_err(Step::Lock.at())?;
         fault::point(Fault::Stored);
-        let work = Work { rollback_to: Some(generation), ..plan.work(in_place.as_ref()) };
+        let work = Work { rollback_to: Some(*to), ..plan.work(in_place.as_ref()) };
         let report = run.carry_out(&plan, in_place, work);
         let holds = if report.is_in_place() { holds } else { restored(state, held).map_err(Step::Lock.at())? };
         Ok(Body::Restored { report, holds })

@@ -99,6 +99,11 @@ impl Holds {
         self.0.iter()
     }
 
+    /// How many more can be held.
+    pub fn room(&self) -> usize {
+        Self::MAX.saturating_sub(self.0.len())
+    }
+
     /// Whether none is held.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()

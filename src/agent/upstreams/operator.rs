@@ -35,8 +35,17 @@ pub(super) struct Operator {
     /// For the job that is under way.
     carried: Vec<Waiting>,
     /// For what is under way to end, to go back then.
-    rollback: Option<(Rollback, Answer<UpstreamRollback>)>,
+    rollback: Option<GoBack>,
     going_back: Option<(JoinHandle<WentBack>, Answer<UpstreamRollback>)>,
+}
+
+/// Where to, and who wants to hear that it is done.
+#[derive(Debug)]
+struct GoBack {
+    /// `None` is the one before the one in place.
+    to: Option<Generation>,
+    reason: Option<Reason>,
+    answer: Answer<UpstreamRollback>,
 }
 
 /// Holds that changed, and who wants to hear that they last.
@@ -66,7 +75,7 @@ impl Reply {
 pub(in crate::agent) struct WentBack {
     outcome: Result<Report, Error>,
     /// What is in place since then, as far as that can be read.
-    live: Option<Desired>,
+    live: Option<(Generation, Desired)>,
     /// What was not held before.
     held: Holds,
     /// Which generation that was made of.
@@ -88,16 +97,29 @@ impl Operator {
         }
     }
 
-    /// Whether an operator goes back from now on. Only while nothing else is under way.
-    pub(super) fn begin_rollback(&mut self, applier: &Arc<Applier>, state: &Path) -> bool {
-        if self.going_back.is_some() {
-            return false;
-        }
-        let Some((rollback, answer)) = self.rollback.take() else { return false };
-        let (applier, state) = (Arc::clone(applier), state.to_owned());
-        let work = tokio::task::spawn_blocking(move || go_back(&applier, &state, rollback));
+    /// Whether an operator goes back from now on. Only while nothing else is under way. `holds` are known to whoever applies,
+    /// because who waits for a job that carries them has it first.
+    pub(super) fn begin_rollback(&mut self, applier: &Arc<Applier>, state: &Path, holds: &Holds) -> bool {
+        let Some(GoBack { to, reason, answer }) = self.next_rollback() else { return false };
+        let (applier, state, before) = (Arc::clone(applier), state.to_owned(), holds.clone());
+        let work = tokio::task::spawn_blocking(move || go_back(&applier, &state, to, reason, before));
         self.going_back = Some((work, answer));
         true
+    }
+
+    fn next_rollback(&mut self) -> Option<GoBack> {
+        self.rollback.take_if(|_| self.waiting.is_empty() && self.going_back.is_none())
+    }
+
+    /// This node leaves, and no job begins any more: whoever waits for one is told.
+    pub(super) fn leave(&mut self) {
+        if let Some(GoBack { answer, .. }) = self.rollback.take() {
+            answer.send(Err(leaves()));
+        }
+        for Waiting { changed, reply } in self.waiting.drain(..) {
+            let unsaved = Trouble::new("this node leaves", "say it again once the agent is back");
+            reply.send(Ok(HoldChanged { unsaved: Some(unsaved), ..changed }));
+        }
     }
 
     pub(super) fn is_going_back(&self) -> bool {
@@ -111,23 +133,23 @@ impl Operator {
     }
 }
 
-/// Blocks.
-fn go_back(applier: &Applier, state: &Path, rollback: Rollback) -> WentBack {
+/// Blocks. `before` is held already.
+fn go_back(applier: &Applier, state: &Path, to: Option<Generation>, reason: Option<Reason>, before: Holds) -> WentBack {
     let started = clock::now();
-    let known = named(state, rollback.to).and_then(|to| Ok((to, known_holds(applier, state)?)));
-    let (to, before) = match known {
-        Ok(known) => known,
+    let to = match named(state, to) {
+        Ok(to) => to,
         Err(error) => {
             let took = clock::now().since(started);
             return WentBack { outcome: Err(error), live: None, held: Holds::default(), to: None, took };
         }
     };
-    let (outcome, after) = match applier.roll_back(Rollback { to: Some(to), ..rollback }) {
+    let by = applier.run_by();
+    let (outcome, after) = match applier.roll_back(Rollback { to, reason, promises: Promises::default() }) {
         Ok((report, holds)) => (Ok(report), holds),
         // Who has not answered may have done it.
         Err(error) => {
             let after = known_holds(applier, state).unwrap_or_else(|error| {
-                warn!(%error, "what a rollback holds is not known");
+                warn!(error = %error.told(by), "what a rollback holds is not known");
                 before.clone()
             });
             (Err(error), after)
@@ -135,10 +157,10 @@ fn go_back(applier: &Applier, state: &Path, rollback: Rollback) -> WentBack {
     };
     let took = clock::now().since(started);
     let live = applier.live().unwrap_or_else(|error| {
-        warn!(%error, "what a rollback left in place is not known");
+        warn!(error = %error.told(by), "what a rollback left in place is not known");
         None
     });
-    WentBack { outcome, live: live.map(|(_, desired)| desired), held: after.beyond(&before), to: Some(to), took }
+    WentBack { outcome, live, held: after.beyond(&before), to: Some(to), took }
 }
 
 /// Which generation is meant. Who is asked again after a run that died would find another one before the live one.
@@ -168,6 +190,11 @@ impl Upstreams {
         };
         let (unchanged, changed): (BTreeSet<_>, BTreeSet<_>) =
             names.into_iter().partition(|name| self.balancer.holds().get(name).is_some());
+        if changed.len() > self.balancer.holds().room() {
+            let refusal = Refusal::new(format!("at most {} upstreams can be held", Holds::MAX));
+            return answer
+                .send(Err(refusal.with_remedy("'weir upstream release' those that are not configured any more")));
+        }
         for upstream in &changed {
             info!(%upstream, reason = reason.as_ref().map(Reason::as_str), "held");
         }
@@ -221,11 +248,7 @@ impl Upstreams {
             Ok(_) if self.operator.rollback.is_some() || self.operator.is_going_back() => {
                 answer.send(Err(Refusal::new("somebody goes back already").with_remedy("wait until that has ended")));
             }
-            Ok(reason) => {
-                self.balancer.suspend();
-                let rollback = Rollback { to: request.to, reason, promises: Promises::default() };
-                self.operator.rollback = Some((rollback, answer));
-            }
+            Ok(reason) => self.operator.rollback = Some(GoBack { to: request.to, reason, answer }),
         }
     }
 
@@ -237,8 +260,12 @@ impl Upstreams {
             return answer.send(Err(Refusal::new("going back broke off").with_remedy("see 'journalctl -u weir'")));
         };
         let by = self.applier.run_by();
+        let (generation, live) = live.unzip();
         match outcome {
             Err(error) => {
+                if let Some(generation) = generation {
+                    self.applies.in_place(now, generation);
+                }
                 self.balancer.handle_rolled_back(now, Applied::Failed { reloaded: false }, live, &held);
                 self.watch.applied(now, None);
                 answer.send(Err(refusal(&error, by)));
@@ -280,7 +307,7 @@ impl Upstreams {
     fn present(&self) -> Result<(), Refusal> {
         match self.members_at {
             Some(_) => Ok(()),
-            None => Err(Refusal::new("this node leaves, what nginx has stays as it is")),
+            None => Err(leaves()),
         }
     }
 
@@ -298,6 +325,10 @@ impl Upstreams {
             None => Err(no_upstream(&name, all().map(UpstreamName::as_str))),
         }
     }
+}
+
+fn leaves() -> Refusal {
+    Refusal::new("this node leaves, what nginx has stays as it is")
 }
 
 /// `no upstream 'wep'; did you mean 'web'?`
@@ -321,8 +352,11 @@ fn words(names: BTreeSet<UpstreamName>) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::InPlace;
     use super::*;
     use crate::apply::{Notes, Step};
+    use crate::config::{ApplyMode, Config};
+    use crate::rpc::weir::Awaited;
 
     #[test]
     fn going_back_names_its_generation_before_anybody_is_asked() {
@@ -330,6 +364,57 @@ mod tests {
         assert_eq!(named(state.path(), Some(Generation(7))), Ok(Generation(7)));
         let none = named(state.path(), None).unwrap_err();
         assert_eq!(none, Error::NotDone(apply::Refusal::NoGeneration { to: None }));
+    }
+
+    fn waiting() -> (Waiting, Awaited<UpstreamHold>) {
+        let (answer, told) = Answer::channel();
+        let changed = HoldChanged { upstreams: vec!["web".to_owned()], ..HoldChanged::default() };
+        (Waiting { changed, reply: Reply::Hold(answer) }, told)
+    }
+
+    fn go_back_to(to: u64) -> (GoBack, Awaited<UpstreamRollback>) {
+        let (answer, told) = Answer::channel();
+        (GoBack { to: Some(Generation(to)), reason: None, answer }, told)
+    }
+
+    #[test]
+    fn who_goes_back_waits_for_holds_that_no_job_has_carried_yet() {
+        let mut operator = Operator::default();
+        let ((hold, mut held), (go_back, _told)) = (waiting(), go_back_to(7));
+        (operator.waiting, operator.rollback) = (vec![hold], Some(go_back));
+        assert!(operator.next_rollback().is_none());
+        operator.carried();
+        operator.applied(None, RunBy::Root);
+        assert!(held.try_recv().is_some());
+        assert_eq!(operator.next_rollback().and_then(|go_back| go_back.to), Some(Generation(7)));
+    }
+
+    #[test]
+    fn whoever_waits_for_a_job_is_told_when_this_node_leaves() {
+        let mut operator = Operator::default();
+        let ((hold, mut held), (go_back, mut went_back)) = (waiting(), go_back_to(7));
+        (operator.waiting, operator.rollback) = (vec![hold], Some(go_back));
+        operator.leave();
+        assert_eq!(held.try_recv().unwrap().unwrap().unsaved.unwrap().what, "this node leaves");
+        assert_eq!(went_back.try_recv().unwrap().unwrap_err(), leaves());
+        assert!(operator.next_rollback().is_none());
+    }
+
+    #[tokio::test]
+    async fn what_a_rollback_has_put_in_place_counts_though_nobody_answered() {
+        let state = tempfile::tempdir().unwrap();
+        let mut config = Config::default();
+        (config.apply.mode, config.apply.state) = (ApplyMode::Direct, state.path().to_owned());
+        let (applier, holds) = (Applier::new(&config), Holds::default());
+        let in_place = InPlace { applier, live: None, since: None, holds: holds.clone() };
+        let mut upstreams = Upstreams::new(&config, in_place, Instant::ZERO);
+        let (answer, mut told) = Answer::channel();
+        upstreams.operator.going_back = Some((tokio::spawn(std::future::pending()), answer));
+        let live = Some((Generation(9), Desired::new(0)));
+        let (outcome, to, took) = (Err(Error::MasterGone), Some(Generation(7)), Duration::ZERO);
+        upstreams.handle_went_back(Instant::ZERO, Some(WentBack { outcome, live, held: holds, to, took }));
+        assert!(told.try_recv().unwrap().is_err());
+        assert_eq!(upstreams.applies.generation(), Some(Generation(9)));
     }
 
     #[test]

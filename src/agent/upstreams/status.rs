@@ -101,6 +101,13 @@ impl Applies {
         self.generation
     }
 
+    /// That one is in place now.
+    pub(super) fn in_place(&mut self, now: Instant, generation: Generation) {
+        if self.generation.replace(generation) != Some(generation) {
+            self.live_since = Some(Since::Seen(now));
+        }
+    }
+
     /// An apply has ended.
     pub(super) fn ended(&mut self, now: Instant, ended: Ended) {
         let notes = ended.report.notes();
@@ -115,9 +122,7 @@ impl Applies {
             | Report::Unchanged { generation, .. }
             | Report::Stored { generation, .. }
             | Report::RolledBack { restored: generation, .. } => {
-                if self.generation.replace(*generation) != Some(*generation) {
-                    self.live_since = Some(Since::Seen(now));
-                }
+                self.in_place(now, *generation);
                 self.unconfirmed = None;
             }
             Report::Refused { .. } => {}

@@ -11,9 +11,9 @@ fn promised(node: &str) -> Promises {
     serde_json::from_value(serde_json::json!([{ "node": node, "incarnation": 1, "id": "5d3e01aa" }])).unwrap()
 }
 
-fn back(to: Option<u64>, promises: Promises) -> Ask {
+fn back(to: u64, promises: Promises) -> Ask {
     let reason = Reason::try_from("the probe misjudges".to_owned()).ok();
-    Ask::Rollback(Rollback { to: to.map(Generation), reason, promises })
+    Ask::Rollback(Rollback { to: Generation(to), reason, promises })
 }
 
 fn restored(body: Body) -> (Report, Holds) {
@@ -40,7 +40,9 @@ fn going_back_puts_the_same_bytes_in_place_as_a_new_generation_and_holds() {
     let first = std::fs::read(nginx.web()).unwrap();
     apply.apply(&two);
 
-    let (report, holds) = restored(apply.handle(&back(None, Promises::default())));
+    let before = weir::apply::generation_before(&nginx.path("state")).unwrap();
+    assert_eq!(before, Some(Generation(1)));
+    let (report, holds) = restored(apply.handle(&back(1, Promises::default())));
     assert_eq!(generation_of(&report), Generation(3));
     assert_eq!((nginx.get(), std::fs::read(nginx.web()).unwrap()), ("one".to_owned(), first));
     assert_eq!(holds.get(&name).unwrap().reason.as_ref().unwrap().as_str(), "the probe misjudges");
@@ -55,10 +57,10 @@ fn going_back_puts_the_same_bytes_in_place_as_a_new_generation_and_holds() {
         matches!(apply.carry_out(&job), Report::Unchanged { .. }),
         "the holds are the job's: there are none any more"
     );
-    let (report, holds) = restored(apply.handle(&back(Some(1), Promises::default())));
+    let (report, holds) = restored(apply.handle(&back(1, Promises::default())));
     assert!(matches!(report, Report::Unchanged { generation: Generation(3), .. }), "{report:?}");
     assert!(holds.is_empty());
-    let refused = apply.handle(&back(Some(99), Promises::default()));
+    let refused = apply.handle(&back(99, Promises::default()));
     assert_eq!(refused, Body::Refused(Refusal::NoGeneration { to: Some(Generation(99)) }));
 }
 
@@ -68,7 +70,7 @@ fn what_was_there_before_weir_can_be_gone_back_to() {
     let nginx = Nginx::start();
     let before = std::fs::read_to_string(nginx.web()).unwrap();
     nginx.apply().apply(&web([server("web", backend("one"))]));
-    let (report, _) = restored(nginx.apply().handle(&back(Some(0), Promises::default())));
+    let (report, _) = restored(nginx.apply().handle(&back(0, Promises::default())));
     assert_eq!(generation_of(&report), Generation(2));
     assert_eq!((std::fs::read_to_string(nginx.web()).unwrap(), nginx.get()), (before, "502".to_owned()));
 }
@@ -81,7 +83,7 @@ fn nobody_comes_back_who_was_told_that_it_may_stop() {
     let (leaves, stays) = (server("leaves", backend("leaves")), server("stays", backend("stays")));
     apply.apply(&web([leaves.clone(), stays.clone()]));
     apply.apply(&web([stays.clone()]));
-    let (report, _) = restored(apply.handle(&back(Some(1), promised("leaves"))));
+    let (report, _) = restored(apply.handle(&back(1, promised("leaves"))));
     assert_eq!(generation_of(&report), Generation(3));
     assert_eq!(nginx.answers(20).into_iter().collect::<Vec<_>>(), ["stays"]);
     let text = std::fs::read_to_string(nginx.web()).unwrap();
