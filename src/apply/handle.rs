@@ -5,7 +5,7 @@ use super::lock::Lock;
 use super::master::Workers;
 use super::store::{Saved, Store};
 use super::system::Nginx;
-use super::{Apply, Ask, Body, Error, Process, State, fingerprint, kept, place, template};
+use super::{Apply, Ask, Body, Error, Process, State, Target, fingerprint, kept, place, template};
 use crate::digest::Digest;
 use crate::upstream::Generation;
 
@@ -41,25 +41,22 @@ impl Apply {
             master,
             holds: kept::holds(directory)?,
             promises: kept::promises(directory)?,
-            drifted: self.has_drifted(&journal, saved.as_ref())?,
+            drifted: self.has_drifted(&journal, saved.as_ref()),
             fingerprint,
         })
     }
 
-    /// Of the files that are still targets.
-    fn has_drifted(&self, journal: &Journal, in_place: Option<&Saved>) -> Result<bool, Error> {
+    /// Of the files that are still targets. One that cannot be read has: the apply that follows says why.
+    fn has_drifted(&self, journal: &Journal, in_place: Option<&Saved>) -> bool {
         let watched = fingerprint::of_watched(&self.options);
-        if journal.state().settled && watched.is_some() && watched != journal.state().watched {
-            return Ok(true);
-        }
-        for target in self.options.targets() {
-            let Some(file) = in_place.and_then(|saved| saved.file(target.output)) else { continue };
-            let now = place::look(&target.options.name, target.output)?;
-            if now.as_ref().map(|now| Digest::of(&now.bytes)) != file.hash {
-                return Ok(true);
-            }
-        }
-        template::has_drifted(&self.options)
+        let is_renewed = journal.state().settled && watched.is_some() && watched != journal.state().watched;
+        let is_other = |target: Target<'_>| {
+            in_place.and_then(|saved| saved.file(target.output)).is_some_and(|file| {
+                let now = place::look(&target.options.name, target.output);
+                !now.is_ok_and(|now| now.map(|now| Digest::of(&now.bytes)) == file.hash)
+            })
+        };
+        is_renewed || self.options.targets().any(is_other) || template::has_drifted(&self.options)
     }
 
     fn check(&self) -> Result<(), Error> {

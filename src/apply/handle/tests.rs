@@ -283,3 +283,17 @@ fn holds_are_kept_exactly_if_their_job_was_begun() {
     assert_eq!(holds(held("10.78.0.12:80", "second")), (false, false));
     assert_eq!(holds(held("10.77.0.12:80", "first")), (true, true));
 }
+
+#[test]
+fn one_file_that_cannot_be_read_hides_nothing_else_and_counts_as_changed() {
+    let stage = Stage::new();
+    let state = || match stage.apply.handle(&Ask::Report { known: None }) {
+        Body::State(state) => state.unwrap(),
+        other => panic!("{other:?}"),
+    };
+    assert!(!state().drifted);
+    let records = stage.apply.options.apply.state.join("templates");
+    fs::create_dir(&records).unwrap();
+    fs::write(records.join("t.json"), "{}").unwrap();
+    assert!(state().drifted, "the record of a template");
+}

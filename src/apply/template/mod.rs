@@ -133,18 +133,18 @@ pub(super) fn is_open(options: &Options) -> Result<bool, Error> {
     Ok(false)
 }
 
-/// Whether a file is not as its reader has it, or its template is another.
-pub(super) fn has_drifted(options: &Options) -> Result<bool, Error> {
-    for template in &options.templates {
-        let record = Record::load(&options.apply.state, &template.name)?;
-        let Some(live) = record.live.filter(|_| record.target == template.output) else { continue };
-        let found = Place::of(&template.output)?.found()?;
-        let is_other = source::read(template).is_ok_and(|source| record.source != Some(Digest::of(source.as_bytes())));
-        if is_other || found.is_none_or(|found| !live.is(&found.bytes)) {
-            return Ok(true);
-        }
-    }
-    Ok(false)
+/// Whether a file is not as its reader has it, or its template is another, or nobody can tell.
+pub(super) fn has_drifted(options: &Options) -> bool {
+    let is_as_recorded = |template| is_as_recorded(&options.apply.state, template);
+    !options.templates.iter().all(|template| is_as_recorded(template).unwrap_or(false))
+}
+
+fn is_as_recorded(state: &Path, template: &config::Template) -> Result<bool, Error> {
+    let record = Record::load(state, &template.name)?;
+    let Some(live) = record.live.filter(|_| record.target == template.output) else { return Ok(true) };
+    let found = Place::of(&template.output)?.found()?;
+    let source = source::read(template)?;
+    Ok(record.source == Some(Digest::of(source.as_bytes())) && found.is_some_and(|found| live.is(&found.bytes)))
 }
 
 impl Outcome {
