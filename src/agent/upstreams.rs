@@ -100,7 +100,7 @@ impl InPlace {
         let applier = Applier::new(config);
         let live = applier.live().unwrap_or_else(|error| {
             if has_targets {
-                warn!(%error, "what is in place is not known, upstreams start afresh");
+                warn!(error = %error.told(applier.run_by()), "what is in place is not known, upstreams start afresh");
             }
             None
         });
@@ -111,7 +111,7 @@ impl InPlace {
         }
         // The next job carries what is known here.
         let holds = known_holds(&applier, &config.apply.state).unwrap_or_else(|error| {
-            warn!(%error, "what operators hold is not known, nothing is held");
+            warn!(error = %error.told(applier.run_by()), "what operators hold is not known, nothing is held");
             Holds::default()
         });
         let generation = live.as_ref().map(|(generation, _)| *generation);
@@ -241,7 +241,7 @@ impl Upstreams {
             }
             Done::Recovered(Some(Some(ended))) => {
                 if ended.report.was_tried() {
-                    warn!("the last run of the agent ended within an apply");
+                    warn!("an earlier apply was cut short, and is ended now");
                 }
                 self.timeline.tell(&ended, &Asked::default());
             }
@@ -272,12 +272,18 @@ impl Upstreams {
             }
         }
         if self.is_busy() {
-            warn!("an apply is cut short; the next start of the agent ends what it left half done");
+            match self.applier.run_by() {
+                RunBy::Helper => warn!("an apply is not waited for any longer; weir-apply.service goes on with it"),
+                RunBy::Root | RunBy::User => {
+                    warn!("an apply is cut short; the next start of the agent ends what it left half done");
+                }
+            }
         }
     }
 }
 
 impl Upstreams {
+    /// An apply is under way, or going back, or ending what an earlier run left.
     fn is_busy(&self) -> bool {
         self.applying.is_some() || self.recovering.is_some() || self.operator.is_going_back()
     }

@@ -10,13 +10,13 @@ use crate::apply::{Error, Followed, Kept, Report};
 use crate::config::Config;
 use crate::error::Trouble;
 use crate::status::node::{
-    self, Apply, ApplyResult, Balancing, Change, ForeignEdit, Held, LastApply, Reload, TemplateMiss,
+    self, Apply, ApplyResult, Balancing, Change, ForeignEdit, Held, HeldUnconfigured, LastApply, Reload, TemplateMiss,
 };
 use crate::template::TemplateName;
 use crate::time::{Instant, millis};
 use crate::upstream::balancer::Upstream;
 use crate::upstream::settle::Applied;
-use crate::upstream::{Generation, Want, differences};
+use crate::upstream::{Generation, Hold, UpstreamName, Want, differences};
 
 /// Edits of others that are remembered.
 const MAX_FOREIGN: usize = 8;
@@ -176,10 +176,7 @@ impl Upstreams {
         let upstream = |each: &Upstream| {
             let output = config.upstreams.iter().find(|configured| configured.options.name == *each.name());
             let output = output.and_then(|configured| configured.file.as_ref()).map(|file| &file.output);
-            let held = self.balancer.holds().get(each.name()).map(|hold| Held {
-                since: Some(Calendar::unix(hold.since)),
-                reason: hold.reason.as_ref().map(ToString::to_string),
-            });
+            let held = self.balancer.holds().get(each.name()).map(held);
             node::Upstream {
                 live: each.is_in_place(),
                 generation: applies.generation,
@@ -199,7 +196,7 @@ impl Upstreams {
             upstreams: self.balancer.upstreams().iter().map(upstream).collect(),
             nginx: if is_needed { nginx } else { nginx.unneeded() },
             apply: Apply {
-                running: self.applying.is_some(),
+                running: self.is_busy(),
                 unconfirmed_since: applies.unconfirmed.map(|since| calendar.date(since)),
                 last: applies.last.as_ref().map(|last| last.status(calendar, is_needed)),
                 reload: applies.reload.as_ref().map(|reload| Reload {
@@ -210,9 +207,22 @@ impl Upstreams {
                 foreign: applies.foreign.iter().map(|foreign| foreign.status(calendar)).collect(),
                 orphans: applies.orphans.iter().map(|path| path.display().to_string()).collect(),
                 templates: applies.templates(calendar),
+                held: self.held_unconfigured(),
             },
         }
     }
+}
+
+impl Upstreams {
+    fn held_unconfigured(&self) -> Vec<HeldUnconfigured> {
+        let is_configured = |name: &UpstreamName| self.balancer.upstreams().iter().any(|each| each.name() == name);
+        let holds = self.balancer.holds().iter().filter(|(name, _)| !is_configured(name));
+        holds.map(|(name, hold)| HeldUnconfigured { upstream: name.to_string(), held: held(hold) }).collect()
+    }
+}
+
+fn held(hold: &Hold) -> Held {
+    Held { since: Some(Calendar::unix(hold.since)), reason: hold.reason.as_ref().map(ToString::to_string) }
 }
 
 impl Foreign {

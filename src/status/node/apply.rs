@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::Moment;
+use super::{Held, Moment};
 use crate::status::{Known, Trouble};
 use crate::upstream::Generation;
 
@@ -27,6 +27,18 @@ pub struct Apply {
     /// Templates whose files are not as wanted.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub templates: Vec<TemplateMiss>,
+    /// Upstreams that are held and not configured now.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub held: Vec<HeldUnconfigured>,
+}
+
+/// An upstream that an operator holds although it is not configured any more.
+#[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(default)]
+pub struct HeldUnconfigured {
+    pub upstream: String,
+    #[serde(flatten)]
+    pub held: Held,
 }
 
 /// A template whose file is not as wanted.

@@ -3,8 +3,8 @@
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Apply, ApplyResult, Document, ForeignEdit, Handler, Held, LastApply, Namesake, Nginx, NginxState, ServerState,
-    Upstream, WORN, Want,
+    Apply, ApplyResult, Document, ForeignEdit, Handler, Held, HeldUnconfigured, LastApply, Namesake, Nginx, NginxState,
+    ServerState, Upstream, WORN, Want,
 };
 use crate::serf::Claim;
 use crate::status::{Known, Level, Trouble};
@@ -112,6 +112,9 @@ pub fn attention(document: &Document) -> Vec<Attention> {
         if let Some(held) = &upstream.held {
             add(Kind::Held, &upstream.name, frozen(upstream, held), held.since.as_ref());
         }
+    }
+    for HeldUnconfigured { upstream, held } in document.apply.iter().flat_map(|apply| &apply.held) {
+        add(Kind::Held, upstream, still_frozen(upstream, held), held.since.as_ref());
     }
     let nginx = document.nginx.as_ref();
     if let Some(nginx) = nginx.filter(|nginx| nginx.is_down())
@@ -283,13 +286,22 @@ fn ended(last: &LastApply) -> Trouble {
 
 fn frozen(upstream: &Upstream, held: &Held) -> Trouble {
     let name = &upstream.name;
-    let reason = held.reason.as_ref().map_or_else(String::new, |reason| format!(" ({reason})"));
+    let reason = in_brackets(held);
     let waiting = match upstream.servers.iter().filter(|server| server.state.is(&ServerState::Held)).count() {
         0 => String::new(),
         1 => ", a server waits outside".to_owned(),
         count => format!(", {count} servers wait outside"),
     };
     Trouble::new(format!("upstream {name} is held{reason}{waiting}"), format!("'weir upstream release {name}'"))
+}
+
+fn still_frozen(name: &str, held: &Held) -> Trouble {
+    let what = format!("upstream {name} is held{} and not configured any more", in_brackets(held));
+    Trouble::new(what, format!("'weir upstream release {name}'"))
+}
+
+fn in_brackets(held: &Held) -> String {
+    held.reason.as_ref().map_or_else(String::new, |reason| format!(" ({reason})"))
 }
 
 fn overwritten(edit: &ForeignEdit) -> Trouble {

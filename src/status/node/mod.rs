@@ -24,7 +24,9 @@ use serde::{Deserialize, Serialize};
 use super::Known;
 use crate::serf::Claim;
 
-pub use apply::{Apply, ApplyResult, ForeignEdit, LastApply, Nginx, NginxState, Reload, TemplateMiss, Unseen};
+pub use apply::{
+    Apply, ApplyResult, ForeignEdit, HeldUnconfigured, LastApply, Nginx, NginxState, Reload, TemplateMiss, Unseen,
+};
 pub use attention::{Attention, CLAIM_S, Kind, attention};
 pub use change::{Change, Field, Value};
 pub use cluster::{Clocks, Cluster, LastChange, LongName, Member, NameClaim, Queues, Stranger, Traffic, Unfound};

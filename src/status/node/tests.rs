@@ -121,6 +121,7 @@ pub(crate) fn full() -> Document {
             }],
             orphans: vec![text("/etc/nginx/conf.d/weir-old.conf")],
             templates: Vec::new(),
+            held: Vec::new(),
         }),
         handlers: vec![Handler {
             name: text("deploy"),

@@ -190,6 +190,15 @@ fn what_operators_hold_and_what_others_edit() {
     ] {
         assert_eq!(held(reason, outside), [format!("warn held web: {wanted}; 'weir upstream release web'")]);
     }
+    let forgotten = of(|document| {
+        let held = Held { since: since(), reason: Some("a look first".to_owned()) };
+        document.apply.as_mut().unwrap().held.push(HeldUnconfigured { upstream: "old".to_owned(), held });
+        let text = serde_json::to_string(&document.apply).unwrap();
+        assert_eq!(serde_json::from_str::<Option<Apply>>(&text).unwrap(), document.apply);
+    });
+    let wanted =
+        "warn held old: upstream old is held (a look first) and not configured any more; 'weir upstream release old'";
+    assert_eq!(forgotten, [wanted]);
     let edited = |ago_s| of(|document| document.apply.as_mut().unwrap().foreign[0].seen.ago_s = ago_s);
     let wanted = "warn foreign_edit /etc/nginx/conf.d/weir-web.conf: somebody else had changed /etc/nginx/conf.d/weir-web.conf; \
         weir's is back, and theirs is kept as /var/lib/weir-apply/foreign/weir-web.conf.1; keep others from writing it, or \
