@@ -6,14 +6,14 @@
 //! and waits for a restart of the agent: the files count, but for the keys that need one, which are the copy's.
 
 use std::fs;
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use tracing::{error, info};
 
 use super::directory::MAX_FILE;
 use super::disk;
-use super::{Apply, Error, Options, Refusal, RunBy, Writer};
+use super::trust::foreign_writer;
+use super::{Apply, Error, Options, Refusal, RunBy};
 use crate::config::{self, Config, ConfigHash, Loaded, Mistake, Source, Sources};
 
 /// Where the privileged side reads.
@@ -87,7 +87,7 @@ impl Configuration {
 
     fn copied(&self) -> Option<Config> {
         // One that is damaged, or of an older weir, is as good as none: the files count.
-        fs::metadata(&self.copy).ok().filter(|meta| Writer::of(meta.mode(), meta.uid(), meta.gid()).is_none())?;
+        foreign_writer(&self.copy).ok().filter(Option::is_none)?;
         load(&self.copy).ok().map(|loaded| loaded.config)
     }
 
@@ -96,15 +96,9 @@ impl Configuration {
         let drop_ins = self.path.with_extension("d");
         let in_them = fs::read_dir(&drop_ins).into_iter().flatten().flatten().map(|entry| entry.path());
         for path in [&self.path, &drop_ins].into_iter().cloned().chain(in_them) {
-            // What is not there, or not to be read, is told when it is read.
-            let Ok(real) = path.canonicalize() else { continue };
-            for what in real.ancestors() {
-                let Ok(meta) = fs::metadata(what) else { continue };
-                if let Some(by) = Writer::of(meta.mode(), meta.uid(), meta.gid()) {
-                    // A name that is no UTF-8 could not be told.
-                    let path = PathBuf::from(what.to_string_lossy().into_owned());
-                    return Err(Refusal::ConfigurationWritable { path, by });
-                }
+            // What is not to be read is told when it is read.
+            if let Ok(Some((path, by))) = foreign_writer(&path) {
+                return Err(Refusal::ConfigurationWritable { path, by });
             }
         }
         Ok(())
@@ -135,7 +129,7 @@ fn load(path: &Path) -> Result<Loaded, String> {
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::PermissionsExt;
+    use std::os::unix::fs::{MetadataExt, PermissionsExt};
 
     use super::*;
 
@@ -271,11 +265,15 @@ mod tests {
             ("weir.d", 0o777, "weir.d is writable by anyone; "),
             ("", 0o775, " is writable by group "),
         ] {
-            let before = fs::metadata(host.dir.path().join(name)).unwrap().mode() & 0o7777;
+            let path = host.dir.path().join(name);
+            let before = fs::metadata(&path).unwrap().mode() & 0o7777;
+            if rustix::process::geteuid().is_root() {
+                std::os::unix::fs::chown(&path, None, Some(65534)).unwrap();
+            }
             host.mode(name, mode);
             let refused = host.configuration.find(running).unwrap_err().to_string();
             assert!(refused.contains(words), "{name} {mode:o}: {refused}");
-            assert!(refused.contains(if name.ends_with("toml") { "'chmod 640 " } else { "'chmod 750 " }), "{refused}");
+            assert!(refused.contains(if name.ends_with("toml") { "'chmod 640 " } else { "'chmod g" }), "{refused}");
             host.mode(name, before);
             assert!(host.configuration.find(running).is_ok(), "{name}");
         }

@@ -12,15 +12,15 @@ use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{
-    AtFlags, CWD, Mode, OFlags, RenameFlags, XattrFlags, fgetxattr, fremovexattr, fsetxattr, fstat, fsync, linkat,
-    openat, renameat, renameat_with, statat, unlinkat,
+    AtFlags, CWD, Mode, OFlags, RenameFlags, XattrFlags, fgetxattr, fremovexattr, fsetxattr, fsync, linkat, openat,
+    renameat, renameat_with, statat, unlinkat,
 };
 use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 
 use super::Error;
-use super::Writer;
 use super::error::is_root;
+use super::trust::trust;
 
 /// Longer than any file of ours: 4096 servers in each of 256 upstreams.
 pub(super) const MAX_FILE: usize = 256 * 1024 * 1024;
@@ -31,7 +31,7 @@ const NEW_MODE: u32 = 0o644;
 /// What SELinux goes by.
 const LABEL: &str = "security.selinux";
 /// What access lists are kept as.
-const ACCESS_LIST: &str = "system.posix_acl_access";
+pub(super) const ACCESS_LIST: &str = "system.posix_acl_access";
 /// Longer than either gets.
 const MAX_ATTRIBUTE: usize = 64 * 1024;
 
@@ -77,19 +77,16 @@ pub(super) struct Attributes {
 }
 
 impl Directory {
-    /// The directory of a target, opened, and the target's name in it. If we are root, nobody else may be able to put something
-    /// in the place of what is in it.
+    /// The directory of a target, opened, and the target's name in it. If we are root, nobody else may be able to put another in
+    /// its place, or something in the place of what is in it.
     pub(super) fn of(target: &Path) -> Result<(Self, &OsStr), Error> {
         let (Some(path), Some(name)) = (target.parent(), target.file_name()) else {
             return Err(Error::write(target)(io::ErrorKind::IsADirectory.into()));
         };
+        trust(path)?;
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let fd = openat(CWD, path, flags, Mode::empty()).map_err(|error| not_opened(path, target, error))?;
-        let stat = fstat(&fd).map_err(|error| Error::read(path)(error.into()))?;
-        match Writer::of(stat.st_mode, stat.st_uid, stat.st_gid).filter(|_| is_root()) {
-            Some(by) => Err(Error::Writable { path: path.to_owned(), by }),
-            None => Ok((Self { fd, path: path.to_owned() }, name)),
-        }
+        Ok((Self { fd, path: path.to_owned() }, name))
     }
 
     /// All of a file, as one opening of it shows it.

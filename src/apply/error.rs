@@ -67,6 +67,8 @@ pub enum Error {
     NotAFile { upstream: UpstreamName, path: PathBuf, link: bool },
     /// Somebody who is not root could replace what root puts there, or runs.
     Writable { path: PathBuf, by: Writer },
+    /// As [`Self::Writable`], of what root itself keeps there.
+    StateWritable { state: PathBuf, path: PathBuf, by: Writer },
     /// The directory of a target is a link, which somebody may point elsewhere at any time.
     LinkedDirectory { path: PathBuf },
     /// Somebody else changed a target and the policy is to hold.
@@ -283,7 +285,9 @@ impl Error {
             }
             Self::NotAFile { path, link: true, .. } => format!("{} is a symbolic link", path.display()),
             Self::NotAFile { path, link: false, .. } => format!("{} is not a regular file", path.display()),
-            Self::Writable { path, by } => format!("{} is writable by {by}", path.display()),
+            Self::Writable { path, by } | Self::StateWritable { path, by, .. } => {
+                format!("{} is writable by {by}", path.display())
+            }
             Self::LinkedDirectory { path } => format!("{} is a symbolic link", path.display()),
             Self::ForeignEdit { path } => format!("{} was changed by somebody else and is held", path.display()),
             Self::Template { template, source, mistake: template::Mistake { line, why } } => {
@@ -362,6 +366,9 @@ impl Error {
             }
             Self::NotAFile { upstream, .. } => Some(format!("correct upstream.{upstream}.nginx.output")),
             Self::Writable { path, by } => Some(format!("apply trusts only root: {}", by.remedy(path))),
+            Self::StateWritable { state, by, .. } => {
+                Some(format!("apply trusts only root: {}", by.remedy_below(state)))
+            }
             Self::LinkedDirectory { .. } => Some("name the directory that it points to in 'output'".to_owned()),
             Self::ForeignEdit { .. } => Some("remove the change, or set apply.foreign_edit = \"restore\"".to_owned()),
             Self::Template { mistake, .. } => Some(match mistake.remedy() {

@@ -11,7 +11,7 @@ use rustix::fs::{FlockOperation, flock};
 use rustix::io::Errno;
 
 use super::error::is_root;
-use super::refusal::Writer;
+use super::trust::trust_state;
 use super::{Error, disk, proc};
 
 /// An apply takes a few seconds at worst; two of them can be ahead of us.
@@ -22,6 +22,10 @@ const STATE_MODE: u32 = 0o750;
 /// Whose members may read the state directory: the agent runs as one.
 const READERS: &str = "weir";
 
+/// What in it root acts by.
+const NAMES: [&str; 9] =
+    ["config.toml", "foreign", "gen", "holds", "journal", "lock", "promises", "record.json", "templates"];
+
 /// Held until dropped, and released by the kernel if we die.
 #[derive(Debug)]
 pub(super) struct Lock {
@@ -29,16 +33,18 @@ pub(super) struct Lock {
 }
 
 impl Lock {
-    /// Creates `state` if only its last part is missing, and waits for whoever is ahead.
+    /// Creates `state` if only its last part is missing, and waits for whoever is ahead. If we are root, nobody else may be able to
+    /// write there what we act by.
     pub(super) fn take(state: &Path) -> Result<Self, Error> {
         let path = state.join("lock");
+        trust_state(state, &NAMES)?;
         match DirBuilder::new().mode(STATE_MODE).create(state) {
             Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => return Err(Error::write(&path)(error)),
             Err(_) => {}
             Ok(()) => disk::sync_parent(state)?,
         }
         if is_root() {
-            for_root(state)?;
+            show_readers(state)?;
         }
         let mut options = OpenOptions::new();
         options.create(true).truncate(false).write(true).mode(0o600).custom_flags(O_NOFOLLOW);
@@ -61,14 +67,11 @@ impl Lock {
     }
 }
 
-/// The agent may read what is in it, and nobody else may write there: root acts by it.
-fn for_root(state: &Path) -> Result<(), Error> {
+/// The agent may read what is in it.
+fn show_readers(state: &Path) -> Result<(), Error> {
     let failed = |error| Error::write(state)(error);
     let directory = OpenOptions::new().read(true).custom_flags(O_DIRECTORY | O_NOFOLLOW).open(state).map_err(failed)?;
     let meta = directory.metadata().map_err(failed)?;
-    if let Some(by) = Writer::of(meta.mode(), meta.uid(), meta.gid()) {
-        return Err(Error::Writable { path: state.to_owned(), by });
-    }
     // Where there is no such group, as in a container, nobody else reads it.
     let readers = Group::from_name(READERS).ok().flatten().map(|group| group.gid.as_raw());
     if let Some(gid) = readers.filter(|gid| *gid != meta.gid()) {

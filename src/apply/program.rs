@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use super::error::is_root;
-use super::{Error, Writer};
+use super::Error;
+use super::trust::trust;
 use crate::command;
 use crate::config::Automatic;
 use crate::nginx::Build;
@@ -50,11 +50,11 @@ impl Program {
         binary: &Automatic,
         upstreams: impl IntoIterator<Item = &'u UpstreamName>,
     ) -> Result<Self, Error> {
-        let path = find(binary.path().unwrap_or(Path::new("nginx"))).ok_or_else(|| Error::NotInstalled {
+        let path = trusted(binary.path().unwrap_or(Path::new("nginx")))?.ok_or_else(|| Error::NotInstalled {
             upstreams: upstreams.into_iter().cloned().collect(),
             binary: binary.path().map(ToOwned::to_owned),
         })?;
-        let meta = trust(&path)?;
+        let meta = fs::metadata(&path).map_err(Error::read(&path))?;
         let build = ask(&ASKED, &path, State::of(&path, &meta))?;
         Ok(Self { path, build })
     }
@@ -73,24 +73,11 @@ impl State {
     }
 }
 
-/// If we are root, refuses a program that somebody else could exchange for another, by its bytes or by its name. A group that may
-/// write in its directory is trusted: Debian has `staff` for `/usr/local`.
-pub(super) fn trust(path: &Path) -> Result<Metadata, Error> {
-    let meta = fs::metadata(path).map_err(Error::read(path))?;
-    if !is_root() {
-        return Ok(meta);
-    }
-    let real = path.canonicalize().map_err(Error::read(path))?;
-    let directory = real.parent().unwrap_or(&real);
-    let around = fs::metadata(directory).map_err(Error::read(directory))?;
-    let program = writer(&meta).map(|by| (path, by));
-    let writable =
-        program.or_else(|| writer(&around).filter(|by| !matches!(by, Writer::Group(_))).map(|by| (directory, by)));
-    writable.map_or(Ok(meta), |(path, by)| Err(Error::Writable { path: path.to_owned(), by }))
-}
-
-fn writer(meta: &Metadata) -> Option<Writer> {
-    Writer::of(meta.mode(), meta.uid(), meta.gid())
+/// As [`find`], of one that may be run: if we are root, nobody else can exchange it for another.
+pub(super) fn trusted(binary: &Path) -> Result<Option<PathBuf>, Error> {
+    let found = find(binary);
+    found.as_deref().map_or(Ok(()), trust)?;
+    Ok(found)
 }
 
 fn ask(asked: &Asked, path: &Path, state: State) -> Result<Build, Error> {
@@ -109,7 +96,7 @@ fn ask(asked: &Asked, path: &Path, state: State) -> Result<Build, Error> {
 }
 
 /// By a path, or by a name where programs of the system are.
-pub(super) fn find(binary: &Path) -> Option<PathBuf> {
+fn find(binary: &Path) -> Option<PathBuf> {
     if binary.components().count() > 1 {
         let path = std::path::absolute(binary).ok()?;
         return path.is_file().then_some(path);
@@ -122,6 +109,7 @@ pub(super) fn find(binary: &Path) -> Option<PathBuf> {
 mod tests {
     use std::os::unix::fs::{PermissionsExt as _, chown};
 
+    use super::super::error::is_root;
     use super::*;
 
     fn script(dir: &Path, text: &str) -> PathBuf {

@@ -90,10 +90,11 @@ impl Refusal {
             Self::ConfigurationChanged { .. } => {
                 Some("'weir reload', and for what it says needs a restart 'systemctl restart weir'".to_owned())
             }
-            Self::ConfigurationWritable { path, .. } => {
-                let mode = if path.extension().is_some_and(|end| end == "toml") { "640" } else { "750" };
-                Some(format!("apply trusts only root: 'chown root:weir {0}' and 'chmod {mode} {0}'", path.display()))
-            }
+            Self::ConfigurationWritable { path, by } => Some(if path.extension().is_some_and(|end| end == "toml") {
+                format!("apply trusts only root: 'chown root:weir {0}' and 'chmod 640 {0}'", path.display())
+            } else {
+                format!("apply trusts only root: {}", by.remedy(path)) // it may be /etc, whose mode stays
+            }),
             Self::ConfigurationBroken { .. } => Some("'weir config check' lists every mistake".to_owned()),
         }
     }

@@ -376,6 +376,7 @@ mod tests {
             Error::Port { upstream: upstream(), addr, min: 1, max: 79 },
             Error::NotAFile { upstream: upstream(), path: path(), link: true },
             Error::Writable { path: path(), by: Writer::Group("ops".to_owned()) },
+            Error::StateWritable { state: "/etc/nginx".into(), path: path(), by: Writer::User("weir".to_owned()) },
             Error::LinkedDirectory { path: path() },
             Error::ForeignEdit { path: path() },
             Error::Test { problem: problem() },

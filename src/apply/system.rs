@@ -14,7 +14,7 @@ use super::master::{Master, Patience, Unready};
 use super::namespace::{self, Candidate, Hindrance, Within};
 use super::plan::Plan;
 use super::proc;
-use super::program::Program;
+use super::program::{self, Program};
 use super::tree::read_tree;
 use crate::command::{self, Ran};
 use crate::config::{self, Reload};
@@ -66,6 +66,10 @@ impl<'a> Nginx<'a> {
         upstreams: impl IntoIterator<Item = &'u UpstreamName>,
     ) -> Result<Self, Error> {
         let Program { path: program, build } = Program::find(&options.binary, upstreams)?;
+        if let Reload::Argv(argv) = &options.reload {
+            // Not only once the new files are in place. One that is missing is told when it is needed.
+            argv.first().map(Path::new).map_or(Ok(None), program::trusted)?;
+        }
         // What is missing or cannot be read is reported by the test, in NGINX's words.
         let (tree, _unread) = read_tree(&options.config);
         let pid_file = options.pid_file.path().map_or_else(|| build.pid_file(&tree), Path::to_owned);
@@ -225,7 +229,10 @@ impl<'a> Nginx<'a> {
     /// By systemd's word.
     fn main_pid(&self) -> Option<u32> {
         let arguments = ["show", "--property=MainPID", self.unit()?].map(OsStr::new);
-        let ran = run(Path::new("systemctl"), arguments, COMMAND_LIMIT, "MainPID=").ok()?;
+        // One that is not to be had, or not to be trusted, tells nothing; there are other ways to the master.
+        let mut command = command::clean(&program::trusted(Path::new("systemctl")).ok()??);
+        command.args(arguments);
+        let ran = command::run(command, COMMAND_LIMIT, "MainPID=").ok()?;
         ran.stdout.lines().next()?.strip_prefix("MainPID=")?.parse().ok().filter(|pid| *pid != 0)
     }
 
@@ -283,7 +290,8 @@ fn written_pid(path: &Path) -> Option<u32> {
 fn reload_by(argv: &[String], limit: Duration) -> Result<(), Error> {
     let failed = |what: String| Error::ReloadCommand { program: argv.join(" "), what };
     let (program, arguments) = argv.split_first().ok_or_else(|| failed("it is empty".to_owned()))?;
-    let mut command = command::clean(Path::new(program));
+    let found = program::trusted(Path::new(program))?.ok_or_else(|| failed("there is no such program".to_owned()))?;
+    let mut command = command::clean(&found);
     command.args(arguments);
     let ran = command::run(command, limit, "").map_err(|error| failed(system_words(&error)))?;
     let words =
@@ -298,18 +306,6 @@ fn problem(ran: &Ran, ours: &[Ours<'_>]) -> Problem {
         line: None,
         ours: false,
     })
-}
-
-fn run<'x>(
-    program: &Path,
-    arguments: impl IntoIterator<Item = &'x OsStr>,
-    limit: Duration,
-    keep: &'static str,
-) -> Result<Ran, Error> {
-    let mut command = command::clean(program);
-    command.args(arguments);
-    command::run(command, limit, keep)
-        .map_err(|error| Error::Command { program: program.to_owned(), source: error.into() })
 }
 
 #[cfg(test)]

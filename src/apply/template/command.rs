@@ -12,8 +12,10 @@ use crate::escape::escape;
 /// Most of a program's words that are repeated, in characters.
 const MAX_WORDS: usize = 300;
 
-/// By the template's `check`; without one every file is right.
+/// By the template's `check`; without one every file is right. What could not be reloaded for want of trust is not to be put in
+/// place, either.
 pub(super) fn check(template: &config::Template, candidate: &Path) -> Result<(), Error> {
+    template.reload.first().map(Path::new).map_or(Ok(None), program::trusted)?;
     let refused = |program, what| Error::TemplateCheck { template: template.name.clone(), program, what };
     run(template, &template.check, Some(candidate), refused)
 }
@@ -31,9 +33,8 @@ fn run(
     failed: impl Fn(String, String) -> Error,
 ) -> Result<(), Error> {
     let Some((program, arguments)) = argv.split_first() else { return Ok(()) };
-    let found = program::find(Path::new(program))
+    let found = program::trusted(Path::new(program))?
         .ok_or_else(|| failed(program.clone(), "there is no such program".to_owned()))?;
-    program::trust(&found)?;
     let mut command = command::clean(&found);
     add(&mut command, arguments, candidate);
     match command::run(command, template.timeout, "") {

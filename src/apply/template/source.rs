@@ -1,11 +1,7 @@
 //! The template itself: root's, read and filled on this side.
 
-use std::fs;
-use std::os::unix::fs::MetadataExt as _;
-use std::path::Path;
-
-use crate::apply::error::is_root;
-use crate::apply::{Error, Writer};
+use crate::apply::Error;
+use crate::apply::trust::trust;
 use crate::config;
 use crate::file;
 use crate::template::{self, Data, MAX_SOURCE_BYTES, Mistake, Why};
@@ -13,18 +9,9 @@ use crate::template::{self, Data, MAX_SOURCE_BYTES, Mistake, Why};
 /// Reads it. If we are root, nobody else may be able to write it or put another in its place.
 pub(super) fn read(template: &config::Template) -> Result<String, Error> {
     let path = &template.source;
-    if is_root() {
-        trust(path)?;
-        path.parent().map_or(Ok(()), trust)?;
-    }
+    trust(path)?;
     let bytes = file::read(path, MAX_SOURCE_BYTES).map_err(Error::read(path))?;
     String::from_utf8(bytes).map_err(|_| mistake(template, Mistake { line: None, why: Why::Encoding }))
-}
-
-fn trust(path: &Path) -> Result<(), Error> {
-    let meta = fs::metadata(path).map_err(Error::read(path))?;
-    let writer = Writer::of(meta.mode(), meta.uid(), meta.gid());
-    writer.map_or(Ok(()), |by| Err(Error::Writable { path: path.to_owned(), by }))
 }
 
 /// Fills it, on a thread with room for whatever it nests.

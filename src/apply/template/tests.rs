@@ -323,6 +323,8 @@ fn root_trusts_no_template_and_no_program_that_others_can_write() {
     };
     refused("web.j2");
     refused("check");
+    refused("reload");
     refused("");
+    assert!(!stage.path("web.txt").exists());
     assert!(is_live(&stage.follow(&web(&[1])), 1));
 }
