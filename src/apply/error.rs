@@ -16,6 +16,7 @@ use crate::error::{Trouble, system_words};
 use crate::nginx::Problem;
 use crate::status::USE_THE_HELPER;
 use crate::template::{self, TemplateName};
+use crate::upstream::desired::Desired;
 use crate::upstream::{Generation, Refusal, UpstreamName};
 
 /// What the helper's unit may write, by its `ReadWritePaths=`: a file there that is read-only is so for everybody.
@@ -57,6 +58,8 @@ pub enum Error {
     Command { program: PathBuf, source: SystemError },
     /// The test did not end. The host names that it has to look up, each with its place.
     TestTooSlow { waited: Duration, names: BTreeMap<String, String> },
+    /// The document is larger than [`Desired::MAX_BYTES`].
+    TooLarge { bytes: usize },
     /// An upstream of the document has no target here.
     NotConfigured { upstream: UpstreamName },
     /// A server of the document is outside the target's limits.
@@ -278,6 +281,9 @@ impl Error {
             Self::NotRunning { unit } => format!("{} is not running", unit.as_deref().unwrap_or("nginx")),
             Self::Command { program, source } => format!("cannot run {}: {}", program.display(), source.text),
             Self::TestTooSlow { waited, .. } => format!("'nginx -t' did not end within {} s", waited.as_secs()),
+            Self::TooLarge { bytes } => {
+                format!("upstreams and members of {bytes} bytes are too much, the limit is {}", Desired::MAX_BYTES)
+            }
             Self::NotConfigured { upstream } => format!("upstream {upstream} is wanted and not configured here"),
             Self::Address { upstream, addr, why } => format!("upstream {upstream}: {addr} {why}"),
             Self::Port { upstream, addr, min, max } => {
@@ -358,6 +364,7 @@ impl Error {
                 Some("run 'nginx -V' and see what keeps it".to_owned())
             }
             Self::Command { .. } => Some("correct nginx.binary".to_owned()),
+            Self::TooLarge { .. } => Some("have the 'select' of upstreams match fewer members".to_owned()),
             Self::NotConfigured { .. } => Some("'weir reload'".to_owned()),
             Self::Address { upstream, why, .. } => Some(why.remedy(upstream)),
             Self::Port { upstream, .. } => Some(format!("correct upstream.{upstream}.server.port")),

@@ -203,16 +203,20 @@ impl Plan {
 /// Upstreams that are not configured any more are remembered, they may come back, while one document has room for all.
 fn make_room(desired: &mut Desired, options: &Options) {
     let is_configured = |name: &UpstreamName| options.upstreams.iter().any(|upstream| upstream.options.name == *name);
-    if desired.upstreams.len() > Desired::MAX_UPSTREAMS {
+    if desired.upstreams.len() > Desired::MAX_UPSTREAMS || desired.to_json().len() > Desired::MAX_BYTES {
         desired.upstreams.retain(|name, _| is_configured(name));
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::net::SocketAddr;
+
+    use super::super::targets;
     use super::*;
     use crate::config::{Config, Upstream};
-    use crate::upstream::Options as UpstreamOptions;
+    use crate::upstream::{Options as UpstreamOptions, Server, Servers, Weight};
+    use crate::wire::NodeName;
 
     #[test]
     fn a_document_never_outgrows_what_can_be_read_back() {
@@ -228,5 +232,29 @@ mod tests {
             make_room(&mut desired, &options);
             assert_eq!(desired.upstreams.len(), stay, "{configured}");
         }
+    }
+
+    #[test]
+    fn a_document_larger_than_any_is_refused_and_one_that_was_remembered_forgets() {
+        let name = |number: usize| UpstreamName::new(&format!("u{number}")).unwrap();
+        let server = |number: u16| Server {
+            member: NodeName::new(&"m".repeat(200)).unwrap(),
+            addr: SocketAddr::from(([10, 0, 0, 1], number)),
+            weight: Weight::ONE,
+            down: false,
+            backup: false,
+            max_conns: 0,
+        };
+        let servers = Target::Servers(Servers::new((1..=2000).map(server).collect()).unwrap());
+        let upstreams = vec![Upstream { options: UpstreamOptions::new(name(0), Vec::new()), file: None }];
+        let options = Options { upstreams, ..Options::from(&Config::default()) };
+        let mut desired = Desired::new(0);
+        desired.upstreams.extend((0..10).map(|number| (name(number), servers.clone())));
+        assert!(
+            matches!(targets::check(&options, &desired), Err(Error::TooLarge { bytes }) if bytes > Desired::MAX_BYTES)
+        );
+        make_room(&mut desired, &options);
+        assert_eq!(desired.upstreams.keys().collect::<Vec<_>>(), [&name(0)]);
+        assert_eq!(targets::check(&options, &desired), Ok(()));
     }
 }

@@ -371,6 +371,7 @@ mod tests {
             Error::Command { program: path(), source: system(110) },
             Error::TestTooSlow { waited, names: names(1) },
             Error::WhichMaster { pid: 7, config: path() },
+            Error::TooLarge { bytes: 5_000_000 },
             Error::NotConfigured { upstream: upstream() },
             Error::Address { upstream: upstream(), addr, why: upstream::Refusal::LinkLocal },
             Error::Port { upstream: upstream(), addr, min: 1, max: 79 },

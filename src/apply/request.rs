@@ -188,7 +188,12 @@ mod tests {
             ("\"web\":{\"since\"", "\"web;\":{\"since\"", "is no upstream name"),
             ("\"event\":\"joined\"", "\"event\":\"told me so\"", "unknown variant `told me so`"),
             ("\"member\":\"web2\"", "\"member\":\"\"", "a member's name has 1 to 512 bytes"),
-            ("\"id\":\"5d3e01aa\"", "\"id\":\"\"", "a drain's id has 1 to 512 bytes"),
+            ("\"id\":\"5d3e01aa\"", "\"id\":\"\"", "a drain's id has 1 to 512 bytes and no control characters"),
+            (
+                "\"id\":\"5d3e01aa\"",
+                "\"id\":\"5d\\u001b[2J\"",
+                "a drain's id has 1 to 512 bytes and no control characters",
+            ),
             ("\"incarnation\":1", "\"incarnation\":-1", "invalid value"),
             ("the probe misjudges", "two\\nlines", "a reason has 1 to 256 bytes and no control characters"),
             ("\"since\":", "\"since\":1,\"since\":", "duplicate field `since`"),

@@ -44,6 +44,11 @@ pub(super) fn read_all<'a>(options: &'a Options, desired: &'a Desired) -> Result
 /// The members, which templates list, have no limits but those that every document has: [`Members`](crate::upstream::Members) checks
 /// their number and their names while it is read.
 pub(super) fn check(options: &Options, desired: &Desired) -> Result<(), Error> {
+    // Within a request it was read as a part of that, which may be larger.
+    let bytes = desired.to_json().len();
+    if bytes > Desired::MAX_BYTES {
+        return Err(Error::TooLarge { bytes });
+    }
     for (name, target) in &desired.upstreams {
         let configured = options.upstreams.iter().find(|upstream| upstream.options.name == *name);
         let upstream = configured.ok_or_else(|| Error::NotConfigured { upstream: name.clone() })?;

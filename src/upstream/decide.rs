@@ -349,16 +349,29 @@ fn servers(lines: Vec<Line>, left_out: &mut Vec<(NodeName, LeftOut)>) -> Servers
         lines.sort_by_key(|line| line.down);
         left_out.extend(lines.drain(Servers::MAX..).map(|line| (line.name, LeftOut::TooMany)));
     }
-    let divisor = lines.iter().fold(0, |divisor, line| gcd(line.weight, divisor)).max(1);
-    let servers = lines.into_iter().map(|line| Server {
+    let weights = weights(&lines);
+    let servers = lines.into_iter().zip(weights).map(|(line, weight)| Server {
         member: line.name,
         addr: line.draft.addr,
-        weight: Weight::clamped(line.weight / divisor),
+        weight,
         down: line.down,
         backup: line.draft.backup,
         max_conns: line.draft.max_conns,
     });
-    Servers::new(servers.collect()).expect("not empty, not too many, no address twice, ports were checked")
+    Servers::new(servers.collect()).expect("not empty, not too many or heavy, no address twice, ports were checked")
+}
+
+/// Reduced by their common divisor, and in proportion where all together weigh too much. The same on every balancer.
+fn weights(lines: &[Line]) -> Vec<Weight> {
+    let divisor = lines.iter().fold(0, |divisor, line| gcd(line.weight, divisor)).max(1);
+    let mut weights: Vec<Weight> = lines.iter().map(|line| Weight::clamped(line.weight / divisor)).collect();
+    let total: u32 = weights.iter().map(|weight| u32::from(weight.get())).sum();
+    if total > Servers::MAX_WEIGHT {
+        // Of what is rounded down to nothing, one stays for each.
+        let room = Servers::MAX_WEIGHT - u32::try_from(lines.len()).expect("lines were cut to what fits");
+        weights.iter_mut().for_each(|weight| *weight = Weight::clamped(u32::from(weight.get()) * room / total));
+    }
+    weights
 }
 
 /// Of two members with one address the one that is in has the line, else the first by name.

@@ -99,6 +99,9 @@ pub enum ServersError {
     /// More than [`Servers::MAX`].
     #[error("{0} servers are too many for one upstream, the limit is {max}", max = Servers::MAX)]
     TooMany(usize),
+    /// All together weigh more than [`Servers::MAX_WEIGHT`].
+    #[error("the weights of an upstream add up to {0}, the limit is {max}", max = Servers::MAX_WEIGHT)]
+    TooHeavy(u32),
     /// Twice the same address doubles its share silently.
     #[error("server {0} is listed twice")]
     Duplicate(SocketAddr),
@@ -110,6 +113,8 @@ pub enum ServersError {
 impl Servers {
     /// Most servers in one upstream.
     pub const MAX: usize = 4096;
+    /// Most that they may weigh together: `hash … consistent` costs NGINX 88 MiB and most of a second for so much (`nginx §3`).
+    pub const MAX_WEIGHT: u32 = 16_384;
 
     /// Sorts and checks.
     pub fn new(mut servers: Vec<Server>) -> Result<Self, ServersError> {
@@ -118,6 +123,10 @@ impl Servers {
         }
         if servers.len() > Self::MAX {
             return Err(ServersError::TooMany(servers.len()));
+        }
+        let weight = servers.iter().map(|server| u32::from(server.weight.get())).sum();
+        if weight > Self::MAX_WEIGHT {
+            return Err(ServersError::TooHeavy(weight));
         }
         servers.sort_by(|a, b| (&a.member, a.addr).cmp(&(&b.member, b.addr)));
         let mut seen = HashSet::with_capacity(servers.len());
@@ -189,5 +198,29 @@ impl TryFrom<Vec<Server>> for Servers {
 impl From<Servers> for Vec<Server> {
     fn from(servers: Servers) -> Self {
         servers.0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_upstream_weighs_no_more_than_nginx_can_test_in_a_second() {
+        let server = |number: u16, weight| Server {
+            member: NodeName::new("web1").unwrap(),
+            addr: SocketAddr::from(([10, 0, 0, 1], number)),
+            weight: Weight::new(weight).unwrap(),
+            down: true, // it counts all the same
+            backup: false,
+            max_conns: 0,
+        };
+        let of = |more| Servers::new((1..=63).map(|number| server(number, 256)).chain([server(64, more)]).collect());
+        assert!(of(256).is_ok());
+        let heavier = of(256).map(Vec::from).map(|servers| [servers, vec![server(65, 1)]].concat()).unwrap();
+        assert_eq!(Servers::new(heavier.clone()), Err(ServersError::TooHeavy(16_385)));
+        let refused =
+            serde_json::from_value::<Servers>(serde_json::to_value(heavier).unwrap()).unwrap_err().to_string();
+        assert_eq!(refused, "the weights of an upstream add up to 16385, the limit is 16384");
     }
 }

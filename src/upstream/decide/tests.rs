@@ -191,6 +191,32 @@ fn weights_are_reduced_by_their_common_divisor_and_clamped() {
 }
 
 #[test]
+fn weights_that_are_too_much_together_shrink_in_proportion() {
+    let reduced = |heavy: usize, light: usize| {
+        let line = |weight| {
+            let draft =
+                Draft { addr: "10.0.0.1:80".parse().unwrap(), weight, backup: false, max_conns: 0, notes: vec![] };
+            Line { name: name("web1"), weight, draft, down: false }
+        };
+        let lines: Vec<Line> =
+            [256, 1].into_iter().zip([heavy, light]).flat_map(|(w, n)| (0..n).map(move |_| w)).map(line).collect();
+        let weights: Vec<u32> = weights(&lines).into_iter().map(|weight| weight.get().into()).collect();
+        (weights[0], weights[heavy], weights.iter().sum::<u32>())
+    };
+    assert_eq!(Servers::MAX_WEIGHT, 64 * 256);
+    // So many of weight 256 and of weight 1: the first of each, and all together.
+    for (heavy, light, wanted) in [
+        (63, 256, (256, 1, 16_384)),
+        (63, 257, (250, 1, 16_007)),
+        (64, 1, (254, 1, 16_257)),
+        (1000, 3000, (12, 1, 15_000)),
+        (4095, 1, (3, 1, 12_286)),
+    ] {
+        assert_eq!(reduced(heavy, light), wanted, "{heavy} {light}");
+    }
+}
+
+#[test]
 fn a_warning_halves_the_weight_but_not_below_one() {
     let members = [
         web(1, Gossip::Alive, &[("weight", "4")]),
