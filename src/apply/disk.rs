@@ -1,6 +1,7 @@
 //! The files in the state directory: written so that a crash or a power loss leaves the old or the new.
 //!
-//! root's are readable by the group of the directory that they are in, which is the agent's (`protocols C.1`).
+//! root's records are readable by the group of the directory that they are in, which is the agent's (`protocols C.1`); the bytes of
+//! files are root's alone, for somebody else's may be secret.
 
 use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
 use std::io::{self, Write as _};
@@ -11,7 +12,8 @@ use super::fault::{Write, trace};
 use super::{Error, place};
 use crate::file;
 
-const FILE_MODE: u32 = 0o640;
+const RECORD_MODE: u32 = 0o640;
+const BYTES_MODE: u32 = 0o600;
 const DIRECTORY_MODE: u32 = 0o750;
 
 /// A directory in the state directory, unless it is there. Its name is on disk when this returns.
@@ -27,12 +29,21 @@ pub(super) fn directory(path: &Path) -> Result<(), Error> {
     sync_parent(path)
 }
 
-/// Writes and syncs a whole new file. On failure nothing of it is left.
+/// Writes and syncs a whole new record. On failure nothing of it is left.
 pub(super) fn create(path: &Path, bytes: &[u8]) -> Result<(), Error> {
+    write_new(path, bytes, RECORD_MODE)
+}
+
+/// As [`create`], of what a file has or had.
+pub(super) fn create_copy(path: &Path, bytes: &[u8]) -> Result<(), Error> {
+    write_new(path, bytes, BYTES_MODE)
+}
+
+fn write_new(path: &Path, bytes: &[u8], mode: u32) -> Result<(), Error> {
     let written = || {
-        let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
+        let mut file = OpenOptions::new().write(true).create_new(true).mode(BYTES_MODE).open(path)?;
         file.write_all(bytes)?;
-        share(&file, path, FILE_MODE)?;
+        share(&file, path, mode)?;
         trace(Write::File(path, bytes));
         file.sync_all()
     };
@@ -45,11 +56,20 @@ pub(super) fn create(path: &Path, bytes: &[u8]) -> Result<(), Error> {
     Ok(())
 }
 
-/// A whole file in place of another, or of none.
+/// A whole record in place of another, or of none.
 pub(super) fn replace(path: &Path, bytes: &[u8]) -> Result<(), Error> {
+    write_over(path, bytes, RECORD_MODE)
+}
+
+/// As [`replace`], of what a file has or had.
+pub(super) fn replace_copy(path: &Path, bytes: &[u8]) -> Result<(), Error> {
+    write_over(path, bytes, BYTES_MODE)
+}
+
+fn write_over(path: &Path, bytes: &[u8], mode: u32) -> Result<(), Error> {
     let dot = path.with_file_name(place::dot_name(path.file_name().unwrap_or_default()));
     remove(&dot)?;
-    create(&dot, bytes)?;
+    write_new(&dot, bytes, mode)?;
     rename(&dot, path)?;
     sync_parent(path)
 }

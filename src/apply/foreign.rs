@@ -40,7 +40,7 @@ pub(super) fn keep(state: &Path, target: &Path, bytes: &[u8]) -> Result<Kept, Er
             Some(kept) if kept != bytes => continue,
             Some(_) => {}
             None => {
-                disk::create(&copy, bytes)?;
+                disk::create_copy(&copy, bytes)?;
                 // The original goes away next.
                 disk::sync(&directory)?;
                 disk::sync(state)?;
@@ -52,6 +52,8 @@ pub(super) fn keep(state: &Path, target: &Path, bytes: &[u8]) -> Result<Kept, Er
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::MetadataExt as _;
+
     use super::*;
 
     #[test]
@@ -78,5 +80,7 @@ mod tests {
         let names = [1, 2, 1, 2, 3].map(|n| dir.path().join(format!("foreign/web.conf.{n}")));
         assert_eq!(copies, names);
         assert_eq!(std::fs::read_to_string(&copies[1]).unwrap(), "b");
+        let modes = copies.iter().map(|copy| std::fs::metadata(copy).unwrap().mode() & 0o777);
+        assert_eq!(modes.collect::<Vec<_>>(), [0o600; 5], "what somebody wrote may be secret");
     }
 }

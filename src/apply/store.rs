@@ -159,7 +159,7 @@ impl Store {
         for hash in written {
             let to = new.join(hash.to_string());
             match (bytes.get(&hash), before) {
-                (Some(bytes), _) => disk::create(&to, bytes)?,
+                (Some(bytes), _) => disk::create_copy(&to, bytes)?,
                 (None, Some(before)) => disk::link(&before.directory.join(hash.to_string()), &to)?,
                 (None, None) => return Err(Error::NotKept { generation: manifest.generation }),
             }
@@ -185,7 +185,7 @@ impl Store {
         disk::directory(&path)?;
         for (file, bytes) in found {
             let Some((hash, bytes)) = file.hash.zip(*bytes) else { continue };
-            disk::replace(&path.join(hash.to_string()), bytes)?;
+            disk::replace_copy(&path.join(hash.to_string()), bytes)?;
         }
         disk::replace(&path.join("manifest.json"), &manifest.to_json())?;
         disk::sync(&self.directory)
@@ -261,6 +261,8 @@ fn parse(bytes: &[u8]) -> Result<Manifest, Option<String>> {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::MetadataExt as _;
+
     use super::*;
 
     fn file(target: &str, bytes: Option<&[u8]>) -> SavedFile {
@@ -311,6 +313,9 @@ mod tests {
         let origin = store.need(Generation(0)).unwrap();
         let found: Vec<_> = origin.files().iter().map(|file| origin.bytes(file).unwrap()).collect();
         assert_eq!(found, [None, Some(b"new".to_vec())]);
+        let mode = |name: String| fs::metadata(dir.path().join("gen/0").join(name)).unwrap().mode() & 0o777;
+        assert_eq!(mode("manifest.json".to_owned()), 0o640);
+        assert_eq!(mode(Digest::of(b"new").to_string()), 0o600, "what was there may be secret");
         for generation in 1..=60 {
             saved(&store, generation, &[("/a", b"one")], None);
         }
