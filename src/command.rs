@@ -2,7 +2,7 @@
 #![expect(clippy::disallowed_methods, reason = "this is where the modules that may start programs have them run")]
 
 use std::io::{self, BufRead, BufReader, Read};
-use std::os::unix::process::CommandExt;
+use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{self, Receiver, Sender};
@@ -28,6 +28,8 @@ pub(crate) const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin
 #[derive(Debug)]
 pub(crate) struct Ran {
     pub(crate) success: bool,
+    /// What ended it before its time, such as the kernel's want of memory.
+    pub(crate) signal: Option<i32>,
     /// The lines that were asked for.
     pub(crate) stdout: String,
     pub(crate) stderr: String,
@@ -60,7 +62,7 @@ pub(crate) fn run_with(mut command: Command, input: Stdio, limit: Duration, keep
         let bytes = pieces.map(|pieces| collect(&pieces, until)).unwrap_or_default();
         String::from_utf8_lossy(&bytes).into_owned()
     };
-    Ok(Ran { success: status.success(), stdout: text(stdout), stderr: text(stderr) })
+    Ok(Ran { success: status.success(), signal: status.signal(), stdout: text(stdout), stderr: text(stderr) })
 }
 
 fn wait(child: &mut Child, limit: Duration) -> io::Result<ExitStatus> {

@@ -300,8 +300,10 @@ fn reload_by(argv: &[String], limit: Duration) -> Result<(), Error> {
 }
 
 fn problem(ran: &Ran, ours: &[Ours<'_>]) -> Problem {
-    parse_test_output(&ran.stderr, ours).unwrap_or(Problem {
-        message: "it gave no reason".to_owned(),
+    let killed = |signal| format!("its test was killed by signal {signal}, for want of memory perhaps");
+    let message = || ran.signal.map_or_else(|| "it gave no reason".to_owned(), killed);
+    parse_test_output(&ran.stderr, ours).unwrap_or_else(|| Problem {
+        message: message(),
         file: None,
         line: None,
         ours: false,
@@ -314,6 +316,23 @@ mod tests {
 
     use super::*;
     use crate::config::{Automatic, Config};
+
+    #[test]
+    fn a_test_that_is_killed_says_so_and_one_that_is_silent_does_not_invent() {
+        for (ends, words) in [
+            ("kill -KILL $$", "its test was killed by signal 9, for want of memory perhaps"),
+            ("exit 1", "it gave no reason"),
+        ] {
+            let ran = command::run(shell(ends), TEST_LIMIT, "").unwrap();
+            assert_eq!(problem(&ran, &[]).message, words);
+        }
+    }
+
+    fn shell(script: &str) -> std::process::Command {
+        let mut command = command::clean(Path::new("/bin/sh"));
+        command.args(["-c", script]);
+        command
+    }
 
     #[test]
     fn a_test_that_does_not_end_is_ended_and_tells_what_it_looks_up() {
