@@ -9,7 +9,6 @@ use super::connect::AgentArgs;
 use super::exit::Exit;
 use super::failure::Failure;
 use super::output::Output;
-use crate::config::nearest;
 
 /// Look at the servers of a balancer, go back, freeze and thaw.
 #[derive(Debug, clap::Args)]
@@ -46,15 +45,6 @@ impl Upstream {
             Action::Release(release) => release.run(output).await,
             Action::Render(render) => render.run(output).await,
         }
-    }
-}
-
-/// `no upstream 'wep'; did you mean 'web'?`
-fn no_upstream<'a>(name: &str, known: impl IntoIterator<Item = &'a str> + Clone) -> Failure {
-    let failure = Failure::new(Exit::Failed, format!("no upstream '{name}'"));
-    match nearest(name, known) {
-        Some(near) => failure.with_remedy(format!("did you mean '{near}'?")),
-        None => failure.with_remedy("'weir upstream show' lists them"),
     }
 }
 

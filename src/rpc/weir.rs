@@ -23,7 +23,7 @@ use crate::status::probe::{Probe, Probed};
 
 pub use upstream::{
     Differences, Generations, HoldChanged, Past, PastResult, RolledBack, UpstreamDiff, UpstreamHistory, UpstreamHold,
-    UpstreamRelease, UpstreamRollback, UpstreamWanted, Wanted,
+    UpstreamRelease, UpstreamRollback, UpstreamWanted, Wanted, no_upstream,
 };
 
 /// A request that only weir's agents understand.

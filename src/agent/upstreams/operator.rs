@@ -15,12 +15,11 @@ use super::{Ended, Upstreams, known_holds, status};
 use crate::agent::applier::Applier;
 use crate::agent::clock::{self, Calendar};
 use crate::apply::{self, Error, Report, Rollback, RunBy};
-use crate::config::nearest;
 use crate::drain::Promises;
 use crate::error::Trouble;
 use crate::rpc::refusal::Refusal;
 use crate::rpc::weir::{
-    Answer, Differences, HoldChanged, RolledBack, UpstreamHold, UpstreamRelease, UpstreamRollback, Wanted,
+    Answer, Differences, HoldChanged, RolledBack, UpstreamHold, UpstreamRelease, UpstreamRollback, Wanted, no_upstream,
 };
 use crate::time::{Instant, millis};
 use crate::upstream::desired::Desired;
@@ -329,15 +328,6 @@ impl Upstreams {
 
 fn leaves() -> Refusal {
     Refusal::new("this node leaves, what nginx has stays as it is")
-}
-
-/// `no upstream 'wep'; did you mean 'web'?`
-fn no_upstream<'a>(name: &str, known: impl Iterator<Item = &'a str> + Clone) -> Refusal {
-    let refusal = Refusal::new(format!("no upstream '{name}'"));
-    match nearest(name, known) {
-        Some(near) => refusal.with_remedy(format!("did you mean '{near}'?")),
-        None => refusal.with_remedy("'weir upstream show' lists them"),
-    }
 }
 
 pub(super) fn refusal(error: &Error, by: RunBy) -> Refusal {

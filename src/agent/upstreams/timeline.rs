@@ -57,7 +57,7 @@ pub(super) struct Timeline {
     trouble: Option<(&'static str, String, Option<String>)>,
     /// Files that nobody is configured to write any more.
     orphans: BTreeSet<PathBuf>,
-    /// Why files have to be in place for their test.
+    /// That files have to be in place for their test.
     hindered: bool,
     /// Templates whose files are not as wanted, and why.
     misses: BTreeMap<TemplateName, String>,

@@ -8,11 +8,11 @@ use super::super::exit::Exit;
 use super::super::failure::Failure;
 use super::super::output::Output;
 use super::super::session::Session;
-use super::{AgentArgs, no_upstream};
+use super::AgentArgs;
 use crate::apply::{self, Apply, Error, Preview, RunBy, Tried};
 use crate::config::{self, Config, Loaded, Overrides, Source, Sources};
 use crate::error::Trouble;
-use crate::rpc::weir::UpstreamWanted;
+use crate::rpc::weir::{UpstreamWanted, no_upstream};
 use crate::upstream::UpstreamName;
 use crate::upstream::desired::{Desired, Target};
 
@@ -61,8 +61,12 @@ impl Render {
         let loaded = config::load(&sources).map_err(|errors| unusable(&errors, output))?;
         let config = &loaded.config;
         let mut desired = match self.wanted(&loaded, output).await {
-            Some(desired) => desired,
-            None => in_place(config)?,
+            Ok(desired) => desired,
+            Err(why) => {
+                let desired = in_place(config)?;
+                output.notice(&format!("notice: {why}; this is what is in place"));
+                desired
+            }
         };
         desired.upstreams.retain(|name, _| config.upstreams.iter().any(|upstream| upstream.options.name == *name));
         if let Some(name) = &self.upstream {
@@ -87,17 +91,21 @@ impl Render {
         Ok(Exit::Done)
     }
 
-    /// What the agent of this configuration wants, if one runs here and may be asked.
-    async fn wanted(&self, loaded: &Loaded, output: &Output) -> Option<Desired> {
-        let mut session = Session::connect(&self.agent.or_as_configured(Some(loaded)), output).await.ok()?;
-        let wanted = session.weir(&UpstreamWanted {}).await.ok()?.desired?;
-        Desired::from_json(wanted.as_bytes()).ok()
+    /// What the agent of this configuration wants, or why that is not known.
+    async fn wanted(&self, loaded: &Loaded, output: &Output) -> Result<Desired, String> {
+        let session = Session::connect(&self.agent.or_as_configured(Some(loaded)), output).await;
+        let mut session = session.map_err(|failed| failed.failure.message().to_owned())?;
+        let wanted =
+            session.weir(&UpstreamWanted {}).await.map_err(|error| Failure::from(error).message().to_owned())?;
+        let desired = wanted.desired.ok_or("the agent has decided nothing yet")?;
+        Desired::from_json(desired.as_bytes())
+            .map_err(|error| format!("what the agent wants is not understood: {error}"))
     }
 
     fn only(&self, name: &str, config: &Config, desired: &mut Desired) -> Result<(), Failure> {
         let names = config.upstreams.iter().map(|upstream| upstream.options.name.as_str());
         let Some(upstream) = config.upstreams.iter().find(|upstream| upstream.options.name.as_str() == name) else {
-            return Err(no_upstream(name, names));
+            return Err(no_upstream(name, names).into());
         };
         if upstream.file.is_none() {
             return Err(Failure::new(Exit::Failed, format!("upstream {name} has no file"))

@@ -11,9 +11,9 @@ use super::super::session::Session;
 use super::super::table::Table;
 use super::super::time;
 use super::super::watch::Watch;
-use super::{AgentArgs, no_upstream};
+use super::AgentArgs;
 use crate::escape::escape;
-use crate::rpc::weir::NodeStatus;
+use crate::rpc::weir::{NodeStatus, no_upstream};
 use crate::status::node::{Held, Server, Upstream, Want};
 
 /// Show the servers, their state, weight and share of requests, since when and why.
@@ -69,7 +69,7 @@ impl Show {
         let mut upstreams = session.weir(&NodeStatus { members: false }).await?.upstreams;
         if let Some(name) = &self.upstream {
             if !upstreams.iter().any(|upstream| upstream.name == *name) {
-                return Err(no_upstream(name, upstreams.iter().map(|upstream| upstream.name.as_str())));
+                return Err(no_upstream(name, upstreams.iter().map(|upstream| upstream.name.as_str())).into());
             }
             upstreams.retain(|upstream| upstream.name == *name);
         }

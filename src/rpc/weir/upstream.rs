@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::config::nearest;
+use crate::rpc::refusal::Refusal;
 use crate::status::node::{ApplyResult, Change};
 use crate::status::{Known, Trouble};
 use crate::upstream::Generation;
@@ -134,6 +136,15 @@ pub struct RolledBack {
     pub held: Vec<String>,
     pub message: String,
     pub remedy: Option<String>,
+}
+
+/// `no upstream 'wep'; did you mean 'web'?`
+pub fn no_upstream<'a>(name: &str, known: impl IntoIterator<Item = &'a str> + Clone) -> Refusal {
+    let refusal = Refusal::new(format!("no upstream '{name}'"));
+    match nearest(name, known) {
+        Some(near) => refusal.with_remedy(format!("did you mean '{near}'?")),
+        None => refusal.with_remedy("'weir upstream show' lists them"),
+    }
 }
 
 impl std::fmt::Display for PastResult {
