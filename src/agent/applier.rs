@@ -74,6 +74,11 @@ impl Applier {
         }
     }
 
+    /// Which NGINX is installed, as it says itself.
+    pub(super) fn nginx_version(&self) -> Option<String> {
+        self.kept.nginx_version()
+    }
+
     /// Ends what a run that died left half done; `None` if there is nothing to end.
     pub(super) fn recover(&self) -> Option<Report> {
         match self.ask(Ask::Recover) {

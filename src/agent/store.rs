@@ -60,6 +60,8 @@ struct Open {
     running: Option<JoinHandle<Done>>,
     /// Since when it cannot be written, and why.
     failing: Option<(Instant, String)>,
+    /// When nothing was missing in the file for the last time.
+    synced: Instant,
 }
 
 /// A job's end: the file it was given, or the one it made.
@@ -96,7 +98,7 @@ impl Store {
         };
         let mut log = Log::new(name.clone(), replay, bytes.len(), now);
         log.set_sync_interval(config.snapshot.sync_interval);
-        let open = Open { log, path, file: None, waiting: VecDeque::new(), running: None, failing: None };
+        let open = Open { log, path, file: None, waiting: VecDeque::new(), running: None, failing: None, synced: now };
         (Self { open: Some(open) }, restored)
     }
 
@@ -112,13 +114,15 @@ impl Store {
 
     /// What there is to tell; `None` without a path.
     pub(super) fn status(&self, calendar: &Calendar) -> Option<Snapshot> {
-        let Open { path, failing, .. } = self.open.as_ref()?;
-        let failing = failing.as_ref().map(|(since, error)| Failing {
+        let open = self.open.as_ref()?;
+        let failing = open.failing.as_ref().map(|(since, error)| Failing {
             error: error.clone(),
             since: Some(calendar.date(*since)),
             ..Failing::default()
         });
-        Some(Snapshot { path: path.display().to_string(), failing })
+        let synced = calendar.moment(if open.is_synced() { clock::now() } else { open.synced });
+        let bytes = open.log.size().try_into().unwrap_or(u64::MAX);
+        Some(Snapshot { path: open.path.display().to_string(), bytes, synced, failing })
     }
 
     /// Records where clocks and incarnation are, and writes what is due.
@@ -202,6 +206,9 @@ impl Store {
             let (path, file, jobs) = (open.path.clone(), open.file.take(), std::mem::take(&mut open.waiting));
             open.running = Some(tokio::task::spawn_blocking(move || carry_out(&path, file, jobs)));
         }
+        if open.is_synced() {
+            open.synced = now;
+        }
     }
 
     /// A job has ended.
@@ -228,6 +235,10 @@ impl Store {
 }
 
 impl Open {
+    fn is_synced(&self) -> bool {
+        self.log.is_synced() && self.waiting.is_empty() && self.running.is_none() && self.failing.is_none()
+    }
+
     fn queue(&mut self, now: Instant, write: Write) {
         if let Write::Replace(_) = write {
             // The new file holds all that waits.

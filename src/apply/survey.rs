@@ -1,8 +1,9 @@
 //! A look at the NGINX that is there, for `weir doctor`. Nothing is changed but what `nginx -t` itself does.
 
 use super::master::Master;
+use super::program::Program;
 use super::system::Nginx;
-use super::{Error, Options};
+use super::{Apply, Error, Options};
 
 /// What was seen.
 #[derive(Debug)]
@@ -26,6 +27,13 @@ pub fn survey(options: &Options, test: bool) -> Survey {
         version: Ok(nginx.version().map(ToOwned::to_owned)),
         master: nginx.master().map(|master| master.map(|master| (master.pid(), sets_of_old_workers(&master)))),
         test: test.then(|| nginx.test_with(&[], &[])),
+    }
+}
+
+impl Apply {
+    /// What the program that is installed calls its version. Why there is none is told by whoever looks for the master.
+    pub fn nginx_version(&self) -> Option<String> {
+        Program::find(&self.options.nginx.binary, []).ok()?.build.version
     }
 }
 

@@ -13,7 +13,7 @@ use super::watch::Watch;
 use crate::escape::escape;
 use crate::rpc::weir::NodeStatus;
 use crate::serf::Status as MemberStatus;
-use crate::status::node::{ApplyResult, Attention, Document, Kind, Nginx, NginxState, Upstream, Want};
+use crate::status::node::{ApplyResult, Attention, Document, Kind, Nginx, NginxState, Snapshot, Upstream, Want};
 
 /// Changes that one line names.
 const MAX_CHANGES: usize = 3;
@@ -109,8 +109,7 @@ fn render(document: &Document, part: Option<Part>) -> String {
         lines.push(("keys".to_owned(), keys(document)));
     }
     if let Some(snapshot) = document.snapshot.as_ref().filter(|_| part.is_none()) {
-        let failing = if snapshot.failing.is_some() { ", cannot be written" } else { "" };
-        lines.push(("snapshot".to_owned(), format!("{}{failing}", snapshot.path)));
+        lines.push(("snapshot".to_owned(), self::snapshot(snapshot)));
     }
     if balancing {
         let refused = refused(document);
@@ -160,6 +159,20 @@ fn keys(document: &Document) -> String {
     }
 }
 
+/// `/var/lib/weir/snapshot, synced 40 s ago, 1.4 KiB`
+fn snapshot(Snapshot { path, bytes, synced, failing }: &Snapshot) -> String {
+    let mut text = path.clone();
+    // An older agent does not say.
+    if synced.at.is_some() {
+        let ago = if synced.ago_s == 0 { String::new() } else { format!(" {} ago", time::span(synced.ago_s)) };
+        text.push_str(&format!(", synced{ago}, {:.1} KiB", *bytes as f64 / 1024.0));
+    }
+    if failing.is_some() {
+        text.push_str(", cannot be written");
+    }
+    text
+}
+
 /// The number of the generation that was refused last, if that is how the last apply ended.
 fn refused(document: &Document) -> Option<String> {
     let last = document.apply.as_ref()?.last.as_ref()?;
@@ -199,15 +212,16 @@ fn strength(upstream: &Upstream, want: Option<&Want>) -> String {
     }
 }
 
-/// `pid 812, last reload confirmed in 112 ms`
+/// `1.22.1, pid 812, last reload confirmed in 112 ms`
 fn nginx(nginx: &Nginx, document: &Document) -> String {
     let since = nginx.since.as_deref().map(|since| format!(" since {}", time::of_day(since))).unwrap_or_default();
     let reload = document.apply.as_ref().and_then(|apply| apply.reload.as_ref());
     match nginx.state.word() {
         Some(NginxState::Running) => {
+            let version = nginx.version.as_ref().map(|version| format!("{version}, ")).unwrap_or_default();
             let pid = nginx.pid.map_or_else(|| format!("runs{since}"), |pid| format!("pid {pid}"));
             let reload = reload.map(|reload| format!(", last reload confirmed in {} ms", reload.elapsed_ms));
-            format!("{pid}{}", reload.unwrap_or_default())
+            format!("{version}{pid}{}", reload.unwrap_or_default())
         }
         Some(NginxState::Stopped) => format!("does not run{since}"),
         Some(NginxState::NotInstalled) => "is not installed".to_owned(),

@@ -22,7 +22,7 @@ pub struct Difference {
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum Change {
     /// It gets requests now.
-    In { addr: SocketAddr },
+    In { addr: SocketAddr, weight: u16 },
     /// It gets none any more.
     Out { addr: SocketAddr },
     /// It serves elsewhere.
@@ -41,7 +41,7 @@ pub fn differences(before: Option<&Servers>, after: Option<&Servers>) -> Vec<Dif
     let members: BTreeSet<&NodeName> = before.keys().chain(after.keys()).copied().collect();
     let of = |member: &NodeName| -> Vec<Difference> {
         let changes = match (before.get(member), after.get(member)) {
-            (None, Some(new)) => vec![Change::In { addr: new.addr }],
+            (None, Some(new)) => vec![Change::In { addr: new.addr, weight: new.weight.get() }],
             (Some(old), None) => vec![Change::Out { addr: old.addr }],
             (Some(old), Some(new)) => changes(old, new),
             (None, None) => Vec::new(),
@@ -71,7 +71,8 @@ impl fmt::Display for Difference {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let member = &self.member;
         match &self.change {
-            Change::In { addr } => write!(f, "{member} in {addr}"),
+            Change::In { addr, weight: 1 } => write!(f, "{member} in {addr}"),
+            Change::In { addr, weight } => write!(f, "{member} in {addr} weight {weight}"),
             Change::Out { addr } => write!(f, "{member} out {addr}"),
             Change::Moved { from, to } => write!(f, "{member} {from} -> {to}"),
             Change::Weight { from, to } => write!(f, "{member} weight {from} -> {to}"),
@@ -104,6 +105,7 @@ mod tests {
         let heavy = &Server { weight: Weight::new(4).unwrap(), backup: true, max_conns: 9, ..one.clone() };
         let nothing: [&str; 0] = [];
         assert_eq!(told(&[], &[one, two]), ["web1 in 10.0.0.1:80", "web2 in 10.0.0.2:80"]);
+        assert_eq!(told(&[], &[heavy]), ["web1 in 10.0.0.1:80 weight 4"]);
         assert_eq!(told(&[one, two], &[two]), ["web1 out 10.0.0.1:80"]);
         assert_eq!(told(&[one], &[two]), ["web1 out 10.0.0.1:80", "web2 in 10.0.0.2:80"]);
         assert_eq!(told(&[one], &[]), ["web1 out 10.0.0.1:80"]);

@@ -192,9 +192,14 @@ impl Upstreams {
         };
         let nginx = self.watch.status(calendar, self.applier.run_by());
         let is_needed = !config.upstreams.is_empty() || !config.templates.is_empty();
+        let is_read = config.upstreams.iter().any(|upstream| upstream.file.is_some());
         Balancing {
             upstreams: self.balancer.upstreams().iter().map(upstream).collect(),
-            nginx: if is_needed { nginx } else { nginx.unneeded() },
+            nginx: match (is_needed, is_read) {
+                (true, true) => nginx,
+                (true, false) => nginx.unread(),
+                (false, _) => nginx.unneeded(),
+            },
             apply: Apply {
                 running: self.is_busy(),
                 unconfirmed_since: applies.unconfirmed.map(|since| calendar.date(since)),

@@ -44,6 +44,8 @@ pub(super) struct News {
 pub(super) struct Watch {
     seen: Seen,
     since: Option<Instant>,
+    /// What was installed when this master was looked at first.
+    version: Option<(Process, String)>,
     /// Why nobody can look now, and since when. What was seen last stays.
     unseen: Option<(Error, Instant)>,
     look_at: Option<Instant>,
@@ -55,7 +57,7 @@ pub(super) struct Watch {
     fingerprint: Option<Digest>,
     /// What is in place had drifted at the last look, and nothing was put in place since.
     pub(super) has_drifted: bool,
-    looking: Option<JoinHandle<Look>>,
+    looking: Option<JoinHandle<(Look, Option<String>)>>,
 }
 
 #[derive(Clone, Debug)]
@@ -74,6 +76,7 @@ impl Watch {
         Self {
             seen: Seen::Unknown,
             since: None,
+            version: None,
             unseen: None,
             look_at: Some(now + LOOK),
             interval: LOOK,
@@ -96,7 +99,7 @@ impl Watch {
             }
             self.look_at = None;
             let (applier, known) = (Arc::clone(applier), self.seen.master());
-            self.looking = Some(tokio::task::spawn_blocking(move || applier.look(known)));
+            self.looking = Some(tokio::task::spawn_blocking(move || (applier.look(known), applier.nginx_version())));
         }
     }
 
@@ -138,7 +141,17 @@ impl Watch {
 
     /// What a look has found; `None` if it broke off. Cancel-safe.
     pub(super) async fn looked(&mut self) -> Option<Look> {
-        ended(&mut self.looking).await
+        let (look, version) = ended(&mut self.looking).await?;
+        self.note_version(&look, version);
+        Some(look)
+    }
+
+    /// An upgrade exchanges the program under a master that goes on: the first word counts.
+    fn note_version(&mut self, look: &Look, installed: Option<String>) {
+        let Ok(State { master: Ok(master), .. }) = look else { return };
+        if self.version.as_ref().is_none_or(|(of, _)| of != master) {
+            self.version = installed.map(|version| (*master, version));
+        }
     }
 
     /// Tells what is different, in the words for who looks.
@@ -216,8 +229,10 @@ impl Watch {
         });
         // Who ends while nobody can look is still seen to be gone.
         let is_gone = unseen.is_some() && self.seen.master().is_some_and(|master| !master.is_there());
+        let version = self.version.as_ref().filter(|(of, _)| self.seen.master() == Some(*of));
         let nginx = Nginx {
             state: self.seen.state().into(),
+            version: version.map(|(_, version)| version.clone()),
             pid: self.seen.master().map(|master| master.pid),
             since: self.since.map(|since| calendar.date(since)),
             remedy: told.as_ref().map(|told| told.way_out.clone()).filter(|way_out| !way_out.is_empty()),
@@ -388,6 +403,24 @@ mod tests {
         assert_eq!((next(Err(unheard())), next(Err(unheard()))), (3, 3), "it costs nothing to ask nobody");
         let refused = || Error::NotDone(Refusal::Busy);
         assert_eq!((next(Err(refused())), next(Err(refused()))), (6, 12));
+    }
+
+    #[test]
+    fn a_master_keeps_the_version_that_was_installed_when_it_was_seen_first() {
+        let mut watch = Watch::new(at(0));
+        // What a look finds, what is installed, and what is told.
+        for (look, installed, told) in [
+            (without(stopped()), Some("1.22.0"), None),
+            (master(8, 1), None, None),
+            (master(8, 1), Some("1.22.1"), Some("1.22.1")),
+            (master(8, 1), Some("1.24.0"), Some("1.22.1")),
+            (master(9, 2), Some("1.24.0"), Some("1.24.0")),
+            (without(stopped()), Some("1.24.0"), None),
+        ] {
+            watch.note_version(&look, installed.map(str::to_owned));
+            watch.handle_look(at(1), Some(look), RunBy::Helper);
+            assert_eq!(watch.status(&Calendar::read(), RunBy::Helper).version.as_deref(), told);
+        }
     }
 
     #[test]

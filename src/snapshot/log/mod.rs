@@ -88,6 +88,16 @@ impl Log {
         &self.state
     }
 
+    /// Bytes in the file once everything is written.
+    pub fn size(&self) -> usize {
+        self.size
+    }
+
+    /// Whether the last [`Write`]s, once they are done, leave nothing that a power cut would take.
+    pub fn is_synced(&self) -> bool {
+        self.pending.is_empty() && self.replace.is_none() && self.sync_at.is_none() && self.clocks_at.is_none()
+    }
+
     /// A member changed. After [`Self::leave`] nothing more is recorded: who stays behind is to be dialled.
     pub fn member(&mut self, wall: UnixTime, event: &MemberEvent) {
         let node = &event.member.node;

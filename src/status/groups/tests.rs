@@ -62,6 +62,7 @@ fn ends_are_told_in_words() {
     assert_eq!(upstreams(&document)["last_apply"], "refused, 3 s ago: what; way out");
     let stopped = Nginx {
         state: NginxState::Stopped.into(),
+        version: None,
         pid: None,
         since: None,
         message: Some("nginx.service is not running".into()),

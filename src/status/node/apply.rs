@@ -164,6 +164,9 @@ impl LastApply {
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub struct Nginx {
     pub state: Known<NginxState>,
+    /// As it calls itself, once it was asked.
+    #[serde(default)]
+    pub version: Option<String>,
     /// Its master, once it was looked for.
     #[serde(default)]
     pub pid: Option<u32>,
@@ -199,14 +202,29 @@ impl Nginx {
         Some(Trouble { what, way_out: self.remedy.clone().unwrap_or_default() })
     }
 
-    /// Where nothing is configured that needs it, for files that are to go alone: that it is not there, or that nobody can look,
-    /// is no trouble.
-    pub fn unneeded(self) -> Self {
-        if self.is_down() || self.unseen.is_some() {
+    /// Where no file is configured that it reads: that it is not there is no trouble.
+    pub fn unread(self) -> Self {
+        if self.is_down() {
             let state = NginxState::Unknown.into();
-            Self { state, pid: None, since: None, message: None, remedy: None, unseen: None }
+            Self { state, since: None, message: None, remedy: None, ..self }
         } else {
             self
+        }
+    }
+
+    /// Where nothing is configured at all, for files that are to go alone: nor is it that nobody can look.
+    pub fn unneeded(self) -> Self {
+        match self.unseen {
+            Some(_) => Self {
+                state: NginxState::Unknown.into(),
+                version: None,
+                pid: None,
+                since: None,
+                message: None,
+                remedy: None,
+                unseen: None,
+            },
+            None => self.unread(),
         }
     }
 

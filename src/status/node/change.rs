@@ -25,6 +25,9 @@ pub struct Change {
     /// Where it serves, or served; told where its state changes.
     #[serde(default)]
     pub addr: Option<SocketAddr>,
+    /// Of one that comes in, its share.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub weight: Option<u16>,
 }
 
 /// What of a server changes.
@@ -52,8 +55,16 @@ impl Change {
     /// As the document has it.
     pub fn new(upstream: &UpstreamName, Difference { member, change }: &Difference) -> Self {
         let text = |text: &str| Value::Text(text.to_owned());
+        let weight = match *change {
+            upstream::Change::In { weight, .. } => Some(weight),
+            upstream::Change::Out { .. }
+            | upstream::Change::Moved { .. }
+            | upstream::Change::Weight { .. }
+            | upstream::Change::Backup { .. }
+            | upstream::Change::MaxConns { .. } => None,
+        };
         let (field, before, after, addr) = match *change {
-            upstream::Change::In { addr } => (Field::State, text("out"), text("in"), Some(addr)),
+            upstream::Change::In { addr, .. } => (Field::State, text("out"), text("in"), Some(addr)),
             upstream::Change::Out { addr } => (Field::State, text("in"), text("out"), Some(addr)),
             upstream::Change::Moved { from, to } => {
                 (Field::Addr, Value::Text(from.to_string()), Value::Text(to.to_string()), None)
@@ -73,6 +84,7 @@ impl Change {
             before: Some(before),
             after: Some(after),
             addr,
+            weight,
         }
     }
 }
@@ -105,13 +117,17 @@ impl fmt::Display for Value {
     }
 }
 
-/// `+ web2 10.77.0.13:80`, `- web2 10.77.0.13:80`, `web2 weight 2 -> 4`; without the upstream.
+/// `+ web2 10.77.0.13:80 weight 2`, `- web2 10.77.0.13:80`, `web2 weight 2 -> 4`; without the upstream.
 impl fmt::Display for Change {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let member = escape(&self.member);
         let is = |value: &Option<Value>, word: &str| matches!(value, Some(Value::Text(text)) if text == word);
         match (self.field.word(), self.addr) {
-            (Some(Field::State), Some(addr)) if is(&self.after, "in") => return write!(f, "+ {member} {addr}"),
+            (Some(Field::State), Some(addr)) if is(&self.after, "in") => {
+                write!(f, "+ {member} {addr}")?;
+                let weight = self.weight.filter(|weight| *weight != 1);
+                return weight.map_or(Ok(()), |weight| write!(f, " weight {weight}"));
+            }
             (Some(Field::State), Some(addr)) if is(&self.after, "out") => return write!(f, "- {member} {addr}"),
             (Some(Field::Addr), _) => write!(f, "{member} ")?,
             _ => write!(f, "{member} {} ", self.field)?,
@@ -131,7 +147,8 @@ mod tests {
         let (web, member) = (UpstreamName::new("web").unwrap(), NodeName::new("web2\n").unwrap());
         let (from, to) = ("10.0.0.1:80".parse().unwrap(), "10.0.0.9:80".parse().unwrap());
         for (change, text) in [
-            (upstream::Change::In { addr: to }, "+ web2\\n 10.0.0.9:80"),
+            (upstream::Change::In { addr: to, weight: 1 }, "+ web2\\n 10.0.0.9:80"),
+            (upstream::Change::In { addr: to, weight: 2 }, "+ web2\\n 10.0.0.9:80 weight 2"),
             (upstream::Change::Out { addr: to }, "- web2\\n 10.0.0.9:80"),
             (upstream::Change::Moved { from, to }, "web2\\n 10.0.0.1:80 -> 10.0.0.9:80"),
             (upstream::Change::Weight { from: 2, to: 4 }, "web2\\n weight 2 -> 4"),

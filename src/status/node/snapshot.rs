@@ -2,11 +2,17 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::Moment;
+
 /// The snapshot's file.
 #[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(default)]
 pub struct Snapshot {
     pub path: String,
+    /// What it has, and what is on its way there.
+    pub bytes: u64,
+    /// Until when nothing is missing in it.
+    pub synced: Moment,
     /// It cannot be written.
     pub failing: Option<Failing>,
 }

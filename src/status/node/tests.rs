@@ -49,7 +49,12 @@ pub(crate) fn full() -> Document {
             removed: vec![RemovedKey { id: text("b07e4410"), members: 3 }],
             failing: None,
         },
-        snapshot: Some(Snapshot { path: text("/var/lib/weir/snapshot"), failing: None }),
+        snapshot: Some(Snapshot {
+            path: text("/var/lib/weir/snapshot"),
+            bytes: 1434,
+            synced: Moment { at: at(), ago_s: 0 },
+            failing: None,
+        }),
         upstreams: vec![Upstream {
             mode: Some(Mode::Normal.into()),
             want: Some(Want::Servers.into()),
@@ -64,6 +69,7 @@ pub(crate) fn full() -> Document {
                 before: Some(Value::Number(2)),
                 after: Some(Value::Number(4)),
                 addr: None,
+                weight: None,
             }],
             output: Some(text("/etc/nginx/conf.d/weir-web.conf")),
             floor: 1,
@@ -90,6 +96,7 @@ pub(crate) fn full() -> Document {
         }],
         nginx: Some(Nginx {
             state: NginxState::Running.into(),
+            version: Some(text("1.22.1")),
             pid: Some(907),
             since: at(),
             message: None,

@@ -31,12 +31,14 @@ fn well() -> Value {
         "cluster": { "members": 3, "alive": 3,
             "last_change": { "member": "web2", "status": "alive", "at": "2020-11-28T13:31:07Z" } },
         "keys": { "keys": [{ "id": "3fa9c1d2", "worn": 0.0001 }] },
-        "snapshot": { "path": "/var/lib/weir/snapshot" },
+        "snapshot": {
+            "path": "/var/lib/weir/snapshot", "bytes": 1434, "synced": { "at": "2020-11-28T16:02:11Z", "ago_s": 0 }
+        },
         "upstreams": [{ "name": "web", "mode": "normal", "want": "servers", "live": true, "generation": 7,
             "live_since": "2020-11-28T13:31:08Z", "output": "/etc/nginx/conf.d/weir-web.conf",
             "servers": [server("web1", 12, "in", 1, 1.0 / 3.0, "alive, no check configured"),
                 server("web2\u{1b}[2J", 13, "in", 2, 2.0 / 3.0, "alive, no check configured")] }],
-        "nginx": { "state": "running", "pid": 812, "since": "2020-11-28T13:03:39Z" },
+        "nginx": { "state": "running", "version": "1.22.1", "pid": 812, "since": "2020-11-28T13:03:39Z" },
         "apply": { "reload": { "generation": 7, "elapsed_ms": 112 } },
     })
 }
@@ -49,6 +51,8 @@ fn attention(level: &str, kind: &str, message: &str) -> Value {
 /// The same one on a bad day.
 fn ill() -> Value {
     let mut document = well();
+    document["snapshot"]["synced"]["ago_s"] = 40.into();
+    document["snapshot"]["failing"] = json!({ "error": "no space left on device" });
     let upstream = &mut document["upstreams"][0];
     upstream["waiting"] = json!([{ "upstream": "web", "member": "web2", "field": "weight", "before": 2, "after": 4 }]);
     upstream["held"] = json!({ "since": "2020-11-28T15:31:08Z", "reason": "the probe misjudges" });
@@ -142,7 +146,7 @@ fn upstreams_are_shown_with_every_server_and_why() {
 
 fn to_questions_of_the_past(command: &str, document: &str) -> Result<String, Refusal> {
     let left = json!({ "upstream": "web", "member": "web2", "field": "state", "before": "in", "after": "out", "addr": "10.77.0.13:80" });
-    let joined = json!({ "upstream": "web", "member": "web2", "field": "state", "before": "out", "after": "in", "addr": "10.77.0.13:80" });
+    let joined = json!({ "upstream": "web", "member": "web2", "field": "state", "before": "out", "after": "in", "addr": "10.77.0.13:80", "weight": 2 });
     let weight = json!({ "upstream": "web", "member": "web2", "field": "weight", "before": 2, "after": 4 });
     let past = |generation: u64, result: &str, cause: &str, changes: Value| {
         json!({ "generation": generation, "at": "2020-11-28T13:31:08Z", "upstreams": ["web"], "cause": cause, "changes": changes,

@@ -26,7 +26,8 @@ fn since() -> Option<String> {
 }
 
 fn seen(state: NginxState) -> Nginx {
-    let down = Nginx { state: state.into(), pid: None, since: since(), message: None, remedy: None, unseen: None };
+    let (version, pid, message, remedy, unseen) = (None, None, None, None, None);
+    let down = Nginx { state: state.into(), version, pid, since: since(), message, remedy, unseen };
     match state {
         NginxState::Unknown | NginxState::Running => down,
         NginxState::Stopped | NginxState::NotInstalled => {
@@ -58,6 +59,18 @@ fn where_nothing_is_configured_nobody_misses_nginx() {
     let unseen = Unseen { helper_missing: true, since: since(), trouble: Trouble::new("nobody listens", "start it") };
     assert!(nginx(Nginx { unseen: Some(unseen), ..seen(NginxState::Running) }).is_empty());
     assert_eq!(seen(NginxState::Running).unneeded(), seen(NginxState::Running));
+}
+
+#[test]
+fn who_has_templates_alone_misses_whoever_applies_and_no_nginx() {
+    let nginx = |nginx: Nginx| of(|document| document.nginx = Some(nginx.unread()));
+    for state in [NginxState::Running, NginxState::Stopped, NginxState::NotInstalled, NginxState::Unknown] {
+        assert!(nginx(seen(state)).is_empty(), "{state}");
+        let unseen =
+            Unseen { helper_missing: true, since: since(), trouble: Trouble::new("nobody listens", "start it") };
+        let wanted = "error helper_missing nginx: nobody listens; start it";
+        assert_eq!(nginx(Nginx { unseen: Some(unseen), ..seen(state) }), [wanted], "{state}");
+    }
 }
 
 #[test]
@@ -264,7 +277,7 @@ fn what_else_is_the_matter() {
     assert_eq!((claim(181, false), claim(5, true)), (None, None));
     let snapshot = of(|document| {
         let failing = Some(Failing { error: "no space left on device".into(), since: since(), ..Failing::default() });
-        document.snapshot = Some(Snapshot { path: "/x/snapshot".into(), failing });
+        document.snapshot = Some(Snapshot { path: "/x/snapshot".into(), failing, ..Snapshot::default() });
     });
     assert_eq!(
         snapshot,
