@@ -38,6 +38,8 @@ pub enum Error {
     Busy { lock: PathBuf, holder: Option<u32>, waited: Duration },
     /// A file of ours, or beside a target, could not be written.
     Write { path: PathBuf, source: SystemError },
+    /// The state directory is not there, and could not be made.
+    NoState { state: PathBuf, source: SystemError },
     /// A file could not be read.
     Read { path: PathBuf, source: SystemError },
     /// A record in the state directory is damaged.
@@ -247,7 +249,7 @@ impl Error {
     /// Whether that is something only root may do.
     fn is_denied(&self) -> bool {
         match self {
-            Self::Write { source, .. } | Self::Read { source, .. } => {
+            Self::Write { source, .. } | Self::NoState { source, .. } | Self::Read { source, .. } => {
                 matches!(source.kind, SystemErrorKind::Denied | SystemErrorKind::ReadOnly)
             }
             Self::Test { problem } => problem.is_denied(),
@@ -264,6 +266,7 @@ impl Error {
                 format!("{holder} holds {} for over {} s", lock.display(), waited.as_secs())
             }
             Self::Write { path, source } => format!("cannot write {}: {}", path.display(), source.text),
+            Self::NoState { state, source } => format!("cannot create {}: {}", state.display(), source.text),
             Self::Read { path, source } => format!("cannot read {}: {}", path.display(), source.text),
             Self::Record { path, what } => format!("{} is damaged: {what}", path.display()),
             Self::Newer { path } => format!("{} was written by a newer weir", path.display()),
@@ -350,6 +353,8 @@ impl Error {
         match self {
             Self::Busy { .. } => Some("end it if it hangs; weir tries again".to_owned()),
             Self::Write { path, source } => Some(way_to(path.parent().unwrap_or(path), source.kind)),
+            // Read-only is what the unit has in place of a directory that was missing when it started.
+            Self::NoState { state, .. } => Some(format!("'mkdir -p {}'", state.display())),
             Self::Read { path, source } => Some(way_to(path, source.kind)),
             Self::Record { path, .. } => Some(format!("move {} away; the next apply writes it anew", path.display())),
             Self::Newer { path } => Some(format!("install that version again, or move {} away", path.display())),

@@ -39,7 +39,9 @@ impl Lock {
         let path = state.join("lock");
         trust_state(state, &NAMES)?;
         match DirBuilder::new().mode(STATE_MODE).create(state) {
-            Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => return Err(Error::write(&path)(error)),
+            Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => {
+                return Err(Error::NoState { state: state.to_owned(), source: error.into() });
+            }
             Err(_) => {}
             Ok(()) => disk::sync_parent(state)?,
         }

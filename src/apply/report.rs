@@ -497,6 +497,14 @@ mod tests {
                  mounted read-only",
             ),
             (
+                Error::NoState {
+                    state: "/var/lib/weir-apply".into(),
+                    source: std::io::Error::from_raw_os_error(30).into(),
+                },
+                RunBy::Helper,
+                "cannot create /var/lib/weir-apply: read-only file system; 'mkdir -p /var/lib/weir-apply'",
+            ),
+            (
                 output("/srv/web/upstream.conf"),
                 RunBy::Root,
                 "cannot write /srv/web/upstream.conf: read-only file system; make /srv/web writable, it is mounted read-only",
