@@ -18,7 +18,7 @@ use crate::upstream::{Difference, UpstreamName, differences};
 const MAX_CHANGES: usize = 12;
 
 /// What an apply was asked to change, in the words of its log line.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub(super) struct Asked {
     /// The upstreams whose servers change, if any do.
     upstream: Option<String>,
@@ -54,7 +54,7 @@ impl Asked {
 #[derive(Debug, Default)]
 pub(super) struct Timeline {
     /// How the last apply ended, if not well, and what it was to change.
-    trouble: Option<(&'static str, String, Option<String>)>,
+    trouble: Option<(&'static str, String, Asked)>,
     /// Files that nobody is configured to write any more.
     orphans: BTreeSet<PathBuf>,
     /// That files have to be in place for their test.
@@ -80,12 +80,12 @@ impl Timeline {
     fn is_repeated(&mut self, report: &Report, asked: &Asked) -> bool {
         let is_well = matches!(report, Report::Live { .. } | Report::Unchanged { .. });
         let (word, what) = (report.word(), report.what());
-        let is_repeated = self.trouble.as_ref().is_some_and(|(last_word, last_what, servers)| {
-            let same_servers = asked.servers.is_none() || asked.servers == *servers;
-            *last_word == word && *last_what == what && same_servers
+        let is_repeated = self.trouble.as_ref().is_some_and(|(last_word, last_what, last_asked)| {
+            let same_change = asked.servers.is_none() || asked == last_asked;
+            *last_word == word && *last_what == what && same_change
         });
         if !is_repeated {
-            self.trouble = (!is_well).then(|| (word, what, asked.servers.clone()));
+            self.trouble = (!is_well).then(|| (word, what, asked.clone()));
         }
         is_repeated
     }
@@ -176,24 +176,26 @@ mod tests {
             |error| Report::Refused { generation: None, step: Step::Lock, error, ours: false, notes: Notes::default() };
         let unchanged = || Report::Unchanged { generation: Generation(3), notes: Notes::default() };
         let mut timeline = Timeline::default();
-        // How an apply ends, what it was to change, and whether that was told before.
-        for (number, (report, servers, is_repeated)) in [
-            (stored(3), Some("web2 in"), false),
-            (stored(3), None, true),
-            (stored(3), None, true),
-            (stored(4), Some("web3 in"), false),
-            (unchanged(), None, false),
-            (unchanged(), None, false),
-            (stored(4), None, false),
-            (refused(Error::MasterGone), Some("web3 in"), false),
-            (refused(Error::MasterGone), Some("web3 in"), true),
-            (refused(stopped()), Some("web3 in"), false),
-            (refused(stopped()), Some("web3 in, web4 in"), false),
+        // How an apply ends, the servers that it was to change and whose, and whether that was told before.
+        for (number, (report, servers, upstream, is_repeated)) in [
+            (stored(3), Some("web2 in"), "web", false),
+            (stored(3), None, "web", true),
+            (stored(3), None, "web", true),
+            (stored(4), Some("web3 in"), "web", false),
+            (unchanged(), None, "web", false),
+            (unchanged(), None, "web", false),
+            (stored(4), None, "web", false),
+            (refused(Error::MasterGone), Some("web3 in"), "web", false),
+            (refused(Error::MasterGone), Some("web3 in"), "web", true),
+            (refused(stopped()), Some("web3 in"), "web", false),
+            (refused(stopped()), Some("web3 in, web4 in"), "web", false),
+            (refused(stopped()), Some("web3 in, web4 in"), "api", false),
+            (refused(stopped()), Some("web3 in, web4 in"), "api", true),
         ]
         .into_iter()
         .enumerate()
         {
-            let asked = Asked { upstream: None, servers: servers.map(str::to_owned) };
+            let asked = Asked { upstream: servers.map(|_| upstream.to_owned()), servers: servers.map(str::to_owned) };
             assert_eq!(timeline.is_repeated(&report, &asked), is_repeated, "{number}");
         }
     }
