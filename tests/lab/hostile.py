@@ -1,10 +1,19 @@
-"""Takes every place at the socket of `weir apply`, from the agent's own user: delivers nothing, or slowly, or too much, until it is
-ended. Says READY once it has a thousand connections behind it."""
+"""What a process of the agent's own user can try against `weir apply`, until it is ended: plants links in the one directory that both
+may write, where root would follow them, and takes every place at the socket: delivers nothing, or slowly, or too much. Says READY once
+it has a thousand connections behind it."""
 import os
 import socket
 import sys
 
 PATH = "/run/weir-apply.sock"
+# Of the unit's RuntimeDirectory=, which is in the helper's sandbox as well.
+TRAP = "/run/weir/trap"
+LINKS = {
+    # Where the target trap.conf is written before it is exchanged, the target link.conf, and a template's source.
+    ".trap.conf.weir-new": "/etc/nginx/victim",
+    "link.conf": "/etc/nginx/victim",
+    "leak.j2": "/etc/shadow",
+}
 HUGE = (6 * 1024 * 1024).to_bytes(4, "big") + b"[" * (1 << 18)
 
 
@@ -19,13 +28,10 @@ def attack(kind, held):
     held.append(client)
 
 
+os.mkdir(TRAP)
+for name, target in LINKS.items():
+    os.symlink(target, f"{TRAP}/{name}")
 held, total = [], 0
-# What a request names as a file must not be followed: a link of ours in every place that we may write.
-for directory in ("/tmp", "/var/lib/weir", "/run/weir"):
-    try:
-        os.symlink("/etc/shadow", f"{directory}/.weir-web.conf.weir-new")
-    except OSError:
-        pass
 while True:
     attack(total % 4, held)
     total += 1
