@@ -20,12 +20,14 @@ import traceback
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import absent
 import hosts
 import install
 import latency
 import members
 import nginx
 import report as reports
+import templates
 from cluster import ALL, settle
 from hosts import VERBS, Failed, Stopped, verb
 
@@ -39,8 +41,9 @@ PARTS = {
     "members": [members.power, members.freeze, members.cut, members.agent_killed, members.two_balancers],
     "nginx": [
         nginx.broken_neighbour, nginx.operator, nginx.counts, nginx.quiet, nginx.port_in_use, nginx.stopped, nginx.master_killed,
-        nginx.reinstalled, nginx.helper_killed,
+        nginx.reinstalled, nginx.helper_killed, nginx.others_reload,
     ],
+    "packages": [install.upgraded, templates.haproxy, absent.not_installed, absent.directories],
     "files": [nginx.edited, nginx.taken_out, nginx.disk_full, nginx.read_only, nginx.certificates],
 }
 # What wants the machine for itself, and runs only where it is named.

@@ -7,7 +7,9 @@ import tempfile
 import time
 
 import readme
-from cluster import ALL, FILE, WEBS, active, all_alive, lb, members_are, memory_kib, now, serves, told, web1, weights_are
+from cluster import (
+    ALL, FILE, WEBS, active, all_alive, lb, members_are, memory_kib, none_failed, now, serves, told, visitors, web1, weights_are, whole,
+)
 from hosts import expect, pause, together, within
 
 # Each mistake of permissions shows under one of the two only.
@@ -92,6 +94,41 @@ def second_balancer(host):
     # The site names the upstream.
     within(20, host.run, f"test -e {FILE}")
     host.run("cp /root/shop.conf /etc/nginx/conf.d/; nginx -t -q; systemctl reload nginx")
+
+
+def upgraded(report):
+    """To the next version, one host after another: the same package under a higher number."""
+    apt = "DEBIAN_FRONTEND=noninteractive apt-get -y -qq -o Dpkg::Use-Pty=0 install"
+    make = "cd /root; dpkg-deb -R out/weir_*.deb newer; sed -i 's/^Version: .*/&.1/' newer/DEBIAN/control; dpkg-deb -b -Zgzip newer >/dev/null"
+    version = "dpkg-query -W -f '${Version}' weir"
+    newer = lb.says(version) + ".1"
+    together(lambda host: host.run(make), *ALL)
+    with visitors() as became:
+        with report.claim("upgrade.balancer", "while a balancer is upgraded servers change, and each change ends up live and confirmed"):
+            lb.run(f"systemd-run -q --collect --unit=upgrade sh -c '{apt} /root/newer.deb'")
+            for value in (4, 6, 8, 2, 4):
+                web1.run(f"weir tags --set weight={value}")
+                pause(0.4)
+            within(60, lb.expect, "systemctl is-active upgrade", "inactive")
+            lb.expect(version, newer)
+            within(20, weights_are, 2, 1)
+            within(20, lb.run, "weir status --quiet")
+            active(lb, "weir", "weir-apply.socket")
+        with report.claim("upgrade.quiet", "where no server changes an upgrade costs NGINX no reload"):
+            before = lb.says("pgrep -P $(cat /run/nginx.pid) nginx")
+            lb.run(f"{apt} --reinstall /root/newer.deb")
+            within(20, all_alive)
+            within(20, lb.run, "weir status --quiet")
+            lb.expect("pgrep -P $(cat /run/nginx.pid) nginx", before)
+        for host in WEBS:
+            with report.claim(f"upgrade.{host}", f"{host} is upgraded, and is a server again"):
+                host.silent(f"{apt} /root/newer.deb")
+                host.expect(version, newer)
+                within(20, whole)
+    with report.claim("upgrade.visitors", "no visitor is turned away"):
+        none_failed(became)
+    web1.run("weir tags --set weight=2")
+    within(10, weights_are, 1, 1)
 
 
 def sound(report):

@@ -4,7 +4,9 @@ import contextlib
 import re
 import time
 
-from cluster import ALL, FILE, WEBS, lb, none_failed, now, serves, servers_are, told, visitors, web1, weights_are
+from cluster import (
+    ALL, FILE, WEBS, lb, none_failed, now, pages, serves, servers_are, told, untold, visitors, web1, web2, weights_are,
+)
 from hosts import expect, pause, within
 
 NEIGHBOUR = "/etc/nginx/conf.d/neighbour.conf"
@@ -306,6 +308,30 @@ def helper_killed(report):
         within(10, well)
     weight(web1, 2)
     within(10, weights_are, 1, 1)
+
+
+def others_reload(report):
+    """Somebody else's SIGHUP, at any moment of ours: the master reads what is there then, and what is told must be what it serves."""
+    hangups = "i=0; while kill -HUP $(cat /run/nginx.pid); do i=$((i + 1)); sleep 0.$(printf %03d $((i * 97 % 331))); done"
+    since = now(lb)
+    with restored("systemctl stop hangups 2>/dev/null || :"), visitors() as became:
+        lb.run(f"systemd-run -q --collect --unit=hangups sh -c '{hangups}'")
+        with report.claim("hangups.live", "while somebody reloads NGINX many times a second each of 16 changes goes live, and is served as soon as it is told"):
+            for round in range(16):
+                changed = now(lb)
+                weight(web2, 2 * (round % 2))
+                # Each at another moment.
+                pause(0.037 * round % 0.3)
+                within(10, told, lb, changed, "apply live")
+                served = pages(4)
+                expect(round % 2 or set(served) == {f"from {web1}"}, f"pages are {served} without {web2}")
+            serves(*WEBS)
+        with report.claim("hangups.told", "nothing is rolled back or refused for it"):
+            untold(lb, since, "apply (rolled back|refused|failed)")
+            lb.expect("systemctl is-active hangups", "active")
+            well()
+    with report.claim("hangups.visitors", "no visitor is turned away"):
+        none_failed(became)
 
 
 def certificates(report):
