@@ -29,7 +29,7 @@ import nginx
 import report as reports
 import templates
 from cluster import ALL, settle
-from hosts import VERBS, Failed, Stopped, verb
+from hosts import VERBS, Failed, Stopped, expect, verb
 
 ROOT = Path(__file__).resolve().parents[3]
 OUT = ROOT / "target/lab"
@@ -38,7 +38,9 @@ OUT = ROOT / "target/lab"
 SMOKE = "smoke"
 PARTS = {
     SMOKE: [install.sound, install.privileges, members.weights, members.kill, members.leave, members.reboot],
-    "members": [members.power, members.freeze, members.cut, members.agent_killed, members.two_balancers],
+    "members": [
+        members.power, members.freeze, members.cut, members.agent_killed, members.two_balancers, latency.beside_others,
+    ],
     "nginx": [
         nginx.broken_neighbour, nginx.operator, nginx.counts, nginx.quiet, nginx.port_in_use, nginx.stopped, nginx.master_killed,
         nginx.reinstalled, nginx.helper_killed, nginx.others_reload,
@@ -46,6 +48,11 @@ PARTS = {
     "packages": [install.upgraded, templates.haproxy, absent.not_installed, absent.directories],
     "files": [nginx.edited, nginx.taken_out, nginx.disk_full, nginx.read_only, nginx.certificates],
 }
+# What is claimed of all of them together.
+WHOLE = "whole"
+MOST_S = 600
+# Per core, over a quarter of an hour: with more the machine does much besides.
+BUSY = 5
 # What wants the machine for itself, and runs only where it is named.
 MEASUREMENTS = {"latency": [latency.helper_and_direct]}
 
@@ -130,6 +137,18 @@ def in_lab(part, cases, packages, kept):
         raise
 
 
+def in_time(report):
+    part = reports.Part(report, WHOLE)
+    claim = ("time", f"from nothing to the report it takes less than {MOST_S // 60} minutes")
+    load, cores = os.getloadavg()[2], os.cpu_count()
+    if load > BUSY * cores:
+        part.skip(*claim, f"the machine does much besides: its load is {load:.1f} on {cores} cores")
+        return
+    with part.claim(*claim):
+        took = time.monotonic() - report.begin
+        expect(took < MOST_S, f"{took:.0f} s")
+
+
 def chosen(names, smoke):
     """The parts and cases that are to run."""
     parts = {SMOKE: PARTS[SMOKE]} if smoke else PARTS | MEASUREMENTS if names else PARTS
@@ -164,7 +183,9 @@ def main(names):
             ]
             for each in running:
                 each.result()
-    report.write(OUT, f"report-{suite}", list(parts))
+    if not names and not stopped_by:
+        in_time(report)
+    report.write(OUT, f"report-{suite}", [*parts, WHOLE])
     print(f"{report.summary()}; {OUT.relative_to(ROOT)}/report-{suite}.json")
     if kept.exists():
         print(f"what the hosts can tell: {kept.relative_to(ROOT)}")

@@ -183,9 +183,7 @@ def privileges(report):
         within(10, weights_are, 1, 1)
     sizes = {str(host): memory_kib(host) for host in ALL}
     report.figure("agent_private_kib", sizes)
-    memory = ("agent.memory", "the private memory of no agent is above 1.2 MiB")
-    if not os.environ.get("WEIR_LAB_PACKAGES"):
-        report.skip(*memory, "the packages hold a debug build; WEIR_LAB_PACKAGES=out takes those of 'make package'")
-        return
-    with report.claim(*memory):
-        expect(max(sizes.values()) <= 1229, f"in KiB: {sizes}")
+    # Of a debug build only what it is, so that what grows is seen.
+    most, build = (1.2, "agent") if os.environ.get("WEIR_LAB_PACKAGES") else (3.0, "agent, as a debug build,")
+    with report.claim("agent.memory", f"the private memory of no {build} is above {most} MiB"):
+        expect(max(sizes.values()) <= most * 1024, f"in KiB: {sizes}")

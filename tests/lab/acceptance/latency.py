@@ -7,9 +7,7 @@ from pathlib import Path
 from cluster import lb, servers, web1
 from hosts import VERBS, Failed, environment, expect, within
 
-SIZES = (3, 50, 500)
-CHANGES = 60
-P99_MS = 750
+MOST_MS = 750
 CONFIG = """[node.tags]
 role = "lb"
 [gossip]
@@ -35,29 +33,40 @@ SystemCallFilter=
 """
 
 
+def beside_others(report):
+    """As packaged, and whatever else this machine does: nine of ten changes are in time even so."""
+    measured(report, ["helper"], (3, 500), count=20, percent=90)
+
+
 def helper_and_direct(report):
-    """One after the other on the same host, each with the same members and changes."""
+    """On a machine that does nothing else."""
+    measured(report, ["helper", "direct"], (3, 50, 500), count=60, percent=99)
+
+
+def measured(report, modes, sizes, count, percent):
+    """One mode after the other on the same host, each with the same members and changes."""
     web1.put(Path(__file__).with_name("crowd.py"), "/root")
     web1.run("systemctl stop weir; ip route replace local 10.99.0.0/16 dev lo")
     lb.run(f"ip route replace 10.99.0.0/16 via {web1.addr}; cp -p /etc/weir/weir.toml /root/weir.toml")
     drop_in = "/run/systemd/system/weir.service.d/zz-direct.conf"
     try:
-        for mode in ("helper", "direct"):
+        for mode in modes:
             lb.write("/etc/weir/weir.toml", CONFIG % mode, "0640")
             lb.run(f"systemctl stop weir; chgrp weir /etc/weir/weir.toml; mkdir -p {Path(drop_in).parent}")
             if mode == "direct":
                 lb.write(drop_in, AS_ROOT)
             lb.run("systemctl daemon-reload")
-            for size in SIZES:
-                one_size(report, mode, size)
+            for size in sizes:
+                one_size(report, mode, size, count, percent)
     finally:
         lb.run(f"""rm -f {drop_in}; systemctl daemon-reload; cp -p /root/weir.toml /etc/weir/
             chown -R weir: /var/lib/weir; ip route del 10.99.0.0/16; systemctl restart weir""")
         web1.run("ip route del local 10.99.0.0/16 dev lo; systemctl start weir")
 
 
-def one_size(report, mode, size):
-    with report.claim(f"latency.{mode}.{size}", f"{CHANGES} changes among {size} servers ({mode}): from decision to confirmed workers, p99 is under {P99_MS} ms"):
+def one_size(report, mode, size, count, percent):
+    sentence = f"of {count} changes among {size} servers ({mode}) {percent} % take less than {MOST_MS} ms from decision to confirmed workers"
+    with report.claim(f"latency.{mode}.{size}", sentence):
         lb.run("systemctl restart weir")
         command = [VERBS, "exec", "web1", "python3", "/root/crowd.py", lb.addr, str(size)]
         with subprocess.Popen(command, env=environment(), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as crowd:
@@ -65,12 +74,12 @@ def one_size(report, mode, size):
                 expect(crowd.stdout.readline() == "introduced\n", "the crowd does not come")
                 # Those of the size before have half a minute to come back.
                 within(45, number_of_servers, size)
-                took = sorted(changes(crowd, size))
+                took = sorted(changes(crowd, size, count))
             finally:
                 crowd.stdin.close()
-        median, p99 = took[len(took) // 2], took[len(took) * 99 // 100]
-        report.figure(f"latency_ms.{mode}.{size}", {"median": median, "p99": p99, "max": took[-1], "changes": len(took)})
-        expect(p99 < P99_MS, f"median {median} ms, p99 {p99} ms of {took}")
+        median, p99 = took[count // 2], took[count * 99 // 100]
+        report.figure(f"latency_ms.{mode}.{size}", {"median": median, "p99": p99, "max": took[-1], "changes": count})
+        expect(took[count * percent // 100] < MOST_MS, f"median {median} ms, p99 {p99} ms of {took}")
 
 
 def number_of_servers(wanted):
@@ -78,7 +87,7 @@ def number_of_servers(wanted):
     expect(count == wanted, f"{count} servers")
 
 
-def changes(crowd, size):
+def changes(crowd, size, count):
     """One after the other; yields how many milliseconds each took by the agent's own line."""
     log = subprocess.Popen(
         [VERBS, "exec", "lb", "timeout", "300", "journalctl", "-u", "weir", "-o", "cat", "-f", "-n", "1"],
@@ -87,7 +96,7 @@ def changes(crowd, size):
     try:
         # With the last line it has begun to follow.
         log.stdout.readline()
-        for change in range(CHANGES):
+        for change in range(count):
             # No weight twice in a row, and none that leaves all as it was by its ratio.
             crowd.stdin.write(f"{1 + change % size} {2 + change // size % 200}\n")
             crowd.stdin.flush()
