@@ -306,7 +306,7 @@ fn in_brackets(held: &Held) -> String {
 
 fn overwritten(edit: &ForeignEdit) -> Trouble {
     let ForeignEdit { file, copy, .. } = edit;
-    let what = format!("somebody else had changed {file}; weir's is back, and theirs is kept as {copy}");
+    let what = format!("somebody else had written {file}; weir's is in its place, and theirs is kept as {copy}");
     Trouble::new(what, "keep others from writing it, or set apply.foreign_edit = \"hold\"")
 }
 

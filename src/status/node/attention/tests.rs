@@ -213,8 +213,8 @@ fn what_operators_hold_and_what_others_edit() {
         "warn held old: upstream old is held (a look first) and not configured any more; 'weir upstream release old'";
     assert_eq!(forgotten, [wanted]);
     let edited = |ago_s| of(|document| document.apply.as_mut().unwrap().foreign[0].seen.ago_s = ago_s);
-    let wanted = "warn foreign_edit /etc/nginx/conf.d/weir-web.conf: somebody else had changed /etc/nginx/conf.d/weir-web.conf; \
-        weir's is back, and theirs is kept as /var/lib/weir-apply/foreign/weir-web.conf.1; keep others from writing it, or \
+    let wanted = "warn foreign_edit /etc/nginx/conf.d/weir-web.conf: somebody else had written /etc/nginx/conf.d/weir-web.conf; \
+        weir's is in its place, and theirs is kept as /var/lib/weir-apply/foreign/weir-web.conf.1; keep others from writing it, or \
         set apply.foreign_edit = \"hold\"";
     assert_eq!(edited(3600), [wanted]);
     assert!(edited(3601).is_empty(), "that is history");
