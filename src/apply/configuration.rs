@@ -8,12 +8,12 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use tracing::{error, info};
+use tracing::{error, info, warn};
 
 use super::directory::MAX_FILE;
 use super::disk;
 use super::trust::foreign_writer;
-use super::{Apply, Error, Options, Refusal, RunBy};
+use super::{Apply, Error, Kept, Options, Refusal, RunBy, Settled};
 use crate::config::{self, Config, ConfigHash, Loaded, Mistake, Source, Sources};
 
 /// Where the privileged side reads.
@@ -56,16 +56,24 @@ impl Configuration {
         }
     }
 
-    /// Ends what a run that was cut short has left, when nobody asks: at boot. Whether that worked, or there was nothing to end.
-    pub fn recover(&self) -> Result<bool, Refusal> {
-        let Some(report) = Apply::new(self.last()?).recover() else { return Ok(true) };
-        let (result, generation) = (report.word(), report.generation().map(tracing::field::display));
-        if report.is_in_place() {
-            info!(result, generation, "recovered");
-        } else {
-            error!(result, generation, error = %report.told(RunBy::Helper), "not recovered");
+    /// Ends what a run that was cut short has left, as far as files go: at boot, before anybody reads them. Whether that worked, or
+    /// there was nothing to end.
+    pub fn recover_files(&self) -> Result<bool, Refusal> {
+        match Apply::new(self.last()?).recover_files() {
+            Ok(None) => Ok(true),
+            Ok(Some(Settled { generation, foreign })) => {
+                for Kept { file, copy, line } in foreign {
+                    let (file, copy) = (file.display(), copy.display());
+                    warn!(%file, line, %copy, "file of somebody else found, a copy is kept");
+                }
+                info!(%generation, "recovered");
+                Ok(true)
+            }
+            Err(error) => {
+                error!(error = %error.told(RunBy::Helper), "not recovered");
+                Ok(false)
+            }
         }
-        Ok(report.is_in_place())
     }
 
     /// What was applied last, since what is to be ended was made with it.

@@ -142,12 +142,23 @@ impl Directory {
     fn exchange_by_link(&self, dot: &OsStr, target: &OsStr) -> Result<(), Error> {
         let aside = aside_name(target);
         self.remove(&aside)?;
-        let swapped = || {
-            linkat(&self.fd, target, &self.fd, &aside, AtFlags::empty())?;
-            renameat(&self.fd, dot, &self.fd, target)?;
-            renameat(&self.fd, &aside, &self.fd, dot)
-        };
-        swapped().map_err(|error| self.unwritten(target)(error.into()))
+        let placed = linkat(&self.fd, target, &self.fd, &aside, AtFlags::empty())
+            .and_then(|()| renameat(&self.fd, dot, &self.fd, target));
+        let swapped = placed.and_then(|()| {
+            renameat(&self.fd, &aside, &self.fd, dot).inspect_err(|_| {
+                // The first error is the one to tell. Whether this has worked is asked before anybody says so.
+                let _ = renameat(&self.fd, &aside, &self.fd, target);
+            })
+        });
+        swapped.map_err(|error| self.unwritten(target)(error.into()))
+    }
+
+    /// Refuses if an [`Self::exchange`] has stopped half-way: the newer file is in place, and the older one under neither name.
+    pub(super) fn refuse_half_exchanged(&self, dot: &OsStr, target: &OsStr) -> Result<(), Error> {
+        match (self.is_there(&aside_name(target))?, self.is_there(dot)?) {
+            (true, false) => Err(self.unwritten(target)(io::Error::other("it was exchanged half-way"))),
+            (true, true) | (false, _) => Ok(()),
+        }
     }
 
     /// Ends an [`Self::exchange`] without the kernel's help whose process died half-way.
@@ -380,6 +391,9 @@ mod tests {
         ] {
             let stage = Stage::new();
             left.iter().for_each(|(name, text)| stage.put(name, text));
+            let is_half = left.len() == 2 && left[1].0 == ASIDE;
+            let refused = stage.directory.refuse_half_exchanged(name(DOT), name(TARGET));
+            assert_eq!(refused.is_err(), is_half, "{left:?}");
             stage.directory.finish_exchange(name(DOT), name(TARGET)).unwrap();
             assert_eq!(([TARGET, DOT].map(|name| stage.text(name)), stage.count()), (ended.map(str::to_owned), 2));
         }

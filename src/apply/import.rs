@@ -96,7 +96,7 @@ fn import(record: Record, options: &Options, journal: &mut Journal, store: &Stor
     let work = Work::default();
     let begin = Begin { generation: open, prev: generation, untested: true, files: files.collect(), work };
     // At once: without the second an untested candidate would be taken for somebody's edit.
-    journal.write_all([base, Event::Begin(begin)])
+    journal.begin_with([base, Event::Begin(begin)])
 }
 
 fn upstream_at<'o>(options: &'o Options, path: &Path) -> Option<&'o UpstreamName> {

@@ -1,5 +1,6 @@
 //! NGINX's master process, verified before it is signalled: a stale pid file must not hit a stranger.
 
+use std::collections::HashSet;
 use std::os::fd::OwnedFd;
 use std::time::{Duration, Instant};
 
@@ -81,6 +82,13 @@ impl Master {
     /// Whether it waits for signals and has workers, so that whatever it reads next it reads because of the next one.
     pub(super) fn is_idle(&self) -> bool {
         self.waits() && !self.workers().serving.is_empty()
+    }
+
+    /// Whether it has loaded nothing since exactly the `noted` workers served, and reads nothing now.
+    pub(super) fn kept(&self, noted: &[Process]) -> bool {
+        let set = |workers: &[Process]| workers.iter().copied().collect::<HashSet<_>>();
+        // In this order: what it loads from here on it reads from now on.
+        self.is_idle() && set(&self.workers().serving) == set(noted)
     }
 
     /// Whether it waits for signals: it blocks them while it reads its configuration.

@@ -39,6 +39,7 @@ mod recover;
 mod refusal;
 mod report;
 mod request;
+mod restore;
 mod rollback;
 mod run;
 mod serve;
@@ -66,7 +67,7 @@ pub use namespace::Hindrance;
 pub use preview::{Preview, Tried};
 pub use proc::Process;
 pub use refusal::{Refusal, Writer};
-pub use report::{Notes, Report, Step, Timings};
+pub use report::{Notes, Report, Settled, Step, Timings};
 pub use request::{Ask, Job, Request, Rollback};
 pub use serve::Server;
 pub use store::{Saved, SavedFile};
@@ -272,9 +273,7 @@ impl Apply {
     ///
     /// Every apply begins with that; this is for a start, when there may be nothing to apply for long.
     pub fn recover(&self) -> Option<Report> {
-        let state = &self.options.apply.state;
-        let is_open = import::is_open(state)
-            .and_then(|open| Ok(open || Journal::read(state)?.state().is_open() || template::is_open(&self.options)?));
+        let is_open = self.is_open().and_then(|open| Ok(open || template::is_open(&self.options)?));
         match is_open.map_err(Step::Lock.at()) {
             Ok(false) => None,
             Ok(true) => match Run::start(&self.options, || Ok(())) {
@@ -283,5 +282,20 @@ impl Apply {
             },
             Err(At { step, error }) => Some(Report::refused(None, step, error)),
         }
+    }
+
+    /// As [`Self::recover`], as far as NGINX's files go: for a boot, where whoever reads them is to start on them. Nobody is told to
+    /// reload, and nothing is tested, unless a generation that was put back has to do without a node that may stop.
+    pub fn recover_files(&self) -> Result<Option<Settled>, Error> {
+        if !self.is_open()? {
+            return Ok(None);
+        }
+        Run::start(&self.options, || Ok(())).and_then(Run::recover_files).map(Some).map_err(|At { error, .. }| error)
+    }
+
+    /// Whether a run has died, or nobody was seen to serve what is in place.
+    fn is_open(&self) -> Result<bool, Error> {
+        let state = &self.options.apply.state;
+        Ok(import::is_open(state)? || Journal::read(state)?.state().is_open())
     }
 }

@@ -28,6 +28,14 @@ impl Place {
         Ok(Self { directory, path: target.to_owned(), name: name.to_owned(), dot: dot_name(name) })
     }
 
+    /// As [`Self::of`]; `None` where there is no directory, and so nothing in it.
+    pub(super) fn if_there(target: &Path) -> Result<Option<Self>, Error> {
+        match Self::of(target) {
+            Err(Error::Write { source, .. }) if source.kind == SystemErrorKind::Missing => Ok(None),
+            place => place.map(Some),
+        }
+    }
+
     /// `.NAME.weir-new` beside the target: no `*.conf` glob loads it, and SELinux context and file system fit (`protocols C.1`).
     pub(super) fn dot(&self) -> PathBuf {
         self.path.with_file_name(&self.dot)
@@ -56,7 +64,17 @@ impl Place {
         }
     }
 
-    /// What is beside the target: a candidate, or what it displaced.
+    /// Whatever is at the target.
+    pub(super) fn entry(&self) -> Result<Entry, Error> {
+        self.directory.read(&self.name)
+    }
+
+    /// Whatever is beside the target: a candidate, or what it displaced.
+    pub(super) fn entry_beside(&self) -> Result<Entry, Error> {
+        self.directory.read(&self.dot)
+    }
+
+    /// As [`Self::entry_beside`], which is to be a file.
     pub(super) fn beside(&self) -> Result<Option<Vec<u8>>, Error> {
         self.bytes_of(&self.dot, &self.dot())
     }
@@ -91,7 +109,7 @@ impl Place {
 
     /// Whether the very file that is to be put in place lies there.
     fn is_beside(&self, change: &Change) -> Result<bool, Error> {
-        let Entry::File(found) = self.directory.read(&self.dot)? else { return Ok(false) };
+        let Entry::File(found) = self.entry_beside()? else { return Ok(false) };
         Ok(change.after.as_ref() == Some(&found.bytes) && change.attributes.as_ref() == Some(&found.attributes))
     }
 
@@ -107,6 +125,10 @@ impl Place {
         self.directory.exchange(&self.dot, &self.name)?;
         trace(Write::Exchange(&self.dot(), &self.path));
         Ok(())
+    }
+
+    fn refuse_half_exchanged(&self) -> Result<(), Error> {
+        self.directory.refuse_half_exchanged(&self.dot, &self.name)
     }
 
     /// Ends an exchange that died half-way.
@@ -126,6 +148,14 @@ impl Place {
         Ok(())
     }
 
+    /// What is beside the target takes its place, whether something is there or not.
+    pub(super) fn put_displaced(&self) -> Result<(), Error> {
+        match self.entry()? {
+            Entry::Missing => self.place_new(),
+            Entry::File(_) | Entry::Odd { .. } => self.exchange(),
+        }
+    }
+
     /// Makes the names survive a power loss.
     pub(super) fn sync(&self) -> Result<(), Error> {
         self.directory.sync()?;
@@ -142,6 +172,8 @@ impl Place {
         }
     }
 
+    /// Undoes [`Self::put`]. What somebody wrote over ours meanwhile is handed back, and stays where it was made: it is newer than
+    /// what was there before. But that is put back if it cannot be copied.
     fn put_back(&self, change: &Change) -> Result<Option<Edit>, Error> {
         match (&change.before, &change.after) {
             (Some(_), Some(_)) => self.exchange()?,
@@ -149,9 +181,23 @@ impl Place {
             (Some(_), None) => self.place_new()?,
             (None, None) => {}
         }
+        let edit = self.edit_beside(change.after.as_deref())?;
+        if edit.is_some() && !matches!(self.entry()?, Entry::Odd { .. }) {
+            self.put(change)?;
+        }
         self.sync()?;
-        let edit = self.beside()?.filter(|bytes| change.after.as_ref() != Some(bytes));
-        Ok(edit.map(|bytes| Edit { path: self.path.clone(), bytes }))
+        Ok(edit)
+    }
+
+    /// What is beside the target and is not as it was `known`.
+    pub(super) fn edit_beside(&self, known: Option<&[u8]>) -> Result<Option<Edit>, Error> {
+        let bytes = match self.entry_beside()? {
+            Entry::Missing => return Ok(None),
+            Entry::File(found) if known == Some(&found.bytes) => return Ok(None),
+            Entry::File(found) => Some(found.bytes),
+            Entry::Odd { .. } => None,
+        };
+        Ok(Some(Edit { path: self.path.clone(), bytes }))
     }
 }
 
@@ -170,11 +216,7 @@ pub(super) fn is_dot(path: &Path) -> bool {
 
 /// What is at a target; `None` also where there is no directory.
 pub(super) fn look(upstream: &UpstreamName, target: &Path) -> Result<Option<Found>, Error> {
-    match Place::of(target) {
-        Ok(place) => place.read(upstream),
-        Err(Error::Write { source, .. }) if source.kind == SystemErrorKind::Missing => Ok(None),
-        Err(error) => Err(error),
-    }
+    Place::if_there(target)?.map_or(Ok(None), |place| place.read(upstream))
 }
 
 /// Candidates beside their targets.
@@ -189,7 +231,8 @@ pub(super) struct Candidates<'a> {
 #[derive(Debug)]
 pub(super) struct Edit {
     pub(super) path: PathBuf,
-    pub(super) bytes: Vec<u8>,
+    /// `None`: it is no regular file, and nothing that could be copied.
+    pub(super) bytes: Option<Vec<u8>>,
 }
 
 impl<'a> Candidates<'a> {
@@ -233,8 +276,7 @@ impl<'a> Candidates<'a> {
         let mut edits = Vec::new();
         for (change, place) in &self.files[..self.placed] {
             let Some(before) = &change.before else { continue };
-            let displaced = place.beside()?.filter(|bytes| *bytes != before.bytes);
-            edits.extend(displaced.map(|bytes| Edit { path: change.path.clone(), bytes }));
+            edits.extend(place.edit_beside(Some(&before.bytes))?);
         }
         Ok(edits)
     }
@@ -244,11 +286,13 @@ impl<'a> Candidates<'a> {
         self.files.iter().try_for_each(|(_, place)| place.sync())
     }
 
-    /// Puts back what was there, as far as it goes, and reports the first failure. What somebody wrote over ours meanwhile lies
-    /// beside the target and is handed back.
+    /// Puts back what was there, as far as it goes, and reports the first failure. What somebody wrote over ours meanwhile stays, and
+    /// is handed back.
     pub(super) fn undo(&self) -> Result<Vec<Edit>, Error> {
-        let results = self.files[..self.placed].iter().rev().map(|(change, place)| place.put_back(change));
-        let results: Vec<Result<Option<Edit>, Error>> = results.collect();
+        let (placed, others) = self.files.split_at(self.placed);
+        let undone = placed.iter().rev().map(|(change, place)| place.put_back(change));
+        let untouched = others.iter().map(|(_, place)| place.refuse_half_exchanged().map(|()| None));
+        let results: Vec<Result<Option<Edit>, Error>> = undone.chain(untouched).collect();
         results.into_iter().filter_map(Result::transpose).collect()
     }
 }

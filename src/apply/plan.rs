@@ -6,13 +6,13 @@ use std::path::{Path, PathBuf};
 use super::directory::{Attributes, Found};
 use super::journal::{FileChange, Work};
 use super::store::{Manifest, Saved, SavedFile};
-use super::targets::{Wanted, is_ours};
+use super::targets::{Wanted, is_edited, is_ours};
 use super::{Error, Options};
 use crate::config::ForeignEdit;
 use crate::digest::Digest;
 use crate::nginx::{PageSize, Turn, render};
 use crate::upstream::desired::{Desired, Target};
-use crate::upstream::{Generation, UpstreamName, differences};
+use crate::upstream::{Generation, Holds, UpstreamName, differences};
 
 /// What one run will do.
 #[derive(Debug)]
@@ -85,6 +85,7 @@ impl Plan {
         found: Vec<Wanted<'_>>,
         desired: &Desired,
         in_place: Option<&Saved>,
+        holds: &Holds,
         next: Generation,
         page: PageSize,
     ) -> Result<Self, Error> {
@@ -95,18 +96,18 @@ impl Plan {
             let text = |generation| render(target.block, wanted, Turn { order: desired.order, generation }, page);
             let ours = before.as_ref().is_some_and(|before| is_ours(in_place, target.output, before));
             let known = plan.files.iter().find(|file| file.target == target.output).filter(|_| ours);
+            let name = &target.options.name;
+            let is_frozen = is_frozen(holds, in_place, name, wanted);
             let is_same = |file: &&SavedFile| before.as_ref().is_some_and(|b| text(file.turn).as_bytes() == b.bytes);
-            if known.filter(is_same).is_some() {
-                plan.same.push(target.output.to_owned());
+            if known.filter(|file| is_frozen || is_same(file)).is_some() {
+                plan.keep(target.output);
                 continue;
             }
-            // What was there before the first generation is no edit of anything.
-            let edited = !ours && in_place.is_some_and(|saved| saved.file(target.output).is_some());
-            if edited && options.apply.foreign_edit == ForeignEdit::Hold {
+            if is_edited(in_place, target.output, before.as_ref()) && options.apply.foreign_edit == ForeignEdit::Hold {
                 return Err(Error::ForeignEdit { path: target.output.to_owned() });
             }
             let foreign = before.is_some() && !ours;
-            let (upstream, path) = (target.options.name.clone(), target.output.to_owned());
+            let (upstream, path) = (name.clone(), target.output.to_owned());
             let change = Change::new(upstream, path, Some(text(next).into_bytes()), before);
             plan.add(Change { foreign, ..change }, next);
         }
@@ -128,6 +129,11 @@ impl Plan {
             files,
             desired: all,
         }
+    }
+
+    /// Notes that a file is right already.
+    pub(super) fn keep(&mut self, path: &Path) {
+        self.same.push(path.to_owned());
     }
 
     /// Adds a change; its lines are ordered for `turn`.
@@ -198,6 +204,12 @@ impl Plan {
         }
         work
     }
+}
+
+/// Whether its file stays byte for byte, since it is held and nothing of it is to change. What was rendered under another
+/// configuration is what an operator may have gone back to.
+pub(super) fn is_frozen(holds: &Holds, in_place: Option<&Saved>, name: &UpstreamName, wanted: &Target) -> bool {
+    holds.get(name).is_some() && in_place.is_some_and(|saved| saved.desired().upstreams.get(name) == Some(wanted))
 }
 
 /// Upstreams that are not configured any more are remembered, they may come back, while one document has room for all.

@@ -5,13 +5,13 @@ use std::path::PathBuf;
 use super::journal::Journal;
 use super::namespace::Candidate;
 use super::place::Candidates;
-use super::plan::Plan;
+use super::plan::{Plan, is_frozen};
 use super::report::At;
 use super::run::Run;
 use super::store::Store;
 use super::system::{Nginx, Validation};
 use super::targets::{self, page_size};
-use super::{Apply, Error, Hindrance};
+use super::{Apply, Error, Hindrance, kept};
 use crate::digest::Digest;
 use crate::nginx::{Turn, render};
 use crate::upstream::desired::Desired;
@@ -47,16 +47,24 @@ impl Apply {
             generation => Store::new(state).load(generation)?,
         };
         let (next, page) = (journal.state().newest.next(), page_size());
-        let preview = |target: super::Target<'_>| {
-            let wanted = desired.upstreams.get(&target.options.name)?;
+        let holds = kept::holds(state)?;
+        let mut previews = Vec::new();
+        for target in self.options.targets() {
+            let name = &target.options.name;
+            let Some(wanted) = desired.upstreams.get(name) else { continue };
             let text = |generation| render(target.block, wanted, Turn { order: desired.order, generation }, page);
-            let known = in_place.as_ref().and_then(|saved| saved.file(target.output));
-            let same = known.map(|file| (file, text(file.turn)));
-            let same = same.filter(|(file, text)| file.hash == Some(Digest::of(text.as_bytes())));
-            let text = same.map_or_else(|| text(next), |(_, text)| text);
-            Some(Preview { upstream: target.options.name.clone(), path: target.output.to_owned(), text })
-        };
-        Ok(self.options.targets().filter_map(preview).collect())
+            let known = in_place.as_ref().and_then(|saved| Some((saved, saved.file(target.output)?)));
+            let text = match known {
+                Some((saved, file)) if is_frozen(&holds, in_place.as_ref(), name, wanted) => {
+                    let bytes = saved.bytes(file)?.unwrap_or_default();
+                    String::from_utf8_lossy(&bytes).into_owned()
+                }
+                Some((_, file)) if file.hash == Some(Digest::of(text(file.turn).as_bytes())) => text(file.turn),
+                Some(_) | None => text(next),
+            };
+            previews.push(Preview { upstream: name.clone(), path: target.output.to_owned(), text });
+        }
+        Ok(previews)
     }
 
     /// Whether NGINX would take what `desired` is about. Waits for an apply that runs; what serves is not touched.
@@ -64,7 +72,8 @@ impl Apply {
         let run = Run::start(&self.options, || Ok(())).map_err(|At { error, .. }| error)?;
         let nginx = Nginx::find(&self.options.nginx, desired.upstreams.keys())?;
         let (in_place, found) = (run.in_place()?, targets::read_all(&self.options, desired)?);
-        let plan = Plan::make(&self.options, found, desired, in_place.as_ref(), run.next(), page_size())?;
+        let holds = kept::holds(&self.options.apply.state)?;
+        let plan = Plan::make(&self.options, found, desired, in_place.as_ref(), &holds, run.next(), page_size())?;
         let candidates = Candidates::write(&plan.changes)?;
         let (shown, created): (_, Vec<_>) = (candidates.shown(), plan.created().collect());
         let shown: Vec<Candidate<'_>> =

@@ -3,13 +3,15 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
+use super::directory::Entry;
 use super::fault::{self, Fault};
 use super::journal::{Abort, Begin, Event, FileChange, Journal, Run};
-use super::place::{self, Candidates, Place};
+use super::place::{self, Candidates, Edit, Place};
 use super::plan::Change;
 use super::report::Notes;
 use super::store::{Saved, SavedFile, Store};
 use super::{Error, Options, Step, foreign};
+use crate::config::ForeignEdit;
 use crate::digest::Digest;
 use crate::upstream::{Generation, UpstreamName};
 
@@ -106,25 +108,31 @@ impl Files<'_> {
     }
 
     fn look(&self, file: &FileChange) -> Result<Look, Error> {
-        let place = Place::of(&file.path)?;
+        let Some(place) = Place::if_there(&file.path)? else {
+            return Ok(Look { target: self.seen(file, None), beside: None });
+        };
         place.finish_exchange()?;
-        let target = place.bytes()?.map(|bytes| Digest::of(&bytes));
-        let beside = place.beside()?.map(|bytes| Digest::of(&bytes));
-        Ok(Look {
-            target: self.seen(file, target)?,
-            beside: beside.map(|beside| self.seen(file, Some(beside))).transpose()?,
-        })
+        let seen = |entry| match entry {
+            Entry::Missing => self.seen(file, None),
+            Entry::File(found) => self.seen(file, Some(Digest::of(&found.bytes))),
+            Entry::Odd { .. } => Seen::Foreign,
+        };
+        let beside = place.entry_beside()?;
+        let is_there = !matches!(beside, Entry::Missing);
+        Ok(Look { target: seen(place.entry()?), beside: is_there.then(|| seen(beside)) })
     }
 
-    fn seen(&self, file: &FileChange, hash: Option<Digest>) -> Result<Seen, Error> {
+    fn seen(&self, file: &FileChange, hash: Option<Digest>) -> Seen {
         if hash == file.hash {
-            return Ok(Seen::New);
+            return Seen::New;
         }
         if hash == file.prev {
-            return Ok(Seen::Previous);
+            return Seen::Previous;
         }
-        let Some(hash) = hash else { return Ok(Seen::Foreign) };
-        Ok(if self.store.find(&file.path, hash).is_some() { Seen::Saved } else { Seen::Foreign })
+        match hash.and_then(|hash| self.store.find(&file.path, hash)) {
+            Some(_) => Seen::Saved,
+            None => Seen::Foreign,
+        }
     }
 
     fn forward(&mut self, begin: &Begin) -> Result<(), Error> {
@@ -134,25 +142,17 @@ impl Files<'_> {
             changes.extend(self.change(saved.file(&file.path).map(|file| (&saved, file)), &file.path)?);
         }
         self.place(&changes)?;
-        self.sync(begin)?;
+        sync(begin)?;
         self.journal.write(Event::Stored { generation: begin.generation })?;
-        self.clear_away_of(begin)
+        clear_away_of(begin)
     }
 
     fn keep(&mut self, begin: &Begin, cause: Error) -> Result<(), Error> {
-        self.sync(begin)?;
-        let abort = Abort { generation: begin.generation, step: Step::Write, cause, work: None };
+        sync(begin)?;
         // Nobody knows what NGINX has read meanwhile.
-        self.journal.write_all([Event::Abort(abort), Event::Stored { generation: begin.prev }])?;
-        self.clear_away_of(begin)
-    }
-
-    fn sync(&self, begin: &Begin) -> Result<(), Error> {
-        begin.files.iter().try_for_each(|file| Place::of(&file.path)?.sync())
-    }
-
-    fn clear_away_of(&self, begin: &Begin) -> Result<(), Error> {
-        begin.files.iter().try_for_each(|file| Place::of(&file.path)?.clear())
+        let (generation, step) = (begin.generation, Step::Write);
+        self.journal.write(Event::Abort(Abort { generation, step, cause, work: None, may_be_served: true }))?;
+        clear_away_of(begin)
     }
 
     /// Puts the files of `to` in place of those of `failed`. The record says so already.
@@ -172,11 +172,20 @@ impl Files<'_> {
         }
         let mut candidates = Candidates::write(changes)?;
         candidates.exchange()?;
-        for edit in candidates.edits()? {
-            self.keep_copy(&edit.path, &edit.bytes)?;
+        let edits = candidates.edits()?;
+        if let Some(odd) = edits.iter().find(|edit| edit.bytes.is_none()) {
+            // It is left alone once it is looked at before the exchange.
+            candidates.undo()?.iter().try_for_each(|edit| self.keep_copy_of(edit))?;
+            return Err(Error::Overwritten { path: odd.path.clone() });
         }
+        edits.iter().try_for_each(|edit| self.keep_copy_of(edit))?;
         candidates.sync()?;
         Ok(candidates)
+    }
+
+    /// As [`Self::keep_copy`], if it can be copied.
+    pub(super) fn keep_copy_of(&mut self, Edit { path, bytes }: &Edit) -> Result<(), Error> {
+        bytes.as_ref().map_or(Ok(()), |bytes| self.keep_copy(path, bytes))
     }
 
     /// A copy of somebody else's bytes, in the journal and in the report.
@@ -199,27 +208,32 @@ impl Files<'_> {
         let mut edited = begin.files.first().map(|file| file.path.clone()).unwrap_or_default();
         let mut changes = Vec::new();
         for file in &begin.files {
-            let (look, place) = (self.look(file)?, Place::of(&file.path)?);
+            let Some(place) = Place::if_there(&file.path)? else { continue };
+            let (look, target, beside) = (self.look(file)?, place.entry()?, place.entry_beside()?);
             let is_displaced = look.beside == Some(Seen::Foreign);
-            if is_displaced {
-                self.keep_copy(&file.path, &place.beside()?.unwrap_or_default())?;
-                edited.clone_from(&file.path);
-            }
-            if look.target == Seen::Foreign {
-                // It is newer than what the exchange displaced.
-                if let Some(bytes) = place.bytes()? {
-                    self.keep_copy(&file.path, &bytes)?;
+            for (is_edit, entry) in [(is_displaced, &beside), (look.target == Seen::Foreign, &target)] {
+                if is_edit {
+                    edited.clone_from(&file.path);
                 }
-                edited.clone_from(&file.path);
-            } else if is_displaced {
-                place.exchange()?;
+                if let (true, Entry::File(found)) = (is_edit, entry) {
+                    self.keep_copy(&file.path, &found.bytes)?;
+                }
+            }
+            let goes_back = match look.target {
+                Seen::New => is_displaced,
+                // It is newer than what the exchange displaced; but that goes back if it cannot be copied.
+                Seen::Foreign => matches!((&target, &beside), (Entry::File(_), Entry::Odd { .. })),
+                Seen::Previous | Seen::Saved => false,
+            };
+            if goes_back {
+                place.put_displaced()?;
             } else if look.target == Seen::New {
                 let known = prev.as_ref().and_then(|prev| prev.file(&file.path).map(|file| (prev, file)));
                 let change = match (known, look.beside) {
                     (Some(_), _) | (None, None) => self.change(known, &file.path)?,
                     // What was there before the first generation lies beside it.
                     (None, Some(_)) => {
-                        place.exchange()?;
+                        place.put_displaced()?;
                         None
                     }
                 };
@@ -273,15 +287,38 @@ impl Files<'_> {
             if !differs(&from) && !differs(&in_place) {
                 continue;
             }
+            if !is_replaceable(&path)? {
+                continue;
+            }
             let Some(change) = self.change(wanted, &path)? else { continue };
-            let foreign = match change.prev() {
-                Some(hash) => self.store.find(&path, hash).is_none(),
-                None => false,
-            };
+            let foreign = change.prev().is_some_and(|hash| self.store.find(&path, hash).is_none());
+            if foreign && self.options.apply.foreign_edit == ForeignEdit::Hold {
+                continue;
+            }
             changes.push(Change { foreign, ..change });
         }
         Ok(changes)
     }
+}
+
+/// Whether something can be put there. Where there is no directory, nothing can. What is no regular file was put there by somebody
+/// else and cannot be copied, so it stays: the next apply says so.
+fn is_replaceable(path: &Path) -> Result<bool, Error> {
+    let Some(place) = Place::if_there(path)? else { return Ok(false) };
+    Ok(!matches!(place.entry()?, Entry::Odd { .. }))
+}
+
+fn sync(begin: &Begin) -> Result<(), Error> {
+    places(begin).try_for_each(|place| place?.sync())
+}
+
+fn clear_away_of(begin: &Begin) -> Result<(), Error> {
+    places(begin).try_for_each(|place| place?.clear())
+}
+
+/// Of the files of a run, as far as their directories are there.
+fn places(begin: &Begin) -> impl Iterator<Item = Result<Place, Error>> {
+    begin.files.iter().filter_map(|file| Place::if_there(&file.path).transpose())
 }
 
 #[cfg(test)]

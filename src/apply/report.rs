@@ -136,6 +136,15 @@ pub enum Report {
     },
 }
 
+/// How a recovery of files alone ended.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Settled {
+    /// The generation that is in place. Whether NGINX can load it is seen by the next apply.
+    pub generation: Generation,
+    /// Copies of what somebody else had put in its way.
+    pub foreign: Vec<Kept>,
+}
+
 /// What an apply saw or did besides.
 #[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(deny_unknown_fields)]

@@ -2,15 +2,13 @@
 
 use super::fault::{self, Fault};
 use super::journal::{Journal, Outcome, Work, now};
-use super::plan::{Change, Plan};
+use super::plan::Plan;
 use super::report::At;
-use super::run::{Run, without_promised};
+use super::run::Run;
 use super::store::Saved;
-use super::targets::{self, page_size};
-use super::{Apply, Body, Error, Options, Refusal, Report, Rollback, Step, kept, place};
+use super::targets;
+use super::{Apply, Body, Error, Options, Refusal, Report, Rollback, Step, kept, restore};
 use crate::drain::Promises;
-use crate::nginx::{Turn, render};
-use crate::upstream::desired::Target;
 use crate::upstream::{Generation, Hold, Holds};
 
 impl Apply {
@@ -62,8 +60,7 @@ pub(super) fn before(journal: &Journal) -> Option<Generation> {
         .map(|past| past.generation)
 }
 
-/// What puts the files of `saved` in place again, as far as their upstreams are configured. Where a server belongs to a node that
-/// was told that it may stop, the file is rendered anew without it.
+/// What puts the files of `saved` in place again, as far as their upstreams are configured.
 fn plan(
     options: &Options,
     saved: &Saved,
@@ -71,42 +68,10 @@ fn plan(
     in_place: Option<&Saved>,
     next: Generation,
 ) -> Result<Plan, Error> {
-    let mut desired = saved.desired().clone();
-    let is_saved = |path| saved.file(path).is_some();
-    desired.upstreams.retain(|name, _| options.target(name).is_some_and(|target| is_saved(target.output)));
-    let promised = without_promised(&desired, promises);
-    let mut plan = Plan::on_top_of(in_place, promised.as_ref().unwrap_or(&desired));
-    let mut known = false;
-    for target in options.targets() {
-        let Some(file) = saved.file(target.output) else { continue };
-        known = true;
-        let name = &target.options.name;
-        let anew = promised.as_ref().and_then(|promised| promised.upstreams.get(name));
-        let anew = anew.filter(|anew| desired.upstreams.get(name) != Some(*anew));
-        let (after, turn) = match anew {
-            Some(wanted) => (Some(rendered(target, wanted, desired.order, next)), next),
-            None => (saved.bytes(file)?, file.turn),
-        };
-        let before = place::look(name, target.output)?;
-        if before.as_ref().map(|before| &before.bytes) == after.as_ref() {
-            continue;
-        }
-        let foreign = before.as_ref().is_some_and(|before| !targets::is_ours(in_place, target.output, before));
-        if after.is_none() {
-            plan.desired.upstreams.remove(name);
-        }
-        let change = Change::new(name.clone(), target.output.to_owned(), after, before);
-        plan.add(Change { foreign, ..change }, turn);
-    }
-    if !known {
+    if !options.targets().any(|target| saved.file(target.output).is_some()) {
         return Err(Error::NothingOf { generation: saved.generation() });
     }
     // The limits of today hold for servers of yesterday.
-    targets::read_all(options, &desired)?;
-    plan.end(next, in_place);
-    Ok(plan)
-}
-
-fn rendered(target: super::Target<'_>, wanted: &Target, order: u64, generation: Generation) -> Vec<u8> {
-    render(target.block, wanted, Turn { order, generation }, page_size()).into_bytes()
+    targets::read_all(options, &restore::configured(options, saved))?;
+    restore::plan(options, saved, promises, in_place, next)
 }

@@ -12,17 +12,18 @@ use super::namespace::Candidate;
 use super::orphan::{self, Orphan};
 use super::place::Candidates;
 use super::plan::{Change, Plan};
+use super::proc::Process;
 use super::recover::Files;
-use super::report::{At, Notes};
+use super::report::{At, Notes, Settled};
 use super::store::{Saved, Store};
 use super::system::{Nginx, Validation};
 use super::targets::{self, page_size};
 use super::template::{self, Outcome};
 use super::tree::read_tree;
-use super::{Error, Options, Report, Step, fingerprint, import, kept};
+use super::{Error, Options, Report, Step, fingerprint, import, kept, restore};
 use crate::drain::Promises;
-use crate::upstream::desired::{Desired, Target};
-use crate::upstream::{Causes, Generation, Servers};
+use crate::upstream::desired::Desired;
+use crate::upstream::{Causes, Generation};
 
 /// Holds the lock until it is dropped.
 #[derive(Debug)]
@@ -41,8 +42,16 @@ struct Going<'p> {
     plan: &'p Plan,
     in_place: Option<Saved>,
     validate: Duration,
+    /// The workers that serve what is in place, noted before anything took its place; none if that is not known.
+    serving: Vec<Process>,
     /// The one that failed, if this is the way back from it.
     after: Option<Generation>,
+}
+
+impl<'p> Going<'p> {
+    fn of(plan: &'p Plan, in_place: Option<Saved>) -> Self {
+        Self { plan, in_place, validate: Duration::ZERO, serving: Vec::new(), after: None }
+    }
 }
 
 impl<'a> Run<'a> {
@@ -74,7 +83,7 @@ impl<'a> Run<'a> {
 
     /// Brings a document in place.
     pub(super) fn apply(mut self, desired: &Desired, causes: &Causes) -> Report {
-        let brought = if self.is_for_nginx() { self.bring(desired, causes, None) } else { self.bring_nothing(desired) };
+        let brought = if self.is_for_nginx() { self.bring(desired, causes) } else { self.bring_nothing(desired) };
         let report = brought.unwrap_or_else(|At { step, error }| Report::refused(None, step, error));
         let outcome = template::follow(self.options, desired, self.journal.state().in_place);
         self.note(outcome);
@@ -88,6 +97,26 @@ impl<'a> Run<'a> {
         let outcome = template::recover(self.options);
         self.note(outcome);
         self.end(report)
+    }
+
+    /// No run is open by now; what is in place is to do without those who were told that they may stop.
+    pub(super) fn recover_files(mut self) -> Result<Settled, At> {
+        let in_place = self.in_place().map_err(Step::Lock.at())?;
+        let promises = self.promises()?;
+        let in_place = in_place.filter(|saved| restore::has_promised(self.options, saved, &promises));
+        let generation = match in_place.map(|saved| self.put_again(saved, &promises, None)).transpose()? {
+            None => self.journal.state().in_place,
+            Some(
+                Report::Live { generation, .. }
+                | Report::Unchanged { generation, .. }
+                | Report::Stored { generation, .. },
+            ) => generation,
+            Some(Report::Refused { step, error, .. }) => return Err(At { step, error }),
+            Some(Report::RolledBack { error, .. } | Report::Failed { error, .. }) => {
+                return Err(At { step: Step::Confirm, error });
+            }
+        };
+        Ok(Settled { generation, foreign: self.notes.foreign })
     }
 
     /// Whether there is a file of NGINX's, or was.
@@ -113,7 +142,7 @@ impl<'a> Run<'a> {
             if plan.changes.is_empty() {
                 return self.confirm(&nginx, plan, in_place);
             }
-            self.put(&nginx, Going { plan, in_place, validate: Duration::ZERO, after: None }, work)
+            self.put(&nginx, Going::of(plan, in_place), work)
         });
         let report = report.unwrap_or_else(|At { step, error }| Report::refused(None, step, error));
         if report.is_in_place() {
@@ -132,12 +161,12 @@ impl<'a> Run<'a> {
         report.with(self.notes)
     }
 
-    fn bring(&mut self, desired: &Desired, causes: &Causes, after: Option<Generation>) -> Result<Report, At> {
+    fn bring(&mut self, desired: &Desired, causes: &Causes) -> Result<Report, At> {
         let nginx = Nginx::find(&self.options.nginx, desired.upstreams.keys()).map_err(Step::Locate.at())?;
         let in_place = self.in_place().map_err(Step::Lock.at())?;
         let found = targets::read_all(self.options, desired).map_err(Step::Plan.at())?;
-        let next = self.next();
-        let plan = Plan::make(self.options, found, desired, in_place.as_ref(), next, page_size());
+        let (holds, next) = (kept::holds(&self.options.apply.state).map_err(Step::Lock.at())?, self.next());
+        let plan = Plan::make(self.options, found, desired, in_place.as_ref(), &holds, next, page_size());
         let mut plan = plan.map_err(Step::Plan.at())?;
         for orphan in self.orphans(&nginx, &plan, in_place.as_ref()).map_err(Step::Plan.at())? {
             if self.options.target(&orphan.upstream).is_none() {
@@ -150,7 +179,7 @@ impl<'a> Run<'a> {
             return self.confirm(&nginx, &plan, in_place);
         }
         let work = Work { causes: causes.clone(), ..plan.work(in_place.as_ref()) };
-        self.put(&nginx, Going { plan: &plan, in_place, validate: Duration::ZERO, after }, work)
+        self.put(&nginx, Going::of(&plan, in_place), work)
     }
 
     /// Files that go away: their upstreams are not configured any more and the test passes without them, or the plan has them in
@@ -185,13 +214,30 @@ impl<'a> Run<'a> {
         self.journal.state().newest.next()
     }
 
-    /// Once more what is in place, without those who were told that they may stop: whatever somebody has changed is seen by that.
+    /// Once more what is in place: whatever somebody has changed is seen by that.
     fn confirm_alone(&mut self) -> Result<Report, At> {
-        let in_place = self.in_place().map_err(Step::Lock.at())?;
-        let promises = kept::promises(&self.options.apply.state).map_err(Step::Lock.at())?;
-        let desired = in_place.map_or_else(|| Desired::new(0), |saved| self.configured(saved.desired()));
-        let desired = without_promised(&desired, &promises).unwrap_or(desired);
-        self.bring(&desired, &Causes::default(), None)
+        let (in_place, promises) = (self.in_place().map_err(Step::Lock.at())?, self.promises()?);
+        match in_place {
+            Some(in_place) => self.put_again(in_place, &promises, None),
+            None => Ok(Report::Unchanged { generation: Generation(0), notes: Notes::default() }),
+        }
+    }
+
+    /// What is in place once more, byte for byte, but without those who were told that they may stop. `after` is the one that failed.
+    fn put_again(&mut self, in_place: Saved, promises: &Promises, after: Option<Generation>) -> Result<Report, At> {
+        let nginx = Nginx::find(&self.options.nginx, in_place.desired().upstreams.keys()).map_err(Step::Locate.at())?;
+        let plan = restore::plan(self.options, &in_place, promises, Some(&in_place), self.next());
+        let plan = plan.map_err(Step::Plan.at())?;
+        if plan.changes.is_empty() {
+            return self.confirm(&nginx, &plan, Some(in_place));
+        }
+        let work = plan.work(Some(&in_place));
+        self.put(&nginx, Going { after, ..Going::of(&plan, Some(in_place)) }, work)
+    }
+
+    /// Who was told that it may stop.
+    fn promises(&self) -> Result<Promises, At> {
+        kept::promises(&self.options.apply.state).map_err(Step::Lock.at())
     }
 
     /// What of a document has a place here.
@@ -218,22 +264,8 @@ impl<'a> Run<'a> {
         };
         let started = Instant::now();
         let patience = nginx.test(plan, &self.options.ours()).map_err(Step::Validate.at())?;
-        let going = Going { plan, in_place, validate: started.elapsed(), after: None };
+        let going = Going { validate: started.elapsed(), ..Going::of(plan, in_place) };
         let nothing = Candidates::write(&plan.changes).map_err(Step::Write.at())?;
         Ok(self.load(nginx, going, &nothing, &master, patience))
     }
-}
-
-/// The same with the servers of every promised node down; `None` if that is no difference.
-pub(super) fn without_promised(desired: &Desired, promises: &Promises) -> Option<Desired> {
-    let mut all = desired.clone();
-    for target in all.upstreams.values_mut() {
-        let Target::Servers(servers) = target else { continue };
-        let down = servers.as_slice().iter().cloned().map(|mut server| {
-            server.down |= promises.is_promised(&server.member);
-            server
-        });
-        *servers = Servers::new(down.collect()).expect("they were servers before");
-    }
-    (all != *desired).then_some(all)
 }

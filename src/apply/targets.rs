@@ -77,6 +77,12 @@ pub(super) fn is_ours(in_place: Option<&Saved>, path: &Path, before: &Found) -> 
     in_place.and_then(|saved| saved.file(path)).is_some_and(|file| file.hash == Some(Digest::of(&before.bytes)))
 }
 
+/// Whether somebody has changed or removed what the generation in place has there.
+pub(super) fn is_edited(in_place: Option<&Saved>, path: &Path, before: Option<&Found>) -> bool {
+    let known = in_place.and_then(|saved| saved.file(path));
+    known.is_some_and(|file| file.hash != before.map(|before| Digest::of(&before.bytes)))
+}
+
 /// Of this host; as most have it where the system does not say.
 pub(super) fn page_size() -> PageSize {
     let bytes = sysconf(SysconfVar::PAGE_SIZE).ok().flatten().and_then(|bytes| usize::try_from(bytes).ok());

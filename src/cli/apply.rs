@@ -96,7 +96,7 @@ fn cannot_listen(error: &std::io::Error) -> String {
 
 /// What is left half done is ended; NGINX, which is not running yet, then starts on files that were tested.
 fn recover(configuration: &Configuration) -> Result<Exit, Failure> {
-    match configuration.recover() {
+    match configuration.recover_files() {
         Ok(true) => Ok(Exit::Done),
         Ok(false) => Ok(Exit::Failed),
         Err(refusal) => {

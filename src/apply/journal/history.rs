@@ -96,7 +96,7 @@ pub(super) fn of(records: &[Record]) -> Vec<Past> {
                     (past.outcome, past.error) = (Outcome::RolledBack { to: *to }, Some(cause.clone()));
                 }
             }
-            Event::Abort(Abort { generation, step, cause, work }) => {
+            Event::Abort(Abort { generation, step, cause, work, may_be_served: _ }) => {
                 let past = all
                     .entry(*generation)
                     .or_insert_with(|| Past::new(*generation, *at, work.as_ref().unwrap_or(&Work::default())));

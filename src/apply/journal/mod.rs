@@ -29,23 +29,21 @@ pub(super) struct Journal {
     state: State,
     /// Bytes of whole records.
     len: usize,
-    exists: bool,
 }
 
 impl Journal {
     /// Reads it; an empty one if there is none. Changes nothing.
     pub(super) fn read(directory: &Path) -> Result<Self, Error> {
         let path = directory.join("journal");
-        let bytes = disk::read_if_there(&path, MAX_BYTES)?;
-        let exists = bytes.is_some();
-        let records = read_all(&bytes.unwrap_or_default()).map_err(|(line, why)| match why {
+        let bytes = disk::read_if_there(&path, MAX_BYTES)?.unwrap_or_default();
+        let records = read_all(&bytes).map_err(|(line, why)| match why {
             Unreadable::Damaged => {
                 Error::Record { path: path.clone(), what: format!("line {line} is not as it was written") }
             }
             Unreadable::Newer => Error::Newer { path: path.clone() },
         })?;
         let state = State::of(&records.all);
-        Ok(Self { path, records: records.all, state, len: records.len, exists })
+        Ok(Self { path, records: records.all, state, len: records.len })
     }
 
     /// Whether nothing was ever recorded.
@@ -63,24 +61,32 @@ impl Journal {
     }
 
     /// Adds a record. It is on disk when this returns.
+    ///
+    /// One at a time: of two whose bytes are synced at once a power loss may leave the second alone, which is damage.
     pub(super) fn write(&mut self, event: Event) -> Result<(), Error> {
-        self.write_all([event])
+        if self.is_new() {
+            return self.begin_with([event]);
+        }
+        let record = Record { at: now(), event };
+        let line = record.line();
+        disk::append(&self.path, u64::try_from(self.len).unwrap_or(u64::MAX), &line)?;
+        self.add(record, line.len());
+        Ok(())
     }
 
-    /// Adds records. All of them are on disk when this returns; a new journal never begins with only some.
-    pub(super) fn write_all(&mut self, events: impl IntoIterator<Item = Event>) -> Result<(), Error> {
+    /// The first records of all: on disk are all of them or none, also before this returns.
+    pub(super) fn begin_with(&mut self, events: impl IntoIterator<Item = Event>) -> Result<(), Error> {
         let records: Vec<Record> = events.into_iter().map(|event| Record { at: now(), event }).collect();
-        let lines: Vec<u8> = records.iter().flat_map(Record::line).collect();
-        if self.exists {
-            disk::append(&self.path, u64::try_from(self.len).unwrap_or(u64::MAX), &lines)?;
-        } else {
-            disk::replace(&self.path, &lines)?;
-            self.exists = true;
-        }
-        self.len += lines.len();
-        records.iter().for_each(|record| self.state.handle(&record.event));
-        self.records.extend(records);
+        let lines: Vec<Vec<u8>> = records.iter().map(Record::line).collect();
+        disk::replace(&self.path, &lines.concat())?;
+        records.into_iter().zip(lines).for_each(|(record, line)| self.add(record, line.len()));
         Ok(())
+    }
+
+    fn add(&mut self, record: Record, len: usize) {
+        self.state.handle(&record.event);
+        self.records.push(record);
+        self.len += len;
     }
 
     /// As [`Self::write`], unless the last record says the same of the same attempt: what is tried again and again must not fill

@@ -126,6 +126,9 @@ pub(in crate::apply) struct Abort {
     /// Of one that had not begun.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(in crate::apply) work: Option<Work>,
+    /// It was in place for a while, and somebody else may have had NGINX load it: what that serves has to be seen again.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(in crate::apply) may_be_served: bool,
 }
 
 fn is_zero(count: &u32) -> bool {
@@ -246,7 +249,13 @@ mod tests {
             Event::Stored { generation },
             Event::Live(Live { generation, confirm_ms: Some(40), ..Live::default() }),
             Event::Back { failed: generation, to: Generation(3), cause: cause.clone() },
-            Event::Abort(Abort { generation, step: Step::Validate, cause, work: Some(Work::default()) }),
+            Event::Abort(Abort {
+                generation,
+                step: Step::Validate,
+                cause,
+                work: Some(Work::default()),
+                may_be_served: true,
+            }),
             Event::Foreign { file: "/a".into(), hash, copy: "/b".into() },
             Event::Reload { generation, confirm_ms: 1, watched: Some(hash) },
         ] {

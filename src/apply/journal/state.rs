@@ -64,8 +64,9 @@ impl State {
                 self.settled = false;
                 self.run = Some(Run::Back { failed: *failed, to: *to });
             }
-            Event::Abort(Abort { generation, .. }) => {
+            Event::Abort(Abort { generation, may_be_served, .. }) => {
                 self.newest = self.newest.max(*generation);
+                self.settled &= !may_be_served;
                 self.run = None;
             }
             Event::Foreign { .. } => {}
@@ -118,8 +119,12 @@ mod tests {
     }
 
     fn abort(generation: u64) -> Event {
+        aborted(generation, false)
+    }
+
+    fn aborted(generation: u64, may_be_served: bool) -> Event {
         let (generation, cause) = (Generation(generation), Error::MasterGone);
-        Event::Abort(Abort { generation, step: Step::Validate, cause, work: None })
+        Event::Abort(Abort { generation, step: Step::Validate, cause, work: None, may_be_served })
     }
 
     #[test]
@@ -131,6 +136,7 @@ mod tests {
             (vec![begin(1, 0), live(1)], (1, 1, 1, true, false)),
             (vec![live(1), begin(2, 1)], (2, 1, 1, true, true)),
             (vec![live(1), begin(2, 1), abort(2)], (2, 1, 1, true, false)),
+            (vec![live(1), begin(2, 1), aborted(2, true)], (2, 1, 1, false, false)),
             (vec![live(1), abort(2), abort(3)], (3, 1, 1, true, false)),
             (vec![live(1), begin(2, 1), stored(2)], (2, 1, 2, false, false)),
             (vec![live(1), begin(2, 1), stored(2), live(2)], (2, 2, 2, true, false)),

@@ -12,7 +12,7 @@ fn live(generation: u64) -> Event {
 
 fn refused(generation: u64) -> Abort {
     let (generation, cause) = (Generation(generation), Error::MasterGone);
-    Abort { generation, step: Step::Validate, cause, work: Some(Work::default()) }
+    Abort { generation, step: Step::Validate, cause, work: Some(Work::default()), may_be_served: false }
 }
 
 fn outcomes(journal: &Journal) -> Vec<(u64, Outcome)> {
@@ -43,7 +43,7 @@ fn a_journal_that_cannot_be_read_says_why_and_stays() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("journal");
     let mut journal = Journal::read(dir.path()).unwrap();
-    journal.write_all([begin(1), live(1)]).unwrap();
+    journal.begin_with([begin(1), live(1)]).unwrap();
     let text = std::fs::read_to_string(&path).unwrap();
     std::fs::write(&path, text.replacen("begin", "begun", 1)).unwrap();
     let error = Journal::read(dir.path()).unwrap_err().to_string();

@@ -96,12 +96,15 @@ impl Run<'_> {
     fn exchange(
         &mut self,
         nginx: &Nginx<'_>,
-        going: Going<'_>,
+        mut going: Going<'_>,
         mut candidates: Candidates<'_>,
         master: Option<&Master>,
         tested: Option<Patience>,
     ) -> Report {
         let plan = going.plan;
+        // Somebody else's bytes may be what they serve.
+        let is_known = self.journal.state().settled && !plan.changes.iter().any(|change| change.foreign);
+        going.serving = master.filter(|_| is_known).map_or_else(Vec::new, |master| master.workers().serving);
         let placed = candidates.exchange().map_err(Step::Write.at());
         match placed.and_then(|()| self.settle(nginx, plan, &candidates, tested)) {
             Ok(patience) => match master {
@@ -110,7 +113,8 @@ impl Run<'_> {
             },
             Err(at) => {
                 let undone = self.undo(&candidates);
-                self.taken_off(plan, &candidates, undone, at)
+                let may_be_served = !master.is_some_and(|master| master.kept(&going.serving));
+                self.taken_off(plan, &candidates, undone, at, may_be_served)
             }
         }
     }
@@ -134,33 +138,32 @@ impl Run<'_> {
         Ok(patience)
     }
 
-    /// Exchanges back, and keeps what somebody else wrote meanwhile: what went back to its place, and what was over ours.
+    /// Exchanges back, and keeps what somebody else wrote meanwhile: before the exchange, and over ours.
     fn undo(&mut self, candidates: &Candidates<'_>) -> Result<(), Error> {
         let displaced = candidates.edits();
         let written_over = candidates.undo()?;
-        for Edit { path, bytes } in displaced?.iter().chain(&written_over) {
-            self.files().keep_copy(path, bytes)?;
-        }
-        Ok(())
+        displaced?.iter().chain(&written_over).try_for_each(|edit| self.files().keep_copy_of(edit))
     }
 
     /// Nothing was in place; `work` for history.
     fn give_up(&mut self, plan: &Plan, work: Work, At { step, error }: At) -> Report {
-        let abort = Abort { generation: plan.generation, step, cause: error.clone(), work: Some(work) };
+        let abort =
+            Abort { generation: plan.generation, step, cause: error.clone(), work: Some(work), may_be_served: false };
         // The first error is the one to tell; without a record its number is given again.
         let generation = self.journal.write_abort(abort).unwrap_or(plan.generation);
         Report::refused(Some(generation), step, error)
     }
 
-    /// It was in place for a moment; NGINX was not signalled.
+    /// It was in place for a moment; NGINX was not signalled by us.
     fn taken_off(
         &mut self,
         plan: &Plan,
         candidates: &Candidates<'_>,
         undone: Result<(), Error>,
         At { step, error }: At,
+        may_be_served: bool,
     ) -> Report {
-        let abort = Abort { generation: plan.generation, step, cause: error.clone(), work: None };
+        let abort = Abort { generation: plan.generation, step, cause: error.clone(), work: None, may_be_served };
         let ended = undone.and_then(|()| candidates.clear()).and_then(|()| self.journal.write(Event::Abort(abort)));
         match ended {
             Ok(()) => Report::refused(Some(plan.generation), step, error),

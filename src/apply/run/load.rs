@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use super::{Going, Run, without_promised};
+use super::{Going, Run};
 use crate::apply::fault::{self, Fault};
 use crate::apply::journal::{Event, Live};
 use crate::apply::master::{Master, Patience};
@@ -10,10 +10,10 @@ use crate::apply::place::{Candidates, Place};
 use crate::apply::plan::Plan;
 use crate::apply::report::{At, Notes, Timings};
 use crate::apply::system::Nginx;
-use crate::apply::{Error, Report, fingerprint, kept};
+use crate::apply::{Error, Report, fingerprint, kept, restore};
 use crate::digest::Digest;
 use crate::time::millis;
-use crate::upstream::{Causes, Generation};
+use crate::upstream::Generation;
 
 impl Run<'_> {
     /// No process can confirm anything; what NGINX will read at its start is in place.
@@ -77,12 +77,10 @@ impl Run<'_> {
         error: Error,
     ) -> Report {
         let failed = going.plan.generation;
-        let (to, settled) = (self.journal.state().confirmed, self.journal.state().settled);
+        let to = self.journal.state().confirmed;
         if going.after.is_some() || to == failed {
             return Self::failed(failed, error, Error::NothingToRestore);
         }
-        // A master that could not load has never left what it had, and its port may be taken still.
-        let never_left = settled && matches!(error, Error::NotLoaded { .. }) && master.is_idle();
         let back = self.journal.write(Event::Back { failed, to, cause: error.clone() }).and_then(|()| {
             fault::point(Fault::Back);
             self.files().back(failed, to)
@@ -90,7 +88,7 @@ impl Run<'_> {
         if let Err(then) = back {
             return Self::failed(failed, error, then);
         }
-        match self.confirm_back(nginx, master, patience, to, never_left) {
+        match self.confirm_back(nginx, going, master, patience, to) {
             Ok(restored) => {
                 Report::RolledBack { failed, restored, master: master.process(), error, notes: Notes::default() }
             }
@@ -102,16 +100,15 @@ impl Run<'_> {
     fn confirm_back(
         &mut self,
         nginx: &Nginx<'_>,
+        going: &Going<'_>,
         master: &Master,
         patience: Patience,
         to: Generation,
-        never_left: bool,
     ) -> Result<Generation, Error> {
         let promises = kept::promises(&self.options.apply.state)?;
-        let restored = self.in_place()?;
-        let desired = restored.as_ref().map(|saved| self.configured(saved.desired()));
-        if let Some(desired) = desired.and_then(|desired| without_promised(&desired, &promises)) {
-            return match self.bring(&desired, &Causes::default(), Some(to)) {
+        let restored = self.in_place()?.filter(|saved| restore::has_promised(self.options, saved, &promises));
+        if let Some(restored) = restored {
+            return match self.put_again(restored, &promises, Some(going.plan.generation)) {
                 Ok(Report::Live { generation, .. } | Report::Unchanged { generation, .. }) => Ok(generation),
                 Ok(Report::Refused { error, .. } | Report::Failed { error, .. } | Report::RolledBack { error, .. }) => {
                     Err(error)
@@ -121,7 +118,8 @@ impl Run<'_> {
             };
         }
         let mut watched = self.journal.state().watched;
-        if !never_left {
+        // A master that could not load has never left what it had, and its port may be taken still.
+        if !master.kept(&going.serving) {
             watched = fingerprint::of_watched(self.options);
             nginx.reload(master, patience, &self.options.ours())?;
         }

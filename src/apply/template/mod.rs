@@ -16,7 +16,7 @@ use nix::unistd::{Group, User};
 use serde::{Deserialize, Serialize};
 
 use self::record::{Known, Record};
-use super::directory::{Attributes, Found};
+use super::directory::{Attributes, Entry, Found};
 use super::error::is_root;
 use super::fault::{self, Fault};
 use super::place::Place;
@@ -187,7 +187,9 @@ impl<'a> File<'a> {
         self.record.save(self.state(), &self.template.name)
     }
 
-    fn keep_copy(&mut self, bytes: &[u8]) -> Result<(), Error> {
+    /// `None`: it is nothing that could be copied, and goes back.
+    fn keep_copy(&mut self, bytes: Option<&[u8]>) -> Result<(), Error> {
+        let Some(bytes) = bytes else { return Ok(()) };
         self.foreign.push(foreign::keep(self.state(), &self.template.output, bytes)?);
         Ok(())
     }
@@ -227,7 +229,7 @@ impl<'a> File<'a> {
         }
         fault::point(Fault::Validated);
         if let Some(found) = before.as_ref().filter(|_| ours.is_none()) {
-            self.keep_copy(&found.bytes)?;
+            self.keep_copy(Some(&found.bytes))?;
         }
         (self.record.open, self.record.source) = (Some(Known { hash: Digest::of(&bytes), turn }), made_from);
         self.save()?;
@@ -257,8 +259,8 @@ impl<'a> File<'a> {
         };
         self.place.exchange()?;
         fault::point(Fault::Exchanged);
-        if let Some(displaced) = self.place.beside()?.filter(|displaced| *displaced != before.bytes) {
-            self.keep_copy(&displaced)?;
+        if let Some(edit) = self.place.edit_beside(Some(&before.bytes))? {
+            self.keep_copy(edit.bytes.as_deref())?;
             self.put_back()?;
             return Err(Error::Overwritten { path: self.template.output.clone() }.into());
         }
@@ -286,16 +288,15 @@ impl<'a> File<'a> {
 
     /// What was displaced is in place again, or nothing if there was nothing.
     fn put_back(&mut self) -> Result<(), Error> {
-        if self.place.beside()?.is_some() {
-            self.place.exchange()?;
-        } else {
-            self.place.take_away()?;
+        match self.place.entry_beside()? {
+            Entry::Missing => self.place.take_away()?,
+            Entry::File(_) | Entry::Odd { .. } => self.place.exchange()?,
         }
         self.place.sync()?;
         // Somebody may have written over ours.
         let ours = self.record.open;
         if let Some(bytes) = self.place.beside()?.filter(|bytes| ours.is_none_or(|ours| !ours.is(bytes))) {
-            self.keep_copy(&bytes)?;
+            self.keep_copy(Some(&bytes))?;
         }
         self.not_begun()
     }
@@ -310,13 +311,16 @@ impl<'a> File<'a> {
     fn settle(&mut self) -> Result<(), Box<End>> {
         self.place.finish_exchange()?;
         let Some(open) = self.record.open else { return Ok(self.place.clear()?) };
-        let (found, beside) = (self.place.found()?, self.place.beside()?);
-        let displaced = beside.filter(|bytes| !open.is(bytes));
+        if let Entry::Odd { .. } = self.place.entry_beside()? {
+            self.place.exchange()?;
+            self.place.sync()?;
+        }
+        let displaced = self.place.beside()?.filter(|bytes| !open.is(bytes));
         // Whether it was displaced or written by somebody meanwhile: what is not known from before is kept.
         if let Some(bytes) = displaced.filter(|bytes| self.record.live.is_none_or(|live| !live.is(bytes))) {
-            self.keep_copy(&bytes)?;
+            self.keep_copy(Some(&bytes))?;
         }
-        if found.is_some_and(|found| open.is(&found.bytes)) {
+        if matches!(self.place.entry()?, Entry::File(found) if open.is(&found.bytes)) {
             self.place.sync()?;
             self.load()
         } else {
