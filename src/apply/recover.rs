@@ -90,9 +90,13 @@ impl Files<'_> {
             (Action::Back, Some(Run::Begun(begin))) => {
                 let to = self.journal.state().confirmed;
                 self.journal.write(Event::Back { failed: begin.generation, to, cause: Error::Interrupted })?;
-                self.back(begin.generation, to)
+                self.back(begin.generation, to)?;
+                self.clear_away()
             }
-            (Action::Back, Some(Run::Back { failed, to })) => self.back(failed, to),
+            (Action::Back, Some(Run::Back { failed, to })) => {
+                self.back(failed, to)?;
+                self.clear_away()
+            }
             (Action::Yield, Some(Run::Begun(begin))) => self.give_way(&begin),
             (Action::Nothing, _) | (_, None | Some(Run::Back { .. })) => self.clear_away(),
         }

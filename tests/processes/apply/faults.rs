@@ -15,7 +15,7 @@ use crate::support::address;
 
 /// How the new files are tested: out of sight, or where they are to be.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-enum Way {
+pub(crate) enum Way {
     Namespace,
     LivePath,
 }
@@ -29,11 +29,11 @@ fn options(mut options: Options, api: weir::config::Upstream, way: Way) -> Optio
     options
 }
 
-fn options_of(nginx: &Nginx, way: Way) -> Options {
+pub(crate) fn options_of(nginx: &Nginx, way: Way) -> Options {
     options(nginx.options(), nginx.upstream("api", "conf.d/weir-api.conf", Form::Block), way)
 }
 
-fn both(addr: SocketAddr) -> Desired {
+pub(crate) fn both(addr: SocketAddr) -> Desired {
     and(web([server("web", addr)]), "api", [server("api", addr)])
 }
 
@@ -68,6 +68,18 @@ pub(crate) fn run_with(nginx: &Nginx, live: bool, addr: Option<SocketAddr>, name
         child.env("WEIR_TEST_FAULTY_ADDR", addr.to_string());
     }
     child.status().unwrap()
+}
+
+/// A run for `addr` that dies at `fault`.
+pub(crate) fn dies_at(nginx: &Nginx, way: Way, addr: SocketAddr, fault: Fault) {
+    let status = run_with(nginx, way == Way::LivePath, Some(addr), "WEIR_FAULT", &word(fault));
+    assert_eq!(status.signal(), Some(9), "{fault:?}: {status}");
+}
+
+/// A recovery that dies at `fault`.
+pub(crate) fn recovery_dies_at(nginx: &Nginx, way: Way, fault: Fault) {
+    let status = run_with(nginx, way == Way::LivePath, None, "WEIR_FAULT", &word(fault));
+    assert_eq!(status.signal(), Some(9), "{fault:?}: {status}");
 }
 
 fn half(nginx: &Nginx) -> Command {

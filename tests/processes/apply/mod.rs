@@ -12,6 +12,8 @@ mod places;
 #[cfg(feature = "faults")]
 mod power;
 mod races;
+#[cfg(feature = "faults")]
+mod recovery;
 mod reload;
 mod rollback;
 mod servers;

@@ -60,6 +60,36 @@ fn an_edit_between_the_look_and_the_exchange_is_put_back_kept_and_reported() {
 
 #[test]
 #[ignore = "needs nginx"]
+fn a_link_that_takes_the_place_between_the_look_and_the_exchange_is_put_back_and_holds_up_nothing_but_its_upstream() {
+    let nginx = Nginx::start();
+    nginx.apply().apply(&web([server("web", backend("one"))]));
+    let linked = nginx.path("linked");
+    std::fs::write(&linked, EDIT).unwrap();
+    let to = linked.clone();
+    let editor = edits_meanwhile(&nginx, move |target| {
+        let draft = target.with_extension("draft");
+        std::os::unix::fs::symlink(to, &draft).unwrap();
+        std::fs::rename(&draft, &target).unwrap();
+    });
+    let desired = web([server("web", backend("two"))]);
+    let outcome = nginx.apply().apply(&desired);
+    editor.join().unwrap();
+    let Report::Refused { step: Step::Write, error: Error::Overwritten { .. }, .. } = &outcome else {
+        panic!("{outcome:?}")
+    };
+    assert_eq!(std::fs::read_link(nginx.web()).unwrap(), linked, "it is where it was made");
+    assert_eq!(nginx.listing(), ["weir-web.conf"]);
+    let outcome = nginx.apply().apply(&desired);
+    let Report::Refused { step: Step::Plan, error: Error::NotAFile { .. }, .. } = &outcome else {
+        panic!("{outcome:?}")
+    };
+    std::fs::remove_file(nginx.web()).unwrap();
+    assert!(matches!(nginx.apply().apply(&desired), Report::Live { .. }));
+    super::tells_the_truth(&nginx);
+}
+
+#[test]
+#[ignore = "needs nginx"]
 fn a_signal_of_somebody_else_at_any_moment_does_not_make_the_journal_lie() {
     let nginx = Nginx::start();
     let backends = [(backend("one"), "one"), (backend("two"), "two")];
