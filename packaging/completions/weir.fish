@@ -119,7 +119,7 @@ json\t'For programs: one JSON document'"
 complete -c weir -n "__fish_weir_using_subcommand apply" -l color -d 'When to colour answers: auto (on a terminal, unless NO_COLOR is set or TERM is dumb), always or never' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set or TERM is dumb'
 always\t'Also in a pipe'
 never\t'Not at all'"
-complete -c weir -n "__fish_weir_using_subcommand apply" -l recover -d 'End what an apply that was cut short has left, and exit: before NGINX starts'
+complete -c weir -n "__fish_weir_using_subcommand apply" -l recover -d 'Settle the files of an apply that was cut short, and exit: before NGINX starts'
 complete -c weir -n "__fish_weir_using_subcommand apply" -l quiet -d 'No notices and no progress'
 complete -c weir -n "__fish_weir_using_subcommand apply" -s h -l help -d 'Print help'
 complete -c weir -n "__fish_weir_using_subcommand status" -l for -d 'Look at one part alone: nginx, which is well while NGINX runs here and serves a confirmed generation (for keepalived), or cluster, which is gossip and keys' -r -f -a "nginx\t''

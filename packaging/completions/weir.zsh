@@ -107,7 +107,7 @@ json\:"For programs\: one JSON document"))' \
 '--color=[When to colour answers\: auto (on a terminal, unless NO_COLOR is set or TERM is dumb), always or never]:WHEN:((auto\:"On a terminal, unless NO_COLOR is set or TERM is dumb"
 always\:"Also in a pipe"
 never\:"Not at all"))' \
-'--recover[End what an apply that was cut short has left, and exit\: before NGINX starts]' \
+'--recover[Settle the files of an apply that was cut short, and exit\: before NGINX starts]' \
 '--quiet[No notices and no progress]' \
 '-h[Print help]' \
 '--help[Print help]' \

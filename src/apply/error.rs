@@ -20,8 +20,9 @@ use crate::upstream::desired::Desired;
 use crate::upstream::{Generation, Refusal, UpstreamName};
 
 /// What the helper's unit may write, by its `ReadWritePaths=`: a file there that is read-only is so for everybody.
-const UNIT_WRITES: [&str; 7] = [
+const UNIT_WRITES: [&str; 8] = [
     "/etc/nginx",
+    "/usr/local/nginx",
     "/etc/haproxy",
     "/var/lib/weir-apply",
     "/var/log/nginx",
@@ -506,3 +507,19 @@ impl fmt::Display for Error {
 }
 
 impl std::error::Error for Error {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_message_takes_for_writable_both_units_have_so() {
+        for unit in
+            [include_str!("../../systemd/weir-apply.service"), include_str!("../../systemd/weir-apply-recover.service")]
+        {
+            let line = unit.lines().find_map(|line| line.strip_prefix("ReadWriteDirectories=")).unwrap();
+            let listed: Vec<&str> = line.split(' ').map(|path| path.trim_start_matches('-')).collect();
+            assert_eq!(listed, UNIT_WRITES);
+        }
+    }
+}

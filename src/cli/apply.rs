@@ -33,7 +33,7 @@ pub(crate) struct Apply {
     /// Who may ask besides root
     #[arg(long, value_name = "NAME", default_value = "weir")]
     user: String,
-    /// End what an apply that was cut short has left, and exit: before NGINX starts
+    /// Settle the files of an apply that was cut short, and exit: before NGINX starts
     #[arg(long)]
     recover: bool,
 }
@@ -94,7 +94,7 @@ fn cannot_listen(error: &std::io::Error) -> String {
     format!("cannot listen: {}", system_words(error))
 }
 
-/// What is left half done is ended; NGINX, which is not running yet, then starts on files that were tested.
+/// The files of what is left half done are settled; NGINX, which is not running yet, then starts on tested ones.
 fn recover(configuration: &Configuration) -> Result<Exit, Failure> {
     match configuration.recover_files() {
         Ok(true) => Ok(Exit::Done),
