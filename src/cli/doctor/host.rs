@@ -71,8 +71,9 @@ pub(super) fn files(loaded: &Loaded, agent: Option<User>, unit: Option<&Unit>) -
     if let Some(path) = &config.rpc.socket {
         list.push((Purpose::Socket, path.clone()));
     }
-    let outputs: BTreeSet<PathBuf> =
-        config.upstreams.iter().filter_map(|upstream| Some(directory_of(&upstream.file.as_ref()?.output))).collect();
+    let of_upstreams = config.upstreams.iter().filter_map(|upstream| Some(&upstream.file.as_ref()?.output));
+    let of_templates = config.templates.iter().map(|template| &template.output);
+    let outputs: BTreeSet<PathBuf> = of_upstreams.chain(of_templates).map(|output| directory_of(output)).collect();
     list.extend(homes.iter().map(|path| (Purpose::Directory, path.clone())));
     match config.apply.mode {
         ApplyMode::Direct => list.extend(outputs.iter().map(|path| (Purpose::Output, path.clone()))),

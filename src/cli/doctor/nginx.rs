@@ -24,10 +24,11 @@ pub(super) fn look(config: &Config, document: Option<&Document>) -> Nginx {
     });
     let options = &config.nginx;
     let mut facts = Nginx { outputs: outputs.collect(), config: options.config.clone(), ..Nginx::default() };
+    facts.templates = !config.templates.is_empty();
+    facts.unheard = unheard(config).filter(|_| facts.templates || !facts.outputs.is_empty());
     if facts.outputs.is_empty() {
         return facts;
     }
-    facts.unheard = unheard(config);
     if Path::new("/run/systemd/system").exists() {
         facts.unit.clone_from(&options.unit);
     }

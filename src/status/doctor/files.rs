@@ -160,7 +160,9 @@ fn judge(findings: &mut Findings, facts: &Files, file: &File) {
                     id,
                     path,
                     format!("{path} does not exist"),
-                    &format!("mkdir {path}, or correct upstream.NAME.nginx.output"),
+                    &format!(
+                        "mkdir {path}, or correct what names it, upstream.NAME.nginx.output or template.NAME.output"
+                    ),
                 );
             }
             Purpose::Directory => {
@@ -359,7 +361,7 @@ fn judge_output(findings: &mut Findings, facts: &Files, file: &File, stat: &Stat
     };
     let way_out =
         if facts.sandbox.is_some() { USE_THE_HELPER } else { "run the agent as root, where it may write there" };
-    findings.error(ID, path, format!("{what}, so no upstream reaches NGINX"), way_out);
+    findings.error(ID, path, format!("{what}, so nothing is put in place there"), way_out);
 }
 
 fn judge_socket(findings: &mut Findings, facts: &Files, path: &str, stat: &Stat) {

@@ -60,6 +60,8 @@ pub struct Nginx {
     pub unheard: Option<PathBuf>,
     /// Without any, NGINX is none of our business.
     pub outputs: Vec<Output>,
+    /// There are files of templates, which whoever applies puts in place, too.
+    pub templates: bool,
     pub config: PathBuf,
     /// There is no program.
     pub missing: Option<Trouble>,
@@ -81,6 +83,9 @@ pub struct Nginx {
 /// Judges it.
 pub fn nginx(facts: &Nginx) -> Findings {
     let mut findings = Findings::default();
+    if let Some(socket) = &facts.unheard {
+        judge_unheard(&mut findings, facts, socket);
+    }
     if facts.outputs.is_empty() {
         return findings;
     }
@@ -97,10 +102,6 @@ pub fn nginx(facts: &Nginx) -> Findings {
     if facts.selinux_denies {
         let message = "SELinux lets NGINX connect to no server of an upstream";
         findings.error("nginx.selinux", "nginx", message, "setsebool -P httpd_can_network_connect on");
-    }
-    if let Some(socket) = &facts.unheard {
-        let message = format!("nothing listens on {}, so no upstream reaches NGINX", socket.display());
-        findings.error("nginx.helper", "weir apply", message, "systemctl enable --now weir-apply.socket");
     }
     // A tree that is known in part must not be blamed for what may be in the rest.
     if facts.unread.is_empty() && !facts.tree.is_empty() {
@@ -121,6 +122,16 @@ pub fn nginx(facts: &Nginx) -> Findings {
     }
     sites::judge(&mut findings, facts);
     findings
+}
+
+fn judge_unheard(findings: &mut Findings, facts: &Nginx, socket: &Path) {
+    let waits = match (facts.outputs.is_empty(), facts.templates) {
+        (false, false) => "no upstream reaches NGINX",
+        (false, true) => "no upstream reaches NGINX and no template is followed",
+        (true, _) => "no template is followed",
+    };
+    let message = format!("nothing listens on {}, so {waits}", socket.display());
+    findings.error("nginx.helper", "weir apply", message, "systemctl enable --now weir-apply.socket");
 }
 
 fn judge_master(findings: &mut Findings, facts: &Nginx) {

@@ -331,9 +331,11 @@ fn what_the_agent_tried_itself_counts_more_than_modes() {
             Purpose::Output,
             "/etc/nginx/conf.d",
             access(Granted, Denied, Granted, None),
-            &["/etc/nginx/conf.d is read-only for weir.service (ProtectSystem=), so no upstream reaches NGINX; set \
+            &[
+                "/etc/nginx/conf.d is read-only for weir.service (ProtectSystem=), so nothing is put in place there; set \
                  apply.mode = \"helper\" with 'systemctl enable --now weir-apply.socket' and 'systemctl restart weir', or \
-                 run the agent as root"],
+                 run the agent as root",
+            ],
         ),
     ] {
         let own = |purpose, path: &str, access| {

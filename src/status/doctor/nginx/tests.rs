@@ -87,6 +87,11 @@ fn installed_running_tested() {
         assert_eq!(found(&facts), [wanted]);
     }
     assert!(found(&Nginx { outputs: Vec::new(), missing: missing(), ..site(GOOD) }).is_empty());
+    let unheard = || Some("/run/weir-apply.sock".into());
+    let alone = Nginx { outputs: Vec::new(), templates: true, unheard: unheard(), missing: missing(), ..site(GOOD) };
+    assert_eq!(found(&alone), ["error nginx.helper weir apply"], "templates wait for it, too");
+    let both = found(&Nginx { unheard: unheard(), missing: missing(), ..site(GOOD) });
+    assert_eq!(both, ["error nginx.helper weir apply", "error nginx.installed nginx"]);
 }
 
 #[test]
