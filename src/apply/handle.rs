@@ -5,19 +5,40 @@ use super::lock::Lock;
 use super::master::Workers;
 use super::store::{Saved, Store};
 use super::system::Nginx;
-use super::{Apply, Ask, Body, Error, Process, State, Target, fingerprint, kept, place, template};
+use super::{Apply, Ask, Body, Error, Job, Process, Report, State, Target, fingerprint, kept, place, template};
 use crate::digest::Digest;
 use crate::upstream::Generation;
+use crate::upstream::settle::Applied;
 
 impl Apply {
     /// Does what is asked. Blocks as long as an apply takes.
     pub fn handle(&self, ask: &Ask) -> Body {
         match ask {
-            Ask::Apply(job) => Body::Applied(self.carry_out(job)),
+            Ask::Apply(job) => Body::Applied(self.attempt(job)),
             Ask::Report { known } => Body::State(self.state(*known)),
             Ask::Rollback(rollback) => self.roll_back(rollback),
             Ask::Recover => self.recover().map_or(Body::NothingToRecover, Body::Applied),
             Ask::Check => Body::Checked(self.check()),
+        }
+    }
+
+    /// With what there was before, if it has left something to be done: who mends that before the next look is noticed by it.
+    fn attempt(&self, job: &Job) -> Report {
+        // Where the records cannot be read the job itself says so.
+        let saved = Journal::read(&self.options.apply.state).and_then(|journal| self.saved(&journal));
+        let before = saved.map(|saved| fingerprint::of(&self.options, saved.as_ref()));
+        let mut report = self.carry_out(job);
+        if !Applied::from(&report).is_done() {
+            report.notes_mut().fingerprint = before.ok();
+        }
+        report
+    }
+
+    /// What is in place, if it is ours.
+    fn saved(&self, journal: &Journal) -> Result<Option<Saved>, Error> {
+        match journal.state().in_place {
+            Generation(0) => Ok(None),
+            generation => Store::new(&self.options.apply.state).load(generation),
         }
     }
 
@@ -27,10 +48,7 @@ impl Apply {
         let _lock = directory.exists().then(|| Lock::take(directory)).transpose()?;
         let journal = Journal::read(directory)?;
         let in_place = journal.state().in_place;
-        let saved = match in_place {
-            Generation(0) => None,
-            generation => Store::new(directory).load(generation)?,
-        };
+        let saved = self.saved(&journal)?;
         let master = self.look(known);
         // Who edits a file from now on is seen by the look at drift, or by the next fingerprint.
         let fingerprint = fingerprint::of(&self.options, saved.as_ref());

@@ -7,6 +7,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::{Error, Followed, Hindrance, Kept, Process, RunBy};
+use crate::digest::Digest;
 use crate::error::Trouble;
 use crate::upstream::settle::Applied;
 use crate::upstream::{Generation, UpstreamName};
@@ -161,6 +162,9 @@ pub struct Notes {
     /// Why the test needed the new files in place, where it did.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hindrance: Option<Hindrance>,
+    /// As [`State::fingerprint`](super::State::fingerprint), before an apply that has left something to be done.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fingerprint: Option<Digest>,
 }
 
 /// How long parts of an apply took.
@@ -194,6 +198,17 @@ impl Report {
 
     /// What else there is to tell.
     pub fn notes(&self) -> &Notes {
+        match self {
+            Self::Live { notes, .. }
+            | Self::Stored { notes, .. }
+            | Self::Refused { notes, .. }
+            | Self::RolledBack { notes, .. }
+            | Self::Failed { notes, .. }
+            | Self::Unchanged { notes, .. } => notes,
+        }
+    }
+
+    pub(super) fn notes_mut(&mut self) -> &mut Notes {
         match self {
             Self::Live { notes, .. }
             | Self::Stored { notes, .. }
@@ -426,6 +441,7 @@ mod tests {
                     foreign: vec![Kept { file: "/a".into(), copy: "/b".into(), line: Some(3) }],
                     orphans: vec!["/c".into()],
                     hindrance: None,
+                    fingerprint: Some(Digest::of(b"")),
                 },
             },
             Report::Unchanged { generation, notes: Notes::default() },

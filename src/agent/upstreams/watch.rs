@@ -123,6 +123,7 @@ impl Watch {
     pub(super) fn applied(&mut self, now: Instant, report: Option<&Report>) {
         self.look_at = Some(now + LOOK);
         let Some(report) = report else { return };
+        self.fingerprint = report.notes().fingerprint.or(self.fingerprint);
         self.has_drifted &= !matches!(report, Report::Live { .. } | Report::Stored { .. });
         if report.was_begun() {
             self.sees_again();
@@ -467,6 +468,14 @@ mod tests {
         ] {
             let news = watch.handle_look(at(1), Some(look), RunBy::Helper);
             assert_eq!((news.touched, news.drifted), (touched, is_drifted));
+        }
+        // What an apply failed of was mended before anybody looked again.
+        let (error, ours, step) = (Error::MasterGone, false, Step::Validate);
+        let notes = Notes { fingerprint: Some(Digest::of(b"broken")), ..Notes::default() };
+        watch.applied(at(1), Some(&Report::Refused { generation: None, step, error, ours, notes }));
+        for touched in [true, false] {
+            let news = watch.handle_look(at(1), Some(state(Err(stopped()), b"two")), RunBy::Helper);
+            assert_eq!(news.touched, touched);
         }
         // The same edit right after it was put back is another one; what could not be put back is not.
         let (why, notes) = (stopped(), Notes::default());

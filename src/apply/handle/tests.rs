@@ -297,3 +297,19 @@ fn one_file_that_cannot_be_read_hides_nothing_else_and_counts_as_changed() {
     fs::write(records.join("t.json"), "{}").unwrap();
     assert!(state().drifted, "the record of a template");
 }
+
+#[test]
+fn an_apply_that_fails_tells_what_the_files_were_like_before() {
+    let stage = Stage::new();
+    let ask = Request::from_json(stage.whole.as_bytes()).unwrap().ask;
+    let told = || match (stage.apply.handle(&ask), stage.apply.handle(&Ask::Report { known: None })) {
+        (Body::Applied(report), Body::State(Ok(state))) => (report.notes().fingerprint, state.fingerprint),
+        other => panic!("{other:?}"),
+    };
+    let (before, after) = told();
+    assert_ne!(before, Some(after), "it has made the template's file");
+    let (before, after) = told();
+    assert_eq!(before, Some(after), "the program is no NGINX, and whatever it fails of is as it was");
+    fs::write(stage.dir.path().join("web.conf"), "mended\n").unwrap();
+    assert_ne!(told().0, before);
+}
