@@ -15,6 +15,8 @@ from pathlib import Path
 VERBS = Path(__file__).resolve().parent.parent / "hosts.sh"
 # An answer that takes longer is none.
 PATIENCE_S = 300
+# Of one name at once: each part of the suite has one, and suites run side by side.
+MOST_LABS = 20
 # The name of the lab that is meant: each part of the suite has its own, with hosts of the same names and addresses.
 LAB = contextvars.ContextVar("lab")
 # Set when all is to end.
@@ -135,7 +137,7 @@ class Host:
 def take(name):
     """Owns the lab of this name, or of the same name with a number, until the process ends, however it ends. What was left of
     it by somebody who was killed goes first."""
-    for number in ("", *range(2, 10)):
+    for number in ("", *range(2, MOST_LABS + 1)):
         lab = f"{name}-{number}" if number else name
         # Not inherited: hosts outlive whoever made them.
         file = os.open(f"{tempfile.gettempdir()}/weir-{lab}.lock", os.O_CREAT | os.O_RDWR, 0o600)
@@ -147,4 +149,4 @@ def take(name):
         LAB.set(lab)
         verb("down")
         return
-    raise Failed(f"nine labs of the name {name} run already")
+    raise Failed(f"{MOST_LABS} labs of the name {name} run already")
