@@ -14,14 +14,20 @@ from hosts import expect, pause, together, within
 
 # Each mistake of permissions shows under one of the two only.
 UMASKS = {"lb": "022", "web1": "077", "web2": "022"}
+# By itself it lets five wait, which are soon there on a busy machine, and NGINX holds it for dead.
+WEB_SERVER = """import http.server as web
+web.ThreadingHTTPServer.request_queue_size = 128
+web.ThreadingHTTPServer(("", 8080), web.SimpleHTTPRequestHandler).serve_forever()
+"""
 
 
 def prepare(host):
     """A user may use sudo, and a web server serves a page that names it."""
     host.run("printf '#!/bin/sh\\nexec \"$@\"\\n' >/usr/local/bin/sudo; chmod 755 /usr/local/bin/sudo; mkdir -p /root/out")
     if host in WEBS:
-        unit = "[Service]\nWorkingDirectory=/srv/www\nExecStart=/usr/bin/python3 -m http.server 8080\n[Install]\nWantedBy=multi-user.target\n"
+        unit = "[Service]\nWorkingDirectory=/srv/www\nExecStart=/usr/bin/python3 /srv/www.py\n[Install]\nWantedBy=multi-user.target\n"
         host.write("/etc/systemd/system/www.service", unit)
+        host.write("/srv/www.py", WEB_SERVER)
         host.run("mkdir -p /srv/www; echo \"from $(hostname)\" >/srv/www/index.html; systemctl enable -q --now www")
 
 
