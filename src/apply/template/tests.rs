@@ -275,6 +275,26 @@ fn a_run_that_died_is_ended_by_the_next() {
 }
 
 #[test]
+fn a_link_that_a_dead_run_has_displaced_goes_back_and_is_named_until_it_is_gone() {
+    let stage = Stage::new(SOURCE, "");
+    assert!(is_live(&stage.follow(&web(&[1])), 1));
+    let (state, name) = (&stage.options.apply.state, &stage.options.templates[0].name);
+    let mut record = Record::load(state, name).unwrap();
+    record.open = Some(Known { hash: Digest::of(b"new\n"), turn: Generation(2) });
+    record.save(state, name).unwrap();
+    fs::write(stage.path("web.txt"), "new\n").unwrap();
+    std::os::unix::fs::symlink("/etc/hostname", stage.path(".web.txt.weir-new")).unwrap();
+    assert_eq!(recover(&stage.options).followed, []);
+    assert_eq!(fs::read_link(stage.path("web.txt")).unwrap(), Path::new("/etc/hostname"));
+    let outcome = stage.follow(&web(&[2]));
+    let is_named = |error: &Error| matches!(error, Error::Read { path, .. } if *path == stage.path("web.txt"));
+    assert!(matches!(&outcome, Some(End::Refused { error }) if is_named(error)), "{outcome:?}");
+    fs::remove_file(stage.path("web.txt")).unwrap();
+    assert!(is_live(&stage.follow(&web(&[2])), 2));
+    assert!(stage.is_clear());
+}
+
+#[test]
 fn a_died_run_whose_file_is_not_taken_over_is_taken_back() {
     let stage = Stage::new(SOURCE, "");
     assert!(is_live(&stage.follow(&web(&[1])), 1));

@@ -4,8 +4,10 @@ use std::net::{SocketAddr, TcpListener};
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Command, ExitStatus, Stdio};
 
-use weir::apply::{Apply, Fault, Job, Options, Report};
+use weir::apply::{Apply, Ask, Fault, Job, Options, Report, Rollback};
+use weir::drain::Promises;
 use weir::nginx::Form;
+use weir::upstream::Generation;
 use weir::upstream::desired::Desired;
 
 use super::crash::options_below;
@@ -51,6 +53,10 @@ fn faulty_half() {
         return drop(Apply::new(options_below(&root)).carry_out(&Job::new(alone)));
     }
     let apply = Apply::new(options(options_below(&root), api, way));
+    if let Ok(to) = std::env::var("WEIR_TEST_FAULTY_BACK_TO") {
+        let to = Generation(to.parse().unwrap());
+        return drop(apply.handle(&Ask::Rollback(Rollback { to, reason: None, promises: Promises::default() })));
+    }
     match std::env::var("WEIR_TEST_FAULTY_ADDR") {
         Ok(addr) => drop(apply.carry_out(&Job::new(both(addr.parse().unwrap())))),
         Err(_) => drop(apply.recover()),
@@ -68,6 +74,11 @@ pub(crate) fn run_with(nginx: &Nginx, live: bool, addr: Option<SocketAddr>, name
         child.env("WEIR_TEST_FAULTY_ADDR", addr.to_string());
     }
     child.status().unwrap()
+}
+
+/// Runs [`faulty_half`], which goes back to a generation.
+pub(crate) fn go_back_with(nginx: &Nginx, to: Generation, name: &str, value: &str) -> ExitStatus {
+    half(nginx).env(name, value).env("WEIR_TEST_FAULTY_BACK_TO", to.to_string()).status().unwrap()
 }
 
 /// A run for `addr` that dies at `fault`.
