@@ -45,7 +45,8 @@ PARTS = {
         nginx.broken_neighbour, nginx.operator, nginx.counts, nginx.quiet, nginx.port_in_use, nginx.stopped, nginx.master_killed,
         nginx.reinstalled, nginx.helper_killed, nginx.others_reload,
     ],
-    "packages": [install.upgraded, templates.haproxy, absent.not_installed, absent.directories],
+    # What is told of the file that HAProxy's package brings is told for an hour.
+    "packages": [install.upgraded, absent.not_installed, absent.directories, templates.haproxy],
     "files": [nginx.edited, nginx.taken_out, nginx.disk_full, nginx.read_only, nginx.certificates],
 }
 # What is claimed of all of them together.

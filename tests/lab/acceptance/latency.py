@@ -34,8 +34,8 @@ SystemCallFilter=
 
 
 def beside_others(report):
-    """As packaged, and whatever else this machine does: nine of ten changes are in time even so."""
-    measured(report, ["helper"], (3, 500), count=20, percent=90)
+    """As packaged, and whatever else this machine does: half of the changes are in time even so."""
+    measured(report, ["helper"], (3, 500), count=20, percent=50)
 
 
 def helper_and_direct(report):
