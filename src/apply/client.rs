@@ -69,12 +69,14 @@ impl Client {
         }
     }
 
-    /// Until it is not busy, for a while.
+    /// Until it is not busy, for a while: where many ask, a request also arrives slowly.
     fn let_in(&self, request: &[u8]) -> Result<Body, Unanswered> {
         let until = Instant::now() + BUSY_FOR;
         loop {
             match self.once(request)? {
-                Body::Refused(Refusal::Busy) if Instant::now() < until => std::thread::sleep(BUSY_AGAIN),
+                Body::Refused(Refusal::Busy | Refusal::TooSlow { .. }) if Instant::now() < until => {
+                    std::thread::sleep(BUSY_AGAIN);
+                }
                 body => return Ok(body),
             }
         }

@@ -38,7 +38,7 @@ pub(crate) struct Apply {
     recover: bool,
 }
 
-/// A file that is written for an agent in the meantime costs no start.
+/// What changes in this time after another change costs no start.
 const IDLE: Duration = Duration::from_secs(10);
 
 impl Apply {
@@ -55,12 +55,14 @@ impl Apply {
     }
 
     fn serve(&self, handed: &mut ListenFd, configuration: Configuration) -> Result<Exit, Failure> {
-        let listener = self.listener(handed)?;
+        let (listener, is_handed) = self.listener(handed)?;
+        // Whoever handed the socket starts another one for whoever asks next.
+        let idle = is_handed.then_some(IDLE);
         let runtime = super::runtime()?;
         let ended = runtime.block_on(async {
             let listener = tokio::net::UnixListener::from_std(listener)?;
             let mut terminate = signal(SignalKind::terminate())?;
-            let server = Server::new(listener, configuration, &self.user, IDLE);
+            let server = Server::new(listener, configuration, &self.user, idle);
             tell_systemd(NotifyState::Ready);
             let result = server
                 .run(async move {
@@ -73,12 +75,13 @@ impl Apply {
         ended.map(|()| Exit::Done).map_err(|error| Failure::new(Exit::Failed, cannot_listen(&error)))
     }
 
-    fn listener(&self, handed: &mut ListenFd) -> Result<UnixListener, Failure> {
+    /// And whether it was handed over.
+    fn listener(&self, handed: &mut ListenFd) -> Result<(UnixListener, bool), Failure> {
         let failed = |error: &std::io::Error| Failure::new(Exit::Failed, cannot_listen(error));
-        let listener = match handed.take_unix_listener(0).map_err(|error| failed(&error))? {
-            Some(listener) => listener,
+        let (listener, is_handed) = match handed.take_unix_listener(0).map_err(|error| failed(&error))? {
+            Some(listener) => (listener, true),
             None => match &self.socket {
-                Some(path) => UnixListener::bind(path).map_err(|error| failed(&error))?,
+                Some(path) => (UnixListener::bind(path).map_err(|error| failed(&error))?, false),
                 None => {
                     return Err(Failure::new(Exit::Usage, "there is no socket to serve")
                         .with_remedy("'systemctl start weir-apply.socket', or name one with --socket"));
@@ -86,7 +89,7 @@ impl Apply {
             },
         };
         listener.set_nonblocking(true).map_err(|error| failed(&error))?;
-        Ok(listener)
+        Ok((listener, is_handed))
     }
 }
 

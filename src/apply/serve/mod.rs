@@ -1,28 +1,41 @@
 //! The privileged side of the socket: who may ask, one job at a time, and the end when nobody asks any more.
 //!
 //! A connection carries one request and one answer, each with its length before it. Whoever asks must deliver within
-//! [`DELIVERY`]; until then nothing is done in its name. Jobs are done in the order in which they arrived whole, on a thread for
-//! blocking work.
+//! [`DELIVERY`]; until then nothing is done in its name. What takes the lock is done one after the other, what takes none beside
+//! that, each on a thread for blocking work.
 
 mod connections;
+mod queue;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::io;
-use std::time::{Duration, Instant};
+use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::unix::UCred;
 use tokio::net::{UnixListener, UnixStream};
+use tokio::sync::Semaphore;
 use tokio::task::{AbortHandle, JoinError, JoinHandle, JoinSet};
+use tokio::time::Instant;
 use tracing::{debug, error, info, warn};
 
-use super::{Answer, Apply, Ask, Body, Configuration, Refusal, Request};
+use super::{Answer, Apply, Ask, Body, Configuration, Refusal, Report, Request};
 use crate::outage::Outage;
 use crate::time::millis;
+use crate::upstream::settle::Applied;
 use connections::{Admission, Connections, Id, Stage};
+use queue::{Course, Queue};
 
 /// Within which a request must have arrived, and an answer must have been taken.
 const DELIVERY: Duration = Duration::from_secs(1);
+/// After a reload the next change waits for as long as the configuration says, but no longer than this: the agent keeps that time
+/// itself, but for an operator's word, and whoever has taken it over does not.
+const MAX_PAUSE: Duration = Duration::from_secs(1);
+/// A request that is parsed in less time than another thread takes to begin.
+const SMALL_BYTES: usize = 64 * 1024;
+/// How long to stay after an answer that another request is not likely to follow.
+const BRIEFLY: Duration = Duration::from_secs(1);
 
 /// Serves a socket until nobody asks any more.
 #[derive(Debug)]
@@ -31,15 +44,24 @@ pub struct Server {
     configuration: Configuration,
     /// Who may ask besides root.
     user: Option<u32>,
-    /// How long to stay when nobody asks.
-    idle: Duration,
+    /// How long to stay when nobody asks, after a change; `None`: for ever.
+    idle: Option<Duration>,
+    /// The same, after what was done last.
+    stay: Option<Duration>,
     connections: Connections,
     /// Requests on their way and answers on theirs.
     talks: JoinSet<(Id, Option<Heard>)>,
     /// What ends a request that is on its way.
     reading: BTreeMap<Id, AbortHandle>,
-    waiting: VecDeque<(Id, Heard)>,
+    /// One large request is parsed at a time.
+    parsing: Arc<Semaphore>,
+    waiting: Queue<Heard>,
+    /// What takes the lock.
     running: Option<(Id, Running)>,
+    /// What takes none.
+    beside: Option<(Id, Running)>,
+    /// When NGINX may be reloaded again.
+    free_at: Instant,
     refused: Outage,
 }
 
@@ -55,19 +77,37 @@ struct Heard {
 #[derive(Clone, Copy, Debug)]
 struct Peer {
     uid: u32,
+    /// 0 if the system does not say.
     pid: i32,
+}
+
+impl Peer {
+    fn is_root(self) -> bool {
+        self.uid == 0
+    }
 }
 
 /// A job under way.
 #[derive(Debug)]
 struct Running {
     stream: UnixStream,
-    job: JoinHandle<Body>,
+    job: JoinHandle<Done>,
+}
+
+/// What came of a job.
+#[derive(Debug)]
+struct Done {
+    body: Body,
+    /// Until the next change.
+    pause: Duration,
 }
 
 impl Server {
     /// Serves whoever is root or `user`, with what `configuration` says. Without such a user only root may ask.
-    pub fn new(listener: UnixListener, configuration: Configuration, user: &str, idle: Duration) -> Self {
+    ///
+    /// It stays for `idle` when nobody asks any more, and less after an answer that changed nothing; for ever if there is no such
+    /// time.
+    pub fn new(listener: UnixListener, configuration: Configuration, user: &str, idle: Option<Duration>) -> Self {
         let found = nix::unistd::User::from_name(user).ok().flatten().map(|user| user.uid.as_raw());
         if found.is_none() {
             warn!(user, "there is no such user, only root may ask");
@@ -77,11 +117,15 @@ impl Server {
             configuration,
             user: found,
             idle,
+            stay: idle,
             connections: Connections::default(),
             talks: JoinSet::new(),
             reading: BTreeMap::new(),
-            waiting: VecDeque::new(),
+            parsing: Arc::new(Semaphore::new(1)),
+            waiting: Queue::new(),
             running: None,
+            beside: None,
+            free_at: Instant::now(),
             refused: Outage::default(),
         }
     }
@@ -96,8 +140,10 @@ impl Server {
             tokio::select! {
                 accepted = self.listener.accept() => self.handle_accepted(accepted.map(|(stream, _)| stream)).await?,
                 Some(talk) = self.talks.join_next() => self.handle_talk(talk),
-                (id, stream, body) = ended(&mut self.running) => self.answer(id, stream, body),
-                () = tokio::time::sleep(self.idle), if self.is_idle() => break,
+                (id, stream, done) = ended(&mut self.running) => self.handle_done(id, stream, done),
+                (id, stream, done) = ended(&mut self.beside) => self.handle_done(id, stream, done),
+                () = tokio::time::sleep_until(self.free_at), if self.waits_for_pace() => {}
+                () = sleep(self.stay), if self.connections.is_empty() => break,
                 () = &mut stop => break,
             }
             self.start_next();
@@ -106,8 +152,8 @@ impl Server {
         Ok(())
     }
 
-    fn is_idle(&self) -> bool {
-        self.connections.is_empty()
+    fn waits_for_pace(&self) -> bool {
+        self.running.is_none() && self.waiting.has(Course::Changes)
     }
 
     async fn handle_accepted(&mut self, accepted: io::Result<UnixStream>) -> io::Result<()> {
@@ -130,7 +176,7 @@ impl Server {
             // Gone already.
             Err(_) => return Ok(()),
         };
-        match self.connections.admit(peer.pid) {
+        match self.connections.admit(peer) {
             Admission::Room(id) => self.read(id, stream, peer),
             Admission::InPlaceOf { id, away } => {
                 self.send_away(away);
@@ -142,11 +188,12 @@ impl Server {
     }
 
     fn may_ask(&self, peer: Peer) -> bool {
-        peer.uid == 0 || self.user == Some(peer.uid)
+        peer.is_root() || self.user == Some(peer.uid)
     }
 
     fn read(&mut self, id: Id, stream: UnixStream, peer: Peer) {
-        let talk = self.talks.spawn(async move { (id, hear(stream, peer).await) });
+        let parsing = Arc::clone(&self.parsing);
+        let talk = self.talks.spawn(async move { (id, hear(stream, peer, parsing).await) });
         self.reading.insert(id, talk);
     }
 
@@ -155,9 +202,7 @@ impl Server {
         if let Some(reading) = self.reading.remove(&away) {
             reading.abort();
         }
-        if let Some(place) = self.waiting.iter().position(|(id, _)| *id == away)
-            && let Some((_, heard)) = self.waiting.remove(place)
-        {
+        if let Some(heard) = self.waiting.remove(away) {
             self.turn_away(&heard.stream, Refusal::Busy, heard.peer);
         }
     }
@@ -167,7 +212,7 @@ impl Server {
         let answer = Answer::new(Body::Refused(refusal.clone())).to_json();
         // Nothing was promised to whoever has gone.
         let _ = stream.try_write(&[&head(&answer)[..], &answer].concat());
-        if self.refused.failed(Instant::now()) {
+        if self.refused.failed(Instant::now().into_std()) {
             warn!(uid = peer.uid, pid = peer.pid, error = %refusal, "request refused");
         }
     }
@@ -176,7 +221,7 @@ impl Server {
         match talk {
             Ok((id, Some(heard))) if self.reading.remove(&id).is_some() => {
                 self.connections.advance(id, Stage::Waiting);
-                self.waiting.push_back((id, heard));
+                self.waiting.push(id, heard.peer, Course::of(&heard.request.ask), heard);
             }
             // It was whole in the instant in which it was sent away.
             Ok((_, Some(heard))) => self.turn_away(&heard.stream, Refusal::Busy, heard.peer),
@@ -190,24 +235,40 @@ impl Server {
         }
     }
 
-    /// One job at a time.
+    /// What takes the lock one after the other, a change not before its time; and one beside that.
     fn start_next(&mut self) {
-        if self.running.is_some() {
-            return;
+        if self.beside.is_none() {
+            let next = self.waiting.next(|course| course == Course::Beside);
+            self.beside = next.map(|(id, heard)| self.start(id, heard));
         }
-        let Some((id, Heard { stream, peer, request })) = self.waiting.pop_front() else { return };
+        if self.running.is_none() {
+            let may_reload = self.free_at <= Instant::now();
+            let next = self.waiting.next(|course| match course {
+                Course::Changes => may_reload,
+                Course::Looks => true,
+                Course::Beside => false,
+            });
+            self.running = next.map(|(id, heard)| self.start(id, heard));
+        }
+    }
+
+    fn start(&mut self, id: Id, Heard { stream, peer, request }: Heard) -> (Id, Running) {
         self.connections.advance(id, Stage::Served);
-        if let Some(times) = self.refused.worked(Instant::now()) {
+        if let Some(times) = self.refused.worked(Instant::now().into_std()) {
             info!(times, "requests are refused no more");
         }
         let configuration = self.configuration.clone();
         let job = tokio::task::spawn_blocking(move || perform(&configuration, peer, &request));
-        self.running = Some((id, Running { stream, job }));
+        (id, Running { stream, job })
     }
 
-    fn answer(&mut self, id: Id, stream: UnixStream, body: Option<Body>) {
+    fn handle_done(&mut self, id: Id, stream: UnixStream, done: Option<Done>) {
         // A job that broke off says nothing, and whoever asked hears that the connection ends.
-        let Some(body) = body else { return self.connections.close(id) };
+        let Some(Done { body, pause }) = done else { return self.connections.close(id) };
+        self.free_at = self.free_at.max(Instant::now() + pause);
+        // A change is followed by others, as a rule. Whoever looks does so seldom; and what has failed may do so for a mount that
+        // was read-only when this process started, which stays so in here.
+        self.stay = if was_applied(&body) { self.idle } else { self.idle.map(|idle| idle.min(BRIEFLY)) };
         self.talks.spawn(async move {
             tell(stream, body).await;
             (id, None)
@@ -216,13 +277,14 @@ impl Server {
 
     /// Brings to an end what is under way; whoever waits asks again.
     async fn finish(mut self) {
-        while let Some((_, Heard { stream, peer, .. })) = self.waiting.pop_front() {
-            self.turn_away(&stream, Refusal::Busy, peer);
-        }
+        let waiting: Vec<Heard> = self.waiting.drain().collect();
+        waiting.iter().for_each(|Heard { stream, peer, .. }| self.turn_away(stream, Refusal::Busy, *peer));
         self.reading.values().for_each(AbortHandle::abort);
-        if self.running.is_some() {
-            let (id, stream, body) = ended(&mut self.running).await;
-            self.answer(id, stream, body);
+        for mut running in [self.running.take(), self.beside.take()] {
+            if running.is_some() {
+                let (id, stream, done) = ended(&mut running).await;
+                self.handle_done(id, stream, done);
+            }
         }
         while self.talks.join_next().await.is_some() {}
     }
@@ -235,18 +297,26 @@ impl From<UCred> for Peer {
 }
 
 /// The job that has ended, and what came of it; `None` if it broke off. Never without a job. Cancel-safe.
-async fn ended(running: &mut Option<(Id, Running)>) -> (Id, UnixStream, Option<Body>) {
+async fn ended(running: &mut Option<(Id, Running)>) -> (Id, UnixStream, Option<Done>) {
     let Some((_, Running { job, .. })) = running else { return std::future::pending().await };
-    let body = job.await.inspect_err(|error| error!(%error, "a job broke off")).ok();
+    let done = job.await.inspect_err(|error| error!(%error, "a job broke off")).ok();
     let (id, Running { stream, .. }) = running.take().expect("it was there before the wait");
-    (id, stream, body)
+    (id, stream, done)
+}
+
+/// For ever, without an end.
+async fn sleep(end: Option<Duration>) {
+    match end {
+        Some(end) => tokio::time::sleep(end).await,
+        None => std::future::pending().await,
+    }
 }
 
 /// The request of one connection. Whoever sends something else is told so here.
-async fn hear(mut stream: UnixStream, peer: Peer) -> Option<Heard> {
+async fn hear(mut stream: UnixStream, peer: Peer, parsing: Arc<Semaphore>) -> Option<Heard> {
     let document = tokio::time::timeout(DELIVERY, read_frame(&mut stream)).await;
     let refusal = match document {
-        Ok(Ok(Some(document))) => match Request::from_json(&document) {
+        Ok(Ok(Some(document))) => match parse(document, parsing).await? {
             Ok(request) => return Some(Heard { stream, peer, request }),
             Err(refusal) => refusal,
         },
@@ -258,6 +328,20 @@ async fn hear(mut stream: UnixStream, peer: Peer) -> Option<Heard> {
     debug!(uid = peer.uid, pid = peer.pid, error = %refusal, "request refused");
     tell(stream, Body::Refused(refusal)).await;
     None
+}
+
+/// A large one on another thread, so that others are heard meanwhile, and one after the other. `None` if that broke off.
+async fn parse(document: Vec<u8>, parsing: Arc<Semaphore>) -> Option<Result<Request, Refusal>> {
+    if document.len() <= SMALL_BYTES {
+        return Some(Request::from_json(&document));
+    }
+    // Held until it is read, though nobody may wait for that any more.
+    let turn = parsing.acquire_owned().await.ok()?;
+    let parsed = tokio::task::spawn_blocking(move || {
+        let _turn = turn;
+        Request::from_json(&document)
+    });
+    parsed.await.inspect_err(|error| error!(%error, "a request broke off")).ok()
 }
 
 /// `None` if it is longer than any request. What has not come takes no memory.
@@ -296,9 +380,9 @@ fn is_transient(error: &io::Error) -> bool {
 }
 
 /// Does what one request asks for, with the configuration that it names.
-fn perform(configuration: &Configuration, peer: Peer, request: &Request) -> Body {
+fn perform(configuration: &Configuration, peer: Peer, request: &Request) -> Done {
     let started = Instant::now();
-    let body = match configuration.find(request.configuration) {
+    let (body, interval) = match configuration.find(request.configuration) {
         Ok(found) => {
             let body = Apply::new(found.options.clone()).handle(&request.ask);
             if was_applied(&body)
@@ -307,12 +391,22 @@ fn perform(configuration: &Configuration, peer: Peer, request: &Request) -> Body
                 // An edit that is not reloaded yet stops the next job, which is told then.
                 warn!(%error, "cannot keep a copy of the configuration");
             }
-            body
+            (body, found.options.apply.min_reload_interval)
         }
-        Err(refusal) => Body::Refused(refusal),
+        Err(refusal) => (Body::Refused(refusal), Duration::ZERO),
     };
     log(peer, &request.ask, &body, started.elapsed());
-    body
+    let pause = if has_reloaded(&body) { interval.min(MAX_PAUSE) } else { Duration::ZERO };
+    Done { body, pause }
+}
+
+/// NGINX, or what reads the file of a template.
+fn has_reloaded(body: &Body) -> bool {
+    let reloaded = |report: &Report| Applied::from(report).reloaded() || !report.notes().templates.is_empty();
+    match body {
+        Body::Applied(report) | Body::Restored { report, .. } => reloaded(report),
+        Body::NothingToRecover | Body::State(_) | Body::Checked(_) | Body::Refused(_) => false,
+    }
 }
 
 fn was_applied(body: &Body) -> bool {

@@ -1,12 +1,15 @@
 //! `weir apply` as a process of its own, asked over its socket as the agent does, and by somebody who is not the agent.
 
+use std::ffi::{OsStr, OsString};
 use std::io::{Read, Write};
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::PermissionsExt;
-use std::os::unix::net::UnixStream;
+use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use rustix::fs::{FlockOperation, flock};
 use weir::apply::{Answer, Ask, Body, Client, Job, Refusal, Report, Request, Unanswered};
 use weir::config::{self, Config, Source, Sources};
 
@@ -29,8 +32,13 @@ impl Drop for Stage {
 
 impl Stage {
     fn start() -> Self {
+        Self::start_at_a_pace("0s")
+    }
+
+    /// As [`Self::start`], with a time from reload to reload.
+    fn start_at_a_pace(pace: &str) -> Self {
         let nginx = Nginx::start();
-        write_configuration(&nginx, "7s");
+        write_configuration(&nginx, "7s", pace);
         let helper = start_helper(&nginx);
         Self { nginx, helper }
     }
@@ -44,11 +52,12 @@ impl Stage {
     }
 }
 
-fn write_configuration(nginx: &Nginx, confirm_timeout: &str) {
+pub(super) fn write_configuration(nginx: &Nginx, confirm_timeout: &str, pace: &str) {
     let toml = format!(
         "[upstream.web]\nselect = {{ role = \"web\" }}\nallow_loopback = true\n\
          [upstream.web.nginx]\noutput = \"{}\"\n\
-         [apply]\nstate = \"{}\"\nsocket = \"{}\"\n[nginx]\nconfig = \"{}\"\nunit = \"\"\nconfirm_timeout = \"{confirm_timeout}\"\n",
+         [apply]\nstate = \"{}\"\nsocket = \"{}\"\nmin_reload_interval = \"{pace}\"\n\
+         [nginx]\nconfig = \"{}\"\nunit = \"\"\nconfirm_timeout = \"{confirm_timeout}\"\n",
         nginx.web().display(),
         nginx.path("state").display(),
         nginx.path("apply.sock").display(),
@@ -60,13 +69,34 @@ fn write_configuration(nginx: &Nginx, confirm_timeout: &str) {
 
 fn start_helper(nginx: &Nginx) -> Child {
     let mut command = Command::new(weir_binary());
-    command.arg("apply").arg("--config-file").arg(nginx.path("weir.toml"));
-    command.arg("--state").arg(nginx.path("state")).arg("--socket").arg(nginx.path("apply.sock"));
-    let me = rustix::process::geteuid().as_raw();
-    let me = nix::unistd::User::from_uid(me.into()).unwrap().unwrap();
-    let helper = command.arg("--user").arg(me.name).stderr(Stdio::null()).spawn().unwrap();
+    command.args(arguments(&nginx.path("weir.toml"), &nginx.path("state")));
+    let helper = command.arg("--socket").arg(nginx.path("apply.sock")).stderr(Stdio::null()).spawn().unwrap();
     until("the helper listens", || UnixStream::connect(nginx.path("apply.sock")).map_err(|error| error.to_string()));
     helper
+}
+
+/// Of `weir apply`, for whoever runs this test.
+fn arguments(config: &Path, state: &Path) -> Vec<OsString> {
+    let me = nix::unistd::User::from_uid(nix::unistd::geteuid()).unwrap().unwrap();
+    let words: [&OsStr; 7] = [
+        "apply".as_ref(),
+        "--config-file".as_ref(),
+        config.as_ref(),
+        "--state".as_ref(),
+        state.as_ref(),
+        "--user".as_ref(),
+        me.name.as_ref(),
+    ];
+    words.map(OsStr::to_owned).into()
+}
+
+/// A helper that is handed its socket, as systemd does.
+pub(super) fn activated(listener: &UnixListener, config: &Path, state: &Path) -> Command {
+    let mut command = Command::new("/bin/sh");
+    let hand_over = "exec 3<&0 0</dev/null; LISTEN_FDS=1 LISTEN_PID=$$ exec \"$@\"";
+    command.args(["-c", hand_over, "sh", weir_binary()]).args(arguments(config, state));
+    command.stdin(OwnedFd::from(listener.try_clone().unwrap())).stderr(Stdio::null());
+    command
 }
 
 fn configuration(path: PathBuf) -> Config {
@@ -75,7 +105,7 @@ fn configuration(path: PathBuf) -> Config {
         .config
 }
 
-fn client(nginx: &Nginx) -> Client {
+pub(super) fn client(nginx: &Nginx) -> Client {
     Client::new(&configuration(nginx.path("weir.toml")))
 }
 
@@ -126,7 +156,7 @@ fn an_edit_that_is_not_reloaded_stops_no_apply() {
     let stage = Stage::start();
     let running = stage.client();
     assert!(matches!(apply(&running, "one"), Body::Applied(Report::Live { .. })));
-    write_configuration(&stage.nginx, "8s");
+    write_configuration(&stage.nginx, "8s", "0s");
     assert!(matches!(apply(&running, "two"), Body::Applied(Report::Live { .. })), "by the copy");
     let reloaded = stage.client();
     std::fs::write(stage.nginx.path("weir.toml"), "[upstream.web\n").unwrap();
@@ -142,7 +172,7 @@ fn an_edit_that_is_not_reloaded_stops_no_apply() {
 #[ignore = "needs nginx"]
 fn where_no_helper_is_the_way_out_is_told() {
     let nginx = Nginx::stopped();
-    write_configuration(&nginx, "7s");
+    write_configuration(&nginx, "7s", "0s");
     let client = client(&nginx);
     let missing = client.ask(Ask::Check).unwrap_err();
     assert_eq!(missing, Unanswered::Missing);
@@ -261,6 +291,62 @@ fn a_helper_that_is_stopped_brings_its_job_to_an_end() {
     let body = asked.join().unwrap();
     assert!(matches!(&body, Body::Applied(Report::Live { .. })), "{body:?}");
     assert!(stage.helper.wait().unwrap().success());
+}
+
+#[test]
+#[ignore = "needs nginx"]
+fn what_takes_no_lock_is_not_held_up_by_a_job_that_waits_for_it() {
+    let stage = Stage::start();
+    let client = stage.client();
+    assert!(matches!(apply(&client, "one"), Body::Applied(Report::Live { .. })));
+    let lock = std::fs::File::open(stage.nginx.path("state/lock")).unwrap();
+    flock(&lock, FlockOperation::LockExclusive).unwrap();
+    let (waiting, looking) = (stage.client(), stage.client());
+    let job = std::thread::spawn(move || apply(&waiting, "two"));
+    let look = std::thread::spawn(move || looking.ask(Ask::Report { known: None }));
+    for _ in 0..3 {
+        assert_eq!(client.ask(Ask::Check), Ok(Body::Checked(Ok(()))));
+    }
+    assert!(!job.is_finished() && !look.is_finished());
+    drop(lock);
+    assert!(matches!(job.join().unwrap(), Body::Applied(Report::Live { .. })));
+    assert!(matches!(look.join().unwrap(), Ok(Body::State(Ok(_)))));
+}
+
+#[test]
+#[ignore = "needs nginx"]
+fn nginx_is_reloaded_no_more_often_than_the_configuration_says_whoever_asks() {
+    for (pace, least) in [("500ms", Duration::from_millis(1500)), ("1h", Duration::from_secs(3))] {
+        let stage = Stage::start_at_a_pace(pace);
+        let client = stage.client();
+        let started = Instant::now();
+        for name in ["one", "two", "one", "two"] {
+            assert!(matches!(apply(&client, name), Body::Applied(Report::Live { .. })));
+        }
+        let took = started.elapsed();
+        assert!(took >= least && took < Duration::from_secs(20), "{pace}: {took:?}");
+        // What reloads nothing waits for nothing.
+        let started = Instant::now();
+        for _ in 0..8 {
+            assert!(matches!(client.ask(Ask::Report { known: None }), Ok(Body::State(Ok(_)))));
+        }
+        assert!(started.elapsed() < Duration::from_millis(900), "{:?}", started.elapsed());
+    }
+}
+
+#[test]
+#[ignore = "needs nginx"]
+fn a_helper_that_was_handed_its_socket_ends_soon_after_a_look_and_another_one_stays() {
+    let mut stage = Stage::start();
+    let handed = UnixListener::bind(stage.nginx.path("handed.sock")).unwrap();
+    let text = std::fs::read_to_string(stage.nginx.path("weir.toml")).unwrap();
+    std::fs::write(stage.nginx.path("weir.toml"), text.replace("apply.sock", "handed.sock")).unwrap();
+    let mut helper = activated(&handed, &stage.nginx.path("weir.toml"), &stage.nginx.path("state")).spawn().unwrap();
+    let started = Instant::now();
+    assert!(matches!(stage.client().ask(Ask::Report { known: None }), Ok(Body::State(Ok(_)))));
+    until("it ends", || if let Ok(Some(status)) = helper.try_wait() { Ok(status) } else { Err(String::new()) });
+    assert!(started.elapsed() < Duration::from_secs(8), "{:?}", started.elapsed());
+    assert!(matches!(stage.helper.try_wait(), Ok(None)), "nobody would start it again");
 }
 
 /// From the document to confirmed workers, in process and through the helper, one after the other over the same files.
