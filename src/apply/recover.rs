@@ -200,8 +200,7 @@ impl Files<'_> {
         if let Some(ours) = ours.map(|(saved, file)| saved.bytes(file)).transpose()?.flatten() {
             kept.line = foreign::first_difference(&ours, bytes);
         }
-        let hash = Digest::of(bytes);
-        self.journal.write(Event::Foreign { file: path.to_owned(), hash, copy: kept.copy.clone() })?;
+        self.journal.write_foreign(path, Digest::of(bytes), &kept.copy)?;
         self.notes.foreign.push(kept);
         Ok(())
     }

@@ -12,6 +12,7 @@ pub(super) use self::record::{Abort, Base, Begin, Event, FileChange, Live, Work}
 use self::record::{Record, Unreadable, read_all};
 pub(super) use self::state::{Run, State};
 use super::{Error, disk};
+use crate::digest::Digest;
 use crate::upstream::Generation;
 
 /// Far more than compaction lets it become.
@@ -102,17 +103,25 @@ impl Journal {
         self.write(Event::Abort(abort)).map(|()| generation)
     }
 
+    /// As [`Self::write`], of somebody else's bytes, unless it is recorded since the last attempt began: what cannot be ended meets
+    /// them each time.
+    pub(super) fn write_foreign(&mut self, file: &Path, hash: Digest, copy: &Path) -> Result<(), Error> {
+        let event = Event::Foreign { file: file.to_owned(), hash, copy: copy.to_owned() };
+        let mut since = self.records.iter().rev().take_while(|record| !is_start(record));
+        if since.any(|record| record.event == event) { Ok(()) } else { self.write(event) }
+    }
+
     /// Drops what nobody asks for any more, if that is much.
     pub(super) fn compact(&mut self) -> Result<(), Error> {
-        if self.len <= ROOM_BYTES || self.state.run.is_some() {
+        if self.len <= ROOM_BYTES {
             return Ok(());
         }
-        let (base, kept) = compacted(&self.records);
+        let Some((base, kept)) = compacted(&self.records) else { return Ok(()) };
         if kept.len() + 1 >= self.records.len() {
             return Ok(()); // it is long for want of nothing that could go
         }
         let base = Record { at: now(), event: Event::Base(base) };
-        let records: Vec<Record> = std::iter::once(base).chain(kept.iter().cloned()).collect();
+        let records: Vec<Record> = std::iter::once(base).chain(kept).collect();
         let bytes: Vec<u8> = records.iter().flat_map(Record::line).collect();
         disk::replace(&self.path, &bytes)?;
         (self.records, self.len) = (records, bytes.len());
@@ -120,9 +129,31 @@ impl Journal {
     }
 }
 
-/// What the older records add up to, and the records of the newest generations.
-fn compacted(records: &[Record]) -> (Base, &[Record]) {
-    let starts = records.iter().enumerate().filter(|(_, record)| match &record.event {
+/// What the older records add up to, and the records of the newest generations without those that go by themselves; `None` if a run
+/// that has not ended is among the older ones.
+fn compacted(records: &[Record]) -> Option<(Base, Vec<Record>)> {
+    let starts = records.iter().enumerate().filter(|(_, record)| is_start(record)).map(|(index, _)| index);
+    let starts: Vec<usize> = starts.collect();
+    let from = starts.len().checked_sub(KEPT).map_or(0, |first| starts[first]);
+    let before = State::of(&records[..from]);
+    let kept = without_most(&without_most(&records[from..], KEPT, is_foreign), 1, is_reload);
+    before.run.is_none().then(|| (before.base(), kept))
+}
+
+/// Without those of a kind that are not among its `newest`.
+fn without_most(records: &[Record], newest: usize, is_of: impl Fn(&Record) -> bool) -> Vec<Record> {
+    let older = records.iter().filter(|record| is_of(record)).count().saturating_sub(newest);
+    let mut seen = 0;
+    let is_kept = |record: &&Record| {
+        seen += usize::from(is_of(record));
+        !is_of(record) || seen > older
+    };
+    records.iter().filter(is_kept).cloned().collect()
+}
+
+/// Whether an attempt at a generation begins with it.
+fn is_start(record: &Record) -> bool {
+    match &record.event {
         Event::Begin(_) => true,
         Event::Abort(abort) => abort.work.is_some(),
         Event::Base(_)
@@ -131,10 +162,17 @@ fn compacted(records: &[Record]) -> (Base, &[Record]) {
         | Event::Back { .. }
         | Event::Foreign { .. }
         | Event::Reload { .. } => false,
-    });
-    let starts: Vec<usize> = starts.map(|(index, _)| index).collect();
-    let from = starts.len().checked_sub(KEPT).map_or(0, |first| starts[first]);
-    (State::of(&records[..from]).base(), &records[from..])
+    }
+}
+
+/// Nothing follows from it, and it tells an operator where to look.
+fn is_foreign(record: &Record) -> bool {
+    matches!(record.event, Event::Foreign { .. })
+}
+
+/// What the newest says counts.
+fn is_reload(record: &Record) -> bool {
+    matches!(record.event, Event::Reload { .. })
 }
 
 /// Unix time in milliseconds.

@@ -77,10 +77,10 @@ fn a_compacted_journal_adds_up_to_the_same() {
             _ => journal.write(live(generation)).unwrap(),
         }
     }
-    let (base, kept) = compacted(&journal.records);
+    let (base, kept) = compacted(&journal.records).unwrap();
     let base = Record { at: 0, event: Event::Base(base) };
-    assert_eq!(&State::of(std::iter::once(&base).chain(kept)), journal.state());
-    assert_eq!(history::of(kept), journal.history()[200 - KEPT..]);
+    assert_eq!(&State::of(std::iter::once(&base).chain(&kept)), journal.state());
+    assert_eq!(history::of(&kept), journal.history()[200 - KEPT..]);
     let (before, all) = (journal.state().clone(), journal.records.len());
     journal.compact().unwrap();
     assert_eq!(journal.records.len(), all, "it is short");
@@ -89,4 +89,40 @@ fn a_compacted_journal_adds_up_to_the_same() {
     assert_eq!(journal.records.len(), 2 * KEPT + 1);
     let again = Journal::read(dir.path()).unwrap();
     assert_eq!((again.state(), again.len), (&before, journal.len));
+}
+
+#[test]
+fn what_is_recorded_though_no_generation_begins_goes_with_time() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut journal = Journal::read(dir.path()).unwrap();
+    journal.begin_with([begin(1), live(1)]).unwrap();
+    let hash = |number: u64| Digest::of(&number.to_be_bytes());
+    for number in 0..200 {
+        let (generation, watched) = (Generation(1), Some(hash(number)));
+        journal.write(Event::Reload { generation, confirm_ms: 40, watched }).unwrap();
+        journal.write_foreign("/a".as_ref(), hash(number), "/b".as_ref()).unwrap();
+    }
+    // Nor does it stay while a run has not ended.
+    journal.write(begin(2)).unwrap();
+    journal.write(Event::Back { failed: Generation(2), to: Generation(1), cause: Error::MasterGone }).unwrap();
+    let (state, history) = (journal.state().clone(), journal.history());
+    journal.len = ROOM_BYTES + 1;
+    journal.compact().unwrap();
+    // The base, two of each generation, the last of the reloads, and the newest copies.
+    assert_eq!(journal.records.len(), 1 + 4 + 1 + KEPT);
+    let again = Journal::read(dir.path()).unwrap();
+    assert_eq!((again.state(), again.state().watched), (&state, Some(hash(199))));
+    assert_eq!(again.history(), history);
+}
+
+#[test]
+fn bytes_that_are_met_again_by_the_same_attempt_are_recorded_once() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut journal = Journal::read(dir.path()).unwrap();
+    let mut met = |hash: &[u8]| journal.write_foreign("/a".as_ref(), Digest::of(hash), "/b".as_ref()).unwrap();
+    [b"one", b"two", b"one", b"two"].into_iter().for_each(|hash| met(hash));
+    assert_eq!(journal.records.len(), 2);
+    journal.write(begin(1)).unwrap();
+    journal.write_foreign("/a".as_ref(), Digest::of(b"one"), "/b".as_ref()).unwrap();
+    assert_eq!(journal.records.len(), 4, "it is a new edit");
 }
