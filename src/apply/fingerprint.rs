@@ -5,6 +5,8 @@ use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
+use rustix::fs::{StatVfsMountFlags, statvfs};
+
 use super::place::{Place, is_dot};
 use super::tree::files_of;
 use super::{Error, Options, Saved};
@@ -15,9 +17,9 @@ const MAX_DEPTH: usize = 5;
 /// Watched files.
 const MAX_FILES: usize = 4096;
 
-/// Another one, and a target is not as the generation in place has it, or a template, a watched file, or a file of NGINX's
-/// configuration is not as it was. An apply does not change it, unless it puts other bytes in place: what failed would be tried again
-/// and again.
+/// Another one, and a target is not as the generation in place has it, a template, a watched file, or a file of NGINX's configuration
+/// is not as it was, or a disk has room again, or can be written again. An apply does not change it, unless it puts other bytes in
+/// place: what failed would be tried again and again.
 pub(super) fn of(options: &Options, in_place: Option<&Saved>) -> Digest {
     let files = in_place.map(Saved::files).unwrap_or_default();
     let mut own = Own::of(options);
@@ -31,6 +33,9 @@ pub(super) fn of(options: &Options, in_place: Option<&Saved>) -> Digest {
         let is_ours = in_place.and_then(|saved| saved.file(path)).is_some_and(|file| now == Ok(file.hash));
         let foreign = (!is_ours).then_some(now);
         seen.extend(format!("{}\0{foreign:?}\0", path.display()).into_bytes());
+    }
+    for directory in own.directories().chain([options.apply.state.as_path()]) {
+        seen.extend(format!("{}\0{:?}\0", directory.display(), Room::of(directory)).into_bytes());
     }
     Digest::of(&seen)
 }
@@ -51,9 +56,31 @@ impl Own {
         Self { paths: targets.chain(options.templates.iter().map(|template| template.output.clone())).collect() }
     }
 
+    fn directories(&self) -> impl Iterator<Item = &Path> {
+        self.paths.iter().filter_map(|path| path.parent())
+    }
+
     /// By whatever name.
     fn inodes(&self) -> BTreeSet<(u64, u64)> {
         self.paths.iter().filter_map(|path| fs::metadata(path).ok()).map(|meta| (meta.dev(), meta.ino())).collect()
+    }
+}
+
+/// Why a file can or cannot be written in a directory, by its disk.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+struct Room {
+    read_only: bool,
+    full: bool,
+}
+
+impl Room {
+    /// `None` if the directory is not there.
+    fn of(directory: &Path) -> Option<Self> {
+        let disk = statvfs(directory).ok()?;
+        let no_blocks = disk.f_blocks > 0 && disk.f_bavail == 0;
+        // Some disks do not count files.
+        let no_files = disk.f_files > 0 && disk.f_favail == 0;
+        Some(Self { read_only: disk.f_flag.contains(StatVfsMountFlags::RDONLY), full: no_blocks || no_files })
     }
 }
 
@@ -176,5 +203,14 @@ mod tests {
         assert_eq!((after.0 != before.0, after.1), (true, before.1), "other bytes");
         fs::remove_file(at("sites/shop.conf")).unwrap();
         assert!(look().0 != after.0 && look().1 != after.1, "a file goes away");
+    }
+
+    #[test]
+    fn a_disk_that_has_room_is_told_from_one_that_has_none_and_from_none_at_all() {
+        let dir = tempfile::tempdir().unwrap();
+        assert_eq!(Room::of(dir.path()), Some(Room { read_only: false, full: false }));
+        assert_eq!(Room::of(&dir.path().join("away")), None);
+        // It counts nothing.
+        assert_eq!(Room::of(Path::new("/proc")).map(|room| room.full), Some(false));
     }
 }
