@@ -84,13 +84,16 @@ pub(super) enum Write<'a> {
     RemoveAll(&'a Path),
 }
 
-/// Ends this process, as SIGKILL does, if `WEIR_FAULT` names `fault`.
+/// Ends this process, as SIGKILL does, if `WEIR_FAULT` names `fault`; stops it, as SIGSTOP does, if `WEIR_STOP` names it.
 #[cfg(feature = "faults")]
 pub(super) fn point(fault: Fault) {
+    use rustix::process::Signal;
     let name = serde_json::to_value(fault).expect("a word has a JSON form");
-    if std::env::var("WEIR_FAULT").is_ok_and(|wanted| name == wanted) {
-        // It cannot fail: the process is this one.
-        let _ = rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::KILL);
+    for (variable, signal) in [("WEIR_FAULT", Signal::KILL), ("WEIR_STOP", Signal::STOP)] {
+        if std::env::var(variable).is_ok_and(|wanted| name == wanted) {
+            // It cannot fail: the process is this one.
+            let _ = rustix::process::kill_process(rustix::process::getpid(), signal);
+        }
     }
 }
 

@@ -101,7 +101,7 @@ fn half(nginx: &Nginx) -> Command {
     child
 }
 
-fn word(fault: Fault) -> String {
+pub(super) fn word(fault: Fault) -> String {
     serde_json::to_value(fault).unwrap().as_str().unwrap().to_owned()
 }
 
@@ -114,7 +114,7 @@ fn is_whole(text: &str, known: &[SocketAddr]) -> bool {
     text.ends_with("}\n") && known.iter().filter(|addr| text.contains(&format!("server {addr};"))).count() == 1
 }
 
-fn passes_the_test(nginx: &Nginx) {
+pub(super) fn passes_the_test(nginx: &Nginx) {
     let test = Command::new("nginx").arg("-q").arg("-t").arg("-c").arg(nginx.config()).output().unwrap();
     assert!(test.status.success(), "{}", String::from_utf8_lossy(&test.stderr));
 }

@@ -7,6 +7,8 @@ mod files;
 mod find;
 mod heal;
 mod helper;
+#[cfg(feature = "faults")]
+mod killed;
 mod namespace;
 mod places;
 #[cfg(feature = "faults")]
