@@ -83,10 +83,8 @@ pub struct Nginx {
 /// Judges it.
 pub fn nginx(facts: &Nginx) -> Findings {
     let mut findings = Findings::default();
-    if let Some(socket) = &facts.unheard {
-        judge_unheard(&mut findings, facts, socket);
-    }
     if facts.outputs.is_empty() {
+        judge_unheard(&mut findings, facts);
         return findings;
     }
     if let Some(Trouble { what, way_out }) = &facts.missing {
@@ -103,6 +101,7 @@ pub fn nginx(facts: &Nginx) -> Findings {
         let message = "SELinux lets NGINX connect to no server of an upstream";
         findings.error("nginx.selinux", "nginx", message, "setsebool -P httpd_can_network_connect on");
     }
+    judge_unheard(&mut findings, facts);
     // A tree that is known in part must not be blamed for what may be in the rest.
     if facts.unread.is_empty() && !facts.tree.is_empty() {
         for output in &facts.outputs {
@@ -124,7 +123,8 @@ pub fn nginx(facts: &Nginx) -> Findings {
     findings
 }
 
-fn judge_unheard(findings: &mut Findings, facts: &Nginx, socket: &Path) {
+fn judge_unheard(findings: &mut Findings, facts: &Nginx) {
+    let Some(socket) = &facts.unheard else { return };
     let waits = match (facts.outputs.is_empty(), facts.templates) {
         (false, false) => "no upstream reaches NGINX",
         (false, true) => "no upstream reaches NGINX and no template is followed",
