@@ -1,6 +1,6 @@
 //! Which files change, decided before any is touched.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use super::directory::{Attributes, Found};
@@ -12,7 +12,7 @@ use crate::config::ForeignEdit;
 use crate::digest::Digest;
 use crate::nginx::{PageSize, Turn, render};
 use crate::upstream::desired::{Desired, Target};
-use crate::upstream::{Generation, Holds, UpstreamName, differences};
+use crate::upstream::{Cause, Generation, Holds, UpstreamName, differences};
 
 /// What one run will do.
 #[derive(Debug)]
@@ -54,6 +54,15 @@ impl Change {
     /// Of what is there now.
     pub(super) fn prev(&self) -> Option<Digest> {
         self.before.as_ref().map(|before| Digest::of(&before.bytes))
+    }
+
+    /// What somebody else did to a file of ours, which this undoes.
+    fn heals(&self, in_place: Option<&Saved>) -> Option<Cause> {
+        in_place?.file(&self.path)?.hash.filter(|_| self.after.is_some())?;
+        match &self.before {
+            None => Some(Cause::FileRemoved),
+            Some(_) => self.foreign.then_some(Cause::FileEdited),
+        }
     }
 
     /// For the journal.
@@ -174,6 +183,12 @@ impl Plan {
         self.changes.iter().filter(created).map(|change| change.path.as_path())
     }
 
+    /// Files of ours that somebody else had taken away and that are there again.
+    pub(super) fn removed(&self, in_place: Option<&Saved>) -> impl Iterator<Item = &Path> {
+        let removed = move |change: &&Change| change.heals(in_place) == Some(Cause::FileRemoved);
+        self.changes.iter().filter(removed).map(|change| change.path.as_path())
+    }
+
     /// As it is saved.
     pub(super) fn manifest(&self) -> Manifest {
         Manifest::new(self.generation, self.desired.clone(), self.files.clone())
@@ -202,6 +217,8 @@ impl Plan {
             work.more = work.more.saturating_add(u32::try_from(more).unwrap_or(u32::MAX));
             work.upstreams.insert(change.upstream.clone(), changes);
         }
+        let healed: BTreeSet<Cause> = self.changes.iter().filter_map(|change| change.heals(in_place)).collect();
+        work.causes = healed.into_iter().collect();
         work
     }
 }

@@ -153,6 +153,9 @@ pub struct Notes {
     /// Files that somebody else had changed, and where their copies are.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub foreign: Vec<Kept>,
+    /// Files of ours that somebody else had taken away.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub removed: Vec<PathBuf>,
     /// Templates whose files changed, or should have.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub templates: Vec<Followed>,
@@ -439,6 +442,7 @@ mod tests {
                 notes: Notes {
                     templates: Vec::new(),
                     foreign: vec![Kept { file: "/a".into(), copy: "/b".into(), line: Some(3) }],
+                    removed: vec!["/d".into()],
                     orphans: vec!["/c".into()],
                     hindrance: None,
                     fingerprint: Some(Digest::of(b"")),

@@ -178,7 +178,8 @@ impl<'a> Run<'a> {
         if plan.changes.is_empty() {
             return self.confirm(&nginx, &plan, in_place);
         }
-        let work = Work { causes: causes.clone(), ..plan.work(in_place.as_ref()) };
+        let mut work = plan.work(in_place.as_ref());
+        work.causes = causes.as_slice().iter().chain(work.causes.as_slice()).cloned().collect();
         self.put(&nginx, Going::of(&plan, in_place), work)
     }
 

@@ -20,6 +20,10 @@ pub enum Cause {
     Configuration,
     /// Members that templates list came, went or changed.
     Members,
+    /// Somebody else had changed the file.
+    FileEdited,
+    /// Somebody else had taken the file away.
+    FileRemoved,
     /// Something happened to a member whose server it is.
     Member {
         /// Whom.
@@ -244,6 +248,8 @@ impl fmt::Display for Cause {
             Self::Operator => f.write_str("operator"),
             Self::Configuration => f.write_str("configuration"),
             Self::Members => f.write_str("members"),
+            Self::FileEdited => f.write_str("file edited"),
+            Self::FileRemoved => f.write_str("file removed"),
         }
     }
 }

@@ -90,10 +90,14 @@ impl Timeline {
         is_repeated
     }
 
-    fn tell_notes(&mut self, Notes { foreign, orphans, hindrance, .. }: &Notes) {
+    fn tell_notes(&mut self, Notes { foreign, removed, orphans, hindrance, .. }: &Notes) {
         for Kept { file, copy, line } in foreign {
             let (file, copy) = (file.display(), copy.display());
             warn!(%file, line, %copy, "file of somebody else replaced, a copy is kept");
+        }
+        for file in removed {
+            let file = file.display();
+            warn!(%file, "file was taken away by somebody else, it is written again");
         }
         for file in orphans.iter().filter(|file| !self.orphans.contains(*file)) {
             let file = file.display();

@@ -1,5 +1,6 @@
 //! Steps 2 to 6 of `protocols C.2`: candidates, test, journal, exchange.
 
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use super::{Going, Run};
@@ -49,7 +50,12 @@ impl Run<'_> {
             return Ok(self.give_up(plan, work, At { step: Step::Write, error }));
         }
         fault::point(Fault::Begun);
-        Ok(self.exchange(nginx, going, candidates, master.as_ref(), tested))
+        let removed: Vec<PathBuf> = plan.removed(going.in_place.as_ref()).map(Path::to_owned).collect();
+        let report = self.exchange(nginx, going, candidates, master.as_ref(), tested);
+        if report.is_in_place() {
+            self.notes.removed.extend(removed);
+        }
+        Ok(report)
     }
 
     /// `None`: it has to be in place for its test.

@@ -149,6 +149,7 @@ def edited(report):
         lb.run(f"rm {FILE}")
         within(LOOKED_AT_S, lb.run, f"test -e {FILE}")
         within(5, servers_are, *WEBS)
+        within(5, told, lb, since, f"file was taken away by somebody else, it is written again file={FILE}")
         lb.run("nginx -t -q")
         within(5, serves, *WEBS)
 

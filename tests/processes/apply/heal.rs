@@ -4,9 +4,9 @@ use std::net::TcpListener;
 use std::time::{Duration, Instant};
 
 use sha2::{Digest as _, Sha256};
-use weir::apply::{Apply, Ask, Body, Report, State};
+use weir::apply::{Apply, Ask, Body, Report, State, history};
 use weir::nginx::Form;
-use weir::upstream::Generation;
+use weir::upstream::{Cause, Generation};
 
 use crate::nginx::{Nginx, and, backend, server, web};
 use crate::support::address;
@@ -37,6 +37,10 @@ fn a_file_that_somebody_edits_or_deletes_is_noticed_and_put_back() {
         assert!(after.drifted && after.fingerprint != before.fingerprint);
         let outcome = apply.apply(&desired);
         let Report::Live { notes, .. } = &outcome else { panic!("{outcome:?}") };
+        let cause = if touch.is_some() { Cause::FileEdited } else { Cause::FileRemoved };
+        let past = history(&nginx.path("state")).unwrap().pop().unwrap();
+        assert_eq!(past.causes.as_slice(), [cause]);
+        assert_eq!(notes.removed, touch.is_none().then(|| nginx.web()).into_iter().collect::<Vec<_>>());
         let kept: Vec<String> = notes.foreign.iter().map(|kept| std::fs::read_to_string(&kept.copy).unwrap()).collect();
         assert_eq!(kept, touch.into_iter().cloned().collect::<Vec<_>>());
         assert_eq!(nginx.answers(8).into_iter().collect::<Vec<_>>(), ["one"]);
