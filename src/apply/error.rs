@@ -47,6 +47,8 @@ pub enum Error {
     Record { path: PathBuf, what: String },
     /// A newer version wrote that.
     Newer { path: PathBuf },
+    /// That generation has no such file, and a site needs it.
+    StillNeeded { generation: Generation, path: PathBuf, upstream: UpstreamName },
     /// That generation is not kept, or never was.
     NotKept { generation: Generation },
     /// A generation has nothing of the upstreams that are configured.
@@ -272,6 +274,9 @@ impl Error {
             Self::Record { path, what } => format!("{} is damaged: {what}", path.display()),
             Self::Newer { path } => format!("{} was written by a newer weir", path.display()),
             Self::NotKept { generation } => format!("generation {generation} is not kept"),
+            Self::StillNeeded { generation, path, .. } => {
+                format!("generation {generation} is without {}, which a site needs", path.display())
+            }
             Self::NothingOf { generation } => {
                 format!("generation {generation} has nothing of the upstreams that are configured")
             }
@@ -360,6 +365,9 @@ impl Error {
             Self::Record { path, .. } => Some(format!("move {} away; the next apply writes it anew", path.display())),
             Self::Newer { path } => Some(format!("install that version again, or move {} away", path.display())),
             Self::NotKept { .. } | Self::NothingOf { .. } => Some("'weir upstream history' lists them".to_owned()),
+            Self::StillNeeded { upstream, .. } => {
+                Some(format!("take {upstream} out of that site first, or name another generation"))
+            }
             Self::NotInstalled { binary: None, .. } => Some("'apt install nginx' or 'dnf install nginx'".to_owned()),
             Self::NotInstalled { binary: Some(_), .. } => Some("correct nginx.binary".to_owned()),
             Self::NotRunning { unit: None } => Some("start nginx".to_owned()),

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use super::plan::Change;
 use super::store::{Saved, SavedFile};
+use super::tree::read_tree;
 use super::{Error, Options, place, targets};
 use crate::nginx::{Directive, include_pattern, walk};
 
@@ -39,6 +40,12 @@ pub(super) fn judge(
     }
     let change = Change::new(file.upstream.clone(), file.target.clone(), None, Some(before));
     Ok(Orphan::Unnamed(Box::new(change)))
+}
+
+/// Whether a site would miss it.
+pub(super) fn is_needed(file: &SavedFile, config: &Path) -> bool {
+    let (tree, _unread) = read_tree(config);
+    is_named(file, &tree, config)
 }
 
 /// Whether a site would miss it, as far as its text shows; the test knows better, but costs one.

@@ -390,6 +390,7 @@ mod tests {
             Error::Record { path: path(), what: "expected value at line 1 column 1".to_owned() },
             Error::Newer { path: path() },
             Error::NotKept { generation: Generation(7) },
+            Error::StillNeeded { generation: Generation(7), path: path(), upstream: UpstreamName::new("web").unwrap() },
             Error::NothingOf { generation: Generation(7) },
             Error::NotInstalled { upstreams: vec![upstream()], binary: None },
             Error::NotInstalled { upstreams: vec![upstream()], binary: Some(path()) },

@@ -1,5 +1,7 @@
 //! An operator goes back: the bytes of an earlier generation as a new one, and what that changes held until it is released.
 
+use std::path::PathBuf;
+
 use super::fault::{self, Fault};
 use super::journal::{Journal, Outcome, Work, now};
 use super::plan::Plan;
@@ -7,7 +9,7 @@ use super::report::At;
 use super::run::Run;
 use super::store::Saved;
 use super::targets;
-use super::{Apply, Body, Error, Options, Refusal, Report, Rollback, Step, kept, restore};
+use super::{Apply, Body, Error, Options, Refusal, Report, Rollback, Step, kept, orphan, restore};
 use crate::drain::Promises;
 use crate::upstream::{Generation, Hold, Holds};
 
@@ -73,5 +75,12 @@ fn plan(
     }
     // The limits of today hold for servers of yesterday.
     targets::read_all(options, &restore::configured(options, saved))?;
-    restore::plan(options, saved, promises, in_place, next)
+    let plan = restore::plan(options, saved, promises, in_place, next)?;
+    let mut gone = plan.changes.iter().filter(|change| change.after.is_none());
+    let needed = |path: &PathBuf| saved.file(path).is_some_and(|file| orphan::is_needed(file, &options.nginx.config));
+    if let Some(change) = gone.find(|change| needed(&change.path)) {
+        let (path, upstream) = (change.path.clone(), change.upstream.clone());
+        return Err(Error::StillNeeded { generation: saved.generation(), path, upstream });
+    }
+    Ok(plan)
 }

@@ -14,15 +14,16 @@ use super::timeline::Asked;
 use super::{Ended, Upstreams, known_holds, status};
 use crate::agent::applier::Applier;
 use crate::agent::clock::{self, Calendar};
-use crate::apply::{self, Error, Report, Rollback, RunBy};
+use crate::agent::notice::some_of;
+use crate::apply::{self, Error, Report, Rollback, RunBy, Saved};
 use crate::drain::Promises;
 use crate::error::Trouble;
-use crate::rpc::refusal::Refusal;
+use crate::rpc::refusal::{Kind, Refusal};
 use crate::rpc::weir::{
     Answer, Differences, HoldChanged, RolledBack, UpstreamHold, UpstreamRelease, UpstreamRollback, Wanted, no_upstream,
 };
 use crate::time::{Instant, millis};
-use crate::upstream::desired::Desired;
+use crate::upstream::desired::{Desired, Target};
 use crate::upstream::settle::Applied;
 use crate::upstream::{Generation, Hold, Holds, Reason, UpstreamName};
 
@@ -44,6 +45,8 @@ struct GoBack {
     /// `None` is the one before the one in place.
     to: Option<Generation>,
     reason: Option<Reason>,
+    /// Even to one in which nobody serves.
+    force: bool,
     answer: Answer<UpstreamRollback>,
 }
 
@@ -72,14 +75,48 @@ impl Reply {
 /// How going back ended.
 #[derive(Debug)]
 pub(in crate::agent) struct WentBack {
-    outcome: Result<Report, Error>,
+    outcome: Result<Report, NotGone>,
     /// What is in place since then, as far as that can be read.
     live: Option<(Generation, Desired)>,
-    /// What was not held before.
+    /// All that is held now.
+    holds: Holds,
+    /// What of it was not held before.
     held: Holds,
     /// Which generation that was made of.
     to: Option<Generation>,
     took: Duration,
+}
+
+/// Why nobody goes back.
+#[derive(Debug, Eq, PartialEq)]
+enum NotGone {
+    /// It failed, or cannot be done.
+    Error(Error),
+    /// Somebody serves these now, and nobody would then.
+    NoServer { generation: Generation, upstreams: Vec<UpstreamName> },
+}
+
+impl From<Error> for NotGone {
+    fn from(error: Error) -> Self {
+        Self::Error(error)
+    }
+}
+
+impl NotGone {
+    fn told(&self, by: RunBy) -> Refusal {
+        match self {
+            Self::Error(error) => refusal(error, by),
+            Self::NoServer { generation, upstreams } => {
+                let what = format!(
+                    "generation {generation} has no server for {}",
+                    some_of(upstreams.iter().map(UpstreamName::as_str))
+                );
+                Refusal::new(what)
+                    .with_remedy("name another one ('weir upstream history'), or --force")
+                    .of_kind(Kind::Harmful)
+            }
+        }
+    }
 }
 
 impl Operator {
@@ -99,9 +136,14 @@ impl Operator {
     /// Whether an operator goes back from now on. Only while nothing else is under way. `holds` are known to whoever applies,
     /// because who waits for a job that carries them has it first.
     pub(super) fn begin_rollback(&mut self, applier: &Arc<Applier>, state: &Path, holds: &Holds) -> bool {
-        let Some(GoBack { to, reason, answer }) = self.next_rollback() else { return false };
+        let Some(GoBack { to, reason, force, answer }) = self.next_rollback() else { return false };
         let (applier, state, before) = (Arc::clone(applier), state.to_owned(), holds.clone());
-        let work = tokio::task::spawn_blocking(move || go_back(&applier, &state, to, reason, before));
+        let work = tokio::task::spawn_blocking(move || {
+            match named(&state, to).and_then(|to| if force { Ok(to) } else { harmless(&state, to) }) {
+                Ok(to) => go_back(&applier, &state, to, reason, &before),
+                Err(why) => WentBack::not(why, before),
+            }
+        });
         self.going_back = Some((work, answer));
         true
     }
@@ -132,26 +174,25 @@ impl Operator {
     }
 }
 
+impl WentBack {
+    /// Nothing was asked for.
+    fn not(why: NotGone, holds: Holds) -> Self {
+        Self { outcome: Err(why), live: None, holds, held: Holds::default(), to: None, took: Duration::ZERO }
+    }
+}
+
 /// Blocks. `before` is held already.
-fn go_back(applier: &Applier, state: &Path, to: Option<Generation>, reason: Option<Reason>, before: Holds) -> WentBack {
-    let started = clock::now();
-    let to = match named(state, to) {
-        Ok(to) => to,
-        Err(error) => {
-            let took = clock::now().since(started);
-            return WentBack { outcome: Err(error), live: None, held: Holds::default(), to: None, took };
-        }
-    };
-    let by = applier.run_by();
-    let (outcome, after) = match applier.roll_back(Rollback { to, reason, promises: Promises::default() }) {
+fn go_back(applier: &Applier, state: &Path, to: Generation, reason: Option<Reason>, before: &Holds) -> WentBack {
+    let (started, by) = (clock::now(), applier.run_by());
+    let (outcome, holds) = match applier.roll_back(Rollback { to, reason, promises: Promises::default() }) {
         Ok((report, holds)) => (Ok(report), holds),
         // Who has not answered may have done it.
         Err(error) => {
-            let after = known_holds(applier, state).unwrap_or_else(|error| {
+            let holds = known_holds(applier, state).unwrap_or_else(|error| {
                 warn!(error = %error.told(by), "what a rollback holds is not known");
                 before.clone()
             });
-            (Err(error), after)
+            (Err(error.into()), holds)
         }
     };
     let took = clock::now().since(started);
@@ -159,15 +200,35 @@ fn go_back(applier: &Applier, state: &Path, to: Option<Generation>, reason: Opti
         warn!(error = %error.told(by), "what a rollback left in place is not known");
         None
     });
-    WentBack { outcome, live, held: after.beyond(&before), to: Some(to), took }
+    WentBack { outcome, live, held: holds.beyond(before), holds, to: Some(to), took }
 }
 
 /// Which generation is meant. Who is asked again after a run that died would find another one before the live one.
-fn named(state: &Path, to: Option<Generation>) -> Result<Generation, Error> {
+fn named(state: &Path, to: Option<Generation>) -> Result<Generation, NotGone> {
     match to {
         Some(to) => Ok(to),
-        None => apply::generation_before(state)?.ok_or(Error::NotDone(apply::Refusal::NoGeneration { to: None })),
+        None => {
+            apply::generation_before(state)?.ok_or(Error::NotDone(apply::Refusal::NoGeneration { to: None }).into())
+        }
     }
+}
+
+/// `to`, unless it takes every server from an upstream that has one now.
+fn harmless(state: &Path, to: Generation) -> Result<Generation, NotGone> {
+    let Some((_, live)) = apply::live(state)? else { return Ok(to) };
+    let saved = apply::generation(state, to)?;
+    let upstreams = emptied(&live, &saved);
+    if upstreams.is_empty() { Ok(to) } else { Err(NotGone::NoServer { generation: to, upstreams }) }
+}
+
+fn emptied(live: &Desired, saved: &Saved) -> Vec<UpstreamName> {
+    let is_served = |desired: &Desired, name: &UpstreamName| {
+        desired.upstreams.get(name).and_then(Target::servers).is_some_and(|servers| servers.serving().next().is_some())
+    };
+    let has_file = |name: &UpstreamName| saved.files().iter().any(|file| file.upstream == *name);
+    let is_emptied =
+        |name: &&UpstreamName| is_served(live, name) && has_file(name) && !is_served(saved.desired(), name);
+    live.upstreams.keys().filter(is_emptied).cloned().collect()
 }
 
 /// Why holds that a job carried may not be on disk.
@@ -247,13 +308,16 @@ impl Upstreams {
             Ok(_) if self.operator.rollback.is_some() || self.operator.is_going_back() => {
                 answer.send(Err(Refusal::new("somebody goes back already").with_remedy("wait until that has ended")));
             }
-            Ok(reason) => self.operator.rollback = Some(GoBack { to: request.to, reason, answer }),
+            Ok(reason) => {
+                let UpstreamRollback { to, force, .. } = request;
+                self.operator.rollback = Some(GoBack { to, reason, force, answer });
+            }
         }
     }
 
     pub(super) fn handle_went_back(&mut self, now: Instant, went_back: Option<WentBack>) {
         let Some((_, answer)) = self.operator.going_back.take() else { return };
-        let Some(WentBack { outcome, live, held, to, took }) = went_back else {
+        let Some(WentBack { outcome, live, holds, held, to, took }) = went_back else {
             self.balancer.handle_rolled_back(now, Applied::Failed { reloaded: false }, None, &Holds::default());
             self.watch.applied(now, None);
             return answer.send(Err(Refusal::new("going back broke off").with_remedy("see 'journalctl -u weir'")));
@@ -261,13 +325,13 @@ impl Upstreams {
         let by = self.applier.run_by();
         let (generation, live) = live.unzip();
         match outcome {
-            Err(error) => {
+            Err(why) => {
                 if let Some(generation) = generation {
                     self.applies.in_place(now, generation);
                 }
                 self.balancer.handle_rolled_back(now, Applied::Failed { reloaded: false }, live, &held);
                 self.watch.applied(now, None);
-                answer.send(Err(refusal(&error, by)));
+                answer.send(Err(why.told(by)));
             }
             Ok(report) => {
                 let Trouble { what: message, way_out } = report.told(by);
@@ -276,7 +340,7 @@ impl Upstreams {
                     generation: report.generation(),
                     result: Some(status::result(&report).into()),
                     elapsed_ms: millis(took),
-                    held: words(held.iter().map(|(name, _)| name.clone()).collect()),
+                    held: words(holds.iter().map(|(name, _)| name.clone()).collect()),
                     message,
                     remedy: Some(way_out).filter(|way_out| !way_out.is_empty()),
                 };
@@ -284,7 +348,10 @@ impl Upstreams {
                 self.watch.applied(now, Some(&report));
                 let ended = Ended { report, took, by };
                 self.timeline.tell(&ended, &Asked::default());
-                self.applies.ended(now, ended);
+                // Who asked is told of a refusal; nothing was wanted in vain since.
+                if !matches!(ended.report, Report::Refused { .. }) {
+                    self.applies.ended(now, ended);
+                }
                 answer.send(Ok(told));
             }
         }
@@ -353,7 +420,7 @@ mod tests {
         let state = tempfile::tempdir().unwrap();
         assert_eq!(named(state.path(), Some(Generation(7))), Ok(Generation(7)));
         let none = named(state.path(), None).unwrap_err();
-        assert_eq!(none, Error::NotDone(apply::Refusal::NoGeneration { to: None }));
+        assert_eq!(none, Error::NotDone(apply::Refusal::NoGeneration { to: None }).into());
     }
 
     fn waiting() -> (Waiting, Awaited<UpstreamHold>) {
@@ -364,7 +431,7 @@ mod tests {
 
     fn go_back_to(to: u64) -> (GoBack, Awaited<UpstreamRollback>) {
         let (answer, told) = Answer::channel();
-        (GoBack { to: Some(Generation(to)), reason: None, answer }, told)
+        (GoBack { to: Some(Generation(to)), reason: None, force: false, answer }, told)
     }
 
     #[test]
@@ -401,8 +468,9 @@ mod tests {
         let (answer, mut told) = Answer::channel();
         upstreams.operator.going_back = Some((tokio::spawn(std::future::pending()), answer));
         let live = Some((Generation(9), Desired::new(0)));
-        let (outcome, to, took) = (Err(Error::MasterGone), Some(Generation(7)), Duration::ZERO);
-        upstreams.handle_went_back(Instant::ZERO, Some(WentBack { outcome, live, held: holds, to, took }));
+        let (outcome, to, took) = (Err(Error::MasterGone.into()), Some(Generation(7)), Duration::ZERO);
+        let went_back = WentBack { outcome, live, held: holds.clone(), holds, to, took };
+        upstreams.handle_went_back(Instant::ZERO, Some(went_back));
         assert!(told.try_recv().unwrap().is_err());
         assert_eq!(upstreams.applies.generation(), Some(Generation(9)));
     }

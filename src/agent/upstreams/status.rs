@@ -242,7 +242,7 @@ impl Foreign {
 fn decided(upstream: &Upstream, calendar: &Calendar) -> node::Upstream {
     let name = upstream.name();
     let Some(decision) = upstream.decision() else { return node::Upstream::undecided(name.as_str()) };
-    let mut told = node::Upstream::decided(name, decision);
+    let mut told = node::Upstream::decided(name, decision, upstream.live());
     for (server, judged) in told.servers.iter_mut().zip(&decision.members) {
         server.since = upstream.standing_since(&judged.name).map(|since| calendar.date(since));
     }

@@ -42,6 +42,9 @@ pub(crate) struct Rollback {
     /// Why, for whoever finds it held
     #[arg(long, value_name = "TEXT", value_parser = reason)]
     reason: Option<String>,
+    /// Even to one that has no server for an upstream
+    #[arg(long)]
+    force: bool,
     #[command(flatten)]
     agent: AgentArgs,
 }
@@ -80,7 +83,8 @@ impl Release {
 impl Rollback {
     pub(super) async fn run(&self, output: &Output) -> Result<Exit, Failure> {
         let mut session = Session::open(&self.agent, output).await?;
-        let request = UpstreamRollback { to: self.generation.map(Generation), reason: self.reason.clone() };
+        let (to, reason) = (self.generation.map(Generation), self.reason.clone());
+        let request = UpstreamRollback { to, reason, force: self.force };
         let went_back = session.weir(&request).await?;
         let exit = match went_back.result.as_ref().and_then(|result| result.word()) {
             Some(ApplyResult::Live | ApplyResult::Unchanged) => Exit::Done,

@@ -146,7 +146,7 @@ fn every_request_and_answer_survives_the_way_to_an_older_or_newer_peer() {
         message: text("a"),
         remedy: Some(text("b")),
     };
-    survives(&UpstreamRollback { to, reason: Some(text("why")) }, &went_back);
+    survives(&UpstreamRollback { to, reason: Some(text("why")), force: true }, &went_back);
     survives(&UpstreamWanted {}, &Wanted { desired: Some(text("{}")) });
 }
 

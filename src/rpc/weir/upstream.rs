@@ -120,6 +120,8 @@ pub struct UpstreamRollback {
     /// `None` for the one before the one in place.
     pub to: Option<Generation>,
     pub reason: Option<String>,
+    /// Even to one in which nobody serves an upstream that somebody serves now.
+    pub force: bool,
 }
 
 /// How that went.
@@ -132,7 +134,7 @@ pub struct RolledBack {
     pub generation: Option<Generation>,
     pub result: Option<Known<ApplyResult>>,
     pub elapsed_ms: u64,
-    /// Those that are held because of it.
+    /// Those that are held now.
     pub held: Vec<String>,
     pub message: String,
     pub remedy: Option<String>,

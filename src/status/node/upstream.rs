@@ -1,13 +1,14 @@
 //! Upstreams: every selected member, what became of it and why.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 
 use serde::{Deserialize, Serialize};
 
 use super::Change;
 use crate::status::Known;
-use crate::upstream::{self, Decision, Generation, Judged, Mode, UpstreamName, VerdictReason};
+use crate::upstream::{self, Decision, Generation, Judged, Mode, Servers, UpstreamName, VerdictReason};
+use crate::wire::NodeName;
 
 /// One upstream.
 #[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
@@ -74,7 +75,7 @@ pub struct Server {
     pub state: Known<ServerState>,
     /// As its tag or the configuration says; 0 is down.
     pub weight: u32,
-    /// Of the requests; 0 where it is out, or waits as a backup.
+    /// Of the requests, by what is live; 0 where it is out of that, or waits as a backup.
     #[serde(default)]
     pub share: f64,
     #[serde(default)]
@@ -142,21 +143,18 @@ impl Upstream {
         Self { name: name.to_owned(), ..Self::default() }
     }
 
-    /// What was decided. Whether that is in place, and since when, is for whoever applies it to add.
-    pub fn decided(name: &UpstreamName, decision: &Decision) -> Self {
+    /// What was decided, beside what is `live`. Since when that is in place is for whoever applies it to add.
+    pub fn decided(name: &UpstreamName, decision: &Decision, live: Option<&Servers>) -> Self {
         let (want, lines) = match &decision.want {
             upstream::Want::Servers(servers) => (Want::Servers, servers.as_slice()),
             upstream::Want::Placeholder => (Want::Placeholder, &[][..]),
             upstream::Want::Hold(_) => (Want::Hold, &[][..]),
         };
-        let lines: BTreeMap<&str, &upstream::Server> =
-            lines.iter().filter(|line| !line.down).map(|line| (line.member.as_str(), line)).collect();
-        let sharing = |line: &&&upstream::Server| !line.backup || lines.values().all(|line| line.backup);
-        let total: u32 = lines.values().filter(sharing).map(|line| u32::from(line.weight.get())).sum();
+        let serving: BTreeSet<&NodeName> = lines.iter().filter(|line| !line.down).map(|line| &line.member).collect();
+        let shares = live.map(shares).unwrap_or_default();
         let server = |judged: &Judged| {
-            let line = lines.get(judged.name.as_str());
-            let weight = line.filter(sharing).map_or(0, |line| u32::from(line.weight.get()));
-            Server::new(judged, line.is_some(), f64::from(weight) / f64::from(total.max(1)))
+            let share = shares.get(&judged.name).copied().unwrap_or_default();
+            Server::new(judged, serving.contains(&judged.name), share)
         };
         let left_out = decision.left_out.iter().map(|(member, reason)| LeftOut {
             member: member.as_str().to_owned(),
@@ -185,6 +183,14 @@ impl Upstream {
     pub fn serving(&self) -> usize {
         self.servers.iter().filter(|server| server.state.is(&ServerState::In)).count()
     }
+}
+
+/// Of the requests.
+fn shares(servers: &Servers) -> BTreeMap<&NodeName, f64> {
+    let all_wait = servers.serving().all(|server| server.backup);
+    let sharing = || servers.serving().filter(|server| !server.backup || all_wait);
+    let total: u32 = sharing().map(|server| u32::from(server.weight.get())).sum();
+    sharing().map(|server| (&server.member, f64::from(server.weight.get()) / f64::from(total))).collect()
 }
 
 impl Server {

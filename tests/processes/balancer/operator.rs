@@ -125,6 +125,16 @@ fn going_back_puts_an_older_generation_there_and_holds_it() {
     assert_eq!(said(&balancer, &["upstream", "release"]), ("web is released\n".to_owned(), Some(0)));
     balancer.await_answers(&[("web1", 1), ("web2", 3)]);
 
+    // Going back to where nobody served takes a word more; one that a site cannot do without, several.
+    let (text, code) = said(&balancer, &["upstream", "rollback", "1"]);
+    assert!(text.starts_with("error: generation 1 has no server for web; ") && code == Some(6), "{text}");
+    balancer.await_answers(&[("web1", 1), ("web2", 3)]);
+    let (text, code) = said(&balancer, &["upstream", "rollback", "0", "--force"]);
+    let needed = format!("error: generation 0 is without {}, which a site needs", balancer.nginx.web().display());
+    assert!(text.starts_with(&needed) && code == Some(1), "{text}");
+    balancer.await_answers(&[("web1", 1), ("web2", 3)]);
+    await_status(&balancer, 0);
+
     let (text, code) = said(&balancer, &["upstream", "rollback", "99"]);
     assert!(text.starts_with("error: ") && text.contains("'weir upstream history'") && code == Some(1), "{text}");
     await_status(&balancer, 0);

@@ -1,4 +1,5 @@
 use super::*;
+use crate::upstream::desired::Target;
 use crate::upstream::{Candidate, Circumstances, Drain, Gossip, History, Options, TagPattern, UpstreamName, decide};
 use crate::wire::NodeName;
 
@@ -15,7 +16,8 @@ fn options() -> Options {
 
 fn decided(members: &[Candidate]) -> Upstream {
     let web = UpstreamName::new("web").unwrap();
-    Upstream::decided(&web, &decide(members, &options(), &History::default(), &Circumstances::default()))
+    let decision = decide(members, &options(), &History::default(), &Circumstances::default());
+    Upstream::decided(&web, &decision, decision.target().as_ref().and_then(Target::servers))
 }
 
 fn states(upstream: &Upstream) -> Vec<(&str, ServerState, f64)> {
@@ -45,6 +47,18 @@ fn every_selected_member_has_its_state_and_share() {
     let left_out = &upstream.left_out[0];
     assert_eq!((left_out.member.as_str(), &left_out.reason), ("f", &LeftOutReason::NotAPort.into()));
     assert_eq!(left_out.why, "tag port=\"80;\" is not a port, it is left out");
+}
+
+#[test]
+fn shares_are_of_what_is_live_whatever_is_wanted() {
+    let decide = |members: &[Candidate]| decide(members, &options(), &History::default(), &Circumstances::default());
+    let live = decide(&[member("a", &[], Gossip::Alive), member("b", &[], Gossip::Alive)]).target().unwrap();
+    let wanted = decide(&[member("a", &[("weight", "3")], Gossip::Alive), member("b", &[], Gossip::Failed)]);
+    let web = UpstreamName::new("web").unwrap();
+    let shares =
+        |live| Upstream::decided(&web, &wanted, live).servers.iter().map(|server| server.share).collect::<Vec<_>>();
+    assert_eq!(shares(live.servers()), [0.5, 0.5]);
+    assert_eq!(shares(None), [0.0, 0.0]);
 }
 
 #[test]
