@@ -32,20 +32,26 @@ impl Man {
 
 /// File names and texts; `weir.1` first. Hidden commands have no page.
 pub(crate) fn pages() -> Vec<(String, String)> {
-    let mut root = super::args::definition();
+    let mut root = without_help(super::args::definition());
     root.build();
     let mut out = Vec::new();
     collect(&root, &mut out);
     out
 }
 
+/// A page that named `weir-help(1)` would name none.
+fn without_help(command: clap::Command) -> clap::Command {
+    command.disable_help_subcommand(true).mut_subcommands(without_help)
+}
+
 fn collect(command: &clap::Command, out: &mut Vec<(String, String)>) {
     let mut text = Vec::new();
-    let page = command.clone().disable_help_subcommand(true);
-    clap_mangen::Man::new(page).render(&mut text).expect("writing to a vector cannot fail");
+    clap_mangen::Man::new(command.clone()).render(&mut text).expect("writing to a vector cannot fail");
     let name = command.get_display_name().unwrap_or_else(|| command.get_name());
-    out.push((format!("{name}.1"), String::from_utf8_lossy(&text).into_owned()));
-    for deeper in command.get_subcommands().filter(|deeper| !deeper.is_hide_set() && deeper.get_name() != "help") {
+    // What stands below the options is about exit codes alone.
+    let text = String::from_utf8_lossy(&text).replace(".SH EXTRA", ".SH \"EXIT STATUS\"");
+    out.push((format!("{name}.1"), text));
+    for deeper in command.get_subcommands().filter(|deeper| !deeper.is_hide_set()) {
         collect(deeper, out);
     }
 }
@@ -64,6 +70,7 @@ mod tests {
         let names: Vec<&str> = pages.iter().map(|(name, _)| name.as_str()).collect();
         assert_eq!(names[0], "weir.1");
         assert!(names.contains(&"weir-version.1") && !names.contains(&"weir-man.1"), "{names:?}");
+        assert!(pages[0].1.contains(".SH \"EXIT STATUS\"") && pages.iter().all(|(_, text)| !text.contains("help(1)")));
         assert!(pages[0].1.contains("interrupted by you before the end"), "{}", pages[0].1);
     }
 }

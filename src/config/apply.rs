@@ -1,6 +1,7 @@
 //! `[apply]` and `[nginx]`: when files are put in place, and which NGINX reads them.
 
-use std::path::{Path, PathBuf};
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::{Component, Path, PathBuf};
 use std::time::Duration;
 
 use serde_json::{Value as Json, json};
@@ -206,4 +207,16 @@ impl Nginx {
 /// For paths that another process opens as well.
 pub(crate) fn absolute(path: &Path) -> Option<Trouble> {
     (!path.is_absolute()).then(|| Trouble::new("is not an absolute path", "write one that starts with /"))
+}
+
+/// Of an output that must be another file.
+pub(crate) const NGINX_OWN: &str = "which is nginx.config";
+
+/// A file that weir writes: two ways to write one path would make two of it.
+pub(crate) fn file_path(path: &Path) -> Option<Trouble> {
+    if path.components().any(|part| part == Component::ParentDir) {
+        return Some(Trouble::new("has '..' in it", "write the path without"));
+    }
+    let is_directory = path.as_os_str().as_bytes().ends_with(b"/");
+    absolute(path).or_else(|| is_directory.then(|| Trouble::new("is a directory", "name a file in it")))
 }

@@ -98,6 +98,12 @@ pub(super) fn argv_mistake(argv: &[String]) -> Option<Trouble> {
     if argv.first().is_none_or(String::is_empty) {
         return Some(Trouble::new("names no program", "write [\"PROGRAM\", \"ARGUMENT\"]"));
     }
+    if let [line] = argv
+        && !line.starts_with('/')
+        && line.contains(' ')
+    {
+        return Some(Trouble::new("is a whole line", "write each word on its own, [\"PROGRAM\", \"ARGUMENT\"]"));
+    }
     argv.iter().any(|argument| argument.contains('\0')).then(|| Trouble::new("holds a NUL byte", "remove it"))
 }
 

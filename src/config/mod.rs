@@ -151,7 +151,7 @@ impl Config {
         let nginx = root.section("nginx", Nginx::read);
         let leave = root.section("leave", |section| Leave::read(section, extras));
         let upstreams = upstream::place_files(root, drafts, &nginx.config);
-        template::check_files(root, &templates, &upstreams);
+        template::check_files(root, &templates, &upstreams, &nginx.config);
         let settings = Vec::new();
         Self {
             mode,

@@ -9,7 +9,7 @@ use serde_json::json;
 use crate::error::Trouble;
 use crate::template::TemplateName;
 
-use super::apply::absolute;
+use super::apply::{NGINX_OWN, absolute, file_path};
 use super::handler::argv_mistake;
 use super::mistake::Mistake;
 use super::reader::Section;
@@ -127,8 +127,8 @@ impl Template {
             let what = format!("\"{}\" is not a template's name", name.escape_debug());
             section.mistake(Mistake::new(section.at(), section.path(), Trouble::new(what, rule)));
         }
-        let path = |name| section.key(name).check(|path: &PathBuf| absolute(path)).optional();
-        let (source, output): (Option<PathBuf>, Option<PathBuf>) = (path("source"), path("output"));
+        let source: Option<PathBuf> = section.key("source").check(|path: &PathBuf| absolute(path)).optional();
+        let output: Option<PathBuf> = section.key("output").check(|path: &PathBuf| file_path(path)).optional();
         let mode = section.key("mode").or(FileMode::USUAL);
         let owner = section.key("owner").or(Owner::root());
         let check = section.key("check").check(|argv: &Vec<String>| check_mistake(argv)).or(Vec::new());
@@ -158,7 +158,7 @@ fn check_mistake(argv: &[String]) -> Option<Trouble> {
 }
 
 /// Holds that every file has one writer, and that there are not too many of them.
-pub(crate) fn check_files(root: &Section<'_>, templates: &[Template], upstreams: &[Upstream]) {
+pub(crate) fn check_files(root: &Section<'_>, templates: &[Template], upstreams: &[Upstream], nginx_config: &Path) {
     if let Some(template) = templates.get(MAX_TEMPLATES) {
         let what = format!("template.{} is one too many, the limit is {MAX_TEMPLATES}", template.name);
         let at = place(root, template, None);
@@ -178,6 +178,8 @@ pub(crate) fn check_files(root: &Section<'_>, templates: &[Template], upstreams:
         } else if let Some(reader) = source_of(templates, output) {
             let words = format!("the source of template {}", reader.name);
             conflict(root, template, &words, "give it a file of its own");
+        } else if output == nginx_config {
+            conflict(root, template, NGINX_OWN, "give it a file of its own");
         }
     }
 }

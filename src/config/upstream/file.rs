@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::config::apply::absolute;
+use crate::config::apply::file_path;
 use crate::config::reader::Section;
 use crate::config::value::{Text, words};
 use crate::error::Trouble;
@@ -101,7 +101,7 @@ impl Nginx {
             form,
             output: section
                 .key("output")
-                .check(|path: &PathBuf| if path.as_os_str().is_empty() { None } else { absolute(path) })
+                .check(|path: &PathBuf| if path.as_os_str().is_empty() { None } else { file_path(path) })
                 .or(PathBuf::new()),
             method_name,
             method: match method_name {

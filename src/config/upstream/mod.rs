@@ -12,6 +12,7 @@ use crate::nginx::Block;
 use crate::upstream::desired::Desired;
 use crate::upstream::{Allow, Network, NetworkError, OnEmpty, Options, Policy, Rule, TagPattern, UpstreamName};
 
+use super::apply::NGINX_OWN;
 use super::mistake::Mistake;
 use super::reader::Section;
 use super::tree::Item;
@@ -132,15 +133,15 @@ pub(crate) fn place_files(section: &Section<'_>, drafts: Vec<Draft>, nginx_confi
     for Draft { options, nginx, block } in drafts {
         let name = options.name.as_str();
         let file = block.map(|block| UpstreamFile { block, output: nginx.output(name, nginx_config) });
-        let same = |other: &&Upstream| {
-            other.file.as_ref().zip(file.as_ref()).is_some_and(|(other, file)| other.output == file.output)
-        };
-        if let (Some(other), Some(file)) = (upstreams.iter().find(same), &file) {
-            let at = section.item_at(&["upstream", name]).map(|item| item.key_at.clone()).unwrap_or_default();
-            let key = format!("upstream.{name}.nginx.output");
-            let output = file.output.display();
-            let what = format!("{key} is {output}, which upstream {} writes already", other.options.name);
-            section.mistake(Mistake::across(&at, &key, Trouble::new(what, "give each its own file")));
+        if let Some(UpstreamFile { output, .. }) = &file {
+            let same = |other: &&Upstream| other.file.as_ref().is_some_and(|other| other.output == *output);
+            let other = upstreams.iter().find(same).map(|other| format!("which upstream {} writes already", other.options.name));
+            if let Some(words) = other.or_else(|| (output == nginx_config).then(|| NGINX_OWN.to_owned())) {
+                let at = section.item_at(&["upstream", name]).map(|item| item.key_at.clone()).unwrap_or_default();
+                let key = format!("upstream.{name}.nginx.output");
+                let what = format!("{key} is {}, {words}", output.display());
+                section.mistake(Mistake::across(&at, &key, Trouble::new(what, "give each its own file")));
+            }
         }
         upstreams.push(Upstream { options, file });
     }
