@@ -4,6 +4,8 @@
 CARGO ?= cargo
 FLOOD_SECONDS ?= 30
 SHELL := /bin/bash
+# Not every user has where Debian keeps nginx and haproxy.
+export PATH := $(PATH):/usr/sbin:/sbin
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-quick sim flood bench lab bare lint generate package clean
 

@@ -3075,7 +3075,7 @@ _weir() {
             return 0
             ;;
         weir__subcmd__upstream__subcmd__rollback)
-            opts="-h --reason --rpc-addr --rpc-token-file --rpc-auth --format --color --quiet --help"
+            opts="-h --reason --force --rpc-addr --rpc-token-file --rpc-auth --format --color --quiet --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0

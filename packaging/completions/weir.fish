@@ -195,6 +195,7 @@ json\t'For programs: one JSON document'"
 complete -c weir -n "__fish_weir_using_subcommand upstream; and __fish_seen_subcommand_from rollback" -l color -d 'When to colour answers: auto (on a terminal, unless NO_COLOR is set or TERM is dumb), always or never' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set or TERM is dumb'
 always\t'Also in a pipe'
 never\t'Not at all'"
+complete -c weir -n "__fish_weir_using_subcommand upstream; and __fish_seen_subcommand_from rollback" -l force -d 'Even to one that has no server for an upstream'
 complete -c weir -n "__fish_weir_using_subcommand upstream; and __fish_seen_subcommand_from rollback" -l quiet -d 'No notices and no progress'
 complete -c weir -n "__fish_weir_using_subcommand upstream; and __fish_seen_subcommand_from rollback" -s h -l help -d 'Print help'
 complete -c weir -n "__fish_weir_using_subcommand upstream; and __fish_seen_subcommand_from hold" -l reason -d 'Why, for whoever finds it held' -r

@@ -215,6 +215,7 @@ json\:"For programs\: one JSON document"))' \
 '--color=[When to colour answers\: auto (on a terminal, unless NO_COLOR is set or TERM is dumb), always or never]:WHEN:((auto\:"On a terminal, unless NO_COLOR is set or TERM is dumb"
 always\:"Also in a pipe"
 never\:"Not at all"))' \
+'--force[Even to one that has no server for an upstream]' \
 '--quiet[No notices and no progress]' \
 '-h[Print help]' \
 '--help[Print help]' \

@@ -15,15 +15,18 @@ use super::args::definition;
 use super::serf_compat::is_command;
 
 /// Commands of others that we advise, word by word; `*` is any word.
-const FOREIGN: [&str; 45] = [
+const FOREIGN: [&str; 48] = [
     "apt install chrony",
     "apt install nginx",
     "apt purge *",
     "apt remove *",
     "chgrp weir *",
     "chmod * *",
+    "chmod -R *-w *",
     "chown * *",
     "chown -R * *",
+    "chown -h root *",
+    "chown -hR root *",
     "dmesg",
     "dnf install chrony",
     "dnf install nginx",

@@ -135,7 +135,10 @@ pub(crate) fn place_files(section: &Section<'_>, drafts: Vec<Draft>, nginx_confi
         let file = block.map(|block| UpstreamFile { block, output: nginx.output(name, nginx_config) });
         if let Some(UpstreamFile { output, .. }) = &file {
             let same = |other: &&Upstream| other.file.as_ref().is_some_and(|other| other.output == *output);
-            let other = upstreams.iter().find(same).map(|other| format!("which upstream {} writes already", other.options.name));
+            let other = upstreams
+                .iter()
+                .find(same)
+                .map(|other| format!("which upstream {} writes already", other.options.name));
             if let Some(words) = other.or_else(|| (output == nginx_config).then(|| NGINX_OWN.to_owned())) {
                 let at = section.item_at(&["upstream", name]).map(|item| item.key_at.clone()).unwrap_or_default();
                 let key = format!("upstream.{name}.nginx.output");
