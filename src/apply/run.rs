@@ -161,7 +161,20 @@ impl<'a> Run<'a> {
         report.with(self.notes)
     }
 
+    /// Files that nobody is configured to write any more go away once those that are stand: the test without them is one with
+    /// these.
     fn bring(&mut self, desired: &Desired, causes: &Causes) -> Result<Report, At> {
+        let report = self.bring_once(desired, causes)?;
+        if !matches!(report, Report::Live { .. } | Report::Stored { .. }) || !self.has_orphans()? {
+            return Ok(report);
+        }
+        Ok(match self.bring_once(desired, causes)? {
+            Report::Unchanged { .. } => report,
+            further => further,
+        })
+    }
+
+    fn bring_once(&mut self, desired: &Desired, causes: &Causes) -> Result<Report, At> {
         let nginx = Nginx::find(&self.options.nginx, desired.upstreams.keys()).map_err(Step::Locate.at())?;
         let in_place = self.in_place().map_err(Step::Lock.at())?;
         let found = targets::read_all(self.options, desired).map_err(Step::Plan.at())?;
@@ -183,31 +196,53 @@ impl<'a> Run<'a> {
         self.put(&nginx, Going::of(&plan, in_place), work)
     }
 
-    /// Files that go away: their upstreams are not configured any more and the test passes without them, or the plan has them in
-    /// another place, with which they are tested.
+    fn has_orphans(&self) -> Result<bool, At> {
+        let in_place = self.in_place().map_err(Step::Lock.at())?;
+        Ok(!orphan::all(self.options, in_place.as_ref()).is_empty())
+    }
+
+    /// Files that go away: the plan has them in another place, with which they are tested; or nothing else changes, their upstreams
+    /// are not configured any more and the test passes without them.
     fn orphans(&mut self, nginx: &Nginx<'_>, plan: &Plan, in_place: Option<&Saved>) -> Result<Vec<Change>, Error> {
-        let (orphans, mut gone) = (orphan::all(self.options, in_place), Vec::new());
+        let (orphans, mut gone, mut unnamed) = (orphan::all(self.options, in_place), Vec::new(), Vec::new());
         if orphans.is_empty() {
             return Ok(gone);
         }
         let config = &self.options.nginx.config;
         let (tree, _unread) = read_tree(config);
+        let mut needed = Vec::new();
         for file in orphans {
             let has_moved = self.options.target(&file.upstream).is_some_and(|target| plan.has(target.output));
             match orphan::judge(file, in_place, has_moved, &tree, config)? {
-                Orphan::Unnamed(change) if has_moved || self.passes_without(nginx, &file.target) => gone.push(*change),
-                Orphan::Unnamed(_) | Orphan::Needed => self.notes.orphans.push(file.target.clone()),
+                Orphan::Unnamed(change) if has_moved => gone.push(*change),
+                Orphan::Unnamed(change) => unnamed.push(*change),
+                Orphan::Needed => needed.push(file.target.clone()),
                 Orphan::Gone => {}
             }
         }
+        if plan.changes.is_empty() && gone.is_empty() {
+            let missed = self.missed(nginx, &unnamed.iter().map(|change| change.path.as_path()).collect::<Vec<_>>());
+            needed.extend(missed.iter().cloned());
+            gone = unnamed.into_iter().filter(|change| !missed.contains(&change.path)).collect();
+        }
+        self.notes.orphans = needed;
         Ok(gone)
     }
 
-    /// Where that cannot be tested it is not tried.
-    fn passes_without(&self, nginx: &Nginx<'_>, target: &Path) -> bool {
-        let without = [Candidate { target, file: None }];
-        let tested = nginx.validate(&self.options.weir, &without, &[], &self.options.ours());
-        matches!(tested, Ok(Validation::Passed(_)))
+    /// Which of them the configuration does not pass without, with one test where that is none. Where that cannot be tested it is
+    /// not tried.
+    fn missed(&self, nginx: &Nginx<'_>, targets: &[&Path]) -> Vec<PathBuf> {
+        let without: Vec<Candidate<'_>> = targets.iter().map(|target| Candidate { target, file: None }).collect();
+        let passes = || nginx.validate(&self.options.weir, &without, &[], &self.options.ours());
+        match targets {
+            [] => Vec::new(),
+            _ if matches!(passes(), Ok(Validation::Passed(_))) => Vec::new(),
+            [one] => vec![one.to_path_buf()],
+            _ => {
+                let (some, others) = targets.split_at(targets.len() / 2);
+                [self.missed(nginx, some), self.missed(nginx, others)].concat()
+            }
+        }
     }
 
     /// The number of the next attempt.

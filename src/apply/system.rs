@@ -15,7 +15,7 @@ use super::namespace::{self, Candidate, Hindrance, Within};
 use super::plan::Plan;
 use super::proc;
 use super::program::{self, Program};
-use super::tree::read_tree;
+use super::tree::{may_read, read_tree};
 use crate::command::{self, Ran};
 use crate::config::{self, Reload};
 use crate::error::system_words;
@@ -100,16 +100,18 @@ impl<'a> Nginx<'a> {
 
     fn judge(&self, ran: &Ran, created: &[&Path], ours: &[Ours<'_>]) -> Result<(), Error> {
         if !ran.success {
-            return Err(self.refused(problem(ran, ours), ours));
+            return Err(self.refused(problem(ran, ours), created, ours));
         }
         let read: Vec<PathBuf> = ran.stdout.lines().filter_map(dumped_file).map(real).collect();
         match created.iter().find(|path| !read.contains(&real(path))) {
-            Some(target) => {
-                let lines = ours.iter().any(|ours| ours.path == *target && ours.zone.is_none());
-                Err(Error::NotIncluded { config: self.options.config.clone(), target: (*target).to_owned(), lines })
-            }
+            Some(target) => Err(self.not_included(target, ours)),
             None => Ok(()),
         }
+    }
+
+    fn not_included(&self, target: &Path, ours: &[Ours<'_>]) -> Error {
+        let lines = ours.iter().any(|ours| ours.path == target && ours.zone.is_none());
+        Error::NotIncluded { config: self.options.config.clone(), target: target.to_owned(), lines }
     }
 
     /// As [`Self::test_with`], with each candidate in its place for this test alone: nothing that anybody else sees is touched.
@@ -133,8 +135,13 @@ impl<'a> Nginx<'a> {
     }
 
     /// What the test says, or what that comes down to.
-    fn refused(&self, problem: Problem, ours: &[Ours<'_>]) -> Error {
-        self.defined_twice(&problem, ours).unwrap_or(Error::Test { problem })
+    fn refused(&self, problem: Problem, created: &[&Path], ours: &[Ours<'_>]) -> Error {
+        if let Some(twice) = self.defined_twice(&problem, ours) {
+            return twice;
+        }
+        // A site that misses an upstream is not to blame if nothing includes that upstream's file.
+        let unread = created.iter().find(|target| !problem.ours && !may_read(&self.options.config, target));
+        unread.map_or(Error::Test { problem }, |target| self.not_included(target, ours))
     }
 
     /// Of two upstreams of one name the test names the one that it reads last.

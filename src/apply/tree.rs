@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use super::SystemError;
 use crate::file;
-use crate::nginx::{Directive, TooDeep, Unread, Why, include_pattern, includes, parse};
+use crate::nginx::{Directive, TooDeep, Unread, Why, include_pattern, includes, parse, walk};
 
 /// Includes within includes.
 const MAX_DEPTH: usize = 8;
@@ -34,6 +34,17 @@ pub(super) fn files_of(config: &Path) -> Vec<PathBuf> {
     let mut reading = Reading::new(config);
     reading.file(config, 0);
     reading.opened
+}
+
+/// Whether such a reading may come to `target`, should it be there: by its path, or under another directory's name.
+pub(super) fn may_read(config: &Path, target: &Path) -> bool {
+    let mut reading = Reading::new(config);
+    let mut named = false;
+    walk(&reading.file(config, 0), &mut |directive, _| {
+        let pattern = directive.arguments.first().filter(|_| directive.is_include());
+        named |= pattern.is_some_and(|argument| includes(&include_pattern(argument, config), target));
+    });
+    named || !reading.unread.is_empty() || reading.opened.iter().any(|path| path.file_name() == target.file_name())
 }
 
 /// A configuration that is being read, includes followed.
@@ -130,7 +141,25 @@ impl<'a> Reading<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::nginx::{MAX_NESTING, walk};
+    use crate::nginx::MAX_NESTING;
+
+    #[test]
+    fn a_file_that_is_to_come_may_be_read_if_an_include_names_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let config = dir.path().join("nginx.conf");
+        fs::create_dir(dir.path().join("conf.d")).unwrap();
+        fs::write(dir.path().join("conf.d/shop.conf"), "server { include snippets/web.conf; }").unwrap();
+        fs::write(&config, "http { include conf.d/*.conf; }").unwrap();
+        for (target, may) in [
+            ("conf.d/weir-web.conf", true),
+            ("snippets/web.conf", true),
+            ("elsewhere/web.conf", true),
+            ("conf.d/weir-web.txt", false),
+            ("srv/upstream.conf", false),
+        ] {
+            assert_eq!(may_read(&config, &dir.path().join(target)), may, "{target}");
+        }
+    }
 
     #[test]
     fn the_deepest_that_is_read_fits_the_stack_and_the_next_is_left_out() {

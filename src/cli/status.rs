@@ -53,6 +53,7 @@ impl Part {
             | Kind::ApplyRefused
             | Kind::Held
             | Kind::ForeignEdit
+            | Kind::Orphan
             | Kind::Template
             | Kind::Snapshot
             | Kind::Config

@@ -53,6 +53,8 @@ pub enum Kind {
     Held,
     /// Somebody else changed a file of ours.
     ForeignEdit,
+    /// A file of an upstream that is not configured any more is still in use.
+    Orphan,
     /// The file of a template is not as wanted.
     Template,
     /// A key is worn, or the ring is not on disk.
@@ -78,6 +80,7 @@ impl Kind {
             Self::ApplyRefused
             | Self::Held
             | Self::ForeignEdit
+            | Self::Orphan
             | Self::Template
             | Self::Keys
             | Self::Snapshot
@@ -137,6 +140,9 @@ pub fn attention(document: &Document) -> Vec<Attention> {
     }
     for edit in document.apply.iter().flat_map(|apply| &apply.foreign).filter(|edit| edit.seen.ago_s <= RECENT_S) {
         add(Kind::ForeignEdit, &edit.file, overwritten(edit), edit.seen.at.as_ref());
+    }
+    for file in document.apply.iter().flat_map(|apply| &apply.orphans) {
+        add(Kind::Orphan, file, left_behind(file), None);
     }
     for miss in document.apply.iter().flat_map(|apply| &apply.templates) {
         add(Kind::Template, &miss.name, miss.trouble.clone(), miss.since.as_ref());
@@ -302,6 +308,13 @@ fn still_frozen(name: &str, held: &Held) -> Trouble {
 
 fn in_brackets(held: &Held) -> String {
     held.reason.as_ref().map_or_else(String::new, |reason| format!(" ({reason})"))
+}
+
+/// Its upstream was taken out of the configuration, and a site uses it all the same.
+fn left_behind(file: &str) -> Trouble {
+    let what =
+        format!("{file} is of no upstream any more and stays for a site that needs it; its servers stay what they are");
+    Trouble::new(what, "configure that upstream again, or take it out of the site")
 }
 
 fn overwritten(edit: &ForeignEdit) -> Trouble {

@@ -100,6 +100,27 @@ fn the_file_of_an_upstream_that_is_gone_stays_as_long_as_a_site_needs_it() {
 
 #[test]
 #[ignore = "needs nginx"]
+fn a_file_goes_away_though_the_configuration_fails_until_others_have_come() {
+    let nginx = Nginx::start();
+    let (mut old, mut new, one) = (nginx.options(), nginx.options(), backend("one"));
+    for name in ["a", "b", "c"] {
+        old.upstreams.push(nginx.upstream(name, &format!("conf.d/weir-{name}.conf"), Form::Block));
+    }
+    let desired =
+        ["a", "b", "c"].iter().fold(web([server("web", one)]), |all, name| and(all, name, [server(name, one)]));
+    assert!(matches!(Apply::new(old).apply(&desired), Report::Live { .. }));
+    let site = "server { listen unix:SOCKET; location / { proxy_pass http://new/x; } }\n";
+    let site = site.replace("SOCKET", &nginx.path("shop.sock").display().to_string());
+    std::fs::write(nginx.path("conf.d/shop.conf"), site).unwrap();
+    new.upstreams.push(nginx.upstream("new", "conf.d/weir-new.conf", Form::Block));
+    let outcome = Apply::new(new).apply(&and(web([server("web", one)]), "new", [server("new", one)]));
+    let Report::Live { notes, .. } = &outcome else { panic!("{outcome:?}") };
+    assert!(notes.orphans.is_empty(), "{notes:?}");
+    assert_eq!(nginx.listing(), ["shop.conf", "weir-new.conf", "weir-web.conf"]);
+}
+
+#[test]
+#[ignore = "needs nginx"]
 fn a_file_whose_place_is_another_now_leaves_the_old_one_in_the_same_reload() {
     let nginx = Nginx::start();
     let desired = web([server("web", backend("one"))]);

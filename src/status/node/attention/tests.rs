@@ -212,6 +212,13 @@ fn what_operators_hold_and_what_others_edit() {
     let wanted =
         "warn held old: upstream old is held (a look first) and not configured any more; 'weir upstream release old'";
     assert_eq!(forgotten, [wanted]);
+    let path = "/etc/nginx/conf.d/weir-old.conf";
+    let orphaned = of(|document| document.apply.as_mut().unwrap().orphans.push(path.to_owned()));
+    let wanted = format!(
+        "warn orphan {path}: {path} is of no upstream any more and stays for a site that needs it; its servers stay what they \
+         are; configure that upstream again, or take it out of the site"
+    );
+    assert_eq!(orphaned, [wanted]);
     let edited = |ago_s| of(|document| document.apply.as_mut().unwrap().foreign[0].seen.ago_s = ago_s);
     let wanted = "warn foreign_edit /etc/nginx/conf.d/weir-web.conf: somebody else had written /etc/nginx/conf.d/weir-web.conf; \
         weir's is in its place, and theirs is kept as /var/lib/weir-apply/foreign/weir-web.conf.1; keep others from writing it, or \
