@@ -250,7 +250,7 @@ impl Error {
     }
 
     /// Whether that is something only root may do.
-    fn is_denied(&self) -> bool {
+    pub(crate) fn is_denied(&self) -> bool {
         match self {
             Self::Write { source, .. } | Self::NoState { source, .. } | Self::Read { source, .. } => {
                 matches!(source.kind, SystemErrorKind::Denied | SystemErrorKind::ReadOnly)
@@ -311,10 +311,10 @@ impl Error {
             }
             Self::UnknownOwner { template, name } => format!("template {template}: there is no user or group '{name}'"),
             Self::TemplateCheck { template, program, what } => {
-                format!("template {template}: {program} refuses the new file: {what}")
+                format!("template {template}: {program} refuses the new file: {}", what.trim_end_matches('.'))
             }
             Self::TemplateReload { template, program, what } => {
-                format!("template {template}: {program} failed: {what}")
+                format!("template {template}: {program} failed: {}", what.trim_end_matches('.'))
             }
             Self::Test { problem } => format!("nginx refuses its configuration: {problem}"),
             Self::DefinedTwice { upstream, ours, other, line } => {

@@ -156,6 +156,9 @@ pub struct Notes {
     /// Files of ours that somebody else had taken away.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub removed: Vec<PathBuf>,
+    /// NGINX was reloaded for what `apply.watch` names: it had changed.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub renewed: bool,
     /// Templates whose files changed, or should have.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub templates: Vec<Followed>,
@@ -444,6 +447,7 @@ mod tests {
                     templates: Vec::new(),
                     foreign: vec![Kept { file: "/a".into(), copy: "/b".into(), line: Some(3) }],
                     removed: vec!["/d".into()],
+                    renewed: true,
                     orphans: vec!["/c".into()],
                     hindrance: None,
                     fingerprint: Some(Digest::of(b"")),

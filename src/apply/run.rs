@@ -298,6 +298,7 @@ impl<'a> Run<'a> {
             }
             return Ok(Report::Stored { generation, why: nginx.not_running(), notes: Notes::default() });
         };
+        self.notes.renewed = renewed;
         let started = Instant::now();
         let patience = nginx.test(plan, &self.options.ours()).map_err(Step::Validate.at())?;
         let going = Going { validate: started.elapsed(), ..Going::of(plan, in_place) };

@@ -143,6 +143,9 @@ fn tell_report(Ended { report, took, by }: &Ended, Asked { upstream, servers }: 
     let elapsed_ms = millis(*took);
     let (upstream, servers) = (upstream.as_deref(), servers.as_deref());
     match report {
+        Report::Live { generation, upstreams, notes, .. } if notes.renewed && upstreams.is_empty() => {
+            info!(%generation, elapsed_ms, "watched files loaded");
+        }
         Report::Live { generation, upstreams, .. } => {
             let files = upstreams.iter().map(UpstreamName::as_str).collect::<Vec<_>>().join(",");
             let upstream = upstream.or(Some(files.as_str()).filter(|files| !files.is_empty()));

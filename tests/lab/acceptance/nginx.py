@@ -351,6 +351,7 @@ def certificates(report):
         with report.claim("watch", "a certificate that is renewed is served within 30 s, by one reload"):
             lb.run(make % "second")
             within(LOOKED_AT_S, lb.expect, shown, "second")
+            within(5, told, lb, since, "watched files loaded generation=")
         with report.claim("watch.quiet", "and by no other reload in the next look"):
             before = workers()
             pause(LOOKED_AT_S)

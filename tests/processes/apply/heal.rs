@@ -63,6 +63,7 @@ fn a_renewed_certificate_costs_one_reload_and_no_new_generation() {
     assert!(state(&apply).drifted);
     let outcome = apply.apply(&desired);
     assert!(matches!(outcome, Report::Live { generation: Generation(1), .. }), "{outcome:?}");
+    assert!(outcome.notes().renewed);
     assert!(matches!(apply.apply(&desired), Report::Unchanged { .. }));
     assert_eq!((nginx.reloads(), state(&apply).drifted), (2, false));
 }
