@@ -125,7 +125,7 @@ impl Unanswered {
     pub fn remedy(&self) -> Option<String> {
         match self {
             Self::Missing => {
-                Some("'systemctl enable --now weir-apply.socket', or set apply.mode = \"direct\"".to_owned())
+                Some("'systemctl restart weir-apply.socket', or without systemd set apply.mode = \"direct\"".to_owned())
             }
             Self::NotPermitted => Some("run the agent as weir or as root".to_owned()),
             Self::Unreachable(_) | Self::HungUp | Self::Silent { .. } => {

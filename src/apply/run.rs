@@ -3,7 +3,7 @@
 mod files;
 mod load;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use super::journal::{Journal, Work};

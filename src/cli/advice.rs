@@ -15,7 +15,7 @@ use super::args::definition;
 use super::serf_compat::is_command;
 
 /// Commands of others that we advise, word by word; `*` is any word.
-const FOREIGN: [&str; 48] = [
+const FOREIGN: [&str; 49] = [
     "apt install chrony",
     "apt install nginx",
     "apt purge *",
@@ -46,6 +46,7 @@ const FOREIGN: [&str; 48] = [
     "kill -QUIT $(cat *",
     "make demo",
     "mkdir *",
+    "mkdir -p *",
     "mkdir -p -m 700 *",
     "mkdir -p -m 700 * *",
     "mount -o remount,rw \"$(findmnt -no TARGET -T *)\"",

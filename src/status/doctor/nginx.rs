@@ -131,7 +131,7 @@ fn judge_unheard(findings: &mut Findings, facts: &Nginx) {
         (true, _) => "no template is followed",
     };
     let message = format!("nothing listens on {}, so {waits}", socket.display());
-    findings.error("nginx.helper", "weir apply", message, "systemctl enable --now weir-apply.socket");
+    findings.error("nginx.helper", "weir apply", message, "systemctl restart weir-apply.socket");
 }
 
 fn judge_master(findings: &mut Findings, facts: &Nginx) {

@@ -219,11 +219,10 @@ fn why(judged: &Judged) -> String {
         Reason::In | Reason::Gone | Reason::Dead | Reason::Ill | Reason::NotProven | Reason::NoNewEvidence => {
             judged.witness.to_string()
         }
-        reason @ (Reason::KeptByFloor | Reason::LastGoodSet | Reason::NeededThoughFlapping) => {
+        reason @ (Reason::KeptByFloor | Reason::LastGoodSet | Reason::NeededThoughFlapping | Reason::Held) => {
             format!("{reason} ({})", judged.witness)
         }
-        reason
-        @ (Reason::DrainPromised | Reason::Draining | Reason::Held | Reason::DrainRefused | Reason::Flapping) => {
+        reason @ (Reason::DrainPromised | Reason::Draining | Reason::DrainRefused | Reason::Flapping) => {
             reason.to_string()
         }
     }

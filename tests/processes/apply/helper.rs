@@ -177,7 +177,7 @@ fn where_no_helper_is_the_way_out_is_told() {
     let missing = client.ask(Ask::Check).unwrap_err();
     assert_eq!(missing, Unanswered::Missing);
     assert!(missing.what(client.socket()).starts_with("nothing listens on /"));
-    assert!(missing.remedy().unwrap().starts_with("'systemctl enable --now weir-apply.socket'"));
+    assert!(missing.remedy().unwrap().starts_with("'systemctl restart weir-apply.socket'"));
 }
 
 #[test]

@@ -245,7 +245,7 @@ fn through_the_helper_an_operator_sees_and_does_the_same() {
     let mut balancer = Balancer::start_without_helper();
     let text = await_status(&balancer, 8);
     assert!(text.contains("attention  upstream web waits: nothing listens on "), "{text}");
-    assert!(text.contains("'systemctl enable --now weir-apply.socket'"), "{text}");
+    assert!(text.contains("'systemctl restart weir-apply.socket'"), "{text}");
     let _helper = balancer.start_helper();
     let _one = balancer.web("web1", "1");
     let web = balancer.nginx.web();
