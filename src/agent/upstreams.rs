@@ -341,13 +341,16 @@ fn tell_group(upstream: &UpstreamName, before: Option<Group>, now: Group, streng
     let Strength { serving, base: of, floor: wanted, ill } = strength;
     let ill = some_of(ill.iter().map(NodeName::as_str));
     match (now, before) {
-        (Group::Well, Some(Group::Empty | Group::AllLeft)) => info!(%upstream, serving, of, "servers are in"),
+        (Group::Well, Some(Group::Empty | Group::AllLeft | Group::Unrecorded)) => {
+            info!(%upstream, serving, of, "servers are in")
+        }
         (Group::Well, _) => info!(%upstream, serving, of, "enough servers are well again"),
         (Group::Floor, _) => {
             warn!(%upstream, serving, of, ill, wanted, "too few servers are well, those that are ill stay in");
         }
         (Group::Last, _) => warn!(%upstream, serving, of, ill, "no server is well, the last good ones stay"),
         (Group::AllLeft, _) => warn!(%upstream, "every server has left, NGINX keeps the last ones"),
+        (Group::Unrecorded, _) => warn!(%upstream, "held, nothing is recorded of it and its file stays as it is"),
         (Group::Empty, None) => info!(%upstream, "waiting for the first server"),
         (Group::Empty, Some(_)) => warn!(%upstream, "no server is left, requests are answered 502"),
     }

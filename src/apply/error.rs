@@ -31,6 +31,9 @@ const UNIT_WRITES: [&str; 8] = [
     "/run",
 ];
 
+/// What makes the state directory of the helper's unit, which cannot make it itself once it runs.
+const RESTART: &str = "'systemctl restart weir-apply' makes it";
+
 /// Why something could not be applied. [`Report`](super::Report) says what state that leaves.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(rename_all = "snake_case")]
@@ -229,6 +232,11 @@ impl Error {
     pub(super) fn remedy_by(&self, by: RunBy) -> Option<String> {
         match by {
             RunBy::Helper => {
+                if let Self::NoState { state, source } = self
+                    && source.kind == SystemErrorKind::ReadOnly
+                {
+                    return Some(if is_in_unit(state) { RESTART.to_owned() } else { to_make(state) });
+                }
                 let directory = self.outside_unit().map(|(path, _)| path.parent().unwrap_or(path).display());
                 let edit = |directory| format!("'systemctl edit weir-apply' and add ReadWritePaths={directory}");
                 directory.map(edit).or_else(|| self.remedy())
@@ -246,7 +254,7 @@ impl Error {
             Self::Test { problem } => (problem.read_only()?, true),
             _ => return None,
         };
-        (!UNIT_WRITES.iter().any(|directory| path.starts_with(directory))).then_some((path, is_test))
+        (!is_in_unit(path)).then_some((path, is_test))
     }
 
     /// Whether that is something only root may do.
@@ -269,7 +277,9 @@ impl Error {
                 format!("{holder} holds {} for over {} s", lock.display(), waited.as_secs())
             }
             Self::Write { path, source } => format!("cannot write {}: {}", path.display(), source.text),
-            Self::NoState { state, source } => format!("cannot create {}: {}", state.display(), source.text),
+            Self::NoState { state, source } => {
+                format!("{} is not there and cannot be made: {}", state.display(), source.text)
+            }
             Self::Read { path, source } => format!("cannot read {}: {}", path.display(), source.text),
             Self::Record { path, what } => format!("{} is damaged: {what}", path.display()),
             Self::Newer { path } => format!("{} was written by a newer weir", path.display()),
@@ -359,8 +369,8 @@ impl Error {
         match self {
             Self::Busy { .. } => Some("end it if it hangs; weir tries again".to_owned()),
             Self::Write { path, source } => Some(way_to(path.parent().unwrap_or(path), source.kind)),
-            // Read-only is what the unit has in place of a directory that was missing when it started.
-            Self::NoState { state, .. } => Some(format!("'mkdir -p {}'", state.display())),
+            Self::NoState { state, source } if source.kind == SystemErrorKind::Missing => Some(to_make(state)),
+            Self::NoState { state, source } => Some(way_to(state.parent().unwrap_or(state), source.kind)),
             Self::Read { path, source } => Some(way_to(path, source.kind)),
             Self::Record { path, .. } => Some(format!("move {} away; the next apply writes it anew", path.display())),
             Self::Newer { path } => Some(format!("install that version again, or move {} away", path.display())),
@@ -492,6 +502,15 @@ impl From<io::Error> for SystemError {
         };
         Self { kind, text: system_words(&error) }
     }
+}
+
+/// Whether the helper's unit may write there.
+fn is_in_unit(path: &Path) -> bool {
+    UNIT_WRITES.iter().any(|directory| path.starts_with(directory))
+}
+
+fn to_make(path: &Path) -> String {
+    format!("'install -d -m 0750 {}'", path.display())
 }
 
 /// What lets a file be read, or written to a directory.

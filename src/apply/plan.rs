@@ -7,12 +7,12 @@ use super::directory::{Attributes, Found};
 use super::journal::{FileChange, Work};
 use super::store::{Manifest, Saved, SavedFile};
 use super::targets::{Wanted, is_edited, is_ours};
-use super::{Error, Options};
+use super::{Error, Options, Target as Place};
 use crate::config::ForeignEdit;
 use crate::digest::Digest;
-use crate::nginx::{PageSize, Turn, render};
+use crate::nginx::{PageSize, Turn, generation_of, render};
 use crate::upstream::desired::{Desired, Target};
-use crate::upstream::{Cause, Generation, Holds, UpstreamName, differences};
+use crate::upstream::{Cause, Generation, Holds, OnEmpty, UpstreamName, differences};
 
 /// What one run will do.
 #[derive(Debug)]
@@ -23,6 +23,8 @@ pub(super) struct Plan {
     pub(super) changes: Vec<Change>,
     /// Files of the document that are right already.
     same: Vec<PathBuf>,
+    /// Upstreams that have no server and no record, and a file all the same: it stays, and so does what it serves.
+    pub(super) untouched: Vec<UpstreamName>,
     /// Every file of that generation.
     pub(super) files: Vec<SavedFile>,
     /// What they are rendered from. Upstreams that the document left out are still as the one before had them.
@@ -101,11 +103,17 @@ impl Plan {
         let mut plan = Self::on_top_of(in_place, desired);
         make_room(&mut plan.desired, options);
         for Wanted { target, wanted, before } in found {
+            let name = &target.options.name;
+            let recorded = in_place.and_then(|saved| saved.file(target.output));
+            if recorded.is_none() && before.is_some() && keeps_what_is_there(target, wanted) {
+                plan.desired.upstreams.remove(name);
+                plan.untouched.push(name.clone());
+                continue;
+            }
             // With the file's own turn: the same servers in another order are no reason to reload.
             let text = |generation| render(target.block, wanted, Turn { order: desired.order, generation }, page);
             let ours = before.as_ref().is_some_and(|before| is_ours(in_place, target.output, before));
             let known = plan.files.iter().find(|file| file.target == target.output).filter(|_| ours);
-            let name = &target.options.name;
             let is_frozen = is_frozen(holds, in_place, name, wanted);
             let is_same = |file: &&SavedFile| before.as_ref().is_some_and(|b| text(file.turn).as_bytes() == b.bytes);
             if known.filter(|file| is_frozen || is_same(file)).is_some() {
@@ -115,7 +123,9 @@ impl Plan {
             if is_edited(in_place, target.output, before.as_ref()) && options.apply.foreign_edit == ForeignEdit::Hold {
                 return Err(Error::ForeignEdit { path: target.output.to_owned() });
             }
-            let foreign = before.is_some() && !ours;
+            // Of a file of weir's whose record is lost generation 0 has the bytes.
+            let is_weirs = |before: &Found| recorded.is_none() && generation_of(&before.bytes).is_some();
+            let foreign = !ours && before.as_ref().is_some_and(|before| !is_weirs(before));
             let (upstream, path) = (name.clone(), target.output.to_owned());
             let change = Change::new(upstream, path, Some(text(next).into_bytes()), before);
             plan.add(Change { foreign, ..change }, next);
@@ -135,6 +145,7 @@ impl Plan {
             generation: in_place.map(Saved::generation).unwrap_or_default(),
             changes: Vec::new(),
             same: Vec::new(),
+            untouched: Vec::new(),
             files,
             desired: all,
         }
@@ -227,6 +238,12 @@ impl Plan {
 /// configuration is what an operator may have gone back to.
 pub(super) fn is_frozen(holds: &Holds, in_place: Option<&Saved>, name: &UpstreamName, wanted: &Target) -> bool {
     holds.get(name).is_some() && in_place.is_some_and(|saved| saved.desired().upstreams.get(name) == Some(wanted))
+}
+
+/// Whether a file that nothing is recorded of stays. Without a server nobody knows better than whoever wrote it, unless an error is
+/// preferred to that.
+fn keeps_what_is_there(target: Place<'_>, wanted: &Target) -> bool {
+    *wanted == Target::Placeholder && target.options.policy.on_empty == OnEmpty::Keep
 }
 
 /// Upstreams that are not configured any more are remembered, they may come back, while one document has room for all.

@@ -165,6 +165,9 @@ pub struct Notes {
     /// Files of upstreams that are not configured any more and that something still needs.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub orphans: Vec<PathBuf>,
+    /// Upstreams without a server whose file was there before weir had a record of it, and stays as it is.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub untouched: Vec<UpstreamName>,
     /// Why the test needed the new files in place, where it did.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hindrance: Option<Hindrance>,
@@ -389,6 +392,7 @@ mod tests {
             Error::Write { path: path(), source: system(30) },
             Error::Write { path: path(), source: system(13) },
             Error::Write { path: path(), source: system(2) },
+            Error::NoState { state: path(), source: system(30) },
             Error::Read { path: path(), source: system(5) },
             Error::Record { path: path(), what: "expected value at line 1 column 1".to_owned() },
             Error::Newer { path: path() },
@@ -449,6 +453,7 @@ mod tests {
                     removed: vec!["/d".into()],
                     renewed: true,
                     orphans: vec!["/c".into()],
+                    untouched: vec![UpstreamName::new("api").unwrap()],
                     hindrance: None,
                     fingerprint: Some(Digest::of(b"")),
                 },
@@ -511,6 +516,10 @@ mod tests {
     fn what_is_read_only_is_so_for_the_unit_or_for_everybody() {
         let log = |path: &str| test(&format!("open() \"{path}\" failed (30: Read-only file system)"));
         let output = |path: &str| Error::write(path.as_ref())(std::io::Error::from_raw_os_error(30));
+        let state = |path: &str, code| Error::NoState {
+            state: path.into(),
+            source: std::io::Error::from_raw_os_error(code).into(),
+        };
         for (error, by, text) in [
             (
                 log("/srv/logs/shop.log"),
@@ -531,12 +540,26 @@ mod tests {
                  mounted read-only",
             ),
             (
-                Error::NoState {
-                    state: "/var/lib/weir-apply".into(),
-                    source: std::io::Error::from_raw_os_error(30).into(),
-                },
+                state("/var/lib/weir-apply", 30),
                 RunBy::Helper,
-                "cannot create /var/lib/weir-apply: read-only file system; 'mkdir -p /var/lib/weir-apply'",
+                "/var/lib/weir-apply is not there and cannot be made: read-only file system; 'systemctl restart weir-apply' \
+                 makes it",
+            ),
+            (
+                state("/srv/weir", 30),
+                RunBy::Helper,
+                "/srv/weir is not there and cannot be made: read-only file system; 'install -d -m 0750 /srv/weir'",
+            ),
+            (
+                state("/srv/weir", 30),
+                RunBy::Root,
+                "/srv/weir is not there and cannot be made: read-only file system; make /srv writable, it is mounted read-only",
+            ),
+            (
+                state("/srv/weir/apply", 2),
+                RunBy::Root,
+                "/srv/weir/apply is not there and cannot be made: no such file or directory; 'install -d -m 0750 \
+                 /srv/weir/apply'",
             ),
             (
                 output("/srv/web/upstream.conf"),

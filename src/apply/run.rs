@@ -181,6 +181,7 @@ impl<'a> Run<'a> {
         let (holds, next) = (kept::holds(&self.options.apply.state).map_err(Step::Lock.at())?, self.next());
         let plan = Plan::make(self.options, found, desired, in_place.as_ref(), &holds, next, page_size());
         let mut plan = plan.map_err(Step::Plan.at())?;
+        self.notes.untouched.clone_from(&plan.untouched);
         for orphan in self.orphans(&nginx, &plan, in_place.as_ref()).map_err(Step::Plan.at())? {
             if self.options.target(&orphan.upstream).is_none() {
                 plan.desired.upstreams.remove(&orphan.upstream);

@@ -13,6 +13,7 @@ use super::watch::Watch;
 use crate::escape::escape;
 use crate::rpc::weir::NodeStatus;
 use crate::serf::Status as MemberStatus;
+use crate::status::Known;
 use crate::status::node::{ApplyResult, Attention, Document, Kind, Nginx, NginxState, Snapshot, Upstream, Want};
 
 /// Changes that one line names.
@@ -208,7 +209,9 @@ fn strength(upstream: &Upstream, want: Option<&Want>) -> String {
     let panic = if upstream.panic { " (panic)" } else { "" };
     match want {
         Some(Want::Placeholder) => "no server, 502".to_owned(),
-        Some(Want::Hold) => "every server has left, the last ones stay".to_owned(),
+        Some(Want::Hold) => {
+            upstream.kept.as_ref().map_or_else(|| "nginx keeps what it has".to_owned(), Known::to_string)
+        }
         Some(Want::Servers) | None => format!("{} of {} in{panic}", upstream.serving(), upstream.servers.len()),
     }
 }

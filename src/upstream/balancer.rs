@@ -116,6 +116,8 @@ pub enum Group {
     Last,
     /// All have left: the file keeps the last ones.
     AllLeft,
+    /// They are held before any was put in place.
+    Unrecorded,
     /// There is none to keep, and requests are answered 502.
     Empty,
 }

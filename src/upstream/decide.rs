@@ -95,16 +95,17 @@ pub enum Want {
     Servers(Servers),
     /// The placeholder that answers 502: nobody was ever in, or the operator prefers an error to the last servers.
     Placeholder,
-    /// What it has: nobody is left.
+    /// What it has.
     Hold(HoldReason),
 }
 
 /// Why the file stays as it is.
-#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum HoldReason {
     /// Everybody who was in has left, and `on_empty` says to keep the last servers.
-    #[error("every server has left; the last ones are kept (on_empty)")]
     AllLeft,
+    /// An operator froze it, and what it has is not known: nothing is recorded of it.
+    Unrecorded,
 }
 
 /// One selected member.
@@ -151,7 +152,11 @@ pub fn decide(members: &[Candidate], options: &Options, history: &History, at: &
         mode = Mode::Last;
         placed(&mut group, mode);
     }
-    let want = want(&group, mode, options, history, &mut left_out);
+    let want = if at.held && !history.is_recorded() {
+        Want::Hold(HoldReason::Unrecorded)
+    } else {
+        want(&group, mode, options, history, &mut left_out)
+    };
     left_out.sort_by(|a, b| a.0.cmp(&b.0));
     let again_at = enough_since.filter(|_| mode == Mode::Floor).map(|since| since + FLOOR_LINGER);
     let positional = options.method.is_positional();

@@ -50,6 +50,11 @@ impl History {
         self.live.as_ref().and_then(Target::servers)
     }
 
+    /// Whether there is one.
+    pub(super) fn is_recorded(&self) -> bool {
+        self.live.is_some()
+    }
+
     /// Whether that is the newest generation.
     pub(super) fn has_live(&self, live: &Target) -> bool {
         self.live.as_ref() == Some(live)

@@ -1,6 +1,6 @@
 //! What the balancer has to tell: its upstreams, the last apply, and NGINX as it was seen last.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -34,6 +34,8 @@ pub(super) struct Applies {
     /// The latest last.
     foreign: VecDeque<Foreign>,
     orphans: Vec<PathBuf>,
+    /// Upstreams whose file is still the one that was there before.
+    untouched: BTreeSet<UpstreamName>,
     /// Templates whose files are not as wanted, since when and why.
     misses: BTreeMap<TemplateName, (Instant, Trouble)>,
 }
@@ -82,6 +84,7 @@ impl Applies {
             reload: None,
             foreign: VecDeque::new(),
             orphans: Vec::new(),
+            untouched: BTreeSet::new(),
             misses: BTreeMap::new(),
         }
     }
@@ -103,6 +106,9 @@ impl Applies {
 
     /// That one is in place now.
     pub(super) fn in_place(&mut self, now: Instant, generation: Generation) {
+        if generation == Generation(0) {
+            return; // nothing of ours is, yet
+        }
         if self.generation.replace(generation) != Some(generation) {
             self.live_since = Some(Since::Seen(now));
         }
@@ -117,6 +123,7 @@ impl Applies {
             self.foreign.drain(..self.foreign.len().saturating_sub(MAX_FOREIGN));
         }
         self.orphans.clone_from(&notes.orphans);
+        self.untouched = notes.untouched.iter().cloned().collect();
         match &ended.report {
             Report::Live { generation, .. }
             | Report::Unchanged { generation, .. }
@@ -177,6 +184,8 @@ impl Upstreams {
             let output = config.upstreams.iter().find(|configured| configured.options.name == *each.name());
             let output = output.and_then(|configured| configured.file.as_ref()).map(|file| &file.output);
             let held = self.balancer.holds().get(each.name()).map(held);
+            let told = decided(each, calendar);
+            let is_untouched = applies.untouched.contains(each.name());
             node::Upstream {
                 live: each.is_in_place(),
                 generation: applies.generation,
@@ -187,7 +196,7 @@ impl Upstreams {
                 since: each.since().map(|since| calendar.date(since)),
                 held,
                 output: output.map(|path| path.display().to_string()),
-                ..decided(each, calendar)
+                ..if is_untouched { told.untouched() } else { told }
             }
         };
         let nginx = self.watch.status(calendar, self.applier.run_by());

@@ -57,6 +57,8 @@ pub(super) struct Timeline {
     trouble: Option<(&'static str, String, Asked)>,
     /// Files that nobody is configured to write any more.
     orphans: BTreeSet<PathBuf>,
+    /// Upstreams whose file is still the one that was there before.
+    untouched: BTreeSet<UpstreamName>,
     /// That files have to be in place for their test.
     hindered: bool,
     /// Templates whose files are not as wanted, and why.
@@ -90,7 +92,7 @@ impl Timeline {
         is_repeated
     }
 
-    fn tell_notes(&mut self, Notes { foreign, removed, orphans, hindrance, .. }: &Notes) {
+    fn tell_notes(&mut self, Notes { foreign, removed, orphans, untouched, hindrance, .. }: &Notes) {
         for Kept { file, copy, line } in foreign {
             let (file, copy) = (file.display(), copy.display());
             warn!(%file, line, %copy, "file of somebody else replaced, a copy is kept");
@@ -104,6 +106,10 @@ impl Timeline {
             warn!(%file, "file of no upstream stays, a site needs it");
         }
         self.orphans = orphans.iter().cloned().collect();
+        for upstream in untouched.iter().filter(|upstream| !self.untouched.contains(*upstream)) {
+            warn!(%upstream, "no server yet, the file that was there before stays");
+        }
+        self.untouched = untouched.iter().cloned().collect();
         if let Some(hindrance) = hindrance
             && !std::mem::replace(&mut self.hindered, true)
         {

@@ -123,7 +123,7 @@ fn notes(upstream: &Upstream) -> Vec<String> {
     if upstream.want.as_ref().is_some_and(|want| want.is(&Want::Placeholder)) {
         notes.push("no server: requests are answered 502".to_owned());
     }
-    notes.extend(upstream.kept.clone());
+    notes.extend(upstream.kept.as_ref().map(ToString::to_string));
     if !upstream.waiting.is_empty() {
         let changes: Vec<String> = upstream.waiting.iter().map(ToString::to_string).collect();
         notes.push(format!("waits: {}", changes.join(", ")));

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use super::Trouble;
 use super::finding::Findings;
 use crate::serf::Status;
-use crate::status::node::{Document, Kind, Member, Upstream};
+use crate::status::node::{Document, Kind, Member, Upstream, to_start};
 use crate::upstream::Options;
 
 /// Values of a tag that one line shows.
@@ -60,7 +60,7 @@ fn nobody(options: &Options, upstream: &Upstream, members: &[Member]) -> Option<
         None => format!("upstream {name} selects nobody: {members}, none matches all that it selects by"),
     };
     let way_out = if count == 1 {
-        format!("start a member that upstream.{name}.select matches")
+        to_start(name.as_str(), true)
     } else {
         format!("correct upstream.{name}.select, or the members' tags ('weir tags' there)")
     };
@@ -119,7 +119,7 @@ mod tests {
                 &["lb"],
                 &[("role", "web")],
                 "upstream web selects nobody: 1 member, none with tag role matching ^(?:web)$ (roles seen: lb)",
-                "start a member that upstream.web.select matches",
+                "'weir join' a member of the cluster, or start a member that upstream.web.select matches",
             ),
             (
                 &["lb", "web"],

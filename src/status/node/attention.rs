@@ -3,8 +3,8 @@
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Apply, ApplyResult, Document, ForeignEdit, Handler, Held, HeldUnconfigured, LastApply, Namesake, Nginx, NginxState,
-    ServerState, Upstream, WORN, Want,
+    Apply, ApplyResult, Document, ForeignEdit, Handler, Held, HeldUnconfigured, Kept, LastApply, Namesake, Nginx,
+    NginxState, ServerState, Upstream, WORN, Want,
 };
 use crate::serf::Claim;
 use crate::status::{Known, Level, Trouble};
@@ -108,8 +108,9 @@ pub fn attention(document: &Document) -> Vec<Attention> {
     if let Some(trouble) = document.node.name_conflict() {
         add(Kind::NameConflict, &document.node.name, trouble, document.node.silenced_since.as_ref());
     }
+    let is_alone = document.cluster.is_alone();
     for upstream in &document.upstreams {
-        if let Some((kind, trouble)) = of_upstream(upstream) {
+        if let Some((kind, trouble)) = of_upstream(upstream, is_alone) {
             add(kind, &upstream.name, trouble, upstream.since.as_ref());
         }
         if let Some(held) = &upstream.held {
@@ -205,17 +206,27 @@ impl super::Node {
     }
 }
 
-fn of_upstream(upstream: &Upstream) -> Option<(Kind, Trouble)> {
+/// `is_alone`: no other member is known.
+fn of_upstream(upstream: &Upstream, is_alone: bool) -> Option<(Kind, Trouble)> {
     let name = &upstream.name;
     let (mode, want) = (upstream.mode.as_ref()?.word()?, upstream.want.as_ref()?.word()?);
-    let start = || format!("start a member that upstream.{name}.select matches");
+    let start = || to_start(name, is_alone);
     match want {
         Want::Placeholder => {
             let what = format!("upstream {name} has no server, requests are answered 502");
             Some((Kind::Empty, with_left_out(upstream, what, &start())))
         }
         Want::Hold => {
-            let what = format!("every server of upstream {name} has left, NGINX keeps the last ones");
+            let what = match upstream.kept.as_ref().and_then(Known::word) {
+                // That it is held is told anyway.
+                Some(Kept::Unrecorded) => return None,
+                Some(Kept::Before) => {
+                    format!("upstream {name} has no server yet, NGINX keeps the file that was there before")
+                }
+                Some(Kept::AllLeft) | None => {
+                    format!("every server of upstream {name} has left, NGINX keeps the last ones")
+                }
+            };
             Some((Kind::Empty, with_left_out(upstream, what, &start())))
         }
         Want::Servers if upstream.serving() == 0 => {
@@ -237,6 +248,12 @@ fn of_upstream(upstream: &Upstream) -> Option<(Kind, Trouble)> {
             }
         },
     }
+}
+
+/// What gives an upstream that selects nobody a server.
+pub(in crate::status) fn to_start(upstream: &str, is_alone: bool) -> String {
+    let start = format!("start a member that upstream.{upstream}.select matches");
+    if is_alone { format!("'weir join' a member of the cluster, or {start}") } else { start }
 }
 
 /// Whoever would be a server and cannot be one is the likeliest reason.

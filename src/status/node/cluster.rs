@@ -36,6 +36,13 @@ pub struct Cluster {
     pub long_names: Vec<LongName>,
 }
 
+impl Cluster {
+    /// Whether no other member is known that has not left.
+    pub(super) fn is_alone(&self) -> bool {
+        self.alive + self.leaving + self.failed <= 1
+    }
+}
+
 /// A member whose status changed.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub struct LastChange {

@@ -27,6 +27,7 @@ use crate::serf::Claim;
 pub use apply::{
     Apply, ApplyResult, ForeignEdit, HeldUnconfigured, LastApply, Nginx, NginxState, Reload, TemplateMiss, Unseen,
 };
+pub(super) use attention::to_start;
 pub use attention::{Attention, CLAIM_S, Kind, attention};
 pub use change::{Change, Field, Value};
 pub use cluster::{Clocks, Cluster, LastChange, LongName, Member, NameClaim, Queues, Stranger, Traffic, Unfound};
@@ -34,7 +35,7 @@ pub use config::{Configuration, Refused};
 pub use handler::{Handler, LastRun, Run};
 pub use keys::{Key, Keys, RemovedKey, WORN};
 pub use snapshot::{Failing, Snapshot};
-pub use upstream::{Held, LeftOut, LeftOutReason, Server, ServerState, Upstream, Want};
+pub use upstream::{Held, Kept, LeftOut, LeftOutReason, Server, ServerState, Upstream, Want};
 
 /// The document.
 #[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]

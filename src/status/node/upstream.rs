@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Change;
 use crate::status::Known;
-use crate::upstream::{self, Decision, Generation, Judged, Mode, Servers, UpstreamName, VerdictReason};
+use crate::upstream::{self, Decision, Generation, HoldReason, Judged, Mode, Servers, UpstreamName, VerdictReason};
 use crate::wire::NodeName;
 
 /// One upstream.
@@ -31,8 +31,8 @@ pub struct Upstream {
     pub held: Option<Held>,
     /// Too few servers are well, so that ill ones stay in.
     pub panic: bool,
-    /// Why NGINX keeps what it has, where nobody is left.
-    pub kept: Option<String>,
+    /// Why NGINX keeps what it has, where that is what it should have.
+    pub kept: Option<Known<Kept>>,
     /// Its file; `None` without one.
     pub output: Option<String>,
     /// Since when the group does as it does.
@@ -64,6 +64,18 @@ pub enum Want {
     Placeholder,
     /// What it has.
     Hold,
+}
+
+/// Why NGINX keeps what it has.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Kept {
+    /// Everybody who was in has left.
+    AllLeft,
+    /// An operator holds it, and nothing is recorded of it.
+    Unrecorded,
+    /// There is no server yet, and a file was there before weir's first.
+    Before,
 }
 
 /// A selected member.
@@ -163,7 +175,8 @@ impl Upstream {
             remedy: Some(reason.remedy(name, member)),
         });
         let kept = match &decision.want {
-            upstream::Want::Hold(reason) => Some(reason.to_string()),
+            upstream::Want::Hold(HoldReason::AllLeft) => Some(Kept::AllLeft.into()),
+            upstream::Want::Hold(HoldReason::Unrecorded) => Some(Kept::Unrecorded.into()),
             upstream::Want::Servers(_) | upstream::Want::Placeholder => None,
         };
         Self {
@@ -176,6 +189,14 @@ impl Upstream {
             servers: decision.members.iter().map(server).collect(),
             left_out: left_out.collect(),
             ..Self::undecided(name.as_str())
+        }
+    }
+
+    /// The same where whoever applies left the file that was there before, for want of a server.
+    pub fn untouched(self) -> Self {
+        match self.want.as_ref().and_then(Known::word) {
+            Some(Want::Placeholder) => Self { want: Some(Want::Hold.into()), kept: Some(Kept::Before.into()), ..self },
+            Some(Want::Servers | Want::Hold) | None => self,
         }
     }
 
@@ -225,6 +246,16 @@ fn why(judged: &Judged) -> String {
         reason @ (Reason::DrainPromised | Reason::Draining | Reason::DrainRefused | Reason::Flapping) => {
             reason.to_string()
         }
+    }
+}
+
+impl std::fmt::Display for Kept {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::AllLeft => "every server has left, the last ones stay",
+            Self::Unrecorded => "nothing is recorded of it yet, its file stays as it is",
+            Self::Before => "no server yet, the file that was there before stays",
+        })
     }
 }
 

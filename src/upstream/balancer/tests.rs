@@ -464,6 +464,32 @@ fn a_hold_keeps_what_is_in_place_and_not_the_last_good_set() {
 }
 
 #[test]
+fn a_hold_before_anything_is_in_place_is_stored_and_leaves_the_upstream_out() {
+    let document = |balancer: &mut Balancer, millis| {
+        balancer.handle_timeout(at(millis));
+        let upstreams = |output| match output {
+            Output::Apply { desired, .. } => Some(desired.upstreams.len()),
+            Output::Tell(_) => None,
+        };
+        std::iter::from_fn(|| balancer.poll_output()).find_map(upstreams)
+    };
+    for known in [members(&[]), members(&[(1, Gossip::Alive), (2, Gossip::Alive)])] {
+        let mut balancer = fresh();
+        balancer.handle_members(at(0), known);
+        balancer.handle_first_view(at(1000));
+        assert_eq!(document(&mut balancer, 1000), Some(1));
+        balancer.handle_applied(at(1000), REFUSED);
+        balancer.handle_hold(at(2000), &names(&["web"]), &hold());
+        assert_eq!(document(&mut balancer, 2000), Some(0));
+        balancer.handle_applied(at(2000), Applied::Done { reloaded: false });
+        balancer.handle_members(at(40_000), members(&[(1, Gossip::Alive)]));
+        assert_eq!(document(&mut balancer, 90_000), None);
+        balancer.handle_release(at(100_000), &names(&["web"]));
+        assert_eq!(asked(&mut balancer, 100_000), Some(vec![1]), "as ever");
+    }
+}
+
+#[test]
 fn what_was_held_back_comes_with_the_release() {
     let mut balancer = running();
     balancer.handle_hold(at(3000), &names(&["web"]), &hold());

@@ -213,6 +213,7 @@ impl Group {
         match (&decision.want, decision.mode) {
             (Want::Placeholder, _) => Self::Empty,
             (Want::Hold(HoldReason::AllLeft), _) => Self::AllLeft,
+            (Want::Hold(HoldReason::Unrecorded), _) => Self::Unrecorded,
             (Want::Servers(_), Mode::Normal) => Self::Well,
             (Want::Servers(_), Mode::Floor) => Self::Floor,
             (Want::Servers(_), Mode::Last) => Self::Last,

@@ -431,6 +431,24 @@ fn a_held_upstream_stays_as_it_was_but_lets_leavers_go() {
 }
 
 #[test]
+fn a_held_upstream_of_which_nothing_is_recorded_is_left_alone_whatever_is_known() {
+    let mut options = options();
+    for on_empty in [OnEmpty::Keep, OnEmpty::Error] {
+        options.policy.on_empty = on_empty;
+        for (members, released) in [(alive([]), &[][..]), (alive(1..=2), &["web1", "web2"])] {
+            let (history, free) = (History::default(), Circumstances::default());
+            let held = Circumstances { held: true, ..free };
+            let decision = decide(&members, &options, &history, &held);
+            assert_eq!((&decision.want, decision.target()), (&Want::Hold(HoldReason::Unrecorded), None));
+            assert_eq!(ins(&decide(&members, &options, &history, &free)), released);
+            // The placeholder is a record, too.
+            let nobody = History::restored(Target::Placeholder);
+            assert_eq!(decide(&members, &options, &nobody, &held).want, Want::Placeholder);
+        }
+    }
+}
+
+#[test]
 fn after_our_own_restart_the_missing_are_kept_until_the_grace_ends() {
     let options = options();
     let before = decide(&alive(1..=3), &options, &History::default(), &Circumstances::default());

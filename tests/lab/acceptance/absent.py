@@ -1,10 +1,8 @@
 """What a balancer needs and does not find: NGINX itself, a directory. The cluster is whole at the beginning of each case and at its end."""
 
 from cluster import FILE, WEBS, lb, now, serves, servers_are, told, web1, weights_are
-from hosts import expect, within
+from hosts import within
 from nginx import AGAIN_S, attention, restored, weight, well
-
-STATE = "/var/lib/weir-apply"
 
 
 def not_installed(report):
@@ -32,7 +30,6 @@ def not_installed(report):
 def directories(report):
     targets = FILE.rpartition("/")[0]
     missing(report, "absent.targets", targets, rf"cannot write {FILE}: no such file or directory.*\n.*create {targets}")
-    missing(report, "absent.state", STATE, rf"cannot create {STATE}: .*\n.*'mkdir -p {STATE}'")
 
 
 def missing(report, id, directory, words):

@@ -9,6 +9,7 @@ mod heal;
 mod helper;
 #[cfg(feature = "faults")]
 mod killed;
+mod lost;
 mod namespace;
 mod places;
 #[cfg(feature = "faults")]

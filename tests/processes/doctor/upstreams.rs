@@ -101,7 +101,7 @@ fn an_upstream_that_selects_nobody_says_why_and_each_of_its_ways_out_works() {
     let balancer = Balancer::start();
     let (said, remedy) = await_finding(&balancer, "nginx.servers", "selects nobody");
     assert_eq!(said, "upstream web selects nobody: 1 member, none with tag role matching ^(?:web)$ (roles seen: lb)");
-    assert_eq!(remedy, "start a member that upstream.web.select matches");
+    assert_eq!(remedy, "'weir join' a member of the cluster, or start a member that upstream.web.select matches");
     let web = balancer.web("web1", "1");
     balancer.await_answers(&[("web1", 1)]);
     await_well(&balancer, "nginx.servers");

@@ -181,10 +181,19 @@ fn how_upstreams_do() {
         ["error empty web: upstream web has no server, requests are answered 502; \
             start a member that upstream.web.select matches"]
     );
-    let left = of_web(|web| {
-        (web.want, web.mode, web.left_out) = (Some(Want::Hold.into()), Some(Mode::Last.into()), Vec::new());
-    });
+    let kept = |kept: Kept| {
+        of(|document| {
+            let web = &mut document.upstreams[0];
+            (web.want, web.mode, web.left_out) = (Some(Want::Hold.into()), Some(Mode::Last.into()), Vec::new());
+            web.kept = Some(kept.into());
+        })
+    };
+    let left = kept(Kept::AllLeft);
     assert!(left[0].starts_with("error empty web: every server of upstream web has left"), "{left:?}");
+    let before = kept(Kept::Before);
+    let words = "error empty web: upstream web has no server yet, NGINX keeps the file that was there before; ";
+    assert!(before[0].starts_with(words), "{before:?}");
+    assert!(kept(Kept::Unrecorded).is_empty(), "that it is held is told anyway");
     let refused = of_web(|web| web.want = Some(Want::Placeholder.into()));
     assert!(refused[0].contains("(web2: tag port=\"80;\" is not a port"), "{refused:?}");
     let out = of_web(|web| web.servers.iter_mut().for_each(|Server { state, .. }| *state = ServerState::Down.into()));

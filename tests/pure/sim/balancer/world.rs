@@ -241,6 +241,7 @@ impl World {
             Notice::Group { now: Group::Empty, .. } => self.coverage.count("placeholders"),
             Notice::Group { now: Group::Well, .. } => self.coverage.count("modes back to normal"),
             Notice::Group { now: Group::Floor, .. } => self.coverage.count("modes floor"),
+            Notice::Group { now: Group::Unrecorded, .. } => self.coverage.count("held unrecorded"),
             Notice::Group { now: Group::Last | Group::AllLeft, .. } => self.coverage.count("modes last"),
         }
         self.notices.push(notice);
