@@ -351,7 +351,7 @@ fn tell_group(upstream: &UpstreamName, before: Option<Group>, now: Group, streng
         (Group::Last, _) => warn!(%upstream, serving, of, ill, "no server is well, the last good ones stay"),
         (Group::AllLeft, _) => warn!(%upstream, "every server has left, NGINX keeps the last ones"),
         (Group::Unrecorded, _) => warn!(%upstream, "held, nothing is recorded of it and its file stays as it is"),
-        (Group::Empty, None) => info!(%upstream, "waiting for the first server"),
+        (Group::Empty, None | Some(Group::Unrecorded)) => info!(%upstream, "waiting for the first server"),
         (Group::Empty, Some(_)) => warn!(%upstream, "no server is left, requests are answered 502"),
     }
 }
