@@ -248,12 +248,17 @@ impl Upstreams {
             Done::Recovered(Some(None) | None) => {}
             Done::WentBack(went_back) => self.handle_went_back(now, went_back),
             Done::Looked(look) => {
+                let live = look.as_ref().and_then(|look| look.as_ref().ok()).map(|state| state.live);
+                let is_lost = live == Some(None) && self.applies.forget();
+                if is_lost {
+                    warn!("what was put in place is recorded no more, it is put there anew");
+                }
                 let news = self.watch.handle_look(now, look, self.applier.run_by());
                 // What has failed may go well now, what a site needed may go, and what is in place may not be ours or not be
                 // served.
                 let open = self.watch.has_drifted || self.applies.last_went_wrong() || self.applies.keeps_orphans();
                 let matters = (news.touched || news.looks_again) && open;
-                if news.another_master || news.drifted || matters {
+                if is_lost || news.another_master || news.drifted || matters {
                     self.balancer.handle_nginx(now);
                 }
             }

@@ -104,6 +104,12 @@ impl Applies {
         self.generation
     }
 
+    /// There is no record of it any more. Whether one was in place.
+    pub(super) fn forget(&mut self) -> bool {
+        self.live_since = None;
+        self.generation.take().is_some_and(|generation| generation != Generation(0))
+    }
+
     /// That one is in place now.
     pub(super) fn in_place(&mut self, now: Instant, generation: Generation) {
         if generation == Generation(0) {

@@ -144,6 +144,34 @@ fn a_directory_that_may_not_be_written_is_named_and_heals_by_itself() {
 
 #[test]
 #[ignore = "needs nginx"]
+fn records_that_are_lost_while_the_agent_runs_are_made_anew_and_what_others_edit_is_put_back() {
+    let mut balancer = Balancer::start();
+    let _one = balancer.web("web1", "1");
+    balancer.await_answers(&[("web1", 1)]);
+    balancer.await_log("apply live upstream=web generation=2");
+    let before = balancer.file();
+    std::fs::remove_dir_all(balancer.nginx.path("state")).unwrap();
+    std::fs::write(balancer.nginx.web(), before.replace("server ", "server 127.0.0.1:2; server ")).unwrap();
+    let look_and_some = Duration::from_secs(30 + 60);
+    until_within(look_and_some, "the loss to be told", || {
+        let log = balancer.agent.log();
+        if log.contains("is recorded no more, it is put there anew") { Ok(()) } else { Err(log) }
+    });
+    until("the file to be as it was", || {
+        let file = balancer.file();
+        if lines(&file) == lines(&before) { Ok(()) } else { Err(file) }
+    });
+    assert!(balancer.nginx.path("state/journal").exists());
+    balancer.await_answers(&[("web1", 1)]);
+}
+
+/// But for comments, of which the first names the generation.
+fn lines(file: &str) -> Vec<&str> {
+    file.lines().filter(|line| !line.starts_with('#')).collect()
+}
+
+#[test]
+#[ignore = "needs nginx"]
 fn what_changes_and_what_is_replaced_stands_in_the_log() {
     let mut balancer = Balancer::start();
     let _one = balancer.web("web1", "1");
