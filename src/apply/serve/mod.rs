@@ -20,7 +20,7 @@ use tokio::task::{AbortHandle, JoinError, JoinHandle, JoinSet};
 use tokio::time::Instant;
 use tracing::{debug, error, info, warn};
 
-use super::{Answer, Apply, Ask, Body, Configuration, Refusal, Report, Request};
+use super::{Answer, Apply, Ask, Body, Configuration, Refusal, Report, Request, RunBy};
 use crate::outage::Outage;
 use crate::time::millis;
 use crate::upstream::settle::Applied;
@@ -389,7 +389,7 @@ fn perform(configuration: &Configuration, peer: Peer, request: &Request) -> Done
                 && let Err(error) = configuration.keep(&found)
             {
                 // An edit that is not reloaded yet stops the next job, which is told then.
-                warn!(%error, "cannot keep a copy of the configuration");
+                warn!(error = %error.told(RunBy::Helper), "cannot keep a copy of the configuration");
             }
             (body, found.options.apply.min_reload_interval)
         }
@@ -425,7 +425,7 @@ fn log(Peer { uid, pid }: Peer, ask: &Ask, body: &Body, took: Duration) {
             if was_applied(body) {
                 info!(ask, uid, pid, result, generation, elapsed_ms, "request done");
             } else {
-                error!(ask, uid, pid, result, generation, elapsed_ms, error = %report, "request done");
+                error!(ask, uid, pid, result, generation, elapsed_ms, error = %report.told(RunBy::Helper), "request done");
             }
         }
         Body::Refused(refusal) => warn!(ask, uid, pid, error = %refusal, "request refused"),
