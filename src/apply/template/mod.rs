@@ -22,11 +22,11 @@ use super::fault::{self, Fault};
 use super::place::Place;
 use super::targets::check;
 use super::{Error, Kept, Options, foreign};
-use crate::config::{self, ForeignEdit};
+use crate::config::{self, ForeignEdit, Upstream};
 use crate::digest::Digest;
 use crate::template::{Data, TemplateName};
 use crate::upstream::Generation;
-use crate::upstream::desired::Desired;
+use crate::upstream::desired::{Desired, Target};
 
 pub(super) use self::record::live;
 
@@ -215,6 +215,10 @@ impl<'a> File<'a> {
             }
             return Ok(None);
         }
+        // Nobody knows what it does for whom: it goes once there is a server.
+        if self.record.live.is_none() && before.is_some() && self.serves_nobody(desired) {
+            return Ok(None);
+        }
         let is_edited = self.record.live.is_some() && ours.is_none() && before.is_some();
         if is_edited && self.options.apply.foreign_edit == ForeignEdit::Hold {
             return Err(Error::ForeignEdit { path: self.template.output.clone() }.into());
@@ -237,6 +241,15 @@ impl<'a> File<'a> {
         self.exchange(before.as_ref())?;
         self.load()?;
         Ok(Some(End::Live { generation: turn, took: started.elapsed() }))
+    }
+
+    /// Whether there are upstreams, and nowhere a server.
+    fn serves_nobody(&self, desired: &Desired) -> bool {
+        let is_served = |upstream: &Upstream| {
+            let target = desired.upstreams.get(&upstream.options.name);
+            target.and_then(Target::servers).is_some_and(|servers| servers.serving().next().is_some())
+        };
+        !self.options.upstreams.is_empty() && !self.options.upstreams.iter().any(is_served)
     }
 
     /// The mode and owner that are configured. Label and access list are those of the file that is there.

@@ -95,6 +95,20 @@ fn is_live(end: &Option<End>, number: u64) -> bool {
 }
 
 #[test]
+fn a_file_without_a_record_stays_until_there_is_a_server() {
+    let stage = Stage::new(SOURCE, "");
+    fs::write(stage.path("web.txt"), "serves").unwrap();
+    let mut nobody = Desired::new(7);
+    assert_eq!(stage.follow(&nobody), None);
+    nobody.upstreams.insert(UpstreamName::new("web").unwrap(), Target::Placeholder);
+    assert_eq!(stage.follow(&nobody), None);
+    assert_eq!((stage.text("web.txt"), stage.runs("reload")), ("serves".to_owned(), 0));
+    assert!(is_live(&stage.follow(&web(&[1])), 1));
+    assert!(is_live(&stage.follow(&nobody), 2));
+    assert_eq!(stage.text("web.txt"), "# 2\n");
+}
+
+#[test]
 fn a_file_follows_is_checked_before_and_taken_over_after() {
     let stage = Stage::new(SOURCE, "mode = \"0640\"");
     assert!(is_live(&stage.follow(&web(&[1, 2])), 1));

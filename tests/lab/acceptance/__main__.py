@@ -47,7 +47,7 @@ PARTS = {
     ],
     # What is told of the file that HAProxy's package brings is told for an hour.
     "packages": [install.upgraded, absent.not_installed, absent.directories, templates.haproxy],
-    "files": [nginx.edited, nginx.taken_out, nginx.disk_full, nginx.read_only, nginx.certificates],
+    "files": [nginx.edited, nginx.taken_out, nginx.disk_full, nginx.read_only, nginx.certificates, absent.records],
 }
 # What is claimed of all of them together.
 WHOLE = "whole"

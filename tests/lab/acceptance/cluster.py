@@ -99,7 +99,7 @@ def now(at):
 
 def told(at, since, pattern, unit="weir"):
     """A line of the unit's log since then."""
-    lines = at.journal("-u", unit, f"--after-cursor={since}")
+    lines = at.logged(unit, since)
     found = re.search(pattern, lines, re.MULTILINE)
     expect(found, f"no /{pattern}/ in the log of {unit} on {at}:\n{lines[-2000:]}")
     return found

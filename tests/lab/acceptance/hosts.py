@@ -3,6 +3,7 @@
 import contextvars
 import fcntl
 import functools
+import json
 import os
 import shlex
 import subprocess
@@ -132,6 +133,13 @@ class Host:
 
     def journal(self, *args):
         return verb("journal", self.name, "-o", "cat", *args)
+
+    def logged(self, unit, since):
+        """The unit's lines after a cursor. `-u` beside `--after-cursor` loses the first of them (systemd 252)."""
+        fields = "--output-fields=_SYSTEMD_UNIT,UNIT,MESSAGE"
+        entries = map(json.loads, verb("journal", self.name, "-o", "json", fields, f"--after-cursor={since}").splitlines())
+        of_unit = (entry for entry in entries if f"{unit}.service" in (entry.get("_SYSTEMD_UNIT"), entry.get("UNIT")))
+        return "\n".join(str(entry.get("MESSAGE")) for entry in of_unit)
 
 
 def take(name):

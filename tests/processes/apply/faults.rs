@@ -168,19 +168,21 @@ fn dies_everywhere(way: Way) {
 #[ignore = "needs nginx"]
 fn what_a_dead_run_was_to_take_away_goes_in_recovery_though_it_is_configured_no_more() {
     let nginx = Nginx::start();
-    let (one, two) = (backend("one"), backend("two"));
-    let api = nginx.path("conf.d/weir-api.conf");
-    Apply::new(options_of(&nginx, Way::Namespace)).apply(&both(one));
+    let one = backend("one");
+    let mut options = options_of(&nginx, Way::Namespace);
+    options.upstreams.push(nginx.upstream("old", "conf.d/weir-old.conf", Form::Block));
+    Apply::new(options).apply(&and(both(one), "old", [server("old", one)]));
     let mut child = half(&nginx);
-    child.env("WEIR_FAULT", word(Fault::Exchanged)).env("WEIR_TEST_FAULTY_ALONE", two.to_string());
+    child.env("WEIR_FAULT", word(Fault::Exchanged)).env("WEIR_TEST_FAULTY_ALONE", one.to_string());
     assert_eq!(child.status().unwrap().signal(), Some(9));
-    assert!(api.exists(), "it dies before the second file's turn");
+    let stays = ["weir-api.conf", "weir-old.conf"].iter().filter(|name| nginx.path("conf.d").join(name).exists());
+    assert_eq!(stays.count(), 1, "it dies before the second file's turn");
     let apply = nginx.apply();
     let outcome = apply.recover();
     assert!(matches!(outcome, Some(Report::Live { .. })), "{outcome:?}");
     tells_the_truth(&nginx);
-    assert_eq!((nginx.get().as_str(), api.exists()), ("two", false));
-    assert!(matches!(apply.apply(&web([server("web", two)])), Report::Unchanged { .. }));
+    assert_eq!((nginx.get().as_str(), nginx.listing()), ("one", vec!["weir-web.conf".to_owned()]));
+    assert!(matches!(apply.apply(&web([server("web", one)])), Report::Unchanged { .. }));
 }
 
 #[test]

@@ -59,9 +59,9 @@ impl Socket {
     }
 
     /// Waits until it has died at its step, and starts the next one.
-    fn await_death(&mut self) {
+    fn await_death(&mut self, fault: Fault) {
         let helper = self.helper.as_mut().unwrap();
-        assert_eq!(helper.wait().unwrap().signal(), Some(9));
+        assert_eq!(helper.wait().unwrap().signal(), Some(9), "{fault:?}");
         self.start(None);
     }
 
@@ -103,7 +103,7 @@ fn a_helper_that_dies_between_any_two_steps_is_followed_by_one_that_ends_the_job
         socket.start(Some(("WEIR_FAULT", fault)));
         let asking = client(&nginx);
         let asked = std::thread::spawn(move || ask(&asking, two));
-        socket.await_death();
+        socket.await_death(fault);
         match (goes_back, asked.join().unwrap()) {
             (false, Body::Applied(Report::Live { .. } | Report::Unchanged { .. })) => {}
             // Nobody can load anything as long as the port is taken.

@@ -74,6 +74,9 @@ fn nobody_is_a_valid_file_that_answers_502_and_backups_alone_serve() {
             options.upstreams = vec![nginx.upstream("web", "lists/web.conf", form)];
         }
         let apply = Apply::new(options);
+        // Without it nobody is no reason to touch what was there before.
+        let outcome = apply.apply(&web([server("web", backend("one"))]));
+        assert!(matches!(outcome, Report::Live { .. }), "{form:?}: {outcome}");
         let mut nobody = Desired::new(1);
         nobody.upstreams.insert(UpstreamName::new("web").unwrap(), Target::Placeholder);
         let outcome = apply.apply(&nobody);
