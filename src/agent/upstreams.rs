@@ -251,7 +251,7 @@ impl Upstreams {
                 let live = look.as_ref().and_then(|look| look.as_ref().ok()).map(|state| state.live);
                 let is_lost = live == Some(None) && self.applies.forget();
                 if is_lost {
-                    warn!("what was put in place is recorded no more, it is put there anew");
+                    warn!("what was put in place is recorded no more, what is wanted is put there anew");
                 }
                 let news = self.watch.handle_look(now, look, self.applier.run_by());
                 // What has failed may go well now, what a site needed may go, and what is in place may not be ours or not be
@@ -357,6 +357,6 @@ fn tell_group(upstream: &UpstreamName, before: Option<Group>, now: Group, streng
         (Group::AllLeft, _) => warn!(%upstream, "every server has left, NGINX keeps the last ones"),
         (Group::Unrecorded, _) => warn!(%upstream, "held, nothing is recorded of it and its file stays as it is"),
         (Group::Empty, None | Some(Group::Unrecorded)) => info!(%upstream, "waiting for the first server"),
-        (Group::Empty, Some(_)) => warn!(%upstream, "no server is left, requests are answered 502"),
+        (Group::Empty, Some(_)) => warn!(%upstream, "no server is left"),
     }
 }

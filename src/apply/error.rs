@@ -52,6 +52,8 @@ pub enum Error {
     Newer { path: PathBuf },
     /// That generation has no such file, and a site needs it.
     StillNeeded { generation: Generation, path: PathBuf, upstream: UpstreamName },
+    /// The records say that this generation is in place, and it cannot be read.
+    Lost { generation: Generation, state: PathBuf, why: Box<Error> },
     /// That generation is not kept, or never was.
     NotKept { generation: Generation },
     /// A generation has nothing of the upstreams that are configured.
@@ -283,6 +285,9 @@ impl Error {
             Self::Read { path, source } => format!("cannot read {}: {}", path.display(), source.text),
             Self::Record { path, what } => format!("{} is damaged: {what}", path.display()),
             Self::Newer { path } => format!("{} was written by a newer weir", path.display()),
+            Self::Lost { generation, why, .. } => {
+                format!("generation {generation} is recorded as in place and cannot be read: {}", why.what())
+            }
             Self::NotKept { generation } => format!("generation {generation} is not kept"),
             Self::StillNeeded { generation, path, .. } => {
                 format!("generation {generation} is without {}, which a site needs", path.display())
@@ -374,6 +379,7 @@ impl Error {
             Self::Read { path, source } => Some(way_to(path, source.kind)),
             Self::Record { path, .. } => Some(format!("move {} away; the next apply writes it anew", path.display())),
             Self::Newer { path } => Some(format!("install that version again, or move {} away", path.display())),
+            Self::Lost { state, .. } => Some(format!("'mv {0} {0}.old', the next apply begins anew", state.display())),
             Self::NotKept { .. } | Self::NothingOf { .. } => Some("'weir upstream history' lists them".to_owned()),
             Self::StillNeeded { upstream, .. } => {
                 Some(format!("take {upstream} out of that site first, or name another generation"))

@@ -47,13 +47,12 @@ impl Apply {
         // No job that still runs may change what is told; before the first there is nothing to lock.
         let _lock = directory.exists().then(|| Lock::take(directory)).transpose()?;
         let journal = Journal::read(directory)?;
-        let in_place = journal.state().in_place;
         let saved = self.saved(&journal)?;
         let master = self.look(known);
         // Who edits a file from now on is seen by the look at drift, or by the next fingerprint.
         let fingerprint = fingerprint::of(&self.options, saved.as_ref());
         Ok(State {
-            live: (in_place != Generation(0)).then_some(in_place),
+            live: super::live(directory)?.map(|(generation, _)| generation),
             open: journal.state().is_open(),
             old_workers: master.as_ref().map_or(0, |master| old_workers(*master)),
             master,

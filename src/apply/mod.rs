@@ -67,7 +67,7 @@ pub use namespace::Hindrance;
 pub use preview::{Preview, Tried};
 pub use proc::Process;
 pub use refusal::{Refusal, Writer};
-pub use report::{Notes, Report, Settled, Step, Timings};
+pub use report::{Left, Notes, Report, Settled, Step, Timings};
 pub use request::{Ask, Job, Request, Rollback};
 pub use serve::Server;
 pub use store::{Saved, SavedFile};

@@ -33,7 +33,12 @@ pub(super) fn judge(
     tree: &[Directive],
     config: &Path,
 ) -> Result<Orphan, Error> {
-    let Some(before) = place::look(&file.upstream, &file.target)? else { return Ok(Orphan::Gone) };
+    let before = match place::look(&file.upstream, &file.target) {
+        Ok(Some(before)) => before,
+        Ok(None) => return Ok(Orphan::Gone),
+        // Whatever was made of it, it holds up nobody else's file.
+        Err(_) => return Ok(Orphan::Needed),
+    };
     let is_needed = !has_moved && is_named(file, tree, config);
     if is_needed || !targets::is_ours(in_place, &file.target, &before) {
         return Ok(Orphan::Needed);

@@ -53,6 +53,14 @@ impl Change {
         Self { upstream, path, after, before, foreign: false, attributes }
     }
 
+    /// A file that is gone comes back with the mode and owner that are recorded.
+    pub(super) fn like(mut self, recorded: Option<&SavedFile>) -> Self {
+        if let (None, Some(file)) = (&self.before, recorded) {
+            self.attributes.clone_from(&file.attributes);
+        }
+        self
+    }
+
     /// Of what is there now.
     pub(super) fn prev(&self) -> Option<Digest> {
         self.before.as_ref().map(|before| Digest::of(&before.bytes))
@@ -126,9 +134,13 @@ impl Plan {
             // Of a file of weir's whose record is lost generation 0 has the bytes.
             let is_weirs = |before: &Found| recorded.is_none() && generation_of(&before.bytes).is_some();
             let foreign = !ours && before.as_ref().is_some_and(|before| !is_weirs(before));
-            let (upstream, path) = (name.clone(), target.output.to_owned());
-            let change = Change::new(upstream, path, Some(text(next).into_bytes()), before);
-            plan.add(Change { foreign, ..change }, next);
+            // What is held comes back as it was.
+            let (after, turn) = match recorded.zip(in_place).filter(|_| is_frozen) {
+                Some((file, saved)) => (saved.bytes(file)?, file.turn),
+                None => (Some(text(next).into_bytes()), next),
+            };
+            let change = Change::new(name.clone(), target.output.to_owned(), after, before).like(recorded);
+            plan.add(Change { foreign, ..change }, turn);
         }
         plan.end(next, in_place);
         Ok(plan)

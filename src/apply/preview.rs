@@ -38,7 +38,8 @@ pub enum Tried {
 }
 
 impl Apply {
-    /// Every file that `desired` is about as the next apply would leave it. Nothing is touched.
+    /// Every file that `desired` is about as the next apply would leave it, those without a server or a record as if none were
+    /// there. Nothing is touched.
     pub fn preview(&self, desired: &Desired) -> Result<Vec<Preview>, Error> {
         let state = &self.options.apply.state;
         let journal = Journal::read(state)?;
@@ -55,11 +56,12 @@ impl Apply {
             let text = |generation| render(target.block, wanted, Turn { order: desired.order, generation }, page);
             let known = in_place.as_ref().and_then(|saved| Some((saved, saved.file(target.output)?)));
             let text = match known {
+                Some((_, file)) if file.hash == Some(Digest::of(text(file.turn).as_bytes())) => text(file.turn),
+                // Root alone may read them.
                 Some((saved, file)) if is_frozen(&holds, in_place.as_ref(), name, wanted) => {
                     let bytes = saved.bytes(file)?.unwrap_or_default();
                     String::from_utf8_lossy(&bytes).into_owned()
                 }
-                Some((_, file)) if file.hash == Some(Digest::of(text(file.turn).as_bytes())) => text(file.turn),
                 Some(_) | None => text(next),
             };
             previews.push(Preview { upstream: name.clone(), path: target.output.to_owned(), text });

@@ -256,11 +256,8 @@ impl Files<'_> {
         if before.as_ref().map(|before| &before.bytes) == after.as_ref() {
             return Ok(None);
         }
-        let mut change = Change::new(upstream, path.to_owned(), after, before);
-        if let (None, Some((_, file))) = (&change.before, saved) {
-            change.attributes.clone_from(&file.attributes);
-        }
-        Ok(Some(change))
+        let change = Change::new(upstream, path.to_owned(), after, before);
+        Ok(Some(change.like(saved.map(|(_, file)| file))))
     }
 
     /// Whose file is at `path`, or was before its upstream was taken out of the configuration.

@@ -162,18 +162,25 @@ pub struct Notes {
     /// Templates whose files changed, or should have.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub templates: Vec<Followed>,
-    /// Files of upstreams that are not configured any more and that something still needs.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub orphans: Vec<PathBuf>,
-    /// Upstreams without a server whose file was there before weir had a record of it, and stays as it is.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub untouched: Vec<UpstreamName>,
+    /// What a plan leaves as it is; `None` where none was made.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub left: Option<Left>,
     /// Why the test needed the new files in place, where it did.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hindrance: Option<Hindrance>,
     /// As [`State::fingerprint`](super::State::fingerprint), before an apply that has left something to be done.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fingerprint: Option<Digest>,
+}
+
+/// Files that stay as they are.
+#[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Left {
+    /// Of upstreams that are not configured any more, and that something still needs.
+    pub orphans: Vec<PathBuf>,
+    /// Upstreams that have no server yet, and whose file was there before any record.
+    pub untouched: Vec<UpstreamName>,
 }
 
 /// How long parts of an apply took.
@@ -201,6 +208,14 @@ impl Report {
             | Self::RolledBack { notes, .. }
             | Self::Failed { notes, .. }
             | Self::Unchanged { notes, .. } => *notes = more,
+        }
+        self
+    }
+
+    /// The same with the files that went live by `earlier`, in the same run.
+    pub(super) fn after(mut self, earlier: Self) -> Self {
+        if let (Self::Live { upstreams, .. }, Self::Live { upstreams: before, .. }) = (&mut self, earlier) {
+            upstreams.splice(0..0, before);
         }
         self
     }
@@ -397,6 +412,11 @@ mod tests {
             Error::Record { path: path(), what: "expected value at line 1 column 1".to_owned() },
             Error::Newer { path: path() },
             Error::NotKept { generation: Generation(7) },
+            Error::Lost {
+                generation: Generation(7),
+                state: path(),
+                why: Box::new(Error::NotKept { generation: Generation(7) }),
+            },
             Error::StillNeeded { generation: Generation(7), path: path(), upstream: UpstreamName::new("web").unwrap() },
             Error::NothingOf { generation: Generation(7) },
             Error::NotInstalled { upstreams: vec![upstream()], binary: None },
@@ -452,8 +472,7 @@ mod tests {
                     foreign: vec![Kept { file: "/a".into(), copy: "/b".into(), line: Some(3) }],
                     removed: vec!["/d".into()],
                     renewed: true,
-                    orphans: vec!["/c".into()],
-                    untouched: vec![UpstreamName::new("api").unwrap()],
+                    left: Some(Left { orphans: vec!["/c".into()], untouched: vec![UpstreamName::new("api").unwrap()] }),
                     hindrance: None,
                     fingerprint: Some(Digest::of(b"")),
                 },

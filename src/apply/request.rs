@@ -69,6 +69,7 @@ impl Job {
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct Rollback {
+    /// That one.
     pub to: Generation,
     /// Why, in the operator's words.
     pub reason: Option<Reason>,

@@ -51,7 +51,7 @@ pub(super) fn plan(
         if after.is_none() {
             plan.desired.upstreams.remove(name);
         }
-        let change = Change::new(name.clone(), target.output.to_owned(), after, before);
+        let change = Change::new(name.clone(), target.output.to_owned(), after, before).like(Some(file));
         plan.add(Change { foreign, ..change }, turn);
     }
     plan.end(next, in_place);

@@ -14,7 +14,7 @@ use super::place::Candidates;
 use super::plan::{Change, Plan};
 use super::proc::Process;
 use super::recover::Files;
-use super::report::{At, Notes, Settled};
+use super::report::{At, Left, Notes, Settled};
 use super::store::{Saved, Store};
 use super::system::{Nginx, Validation};
 use super::targets::{self, page_size};
@@ -77,7 +77,12 @@ impl<'a> Run<'a> {
     pub(super) fn in_place(&self) -> Result<Option<Saved>, Error> {
         match self.journal.state().in_place {
             Generation(0) => Ok(None),
-            generation => self.store.need(generation).map(Some),
+            generation => self.store.need(generation).map(Some).map_err(|error| match error {
+                Error::NotKept { .. } | Error::Record { .. } => {
+                    Error::Lost { generation, state: self.options.apply.state.clone(), why: Box::new(error) }
+                }
+                other => other,
+            }),
         }
     }
 
@@ -165,12 +170,13 @@ impl<'a> Run<'a> {
     /// these.
     fn bring(&mut self, desired: &Desired, causes: &Causes) -> Result<Report, At> {
         let report = self.bring_once(desired, causes)?;
-        if !matches!(report, Report::Live { .. } | Report::Stored { .. }) || !self.has_orphans()? {
+        if !matches!(report, Report::Live { .. } | Report::Stored { .. }) || !self.has_orphans() {
             return Ok(report);
         }
-        Ok(match self.bring_once(desired, causes)? {
-            Report::Unchanged { .. } => report,
-            further => further,
+        // What cannot be taken away now is tried again by a later run.
+        Ok(match self.bring_once(desired, &Causes::default()) {
+            Err(_) | Ok(Report::Unchanged { .. } | Report::Refused { .. }) => report,
+            Ok(further) => further.after(report),
         })
     }
 
@@ -181,8 +187,9 @@ impl<'a> Run<'a> {
         let (holds, next) = (kept::holds(&self.options.apply.state).map_err(Step::Lock.at())?, self.next());
         let plan = Plan::make(self.options, found, desired, in_place.as_ref(), &holds, next, page_size());
         let mut plan = plan.map_err(Step::Plan.at())?;
-        self.notes.untouched.clone_from(&plan.untouched);
-        for orphan in self.orphans(&nginx, &plan, in_place.as_ref()).map_err(Step::Plan.at())? {
+        let (gone, orphans) = self.orphans(&nginx, &plan, in_place.as_ref()).map_err(Step::Plan.at())?;
+        self.notes.left = Some(Left { orphans, untouched: plan.untouched.clone() });
+        for orphan in gone {
             if self.options.target(&orphan.upstream).is_none() {
                 plan.desired.upstreams.remove(&orphan.upstream);
             }
@@ -197,21 +204,25 @@ impl<'a> Run<'a> {
         self.put(&nginx, Going::of(&plan, in_place), work)
     }
 
-    fn has_orphans(&self) -> Result<bool, At> {
-        let in_place = self.in_place().map_err(Step::Lock.at())?;
-        Ok(!orphan::all(self.options, in_place.as_ref()).is_empty())
+    fn has_orphans(&self) -> bool {
+        self.in_place().is_ok_and(|in_place| !orphan::all(self.options, in_place.as_ref()).is_empty())
     }
 
-    /// Files that go away: the plan has them in another place, with which they are tested; or nothing else changes, their upstreams
-    /// are not configured any more and the test passes without them.
-    fn orphans(&mut self, nginx: &Nginx<'_>, plan: &Plan, in_place: Option<&Saved>) -> Result<Vec<Change>, Error> {
+    /// Files that go away, and those that are needed: the plan has them in another place, with which they are tested; or nothing
+    /// else changes, their upstreams are not configured any more and the test passes without them.
+    fn orphans(
+        &self,
+        nginx: &Nginx<'_>,
+        plan: &Plan,
+        in_place: Option<&Saved>,
+    ) -> Result<(Vec<Change>, Vec<PathBuf>), Error> {
         let (orphans, mut gone, mut unnamed) = (orphan::all(self.options, in_place), Vec::new(), Vec::new());
+        let mut needed = Vec::new();
         if orphans.is_empty() {
-            return Ok(gone);
+            return Ok((gone, needed));
         }
         let config = &self.options.nginx.config;
         let (tree, _unread) = read_tree(config);
-        let mut needed = Vec::new();
         for file in orphans {
             let has_moved = self.options.target(&file.upstream).is_some_and(|target| plan.has(target.output));
             match orphan::judge(file, in_place, has_moved, &tree, config)? {
@@ -222,27 +233,36 @@ impl<'a> Run<'a> {
             }
         }
         if plan.changes.is_empty() && gone.is_empty() {
-            let missed = self.missed(nginx, &unnamed.iter().map(|change| change.path.as_path()).collect::<Vec<_>>());
+            let missed =
+                self.missed(nginx, &[], &unnamed.iter().map(|change| change.path.as_path()).collect::<Vec<_>>());
             needed.extend(missed.iter().cloned());
             gone = unnamed.into_iter().filter(|change| !missed.contains(&change.path)).collect();
+        } else {
+            // Nobody has looked yet.
+            needed.extend(unnamed.into_iter().map(|change| change.path));
         }
-        self.notes.orphans = needed;
-        Ok(gone)
+        Ok((gone, needed))
     }
 
-    /// Which of them the configuration does not pass without, with one test where that is none. Where that cannot be tested it is
-    /// not tried.
-    fn missed(&self, nginx: &Nginx<'_>, targets: &[&Path]) -> Vec<PathBuf> {
-        let without: Vec<Candidate<'_>> = targets.iter().map(|target| Candidate { target, file: None }).collect();
-        let passes = || nginx.validate(&self.options.weir, &without, &[], &self.options.ours());
-        match targets {
-            [] => Vec::new(),
-            _ if matches!(passes(), Ok(Validation::Passed(_))) => Vec::new(),
-            [one] => vec![one.to_path_buf()],
-            _ => {
+    /// Which of `targets` the configuration does not pass without, once those of `away` have gone: one test where that is none.
+    /// Where it cannot be tested nothing is tried.
+    fn missed(&self, nginx: &Nginx<'_>, away: &[&Path], targets: &[&Path]) -> Vec<PathBuf> {
+        if targets.is_empty() {
+            return Vec::new();
+        }
+        let owned = |targets: &[&Path]| targets.iter().map(|target| target.to_path_buf()).collect();
+        let without: Vec<Candidate<'_>> =
+            away.iter().chain(targets).map(|target| Candidate { target, file: None }).collect();
+        match nginx.validate(&self.options.weir, &without, &[], &self.options.ours()) {
+            Ok(Validation::Passed(_)) => Vec::new(),
+            Err(Error::Test { .. } | Error::DefinedTwice { .. }) if targets.len() > 1 => {
                 let (some, others) = targets.split_at(targets.len() / 2);
-                [self.missed(nginx, some), self.missed(nginx, others)].concat()
+                let missed: Vec<PathBuf> = self.missed(nginx, away, some);
+                let free = some.iter().filter(|target| !missed.iter().any(|missed| missed == **target));
+                let away: Vec<&Path> = away.iter().chain(free).copied().collect();
+                [missed, self.missed(nginx, &away, others)].concat()
             }
+            Ok(Validation::NeedsPlacing(_)) | Err(_) => owned(targets),
         }
     }
 

@@ -15,7 +15,7 @@ use super::namespace::{self, Candidate, Hindrance, Within};
 use super::plan::Plan;
 use super::proc;
 use super::program::{self, Program};
-use super::tree::{may_read, read_tree};
+use super::tree::{read_tree, unnamed};
 use crate::command::{self, Ran};
 use crate::config::{self, Reload};
 use crate::error::system_words;
@@ -140,7 +140,7 @@ impl<'a> Nginx<'a> {
             return twice;
         }
         // A site that misses an upstream is not to blame if nothing includes that upstream's file.
-        let unread = created.iter().find(|target| !problem.ours && !may_read(&self.options.config, target));
+        let unread = if problem.ours { None } else { unnamed(&self.options.config, created) };
         unread.map_or(Error::Test { problem }, |target| self.not_included(target, ours))
     }
 

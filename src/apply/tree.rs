@@ -36,15 +36,18 @@ pub(super) fn files_of(config: &Path) -> Vec<PathBuf> {
     reading.opened
 }
 
-/// Whether such a reading may come to `target`, should it be there: by its path, or under another directory's name.
-pub(super) fn may_read(config: &Path, target: &Path) -> bool {
+/// The first of `targets` that such a reading would not come to, should it be there: by its path, or under another directory's
+/// name.
+pub(super) fn unnamed<'t>(config: &Path, targets: &[&'t Path]) -> Option<&'t Path> {
     let mut reading = Reading::new(config);
-    let mut named = false;
+    let mut patterns = Vec::new();
     walk(&reading.file(config, 0), &mut |directive, _| {
-        let pattern = directive.arguments.first().filter(|_| directive.is_include());
-        named |= pattern.is_some_and(|argument| includes(&include_pattern(argument, config), target));
+        let argument = directive.arguments.first().filter(|_| directive.is_include());
+        patterns.extend(argument.map(|argument| include_pattern(argument, config)));
     });
-    named || !reading.unread.is_empty() || reading.opened.iter().any(|path| path.file_name() == target.file_name())
+    let is_opened = |target: &Path| reading.opened.iter().any(|path| path.file_name() == target.file_name());
+    let is_named = |target: &Path| patterns.iter().any(|pattern| includes(pattern, target)) || is_opened(target);
+    targets.iter().copied().find(|target| reading.unread.is_empty() && !is_named(target))
 }
 
 /// A configuration that is being read, includes followed.
@@ -157,7 +160,8 @@ mod tests {
             ("conf.d/weir-web.txt", false),
             ("srv/upstream.conf", false),
         ] {
-            assert_eq!(may_read(&config, &dir.path().join(target)), may, "{target}");
+            let target = dir.path().join(target);
+            assert_eq!(unnamed(&config, &[&target]).is_none(), may, "{}", target.display());
         }
     }
 

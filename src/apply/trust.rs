@@ -3,7 +3,7 @@
 //! Root reads, writes and runs what a path leads to, so every step of it must be root's: the directories it goes through, by its own
 //! name and by every link in it, the links themselves, and what it ends at. Whatever nobody else can change when it is judged,
 //! nobody else can change from then on; so the path may be opened or run by its name afterwards. Not covered: who opened a file for
-//! writing while they still could, and what a program reads or runs of its own, such as its arguments and NGINX's configuration.
+//! writing while they still could, a step that is missing in a sticky directory, where anybody may make it, and what a program reads or runs of its own, such as its arguments and NGINX's configuration.
 
 use std::ffi::OsString;
 use std::fs::{self, Metadata};

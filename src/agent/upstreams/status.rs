@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::{Ended, Upstreams};
 use crate::agent::clock::Calendar;
-use crate::apply::{Error, Followed, Kept, Report};
+use crate::apply::{Error, Followed, Kept, Left, Report};
 use crate::config::Config;
 use crate::error::Trouble;
 use crate::status::node::{
@@ -26,6 +26,8 @@ const MAX_FOREIGN: usize = 8;
 pub(super) struct Applies {
     /// What is in place.
     generation: Option<Generation>,
+    /// Files were put in place, of templates or of NGINX's.
+    had_files: bool,
     live_since: Option<Since>,
     /// Since when it may serve something that was not confirmed.
     unconfirmed: Option<Instant>,
@@ -78,6 +80,7 @@ impl Applies {
     pub(super) fn new(generation: Option<Generation>, since: Option<u64>) -> Self {
         Self {
             generation,
+            had_files: generation.is_some(),
             live_since: since.map(Since::Recorded),
             unconfirmed: None,
             last: None,
@@ -106,8 +109,11 @@ impl Applies {
 
     /// There is no record of it any more. Whether one was in place.
     pub(super) fn forget(&mut self) -> bool {
-        self.live_since = None;
-        self.generation.take().is_some_and(|generation| generation != Generation(0))
+        if self.generation.is_none_or(|generation| generation == Generation(0)) {
+            return false;
+        }
+        (self.generation, self.live_since, self.had_files) = (None, None, false);
+        true
     }
 
     /// That one is in place now.
@@ -124,12 +130,14 @@ impl Applies {
     pub(super) fn ended(&mut self, now: Instant, ended: Ended) {
         let notes = ended.report.notes();
         // What stood there before weir's first file was nobody's edit of it.
-        if self.generation.is_some() {
+        if self.had_files {
             self.foreign.extend(notes.foreign.iter().map(|kept| Foreign { kept: kept.clone(), at: now }));
             self.foreign.drain(..self.foreign.len().saturating_sub(MAX_FOREIGN));
         }
-        self.orphans.clone_from(&notes.orphans);
-        self.untouched = notes.untouched.iter().cloned().collect();
+        if let Some(Left { orphans, untouched }) = &notes.left {
+            self.orphans.clone_from(orphans);
+            self.untouched = untouched.iter().cloned().collect();
+        }
         match &ended.report {
             Report::Live { generation, .. }
             | Report::Unchanged { generation, .. }
@@ -143,6 +151,7 @@ impl Applies {
                 self.unconfirmed.get_or_insert(now);
             }
         }
+        self.had_files |= ended.report.is_in_place();
         if let Report::Live { generation, took, .. } = &ended.report {
             self.reload = Some(Reloaded { generation: *generation, at: now, took: *took });
         }

@@ -7,7 +7,7 @@ use tracing::field::display;
 use tracing::{debug, error, info, warn};
 
 use super::Ended;
-use crate::apply::{End, Followed, Kept, Notes, Report, RunBy};
+use crate::apply::{End, Followed, Kept, Left, Notes, Report, RunBy};
 use crate::template::TemplateName;
 use crate::time::millis;
 use crate::upstream::balancer::Balancer;
@@ -92,7 +92,7 @@ impl Timeline {
         is_repeated
     }
 
-    fn tell_notes(&mut self, Notes { foreign, removed, orphans, untouched, hindrance, .. }: &Notes) {
+    fn tell_notes(&mut self, Notes { foreign, removed, left, hindrance, .. }: &Notes) {
         for Kept { file, copy, line } in foreign {
             let (file, copy) = (file.display(), copy.display());
             warn!(%file, line, %copy, "file of somebody else replaced, a copy is kept");
@@ -101,6 +101,17 @@ impl Timeline {
             let file = file.display();
             warn!(%file, "file was taken away by somebody else, it is written again");
         }
+        if let Some(left) = left {
+            self.tell_left(left);
+        }
+        if let Some(hindrance) = hindrance
+            && !std::mem::replace(&mut self.hindered, true)
+        {
+            warn!(%hindrance, "new files have to be in place while nginx tests them");
+        }
+    }
+
+    fn tell_left(&mut self, Left { orphans, untouched }: &Left) {
         for file in orphans.iter().filter(|file| !self.orphans.contains(*file)) {
             let file = file.display();
             warn!(%file, "file of no upstream stays, a site needs it");
@@ -110,11 +121,6 @@ impl Timeline {
             warn!(%upstream, "no server yet, the file that was there before stays");
         }
         self.untouched = untouched.iter().cloned().collect();
-        if let Some(hindrance) = hindrance
-            && !std::mem::replace(&mut self.hindered, true)
-        {
-            warn!(%hindrance, "new files have to be in place while nginx tests them");
-        }
     }
 
     /// One line for each template whose file changed, or from now on is not as it should be.

@@ -90,10 +90,11 @@ impl Journal {
         self.len += len;
     }
 
-    /// As [`Self::write`], unless the last record says the same of the same attempt: what is tried again and again must not fill
-    /// the disk. Returns the number under which it is recorded.
+    /// As [`Self::write`], unless the last attempt came to the same end: what is tried again and again must not fill the disk, nor
+    /// drive out the generations that one can go back to. Returns the number under which it is recorded.
     pub(super) fn write_abort(&mut self, abort: Abort) -> Result<Generation, Error> {
-        if let Some(Record { event: Event::Abort(last), .. }) = self.records.last()
+        let mut but_copies = self.records.iter().rev().filter(|record| !matches!(record.event, Event::Foreign { .. }));
+        if let Some(Record { event: Event::Abort(last), .. }) = but_copies.next()
             && (last.step, &last.cause, &last.work) == (abort.step, &abort.cause, &abort.work)
             && self.state.run.is_none()
         {

@@ -22,7 +22,7 @@ impl Run<'_> {
         let stored = self.journal.write(Event::Stored { generation });
         match stored.and_then(|()| candidates.clear()) {
             Ok(()) => Report::Stored { generation, why: nginx.not_running(), notes: Notes::default() },
-            // The run is open, and the next one goes on with it.
+            // What of it is not done the next run does.
             Err(error) => Self::failed(generation, nginx.not_running(), error),
         }
     }

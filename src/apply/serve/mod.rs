@@ -1,4 +1,4 @@
-//! The privileged side of the socket: who may ask, one job at a time, and the end when nobody asks any more.
+//! The privileged side of the socket: who may ask, one change at a time, and the end when nobody asks any more.
 //!
 //! A connection carries one request and one answer, each with its length before it. Whoever asks must deliver within
 //! [`DELIVERY`]; until then nothing is done in its name. What takes the lock is done one after the other, what takes none beside

@@ -325,7 +325,7 @@ impl<'a> File<'a> {
         self.place.finish_exchange()?;
         let Some(open) = self.record.open else { return Ok(self.place.clear()?) };
         if let Entry::Odd { .. } = self.place.entry_beside()? {
-            self.place.exchange()?;
+            self.place.put_displaced()?;
             self.place.sync()?;
         }
         let displaced = self.place.beside()?.filter(|bytes| !open.is(bytes));

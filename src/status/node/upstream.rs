@@ -195,7 +195,10 @@ impl Upstream {
     /// The same where whoever applies left the file that was there before, for want of a server.
     pub fn untouched(self) -> Self {
         match self.want.as_ref().and_then(Known::word) {
-            Some(Want::Placeholder) => Self { want: Some(Want::Hold.into()), kept: Some(Kept::Before.into()), ..self },
+            Some(Want::Placeholder) => {
+                let kept = if self.held.is_some() { Kept::Unrecorded } else { Kept::Before };
+                Self { want: Some(Want::Hold.into()), kept: Some(kept.into()), ..self }
+            }
             Some(Want::Servers | Want::Hold) | None => self,
         }
     }

@@ -52,8 +52,6 @@ PARTS = {
 # What is claimed of all of them together.
 WHOLE = "whole"
 MOST_S = 600
-# Per core, over a quarter of an hour: with more the machine does much besides.
-BUSY = 5
 # What wants the machine for itself, and runs only where it is named.
 MEASUREMENTS = {"latency": [latency.helper_and_direct]}
 
@@ -141,9 +139,8 @@ def in_lab(part, cases, packages, kept):
 def in_time(report):
     part = reports.Part(report, WHOLE)
     claim = ("time", f"from nothing to the report it takes less than {MOST_S // 60} minutes")
-    load, cores = os.getloadavg()[2], os.cpu_count()
-    if load > BUSY * cores:
-        part.skip(*claim, f"the machine does much besides: its load is {load:.1f} on {cores} cores")
+    if why := hosts.busy():
+        part.skip(*claim, why)
         return
     with part.claim(*claim):
         took = time.monotonic() - report.begin

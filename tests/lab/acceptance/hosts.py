@@ -16,6 +16,8 @@ from pathlib import Path
 VERBS = Path(__file__).resolve().parent.parent / "hosts.sh"
 # An answer that takes longer is none.
 PATIENCE_S = 300
+# Of load, for each core.
+BUSY = 5
 # Of one name at once: each part of the suite has one, and suites run side by side.
 MOST_LABS = 20
 # The name of the lab that is meant: each part of the suite has its own, with hosts of the same names and addresses.
@@ -140,6 +142,12 @@ class Host:
         entries = map(json.loads, verb("journal", self.name, "-o", "json", fields, f"--after-cursor={since}").splitlines())
         of_unit = (entry for entry in entries if f"{unit}.service" in (entry.get("_SYSTEMD_UNIT"), entry.get("UNIT")))
         return "\n".join(str(entry.get("MESSAGE")) for entry in of_unit)
+
+
+def busy():
+    """Why times measured now would say little, if so: per core, over a quarter of an hour, much more wants to run."""
+    load, cores = os.getloadavg()[2], os.cpu_count()
+    return f"the machine does much besides: its load is {load:.1f} on {cores} cores" if load > BUSY * cores else None
 
 
 def take(name):

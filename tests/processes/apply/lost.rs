@@ -21,7 +21,8 @@ fn placeholder() -> Desired {
 
 /// Which upstreams are left as they are, and how many copies are kept of what others wrote.
 fn noted(report: &Report) -> (&[UpstreamName], usize) {
-    (&report.notes().untouched, report.notes().foreign.len())
+    let left = report.notes().left.as_ref();
+    (left.map_or(&[], |left| &left.untouched[..]), report.notes().foreign.len())
 }
 
 fn remove(path: &Path) {

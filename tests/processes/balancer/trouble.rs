@@ -155,7 +155,7 @@ fn records_that_are_lost_while_the_agent_runs_are_made_anew_and_what_others_edit
     let look_and_some = Duration::from_secs(30 + 60);
     until_within(look_and_some, "the loss to be told", || {
         let log = balancer.agent.log();
-        if log.contains("is recorded no more, it is put there anew") { Ok(()) } else { Err(log) }
+        if log.contains("is recorded no more, what is wanted is put there anew") { Ok(()) } else { Err(log) }
     });
     until("the file to be as it was", || {
         let file = balancer.file();
