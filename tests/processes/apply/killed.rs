@@ -147,6 +147,15 @@ fn run(agent: &mut Agent) {
     until("its first apply has ended", || if ended(agent) > before { Ok(()) } else { Err(agent.log()) });
 }
 
+/// Waits until no job is under way: what is served already may not be recorded yet.
+fn await_end(nginx: &Nginx) {
+    until("the helper has ended the job", || {
+        let lock = std::fs::File::open(nginx.path("state/lock")).map_err(|error| error.to_string())?;
+        let free = rustix::fs::flock(&lock, rustix::fs::FlockOperation::NonBlockingLockExclusive);
+        holds(free.is_ok() && nginx.listing() == ["weir-web.conf"])
+    });
+}
+
 fn turn_to(agent: &Agent, addr: SocketAddr) {
     let output = agent.cli(&["tags", "--set", &format!("port={}", addr.port())]);
     assert!(output.status.success(), "{output:?}");
@@ -181,11 +190,7 @@ fn a_helper_whose_agent_dies_between_any_two_steps_ends_the_job() {
         passes_the_test(&nginx);
         kill_process(socket.pid(), Signal::CONT).unwrap();
         serves(&agent, name);
-        until("the helper has ended the job", || {
-            let lock = std::fs::File::open(nginx.path("state/lock")).map_err(|error| error.to_string())?;
-            let free = rustix::fs::flock(&lock, rustix::fs::FlockOperation::NonBlockingLockExclusive);
-            holds(free.is_ok() && nginx.listing() == ["weir-web.conf"])
-        });
+        await_end(&nginx);
         tells_the_truth(&nginx);
         socket.start(None);
         agent.options_mut().tags.retain(|(name, _)| name != "port");
@@ -196,5 +201,6 @@ fn a_helper_whose_agent_dies_between_any_two_steps_ends_the_job() {
     serves(&agent, "two");
     turn_to(&agent, one);
     serves(&agent, "one");
+    await_end(&nginx);
     tells_the_truth(&nginx);
 }

@@ -119,3 +119,23 @@ fn a_garbled_journal_is_refused_and_what_is_said_of_it_leads_out() {
     assert_eq!((noted(&report), nginx.get()), ((&[][..], 0), "one".to_owned()));
     super::tells_the_truth(&nginx);
 }
+
+#[test]
+#[ignore = "needs nginx"]
+fn a_generation_that_is_in_place_and_cannot_be_read_names_a_way_out_that_works() {
+    let nginx = Nginx::start();
+    let [one, two] = ["one", "two"].map(|name| web([server("web", backend(name))]));
+    nginx.apply().apply(&one);
+    let state = nginx.path("state");
+    remove(&state.join("gen/1"));
+    let report = nginx.apply().apply(&two);
+    let Report::Refused { step: Step::Lock, error, .. } = &report else { panic!("{report:?}") };
+    assert!(error.what().starts_with("generation 1 is recorded as in place and cannot be read: "), "{error}");
+    let way_out = error.remedy().unwrap();
+    let old = nginx.path("state.old");
+    assert!(way_out.starts_with(&format!("'mv {} {}'", state.display(), old.display())), "{way_out}");
+    std::fs::rename(&state, &old).unwrap();
+    let report = nginx.apply().apply(&two);
+    assert!(matches!(report, Report::Live { generation: Generation(1), .. }), "{report:?}");
+    assert_eq!(nginx.get(), "two");
+}

@@ -3,7 +3,7 @@
 use weir::apply::{Apply, Ask, Body, Job, Refusal, Report, Rollback};
 use weir::config::Reload;
 use weir::drain::Promises;
-use weir::upstream::{Generation, Holds, Reason, UpstreamName};
+use weir::upstream::{Generation, Hold, Holds, Reason, UpstreamName};
 
 use crate::nginx::{Nginx, backend, server, web};
 
@@ -28,6 +28,31 @@ fn generation_of(report: &Report) -> Generation {
         Report::Live { generation, .. } => *generation,
         other => panic!("{other:?}"),
     }
+}
+
+#[test]
+#[ignore = "needs nginx"]
+fn what_is_held_comes_back_as_it_was_whatever_is_configured_by_now() {
+    let nginx = Nginx::start();
+    let (name, one) = (UpstreamName::new("web").unwrap(), web([server("web", backend("one"))]));
+    nginx.apply().apply(&one);
+    let first = std::fs::read_to_string(nginx.web()).unwrap();
+    let mut options = nginx.options();
+    crate::nginx::file(&mut options).block.keepalive = 7;
+    let mut job = Job::new(one.clone());
+    job.holds.hold(name, Hold { since: 0, reason: None });
+    let apply = Apply::new(options);
+    assert!(matches!(apply.carry_out(&job), Report::Unchanged { .. }));
+    for touch in [Some(first.replace("server ", "server 127.0.0.1:3; server ")), None] {
+        match touch {
+            Some(edit) => std::fs::write(nginx.web(), edit).unwrap(),
+            None => std::fs::remove_file(nginx.web()).unwrap(),
+        }
+        assert!(matches!(apply.carry_out(&job), Report::Live { .. }));
+        assert_eq!(std::fs::read_to_string(nginx.web()).unwrap(), first);
+    }
+    assert!(matches!(apply.carry_out(&Job::new(one)), Report::Live { .. }));
+    assert!(std::fs::read_to_string(nginx.web()).unwrap().contains("keepalive 7;"));
 }
 
 #[test]
