@@ -46,8 +46,8 @@ pub struct Server {
     user: Option<u32>,
     /// How long to stay when nobody asks, after a change; `None`: for ever.
     idle: Option<Duration>,
-    /// The same, after what was done last.
-    stay: Option<Duration>,
+    /// When to leave, should nobody ask any more.
+    leave_at: Option<Instant>,
     connections: Connections,
     /// Requests on their way and answers on theirs.
     talks: JoinSet<(Id, Option<Heard>)>,
@@ -117,7 +117,7 @@ impl Server {
             configuration,
             user: found,
             idle,
-            stay: idle,
+            leave_at: idle.map(|idle| Instant::now() + idle.min(BRIEFLY)),
             connections: Connections::default(),
             talks: JoinSet::new(),
             reading: BTreeMap::new(),
@@ -143,7 +143,7 @@ impl Server {
                 (id, stream, done) = ended(&mut self.running) => self.handle_done(id, stream, done),
                 (id, stream, done) = ended(&mut self.beside) => self.handle_done(id, stream, done),
                 () = tokio::time::sleep_until(self.free_at), if self.waits_for_pace() => {}
-                () = sleep(self.stay), if self.connections.is_empty() => break,
+                () = sleep_until(self.leave_at), if self.connections.is_empty() => break,
                 () = &mut stop => break,
             }
             self.start_next();
@@ -268,7 +268,15 @@ impl Server {
         self.free_at = self.free_at.max(Instant::now() + pause);
         // A change is followed by others, as a rule. Whoever looks does so seldom; and what has failed may do so for a mount that
         // was read-only when this process started, which stays so in here.
-        self.stay = if was_applied(&body) { self.idle } else { self.idle.map(|idle| idle.min(BRIEFLY)) };
+        let now = Instant::now();
+        self.leave_at = self.idle.zip(self.leave_at).map(|(idle, leave_at)| {
+            let briefly = now + idle.min(BRIEFLY);
+            match &body {
+                body if was_applied(body) => now + idle,
+                Body::Applied(_) | Body::Restored { .. } => briefly,
+                Body::NothingToRecover | Body::State(_) | Body::Checked(_) | Body::Refused(_) => leave_at.max(briefly),
+            }
+        });
         self.talks.spawn(async move {
             tell(stream, body).await;
             (id, None)
@@ -305,9 +313,9 @@ async fn ended(running: &mut Option<(Id, Running)>) -> (Id, UnixStream, Option<D
 }
 
 /// For ever, without an end.
-async fn sleep(end: Option<Duration>) {
+async fn sleep_until(end: Option<Instant>) {
     match end {
-        Some(end) => tokio::time::sleep(end).await,
+        Some(end) => tokio::time::sleep_until(end).await,
         None => std::future::pending().await,
     }
 }

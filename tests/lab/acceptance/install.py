@@ -176,6 +176,12 @@ def privileges(report):
             score = float(re.search(r": ([0-9.]+)", said)[1])
             report.figure(f"exposure.{unit}", score)
             expect(score <= most, said)
+    sizes = {str(host): memory_kib(host) for host in ALL}
+    report.figure("agent_private_kib", sizes)
+    # Of a debug build only what it is, so that what grows is seen.
+    most, build = (1.2, "agent") if os.environ.get("WEIR_LAB_PACKAGES") else (3.0, "agent, as a debug build,")
+    with report.claim("agent.memory", f"the private memory of no {build} is above {most} MiB"):
+        expect(max(sizes.values()) <= most * 1024, f"in KiB: {sizes}")
     with report.claim("helper.idle", "the helper is gone 10 s after its last job"):
         # The agent asks how things are at once, and not again for 30 s.
         lb.run("weir reload")
@@ -190,9 +196,3 @@ def privileges(report):
         expect(took >= 7, f"it is gone after {took:.1f} s")
         web1.run("weir tags --set weight=2")
         within(10, weights_are, 1, 1)
-    sizes = {str(host): memory_kib(host) for host in ALL}
-    report.figure("agent_private_kib", sizes)
-    # Of a debug build only what it is, so that what grows is seen.
-    most, build = (1.2, "agent") if os.environ.get("WEIR_LAB_PACKAGES") else (3.0, "agent, as a debug build,")
-    with report.claim("agent.memory", f"the private memory of no {build} is above {most} MiB"):
-        expect(max(sizes.values()) <= most * 1024, f"in KiB: {sizes}")
