@@ -6,9 +6,11 @@
 //! the end with [`Balancer::handle_applied`]; there is never a second one under way. Each job carries [`Balancer::holds`], the full
 //! set. An operator's rollback is a job of the driver's own, between [`Balancer::suspend`] and [`Balancer::handle_rolled_back`].
 //!
-//! Evidence reaches the decision as part of a [`Candidate`]. Putting files in place is `apply`'s, the words of a [`Notice`] are
-//! the driver's.
+//! Gossip's view comes whole, with [`Balancer::handle_members`]; other evidence comes member by member and stays until the next
+//! word about it or until the member is forgotten. Whom to probe is [`Balancer::targets`]. Putting files in place is `apply`'s,
+//! the words of a [`Notice`] are the driver's.
 
+mod evidence;
 mod roster;
 mod upstream;
 
@@ -25,6 +27,7 @@ use super::{
 use crate::time::Instant;
 use crate::wire::NodeName;
 
+use evidence::Testimonies;
 use roster::Roster;
 use upstream::Ask;
 pub use upstream::Upstream;
@@ -40,8 +43,10 @@ pub struct Balancer {
     upstreams: Vec<Upstream>,
     /// What is in place of upstreams that are not configured now; they may come back.
     unconfigured: BTreeMap<UpstreamName, Target>,
-    /// Everybody there is, with all evidence.
+    /// Everybody there is, as gossip knows them.
     members: Vec<Candidate>,
+    /// What else is known of them.
+    testimonies: Testimonies,
     /// The members as templates see them; `None` without templates.
     roster: Option<Roster>,
     settle: Settle,
@@ -160,6 +165,7 @@ impl Balancer {
             upstreams,
             unconfigured: live,
             members: Vec::new(),
+            testimonies: Testimonies::default(),
             roster: None,
             settle,
             holds,
@@ -175,9 +181,11 @@ impl Balancer {
         }
     }
 
-    /// Everybody there is now, the departed whom gossip still knows included.
+    /// Everybody there is now, the departed whom gossip still knows included. What else is known of a member outlives this as
+    /// long as it is one, or a server.
     pub fn handle_members(&mut self, now: Instant, members: Vec<Candidate>) {
         self.members = members;
+        self.forget_strangers();
         self.decide_by(now);
     }
 
@@ -352,8 +360,9 @@ impl Balancer {
         let mut again_at = None;
         for upstream in &mut self.upstreams {
             let under_way = self.applying.as_ref().and_then(|applying| applying.want(upstream.name()));
-            let at = Circumstances { now, held: self.holds.get(upstream.name()).is_some(), rejoining };
-            let decision = upstream.decide(&self.members, &at, under_way, &mut self.outputs);
+            let held = self.holds.get(upstream.name()).is_some();
+            let at = Circumstances { now, held, rejoining, ..Circumstances::default() };
+            let decision = upstream.decide(&self.members, &self.testimonies, &at, under_way, &mut self.outputs);
             again_at = again_at.into_iter().chain(decision.again_at).min();
             match upstream.ask() {
                 Ask::Nothing => {}

@@ -1,6 +1,7 @@
 //! What is known about one member when servers are chosen.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use crate::serf::{Member, Status};
 use crate::swim::Swim;
@@ -15,9 +16,11 @@ pub struct Candidate {
     /// The address it advertises; the port of gossip does not matter here.
     pub addr: IpAddr,
     /// Its tags.
-    pub tags: Tags,
+    pub tags: Arc<Tags>,
     /// First witness: what gossip says.
     pub gossip: Gossip,
+    /// What this balancer's own pings of it add to that.
+    pub pings: Pings,
     /// What it says of its own health.
     pub check: Check,
     /// Second witness: what this balancer's own probe says.
@@ -44,7 +47,25 @@ impl Candidate {
 
     /// A member about which gossip is the only witness.
     pub fn new(name: NodeName, addr: IpAddr, tags: Tags, gossip: Gossip) -> Self {
-        Self { name, addr, tags, gossip, check: Check::None, probe: Probe::None, drain: Drain::No, flapping: false }
+        Self {
+            name,
+            addr,
+            tags: Arc::new(tags),
+            gossip,
+            pings: Pings::default(),
+            check: Check::None,
+            probe: Probe::None,
+            drain: Drain::No,
+            flapping: false,
+        }
+    }
+
+    /// What gossip says, as far as this balancer believes it (`protocols D.4`).
+    pub(super) fn heard(&self) -> Gossip {
+        match (self.gossip, self.pings) {
+            (Gossip::Alive, Pings::Unanswered) => Gossip::Suspect,
+            (gossip, Pings::Answered | Pings::Unanswered) => gossip,
+        }
     }
 }
 
@@ -63,6 +84,16 @@ pub enum Gossip {
     Leaving,
     /// Left.
     Left,
+}
+
+/// What came of pinging a member directly: the second witness, whose word counts at this balancer alone (`protocols D.4`).
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum Pings {
+    /// It answered, or nobody had a reason to ask.
+    #[default]
+    Answered,
+    /// All were silent: alive counts as suspect.
+    Unanswered,
 }
 
 /// What a member says of its own health (`protocols D.1`).

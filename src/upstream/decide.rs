@@ -17,13 +17,16 @@ const FLOOR_LINGER: Duration = Duration::from_secs(10);
 
 /// What holds for the whole upstream at the time of a decision.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Circumstances {
+pub struct Circumstances<'a> {
     /// Now.
     pub now: Instant,
     /// An operator froze this upstream.
     pub held: bool,
     /// We restarted less than `rejoin_grace` ago: who is missing may only not be back yet.
     pub rejoining: bool,
+    /// Those of the last good set that are no members and about whom there is evidence all the same, sorted by name. What
+    /// gossip says of them does not matter.
+    pub missing: &'a [Candidate],
 }
 
 /// What an upstream should look like, and why.
@@ -115,7 +118,7 @@ pub struct Judged {
     pub name: NodeName,
     /// The server it is or would be.
     pub draft: Draft,
-    /// What gossip says.
+    /// What gossip says, as far as this balancer believes it.
     pub gossip: Gossip,
     /// Which rule about evidence applied.
     pub witness: Witness,
@@ -132,7 +135,7 @@ pub struct Judged {
 }
 
 /// Chooses the servers of one upstream. Deterministic: the order of `members` does not matter.
-pub fn decide(members: &[Candidate], options: &Options, history: &History, at: &Circumstances) -> Decision {
+pub fn decide(members: &[Candidate], options: &Options, history: &History, at: &Circumstances<'_>) -> Decision {
     let (mut group, mut left_out) = gather(members, options, history, at);
     let base = group.iter().filter(|judged| judged.counts() && judged.intent != Intent::Gone).count();
     let floor = options.policy.min_healthy.floor(base);
@@ -168,7 +171,7 @@ fn gather(
     members: &[Candidate],
     options: &Options,
     history: &History,
-    at: &Circumstances,
+    at: &Circumstances<'_>,
 ) -> (Vec<Judged>, Vec<(NodeName, LeftOut)>) {
     let mut group = Vec::with_capacity(members.len());
     let mut left_out = Vec::new();
@@ -183,7 +186,10 @@ fn gather(
     let known: HashSet<&NodeName> = members.iter().map(|member| &member.name).collect();
     let gossip = if at.rejoining { Gossip::Unknown } else { Gossip::Failed };
     for (name, server) in history.good().iter().filter(|(name, _)| !known.contains(name)) {
-        let missing = Candidate::new(name.clone(), server.addr.ip(), Default::default(), gossip);
+        let missing = match at.missing.binary_search_by(|missing| missing.name.cmp(name)) {
+            Ok(index) => Candidate { gossip, ..at.missing[index].clone() },
+            Err(_) => Candidate::new(name.clone(), server.addr.ip(), Default::default(), gossip),
+        };
         group.push(Judged::new(&missing, Draft::of(server), options, history));
     }
     group.sort_by(|a, b| a.name.cmp(&b.name));
@@ -208,7 +214,8 @@ impl Draft {
 
 impl Judged {
     fn new(member: &Candidate, draft: Draft, options: &Options, history: &History) -> Self {
-        let Candidate { gossip, check, probe, drain, flapping, .. } = *member;
+        let Candidate { check, probe, drain, flapping, .. } = *member;
+        let gossip = member.heard();
         let previous = history.previous(&member.name);
         let witness = witness(gossip, check, probe, previous);
         let intent = witness.intent_under(&options.policy);

@@ -121,6 +121,11 @@ impl History {
         &self.good
     }
 
+    /// Whether it is in the last good set.
+    pub(super) fn knows(&self, member: &NodeName) -> bool {
+        self.good.contains_key(member)
+    }
+
     /// Its line in the newest generation.
     pub(super) fn line(&self, member: &NodeName) -> Option<&Server> {
         self.live().into_iter().flat_map(Servers::as_slice).find(|server| server.member == *member)

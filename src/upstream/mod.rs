@@ -25,7 +25,7 @@ mod verdict;
 mod witness;
 
 pub use address::{Allow, Network, NetworkError, Refusal};
-pub use candidate::{Candidate, Check, Drain, Gossip, Probe, Rank};
+pub use candidate::{Candidate, Check, Drain, Gossip, Pings, Probe, Rank};
 pub use cause::{Cause, Causes, MemberEvent};
 pub use decide::{Circumstances, Decision, HoldReason, Judged, Want, decide};
 pub use difference::{Change, Difference, differences};

@@ -26,6 +26,8 @@ pub struct Options {
     pub backup: Rule<bool>,
     /// Most connections at a time; 0 means no limit.
     pub max_conns: Rule<u32>,
+    /// Whether this balancer probes its servers: who has no verdict yet waits for the first one.
+    pub probed: bool,
     /// Its balancing method decides whether the place of a line matters.
     pub method: Method,
     /// What a state means.
@@ -43,6 +45,7 @@ impl Options {
             weight: WeightRule::default(),
             backup: Rule::tag("backup", false),
             max_conns: Rule::tag("max_conns", 0),
+            probed: false,
             method: Method::RoundRobin,
             policy: Policy::default(),
         }

@@ -1,3 +1,5 @@
+mod evidence;
+
 use std::net::IpAddr;
 
 use super::*;

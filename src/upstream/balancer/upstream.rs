@@ -1,15 +1,17 @@
 //! One upstream of a balancer, and what is known of it.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashSet, VecDeque};
+use std::net::SocketAddr;
 
+use super::evidence::Testimonies;
 use super::{Group, Notice, Output, Strength};
 use crate::time::Instant;
 use crate::upstream::cause::causes;
 use crate::upstream::desired::Target;
 use crate::upstream::settle::News;
 use crate::upstream::{
-    Candidate, Cause, Circumstances, Decision, History, HoldReason, Judged, LeftOut, Mode, Options, Servers,
-    UpstreamName, VerdictReason, Want, decide,
+    Candidate, Cause, Circumstances, Decision, Gossip, History, HoldReason, Intent, Judged, LeftOut, Mode, Options,
+    Probe, Server, Servers, UpstreamName, VerdictReason, Want, decide,
 };
 use crate::wire::NodeName;
 
@@ -18,6 +20,8 @@ use crate::wire::NodeName;
 pub struct Upstream {
     options: Options,
     history: History,
+    /// What this balancer's probes say.
+    probes: BTreeMap<NodeName, Probe>,
     decision: Option<Decision>,
     /// How the group does as the operator heard it last.
     told: Option<Group>,
@@ -54,6 +58,7 @@ impl Upstream {
         Self {
             options,
             history,
+            probes: BTreeMap::new(),
             decision: None,
             told: None,
             since: None,
@@ -66,7 +71,29 @@ impl Upstream {
 
     /// The same upstream by another configuration: its file may have to change although its servers do not.
     pub(super) fn reconfigured(self, options: Options) -> Self {
-        Self { options, decision: None, told: None, reconfigured: true, in_place: None, asked: None, ..self }
+        let probes = if options.probed == self.options.probed { self.probes } else { BTreeMap::new() };
+        Self { options, probes, decision: None, told: None, reconfigured: true, in_place: None, asked: None, ..self }
+    }
+
+    /// Takes what the probe of `member` says now. Whether that is news.
+    pub(super) fn handle_probe(&mut self, member: &NodeName, probe: Probe) -> bool {
+        self.probes.insert(member.clone(), probe) != Some(probe)
+    }
+
+    /// Forgets what it knows of those who are neither in `members` nor among its servers.
+    pub(super) fn retain(&mut self, members: &HashSet<&NodeName>) {
+        self.probes.retain(|name, _| members.contains(name) || self.history.knows(name));
+    }
+
+    /// Whether one of its servers has that name, member or not.
+    pub(super) fn has_server(&self, member: &NodeName) -> bool {
+        self.history.knows(member)
+    }
+
+    /// Every selected member that is not gone, and where it serves; those of an earlier generation that are no members, too.
+    pub(super) fn targets(&self) -> impl Iterator<Item = (&NodeName, SocketAddr)> {
+        let judged = self.decision.iter().flat_map(|decision| &decision.members);
+        judged.filter(|judged| judged.intent != Intent::Gone).map(|judged| (&judged.name, judged.draft.addr))
     }
 
     /// Goes on from another generation than the one it made last, if that is what it is.
@@ -130,12 +157,17 @@ impl Upstream {
     pub(super) fn decide(
         &mut self,
         members: &[Candidate],
-        at: &Circumstances,
+        testimonies: &Testimonies,
+        at: &Circumstances<'_>,
         under_way: Option<&Want>,
         outputs: &mut VecDeque<Output>,
     ) -> &Decision {
         let frozen = at.held.then(|| self.history.frozen());
-        let decision = decide(members, &self.options, frozen.as_ref().unwrap_or(&self.history), at);
+        let history = frozen.as_ref().unwrap_or(&self.history);
+        let members: Vec<Candidate> =
+            members.iter().map(|member| self.with_evidence(member.clone(), testimonies)).collect();
+        let missing = self.missing(history, &members, testimonies);
+        let decision = decide(&members, &self.options, history, &Circumstances { missing: &missing, ..*at });
         if self.history.mode() != decision.mode {
             self.since = None;
         }
@@ -146,6 +178,23 @@ impl Upstream {
         let notices = group.into_iter().chain(self.left_out_notices(&decision));
         outputs.extend(notices.map(Output::Tell));
         self.decision.insert(decision)
+    }
+
+    fn with_evidence(&self, member: Candidate, testimonies: &Testimonies) -> Candidate {
+        let unheard = if self.options.probed { Probe::Wait } else { Probe::None };
+        let probe = self.probes.get(&member.name).copied().unwrap_or(unheard);
+        testimonies.about(Candidate { probe, ..member })
+    }
+
+    /// Servers of the last good set that are no members, with the evidence about them, sorted by name.
+    fn missing(&self, history: &History, members: &[Candidate], testimonies: &Testimonies) -> Vec<Candidate> {
+        let known: HashSet<&NodeName> = members.iter().map(|member| &member.name).collect();
+        let missing = history.good().iter().filter(|(name, _)| !known.contains(name));
+        let candidate = |(name, server): (&NodeName, &Server)| {
+            let missing = Candidate::new(name.clone(), server.addr.ip(), Default::default(), Gossip::Unknown);
+            self.with_evidence(missing, testimonies)
+        };
+        missing.map(candidate).collect()
     }
 
     fn note_standings(&mut self, decision: &Decision, now: Instant) {

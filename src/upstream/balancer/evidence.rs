@@ -1,0 +1,97 @@
+//! What is known of members beyond gossip, and how a balancer hears of it.
+
+use std::collections::{BTreeMap, HashSet};
+use std::net::SocketAddr;
+
+use super::Balancer;
+use crate::time::Instant;
+use crate::upstream::{Candidate, Check, Drain, Gossip, Pings, Probe, UpstreamName};
+use crate::wire::NodeName;
+
+/// What is known of each member, the same for every upstream. Who is not here has never been spoken of.
+#[derive(Debug, Default)]
+pub(super) struct Testimonies(BTreeMap<NodeName, Testimony>);
+
+/// What is known of one member.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+struct Testimony {
+    check: Check,
+    drain: Drain,
+    pings: Pings,
+}
+
+impl Testimonies {
+    /// `member` with what is known of it.
+    pub(super) fn about(&self, member: Candidate) -> Candidate {
+        let Testimony { check, drain, pings } = self.0.get(&member.name).copied().unwrap_or_default();
+        Candidate { check, drain, pings, ..member }
+    }
+
+    /// Whether `change` changes anything.
+    fn change(&mut self, member: &NodeName, change: impl FnOnce(&mut Testimony)) -> bool {
+        let before = self.0.get(member).copied().unwrap_or_default();
+        let mut after = before;
+        change(&mut after);
+        if after == Testimony::default() {
+            self.0.remove(member);
+        } else {
+            self.0.insert(member.clone(), after);
+        }
+        after != before
+    }
+}
+
+impl Balancer {
+    /// What a member says of its own health now.
+    pub fn handle_check(&mut self, now: Instant, member: &NodeName, check: Check) {
+        if self.testimonies.change(member, |known| known.check = check) {
+            self.decide_by(now);
+        }
+    }
+
+    /// What this balancer's probe of a member says now, for one upstream. Where probes are configured who was never spoken of
+    /// counts as [`Probe::Wait`], elsewhere as [`Probe::None`].
+    pub fn handle_probe(&mut self, now: Instant, upstream: &UpstreamName, member: &NodeName, probe: Probe) {
+        let upstream = self.upstreams.iter_mut().find(|each| each.name() == upstream);
+        if upstream.is_some_and(|upstream| upstream.handle_probe(member, probe)) {
+            self.decide_by(now);
+        }
+    }
+
+    /// Whether a member wants to leave.
+    pub fn handle_drain(&mut self, now: Instant, member: &NodeName, drain: Drain) {
+        if self.testimonies.change(member, |known| known.drain = drain) {
+            self.decide_by(now);
+        }
+    }
+
+    /// What the second witness says: `silent`, and the member counts as suspect although gossip holds it alive, until this is
+    /// taken back or gossip says something itself (`protocols D.4`).
+    pub fn handle_second_witness(&mut self, now: Instant, member: &NodeName, silent: bool) {
+        let pings = if silent { Pings::Unanswered } else { Pings::Answered };
+        if self.testimonies.change(member, |known| known.pings = pings) {
+            self.decide_by(now);
+        }
+    }
+
+    /// Whom to probe, and where: of each upstream every selected member that is not gone, and those of its servers that are no
+    /// members. By the last decision, in the order of the configuration and then by name.
+    pub fn targets(&self) -> impl Iterator<Item = (&UpstreamName, &NodeName, SocketAddr)> {
+        self.upstreams
+            .iter()
+            .flat_map(|upstream| upstream.targets().map(|(member, addr)| (upstream.name(), member, addr)))
+    }
+
+    /// Forgets what is known of those who are neither members nor servers, and what gossip has decided itself.
+    pub(super) fn forget_strangers(&mut self) {
+        let known: HashSet<&NodeName> = self.members.iter().map(|member| &member.name).collect();
+        for upstream in &mut self.upstreams {
+            upstream.retain(&known);
+        }
+        let upstreams = &self.upstreams;
+        self.testimonies.0.retain(|name, _| known.contains(name) || upstreams.iter().any(|each| each.has_server(name)));
+        for member in self.members.iter().filter(|member| member.gossip != Gossip::Alive) {
+            self.testimonies.change(&member.name, |known| known.pings = Pings::Answered);
+        }
+    }
+}

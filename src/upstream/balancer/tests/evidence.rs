@@ -1,0 +1,161 @@
+//! Evidence that comes member by member.
+
+use super::*;
+use crate::upstream::{Check, Drain, Probe, VerdictReason};
+
+fn web() -> UpstreamName {
+    UpstreamName::new("web").unwrap()
+}
+
+fn name(number: u8) -> NodeName {
+    NodeName::new(&format!("web{number}")).unwrap()
+}
+
+fn alive(numbers: &[u8]) -> Vec<Candidate> {
+    members(&numbers.iter().map(|number| (*number, Gossip::Alive)).collect::<Vec<_>>())
+}
+
+/// Members 1 to 3 are alive and in place since 1 s.
+fn three() -> Balancer {
+    let mut balancer = fresh();
+    balancer.handle_members(at(0), alive(&[1, 2, 3]));
+    balancer.handle_first_view(at(1000));
+    assert_eq!(asked(&mut balancer, 1000), Some(vec![1, 2, 3]));
+    balancer.handle_applied(at(1000), LIVE);
+    assert_eq!(asked(&mut balancer, 1000), None);
+    balancer
+}
+
+fn reason(balancer: &mut Balancer, millis: u64, number: u8) -> VerdictReason {
+    balancer.handle_timeout(at(millis));
+    let decision = balancer.upstreams()[0].decision().unwrap();
+    decision.members.iter().find(|judged| judged.name == name(number)).unwrap().verdict.reason
+}
+
+fn probed() -> Balancer {
+    Balancer::new(vec![Options { probed: true, ..options("web") }], SETTLE, 7, None, Holds::default(), at(0))
+}
+
+#[test]
+fn evidence_decides_at_once_and_outlives_the_next_view_of_the_members() {
+    let changes: [fn(&mut Balancer); 4] = [
+        |balancer| balancer.handle_check(at(3000), &name(2), Check::Critical),
+        |balancer| balancer.handle_probe(at(3000), &web(), &name(2), Probe::Down),
+        |balancer| balancer.handle_drain(at(3000), &name(2), Drain::Promised),
+        |balancer| {
+            balancer.handle_second_witness(at(3000), &name(2), true);
+            balancer.handle_probe(at(3000), &web(), &name(2), Probe::Down);
+        },
+    ];
+    for (index, change) in changes.into_iter().enumerate() {
+        let mut balancer = three();
+        change(&mut balancer);
+        assert_eq!(due(&balancer), Some(3000), "{index}");
+        balancer.handle_members(at(3100), alive(&[1, 2, 3]));
+        // Bad news at once, a departure after the quiet time.
+        let asked = asked(&mut balancer, 3100).or_else(|| asked(&mut balancer, 3300));
+        assert_eq!(asked, Some(vec![1, 3]), "{index}");
+    }
+}
+
+#[test]
+fn what_was_said_already_decides_nothing() {
+    let mut balancer = three();
+    balancer.handle_timeout(at(31_000));
+    balancer.handle_check(at(32_000), &name(2), Check::None);
+    balancer.handle_drain(at(32_000), &name(2), Drain::No);
+    balancer.handle_second_witness(at(32_000), &name(2), false);
+    balancer.handle_probe(at(32_000), &UpstreamName::new("api").unwrap(), &name(2), Probe::Down);
+    assert_eq!(due(&balancer), None);
+}
+
+#[test]
+fn evidence_is_forgotten_with_the_member() {
+    let mut balancer = three();
+    balancer.handle_check(at(3000), &name(2), Check::Critical);
+    balancer.handle_probe(at(3000), &web(), &name(2), Probe::Down);
+    assert_eq!(asked(&mut balancer, 3000), Some(vec![1, 3]));
+    balancer.handle_applied(at(3000), LIVE);
+    balancer.handle_members(at(40_000), alive(&[1, 3]));
+    assert_eq!(asked(&mut balancer, 40_000), None);
+    balancer.handle_members(at(50_000), alive(&[1, 2, 3]));
+    assert_eq!(reason(&mut balancer, 50_000, 2), VerdictReason::In);
+}
+
+#[test]
+fn the_second_witness_makes_a_suspect_until_it_is_taken_back_or_gossip_speaks() {
+    let suspected = || {
+        let mut balancer = three();
+        balancer.handle_second_witness(at(3000), &name(2), true);
+        assert_eq!(reason(&mut balancer, 3000, 2), VerdictReason::NoNewEvidence);
+        balancer
+    };
+    let mut balancer = suspected();
+    balancer.handle_second_witness(at(3300), &name(2), false);
+    assert_eq!(reason(&mut balancer, 3300, 2), VerdictReason::In);
+    // SWIM suspects it as well, and it refutes that.
+    let mut balancer = suspected();
+    balancer.handle_members(at(3100), members(&[(1, Gossip::Alive), (2, Gossip::Suspect), (3, Gossip::Alive)]));
+    assert_eq!(reason(&mut balancer, 3100, 2), VerdictReason::NoNewEvidence);
+    balancer.handle_members(at(3200), alive(&[1, 2, 3]));
+    assert_eq!(reason(&mut balancer, 3200, 2), VerdictReason::In);
+}
+
+#[test]
+fn without_a_first_result_nobody_new_is_put_in_where_probes_are_configured() {
+    let mut balancer = probed();
+    balancer.handle_members(at(0), alive(&[1, 2]));
+    balancer.handle_first_view(at(1000));
+    assert_eq!(asked(&mut balancer, 1000), Some(Vec::new()), "the placeholder");
+    balancer.handle_applied(at(1000), LIVE);
+    balancer.handle_probe(at(3000), &web(), &name(1), Probe::Up);
+    assert_eq!(asked(&mut balancer, 3000), None);
+    assert_eq!(asked(&mut balancer, 3200), Some(vec![1]));
+}
+
+#[test]
+fn whom_to_probe_is_who_is_selected_and_not_gone() {
+    let mut balancer = three();
+    let targets = |balancer: &Balancer| -> Vec<String> {
+        balancer.targets().map(|(upstream, member, addr)| format!("{upstream} {member} {addr}")).collect()
+    };
+    balancer.handle_members(
+        at(3000),
+        vec![
+            member(1, Gossip::Failed, &[("role", "web")]),
+            member(2, Gossip::Left, &[("role", "web")]),
+            member(3, Gossip::Alive, &[("role", "db")]),
+            member(4, Gossip::Alive, &[("role", "web"), ("port", "8080")]),
+            member(5, Gossip::Alive, &[("role", "web"), ("port", "no")]),
+        ],
+    );
+    balancer.handle_timeout(at(3000));
+    assert_eq!(targets(&balancer), ["web web1 10.77.0.1:80", "web web4 10.77.0.4:8080"]);
+}
+
+#[test]
+fn who_is_missing_after_a_restart_is_probed_and_what_is_known_of_it_counts() {
+    let mut first = three();
+    first.handle_configuration(at(2000), vec![options("web")], SETTLE);
+    first.handle_timeout(at(2000));
+    first.handle_timeout(at(2200));
+    let apply = |output| match output {
+        Output::Apply { desired, .. } => Some(desired),
+        Output::Tell(_) => None,
+    };
+    let live = std::iter::from_fn(|| first.poll_output()).find_map(apply).unwrap();
+    let restarted = || {
+        let mut balancer = Balancer::new(vec![options("web")], SETTLE, 7, Some(live.clone()), Holds::default(), at(0));
+        balancer.handle_members(at(0), alive(&[1]));
+        balancer.handle_first_view(at(0));
+        balancer.handle_timeout(at(0));
+        assert_eq!(balancer.targets().count(), 3);
+        balancer
+    };
+    let mut balancer = restarted();
+    balancer.handle_probe(at(10), &web(), &name(2), Probe::Down);
+    assert_eq!(reason(&mut balancer, 10, 2), VerdictReason::Dead);
+    assert_eq!(reason(&mut balancer, 10, 3), VerdictReason::NoNewEvidence);
+    balancer.handle_drain(at(20), &name(3), Drain::Promised);
+    assert_eq!(reason(&mut balancer, 20, 3), VerdictReason::DrainPromised);
+}
