@@ -15,10 +15,10 @@
 //! **Layering.** `wire`, `crypto`, `swim`, `serf`, `endpoint`, `drain`, `upstream`, `nginx`, `rotate`, `snapshot`, `status`, `template`, `handlers` and `sim` are pure: no
 //! tokio, no sockets, no files, no clock, no hidden randomness, no environment. Time is a `now` argument and randomness is
 //! handed over at construction. `clippy.toml` lists the calls that are forbidden there; `agent`, `apply`, `cli`, `rpc`, `file`
-//! and `command` opt out once, with a reason; `config::file` reads by `file`. Imports point one way:
+//! and `command` opt out once, with a reason; `config::file` reads by `file`; `sock_diag` is shell, too. Imports point one way:
 //!
 //! ```text
-//! cli → agent, apply → config, rpc, status, sim, handlers, snapshot, nginx, template, command, file → endpoint, drain, rotate, upstream → serf → swim → crypto, wire
+//! cli → agent, apply → config, rpc, status, sim, handlers, snapshot, nginx, template, command, file, sock_diag → endpoint, drain, rotate, upstream → serf → swim → crypto, wire
 //! ```
 
 pub mod agent;
@@ -42,6 +42,7 @@ pub mod rpc;
 pub mod serf;
 pub mod sim;
 pub mod snapshot;
+pub mod sock_diag;
 pub mod status;
 pub mod swim;
 pub mod template;
