@@ -13,7 +13,7 @@
 //! | `rotate`, `doctor`, `status` | what RPC asks for about keys, and for `weir doctor` and `weir info` |
 //! | `exec` | handler scripts |
 //! | [`log`], [`notice`] | what the operator is told |
-//! | `signal`, `systemd` | the host |
+//! | `signal`, `stop`, `systemd` | the host |
 //!
 //! Runs on one thread, and logs by another. Slow work (names, disks, NGINX, scripts) goes to tasks or the blocking pool and comes back as a
 //! report, so nothing ever holds up gossip.
@@ -49,6 +49,7 @@ mod reload;
 mod rotate;
 mod signal;
 mod status;
+mod stop;
 mod store;
 mod stream;
 mod systemd;

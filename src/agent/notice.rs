@@ -128,6 +128,11 @@ pub enum Notice {
         /// Who did not confirm it.
         unconfirmed: Vec<NodeName>,
     },
+    /// A signal behind a leave changes nothing about it.
+    LeaveGoesOn {
+        /// Which.
+        signal: &'static str,
+    },
     /// The agent ends at once.
     Stopping {
         /// What asked for it.
@@ -210,6 +215,7 @@ impl Notice {
             Self::Leaving { signal: Some(signal) } => info!(signal, "leaving"),
             Self::Leaving { signal: None } => info!(reason = "rpc", "leaving"),
             Self::Left { members, elapsed, unconfirmed } => log_left(*members, *elapsed, unconfirmed),
+            Self::LeaveGoesOn { signal } => info!(signal, "leaving already, a second signal stops at once"),
             Self::Stopping { signal } => info!(signal, "stopping without a leave"),
             Self::Reloading { signal } => info!(signal, "reloading"),
             Self::ReloadFailed { mistakes, summary } => {

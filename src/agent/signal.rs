@@ -24,6 +24,8 @@ pub(super) enum Action {
     Stop,
     Reload,
     Report,
+    /// The leave under way goes on.
+    GoOn,
 }
 
 /// Which signals leave the cluster; the others stop like a crash.
@@ -31,18 +33,34 @@ pub(super) enum Action {
 pub(super) struct Policy {
     pub(super) interrupt_leaves: bool,
     pub(super) terminate_leaves: bool,
+    /// A leave that a client began is not cut short by the first signal (`protocols A.6`); of Serf it is.
+    pub(super) patient: bool,
+}
+
+/// What signals find under way.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Stage {
+    /// No leave.
+    Serving,
+    /// A leave, and no signal to stop has come.
+    Leaving,
+    /// A leave, and one has: it began it or was let pass.
+    Told,
 }
 
 impl Signal {
-    /// A second signal while leaving stops at once.
-    pub(super) fn action(self, policy: Policy, leaving: bool) -> Action {
-        match self {
-            Self::Hangup => Action::Reload,
-            Self::User1 => Action::Report,
-            Self::Interrupt | Self::Terminate if leaving => Action::Stop,
-            Self::Interrupt if policy.interrupt_leaves => Action::Leave,
-            Self::Terminate if policy.terminate_leaves => Action::Leave,
-            Self::Interrupt | Self::Terminate => Action::Stop,
+    /// The signal that systemd sends behind a leave of its own changes nothing about it; a second one stops at once.
+    pub(super) fn action(self, policy: Policy, stage: Stage) -> Action {
+        let leaves = match self {
+            Self::Hangup => return Action::Reload,
+            Self::User1 => return Action::Report,
+            Self::Interrupt => policy.interrupt_leaves,
+            Self::Terminate => policy.terminate_leaves,
+        };
+        match stage {
+            Stage::Serving if leaves => Action::Leave,
+            Stage::Leaving if policy.patient => Action::GoOn,
+            Stage::Serving | Stage::Leaving | Stage::Told => Action::Stop,
         }
     }
 
@@ -107,23 +125,29 @@ mod tests {
 
     #[test]
     fn policy_decides_who_leaves_and_a_second_signal_stops() {
-        let ours = Policy { interrupt_leaves: true, terminate_leaves: true };
-        let serf = Policy { interrupt_leaves: true, terminate_leaves: false };
-        let crash = Policy { interrupt_leaves: false, terminate_leaves: false };
-        for (signal, policy, leaving, wanted) in [
-            (Signal::Interrupt, ours, false, Action::Leave),
-            (Signal::Terminate, ours, false, Action::Leave),
-            (Signal::Interrupt, ours, true, Action::Stop),
-            (Signal::Terminate, ours, true, Action::Stop),
-            (Signal::Interrupt, serf, false, Action::Leave),
-            (Signal::Terminate, serf, false, Action::Stop),
-            (Signal::Interrupt, crash, false, Action::Stop),
-            (Signal::Terminate, crash, false, Action::Stop),
-            (Signal::Hangup, crash, false, Action::Reload),
-            (Signal::Hangup, ours, true, Action::Reload),
-            (Signal::User1, ours, true, Action::Report),
+        use Stage::{Leaving, Serving, Told};
+        let ours = Policy { interrupt_leaves: true, terminate_leaves: true, patient: true };
+        let serf = Policy { interrupt_leaves: true, terminate_leaves: false, patient: false };
+        let crash = Policy { interrupt_leaves: false, terminate_leaves: false, patient: true };
+        for (signal, policy, stage, wanted) in [
+            (Signal::Interrupt, ours, Serving, Action::Leave),
+            (Signal::Terminate, ours, Serving, Action::Leave),
+            (Signal::Interrupt, ours, Leaving, Action::GoOn),
+            (Signal::Terminate, ours, Leaving, Action::GoOn),
+            (Signal::Interrupt, ours, Told, Action::Stop),
+            (Signal::Terminate, ours, Told, Action::Stop),
+            (Signal::Interrupt, serf, Serving, Action::Leave),
+            (Signal::Terminate, serf, Serving, Action::Stop),
+            (Signal::Interrupt, serf, Leaving, Action::Stop),
+            (Signal::Interrupt, serf, Told, Action::Stop),
+            (Signal::Interrupt, crash, Serving, Action::Stop),
+            (Signal::Terminate, crash, Serving, Action::Stop),
+            (Signal::Terminate, crash, Leaving, Action::GoOn), // a client's leave
+            (Signal::Hangup, crash, Serving, Action::Reload),
+            (Signal::Hangup, ours, Told, Action::Reload),
+            (Signal::User1, ours, Leaving, Action::Report),
         ] {
-            assert_eq!(signal.action(policy, leaving), wanted, "{signal:?} {policy:?} leaving={leaving}");
+            assert_eq!(signal.action(policy, stage), wanted, "{signal:?} {policy:?} {stage:?}");
         }
     }
 }

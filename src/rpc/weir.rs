@@ -5,6 +5,7 @@
 //! ([`Known`](crate::known::Known)), and missing fields have their defaults. Serf's agents hang up on what they do not know, so a
 //! client asks only whom it knows from the handshake to be ours.
 
+mod stop;
 mod upstream;
 
 use std::fmt;
@@ -21,6 +22,7 @@ use crate::rotate::document::{Follow, Import, Imported, Lines, Start, Started, S
 use crate::status::node::Document;
 use crate::status::probe::{Probe, Probed};
 
+pub use stop::{OnStop, Stopping};
 pub use upstream::{
     Differences, Generations, HoldChanged, Past, PastResult, RolledBack, UpstreamDiff, UpstreamHistory, UpstreamHold,
     UpstreamRelease, UpstreamRollback, UpstreamWanted, Wanted, no_upstream,
@@ -65,6 +67,8 @@ commands! {
     Reload = "weir-reload": Reload => Reloaded;
     /// Join through addresses.
     Join = "weir-join": Join => Joined;
+    /// systemd is about to stop the agent.
+    OnStop = "weir-on-stop": OnStop => Stopping;
     /// What the agent knows of its node and of the others.
     Status = "weir-status": NodeStatus => Document;
     /// Ping members by UDP; answered within two seconds.

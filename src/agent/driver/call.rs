@@ -59,6 +59,7 @@ impl Agent {
                 let (addresses, reply) = JoinReply::of_weir(join, answer);
                 self.joins.ask(&self.config, addresses, reply);
             }
+            Asked::OnStop(unit, answer) => answer.send(Ok(self.stops.handle_unit(now, &self.config, unit))),
             Asked::Status(request, answer) => answer.send(Ok(self.document(request.members))),
             Asked::Probe(probe, answer) => self.doctor.ask(now, endpoint, &probe, answer),
             Asked::KeysStatus(_, answer) => self.key_requests.status(now, endpoint, answer),

@@ -33,7 +33,8 @@ use super::log::Log;
 use super::notice::Notice;
 use super::reload::{self, Reloads};
 use super::rotate::KeyRequests;
-use super::signal::{Action, Policy, Signal, Signals};
+use super::signal::{Action, Signal, Signals};
+use super::stop::Stops;
 use super::store::Store;
 use super::stream::{Input, Listener, Streams};
 use super::systemd::Systemd;
@@ -70,6 +71,7 @@ pub(super) struct Agent {
     streams: Streams,
     timer: Timer,
     signals: Signals,
+    stops: Stops,
     systemd: Systemd,
     handlers: Handlers,
     commands: Commands,
@@ -183,9 +185,8 @@ impl Agent {
     }
 
     fn handle_signal(&mut self, signal: Signal) {
-        let leave = &self.config.leave;
-        let policy = Policy { interrupt_leaves: leave.on_interrupt, terminate_leaves: leave.on_terminate };
-        match signal.action(policy, self.is_leaving()) {
+        let leaving = self.is_leaving();
+        match self.stops.handle_signal(clock::now(), &self.config, signal, leaving) {
             Action::Leave => {
                 self.log.tell(Notice::Leaving { signal: Some(signal.name()) });
                 self.leave();
@@ -201,6 +202,7 @@ impl Agent {
                 self.reload(reload::Request::default());
             }
             Action::Report => status::log(&self.document(false)),
+            Action::GoOn => self.log.tell(Notice::LeaveGoesOn { signal: signal.name() }),
         }
     }
 

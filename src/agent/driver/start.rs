@@ -20,6 +20,7 @@ use super::super::notice::{Notice, Ready};
 use super::super::reload::Reloads;
 use super::super::rotate::KeyRequests;
 use super::super::signal::Signals;
+use super::super::stop::Stops;
 use super::super::store::{Restored, Store};
 use super::super::stream::Streams;
 use super::super::systemd::Systemd;
@@ -81,6 +82,7 @@ pub(in crate::agent) async fn start(start: Start, log: Log) -> Result<Agent, Age
         streams: Streams::new(bound.ip()),
         timer: Timer::new().map_err(AgentError::System)?,
         signals: Signals::new().map_err(AgentError::System)?,
+        stops: Stops::default(),
         systemd: Systemd::from_environment(now),
         handlers: Handlers::new(&config.handlers, config.mode),
         pending: Pending::default(),

@@ -211,6 +211,8 @@ impl Console {
                 signal.into_iter().chain([leave]).collect()
             }
             Notice::Left { .. } => vec![shutdown, complete],
+            // The reference's stops at once.
+            Notice::LeaveGoesOn { signal } => vec![caught(signal, "")],
             Notice::Stopping { signal } => vec![caught(signal, ""), shutdown, unannounced, complete],
             Notice::Reloading { signal } => vec![caught(signal, "==> Reloading configuration...\n")],
             Notice::ReloadFailed { mistakes, .. } => {

@@ -147,6 +147,7 @@ impl Script {
     fn ours(&self, asked: Asked) {
         match asked {
             Asked::Reload(request, to) => self.by_script(&request, to),
+            Asked::OnStop(request, to) => self.by_script(&request, to),
             Asked::Join(request, to) => to.send(Ok(join_each(&request.addresses))),
             Asked::Status(request, to) => self.by_script(&request, to),
             Asked::Probe(request, to) => self.by_script(&request, to),

@@ -1,0 +1,105 @@
+//! How the agent is stopped: by signals, and by what systemd has said before it sends one (`protocols A.6`).
+
+use std::time::Duration;
+
+use tracing::info;
+
+use super::signal::{Action, Policy, Signal, Stage};
+use crate::config::{Config, Mode};
+use crate::rpc::weir::{OnStop, Stopping};
+use crate::time::Instant;
+
+/// systemd sends its signal as soon as the command of `ExecStop=` has ended. One that comes later is another's.
+const SIGNAL_FOLLOWS: Duration = Duration::from_secs(5);
+
+/// What is known of the end to come.
+#[derive(Debug, Default)]
+pub(super) struct Stops {
+    /// A signal to stop has come.
+    told: bool,
+    /// Until then a signal is that of a restart.
+    restarts_until: Option<Instant>,
+}
+
+impl Stops {
+    /// systemd is about to stop the agent.
+    pub(super) fn handle_unit(&mut self, now: Instant, config: &Config, unit: OnStop) -> Stopping {
+        if unit.restart {
+            info!("systemd restarts the agent, which is no leave");
+            self.restarts_until = Some(now + SIGNAL_FOLLOWS);
+        }
+        Stopping { leaves: !unit.restart && config.leave.on_terminate }
+    }
+
+    /// What a signal asks for.
+    pub(super) fn handle_signal(&mut self, now: Instant, config: &Config, signal: Signal, is_leaving: bool) -> Action {
+        let stage = match (is_leaving, self.told) {
+            (false, _) => Stage::Serving,
+            (true, false) => Stage::Leaving,
+            (true, true) => Stage::Told,
+        };
+        let restarts = self.restarts_until.is_some_and(|until| now <= until);
+        let policy = Policy {
+            interrupt_leaves: config.leave.on_interrupt,
+            terminate_leaves: config.leave.on_terminate && !restarts,
+            patient: config.mode == Mode::Weir,
+        };
+        let action = signal.action(policy, stage);
+        self.told |= match action {
+            Action::Leave | Action::Stop | Action::GoOn => true,
+            Action::Reload | Action::Report => false,
+        };
+        action
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: Instant = Instant::from_nanos(0);
+
+    fn config(on_stop: bool) -> Config {
+        let mut config = Config::default();
+        (config.leave.on_interrupt, config.leave.on_terminate) = (on_stop, on_stop);
+        config
+    }
+
+    #[test]
+    fn a_restart_of_the_unit_is_no_leave_and_a_stop_is_one() {
+        for (on_stop, restart, leaves, then) in [
+            (true, false, true, Action::Leave), // if the command could not have it leave
+            (true, true, false, Action::Stop),
+            (false, false, false, Action::Stop),
+            (false, true, false, Action::Stop),
+        ] {
+            let (mut stops, config) = (Stops::default(), config(on_stop));
+            assert_eq!(stops.handle_unit(NOW, &config, OnStop { restart }), Stopping { leaves }, "{on_stop} {restart}");
+            let action = stops.handle_signal(NOW + SIGNAL_FOLLOWS, &config, Signal::Terminate, false);
+            assert_eq!(action, then, "{on_stop} {restart}");
+        }
+    }
+
+    #[test]
+    fn a_restart_that_was_called_off_is_forgotten() {
+        let (mut stops, config) = (Stops::default(), config(true));
+        stops.handle_unit(NOW, &config, OnStop { restart: true });
+        let later = NOW + SIGNAL_FOLLOWS + Duration::from_nanos(1);
+        assert_eq!(stops.handle_signal(later, &config, Signal::Terminate, false), Action::Leave);
+    }
+
+    #[test]
+    fn a_signal_behind_a_clients_leave_changes_nothing_and_the_next_stops() {
+        let (mut stops, config) = (Stops::default(), config(true));
+        let mut signal = |signal| stops.handle_signal(NOW, &config, signal, true);
+        let signals = [Signal::Hangup, Signal::Terminate, Signal::User1, Signal::Terminate];
+        assert_eq!(signals.map(&mut signal), [Action::Reload, Action::GoOn, Action::Report, Action::Stop]);
+    }
+
+    #[test]
+    fn the_signal_that_began_a_leave_counts() {
+        let (mut stops, config) = (Stops::default(), config(true));
+        assert_eq!(stops.handle_signal(NOW, &config, Signal::Interrupt, false), Action::Leave);
+        assert_eq!(stops.handle_signal(NOW, &config, Signal::Interrupt, true), Action::Stop);
+    }
+}
