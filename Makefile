@@ -18,7 +18,7 @@ demo: ## the main job on this machine: an encrypted cluster of one balancer and 
 	@target/release/weir demo $(DEMO)
 
 test: ## everything that proves weir: unit, property, simulation, against real serf and nginx, packages on systemd hosts (as root)
-	@packaging/require serf nginx haproxy python3 ip
+	@packaging/require serf nginx nginx-stream haproxy python3 ip
 	RESTART_KILLS=200 $(CARGO) test --locked --features faults
 	$(CARGO) test --locked --features faults -- --ignored
 	@tests/lab/all

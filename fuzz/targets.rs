@@ -14,7 +14,7 @@ use weir::apply;
 use weir::crypto::session::{Opening, Sessions, StreamHead};
 use weir::crypto::{Key, Keyring};
 use weir::endpoint::{Drop, Endpoint, MAX_STREAMS, Options, Output, Restored};
-use weir::nginx::{Ours, generation_of, parse_log, parse_test_output};
+use weir::nginx::{Block, Ours, generation_of, parse_log, parse_test_output};
 use weir::rpc::proto::{
     Body, Command, EventRecord, FrameError, Frames, Header, LogRecord, MAX_REQUEST_BYTES, MAX_STRANGER_BYTES,
     QueryRecord, Request, ResponseHeader,
@@ -22,6 +22,7 @@ use weir::rpc::proto::{
 use weir::serf::QueryParams;
 use weir::snapshot::{Log, Replay, Rules, UnixTime, Write};
 use weir::time::Instant;
+use weir::upstream::UpstreamName;
 use weir::upstream::desired::Desired;
 use weir::wire::NodeName;
 use weir::wire::message::{Alive, Incarnation, Message, StreamMessage, Versions};
@@ -372,7 +373,8 @@ pub(crate) fn apply_answer(data: &[u8]) {
 /// What `nginx -t` or an error log says.
 pub(crate) fn nginx_output(data: &[u8]) {
     let text = String::from_utf8_lossy(data);
-    let ours = Ours { path: Path::new("/etc/nginx/conf.d/weir-web.conf"), zone: Some("web") };
+    let block = Block::new(UpstreamName::new("web").expect("it is a name"));
+    let ours = Ours { path: Path::new("/etc/nginx/conf.d/weir-web.conf"), block: &block };
     for problem in [parse_test_output(&text, &[ours]), parse_log(&text, 812, &[ours])].into_iter().flatten() {
         let shown = format!("{problem} {}", problem.remedy().unwrap_or_default());
         assert!(!shown.chars().any(char::is_control), "a terminal may see it: {problem:?}");

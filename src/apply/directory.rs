@@ -12,8 +12,8 @@ use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{
-    AtFlags, CWD, Mode, OFlags, RenameFlags, XattrFlags, fgetxattr, fremovexattr, fsetxattr, fsync, linkat, openat,
-    renameat, renameat_with, statat, unlinkat,
+    AtFlags, CWD, Mode, OFlags, RenameFlags, XattrFlags, fchmod, fgetxattr, fremovexattr, fsetxattr, fsync, linkat,
+    mkdirat, openat, renameat, renameat_with, statat, unlinkat,
 };
 use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
@@ -27,6 +27,9 @@ pub(super) const MAX_FILE: usize = 256 * 1024 * 1024;
 
 /// Mode of a file that was not there before.
 const NEW_MODE: u32 = 0o644;
+
+/// Mode of a directory that was not there before.
+const NEW_DIRECTORY_MODE: u32 = 0o755;
 
 /// What SELinux goes by.
 const LABEL: &str = "security.selinux";
@@ -87,6 +90,23 @@ impl Directory {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let fd = openat(CWD, path, flags, Mode::empty()).map_err(|error| not_opened(path, target, error))?;
         Ok((Self { fd, path: path.to_owned() }, name))
+    }
+
+    /// Makes a directory that is not there yet, for everybody to read, in one that is. Root's rules are those of [`Self::of`].
+    pub(super) fn make(path: &Path) -> Result<(), Error> {
+        let (above, name) = Self::of(path)?;
+        let made = || {
+            mkdirat(&above.fd, name, Mode::from_raw_mode(NEW_DIRECTORY_MODE))?;
+            // Whatever mask this process has.
+            let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+            let fd = openat(&above.fd, name, flags, Mode::empty())?;
+            fchmod(&fd, Mode::from_raw_mode(NEW_DIRECTORY_MODE))?;
+            fsync(&above.fd)
+        };
+        match made() {
+            Ok(()) | Err(Errno::EXIST) => Ok(()),
+            Err(error) => Err(above.unwritten(name)(error.into())),
+        }
     }
 
     /// All of a file, as one opening of it shows it.
@@ -365,6 +385,20 @@ mod tests {
 
     fn name(name: &str) -> &OsStr {
         OsStr::new(name)
+    }
+
+    #[test]
+    fn a_directory_is_made_once_for_everybody_to_read_and_only_below_one_that_is_there() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("stream.d");
+        for _ in 0..2 {
+            Directory::make(&path).unwrap();
+            assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o7777, NEW_DIRECTORY_MODE);
+        }
+        std::fs::set_permissions(&path, Permissions::from_mode(0o700)).unwrap();
+        Directory::make(&path).unwrap();
+        assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o7777, 0o700, "it was somebody's already");
+        assert!(matches!(Directory::make(&dir.path().join("none/stream.d")), Err(Error::Write { .. })));
     }
 
     #[test]

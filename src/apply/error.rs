@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Unanswered, Writer};
 use crate::error::{Trouble, system_words};
-use crate::nginx::Problem;
+use crate::nginx::{Context, Problem};
 use crate::status::USE_THE_HELPER;
 use crate::template::{self, TemplateName};
 use crate::upstream::desired::Desired;
@@ -98,8 +98,17 @@ pub enum Error {
     Test { problem: Problem },
     /// The configuration has an upstream of that name besides ours.
     DefinedTwice { upstream: String, ours: PathBuf, other: PathBuf, line: Option<u32> },
-    /// The configuration passes and does not read our file, which belongs into an upstream's block if it is only `lines`.
-    NotIncluded { config: PathBuf, target: PathBuf, lines: bool },
+    /// The configuration passes and does not read our file, which belongs into an upstream's block if it is only `lines`, and into
+    /// that context.
+    NotIncluded {
+        config: PathBuf,
+        target: PathBuf,
+        lines: bool,
+        #[serde(default)]
+        context: Context,
+    },
+    /// NGINX knows no `stream { }`, where these belong. The module's file, where it is there and was not loaded.
+    NoStreamModule { upstreams: Vec<UpstreamName>, config: PathBuf, there: Option<PathBuf> },
     /// The pid file or systemd names a process that is not a master of ours.
     NotAMaster { pid: u32, why: Mismatch },
     /// A master with this configuration runs, and nothing shows that it is the one that is meant.
@@ -339,6 +348,9 @@ impl Error {
             Self::NotIncluded { config, target, .. } => {
                 format!("nothing in {} includes {}", config.display(), target.display())
             }
+            Self::NoStreamModule { upstreams, .. } => {
+                format!("this nginx has no stream module, {} waits", named(upstreams))
+            }
             Self::NotAMaster { pid, why } => format!("process {pid} is not nginx's master: {why}"),
             Self::WhichMaster { pid, config } => {
                 format!(
@@ -425,7 +437,19 @@ impl Error {
             Self::NotIncluded { target, lines: true, .. } => {
                 Some(format!("add 'include {};' inside your upstream block", target.display()))
             }
-            Self::NotIncluded { target, lines: false, .. } => Some(include_for(target)),
+            Self::NotIncluded { target, lines: false, context: Context::Http, .. } => {
+                Some(format!("add 'include {};' inside http {{ }}", include_for(target)))
+            }
+            // Few configurations have such a block, and none may have two.
+            Self::NotIncluded { config, target, lines: false, context: Context::Stream } => {
+                Some(format!("have 'stream {{ include {}; }}' in {}", include_for(target), config.display()))
+            }
+            Self::NoStreamModule { there: Some(module), config, .. } => {
+                Some(format!("add 'load_module {};' at the top of {}", module.display(), config.display()))
+            }
+            Self::NoStreamModule { there: None, .. } => {
+                Some("'apt install libnginx-mod-stream' or 'dnf install nginx-mod-stream'".to_owned())
+            }
             Self::NotAMaster { why: Mismatch::NotPermitted, pid } => {
                 Some(format!("see with 'dmesg' what keeps root from process {pid}"))
             }
@@ -458,12 +482,15 @@ impl Error {
 }
 
 fn mend(problem: &Problem) -> String {
-    let way = match problem {
-        Problem { ours: true, .. } => "correct upstream.NAME.nginx: this nginx does not take all of it",
-        Problem { file: Some(_), .. } => "mend that file",
-        Problem { file: None, .. } => "see 'nginx -t'",
-    };
-    way.to_owned()
+    match problem {
+        Problem { upstream: Some(upstream), .. } => {
+            format!("correct upstream.{upstream}.nginx: this nginx does not take all of it")
+        }
+        // As an older version recorded it.
+        Problem { ours: true, .. } => "correct upstream.NAME.nginx: this nginx does not take all of it".to_owned(),
+        Problem { file: Some(_), .. } => "mend that file".to_owned(),
+        Problem { file: None, .. } => "see 'nginx -t'".to_owned(),
+    }
 }
 
 pub(super) fn is_root() -> bool {
@@ -489,11 +516,10 @@ fn slow_names(names: &BTreeMap<String, String>) -> Option<String> {
     (!shown.is_empty()).then(|| format!("write {which} that it looks up: {}{more}", shown.join(", ")))
 }
 
+/// What an `include` may say so that the file is read.
 fn include_for(target: &Path) -> String {
     let directory = target.parent().filter(|_| target.extension().is_some_and(|extension| extension == "conf"));
-    let what =
-        directory.map_or_else(|| target.display().to_string(), |directory| format!("{}/*.conf", directory.display()));
-    format!("add 'include {what};' inside http {{ }}")
+    directory.map_or_else(|| target.display().to_string(), |directory| format!("{}/*.conf", directory.display()))
 }
 
 impl From<io::Error> for SystemError {

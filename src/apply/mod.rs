@@ -76,7 +76,7 @@ pub use template::{End, Followed};
 pub use tree::read_tree;
 
 use crate::config::{self, Config, Upstream, UpstreamFile};
-use crate::nginx::{Block, Form, Ours};
+use crate::nginx::{Block, Ours};
 use crate::upstream::desired::Desired;
 use crate::upstream::{self, Causes, Generation, Holds, UpstreamName};
 use journal::Journal;
@@ -165,8 +165,7 @@ struct Target<'a> {
 
 impl<'a> Target<'a> {
     fn as_ours(self) -> Ours<'a> {
-        let zone = (self.block.form == Form::Block).then(|| self.block.name.as_str());
-        Ours { path: self.output, zone }
+        Ours { path: self.output, block: self.block }
     }
 }
 

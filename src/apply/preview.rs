@@ -76,6 +76,7 @@ impl Apply {
         let (in_place, found) = (run.in_place()?, targets::read_all(&self.options, desired)?);
         let holds = kept::holds(&self.options.apply.state)?;
         let plan = Plan::make(&self.options, found, desired, in_place.as_ref(), &holds, run.next(), page_size())?;
+        targets::prepare(&self.options, &nginx, &plan.changes)?;
         let candidates = Candidates::write(&plan.changes)?;
         let (shown, created): (_, Vec<_>) = (candidates.shown(), plan.created().collect());
         let shown: Vec<Candidate<'_>> =

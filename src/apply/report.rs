@@ -379,7 +379,7 @@ impl fmt::Display for Report {
 mod tests {
     use super::*;
     use crate::apply::{Mismatch, Refusal, SystemError, Unanswered, Writer};
-    use crate::nginx::Problem;
+    use crate::nginx::{Context, Problem};
     use crate::status::USE_THE_HELPER;
     use crate::upstream;
 
@@ -397,7 +397,8 @@ mod tests {
         let addr = "10.0.0.1:80".parse().unwrap();
         let message = "bind() to 0.0.0.0:80 failed (98: Address in use)".to_owned();
         let names = |count: usize| (0..count).map(|n| (format!("{n}.example"), format!("/x:{n}"))).collect();
-        let problem = || Problem { message: message.clone(), file: Some(path()), line: Some(3), ours: true };
+        let problem =
+            || Problem { message: message.clone(), file: Some(path()), line: Some(3), ours: true, upstream: None };
         let denied =
             Problem { message: "open() \"/run/nginx.pid\" failed (13: Permission denied)".into(), ..problem() };
         vec![
@@ -438,8 +439,11 @@ mod tests {
             Error::Test { problem: problem() },
             Error::Test { problem: denied },
             Error::DefinedTwice { upstream: "web".to_owned(), ours: path(), other: path(), line: Some(3) },
-            Error::NotIncluded { config: path(), target: path(), lines: false },
-            Error::NotIncluded { config: path(), target: path(), lines: true },
+            Error::NotIncluded { config: path(), target: path(), lines: false, context: Context::Http },
+            Error::NotIncluded { config: path(), target: path(), lines: false, context: Context::Stream },
+            Error::NotIncluded { config: path(), target: path(), lines: true, context: Context::Http },
+            Error::NoStreamModule { upstreams: vec![upstream()], config: path(), there: Some(path()) },
+            Error::NoStreamModule { upstreams: vec![upstream()], config: path(), there: None },
             Error::NotAMaster { pid: 7, why: Mismatch::Child },
             Error::Upgrading { pid_file: path() },
             Error::MasterGone,
@@ -512,7 +516,9 @@ mod tests {
     }
 
     fn test(words: &str) -> Error {
-        Error::Test { problem: Problem { message: words.to_owned(), file: None, line: None, ours: false } }
+        Error::Test {
+            problem: Problem { message: words.to_owned(), file: None, line: None, ours: false, upstream: None },
+        }
     }
 
     #[test]
@@ -620,7 +626,7 @@ mod tests {
     fn what_went_wrong_after_the_test_is_not_always_that_nginx_could_not_load_it() {
         let (failed, restored) = (Generation(4), Generation(3));
         let bind = "bind() to 0.0.0.0:80 failed (98: Address already in use)";
-        let problem = Problem { message: bind.to_owned(), file: None, line: None, ours: false };
+        let problem = Problem { message: bind.to_owned(), file: None, line: None, ours: false, upstream: None };
         let not_loaded = || Error::NotLoaded { problem: Some(problem.clone()), log: "/e.log".into() };
         let full = || Error::Write { path: "/s/journal".into(), source: std::io::Error::from_raw_os_error(28).into() };
         let record = "cannot write /s/journal: no space left on device";

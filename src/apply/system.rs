@@ -20,7 +20,7 @@ use crate::command::{self, Ran};
 use crate::config::{self, Reload};
 use crate::error::system_words;
 use crate::file;
-use crate::nginx::{self, Build, Ours, Problem, dumped_file, parse_test_output};
+use crate::nginx::{self, Build, Form, Ours, Problem, StreamModule, dumped_file, parse_test_output};
 use crate::upstream::UpstreamName;
 
 /// `nginx -t` takes milliseconds; host names in somebody's site can make it wait for DNS.
@@ -110,8 +110,10 @@ impl<'a> Nginx<'a> {
     }
 
     fn not_included(&self, target: &Path, ours: &[Ours<'_>]) -> Error {
-        let lines = ours.iter().any(|ours| ours.path == target && ours.zone.is_none());
-        Error::NotIncluded { config: self.options.config.clone(), target: target.to_owned(), lines }
+        let block = ours.iter().find(|ours| ours.path == target).map(|ours| ours.block);
+        let lines = block.is_some_and(|block| block.form == Form::Servers);
+        let context = block.map(|block| block.context).unwrap_or_default();
+        Error::NotIncluded { config: self.options.config.clone(), target: target.to_owned(), lines, context }
     }
 
     /// As [`Self::test_with`], with each candidate in its place for this test alone: nothing that anybody else sees is touched.
@@ -147,11 +149,12 @@ impl<'a> Nginx<'a> {
     /// Of two upstreams of one name the test names the one that it reads last.
     fn defined_twice(&self, problem: &Problem, ours: &[Ours<'_>]) -> Option<Error> {
         let name = problem.duplicate()?;
-        let mine = ours.iter().find(|ours| ours.zone == Some(name))?.path;
-        let named = problem.file.as_deref().filter(|file| *file != mine).map(|file| (file, problem.line));
+        let defines = |ours: &&Ours<'_>| ours.block.form == Form::Block && ours.block.name.as_str() == name;
+        let Ours { path: mine, block } = ours.iter().find(defines)?;
+        let named = problem.file.as_deref().filter(|file| file != mine).map(|file| (file, problem.line));
         let (tree, _unread) = read_tree(&self.options.config);
-        let mut places = nginx::upstream_places(&tree, name).into_iter();
-        let another = || places.find(|(file, _)| *file != mine).map(|(file, line)| (file, Some(line)));
+        let mut places = nginx::upstream_places(&tree, block.context, name).into_iter();
+        let another = || places.find(|(file, _)| file != mine).map(|(file, line)| (file, Some(line)));
         let (other, line) = named.or_else(another)?;
         // A name that is no UTF-8 could not be told.
         let other = PathBuf::from(self.shortened(other).to_string_lossy().into_owned());
@@ -170,6 +173,23 @@ impl<'a> Nginx<'a> {
             io::ErrorKind::TimedOut => Error::TestTooSlow { waited: self.test_limit, names: self.names.clone() },
             _ => Error::Command { program: self.program.clone(), source: error.into() },
         }
+    }
+
+    /// Refuses if there can be no `stream { }`, where `upstreams` belong. What of the configuration could not be read may load the
+    /// module; the test knows.
+    pub(super) fn need_stream(&self, upstreams: Vec<UpstreamName>) -> Result<(), Error> {
+        if upstreams.is_empty() {
+            return Ok(());
+        }
+        let (tree, unread) = read_tree(&self.options.config);
+        if self.build.has_stream(&tree) || !unread.is_empty() {
+            return Ok(());
+        }
+        let there = match &self.build.stream {
+            StreamModule::Loadable(module) => Some(module).filter(|module| module.exists()).cloned(),
+            StreamModule::BuiltIn | StreamModule::Absent => None,
+        };
+        Err(Error::NoStreamModule { upstreams, config: self.options.config.clone(), there })
     }
 
     /// What it calls itself, `1.22.1`.
@@ -314,6 +334,7 @@ fn problem(ran: &Ran, ours: &[Ours<'_>]) -> Problem {
         file: None,
         line: None,
         ours: false,
+        upstream: None,
     })
 }
 

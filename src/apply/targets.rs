@@ -4,11 +4,13 @@ use std::path::Path;
 
 use nix::unistd::{SysconfVar, sysconf};
 
-use super::directory::Found;
+use super::directory::{Directory, Found};
+use super::plan::Change;
 use super::store::Saved;
+use super::system::Nginx;
 use super::{Error, Options, Target, place};
 use crate::digest::Digest;
-use crate::nginx::PageSize;
+use crate::nginx::{Context, PageSize};
 use crate::upstream::desired::{self, Desired};
 use crate::upstream::{self, Servers};
 
@@ -68,6 +70,20 @@ fn within_limits(options: &upstream::Options, servers: &Servers) -> Result<(), E
         if !(min..=max).contains(&addr.port()) {
             return Err(Error::Port { upstream: upstream(), addr, min, max });
         }
+    }
+    Ok(())
+}
+
+/// What streams need before their files are written: an NGINX that knows them, and the directory that no package makes.
+pub(super) fn prepare(options: &Options, nginx: &Nginx<'_>, changes: &[Change]) -> Result<(), Error> {
+    let is_written =
+        |target: &Target<'_>| changes.iter().any(|change| change.path == target.output && change.after.is_some());
+    let streams: Vec<Target<'_>> =
+        options.targets().filter(|target| target.block.context == Context::Stream).filter(is_written).collect();
+    nginx.need_stream(streams.iter().map(|target| target.options.name.clone()).collect())?;
+    let directory = options.nginx.config.with_file_name(Context::Stream.directory());
+    if streams.iter().any(|target| target.output.parent() == Some(&directory)) {
+        Directory::make(&directory)?;
     }
     Ok(())
 }

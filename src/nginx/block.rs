@@ -3,20 +3,23 @@
 use std::fmt;
 use std::str::FromStr;
 
+use super::Context;
 use crate::upstream::{Method, UpstreamName};
 
 /// `[upstream.NAME.nginx]`, and what all server lines have in common.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Block {
-    /// Name of the block and of its zone.
+    /// Name of the block.
     pub name: UpstreamName,
+    /// What it stands in.
+    pub context: Context,
     /// What the file holds.
     pub form: Form,
     /// How NGINX balances.
     pub method: Method,
     /// Shared memory for counters; only in form block.
     pub zone: Option<Zone>,
-    /// Idle connections kept per worker, 0 for none; only in form block.
+    /// Idle connections kept per worker, 0 for none; only in form block and in `http`.
     pub keepalive: u32,
     /// Failures within `fail_timeout` after which NGINX itself avoids a server; 0 turns that off.
     pub max_fails: u32,
@@ -29,6 +32,7 @@ impl Block {
     pub fn new(name: UpstreamName) -> Self {
         Self {
             name,
+            context: Context::Http,
             form: Form::Block,
             method: Method::RoundRobin,
             zone: Some(Zone::Auto),
@@ -36,6 +40,16 @@ impl Block {
             max_fails: 1,
             fail_timeout: 10,
         }
+    }
+
+    /// Of its shared memory, if the file declares any. Both contexts name it in one place, so a stream's has another name than the
+    /// `http` upstream that may be called the same.
+    pub fn zone_name(&self) -> Option<String> {
+        let suffix = match self.context {
+            Context::Http => "",
+            Context::Stream => "_stream",
+        };
+        self.zone.filter(|_| self.form == Form::Block).map(|_| format!("{}{suffix}", self.name))
     }
 }
 

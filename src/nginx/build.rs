@@ -17,7 +17,23 @@ pub struct Build {
     pub error_log: PathBuf,
     /// The configuration that it reads unless it is told another.
     pub config: PathBuf,
+    /// Whether it can have `stream { }`.
+    pub stream: StreamModule,
 }
+
+/// The module that knows `stream { }`.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum StreamModule {
+    /// Part of the program.
+    BuiltIn,
+    /// A file of this path, for the configuration to load.
+    Loadable(PathBuf),
+    /// Not made with the program.
+    Absent,
+}
+
+/// The file of a loadable [`StreamModule`].
+const STREAM_MODULE: &str = "ngx_stream_module.so";
 
 impl Build {
     /// Reads what `nginx -V` wrote to stderr. What is not said is as in NGINX's own defaults.
@@ -30,13 +46,35 @@ impl Build {
         };
         let version = output.split_once("nginx/").and_then(|(_, rest)| rest.split_whitespace().next());
         let prefix = argument("--prefix").unwrap_or_else(|| PathBuf::from("/usr/local/nginx"));
+        let has = |argument: &str| output.split_whitespace().any(|word| word == argument);
         let under = |name: &str, default: &str| prefix.join(argument(name).unwrap_or_else(|| default.into()));
         Self {
             version: version.map(ToOwned::to_owned),
             pid_path: under("--pid-path", "logs/nginx.pid"),
             error_log: under("--error-log-path", "logs/error.log"),
             config: under("--conf-path", "conf/nginx.conf"),
+            stream: if has("--with-stream") {
+                StreamModule::BuiltIn
+            } else if has("--with-stream=dynamic") {
+                StreamModule::Loadable(under("--modules-path", "modules").join(STREAM_MODULE))
+            } else {
+                StreamModule::Absent
+            },
             prefix,
+        }
+    }
+
+    /// Whether that configuration can have `stream { }`.
+    pub fn has_stream(&self, tree: &[Directive]) -> bool {
+        let is_loaded = |module: &Directive| {
+            module.arguments.first().is_some_and(|path| Path::new(path).file_name() == Some(STREAM_MODULE.as_ref()))
+        };
+        match self.stream {
+            StreamModule::BuiltIn => true,
+            // One that was made apart from the program can be loaded, too.
+            StreamModule::Loadable(_) | StreamModule::Absent => {
+                all_in_block(tree, "load_module").into_iter().any(is_loaded)
+            }
         }
     }
 
@@ -137,6 +175,27 @@ mod tests {
         assert_eq!(build.error_log, Path::new("/var/log/nginx/error.log"));
         assert_eq!(build.config, Path::new("/etc/nginx/nginx.conf"));
         assert_eq!(Build::parse("").pid_path, Path::new("/usr/local/nginx/logs/nginx.pid"));
+    }
+
+    #[test]
+    fn streams_need_a_module_that_is_built_in_or_loaded() {
+        let tree = |text: &str| parse(Path::new("/etc/nginx/nginx.conf"), text).unwrap();
+        let loadable = StreamModule::Loadable("/usr/lib/nginx/modules/ngx_stream_module.so".into());
+        let (debian, loaded) = (
+            "--modules-path=/usr/lib/nginx/modules --with-stream=dynamic",
+            "load_module modules/ngx_stream_module.so;",
+        );
+        for (arguments, module, text, has) in [
+            ("--with-stream --with-stream_ssl_module", StreamModule::BuiltIn, "", true),
+            (debian, loadable.clone(), "", false),
+            (debian, loadable.clone(), loaded, true),
+            (debian, loadable, "load_module modules/ngx_stream_geoip_module.so;", false),
+            ("--with-stream_ssl_module", StreamModule::Absent, "", false),
+            ("", StreamModule::Absent, "load_module '/opt/ngx_stream_module.so';", true),
+        ] {
+            let build = Build::parse(&format!("configure arguments: --prefix=/usr/share/nginx {arguments}"));
+            assert_eq!((&build.stream, build.has_stream(&tree(text))), (&module, has), "{arguments} {text}");
+        }
     }
 
     #[test]

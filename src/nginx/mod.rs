@@ -7,6 +7,7 @@
 
 mod block;
 mod build;
+mod context;
 mod network;
 mod order;
 mod problem;
@@ -15,8 +16,9 @@ mod title;
 mod tree;
 
 pub use block::{Block, Form, PageSize, Zone};
-pub use build::Build;
 pub(crate) use build::dumped_file;
+pub use build::{Build, StreamModule};
+pub use context::Context;
 pub use network::{host_names, ports, upstream_places};
 pub use problem::{Missing, Ours, Problem, parse_log, parse_test_output};
 pub use render::{Turn, generation_of, render};

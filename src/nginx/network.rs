@@ -4,16 +4,18 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::path::Path;
 
+use super::Context;
 use super::tree::{Directive, walk};
 
 /// Directives whose argument is passed on to: an address, a host or an upstream.
 const PASSES: [&str; 6] = ["proxy_pass", "fastcgi_pass", "uwsgi_pass", "scgi_pass", "grpc_pass", "memcached_pass"];
 
-/// The TCP ports of all `listen` directives.
+/// The TCP ports of all `listen` directives; `listen 53 udp` in `stream { }` is none.
 pub fn ports(tree: &[Directive]) -> BTreeSet<u16> {
     let mut ports = BTreeSet::new();
     walk(tree, &mut |directive, _| {
-        let address = directive.arguments.first().filter(|_| directive.name == "listen");
+        let is_tcp = directive.name == "listen" && !directive.arguments.iter().any(|argument| argument == "udp");
+        let address = directive.arguments.first().filter(|_| is_tcp);
         ports.extend(address.filter(|address| !address.starts_with("unix:")).and_then(|address| port(address)));
     });
     ports
@@ -68,11 +70,12 @@ fn split_port(address: &str) -> (&str, Option<&str>) {
     }
 }
 
-/// Every place where an upstream of this name is defined.
-pub fn upstream_places<'a>(tree: &'a [Directive], name: &str) -> Vec<(&'a Path, u32)> {
+/// Every place in that context where an upstream of this name is defined.
+pub fn upstream_places<'a>(tree: &'a [Directive], context: Context, name: &str) -> Vec<(&'a Path, u32)> {
     let mut places = Vec::new();
-    walk(tree, &mut |directive, _| {
-        if directive.name == "upstream" && directive.arguments.first().is_some_and(|argument| argument == name) {
+    walk(tree, &mut |directive, within| {
+        let is_named = directive.name == "upstream" && directive.arguments.first().is_some_and(|first| first == name);
+        if is_named && context.is_around(within) {
             places.push((&*directive.file, directive.line));
         }
     });
@@ -89,7 +92,7 @@ mod tests {
     #[test]
     fn ports_are_those_of_every_form_of_listen() {
         let text = "http { server { listen 8080; listen 10.0.0.1:81 default_server; listen [::]:82; listen 10.0.0.2;\
-            listen [::1]; listen unix:/run/x; listen localhost:83; listen 99999; } } stream { server { listen 84; } }";
+            listen [::1]; listen unix:/run/x; listen localhost:83; listen 99999; } } stream { server { listen 84; listen 85 udp; } }";
         let tree = parse(Path::new("/n.conf"), text).unwrap();
         assert_eq!(ports(&tree).into_iter().collect::<Vec<_>>(), [80, 81, 82, 83, 84, 8080]);
     }

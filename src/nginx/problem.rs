@@ -3,6 +3,9 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 
+use super::Block;
+use crate::upstream::UpstreamName;
+
 /// NGINX's own words about why it refuses a configuration, taken apart.
 #[derive(Clone, Debug, Eq, PartialEq, serde::Deserialize, serde::Serialize)]
 pub struct Problem {
@@ -14,14 +17,16 @@ pub struct Problem {
     pub line: Option<u32>,
     /// Whether that is one of our files, so that weir is to blame and not somebody's site.
     pub ours: bool,
+    /// The upstream of ours whose file or zone it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub upstream: Option<UpstreamName>,
 }
 
-/// A file of ours, and the zone that it declares.
+/// A file of ours, and what is in it.
 #[derive(Clone, Copy, Debug)]
 pub struct Ours<'a> {
     pub path: &'a Path,
-    /// Named as its upstream.
-    pub zone: Option<&'a str>,
+    pub block: &'a Block,
 }
 
 /// What NGINX looks for in vain.
@@ -80,11 +85,12 @@ impl Problem {
         let (message, place) = split_place(words);
         let file = place.map(|(file, _)| PathBuf::from(clean(file)));
         let zone = full_zone(message);
-        let is_ours = |ours: &Ours<'_>| {
-            place.is_some_and(|(file, _)| ours.path == Path::new(file)) || zone.is_some() && ours.zone == zone
+        let is_ours = |ours: &&Ours<'_>| {
+            let is_zone = || zone.is_some() && ours.block.zone_name().as_deref() == zone;
+            place.is_some_and(|(file, _)| ours.path == Path::new(file)) || is_zone()
         };
-        let ours = ours.iter().any(is_ours);
-        Self { message: clean(message), file, line: place.map(|(_, line)| line), ours }
+        let upstream = ours.iter().find(is_ours).map(|ours| ours.block.name.clone());
+        Self { message: clean(message), file, line: place.map(|(_, line)| line), ours: upstream.is_some(), upstream }
     }
 
     /// Whether the system did not let it, because of its user or of the unit that it runs in.
@@ -119,17 +125,22 @@ impl Problem {
             return Some(format!("see 'ss -ltnp sport = :{port}'"));
         }
         if let Some(zone) = full_zone(&self.message) {
-            return Some(if self.ours {
-                format!("it has more servers than fit: set upstream.{zone}.nginx.zone = \"auto\"")
-            } else {
-                format!("it has more servers than fit: write a larger 'zone {zone}' into that upstream block of yours")
+            return Some(match &self.upstream {
+                Some(upstream) => {
+                    format!("it has more servers than fit: set upstream.{upstream}.nginx.zone = \"auto\"")
+                }
+                None => {
+                    format!(
+                        "it has more servers than fit: write a larger 'zone {zone}' into that upstream block of yours"
+                    )
+                }
             });
         }
         None
     }
 }
 
-/// The upstream whose zone has no room for its servers.
+/// The zone that has no room for its servers.
 fn full_zone(message: &str) -> Option<&str> {
     between(message, "no memory in upstream zone \"", "\"")
 }

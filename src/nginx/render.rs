@@ -69,7 +69,8 @@ fn push(text: &mut String, indent: &str, line: &str) {
 }
 
 fn before(block: &Block, servers: usize, page: PageSize) -> Vec<String> {
-    let zone = block.zone.map(|zone| format!("zone {} {}k;", block.name, zone.kib(servers, page)));
+    let zone = block.zone.zip(block.zone_name());
+    let zone = zone.map(|(zone, name)| format!("zone {name} {}k;", zone.kib(servers, page)));
     let method = match &block.method {
         Method::RoundRobin => None,
         Method::LeastConn => Some("least_conn;".to_owned()),
@@ -85,7 +86,10 @@ fn before(block: &Block, servers: usize, page: PageSize) -> Vec<String> {
 
 /// `keepalive` must follow the method (`nginx §3`).
 fn after(block: &Block) -> Vec<String> {
-    (block.keepalive > 0).then(|| format!("keepalive {};", block.keepalive)).into_iter().collect()
+    (block.keepalive > 0 && block.context.keeps_connections())
+        .then(|| format!("keepalive {};", block.keepalive))
+        .into_iter()
+        .collect()
 }
 
 /// Parameters at NGINX's own defaults are left out. IPv6 addresses come in brackets.

@@ -10,7 +10,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 use weir::apply::{Apply, Options};
 use weir::config::{self, Config, Upstream, UpstreamFile};
-use weir::nginx::{Block, Form};
+use weir::nginx::{Block, Build, Form, StreamModule};
 use weir::upstream::desired::{self, Desired};
 use weir::upstream::{self, Allow, Server, Servers, UpstreamName, Weight};
 use weir::wire::NodeName;
@@ -170,6 +170,22 @@ impl Drop for Nginx {
     fn drop(&mut self) {
         self.kill();
     }
+}
+
+/// What a configuration with `stream { }` begins with, where the module is no part of the program.
+pub(crate) fn load_stream() -> String {
+    let module = match stream_module() {
+        StreamModule::BuiltIn => return String::new(),
+        StreamModule::Loadable(module) => module,
+        StreamModule::Absent => panic!("this nginx was built without the stream module"),
+    };
+    format!("load_module {};\n", module.display())
+}
+
+/// Where it is.
+pub(crate) fn stream_module() -> StreamModule {
+    let said = Command::new("nginx").arg("-V").output().unwrap().stderr;
+    Build::parse(&String::from_utf8_lossy(&said)).stream
 }
 
 /// The file of the first upstream.

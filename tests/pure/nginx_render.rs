@@ -4,7 +4,7 @@
 
 use std::path::PathBuf;
 
-use weir::nginx::{Block, Form, PageSize, Turn, Zone, render};
+use weir::nginx::{Block, Context, Form, PageSize, Turn, Zone, render};
 use weir::upstream::desired::Target;
 use weir::upstream::{Generation, HashKey, Method, Server, Servers, UpstreamName, Weight};
 use weir::wire::NodeName;
@@ -58,7 +58,44 @@ fn cases() -> Vec<(&'static str, Block, Target, u64)> {
         ("ip-hash.conf", Block { method: Method::IpHash, ..block() }, servers(), 7),
         ("hash.conf", Block { method: hash(false), ..block() }, servers(), 7),
         ("hash-consistent.conf", Block { method: hash(true), ..block() }, servers(), 7),
+        ("servers-ip-hash.conf", Block { form: Form::Servers, method: Method::IpHash, ..block() }, servers(), 7),
+        ("servers-hash.conf", Block { form: Form::Servers, method: hash(true), ..block() }, servers(), 7),
+        ("servers-random.conf", Block { form: Form::Servers, method: Method::RandomTwo, ..block() }, servers(), 7),
+        ("servers-passive-check.conf", Block { form: Form::Servers, max_fails: 0, ..block() }, servers(), 7),
     ]
+    .into_iter()
+    .chain(streams())
+    .collect()
+}
+
+/// Names that begin with `stream` are tested in `stream { }`.
+fn streams() -> Vec<(&'static str, Block, Target, u64)> {
+    let block = || Block { context: Context::Stream, ..block() };
+    let hash = |consistent| Method::Hash { key: HashKey::new("$remote_addr").unwrap(), consistent };
+    let passive = Block { max_fails: 3, fail_timeout: 30, zone: Zone::from_kib(64), ..block() };
+    vec![
+        ("stream.conf", block(), servers(), 7),
+        ("stream-servers.conf", Block { form: Form::Servers, ..block() }, servers(), 7),
+        ("stream-placeholder.conf", block(), Target::Placeholder, 1),
+        ("stream-passive-check.conf", passive, servers(), 7),
+        ("stream-bare.conf", Block { zone: None, ..block() }, servers(), 7),
+        ("stream-least-conn.conf", Block { method: Method::LeastConn, ..block() }, servers(), 7),
+        ("stream-random-two.conf", Block { method: Method::RandomTwo, ..block() }, servers(), 7),
+        ("stream-random-two-least-conn.conf", Block { method: Method::RandomTwoLeastConn, ..block() }, servers(), 7),
+        ("stream-hash.conf", Block { method: hash(false), ..block() }, servers(), 7),
+        ("stream-hash-consistent.conf", Block { method: hash(true), ..block() }, servers(), 7),
+    ]
+}
+
+/// Either is there only from some version on (`nginx §3`); `down` serves instead, and names are never rendered.
+#[test]
+fn no_file_has_what_older_nginx_refuses() {
+    for case in cases() {
+        let text = text(&case);
+        for word in ["drain", "resolve", "slow_start", "keepalive_min_timeout", "keepalive 0"] {
+            assert!(!text.contains(word), "{}: {word}", case.0);
+        }
+    }
 }
 
 fn text((_, block, target, generation): &(&str, Block, Target, u64)) -> String {

@@ -13,14 +13,15 @@ use crate::apply::plan::{Change, Plan};
 use crate::apply::report::At;
 use crate::apply::store::{Saved, SavedFile};
 use crate::apply::system::{Nginx, Validation};
-use crate::apply::{Error, Report, Step};
+use crate::apply::{Error, Report, Step, targets};
 
 impl Run<'_> {
     /// Steps 2 to 9.
     pub(super) fn put(&mut self, nginx: &Nginx<'_>, mut going: Going<'_>, work: Work) -> Result<Report, At> {
         let plan = going.plan;
         let master = nginx.master().map_err(Step::Locate.at())?;
-        let candidates = match Candidates::write(&plan.changes) {
+        let prepared = targets::prepare(self.options, nginx, &plan.changes);
+        let candidates = match prepared.and_then(|()| Candidates::write(&plan.changes)) {
             Ok(candidates) => candidates,
             Err(error) => return Ok(self.give_up(plan, work, At { step: Step::Write, error })),
         };

@@ -19,6 +19,7 @@ use super::{directory_of, unit};
 use crate::agent::hand;
 use crate::config::{ApplyMode, Config, Loaded, SecretSource};
 use crate::file;
+use crate::nginx::Context;
 use crate::rpc::client::Address;
 use crate::serf::Status;
 use crate::snapshot::{self, Replay, Rules, UnixTime};
@@ -73,7 +74,8 @@ pub(super) fn files(loaded: &Loaded, agent: Option<User>, unit: Option<&Unit>) -
     }
     let of_upstreams = config.upstreams.iter().filter_map(|upstream| Some(&upstream.file.as_ref()?.output));
     let of_templates = config.templates.iter().map(|template| &template.output);
-    let outputs: BTreeSet<PathBuf> = of_upstreams.chain(of_templates).map(|output| directory_of(output)).collect();
+    let outputs = of_upstreams.chain(of_templates).map(|output| there_or_made(directory_of(output), config));
+    let outputs: BTreeSet<PathBuf> = outputs.collect();
     list.extend(homes.iter().map(|path| (Purpose::Directory, path.clone())));
     match config.apply.mode {
         ApplyMode::Direct => list.extend(outputs.iter().map(|path| (Purpose::Output, path.clone()))),
@@ -103,6 +105,12 @@ pub(super) fn files(loaded: &Loaded, agent: Option<User>, unit: Option<&Unit>) -
         space: spaces.into_iter().filter_map(|path| space(path)).collect(),
         exchange: outputs.iter().filter(|path| path.is_dir()).map(|path| (shown(path), exchanges(path))).collect(),
     }
+}
+
+/// A directory that weir makes where it is not there: the one above it has to be right then.
+fn there_or_made(directory: PathBuf, config: &Config) -> PathBuf {
+    let made = config.nginx.config.with_file_name(Context::Stream.directory());
+    if directory == made && !directory.exists() { directory_of(&directory) } else { directory }
 }
 
 /// The directory in which a file is replaced: that of the file itself, where `path` is a link to it.

@@ -17,6 +17,7 @@ pub(super) fn look(config: &Config, document: Option<&Document>) -> Nginx {
         upstream: block.name.to_string(),
         path: output.clone(),
         form: block.form,
+        context: block.context,
         exists: output.exists(),
         keepalive: block.keepalive > 0,
         zone: block.zone,

@@ -6,7 +6,7 @@ use crate::config::apply::file_path;
 use crate::config::reader::Section;
 use crate::config::value::{Text, words};
 use crate::error::Trouble;
-use crate::nginx::{Block, Form, Zone};
+use crate::nginx::{Block, Context, Form, Zone};
 use crate::upstream::{HashKey, Method, UpstreamName};
 
 use super::server::Server;
@@ -21,6 +21,8 @@ pub(crate) enum FormName {
 }
 
 words!(FormName, "a form, \"block\"", ("block", Block), ("servers", Servers), ("none", None));
+
+words!(Context, "\"http\" or \"stream\"", ("http", Http), ("stream", Stream));
 
 /// The balancing methods by name.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -83,6 +85,7 @@ impl Text for HashKey {
 #[derive(Debug)]
 pub(super) struct Nginx {
     form: FormName,
+    context: Context,
     output: PathBuf,
     method_name: MethodName,
     method: Method,
@@ -93,12 +96,14 @@ pub(super) struct Nginx {
 impl Nginx {
     pub(super) fn read(section: &Section<'_>) -> Self {
         let form = section.key("form").or(FormName::Block);
+        let context = section.key("context").or(Context::Http);
         let method_name = section.key("method").or(MethodName::RoundRobin);
-        let key = section.key("hash_key").or(HashKey::new("$request_uri").expect("it is a variable"));
+        let key = section.key("hash_key").or(HashKey::new(context.hash_key()).expect("it is a variable"));
         let consistent = section.key("hash_consistent").or(true);
         let ZoneText(zone) = section.key("zone").or(ZoneText(Some(Zone::Auto)));
         let nginx = Self {
             form,
+            context,
             output: section
                 .key("output")
                 .check(|path: &PathBuf| if path.as_os_str().is_empty() { None } else { file_path(path) })
@@ -113,7 +118,7 @@ impl Nginx {
                 MethodName::Hash => Method::Hash { key, consistent },
             },
             zone,
-            keepalive: section.key("keepalive").within(0, 65_535).or(32),
+            keepalive: section.key("keepalive").within(0, 65_535).or(if context.keeps_connections() { 32 } else { 0 }),
         };
         nginx.conflicts(section);
         nginx
@@ -132,12 +137,28 @@ impl Nginx {
             }
             (FormName::Block, _) | (FormName::Servers, false) | (FormName::None, true) => {}
         }
+        self.conflicts_of_context(section);
         if self.form == FormName::Servers {
             for name in ["zone", "keepalive"].into_iter().filter(|name| section.is_set(name)) {
                 let why = "it belongs in your own upstream block";
                 let what = format!("{} cannot be used with form = \"servers\" ({why})", section.path_of(name));
                 section.conflict(name, Trouble::new(what, "remove one"));
             }
+        }
+    }
+
+    /// What NGINX has in `http { }` alone.
+    fn conflicts_of_context(&self, section: &Section<'_>) {
+        let context = format!("{} = \"{}\"", section.path_of("context"), self.context);
+        if !self.context.keeps_connections() && section.is_set("keepalive") {
+            let what = format!("{} cannot be used with {context}", section.path_of("keepalive"));
+            section.conflict("keepalive", Trouble::new(what, "remove it"));
+        }
+        if !self.context.allows(&self.method) {
+            let method = format!("{} = \"{}\"", section.path_of("method"), self.method_name.text());
+            let what = format!("{method} cannot be used with {context}");
+            let key = self.context.hash_key();
+            section.conflict("method", Trouble::new(what, format!("write \"hash\", which takes {key} there")));
         }
     }
 
@@ -151,6 +172,7 @@ impl Nginx {
         let own = self.form == FormName::Block;
         Some(Block {
             name,
+            context: self.context,
             form: match self.form {
                 FormName::Block => Form::Block,
                 FormName::Servers => Form::Servers,
@@ -158,16 +180,16 @@ impl Nginx {
             },
             method: self.method.clone(),
             zone: self.zone.filter(|_| own),
-            keepalive: if own { self.keepalive } else { 0 },
+            keepalive: if own && self.context.keeps_connections() { self.keepalive } else { 0 },
             max_fails: server.max_fails,
             fail_timeout: server.fail_timeout,
         })
     }
 
-    /// The file; where none is named `conf.d/weir-NAME.conf` beside NGINX's configuration.
+    /// The file; where none is named `conf.d/weir-NAME.conf` beside NGINX's configuration, or in `stream.d`.
     pub(super) fn output(&self, name: &str, nginx_config: &Path) -> PathBuf {
         if self.output.as_os_str().is_empty() {
-            nginx_config.with_file_name("conf.d").join(format!("weir-{name}.conf"))
+            nginx_config.with_file_name(self.context.directory()).join(format!("weir-{name}.conf"))
         } else {
             self.output.clone()
         }

@@ -146,9 +146,22 @@ pub(crate) fn place_files(section: &Section<'_>, drafts: Vec<Draft>, nginx_confi
                 section.mistake(Mistake::across(&at, &key, Trouble::new(what, "give each its own file")));
             }
         }
+        let zone = file.as_ref().and_then(|file| file.block.zone_name());
+        if let Some(other) = upstreams.iter().find(|other| zone.is_some() && zone_name(other) == zone) {
+            let at = section.item_at(&["upstream", name]).map(|item| item.key_at.clone()).unwrap_or_default();
+            let key = format!("upstream.{name}");
+            let zone = zone.unwrap_or_default();
+            let what = format!("{key} has the zone {zone}, which upstream {} has already", other.options.name);
+            section.mistake(Mistake::across(&at, &key, Trouble::new(what, "rename one, or give one zone = \"\"")));
+        }
         upstreams.push(Upstream { options, file });
     }
     upstreams
+}
+
+/// NGINX knows a zone by one name, whatever it is for.
+fn zone_name(upstream: &Upstream) -> Option<String> {
+    upstream.file.as_ref().and_then(|file| file.block.zone_name())
 }
 
 /// Required and not empty, so that nobody selects everybody by omission.

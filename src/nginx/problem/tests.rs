@@ -1,13 +1,16 @@
 use super::*;
+use crate::nginx::Context;
 
 const OURS: &str = "/etc/nginx/conf.d/weir-web.conf";
 
-fn ours() -> Ours<'static> {
-    Ours { path: Path::new(OURS), zone: Some("web") }
+fn block(name: &str) -> Block {
+    Block::new(UpstreamName::new(name).unwrap())
 }
 
 fn parsed(stderr: &str) -> Problem {
-    parse_test_output(stderr, &[ours()]).unwrap()
+    let (web, db) = (block("web"), Block { context: Context::Stream, ..block("db") });
+    let stream = Ours { path: Path::new("/etc/nginx/stream.d/weir-db.conf"), block: &db };
+    parse_test_output(stderr, &[Ours { path: Path::new(OURS), block: &web }, stream]).unwrap()
 }
 
 #[test]
@@ -106,8 +109,9 @@ fn a_full_zone_of_ours_is_told_from_one_of_somebody_elses() {
              nginx: configuration file /etc/nginx/nginx.conf test failed\n"
         ))
     };
-    let (ours, theirs) = (full("web"), full("api"));
-    assert_eq!((ours.ours, theirs.ours), (true, false));
+    let (ours, theirs, stream) = (full("web"), full("api"), full("db_stream"));
+    assert_eq!((ours.ours, theirs.ours, stream.ours, full("db").ours), (true, false, true, false));
+    assert_eq!(stream.remedy().unwrap(), "it has more servers than fit: set upstream.db.nginx.zone = \"auto\"");
     assert_eq!(ours.remedy().unwrap(), "it has more servers than fit: set upstream.web.nginx.zone = \"auto\"");
     assert_eq!(
         theirs.remedy().unwrap(),
@@ -129,7 +133,8 @@ fn only_the_masters_own_complaint_is_taken_from_its_log() {
 proptest::proptest! {
     #[test]
     fn any_output_is_read_without_panic_and_within_bounds(stderr: String) {
-        if let Some(problem) = parse_test_output(&stderr, &[ours()]) {
+        let web = block("web");
+        if let Some(problem) = parse_test_output(&stderr, &[Ours { path: Path::new(OURS), block: &web }]) {
             assert!(problem.message.len() <= MAX_MESSAGE + 8);
             let _ = problem.remedy();
         }

@@ -1,6 +1,7 @@
 use std::collections::BTreeSet;
 
 use super::*;
+use crate::nginx::Context;
 use crate::upstream::{HashKey, Servers, UpstreamName};
 use crate::wire::NodeName;
 
@@ -106,4 +107,24 @@ fn the_generation_is_read_back_from_our_files_only() {
     ] {
         assert_eq!(generation_of(foreign), None);
     }
+}
+
+#[test]
+fn a_stream_has_no_kept_connections_and_a_zone_of_its_own_name() {
+    let stream = Block { context: Context::Stream, keepalive: 32, ..block() };
+    let text = render(&stream, &target([server(0)]), Turn { order: 0, generation: Generation(1) }, PageSize::USUAL);
+    assert!(text.contains("upstream web {\n    zone web_stream 128k;\n"), "{text}");
+    assert!(!text.contains("keepalive"), "{text}");
+    assert_eq!(stream.zone_name().as_deref(), Some("web_stream"));
+    assert_eq!(Block { form: Form::Servers, ..stream.clone() }.zone_name(), None);
+    assert_eq!(Block { zone: None, ..stream }.zone_name(), None);
+}
+
+#[test]
+fn every_method_but_that_of_clients_addresses_is_there_for_streams() {
+    let hash = Method::Hash { key: HashKey::new("$remote_addr").unwrap(), consistent: true };
+    for method in [Method::RoundRobin, Method::LeastConn, Method::RandomTwo, Method::RandomTwoLeastConn, hash] {
+        assert!(Context::Http.allows(&method) && Context::Stream.allows(&method), "{method:?}");
+    }
+    assert!(Context::Http.allows(&Method::IpHash) && !Context::Stream.allows(&Method::IpHash));
 }

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use super::Trouble;
 use super::finding::Findings;
 use crate::nginx::{
-    Directive, Form, MAX_NESTING, Missing, Unread, Why, Zone, in_block, include_pattern, includes, walk,
+    Context, Directive, Form, MAX_NESTING, Missing, Unread, Why, Zone, in_block, include_pattern, includes, walk,
 };
 
 /// More sets of old workers than this hold memory and connections for long.
@@ -22,6 +22,8 @@ pub struct Output {
     pub upstream: String,
     pub path: PathBuf,
     pub form: Form,
+    /// `upstream.NAME.nginx.context`.
+    pub context: Context,
     /// It is there.
     pub exists: bool,
     /// `upstream.NAME.nginx.keepalive`.
@@ -204,7 +206,9 @@ fn judge_unread(findings: &mut Findings, Unread { path, why }: &Unread) {
 /// Whether NGINX reads what we write, and in the right place.
 fn judge_include(findings: &mut Findings, facts: &Nginx, output: &Output) {
     const ID: &str = "nginx.include";
-    let (wanted, path) = (if output.form == Form::Block { "http" } else { "upstream" }, output.path.display());
+    let context = output.context;
+    let (wanted, path) =
+        (if output.form == Form::Block { context.as_str() } else { "upstream" }, output.path.display());
     let mut places = Vec::new();
     walk(&facts.tree, &mut |directive, within| {
         let names = |argument: &String| includes(&include_pattern(argument, &facts.config), &output.path);
@@ -218,9 +222,13 @@ fn judge_include(findings: &mut Findings, facts: &Nginx, output: &Output) {
     let config = facts.config.display();
     let directory = output.path.parent().unwrap_or(Path::new("/")).display();
     let (message, way_out) = match (places.first(), output.form) {
+        (None, Form::Block) if facts.tree.iter().any(|block| block.name == context.as_str()) => (
+            format!("nothing in {config} includes {path}"),
+            format!("add 'include {directory}/*.conf;' inside {context} {{ }}"),
+        ),
         (None, Form::Block) => (
             format!("nothing in {config} includes {path}"),
-            format!("add 'include {directory}/*.conf;' inside http {{ }}"),
+            format!("add '{context} {{ include {directory}/*.conf; }}' to {config}"),
         ),
         (None, Form::Servers) => (
             format!("no upstream block in {config} includes {path}"),
@@ -241,7 +249,7 @@ fn judge_duplicate(findings: &mut Findings, facts: &Nginx, output: &Output) {
     let mut theirs = None;
     walk(&facts.tree, &mut |directive, within| {
         let same = directive.name == "upstream" && directive.arguments.first() == Some(name);
-        if same && *directive.file != *output.path && within.last().is_some_and(|block| block.name == "http") {
+        if same && *directive.file != *output.path && output.context.is_around(within) {
             theirs = Some(place(directive, facts));
         }
     });

@@ -22,6 +22,7 @@ mod rollback;
 mod servers;
 mod sizes;
 mod slow;
+mod streams;
 mod timing;
 mod upgrade;
 

@@ -6,7 +6,7 @@ use weir::upstream::desired::{Desired, Target};
 use weir::upstream::settle::Applied;
 use weir::upstream::{HashKey, Method, Server, UpstreamName, Weight};
 
-use crate::nginx::{Nginx, backend, file, server, web};
+use crate::nginx::{Nginx, backend, file, load_stream, server, web};
 
 fn methods() -> Vec<Method> {
     let hash = |consistent| Method::Hash { key: HashKey::new("$request_uri").unwrap(), consistent };
@@ -102,7 +102,7 @@ fn weights_are_what_nginx_routes_by() {
 }
 
 #[test]
-#[ignore = "needs nginx"]
+#[ignore = "needs nginx and its stream module"]
 fn nginx_accepts_every_golden_file_without_a_warning() {
     for entry in std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/nginx")).unwrap() {
         let golden = entry.unwrap().path();
@@ -110,7 +110,10 @@ fn nginx_accepts_every_golden_file_without_a_warning() {
         let upstream = if text.contains("upstream ") { text } else { format!("upstream web {{\n{text}}}\n") };
         let directory = tempfile::tempdir().unwrap();
         let root = directory.path().display();
-        let config = format!("pid {root}/pid;\nerror_log {root}/error.log;\nevents {{}}\nhttp {{\n{upstream}}}\n");
+        let is_stream = golden.file_name().unwrap().to_str().unwrap().starts_with("stream");
+        let (context, load) = if is_stream { ("stream", load_stream()) } else { ("http", String::new()) };
+        let config =
+            format!("{load}pid {root}/pid;\nerror_log {root}/error.log;\nevents {{}}\n{context} {{\n{upstream}}}\n");
         let path = directory.path().join("nginx.conf");
         std::fs::write(&path, config).unwrap();
         let test = std::process::Command::new("nginx").arg("-q").arg("-t").arg("-c").arg(&path).output().unwrap();

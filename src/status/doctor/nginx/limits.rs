@@ -7,7 +7,7 @@ use crate::nginx::{Directive, Form, PageSize, Zone, all_in_block, in_block, walk
 const MUCH_WEIGHT: u32 = 20_000;
 
 pub(super) fn judge(findings: &mut Findings, facts: &Nginx, output: &Output) {
-    let block = block(facts, &output.upstream);
+    let block = block(facts, output);
     judge_zone(findings, facts, output, block);
     if let Some(block) = block {
         judge_hash(findings, output, block);
@@ -40,11 +40,11 @@ fn judge_zone(findings: &mut Findings, facts: &Nginx, output: &Output, block: Op
     }
 }
 
-fn block<'a>(facts: &'a Nginx, name: &str) -> Option<&'a Directive> {
+fn block<'a>(facts: &'a Nginx, output: &Output) -> Option<&'a Directive> {
     let mut found = None;
     walk(&facts.tree, &mut |directive, within| {
-        let in_http = within.last().is_some_and(|block| block.name == "http");
-        if in_http && directive.name == "upstream" && directive.arguments.first().is_some_and(|first| first == name) {
+        let is_named = directive.arguments.first() == Some(&output.upstream);
+        if directive.name == "upstream" && is_named && output.context.is_around(within) {
             found = Some(directive);
         }
     });

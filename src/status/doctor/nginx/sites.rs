@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use super::{Findings, Nginx, Version, place};
-use crate::nginx::{Directive, in_block, walk};
+use super::{Findings, Nginx, Output, Version, place};
+use crate::nginx::{Context, Directive, in_block, walk};
 
 /// The ways to pass a request to an upstream; `PREFIX_connect_timeout` and the like belong to each.
 const PASSES: [&str; 5] = ["proxy", "fastcgi", "uwsgi", "scgi", "grpc"];
@@ -23,25 +23,40 @@ struct Use<'a> {
     pass: &'a Directive,
     /// Blocks around it, outermost first.
     within: Vec<&'a Directive>,
-    upstream: &'a str,
-    keepalive: bool,
+    output: &'a Output,
 }
 
 pub(super) fn judge(findings: &mut Findings, facts: &Nginx) {
     let uses = uses(facts);
     for output in facts.outputs.iter().filter(|_| !facts.tree.is_empty() && facts.unread.is_empty()) {
         let name = &output.upstream;
-        if uses.iter().any(|used| used.upstream == name) {
+        if uses.iter().any(|used| used.output == output) {
             findings.pass("nginx.used", name);
-        } else {
-            let message = format!("no site passes requests to upstream {name}");
-            findings.info("nginx.used", name, message, &format!("proxy_pass http://{name};"));
+            continue;
+        }
+        match output.context {
+            Context::Http => {
+                let message = format!("no site passes requests to upstream {name}");
+                findings.info("nginx.used", name, message, &format!("proxy_pass http://{name};"));
+            }
+            Context::Stream => {
+                let message = format!("no server in stream {{ }} passes connections to upstream {name}");
+                findings.info("nginx.used", name, message, &format!("proxy_pass {name};"));
+            }
         }
     }
     for used in &uses {
-        judge_timeouts(findings, facts, used);
+        judge_connect(findings, facts, used);
+        if used.output.context == Context::Stream {
+            judge_stream_retries(findings, facts, used);
+            continue;
+        }
+        judge_read(findings, facts, used);
         judge_retries(findings, facts, used);
-        if used.prefix == "proxy" && used.keepalive && facts.version.is_some_and(|version| version < KEEPS_BY_DEFAULT) {
+        if used.prefix == "proxy"
+            && used.output.keepalive
+            && facts.version.is_some_and(|version| version < KEEPS_BY_DEFAULT)
+        {
             judge_keepalive(findings, facts, used);
         }
     }
@@ -52,10 +67,10 @@ fn uses(facts: &Nginx) -> Vec<Use<'_>> {
     walk(&facts.tree, &mut |directive, within| {
         let prefix = PASSES.into_iter().find(|prefix| directive.name.strip_suffix("_pass") == Some(prefix));
         let target = prefix.zip(directive.arguments.first());
-        let output = target.and_then(|(_, target)| facts.outputs.iter().find(|output| output.upstream == host(target)));
+        let is_meant = |output: &&Output, target| output.upstream == host(target) && output.context.is_around(within);
+        let output = target.and_then(|(_, target)| facts.outputs.iter().find(|output| is_meant(output, target)));
         if let (Some(prefix), Some(output)) = (prefix, output) {
-            let (upstream, keepalive) = (output.upstream.as_str(), output.keepalive);
-            uses.push(Use { prefix, pass: directive, within: within.to_vec(), upstream, keepalive });
+            uses.push(Use { prefix, pass: directive, within: within.to_vec(), output });
         }
     });
     uses
@@ -98,44 +113,60 @@ impl<'a> Use<'a> {
     }
 }
 
-fn judge_timeouts(findings: &mut Findings, facts: &Nginx, used: &Use<'_>) {
-    const ID: &str = "nginx.timeouts";
+const TIMEOUTS: &str = "nginx.timeouts";
+
+fn judge_connect(findings: &mut Findings, facts: &Nginx, used: &Use<'_>) {
     let site = used.site();
     let (connect, text, at) = used.timeout("connect", facts);
-    let long = |time: Option<Duration>, limit| time.is_some_and(|time| time > limit);
-    if long(connect, LONG_CONNECT) {
-        let seconds = connect.unwrap_or_default().as_secs();
-        let message = format!("site '{site}' uses {text}: a silent server costs its clients up to {seconds} s");
-        findings.warn(ID, &site, message, &format!("set 500ms ({at})"));
-    } else {
-        findings.pass(ID, format!("{site} connect"));
-    }
-    let (read, text, at) = used.timeout("read", facts);
-    if long(read, LONG_READ) {
-        let seconds = read.unwrap_or_default().as_secs();
-        let message = format!("site '{site}' uses {text}: a server that hangs costs its clients up to {seconds} s");
-        findings.info(ID, &site, message, &format!("set what your slowest page needs, 10s ({at})"));
-    } else {
-        findings.pass(ID, format!("{site} read"));
+    match connect.filter(|connect| *connect > LONG_CONNECT).map(|connect| connect.as_secs()) {
+        Some(seconds) => {
+            let message = format!("site '{site}' uses {text}: a silent server costs its clients up to {seconds} s");
+            findings.warn(TIMEOUTS, &site, message, &format!("set 500ms ({at})"));
+        }
+        None => findings.pass(TIMEOUTS, format!("{site} connect")),
     }
 }
 
+fn judge_read(findings: &mut Findings, facts: &Nginx, used: &Use<'_>) {
+    let site = used.site();
+    let (read, text, at) = used.timeout("read", facts);
+    match read.filter(|read| *read > LONG_READ).map(|read| read.as_secs()) {
+        Some(seconds) => {
+            let message = format!("site '{site}' uses {text}: a server that hangs costs its clients up to {seconds} s");
+            findings.info(TIMEOUTS, &site, message, &format!("set what your slowest page needs, 10s ({at})"));
+        }
+        None => findings.pass(TIMEOUTS, format!("{site} read")),
+    }
+}
+
+/// In `stream { }` it is on or off, and only a connection that was not opened yet is tried elsewhere.
+fn judge_stream_retries(findings: &mut Findings, facts: &Nginx, used: &Use<'_>) {
+    const NAME: &str = "proxy_next_upstream";
+    let site = used.site();
+    let off = used.effective(NAME).filter(|set| set.arguments.first().is_some_and(|word| word == "off"));
+    let Some(off) = off else { return findings.pass(RETRIES, &site) };
+    let message =
+        format!("site '{site}' uses {NAME} off: a connection to a server that just died is not tried elsewhere");
+    findings.warn(RETRIES, &site, message, &format!("write '{NAME} on;' ({})", place(off, facts)));
+}
+
+const RETRIES: &str = "nginx.retries";
+
 fn judge_retries(findings: &mut Findings, facts: &Nginx, used: &Use<'_>) {
-    const ID: &str = "nginx.retries";
     let site = used.site();
     let name = format!("{}_next_upstream", used.prefix);
-    let Some(set) = used.effective(&name) else { return findings.pass(ID, &site) };
+    let Some(set) = used.effective(&name) else { return findings.pass(RETRIES, &site) };
     let (has, at) = (|word: &str| set.arguments.iter().any(|argument| argument == word), place(set, facts));
     let set_to = set.arguments.join(" ");
     if has("off") || !has("error") || !has("timeout") {
         let message =
             format!("site '{site}' uses {name} {set_to}: a request to a server that just died is not tried elsewhere");
-        findings.warn(ID, &site, message, &format!("write '{name} error timeout;' ({at})"));
+        findings.warn(RETRIES, &site, message, &format!("write '{name} error timeout;' ({at})"));
     } else if has("non_idempotent") {
         let message = format!("site '{site}' uses {name} non_idempotent: a POST may reach two servers");
-        findings.info(ID, &site, message, &format!("leave it out unless yours may be repeated ({at})"));
+        findings.info(RETRIES, &site, message, &format!("leave it out unless yours may be repeated ({at})"));
     } else {
-        findings.pass(ID, &site);
+        findings.pass(RETRIES, &site);
     }
 }
 
@@ -155,7 +186,7 @@ fn judge_keepalive(findings: &mut Findings, facts: &Nginx, used: &Use<'_>) {
     if speaks && clears {
         return findings.pass(ID, &site);
     }
-    let message = format!("site '{site}' opens a new connection to upstream {} for each request", used.upstream);
+    let message = format!("site '{site}' opens a new connection to upstream {} for each request", used.output.upstream);
     let way_out =
         format!("add 'proxy_http_version 1.1;' and 'proxy_set_header Connection \"\";' ({})", place(used.pass, facts));
     findings.info(ID, &site, message, &way_out);

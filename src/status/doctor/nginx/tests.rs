@@ -27,6 +27,7 @@ fn output(form: Form) -> Output {
         upstream: "web".to_owned(),
         path: path.into(),
         form,
+        context: Context::Http,
         exists: true,
         keepalive: false,
         zone: Some(Zone::Auto),
