@@ -12,13 +12,13 @@
 //!    └──────────────────────── applied generation, last error ◀───────────────────────┘
 //! ```
 //!
-//! **Layering.** `wire`, `crypto`, `swim`, `serf`, `endpoint`, `drain`, `upstream`, `nginx`, `rotate`, `snapshot`, `status`, `template`, `handlers` and `sim` are pure: no
+//! **Layering.** `wire`, `crypto`, `swim`, `serf`, `endpoint`, `health`, `drain`, `upstream`, `nginx`, `rotate`, `snapshot`, `status`, `template`, `handlers` and `sim` are pure: no
 //! tokio, no sockets, no files, no clock, no hidden randomness, no environment. Time is a `now` argument and randomness is
 //! handed over at construction. `clippy.toml` lists the calls that are forbidden there; `agent`, `apply`, `cli`, `rpc`, `file`
 //! and `command` opt out once, with a reason; `config::file` reads by `file`; `sock_diag` is shell, too. Imports point one way:
 //!
 //! ```text
-//! cli → agent, apply → config, rpc, status, sim, handlers, snapshot, nginx, template, command, file, sock_diag → endpoint, drain, rotate, upstream → serf → swim → crypto, wire
+//! cli → agent, apply → config, rpc, status, sim, handlers, snapshot, nginx, template, command, file, sock_diag → endpoint, drain, rotate, upstream → health → serf → swim → crypto, wire
 //! ```
 
 pub mod agent;
@@ -34,6 +34,7 @@ pub mod error;
 mod escape;
 mod file;
 pub mod handlers;
+pub mod health;
 pub mod known;
 pub mod nginx;
 mod outage;
