@@ -4,7 +4,6 @@
 //! loop waits for none (`handlers §7`). How a run ended comes back to the loop as a [`Ran`].
 
 mod answers;
-mod run;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,9 +12,8 @@ use tokio::sync::mpsc;
 use tracing::{debug, warn};
 
 use self::answers::Answers;
-pub(super) use self::run::Outcome;
-
 use super::clock::{self, Calendar};
+use super::process::{self, Outcome};
 use crate::config::{Command as Program, Handler, Mode};
 use crate::endpoint::Endpoint;
 use crate::handlers::{Local, Tail, environment, input, name, passes, serf_name};
@@ -255,7 +253,10 @@ async fn serve(config: Arc<Handler>, mut queue: mpsc::Receiver<Job>, reports: mp
         let started = clock::now();
         let mut tail = Tail::new(Tail::HANDLER_BYTES);
         let (event, query) = (job.event.to_string(), job.query);
-        let outcome = match run::run(&config, job, &mut tail).await {
+        let Job { environment, input, .. } = job;
+        let task = process::Task { program: config.command.clone(), environment, input, timeout: config.timeout };
+        let slow = || warn!(handler = &*name, event, "handler is slow, still running after 1 s");
+        let outcome = match process::run(task, &mut tail, slow).await {
             Ok(outcome) => outcome,
             Err(error) => Outcome::NotStarted(error.to_string()),
         };

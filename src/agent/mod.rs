@@ -11,7 +11,7 @@
 //! | `clock`, `timer` | time |
 //! | `store`, `keyring`, `key_state`, `key_writer`, `hand`, `file` | what is on disk |
 //! | `rotate`, `doctor`, `status` | what RPC asks for about keys, and for `weir doctor` and `weir info` |
-//! | `exec` | handler scripts |
+//! | `exec`, `process` | handler scripts, and how a program is run |
 //! | [`log`], [`notice`] | what the operator is told |
 //! | `signal`, `stop`, `systemd` | the host |
 //!
@@ -44,6 +44,7 @@ mod key_writer;
 mod keyring;
 pub mod log;
 pub mod notice;
+mod process;
 mod rejoin;
 mod reload;
 mod rotate;

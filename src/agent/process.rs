@@ -1,4 +1,4 @@
-//! One run of a handler: a process group with a time limit, its input, and what it prints.
+//! One run of a program of the agent: a process group with a time limit, its input, and what it prints.
 
 use std::io;
 use std::os::fd::OwnedFd;
@@ -13,18 +13,16 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::unix::pipe;
 use tokio::process::{Child, Command};
 use tokio::time::timeout;
-use tracing::warn;
 
-use super::Job;
-use crate::config::{Command as Program, Handler};
+use crate::config::Command as Program;
 use crate::file;
 use crate::handlers::{Head, Tail};
 use crate::status::node;
 
 /// Between SIGTERM and SIGKILL.
 const KILL_AFTER: Duration = Duration::from_secs(2);
-/// A script that takes longer is mentioned while it still runs.
-const SLOW: Duration = Duration::from_secs(1);
+/// Whoever wants to hear of a program that takes long hears of it then.
+pub(super) const SLOW: Duration = Duration::from_secs(1);
 /// How long output of a background child is still read after the script itself has ended.
 const LINGER: Duration = Duration::from_millis(250);
 /// What systemd tells the agent is not meant for its children.
@@ -51,17 +49,28 @@ impl From<&Outcome> for node::Run {
     }
 }
 
-/// Runs it to its end.
-pub(super) async fn run(config: &Arc<Handler>, job: Job, tail: &mut Tail) -> io::Result<Outcome> {
-    let (event, input) = (Arc::clone(&job.event), Arc::clone(&job.input));
-    let (mut child, output) = match started(Arc::clone(config), job).await? {
+/// What is run.
+#[derive(Clone, Debug)]
+pub(super) struct Task {
+    pub(super) program: Program,
+    /// What it finds in its environment beside ours.
+    pub(super) environment: Arc<Vec<(String, String)>>,
+    pub(super) input: Arc<Vec<u8>>,
+    /// Then SIGTERM, two seconds later SIGKILL, to its process group.
+    pub(super) timeout: Duration,
+}
+
+/// Runs it to its end. `slow` is called while it runs if that takes longer than [`SLOW`].
+pub(super) async fn run(task: Task, tail: &mut Tail, slow: impl FnOnce()) -> io::Result<Outcome> {
+    let (input, limit) = (Arc::clone(&task.input), task.timeout);
+    let (mut child, output) = match started(task).await? {
         Ok(started) => started,
         Err(why) => return Ok(Outcome::NotStarted(why)),
     };
-    let limit = tokio::time::sleep(config.timeout);
+    let limit = tokio::time::sleep(limit);
     tokio::pin!(limit);
     let finished = tokio::select! {
-        status = attend(&mut child, output, &input, tail, (&config.name, &event)) => Some(status?),
+        status = attend(&mut child, output, &input, tail, slow) => Some(status?),
         () = &mut limit => None,
     };
     match finished {
@@ -74,10 +83,8 @@ pub(super) async fn run(config: &Arc<Handler>, job: Job, tail: &mut Tail) -> io:
 }
 
 /// Starts it on a thread of the pool: a program on a disk that does not answer holds up whoever starts it.
-async fn started(config: Arc<Handler>, job: Job) -> io::Result<Result<(Child, pipe::Receiver), String>> {
-    let started = tokio::task::spawn_blocking(move || {
-        start(&config.command, &job).map_err(|error| why_not(&config.command, &error))
-    });
+async fn started(task: Task) -> io::Result<Result<(Child, pipe::Receiver), String>> {
+    let started = tokio::task::spawn_blocking(move || start(&task).map_err(|error| why_not(&task.program, &error)));
     started.await.map_err(io::Error::other)
 }
 
@@ -90,9 +97,9 @@ fn why_not(program: &Program, error: &io::Error) -> String {
 }
 
 /// Starts the program in a process group of its own; both its outputs are one pipe.
-fn start(program: &Program, job: &Job) -> io::Result<(Child, pipe::Receiver)> {
+fn start(task: &Task) -> io::Result<(Child, pipe::Receiver)> {
     let (read, write) = io::pipe()?;
-    let mut command = match program {
+    let mut command = match &task.program {
         Program::Argv(argv) => {
             let (program, arguments) = argv.split_first().ok_or(io::ErrorKind::InvalidInput)?;
             let mut command = Command::new(program);
@@ -109,7 +116,7 @@ fn start(program: &Program, job: &Job) -> io::Result<(Child, pipe::Receiver)> {
     for name in NOT_FOR_CHILDREN {
         command.env_remove(name);
     }
-    command.envs(job.environment.iter().map(|(name, value)| (name, value)));
+    command.envs(task.environment.iter().map(|(name, value)| (name, value)));
     let child = command.spawn()?;
     // The command holds our copies of the pipe's writing end; with it they are closed.
     drop(command);
@@ -122,7 +129,7 @@ async fn attend(
     mut output: pipe::Receiver,
     bytes: &[u8],
     tail: &mut Tail,
-    (handler, event): (&str, &str),
+    slow: impl FnOnce(),
 ) -> io::Result<ExitStatus> {
     let stdin = child.stdin.take();
     let feed = async move {
@@ -140,15 +147,16 @@ async fn attend(
     let talk = async { tokio::join!(feed, read) };
     tokio::pin!(talk);
     let mut warned = std::pin::pin!(tokio::time::sleep(SLOW));
-    let mut slow = false;
+    let mut slow = Some(slow);
     let mut talking = true;
     let status = loop {
         tokio::select! {
             status = child.wait() => break status?,
             _ = &mut talk, if talking => talking = false,
-            () = &mut warned, if !slow => {
-                slow = true;
-                warn!(handler, event, "handler is slow, still running after 1 s");
+            () = &mut warned, if slow.is_some() => {
+                if let Some(slow) = slow.take() {
+                    slow();
+                }
             }
         }
     };
