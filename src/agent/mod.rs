@@ -11,7 +11,7 @@
 //! | `clock`, `timer` | time |
 //! | `store`, `keyring`, `key_state`, `key_writer`, `hand`, `file` | what is on disk |
 //! | `rotate`, `doctor`, `status` | what RPC asks for about keys, and for `weir doctor` and `weir info` |
-//! | `exec`, `process` | handler scripts, and how a program is run |
+//! | `exec`, `checks`, `process` | handler scripts, checks, and the programs that both run |
 //! | [`log`], [`notice`] | what the operator is told |
 //! | `signal`, `stop`, `systemd` | the host |
 //!
@@ -27,6 +27,7 @@ mod address;
 mod applier;
 mod bind;
 pub(crate) mod check;
+mod checks;
 mod clock;
 mod commands;
 mod discover;

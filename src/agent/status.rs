@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use tracing::info;
 
+use super::checks::LocalChecks;
 use super::clock::Calendar;
 use super::commands::Commands;
 use super::exec::Handlers;
@@ -16,10 +17,12 @@ use super::upstreams::Upstreams;
 use crate::config::{Config, Mode};
 use crate::crypto::KeyId;
 use crate::endpoint::{Endpoint, JoinTarget, Knowledge, NameTrouble, RemovedKey, Stranger};
+use crate::health::{State, TAG};
 use crate::serf::Status;
 use crate::status::groups::groups;
 use crate::status::node::{
-    self, Clocks, Cluster, Configuration, Document, Key, Keys, Member, Node, Queues, Runtime, Traffic, attention,
+    self, Clocks, Cluster, Configuration, Document, Health, Key, Keys, Member, Node, Queues, Runtime, Traffic,
+    attention,
 };
 use crate::time::Instant;
 use crate::wire::NodeName;
@@ -35,6 +38,7 @@ pub(super) struct Parts<'a> {
     pub(super) endpoint: &'a Endpoint,
     pub(super) udp: &'a Udp,
     pub(super) handlers: &'a Handlers,
+    pub(super) checks: &'a LocalChecks,
     pub(super) commands: &'a Commands,
     pub(super) joins: &'a Joins,
     pub(super) keys: &'a KeyWriter,
@@ -50,6 +54,7 @@ pub(super) fn document(parts: &Parts<'_>, with_members: bool) -> Document {
     let mut document = Document {
         node: node(parts, &calendar),
         cluster: cluster(parts, &calendar),
+        health: health(parts),
         config: Configuration { refused: parts.reloads.refused(&calendar) },
         keys: Keys {
             keys: keys(parts, &calendar),
@@ -57,6 +62,7 @@ pub(super) fn document(parts: &Parts<'_>, with_members: bool) -> Document {
             failing: parts.keys.failing(&calendar),
         },
         snapshot: parts.store.status(&calendar),
+        checks: parts.checks.status(&calendar),
         handlers: parts.handlers.status(&calendar),
         traffic: traffic(parts),
         drops: drops(endpoint),
@@ -150,6 +156,16 @@ fn cluster(parts: &Parts<'_>, calendar: &Calendar) -> Cluster {
         at: Some(calendar.date(member.since)),
     });
     cluster
+}
+
+/// How well everybody says to be.
+fn health(parts: &Parts<'_>) -> Health {
+    let mut health = Health { own: parts.checks.state().into(), ..Health::default() };
+    for member in parts.endpoint.members().filter(|member| member.status == Status::Alive) {
+        let word = member.tags().get(TAG).and_then(|word| State::named(word));
+        health.count(word.unwrap_or_default());
+    }
+    health
 }
 
 fn removed(RemovedKey { key, members }: RemovedKey) -> node::RemovedKey {

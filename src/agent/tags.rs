@@ -1,12 +1,13 @@
 //! The tags of this node: what is configured, what was set at run time, and what this program says of itself.
 
 use crate::config::{Config, Mode};
+use crate::health::{self, State};
 use crate::wire::serf::Tags;
 
 /// Marks a balancer, so that leaving members know whom to ask (`protocols A.1`).
 const BALANCER: &str = "weir_lb";
 
-/// Configured tags, those set at run time over them, and our own.
+/// Configured tags, those set at run time over them, and our own without that of health.
 pub(super) fn own(config: &Config, run_time: &Tags) -> Tags {
     let mut tags = config.node.tags.clone();
     tags.extend(run_time.iter().map(|(name, value)| (name.clone(), value.clone())));
@@ -18,9 +19,16 @@ pub(super) fn own(config: &Config, run_time: &Tags) -> Tags {
     tags
 }
 
+/// `tags`, in which this node says how well it is (`protocols D.1`).
+pub(super) fn with_health(mut tags: Tags, state: State) -> Tags {
+    tags.insert(health::TAG.to_owned(), state.to_string());
+    tags
+}
+
 /// `tags` without those that say what this program does.
 pub(super) fn without_reserved(mut tags: Tags) -> Tags {
     tags.remove(BALANCER);
+    tags.remove(health::TAG);
     tags
 }
 

@@ -70,6 +70,7 @@ pub(crate) enum Command {
 pub(crate) enum Client {
     Status(super::status::Status),
     Upstream(super::upstream::Upstream),
+    Check(super::check::Check),
     Members(super::members::Members),
     Join(super::join::Join),
     Leave(super::leave::Leave),
@@ -93,6 +94,7 @@ impl Client {
             Self::Members(members) => members.watch.is_some(),
             Self::Status(status) => status.watch.is_some(),
             Self::Upstream(upstream) => upstream.is_endless(),
+            Self::Check(check) => check.is_endless(),
             Self::Keys(keys) => keys.is_endless(),
             Self::Join(_)
             | Self::Leave(_)

@@ -28,6 +28,7 @@ mod advice;
 mod agent;
 mod apply;
 mod args;
+mod check;
 mod completions;
 mod config;
 mod connect;
@@ -167,6 +168,7 @@ async fn converse(command: &Client, output: &Output) -> Result<Exit, Failure> {
         Client::Reload(reload) => reload.run(output).await,
         Client::Status(status) => status.run(output).await,
         Client::Upstream(upstream) => upstream.run(output).await,
+        Client::Check(check) => check.run(output).await,
     }
 }
 

@@ -11,10 +11,11 @@ use super::session::Session;
 use super::time;
 use super::watch::Watch;
 use crate::escape::escape;
+use crate::health::State;
 use crate::rpc::weir::NodeStatus;
 use crate::serf::Status as MemberStatus;
 use crate::status::Known;
-use crate::status::node::{ApplyResult, Attention, Document, Kind, Nginx, NginxState, Snapshot, Upstream, Want};
+use crate::status::node::{ApplyResult, Attention, Check, Document, Kind, Nginx, NginxState, Snapshot, Upstream, Want};
 
 /// Changes that one line names.
 const MAX_CHANGES: usize = 3;
@@ -108,6 +109,7 @@ fn render(document: &Document, part: Option<Part>) -> String {
     let mut lines = vec![(document.node.name.clone(), node(document))];
     if gossip {
         lines.push(("cluster".to_owned(), cluster(document)));
+        lines.extend(health(document).map(|text| ("health".to_owned(), text)));
         lines.push(("keys".to_owned(), keys(document)));
     }
     if let Some(snapshot) = document.snapshot.as_ref().filter(|_| part.is_none()) {
@@ -149,6 +151,28 @@ fn cluster(document: &Document) -> String {
         None => change.status.to_string(),
     };
     format!("{counts}; last change {at}{} {what}", change.member)
+}
+
+/// `1 critical, 2 passing, 1 without checks; here: site is critical`, of the members that are alive. An older agent does not say.
+fn health(document: &Document) -> Option<String> {
+    let health = &document.health;
+    let counts = [
+        (health.critical, "critical"),
+        (health.warning, "warning"),
+        (health.wait, "waiting for a first result"),
+        (health.passing, "passing"),
+        (health.none, "without checks"),
+    ];
+    let counts = counts.iter().filter(|(count, _)| *count > 0).map(|(count, word)| format!("{count} {word}"));
+    let counts = counts.collect::<Vec<_>>().join(", ");
+    let is_ill = |check: &&Check| check.state.is(&State::Critical) || check.state.is(&State::Warning);
+    let ill: Vec<String> =
+        document.checks.iter().filter(is_ill).map(|check| format!("{} is {}", check.name, check.state)).collect();
+    match (counts.is_empty(), ill.is_empty()) {
+        (true, _) => None,
+        (false, true) => Some(counts),
+        (false, false) => Some(format!("{counts}; here: {}", ill.join(", "))),
+    }
 }
 
 /// `3fa9c1d2 seals, 2 in the ring; 0.01 % of its safe use`

@@ -17,6 +17,7 @@
 
 mod address;
 mod apply;
+mod check;
 mod convert;
 mod document;
 pub(crate) mod duration;
@@ -48,6 +49,7 @@ mod value;
 pub use crate::swim::Profile;
 pub use address::{Advertise, BindAddress, BindHost, GOSSIP_PORT, JoinAddress};
 pub use apply::{Apply, ApplyMode, Automatic, ForeignEdit, Nginx, Reload};
+pub use check::{Check, Subject, Unit};
 pub use convert::{Converted, convert};
 pub use encryption::{Encryption, Seal};
 pub(crate) use file::MAX_BYTES;
@@ -108,6 +110,8 @@ pub struct Config {
     pub log: Log,
     /// Event handlers in order of appearance.
     pub handlers: Vec<Handler>,
+    /// Checks in order of appearance.
+    pub checks: Vec<Check>,
     /// Upstreams in order of appearance.
     pub upstreams: Vec<Upstream>,
     /// Templates in order of appearance.
@@ -145,6 +149,8 @@ impl Config {
         let rpc = root.section("rpc", |section| Rpc::read(section, extras));
         let log = root.section("log", Log::read);
         let handlers = root.named("handler", Handler::read);
+        let checks = root.named("check", Check::read);
+        check::count(root, &checks);
         let drafts = root.named("upstream", upstream::Draft::read);
         let templates = root.named("template", Template::read);
         let apply = root.section("apply", Apply::read);
@@ -162,6 +168,7 @@ impl Config {
             rpc,
             log,
             handlers,
+            checks,
             upstreams,
             templates,
             apply,

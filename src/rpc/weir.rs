@@ -5,6 +5,7 @@
 //! ([`Known`](crate::known::Known)), and missing fields have their defaults. Serf's agents hang up on what they do not know, so a
 //! client asks only whom it knows from the handshake to be ours.
 
+mod check;
 mod stop;
 mod upstream;
 
@@ -19,9 +20,10 @@ use super::call::Reply;
 use super::refusal::Refusal;
 use crate::config::reload::Change;
 use crate::rotate::document::{Follow, Import, Imported, Lines, Start, Started, Status};
-use crate::status::node::Document;
+use crate::status::node::{Check, Document};
 use crate::status::probe::{Probe, Probed};
 
+pub use check::CheckSet;
 pub use stop::{OnStop, Stopping};
 pub use upstream::{
     Differences, Generations, HoldChanged, Past, PastResult, RolledBack, UpstreamDiff, UpstreamHistory, UpstreamHold,
@@ -71,6 +73,8 @@ commands! {
     OnStop = "weir-on-stop": OnStop => Stopping;
     /// What the agent knows of its node and of the others.
     Status = "weir-status": NodeStatus => Document;
+    /// Say the word about a ttl check; answered with what it is then.
+    CheckSet = "weir-check-set": CheckSet => Check;
     /// Ping members by UDP; answered within two seconds.
     Probe = "weir-probe": Probe => Probed;
     /// Who holds which key.

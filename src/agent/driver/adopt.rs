@@ -46,6 +46,7 @@ impl Agent {
         reload::log(changes);
         self.log.set_level(new.log.level.clone());
         self.handlers.replace(&new.handlers);
+        self.checks.replace(now, &new.checks);
         self.joins.reconfigure(now, &self.config, &new);
         if self.is_leaving() {
             self.joins.stop();

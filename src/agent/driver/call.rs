@@ -61,6 +61,7 @@ impl Agent {
             }
             Asked::OnStop(unit, answer) => answer.send(Ok(self.stops.handle_unit(now, &self.config, unit))),
             Asked::Status(request, answer) => answer.send(Ok(self.document(request.members))),
+            Asked::CheckSet(request, answer) => answer.send(self.checks.set(now, request)),
             Asked::Probe(probe, answer) => self.doctor.ask(now, endpoint, &probe, answer),
             Asked::KeysStatus(_, answer) => self.key_requests.status(now, endpoint, answer),
             Asked::KeysRotate(start, answer) => {

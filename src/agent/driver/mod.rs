@@ -24,6 +24,7 @@ use std::time::Duration;
 
 use tokio::net::TcpStream;
 
+use super::checks::LocalChecks;
 use super::commands::{Commands, Pending};
 use super::doctor::Doctor;
 use super::exec::Handlers;
@@ -74,6 +75,7 @@ pub(super) struct Agent {
     stops: Stops,
     systemd: Systemd,
     handlers: Handlers,
+    checks: LocalChecks,
     commands: Commands,
     pending: Pending,
     joins: Joins,
@@ -115,6 +117,7 @@ impl Agent {
                 ran.log();
                 ran.respond(clock::now(), &mut self.endpoint);
             }
+            ended = self.checks.recv() => self.checks.handle_ended(clock::now(), ended),
             done = self.store.done() => self.store.handle_done(clock::now(), done),
             written = self.tag_changes.written() => {
                 self.tag_changes.handle_written(clock::now(), &mut self.endpoint, written);
@@ -139,6 +142,7 @@ impl Agent {
             self.store.poll_timeout(),
             self.key_requests.poll_timeout(),
             self.doctor.poll_timeout(),
+            self.checks.poll_timeout(),
             self.upstreams.as_ref().and_then(Upstreams::poll_timeout),
         ];
         optional.into_iter().flatten().fold(self.endpoint.poll_timeout(), Instant::min)
@@ -152,6 +156,7 @@ impl Agent {
         self.key_requests.handle_timeout(now, &mut self.endpoint);
         self.joins.handle_timeout(now, &mut self.endpoint, &self.config);
         self.doctor.handle_timeout(now, &mut self.endpoint);
+        self.checks.handle_timeout(now);
     }
 
     fn receive(&mut self) {
@@ -250,6 +255,7 @@ impl Agent {
             endpoint: &self.endpoint,
             udp: &self.udp,
             handlers: &self.handlers,
+            checks: &self.checks,
             commands: &self.commands,
             joins: &self.joins,
             keys: &self.keys,

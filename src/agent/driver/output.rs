@@ -3,7 +3,7 @@
 use tracing::{error, info, warn};
 
 use super::super::notice::Notice;
-use super::super::{Exit, clock, doctor, joins};
+use super::super::{Exit, clock, doctor, joins, tags};
 use super::Agent;
 use crate::config::Mode;
 use crate::endpoint::Output;
@@ -15,6 +15,7 @@ use crate::wire::NodeName;
 impl Agent {
     /// Carries out every output. Doing one may cause further ones; the loop ends when there are none.
     pub(super) fn perform(&mut self) {
+        self.tell_health();
         loop {
             if let Some(output) = self.endpoint.poll_output() {
                 self.perform_one(output);
@@ -32,6 +33,17 @@ impl Agent {
         self.keys.count_sealed(now, &self.endpoint);
         if !self.is_leaving() && self.systemd.wants_status() {
             self.systemd.status(self.status());
+        }
+    }
+
+    /// Tells the cluster how well this node is, if that has changed; others hear of it within a round of gossip.
+    fn tell_health(&mut self) {
+        if self.config.mode == Mode::Serf || self.is_leaving() {
+            return;
+        }
+        let Some(state) = self.checks.news() else { return };
+        if let Err(error) = self.endpoint.set_tags(clock::now(), &tags::with_health(self.endpoint.tags(), state)) {
+            error!(%error, health = %state, "health is not told to the cluster");
         }
     }
 

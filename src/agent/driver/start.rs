@@ -9,6 +9,7 @@ use rand::SeedableRng;
 use rand::rngs::{StdRng, SysRng};
 use tracing::warn;
 
+use super::super::checks::LocalChecks;
 use super::super::commands::{Commands, Pending};
 use super::super::discover::Discovery;
 use super::super::doctor::Doctor;
@@ -63,9 +64,11 @@ pub(in crate::agent) async fn start(start: Start, log: Log) -> Result<Agent, Age
     tell_listening(&log, &config, bound, ring.as_ref());
     warn_of_choice(&config, advertise.ip());
 
-    let tags = tags::own(&config, &restored.tags);
+    let rng = || StdRng::try_from_rng(&mut SysRng).map_err(|error| AgentError::System(std::io::Error::other(error)));
+    let mut checks = LocalChecks::new(now, &config.checks, rng()?);
+    let tags = own_tags(&config, &restored.tags, &mut checks);
     let options = endpoint::Options { tags, ..config.endpoint(advertise) };
-    let rng = StdRng::try_from_rng(&mut SysRng).map_err(|error| AgentError::System(std::io::Error::other(error)))?;
+    let rng = rng()?;
     let endpoint = Endpoint::new(options, ring, restored.endpoint, rng, Box::new(system_random), now);
     let commands = Commands::listen(&config.rpc, &log)?;
     let discovery = match &config.gossip.discover {
@@ -85,6 +88,7 @@ pub(in crate::agent) async fn start(start: Start, log: Log) -> Result<Agent, Age
         stops: Stops::default(),
         systemd: Systemd::from_environment(now),
         handlers: Handlers::new(&config.handlers, config.mode),
+        checks,
         pending: Pending::default(),
         upstreams: InPlace::look(&config).map(|in_place| Upstreams::new(&config, in_place, now)),
         leaving: None,
@@ -121,6 +125,15 @@ impl Agent {
             members: self.endpoint.members().count().saturating_sub(1),
             from_snapshot,
         }
+    }
+}
+
+/// The tags with which this node shows itself first.
+fn own_tags(config: &Config, run_time: &Tags, checks: &mut LocalChecks) -> Tags {
+    let tags = tags::own(config, run_time);
+    match checks.news() {
+        Some(state) if config.mode == Mode::Weir => tags::with_health(tags, state),
+        Some(_) | None => tags,
     }
 }
 

@@ -10,9 +10,10 @@ use tokio::time::timeout;
 use super::super::*;
 use super::{Agent, start};
 use crate::config::{Overrides, Source, load};
+use crate::health::State;
 use crate::rpc::Call;
 use crate::rpc::proto::QueryRecord;
-use crate::rpc::weir::{Answer, Reload};
+use crate::rpc::weir::{Answer, Asked, CheckSet, Reload};
 use crate::serf::{QueryParams, Status};
 use crate::status::groups::groups;
 use crate::status::node::Kind;
@@ -321,7 +322,7 @@ fn reload_changes_tags_and_handlers_and_keeps_a_tag_set_at_run_time() {
         a.reload(reload::Request::default());
         until(&mut [&mut a], "reloaded", |all| all[0].document(false).handlers.len() == 1).await;
         let tags: Vec<_> = a.endpoint.tags().into_iter().map(|(name, value)| format!("{name}={value}")).collect();
-        assert_eq!(tags, ["role=lb", "weight=3"]);
+        assert_eq!(tags, ["role=lb", "weight=3", "weir_health=none"]);
 
         std::fs::write(lab.path("a.toml"), "node.name = 7\n").unwrap();
         let (answer, mut told) = Answer::channel();
@@ -427,7 +428,41 @@ fn tag_set_at_run_time_outlives_a_restart_and_the_file_rules_its_own() {
         drop(a);
         let a = lab.agent("a", "127.7.12.1", None, &with("lb")).await;
         let tags: Vec<_> = a.endpoint.tags().into_iter().map(|(name, value)| format!("{name}={value}")).collect();
-        assert_eq!(tags, ["role=lb", "weight=3"]);
+        assert_eq!(tags, ["role=lb", "weight=3", "weir_health=none"]);
+    });
+}
+
+#[test]
+fn health_is_a_tag_that_follows_the_checks_and_nobody_else_sets() {
+    run_test(async {
+        let lab = Lab::new();
+        let mut a = lab.agent("a", "127.7.41.1", None, &format!("{ALONE}\n[check.job]\nttl = \"1h\"")).await;
+        let mut b = lab.agent("b", "127.7.41.2", None, &join(&a)).await;
+        let told = |agent: &Agent, name: &str| {
+            agent.endpoint.member(name).and_then(|member| member.tags().get("weir_health").cloned()).unwrap_or_default()
+        };
+        until(&mut [&mut a, &mut b], "both are told", |all| told(all[1], "a") == "wait" && told(all[0], "b") == "none")
+            .await;
+        for (state, word) in [(State::Passing, "passing"), (State::Critical, "critical")] {
+            let (answer, mut said) = Answer::channel();
+            let word_of = CheckSet { name: None, state: state.into(), output: "three left".to_owned() };
+            a.handle_call(Call::Weir(Asked::CheckSet(word_of, answer)));
+            assert!(said.try_recv().unwrap().unwrap().state.is(&state));
+            until(&mut [&mut a, &mut b], word, |all| told(all[1], "a") == word).await;
+        }
+        let document = a.document(false);
+        assert!(document.health.own.is(&State::Critical));
+        assert_eq!((document.health.critical, document.health.none), (1, 1));
+        assert_eq!(document.checks[0].output, "three left");
+
+        lab.start("a", "127.7.41.1", None, ALONE); // writes the file
+        a.reload(reload::Request::default());
+        until(&mut [&mut a, &mut b], "no checks any more", |all| told(all[1], "a") == "none").await;
+
+        let (reply, mut refused) = tokio::sync::oneshot::channel();
+        let set = [("weir_health".to_owned(), "passing".to_owned())].into();
+        a.handle_call(Call::Tags { set, delete: Vec::new(), reply });
+        assert!(refused.try_recv().unwrap().is_err());
     });
 }
 

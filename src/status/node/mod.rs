@@ -9,6 +9,7 @@
 mod apply;
 mod attention;
 mod change;
+mod check;
 mod cluster;
 mod config;
 mod handler;
@@ -30,6 +31,7 @@ pub use apply::{
 pub(super) use attention::to_start;
 pub use attention::{Attention, CLAIM_S, Kind, attention};
 pub use change::{Change, Field, Value};
+pub use check::{Check, CheckKind, Health};
 pub use cluster::{Clocks, Cluster, LastChange, LongName, Member, NameClaim, Queues, Stranger, Traffic, Unfound};
 pub use config::{Configuration, Refused};
 pub use handler::{Handler, LastRun, Run};
@@ -44,6 +46,7 @@ pub struct Document {
     pub node: Node,
     pub config: Configuration,
     pub cluster: Cluster,
+    pub health: Health,
     pub keys: Keys,
     /// `None` without a snapshot.
     pub snapshot: Option<Snapshot>,
@@ -52,6 +55,8 @@ pub struct Document {
     pub nginx: Option<Nginx>,
     /// `None` where nothing is balanced.
     pub apply: Option<Apply>,
+    /// Of this node, by name.
+    pub checks: Vec<Check>,
     pub handlers: Vec<Handler>,
     /// What was sent and received.
     pub traffic: Traffic,

@@ -1,4 +1,5 @@
 use super::*;
+use crate::health::State;
 use crate::serf::Status;
 use crate::status::{Known, Level, Trouble};
 use crate::upstream::{Generation, Mode, VerdictReason};
@@ -44,6 +45,20 @@ pub(crate) fn full() -> Document {
             ..Cluster::default()
         },
         config: Configuration::default(),
+        health: Health { own: State::Warning.into(), warning: 1, none: 1, ..Health::default() },
+        checks: vec![Check {
+            name: text("disk"),
+            kind: CheckKind::Exec.into(),
+            target: text("/usr/lib/weir/disk /srv"),
+            state: State::Warning.into(),
+            since: at(),
+            for_s: 40,
+            result: Some(State::Warning.into()),
+            at: at(),
+            in_a_row: 8,
+            took_ms: Some(3),
+            output: text("half full"),
+        }],
         keys: Keys {
             keys: vec![Key { id: text("3fa9c1d2"), sealed_packets: 412_008, worn: 0.001, worn_since: None }],
             removed: vec![RemovedKey { id: text("b07e4410"), members: 3 }],

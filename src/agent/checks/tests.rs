@@ -1,0 +1,173 @@
+//! Checks as real programs.
+
+use std::path::Path;
+use std::time::Duration;
+
+use rand::SeedableRng;
+use tokio::time::timeout;
+
+use super::super::clock;
+use super::*;
+
+fn run_test<F: Future>(test: F) -> F::Output {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async { timeout(Duration::from_secs(30), test).await.expect("within the deadline") })
+}
+
+fn check(name: &str, subject: Subject) -> Check {
+    Check {
+        name: name.to_owned(),
+        subject,
+        interval: Duration::from_millis(200),
+        timeout: Duration::from_millis(200),
+        rise: 1,
+        fall: 1,
+        start_grace: Duration::ZERO,
+    }
+}
+
+fn shell(name: &str, line: &str) -> Check {
+    check(name, Subject::Exec(["/bin/sh", "-c", line].map(str::to_owned).to_vec()))
+}
+
+fn start(configs: &[Check]) -> LocalChecks {
+    let mut checks = LocalChecks::new(clock::now(), configs, StdRng::seed_from_u64(1));
+    checks.handle_timeout(clock::now());
+    checks
+}
+
+/// Lets them run until `done`.
+async fn until(checks: &mut LocalChecks, mut done: impl FnMut(&LocalChecks) -> bool) {
+    while !done(checks) {
+        let due = checks.poll_timeout().map_or(Duration::from_secs(60), |due| due.since(clock::now()));
+        tokio::select! {
+            ended = checks.recv() => checks.handle_ended(clock::now(), ended),
+            () = tokio::time::sleep(due) => checks.handle_timeout(clock::now()),
+        }
+    }
+}
+
+fn status(checks: &LocalChecks, name: &str) -> node::Check {
+    checks.status(&Calendar::read()).into_iter().find(|check| check.name == name).unwrap()
+}
+
+/// A check that is to be long enough for a program to start on a busy machine.
+fn patient(check: Check) -> Check {
+    Check { interval: Duration::from_secs(20), timeout: Duration::from_secs(20), ..check }
+}
+
+#[test]
+fn the_exit_status_is_the_verdict_and_what_was_printed_the_reason() {
+    run_test(async {
+        for (line, state, output) in [
+            ("echo fine", State::Passing, "fine"),
+            ("echo half full >&2; exit 1", State::Warning, "half full"),
+            ("echo full; exit 2", State::Critical, "exit 2: full"),
+            ("exit 7", State::Critical, "exit 7"),
+            ("kill -9 $$", State::Critical, "signal 9"),
+        ] {
+            let mut checks = start(&[patient(shell("disk", line))]);
+            until(&mut checks, |checks| checks.state() != State::Wait).await;
+            let told = status(&checks, "disk");
+            assert!(told.state.is(&state) && told.took_ms.is_some() && told.in_a_row == 1, "{line}: {told:?}");
+            assert_eq!(told.output, output, "{line}");
+        }
+        let missing = check("disk", Subject::Exec(vec!["/nonexistent/program".to_owned()]));
+        let mut checks = start(&[patient(missing)]);
+        until(&mut checks, |checks| checks.state() != State::Wait).await;
+        let told = status(&checks, "disk");
+        assert!(told.state.is(&State::Critical) && told.output.starts_with("not started: "), "{told:?}");
+    });
+}
+
+#[test]
+fn a_program_that_hangs_is_ended_never_started_twice_and_delays_no_other_check() {
+    run_test(async {
+        let directory = tempfile::tempdir().unwrap();
+        let (started, gone) = (directory.path().join("started"), directory.path().join("gone"));
+        let show = Path::display;
+        // It ignores SIGTERM; whoever is there at the same time says so.
+        let hang = format!(
+            "trap \"\" TERM; [ -e {1} ] && echo twice > {1}.twice; : > {1}; echo x >> {0}; sleep 1.2; rm {1}",
+            show(&started),
+            show(&gone)
+        );
+        let mut checks = start(&[shell("hangs", &hang), shell("quick", "true")]);
+        let runs = || std::fs::read_to_string(&started).map_or(0, |text| text.lines().count());
+        let mut quick = 0;
+        until(&mut checks, |checks| {
+            quick = quick.max(status(checks, "quick").in_a_row);
+            runs() >= 3
+        })
+        .await;
+        assert!(quick >= 5, "{quick}");
+        assert!(!gone.with_extension("twice").exists());
+        assert_eq!(status(&checks, "hangs").state, State::Critical.into());
+        assert_eq!(checks.state(), State::Critical);
+    });
+}
+
+#[test]
+fn output_is_kept_to_its_last_four_kibibytes() {
+    run_test(async {
+        let mut checks = start(&[patient(shell("disk", "yes 0123456 | head -c 100000; printf end"))]);
+        until(&mut checks, |checks| checks.state() != State::Wait).await;
+        let output = status(&checks, "disk").output;
+        assert!(output.len() <= check::MAX_OUTPUT_BYTES && output.ends_with("end"), "{}", output.len());
+    });
+}
+
+#[test]
+fn a_reload_keeps_what_did_not_change_and_waits_for_what_did() {
+    run_test(async {
+        let (kept, changed) = (patient(shell("kept", "true")), patient(shell("changed", "true")));
+        let mut checks = start(&[kept.clone(), changed.clone(), patient(shell("gone", "exit 2"))]);
+        until(&mut checks, |checks| checks.status(&Calendar::read()).iter().all(|check| check.result.is_some())).await;
+        assert_eq!(checks.state(), State::Critical);
+        let changed = Check { fall: 9, ..changed };
+        checks.replace(clock::now(), &[changed, kept]);
+        let told = checks.status(&Calendar::read());
+        let states: Vec<_> = told.iter().map(|check| (check.name.as_str(), check.state.clone())).collect();
+        assert_eq!(states, [("changed", State::Wait.into()), ("kept", State::Passing.into())]);
+        until(&mut checks, |checks| checks.state() == State::Passing).await;
+    });
+}
+
+#[test]
+fn health_is_news_once() {
+    let mut checks = start(&[]);
+    assert_eq!((checks.news(), checks.news()), (Some(State::None), None));
+    checks.replace(clock::now(), &[check("job", Subject::Ttl(Duration::from_secs(30)))]);
+    assert_eq!((checks.news(), checks.news()), (Some(State::Wait), None));
+    let word = CheckSet { name: None, state: State::Passing.into(), output: "three left".to_owned() };
+    let told = checks.set(clock::now(), word).unwrap();
+    assert_eq!((told.state, told.output.as_str(), told.took_ms), (State::Passing.into(), "three left", None));
+    assert_eq!((checks.news(), checks.news()), (Some(State::Passing), None));
+}
+
+#[test]
+fn a_word_that_cannot_be_taken_is_refused_with_a_way_out() {
+    let ttl = |name: &str| check(name, Subject::Ttl(Duration::from_secs(30)));
+    let word = |name: Option<&str>, state: State| CheckSet {
+        name: name.map(str::to_owned),
+        state: state.into(),
+        output: String::new(),
+    };
+    let (none, one, two) = (vec![], vec![ttl("job"), shell("site", "true")], vec![ttl("job"), ttl("sync")]);
+    for (configs, word, wanted) in [
+        (&none, word(None, State::Passing), "no check of this node has a ttl; write [check.NAME] with ttl = \"30s\""),
+        (&none, word(Some("job"), State::Passing), "no check 'job'; write [check.NAME]"),
+        (&one, word(Some("jbo"), State::Passing), "no check 'jbo'; did you mean 'job'?"),
+        (&one, word(Some("disk"), State::Passing), "no check 'disk'; known here: job, site"),
+        (
+            &one,
+            word(Some("site"), State::Passing),
+            "check 'site' has results of its own, so nobody can say how it is; give it a ttl, or name one that has",
+        ),
+        (&two, word(None, State::Passing), "several checks of this node have a ttl; name one of job, sync"),
+        (&two, word(Some("job"), State::Wait), "a check cannot be set to wait; say passing, warning or critical"),
+    ] {
+        let mut checks = LocalChecks::new(clock::now(), configs, StdRng::seed_from_u64(1));
+        assert_eq!(checks.set(clock::now(), word).unwrap_err().to_string(), wanted);
+    }
+}
