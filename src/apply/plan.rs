@@ -282,7 +282,8 @@ mod tests {
         // How many upstreams are configured, how many more there were, and how many stay.
         for (configured, others, stay) in [(0, 256, 256), (1, 255, 256), (2, 255, 2), (256, 0, 256), (200, 100, 200)] {
             let options = |number| UpstreamOptions::new(name(number), Vec::new());
-            let upstreams = (0..configured).map(|number| Upstream { options: options(number), file: None }).collect();
+            let upstreams =
+                (0..configured).map(|number| Upstream { options: options(number), file: None, probe: None }).collect();
             let options = Options { upstreams, ..Options::from(&Config::default()) };
             let mut desired = Desired::new(0);
             let others = (0..others).map(|number| name(1000 + number));
@@ -304,7 +305,7 @@ mod tests {
             max_conns: 0,
         };
         let servers = Target::Servers(Servers::new((1..=2000).map(server).collect()).unwrap());
-        let upstreams = vec![Upstream { options: UpstreamOptions::new(name(0), Vec::new()), file: None }];
+        let upstreams = vec![Upstream { options: UpstreamOptions::new(name(0), Vec::new()), file: None, probe: None }];
         let options = Options { upstreams, ..Options::from(&Config::default()) };
         let mut desired = Desired::new(0);
         desired.upstreams.extend((0..10).map(|number| (name(number), servers.clone())));

@@ -10,6 +10,7 @@
 //! | `serf`, `environment`, `flag`, `overrides`, `file` | the layers |
 //! | `reader`, `value`, `duration` | reading a key: type, bounds, default, and the record of it |
 //! | `node` … `upstream` | one table each, as checked values |
+//! | `service` | the keys of a request to a service, which several tables have |
 //! | `hash` | by what two processes know that they run with the same |
 //! | `show`, `schema`, `convert`, `reload` | what `weir config` prints, and what a reload changes |
 //!
@@ -40,6 +41,7 @@ pub mod reload;
 mod schema;
 mod secret;
 mod serf;
+mod service;
 pub mod show;
 mod template;
 mod tree;
@@ -69,10 +71,12 @@ pub use reader::{Setting, When};
 pub use schema::schema;
 pub use secret::{Secret, SecretSource};
 pub(crate) use serf::{KEYS as SERF_KEYS, Kind as SerfKind};
+pub(crate) use service::name_and_port;
+pub use service::{Address, Expression, Header, Http, HttpUrl, ProxyVersion, Service, StatusSet, Tcp, Tls};
 pub(crate) use template::CANDIDATE;
 pub use template::{FileMode, Owner, Template};
 pub use tree::Origin;
-pub use upstream::{Upstream, UpstreamFile};
+pub use upstream::{Probe, Upstream, UpstreamFile};
 
 use serde_json::Value as Json;
 

@@ -254,6 +254,24 @@ impl<'a> Section<'a> {
         result
     }
 
+    /// A table below this one that means nothing where it is not written.
+    pub(crate) fn optional<R>(&self, name: &'static str, read: impl Fn(&Section<'_>) -> Option<R>) -> Option<R> {
+        let path = self.path_of(name);
+        let written = self.item(name).and_then(|item| Some((item, self.table_in(item, &path)?)));
+        let (result, schema) = match written {
+            Some((item, table)) => {
+                Section::new(self.reader, path, item.key_at.clone(), Some(table)).read(|inner| read(inner))
+            }
+            None => {
+                let reader = Reader::new(self.serf());
+                let (_, schema) = Section::new(&reader, path, self.at.clone(), None).read(|absent| read(absent));
+                (None, schema)
+            }
+        };
+        self.known.borrow_mut().insert(name, schema);
+        result
+    }
+
     /// A table of tables with names of the user's own, in order of appearance.
     pub(crate) fn named<R>(&self, name: &'static str, read: impl Fn(&str, &Section<'_>) -> Option<R>) -> Vec<R> {
         self.section(name, |section| {

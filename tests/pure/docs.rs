@@ -274,6 +274,7 @@ fn the_contract_shows_what_the_program_takes_at_its_default() {
         "role = \"web\"",
         "source = \"/bin/true\"",
         "output = \"/bin/true.cfg\"",
+        "http = \"/bin/true\"",
     ];
     let others: Vec<&str> = changed.lines().filter(|line| line.contains(" = ") && !named.contains(line)).collect();
     assert_eq!(others, [""; 0]);

@@ -1,6 +1,7 @@
 //! `[upstream.NAME]`: which members are servers, and the file that NGINX gets.
 
 mod file;
+mod probe;
 mod server;
 
 use std::path::{Path, PathBuf};
@@ -20,6 +21,8 @@ use super::value::{Text, words};
 use file::Nginx;
 use server::Server;
 
+pub use probe::Probe;
+
 /// One upstream.
 #[derive(Clone, Debug)]
 pub struct Upstream {
@@ -27,6 +30,8 @@ pub struct Upstream {
     pub options: Options,
     /// Its file; `None` with `form = "none"`.
     pub file: Option<UpstreamFile>,
+    /// How this balancer asks its servers itself; `None`: it does not.
+    pub probe: Option<Probe>,
 }
 
 /// An upstream's file.
@@ -86,6 +91,7 @@ pub(crate) struct Draft {
     options: Options,
     nginx: Nginx,
     block: Option<Block>,
+    probe: Option<Probe>,
 }
 
 impl Draft {
@@ -101,6 +107,7 @@ impl Draft {
             Allow { networks: section.key("allow").or(Vec::new()), loopback: section.key("allow_loopback").or(false) };
         let select = read_select(section);
         let server = section.section("server", Server::read);
+        let probe = section.optional("probe", Probe::read);
         let policy = section.section("policy", read_policy);
         let nginx = section.section("nginx", Nginx::read);
         let backup = read_backup(section, &server, &nginx);
@@ -112,11 +119,12 @@ impl Draft {
             weight: server.weight,
             backup,
             max_conns: server.max_conns,
+            probed: probe.is_some(),
             method: method.clone(),
             policy,
             ..Options::new(upstream_name?, select?)
         };
-        Some(Self { options, nginx, block })
+        Some(Self { options, nginx, block, probe })
     }
 }
 
@@ -130,7 +138,7 @@ pub(crate) fn place_files(section: &Section<'_>, drafts: Vec<Draft>, nginx_confi
         section.mistake(Mistake::across(&at, &key, Trouble::new(what, "remove one, or select by several values")));
     }
     let mut upstreams: Vec<Upstream> = Vec::new();
-    for Draft { options, nginx, block } in drafts {
+    for Draft { options, nginx, block, probe } in drafts {
         let name = options.name.as_str();
         let file = block.map(|block| UpstreamFile { block, output: nginx.output(name, nginx_config) });
         if let Some(UpstreamFile { output, .. }) = &file {
@@ -154,7 +162,7 @@ pub(crate) fn place_files(section: &Section<'_>, drafts: Vec<Draft>, nginx_confi
             let what = format!("{key} has the zone {zone}, which upstream {} has already", other.options.name);
             section.mistake(Mistake::across(&at, &key, Trouble::new(what, "rename one, or give one zone = \"\"")));
         }
-        upstreams.push(Upstream { options, file });
+        upstreams.push(Upstream { options, file, probe });
     }
     upstreams
 }
