@@ -12,6 +12,7 @@
 //! | `store`, `keyring`, `key_state`, `key_writer`, `hand`, `file` | what is on disk |
 //! | `rotate`, `doctor`, `status` | what RPC asks for about keys, and for `weir doctor` and `weir info` |
 //! | `exec`, `checks`, `process` | handler scripts, checks, and the programs that both run |
+//! | `request` | one request to a service, over HTTP, TLS or plain TCP |
 //! | [`log`], [`notice`] | what the operator is told |
 //! | `signal`, `stop`, `systemd` | the host |
 //!
@@ -48,6 +49,7 @@ pub mod notice;
 mod process;
 mod rejoin;
 mod reload;
+mod request;
 mod rotate;
 mod signal;
 mod status;

@@ -1,0 +1,172 @@
+//! TLS for requests: whose certificates are trusted, read when the first request needs it.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+
+use nix::errno::Errno;
+use rustls::client::Resumption;
+use rustls::client::WantsClientCert;
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::crypto::{CryptoProvider, ring};
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::{
+    AlertDescription, CertificateError, ClientConfig, ConfigBuilder, DigitallySignedStruct, Error, RootCertStore,
+    SignatureScheme,
+};
+use tokio::net::TcpStream;
+use tokio::sync::OnceCell;
+use tokio::task::spawn_blocking;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
+
+use crate::config::Tls;
+use crate::file;
+use crate::health::answer::{Certificate, Failure, Step, TlsTrouble, Unusable};
+
+/// Largest file of authorities that is read.
+const MAX_AUTHORITIES_BYTES: usize = 4 * 1024 * 1024;
+
+/// Every way to judge certificates that is in use, each read at most once.
+#[derive(Debug, Default)]
+pub(in crate::agent) struct Trusts(BTreeMap<Tls, Arc<Trust>>);
+
+/// One way to judge certificates.
+#[derive(Debug)]
+pub(super) struct Trust {
+    tls: Tls,
+    /// Empty until the first request, and as long as it cannot be read.
+    client: OnceCell<Arc<ClientConfig>>,
+}
+
+impl Trusts {
+    /// The one for `tls`, which nothing is read for yet.
+    pub(super) fn get(&mut self, tls: &Tls) -> Arc<Trust> {
+        let new = || Arc::new(Trust { tls: tls.clone(), client: OnceCell::new() });
+        Arc::clone(self.0.entry(tls.clone()).or_insert_with(new))
+    }
+}
+
+impl Trust {
+    /// Speaks TLS over `stream` with whoever has a certificate for `name`.
+    pub(super) async fn connect(
+        &self,
+        name: ServerName<'static>,
+        stream: TcpStream,
+    ) -> Result<TlsStream<TcpStream>, Failure> {
+        let client = self.client.get_or_try_init(|| read(self.tls.clone())).await?;
+        let connecting = TlsConnector::from(Arc::clone(client)).connect(name, stream);
+        connecting.await.map_err(|error| match error.get_ref().and_then(|inner| inner.downcast_ref::<Error>()) {
+            Some(error) => failure(error),
+            None => super::broken(Step::Tls, &error),
+        })
+    }
+}
+
+/// Off the loop: there may be many certificates.
+async fn read(tls: Tls) -> Result<Arc<ClientConfig>, Failure> {
+    spawn_blocking(move || client(&tls)).await.unwrap_or(Err(Failure::BrokeOff)).map(Arc::new)
+}
+
+fn client(tls: &Tls) -> Result<ClientConfig, Failure> {
+    let provider = Arc::new(ring::default_provider());
+    let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
+        .with_safe_default_protocol_versions()
+        .expect("the provider has ciphers for both versions");
+    let builder: ConfigBuilder<ClientConfig, WantsClientCert> = match tls {
+        Tls::System => builder.with_root_certificates(system()?),
+        Tls::Authority(path) => builder.with_root_certificates(authorities(path)?),
+        Tls::Unverified => builder.dangerous().with_custom_certificate_verifier(Arc::new(Unverified(provider))),
+    };
+    let mut client = builder.with_no_client_auth();
+    client.alpn_protocols = vec![b"http/1.1".to_vec()];
+    // Every probe is to see the certificate that is there now.
+    client.resumption = Resumption::disabled();
+    Ok(client)
+}
+
+fn system() -> Result<RootCertStore, Failure> {
+    let mut roots = RootCertStore::empty();
+    roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+    if roots.is_empty() { Err(Failure::Authorities(None, Unusable::Empty)) } else { Ok(roots) }
+}
+
+fn authorities(path: &Path) -> Result<RootCertStore, Failure> {
+    let unusable = |why| Failure::Authorities(Some(path.to_path_buf()), why);
+    let bytes = file::read(path, MAX_AUTHORITIES_BYTES).map_err(|error| {
+        unusable(error.raw_os_error().map_or(Unusable::NoFile, |code| Unusable::Unread(Errno::from_raw(code))))
+    })?;
+    let mut roots = RootCertStore::empty();
+    roots.add_parsable_certificates(CertificateDer::pem_slice_iter(&bytes).filter_map(Result::ok));
+    if roots.is_empty() { Err(unusable(Unusable::Empty)) } else { Ok(roots) }
+}
+
+/// What went wrong, without the peer's words.
+fn failure(error: &Error) -> Failure {
+    use CertificateError as Bad;
+    match error {
+        Error::InvalidCertificate(bad) => Failure::Certificate(match bad {
+            Bad::Expired | Bad::ExpiredContext { .. } => Certificate::Expired,
+            Bad::NotValidYet | Bad::NotValidYetContext { .. } => Certificate::NotYetValid,
+            Bad::NotValidForName | Bad::NotValidForNameContext { .. } => Certificate::OtherName,
+            Bad::UnknownIssuer | Bad::BadSignature => Certificate::UnknownAuthority,
+            Bad::Revoked => Certificate::Revoked,
+            _ => Certificate::Invalid,
+        }),
+        Error::AlertReceived(AlertDescription::HandshakeFailure | AlertDescription::ProtocolVersion)
+        | Error::PeerIncompatible(_) => Failure::Tls(TlsTrouble::NothingInCommon),
+        Error::AlertReceived(_) => Failure::Tls(TlsTrouble::Refused),
+        Error::InvalidMessage(_) => Failure::Tls(TlsTrouble::NotTls),
+        _ => Failure::Tls(TlsTrouble::Invalid),
+    }
+}
+
+/// Takes any certificate, as the operator asked for; whoever shows one must have its key all the same.
+#[derive(Debug)]
+struct Unverified(Arc<CryptoProvider>);
+
+impl ServerCertVerifier for Unverified {
+    fn verify_server_cert(
+        &self,
+        _end_entity: &CertificateDer<'_>,
+        _intermediates: &[CertificateDer<'_>],
+        _server_name: &ServerName<'_>,
+        _ocsp_response: &[u8],
+        _now: UnixTime,
+    ) -> Result<ServerCertVerified, Error> {
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        rustls::crypto::verify_tls12_signature(
+            message,
+            certificate,
+            signature,
+            &self.0.signature_verification_algorithms,
+        )
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        rustls::crypto::verify_tls13_signature(
+            message,
+            certificate,
+            signature,
+            &self.0.signature_verification_algorithms,
+        )
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.0.signature_verification_algorithms.supported_schemes()
+    }
+}
