@@ -10,6 +10,7 @@ use tokio::time::sleep;
 use tracing::{error, info, warn};
 
 use self::operator::{Operator, WentBack};
+use self::probes::Probes;
 use self::status::Applies;
 use self::timeline::{Asked, Timeline};
 use self::watch::{Look, Watch};
@@ -30,6 +31,7 @@ use crate::wire::NodeName;
 
 mod operator;
 mod past;
+mod probes;
 mod status;
 mod timeline;
 mod watch;
@@ -57,6 +59,7 @@ pub(super) struct Upstreams {
     /// What operators wait for.
     operator: Operator,
     watch: Watch,
+    probes: Probes,
     /// When the balancer is to hear of the members again; `None` once this node leaves.
     members_at: Option<Instant>,
     applies: Applies,
@@ -73,6 +76,8 @@ pub(super) enum Done {
     WentBack(Option<WentBack>),
     /// Who NGINX's master is.
     Looked(Option<Look>),
+    /// A server has been probed.
+    Probed(probes::Ended),
 }
 
 /// How an apply ended.
@@ -145,6 +150,7 @@ impl Upstreams {
             timeline: Timeline::default(),
             operator: Operator::default(),
             watch: Watch::new(now),
+            probes: Probes::new(now, config),
             members_at: Some(now),
             applies: Applies::new(generation, since),
         }
@@ -152,7 +158,7 @@ impl Upstreams {
 
     pub(super) fn poll_timeout(&self) -> Option<Instant> {
         let look_at = self.watch.poll_timeout().filter(|_| self.members_at.is_some());
-        [self.balancer.poll_timeout(), self.members_at, look_at].into_iter().flatten().min()
+        [self.balancer.poll_timeout(), self.probes.poll_timeout(), self.members_at, look_at].into_iter().flatten().min()
     }
 
     /// Takes a new configuration.
@@ -161,6 +167,8 @@ impl Upstreams {
         self.watch.reconfigured(now);
         self.balancer.handle_configuration(now, options(config), settle(config, self.order));
         self.balancer.handle_templates(now, !config.templates.is_empty());
+        self.probes.reconfigure(now, config);
+        self.members_changed();
     }
 
     /// Something about the members is different; looked at once after everything that belongs to it was heard.
@@ -174,6 +182,7 @@ impl Upstreams {
     pub(super) fn leave(&mut self) {
         self.members_at = None;
         self.balancer.leave();
+        self.probes.stop();
         self.operator.leave();
     }
 
@@ -184,11 +193,14 @@ impl Upstreams {
 
     /// Lets the balancer go on, and does what it asks for.
     pub(super) fn advance(&mut self, now: Instant, endpoint: &Endpoint) {
-        if self.members_at.is_some_and(|at| at <= now) {
+        let looks_at_members = self.members_at.is_some_and(|at| at <= now);
+        if looks_at_members {
             self.members_at = Some(now + RECONCILE);
-            let candidate = |member| Candidate::of(member, endpoint.swim());
-            self.balancer.handle_members(now, endpoint.members().map(candidate).collect());
+            let members: Vec<_> = endpoint.members().map(|member| Candidate::of(member, endpoint.swim())).collect();
+            self.probes.handle_members(now, &members);
+            self.balancer.handle_members(now, members);
         }
+        self.probes.tell(now, &mut self.balancer);
         if self.members_at.is_some() {
             self.watch.handle_timeout(now, &self.applier);
         }
@@ -200,6 +212,11 @@ impl Upstreams {
             self.watch.pause();
         }
         self.balancer.handle_timeout(now);
+        if looks_at_members {
+            self.probes.handle_decided(now, &self.balancer);
+            self.probes.tell(now, &mut self.balancer);
+        }
+        self.probes.handle_timeout(now);
         while let Some(output) = self.balancer.poll_output() {
             match output {
                 Output::Apply { desired, causes } => {
@@ -222,6 +239,7 @@ impl Upstreams {
             recovered = ended(&mut self.recovering) => Done::Recovered(recovered),
             went_back = self.operator.went_back() => Done::WentBack(went_back),
             looked = self.watch.looked() => Done::Looked(looked),
+            probed = self.probes.ended() => Done::Probed(probed),
         }
     }
 
@@ -247,6 +265,7 @@ impl Upstreams {
             }
             Done::Recovered(Some(None) | None) => {}
             Done::WentBack(went_back) => self.handle_went_back(now, went_back),
+            Done::Probed(probed) => self.probes.handle_ended(now, probed),
             Done::Looked(look) => {
                 let live = look.as_ref().and_then(|look| look.as_ref().ok()).map(|state| state.live);
                 let is_lost = live == Some(None) && self.applies.forget();

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::probes::Probes;
 use super::{Ended, Upstreams};
 use crate::agent::clock::Calendar;
 use crate::apply::{Error, Followed, Kept, Left, Report};
@@ -199,7 +200,7 @@ impl Upstreams {
             let output = config.upstreams.iter().find(|configured| configured.options.name == *each.name());
             let output = output.and_then(|configured| configured.file.as_ref()).map(|file| &file.output);
             let held = self.balancer.holds().get(each.name()).map(held);
-            let told = decided(each, calendar);
+            let told = decided(each, &self.probes, calendar);
             let is_untouched = applies.untouched.contains(each.name());
             node::Upstream {
                 live: each.is_in_place(),
@@ -263,12 +264,13 @@ impl Foreign {
 }
 
 /// What was decided about it, and what of that is not in place.
-fn decided(upstream: &Upstream, calendar: &Calendar) -> node::Upstream {
+fn decided(upstream: &Upstream, probes: &Probes, calendar: &Calendar) -> node::Upstream {
     let name = upstream.name();
     let Some(decision) = upstream.decision() else { return node::Upstream::undecided(name.as_str()) };
     let mut told = node::Upstream::decided(name, decision, upstream.live());
     for (server, judged) in told.servers.iter_mut().zip(&decision.members) {
         server.since = upstream.standing_since(&judged.name).map(|since| calendar.date(since));
+        server.probe = probes.status(name, &judged.name, calendar);
     }
     told.waiting = waiting(upstream);
     told

@@ -139,6 +139,7 @@ fn told(held: &Held, name: &str) -> String {
 
 fn cells(server: &Server) -> [String; 7] {
     let backup = if server.backup { ", backup" } else { "" };
+    let probe = server.probe.as_ref().map(|probe| format!(", {probe}")).unwrap_or_default();
     let notes: String = server.notes.iter().map(|note| format!("; {note}")).collect();
     [
         server.member.clone(),
@@ -147,6 +148,6 @@ fn cells(server: &Server) -> [String; 7] {
         server.weight.to_string(),
         format!("{:>3.0} %", server.share * 100.0),
         server.since.as_deref().map_or_else(|| "-".to_owned(), time::of_day),
-        format!("{}{backup}{notes}", server.why),
+        format!("{}{probe}{backup}{notes}", server.why),
     ]
 }

@@ -14,6 +14,7 @@ mod cluster;
 mod config;
 mod handler;
 mod keys;
+mod probe;
 mod snapshot;
 mod upstream;
 
@@ -36,6 +37,7 @@ pub use cluster::{Clocks, Cluster, LastChange, LongName, Member, NameClaim, Queu
 pub use config::{Configuration, Refused};
 pub use handler::{Handler, LastRun, Run};
 pub use keys::{Key, Keys, RemovedKey, WORN};
+pub use probe::{Probe, ProbeState};
 pub use snapshot::{Failing, Snapshot};
 pub use upstream::{Held, Kept, LeftOut, LeftOutReason, Server, ServerState, Upstream, Want};
 

@@ -100,6 +100,18 @@ pub(crate) fn full() -> Document {
                 reason: VerdictReason::In.into(),
                 why: text("in"),
                 notes: vec![text("tag weight=\"two\" is not a number, 1 is used")],
+                probe: Some(Probe {
+                    state: ProbeState::Up.into(),
+                    question: text("GET http://10.77.0.12:80/"),
+                    took_ms: Some(1.2),
+                    error: None,
+                    since: at(),
+                    first_failure: None,
+                    successes: 812,
+                    failures: 0,
+                    rise: 2,
+                    fall: 2,
+                }),
             }],
             left_out: vec![LeftOut {
                 member: text("web2"),

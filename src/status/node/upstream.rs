@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 
 use serde::{Deserialize, Serialize};
 
-use super::Change;
+use super::{Change, Probe};
 use crate::status::Known;
 use crate::upstream::{self, Decision, Generation, HoldReason, Judged, Mode, Servers, UpstreamName, VerdictReason};
 use crate::wire::NodeName;
@@ -102,6 +102,9 @@ pub struct Server {
     /// Tags of it that were not taken as they are.
     #[serde(default)]
     pub notes: Vec<String>,
+    /// What this balancer's probes say of it; `None` where it is not probed.
+    #[serde(default)]
+    pub probe: Option<Probe>,
 }
 
 /// Where it is.
@@ -231,6 +234,7 @@ impl Server {
             reason: verdict.reason.into(),
             why: why(judged),
             notes: draft.notes.iter().map(ToString::to_string).collect(),
+            probe: None,
         }
     }
 }

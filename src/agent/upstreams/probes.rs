@@ -1,0 +1,200 @@
+//! The probes of a balancer as connections: begins what is due, and hears how it ended.
+//!
+//! When to probe whom, and what the outcomes add up to, is [`Prober`]'s. A probe that is under way is a task of one set; an upstream's
+//! request is made once and shared by all of them.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustix::process::{Resource, getrlimit};
+use tokio::task::{self, JoinError, JoinSet};
+use tracing::{debug, error, trace};
+
+use crate::agent::clock::Calendar;
+use crate::agent::request::{Request, Trusts};
+use crate::config::{Address, Config, Probe, Service, Tcp};
+use crate::health::answer::{Failure, Outcome};
+use crate::health::probe::{Doubt, Event, Plan, Prober, Standing, Start, TargetId};
+use crate::status::node;
+use crate::time::Instant;
+use crate::upstream::balancer::Balancer;
+use crate::upstream::{Candidate, Gossip, UpstreamName};
+use crate::wire::NodeName;
+
+/// Most probes at a time; others wait for their turn. Of the sockets that the system gives this process, probes take half at most.
+const MAX_UNDER_WAY: usize = 4096;
+
+/// How a probe ended; the error is that its task broke off.
+pub(in crate::agent) type Ended = Result<(task::Id, Outcome), JoinError>;
+
+/// All probes of this node.
+#[derive(Debug)]
+pub(super) struct Probes {
+    prober: Prober,
+    requests: BTreeMap<UpstreamName, Arc<Request>>,
+    /// Of upstreams without a probe.
+    bare: Arc<Request>,
+    under_way: JoinSet<Outcome>,
+    targets: HashMap<task::Id, TargetId>,
+    most_under_way: usize,
+}
+
+impl Probes {
+    pub(super) fn new(now: Instant, config: &Config) -> Self {
+        let sockets = getrlimit(Resource::Nofile).current.and_then(|limit| usize::try_from(limit).ok());
+        let tcp = Service::Tcp(Tcp { expect: None, send_proxy: None });
+        let mut probes = Self {
+            prober: Prober::default(),
+            requests: BTreeMap::new(),
+            bare: Arc::new(Request::new(tcp, Plan::BARE.interval, &mut Trusts::default())),
+            under_way: JoinSet::new(),
+            targets: HashMap::new(),
+            most_under_way: sockets.map_or(MAX_UNDER_WAY, |sockets| (sockets / 2).min(MAX_UNDER_WAY)),
+        };
+        probes.reconfigure(now, config);
+        probes
+    }
+
+    /// Takes a new configuration. Files of authorities are read anew.
+    pub(super) fn reconfigure(&mut self, now: Instant, config: &Config) {
+        let mut trusts = Trusts::default();
+        let probes = config.upstreams.iter().filter_map(|each| Some((&each.options.name, each.probe.as_ref()?)));
+        let (mut plans, mut requests) = (BTreeMap::new(), BTreeMap::new());
+        for (upstream, probe) in probes {
+            plans.insert(upstream.clone(), plan(probe));
+            let request = Request::new(probe.service.clone(), probe.timeout, &mut trusts);
+            requests.insert(upstream.clone(), Arc::new(request));
+        }
+        let is_anew = |(upstream, request): &(&UpstreamName, &Arc<Request>)| {
+            self.requests.get(*upstream).is_some_and(|before| before.service() != request.service())
+        };
+        let anew: BTreeSet<UpstreamName> =
+            requests.iter().filter(is_anew).map(|(upstream, _)| upstream.clone()).collect();
+        self.prober.handle_configuration(now, plans, &anew);
+        self.requests = requests;
+    }
+
+    /// What gossip says of the members, before the balancer decides about them.
+    pub(super) fn handle_members(&mut self, now: Instant, members: &[Candidate]) {
+        let doubted = |member: &Candidate| Some((member.name.clone(), doubt(member.gossip)?));
+        self.prober.handle_doubts(now, members.iter().filter_map(doubted).collect());
+    }
+
+    /// Whom the balancer may choose by what it has decided.
+    pub(super) fn handle_decided(&mut self, now: Instant, balancer: &Balancer) {
+        self.prober.handle_targets(now, balancer.targets());
+    }
+
+    /// Nobody is probed any more.
+    pub(super) fn stop(&mut self) {
+        self.prober = Prober::default();
+        self.under_way.abort_all();
+    }
+
+    /// `None` as long as there is no room: whatever ends makes some.
+    pub(super) fn poll_timeout(&self) -> Option<Instant> {
+        self.prober.poll_timeout().filter(|_| self.has_room())
+    }
+
+    /// Begins what is due.
+    pub(super) fn handle_timeout(&mut self, now: Instant) {
+        while self.has_room() {
+            let Some(start) = self.prober.poll_start(now) else { break };
+            self.begin(start);
+        }
+    }
+
+    /// The next one that ends; never without any. Cancel-safe.
+    pub(super) async fn ended(&mut self) -> Ended {
+        match self.under_way.join_next_with_id().await {
+            Some(ended) => ended,
+            None => std::future::pending().await,
+        }
+    }
+
+    /// One has ended; others that have, too, are taken with it.
+    pub(super) fn handle_ended(&mut self, now: Instant, ended: Ended) {
+        let mut next = Some(ended);
+        while let Some(ended) = next {
+            let (id, outcome) = ended.unwrap_or_else(|error| {
+                if error.is_panic() {
+                    error!(%error, "a probe broke off");
+                }
+                (error.id(), Outcome { took: Duration::ZERO, result: Err(Failure::BrokeOff) })
+            });
+            if let Some(target) = self.targets.remove(&id) {
+                self.prober.handle_outcome(now, target, outcome);
+            }
+            next = self.under_way.try_join_next_with_id();
+        }
+    }
+
+    /// Tells the balancer what they say.
+    pub(super) fn tell(&mut self, now: Instant, balancer: &mut Balancer) {
+        while let Some(event) = self.prober.poll_event() {
+            match event {
+                Event::Says { upstream, member, probe } => {
+                    debug!(%upstream, %member, ?probe, "probe says");
+                    balancer.handle_probe(now, &upstream, &member, probe);
+                }
+                Event::Failed { upstream, member, in_a_row } => trace!(%upstream, %member, in_a_row, "probe failed"),
+            }
+        }
+    }
+
+    /// What there is to tell of one server; `None` if it is not probed.
+    pub(super) fn status(
+        &self,
+        upstream: &UpstreamName,
+        member: &NodeName,
+        calendar: &Calendar,
+    ) -> Option<node::Probe> {
+        let Standing { probe, since, plan, addr, took, failure, successes, failures, first_failure } =
+            self.prober.standing(upstream, member)?;
+        let request = self.requests.get(upstream).unwrap_or(&self.bare);
+        Some(node::Probe {
+            state: node::ProbeState::from(probe).into(),
+            question: request.service().question(&Address::Socket(addr)),
+            took_ms: took.map(|took| took.as_secs_f64() * 1000.0),
+            error: failure.map(ToString::to_string),
+            since: Some(calendar.date(since)),
+            first_failure: first_failure.map(|at| calendar.date(at)),
+            successes,
+            failures,
+            rise: plan.rise,
+            fall: plan.fall,
+        })
+    }
+}
+
+impl Probes {
+    fn has_room(&self) -> bool {
+        self.under_way.len() < self.most_under_way
+    }
+
+    fn begin(&mut self, Start { target, upstream, addr, bare }: Start) {
+        let request = if bare { Some(&self.bare) } else { self.requests.get(&upstream) };
+        let request = Arc::clone(request.expect("the prober's plans are made together with the requests"));
+        let handle = self.under_way.spawn(async move { request.ask(&Address::Socket(addr)).await });
+        self.targets.insert(handle.id(), target);
+    }
+}
+
+fn plan(probe: &Probe) -> Plan {
+    Plan {
+        interval: probe.interval,
+        rise: probe.rise,
+        fall: probe.fall,
+        vouches: probe.service.vouches(),
+        port: probe.port,
+    }
+}
+
+fn doubt(gossip: Gossip) -> Option<Doubt> {
+    match gossip {
+        Gossip::Suspect => Some(Doubt::Suspected),
+        Gossip::Failed => Some(Doubt::Failed),
+        Gossip::Alive | Gossip::Unknown | Gossip::Leaving | Gossip::Left => None,
+    }
+}
