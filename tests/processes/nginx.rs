@@ -98,7 +98,7 @@ impl Nginx {
         let mut options = upstream::Options::new(name.clone(), Vec::new());
         options.allow = Allow { networks: Vec::new(), loopback: true };
         let block = Block { form, ..Block::new(name) };
-        Upstream { options, file: Some(UpstreamFile { block, output: self.path(output) }) }
+        Upstream { options, file: Some(UpstreamFile { block, output: self.path(output) }), probe: None }
     }
 
     pub(crate) fn apply(&self) -> Apply {
