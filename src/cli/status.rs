@@ -56,6 +56,8 @@ impl Part {
             | Kind::Held
             | Kind::ForeignEdit
             | Kind::Orphan
+            | Kind::Flapping
+            | Kind::AgentLost
             | Kind::Template
             | Kind::Snapshot
             | Kind::Config

@@ -132,6 +132,26 @@ macro_rules! whole_numbers {
 
 whole_numbers!(u8, u16, u32, u64, usize);
 
+impl Written for f64 {
+    fn read(item: &Item) -> Result<Self, Vec<Wrong>> {
+        match item.value {
+            Value::Float(number) => Ok(number),
+            Value::Int(number) => Ok(number as Self),
+            Value::Text(_) | Value::Bool(_) | Value::Date(_) | Value::List(_) | Value::Table(_) => {
+                Err(item.not("a number, without quotes"))
+            }
+        }
+    }
+
+    fn write(&self) -> Json {
+        (*self).into()
+    }
+
+    fn schema() -> Json {
+        json!({ "type": "number" })
+    }
+}
+
 impl<T: Written> Written for Vec<T> {
     fn read(item: &Item) -> Result<Self, Vec<Wrong>> {
         let Value::List(list) = &item.value else {

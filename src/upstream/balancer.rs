@@ -11,6 +11,7 @@
 //! the words of a [`Notice`] are the driver's.
 
 mod evidence;
+mod record;
 mod roster;
 mod upstream;
 

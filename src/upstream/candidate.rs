@@ -17,6 +17,8 @@ pub struct Candidate {
     pub addr: IpAddr,
     /// Its tags.
     pub tags: Arc<Tags>,
+    /// Whether it is this balancer itself.
+    pub is_self: bool,
     /// First witness: what gossip says.
     pub gossip: Gossip,
     /// What this balancer's own pings of it add to that.
@@ -29,6 +31,8 @@ pub struct Candidate {
     pub drain: Drain,
     /// Whether its witnesses changed their minds too often (`design §7`).
     pub flapping: bool,
+    /// Percent of its weight that it gets while it starts slowly; `None` for all of it.
+    pub ramp: Option<u8>,
 }
 
 impl Candidate {
@@ -42,7 +46,8 @@ impl Candidate {
             Status::Left => Gossip::Left,
             Status::Failed => Gossip::Failed,
         };
-        Self::new(member.node.name.clone(), member.node.addr.ip(), member.tags(), gossip)
+        let is_self = swim.local_node().name == member.node.name;
+        Self { is_self, ..Self::new(member.node.name.clone(), member.node.addr.ip(), member.tags(), gossip) }
     }
 
     /// A member about which gossip is the only witness.
@@ -51,12 +56,14 @@ impl Candidate {
             name,
             addr,
             tags: Arc::new(tags),
+            is_self: false,
             gossip,
             pings: Pings::default(),
             check: Check::None,
             probe: Probe::None,
             drain: Drain::No,
             flapping: false,
+            ramp: None,
         }
     }
 

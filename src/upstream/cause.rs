@@ -57,6 +57,8 @@ pub enum MemberEvent {
     Draining,
     /// It changed too often.
     Flapping,
+    /// It starts slowly, and gets more than before.
+    SlowStart,
     /// It serves elsewhere.
     Moved,
     /// Its tags, or what they mean, changed.
@@ -150,7 +152,11 @@ pub(super) fn causes(history: &History, decision: &Decision) -> BTreeSet<Cause> 
     }
     causes.extend(decision.shares().filter_map(|(member, share)| {
         let before = history.shares().get(member).filter(|before| **before != share)?;
-        let event = if before.half == share.half { MemberEvent::Tags } else { MemberEvent::Warning };
+        let event = match before {
+            before if before.half != share.half => MemberEvent::Warning,
+            before if before.ramp != share.ramp => MemberEvent::SlowStart,
+            _ => MemberEvent::Tags,
+        };
         Some(Cause::of(member, event))
     }));
     causes
@@ -231,6 +237,7 @@ impl fmt::Display for MemberEvent {
             Self::Warning => "warning",
             Self::Draining => "draining",
             Self::Flapping => "flapping",
+            Self::SlowStart => "slow start",
             Self::Moved => "moved",
             Self::Tags => "tags changed",
             Self::NotSelected => "not selected",

@@ -46,6 +46,8 @@ pub struct Decision {
     pub left_out: Vec<(NodeName, LeftOut)>,
     /// Decide again at this time even if nothing changes.
     pub again_at: Option<Instant>,
+    /// More than half of those who serve start slowly, which would be as if none did: all get their whole weight.
+    pub(super) ramps_at_once: bool,
     pub(super) positional: bool,
     pub(super) enough_since: Option<Instant>,
 }
@@ -67,8 +69,11 @@ impl Decision {
 
     /// What those who get requests are worth, before reduction.
     pub(super) fn shares(&self) -> impl Iterator<Item = (&NodeName, Share)> {
-        let share =
-            |judged: &Judged| Share { weight: judged.draft.weight, half: judged.verdict.placed == Placed::Half };
+        let share = |judged: &Judged| Share {
+            weight: judged.draft.weight,
+            half: judged.verdict.placed == Placed::Half,
+            ramp: judged.ramp.filter(|_| !self.ramps_at_once),
+        };
         self.members.iter().filter(|judged| judged.serves()).map(move |judged| (&judged.name, share(judged)))
     }
 
@@ -89,6 +94,25 @@ impl Decision {
 pub(super) struct Share {
     pub(super) weight: u32,
     pub(super) half: bool,
+    /// Percent, while it starts slowly.
+    pub(super) ramp: Option<u8>,
+}
+
+impl Share {
+    /// All of a weight.
+    const WHOLE: u32 = 20;
+
+    const fn is_whole(self) -> bool {
+        !self.half && self.ramp.is_none()
+    }
+
+    /// In twentieths of a weight's unit, rounded and at least 1: half of 1 and a tenth of 1 are something.
+    fn parts(self) -> u32 {
+        let percent = self.ramp.map_or(100, u64::from);
+        let divisor = if self.half { 200 } else { 100 };
+        let parts = (u64::from(self.weight) * u64::from(Self::WHOLE) * percent + divisor / 2) / divisor;
+        u32::try_from(parts).unwrap_or(u32::MAX).max(1)
+    }
 }
 
 /// What NGINX should have.
@@ -126,8 +150,12 @@ pub struct Judged {
     pub intent: Intent,
     /// Whether it wants to leave.
     pub drain: Drain,
+    /// What the witnesses alone say of it, whatever it was: changes of this are counted for damping.
+    pub words: Intent,
     /// Whether it is held down for changing too often.
     pub flapping: bool,
+    /// Percent of its weight that it gets while it starts slowly.
+    pub ramp: Option<u8>,
     /// What it was in the last good set.
     pub previous: Previous,
     /// Where it ends up.
@@ -155,15 +183,17 @@ pub fn decide(members: &[Candidate], options: &Options, history: &History, at: &
         mode = Mode::Last;
         placed(&mut group, mode);
     }
+    let ramping = group.iter().filter(|judged| judged.serves() && judged.ramp.is_some()).count();
+    let ramps_at_once = 2 * ramping > group.iter().filter(|judged| judged.serves()).count();
     let want = if at.held && !history.is_recorded() {
         Want::Hold(HoldReason::Unrecorded)
     } else {
-        want(&group, mode, options, history, &mut left_out)
+        want(&group, mode, ramps_at_once, options, history, &mut left_out)
     };
     left_out.sort_by(|a, b| a.0.cmp(&b.0));
     let again_at = enough_since.filter(|_| mode == Mode::Floor).map(|since| since + FLOOR_LINGER);
     let positional = options.method.is_positional();
-    Decision { want, mode, floor, base, members: group, left_out, again_at, positional, enough_since }
+    Decision { want, mode, floor, base, members: group, left_out, again_at, ramps_at_once, positional, enough_since }
 }
 
 /// The selected members, and those of the last good set that are no members (any more, or yet), sorted by name.
@@ -178,6 +208,8 @@ fn gather(
     for member in members {
         let frozen = frozen(&member.name, options, history).filter(|_| at.held);
         match frozen.map_or_else(|| select(member, options), |server| Ok(Draft::of(server))) {
+            // A held one keeps the weight of its line, whatever part of its own that is.
+            Ok(draft) if at.held => group.push(Judged { ramp: None, ..Judged::new(member, draft, options, history) }),
             Ok(draft) => group.push(Judged::new(member, draft, options, history)),
             Err(LeftOut::NotSelected { .. }) => {}
             Err(reason) => left_out.push((member.name.clone(), reason)),
@@ -185,15 +217,44 @@ fn gather(
     }
     let known: HashSet<&NodeName> = members.iter().map(|member| &member.name).collect();
     let gossip = if at.rejoining { Gossip::Unknown } else { Gossip::Failed };
+    let unit = unit(&group, history);
     for (name, server) in history.good().iter().filter(|(name, _)| !known.contains(name)) {
         let missing = match at.missing.binary_search_by(|missing| missing.name.cmp(name)) {
             Ok(index) => Candidate { gossip, ..at.missing[index].clone() },
             Err(_) => Candidate::new(name.clone(), server.addr.ip(), Default::default(), gossip),
         };
-        group.push(Judged::new(&missing, Draft::of(server), options, history));
+        let weight = history.shares().get(name).map_or_else(|| unit.weight(server), |share| share.weight);
+        let draft = Draft { weight, ..Draft::of(server) };
+        group.push(Judged { ramp: None, ..Judged::new(&missing, draft, options, history) });
     }
     group.sort_by(|a, b| a.name.cmp(&b.name));
     (group, left_out)
+}
+
+/// How much weight, as members tell it, one of the weights in the newest generation stands for: those were reduced together.
+struct Unit {
+    weight: u32,
+    lines: u32,
+}
+
+impl Unit {
+    fn weight(&self, server: &Server) -> u32 {
+        let weight = u64::from(server.weight.get()) * u64::from(self.weight);
+        u32::try_from((weight / u64::from(self.lines)).max(1)).unwrap_or(u32::MAX)
+    }
+}
+
+/// By the members that are known and have a line: the least, because a server may have had only a part of its weight.
+fn unit(group: &[Judged], history: &History) -> Unit {
+    let unit = |judged: &Judged| {
+        let line = history.good().get(&judged.name)?;
+        judged.counts().then(|| Unit { weight: judged.draft.weight, lines: line.weight.get().into() })
+    };
+    let less = |a: &Unit, b: &Unit| {
+        let (a, b) = (u64::from(a.weight) * u64::from(b.lines), u64::from(b.weight) * u64::from(a.lines));
+        a.cmp(&b)
+    };
+    group.iter().filter_map(unit).min_by(less).unwrap_or(Unit { weight: 1, lines: 1 })
 }
 
 /// What a member of a held upstream stays, whatever its tags say now, as long as the configuration allows it there.
@@ -214,13 +275,15 @@ impl Draft {
 
 impl Judged {
     fn new(member: &Candidate, draft: Draft, options: &Options, history: &History) -> Self {
-        let Candidate { check, probe, drain, flapping, .. } = *member;
+        let Candidate { check, probe, drain, flapping, ramp, .. } = *member;
         let gossip = member.heard();
         let previous = history.previous(&member.name);
         let witness = witness(gossip, check, probe, previous);
         let intent = witness.intent_under(&options.policy);
         let verdict = verdict(intent, drain, flapping, previous, Mode::Normal, false);
-        Self { name: member.name.clone(), draft, gossip, witness, intent, drain, flapping, previous, verdict }
+        let words = self::witness(member.gossip, check, probe, Previous::In).intent_under(&options.policy);
+        let name = member.name.clone();
+        Self { name, draft, gossip, witness, intent, drain, words, flapping, ramp, previous, verdict }
     }
 
     fn verdict_in(&self, mode: Mode, drain: Drain, held: bool) -> Verdict {
@@ -286,6 +349,7 @@ fn admit(group: &[Judged], floor: usize, healthy: usize, held: bool) -> HashSet<
 fn want(
     group: &[Judged],
     mode: Mode,
+    ramps_at_once: bool,
     options: &Options,
     history: &History,
     left_out: &mut Vec<(NodeName, LeftOut)>,
@@ -305,16 +369,17 @@ fn want(
         if down && !keeps_line {
             continue;
         }
-        let weight = if judged.verdict.placed == Placed::Half { draft.weight / 2 } else { draft.weight };
-        drafts.push(Line { name: judged.name.clone(), draft, weight: weight.max(1), down });
+        let ramp = judged.ramp.filter(|_| !ramps_at_once && previous.is_none());
+        let share = Share { weight: draft.weight, half: judged.verdict.placed == Placed::Half, ramp };
+        drafts.push(Line { name: judged.name.clone(), draft, share, down });
     }
     if !drafts.iter().any(|line| !line.down) {
         return nobody(drafts, group, history);
     }
     if options.method.is_positional() {
-        keep_slots(&mut drafts, history);
+        keep_slots(&mut drafts, &unit(group, history), history);
     }
-    Want::Servers(servers(drafts, left_out))
+    Want::Servers(servers(drafts, options.method.is_positional(), left_out))
 }
 
 /// Nobody is in, not even of the last good set. A promised server must be down in the file; else the file may stay.
@@ -328,19 +393,19 @@ fn nobody(drafts: Vec<Line>, group: &[Judged], history: &History) -> Want {
     if lines.is_empty() {
         return Want::Hold(HoldReason::AllLeft);
     }
-    Want::Servers(servers(lines, &mut Vec::new()))
+    Want::Servers(servers(lines, false, &mut Vec::new()))
 }
 
 struct Line {
     name: NodeName,
     draft: Draft,
-    weight: u32,
+    share: Share,
     down: bool,
 }
 
 /// Removed servers keep their place, down, because positional methods count lines. Once they outnumber those that remain,
 /// the mapping is beyond saving and they go.
-fn keep_slots(lines: &mut Vec<Line>, history: &History) {
+fn keep_slots(lines: &mut Vec<Line>, unit: &Unit, history: &History) {
     let there: HashSet<SocketAddr> = lines.iter().map(|line| line.draft.addr).collect();
     let removed: Vec<&Server> =
         history.live().into_iter().flat_map(Servers::as_slice).filter(|server| !there.contains(&server.addr)).collect();
@@ -349,19 +414,20 @@ fn keep_slots(lines: &mut Vec<Line>, history: &History) {
     }
     for server in removed {
         let draft = Draft::of(server);
-        lines.push(Line { name: server.member.clone(), weight: draft.weight, draft, down: true });
+        let share = Share { weight: unit.weight(server), half: false, ramp: None };
+        lines.push(Line { name: server.member.clone(), draft, share, down: true });
     }
     lines.sort_by(|a, b| a.name.cmp(&b.name));
 }
 
 /// One line per address, weights reduced, no more than fit. `lines` is sorted by name and has one that is not down.
-fn servers(lines: Vec<Line>, left_out: &mut Vec<(NodeName, LeftOut)>) -> Servers {
+fn servers(lines: Vec<Line>, positional: bool, left_out: &mut Vec<(NodeName, LeftOut)>) -> Servers {
     let mut lines = without_duplicates(lines, left_out);
     if lines.len() > Servers::MAX {
         lines.sort_by_key(|line| line.down);
         left_out.extend(lines.drain(Servers::MAX..).map(|line| (line.name, LeftOut::TooMany)));
     }
-    let weights = weights(&lines);
+    let weights = weights(&lines, positional);
     let servers = lines.into_iter().zip(weights).map(|(line, weight)| Server {
         member: line.name,
         addr: line.draft.addr,
@@ -373,10 +439,22 @@ fn servers(lines: Vec<Line>, left_out: &mut Vec<(NodeName, LeftOut)>) -> Servers
     Servers::new(servers.collect()).expect("not empty, not too many or heavy, no address twice, ports were checked")
 }
 
-/// Reduced by their common divisor, and in proportion where all together weigh too much. The same on every balancer.
-fn weights(lines: &[Line]) -> Vec<Weight> {
-    let divisor = lines.iter().fold(0, |divisor, line| gcd(line.weight, divisor)).max(1);
-    let mut weights: Vec<Weight> = lines.iter().map(|line| Weight::clamped(line.weight / divisor)).collect();
+/// Reduced by their common divisor, and in proportion where one or all together weigh too much. The same on every balancer.
+///
+/// While somebody gets a part of its weight, all are counted in parts. Where places do not count, those that are down have no say
+/// in the divisor: else their coming and going would change the others' numbers, and nothing for anybody.
+fn weights(lines: &[Line], positional: bool) -> Vec<Weight> {
+    let counts = |line: &&Line| positional || !line.down;
+    let in_parts = lines.iter().filter(counts).any(|line| !line.share.is_whole());
+    let part = |line: &Line| if in_parts { line.share.parts() } else { line.share.weight.max(1) };
+    let divisor = lines.iter().filter(counts).fold(0, |divisor, line| gcd(part(line), divisor)).max(1);
+    let greatest = lines.iter().filter(counts).map(part).max().unwrap_or(1) / divisor;
+    let shrunk = |weight: u32| match u32::from(Weight::MAX) {
+        most if greatest > most => u64::from(weight) * u64::from(most) / u64::from(greatest),
+        _ => weight.into(),
+    };
+    let weight = |line: &Line| Weight::clamped(u32::try_from(shrunk(part(line) / divisor)).unwrap_or(u32::MAX));
+    let mut weights: Vec<Weight> = lines.iter().map(weight).collect();
     let total: u32 = weights.iter().map(|weight| u32::from(weight.get())).sum();
     if total > Servers::MAX_WEIGHT {
         // Of what is rounded down to nothing, one stays for each.

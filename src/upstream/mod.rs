@@ -9,6 +9,7 @@ mod address;
 pub mod balancer;
 mod candidate;
 mod cause;
+mod damping;
 mod decide;
 pub mod desired;
 mod difference;
@@ -19,6 +20,7 @@ mod options;
 mod select;
 mod server;
 pub mod settle;
+mod slow_start;
 #[cfg(test)]
 mod vectors;
 mod verdict;
@@ -27,16 +29,18 @@ mod witness;
 pub use address::{Allow, Network, NetworkError, Refusal};
 pub use candidate::{Candidate, Check, Drain, Gossip, Pings, Probe, Rank};
 pub use cause::{Cause, Causes, MemberEvent};
+pub use damping::{Damping, Flap};
 pub use decide::{Circumstances, Decision, HoldReason, Judged, Want, decide};
 pub use difference::{Change, Difference, differences};
 pub use history::History;
 pub use hold::{Hold, Holds, NotAReason, Reason};
 pub use members::{Member, MemberStatus, Members, MembersError, PlainName};
 pub use options::{
-    AgentLost, HashKey, Method, MinHealthy, OnEmpty, Options, Policy, PortRule, Rule, TagPattern, UpstreamName,
+    AgentLost, HashKey, Method, MinHealthy, OnDead, OnEmpty, Options, Policy, PortRule, Rule, TagPattern, UpstreamName,
     Warning, WeightRule,
 };
 pub use select::{Draft, LeftOut, Note, select};
 pub use server::{Generation, Server, Servers, ServersError, Weight};
+pub use slow_start::SlowStart;
 pub use verdict::{Mode, Placed, Previous, Verdict, VerdictReason, verdict};
 pub use witness::{Intent, Witness, witness};

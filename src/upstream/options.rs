@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use regex::Regex;
 
-use super::Allow;
+use super::{Allow, Flap, SlowStart};
 use crate::serf::filter::{self, ExpressionError};
 use crate::wire::serf::Tags;
 
@@ -30,6 +30,10 @@ pub struct Options {
     pub probed: bool,
     /// Its balancing method decides whether the place of a line matters.
     pub method: Method,
+    /// How a new server starts.
+    pub slow_start: SlowStart,
+    /// Whether this node may be a server of its own upstream: a proxy loop, unless its site passes requests on elsewhere.
+    pub allow_self: bool,
     /// What a state means.
     pub policy: Policy,
 }
@@ -47,6 +51,8 @@ impl Options {
             max_conns: Rule::tag("max_conns", 0),
             probed: false,
             method: Method::RoundRobin,
+            slow_start: SlowStart::default(),
+            allow_self: false,
             policy: Policy::default(),
         }
     }
@@ -257,12 +263,16 @@ pub struct Policy {
     pub warning: Warning,
     /// What happens to a failed member whose service still answers.
     pub agent_lost: AgentLost,
+    /// What becomes of requests that wait for a server which both witnesses hold dead.
+    pub on_dead: OnDead,
     /// Turned off, new members are in before their first success.
     pub no_warm_up: bool,
     /// What is left when nobody is.
     pub on_empty: OnEmpty,
     /// Fewer in than this is mode floor.
     pub min_healthy: MinHealthy,
+    /// When a member changes too often.
+    pub flap: Flap,
 }
 
 /// What a member that warns gets.
@@ -285,6 +295,16 @@ pub enum AgentLost {
     Probe,
     /// It goes.
     Gone,
+}
+
+/// What becomes of requests that wait for a server which both witnesses hold dead (`protocols D.4`).
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum OnDead {
+    /// They are cut from it, so that NGINX tries them elsewhere.
+    #[default]
+    Retry,
+    /// They wait as long as the site lets them.
+    Wait,
 }
 
 /// What NGINX gets when nobody is in.

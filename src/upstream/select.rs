@@ -27,6 +27,8 @@ pub struct Draft {
 pub enum LeftOut {
     /// `select` does not match: the tag and its value, `None` if it has none.
     NotSelected { tag: String, value: Option<String> },
+    /// It is this balancer, and its requests would go round in circles.
+    Itself,
     /// Its address may not be used.
     Address { addr: IpAddr, why: Refusal },
     /// The tag's value is no port.
@@ -46,6 +48,10 @@ impl LeftOut {
             Self::NotSelected { tag, .. } => {
                 format!("correct upstream.{upstream}.select, or the tag {tag} of {member}")
             }
+            Self::Itself => format!(
+                "correct upstream.{upstream}.select or the tags of {member}, or set upstream.{upstream}.allow_self = true if its site \
+                 passes nothing on to {upstream}"
+            ),
             Self::Address { why, .. } => why.remedy(upstream),
             Self::NotAPort { tag, .. } => format!("'weir tags --set {tag}=80' on {member}, or what its port is"),
             Self::PortOutside { .. } => format!("correct the port of {member}, or upstream.{upstream}.server.port"),
@@ -69,6 +75,9 @@ pub enum Note {
 /// The server that `member` would be, or why it is none.
 pub fn select(member: &Candidate, options: &Options) -> Result<Draft, LeftOut> {
     matches(&member.tags, options)?;
+    if member.is_self && !options.allow_self {
+        return Err(LeftOut::Itself);
+    }
     options.allow.check(member.addr).map_err(|why| LeftOut::Address { addr: member.addr, why })?;
     let port = port(&options.port, &member.tags)?;
     let mut notes = Vec::new();
@@ -151,6 +160,7 @@ impl fmt::Display for LeftOut {
                 write!(f, "not selected: tag {tag}={value:?} does not match")
             }
             Self::NotSelected { tag, value: None } => write!(f, "not selected: it has no tag {tag:?}"),
+            Self::Itself => f.write_str("is this balancer itself, it is left out"),
             Self::Address { addr, why } => write!(f, "{addr} {why}, it is left out"),
             Self::NotAPort { tag, value } => write!(f, "tag {tag}={value:?} is not a port, it is left out"),
             Self::PortOutside { port, min, max } => write!(f, "port {port} is outside {min}..{max}, it is left out"),

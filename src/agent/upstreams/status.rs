@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::probes::Probes;
 use super::{Ended, Upstreams};
-use crate::agent::clock::Calendar;
+use crate::agent::clock::{self, Calendar};
 use crate::apply::{Error, Followed, Kept, Left, Report};
 use crate::config::Config;
 use crate::error::Trouble;
@@ -268,7 +268,9 @@ fn decided(upstream: &Upstream, probes: &Probes, calendar: &Calendar) -> node::U
     let name = upstream.name();
     let Some(decision) = upstream.decision() else { return node::Upstream::undecided(name.as_str()) };
     let mut told = node::Upstream::decided(name, decision, upstream.live());
+    let now = clock::now();
     for (server, judged) in told.servers.iter_mut().zip(&decision.members) {
+        server.held_down_until = upstream.held_down_until(now, &judged.name).map(|until| calendar.date(until));
         server.since = upstream.standing_since(&judged.name).map(|since| calendar.date(since));
         server.probe = probes.status(name, &judged.name, calendar);
     }

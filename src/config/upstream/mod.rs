@@ -1,6 +1,7 @@
 //! `[upstream.NAME]`: which members are servers, and the file that NGINX gets.
 
 mod file;
+mod policy;
 mod probe;
 mod server;
 
@@ -11,13 +12,13 @@ use serde_json::json;
 use crate::error::Trouble;
 use crate::nginx::Block;
 use crate::upstream::desired::Desired;
-use crate::upstream::{Allow, Network, NetworkError, OnEmpty, Options, Policy, Rule, TagPattern, UpstreamName};
+use crate::upstream::{Allow, Network, NetworkError, Options, Rule, TagPattern, UpstreamName};
 
 use super::apply::NGINX_OWN;
 use super::mistake::Mistake;
 use super::reader::Section;
 use super::tree::Item;
-use super::value::{Text, words};
+use super::value::Text;
 use file::Nginx;
 use server::Server;
 
@@ -42,8 +43,6 @@ pub struct UpstreamFile {
     /// Where it goes.
     pub output: PathBuf,
 }
-
-words!(OnEmpty, "\"keep\" or \"error\"", ("keep", Keep), ("error", Error));
 
 impl Text for Network {
     const WANTED: &'static str = "a network, \"10.77.0.0/24\"";
@@ -108,7 +107,9 @@ impl Draft {
         let select = read_select(section);
         let server = section.section("server", Server::read);
         let probe = section.optional("probe", Probe::read);
-        let policy = section.section("policy", read_policy);
+        let slow_start = policy::read_slow_start(section);
+        let allow_self = section.key("allow_self").or(false);
+        let policy = section.section("policy", policy::read);
         let nginx = section.section("nginx", Nginx::read);
         let backup = read_backup(section, &server, &nginx);
         let block = nginx.block(upstream_name.clone()?, &server);
@@ -121,6 +122,8 @@ impl Draft {
             max_conns: server.max_conns,
             probed: probe.is_some(),
             method: method.clone(),
+            slow_start,
+            allow_self,
             policy,
             ..Options::new(upstream_name?, select?)
         };
@@ -185,10 +188,6 @@ fn read_select(section: &Section<'_>) -> Option<Vec<(String, TagPattern)>> {
         section.conflict("select", Trouble::new(format!("{path} is missing"), way_out));
     }
     (!entries.is_empty()).then_some(entries)
-}
-
-fn read_policy(section: &Section<'_>) -> Policy {
-    Policy { on_empty: section.key("on_empty").or(OnEmpty::Keep), ..Policy::default() }
 }
 
 /// NGINX refuses `backup` with some methods: there the default gives way, and what is written is a mistake.

@@ -1,5 +1,7 @@
 //! What an operator should look at: from the facts of the document to the list at its end.
 
+mod servers;
+
 use serde::{Deserialize, Serialize};
 
 use super::{
@@ -55,6 +57,10 @@ pub enum Kind {
     ForeignEdit,
     /// A file of an upstream that is not configured any more is still in use.
     Orphan,
+    /// Servers change too often and are held down.
+    Flapping,
+    /// Agents are lost whose service still answers.
+    AgentLost,
     /// The file of a template is not as wanted.
     Template,
     /// A key is worn, or the ring is not on disk.
@@ -81,6 +87,8 @@ impl Kind {
             | Self::Held
             | Self::ForeignEdit
             | Self::Orphan
+            | Self::Flapping
+            | Self::AgentLost
             | Self::Template
             | Self::Keys
             | Self::Snapshot
@@ -115,6 +123,12 @@ pub fn attention(document: &Document) -> Vec<Attention> {
         }
         if let Some(held) = &upstream.held {
             add(Kind::Held, &upstream.name, frozen(upstream, held), held.since.as_ref());
+        }
+        if let Some((trouble, since)) = servers::flapping(upstream) {
+            add(Kind::Flapping, &upstream.name, trouble, since);
+        }
+        if let Some(trouble) = servers::agents_lost(upstream) {
+            add(Kind::AgentLost, &upstream.name, trouble, None);
         }
     }
     for HeldUnconfigured { upstream, held } in document.apply.iter().flat_map(|apply| &apply.held) {

@@ -2,7 +2,7 @@ use super::*;
 use crate::health::State;
 use crate::serf::Status;
 use crate::status::{Known, Level, Trouble};
-use crate::upstream::{Generation, Mode, VerdictReason};
+use crate::upstream::{Generation, Mode, VerdictReason, Witness};
 
 /// A document in which every field has something to say.
 pub(crate) fn full() -> Document {
@@ -98,6 +98,8 @@ pub(crate) fn full() -> Document {
                 backup: false,
                 since: at(),
                 reason: VerdictReason::In.into(),
+                witness: Some(Witness::Passing.into()),
+                held_down_until: None,
                 why: text("in"),
                 notes: vec![text("tag weight=\"two\" is not a number, 1 is used")],
                 probe: Some(Probe {

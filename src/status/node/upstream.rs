@@ -7,7 +7,9 @@ use serde::{Deserialize, Serialize};
 
 use super::{Change, Probe};
 use crate::status::Known;
-use crate::upstream::{self, Decision, Generation, HoldReason, Judged, Mode, Servers, UpstreamName, VerdictReason};
+use crate::upstream::{
+    self, Decision, Generation, HoldReason, Judged, Mode, Servers, UpstreamName, VerdictReason, Witness,
+};
 use crate::wire::NodeName;
 
 /// One upstream.
@@ -96,6 +98,12 @@ pub struct Server {
     #[serde(default)]
     pub since: Option<String>,
     pub reason: Known<VerdictReason>,
+    /// What the evidence about it comes to; an older agent does not say.
+    #[serde(default)]
+    pub witness: Option<Known<Witness>>,
+    /// Until when it is held down for changing too often, if it is.
+    #[serde(default)]
+    pub held_down_until: Option<String>,
     /// The reason in words.
     #[serde(default)]
     pub why: String,
@@ -145,6 +153,7 @@ pub struct LeftOut {
 #[serde(rename_all = "snake_case")]
 pub enum LeftOutReason {
     NotSelected,
+    Itself,
     Address,
     NotAPort,
     PortOutside,
@@ -232,6 +241,8 @@ impl Server {
             backup: draft.backup,
             since: None,
             reason: verdict.reason.into(),
+            witness: Some(judged.witness.into()),
+            held_down_until: None,
             why: why(judged),
             notes: draft.notes.iter().map(ToString::to_string).collect(),
             probe: None,
@@ -315,6 +326,7 @@ impl From<&upstream::LeftOut> for LeftOutReason {
     fn from(reason: &upstream::LeftOut) -> Self {
         match reason {
             upstream::LeftOut::NotSelected { .. } => Self::NotSelected,
+            upstream::LeftOut::Itself => Self::Itself,
             upstream::LeftOut::Address { .. } => Self::Address,
             upstream::LeftOut::NotAPort { .. } => Self::NotAPort,
             upstream::LeftOut::PortOutside { .. } => Self::PortOutside,

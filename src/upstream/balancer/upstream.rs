@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, HashSet, VecDeque};
 use std::net::SocketAddr;
 
 use super::evidence::Testimonies;
+use super::record::Records;
 use super::{Group, Notice, Output, Strength};
 use crate::time::Instant;
 use crate::upstream::cause::causes;
@@ -20,8 +21,7 @@ use crate::wire::NodeName;
 pub struct Upstream {
     options: Options,
     history: History,
-    /// What this balancer's probes say.
-    probes: BTreeMap<NodeName, Probe>,
+    records: Records,
     decision: Option<Decision>,
     /// How the group does as the operator heard it last.
     told: Option<Group>,
@@ -58,7 +58,7 @@ impl Upstream {
         Self {
             options,
             history,
-            probes: BTreeMap::new(),
+            records: Records::default(),
             decision: None,
             told: None,
             since: None,
@@ -71,18 +71,21 @@ impl Upstream {
 
     /// The same upstream by another configuration: its file may have to change although its servers do not.
     pub(super) fn reconfigured(self, options: Options) -> Self {
-        let probes = if options.probed == self.options.probed { self.probes } else { BTreeMap::new() };
-        Self { options, probes, decision: None, told: None, reconfigured: true, in_place: None, asked: None, ..self }
+        let mut records = self.records;
+        if options.probed != self.options.probed {
+            records.forget_probes();
+        }
+        Self { options, records, decision: None, told: None, reconfigured: true, in_place: None, asked: None, ..self }
     }
 
     /// Takes what the probe of `member` says now. Whether that is news.
     pub(super) fn handle_probe(&mut self, member: &NodeName, probe: Probe) -> bool {
-        self.probes.insert(member.clone(), probe) != Some(probe)
+        self.records.handle_probe(member, probe)
     }
 
     /// Forgets what it knows of those who are neither in `members` nor among its servers.
     pub(super) fn retain(&mut self, members: &HashSet<&NodeName>) {
-        self.probes.retain(|name, _| members.contains(name) || self.history.knows(name));
+        self.records.retain(|name| members.contains(name) || self.history.knows(name));
     }
 
     /// Whether one of its servers has that name, member or not.
@@ -135,6 +138,11 @@ impl Upstream {
         self.standings.get(member).map(|(_, since)| *since)
     }
 
+    /// Until when that member is held down for changing too often, if it is.
+    pub fn held_down_until(&self, now: Instant, member: &NodeName) -> Option<Instant> {
+        self.records.held_down_until(now, member)
+    }
+
     /// Why what is decided differs from what is in place.
     pub(super) fn causes(&self) -> BTreeSet<Cause> {
         let mut causes = self.decision.as_ref().map(|decision| causes(&self.history, decision)).unwrap_or_default();
@@ -162,12 +170,13 @@ impl Upstream {
         under_way: Option<&Want>,
         outputs: &mut VecDeque<Output>,
     ) -> &Decision {
-        let frozen = at.held.then(|| self.history.frozen());
-        let history = frozen.as_ref().unwrap_or(&self.history);
-        let members: Vec<Candidate> =
-            members.iter().map(|member| self.with_evidence(member.clone(), testimonies)).collect();
-        let missing = self.missing(history, &members, testimonies);
-        let decision = decide(&members, &self.options, history, &Circumstances { missing: &missing, ..*at });
+        let mut decision = self.decide_once(members, testimonies, at);
+        if self.records.observe(at.now, &decision, &self.options) {
+            decision = self.decide_once(members, testimonies, at);
+            self.records.observe(at.now, &decision, &self.options);
+        }
+        let due = self.records.due(at.now, &decision, &self.options);
+        decision.again_at = decision.again_at.into_iter().chain(due).min();
         if self.history.mode() != decision.mode {
             self.since = None;
         }
@@ -180,19 +189,32 @@ impl Upstream {
         self.decision.insert(decision)
     }
 
-    fn with_evidence(&self, member: Candidate, testimonies: &Testimonies) -> Candidate {
-        let unheard = if self.options.probed { Probe::Wait } else { Probe::None };
-        let probe = self.probes.get(&member.name).copied().unwrap_or(unheard);
-        testimonies.about(Candidate { probe, ..member })
+    fn decide_once(&self, members: &[Candidate], testimonies: &Testimonies, at: &Circumstances<'_>) -> Decision {
+        let frozen = at.held.then(|| self.history.frozen());
+        let history = frozen.as_ref().unwrap_or(&self.history);
+        let about = |member: &Candidate| self.about(at.now, member.clone(), testimonies);
+        let members: Vec<Candidate> = members.iter().map(about).collect();
+        let missing = self.missing(at.now, history, &members, testimonies);
+        decide(&members, &self.options, history, &Circumstances { missing: &missing, ..*at })
+    }
+
+    fn about(&self, now: Instant, member: Candidate, testimonies: &Testimonies) -> Candidate {
+        self.records.about(now, testimonies.about(member), &self.options)
     }
 
     /// Servers of the last good set that are no members, with the evidence about them, sorted by name.
-    fn missing(&self, history: &History, members: &[Candidate], testimonies: &Testimonies) -> Vec<Candidate> {
+    fn missing(
+        &self,
+        now: Instant,
+        history: &History,
+        members: &[Candidate],
+        testimonies: &Testimonies,
+    ) -> Vec<Candidate> {
         let known: HashSet<&NodeName> = members.iter().map(|member| &member.name).collect();
         let missing = history.good().iter().filter(|(name, _)| !known.contains(name));
         let candidate = |(name, server): (&NodeName, &Server)| {
             let missing = Candidate::new(name.clone(), server.addr.ip(), Default::default(), Gossip::Unknown);
-            self.with_evidence(missing, testimonies)
+            self.about(now, missing, testimonies)
         };
         missing.map(candidate).collect()
     }

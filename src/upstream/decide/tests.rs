@@ -187,7 +187,8 @@ fn weights_are_reduced_by_their_common_divisor_and_clamped() {
     assert_eq!(weights(&["7"], 256), [1]);
     assert_eq!(weights(&["1000", "3000"], 10_000), [1, 3]);
     assert_eq!(weights(&["1", "9999"], 10_000), [1, 256]);
-    assert_eq!(weights(&["4", "0", "6"], 256), [4, 1, 6], "one that is down counts as 1");
+    assert_eq!(weights(&["300", "600", "601"], 10_000), [127, 255, 256], "in proportion");
+    assert_eq!(weights(&["4", "0", "6"], 256), [2, 1, 3], "one that is down has no say");
 }
 
 #[test]
@@ -196,11 +197,11 @@ fn weights_that_are_too_much_together_shrink_in_proportion() {
         let line = |weight| {
             let draft =
                 Draft { addr: "10.0.0.1:80".parse().unwrap(), weight, backup: false, max_conns: 0, notes: vec![] };
-            Line { name: name("web1"), weight, draft, down: false }
+            Line { name: name("web1"), share: Share { weight, half: false, ramp: None }, draft, down: false }
         };
         let lines: Vec<Line> =
             [256, 1].into_iter().zip([heavy, light]).flat_map(|(w, n)| (0..n).map(move |_| w)).map(line).collect();
-        let weights: Vec<u32> = weights(&lines).into_iter().map(|weight| weight.get().into()).collect();
+        let weights: Vec<u32> = weights(&lines, false).into_iter().map(|weight| weight.get().into()).collect();
         (weights[0], weights[heavy], weights.iter().sum::<u32>())
     };
     assert_eq!(Servers::MAX_WEIGHT, 64 * 256);
@@ -217,17 +218,19 @@ fn weights_that_are_too_much_together_shrink_in_proportion() {
 }
 
 #[test]
-fn a_warning_halves_the_weight_but_not_below_one() {
+fn a_warning_halves_the_weight_even_where_that_is_one() {
     let members = [
         web(1, Gossip::Alive, &[("weight", "4")]),
         web(2, Gossip::Alive, &[("weight", "4")]),
         web(3, Gossip::Alive, &[]),
     ];
     let members = with_check(members.to_vec(), &[2, 3], Check::Warning);
-    assert_eq!(lines(&first(&members, &options())), ["10.77.0.1:80 w4", "10.77.0.2:80 w2", "10.77.0.3:80"]);
+    assert_eq!(lines(&first(&members, &options())), ["10.77.0.1:80 w8", "10.77.0.2:80 w4", "10.77.0.3:80"]);
     let policy = |warning| Options { policy: Policy { warning, ..Policy::default() }, ..options() };
-    assert_eq!(lines(&first(&members, &policy(Warning::In)))[1], "10.77.0.2:80 w4");
-    assert_eq!(lines(&first(&members, &policy(Warning::Down)))[1], "10.77.0.2:80 w4 down");
+    assert_eq!(lines(&first(&members, &policy(Warning::In))), ["10.77.0.1:80 w4", "10.77.0.2:80 w4", "10.77.0.3:80"]);
+    // Two of three would be out: too few, and nobody was in before.
+    let down = with_check(members, &[3], Check::Passing);
+    assert_eq!(lines(&first(&down, &policy(Warning::Down)))[1], "10.77.0.2:80 w4 down");
 }
 
 #[test]

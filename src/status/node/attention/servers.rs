@@ -1,0 +1,47 @@
+//! Servers that ail in a way which NGINX's file does not show.
+
+use super::super::Server;
+use super::{MAX_NAMED, ServerState, Upstream};
+use crate::status::Trouble;
+use crate::upstream::Witness;
+
+/// Those that change too often and are held down, and since when the first of them is.
+pub(super) fn flapping(upstream: &Upstream) -> Option<(Trouble, Option<&String>)> {
+    let held: Vec<&Server> = upstream.servers.iter().filter(|server| server.state.is(&ServerState::Flapping)).collect();
+    held.first()?;
+    let (names, verb) = (names(&held), if held.len() == 1 { "changes" } else { "change" });
+    let what = format!("{names} {verb} too often to be used for now in upstream {}", upstream.name);
+    let since = held.iter().filter_map(|server| server.since.as_ref()).min();
+    Some((Trouble::new(what, format!("'weir upstream show {}'", upstream.name)), since))
+}
+
+/// Those that gossip has lost and that stay because their service answers.
+pub(super) fn agents_lost(upstream: &Upstream) -> Option<Trouble> {
+    let is_lost = |server: &&Server| {
+        server.state.is(&ServerState::In)
+            && server.witness.as_ref().is_some_and(|witness| witness.is(&Witness::FailedAnswers))
+    };
+    let lost: Vec<&Server> = upstream.servers.iter().filter(is_lost).collect();
+    let first = lost.first()?;
+    let (agent, verb, service) = match lost.len() {
+        1 => ("agent", "is", "its service answers"),
+        _ => ("agents", "are", "their services answer"),
+    };
+    let what = format!(
+        "the {agent} of {} {verb} lost, but {service}: in upstream {} nothing changes",
+        names(&lost),
+        upstream.name
+    );
+    let member = &first.member;
+    let way_out = format!("start the agent there, or 'weir force-leave {member}' if it will not come back");
+    Some(Trouble::new(what, way_out))
+}
+
+/// `web1, web2 and 3 more`.
+fn names(servers: &[&Server]) -> String {
+    let named: Vec<&str> = servers.iter().take(MAX_NAMED).map(|server| server.member.as_str()).collect();
+    match servers.len().saturating_sub(MAX_NAMED) {
+        0 => named.join(", "),
+        more => format!("{} and {more} more", named.join(", ")),
+    }
+}

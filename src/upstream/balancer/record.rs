@@ -1,0 +1,113 @@
+//! What one upstream remembers of each member from one decision to the next.
+
+use std::collections::BTreeMap;
+
+use crate::time::Instant;
+use crate::upstream::{Candidate, Damping, Decision, Intent, Judged, Options, Previous, Probe};
+use crate::wire::NodeName;
+
+/// By member. Who is not here is as if never heard of.
+#[derive(Debug, Default)]
+pub(super) struct Records(BTreeMap<NodeName, Record>);
+
+/// Of one member.
+#[derive(Debug, Default)]
+struct Record {
+    /// What this balancer's probe says; `None` if nothing was said yet.
+    probe: Option<Probe>,
+    damping: Damping,
+    /// `None` before its first success, and of who died since.
+    start: Option<Start>,
+}
+
+/// How far a server is with its slow start.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Start {
+    /// It has had its first success then.
+    Since(Instant),
+    /// It gets all: it was in before anybody looked, or started beside too many others.
+    Over,
+}
+
+impl Records {
+    /// Takes what the probe of `member` says now. Whether that is news.
+    pub(super) fn handle_probe(&mut self, member: &NodeName, probe: Probe) -> bool {
+        self.0.entry(member.clone()).or_default().probe.replace(probe) != Some(probe)
+    }
+
+    /// Nothing is known by probes any more: others are configured, or none.
+    pub(super) fn forget_probes(&mut self) {
+        self.0.values_mut().for_each(|record| record.probe = None);
+    }
+
+    /// Forgets everybody whom `is_known` does not know.
+    pub(super) fn retain(&mut self, is_known: impl Fn(&NodeName) -> bool) {
+        self.0.retain(|name, _| is_known(name));
+    }
+
+    /// `member` with what is remembered of it.
+    pub(super) fn about(&self, now: Instant, member: Candidate, options: &Options) -> Candidate {
+        let unheard = if options.probed { Probe::Wait } else { Probe::None };
+        let Some(record) = self.0.get(&member.name) else { return Candidate { probe: unheard, ..member } };
+        Candidate {
+            probe: record.probe.unwrap_or(unheard),
+            flapping: record.damping.until(now).is_some(),
+            ramp: record.started().and_then(|at| options.slow_start.percent(now.since(at))),
+            ..member
+        }
+    }
+
+    /// Takes note of what was decided. Whether the same evidence would be decided about otherwise now.
+    pub(super) fn observe(&mut self, now: Instant, decision: &Decision, options: &Options) -> bool {
+        let mut differs = false;
+        for judged in &decision.members {
+            let record = self.0.entry(judged.name.clone()).or_default();
+            record.damping.observe(now, judged.words, &options.policy.flap);
+            differs |= record.damping.until(now).is_some() != judged.flapping;
+            let start = record.start_after(now, judged, decision.ramps_at_once);
+            let ramp = |start: Option<Start>| match start {
+                Some(Start::Since(at)) => options.slow_start.percent(now.since(at)),
+                Some(Start::Over) | None => None,
+            };
+            differs |= !decision.ramps_at_once && ramp(start) != ramp(record.start);
+            record.start = start;
+        }
+        differs
+    }
+
+    /// When it will be decided otherwise although nothing happens: a hold ends, or a server gets more.
+    pub(super) fn due(&self, now: Instant, decision: &Decision, options: &Options) -> Option<Instant> {
+        let records = decision.members.iter().filter_map(|judged| self.0.get(&judged.name));
+        let due = |record: &Record| {
+            let step = record.started().and_then(|at| Some(at + options.slow_start.next_step(now.since(at))?));
+            [record.damping.until(now), step]
+        };
+        records.flat_map(due).flatten().min()
+    }
+
+    /// Until when a member is held down for changing too often, if it is.
+    pub(super) fn held_down_until(&self, now: Instant, member: &NodeName) -> Option<Instant> {
+        self.0.get(member)?.damping.until(now)
+    }
+}
+
+impl Record {
+    fn started(&self) -> Option<Instant> {
+        match self.start {
+            Some(Start::Since(at)) => Some(at),
+            Some(Start::Over) | None => None,
+        }
+    }
+
+    fn start_after(&self, now: Instant, judged: &Judged, all_are_new: bool) -> Option<Start> {
+        match (judged.intent, self.start) {
+            // Whoever comes back from the dead starts anew; one that was ill for a while is warm.
+            (Intent::Dead | Intent::Gone, _) => None,
+            (_, Some(Start::Since(_))) if all_are_new => Some(Start::Over),
+            (_, Some(start)) => Some(start),
+            (_, None) if judged.previous == Previous::In => Some(Start::Over),
+            (Intent::In | Intent::Half | Intent::Lost, None) => Some(Start::Since(now)),
+            (Intent::Stay | Intent::Warm | Intent::Sick, None) => None,
+        }
+    }
+}
