@@ -1,4 +1,6 @@
-//! How the upstreams do, by the agent's own word, and why one selects nobody (`ux §4` row 21).
+//! How the upstreams do, by the agent's own word, why one selects nobody, and what keeps members out (`ux §4` rows 21 and 22).
+
+mod servers;
 
 use std::collections::BTreeSet;
 
@@ -17,6 +19,7 @@ pub fn upstreams<'a>(document: &Document, configured: impl Iterator<Item = &'a O
     let mut findings = Findings::default();
     for upstream in &document.upstreams {
         let name = &upstream.name;
+        findings.extend(servers::servers(upstream, &document.node.name, &document.members));
         let ails = document.attention.iter().find_map(|attention| {
             let kind = attention.kind.word().filter(|kind| matches!(kind, Kind::Empty | Kind::Panic))?;
             (attention.subject == *name).then_some((kind.level(), attention))
@@ -84,7 +87,8 @@ mod tests {
         let mut document = full();
         change(&mut document);
         document.attention = attention(&document);
-        upstreams(&document, [selecting(select)].iter()).iter().cloned().collect()
+        let findings = upstreams(&document, [selecting(select)].iter());
+        findings.iter().filter(|finding| finding.id == "nginx.servers").cloned().collect()
     }
 
     fn emptied(document: &mut Document) {
