@@ -4,7 +4,7 @@
 
 use std::net::IpAddr;
 
-use weir::nginx::{Block, PageSize, Turn, render};
+use weir::nginx::{Block, Host, Turn, render};
 use weir::upstream::desired::{Desired, Target};
 use weir::upstream::{
     Candidate, Circumstances, Generation, Gossip, History, Options, Servers, TagPattern, UpstreamName, Want, decide,
@@ -63,7 +63,7 @@ fn decide_again_with_nothing_new(bencher: divan::Bencher<'_, '_>, count: usize) 
 #[divan::bench(args = [500])]
 fn render_servers(bencher: divan::Bencher<'_, '_>, count: usize) {
     let (block, target) = (Block::new(options().name), wanted(count));
-    bencher.bench(|| render(&block, &target, Turn { order: 7, generation: Generation(12) }, PageSize::USUAL));
+    bencher.bench(|| render(&block, &target, Turn { order: 7, generation: Generation(12) }, Host::USUAL));
 }
 
 #[divan::bench(args = [500])]

@@ -19,6 +19,7 @@ mod disk;
 mod document;
 mod error;
 mod fault;
+mod feature;
 mod find;
 mod fingerprint;
 mod foreign;

@@ -10,7 +10,7 @@ use super::targets::{Wanted, is_edited, is_ours};
 use super::{Error, Options, Target as Place};
 use crate::config::ForeignEdit;
 use crate::digest::Digest;
-use crate::nginx::{PageSize, Turn, generation_of, render};
+use crate::nginx::{Host, Turn, generation_of, render};
 use crate::upstream::desired::{Desired, Target};
 use crate::upstream::{Cause, Generation, Holds, OnEmpty, UpstreamName, differences};
 
@@ -106,7 +106,7 @@ impl Plan {
         in_place: Option<&Saved>,
         holds: &Holds,
         next: Generation,
-        page: PageSize,
+        host: Host,
     ) -> Result<Self, Error> {
         let mut plan = Self::on_top_of(in_place, desired);
         make_room(&mut plan.desired, options);
@@ -119,7 +119,7 @@ impl Plan {
                 continue;
             }
             // With the file's own turn: the same servers in another order are no reason to reload.
-            let text = |generation| render(target.block, wanted, Turn { order: desired.order, generation }, page);
+            let text = |generation| render(target.block, wanted, Turn { order: desired.order, generation }, host);
             let ours = before.as_ref().is_some_and(|before| is_ours(in_place, target.output, before));
             let known = plan.files.iter().find(|file| file.target == target.output).filter(|_| ours);
             let is_frozen = is_frozen(holds, in_place, name, wanted);

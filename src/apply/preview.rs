@@ -10,8 +10,8 @@ use super::report::At;
 use super::run::Run;
 use super::store::Store;
 use super::system::{Nginx, Validation};
-use super::targets::{self, page_size};
-use super::{Apply, Error, Hindrance, kept};
+use super::targets;
+use super::{Apply, Error, Hindrance, feature, kept};
 use crate::digest::Digest;
 use crate::nginx::{Turn, render};
 use crate::upstream::desired::Desired;
@@ -47,13 +47,13 @@ impl Apply {
             Generation(0) => None,
             generation => Store::new(state).load(generation)?,
         };
-        let (next, page) = (journal.state().newest.next(), page_size());
+        let (next, host) = (journal.state().newest.next(), feature::host(&self.options));
         let holds = kept::holds(state)?;
         let mut previews = Vec::new();
         for target in self.options.targets() {
             let name = &target.options.name;
             let Some(wanted) = desired.upstreams.get(name) else { continue };
-            let text = |generation| render(target.block, wanted, Turn { order: desired.order, generation }, page);
+            let text = |generation| render(target.block, wanted, Turn { order: desired.order, generation }, host);
             let known = in_place.as_ref().and_then(|saved| Some((saved, saved.file(target.output)?)));
             let text = match known {
                 Some((_, file)) if file.hash == Some(Digest::of(text(file.turn).as_bytes())) => text(file.turn),
@@ -75,7 +75,8 @@ impl Apply {
         let nginx = Nginx::find(&self.options.nginx, desired.upstreams.keys())?;
         let (in_place, found) = (run.in_place()?, targets::read_all(&self.options, desired)?);
         let holds = kept::holds(&self.options.apply.state)?;
-        let plan = Plan::make(&self.options, found, desired, in_place.as_ref(), &holds, run.next(), page_size())?;
+        let host = feature::host(&self.options);
+        let plan = Plan::make(&self.options, found, desired, in_place.as_ref(), &holds, run.next(), host)?;
         targets::prepare(&self.options, &nginx, &plan.changes)?;
         let candidates = Candidates::write(&plan.changes)?;
         let (shown, created): (_, Vec<_>) = (candidates.shown(), plan.created().collect());

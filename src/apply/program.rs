@@ -28,7 +28,7 @@ static ASKED: Asked = Mutex::new(None);
 
 /// Another one, and the file is another or was changed.
 #[derive(Clone, Debug, Eq, PartialEq)]
-struct State {
+pub(super) struct State {
     path: PathBuf,
     dev: u64,
     inode: u64,
@@ -42,6 +42,7 @@ struct State {
 pub(super) struct Program {
     pub(super) path: PathBuf,
     pub(super) build: Build,
+    pub(super) state: State,
 }
 
 impl Program {
@@ -55,8 +56,9 @@ impl Program {
             binary: binary.path().map(ToOwned::to_owned),
         })?;
         let meta = fs::metadata(&path).map_err(Error::read(&path))?;
-        let build = ask(&ASKED, &path, State::of(&path, &meta))?;
-        Ok(Self { path, build })
+        let state = State::of(&path, &meta);
+        let build = ask(&ASKED, &path, state.clone())?;
+        Ok(Self { path, build, state })
     }
 }
 

@@ -4,8 +4,8 @@
 
 use super::plan::{Change, Plan};
 use super::store::Saved;
-use super::targets::{is_edited, is_ours, page_size};
-use super::{Error, Options, place};
+use super::targets::{is_edited, is_ours};
+use super::{Error, Options, feature, place};
 use crate::config::ForeignEdit;
 use crate::digest::Digest;
 use crate::drain::Promises;
@@ -33,7 +33,7 @@ pub(super) fn plan(
         let (after, turn) = match anew {
             Some(wanted) => {
                 let turn = Turn { order: desired.order, generation: next };
-                (Some(render(target.block, wanted, turn, page_size()).into_bytes()), next)
+                (Some(render(target.block, wanted, turn, feature::host(options)).into_bytes()), next)
             }
             None => (saved.bytes(file)?, file.turn),
         };

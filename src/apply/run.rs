@@ -17,10 +17,10 @@ use super::recover::Files;
 use super::report::{At, Left, Notes, Settled};
 use super::store::{Saved, Store};
 use super::system::{Nginx, Validation};
-use super::targets::{self, page_size};
+use super::targets;
 use super::template::{self, Outcome};
 use super::tree::read_tree;
-use super::{Error, Options, Report, Step, fingerprint, import, kept, restore};
+use super::{Error, Options, Report, Step, feature, fingerprint, import, kept, restore};
 use crate::drain::Promises;
 use crate::upstream::desired::Desired;
 use crate::upstream::{Causes, Generation};
@@ -185,7 +185,8 @@ impl<'a> Run<'a> {
         let in_place = self.in_place().map_err(Step::Lock.at())?;
         let found = targets::read_all(self.options, desired).map_err(Step::Plan.at())?;
         let (holds, next) = (kept::holds(&self.options.apply.state).map_err(Step::Lock.at())?, self.next());
-        let plan = Plan::make(self.options, found, desired, in_place.as_ref(), &holds, next, page_size());
+        let plan =
+            Plan::make(self.options, found, desired, in_place.as_ref(), &holds, next, feature::host(self.options));
         let mut plan = plan.map_err(Step::Plan.at())?;
         let (gone, orphans) = self.orphans(&nginx, &plan, in_place.as_ref()).map_err(Step::Plan.at())?;
         self.notes.left = Some(Left { orphans, untouched: plan.untouched.clone() });

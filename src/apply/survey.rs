@@ -3,13 +3,16 @@
 use super::master::Master;
 use super::program::Program;
 use super::system::Nginx;
-use super::{Apply, Error, Options};
+use super::{Apply, Error, Options, feature};
+use crate::nginx::Feature;
 
 /// What was seen.
 #[derive(Debug)]
 pub struct Survey {
     /// As `nginx -V` has it, if it does; an error if there is no program, or it cannot be run.
     pub version: Result<Option<String>, Error>,
+    /// What advice depends on and this NGINX has.
+    pub features: Vec<Feature>,
     /// The running master's number and its sets of old workers; `Ok(None)` if none runs.
     pub master: Result<Option<(u32, usize)>, Error>,
     /// What the test of the whole configuration says; `None` if it was not run.
@@ -21,10 +24,14 @@ pub struct Survey {
 pub fn survey(options: &Options, test: bool) -> Survey {
     let nginx = match Nginx::find(&options.nginx, options.names()) {
         Ok(nginx) => nginx,
-        Err(error) => return Survey { version: Err(error), master: Ok(None), test: None },
+        Err(error) => return Survey { version: Err(error), features: Vec::new(), master: Ok(None), test: None },
     };
     Survey {
         version: Ok(nginx.version().map(ToOwned::to_owned)),
+        features: [Feature::KeepaliveMinTimeout]
+            .into_iter()
+            .filter(|feature| feature::has(&options.nginx, *feature))
+            .collect(),
         master: nginx.master().map(|master| master.map(|master| (master.pid(), sets_of_old_workers(&master)))),
         test: test.then(|| nginx.test_with(&[], &[])),
     }

@@ -65,7 +65,7 @@ impl<'a> Nginx<'a> {
         options: &'a config::Nginx,
         upstreams: impl IntoIterator<Item = &'u UpstreamName>,
     ) -> Result<Self, Error> {
-        let Program { path: program, build } = Program::find(&options.binary, upstreams)?;
+        let Program { path: program, build, .. } = Program::find(&options.binary, upstreams)?;
         if let Reload::Argv(argv) = &options.reload {
             // Not only once the new files are in place. One that is missing is told when it is needed.
             argv.first().map(Path::new).map_or(Ok(None), program::trusted)?;

@@ -42,6 +42,11 @@ impl Block {
         }
     }
 
+    /// Whether no connection to its servers is to be kept, which some versions do without being told.
+    pub fn keeps_nothing(&self) -> bool {
+        self.form == Form::Block && self.context.keeps_connections() && self.keepalive == 0
+    }
+
     /// Of its shared memory, if the file declares any. Both contexts name it in one place, so a stream's has another name than the
     /// `http` upstream that may be called the same.
     pub fn zone_name(&self) -> Option<String> {
@@ -86,6 +91,19 @@ impl PageSize {
     pub fn from_bytes(bytes: usize) -> Self {
         Self { kib: u32::try_from(bytes / 1024).unwrap_or(u32::MAX).clamp(4, 1024) }
     }
+}
+
+/// What a file depends on besides what is in it.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Host {
+    pub page: PageSize,
+    /// NGINX has [`Feature::KeepaliveOff`](super::Feature::KeepaliveOff).
+    pub keepalive_off: bool,
+}
+
+impl Host {
+    /// Most of them.
+    pub const USUAL: Self = Self { page: PageSize::USUAL, keepalive_off: false };
 }
 
 impl Zone {

@@ -19,6 +19,26 @@ pub struct Build {
     pub config: PathBuf,
     /// Whether it can have `stream { }`.
     pub stream: StreamModule,
+    /// `NAME_temp_path` is a directory that it makes for whatever configuration has `http { }`.
+    pub temp_paths: Vec<&'static str>,
+}
+
+/// A version, to compare.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub struct Version(u32, u32, u32);
+
+impl Version {
+    /// 1.22.1 is `new(1, 22, 1)`.
+    pub const fn new(major: u32, minor: u32, patch: u32) -> Self {
+        Self(major, minor, patch)
+    }
+
+    /// Three numbers, `1.22.1`.
+    pub fn parse(text: &str) -> Option<Self> {
+        let mut parts = text.split('.').map(|part| part.parse().ok());
+        let mut next = || parts.next().flatten();
+        Some(Self(next()?, next()?, next()?))
+    }
 }
 
 /// The module that knows `stream { }`.
@@ -60,8 +80,17 @@ impl Build {
             } else {
                 StreamModule::Absent
             },
+            temp_paths: ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
+                .into_iter()
+                .filter(|name| !has(&format!("--without-http_{name}_module")))
+                .collect(),
             prefix,
         }
+    }
+
+    /// Its version, where it goes by numbers of NGINX's.
+    pub fn number(&self) -> Option<Version> {
+        Version::parse(self.version.as_deref()?)
     }
 
     /// Whether that configuration can have `stream { }`.

@@ -8,6 +8,7 @@
 mod block;
 mod build;
 mod context;
+mod feature;
 mod network;
 mod order;
 mod problem;
@@ -15,10 +16,11 @@ mod render;
 mod title;
 mod tree;
 
-pub use block::{Block, Form, PageSize, Zone};
+pub use block::{Block, Form, Host, PageSize, Zone};
 pub(crate) use build::dumped_file;
-pub use build::{Build, StreamModule};
+pub use build::{Build, StreamModule, Version};
 pub use context::Context;
+pub use feature::Feature;
 pub use network::{host_names, ports, upstream_places};
 pub use problem::{Missing, Ours, Problem, parse_log, parse_test_output};
 pub use render::{Turn, generation_of, render};

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use super::{Block, Form, PageSize, order};
+use super::{Block, Form, Host, order};
 use crate::upstream::desired::Target;
 use crate::upstream::{Generation, Method, Server, Weight};
 
@@ -21,7 +21,7 @@ pub struct Turn {
 }
 
 /// The whole file for one upstream. Equal input gives equal bytes.
-pub fn render(block: &Block, target: &Target, turn: Turn, page: PageSize) -> String {
+pub fn render(block: &Block, target: &Target, turn: Turn, host: Host) -> String {
     let mut lines = Vec::new();
     let servers = match target {
         Target::Servers(servers) => order::lines(servers, &block.method, turn),
@@ -39,10 +39,10 @@ pub fn render(block: &Block, target: &Target, turn: Turn, page: PageSize) -> Str
         Form::Servers => lines.iter().for_each(|line| push(&mut text, "", line)),
         Form::Block => {
             push(&mut text, "", &format!("upstream {} {{", block.name));
-            before(block, lines.len(), page)
+            before(block, lines.len(), host)
                 .iter()
                 .chain(&lines)
-                .chain(&after(block))
+                .chain(&after(block, host))
                 .for_each(|line| push(&mut text, "    ", line));
             push(&mut text, "", "}");
         }
@@ -68,9 +68,9 @@ fn push(text: &mut String, indent: &str, line: &str) {
     text.push('\n');
 }
 
-fn before(block: &Block, servers: usize, page: PageSize) -> Vec<String> {
+fn before(block: &Block, servers: usize, host: Host) -> Vec<String> {
     let zone = block.zone.zip(block.zone_name());
-    let zone = zone.map(|(zone, name)| format!("zone {name} {}k;", zone.kib(servers, page)));
+    let zone = zone.map(|(zone, name)| format!("zone {name} {}k;", zone.kib(servers, host.page)));
     let method = match &block.method {
         Method::RoundRobin => None,
         Method::LeastConn => Some("least_conn;".to_owned()),
@@ -84,12 +84,10 @@ fn before(block: &Block, servers: usize, page: PageSize) -> Vec<String> {
     zone.into_iter().chain(method).collect()
 }
 
-/// `keepalive` must follow the method (`nginx §3`).
-fn after(block: &Block) -> Vec<String> {
-    (block.keepalive > 0 && block.context.keeps_connections())
-        .then(|| format!("keepalive {};", block.keepalive))
-        .into_iter()
-        .collect()
+/// `keepalive` must follow the method (`nginx §3`). Older versions keep nothing unless they are told, and refuse to be told so.
+fn after(block: &Block, host: Host) -> Vec<String> {
+    let is_said = if block.keeps_nothing() { host.keepalive_off } else { block.context.keeps_connections() };
+    is_said.then(|| format!("keepalive {};", block.keepalive)).into_iter().collect()
 }
 
 /// Parameters at NGINX's own defaults are left out. IPv6 addresses come in brackets.

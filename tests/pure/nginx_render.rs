@@ -4,7 +4,7 @@
 
 use std::path::PathBuf;
 
-use weir::nginx::{Block, Context, Form, PageSize, Turn, Zone, render};
+use weir::nginx::{Block, Context, Form, Host, Turn, Zone, render};
 use weir::upstream::desired::Target;
 use weir::upstream::{Generation, HashKey, Method, Server, Servers, UpstreamName, Weight};
 use weir::wire::NodeName;
@@ -99,7 +99,7 @@ fn no_file_has_what_older_nginx_refuses() {
 }
 
 fn text((_, block, target, generation): &(&str, Block, Target, u64)) -> String {
-    render(block, target, Turn { order: 42, generation: Generation(*generation) }, PageSize::USUAL)
+    render(block, target, Turn { order: 42, generation: Generation(*generation) }, Host::USUAL)
 }
 
 fn golden(name: &str) -> PathBuf {

@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 
 use crate::apply::{self, Error, RunBy};
 use crate::config::{ApplyMode, Config, UpstreamFile};
-use crate::status::doctor::{Master, Nginx, Output, Refused, Trouble, Version};
+use crate::nginx::Version;
+use crate::status::doctor::{Master, Nginx, Output, Refused, Trouble};
 use crate::status::node::Document;
 
 /// Looks at everything; `document` is the agent's word. Blocks as long as `nginx -t` takes.
@@ -61,6 +62,7 @@ fn survey(facts: &mut Nginx, config: &Config) {
         Err(error @ Error::NotInstalled { .. }) => facts.missing = Some(trouble(&error)),
         Err(error) => facts.master = Some(Master::Odd(trouble(&error))),
     }
+    facts.features = survey.features;
     facts.test = survey.test.map(|test| test.map_err(refused));
 }
 

@@ -20,7 +20,7 @@ fn block() -> Block {
 }
 
 fn addresses(block: &Block, target: &Target, order: u64, generation: u64) -> Vec<String> {
-    render(block, target, Turn { order, generation: Generation(generation) }, PageSize::USUAL)
+    render(block, target, Turn { order, generation: Generation(generation) }, Host::USUAL)
         .lines()
         .filter_map(|line| Some(line.trim().strip_prefix("server ")?.trim_end_matches(';').to_owned()))
         .collect()
@@ -30,7 +30,7 @@ fn addresses(block: &Block, target: &Target, order: u64, generation: u64) -> Vec
 fn equal_input_gives_equal_bytes() {
     let turn = Turn { order: 7, generation: Generation(3) };
     let (some, reversed) = (target((0..9).map(server)), target((0..9).rev().map(server)));
-    let rendered = |target| render(&block(), target, turn, PageSize::USUAL);
+    let rendered = |target| render(&block(), target, turn, Host::USUAL);
     assert_eq!(rendered(&some), rendered(&reversed));
 }
 
@@ -87,15 +87,12 @@ fn backups_alone_get_the_placeholder_in_front() {
 fn a_method_without_backups_never_gets_the_word() {
     let servers = target([Server { backup: true, ..server(0) }]);
     let block = Block { method: Method::RandomTwo, ..block() };
-    assert!(
-        !render(&block, &servers, Turn { order: 0, generation: Generation(1) }, PageSize::USUAL).contains("backup")
-    );
+    assert!(!render(&block, &servers, Turn { order: 0, generation: Generation(1) }, Host::USUAL).contains("backup"));
 }
 
 #[test]
 fn the_generation_is_read_back_from_our_files_only() {
-    let text =
-        render(&block(), &Target::Placeholder, Turn { order: 0, generation: Generation(u64::MAX) }, PageSize::USUAL);
+    let text = render(&block(), &Target::Placeholder, Turn { order: 0, generation: Generation(u64::MAX) }, Host::USUAL);
     assert_eq!(generation_of(text.as_bytes()), Some(Generation(u64::MAX)));
     assert_eq!(generation_of(b"# Written by weir, generation 12.x"), Some(Generation(12)));
     for foreign in [
@@ -112,7 +109,7 @@ fn the_generation_is_read_back_from_our_files_only() {
 #[test]
 fn a_stream_has_no_kept_connections_and_a_zone_of_its_own_name() {
     let stream = Block { context: Context::Stream, keepalive: 32, ..block() };
-    let text = render(&stream, &target([server(0)]), Turn { order: 0, generation: Generation(1) }, PageSize::USUAL);
+    let text = render(&stream, &target([server(0)]), Turn { order: 0, generation: Generation(1) }, Host::USUAL);
     assert!(text.contains("upstream web {\n    zone web_stream 128k;\n"), "{text}");
     assert!(!text.contains("keepalive"), "{text}");
     assert_eq!(stream.zone_name().as_deref(), Some("web_stream"));
@@ -127,4 +124,23 @@ fn every_method_but_that_of_clients_addresses_is_there_for_streams() {
         assert!(Context::Http.allows(&method) && Context::Stream.allows(&method), "{method:?}");
     }
     assert!(Context::Http.allows(&Method::IpHash) && !Context::Stream.allows(&Method::IpHash));
+}
+
+#[test]
+fn to_keep_nothing_is_said_where_nginx_keeps_connections_unless_it_is() {
+    let off = Host { keepalive_off: true, ..Host::USUAL };
+    let bare = Block { keepalive: 0, ..block() };
+    let stream = Block { context: Context::Stream, ..bare.clone() };
+    let servers = Block { form: Form::Servers, ..bare.clone() };
+    for (block, host, said) in [
+        (&bare, Host::USUAL, None),
+        (&bare, off, Some("keepalive 0;")),
+        (&block(), Host::USUAL, Some("keepalive 32;")),
+        (&block(), off, Some("keepalive 32;")),
+        (&stream, off, None),
+        (&servers, off, None),
+    ] {
+        let text = render(block, &target([server(0)]), Turn { order: 0, generation: Generation(1) }, host);
+        assert_eq!(text.lines().map(str::trim).find(|line| line.starts_with("keepalive")), said, "{block:?} {host:?}");
+    }
 }

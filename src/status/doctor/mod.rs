@@ -28,7 +28,7 @@ pub use finding::{Finding, Findings, Group};
 pub use gossip::{Advertised, Gossip, JoinPlace, Link, Member, OtherKey, Own, Standing, Tcp, Udp, gossip};
 pub use handlers::{Handler, Handlers, Program, ProtectSystem, Sandbox, handlers};
 pub use keys::{Agreement, Keys, Ring, keys};
-pub use nginx::{Master, Nginx, Output, Refused, Version, nginx};
+pub use nginx::{Master, Nginx, Output, Refused, nginx};
 pub use nothing::nothing;
 pub use ports::{Choice, Port, Ports, ports};
 pub use report::Report;

@@ -10,7 +10,8 @@ use std::path::{Path, PathBuf};
 use super::Trouble;
 use super::finding::Findings;
 use crate::nginx::{
-    Context, Directive, Form, MAX_NESTING, Missing, Unread, Why, Zone, in_block, include_pattern, includes, walk,
+    Context, Directive, Feature, Form, MAX_NESTING, Missing, Unread, Version, Why, Zone, in_block, include_pattern,
+    includes, walk,
 };
 
 /// More sets of old workers than this hold memory and connections for long.
@@ -69,6 +70,8 @@ pub struct Nginx {
     pub missing: Option<Trouble>,
     /// What `nginx -V` says; `None` where it says something else.
     pub version: Option<Version>,
+    /// What it was found to have.
+    pub features: Vec<Feature>,
     /// What systemd starts it by; empty where that is not known.
     pub unit: String,
     pub master: Option<Master>,
@@ -269,7 +272,7 @@ fn judge_main(findings: &mut Findings, facts: &Nginx, version: Version) {
         return;
     }
     const SHUTDOWN: &str = "nginx.shutdown";
-    if version < Version(1, 11, 11) {
+    if version < Version::new(1, 11, 11) {
         let message = "this NGINX has no worker_shutdown_timeout (1.11.11): after a reload an old worker lives as long as one connection";
         findings.info(SHUTDOWN, "nginx", message, "");
     } else if in_block(&facts.tree, "worker_shutdown_timeout").is_none() {
@@ -279,6 +282,14 @@ fn judge_main(findings: &mut Findings, facts: &Nginx, version: Version) {
     } else {
         findings.pass(SHUTDOWN, "");
     }
+    judge_idle_clients(findings, facts);
+}
+
+/// Streams have none.
+fn judge_idle_clients(findings: &mut Findings, facts: &Nginx) {
+    if facts.outputs.iter().all(|output| output.context == Context::Stream) {
+        return;
+    }
     const KEEPALIVE: &str = "nginx.keepalive";
     let cost = "a reload can cut off a client that reuses an idle connection in that instant";
     let is_set = || {
@@ -286,7 +297,7 @@ fn judge_main(findings: &mut Findings, facts: &Nginx, version: Version) {
         walk(&facts.tree, &mut |directive, _| set |= directive.name == "keepalive_min_timeout");
         set
     };
-    if version < Version(1, 27, 4) {
+    if !facts.features.contains(&Feature::KeepaliveMinTimeout) {
         let message = format!("this NGINX has no keepalive_min_timeout (1.27.4): {cost}");
         findings.info(KEEPALIVE, "nginx", message, "");
     } else if is_set() {
@@ -299,19 +310,6 @@ fn judge_main(findings: &mut Findings, facts: &Nginx, version: Version) {
 
 fn limit_old_workers(facts: &Nginx) -> String {
     format!("add 'worker_shutdown_timeout 5m;' at the top of {}", facts.config.display())
-}
-
-/// A version, to compare.
-#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
-pub struct Version(u32, u32, u32);
-
-impl Version {
-    /// Three numbers, `1.22.1`.
-    pub fn parse(text: &str) -> Option<Self> {
-        let mut parts = text.split('.').map(|part| part.parse().ok());
-        let mut next = || parts.next().flatten();
-        Some(Self(next()?, next()?, next()?))
-    }
 }
 
 /// `sites-enabled/shop:12`.

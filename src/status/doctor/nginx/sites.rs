@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use super::{Findings, Nginx, Output, Version, place};
-use crate::nginx::{Context, Directive, in_block, walk};
+use super::{Findings, Nginx, Output, place};
+use crate::nginx::{Context, Directive, Version, in_block, walk};
 
 /// The ways to pass a request to an upstream; `PREFIX_connect_timeout` and the like belong to each.
 const PASSES: [&str; 5] = ["proxy", "fastcgi", "uwsgi", "scgi", "grpc"];
@@ -14,7 +14,7 @@ const LONG_CONNECT: Duration = Duration::from_secs(2);
 /// An answer that takes longer is a server that hangs.
 const LONG_READ: Duration = Duration::from_secs(30);
 /// From here on connections to servers are kept by default, and HTTP/1.1 is spoken.
-const KEEPS_BY_DEFAULT: Version = Version(1, 29, 7);
+const KEEPS_BY_DEFAULT: Version = Version::new(1, 29, 7);
 
 /// A place where requests go to one of our upstreams.
 #[derive(Clone, Debug)]

@@ -267,12 +267,17 @@ fn kept_connections_need_a_site_that_keeps_them() {
 #[test]
 fn versions_decide_what_can_be_asked_for() {
     let text = format!("http {{ include conf.d/*.conf; server {{ location / {{ {GOOD} }} }} }}");
-    let lines = |version: &str, text: &str| summary(&nginx(&Nginx { version: Version::parse(version), ..facts(text) }));
-    assert_eq!(lines("1.11.10", &text), ["info nginx.shutdown nginx", "info nginx.keepalive nginx"]);
-    assert_eq!(lines("1.22.1", &text), ["warn nginx.shutdown nginx", "info nginx.keepalive nginx"]);
-    assert_eq!(lines("1.27.4", &text), ["warn nginx.shutdown nginx", "warn nginx.keepalive nginx"]);
+    let lines = |version: &str, features: &[Feature], text: &str| {
+        let version = Version::parse(version);
+        summary(&nginx(&Nginx { version, features: features.to_vec(), ..facts(text) }))
+    };
+    let min_timeout = [Feature::KeepaliveMinTimeout];
+    assert_eq!(lines("1.11.10", &[], &text), ["info nginx.shutdown nginx", "info nginx.keepalive nginx"]);
+    assert_eq!(lines("1.22.1", &[], &text), ["warn nginx.shutdown nginx", "info nginx.keepalive nginx"]);
+    assert_eq!(lines("1.27.4", &min_timeout, &text), ["warn nginx.shutdown nginx", "warn nginx.keepalive nginx"]);
+    assert_eq!(lines("1.27.4", &[], &text)[1], "info nginx.keepalive nginx", "it did not take it");
     let set = format!("worker_shutdown_timeout 1m; {}", text.replace("http {", "http { keepalive_min_timeout 1s;"));
-    assert!(lines("1.29.0", &set).is_empty());
+    assert!(lines("1.29.0", &min_timeout, &set).is_empty());
 }
 
 #[test]
@@ -287,4 +292,70 @@ fn times_are_nginxs() {
     ] {
         assert_eq!(sites::time(text).map(|time| time.as_millis()), ms, "{text}");
     }
+}
+
+/// A server in `stream { }` for upstream `db`, whose file is included as `include` says.
+fn stream(include: &str, server: &str) -> Nginx {
+    let server = format!("server {{ listen 5432; {server} }} }}");
+    // There may be one block of streams alone.
+    let text = match include.strip_suffix('}').filter(|include| include.contains("stream {")) {
+        Some(open) => format!("worker_shutdown_timeout 60s; {open} {server}"),
+        None => format!("worker_shutdown_timeout 60s; {include} stream {{ {server}"),
+    };
+    let db = Output {
+        upstream: "db".to_owned(),
+        path: "/etc/nginx/stream.d/weir-db.conf".into(),
+        context: Context::Stream,
+        ..output(Form::Block)
+    };
+    Nginx { outputs: vec![db], ..facts(&text) }
+}
+
+#[test]
+fn a_stream_is_read_used_and_retried_in_its_own_block() {
+    let (good, none): (_, &[&str]) = ("proxy_connect_timeout 500ms; proxy_pass db;", &[]);
+    let (included, wrong) =
+        ("stream { include stream.d/*.conf; }", "error nginx.include /etc/nginx/stream.d/weir-db.conf");
+    for (include, server, wanted) in [
+        (included, good, none),
+        ("", good, &[wrong][..]),
+        ("http { include stream.d/*.conf; }", good, &[wrong]),
+        (included, "proxy_pass db;", &["warn nginx.timeouts nginx.conf"]),
+        (
+            included,
+            "proxy_connect_timeout 1s; proxy_pass db; proxy_next_upstream off;",
+            &["warn nginx.retries nginx.conf"],
+        ),
+        (included, "proxy_connect_timeout 1s; proxy_pass db; proxy_timeout 10m; proxy_next_upstream on;", none),
+        (included, "proxy_pass other:1;", &["info nginx.used db"]),
+        ("stream { include stream.d/*.conf; upstream db { server 10.0.0.1:1; } }", good, &["error nginx.duplicate db"]),
+        ("http { upstream db { server 10.0.0.1:1; } } stream { include stream.d/*.conf; }", good, none),
+        (
+            "http { server { location / { proxy_pass http://db; } } } stream { include stream.d/*.conf; }",
+            "",
+            &["info nginx.used db"],
+        ),
+    ] {
+        assert_eq!(found(&stream(include, server)), wanted, "{include} {server}");
+    }
+}
+
+#[test]
+fn the_block_that_a_stream_lacks_is_named_whole() {
+    let remedy = |include: &str| {
+        let findings = nginx(&stream(include, ""));
+        findings
+            .iter()
+            .find(|finding| finding.id == "nginx.include")
+            .and_then(|finding| finding.remedy.clone())
+            .unwrap()
+    };
+    assert_eq!(remedy("stream { }"), "add 'include /etc/nginx/stream.d/*.conf;' inside stream { }");
+    let bare = Nginx { tree: parse(Path::new(CONFIG), "http { }").unwrap(), ..stream("", "") };
+    let findings = nginx(&bare);
+    let found = findings.iter().find(|finding| finding.id == "nginx.include").unwrap();
+    assert_eq!(
+        found.remedy.as_deref(),
+        Some("add 'stream { include /etc/nginx/stream.d/*.conf; }' to /etc/nginx/nginx.conf")
+    );
 }
