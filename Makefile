@@ -7,7 +7,7 @@ SHELL := /bin/bash
 # Not every user has where Debian keeps nginx and haproxy.
 export PATH := $(PATH):/usr/sbin:/sbin
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-quick sim flood bench lab bare lint generate package clean
+.PHONY: help demo test test-quick sim flood bench bench-upstreams lab bare lint generate package clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -36,6 +36,10 @@ bench: ## weir beside the real serf agent, in one run
 	@packaging/require serf nginx
 	@$(CARGO) build --release --locked
 	@$(CARGO) bench --locked
+
+bench-upstreams: ## what a server that dies, hangs or is cut off costs: weir beside Serf, HAProxy, Caddy and NGINX alone (as root): RUNS=10
+	@packaging/require serf nginx haproxy caddy ip curl
+	@RUNS=$(RUNS) $(CARGO) bench --locked --bench failover
 
 lab: ## on systemd hosts of this machine (as root), with a report in target/lab: SUITE=trixie, SMOKE=1 for what matters most
 	@WEIR_LAB_DRIVER=$(LAB) WEIR_LAB_SUITE=$(SUITE) WEIR_LAB_SMOKE=$(SMOKE) tests/lab/all
