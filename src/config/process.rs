@@ -228,15 +228,45 @@ pub struct Leave {
     pub on_interrupt: bool,
     /// SIGTERM leaves the cluster; otherwise it stops like a crash.
     pub on_terminate: bool,
+    /// Longest wait for requests on their way, after every balancer confirmed; 0s: no drain, Serf's leave.
+    pub drain_time: Duration,
+    /// For all of a leave; then it goes on, naming who did not confirm. At least drain_time + 13s.
+    pub timeout: Duration,
+    /// Obey 'weir drain NAME' from other members.
+    pub remote_drain: bool,
 }
 
 impl Leave {
+    /// Longest that Serf's own leave takes: two broadcasts and the pause after them (`protocols A.5`).
+    pub const SERF: Duration = Duration::from_secs(11);
+    /// With the shortest time for the balancers to confirm.
+    pub const MIN_BESIDE_DRAIN: Duration = Duration::from_secs(13);
+
     /// `on_stop` is both signals; Serf's files have a switch for each.
     pub(crate) fn read(section: &Section<'_>, extras: &Extras) -> Self {
         let on_stop = section.key("on_stop").or(section.by_mode(true, false));
+        let hour = Duration::from_secs(3600);
+        let drain_time = section
+            .key("drain_time")
+            .within(Duration::ZERO, hour)
+            .or(section.by_mode(Duration::from_secs(5), Duration::ZERO));
+        let timeout = section.key("timeout").within(Duration::from_secs(13), 2 * hour).or(Duration::from_secs(30));
+        let least = drain_time + Self::MIN_BESIDE_DRAIN;
+        if !drain_time.is_zero() && timeout < least {
+            let name = if section.is_set("timeout") { "timeout" } else { "drain_time" };
+            let text = |value| super::duration::text(value);
+            let (timeout, drain_time, least) = (text(timeout), text(drain_time), text(least));
+            let what = format!(
+                "leave.timeout = \"{timeout}\" leaves the balancers no time beside drain_time = \"{drain_time}\""
+            );
+            section.conflict(name, Trouble::new(what, format!("at least {least} are needed")));
+        }
         Self {
             on_interrupt: !extras.skip_leave_on_interrupt && section.by_mode(on_stop, true),
             on_terminate: extras.leave_on_terminate || on_stop,
+            drain_time,
+            timeout,
+            remote_drain: section.key("remote_drain").or(false),
         }
     }
 }

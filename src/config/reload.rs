@@ -94,9 +94,13 @@ fn secret<T: PartialEq>(key: &str, old: &Option<SecretSource<T>>, new: &Option<S
 
 /// What settings do not show: secrets that came in the clear, and Serf's switch for each signal.
 fn hidden(before: &Config, after: &Config) -> Vec<Change> {
-    let signals = (before.leave != after.leave).then(|| {
-        let text = |config: &Config| Some(format!("{:?}", config.leave));
-        let same = |setting: &&Setting| setting.table == "leave";
+    let of = |config: &Config| (config.leave.on_interrupt, config.leave.on_terminate);
+    let signals = (of(before) != of(after)).then(|| {
+        let text = |config: &Config| {
+            let (interrupt, terminate) = of(config);
+            Some(format!("on_interrupt: {interrupt}, on_terminate: {terminate}"))
+        };
+        let same = |setting: &&Setting| (&*setting.table, &*setting.name) == ("leave", "on_stop");
         let shown = before.settings().iter().find(same).map(|setting| &setting.value);
         let told = shown != after.settings().iter().find(same).map(|setting| &setting.value);
         (!told).then(|| Change {
