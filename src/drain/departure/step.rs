@@ -1,0 +1,360 @@
+//! What follows from time and from answers: the table of `protocols A.3`.
+
+use std::time::Duration;
+
+use super::{After, Counted, Departure, Flight, Goal, Kept, Output, Run, State};
+use crate::drain::document::{Done, Line, LingerEnd, Why};
+use crate::drain::{Question, Reply, Word};
+use crate::time::{Instant, millis};
+use crate::upstream::Rank;
+use crate::wire::NodeName;
+
+/// How often balancers are asked,
+const ASK_INTERVAL: Duration = Duration::from_millis(500);
+/// and once a drain that goes on was reported as not confirmed.
+const PATIENT_ASK_INTERVAL: Duration = Duration::from_secs(5);
+/// Requests that a balancer had already sent have so long at least.
+const LINGER_MIN: Duration = Duration::from_secs(2);
+/// How long this node lets others go first, doubled with each try.
+pub(super) const YIELD: Duration = Duration::from_secs(2);
+const YIELD_MAX: Duration = Duration::from_secs(16);
+/// Servers that are remembered of what balancers say.
+const MAX_SERVERS: usize = 256;
+
+/// What a step leads to.
+#[derive(Debug)]
+enum Next {
+    /// The same state, and balancers to ask, if it is time.
+    Stay(Vec<NodeName>),
+    Linger,
+    Yield(Vec<NodeName>),
+    /// A balancer has not counted: back to asking.
+    Ask,
+    Refused(Vec<NodeName>),
+    Overdue(Vec<NodeName>),
+    Again,
+    Lingered(LingerEnd),
+}
+
+impl Departure {
+    /// The last [`Output::Keep`] is on disk, or why it is not.
+    pub fn handle_kept(&mut self, now: Instant, result: Result<(), String>) {
+        let State::Keeping(after) = self.state else { return };
+        match after {
+            After::Publish => {
+                self.publish(now);
+                if let Err(reason) = result {
+                    self.tell(Line::NotKept { reason });
+                }
+            }
+            After::Withdraw => self.withdraw(),
+        }
+        self.handle_timeout(now);
+    }
+
+    /// A balancer's answer. Of another drain, or of one that is no member, it is no matter.
+    pub fn handle_answer(&mut self, now: Instant, from: &NodeName, reply: Reply) {
+        let is_asking = matches!(self.state, State::Draining | State::Linger { .. } | State::Drained);
+        let Some(run) = self.run.as_mut().filter(|run| is_asking && run.id == reply.id) else { return };
+        if !self.roster.is_balancer(from) {
+            return;
+        }
+        let Reply { generation, word, .. } = reply;
+        let done = match &word {
+            Word::Out { servers } => {
+                run.servers.extend(servers);
+                while run.servers.len() > MAX_SERVERS {
+                    run.servers.pop_last();
+                }
+                Done::Out
+            }
+            Word::Idle => Done::Idle,
+            Word::None => Done::None,
+            Word::Wait { .. } | Word::Floor { .. } | Word::Apply { .. } => return self.note_refusal(now, from, word),
+        };
+        run.refusing.remove(from);
+        run.forced.remove(from);
+        let counted = run.counted.insert(from.clone(), Counted { done, generation });
+        if counted.is_none_or(|before| before.done != done && before.done == Done::Out) {
+            let line = Line::Confirmed {
+                balancer: from.to_string(),
+                word: done.into(),
+                generation: generation.0,
+                elapsed_ms: run.elapsed(now),
+            };
+            self.tell(line);
+        }
+        self.handle_timeout(now);
+    }
+
+    /// Who has counted once does not uncount: its promise holds.
+    fn note_refusal(&mut self, now: Instant, from: &NodeName, word: Word) {
+        let Some(run) = self.run.as_mut().filter(|run| !run.counted.contains_key(from)) else { return };
+        if run.refusing.insert(from.clone(), word.clone()).as_ref() != Some(&word) {
+            let (why, text, earlier) = match word {
+                Word::Wait { text } => (Why::Wait, text, Vec::new()),
+                Word::Floor { earlier } => (Why::Floor, String::new(), earlier),
+                Word::Apply { error } => (Why::Apply, error, Vec::new()),
+                Word::Out { .. } | Word::Idle | Word::None => return,
+            };
+            let line = Line::Waiting {
+                balancer: from.to_string(),
+                why: why.into(),
+                text,
+                earlier: earlier.iter().map(ToString::to_string).collect(),
+                elapsed_ms: run.elapsed(now),
+            };
+            self.tell(line);
+        }
+        self.handle_timeout(now);
+    }
+
+    /// What measurements say.
+    pub fn handle_flight(&mut self, now: Instant, flight: Flight) {
+        if let Some(run) = &mut self.run {
+            run.flight = flight;
+        }
+        self.handle_timeout(now);
+    }
+
+    /// When [`Self::handle_timeout`] is due, if nothing comes before.
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        let run = self.run.as_ref()?;
+        let deadline = (!run.overdue).then(|| run.deadline());
+        match self.state {
+            State::Serving | State::Keeping(_) | State::Drained | State::Leaving => None,
+            State::Draining => [Some(run.ask_at), deadline].into_iter().flatten().min(),
+            State::Yielded { until, .. } => [Some(until), deadline].into_iter().flatten().min(),
+            State::Linger { since } => Some(run.ask_at.min(since + run.times.drain)),
+        }
+    }
+
+    /// Goes on as far as it can.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        // Each round leads to another state; the last one asks, at most.
+        for _ in 0..8 {
+            self.tell_unreachable(now);
+            self.see_earlier();
+            let Some(next) = self.next(now) else { return };
+            match next {
+                Next::Stay(of) => return self.ask(now, of),
+                Next::Linger => self.linger(now),
+                Next::Yield(to) => self.yield_to(now, &to),
+                Next::Ask => self.state = State::Draining,
+                Next::Refused(by) => self.refused(&by),
+                Next::Overdue(names) => self.overdue(now, names),
+                Next::Again => self.again(now),
+                Next::Lingered(by) => self.lingered(now, by),
+            }
+        }
+    }
+
+    fn next(&self, now: Instant) -> Option<Next> {
+        let run = self.run.as_ref()?;
+        let missing = || self.missing(now, run);
+        let is_overdue = !run.overdue && run.deadline() <= now;
+        match self.state {
+            State::Serving | State::Keeping(_) | State::Leaving => None,
+            State::Drained if run.goal == Goal::Leave => {
+                // Requests that were on their way had their time when it drained.
+                Some(if missing().is_empty() { Next::Lingered(LingerEnd::NoneLeft) } else { Next::Ask })
+            }
+            State::Drained => None,
+            State::Draining => {
+                let missing = missing();
+                let word = |name: &NodeName| run.refusing.get(name);
+                let earlier = missing.iter().filter_map(word).find_map(|word| match word {
+                    Word::Floor { earlier } if !earlier.is_empty() => Some(earlier.clone()),
+                    _ => None,
+                });
+                let is_refused = |name: &NodeName| matches!(word(name), Some(Word::Floor { .. }));
+                if missing.is_empty() {
+                    Some(Next::Linger)
+                } else if is_overdue {
+                    Some(Next::Overdue(missing))
+                } else if let Some(earlier) = earlier {
+                    Some(Next::Yield(earlier))
+                } else if run.goal == (Goal::Drain { force: false }) && missing.iter().all(is_refused) {
+                    Some(Next::Refused(missing))
+                } else {
+                    Some(Next::Stay(if run.ask_at <= now { missing } else { Vec::new() }))
+                }
+            }
+            State::Yielded { until, seen } => {
+                let has_earlier = self.roster.has_earlier(&self.own, Rank::Since(run.since));
+                if is_overdue {
+                    Some(Next::Overdue(missing()))
+                } else if until <= now || seen && !has_earlier {
+                    Some(Next::Again)
+                } else {
+                    None
+                }
+            }
+            State::Linger { since } => {
+                let is_late = run.goal == Goal::Leave && run.deadline() <= now;
+                let missing = missing();
+                let awaited = || self.roster.awaited(now, run.begun);
+                let busy = || awaited().filter(|name| !run.is_idle(name) && !run.forced.contains(*name));
+                let spent = now.since(since);
+                if !missing.is_empty() {
+                    return Some(if is_late { Next::Overdue(missing) } else { Next::Ask });
+                }
+                if spent >= run.times.drain {
+                    Some(Next::Lingered(LingerEnd::DrainTime))
+                } else if spent >= LINGER_MIN && run.flight == Flight::NoneLeft {
+                    Some(Next::Lingered(LingerEnd::NoneLeft))
+                } else if spent >= LINGER_MIN && run.forced.is_empty() && busy().next().is_none() {
+                    Some(Next::Lingered(LingerEnd::Idle))
+                } else {
+                    Some(Next::Stay(if run.ask_at <= now { busy().cloned().collect() } else { Vec::new() }))
+                }
+            }
+        }
+    }
+
+    /// Balancers that have to confirm and have not.
+    fn missing(&self, now: Instant, run: &Run) -> Vec<NodeName> {
+        let awaited = self.roster.awaited(now, run.begun);
+        awaited.filter(|name| !run.counted.contains_key(*name) && !run.forced.contains(*name)).cloned().collect()
+    }
+
+    fn ask(&mut self, now: Instant, of: Vec<NodeName>) {
+        let Some(run) = self.run.as_mut().filter(|run| run.ask_at <= now) else { return };
+        run.ask_at = now + if run.overdue { PATIENT_ASK_INTERVAL } else { ASK_INTERVAL };
+        if !of.is_empty() {
+            let question = Question { id: run.id.clone(), incarnation: self.incarnation, node: self.own.clone() };
+            self.outputs.push_back(Output::Ask { question, of });
+        }
+    }
+
+    /// Whoever made us yield is seen; once it drains no more, it is our turn.
+    fn see_earlier(&mut self) {
+        let Some(since) = self.run.as_ref().map(|run| Rank::Since(run.since)) else { return };
+        let has_earlier = self.roster.has_earlier(&self.own, since);
+        if let State::Yielded { seen, .. } = &mut self.state {
+            *seen |= has_earlier;
+        }
+    }
+
+    fn linger(&mut self, now: Instant) {
+        let Some(run) = &mut self.run else { return };
+        (run.flight, run.ask_at) = (Flight::Unknown, now + ASK_INTERVAL);
+        let line = Line::Lingering { drain_time_ms: millis(run.times.drain), elapsed_ms: run.elapsed(now) };
+        self.state = State::Linger { since: now };
+        self.tell(line);
+    }
+
+    fn lingered(&mut self, now: Instant, by: LingerEnd) {
+        let Some(run) = &self.run else { return };
+        let (goal, elapsed_ms) = (run.goal, run.elapsed(now));
+        if let State::Linger { since } = self.state {
+            self.tell(Line::Lingered { by: by.into(), took_ms: millis(now.since(since)), elapsed_ms });
+        }
+        match goal {
+            Goal::Drain { .. } => {
+                self.state = State::Drained;
+                self.tell(Line::Drained { elapsed_ms });
+            }
+            Goal::Leave => self.leave_serf(now, Duration::ZERO),
+        }
+    }
+
+    /// The tag goes, and with it every promise; the next try has another id, which is on disk before it could be used.
+    fn yield_to(&mut self, now: Instant, to: &[NodeName]) {
+        self.renew();
+        let Some(run) = &mut self.run else { return };
+        let until = now + run.pause;
+        run.pause = (run.pause * 2).min(YIELD_MAX);
+        let to = to.iter().map(ToString::to_string).collect();
+        let line = Line::Yielded { to, elapsed_ms: run.elapsed(now) };
+        self.state = State::Yielded { until, seen: false };
+        self.show(None);
+        self.tell(line);
+    }
+
+    fn renew(&mut self) {
+        let id = self.draw();
+        if let Some(run) = &mut self.run {
+            run.id = id.clone();
+            run.counted.clear();
+            run.refusing.clear();
+        }
+        if let Some(kept) = self.kept.clone() {
+            self.keep(Some(Kept { id, ..kept }));
+        }
+    }
+
+    fn again(&mut self, now: Instant) {
+        self.state = if self.kept.is_some() { State::Keeping(After::Publish) } else { State::Serving };
+        match self.kept.clone() {
+            Some(kept) => self.keep(Some(kept)),
+            None => self.publish(now),
+        }
+    }
+
+    fn refused(&mut self, by: &[NodeName]) {
+        let balancers = by.iter().map(ToString::to_string).collect();
+        self.tell(Line::Refused { balancers });
+        self.undo(false);
+    }
+
+    fn overdue(&mut self, now: Instant, names: Vec<NodeName>) {
+        let Some(run) = &mut self.run else { return };
+        run.overdue = true;
+        match run.goal {
+            Goal::Drain { .. } => {
+                let balancers = names.iter().map(ToString::to_string).collect();
+                self.tell(Line::Unconfirmed { balancers });
+            }
+            Goal::Leave => {
+                run.forced.extend(names);
+                match self.state {
+                    State::Linger { .. } => {}
+                    State::Yielded { .. } => {
+                        let forced: Vec<_> = run.forced.iter().cloned().collect();
+                        self.publish(now);
+                        if let Some(run) = &mut self.run {
+                            run.forced.extend(forced);
+                        }
+                        self.linger(now);
+                    }
+                    State::Serving | State::Keeping(_) | State::Draining | State::Drained | State::Leaving => {
+                        self.linger(now);
+                    }
+                }
+            }
+        }
+    }
+
+    fn tell_unreachable(&mut self, now: Instant) {
+        let Some(run) = &mut self.run else { return };
+        if self.published.is_none() {
+            return;
+        }
+        let unreachable = self.roster.unreachable(now, run.begun);
+        let news: Vec<_> = unreachable
+            .filter(|(name, _)| !run.counted.contains_key(*name) && run.told_unreachable.insert((*name).clone()))
+            .map(|(name, since)| (name.to_string(), millis(now.since(since))))
+            .collect();
+        for (balancer, failed_for_ms) in news {
+            self.tell(Line::Unreachable { balancer, failed_for_ms });
+        }
+    }
+
+    /// A second request is told what the first one was.
+    pub(super) fn tell_again(&mut self, now: Instant) {
+        let Some(run) = &self.run else { return };
+        let elapsed_ms = run.elapsed(now);
+        let balancers = self.missing(now, run).iter().map(ToString::to_string).collect();
+        let mut lines = vec![Line::Draining { id: run.id.to_string(), balancers }];
+        lines.extend(run.counted.iter().map(|(name, counted)| Line::Confirmed {
+            balancer: name.to_string(),
+            word: counted.done.into(),
+            generation: counted.generation.0,
+            elapsed_ms,
+        }));
+        let is_drained = self.state == State::Drained && matches!(run.goal, Goal::Drain { .. });
+        lines.extend(is_drained.then_some(Line::Drained { elapsed_ms }));
+        lines.into_iter().for_each(|line| self.tell(line));
+    }
+}

@@ -1,0 +1,269 @@
+//! What a client asks of its agent about drains and leaves, and the story that it is told line by line. Names and texts may be
+//! peers' own: escape them before a terminal sees them.
+
+use serde::{Deserialize, Serialize};
+
+use crate::known::Known;
+
+/// Drain this node or another one, or take that back; answered with [`Started`].
+#[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(default)]
+pub struct Start {
+    /// `None` for the agent's own node.
+    pub member: Option<String>,
+    /// Take it back.
+    pub undo: bool,
+    /// Stay draining although a balancer has no other server.
+    pub force: bool,
+    /// The guard unit of an application asks. Its drain is not taken back as long as an operator drains as well, and what an
+    /// operator asked for is not taken back by it.
+    pub guard: bool,
+    /// Why, for status and log.
+    pub reason: Option<String>,
+}
+
+/// Leave the cluster and stop; answered with [`Started`]. What is `None` is as configured.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(default)]
+pub struct Depart {
+    pub drain_time_ms: Option<u64>,
+    pub timeout_ms: Option<u64>,
+    /// The service is stopped: a drain that an operator asked for goes on when it is started again.
+    pub on_stop: bool,
+}
+
+/// A story of this agent.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(default)]
+pub struct Started {
+    pub story: u64,
+}
+
+/// Answered with [`Lines`] as soon as there are more than `after`.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(default)]
+pub struct Follow {
+    pub story: u64,
+    pub after: usize,
+}
+
+/// News of a drain or a leave.
+#[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(default)]
+pub struct Lines {
+    pub lines: Vec<Line>,
+    /// Nothing follows.
+    pub ended: bool,
+}
+
+/// One line of the story. `elapsed_ms` counts from its beginning.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum Line {
+    /// The tag is out, and the balancers are asked.
+    Draining {
+        #[serde(default)]
+        id: String,
+        /// Who is waited for.
+        #[serde(default)]
+        balancers: Vec<String>,
+    },
+    /// It does not outlive this process, for this reason.
+    NotKept {
+        #[serde(default)]
+        reason: String,
+    },
+    /// A balancer is done with this node.
+    Confirmed {
+        #[serde(default)]
+        balancer: String,
+        #[serde(default)]
+        word: Known<Done>,
+        /// What is live there.
+        #[serde(default)]
+        generation: u64,
+        #[serde(default)]
+        elapsed_ms: u64,
+    },
+    /// A balancer is not done, or will not be, and says something else than before.
+    Waiting {
+        #[serde(default)]
+        balancer: String,
+        #[serde(default)]
+        why: Known<Why>,
+        /// Its own words.
+        #[serde(default)]
+        text: String,
+        /// Who drains and asked earlier.
+        #[serde(default)]
+        earlier: Vec<String>,
+        #[serde(default)]
+        elapsed_ms: u64,
+    },
+    /// A balancer has failed and is not waited for.
+    Unreachable {
+        #[serde(default)]
+        balancer: String,
+        /// For how long it has.
+        #[serde(default)]
+        failed_for_ms: u64,
+    },
+    /// This node lets others go first, and tries again.
+    Yielded {
+        #[serde(default)]
+        to: Vec<String>,
+        #[serde(default)]
+        elapsed_ms: u64,
+    },
+    /// Every balancer is done; requests on their way have so long at most.
+    Lingering {
+        #[serde(default)]
+        drain_time_ms: u64,
+        #[serde(default)]
+        elapsed_ms: u64,
+    },
+    /// That is over.
+    Lingered {
+        #[serde(default)]
+        by: Known<LingerEnd>,
+        /// Since [`Self::Lingering`].
+        #[serde(default)]
+        took_ms: u64,
+        #[serde(default)]
+        elapsed_ms: u64,
+    },
+    /// The end: this node gets no new requests until that is taken back.
+    Drained {
+        #[serde(default)]
+        elapsed_ms: u64,
+    },
+    /// The end: the balancers have no other server, and the tag is off again.
+    Refused {
+        #[serde(default)]
+        balancers: Vec<String>,
+    },
+    /// The end of waiting, in time: these did not confirm. The node stays draining.
+    Unconfirmed {
+        #[serde(default)]
+        balancers: Vec<String>,
+    },
+    /// The end: it serves again, or did already.
+    Undone {
+        /// The drain that ended, if there was one.
+        #[serde(default)]
+        id: Option<String>,
+        /// Another one asked for it too, and it goes on.
+        #[serde(default)]
+        stays: bool,
+    },
+    /// The end: somebody asked for something else meanwhile.
+    Superseded,
+    /// The leave itself begins.
+    Leaving {
+        /// Balancers that did not confirm in time.
+        #[serde(default)]
+        unconfirmed: Vec<String>,
+        /// Balancers that have failed.
+        #[serde(default)]
+        unreachable: Vec<String>,
+        #[serde(default)]
+        elapsed_ms: u64,
+    },
+    /// The end: the cluster knows, and the agent stops.
+    Left {
+        /// Members that did not acknowledge it.
+        #[serde(default)]
+        unconfirmed: Vec<String>,
+        #[serde(default)]
+        elapsed_ms: u64,
+    },
+    /// The end: another node does what it was asked for.
+    Remote {
+        #[serde(default)]
+        member: String,
+        /// Its drain.
+        #[serde(default)]
+        id: String,
+    },
+    /// The end: another node does not, in its own words.
+    RemoteRefused {
+        #[serde(default)]
+        member: String,
+        #[serde(default)]
+        text: String,
+    },
+    /// The end: another node has not answered.
+    RemoteSilent {
+        #[serde(default)]
+        member: String,
+    },
+    /// Only a newer program knows it.
+    #[serde(untagged)]
+    Newer { kind: String },
+}
+
+impl Line {
+    /// Whether nothing follows it.
+    pub fn is_end(&self) -> bool {
+        match self {
+            Self::Drained { .. }
+            | Self::Refused { .. }
+            | Self::Unconfirmed { .. }
+            | Self::Undone { .. }
+            | Self::Superseded
+            | Self::Left { .. }
+            | Self::Remote { .. }
+            | Self::RemoteRefused { .. }
+            | Self::RemoteSilent { .. } => true,
+            Self::Draining { .. }
+            | Self::NotKept { .. }
+            | Self::Confirmed { .. }
+            | Self::Waiting { .. }
+            | Self::Unreachable { .. }
+            | Self::Yielded { .. }
+            | Self::Lingering { .. }
+            | Self::Lingered { .. }
+            | Self::Leaving { .. }
+            | Self::Newer { .. } => false,
+        }
+    }
+}
+
+/// How a balancer is done.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Done {
+    /// It sends no new requests.
+    #[default]
+    Out,
+    /// And none of its own is on its way.
+    Idle,
+    /// It never sent any.
+    None,
+}
+
+/// Why a balancer is not done.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Why {
+    /// Not live yet.
+    #[default]
+    Wait,
+    /// Too few servers would be left.
+    Floor,
+    /// It cannot be brought in place.
+    Apply,
+}
+
+/// What ended the wait for requests on their way.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LingerEnd {
+    /// No balancer has workers that could still send.
+    Idle,
+    /// None was seen here any more.
+    NoneLeft,
+    /// The time was over.
+    #[default]
+    DrainTime,
+}

@@ -1,0 +1,309 @@
+//! What travels as queries and their answers (`protocols A.2`): one line of text each, so that a shell script can answer for a
+//! plain Serf agent.
+
+use std::fmt;
+use std::net::SocketAddr;
+
+use super::DrainId;
+use crate::escape::escape;
+use crate::upstream::Generation;
+use crate::wire::NodeName;
+use crate::wire::message::Incarnation;
+
+/// What a leaving node asks its balancers: whether they are done with it.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Question {
+    pub id: DrainId,
+    pub incarnation: Incarnation,
+    /// Who leaves.
+    pub node: NodeName,
+}
+
+impl Question {
+    /// The query's name.
+    pub const NAME: &str = "weir-drained";
+
+    /// `None` if it is not `ID INCARNATION NODE`.
+    pub fn parse(payload: &[u8]) -> Option<Self> {
+        let mut fields = std::str::from_utf8(payload).ok()?.splitn(3, ' ');
+        let id = DrainId::new(fields.next()?)?;
+        let incarnation = number(fields.next()?).and_then(|number| u32::try_from(number).ok())?;
+        Some(Self { id, incarnation: Incarnation::new(incarnation), node: NodeName::new(fields.next()?)? })
+    }
+}
+
+/// As it is sent.
+impl fmt::Display for Question {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {} {}", self.id, self.incarnation, self.node.as_str())
+    }
+}
+
+/// What a balancer answers.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Reply {
+    /// The drain that was asked about.
+    pub id: DrainId,
+    /// What is live there.
+    pub generation: Generation,
+    pub word: Word,
+}
+
+/// What is so at a balancer.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Word {
+    /// What is live there has no place for the node, and that stays so. Requests may be on their way still.
+    Out {
+        /// Where they go.
+        servers: Vec<SocketAddr>,
+    },
+    /// The same, and none can be on its way.
+    Idle,
+    /// No upstream there selects the node, and that stays so.
+    None,
+    /// Not live yet.
+    Wait {
+        /// Its own words.
+        text: String,
+    },
+    /// Too few would be left.
+    Floor {
+        /// Who drains and has asked earlier.
+        earlier: Vec<NodeName>,
+    },
+    /// It cannot be brought in place.
+    Apply {
+        /// Its own words.
+        error: String,
+    },
+}
+
+impl Word {
+    /// Whether the node may count on it.
+    pub fn counts(&self) -> bool {
+        match self {
+            Self::Out { .. } | Self::Idle | Self::None => true,
+            Self::Wait { .. } | Self::Floor { .. } | Self::Apply { .. } => false,
+        }
+    }
+}
+
+impl Reply {
+    /// Longest answer, in bytes.
+    pub const MAX_BYTES: usize = 512;
+    /// Servers and names that are read of one.
+    const MAX_NAMED: usize = 32;
+
+    /// `None` if it is none: whoever sent that has not answered.
+    pub fn parse(payload: &[u8]) -> Option<Self> {
+        let text = std::str::from_utf8(payload).ok().filter(|text| text.len() <= Self::MAX_BYTES)?;
+        let line = text.lines().next()?.trim_end();
+        let mut fields = line.splitn(4, ' ');
+        let word = fields.next()?;
+        let id = DrainId::new(fields.next()?)?;
+        let generation = Generation(number(fields.next()?)?);
+        let word = Word::read(word, fields.next().unwrap_or_default())?;
+        Some(Self { id, generation, word })
+    }
+}
+
+impl Word {
+    fn read(word: &str, text: &str) -> Option<Self> {
+        let shown = || escape(text).into_owned();
+        Some(match word {
+            "out" => {
+                let servers = text.split_ascii_whitespace().filter_map(|server| server.parse().ok());
+                Self::Out { servers: servers.take(Reply::MAX_NAMED).collect() }
+            }
+            "idle" => Self::Idle,
+            "none" => Self::None,
+            "wait" => Self::Wait { text: shown() },
+            "no" => match text.split_once(' ').unwrap_or((text, "")) {
+                ("floor", names) => {
+                    let names = names.split_ascii_whitespace().filter_map(NodeName::new);
+                    Self::Floor { earlier: names.take(Reply::MAX_NAMED).collect() }
+                }
+                ("apply", error) => Self::Apply { error: escape(error).into_owned() },
+                _ => Self::Apply { error: shown() },
+            },
+            _ => return None,
+        })
+    }
+}
+
+/// As it is sent: one line of at most [`Reply::MAX_BYTES`], of which the end is cut.
+impl fmt::Display for Reply {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { id, generation, word } = self;
+        let (word, text) = match word {
+            Word::Out { servers } => ("out", servers.iter().map(|server| format!(" {server}")).collect()),
+            Word::Idle => ("idle", String::new()),
+            Word::None => ("none", String::new()),
+            Word::Wait { text } if text.is_empty() => ("wait", String::new()),
+            Word::Wait { text } => ("wait", format!(" {}", escape(text))),
+            Word::Floor { earlier } => {
+                // One that is no word would be read as several.
+                let named = earlier.iter().filter(|name| !name.as_str().contains(|c: char| c.is_whitespace()));
+                ("no", format!(" floor{}", named.map(|name| format!(" {name}")).collect::<String>()))
+            }
+            Word::Apply { error } => ("no", format!(" apply {}", escape(error))),
+        };
+        let line = format!("{word} {id} {generation}{text}");
+        let end = (0..=line.len().min(Self::MAX_BYTES)).rev().find(|end| line.is_char_boundary(*end));
+        f.write_str(&line[..end.unwrap_or_default()])
+    }
+}
+
+/// What is asked of a node from elsewhere: to drain, or to serve again.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum RemoteDrain {
+    On,
+    Off,
+}
+
+impl RemoteDrain {
+    /// The query's name.
+    pub const NAME: &str = "weir-drain";
+
+    pub fn parse(payload: &[u8]) -> Option<Self> {
+        match payload {
+            b"on" => Some(Self::On),
+            b"off" => Some(Self::Off),
+            _ => None,
+        }
+    }
+
+    /// As it is sent.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::On => "on",
+            Self::Off => "off",
+        }
+    }
+}
+
+/// What the node says to it.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum RemoteAnswer {
+    /// It does so; the drain's id, or the one that ended.
+    Ok(DrainId),
+    /// It does not; its own words.
+    No(String),
+}
+
+impl RemoteAnswer {
+    pub fn parse(payload: &[u8]) -> Option<Self> {
+        let text = std::str::from_utf8(payload).ok().filter(|text| text.len() <= Reply::MAX_BYTES)?;
+        let (word, rest) = text.trim_end().split_once(' ')?;
+        match word {
+            "ok" => DrainId::new(rest).map(Self::Ok),
+            "no" => Some(Self::No(escape(rest).into_owned())),
+            _ => None,
+        }
+    }
+}
+
+/// As it is sent.
+impl fmt::Display for RemoteAnswer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Ok(id) => write!(f, "ok {id}"),
+            Self::No(why) => write!(f, "no {}", escape(why)),
+        }
+    }
+}
+
+/// Digits alone.
+fn number(text: &str) -> Option<u64> {
+    text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse().ok()).flatten()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn id() -> DrainId {
+        DrainId::new("5d3e01aa").unwrap()
+    }
+
+    fn name(text: &str) -> NodeName {
+        NodeName::new(text).unwrap()
+    }
+
+    #[test]
+    fn a_question_names_the_node_with_the_rest_of_the_line() {
+        for node in ["web1", "web 1", "größe", "-"] {
+            let question = Question { id: id(), incarnation: Incarnation::new(7), node: name(node) };
+            assert_eq!(question.to_string(), format!("5d3e01aa 7 {node}"));
+            assert_eq!(Question::parse(question.to_string().as_bytes()), Some(question));
+        }
+        for text in ["", "5d3e01aa", "5d3e01aa 7", "5d3e01aa 7 ", "5d3e01aa x web1", " 7 web1", "5d3e01aa 4294967296 w"]
+        {
+            assert_eq!(Question::parse(text.as_bytes()), None, "{text}");
+        }
+        assert_eq!(Question::parse(b"\xff 7 web1"), None);
+    }
+
+    #[test]
+    fn an_answer_of_a_script_is_read_like_one_of_ours() {
+        let servers = vec!["10.0.0.1:80".parse().unwrap(), "[fd00::1]:8080".parse().unwrap()];
+        // line, word
+        for (line, word) in [
+            ("out 5d3e01aa 16 10.0.0.1:80 [fd00::1]:8080", Word::Out { servers }),
+            ("out 5d3e01aa 16", Word::Out { servers: Vec::new() }),
+            ("idle 5d3e01aa 16", Word::Idle),
+            ("none 5d3e01aa 16", Word::None),
+            ("wait 5d3e01aa 16", Word::Wait { text: String::new() }),
+            ("wait 5d3e01aa 16 in 2 s", Word::Wait { text: "in 2 s".to_owned() }),
+            ("no 5d3e01aa 16 floor", Word::Floor { earlier: Vec::new() }),
+            ("no 5d3e01aa 16 floor web1 web2", Word::Floor { earlier: vec![name("web1"), name("web2")] }),
+            ("no 5d3e01aa 16 apply disk full", Word::Apply { error: "disk full".to_owned() }),
+        ] {
+            let reply = Reply { id: id(), generation: Generation(16), word };
+            assert_eq!(reply.to_string(), line);
+            assert_eq!(Reply::parse(line.as_bytes()), Some(reply.clone()));
+            assert_eq!(Reply::parse(format!("{line}\n").as_bytes()), Some(reply), "as echo writes it");
+        }
+        let odd = Reply::parse(b"out 5d3e01aa 0 10.0.0.1 x 10.0.0.1:80").unwrap();
+        assert_eq!(odd.word, Word::Out { servers: vec!["10.0.0.1:80".parse().unwrap()] });
+        for text in ["", "out", "out 5d3e01aa", "out 5d3e01aa x", "yes 5d3e01aa 16", "out  16", "out 5d3e01aa -1"] {
+            assert_eq!(Reply::parse(text.as_bytes()), None, "{text}");
+        }
+        assert_eq!(Reply::parse(&[b'x'; Reply::MAX_BYTES + 1]), None);
+    }
+
+    #[test]
+    fn an_answer_is_one_short_line_whatever_is_in_it() {
+        let long = Word::Apply { error: format!("two\nlines {}", "ü".repeat(400)) };
+        let line = Reply { id: id(), generation: Generation(u64::MAX), word: long }.to_string();
+        assert!(line.len() <= Reply::MAX_BYTES && !line.contains('\n'), "{line}");
+        assert!(Reply::parse(line.as_bytes()).is_some());
+        let earlier = vec![name("web 1"), name("web2")];
+        let line = Reply { id: id(), generation: Generation(1), word: Word::Floor { earlier } }.to_string();
+        assert_eq!(line, "no 5d3e01aa 1 floor web2");
+    }
+
+    #[test]
+    fn another_nodes_drain_is_asked_and_answered_by_a_word() {
+        for drain in [RemoteDrain::On, RemoteDrain::Off] {
+            assert_eq!(RemoteDrain::parse(drain.as_str().as_bytes()), Some(drain));
+        }
+        assert_eq!(RemoteDrain::parse(b"On"), None);
+        for answer in [RemoteAnswer::Ok(id()), RemoteAnswer::No("leave.remote_drain is false".to_owned())] {
+            assert_eq!(RemoteAnswer::parse(answer.to_string().as_bytes()), Some(answer));
+        }
+        assert_eq!(RemoteAnswer::parse(b"maybe"), None);
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn any_bytes_are_read_without_panic(bytes: Vec<u8>, text in ".{0,80}") {
+            for payload in [&bytes[..], text.as_bytes(), format!("out 5d3e01aa 7 {text}").as_bytes()] {
+                let _ = (Question::parse(payload), RemoteAnswer::parse(payload));
+                if let Some(reply) = Reply::parse(payload) {
+                    proptest::prop_assert!(reply.to_string().len() <= Reply::MAX_BYTES);
+                }
+            }
+        }
+    }
+}
