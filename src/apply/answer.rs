@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::document;
 use super::{Error, Process, Refusal, Report};
 use crate::digest::Digest;
-use crate::drain::Promises;
+use crate::drain::{Promises, Standing};
 use crate::upstream::{Generation, Holds};
 
 /// The answer to one [`Request`](super::Request).
@@ -37,6 +37,8 @@ pub enum Body {
     NothingToRecover,
     /// How things are, or why that cannot be said.
     State(Result<State, Error>),
+    /// Which promises are kept, and how things are.
+    Promised(Result<Standing, Error>),
     /// What the test of what is there says.
     Checked(Result<(), Error>),
     /// Nothing was done.
@@ -149,6 +151,8 @@ mod tests {
             Body::State(Ok(State { live: None, master: Ok(Process { pid: 1, started: 2 }), ..state.clone() })),
             Body::State(Ok(state)),
             Body::State(Err(Error::MasterGone)),
+            Body::Promised(Ok(Standing { live: Generation(9), old_workers: 4, promises: Promises::default() })),
+            Body::Promised(Err(stopped())),
             Body::Checked(Ok(())),
             Body::Checked(Err(stopped())),
             Body::Refused(Refusal::ConfigurationChanged { path: "/etc/weir/weir.toml".into() }),

@@ -17,6 +17,7 @@ impl Apply {
             Ask::Apply(job) => Body::Applied(self.attempt(job)),
             Ask::Report { known } => Body::State(self.state(*known)),
             Ask::Rollback(rollback) => self.roll_back(rollback),
+            Ask::Promise { promises, known } => Body::Promised(self.promise(promises, *known)),
             Ask::Recover => self.recover().map_or(Body::NothingToRecover, Body::Applied),
             Ask::Check => Body::Checked(self.check()),
         }
@@ -35,7 +36,7 @@ impl Apply {
     }
 
     /// What is in place, if it is ours.
-    fn saved(&self, journal: &Journal) -> Result<Option<Saved>, Error> {
+    pub(super) fn saved(&self, journal: &Journal) -> Result<Option<Saved>, Error> {
         match journal.state().in_place {
             Generation(0) => Ok(None),
             generation => Store::new(&self.options.apply.state).load(generation),
@@ -81,7 +82,7 @@ impl Apply {
     }
 }
 
-fn old_workers(master: Process) -> u32 {
+pub(super) fn old_workers(master: Process) -> u32 {
     u32::try_from(Workers::of(master).leaving.len()).unwrap_or(u32::MAX)
 }
 

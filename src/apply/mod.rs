@@ -36,6 +36,7 @@ mod plan;
 mod preview;
 mod proc;
 mod program;
+mod promise;
 mod recover;
 mod refusal;
 mod report;
@@ -77,6 +78,7 @@ pub use template::{End, Followed};
 pub use tree::read_tree;
 
 use crate::config::{self, Config, Upstream, UpstreamFile};
+use crate::drain::Promises;
 use crate::nginx::{Block, Ours};
 use crate::upstream::desired::Desired;
 use crate::upstream::{self, Causes, Generation, Holds, UpstreamName};
@@ -193,6 +195,11 @@ pub fn generation_before(state: &Path) -> Result<Option<Generation>, Error> {
 /// A generation that is kept in `state`.
 pub fn generation(state: &Path, generation: Generation) -> Result<Saved, Error> {
     Store::new(state).need(generation)
+}
+
+/// What nodes that leave were promised, by what is kept in `state`.
+pub fn promises(state: &Path) -> Result<Promises, Error> {
+    kept::promises(state)
 }
 
 /// Every upstream that an operator holds, by what is kept in `state`.

@@ -38,6 +38,13 @@ pub enum Ask {
     },
     /// Go back to an earlier generation.
     Rollback(Rollback),
+    /// Keep these promises as far as they are true, and say how things are.
+    Promise {
+        /// All that hold, not only new ones.
+        promises: Promises,
+        /// As of a report.
+        known: Option<Process>,
+    },
     /// End what a run that died left half done.
     Recover,
     /// Test what is there. Changes nothing.
@@ -110,6 +117,7 @@ impl Ask {
             Self::Apply(_) => "apply",
             Self::Report { .. } => "report",
             Self::Rollback(_) => "rollback",
+            Self::Promise { .. } => "promise",
             Self::Recover => "recover",
             Self::Check => "check",
         }
@@ -154,6 +162,7 @@ mod tests {
             Ask::Report { known: Some(Process { pid: 812, started: 4711 }) },
             Ask::Rollback(Rollback { to: Generation(7), reason: reason(), promises: promises() }),
             Ask::Rollback(Rollback { to: Generation(0), reason: None, promises: Promises::default() }),
+            Ask::Promise { promises: promises(), known: None },
             Ask::Recover,
             Ask::Check,
         ]

@@ -274,7 +274,9 @@ impl Server {
             match &body {
                 body if was_applied(body) => now + idle,
                 Body::Applied(_) | Body::Restored { .. } => briefly,
-                Body::NothingToRecover | Body::State(_) | Body::Checked(_) | Body::Refused(_) => leave_at.max(briefly),
+                Body::NothingToRecover | Body::State(_) | Body::Promised(_) | Body::Checked(_) | Body::Refused(_) => {
+                    leave_at.max(briefly)
+                }
             }
         });
         self.talks.spawn(async move {
@@ -413,14 +415,14 @@ fn has_reloaded(body: &Body) -> bool {
     let reloaded = |report: &Report| Applied::from(report).reloaded() || !report.notes().templates.is_empty();
     match body {
         Body::Applied(report) | Body::Restored { report, .. } => reloaded(report),
-        Body::NothingToRecover | Body::State(_) | Body::Checked(_) | Body::Refused(_) => false,
+        Body::NothingToRecover | Body::State(_) | Body::Promised(_) | Body::Checked(_) | Body::Refused(_) => false,
     }
 }
 
 fn was_applied(body: &Body) -> bool {
     match body {
         Body::Applied(report) | Body::Restored { report, .. } => report.is_in_place(),
-        Body::NothingToRecover | Body::State(_) | Body::Checked(_) | Body::Refused(_) => false,
+        Body::NothingToRecover | Body::State(_) | Body::Promised(_) | Body::Checked(_) | Body::Refused(_) => false,
     }
 }
 
@@ -437,7 +439,7 @@ fn log(Peer { uid, pid }: Peer, ask: &Ask, body: &Body, took: Duration) {
             }
         }
         Body::Refused(refusal) => warn!(ask, uid, pid, error = %refusal, "request refused"),
-        Body::NothingToRecover | Body::State(_) | Body::Checked(_) => {
+        Body::NothingToRecover | Body::State(_) | Body::Promised(_) | Body::Checked(_) => {
             debug!(ask, uid, pid, elapsed_ms, "request done");
         }
     }

@@ -24,7 +24,7 @@ impl Course {
     pub(super) fn of(ask: &Ask) -> Self {
         match ask {
             Ask::Apply(_) | Ask::Rollback(_) | Ask::Recover => Self::Changes,
-            Ask::Report { .. } => Self::Looks,
+            Ask::Report { .. } | Ask::Promise { .. } => Self::Looks,
             Ask::Check => Self::Beside,
         }
     }
