@@ -7,6 +7,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::record::{Record, UnixTime};
+use crate::drain::Kept;
 use crate::serf::{RestoredMember, SeenClocks};
 use crate::swim::Node;
 use crate::wire::NodeName;
@@ -34,6 +35,7 @@ pub struct State {
     pub(super) clocks: SeenClocks,
     pub(super) incarnation: Incarnation,
     pub(super) tags: Option<Tags>,
+    pub(super) drain: Option<Kept>,
     pub(super) left: bool,
 }
 
@@ -51,6 +53,11 @@ impl State {
     /// Tags set at run time; `None` if the configured ones hold.
     pub fn tags(&self) -> Option<&Tags> {
         self.tags.as_ref()
+    }
+
+    /// The drain that was not undone.
+    pub fn drain(&self) -> Option<&Kept> {
+        self.drain.as_ref()
     }
 
     /// Whether the earlier run left on purpose.
@@ -111,6 +118,7 @@ impl State {
             }
             Record::Incarnation(incarnation) => self.incarnation = self.incarnation.max(incarnation),
             Record::Tags(tags) => self.tags = tags,
+            Record::Drain(drain) => self.drain = drain,
             Record::Leave => self.left = true,
         }
     }
@@ -138,6 +146,7 @@ impl State {
         peers.sort_by_key(|peer| peer.order);
         let mut records = vec![Record::Header, Record::Incarnation(self.incarnation), Record::Clocks(self.clocks)];
         records.extend(self.tags.clone().map(|tags| Record::Tags(Some(tags))));
+        records.extend(self.drain.clone().map(|drain| Record::Drain(Some(drain))));
         records.extend(peers.into_iter().cloned().map(|Peer { name, addr, at, failed, .. }| match failed {
             None => Record::Alive { name, addr, at },
             Some(meta) => Record::Failed { name, addr, at, meta },

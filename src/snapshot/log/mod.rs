@@ -11,6 +11,7 @@ use tracing::debug;
 use super::record::{Record, UnixTime};
 use super::replay::Replay;
 use super::state::State;
+use crate::drain::Kept;
 use crate::serf::{MemberEvent, MemberEventKind, SeenClocks};
 use crate::time::Instant;
 use crate::wire::NodeName;
@@ -147,6 +148,12 @@ impl Log {
         if tags != self.state.tags.as_ref() {
             self.append(Record::Tags(tags.cloned()));
         }
+    }
+
+    /// Our drain, or that there is none any more. Synced at once: nobody hears of it before.
+    pub fn drain(&mut self, drain: Option<&Kept>) {
+        self.append(Record::Drain(drain.cloned()));
+        self.sync_now = true;
     }
 
     /// We leave on purpose.

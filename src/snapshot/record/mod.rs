@@ -9,6 +9,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD_NO_PAD;
 use bytes::Bytes;
 
+use crate::drain::{DrainId, Kept};
 use crate::serf::{LamportTime, SeenClocks};
 use crate::wire::NodeName;
 use crate::wire::message::Incarnation;
@@ -48,6 +49,8 @@ pub enum Record {
     Incarnation(Incarnation),
     /// Tags set at run time, which replace the configured ones; `None` if those hold again.
     Tags(Option<Tags>),
+    /// A drain of ours that outlives a restart; `None` once it is undone.
+    Drain(Option<Kept>),
     /// We left on purpose.
     Leave,
 }
@@ -83,6 +86,12 @@ impl Record {
                 let _ = write!(body, " {}={}", escape(key), escape(value));
                 body
             }),
+            Self::Drain(None) => "drain-none".to_owned(),
+            Self::Drain(Some(Kept { id, since, operator, guard, reason })) => {
+                let by = ["-", "guard", "operator", "both"][usize::from(*guard) + 2 * usize::from(*operator)];
+                let reason = reason.iter().map(|reason| format!(" ={}", escape(reason))).collect::<String>();
+                format!("drain {} {} {by}{reason}", escape(id.as_str()), since.get())
+            }
             Self::Leave => "leave".to_owned(),
         }
     }
@@ -108,6 +117,8 @@ impl Record {
             "incarnation" => Self::Incarnation(number(&mut fields).map(Incarnation::new)?),
             "tags-configured" => Self::Tags(None),
             "tags" => Self::Tags(Some(fields.by_ref().map(tag).collect::<Option<_>>()?)),
+            "drain-none" => Self::Drain(None),
+            "drain" => Self::Drain(Some(drain(&mut fields)?)),
             "leave" => Self::Leave,
             _ => return None,
         };
@@ -141,6 +152,23 @@ fn name(fields: &mut SplitAsciiWhitespace<'_>) -> Option<NodeName> {
 fn tag(field: &str) -> Option<(String, String)> {
     let (key, value) = field.split_once('=')?;
     Some((unescape(key)?.into_owned(), unescape(value)?.into_owned()))
+}
+
+fn drain(fields: &mut SplitAsciiWhitespace<'_>) -> Option<Kept> {
+    let id = DrainId::new(&unescape(fields.next()?)?)?;
+    let since = ltime(fields)?;
+    let (guard, operator) = match fields.next()? {
+        "-" => (false, false),
+        "guard" => (true, false),
+        "operator" => (false, true),
+        "both" => (true, true),
+        _ => return None,
+    };
+    let reason = match fields.next() {
+        Some(reason) => Some(unescape(reason.strip_prefix('=')?)?.into_owned()),
+        None => None,
+    };
+    Some(Kept { id, since, operator, guard, reason })
 }
 
 /// Replaces what would end a field, a line or a key: blanks, control characters, `=` and `%` itself.
