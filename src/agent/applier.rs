@@ -6,6 +6,7 @@ use crate::apply::{
     AnswerError, Apply, Ask, Body, Client, Error, Job, Notes, Process, Report, Rollback, RunBy, State, Step, Unanswered,
 };
 use crate::config::{ApplyMode, Config};
+use crate::drain::{Promises, Standing};
 use crate::upstream::desired::Desired;
 use crate::upstream::{Generation, Holds, UpstreamName};
 
@@ -74,6 +75,14 @@ impl Applier {
         }
     }
 
+    /// Has promises kept that are true, and says how things are.
+    pub(super) fn promise(&self, promises: Promises, known: Option<Process>) -> Result<Standing, Error> {
+        match self.ask(Ask::Promise { promises, known }) {
+            Ok(Body::Promised(standing)) => standing,
+            other => Err(self.not_meant(other)),
+        }
+    }
+
     /// Which NGINX is installed, as it says itself.
     pub(super) fn nginx_version(&self) -> Option<String> {
         self.kept.nginx_version()
@@ -100,7 +109,12 @@ impl Applier {
         let why = match answer {
             Ok(Body::Refused(refusal)) => return Error::NotDone(refusal),
             Ok(
-                Body::Applied(_) | Body::Restored { .. } | Body::NothingToRecover | Body::State(_) | Body::Checked(_),
+                Body::Applied(_)
+                | Body::Restored { .. }
+                | Body::NothingToRecover
+                | Body::State(_)
+                | Body::Promised(_)
+                | Body::Checked(_),
             ) => Unanswered::Answer(AnswerError::Other),
             Err(why) => why,
         };

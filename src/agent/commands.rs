@@ -17,6 +17,7 @@ use super::AgentError;
 use super::keyring::{self, LoadError};
 use super::log::Log;
 use super::notice::Notice;
+use super::tags;
 use crate::config;
 use crate::endpoint::Endpoint;
 use crate::error::Trouble;
@@ -240,9 +241,10 @@ pub(super) fn changed_tags(endpoint: &Endpoint, set: Tags, delete: &[String]) ->
     tags
 }
 
-/// Replaces our tags.
+/// Replaces our tags, but for those that are weir's own.
 pub(super) fn set_tags(now: Instant, endpoint: &mut Endpoint, tags: &Tags) -> Result<(), Refusal> {
-    endpoint.set_tags(now, tags).map_err(|error @ TagsError::TooLarge { .. }| {
+    let tags = tags::with_reserved_of(endpoint.tags(), tags.clone());
+    endpoint.set_tags(now, &tags).map_err(|error @ TagsError::TooLarge { .. }| {
         Refusal::new(error.to_string()).of_kind(Kind::TooLarge { limit: MAX_TAGS_BYTES, encoded: true })
     })
 }

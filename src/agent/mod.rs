@@ -13,6 +13,7 @@
 //! | `rotate`, `doctor`, `status` | what RPC asks for about keys, and for `weir doctor` and `weir info` |
 //! | `exec`, `checks`, `process` | handler scripts, checks, and the programs that both run |
 //! | `request` | one request to a service, over HTTP, TLS or plain TCP |
+//! | `leave` | this node's own drain and safe leave |
 //! | [`log`], [`notice`] | what the operator is told |
 //! | `signal`, `stop`, `systemd` | the host |
 //!
@@ -44,6 +45,7 @@ mod joins;
 mod key_state;
 mod key_writer;
 mod keyring;
+mod leave;
 pub mod log;
 pub mod notice;
 mod process;

@@ -17,6 +17,7 @@ use tracing::{info, warn};
 use super::clock::Calendar;
 use super::{clock, file, tags};
 use crate::config::Config;
+use crate::drain::Kept;
 use crate::endpoint::{self, Endpoint, JoinTarget};
 use crate::serf::{self, MemberEvent};
 use crate::snapshot::{Format, Log, MAX_BYTES, Replay, Rules, UnixTime, Write};
@@ -40,6 +41,8 @@ pub(super) struct Restored {
     pub(super) tags: Tags,
     /// There was no run of ours before that we know of.
     pub(super) is_first: bool,
+    /// The drain that was not undone.
+    pub(super) drain: Option<Kept>,
     /// What was advertised.
     pub(super) advertised: Option<IpAddr>,
 }
@@ -48,6 +51,19 @@ pub(super) struct Restored {
 #[derive(Debug)]
 pub(super) struct Store {
     open: Option<Open>,
+    drain: DrainRecord,
+}
+
+/// How far the record of our drain is on its way to the disk.
+#[derive(Debug, Default)]
+enum DrainRecord {
+    /// Nobody waits for one.
+    #[default]
+    Told,
+    Waiting,
+    /// It is in the job that runs.
+    Writing,
+    Ended(Result<(), String>),
 }
 
 #[derive(Debug)]
@@ -75,7 +91,7 @@ impl Store {
     /// Reads the file, if there is one. What is of no use is put aside: a cache keeps no agent from starting.
     pub(super) fn open(config: &Config, now: Instant) -> (Self, Restored) {
         let Some(path) = config.snapshot.path.clone().filter(|path| can_hold(path)) else {
-            return (Self { open: None }, Restored { is_first: true, ..Restored::default() });
+            return (Self { open: None, drain: DrainRecord::Told }, Restored { is_first: true, ..Restored::default() });
         };
         let bytes = read(&path);
         let rules = Rules {
@@ -94,12 +110,13 @@ impl Store {
             members: state.dial_order(name).into_iter().map(target).collect(),
             tags: state.tags().cloned().unwrap_or_default(),
             is_first: replay.format != Format::Weir,
+            drain: state.drain().cloned(),
             advertised: state.own_address(name).map(|addr| addr.ip()),
         };
         let mut log = Log::new(name.clone(), replay, bytes.len(), now);
         log.set_sync_interval(config.snapshot.sync_interval);
         let open = Open { log, path, file: None, waiting: VecDeque::new(), running: None, failing: None, synced: now };
-        (Self { open: Some(open) }, restored)
+        (Self { open: Some(open), drain: DrainRecord::Told }, restored)
     }
 
     pub(super) fn poll_timeout(&self) -> Option<Instant> {
@@ -148,6 +165,33 @@ impl Store {
         let mut tags = tags::without_reserved(own);
         tags.retain(|name, value| configured.get(name) != Some(value));
         open.log.tags(Some(&tags).filter(|tags| !tags.is_empty()));
+    }
+
+    /// Records our drain, or its end; [`Self::poll_drain`] tells once it is on disk.
+    pub(super) fn drain(&mut self, now: Instant, drain: Option<&Kept>) {
+        match &mut self.open {
+            Some(open) => {
+                open.log.drain(drain);
+                self.drain = match &open.failing {
+                    // It will be in the file that is written anew, later.
+                    Some((_, error)) => DrainRecord::Ended(Err(format!("the snapshot cannot be written: {error}"))),
+                    None => DrainRecord::Waiting,
+                };
+                self.advance(now);
+            }
+            None => self.drain = DrainRecord::Ended(Err("there is no snapshot (snapshot.path)".to_owned())),
+        }
+    }
+
+    /// The last drain that was recorded is on disk, or why it is not. Once.
+    pub(super) fn poll_drain(&mut self) -> Option<Result<(), String>> {
+        match std::mem::take(&mut self.drain) {
+            DrainRecord::Ended(result) => Some(result),
+            waiting @ (DrainRecord::Told | DrainRecord::Waiting | DrainRecord::Writing) => {
+                self.drain = waiting;
+                None
+            }
+        }
     }
 
     /// Records that we left.
@@ -205,6 +249,9 @@ impl Store {
         if open.running.is_none() && !open.waiting.is_empty() {
             let (path, file, jobs) = (open.path.clone(), open.file.take(), std::mem::take(&mut open.waiting));
             open.running = Some(tokio::task::spawn_blocking(move || carry_out(&path, file, jobs)));
+            if let DrainRecord::Waiting = self.drain {
+                self.drain = DrainRecord::Writing;
+            }
         }
         if open.is_synced() {
             open.synced = now;
@@ -215,6 +262,10 @@ impl Store {
     pub(super) fn handle_done(&mut self, now: Instant, done: Done) {
         let Some(open) = &mut self.open else { return };
         open.file = done.file;
+        if let DrainRecord::Writing = self.drain {
+            let result = done.result.as_ref().map(drop);
+            self.drain = DrainRecord::Ended(result.map_err(|error| format!("the snapshot cannot be written: {error}")));
+        }
         match done.result {
             Ok(()) if open.failing.take().is_some() => {
                 info!(path = %open.path.display(), "snapshot is written again");

@@ -5,7 +5,7 @@ use crate::health::{self, State};
 use crate::wire::serf::Tags;
 
 /// Marks a balancer, so that leaving members know whom to ask (`protocols A.1`).
-const BALANCER: &str = "weir_lb";
+pub(super) const BALANCER: &str = "weir_lb";
 
 /// Configured tags, those set at run time over them, and our own without that of health.
 pub(super) fn own(config: &Config, run_time: &Tags) -> Tags {
@@ -27,9 +27,20 @@ pub(super) fn with_health(mut tags: Tags, state: State) -> Tags {
 
 /// `tags` without those that say what this program does.
 pub(super) fn without_reserved(mut tags: Tags) -> Tags {
-    tags.remove(BALANCER);
-    tags.remove(health::TAG);
+    tags.retain(|name, _| !is_reserved(name));
     tags
+}
+
+/// `tags` with what this program says now, whatever it said when they were made.
+pub(super) fn with_reserved_of(current: Tags, tags: Tags) -> Tags {
+    let mut tags = without_reserved(tags);
+    tags.extend(current.into_iter().filter(|(name, _)| is_reserved(name)));
+    tags
+}
+
+/// Others of this kind may come with the configuration; nobody else sets them.
+fn is_reserved(name: &str) -> bool {
+    name.starts_with("weir_")
 }
 
 /// `current` after a change of the configuration: a tag that was set at run time stays unless the file's own value of it

@@ -13,6 +13,7 @@ use tracing::error;
 
 use super::commands::{answer, changed_tags, reserved_tag, set_tags};
 use super::file;
+use super::tags::without_reserved;
 use crate::config::{Config, Mode};
 use crate::endpoint::Endpoint;
 use crate::error::Explain;
@@ -146,7 +147,7 @@ impl TagChanges {
             match self.path.clone() {
                 // What would not be taken must not be written, or the next start would fail.
                 Some(path) if encode_tags(&tags).len() <= MAX_TAGS_BYTES => {
-                    let json = to_json(&tags);
+                    let json = to_json(&without_reserved(tags.clone()));
                     let write = tokio::task::spawn_blocking(move || file::replace(&path, json.as_bytes()).map(drop));
                     self.running = Some(Running { write, tags, reply });
                 }

@@ -9,6 +9,7 @@ use tokio::task::JoinHandle;
 use tokio::time::sleep;
 use tracing::{error, info, warn};
 
+use self::drains::{Drains, known_promises};
 use self::operator::{Operator, WentBack};
 use self::probes::Probes;
 use self::status::Applies;
@@ -19,7 +20,7 @@ use super::clock::{self, Calendar};
 use super::notice::some_of;
 use crate::apply::{self, Job, Report, RunBy};
 use crate::config::Config;
-use crate::drain::Promises;
+use crate::drain::{Promises, Standing};
 use crate::endpoint::Endpoint;
 use crate::error::Trouble;
 use crate::time::Instant;
@@ -29,6 +30,7 @@ use crate::upstream::settle::{self, Applied};
 use crate::upstream::{Candidate, Generation, Holds, Options, Reason, UpstreamName};
 use crate::wire::NodeName;
 
+mod drains;
 mod operator;
 mod past;
 mod probes;
@@ -56,6 +58,8 @@ pub(super) struct Upstreams {
     timeline: Timeline,
     /// What an earlier run left half done is being ended.
     recovering: Option<JoinHandle<Option<Ended>>>,
+    /// Nodes that leave.
+    drains: Drains,
     /// What operators wait for.
     operator: Operator,
     watch: Watch,
@@ -72,6 +76,8 @@ pub(super) enum Done {
     Applied(Option<Ended>),
     /// What an earlier run left half done is ended, if it left anything.
     Recovered(Option<Option<Ended>>),
+    /// What leaving nodes may be promised.
+    Kept(Option<Result<Standing, apply::Error>>),
     /// An operator's rollback has ended.
     WentBack(Option<WentBack>),
     /// Who NGINX's master is.
@@ -96,6 +102,7 @@ pub(super) struct InPlace {
     /// Since when, in milliseconds of Unix time, if that is known.
     since: Option<u64>,
     holds: Holds,
+    promises: Promises,
 }
 
 impl InPlace {
@@ -120,14 +127,15 @@ impl InPlace {
             Holds::default()
         });
         let generation = live.as_ref().map(|(generation, _)| *generation);
-        Some(Self { applier, since: past::made_at(&config.apply.state, generation), live, holds })
+        let promises = known_promises(&applier, &config.apply.state);
+        Some(Self { applier, since: past::made_at(&config.apply.state, generation), live, holds, promises })
     }
 }
 
 impl Upstreams {
     /// Goes on from what is in place, and begins to end what the earlier run left half done, whatever there is to apply now.
     pub(super) fn new(config: &Config, in_place: InPlace, now: Instant) -> Self {
-        let InPlace { applier, live, since, holds } = in_place;
+        let InPlace { applier, live, since, holds, promises } = in_place;
         let (generation, live) = live.unzip();
         let upstreams = some_of(config.upstreams.iter().map(|upstream| upstream.options.name.as_str()));
         info!(upstreams, generation = %generation.unwrap_or_default(), "balancing");
@@ -148,6 +156,7 @@ impl Upstreams {
             applying: None,
             asked: Asked::default(),
             timeline: Timeline::default(),
+            drains: Drains::new(now, promises),
             operator: Operator::default(),
             watch: Watch::new(now),
             probes: Probes::new(now, config),
@@ -158,7 +167,8 @@ impl Upstreams {
 
     pub(super) fn poll_timeout(&self) -> Option<Instant> {
         let look_at = self.watch.poll_timeout().filter(|_| self.members_at.is_some());
-        [self.balancer.poll_timeout(), self.probes.poll_timeout(), self.members_at, look_at].into_iter().flatten().min()
+        let own = [self.balancer.poll_timeout(), self.probes.poll_timeout(), self.drains.poll_timeout()];
+        own.into_iter().chain([self.members_at, look_at]).flatten().min()
     }
 
     /// Takes a new configuration.
@@ -192,13 +202,15 @@ impl Upstreams {
     }
 
     /// Lets the balancer go on, and does what it asks for.
-    pub(super) fn advance(&mut self, now: Instant, endpoint: &Endpoint) {
+    pub(super) fn advance(&mut self, now: Instant, endpoint: &mut Endpoint) {
         let looks_at_members = self.members_at.is_some_and(|at| at <= now);
         if looks_at_members {
             self.members_at = Some(now + RECONCILE);
             let members: Vec<_> = endpoint.members().map(|member| Candidate::of(member, endpoint.swim())).collect();
             self.probes.handle_members(now, &members);
             self.balancer.handle_members(now, members);
+            self.drains.handle_members(now, endpoint);
+            self.drains.tell(now, &mut self.balancer);
         }
         self.probes.tell(now, &mut self.balancer);
         if self.members_at.is_some() {
@@ -206,7 +218,8 @@ impl Upstreams {
         }
         if self.applying.is_none()
             && self.recovering.is_none()
-            && self.operator.begin_rollback(&self.applier, &self.state, self.balancer.holds())
+            && !self.drains.is_keeping()
+            && self.operator.begin_rollback(&self.applier, &self.state, self.balancer.holds(), self.drains.promises())
         {
             self.balancer.suspend();
             self.watch.pause();
@@ -224,12 +237,14 @@ impl Upstreams {
                     self.operator.carried();
                     self.watch.pause();
                     let holds = self.balancer.holds().clone();
-                    let job = Job { desired, causes, promises: Promises::default(), holds };
+                    let job = Job { desired, causes, promises: self.drains.promises().clone(), holds };
                     self.applying = Some(carry_out(Arc::clone(&self.applier), job));
                 }
                 Output::Tell(notice) => tell(&notice),
             }
         }
+        self.advance_drains(now);
+        self.send_answers(now, endpoint);
     }
 
     /// The next apply or recovery that has ended. Cancel-safe.
@@ -237,6 +252,7 @@ impl Upstreams {
         tokio::select! {
             applied = ended(&mut self.applying) => Done::Applied(applied),
             recovered = ended(&mut self.recovering) => Done::Recovered(recovered),
+            kept = self.drains.kept() => Done::Kept(kept),
             went_back = self.operator.went_back() => Done::WentBack(went_back),
             looked = self.watch.looked() => Done::Looked(looked),
             probed = self.probes.ended() => Done::Probed(probed),
@@ -264,6 +280,7 @@ impl Upstreams {
                 self.timeline.tell(&ended, &Asked::default());
             }
             Done::Recovered(Some(None) | None) => {}
+            Done::Kept(kept) => self.handle_kept(now, kept),
             Done::WentBack(went_back) => self.handle_went_back(now, went_back),
             Done::Probed(probed) => self.probes.handle_ended(now, probed),
             Done::Looked(look) => {
@@ -307,9 +324,12 @@ impl Upstreams {
 }
 
 impl Upstreams {
-    /// An apply is under way, or going back, or ending what an earlier run left.
+    /// An apply is under way, or keeping promises, or going back, or ending what an earlier run left.
     fn is_busy(&self) -> bool {
-        self.applying.is_some() || self.recovering.is_some() || self.operator.is_going_back()
+        self.applying.is_some()
+            || self.recovering.is_some()
+            || self.drains.is_keeping()
+            || self.operator.is_going_back()
     }
 }
 

@@ -19,6 +19,7 @@ use tokio::sync::oneshot;
 use super::call::Reply;
 use super::refusal::Refusal;
 use crate::config::reload::Change;
+use crate::drain::document as drain;
 use crate::rotate::document::{Follow, Import, Imported, Lines, Start, Started, Status};
 use crate::status::node::{Check, Document};
 use crate::status::probe::{Probe, Probed};
@@ -97,6 +98,12 @@ commands! {
     UpstreamRollback = "weir-upstream-rollback": UpstreamRollback => RolledBack;
     /// What is wanted of `apply`.
     UpstreamWanted = "weir-upstream-wanted": UpstreamWanted => Wanted;
+    /// Drain this node or another one, or take that back.
+    Drain = "weir-drain": drain::Start => drain::Started;
+    /// Leave the cluster and stop.
+    Leave = "weir-leave": drain::Depart => drain::Started;
+    /// Hear how a drain or a leave goes on; answered as soon as there is news.
+    LeaveProgress = "weir-leave-progress": drain::Follow => drain::Lines;
 }
 
 /// Read the configuration again.

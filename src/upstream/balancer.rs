@@ -252,6 +252,12 @@ impl Balancer {
         self.suspended = true;
     }
 
+    /// Whatever the driver had to do first is done, and has changed no file.
+    pub fn resume(&mut self, now: Instant) {
+        self.suspended = false;
+        self.decide_by(now);
+    }
+
     /// The driver's own job has ended. `applied` says how; `live` is what is in place now, if that is known, and `held` what that
     /// job holds. What operators held or released meanwhile stays as it is.
     pub fn handle_rolled_back(&mut self, now: Instant, applied: Applied, live: Option<Desired>, held: &Holds) {

@@ -24,10 +24,10 @@ impl Agent {
             }
             Call::Leave { reply } => {
                 self.pending.leave(reply);
-                if !self.is_leaving() {
+                if !self.is_leaving() && !self.safe_leave.is_leaving() {
                     self.log.tell(Notice::Leaving { signal: None });
                 }
-                self.leave();
+                self.safe_leave.leave_as_configured(now, &self.endpoint, &self.config);
             }
             Call::ForceLeave { node, prune, reply } => self.pending.force_leave(now, endpoint, (node, prune), reply),
             Call::Tags { set, delete, reply } => {
@@ -90,6 +90,14 @@ impl Agent {
                 Some(upstreams) => upstreams.roll_back(request, answer),
                 None => answer.send(Err(no_upstreams())),
             },
+            Asked::Drain(start, answer) => self.safe_leave.start(now, endpoint, &self.config, start, answer),
+            Asked::Leave(depart, answer) => {
+                if !self.is_leaving() && !self.safe_leave.is_leaving() {
+                    self.log.tell(Notice::Leaving { signal: None });
+                }
+                self.safe_leave.depart(now, &self.endpoint, &self.config, depart, answer);
+            }
+            Asked::LeaveProgress(follow, answer) => self.safe_leave.follow(follow, answer),
             Asked::UpstreamWanted(_, answer) => {
                 answer.send(self.upstreams.as_ref().map(Upstreams::wanted).ok_or_else(no_upstreams));
             }

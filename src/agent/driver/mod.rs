@@ -30,6 +30,7 @@ use super::doctor::Doctor;
 use super::exec::Handlers;
 use super::joins::Joins;
 use super::key_writer::KeyWriter;
+use super::leave::SafeLeave;
 use super::log::Log;
 use super::notice::Notice;
 use super::reload::{self, Reloads};
@@ -86,6 +87,7 @@ pub(super) struct Agent {
     tag_changes: TagChanges,
     store: Store,
     upstreams: Option<Upstreams>,
+    safe_leave: SafeLeave,
     /// When the leave under way began.
     leaving: Option<Instant>,
     exit: Option<Exit>,
@@ -144,6 +146,8 @@ impl Agent {
             self.doctor.poll_timeout(),
             self.checks.poll_timeout(),
             self.upstreams.as_ref().and_then(Upstreams::poll_timeout),
+            self.safe_leave.poll_timeout(),
+            self.safe_leave.stays_until(),
         ];
         optional.into_iter().flatten().fold(self.endpoint.poll_timeout(), Instant::min)
     }
@@ -211,13 +215,14 @@ impl Agent {
         }
     }
 
-    /// Starts a leave; a second call changes nothing.
+    /// Starts Serf's leave; a second call changes nothing.
     fn leave(&mut self) {
         if self.is_leaving() {
             return;
         }
         let now = clock::now();
         self.leaving = Some(now);
+        self.safe_leave.leave_at_once(now, &self.endpoint);
         self.systemd.stopping("leaving the cluster");
         self.joins.stop();
         if let Some(upstreams) = &mut self.upstreams {

@@ -3,19 +3,44 @@
 use tracing::{error, info, warn};
 
 use super::super::notice::Notice;
-use super::super::{Exit, clock, doctor, joins, tags};
+use super::super::{Exit, clock, doctor, joins, leave, tags};
 use super::Agent;
 use crate::config::Mode;
+use crate::drain::{Question, RemoteDrain};
 use crate::endpoint::Output;
 use crate::error::Explain as _;
 use crate::handlers::Local;
 use crate::serf::{ConflictOutcome, Event, MemberEvent, QueryEvent};
+use crate::time::Instant;
 use crate::wire::NodeName;
 
 impl Agent {
     /// Carries out every output. Doing one may cause further ones; the loop ends when there are none.
     pub(super) fn perform(&mut self) {
         self.tell_health();
+        self.perform_outputs();
+        let now = clock::now();
+        if let Some(leave::Step::Leave) = self.safe_leave.advance(now, &mut self.endpoint, &mut self.store) {
+            self.leave();
+        }
+        if let Some(upstreams) = &mut self.upstreams {
+            upstreams.advance(now, &mut self.endpoint);
+        }
+        // A tag, questions and answers go out.
+        self.perform_outputs();
+        self.store.record(now, &self.endpoint);
+        self.keys.count_sealed(now, &self.endpoint);
+        if !self.is_leaving() && self.systemd.wants_status() {
+            self.systemd.status(self.status());
+        }
+        if self.exit.is_none() && self.safe_leave.stays_until().is_some_and(|at| at <= now) {
+            self.safe_leave.end(now);
+            self.pending.left();
+            self.exit = Some(Exit::Left);
+        }
+    }
+
+    fn perform_outputs(&mut self) {
         loop {
             if let Some(output) = self.endpoint.poll_output() {
                 self.perform_one(output);
@@ -24,15 +49,6 @@ impl Agent {
             } else {
                 break;
             }
-        }
-        let now = clock::now();
-        if let Some(upstreams) = &mut self.upstreams {
-            upstreams.advance(now, &self.endpoint);
-        }
-        self.store.record(now, &self.endpoint);
-        self.keys.count_sealed(now, &self.endpoint);
-        if !self.is_leaving() && self.systemd.wants_status() {
-            self.systemd.status(self.status());
         }
     }
 
@@ -74,11 +90,17 @@ impl Agent {
             Output::Suspicion { member, by } => self.suspicion_changed(&member, by.as_ref()),
             Output::Leaving { .. } => self.members_changed(),
             Output::Event(event) => {
-                if !doctor::answers_query(now, &mut self.endpoint, self.config.mode, &event) {
+                let is_ours = doctor::answers_query(now, &mut self.endpoint, self.config.mode, &event)
+                    || self.answers_drain(now, &event);
+                if !is_ours {
                     self.publish(&event);
                 }
             }
-            Output::Query(answer) => self.pending.query_answer(answer),
+            Output::Query(answer) => {
+                if let Some(answer) = self.safe_leave.handle_query(now, answer) {
+                    self.pending.query_answer(answer);
+                }
+            }
             Output::Keys { query, outcome } => {
                 if !self.key_requests.handle_outcome(now, &mut self.endpoint, &query, &outcome) {
                     self.pending.keys_done(&query, &outcome);
@@ -121,7 +143,24 @@ impl Agent {
         self.members_changed();
     }
 
+    /// Takes a question about a drain; false if it is for handlers and clients.
+    fn answers_drain(&mut self, now: Instant, event: &Event) -> bool {
+        let Event::Query(query) = event else { return false };
+        match (self.config.mode, query.name.as_str(), &mut self.upstreams) {
+            (Mode::Weir, RemoteDrain::NAME, _) => {
+                self.safe_leave.handle_remote(now, &mut self.endpoint, &self.config, query);
+                true
+            }
+            (Mode::Weir, Question::NAME, Some(upstreams)) => {
+                upstreams.handle_question(now, &self.endpoint, query);
+                true
+            }
+            (Mode::Weir | Mode::Serf, _, _) => false,
+        }
+    }
+
     fn members_changed(&mut self) {
+        self.safe_leave.members_changed();
         if let Some(upstreams) = &mut self.upstreams {
             upstreams.members_changed();
         }
@@ -147,8 +186,7 @@ impl Agent {
         let (members, elapsed) = (self.endpoint.members().count(), clock::now().since(begun));
         self.log.tell(Notice::Left { members, elapsed, unconfirmed: unconfirmed.to_vec() });
         self.store.left(clock::now());
-        self.pending.left();
-        self.exit = Some(Exit::Left);
+        self.safe_leave.left(clock::now(), unconfirmed);
     }
 
     fn name_conflict(&self, outcome: &ConflictOutcome) {

@@ -16,6 +16,7 @@ use super::super::doctor::Doctor;
 use super::super::exec::Handlers;
 use super::super::joins::Joins;
 use super::super::key_writer::KeyWriter;
+use super::super::leave::SafeLeave;
 use super::super::log::Log;
 use super::super::notice::{Notice, Ready};
 use super::super::reload::Reloads;
@@ -32,6 +33,7 @@ use super::super::{AgentError, Start, address, bind, check, clock, file, key_sta
 use super::Agent;
 use crate::config::{Config, Mode, SecretSource};
 use crate::crypto::Keyring;
+use crate::drain::{DrainTag, Kept};
 use crate::endpoint::{self, Endpoint};
 use crate::wire::serf::Tags;
 
@@ -66,9 +68,14 @@ pub(in crate::agent) async fn start(start: Start, log: Log) -> Result<Agent, Age
 
     let rng = || StdRng::try_from_rng(&mut SysRng).map_err(|error| AgentError::System(std::io::Error::other(error)));
     let mut checks = LocalChecks::new(now, &config.checks, rng()?);
-    let tags = own_tags(&config, &restored.tags, &mut checks);
+    let mut tags = own_tags(&config, &restored.tags, &mut checks);
+    let kept = restored.drain.take();
+    if let Some(Kept { id, since, .. }) = &kept {
+        // Our first word to others has it already.
+        tags.insert(DrainTag::NAME.to_owned(), DrainTag::new(id.clone(), *since).to_string());
+    }
     let options = endpoint::Options { tags, ..config.endpoint(advertise) };
-    let rng = rng()?;
+    let (rng, leave_rng) = (rng()?, rng()?);
     let endpoint = Endpoint::new(options, ring, restored.endpoint, rng, Box::new(system_random), now);
     let commands = Commands::listen(&config.rpc, &log)?;
     let discovery = match &config.gossip.discover {
@@ -91,6 +98,7 @@ pub(in crate::agent) async fn start(start: Start, log: Log) -> Result<Agent, Age
         checks,
         pending: Pending::default(),
         upstreams: InPlace::look(&config).map(|in_place| Upstreams::new(&config, in_place, now)),
+        safe_leave: SafeLeave::new(&config, kept, leave_rng, now),
         leaving: None,
         exit: None,
         keys: KeyWriter::new(place, state_path, key_state),

@@ -135,12 +135,19 @@ impl Operator {
 
     /// Whether an operator goes back from now on. Only while nothing else is under way. `holds` are known to whoever applies,
     /// because who waits for a job that carries them has it first.
-    pub(super) fn begin_rollback(&mut self, applier: &Arc<Applier>, state: &Path, holds: &Holds) -> bool {
+    pub(super) fn begin_rollback(
+        &mut self,
+        applier: &Arc<Applier>,
+        state: &Path,
+        holds: &Holds,
+        promises: &Promises,
+    ) -> bool {
         let Some(GoBack { to, reason, force, answer }) = self.next_rollback() else { return false };
         let (applier, state, before) = (Arc::clone(applier), state.to_owned(), holds.clone());
+        let promises = promises.clone();
         let work = tokio::task::spawn_blocking(move || {
             match named(&state, to).and_then(|to| if force { Ok(to) } else { harmless(&state, to) }) {
-                Ok(to) => go_back(&applier, &state, to, reason, &before),
+                Ok(to) => go_back(&applier, &state, Rollback { to, reason, promises }, &before),
                 Err(why) => WentBack::not(why, before),
             }
         });
@@ -182,9 +189,10 @@ impl WentBack {
 }
 
 /// Blocks. `before` is held already.
-fn go_back(applier: &Applier, state: &Path, to: Generation, reason: Option<Reason>, before: &Holds) -> WentBack {
+fn go_back(applier: &Applier, state: &Path, rollback: Rollback, before: &Holds) -> WentBack {
+    let to = rollback.to;
     let (started, by) = (clock::now(), applier.run_by());
-    let (outcome, holds) = match applier.roll_back(Rollback { to, reason, promises: Promises::default() }) {
+    let (outcome, holds) = match applier.roll_back(rollback) {
         Ok((report, holds)) => (Ok(report), holds),
         // Who has not answered may have done it.
         Err(error) => {
@@ -463,7 +471,8 @@ mod tests {
         let mut config = Config::default();
         (config.apply.mode, config.apply.state) = (ApplyMode::Direct, state.path().to_owned());
         let (applier, holds) = (Applier::new(&config), Holds::default());
-        let in_place = InPlace { applier, live: None, since: None, holds: holds.clone() };
+        let promises = Promises::default();
+        let in_place = InPlace { applier, live: None, since: None, holds: holds.clone(), promises };
         let mut upstreams = Upstreams::new(&config, in_place, Instant::ZERO);
         let (answer, mut told) = Answer::channel();
         upstreams.operator.going_back = Some((tokio::spawn(std::future::pending()), answer));

@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::probes::Probes;
 use super::{Ended, Upstreams};
 use crate::agent::clock::{self, Calendar};
-use crate::apply::{Error, Followed, Kept, Left, Report};
+use crate::apply::{Error, Followed, Kept, Left, Report, RunBy};
 use crate::config::Config;
 use crate::error::Trouble;
 use crate::status::node::{
@@ -96,6 +96,12 @@ impl Applies {
     /// Whether the last apply has left something to be done.
     pub(super) fn last_went_wrong(&self) -> bool {
         self.last.as_ref().is_some_and(|last| !Applied::from(&last.ended.report).is_done())
+    }
+
+    /// Why what is wanted is not in place, if the last apply failed.
+    pub(super) fn trouble(&self, by: RunBy) -> Option<String> {
+        let report = self.last.as_ref().map(|last| &last.ended.report)?;
+        (!report.is_in_place()).then(|| report.told(by).what)
     }
 
     /// Whether files of upstreams that are not configured any more are still there.

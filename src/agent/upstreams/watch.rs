@@ -103,6 +103,11 @@ impl Watch {
         }
     }
 
+    /// Who was seen last.
+    pub(super) fn master(&self) -> Option<Process> {
+        self.seen.master()
+    }
+
     /// No look is begun any more, and one that is under way does not count.
     pub(super) fn pause(&mut self) {
         (self.look_at, self.looking) = (None, None);

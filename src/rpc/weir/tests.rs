@@ -91,6 +91,37 @@ fn story() -> Lines {
     story
 }
 
+/// A line of each kind of a leave, with every word.
+fn leave_story() -> drain::Lines {
+    let each = |kind: &str, field: &str, words: &[&str]| -> Vec<Value> {
+        words.iter().map(|word| json!({ "kind": kind, field: word })).collect()
+    };
+    let plain = [
+        "draining",
+        "not_kept",
+        "unreachable",
+        "yielded",
+        "lingering",
+        "drained",
+        "refused",
+        "unconfirmed",
+        "undone",
+        "superseded",
+        "leaving",
+        "left",
+        "remote",
+        "remote_refused",
+        "remote_silent",
+    ];
+    let mut lines: Vec<Value> = plain.iter().map(|kind| json!({ "kind": kind })).collect();
+    lines.extend(each("confirmed", "word", &["out", "idle", "none"]));
+    lines.extend(each("waiting", "why", &["wait", "floor", "apply"]));
+    lines.extend(each("lingered", "by", &["idle", "none_left", "drain_time"]));
+    let story: drain::Lines = decode(&json!({ "lines": lines, "ended": true }).to_string()).unwrap();
+    assert!(story.lines.iter().all(|line| !matches!(line, drain::Line::Newer { .. })), "{story:?}");
+    story
+}
+
 #[test]
 fn every_request_and_answer_survives_the_way_to_an_older_or_newer_peer() {
     let text = |text: &str| text.to_owned();
@@ -147,6 +178,12 @@ fn every_request_and_answer_survives_the_way_to_an_older_or_newer_peer() {
         remedy: Some(text("b")),
     };
     survives(&UpstreamRollback { to, reason: Some(text("why")), force: true }, &went_back);
+    let start =
+        drain::Start { member: Some(text("web1")), undo: true, force: true, guard: true, reason: Some(text("why")) };
+    survives(&start, &drain::Started { story: 3 });
+    let depart = drain::Depart { drain_time_ms: Some(5000), timeout_ms: Some(30_000), on_stop: true };
+    survives(&depart, &drain::Started { story: 3 });
+    survives(&drain::Follow { story: 3, after: 2 }, &leave_story());
     survives(&UpstreamWanted {}, &Wanted { desired: Some(text("{}")) });
 }
 

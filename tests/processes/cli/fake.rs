@@ -162,6 +162,9 @@ impl Script {
             Asked::UpstreamRelease(request, to) => self.by_script(&request, to),
             Asked::UpstreamRollback(request, to) => self.by_script(&request, to),
             Asked::UpstreamWanted(request, to) => self.by_script(&request, to),
+            Asked::Drain(request, to) => self.by_script(&request, to),
+            Asked::Leave(request, to) => self.by_script(&request, to),
+            Asked::LeaveProgress(request, to) => self.by_script(&request, to),
         }
     }
 

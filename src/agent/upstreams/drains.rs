@@ -1,0 +1,191 @@
+//! Nodes that leave: what this balancer decides, has promised on disk, and answers (`protocols A.4`).
+
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::sync::Arc;
+
+use tokio::task::JoinHandle;
+use tracing::{debug, info, warn};
+
+use super::{Upstreams, ended};
+use crate::agent::applier::Applier;
+use crate::apply::{self, Error, Process, RunBy};
+use crate::drain::{DrainTag, Fact, Ledger, Place, Promises, Question, Reply, Request, Standing, Told};
+use crate::endpoint::Endpoint;
+use crate::serf::{QueryEvent, QueryKey, Status};
+use crate::time::Instant;
+use crate::upstream::balancer::{Balancer, Upstream};
+use crate::upstream::{Drain, Judged, Servers, Want};
+use crate::wire::NodeName;
+use crate::wire::message::Incarnation;
+use crate::wire::serf::decode_tags;
+
+/// The balancer's side of safe leave.
+#[derive(Debug)]
+pub(super) struct Drains {
+    ledger: Ledger,
+    /// `apply` is asked to keep promises; no job begins meanwhile.
+    keeping: Option<JoinHandle<Result<Standing, Error>>>,
+    /// Whom the balancer was told to drain.
+    told: BTreeSet<NodeName>,
+    /// What is to be sent.
+    answers: Vec<(QueryKey, Reply)>,
+}
+
+impl Drains {
+    /// With what an earlier run has promised.
+    pub(super) fn new(now: Instant, promises: Promises) -> Self {
+        for promise in promises.iter() {
+            info!(member = %promise.node, id = %promise.id, "promised to leave out");
+        }
+        Self { ledger: Ledger::new(now, promises), keeping: None, told: BTreeSet::new(), answers: Vec::new() }
+    }
+
+    /// All promises that hold, for every job.
+    pub(super) fn promises(&self) -> &Promises {
+        self.ledger.promises()
+    }
+
+    pub(super) fn poll_timeout(&self) -> Option<Instant> {
+        self.ledger.poll_timeout()
+    }
+
+    /// Whether no job may begin.
+    pub(super) fn is_keeping(&self) -> bool {
+        self.keeping.is_some()
+    }
+
+    /// Takes gossip's word about everybody.
+    pub(super) fn handle_members(&mut self, now: Instant, endpoint: &Endpoint) {
+        let told = |member: &crate::serf::Member| {
+            let known = endpoint.swim().member(&member.node.name);
+            let fact =
+                Fact::told(known.map_or(Incarnation::ZERO, |known| known.incarnation), DrainTag::of(&member.tags()));
+            Told { node: member.node.name.clone(), fact, is_gone: member.status == Status::Left }
+        };
+        self.ledger.handle_members(now, endpoint.members().map(told));
+    }
+
+    /// Has the balancer decide by what is known.
+    pub(super) fn tell(&mut self, now: Instant, balancer: &mut Balancer) {
+        let concerned: BTreeSet<NodeName> = self.ledger.concerned().cloned().collect();
+        for node in self.told.difference(&concerned) {
+            balancer.handle_drain(now, node, Drain::No);
+        }
+        for node in &concerned {
+            balancer.handle_drain(now, node, self.ledger.drain_of(node));
+        }
+        self.told = concerned;
+    }
+
+    /// The end of what `apply` was asked; `None` if it broke off. Cancel-safe.
+    pub(super) async fn kept(&mut self) -> Option<Result<Standing, Error>> {
+        ended(&mut self.keeping).await
+    }
+}
+
+/// What nodes were promised, by what is kept in `state`; what may not be read is asked for.
+pub(super) fn known_promises(applier: &Applier, state: &Path) -> Promises {
+    let known = apply::promises(state).or_else(|_| applier.look(None).map(|state| state.promises));
+    known.unwrap_or_else(|error| {
+        warn!(error = %error.told(applier.run_by()), "what leaving nodes were promised is not known");
+        Promises::default()
+    })
+}
+
+impl Upstreams {
+    /// A leaving node asks whether it gets no requests any more.
+    pub(in crate::agent) fn handle_question(&mut self, now: Instant, endpoint: &Endpoint, query: &QueryEvent) {
+        let Some(question) = Question::parse(&query.payload) else {
+            debug!(from = %crate::escape::escape(&query.source), "a question about a drain is not understood");
+            return;
+        };
+        let known = endpoint.swim().member(&question.node);
+        let told = known.map(|known| Fact::told(known.incarnation, DrainTag::of(&decode_tags(&known.node.meta))));
+        self.drains.ledger.handle_question(now, query.key, question, told);
+        self.drains.tell(now, &mut self.balancer);
+    }
+
+    /// Answers what can be answered, after everything else was decided and asked for.
+    pub(super) fn advance_drains(&mut self, now: Instant) {
+        let is_free = self.members_at.is_some() && !self.is_busy();
+        let trouble = self.applies.trouble(self.applier.run_by());
+        let place = |node: &NodeName| place(&self.balancer, trouble.as_deref(), node);
+        self.drains.ledger.advance(now, is_free.then_some(place));
+        while let Some(request) = self.drains.ledger.poll_output() {
+            match request {
+                Request::Keep(promises) => {
+                    self.balancer.suspend();
+                    let master = self.watch.master();
+                    self.drains.keeping = Some(keep(Arc::clone(&self.applier), promises, master));
+                }
+                Request::Answer { query, reply } => self.drains.answers.push((query, reply)),
+            }
+        }
+    }
+
+    pub(super) fn send_answers(&mut self, now: Instant, endpoint: &mut Endpoint) {
+        for (query, reply) in self.drains.answers.drain(..) {
+            debug!(answer = %reply, "leaving node is answered");
+            // It asks again.
+            let _too_late = endpoint.respond(now, &query, reply.to_string().into());
+        }
+    }
+
+    pub(super) fn handle_kept(&mut self, now: Instant, result: Option<Result<Standing, Error>>) {
+        let by: RunBy = self.applier.run_by();
+        let result = match result {
+            None => Err("it broke off".to_owned()),
+            Some(result) => result.map_err(|error| error.told(by).what),
+        };
+        if let Err(error) = &result {
+            warn!(error, "promises to leaving nodes are not kept");
+        }
+        self.drains.ledger.handle_kept(result);
+        self.drains.tell(now, &mut self.balancer);
+        self.balancer.resume(now);
+    }
+}
+
+/// Blocks on another thread.
+fn keep(applier: Arc<Applier>, promises: Promises, known: Option<Process>) -> JoinHandle<Result<Standing, Error>> {
+    tokio::task::spawn_blocking(move || applier.promise(promises, known))
+}
+
+/// What the last decisions make of `node`; `trouble` is why nothing can be put in place.
+fn place(balancer: &Balancer, trouble: Option<&str>, node: &NodeName) -> Place {
+    let mut servers = Vec::new();
+    let (mut is_selected, mut is_going) = (false, false);
+    let mut refusing: Option<BTreeSet<NodeName>> = None;
+    for upstream in balancer.upstreams() {
+        let Some(decision) = upstream.decision() else { return Place::Going };
+        is_going |= serves(upstream.live(), node);
+        let Ok(index) = decision.members.binary_search_by(|judged| judged.name.cmp(node)) else { continue };
+        let judged = &decision.members[index];
+        is_selected = true;
+        servers.push(judged.draft.addr);
+        let gets_requests =
+            decision.want != Want::Placeholder && judged.draft.weight > 0 && judged.verdict.placed.is_in();
+        match judged.drain {
+            Drain::Asked(_) if gets_requests => refusing.get_or_insert_default().extend(others(upstream, judged)),
+            Drain::No | Drain::Asked(_) | Drain::Promised => is_going |= gets_requests,
+        }
+    }
+    match (refusing, trouble) {
+        (Some(beside), _) => Place::Refused { beside: beside.into_iter().collect() },
+        (None, Some(error)) if is_going => Place::Stuck { error: error.to_owned() },
+        (None, _) if is_going => Place::Going,
+        (None, _) if is_selected => Place::Out { servers },
+        (None, _) => Place::Elsewhere,
+    }
+}
+
+fn serves(live: Option<&Servers>, node: &NodeName) -> bool {
+    live.is_some_and(|live| live.serving().any(|server| server.member == *node))
+}
+
+/// Who else drains there.
+fn others<'a>(upstream: &'a Upstream, judged: &'a Judged) -> impl Iterator<Item = NodeName> + 'a {
+    let members = upstream.decision().into_iter().flat_map(|decision| &decision.members);
+    members.filter(|other| other.drain != Drain::No && other.name != judged.name).map(|other| other.name.clone())
+}
