@@ -25,3 +25,6 @@ pub use ledger::{Ledger, Output as Request, Place, Standing, Told};
 pub use message::{Question, RemoteAnswer, RemoteDrain, Reply, Word};
 pub use promise::{DrainId, Promise, Promises, PromisesError};
 pub use tag::DrainTag;
+
+#[cfg(test)]
+mod tests;

@@ -1,1 +1,375 @@
+use rand::SeedableRng;
 
+use super::super::document::{LingerEnd, Why};
+use super::*;
+use crate::drain::Reply;
+
+const TIMES: Times = Times { confirm: Duration::from_secs(14), drain: Duration::from_secs(5) };
+
+fn name(text: &str) -> NodeName {
+    NodeName::new(text).unwrap()
+}
+
+fn at(millis: u64) -> Instant {
+    Instant::ZERO + Duration::from_secs(100) + Duration::from_millis(millis)
+}
+
+fn balancer(text: &str, presence: Presence) -> Peer {
+    Peer { name: name(text), presence, is_balancer: true, drain: None }
+}
+
+/// A machine with the members it sees, and what it gave out.
+struct Node {
+    machine: Departure,
+    outputs: Vec<Output>,
+}
+
+impl Node {
+    fn with(balancers: &[&str]) -> Self {
+        let mut machine = Departure::new(name("web1"), StdRng::seed_from_u64(1));
+        machine.handle_members(balancers.iter().map(|name| balancer(name, Presence::Alive)).collect());
+        Self { machine, outputs: Vec::new() }
+    }
+
+    fn members(&mut self, peers: Vec<Peer>) {
+        self.machine.handle_members(peers);
+    }
+
+    fn take(&mut self) -> Vec<Output> {
+        self.outputs.extend(std::iter::from_fn(|| self.machine.poll_output()));
+        std::mem::take(&mut self.outputs)
+    }
+
+    fn lines(&mut self) -> Vec<Line> {
+        let line = |output| match output {
+            Output::Tell(line) => Some(line),
+            Output::Keep(_) | Output::Publish(_) | Output::Ask { .. } | Output::Leave { .. } => None,
+        };
+        self.take().into_iter().filter_map(line).collect()
+    }
+
+    /// Whom it asks.
+    fn asks(&mut self, millis: u64) -> Vec<String> {
+        self.take();
+        self.machine.handle_timeout(at(millis));
+        let of = |output| match output {
+            Output::Ask { of, .. } => Some(of.iter().map(ToString::to_string).collect::<Vec<_>>()),
+            Output::Keep(_) | Output::Publish(_) | Output::Tell(_) | Output::Leave { .. } => None,
+        };
+        self.take().into_iter().filter_map(of).flatten().collect()
+    }
+
+    fn drain(&mut self, millis: u64) {
+        assert!(self.machine.drain(at(millis), LamportTime(7), DrainRequest::default(), TIMES));
+        self.machine.handle_kept(at(millis), Ok(()));
+    }
+
+    fn leave(&mut self, millis: u64) {
+        self.machine.leave(at(millis), LamportTime(7), false, TIMES);
+        self.machine.handle_timeout(at(millis));
+    }
+
+    fn answer(&mut self, millis: u64, from: &str, word: Word) {
+        let id = self.machine.tag().map_or_else(|| DrainId::new("none").unwrap(), |tag| tag.id.clone());
+        self.machine.handle_answer(at(millis), &name(from), Reply { id, generation: Generation(16), word });
+    }
+
+    fn has_left(&mut self) -> Option<Duration> {
+        self.take().into_iter().find_map(|output| match output {
+            Output::Leave { stay } => Some(stay),
+            Output::Keep(_) | Output::Publish(_) | Output::Ask { .. } | Output::Tell(_) => None,
+        })
+    }
+}
+
+fn out() -> Word {
+    Word::Out { servers: vec!["10.0.0.1:80".parse().unwrap()] }
+}
+
+#[test]
+fn a_drain_is_on_disk_before_anybody_hears_of_it_and_gone_from_there_before_its_tag() {
+    let mut node = Node::with(&["lb1"]);
+    assert!(node.machine.drain(at(0), LamportTime(7), DrainRequest::default(), TIMES));
+    let outputs = node.take();
+    assert!(matches!(&outputs[..], [Output::Keep(Some(kept))] if kept.operator && !kept.guard), "{outputs:?}");
+    assert_eq!(node.machine.tag(), None);
+    node.machine.handle_kept(at(20), Ok(()));
+    let outputs = node.take();
+    assert!(matches!(&outputs[0], Output::Publish(Some(tag)) if tag.to_string().ends_with(" 7")), "{outputs:?}");
+    assert!(matches!(outputs.last(), Some(Output::Ask { .. })), "{outputs:?}");
+    assert!(node.machine.undo(false));
+    assert!(matches!(&node.take()[..], [Output::Keep(None)]));
+    node.machine.handle_kept(at(50), Ok(()));
+    assert!(matches!(&node.take()[..], [Output::Publish(None), Output::Tell(Line::Undone { .. })]));
+    let first = node.machine.kept().cloned();
+    node.drain(100);
+    let again = node.machine.kept().map(|kept| kept.id.clone());
+    assert_ne!(first.map(|kept| kept.id), again, "a second drain has another id");
+}
+
+#[test]
+fn what_cannot_be_kept_is_said_and_drained_all_the_same() {
+    let mut node = Node::with(&["lb1"]);
+    node.machine.drain(at(0), LamportTime(7), DrainRequest::default(), TIMES);
+    node.machine.handle_kept(at(1), Err("no space left on device".to_owned()));
+    assert!(node.machine.tag().is_some());
+    assert!(node.lines().iter().any(|line| matches!(line, Line::NotKept { reason } if reason.contains("no space"))));
+}
+
+#[test]
+fn balancers_are_asked_twice_a_second_until_each_has_counted() {
+    let mut node = Node::with(&["lb1", "lb2"]);
+    node.leave(0);
+    assert_eq!(node.asks(499), [""; 0], "it was done at once");
+    node.answer(499, "lb1", out());
+    assert_eq!(node.asks(500), ["lb2"]);
+    node.answer(700, "lb2", Word::Wait { text: "2 s".to_owned() });
+    node.answer(701, "lb2", Word::Wait { text: "2 s".to_owned() });
+    let lines = node.lines();
+    let waits = lines.iter().filter(|line| matches!(line, Line::Waiting { why, .. } if why.is(&Why::Wait)));
+    assert_eq!(waits.count(), 1, "what is said twice is told once");
+    assert_eq!(node.asks(1000), ["lb2"]);
+    node.answer(1100, "stranger", out());
+    assert!(!node.machine.is_lingering());
+    node.answer(1200, "lb2", Word::None);
+    assert!(node.machine.is_lingering());
+    assert_eq!(node.asks(1700), ["lb1"], "who may still have requests on their way");
+}
+
+#[test]
+fn the_linger_ends_by_what_is_known_of_requests_on_their_way() {
+    // lb1's word, then what is measured when; when the linger ends and by what
+    for (word, flight, ends, by) in [
+        (Word::Idle, None, 2000, LingerEnd::Idle),
+        (Word::None, None, 2000, LingerEnd::Idle),
+        (out(), None, 5000, LingerEnd::DrainTime),
+        (out(), Some((1000, Flight::NoneLeft)), 2000, LingerEnd::NoneLeft),
+        (out(), Some((3200, Flight::NoneLeft)), 3200, LingerEnd::NoneLeft),
+        (out(), Some((3200, Flight::Busy)), 5000, LingerEnd::DrainTime),
+    ] {
+        let mut node = Node::with(&["lb1"]);
+        node.leave(0);
+        node.answer(0, "lb1", word.clone());
+        let mut end = None;
+        for millis in (0..=5500).step_by(100) {
+            if let Some((_, flight)) = flight.filter(|(when, _)| *when == millis) {
+                node.machine.handle_flight(at(millis), flight);
+            }
+            node.machine.handle_timeout(at(millis));
+            let ended = node.lines().into_iter().find_map(|line| match line {
+                Line::Lingered { by, took_ms, .. } => Some((by, took_ms)),
+                _ => None,
+            });
+            end = end.or(ended);
+        }
+        assert_eq!(end, Some((by.into(), ends)), "{word:?} {flight:?}");
+        assert!(node.machine.has_left());
+    }
+}
+
+#[test]
+fn a_balancer_that_comes_during_the_linger_is_waited_for() {
+    let mut node = Node::with(&["lb1"]);
+    node.leave(0);
+    node.answer(0, "lb1", Word::Idle);
+    assert!(node.machine.is_lingering());
+    node.members(vec![balancer("lb1", Presence::Alive), balancer("lb2", Presence::Alive)]);
+    assert_eq!(node.asks(1900), ["lb2"]);
+    assert!(!node.machine.is_lingering());
+    node.answer(2500, "lb2", Word::Idle);
+    assert!(node.machine.is_lingering());
+    node.machine.handle_timeout(at(4400));
+    assert_eq!(node.has_left(), None, "not before 2 s once more");
+    node.machine.handle_timeout(at(4500));
+    assert_eq!(node.has_left(), Some(Duration::ZERO));
+}
+
+#[test]
+fn a_failed_balancer_costs_five_seconds_and_is_named() {
+    let mut node = Node::with(&[]);
+    let failed = balancer("lb2", Presence::Failed { since: at(0) - Duration::from_secs(60) });
+    node.members(vec![balancer("lb1", Presence::Alive), failed]);
+    node.leave(0);
+    node.answer(100, "lb1", Word::Idle);
+    node.machine.handle_timeout(at(4900));
+    assert!(!node.machine.is_lingering());
+    node.machine.handle_timeout(at(5000));
+    assert!(node.machine.is_lingering());
+    node.machine.handle_timeout(at(7000));
+    let lines = node.lines();
+    let unreachable = lines.iter().any(|line| matches!(line, Line::Unreachable { balancer, .. } if balancer == "lb2"));
+    assert!(unreachable, "{lines:?}");
+    let is_named = |line: &Line| matches!(line, Line::Leaving { unconfirmed, unreachable, .. }
+        if unconfirmed.is_empty() && unreachable[..] == ["lb2"]);
+    assert!(lines.iter().any(is_named), "{lines:?}");
+}
+
+#[test]
+fn a_leave_goes_on_after_its_time_and_names_who_has_not_confirmed() {
+    let mut node = Node::with(&["lb1", "lb2"]);
+    node.leave(0);
+    node.answer(100, "lb1", out());
+    for millis in (500..14_000).step_by(500) {
+        assert_eq!(node.asks(millis), ["lb2"]);
+    }
+    node.machine.handle_timeout(at(14_000));
+    assert!(node.machine.is_lingering());
+    node.machine.handle_timeout(at(19_000));
+    let lines = node.lines();
+    let is_named = |line: &Line| matches!(line, Line::Leaving { unconfirmed, .. } if unconfirmed[..] == ["lb2"]);
+    assert!(lines.iter().any(is_named), "{lines:?}");
+    assert!(node.machine.has_left());
+}
+
+#[test]
+fn a_drain_that_is_not_confirmed_in_time_stays_and_is_asked_for_more_patiently() {
+    let mut node = Node::with(&["lb1"]);
+    node.drain(0);
+    node.machine.handle_timeout(at(14_000));
+    assert!(node.lines().iter().any(|line| matches!(line, Line::Unconfirmed { balancers } if balancers[..] == ["lb1"])));
+    assert!(node.machine.tag().is_some());
+    assert_eq!(node.asks(18_900), [""; 0]);
+    assert_eq!(node.asks(19_000), ["lb1"]);
+    node.answer(19_100, "lb1", Word::Idle);
+    node.machine.handle_timeout(at(21_100));
+    assert!(node.lines().iter().any(|line| matches!(line, Line::Drained { .. })));
+}
+
+#[test]
+fn without_a_balancer_the_leave_comes_first() {
+    let mut node = Node::with(&[]);
+    node.leave(0);
+    assert_eq!((node.has_left(), node.machine.tag()), (Some(TIMES.drain), None));
+    let mut node = Node::with(&["lb1"]);
+    node.machine.leave(at(0), LamportTime(7), false, Times { drain: Duration::ZERO, ..TIMES });
+    assert_eq!((node.has_left(), node.machine.tag()), (Some(Duration::ZERO), None), "Serf's leave");
+    let mut node = Node::with(&[]);
+    node.drain(0);
+    node.machine.handle_timeout(at(2000));
+    assert!(node.lines().iter().any(|line| matches!(line, Line::Drained { .. })));
+}
+
+#[test]
+fn a_refused_drain_is_taken_back_unless_it_is_forced_or_a_leave() {
+    let refused = || Word::Floor { earlier: Vec::new() };
+    let mut node = Node::with(&["lb1", "lb2"]);
+    node.drain(0);
+    node.answer(100, "lb1", refused());
+    assert!(node.machine.tag().is_some(), "the other may be the one that counts");
+    node.answer(200, "lb2", refused());
+    node.machine.handle_kept(at(210), Ok(()));
+    assert!(node.lines().iter().any(|line| matches!(line, Line::Refused { balancers } if balancers.len() == 2)));
+    assert!(node.machine.tag().is_none() && node.machine.kept().is_none());
+    for force in [true, false] {
+        let mut node = Node::with(&["lb1"]);
+        if force {
+            node.machine.drain(at(0), LamportTime(7), DrainRequest { force, ..DrainRequest::default() }, TIMES);
+            node.machine.handle_kept(at(0), Ok(()));
+        } else {
+            node.leave(0);
+        }
+        node.answer(100, "lb1", refused());
+        assert!(node.machine.tag().is_some());
+    }
+}
+
+#[test]
+fn whoever_asked_later_lets_the_earlier_one_go_first() {
+    let earlier = || Word::Floor { earlier: vec![name("web0")] };
+    let web0 = |drains: bool| Peer {
+        name: name("web0"),
+        presence: Presence::Alive,
+        is_balancer: false,
+        drain: drains.then(|| DrainTag::new(DrainId::drawn(1), LamportTime(6))),
+    };
+    let lb1 = || balancer("lb1", Presence::Alive);
+    let mut node = Node::with(&[]);
+    node.members(vec![lb1(), web0(true)]);
+    node.drain(0);
+    let first = node.machine.tag().cloned().unwrap();
+    node.answer(100, "lb1", earlier());
+    assert!(node.machine.tag().is_none());
+    let kept = node.machine.kept().unwrap();
+    assert!(kept.id != first.id && kept.since == LamportTime(7), "another id, the same rank");
+    node.machine.handle_timeout(at(1000));
+    assert!(node.machine.tag().is_none());
+    node.members(vec![lb1(), web0(false)]);
+    node.machine.handle_timeout(at(1100));
+    node.machine.handle_kept(at(1100), Ok(()));
+    let second = node.machine.tag().cloned().unwrap();
+    assert_eq!((second.rank, second.id != first.id), (first.rank, true));
+    // The next pause is twice as long, and nobody who is seen to drain ends it.
+    node.answer(1200, "lb1", earlier());
+    node.machine.handle_timeout(at(5100));
+    assert!(node.machine.tag().is_none());
+    node.machine.handle_timeout(at(5200));
+    node.machine.handle_kept(at(5200), Ok(()));
+    assert!(node.machine.tag().is_some());
+}
+
+#[test]
+fn a_leave_takes_over_a_drain_and_is_over_at_once_if_that_is_confirmed() {
+    let mut node = Node::with(&["lb1"]);
+    node.drain(0);
+    node.answer(100, "lb1", Word::Idle);
+    node.machine.handle_timeout(at(2100));
+    let id = node.machine.tag().cloned();
+    node.take();
+    node.leave(60_000);
+    assert_eq!(node.machine.tag().cloned(), id);
+    assert!(node.machine.kept().is_none(), "starting again means to serve");
+    assert_eq!(node.has_left(), Some(Duration::ZERO));
+    assert!(!node.machine.undo(false), "there is no way back");
+    let mut node = Node::with(&["lb1"]);
+    node.drain(0);
+    node.machine.leave(at(100), LamportTime(8), true, TIMES);
+    assert!(node.machine.kept().is_some(), "a stop of the service is not the end of the drain");
+}
+
+#[test]
+fn a_guard_takes_back_only_what_it_alone_asked_for() {
+    let guard = || DrainRequest { guard: true, ..DrainRequest::default() };
+    // who drains, whether the guard's undo ends it
+    for (requests, ends) in [
+        (vec![guard()], true),
+        (vec![DrainRequest::default()], false),
+        (vec![guard(), DrainRequest::default()], false),
+        (vec![DrainRequest::default(), guard()], false),
+    ] {
+        let mut node = Node::with(&["lb1"]);
+        for request in requests.clone() {
+            node.machine.drain(at(0), LamportTime(7), request, TIMES);
+            node.machine.handle_kept(at(0), Ok(()));
+        }
+        node.machine.undo(true);
+        node.machine.handle_kept(at(100), Ok(()));
+        assert_eq!(node.machine.tag().is_none(), ends, "{requests:?}");
+        assert!(node.machine.kept().is_none_or(|kept| !kept.guard), "{requests:?}");
+    }
+}
+
+#[test]
+fn a_drain_of_an_earlier_run_goes_on_with_its_id() {
+    let kept =
+        Kept { id: DrainId::drawn(9), since: LamportTime(3), operator: true, guard: false, reason: None };
+    let mut machine = Departure::new(name("web1"), StdRng::seed_from_u64(1)).restored(at(0), kept.clone(), TIMES);
+    machine.handle_members(vec![balancer("lb1", Presence::Alive)]);
+    assert_eq!(machine.tag(), Some(&DrainTag::new(kept.id, kept.since)));
+    let mut node = Node { machine, outputs: Vec::new() };
+    assert_eq!(node.asks(0), ["lb1"]);
+    node.answer(10, "lb1", Word::Floor { earlier: Vec::new() });
+    assert!(node.machine.tag().is_some(), "nobody waits who could be told that it is refused");
+}
+
+#[test]
+fn an_answer_to_another_drain_is_no_answer() {
+    let mut node = Node::with(&["lb1"]);
+    node.leave(0);
+    let other = Reply { id: DrainId::drawn(1), generation: Generation(1), word: Word::Idle };
+    node.machine.handle_answer(at(10), &name("lb1"), other);
+    assert!(!node.machine.is_lingering());
+    let measured: Vec<SocketAddr> = node.machine.servers().collect();
+    assert!(measured.is_empty());
+    node.answer(20, "lb1", out());
+    assert_eq!(node.machine.servers().collect::<Vec<_>>(), ["10.0.0.1:80".parse().unwrap()]);
+}
