@@ -74,8 +74,10 @@ impl Departure {
         };
         run.refusing.remove(from);
         run.forced.remove(from);
-        let counted = run.counted.insert(from.clone(), Counted { done, generation });
-        if counted.is_none_or(|before| before.done != done && before.done == Done::Out) {
+        // Whose old workers have gone has none that ever knew this node.
+        let was_idle = run.is_idle(from);
+        let before = (!was_idle).then(|| run.counted.insert(from.clone(), Counted { done, generation }));
+        if before.is_some_and(|before| before.is_none_or(|before| before.done != done)) {
             let line = Line::Confirmed {
                 balancer: from.to_string(),
                 word: done.into(),

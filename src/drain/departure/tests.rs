@@ -199,8 +199,10 @@ fn a_failed_balancer_costs_five_seconds_and_is_named() {
     let lines = node.lines();
     let unreachable = lines.iter().any(|line| matches!(line, Line::Unreachable { balancer, .. } if balancer == "lb2"));
     assert!(unreachable, "{lines:?}");
-    let is_named = |line: &Line| matches!(line, Line::Leaving { unconfirmed, unreachable, .. }
-        if unconfirmed.is_empty() && unreachable[..] == ["lb2"]);
+    let is_named = |line: &Line| {
+        matches!(line, Line::Leaving { unconfirmed, unreachable, .. }
+        if unconfirmed.is_empty() && unreachable[..] == ["lb2"])
+    };
     assert!(lines.iter().any(is_named), "{lines:?}");
 }
 
@@ -226,7 +228,9 @@ fn a_drain_that_is_not_confirmed_in_time_stays_and_is_asked_for_more_patiently()
     let mut node = Node::with(&["lb1"]);
     node.drain(0);
     node.machine.handle_timeout(at(14_000));
-    assert!(node.lines().iter().any(|line| matches!(line, Line::Unconfirmed { balancers } if balancers[..] == ["lb1"])));
+    assert!(
+        node.lines().iter().any(|line| matches!(line, Line::Unconfirmed { balancers } if balancers[..] == ["lb1"]))
+    );
     assert!(node.machine.tag().is_some());
     assert_eq!(node.asks(18_900), [""; 0]);
     assert_eq!(node.asks(19_000), ["lb1"]);
@@ -350,8 +354,7 @@ fn a_guard_takes_back_only_what_it_alone_asked_for() {
 
 #[test]
 fn a_drain_of_an_earlier_run_goes_on_with_its_id() {
-    let kept =
-        Kept { id: DrainId::drawn(9), since: LamportTime(3), operator: true, guard: false, reason: None };
+    let kept = Kept { id: DrainId::drawn(9), since: LamportTime(3), operator: true, guard: false, reason: None };
     let mut machine = Departure::new(name("web1"), StdRng::seed_from_u64(1)).restored(at(0), kept.clone(), TIMES);
     machine.handle_members(vec![balancer("lb1", Presence::Alive)]);
     assert_eq!(machine.tag(), Some(&DrainTag::new(kept.id, kept.since)));

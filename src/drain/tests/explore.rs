@@ -149,7 +149,8 @@ fn once_all_is_calm_a_drain_ends_and_somebody_is_left() {
         }
         let is_drained = world.nodes[first].lines.iter().any(|line| matches!(line, Line::Drained { .. }));
         assert!(is_drained, "seed {seed}: {:?} {:#?}", world.nodes[first].lines, world.balancers);
-        assert!(world.balancers.iter().all(|balancer| balancer.live.len() + 1 == running(&world).len()), "seed {seed}");
+        let is_right = |balancer: &Balancer| balancer.live.len() + 1 == running(&world).len();
+        assert!(world.balancers.iter().all(is_right), "seed {seed}: {world:#?}");
     }
 }
 

@@ -558,4 +558,3 @@ impl World {
         self.balancers.iter().any(|balancer| balancer.live.is_empty())
     }
 }
-

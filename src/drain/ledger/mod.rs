@@ -107,8 +107,8 @@ pub struct Ledger {
     /// When each node that matters was a member for the last time.
     seen: BTreeMap<NodeName, Instant>,
     questions: Vec<Open>,
-    /// When `apply` was asked, as long as it has not answered.
-    keeping: Option<Instant>,
+    /// When `apply` was asked and for what, as long as it has not answered.
+    keeping: Option<(Instant, Promises)>,
     /// Nodes whose promises ended meanwhile; what it keeps of them is not wanted any more.
     ended: Vec<NodeName>,
     live: Generation,
@@ -189,8 +189,8 @@ impl Ledger {
         self.facts.merge(&question.node, Fact::asked(question.incarnation, question.id.clone()));
         self.seen.entry(question.node.clone()).or_insert(now);
         self.end_promises();
-        // Of an earlier drain: nobody counts the answer.
-        if self.facts.get(&question.node).and_then(Fact::id) != Some(&question.id) {
+        let is_current = self.facts.get(&question.node).and_then(Fact::id) == Some(&question.id);
+        if !is_current {
             return;
         }
         self.questions.retain(|open| open.question.node != question.node);
@@ -209,7 +209,7 @@ impl Ledger {
 
     /// What `apply` says to the last [`Output::Keep`].
     pub fn handle_kept(&mut self, result: Result<Standing, String>) {
-        let Some(begun) = self.keeping.take() else { return };
+        let Some((begun, _)) = self.keeping.take() else { return };
         let ended = std::mem::take(&mut self.ended);
         match result {
             Err(error) => {
@@ -289,7 +289,7 @@ impl Ledger {
             }
         }
         if place.is_some() && self.keeping.is_none() && (asks || self.outdated) {
-            self.keeping = Some(now);
+            self.keeping = Some((now, wanted.clone()));
             self.outputs.push_back(Output::Keep(wanted));
         }
     }
@@ -338,9 +338,13 @@ impl Ledger {
                 .is_some_and(|fact| fact.incarnation > promise.incarnation && fact.id() != Some(&promise.id))
         });
         self.outdated |= promises.iter().count() != before;
-        let questions = &self.questions;
+        // Of a drain that is over nobody counts an answer.
+        self.questions.retain(|open| facts.get(&open.question.node).and_then(Fact::id) == Some(&open.question.id));
+        // What is known of a node decides about a promise that is only on its way to the disk, too.
+        let (questions, keeping) = (&self.questions, &self.keeping);
+        let is_kept = |node: &NodeName| keeping.as_ref().is_some_and(|(_, wanted)| wanted.is_promised(node));
         let is_asked = |node: &NodeName| questions.iter().any(|open| open.question.node == *node);
-        given.retain(|node, _| promises.is_promised(node) || is_asked(node));
+        given.retain(|node, _| promises.is_promised(node) || is_kept(node) || is_asked(node));
     }
 
     fn forget(&mut self, node: &NodeName) {
@@ -359,3 +363,6 @@ impl Ledger {
 fn has(promises: &Promises, question: &Question) -> bool {
     promises.has_drain(&question.node, &question.id)
 }
+
+#[cfg(test)]
+mod tests;
