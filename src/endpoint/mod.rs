@@ -21,6 +21,7 @@ mod packet;
 mod peers;
 mod reach;
 mod removed;
+mod second_witness;
 mod strangers;
 mod stream;
 #[cfg(test)]
@@ -54,6 +55,7 @@ use self::names::NameTroubles;
 use self::peers::Peers;
 use self::reach::Reaching;
 use self::removed::RemovedKeys;
+use self::second_witness::SecondWitnesses;
 use self::strangers::Strangers;
 use self::stream::Streams;
 
@@ -67,6 +69,7 @@ pub use self::output::{Joined, Output, StoreKeyring};
 pub use self::peers::Knowledge;
 pub use self::reach::MAX_OUTSTANDING;
 pub use self::removed::{MAX_REMOVED, RemovedKey};
+pub use self::second_witness::MAX_SECOND_WITNESSES;
 pub use self::strangers::{MAX_STRANGERS, Stranger};
 pub use self::stream::{MAX_BUFFERED_BYTES, MAX_STREAM_BYTES, MAX_STREAMS, MAX_STREAMS_PER_SOURCE, StreamId};
 
@@ -139,6 +142,8 @@ pub struct Endpoint {
     removed: RemovedKeys,
     /// Pings that an operator asked for.
     reaching: Reaching,
+    /// Pings about members whose service does not answer.
+    second_witnesses: SecondWitnesses,
     key_changes: keys::Changes,
     rng: StdRng,
     outputs: VecDeque<Output>,
@@ -184,6 +189,7 @@ impl Endpoint {
             names: NameTroubles::default(),
             removed: RemovedKeys::restored(restored.removed, now),
             reaching: Reaching::default(),
+            second_witnesses: SecondWitnesses::default(),
             key_changes: keys::Changes::default(),
             leaving: None,
             silent_since: None,
@@ -237,6 +243,7 @@ impl Endpoint {
             self.open_exchange(now, addr, Exchange { node: None, join: None, retry_of: None });
         }
         self.advance_leave(now);
+        self.advance_second_witnesses(now);
         self.settle(now);
         if self.pace.is_due(now) {
             self.gossip(now);
@@ -252,6 +259,7 @@ impl Endpoint {
             self.pace.poll_timeout(),
             self.extra_exchange.as_ref().map(|(at, _)| *at),
             self.leaving.as_ref().map(Leaving::poll_timeout),
+            self.second_witnesses.poll_timeout(),
         ];
         let swim = if self.is_silent() {
             self.serf.poll_timeout().unwrap_or(Instant::from_nanos(u64::MAX))
@@ -357,7 +365,8 @@ impl Endpoint {
             swim::Output::RoundTrip { node, rtt, payload } => self.serf.handle_rtt(&node, rtt, &payload),
             swim::Output::OtherAck { seq_no } => {
                 let ours = self.leaving.as_mut().is_some_and(|leaving| leaving.acked(seq_no));
-                if !ours && !self.reached(seq_no, now) && !self.peers.knows(seq_no) {
+                let waited_for = ours || self.reached(seq_no, now) || self.second_witness_acked(now, seq_no);
+                if !waited_for && !self.peers.knows(seq_no) {
                     self.swim.count_unknown_ack();
                 }
                 self.advance_leave(now);
@@ -457,6 +466,12 @@ impl Endpoint {
     /// Keeps what is known of envelopes and names in step with the member table.
     fn note_member(&mut self, event: &swim::Event) {
         self.names.handle_event(event);
+        if let swim::Event::Gone { node, left: true } = event {
+            self.second_witnesses.forget(&node.name);
+        }
+        if let swim::Event::Purged(name) = event {
+            self.second_witnesses.forget(name);
+        }
         if let swim::Event::Joined(node) = event {
             self.strangers.forget(node.addr.ip());
         }

@@ -102,6 +102,13 @@ pub enum Output {
         /// From the ping to its ack.
         took: Duration,
     },
+    /// What a round of [`super::Endpoint::ask_second_witness`] came to. It accuses nobody.
+    SecondWitness {
+        /// Who was asked.
+        member: NodeName,
+        /// Three pings without an ack; `false` with the first ack, also after it had been silent.
+        silent: bool,
+    },
     /// News of a clash over our own name.
     Conflict(serf::ConflictOutcome),
     /// Another member's name is in its way.

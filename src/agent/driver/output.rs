@@ -123,6 +123,7 @@ impl Agent {
                 self.pending.force_left(&member, &result);
             }
             Output::Reached { member, took } => self.doctor.handle_reached(now, &member, took),
+            Output::SecondWitness { .. } => {}
             Output::Conflict(outcome) => self.name_conflict(&outcome),
             Output::NameTrouble(trouble) => self.log.tell(Notice::NameTrouble(trouble)),
         }

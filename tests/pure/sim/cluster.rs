@@ -373,6 +373,7 @@ impl Cluster {
             }
             Output::StoreKeyring(_)
             | Output::Reached { .. }
+            | Output::SecondWitness { .. }
             | Output::KeyringChanged { .. }
             | Output::Datagram { .. }
             | Output::Connect { .. }
