@@ -1,12 +1,14 @@
 //! How well a node's services are, by its own word and by what others see of them (`design §6`).
 //!
 //! [`check`] decides what the results of this node's checks make of it, [`probe`] when a balancer probes whom and what that adds up
-//! to; [`answer`] is what became of one request to a service. Asking is [`crate::agent`]'s. Here is what they all have in common: the words, and
+//! to, [`query`] what a balancer asks its servers and makes of what they say; [`answer`] is what became of one request to a
+//! service. Asking is [`crate::agent`]'s. Here is what they all have in common: the words, and
 //! the tag that carries them.
 
 pub mod answer;
 pub mod check;
 pub mod probe;
+pub mod query;
 
 use std::fmt;
 

@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use crate::health::query::Check;
 use crate::serf::{Member, Status};
 use crate::swim::Swim;
 use crate::wire::NodeName;
@@ -101,24 +102,6 @@ pub enum Pings {
     Answered,
     /// All were silent: alive counts as suspect.
     Unanswered,
-}
-
-/// What a member says of its own health (`protocols D.1`).
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-pub enum Check {
-    /// Every check passes.
-    Passing,
-    /// The worst check warns.
-    Warning,
-    /// The worst check is critical.
-    Critical,
-    /// It has answered before and no longer does.
-    Silent,
-    /// It has checks and no first result yet.
-    Wait,
-    /// It has no checks, or nobody asks.
-    #[default]
-    None,
 }
 
 /// What this balancer's probe of the service says (`protocols D.1`).

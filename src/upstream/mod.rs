@@ -26,8 +26,9 @@ mod vectors;
 mod verdict;
 mod witness;
 
+pub use crate::health::query::Check;
 pub use address::{Allow, Network, NetworkError, Refusal};
-pub use candidate::{Candidate, Check, Drain, Gossip, Pings, Probe, Rank};
+pub use candidate::{Candidate, Drain, Gossip, Pings, Probe, Rank};
 pub use cause::{Cause, Causes, MemberEvent};
 pub use damping::{Damping, Flap};
 pub use decide::{Circumstances, Decision, HoldReason, Judged, Want, decide};
