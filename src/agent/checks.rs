@@ -58,6 +58,12 @@ impl LocalChecks {
         self.machine.state()
     }
 
+    /// Each with its state and what it found last, by name.
+    pub(super) fn found(&self) -> impl Iterator<Item = (&str, State, &str)> {
+        let output = |check: &'_ check::Check| check.last().map_or("", |last| &last.output);
+        self.machine.iter().map(move |(name, check)| (name, check.state(), output(check)))
+    }
+
     /// How well this node is, if the cluster has not been told.
     pub(super) fn news(&mut self) -> Option<State> {
         let state = Some(self.state());

@@ -38,6 +38,7 @@ mod driver;
 mod exec;
 pub(crate) mod file;
 pub(crate) mod hand;
+mod health;
 mod holder;
 mod join;
 mod join_reply;

@@ -10,6 +10,7 @@ use tokio::time::sleep;
 use tracing::{error, info, warn};
 
 use self::drains::{Drains, known_promises};
+use self::health::Health;
 use self::operator::{Operator, WentBack};
 use self::probes::Probes;
 use self::status::Applies;
@@ -23,6 +24,8 @@ use crate::config::Config;
 use crate::drain::{Promises, Standing};
 use crate::endpoint::Endpoint;
 use crate::error::Trouble;
+use crate::serf::QueryOutput;
+use crate::status::health::MemberHealth;
 use crate::time::Instant;
 use crate::upstream::balancer::{Balancer, Group, Notice, Output, Strength};
 use crate::upstream::desired::Desired;
@@ -31,6 +34,7 @@ use crate::upstream::{Candidate, Generation, Holds, Options, Reason, UpstreamNam
 use crate::wire::NodeName;
 
 mod drains;
+mod health;
 mod operator;
 mod past;
 mod probes;
@@ -64,6 +68,7 @@ pub(super) struct Upstreams {
     operator: Operator,
     watch: Watch,
     probes: Probes,
+    health: Health,
     /// When the balancer is to hear of the members again; `None` once this node leaves.
     members_at: Option<Instant>,
     applies: Applies,
@@ -160,6 +165,7 @@ impl Upstreams {
             operator: Operator::default(),
             watch: Watch::new(now),
             probes: Probes::new(now, config),
+            health: Health::new(config, now),
             members_at: Some(now),
             applies: Applies::new(generation, since),
         }
@@ -167,14 +173,16 @@ impl Upstreams {
 
     pub(super) fn poll_timeout(&self) -> Option<Instant> {
         let look_at = self.watch.poll_timeout().filter(|_| self.members_at.is_some());
+        let health_at = self.health.poll_timeout().filter(|_| self.members_at.is_some());
         let own = [self.balancer.poll_timeout(), self.probes.poll_timeout(), self.drains.poll_timeout()];
-        own.into_iter().chain([self.members_at, look_at]).flatten().min()
+        own.into_iter().chain([self.members_at, look_at, health_at]).flatten().min()
     }
 
     /// Takes a new configuration.
     pub(super) fn reconfigure(&mut self, now: Instant, config: &Config) {
         self.applier = Arc::new(Applier::new(config));
         self.watch.reconfigured(now);
+        self.health.reconfigure(now, config);
         self.balancer.handle_configuration(now, options(config), settle(config, self.order));
         self.balancer.handle_templates(now, !config.templates.is_empty());
         self.probes.reconfigure(now, config);
@@ -208,12 +216,14 @@ impl Upstreams {
             self.members_at = Some(now + RECONCILE);
             let members: Vec<_> = endpoint.members().map(|member| Candidate::of(member, endpoint.swim())).collect();
             self.probes.handle_members(now, &members);
+            self.health.handle_members(now, &members);
             self.balancer.handle_members(now, members);
             self.drains.handle_members(now, endpoint);
             self.drains.tell(now, &mut self.balancer);
         }
         self.probes.tell(now, &mut self.balancer);
         if self.members_at.is_some() {
+            self.health.advance(now, endpoint, &mut self.balancer);
             self.watch.handle_timeout(now, &self.applier);
         }
         if self.applying.is_none()
@@ -245,6 +255,16 @@ impl Upstreams {
         }
         self.advance_drains(now);
         self.send_answers(now, endpoint);
+    }
+
+    /// An answer to a query of this node's, or its end. Whether it is one of the balancer's.
+    pub(super) fn handle_query(&mut self, now: Instant, output: &QueryOutput) -> bool {
+        self.health.handle_answer(now, output)
+    }
+
+    /// What that member has said of its health; `None` of one that no upstream selects.
+    pub(super) fn health_of(&self, member: &NodeName, calendar: &Calendar) -> Option<MemberHealth> {
+        self.health.of(member, calendar)
     }
 
     /// The next apply or recovery that has ended. Cancel-safe.

@@ -72,6 +72,7 @@ pub(crate) enum Client {
     Upstream(super::upstream::Upstream),
     Check(super::check::Check),
     Members(super::members::Members),
+    Health(super::health::Health),
     Join(super::join::Join),
     Leave(super::leave::Leave),
     ForceLeave(super::force_leave::ForceLeave),
@@ -92,6 +93,7 @@ impl Client {
         match self {
             Self::Monitor(_) => true,
             Self::Members(members) => members.watch.is_some(),
+            Self::Health(health) => health.watch.is_some(),
             Self::Status(status) => status.watch.is_some(),
             Self::Upstream(upstream) => upstream.is_endless(),
             Self::Check(check) => check.is_endless(),

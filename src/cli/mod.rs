@@ -40,6 +40,7 @@ mod failure;
 mod first_process;
 mod force_leave;
 mod go_flags;
+mod health;
 mod info;
 mod join;
 mod keygen;
@@ -154,6 +155,7 @@ fn converse_with(work: impl Future<Output = Result<Exit, Failure>>, is_endless: 
 async fn converse(command: &Client, output: &Output) -> Result<Exit, Failure> {
     match command {
         Client::Members(members) => members.run(output).await,
+        Client::Health(health) => health.run(output).await,
         Client::Join(join) => join.run(output).await,
         Client::Leave(leave) => leave.run(output).await,
         Client::ForceLeave(force_leave) => force_leave.run(output).await,

@@ -29,6 +29,7 @@ mod flag;
 mod gossip;
 mod handler;
 mod hash;
+mod health;
 mod json;
 mod mistake;
 mod node;
@@ -60,6 +61,7 @@ pub(crate) use flag::{FLAGS, Flag, Takes, boolean};
 pub use gossip::Gossip;
 pub use handler::{Command, Handler};
 pub use hash::ConfigHash;
+pub use health::Health;
 pub(crate) use mistake::nearest;
 pub use mistake::{ConfigErrors, Mistake};
 pub(crate) use node::reserved_tag;
@@ -116,6 +118,8 @@ pub struct Config {
     pub handlers: Vec<Handler>,
     /// Checks in order of appearance.
     pub checks: Vec<Check>,
+    /// What a balancer asks its servers.
+    pub health: Health,
     /// Upstreams in order of appearance.
     pub upstreams: Vec<Upstream>,
     /// Templates in order of appearance.
@@ -155,6 +159,7 @@ impl Config {
         let handlers = root.named("handler", Handler::read);
         let checks = root.named("check", Check::read);
         check::count(root, &checks);
+        let health = root.section("health", Health::read);
         let drafts = root.named("upstream", upstream::Draft::read);
         let templates = root.named("template", Template::read);
         let apply = root.section("apply", Apply::read);
@@ -173,6 +178,7 @@ impl Config {
             log,
             handlers,
             checks,
+            health,
             upstreams,
             templates,
             apply,

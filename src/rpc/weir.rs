@@ -21,6 +21,7 @@ use super::refusal::Refusal;
 use crate::config::reload::Change;
 use crate::drain::document as drain;
 use crate::rotate::document::{Follow, Import, Imported, Lines, Start, Started, Status};
+use crate::status::health::MembersHealth;
 use crate::status::node::{Check, Document};
 use crate::status::probe::{Probe, Probed};
 
@@ -76,6 +77,8 @@ commands! {
     Status = "weir-status": NodeStatus => Document;
     /// Say the word about a ttl check; answered with what it is then.
     CheckSet = "weir-check-set": CheckSet => Check;
+    /// How members are, as far as the agent was told.
+    Health = "weir-health": HealthStatus => MembersHealth;
     /// Ping members by UDP; answered within two seconds.
     Probe = "weir-probe": Probe => Probed;
     /// Who holds which key.
@@ -156,6 +159,11 @@ pub struct NodeStatus {
     /// With all members; there may be many.
     pub members: bool,
 }
+
+/// Asks how members are.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(default)]
+pub struct HealthStatus {}
 
 /// Asks for the [`Status`] of keys.
 #[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]

@@ -6,6 +6,7 @@
 
 pub mod doctor;
 pub mod groups;
+pub mod health;
 mod importer;
 mod level;
 pub mod node;

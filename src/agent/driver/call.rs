@@ -5,7 +5,7 @@ use super::super::join_reply::JoinReply;
 use super::super::notice::Notice;
 use super::super::tags_file::Change;
 use super::super::upstreams::Upstreams;
-use super::super::{clock, reload};
+use super::super::{clock, health, reload};
 use super::Agent;
 use crate::rpc::Call;
 use crate::rpc::refusal::Refusal;
@@ -62,6 +62,7 @@ impl Agent {
             Asked::OnStop(unit, answer) => answer.send(Ok(self.stops.handle_unit(now, &self.config, unit))),
             Asked::Status(request, answer) => answer.send(Ok(self.document(request.members))),
             Asked::CheckSet(request, answer) => answer.send(self.checks.set(now, request)),
+            Asked::Health(_, answer) => answer.send(Ok(health::members(endpoint, self.upstreams.as_ref()))),
             Asked::Probe(probe, answer) => self.doctor.ask(now, endpoint, &probe, answer),
             Asked::KeysStatus(_, answer) => self.key_requests.status(now, endpoint, answer),
             Asked::KeysRotate(start, answer) => {

@@ -3,9 +3,9 @@
 use tracing::{error, info, warn};
 
 use super::super::notice::Notice;
-use super::super::{Exit, clock, doctor, joins, leave, tags};
+use super::super::{Exit, clock, doctor, health, joins, leave, tags};
 use super::Agent;
-use crate::config::Mode;
+use crate::config::{Config, Mode};
 use crate::drain::{Question, RemoteDrain};
 use crate::endpoint::Output;
 use crate::error::Explain as _;
@@ -91,13 +91,16 @@ impl Agent {
             Output::Leaving { .. } => self.members_changed(),
             Output::Event(event) => {
                 let is_ours = doctor::answers_query(now, &mut self.endpoint, self.config.mode, &event)
-                    || self.answers_drain(now, &event);
+                    || self.answers_drain(now, &event)
+                    || self.answers_health(now, &event);
                 if !is_ours {
                     self.publish(&event);
                 }
             }
             Output::Query(answer) => {
-                if let Some(answer) = self.safe_leave.handle_query(now, answer) {
+                let Some(answer) = self.safe_leave.handle_query(now, answer) else { return };
+                let upstreams = self.upstreams.as_mut();
+                if !upstreams.is_some_and(|upstreams| upstreams.handle_query(now, &answer)) {
                     self.pending.query_answer(answer);
                 }
             }
@@ -165,6 +168,12 @@ impl Agent {
         if let Some(upstreams) = &mut self.upstreams {
             upstreams.members_changed();
         }
+    }
+
+    /// Answers the query `health` from the checks; false if the event is for others.
+    fn answers_health(&mut self, now: Instant, event: &Event) -> bool {
+        let Config { mode, handlers, .. } = &self.config;
+        health::answers_query(now, &mut self.endpoint, *mode, handlers, self.checks.found(), event)
     }
 
     /// Handlers and streams get it, each through a queue of its own.

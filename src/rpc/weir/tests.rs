@@ -5,8 +5,11 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::config::When;
+use crate::health::State;
+use crate::health::query::{Check, Source};
 use crate::rotate::document::{KeyStatus, Line, MemberStatus, Reason};
 use crate::status::Trouble;
+use crate::status::health::{CheckHealth, MemberHealth};
 use crate::status::node::ApplyResult;
 use crate::status::node::tests::{full, with_unknown_fields};
 use crate::upstream::Generation;
@@ -131,6 +134,18 @@ fn every_request_and_answer_survives_the_way_to_an_older_or_newer_peer() {
     let missed = Missed { address: text("a"), error: text("b"), remedy: Some(text("c")) };
     survives(&Join { addresses: vec![text("a")], replay: true }, &Joined { contacted: 1, failed: vec![missed] });
     survives(&NodeStatus { members: true }, &full());
+    let check =
+        CheckHealth { name: text("site"), kind: Some(text("http")), state: State::Critical.into(), output: text("no") };
+    let member = MemberHealth {
+        name: text("web1"),
+        status: Some(crate::serf::Status::Alive.into()),
+        health: Check::Silent.into(),
+        source: Source::Answer.into(),
+        since: Some(text("2026-11-28T16:02:11Z")),
+        output: text("2 checks"),
+        checks: vec![check],
+    };
+    survives(&HealthStatus {}, &MembersHealth { members: vec![member] });
     let probed = Probed { reached: [(text("web1"), 2)].into(), silent: vec![text("web2")] };
     survives(&Probe { members: vec![text("web1"), text("web2")] }, &probed);
     let member = MemberStatus { name: text("web1"), status: text("alive"), ..MemberStatus::default() };

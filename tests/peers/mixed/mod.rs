@@ -4,6 +4,7 @@
 mod cluster;
 mod distance;
 mod events;
+mod health;
 mod members;
 mod partition;
 mod queries;

@@ -151,6 +151,7 @@ impl Script {
             Asked::Join(request, to) => to.send(Ok(join_each(&request.addresses))),
             Asked::Status(request, to) => self.by_script(&request, to),
             Asked::CheckSet(request, to) => self.by_script(&request, to),
+            Asked::Health(request, to) => self.by_script(&request, to),
             Asked::Probe(request, to) => self.by_script(&request, to),
             Asked::KeysStatus(request, to) => self.by_script(&request, to),
             Asked::KeysRotate(request, to) => self.by_script(&request, to),
