@@ -60,8 +60,10 @@ impl LocalChecks {
 
     /// Each with its state and what it found last, by name.
     pub(super) fn found(&self) -> impl Iterator<Item = (&str, State, &str)> {
-        let output = |check: &'_ check::Check| check.last().map_or("", |last| &last.output);
-        self.machine.iter().map(move |(name, check)| (name, check.state(), output(check)))
+        self.machine.iter().map(|(name, check)| {
+            let output = check.last().map_or("", |last| last.output.as_str());
+            (name, check.state(), output)
+        })
     }
 
     /// How well this node is, if the cluster has not been told.

@@ -24,6 +24,7 @@ use crate::config::Config;
 use crate::drain::{Promises, Standing};
 use crate::endpoint::Endpoint;
 use crate::error::Trouble;
+use crate::health::second_witness::SecondWitnesses;
 use crate::serf::QueryOutput;
 use crate::status::health::MemberHealth;
 use crate::time::Instant;
@@ -41,6 +42,7 @@ mod probes;
 mod status;
 mod timeline;
 mod watch;
+mod witness;
 
 /// An apply's time at the agent's end. It takes a fraction of a second; systemd waits for 45 s, 30 s of them for the leave.
 const LAST_APPLY: Duration = Duration::from_secs(10);
@@ -69,6 +71,7 @@ pub(super) struct Upstreams {
     watch: Watch,
     probes: Probes,
     health: Health,
+    witnesses: SecondWitnesses,
     /// When the balancer is to hear of the members again; `None` once this node leaves.
     members_at: Option<Instant>,
     applies: Applies,
@@ -166,6 +169,7 @@ impl Upstreams {
             watch: Watch::new(now),
             probes: Probes::new(now, config),
             health: Health::new(config, now),
+            witnesses: SecondWitnesses::default(),
             members_at: Some(now),
             applies: Applies::new(generation, since),
         }
@@ -174,8 +178,9 @@ impl Upstreams {
     pub(super) fn poll_timeout(&self) -> Option<Instant> {
         let look_at = self.watch.poll_timeout().filter(|_| self.members_at.is_some());
         let health_at = self.health.poll_timeout().filter(|_| self.members_at.is_some());
+        let witness_at = self.witnesses.poll_timeout().filter(|_| self.members_at.is_some());
         let own = [self.balancer.poll_timeout(), self.probes.poll_timeout(), self.drains.poll_timeout()];
-        own.into_iter().chain([self.members_at, look_at, health_at]).flatten().min()
+        own.into_iter().chain([self.members_at, look_at, health_at, witness_at]).flatten().min()
     }
 
     /// Takes a new configuration.
@@ -216,14 +221,16 @@ impl Upstreams {
             self.members_at = Some(now + RECONCILE);
             let members: Vec<_> = endpoint.members().map(|member| Candidate::of(member, endpoint.swim())).collect();
             self.probes.handle_members(now, &members);
+            self.witnesses.handle_doubted(witness::doubted(&members));
             self.health.handle_members(now, &members);
             self.balancer.handle_members(now, members);
             self.drains.handle_members(now, endpoint);
             self.drains.tell(now, &mut self.balancer);
         }
-        self.probes.tell(now, &mut self.balancer);
+        self.probes.tell(now, &mut self.balancer, &mut self.witnesses);
         if self.members_at.is_some() {
             self.health.advance(now, endpoint, &mut self.balancer);
+            witness::advance(&mut self.witnesses, now, endpoint, &mut self.balancer, &self.probes);
             self.watch.handle_timeout(now, &self.applier);
         }
         if self.applying.is_none()
@@ -237,7 +244,7 @@ impl Upstreams {
         self.balancer.handle_timeout(now);
         if looks_at_members {
             self.probes.handle_decided(now, &self.balancer);
-            self.probes.tell(now, &mut self.balancer);
+            self.probes.tell(now, &mut self.balancer, &mut self.witnesses);
         }
         self.probes.handle_timeout(now);
         while let Some(output) = self.balancer.poll_output() {
@@ -260,6 +267,11 @@ impl Upstreams {
     /// An answer to a query of this node's, or its end. Whether it is one of the balancer's.
     pub(super) fn handle_query(&mut self, now: Instant, output: &QueryOutput) -> bool {
         self.health.handle_answer(now, output)
+    }
+
+    /// What a round of pings about a member came to.
+    pub(super) fn handle_second_witness(&mut self, now: Instant, member: &NodeName, silent: bool) {
+        self.witnesses.handle_outcome(now, member, silent);
     }
 
     /// What that member has said of its health; `None` of one that no upstream selects.

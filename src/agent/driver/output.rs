@@ -126,7 +126,11 @@ impl Agent {
                 self.pending.force_left(&member, &result);
             }
             Output::Reached { member, took } => self.doctor.handle_reached(now, &member, took),
-            Output::SecondWitness { .. } => {}
+            Output::SecondWitness { member, silent } => {
+                if let Some(upstreams) = &mut self.upstreams {
+                    upstreams.handle_second_witness(now, &member, silent);
+                }
+            }
             Output::Conflict(outcome) => self.name_conflict(&outcome),
             Output::NameTrouble(trouble) => self.log.tell(Notice::NameTrouble(trouble)),
         }

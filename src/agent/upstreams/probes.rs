@@ -16,6 +16,7 @@ use crate::agent::request::{Request, Trusts};
 use crate::config::{Address, Config, Probe, Service, Tcp};
 use crate::health::answer::{Failure, Outcome};
 use crate::health::probe::{Doubt, Event, Plan, Prober, Standing, Start, TargetId};
+use crate::health::second_witness::SecondWitnesses;
 use crate::status::node;
 use crate::time::Instant;
 use crate::upstream::balancer::Balancer;
@@ -130,17 +131,25 @@ impl Probes {
         }
     }
 
-    /// Tells the balancer what they say.
-    pub(super) fn tell(&mut self, now: Instant, balancer: &mut Balancer) {
+    /// Tells the balancer what they say, and the second witness whose have failed.
+    pub(super) fn tell(&mut self, now: Instant, balancer: &mut Balancer, witnesses: &mut SecondWitnesses) {
         while let Some(event) = self.prober.poll_event() {
             match event {
                 Event::Says { upstream, member, probe } => {
                     debug!(%upstream, %member, ?probe, "probe says");
                     balancer.handle_probe(now, &upstream, &member, probe);
                 }
-                Event::Failed { upstream, member, in_a_row } => trace!(%upstream, %member, in_a_row, "probe failed"),
+                Event::Failed { upstream, member, in_a_row } => {
+                    trace!(%upstream, %member, in_a_row, "probe failed");
+                    witnesses.handle_failure(&member);
+                }
             }
         }
+    }
+
+    /// Whether the newest probe of a server of `member` has failed.
+    pub(super) fn is_failing(&self, member: &NodeName) -> bool {
+        self.prober.is_failing(member)
     }
 
     /// What there is to tell of one server; `None` if it is not probed.

@@ -238,6 +238,12 @@ impl Prober {
         self.targets.get(id).map(Target::standing)
     }
 
+    /// Whether the newest probe of a server of `member` has failed.
+    pub fn is_failing(&self, member: &NodeName) -> bool {
+        let mut targets = self.ids.values().filter_map(|members| self.targets.get(members.get(member)?));
+        targets.any(|target| target.standing().failures > 0)
+    }
+
     /// Whether another server of the upstream than `member` has answered a probe that was begun after `member`'s first failure: what
     /// keeps `member` silent is then not our own network (`protocols D.4`).
     pub fn others_answer(&self, upstream: &UpstreamName, member: &NodeName) -> bool {
