@@ -326,6 +326,135 @@ esac
     ;;
 esac
 ;;
+(check)
+_arguments "${_arguments_options[@]}" : \
+'--format=[How to write answers\: text or json]:FORMAT:((text\:"For people\: tables and sentences"
+json\:"For programs\: one JSON document"))' \
+'--color=[When to colour answers\: auto (on a terminal, unless NO_COLOR is set or TERM is dumb), always or never]:WHEN:((auto\:"On a terminal, unless NO_COLOR is set or TERM is dumb"
+always\:"Also in a pipe"
+never\:"Not at all"))' \
+'--quiet[No notices and no progress]' \
+'-h[Print help]' \
+'--help[Print help]' \
+":: :_weir__subcmd__check_commands" \
+"*::: :->check" \
+&& ret=0
+
+    case $state in
+    (check)
+        words=($line[1] "${words[@]}")
+        (( CURRENT += 1 ))
+        curcontext="${curcontext%:*:*}:weir-check-command-$line[1]:"
+        case $line[1] in
+            (list)
+_arguments "${_arguments_options[@]}" : \
+'--watch=[Show it again whenever it changes, looking this often]::INTERVAL:_default' \
+'--rpc-addr=[Address of the agent'\''s RPC\: HOST\:PORT or unix\:PATH \[env\: WEIR_RPC_ADDR, SERF_RPC_ADDR\]]:ADDRESS:_default' \
+'(--rpc-auth)--rpc-token-file=[File that holds the agent'\''s RPC token]:FILE:_files' \
+'--rpc-auth=[The agent'\''s RPC token; others can see it in the process list \[env\: SERF_RPC_AUTH\]]:TOKEN:_default' \
+'--format=[How to write answers\: text or json]:FORMAT:((text\:"For people\: tables and sentences"
+json\:"For programs\: one JSON document"))' \
+'--color=[When to colour answers\: auto (on a terminal, unless NO_COLOR is set or TERM is dumb), always or never]:WHEN:((auto\:"On a terminal, unless NO_COLOR is set or TERM is dumb"
+always\:"Also in a pipe"
+never\:"Not at all"))' \
+'--wide[Do not cut long lines on a terminal]' \
+'--header[Name the columns also in a pipe]' \
+'--quiet[No notices and no progress]' \
+'-h[Print help]' \
+'--help[Print help]' \
+&& ret=0
+;;
+(pass)
+_arguments "${_arguments_options[@]}" : \
+'--output=[Why, for whoever looks]:TEXT:_default' \
+'--rpc-addr=[Address of the agent'\''s RPC\: HOST\:PORT or unix\:PATH \[env\: WEIR_RPC_ADDR, SERF_RPC_ADDR\]]:ADDRESS:_default' \
+'(--rpc-auth)--rpc-token-file=[File that holds the agent'\''s RPC token]:FILE:_files' \
+'--rpc-auth=[The agent'\''s RPC token; others can see it in the process list \[env\: SERF_RPC_AUTH\]]:TOKEN:_default' \
+'--format=[How to write answers\: text or json]:FORMAT:((text\:"For people\: tables and sentences"
+json\:"For programs\: one JSON document"))' \
+'--color=[When to colour answers\: auto (on a terminal, unless NO_COLOR is set or TERM is dumb), always or never]:WHEN:((auto\:"On a terminal, unless NO_COLOR is set or TERM is dumb"
+always\:"Also in a pipe"
+never\:"Not at all"))' \
+'--quiet[No notices and no progress]' \
+'-h[Print help]' \
+'--help[Print help]' \
+'::name -- Which check; not needed where only one has a ttl:_default' \
+&& ret=0
+;;
+(warn)
+_arguments "${_arguments_options[@]}" : \
+'--output=[Why, for whoever looks]:TEXT:_default' \
+'--rpc-addr=[Address of the agent'\''s RPC\: HOST\:PORT or unix\:PATH \[env\: WEIR_RPC_ADDR, SERF_RPC_ADDR\]]:ADDRESS:_default' \
+'(--rpc-auth)--rpc-token-file=[File that holds the agent'\''s RPC token]:FILE:_files' \
+'--rpc-auth=[The agent'\''s RPC token; others can see it in the process list \[env\: SERF_RPC_AUTH\]]:TOKEN:_default' \
+'--format=[How to write answers\: text or json]:FORMAT:((text\:"For people\: tables and sentences"
+json\:"For programs\: one JSON document"))' \
+'--color=[When to colour answers\: auto (on a terminal, unless NO_COLOR is set or TERM is dumb), always or never]:WHEN:((auto\:"On a terminal, unless NO_COLOR is set or TERM is dumb"
+always\:"Also in a pipe"
+never\:"Not at all"))' \
+'--quiet[No notices and no progress]' \
+'-h[Print help]' \
+'--help[Print help]' \
+'::name -- Which check; not needed where only one has a ttl:_default' \
+&& ret=0
+;;
+(fail)
+_arguments "${_arguments_options[@]}" : \
+'--output=[Why, for whoever looks]:TEXT:_default' \
+'--rpc-addr=[Address of the agent'\''s RPC\: HOST\:PORT or unix\:PATH \[env\: WEIR_RPC_ADDR, SERF_RPC_ADDR\]]:ADDRESS:_default' \
+'(--rpc-auth)--rpc-token-file=[File that holds the agent'\''s RPC token]:FILE:_files' \
+'--rpc-auth=[The agent'\''s RPC token; others can see it in the process list \[env\: SERF_RPC_AUTH\]]:TOKEN:_default' \
+'--format=[How to write answers\: text or json]:FORMAT:((text\:"For people\: tables and sentences"
+json\:"For programs\: one JSON document"))' \
+'--color=[When to colour answers\: auto (on a terminal, unless NO_COLOR is set or TERM is dumb), always or never]:WHEN:((auto\:"On a terminal, unless NO_COLOR is set or TERM is dumb"
+always\:"Also in a pipe"
+never\:"Not at all"))' \
+'--quiet[No notices and no progress]' \
+'-h[Print help]' \
+'--help[Print help]' \
+'::name -- Which check; not needed where only one has a ttl:_default' \
+&& ret=0
+;;
+(help)
+_arguments "${_arguments_options[@]}" : \
+":: :_weir__subcmd__check__subcmd__help_commands" \
+"*::: :->help" \
+&& ret=0
+
+    case $state in
+    (help)
+        words=($line[1] "${words[@]}")
+        (( CURRENT += 1 ))
+        curcontext="${curcontext%:*:*}:weir-check-help-command-$line[1]:"
+        case $line[1] in
+            (list)
+_arguments "${_arguments_options[@]}" : \
+&& ret=0
+;;
+(pass)
+_arguments "${_arguments_options[@]}" : \
+&& ret=0
+;;
+(warn)
+_arguments "${_arguments_options[@]}" : \
+&& ret=0
+;;
+(fail)
+_arguments "${_arguments_options[@]}" : \
+&& ret=0
+;;
+(help)
+_arguments "${_arguments_options[@]}" : \
+&& ret=0
+;;
+        esac
+    ;;
+esac
+;;
+        esac
+    ;;
+esac
+;;
 (members)
 _arguments "${_arguments_options[@]}" : \
 '--name=[Only members whose name matches (a full match)]:REGEX:_default' \
@@ -377,6 +506,7 @@ json\:"For programs\: one JSON document"))' \
 '--color=[When to colour answers\: auto (on a terminal, unless NO_COLOR is set or TERM is dumb), always or never]:WHEN:((auto\:"On a terminal, unless NO_COLOR is set or TERM is dumb"
 always\:"Also in a pipe"
 never\:"Not at all"))' \
+'--on-stop[For the unit'\''s ExecStop=\: leave if the unit is stopped and leave.on_stop says so, not if it is restarted; ends with 0]' \
 '--quiet[No notices and no progress]' \
 '-h[Print help]' \
 '--help[Print help]' \
@@ -1062,6 +1192,38 @@ _arguments "${_arguments_options[@]}" : \
     ;;
 esac
 ;;
+(check)
+_arguments "${_arguments_options[@]}" : \
+":: :_weir__subcmd__help__subcmd__check_commands" \
+"*::: :->check" \
+&& ret=0
+
+    case $state in
+    (check)
+        words=($line[1] "${words[@]}")
+        (( CURRENT += 1 ))
+        curcontext="${curcontext%:*:*}:weir-help-check-command-$line[1]:"
+        case $line[1] in
+            (list)
+_arguments "${_arguments_options[@]}" : \
+&& ret=0
+;;
+(pass)
+_arguments "${_arguments_options[@]}" : \
+&& ret=0
+;;
+(warn)
+_arguments "${_arguments_options[@]}" : \
+&& ret=0
+;;
+(fail)
+_arguments "${_arguments_options[@]}" : \
+&& ret=0
+;;
+        esac
+    ;;
+esac
+;;
 (members)
 _arguments "${_arguments_options[@]}" : \
 && ret=0
@@ -1243,6 +1405,7 @@ _weir_commands() {
 'apply:Put NGINX'\''s files in place for an agent that may not\: tests them, swaps them, reloads and confirms. Run by weir-apply.socket; ends when nobody asks' \
 'status:Tell whether all is well here\: 0, or 8 if something needs attention' \
 'upstream:Look at the servers of a balancer, go back, freeze and thaw' \
+'check:List the checks of this node, and say how one is that has a ttl' \
 'members:List the members of the cluster' \
 'join:Make the agent join a cluster' \
 'leave:Make the agent leave the cluster and stop' \
@@ -1282,6 +1445,73 @@ _weir__subcmd__agent_commands() {
 _weir__subcmd__apply_commands() {
     local commands; commands=()
     _describe -t commands 'weir apply commands' commands "$@"
+}
+(( $+functions[_weir__subcmd__check_commands] )) ||
+_weir__subcmd__check_commands() {
+    local commands; commands=(
+'list:List the checks of this node, each with its last result' \
+'pass:Say that a ttl check passes, for as long as its ttl' \
+'warn:Say that a ttl check has something to warn of, for as long as its ttl' \
+'fail:Say that a ttl check is critical, at once' \
+'help:Print this message or the help of the given subcommand(s)' \
+    )
+    _describe -t commands 'weir check commands' commands "$@"
+}
+(( $+functions[_weir__subcmd__check__subcmd__fail_commands] )) ||
+_weir__subcmd__check__subcmd__fail_commands() {
+    local commands; commands=()
+    _describe -t commands 'weir check fail commands' commands "$@"
+}
+(( $+functions[_weir__subcmd__check__subcmd__help_commands] )) ||
+_weir__subcmd__check__subcmd__help_commands() {
+    local commands; commands=(
+'list:List the checks of this node, each with its last result' \
+'pass:Say that a ttl check passes, for as long as its ttl' \
+'warn:Say that a ttl check has something to warn of, for as long as its ttl' \
+'fail:Say that a ttl check is critical, at once' \
+'help:Print this message or the help of the given subcommand(s)' \
+    )
+    _describe -t commands 'weir check help commands' commands "$@"
+}
+(( $+functions[_weir__subcmd__check__subcmd__help__subcmd__fail_commands] )) ||
+_weir__subcmd__check__subcmd__help__subcmd__fail_commands() {
+    local commands; commands=()
+    _describe -t commands 'weir check help fail commands' commands "$@"
+}
+(( $+functions[_weir__subcmd__check__subcmd__help__subcmd__help_commands] )) ||
+_weir__subcmd__check__subcmd__help__subcmd__help_commands() {
+    local commands; commands=()
+    _describe -t commands 'weir check help help commands' commands "$@"
+}
+(( $+functions[_weir__subcmd__check__subcmd__help__subcmd__list_commands] )) ||
+_weir__subcmd__check__subcmd__help__subcmd__list_commands() {
+    local commands; commands=()
+    _describe -t commands 'weir check help list commands' commands "$@"
+}
+(( $+functions[_weir__subcmd__check__subcmd__help__subcmd__pass_commands] )) ||
+_weir__subcmd__check__subcmd__help__subcmd__pass_commands() {
+    local commands; commands=()
+    _describe -t commands 'weir check help pass commands' commands "$@"
+}
+(( $+functions[_weir__subcmd__check__subcmd__help__subcmd__warn_commands] )) ||
+_weir__subcmd__check__subcmd__help__subcmd__warn_commands() {
+    local commands; commands=()
+    _describe -t commands 'weir check help warn commands' commands "$@"
+}
+(( $+functions[_weir__subcmd__check__subcmd__list_commands] )) ||
+_weir__subcmd__check__subcmd__list_commands() {
+    local commands; commands=()
+    _describe -t commands 'weir check list commands' commands "$@"
+}
+(( $+functions[_weir__subcmd__check__subcmd__pass_commands] )) ||
+_weir__subcmd__check__subcmd__pass_commands() {
+    local commands; commands=()
+    _describe -t commands 'weir check pass commands' commands "$@"
+}
+(( $+functions[_weir__subcmd__check__subcmd__warn_commands] )) ||
+_weir__subcmd__check__subcmd__warn_commands() {
+    local commands; commands=()
+    _describe -t commands 'weir check warn commands' commands "$@"
 }
 (( $+functions[_weir__subcmd__completions_commands] )) ||
 _weir__subcmd__completions_commands() {
@@ -1395,6 +1625,7 @@ _weir__subcmd__help_commands() {
 'apply:Put NGINX'\''s files in place for an agent that may not\: tests them, swaps them, reloads and confirms. Run by weir-apply.socket; ends when nobody asks' \
 'status:Tell whether all is well here\: 0, or 8 if something needs attention' \
 'upstream:Look at the servers of a balancer, go back, freeze and thaw' \
+'check:List the checks of this node, and say how one is that has a ttl' \
 'members:List the members of the cluster' \
 'join:Make the agent join a cluster' \
 'leave:Make the agent leave the cluster and stop' \
@@ -1434,6 +1665,36 @@ _weir__subcmd__help__subcmd__agent_commands() {
 _weir__subcmd__help__subcmd__apply_commands() {
     local commands; commands=()
     _describe -t commands 'weir help apply commands' commands "$@"
+}
+(( $+functions[_weir__subcmd__help__subcmd__check_commands] )) ||
+_weir__subcmd__help__subcmd__check_commands() {
+    local commands; commands=(
+'list:List the checks of this node, each with its last result' \
+'pass:Say that a ttl check passes, for as long as its ttl' \
+'warn:Say that a ttl check has something to warn of, for as long as its ttl' \
+'fail:Say that a ttl check is critical, at once' \
+    )
+    _describe -t commands 'weir help check commands' commands "$@"
+}
+(( $+functions[_weir__subcmd__help__subcmd__check__subcmd__fail_commands] )) ||
+_weir__subcmd__help__subcmd__check__subcmd__fail_commands() {
+    local commands; commands=()
+    _describe -t commands 'weir help check fail commands' commands "$@"
+}
+(( $+functions[_weir__subcmd__help__subcmd__check__subcmd__list_commands] )) ||
+_weir__subcmd__help__subcmd__check__subcmd__list_commands() {
+    local commands; commands=()
+    _describe -t commands 'weir help check list commands' commands "$@"
+}
+(( $+functions[_weir__subcmd__help__subcmd__check__subcmd__pass_commands] )) ||
+_weir__subcmd__help__subcmd__check__subcmd__pass_commands() {
+    local commands; commands=()
+    _describe -t commands 'weir help check pass commands' commands "$@"
+}
+(( $+functions[_weir__subcmd__help__subcmd__check__subcmd__warn_commands] )) ||
+_weir__subcmd__help__subcmd__check__subcmd__warn_commands() {
+    local commands; commands=()
+    _describe -t commands 'weir help check warn commands' commands "$@"
 }
 (( $+functions[_weir__subcmd__help__subcmd__completions_commands] )) ||
 _weir__subcmd__help__subcmd__completions_commands() {

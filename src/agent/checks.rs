@@ -7,12 +7,16 @@ mod look;
 #[cfg(test)]
 mod tests;
 
+use std::sync::Arc;
+
 use rand::rngs::StdRng;
 use tokio::task::JoinSet;
 use tracing::{error, info, warn};
 
+use self::look::Look;
 use super::clock::Calendar;
-use crate::config::{Check, Subject, duration, nearest};
+use super::request::Trusts;
+use crate::config::{Check, Service, Subject, duration, nearest};
 use crate::health::State;
 use crate::health::check::{self, Checks, Finding, NotSet, Output, Run, Verdict};
 use crate::rpc::refusal::Refusal;
@@ -20,13 +24,20 @@ use crate::rpc::weir::CheckSet;
 use crate::status::node;
 use crate::time::{Instant, millis};
 
+#[derive(Debug)]
+struct Entry {
+    config: Check,
+    /// `None` if somebody says how it is.
+    look: Option<Arc<Look>>,
+}
+
 /// What ends a check's run.
 pub(super) type Ended = (Run, Finding);
 
 /// All checks of this node.
 #[derive(Debug)]
 pub(super) struct LocalChecks {
-    configs: Vec<Check>,
+    entries: Vec<Entry>,
     machine: Checks,
     running: JoinSet<Ended>,
     /// The health that was last told to the cluster.
@@ -36,7 +47,7 @@ pub(super) struct LocalChecks {
 impl LocalChecks {
     /// `rng` spreads their runs.
     pub(super) fn new(now: Instant, configs: &[Check], rng: StdRng) -> Self {
-        let mut checks = Self { configs: Vec::new(), machine: Checks::new(rng), running: JoinSet::new(), told: None };
+        let mut checks = Self { entries: Vec::new(), machine: Checks::new(rng), running: JoinSet::new(), told: None };
         checks.replace(now, configs);
         checks
     }
@@ -44,12 +55,18 @@ impl LocalChecks {
     /// Takes a new configuration. Checks that stay as they are keep their state; a run of another one that has not ended means
     /// nothing any more.
     pub(super) fn replace(&mut self, now: Instant, configs: &[Check]) {
-        let before = std::mem::replace(&mut self.configs, configs.to_vec());
-        for gone in before.iter().filter(|check| !configs.iter().any(|other| other.name == check.name)) {
-            self.machine.remove(&gone.name);
+        let (mut before, mut trusts) = (std::mem::take(&mut self.entries), Trusts::default());
+        for config in configs {
+            let kept = before.iter().position(|entry| entry.config == *config);
+            let entry = kept.map(|index| before.swap_remove(index)).unwrap_or_else(|| {
+                self.machine.add(now, config.options());
+                Entry { config: config.clone(), look: Look::new(config, &mut trusts).map(Arc::new) }
+            });
+            self.entries.push(entry);
         }
-        for new in configs.iter().filter(|check| !before.contains(check)) {
-            self.machine.add(now, new.options());
+        let is_named = |name: &str| configs.iter().any(|config| config.name == name);
+        for gone in before.iter().map(|entry| &entry.config.name).filter(|name| !is_named(name)) {
+            self.machine.remove(gone);
         }
     }
 
@@ -128,17 +145,21 @@ impl LocalChecks {
     /// Each, by name.
     pub(super) fn status(&self, calendar: &Calendar) -> Vec<node::Check> {
         let known = self.machine.iter();
-        known.filter_map(|(name, check)| Some(told(self.config(name)?, check, calendar))).collect()
+        known.filter_map(|(name, check)| Some(told(&self.entry(name)?.config, check, calendar))).collect()
     }
 
-    fn config(&self, name: &str) -> Option<&Check> {
-        self.configs.iter().find(|config| config.name == name)
+    fn entry(&self, name: &str) -> Option<&Entry> {
+        self.entries.iter().find(|entry| entry.config.name == name)
+    }
+
+    fn names(&self) -> impl Iterator<Item = &str> + Clone {
+        self.entries.iter().map(|entry| entry.config.name.as_str())
     }
 
     /// The one check that can be meant where none is named.
     fn only_ttl(&self) -> Result<String, Refusal> {
-        let is_ttl = |check: &&Check| matches!(check.subject, Subject::Ttl(_));
-        let all: Vec<&str> = self.configs.iter().filter(is_ttl).map(|check| check.name.as_str()).collect();
+        let ttl = self.entries.iter().filter(|entry| entry.look.is_none());
+        let all: Vec<&str> = ttl.map(|entry| entry.config.name.as_str()).collect();
         match all[..] {
             [only] => Ok(only.to_owned()),
             [] => {
@@ -151,12 +172,11 @@ impl LocalChecks {
     }
 
     fn unknown(&self, name: &str) -> Refusal {
-        let names = self.configs.iter().map(|check| check.name.as_str());
         let refusal = Refusal::new(format!("no check '{name}'"));
-        match nearest(name, names.clone()) {
+        match nearest(name, self.names()) {
             Some(near) => refusal.with_remedy(format!("did you mean '{near}'?")),
-            None if self.configs.is_empty() => refusal.with_remedy("write [check.NAME]"),
-            None => refusal.with_remedy(format!("known here: {}", names.collect::<Vec<_>>().join(", "))),
+            None if self.entries.is_empty() => refusal.with_remedy("write [check.NAME]"),
+            None => refusal.with_remedy(format!("known here: {}", self.names().collect::<Vec<_>>().join(", "))),
         }
     }
 
@@ -165,8 +185,8 @@ impl LocalChecks {
         while let Some(output) = self.machine.poll_output() {
             match output {
                 Output::Run(run) => {
-                    if let Some(config) = self.config(&run.name).cloned() {
-                        self.running.spawn(async move { (run, look::look(&config).await) });
+                    if let Some(look) = self.entry(&run.name).and_then(|entry| entry.look.clone()) {
+                        self.running.spawn(async move { (run, look.look().await) });
                     }
                 }
                 Output::Changed { name, before, after } => log_change(&name, before, after, self.machine.get(&name)),
@@ -196,6 +216,8 @@ fn log_change(name: &str, before: State, after: State, check: Option<&check::Che
 fn told(config: &Check, check: &check::Check, calendar: &Calendar) -> node::Check {
     let last = check.last();
     let (kind, target) = match &config.subject {
+        Subject::Service { service: service @ Service::Http(_), to } => (node::CheckKind::Http, service.question(to)),
+        Subject::Service { service: Service::Tcp(_), to } => (node::CheckKind::Tcp, to.to_string()),
         Subject::Exec(argv) => (node::CheckKind::Exec, argv.join(" ")),
         Subject::Ttl(ttl) => (node::CheckKind::Ttl, duration::text(*ttl)),
         Subject::Systemd(unit) => (node::CheckKind::Systemd, unit.as_str().to_owned()),

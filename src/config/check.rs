@@ -4,9 +4,11 @@ use std::time::Duration;
 
 use serde_json::json;
 
+use super::duration;
 use super::handler::argv_mistake;
 use super::mistake::Mistake;
 use super::reader::Section;
+use super::service::{Address, HttpUrl, Keys, Service, Tcp};
 use super::value::Text;
 use crate::error::Trouble;
 use crate::health::check::{Options, Timing};
@@ -18,10 +20,12 @@ const MAX_NAME_BYTES: usize = 64;
 /// Longest name of a unit, as systemd has it.
 const MAX_UNIT_BYTES: usize = 255;
 /// The keys of which one says what is looked at.
-const KINDS: [&str; 3] = ["exec", "ttl", "systemd"];
+const KINDS: [&str; 5] = ["http", "tcp", "exec", "ttl", "systemd"];
+/// Most redirects that are followed.
+const MAX_REDIRECTS: u8 = 10;
 
 /// One check.
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Check {
     /// The table's name.
     pub name: String,
@@ -40,8 +44,10 @@ pub struct Check {
 }
 
 /// What a check looks at; exactly one of these.
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Subject {
+    /// A service is asked, over HTTP or by a bare connection.
+    Service { service: Service, to: Address },
     /// Program and arguments, without a shell; exit 0 passes, 1 is a warning.
     Exec(Vec<String>),
     /// Somebody says how it is, at least this often.
@@ -93,8 +99,9 @@ impl Check {
         if section.is_set("ttl") {
             refuse_with(section, "ttl", &["interval", "timeout", "rise", "fall"]);
         } else if timeout > interval {
-            let (one, other) = (section.path_of("timeout"), section.path_of("interval"));
-            section.conflict("timeout", Trouble::new(format!("{one} must be at most {other}"), "change one"));
+            let written = |key: &str, value| format!("{} = \"{}\"", section.path_of(key), duration::text(value));
+            let what = format!("{} is longer than {}", written("timeout", timeout), written("interval", interval));
+            section.conflict("timeout", Trouble::new(what, "change one: a check is never run twice at a time"));
         }
         let is_name = (1..=MAX_NAME_BYTES).contains(&name.len())
             && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte));
@@ -111,7 +118,7 @@ impl Check {
     pub fn options(&self) -> Options {
         let timing = match self.subject {
             Subject::Ttl(ttl) => Timing::Ttl(ttl),
-            Subject::Exec(_) | Subject::Systemd(_) => {
+            Subject::Service { .. } | Subject::Exec(_) | Subject::Systemd(_) => {
                 let Self { interval, timeout, rise, fall, .. } = *self;
                 Timing::Run { interval, timeout, rise, fall }
             }
@@ -132,22 +139,33 @@ pub(crate) fn count(section: &Section<'_>, checks: &[Check]) {
 
 /// What it looks at, exactly one of [`KINDS`].
 fn read_subject(section: &Section<'_>) -> Option<Subject> {
-    let exec = section.key("exec").check(|argv: &Vec<String>| argv_mistake(argv)).optional().map(Subject::Exec);
+    let http = section.key::<HttpUrl>("http").optional();
+    let keys = Keys::read(section);
+    let redirects = section.key("redirects").within(0, MAX_REDIRECTS).or(0);
+    let tcp = section.key::<Address>("tcp").optional();
+    let exec = section.key("exec").check(|argv: &Vec<String>| argv_mistake(argv)).optional();
     let (least, most) = (Duration::from_secs(1), Duration::from_secs(24 * 3600));
-    let ttl = section.key("ttl").within(least, most).optional().map(Subject::Ttl);
-    let systemd = section.key("systemd").optional().map(Subject::Systemd);
+    let ttl = section.key("ttl").within(least, most).optional();
+    let systemd = section.key("systemd").optional();
     let alternatives: Vec<_> = KINDS.iter().map(|kind| json!({ "required": [kind] })).collect();
     section.rule("oneOf", json!(alternatives));
     let mut written = KINDS.into_iter().filter(|kind| section.is_set(kind));
-    match written.next() {
-        Some(first) => refuse_with(section, first, &written.collect::<Vec<_>>()),
-        None => {
-            let what = format!("{} does not say what to look at", section.path());
-            let way_out = format!("write one of {}", KINDS.join(", "));
-            section.mistake(Mistake::across(section.at(), section.path(), Trouble::new(what, way_out)));
-        }
+    let Some(kind) = written.next() else {
+        let what = format!("{} does not say what to look at", section.path());
+        let way_out = format!("write one of {}", KINDS.join(", "));
+        section.mistake(Mistake::across(section.at(), section.path(), Trouble::new(what, way_out)));
+        return None;
+    };
+    refuse_with(section, kind, &written.collect::<Vec<_>>());
+    if let Some(HttpUrl { secure, address: to, target, .. }) = http {
+        return Some(Subject::Service { service: Service::Http(keys.http(section, secure, target, redirects)), to });
     }
-    exec.or(ttl).or(systemd)
+    if kind != "http" {
+        keys.refuse(section, kind);
+        refuse_with(section, kind, &["redirects"]);
+    }
+    let tcp = tcp.map(|to| Subject::Service { service: Service::Tcp(Tcp { expect: None, send_proxy: None }), to });
+    tcp.or(exec.map(Subject::Exec)).or(ttl.map(Subject::Ttl)).or(systemd.map(Subject::Systemd))
 }
 
 /// Notes each of `keys` that is written although `key` is.

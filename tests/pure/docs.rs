@@ -270,7 +270,7 @@ fn the_contract_shows_what_the_program_takes_at_its_default() {
         "name = \"\"",
         "on = [\"user:deploy\"]",
         "run = [\"/bin/true\"]",
-        "exec = [\"/bin/true\", \"/srv\"]",
+        "http = \"http://127.0.0.1:80/\"",
         "role = \"web\"",
         "source = \"/bin/true\"",
         "output = \"/bin/true.cfg\"",

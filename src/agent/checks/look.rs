@@ -5,20 +5,59 @@ use std::time::Duration;
 
 use super::super::clock;
 use super::super::process::{self, Outcome, Task};
-use crate::config::{Check, Command, Subject, Unit};
+use super::super::request::{Request, Trusts};
+use crate::config::{Address, Check, Command, Subject, Unit};
 use crate::handlers::Tail;
 use crate::health::check::{Finding, MAX_OUTPUT_BYTES, Verdict, unit};
 use crate::status::node;
 
-/// Looks, and says what it found.
-pub(super) async fn look(check: &Check) -> Finding {
-    let started = clock::now();
-    let (verdict, output) = match &check.subject {
-        Subject::Exec(argv) => exec(argv.clone(), check.timeout).await,
-        Subject::Systemd(unit) => systemd(unit, check.timeout).await,
-        Subject::Ttl(_) => unreachable!("the machine runs no ttl check"),
-    };
-    Finding { verdict, output, took: clock::now().since(started) }
+/// What is done for a check.
+#[derive(Debug)]
+pub(super) struct Look {
+    what: What,
+    timeout: Duration,
+}
+
+#[derive(Debug)]
+enum What {
+    Ask { request: Request, to: Address },
+    Exec(Vec<String>),
+    Systemd(Unit),
+}
+
+impl Look {
+    /// `None` for a check that only hears what somebody says. `trusts` holds whose certificates are taken; they are read with
+    /// the first request.
+    pub(super) fn new(check: &Check, trusts: &mut Trusts) -> Option<Self> {
+        let what = match &check.subject {
+            Subject::Service { service, to } => {
+                What::Ask { request: Request::new(service.clone(), check.timeout, trusts), to: to.clone() }
+            }
+            Subject::Exec(argv) => What::Exec(argv.clone()),
+            Subject::Systemd(unit) => What::Systemd(unit.clone()),
+            Subject::Ttl(_) => return None,
+        };
+        Some(Self { what, timeout: check.timeout })
+    }
+
+    /// Looks, and says what it found.
+    pub(super) async fn look(&self) -> Finding {
+        let started = clock::now();
+        let (verdict, output) = match &self.what {
+            What::Ask { request, to } => ask(request, to).await,
+            What::Exec(argv) => exec(argv.clone(), self.timeout).await,
+            What::Systemd(unit) => systemd(unit, self.timeout).await,
+        };
+        Finding { verdict, output, took: clock::now().since(started) }
+    }
+}
+
+/// Whoever could not even ask knows nothing good of the service.
+async fn ask(request: &Request, to: &Address) -> (Verdict, String) {
+    match request.ask(to).await.result {
+        Ok(()) => (Verdict::Passing, "answers".to_owned()),
+        Err(failure) => (Verdict::Critical, failure.to_string()),
+    }
 }
 
 /// Exit 0 passes, 1 is a warning, all else is critical; what it printed last says why.

@@ -4,10 +4,12 @@ use std::path::Path;
 use std::time::Duration;
 
 use rand::SeedableRng;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::timeout;
 
 use super::super::clock;
 use super::*;
+use crate::config::{Source, Sources, load};
 
 fn run_test<F: Future>(test: F) -> F::Output {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
@@ -130,6 +132,56 @@ fn a_reload_keeps_what_did_not_change_and_waits_for_what_did() {
         let states: Vec<_> = told.iter().map(|check| (check.name.as_str(), check.state.clone())).collect();
         assert_eq!(states, [("changed", State::Wait.into()), ("kept", State::Passing.into())]);
         until(&mut checks, |checks| checks.state() == State::Passing).await;
+    });
+}
+
+/// What a check of the service at `url` says once it has an answer.
+async fn asked(lines: &str) -> node::Check {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("weir.toml");
+    std::fs::write(&file, format!("[check.site]\n{lines}\nfall = 1\ninterval = \"20s\"\ntimeout = \"10s\"")).unwrap();
+    let sources = Sources { paths: vec![Source::File(file)], host_name: "web1".to_owned(), ..Sources::default() };
+    let config = load(&sources).unwrap_or_else(|errors| panic!("{errors}")).config;
+    let mut checks = start(&config.checks);
+    until(&mut checks, |checks| checks.state() != State::Wait).await;
+    status(&checks, "site")
+}
+
+#[test]
+fn a_service_is_asked_over_http_or_by_a_bare_connection() {
+    run_test(async {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let addr = listener.local_addr().unwrap();
+        tokio::spawn(async move {
+            while let Ok((mut stream, _)) = listener.accept().await {
+                tokio::spawn(async move {
+                    let mut head = [0; 1024];
+                    let len = stream.read(&mut head).await.unwrap_or_default();
+                    let is_well = head[..len].starts_with(b"GET /well HTTP/1.1\r\n");
+                    let status = if is_well { "200 OK" } else { "503 Service Unavailable" };
+                    let answer = format!("HTTP/1.1 {status}\r\nContent-Length: 3\r\nConnection: close\r\n\r\nup\n");
+                    drop(stream.write_all(answer.as_bytes()).await); // a bare connection has gone by now
+                });
+            }
+        });
+        let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        for (lines, kind, state, output) in [
+            (
+                format!("http = \"http://{addr}/well\"\nbody = \"^up\""),
+                node::CheckKind::Http,
+                State::Passing,
+                "answers",
+            ),
+            (format!("http = \"http://{addr}/ill\""), node::CheckKind::Http, State::Critical, "status 503"),
+            (format!("http = \"http://{closed}\""), node::CheckKind::Http, State::Critical, "connection refused"),
+            (format!("tcp = \"{addr}\""), node::CheckKind::Tcp, State::Passing, "answers"),
+            (format!("tcp = \"{closed}\""), node::CheckKind::Tcp, State::Critical, "connection refused"),
+        ] {
+            let told = asked(&lines).await;
+            assert!(told.state.is(&state) && told.kind.is(&kind), "{lines}: {told:?}");
+            assert_eq!(told.output.to_lowercase(), output, "{lines}");
+        }
+        assert_eq!(asked(&format!("http = \"http://{addr}/well\"")).await.target, format!("GET http://{addr}/well"));
     });
 }
 

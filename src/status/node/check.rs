@@ -42,7 +42,7 @@ impl Health {
 pub struct Check {
     pub name: String,
     pub kind: Known<CheckKind>,
-    /// What is looked at: a command, a unit.
+    /// What is looked at: `GET http://127.0.0.1:80/`, a command, a unit.
     pub target: String,
     pub state: Known<State>,
     pub since: Option<String>,
@@ -64,6 +64,10 @@ pub struct Check {
 #[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum CheckKind {
+    /// A service is asked over HTTP, with or without TLS.
+    Http,
+    /// A port takes a connection.
+    Tcp,
     /// A program says it by its exit status.
     #[default]
     Exec,
@@ -76,6 +80,8 @@ pub enum CheckKind {
 impl fmt::Display for CheckKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
+            Self::Http => "http",
+            Self::Tcp => "tcp",
             Self::Exec => "exec",
             Self::Ttl => "ttl",
             Self::Systemd => "systemd",

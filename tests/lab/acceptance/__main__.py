@@ -21,6 +21,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import absent
+import checks
 import hosts
 import install
 import latency
@@ -39,7 +40,8 @@ SMOKE = "smoke"
 PARTS = {
     SMOKE: [install.sound, install.privileges, members.weights, members.kill, members.leave, members.reboot],
     "members": [
-        members.power, members.freeze, members.cut, members.agent_killed, members.two_balancers, latency.beside_others,
+        members.power, members.freeze, members.cut, members.agent_killed, members.two_balancers, checks.checks,
+        latency.beside_others,
     ],
     "nginx": [
         nginx.broken_neighbour, nginx.operator, nginx.counts, nginx.quiet, nginx.port_in_use, nginx.stopped, nginx.master_killed,
