@@ -39,7 +39,7 @@ bench: ## weir beside the real serf agent, in one run
 
 bench-upstreams: ## what a server that dies, hangs or is cut off costs: weir beside Serf, HAProxy, Caddy and NGINX alone (as root): RUNS=10
 	@packaging/require serf nginx haproxy caddy ip curl
-	@RUNS=$(RUNS) $(CARGO) bench --locked --bench failover
+	@RUNS=$(RUNS) $(CARGO) $(if $(DEBUG),test --features faults,bench) --locked --bench failover
 
 lab: ## on systemd hosts of this machine (as root), with a report in target/lab: SUITE=trixie, SMOKE=1 for what matters most
 	@WEIR_LAB_DRIVER=$(LAB) WEIR_LAB_SUITE=$(SUITE) WEIR_LAB_SMOKE=$(SMOKE) tests/lab/all

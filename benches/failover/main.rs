@@ -8,7 +8,7 @@
 //! judge. Needs root, `ip`, `serf`, `nginx`, `haproxy` and `caddy`.
 //!
 //! Arguments name the faults to try (`killed`, `hung`, `cut`) and the balancers (`weir`, `serf`, `haproxy`, `caddy`, `nginx`); none
-//! means all. `RUNS` sets how often (default 1).
+//! means all. `RUNS` sets how often (default 1); what the balancers say is kept in `BENCH_LOGS`, a directory.
 
 #![allow(clippy::disallowed_methods, clippy::unwrap_used, reason = "a benchmark starts processes and reads clocks")]
 
@@ -122,7 +122,7 @@ fn run(fault: Fault, balancers: &[Balancer]) -> Option<Vec<(Balancer, Measured)>
     }
     let results = load.finish();
     let last: Vec<Option<Instant>> = wires.into_iter().map(Wire::finish).collect();
-    if let Ok(directory) = std::env::var("WEIR_BENCH_LOGS") {
+    if let Ok(directory) = std::env::var("BENCH_LOGS") {
         for running in &running {
             running.keep_logs(directory.as_ref());
         }
