@@ -4,7 +4,8 @@ use super::master::Master;
 use super::program::Program;
 use super::system::Nginx;
 use super::{Apply, Error, Options, feature};
-use crate::nginx::Feature;
+use crate::nginx::{Context, Feature};
+use crate::upstream::UpstreamName;
 
 /// What was seen.
 #[derive(Debug)]
@@ -13,6 +14,8 @@ pub struct Survey {
     pub version: Result<Option<String>, Error>,
     /// What advice depends on and this NGINX has.
     pub features: Vec<Feature>,
+    /// Why upstreams of `stream { }` have no place in it, if they have none.
+    pub no_stream: Option<Error>,
     /// The running master's number and its sets of old workers; `Ok(None)` if none runs.
     pub master: Result<Option<(u32, usize)>, Error>,
     /// What the test of the whole configuration says; `None` if it was not run.
@@ -24,7 +27,9 @@ pub struct Survey {
 pub fn survey(options: &Options, test: bool) -> Survey {
     let nginx = match Nginx::find(&options.nginx, options.names()) {
         Ok(nginx) => nginx,
-        Err(error) => return Survey { version: Err(error), features: Vec::new(), master: Ok(None), test: None },
+        Err(error) => {
+            return Survey { version: Err(error), features: Vec::new(), no_stream: None, master: Ok(None), test: None };
+        }
     };
     Survey {
         version: Ok(nginx.version().map(ToOwned::to_owned)),
@@ -32,9 +37,15 @@ pub fn survey(options: &Options, test: bool) -> Survey {
             .into_iter()
             .filter(|feature| feature::has(&options.nginx, *feature))
             .collect(),
+        no_stream: nginx.need_stream(streams(options)).err(),
         master: nginx.master().map(|master| master.map(|master| (master.pid(), sets_of_old_workers(&master)))),
         test: test.then(|| nginx.test_with(&[], &[])),
     }
+}
+
+fn streams(options: &Options) -> Vec<UpstreamName> {
+    let streams = options.targets().filter(|target| target.block.context == Context::Stream);
+    streams.map(|target| target.options.name.clone()).collect()
 }
 
 impl Apply {

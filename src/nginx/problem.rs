@@ -17,9 +17,9 @@ pub struct Problem {
     pub line: Option<u32>,
     /// Whether that is one of our files, so that weir is to blame and not somebody's site.
     pub ours: bool,
-    /// The upstream of ours whose file or zone it is.
+    /// The upstream of ours whose file or zone it is. Boxed, for every error of an apply is as large as this.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub upstream: Option<UpstreamName>,
+    pub upstream: Option<Box<UpstreamName>>,
 }
 
 /// A file of ours, and what is in it.
@@ -89,7 +89,7 @@ impl Problem {
             let is_zone = || zone.is_some() && ours.block.zone_name().as_deref() == zone;
             place.is_some_and(|(file, _)| ours.path == Path::new(file)) || is_zone()
         };
-        let upstream = ours.iter().find(is_ours).map(|ours| ours.block.name.clone());
+        let upstream = ours.iter().find(is_ours).map(|ours| Box::new(ours.block.name.clone()));
         Self { message: clean(message), file, line: place.map(|(_, line)| line), ours: upstream.is_some(), upstream }
     }
 

@@ -63,6 +63,7 @@ fn survey(facts: &mut Nginx, config: &Config) {
         Err(error) => facts.master = Some(Master::Odd(trouble(&error))),
     }
     facts.features = survey.features;
+    facts.no_stream = survey.no_stream.as_ref().map(trouble);
     facts.test = survey.test.map(|test| test.map_err(refused));
 }
 

@@ -72,6 +72,8 @@ pub struct Nginx {
     pub version: Option<Version>,
     /// What it was found to have.
     pub features: Vec<Feature>,
+    /// Upstreams of `stream { }` have no place in it: why.
+    pub no_stream: Option<Trouble>,
     /// What systemd starts it by; empty where that is not known.
     pub unit: String,
     pub master: Option<Master>,
@@ -99,6 +101,11 @@ pub fn nginx(facts: &Nginx) -> Findings {
     findings.pass("nginx.installed", "");
     judge_master(&mut findings, facts);
     judge_test(&mut findings, facts);
+    if let Some(Trouble { what, way_out }) = &facts.no_stream {
+        findings.error("nginx.stream", "nginx", what, way_out);
+    } else if facts.outputs.iter().any(|output| output.context == Context::Stream) {
+        findings.pass("nginx.stream", "");
+    }
     for unread in &facts.unread {
         judge_unread(&mut findings, unread);
     }

@@ -79,6 +79,10 @@ fn installed_running_tested() {
         (Nginx { master: Some(Master::Running { pid: 1, leaving: 5 }), ..site(GOOD) }, "warn nginx.workers nginx"),
         (Nginx { test: refused("unknown directive \"x\"", None), ..site(GOOD) }, "error nginx.test nginx"),
         (Nginx { test: None, ..site(GOOD) }, "skip nginx.test nginx"),
+        (
+            Nginx { no_stream: Some(trouble("this nginx has no stream module", "install it")), ..site(GOOD) },
+            "error nginx.stream nginx",
+        ),
         (Nginx { selinux_denies: true, ..site(GOOD) }, "error nginx.selinux nginx"),
         (Nginx { unheard: Some("/run/weir-apply.sock".into()), ..site(GOOD) }, "error nginx.helper weir apply"),
         (unread(Why::Denied), "skip nginx.config /etc/nginx/x"),
