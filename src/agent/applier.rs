@@ -114,7 +114,8 @@ impl Applier {
                 | Body::NothingToRecover
                 | Body::State(_)
                 | Body::Promised(_)
-                | Body::Checked(_),
+                | Body::Checked(_)
+                | Body::Cut(_),
             ) => Unanswered::Answer(AnswerError::Other),
             Err(why) => why,
         };

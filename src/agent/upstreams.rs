@@ -254,7 +254,8 @@ impl Upstreams {
                     self.operator.carried();
                     self.watch.pause();
                     let holds = self.balancer.holds().clone();
-                    let job = Job { desired, causes, promises: self.drains.promises().clone(), holds };
+                    let promises = self.drains.promises().clone();
+                    let job = Job { causes, promises, holds, ..Job::new(desired) };
                     self.applying = Some(carry_out(Arc::clone(&self.applier), job));
                 }
                 Output::Tell(notice) => tell(&notice),

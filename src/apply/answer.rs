@@ -5,7 +5,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use super::document;
-use super::{Error, Process, Refusal, Report};
+use super::{Error, Process, Refusal, Report, Uncut};
 use crate::digest::Digest;
 use crate::drain::{Promises, Standing};
 use crate::upstream::{Generation, Holds};
@@ -41,6 +41,8 @@ pub enum Body {
     Promised(Result<Standing, Error>),
     /// What the test of what is there says.
     Checked(Result<(), Error>),
+    /// How many connections were ended, each seen to be gone; or why they go on.
+    Cut(Result<u32, Uncut>),
     /// Nothing was done.
     Refused(Refusal),
 }
@@ -155,6 +157,9 @@ mod tests {
             Body::Promised(Err(stopped())),
             Body::Checked(Ok(())),
             Body::Checked(Err(stopped())),
+            Body::Cut(Ok(41)),
+            Body::Cut(Err(Uncut::Unsupported)),
+            Body::Cut(Err(Uncut::NotDone(stopped()))),
             Body::Refused(Refusal::ConfigurationChanged { path: "/etc/weir/weir.toml".into() }),
         ]
     }

@@ -80,7 +80,8 @@ fn import(record: Record, options: &Options, journal: &mut Journal, store: &Stor
     let generation = live.as_ref().map(|live| live.generation).unwrap_or_default();
     let settled = open.is_none() && live.as_ref().is_some_and(|live| live.confirmed);
     // What was tested and never confirmed is still the best there is to go back to.
-    let base = Event::Base(Base { newest, confirmed: generation, in_place: generation, settled, watched: None });
+    let base = Base { newest, confirmed: generation, in_place: generation, settled, ..Base::default() };
+    let base = Event::Base(base);
     if let Some(live) = &live {
         save(generation, &live.desired, live.files.iter().map(|(path, hash)| (path, *hash)), options, store)?;
     }

@@ -14,6 +14,7 @@ mod answer;
 mod client;
 mod configuration;
 mod confirm;
+mod cut;
 mod directory;
 mod disk;
 mod document;
@@ -60,6 +61,7 @@ use std::process::ExitCode;
 pub use answer::{Answer, AnswerError, Body, State};
 pub use client::{Client, Unanswered};
 pub use configuration::{Configuration, Found};
+pub use cut::{Cut, CutOff, Dead, Deaths, Uncut};
 pub use error::{Error, Mismatch, RunBy, SystemError, SystemErrorKind};
 #[cfg(feature = "faults")]
 pub use fault::Fault;
@@ -236,7 +238,7 @@ impl Apply {
     /// Blocks for up to the confirm timeout twice, and some seconds for a busy master.
     pub fn apply(&self, desired: &Desired) -> Report {
         match self.within_limits(desired).and_then(|()| Run::start(&self.options, || Ok(()))) {
-            Ok(run) => run.apply(desired, &Causes::default()),
+            Ok(run) => run.apply(desired, &Causes::default(), &Deaths::default()),
             Err(At { step, error }) => Report::refused(None, step, error),
         }
     }
@@ -252,7 +254,7 @@ impl Apply {
             Ok(())
         };
         match self.within_limits(&job.desired).and_then(|()| Run::start(&self.options, keep)) {
-            Ok(run) => run.apply(&job.desired, &job.causes),
+            Ok(run) => run.apply(&job.desired, &job.causes, &job.dead),
             Err(At { step, error }) => Report::refused(None, step, error),
         }
     }

@@ -95,6 +95,11 @@ pub(super) fn listening(ports: &BTreeSet<u16>) -> HashSet<u64> {
     tables.iter().flat_map(|table| parse_listening(table, ports)).collect()
 }
 
+/// What names the network namespace that it is in; links that say so need CAP_SYS_PTRACE, and these files are a namespace's own.
+pub(super) fn network(pid: u32) -> Option<u64> {
+    fs::metadata(file(pid, "net/tcp")).ok().map(|meta| meta.ino())
+}
+
 /// Who holds a lock on the file with this inode.
 pub(super) fn lock_holder(inode: u64) -> Option<u32> {
     parse_lock_holder(&fs::read_to_string("/proc/locks").ok()?, inode)

@@ -5,7 +5,9 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use crate::upstream::Generation;
+use crate::escape::escape;
+use crate::upstream::{Generation, UpstreamName};
+use crate::wire::NodeName;
 
 /// Nothing was changed, run or signalled.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
@@ -31,6 +33,10 @@ pub enum Refusal {
     ConfigurationBroken { what: String },
     /// It is not kept, or never was.
     NoGeneration { to: Option<Generation> },
+    /// NGINX has no server of that name, in no generation that workers may still have.
+    NoServer { upstream: UpstreamName, member: NodeName },
+    /// Its connections were looked at a moment ago.
+    TooSoon { upstream: UpstreamName, member: NodeName },
 }
 
 /// Who can write a file that only root should.
@@ -75,6 +81,12 @@ impl Refusal {
             }
             Self::ConfigurationBroken { what } => what.clone(),
             Self::NoGeneration { to: Some(to) } => format!("generation {to} is not kept"),
+            Self::NoServer { upstream, member } => {
+                format!("nginx serves no member {} in upstream {upstream}", escape(member.as_str()))
+            }
+            Self::TooSoon { upstream, member } => {
+                format!("connections to {} in upstream {upstream} were looked at a moment ago", escape(member.as_str()))
+            }
             Self::NoGeneration { to: None } => "there is no generation before the live one".to_owned(),
         }
     }
@@ -83,9 +95,9 @@ impl Refusal {
     pub fn remedy(&self) -> Option<String> {
         match self {
             Self::Version { .. } => Some("run the same weir on both sides: 'systemctl restart weir'".to_owned()),
-            Self::Malformed { .. } | Self::TooLarge { .. } => None,
+            Self::Malformed { .. } | Self::TooLarge { .. } | Self::NoServer { .. } => None,
             Self::NoGeneration { .. } => Some("'weir upstream history' lists what is".to_owned()),
-            Self::TooSlow { .. } | Self::Busy => Some("weir tries again".to_owned()),
+            Self::TooSlow { .. } | Self::Busy | Self::TooSoon { .. } => Some("weir tries again".to_owned()),
             Self::NotPermitted { .. } => Some("use sudo".to_owned()),
             Self::ConfigurationChanged { .. } => {
                 Some("'weir reload', and for what it says needs a restart 'systemctl restart weir'".to_owned())

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Error, Followed, Hindrance, Kept, Process, RunBy};
+use super::{CutOff, Error, Followed, Hindrance, Kept, Process, RunBy, Uncut};
 use crate::digest::Digest;
 use crate::error::Trouble;
 use crate::upstream::settle::Applied;
@@ -168,6 +168,12 @@ pub struct Notes {
     /// Why the test needed the new files in place, where it did.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hindrance: Option<Hindrance>,
+    /// Connections that were ended to servers that are dead, those before the job included; those of more than one are in one list.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub cut: Vec<CutOff>,
+    /// Why those that older workers have go on, where they should not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub uncut: Option<Uncut>,
     /// As [`State::fingerprint`](super::State::fingerprint), before an apply that has left something to be done.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fingerprint: Option<Digest>,
@@ -382,8 +388,14 @@ mod tests {
     use crate::nginx::{Context, Problem};
     use crate::status::USE_THE_HELPER;
     use crate::upstream;
+    use crate::wire::NodeName;
 
     const MASTER: Process = Process { pid: 812, started: 4711 };
+
+    fn cut_off() -> CutOff {
+        let (upstream, member) = (UpstreamName::new("web").unwrap(), NodeName::new("web2").unwrap());
+        CutOff { upstream, member, connections: 41 }
+    }
 
     fn not_running() -> Error {
         Error::NotRunning { unit: Some("nginx.service".to_owned()) }
@@ -478,6 +490,8 @@ mod tests {
                     renewed: true,
                     left: Some(Left { orphans: vec!["/c".into()], untouched: vec![UpstreamName::new("api").unwrap()] }),
                     hindrance: None,
+                    cut: vec![cut_off()],
+                    uncut: Some(Uncut::Unsupported),
                     fingerprint: Some(Digest::of(b"")),
                 },
             },

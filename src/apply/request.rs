@@ -7,7 +7,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::document;
-use super::{Process, Refusal};
+use super::{Cut, Deaths, Process, Refusal};
 use crate::config::ConfigHash;
 use crate::drain::Promises;
 use crate::upstream::desired::Desired;
@@ -49,6 +49,8 @@ pub enum Ask {
     Recover,
     /// Test what is there. Changes nothing.
     Check,
+    /// End NGINX's connections to a server that is dead. Takes no lock.
+    Cut(Cut),
 }
 
 /// What should be in place, and what must be kept in mind with it.
@@ -63,12 +65,26 @@ pub struct Job {
     pub promises: Promises,
     /// All that hold, not only new ones.
     pub holds: Holds,
+    /// Servers that are dead: once those that are to do without them are confirmed, connections that older workers have to them are
+    /// ended.
+    #[serde(default, skip_serializing_if = "is_empty")]
+    pub dead: Deaths,
+}
+
+fn is_empty(dead: &Deaths) -> bool {
+    dead.iter().next().is_none()
 }
 
 impl Job {
-    /// One that promises nothing and holds nothing.
+    /// One that promises nothing, holds nothing and tells of nobody dead.
     pub fn new(desired: Desired) -> Self {
-        Self { desired, causes: Causes::default(), promises: Promises::default(), holds: Holds::default() }
+        Self {
+            desired,
+            causes: Causes::default(),
+            promises: Promises::default(),
+            holds: Holds::default(),
+            dead: Deaths::default(),
+        }
     }
 }
 
@@ -120,6 +136,7 @@ impl Ask {
             Self::Promise { .. } => "promise",
             Self::Recover => "recover",
             Self::Check => "check",
+            Self::Cut(_) => "cut",
         }
     }
 }
@@ -127,6 +144,7 @@ impl Ask {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::apply::Dead;
     use crate::config::Config;
     use crate::drain::{DrainId, Promise};
     use crate::upstream::desired::Target;
@@ -151,7 +169,16 @@ mod tests {
         let mut holds = Holds::default();
         holds.hold(web, Hold { since: 1_764_425_403_000, reason: reason() });
         let causes = [Cause::Member { member: NodeName::new("web2").unwrap(), event: MemberEvent::Joined }];
-        Job { desired, causes: causes.into_iter().collect(), promises: promises(), holds }
+        let dead = Deaths::new([Dead {
+            upstream: UpstreamName::new("web").unwrap(),
+            member: NodeName::new("web3").unwrap(),
+            cut: 41,
+        }]);
+        Job { desired, causes: causes.into_iter().collect(), promises: promises(), holds, dead }
+    }
+
+    fn cut(known: Option<Process>) -> Cut {
+        Cut { upstream: UpstreamName::new("web").unwrap(), member: NodeName::new("web3").unwrap(), known }
     }
 
     fn asks() -> Vec<Ask> {
@@ -165,6 +192,8 @@ mod tests {
             Ask::Promise { promises: promises(), known: None },
             Ask::Recover,
             Ask::Check,
+            Ask::Cut(cut(None)),
+            Ask::Cut(cut(Some(Process { pid: 812, started: 4711 }))),
         ]
     }
 

@@ -20,7 +20,7 @@ use super::system::{Nginx, Validation};
 use super::targets;
 use super::template::{self, Outcome};
 use super::tree::read_tree;
-use super::{Error, Options, Report, Step, feature, fingerprint, import, kept, restore};
+use super::{Deaths, Error, Options, Report, Step, feature, fingerprint, import, kept, restore};
 use crate::drain::Promises;
 use crate::upstream::desired::Desired;
 use crate::upstream::{Causes, Generation};
@@ -32,6 +32,8 @@ pub(super) struct Run<'a> {
     pub(super) journal: Journal,
     pub(super) store: Store,
     notes: Notes,
+    /// Of whom nobody is to wait any longer once they are out.
+    dead: Deaths,
     started: Instant,
     _lock: Lock,
 }
@@ -63,7 +65,8 @@ impl<'a> Run<'a> {
         first().map_err(Step::Lock.at())?;
         let journal = Journal::read(&options.apply.state).map_err(Step::Lock.at())?;
         let store = Store::new(&options.apply.state);
-        let mut run = Self { options, journal, store, notes: Notes::default(), started, _lock: lock };
+        let (notes, dead) = (Notes::default(), Deaths::default());
+        let mut run = Self { options, journal, store, notes, dead, started, _lock: lock };
         import::take_over(options, &mut run.journal, &run.store).map_err(Step::Lock.at())?;
         run.files().settle().map_err(Step::Lock.at())?;
         Ok(run)
@@ -87,7 +90,8 @@ impl<'a> Run<'a> {
     }
 
     /// Brings a document in place.
-    pub(super) fn apply(mut self, desired: &Desired, causes: &Causes) -> Report {
+    pub(super) fn apply(mut self, desired: &Desired, causes: &Causes, dead: &Deaths) -> Report {
+        self.dead = dead.clone();
         let brought = if self.is_for_nginx() { self.bring(desired, causes) } else { self.bring_nothing(desired) };
         let report = brought.unwrap_or_else(|At { step, error }| Report::refused(None, step, error));
         let outcome = template::follow(self.options, desired, self.journal.state().in_place);

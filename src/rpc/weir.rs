@@ -28,8 +28,8 @@ use crate::status::probe::{Probe, Probed};
 pub use check::CheckSet;
 pub use stop::{OnStop, Stopping};
 pub use upstream::{
-    Differences, Generations, HoldChanged, Past, PastResult, RolledBack, UpstreamDiff, UpstreamHistory, UpstreamHold,
-    UpstreamRelease, UpstreamRollback, UpstreamWanted, Wanted, no_upstream,
+    Cut, Differences, Generations, HoldChanged, Past, PastResult, RolledBack, UpstreamDiff, UpstreamHistory,
+    UpstreamHold, UpstreamRelease, UpstreamRollback, UpstreamWanted, Wanted, no_upstream,
 };
 
 /// A request that only weir's agents understand.

@@ -5,7 +5,7 @@ use std::path::Path;
 use super::Upstreams;
 use super::operator::refusal;
 use crate::agent::clock::Calendar;
-use crate::apply::{self, Error, Outcome, Past, RunBy};
+use crate::apply::{self, CutOff, Error, Outcome, Past, RunBy};
 use crate::rpc::refusal::Refusal;
 use crate::rpc::weir::{self, Answer, Differences, Generations, PastResult, UpstreamDiff, UpstreamHistory};
 use crate::status::node::Change;
@@ -67,7 +67,13 @@ fn told(past: &Past, live: Option<Generation>) -> weir::Past {
         validate_ms: past.validate_ms,
         confirm_ms: past.confirm_ms,
         error: past.error.as_ref().map(Error::what),
+        cut: past.cut.iter().map(cut).collect(),
     }
+}
+
+fn cut(CutOff { upstream, member, connections }: &CutOff) -> weir::Cut {
+    let (upstream, member) = (upstream.as_str().to_owned(), member.as_str().to_owned());
+    weir::Cut { upstream, member, connections: *connections }
 }
 
 fn cause(past: &Past) -> String {

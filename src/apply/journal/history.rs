@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::super::{Error, Step};
+use super::super::{CutOff, Error, Step};
 use super::record::{Abort, Begin, Event, Live, Record, Work};
 use crate::upstream::{Causes, Difference, Generation, UpstreamName};
 
@@ -31,6 +31,8 @@ pub struct Past {
     pub confirm_ms: Option<u64>,
     /// Why it is not live.
     pub error: Option<Error>,
+    /// Connections that were ended to servers that it does without.
+    pub cut: Vec<CutOff>,
 }
 
 /// What became of a generation.
@@ -68,6 +70,7 @@ impl Past {
             validate_ms: None,
             confirm_ms: None,
             error: None,
+            cut: Vec::new(),
         }
     }
 }
@@ -89,6 +92,11 @@ pub(super) fn of(records: &[Record]) -> Vec<Past> {
             Event::Live(live) => {
                 if let Some(past) = all.get_mut(&live.generation) {
                     went_live(past, live);
+                }
+            }
+            Event::Cut { generation, cut } => {
+                if let Some(past) = all.get_mut(generation) {
+                    past.cut.extend(cut.iter().cloned());
                 }
             }
             Event::Back { failed, to, cause } => {

@@ -162,7 +162,8 @@ fn is_start(record: &Record) -> bool {
         | Event::Live(_)
         | Event::Back { .. }
         | Event::Foreign { .. }
-        | Event::Reload { .. } => false,
+        | Event::Reload { .. }
+        | Event::Cut { .. } => false,
     }
 }
 

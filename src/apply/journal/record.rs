@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use super::super::{Error, Step};
+use super::super::{CutOff, Error, Step};
 use crate::digest::Digest;
 use crate::upstream::{Causes, Difference, Generation, UpstreamName};
 
@@ -41,6 +41,8 @@ pub(in crate::apply) enum Event {
     Foreign { file: PathBuf, hash: Digest, copy: PathBuf },
     /// The same files were loaded anew, since what they name had changed.
     Reload { generation: Generation, confirm_ms: u64, watched: Option<Digest> },
+    /// Connections to servers that it does without were ended.
+    Cut { generation: Generation, cut: Vec<CutOff> },
 }
 
 /// All that is still known of the records before.
@@ -49,6 +51,8 @@ pub(in crate::apply) enum Event {
 pub(in crate::apply) struct Base {
     pub(in crate::apply) newest: Generation,
     pub(in crate::apply) confirmed: Generation,
+    #[serde(default, skip_serializing_if = "is_origin")]
+    pub(in crate::apply) before: Generation,
     pub(in crate::apply) in_place: Generation,
     pub(in crate::apply) settled: bool,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -131,6 +135,10 @@ pub(in crate::apply) struct Abort {
     pub(in crate::apply) may_be_served: bool,
 }
 
+fn is_origin(generation: &Generation) -> bool {
+    *generation == Generation(0)
+}
+
 fn is_zero(count: &u32) -> bool {
     *count == 0
 }
@@ -195,9 +203,15 @@ pub(in crate::apply) fn read_all(bytes: &[u8]) -> Result<Records, (usize, Unread
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::wire::NodeName;
 
     fn stored(generation: u64) -> Record {
         Record { at: 7, event: Event::Stored { generation: Generation(generation) } }
+    }
+
+    fn cut_off() -> CutOff {
+        let (upstream, member) = (UpstreamName::new("web").unwrap(), NodeName::new("web2").unwrap());
+        CutOff { upstream, member, connections: 41 }
     }
 
     fn lines(count: u64) -> Vec<u8> {
@@ -227,7 +241,7 @@ mod tests {
         damaged[at] ^= 1;
         assert_eq!(read_all(&damaged), Err((2, Unreadable::Damaged)));
         for body in [
-            r#"{"at":1,"event":{"cut":{"member":"web1"}}}"#,
+            r#"{"at":1,"event":{"fly":{"member":"web1"}}}"#,
             r#"{"at":1,"event":{"stored":{"generation":1}},"more":1}"#,
         ] {
             let line = format!("{:08x} {body}\n", crc32fast::hash(body.as_bytes())).into_bytes();
@@ -258,6 +272,7 @@ mod tests {
             }),
             Event::Foreign { file: "/a".into(), hash, copy: "/b".into() },
             Event::Reload { generation, confirm_ms: 1, watched: Some(hash) },
+            Event::Cut { generation, cut: vec![cut_off()] },
         ] {
             let record = Record { at: u64::MAX, event };
             let line = record.line();

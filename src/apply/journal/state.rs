@@ -11,6 +11,8 @@ pub(in crate::apply) struct State {
     pub(in crate::apply) newest: Generation,
     /// The last one that workers were seen to serve: the one to go back to. 0 is what was there before weir.
     pub(in crate::apply) confirmed: Generation,
+    /// The one that was confirmed before that: workers that finish requests may have its servers.
+    pub(in crate::apply) before: Generation,
     /// The one whose files are in place, as far as no run is open.
     pub(in crate::apply) in_place: Generation,
     /// Whether NGINX is known to serve what is in place.
@@ -41,10 +43,11 @@ impl State {
     /// Takes the next record.
     pub(in crate::apply) fn handle(&mut self, event: &Event) {
         match event {
-            Event::Base(Base { newest, confirmed, in_place, settled, watched }) => {
+            Event::Base(Base { newest, confirmed, before, in_place, settled, watched }) => {
                 *self = Self {
                     newest: *newest,
                     confirmed: *confirmed,
+                    before: *before,
                     in_place: *in_place,
                     settled: *settled,
                     watched: *watched,
@@ -58,6 +61,9 @@ impl State {
             Event::Stored { generation } => self.put(*generation, false),
             Event::Live(Live { generation, watched, .. }) => {
                 self.put(*generation, true);
+                if self.confirmed != *generation {
+                    self.before = self.confirmed;
+                }
                 (self.confirmed, self.watched) = (*generation, *watched);
             }
             Event::Back { failed, to, .. } => {
@@ -69,7 +75,7 @@ impl State {
                 self.settled &= !may_be_served;
                 self.run = None;
             }
-            Event::Foreign { .. } => {}
+            Event::Foreign { .. } | Event::Cut { .. } => {}
             Event::Reload { watched, .. } => self.watched = *watched,
         }
     }
@@ -88,6 +94,7 @@ impl State {
         Base {
             newest: self.newest,
             confirmed: self.confirmed,
+            before: self.before,
             in_place: self.in_place,
             settled: self.settled,
             watched: self.watched,

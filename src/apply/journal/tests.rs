@@ -49,7 +49,7 @@ fn a_journal_that_cannot_be_read_says_why_and_stays() {
     let error = Journal::read(dir.path()).unwrap_err().to_string();
     let way = format!("move {} away; the next apply writes it anew", path.display());
     assert_eq!(error, format!("{} is damaged: line 1 is not as it was written; {way}", path.display()));
-    let body = r#"{"at":1,"event":{"cut":{}}}"#;
+    let body = r#"{"at":1,"event":{"fly":{}}}"#;
     std::fs::write(&path, format!("{:08x} {body}\n", crc32fast::hash(body.as_bytes()))).unwrap();
     let error = Journal::read(dir.path()).unwrap_err().to_string();
     assert!(error.starts_with(&format!("{} was written by a newer weir; ", path.display())), "{error}");

@@ -8,9 +8,10 @@ use crate::apply::journal::{Event, Live};
 use crate::apply::master::{Master, Patience};
 use crate::apply::place::{Candidates, Place};
 use crate::apply::plan::Plan;
+use crate::apply::proc::Process;
 use crate::apply::report::{At, Notes, Timings};
 use crate::apply::system::Nginx;
-use crate::apply::{Error, Report, fingerprint, kept, restore};
+use crate::apply::{Deaths, Error, Report, cut, fingerprint, kept, restore};
 use crate::digest::Digest;
 use crate::time::millis;
 use crate::upstream::Generation;
@@ -59,12 +60,32 @@ impl Run<'_> {
         if let Err(error) = recorded {
             return self.go_back(nginx, &going, master, patience, error);
         }
+        self.cut(plan, master.process());
         // The new files are live; what is left beside them the next run removes.
         let _ = candidates.clear();
         fault::point(Fault::Cleared);
         let (generation, took, upstreams) = (plan.generation, self.started.elapsed(), plan.upstreams());
         let (master, notes) = (master.process(), Notes::default());
         Report::Live { generation, took, timings, upstreams, master, notes }
+    }
+
+    /// Workers of the generation before finish what they have, and of what waits on a dead server nothing is to be had.
+    fn cut(&mut self, plan: &Plan, master: Process) {
+        let dead = std::mem::take(&mut self.dead);
+        if dead == Deaths::default() {
+            return;
+        }
+        // Without its record nobody knows where it led to.
+        let Ok(Some(before)) = self.store.load(self.journal.state().before) else { return };
+        match cut::after(self.options, master, before.desired(), &plan.desired, &dead) {
+            Ok(cut) if cut.is_empty() => {}
+            Ok(cut) => {
+                // For history alone: what it would say is told by the report as well.
+                let _ = self.journal.write(Event::Cut { generation: plan.generation, cut: cut.clone() });
+                self.notes.cut = cut;
+            }
+            Err(uncut) => self.notes.uncut = Some(uncut),
+        }
     }
 
     /// The last confirmed generation is put in place and confirmed in turn. If that fails too, nothing more is touched.

@@ -5,6 +5,7 @@
 //! that, each on a thread for blocking work.
 
 mod connections;
+mod pace;
 mod queue;
 
 use std::collections::BTreeMap;
@@ -25,6 +26,7 @@ use crate::outage::Outage;
 use crate::time::millis;
 use crate::upstream::settle::Applied;
 use connections::{Admission, Connections, Id, Stage};
+use pace::Pace;
 use queue::{Course, Queue};
 
 /// Within which a request must have arrived, and an answer must have been taken.
@@ -60,6 +62,10 @@ pub struct Server {
     running: Option<(Id, Running)>,
     /// What takes none.
     beside: Option<(Id, Running)>,
+    /// What takes none and does not wait for that.
+    cutting: Option<(Id, Running)>,
+    /// Whose connections were looked at.
+    pace: Pace,
     /// When NGINX may be reloaded again.
     free_at: Instant,
     refused: Outage,
@@ -125,6 +131,8 @@ impl Server {
             waiting: Queue::new(),
             running: None,
             beside: None,
+            cutting: None,
+            pace: Pace::default(),
             free_at: Instant::now(),
             refused: Outage::default(),
         }
@@ -142,6 +150,7 @@ impl Server {
                 Some(talk) = self.talks.join_next() => self.handle_talk(talk),
                 (id, stream, done) = ended(&mut self.running) => self.handle_done(id, stream, done),
                 (id, stream, done) = ended(&mut self.beside) => self.handle_done(id, stream, done),
+                (id, stream, done) = ended(&mut self.cutting) => self.handle_done(id, stream, done),
                 () = tokio::time::sleep_until(self.free_at), if self.waits_for_pace() => {}
                 () = sleep_until(self.leave_at), if self.connections.is_empty() => break,
                 () = &mut stop => break,
@@ -235,18 +244,22 @@ impl Server {
         }
     }
 
-    /// What takes the lock one after the other, a change not before its time; and one beside that.
+    /// What takes the lock one after the other, a change not before its time; and beside that one of each kind that takes none.
     fn start_next(&mut self) {
         if self.beside.is_none() {
             let next = self.waiting.next(|course| course == Course::Beside);
             self.beside = next.map(|(id, heard)| self.start(id, heard));
+        }
+        if self.cutting.is_none() {
+            let next = self.waiting.next(|course| course == Course::Cuts);
+            self.cutting = next.map(|(id, heard)| self.start(id, heard));
         }
         if self.running.is_none() {
             let may_reload = self.free_at <= Instant::now();
             let next = self.waiting.next(|course| match course {
                 Course::Changes => may_reload,
                 Course::Looks => true,
-                Course::Beside => false,
+                Course::Beside | Course::Cuts => false,
             });
             self.running = next.map(|(id, heard)| self.start(id, heard));
         }
@@ -258,7 +271,11 @@ impl Server {
             info!(times, "requests are refused no more");
         }
         let configuration = self.configuration.clone();
-        let job = tokio::task::spawn_blocking(move || perform(&configuration, peer, &request));
+        let too_soon = self.pace.keeps_back(Instant::now().into_std(), &request.ask);
+        let job = tokio::task::spawn_blocking(move || match too_soon {
+            Some(refusal) => Done { body: Body::Refused(refusal), pause: Duration::ZERO },
+            None => perform(&configuration, peer, &request),
+        });
         (id, Running { stream, job })
     }
 
@@ -274,9 +291,12 @@ impl Server {
             match &body {
                 body if was_applied(body) => now + idle,
                 Body::Applied(_) | Body::Restored { .. } => briefly,
-                Body::NothingToRecover | Body::State(_) | Body::Promised(_) | Body::Checked(_) | Body::Refused(_) => {
-                    leave_at.max(briefly)
-                }
+                Body::NothingToRecover
+                | Body::State(_)
+                | Body::Promised(_)
+                | Body::Checked(_)
+                | Body::Cut(_)
+                | Body::Refused(_) => leave_at.max(briefly),
             }
         });
         self.talks.spawn(async move {
@@ -290,7 +310,7 @@ impl Server {
         let waiting: Vec<Heard> = self.waiting.drain().collect();
         waiting.iter().for_each(|Heard { stream, peer, .. }| self.turn_away(stream, Refusal::Busy, *peer));
         self.reading.values().for_each(AbortHandle::abort);
-        for mut running in [self.running.take(), self.beside.take()] {
+        for mut running in [self.running.take(), self.beside.take(), self.cutting.take()] {
             if running.is_some() {
                 let (id, stream, done) = ended(&mut running).await;
                 self.handle_done(id, stream, done);
@@ -415,14 +435,24 @@ fn has_reloaded(body: &Body) -> bool {
     let reloaded = |report: &Report| Applied::from(report).reloaded() || !report.notes().templates.is_empty();
     match body {
         Body::Applied(report) | Body::Restored { report, .. } => reloaded(report),
-        Body::NothingToRecover | Body::State(_) | Body::Promised(_) | Body::Checked(_) | Body::Refused(_) => false,
+        Body::NothingToRecover
+        | Body::State(_)
+        | Body::Promised(_)
+        | Body::Checked(_)
+        | Body::Cut(_)
+        | Body::Refused(_) => false,
     }
 }
 
 fn was_applied(body: &Body) -> bool {
     match body {
         Body::Applied(report) | Body::Restored { report, .. } => report.is_in_place(),
-        Body::NothingToRecover | Body::State(_) | Body::Promised(_) | Body::Checked(_) | Body::Refused(_) => false,
+        Body::NothingToRecover
+        | Body::State(_)
+        | Body::Promised(_)
+        | Body::Checked(_)
+        | Body::Cut(_)
+        | Body::Refused(_) => false,
     }
 }
 
@@ -439,7 +469,8 @@ fn log(Peer { uid, pid }: Peer, ask: &Ask, body: &Body, took: Duration) {
             }
         }
         Body::Refused(refusal) => warn!(ask, uid, pid, error = %refusal, "request refused"),
-        Body::NothingToRecover | Body::State(_) | Body::Promised(_) | Body::Checked(_) => {
+        Body::Cut(Err(uncut)) => warn!(ask, uid, pid, elapsed_ms, error = %uncut, "connections not cut"),
+        Body::NothingToRecover | Body::State(_) | Body::Promised(_) | Body::Checked(_) | Body::Cut(Ok(_)) => {
             debug!(ask, uid, pid, elapsed_ms, "request done");
         }
     }

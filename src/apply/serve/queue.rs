@@ -18,6 +18,8 @@ pub(super) enum Course {
     Looks,
     /// Nothing but others of its kind, of which one is done at a time: it takes no lock.
     Beside,
+    /// As [`Self::Beside`], and soon over: nobody who has NGINX tested keeps it.
+    Cuts,
 }
 
 impl Course {
@@ -26,6 +28,7 @@ impl Course {
             Ask::Apply(_) | Ask::Rollback(_) | Ask::Recover => Self::Changes,
             Ask::Report { .. } | Ask::Promise { .. } => Self::Looks,
             Ask::Check => Self::Beside,
+            Ask::Cut(_) => Self::Cuts,
         }
     }
 }
@@ -118,14 +121,15 @@ mod tests {
 
     #[test]
     fn whoever_need_not_wait_passes_those_who_must() {
-        use Course::{Beside, Changes, Looks};
+        use Course::{Beside, Changes, Cuts, Looks};
         let agent = peer(7, 1);
-        let requests = [(agent, Changes), (agent, Looks), (agent, Beside), (agent, Looks)];
+        let requests = [(agent, Changes), (agent, Looks), (agent, Beside), (agent, Looks), (agent, Cuts)];
         for (free, wanted) in [
             (&[Beside][..], vec![2]),
             (&[Looks], vec![1, 3]),
             (&[Changes, Looks], vec![0, 1, 3]),
             (&[Changes, Looks, Beside], vec![0, 1, 2, 3]),
+            (&[Cuts], vec![4]),
         ] {
             assert_eq!(order(&requests, |course| free.contains(&course)), wanted, "{free:?}");
         }

@@ -64,7 +64,7 @@ fn cells(past: &Past) -> [String; 6] {
     ]
 }
 
-/// `web: + web2 10.77.0.13:80, web1 weight 2 -> 1 and 3 more`, and why it was not accepted.
+/// `web: + web2 10.77.0.13:80, web1 weight 2 -> 1 and 3 more`, why it was not accepted, and what was cut of the dead.
 fn change(past: &Past) -> String {
     let several = past.upstreams.len() > 1;
     let told = |change: &Change| if several { format!("{}: {change}", change.upstream) } else { change.to_string() };
@@ -75,10 +75,20 @@ fn change(past: &Past) -> String {
         more if text.is_empty() => text = format!("{more} changes"),
         more => text.push_str(&format!(" and {more} more")),
     }
-    match &past.error {
-        Some(error) if text.is_empty() => error.clone(),
-        Some(error) => format!("{text} ({error})"),
-        None => text,
+    let said = past.error.iter().cloned().chain(cut(past)).collect::<Vec<_>>().join(", ");
+    match said {
+        said if said.is_empty() => text,
+        said if text.is_empty() => said,
+        said => format!("{text} ({said})"),
+    }
+}
+
+/// `41 connections cut`.
+fn cut(past: &Past) -> Option<String> {
+    match past.cut.iter().fold(0_u32, |all, cut| all.saturating_add(cut.connections)) {
+        0 => None,
+        1 => Some("1 connection cut".to_owned()),
+        all => Some(format!("{all} connections cut")),
     }
 }
 

@@ -169,6 +169,7 @@ fn every_request_and_answer_survives_the_way_to_an_older_or_newer_peer() {
         validate_ms: Some(20),
         confirm_ms: None,
         error: Some(text("no")),
+        cut: vec![Cut { upstream: text("web"), member: text("web2"), connections: 41 }],
     };
     survives(&UpstreamHistory { count: 20 }, &Generations { generations: vec![past] });
     let (from, to) = (Some(Generation(7)), Some(Generation(8)));

@@ -42,6 +42,17 @@ pub struct Past {
     pub confirm_ms: Option<u64>,
     /// Why it is not live.
     pub error: Option<String>,
+    /// Connections that were ended to dead servers, from their death until it was confirmed.
+    pub cut: Vec<Cut>,
+}
+
+/// Connections to one server that were ended (`protocols D.4`).
+#[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(default)]
+pub struct Cut {
+    pub upstream: String,
+    pub member: String,
+    pub connections: u32,
 }
 
 /// The word for what became of it.

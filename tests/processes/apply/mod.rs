@@ -1,6 +1,7 @@
 //! `apply` against a real NGINX: each test runs its own, on its own loopback address, and ends it.
 
 mod crash;
+mod cut;
 #[cfg(feature = "faults")]
 mod faults;
 mod files;
