@@ -2,8 +2,8 @@
 //! elsewhere at once.
 //!
 //! Who asks names a member, never an address: that comes from the generation that was confirmed last, and from the one before as
-//! long as workers of older ones finish requests. Whether a member is dead is for who asks to know; this side may be wrong about
-//! nothing but NGINX's own sockets to a server of one of its own generations. It takes no lock and writes nothing, so it is done
+//! long as workers of older ones finish requests. Whether a member is dead is for who asks to know; this side ends nothing
+//! but NGINX's own connections to a server of one of its own generations. It takes no lock and writes nothing, so it is done
 //! beside a job; what a job itself cuts it records.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
@@ -18,14 +18,20 @@ use super::store::{Saved, Store};
 use super::system::Nginx;
 use super::{Apply, Body, Error, Options, Process, Refusal, SystemError, SystemErrorKind, proc};
 use crate::error::system_words;
+use crate::nginx::Context;
 use crate::sock_diag::{Filter, SockDiag, SockDiagError, TcpState};
 use crate::upstream::desired::{Desired, Target};
 use crate::upstream::{Generation, Server, Servers, UpstreamName};
 use crate::wire::NodeName;
 
-/// States of a connection on which a request can wait. An established one of a stream site is nobody's to retry, but an upstream
-/// of such a site has no file yet.
-const WAITING: [TcpState; 2] = [TcpState::Established, TcpState::SynSent];
+/// States of a connection whose end NGINX answers by trying another server. A session of `stream { }` it never moves once it is
+/// established.
+fn states(context: Context) -> &'static [TcpState] {
+    match context {
+        Context::Http => &[TcpState::Established, TcpState::SynSent],
+        Context::Stream => &[TcpState::SynSent],
+    }
+}
 
 /// Whose connections are to be ended.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
@@ -175,13 +181,14 @@ impl Apply {
             Err(error) => return Body::Cut(Err(Uncut::NotDone(error))),
         };
         let places = generations.map(|saved| saved.and_then(|saved| address_in(saved.desired(), upstream, member)));
-        if places == [None, None] {
+        let Some(target) = self.options.target(upstream).filter(|_| places != [None, None]) else {
             return Body::Refused(Refusal::NoServer { upstream: upstream.clone(), member: member.clone() });
-        }
+        };
         Body::Cut(self.master_of_known(*known).map_err(Uncut::NotDone).and_then(|master| {
             let (workers, [confirmed, before]) = (Workers::of(master), places);
             let remotes = confirmed.into_iter().chain(before.filter(|_| !workers.leaving.is_empty())).collect();
-            Ok(end(&Ours::of(master, &workers)?, &remotes)?.into_values().sum())
+            let ours = Ours::of(master, &workers)?;
+            Ok(end(&ours, &remotes, states(target.block.context))?.into_values().sum())
         }))
     }
 
@@ -224,21 +231,38 @@ pub(super) fn after(
     now: &Desired,
     deaths: &Deaths,
 ) -> Result<Vec<CutOff>, Uncut> {
-    let is_gone = |dead: &&Dead| {
-        options.target(&dead.upstream).is_some()
-            && line(now, &dead.upstream, &dead.member).is_none_or(|server| server.down)
-    };
-    let gone: Vec<(&Dead, Option<SocketAddr>)> =
-        deaths.iter().filter(is_gone).map(|dead| (dead, address_in(before, &dead.upstream, &dead.member))).collect();
-    let remotes: BTreeSet<SocketAddr> = gone.iter().filter_map(|(_, addr)| *addr).collect();
-    let ended =
-        if remotes.is_empty() { BTreeMap::new() } else { end(&Ours::of(master, &Workers::of(master))?, &remotes)? };
-    let cut_off = |(dead, addr): (&Dead, Option<SocketAddr>)| {
-        let ended = addr.and_then(|addr| ended.get(&addr)).copied().unwrap_or_default();
-        let connections = dead.cut.saturating_add(ended);
-        (connections > 0).then(|| CutOff { upstream: dead.upstream.clone(), member: dead.member.clone(), connections })
-    };
-    Ok(gone.into_iter().filter_map(cut_off).collect())
+    let gone = deaths.iter().filter_map(|dead| {
+        let context = options.target(&dead.upstream)?.block.context;
+        let is_gone = line(now, &dead.upstream, &dead.member).is_none_or(|server| server.down);
+        is_gone.then(|| Gone { dead, context, addr: address_in(before, &dead.upstream, &dead.member) })
+    });
+    let gone: Vec<Gone<'_>> = gone.collect();
+    let ours = Ours::of(master, &Workers::of(master))?;
+    let mut cut = Vec::new();
+    for context in [Context::Http, Context::Stream] {
+        let gone = || gone.iter().filter(|gone| gone.context == context);
+        let ended = end(&ours, &gone().filter_map(|gone| gone.addr).collect(), states(context))?;
+        cut.extend(gone().filter_map(|gone| gone.cut_off(&ended)));
+    }
+    Ok(cut)
+}
+
+/// A server that is dead, and that NGINX does without from now on.
+#[derive(Debug)]
+struct Gone<'a> {
+    dead: &'a Dead,
+    context: Context,
+    /// Where older workers have it, if they do.
+    addr: Option<SocketAddr>,
+}
+
+impl Gone<'_> {
+    fn cut_off(&self, ended: &BTreeMap<SocketAddr, u32>) -> Option<CutOff> {
+        let ended = self.addr.and_then(|addr| ended.get(&addr)).copied().unwrap_or_default();
+        let (upstream, member) = (self.dead.upstream.clone(), self.dead.member.clone());
+        let connections = self.dead.cut.saturating_add(ended);
+        (connections > 0).then_some(CutOff { upstream, member, connections })
+    }
 }
 
 /// What makes a socket one of NGINX's: a program of the same user cannot be told apart.
@@ -258,11 +282,14 @@ impl Ours {
     }
 }
 
-/// Ends every connection of `ours` to one of `remotes` on which a request can wait, and says how many have gone of each.
-fn end(ours: &Ours, remotes: &BTreeSet<SocketAddr>) -> Result<BTreeMap<SocketAddr, u32>, Uncut> {
+/// Ends every connection of `ours` to one of `remotes` that is in one of these states, and says how many have gone of each.
+fn end(ours: &Ours, remotes: &BTreeSet<SocketAddr>, states: &[TcpState]) -> Result<BTreeMap<SocketAddr, u32>, Uncut> {
+    if remotes.is_empty() {
+        return Ok(BTreeMap::new());
+    }
     // The kernel chooses by port; of several servers all sockets are listed once.
     let mut one = remotes.iter().copied();
-    let filter = Filter { states: &WAITING, local_port: None, remote: one.next().filter(|_| one.next().is_none()) };
+    let filter = Filter { states, local_port: None, remote: one.next().filter(|_| one.next().is_none()) };
     let mut diag = SockDiag::open()?;
     let mut found = Vec::new();
     diag.list(&filter, |socket| {

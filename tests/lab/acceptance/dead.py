@@ -1,0 +1,98 @@
+"""Servers that hang, and requests that wait on them: whoever is dead beyond doubt keeps nobody waiting."""
+
+import contextlib
+
+from cluster import WEBS, lb, none_failed, now, servers, servers_are, told, untold, visitors, web1, web2, whole
+from hosts import expect, pause, within
+
+PROBE = "/etc/weir/weir.toml.d/50-probe.toml"
+NEIGHBOUR = "/etc/nginx/conf.d/neighbour.conf"
+CUT = r"connections cut upstream=web member=web2 count=(\d+)"
+# Of a visitor, from the death of the server that has its request.
+SLOWEST_S = 1.2
+
+
+@contextlib.contextmanager
+def probed(more=""):
+    """The balancer probes its servers itself, four times a second."""
+    probe = '[upstream.web.probe]\nhttp = "/"\ninterval = "250ms"\ntimeout = "200ms"\n'
+    lb.run("mkdir -p /etc/weir/weir.toml.d")
+    lb.write(PROBE, probe + more, "0640")
+    lb.run(f"chgrp weir {PROBE}; weir reload")
+    try:
+        yield
+    finally:
+        web2.run("systemctl kill -s CONT weir www")
+        lb.run(f"rm -f {PROBE} {NEIGHBOUR}; weir reload")
+        within(40, whole)
+
+
+def hang(*units):
+    web2.run(f"systemctl kill -s STOP {' '.join(units)}")
+
+
+def nobody_waits(report, name, became, since):
+    cut = int(told(lb, since, CUT)[1])
+    report.figure(f"{name}_cut", cut)
+    report.figure(f"{name}_slowest_s", became["slowest_s"])
+    with report.claim(f"{name}.visitors", f"no visitor is turned away, and none waits longer than {SLOWEST_S} s"):
+        none_failed(became)
+        expect(became["slowest_s"] <= SLOWEST_S, f"one waited for {became['slowest_s']} s")
+
+
+def hung(report):
+    with probed():
+        within(10, whole)
+        since = now(lb)
+        with visitors() as became, report.claim("hung.out", "a web server that hangs with its agent is out within 3 s"):
+            hang("weir", "www")
+            within(3, servers_are, web1)
+            pause(1)
+        nobody_waits(report, "hung", became, since)
+        with report.claim("hung.history", "history tells what was cut"):
+            expect("cut" in lb.run("weir upstream history -n 2"), lb.run("weir upstream history -n 2"))
+
+
+def hung_alone(report):
+    with probed():
+        within(10, whole)
+        since = now(lb)
+        with report.claim("hung_alone.keeps", "one whose agent lives keeps the requests that it has"):
+            with visitors(rate=10):
+                hang("www")
+                within(5, servers_are, web1)
+                pause(2)
+                web2.run("systemctl kill -s CONT www")
+            untold(lb, since, CUT)
+
+
+def hung_budget(report):
+    with probed('[apply]\nmin_reload_interval = "10s"\n'):
+        within(10, whole)
+        web1.run("weir tags --set weight=4")
+        within(15, lambda: expect(servers()[web1.addr] != servers()[web2.addr], f"the servers are {servers()}"))
+        since = now(lb)
+        with visitors() as became:
+            with report.claim("hung_budget.cut", "while the next reload waits for its time the dead keep nobody waiting"):
+                hang("weir", "www")
+                within(3, told, lb, since, CUT)
+                pause(2)
+                servers_are(*WEBS)
+        nobody_waits(report, "hung_budget", became, since)
+    web1.run("weir tags --set weight=2")
+    within(10, lambda: expect(servers()[web1.addr] == servers()[web2.addr], f"the servers are {servers()}"))
+
+
+def hung_neighbour(report):
+    with probed():
+        within(10, whole)
+        lb.write(NEIGHBOUR, "server {\n    listen 8081;\n    prox_pass http://web;\n}\n")
+        since = now(lb)
+        with visitors() as became:
+            with report.claim("hung_neighbour.cut", "nor while NGINX refuses the new file for a site of somebody else's"):
+                hang("weir", "www")
+                within(3, told, lb, since, CUT)
+                within(5, told, lb, since, "apply refused .*ours=false")
+                pause(1)
+                servers_are(*WEBS)
+        nobody_waits(report, "hung_neighbour", became, since)
