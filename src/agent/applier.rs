@@ -3,7 +3,8 @@
 use std::path::PathBuf;
 
 use crate::apply::{
-    AnswerError, Apply, Ask, Body, Client, Error, Job, Notes, Process, Report, Rollback, RunBy, State, Step, Unanswered,
+    AnswerError, Apply, Ask, Body, Client, Cut, Error, Job, Notes, Process, Report, Rollback, RunBy, State, Step,
+    Unanswered, Uncut,
 };
 use crate::config::{ApplyMode, Config};
 use crate::drain::{Promises, Standing};
@@ -80,6 +81,14 @@ impl Applier {
         match self.ask(Ask::Promise { promises, known }) {
             Ok(Body::Promised(standing)) => standing,
             other => Err(self.not_meant(other)),
+        }
+    }
+
+    /// Ends NGINX's connections to a server that is dead, and says how many.
+    pub(super) fn cut(&self, cut: Cut) -> Result<u32, Uncut> {
+        match self.ask(Ask::Cut(cut)) {
+            Ok(Body::Cut(ended)) => ended,
+            other => Err(Uncut::NotDone(self.not_meant(other))),
         }
     }
 

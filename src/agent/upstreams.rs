@@ -9,6 +9,7 @@ use tokio::task::JoinHandle;
 use tokio::time::sleep;
 use tracing::{error, info, warn};
 
+use self::cuts::Cuts;
 use self::drains::{Drains, known_promises};
 use self::health::Health;
 use self::operator::{Operator, WentBack};
@@ -34,6 +35,7 @@ use crate::upstream::settle::{self, Applied};
 use crate::upstream::{Candidate, Generation, Holds, Options, Reason, UpstreamName};
 use crate::wire::NodeName;
 
+mod cuts;
 mod drains;
 mod health;
 mod operator;
@@ -70,6 +72,7 @@ pub(super) struct Upstreams {
     operator: Operator,
     watch: Watch,
     probes: Probes,
+    cuts: Cuts,
     health: Health,
     witnesses: SecondWitnesses,
     /// When the balancer is to hear of the members again; `None` once this node leaves.
@@ -92,6 +95,8 @@ pub(super) enum Done {
     Looked(Option<Look>),
     /// A server has been probed.
     Probed(probes::Ended),
+    /// Connections to dead servers were ended.
+    Passed(Option<cuts::Passes>),
 }
 
 /// How an apply ended.
@@ -168,6 +173,7 @@ impl Upstreams {
             operator: Operator::default(),
             watch: Watch::new(now),
             probes: Probes::new(now, config),
+            cuts: Cuts::default(),
             health: Health::new(config, now),
             witnesses: SecondWitnesses::default(),
             members_at: Some(now),
@@ -180,7 +186,8 @@ impl Upstreams {
         let health_at = self.health.poll_timeout().filter(|_| self.members_at.is_some());
         let witness_at = self.witnesses.poll_timeout().filter(|_| self.members_at.is_some());
         let own = [self.balancer.poll_timeout(), self.probes.poll_timeout(), self.drains.poll_timeout()];
-        own.into_iter().chain([self.members_at, look_at, health_at, witness_at]).flatten().min()
+        let others = [self.cuts.poll_timeout(), self.members_at, look_at, health_at, witness_at];
+        own.into_iter().chain(others).flatten().min()
     }
 
     /// Takes a new configuration.
@@ -206,6 +213,7 @@ impl Upstreams {
         self.members_at = None;
         self.balancer.leave();
         self.probes.stop();
+        self.cuts = Cuts::default();
         self.operator.leave();
     }
 
@@ -242,6 +250,10 @@ impl Upstreams {
             self.watch.pause();
         }
         self.balancer.handle_timeout(now);
+        // At once, and what is dead is known when a job is asked for.
+        if self.members_at.is_some() {
+            self.cuts.advance(now, &self.balancer, &self.probes, &self.applier, self.watch.master());
+        }
         if looks_at_members {
             self.probes.handle_decided(now, &self.balancer);
             self.probes.tell(now, &mut self.balancer, &mut self.witnesses);
@@ -254,8 +266,8 @@ impl Upstreams {
                     self.operator.carried();
                     self.watch.pause();
                     let holds = self.balancer.holds().clone();
-                    let promises = self.drains.promises().clone();
-                    let job = Job { causes, promises, holds, ..Job::new(desired) };
+                    let (promises, dead) = (self.drains.promises().clone(), self.cuts.deaths(&self.probes));
+                    let job = Job { desired, causes, promises, holds, dead };
                     self.applying = Some(carry_out(Arc::clone(&self.applier), job));
                 }
                 Output::Tell(notice) => tell(&notice),
@@ -289,6 +301,7 @@ impl Upstreams {
             went_back = self.operator.went_back() => Done::WentBack(went_back),
             looked = self.watch.looked() => Done::Looked(looked),
             probed = self.probes.ended() => Done::Probed(probed),
+            passed = self.cuts.passed() => Done::Passed(passed),
         }
     }
 
@@ -299,6 +312,7 @@ impl Upstreams {
                 self.timeline.tell(&ended, &std::mem::take(&mut self.asked));
                 self.balancer.handle_applied(now, Applied::from(&ended.report));
                 self.watch.applied(now, Some(&ended.report));
+                self.cuts.handle_applied(ended.report.notes());
                 self.applies.ended(now, ended);
             }
             Done::Applied(None) => {
@@ -316,6 +330,7 @@ impl Upstreams {
             Done::Kept(kept) => self.handle_kept(now, kept),
             Done::WentBack(went_back) => self.handle_went_back(now, went_back),
             Done::Probed(probed) => self.probes.handle_ended(now, probed),
+            Done::Passed(passes) => self.cuts.handle_passed(now, passes),
             Done::Looked(look) => {
                 let live = look.as_ref().and_then(|look| look.as_ref().ok()).map(|state| state.live);
                 let is_lost = live == Some(None) && self.applies.forget();

@@ -64,6 +64,8 @@ pub struct Balancer {
     complete_at: Option<Instant>,
     /// When to decide next; `None` as long as nothing changes.
     decide_at: Option<Instant>,
+    /// How often it was decided.
+    decisions: u64,
     applying: Option<Applying>,
     /// This node leaves: it is no judge of the others any more.
     left: bool,
@@ -176,6 +178,7 @@ impl Balancer {
             grace_until: now + REJOIN_GRACE,
             complete_at: Some(now + FIRST_VIEW),
             decide_at: None,
+            decisions: 0,
             applying: None,
             left: false,
             outputs: VecDeque::new(),
@@ -340,6 +343,11 @@ impl Balancer {
         &self.upstreams
     }
 
+    /// How often it was decided: whoever looks at the decisions need not do so again as long as this is the same.
+    pub fn decisions(&self) -> u64 {
+        self.decisions
+    }
+
     /// Every hold.
     pub fn holds(&self) -> &Holds {
         &self.holds
@@ -361,6 +369,7 @@ impl Balancer {
 
     /// Decides for every upstream and tells the debounce what that means.
     fn decide(&mut self, now: Instant) {
+        self.decisions = self.decisions.wrapping_add(1);
         let rejoining = now < self.grace_until;
         self.decide_at = rejoining.then_some(self.grace_until);
         let mut differs = false;

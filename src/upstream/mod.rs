@@ -9,6 +9,7 @@ mod address;
 pub mod balancer;
 mod candidate;
 mod cause;
+pub mod cuts;
 mod damping;
 mod decide;
 pub mod desired;

@@ -147,6 +147,11 @@ impl Probes {
         }
     }
 
+    /// Whether another server of the upstream has answered a probe that was begun after that member's first failure.
+    pub(super) fn others_answer(&self, upstream: &UpstreamName, member: &NodeName) -> bool {
+        self.prober.others_answer(upstream, member)
+    }
+
     /// Whether the newest probe of a server of `member` has failed.
     pub(super) fn is_failing(&self, member: &NodeName) -> bool {
         self.prober.is_failing(member)

@@ -118,6 +118,11 @@ impl Upstream {
         &self.options.name
     }
 
+    /// By which it is decided.
+    pub fn options(&self) -> &Options {
+        &self.options
+    }
+
     /// What it should look like and why; `None` before the first decision.
     pub fn decision(&self) -> Option<&Decision> {
         self.decision.as_ref()

@@ -1,0 +1,139 @@
+//! Has NGINX's connections to dead servers ended, on another thread, and tells the operator once for each death (`protocols D.4`).
+
+use std::sync::Arc;
+
+use tokio::task::JoinHandle;
+use tracing::{debug, info, warn};
+
+use super::ended;
+use super::probes::Probes;
+use crate::agent::applier::Applier;
+use crate::apply::{Cut, CutOff, Dead, Deaths, Notes, Process, Uncut};
+use crate::time::Instant;
+use crate::upstream::UpstreamName;
+use crate::upstream::balancer::Balancer;
+use crate::upstream::cuts::{self, Passed, Place};
+use crate::wire::NodeName;
+
+/// How passes over dead servers have ended.
+pub(super) type Passes = Vec<(Place, Result<u32, Uncut>)>;
+
+/// The passes of this balancer.
+#[derive(Debug, Default)]
+pub(super) struct Cuts {
+    deaths: cuts::Cuts,
+    /// Of which decisions the deaths are.
+    decisions: u64,
+    passing: Option<JoinHandle<Passes>>,
+    /// Whom that is about.
+    under_way: Vec<Place>,
+    /// Why connections go on, as it was told last.
+    told: Option<Uncut>,
+}
+
+impl Cuts {
+    /// When to call [`Self::advance`], if nothing comes before.
+    pub(super) fn poll_timeout(&self) -> Option<Instant> {
+        self.deaths.poll_timeout().filter(|_| self.passing.is_none())
+    }
+
+    /// Takes note of what is decided, and begins the passes that are due. `known` is the master that was seen last.
+    pub(super) fn advance(
+        &mut self,
+        now: Instant,
+        balancer: &Balancer,
+        probes: &Probes,
+        applier: &Arc<Applier>,
+        known: Option<Process>,
+    ) {
+        if std::mem::replace(&mut self.decisions, balancer.decisions()) != balancer.decisions() {
+            self.deaths.handle_decisions(now, balancer.upstreams());
+        }
+        if self.passing.is_some() {
+            return;
+        }
+        self.under_way = std::iter::from_fn(|| self.deaths.poll_cut(now, vouched_by(probes))).collect();
+        if self.under_way.is_empty() {
+            return;
+        }
+        let (applier, places) = (Arc::clone(applier), self.under_way.clone());
+        self.passing = Some(tokio::task::spawn_blocking(move || {
+            let pass = |(upstream, member): Place| {
+                let ended = applier.cut(Cut { upstream: upstream.clone(), member: member.clone(), known });
+                ((upstream, member), ended)
+            };
+            places.into_iter().map(pass).collect()
+        }));
+    }
+
+    /// Whose connections a job ends once it is in place.
+    pub(super) fn deaths(&mut self, probes: &Probes) -> Deaths {
+        Deaths::new(self.deaths.dead(vouched_by(probes)).map(|(upstream, member, cut)| Dead {
+            upstream: upstream.clone(),
+            member: member.clone(),
+            cut,
+        }))
+    }
+
+    /// The next passes that have ended; `None` if they broke off. Cancel-safe.
+    pub(super) async fn passed(&mut self) -> Option<Passes> {
+        ended(&mut self.passing).await
+    }
+
+    /// Passes have ended.
+    pub(super) fn handle_passed(&mut self, now: Instant, passes: Option<Passes>) {
+        let under_way = std::mem::take(&mut self.under_way);
+        let Some(passes) = passes else {
+            for place in &under_way {
+                self.deaths.handle_cut(now, place, Passed::Failed);
+            }
+            return;
+        };
+        for (place, ended) in passes {
+            let passed = match ended {
+                Ok(connections) => Passed::Cut(connections),
+                Err(uncut) => self.handle_uncut(uncut),
+            };
+            if let Some(connections) = self.deaths.handle_cut(now, &place, passed) {
+                tell(&place, connections);
+            }
+        }
+    }
+
+    /// A job has ended, and with it what it cut.
+    pub(super) fn handle_applied(&mut self, notes: &Notes) {
+        for CutOff { upstream, member, connections } in &notes.cut {
+            let place = (upstream.clone(), member.clone());
+            if let Some(connections) = self.deaths.handle_recorded(&place, *connections) {
+                tell(&place, connections);
+            }
+        }
+        if let Some(uncut) = &notes.uncut {
+            self.handle_uncut(uncut.clone());
+        }
+    }
+
+    /// Told once, as long as it is the same; what keeps a job from being done is told by that.
+    fn handle_uncut(&mut self, uncut: Uncut) -> Passed {
+        let passed = if uncut.is_lasting() { Passed::Impossible } else { Passed::Failed };
+        match &uncut {
+            Uncut::NotDone(error) => debug!(%error, "connections to a dead server go on"),
+            Uncut::Unsupported | Uncut::NotPermitted | Uncut::OtherNetwork { .. } | Uncut::Kernel(_) => {
+                if self.told.as_ref() != Some(&uncut) {
+                    warn!(error = %uncut, "connections to a dead server go on");
+                    self.told = Some(uncut);
+                }
+            }
+        }
+        passed
+    }
+}
+
+/// While nobody else answers it may be our own network.
+fn vouched_by(probes: &Probes) -> impl Fn(&UpstreamName, &NodeName) -> bool {
+    |upstream, member| probes.others_answer(upstream, member)
+}
+
+fn tell((upstream, member): &Place, count: u32) {
+    info!(%upstream, %member, count, "connections cut");
+}

@@ -1,0 +1,195 @@
+//! Whose requests are set free: which servers are dead beyond doubt, and when NGINX's connections to them are ended (`protocols D.4`).
+//!
+//! A driver calls [`Cuts::handle_decisions`] after each decision and takes [`Cuts::poll_cut`] until it is empty, at the latest at
+//! [`Cuts::poll_timeout`]; of each cut it reports the end with [`Cuts::handle_cut`]. A job for `apply` carries [`Cuts::dead`], and
+//! what it cut comes back by [`Cuts::handle_recorded`]. Ending connections is `apply`'s, and whether another server answers is
+//! known to whoever probes.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use super::balancer::Upstream;
+use super::{Decision, Drain, Judged, Mode, OnDead, Options, Server, Servers, UpstreamName, VerdictReason, Witness};
+use crate::time::Instant;
+use crate::wire::NodeName;
+
+/// From one pass to the next, as long as NGINX may still send requests there.
+const INTERVAL: Duration = Duration::from_millis(500);
+
+/// A server of an upstream.
+pub type Place = (UpstreamName, NodeName);
+
+/// Every server that is dead beyond doubt.
+#[derive(Debug, Default)]
+pub struct Cuts {
+    deaths: BTreeMap<Place, Death>,
+}
+
+#[derive(Debug)]
+struct Death {
+    /// NGINX has it still, since what is to do without it is not in place.
+    is_served: bool,
+    /// When its connections are ended next.
+    pass: Pass,
+    /// Another server answered a probe that was begun after this one's first failure: it is not our own network.
+    is_vouched: bool,
+    /// Connections that were ended and are not recorded yet.
+    cut: u32,
+    /// Of them, those that the job under way records.
+    carried: u32,
+    /// The operator has heard of it.
+    is_told: bool,
+}
+
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Pass {
+    At(Instant),
+    UnderWay,
+    /// It cannot be done here, and trying again changes nothing.
+    Never,
+}
+
+/// How a pass has ended.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Passed {
+    /// So many connections are gone.
+    Cut(u32),
+    /// None could be ended this time.
+    Failed,
+    /// None can be ended here.
+    Impossible,
+}
+
+impl Cuts {
+    /// Takes note of who is dead by the last decisions, who is not any more, and whom NGINX has still.
+    pub fn handle_decisions(&mut self, now: Instant, upstreams: &[Upstream]) {
+        let mut before = std::mem::take(&mut self.deaths);
+        for upstream in upstreams {
+            let Some(decision) = upstream.decision() else { continue };
+            for judged in decision.members.iter().filter(|judged| is_dead(judged, decision, upstream.options())) {
+                let place = (upstream.name().clone(), judged.name.clone());
+                let mut death = before.remove(&place).unwrap_or_else(|| Death::new(now));
+                death.is_served = upstream.live().is_some_and(|live| serves(live, &judged.name));
+                self.deaths.insert(place, death);
+            }
+        }
+    }
+
+    /// The next one whose connections are to be ended now, if `vouches` says that another server of its upstream answered a probe
+    /// that was begun after its own first failure. Reported with [`Self::handle_cut`].
+    pub fn poll_cut(&mut self, now: Instant, vouches: impl Fn(&UpstreamName, &NodeName) -> bool) -> Option<Place> {
+        for ((upstream, member), death) in &mut self.deaths {
+            let is_due = death.is_served && matches!(death.pass, Pass::At(at) if at <= now);
+            // Only while it is so.
+            death.is_vouched = if is_due { vouches(upstream, member) } else { death.is_vouched };
+            if is_due && death.is_vouched {
+                death.pass = Pass::UnderWay;
+                return Some((upstream.clone(), member.clone()));
+            }
+        }
+        None
+    }
+
+    /// A pass has ended. How many connections that were if the operator is to hear of it: once for each death.
+    pub fn handle_cut(&mut self, now: Instant, place: &Place, passed: Passed) -> Option<u32> {
+        // It may have come back meanwhile.
+        let death = self.deaths.get_mut(place)?;
+        death.pass = match passed {
+            Passed::Cut(_) | Passed::Failed => Pass::At(now + INTERVAL),
+            Passed::Impossible => Pass::Never,
+        };
+        match passed {
+            Passed::Cut(connections) => death.count(connections),
+            Passed::Failed | Passed::Impossible => None,
+        }
+    }
+
+    /// A job has ended connections of older workers, and recorded them with those from before: so many.
+    pub fn handle_recorded(&mut self, place: &Place, connections: u32) -> Option<u32> {
+        let death = self.deaths.get_mut(place)?;
+        let told = death.count(connections.saturating_sub(death.carried));
+        death.cut = death.cut.saturating_sub(connections);
+        death.carried = 0;
+        told
+    }
+
+    /// Those whose connections a job ends once it is in place, and how many of each are not recorded yet.
+    pub fn dead(
+        &mut self,
+        vouches: impl Fn(&UpstreamName, &NodeName) -> bool,
+    ) -> impl Iterator<Item = (&UpstreamName, &NodeName, u32)> {
+        let dead = self.deaths.iter_mut().filter(move |((upstream, member), _)| vouches(upstream, member));
+        dead.map(|((upstream, member), death)| {
+            death.carried = death.cut;
+            (upstream, member, death.cut)
+        })
+    }
+
+    /// When to call [`Self::poll_cut`], if nothing comes before. Nobody waits for a probe by this.
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        let at = |death: &Death| match death.pass {
+            Pass::At(at) if death.is_served && death.is_vouched => Some(at),
+            Pass::At(_) | Pass::UnderWay | Pass::Never => None,
+        };
+        self.deaths.values().filter_map(at).min()
+    }
+}
+
+impl Death {
+    fn new(now: Instant) -> Self {
+        Self { is_served: false, pass: Pass::At(now), is_vouched: false, cut: 0, carried: 0, is_told: false }
+    }
+
+    fn count(&mut self, connections: u32) -> Option<u32> {
+        self.cut = self.cut.saturating_add(connections);
+        let is_news = connections > 0 && !self.is_told;
+        self.is_told |= is_news;
+        is_news.then_some(connections)
+    }
+}
+
+/// Whether a server is dead beyond doubt: our probe and gossip both say so, and it is out for that and for nothing else.
+fn is_dead(judged: &Judged, decision: &Decision, options: &Options) -> bool {
+    let has_two_witnesses = match judged.witness {
+        Witness::SuspectDown | Witness::FailedDown => true,
+        Witness::Passing
+        | Witness::Warning
+        | Witness::Critical
+        | Witness::ServiceDown
+        | Witness::SilentButAnswers
+        | Witness::Silent
+        | Witness::FirstResultPending
+        | Witness::FirstSuccessPending
+        | Witness::Answers
+        | Witness::NoCheck
+        | Witness::SuspectCritical
+        | Witness::SuspectAnswers
+        | Witness::Suspect
+        | Witness::FailedCritical
+        | Witness::FailedAnswers
+        | Witness::FailedNeverIn
+        | Witness::FailedOpen
+        | Witness::FailedWait
+        | Witness::Failed
+        | Witness::UnknownNeverIn
+        | Witness::UnknownAnswers
+        | Witness::UnknownDown
+        | Witness::Unknown
+        | Witness::Leaving
+        | Witness::Left => false,
+    };
+    // In mode last nobody else is there to retry on. Weight 0 is the operator's word that it is no server now.
+    has_two_witnesses
+        && judged.verdict.reason == VerdictReason::Dead
+        && judged.drain == Drain::No
+        && judged.draft.weight > 0
+        && decision.mode != Mode::Last
+        && options.policy.on_dead == OnDead::Retry
+}
+
+fn serves(live: &Servers, member: &NodeName) -> bool {
+    live.serving().any(|server: &Server| server.member == *member)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,237 @@
+use std::net::IpAddr;
+
+use super::*;
+use crate::upstream::balancer::Balancer;
+use crate::upstream::desired::{Desired, Target};
+use crate::upstream::settle::{self, Applied};
+use crate::upstream::{
+    Candidate, Check, Circumstances, Gossip, History, Hold, Holds, Probe, Rank, TagPattern, Weight, decide,
+};
+
+const SETTLE: settle::Options = settle::Options {
+    quiet: Duration::from_millis(200),
+    max_delay: Duration::from_secs(2),
+    min_reload_interval: Duration::from_secs(10),
+    jitter: Duration::ZERO,
+    retry: Duration::from_secs(60),
+    max_retry: Duration::from_secs(600),
+};
+
+fn at(millis: u64) -> Instant {
+    Instant::ZERO + Duration::from_millis(millis)
+}
+
+fn name(number: u8) -> NodeName {
+    NodeName::new(&format!("web{number}")).unwrap()
+}
+
+fn web() -> UpstreamName {
+    UpstreamName::new("web").unwrap()
+}
+
+fn place(number: u8) -> Place {
+    (web(), name(number))
+}
+
+fn options() -> Options {
+    Options::new(web(), vec![("role".to_owned(), TagPattern::new("web").unwrap())])
+}
+
+fn member(number: u8, gossip: Gossip, probe: Probe) -> Candidate {
+    let tags = [("role", "web")].into_iter().map(|(tag, value)| (tag.to_owned(), value.to_owned())).collect();
+    let member = Candidate::new(name(number), IpAddr::from([10, 77, 0, number]), tags, gossip);
+    Candidate { probe, ..member }
+}
+
+fn well(number: u8) -> Candidate {
+    member(number, Gossip::Alive, Probe::Up)
+}
+
+fn dead(number: u8) -> Candidate {
+    member(number, Gossip::Suspect, Probe::Down)
+}
+
+/// NGINX has web1 to web3.
+fn live() -> Servers {
+    let server = |number| Server {
+        member: name(number),
+        addr: (IpAddr::from([10, 77, 0, number]), 80).into(),
+        weight: Weight::ONE,
+        down: false,
+        backup: false,
+        max_conns: 0,
+    };
+    Servers::new((1..=3).map(server).collect()).unwrap()
+}
+
+fn balancer(options: Options, holds: Holds) -> Balancer {
+    let mut desired = Desired::new(7);
+    desired.upstreams.insert(web(), Target::Servers(live()));
+    let mut balancer = Balancer::new(vec![options], SETTLE, 7, Some(desired), holds, at(0));
+    balancer.handle_first_view(at(0));
+    balancer
+}
+
+fn decided(balancer: &mut Balancer, cuts: &mut Cuts, millis: u64, members: Vec<Candidate>) {
+    balancer.handle_members(at(millis), members.clone());
+    for Candidate { name, check, probe, drain, .. } in members {
+        balancer.handle_check(at(millis), &name, check);
+        balancer.handle_probe(at(millis), &web(), &name, probe);
+        balancer.handle_drain(at(millis), &name, drain);
+    }
+    balancer.handle_timeout(at(millis));
+    while balancer.poll_output().is_some() {}
+    cuts.handle_decisions(at(millis), balancer.upstreams());
+}
+
+/// Who is cut at once, of web1 to web3 as they are.
+fn cut(options: Options, holds: Holds, members: Vec<Candidate>) -> Vec<u8> {
+    let (mut balancer, mut cuts) = (balancer(options, holds), Cuts::default());
+    decided(&mut balancer, &mut cuts, 100, members);
+    let cut = std::iter::from_fn(|| cuts.poll_cut(at(100), |_, _| true));
+    cut.map(|(_, member)| member.as_str().trim_start_matches("web").parse().unwrap()).collect()
+}
+
+fn cut_web2(web2: Candidate) -> bool {
+    cut(options(), Holds::default(), vec![well(1), web2, well(3)]) == [2]
+}
+
+#[test]
+fn only_two_witnesses_set_requests_free() {
+    use Gossip::{Alive, Failed, Leaving, Left, Suspect};
+    use Probe::{Down, Open, Up, Wait};
+    for (gossip, probe, is_cut, why) in [
+        (Suspect, Down, true, "hung, or its host is gone"),
+        (Failed, Down, true, "dead"),
+        (Alive, Down, false, "alive to gossip: overloaded, or its application hangs"),
+        (Suspect, Open, false, "its port is open"),
+        (Suspect, Wait, false, "not proven yet"),
+        (Suspect, Probe::None, false, "nobody probes it"),
+        (Failed, Probe::None, false, "one witness alone"),
+        (Failed, Open, false, "a crashed agent, perhaps"),
+        (Failed, Up, false, "a crashed agent beside a healthy service"),
+        (Suspect, Up, false, "the service answers"),
+        (Leaving, Down, false, "it leaves"),
+        (Left, Down, false, "it left"),
+        (Alive, Up, false, "it is well"),
+    ] {
+        assert_eq!(cut_web2(member(2, gossip, probe)), is_cut, "{gossip:?} {probe:?}: {why}");
+    }
+    // In the last generation, and no member since the agent's restart.
+    assert!(cut(options(), Holds::default(), vec![well(1), well(3)]).is_empty());
+}
+
+#[test]
+fn what_is_out_for_something_else_keeps_its_requests() {
+    let rank = Rank::Last;
+    assert!(!cut_web2(Candidate { drain: Drain::Asked(rank), ..dead(2) }), "it drains");
+    assert!(!cut_web2(Candidate { drain: Drain::Promised, ..dead(2) }), "it has drained");
+    let weightless = |mut member: Candidate| {
+        let tags = [("role", "web"), ("weight", "0")].into_iter();
+        member.tags = std::sync::Arc::new(tags.map(|(tag, value)| (tag.to_owned(), value.to_owned())).collect());
+        member
+    };
+    assert!(!cut_web2(weightless(dead(2))), "it is out by weight");
+    let ill = |check| Candidate { check, ..well(2) };
+    assert!(!cut_web2(ill(Check::Critical)), "it is ill");
+    let flapping = |member| {
+        let members = [well(1), Candidate { flapping: true, ..member }, well(3)];
+        let decision =
+            decide(&members, &options(), &History::restored(Target::Servers(live())), &Circumstances::default());
+        is_dead(&decision.members[1], &decision, &options())
+    };
+    assert!(!flapping(well(2)), "it flaps");
+    assert!(flapping(dead(2)), "it flapped, and is dead now");
+    let mut holds = Holds::default();
+    holds.hold(web(), Hold { since: 0, reason: None });
+    assert!(cut(options(), holds, vec![well(1), dead(2), well(3)]).is_empty(), "it is held");
+    let mut wait = options();
+    wait.policy.on_dead = OnDead::Wait;
+    assert!(cut(wait, Holds::default(), vec![well(1), dead(2), well(3)]).is_empty(), "the policy is to wait");
+}
+
+#[test]
+fn below_the_floor_the_dead_are_cut_and_with_nobody_left_none_is() {
+    assert_eq!(cut(options(), Holds::default(), vec![well(1), dead(2), dead(3)]), [2, 3], "mode floor");
+    assert!(cut(options(), Holds::default(), vec![dead(1), dead(2), dead(3)]).is_empty(), "mode last");
+    let mut error = options();
+    error.policy.on_empty = crate::upstream::OnEmpty::Error;
+    assert!(cut(error, Holds::default(), vec![dead(1), dead(2), dead(3)]).is_empty(), "mode last, with an error");
+}
+
+#[test]
+fn nobody_is_cut_while_it_may_be_our_own_network() {
+    let (mut balancer, mut cuts) = (balancer(options(), Holds::default()), Cuts::default());
+    decided(&mut balancer, &mut cuts, 100, vec![well(1), dead(2), well(3)]);
+    assert_eq!(cuts.poll_cut(at(100), |_, _| false), None, "no other server has answered since");
+    assert_eq!(cuts.poll_timeout(), None, "a probe tells when");
+    assert_eq!(cuts.dead(|_, _| false).count(), 0, "nor by the job");
+    assert_eq!(cuts.poll_cut(at(160), |_, member| *member == name(2)), Some(place(2)));
+    cuts.handle_cut(at(170), &place(2), Passed::Cut(3));
+    assert_eq!(cuts.poll_timeout(), Some(at(670)));
+    assert_eq!(cuts.poll_cut(at(670), |_, _| false), None, "only while it is so");
+    assert_eq!(cuts.poll_timeout(), None);
+}
+
+#[test]
+fn a_dead_server_is_cut_at_once_and_each_half_second_until_nginx_does_without_it() {
+    let (mut balancer, mut cuts) = (balancer(options(), Holds::default()), Cuts::default());
+    let members = || vec![well(1), dead(2), well(3)];
+    decided(&mut balancer, &mut cuts, 100, members());
+    let poll = |cuts: &mut Cuts, millis| cuts.poll_cut(at(millis), |_, _| true);
+    assert_eq!(poll(&mut cuts, 100), Some(place(2)));
+    assert_eq!(poll(&mut cuts, 100), None, "it is under way");
+    assert_eq!(cuts.poll_timeout(), None);
+    assert_eq!(cuts.handle_cut(at(110), &place(2), Passed::Cut(0)), None, "nothing to tell");
+    for (millis, passed, told) in [
+        (610, Passed::Failed, None),
+        (1110, Passed::Cut(41), Some(41)),
+        (1610, Passed::Cut(2), None),
+        (2110, Passed::Cut(1), None),
+    ] {
+        assert_eq!(cuts.poll_timeout(), Some(at(millis)));
+        assert_eq!(poll(&mut cuts, millis - 1), None);
+        assert_eq!(poll(&mut cuts, millis), Some(place(2)));
+        assert_eq!(cuts.handle_cut(at(millis), &place(2), passed), told, "{millis}");
+        // NGINX refuses the generation without it, or it waits for the budget.
+        decided(&mut balancer, &mut cuts, millis, members());
+    }
+    assert_eq!(
+        cuts.dead(|_, _| true).map(|(_, member, cut)| (member.clone(), cut)).collect::<Vec<_>>(),
+        [(name(2), 44)]
+    );
+    // The job's own pass took five more, and one of ours two in that time.
+    cuts.handle_cut(at(2200), &place(2), Passed::Cut(2));
+    assert_eq!(cuts.handle_recorded(&place(2), 49), None, "told already");
+    balancer.handle_applied(at(2300), Applied::Done { reloaded: true });
+    decided(&mut balancer, &mut cuts, 2300, members());
+    assert_eq!(cuts.poll_timeout(), None, "NGINX does without it");
+    assert_eq!(poll(&mut cuts, 60_000), None);
+}
+
+#[test]
+fn what_the_job_alone_cut_is_told_and_a_second_death_is_told_anew() {
+    let (mut balancer, mut cuts) = (balancer(options(), Holds::default()), Cuts::default());
+    decided(&mut balancer, &mut cuts, 100, vec![well(1), dead(2), well(3)]);
+    assert_eq!(cuts.dead(|_, _| true).count(), 1);
+    assert_eq!(cuts.handle_recorded(&place(2), 7), Some(7));
+    assert_eq!(cuts.dead(|_, _| true).map(|(_, _, cut)| cut).sum::<u32>(), 0, "it is recorded");
+    decided(&mut balancer, &mut cuts, 200, vec![well(1), well(2), well(3)]);
+    assert_eq!(cuts.dead(|_, _| true).count(), 0);
+    assert_eq!(cuts.handle_cut(at(210), &place(2), Passed::Cut(1)), None, "it came back meanwhile");
+    decided(&mut balancer, &mut cuts, 300, vec![well(1), dead(2), well(3)]);
+    assert_eq!(cuts.poll_cut(at(300), |_, _| true), Some(place(2)));
+    assert_eq!(cuts.handle_cut(at(310), &place(2), Passed::Cut(1)), Some(1));
+}
+
+#[test]
+fn what_cannot_be_done_is_tried_once_for_each_death() {
+    let (mut balancer, mut cuts) = (balancer(options(), Holds::default()), Cuts::default());
+    decided(&mut balancer, &mut cuts, 100, vec![well(1), dead(2), well(3)]);
+    assert_eq!(cuts.poll_cut(at(100), |_, _| true), Some(place(2)));
+    assert_eq!(cuts.handle_cut(at(110), &place(2), Passed::Impossible), None);
+    assert_eq!(cuts.poll_timeout(), None);
+    decided(&mut balancer, &mut cuts, 1000, vec![well(1), dead(2), dead(3)]);
+    assert_eq!(cuts.poll_cut(at(1000), |_, _| true), Some(place(3)), "another one");
+    assert_eq!(cuts.poll_cut(at(1000), |_, _| true), None);
+}
