@@ -22,6 +22,7 @@ from pathlib import Path
 
 import absent
 import checks
+import dead
 import hosts
 import install
 import latency
@@ -40,6 +41,7 @@ SMOKE = "smoke"
 PARTS = {
     SMOKE: [install.sound, install.privileges, members.weights, members.kill, members.leave, members.reboot],
     "members": [
+        dead.hung, dead.hung_alone, dead.hung_budget, dead.hung_neighbour,
         members.power, members.freeze, members.cut, members.agent_killed, members.two_balancers, checks.checks,
         latency.beside_others,
     ],
