@@ -110,6 +110,18 @@ impl SockDiag {
         }
     }
 
+    /// Whether the kernel can end sockets at all; the question needs no right.
+    pub fn can_destroy(&mut self) -> Result<bool, SockDiagError> {
+        // Nobody's: no port is 0.
+        let nobody = request(SocketId::new_v4(), StateFlags::all(), ExtensionFlags::empty());
+        self.send(NLM_F_ACK, SockDiagDestroy::new(SockDiagMessage::InetRequest(nobody)))?;
+        match self.receive(|_| {}) {
+            Err(SockDiagError::Unsupported) => Ok(false),
+            Err(SockDiagError::System(error)) if error.raw_os_error() == Some(ENOENT) => Ok(true),
+            other => other.map(|()| true),
+        }
+    }
+
     fn send<M>(&mut self, flags: u16, message: M) -> Result<(), SockDiagError>
     where
         M: NetlinkSerializable + Into<NetlinkPayload<M>>,

@@ -173,6 +173,11 @@ impl From<SockDiagError> for Uncut {
     }
 }
 
+/// Whether the kernel is known to have no way to end connections.
+pub fn kernel_cannot_cut() -> bool {
+    SockDiag::open().and_then(|mut diag| diag.can_destroy()).is_ok_and(|can| !can)
+}
+
 impl Apply {
     /// Ends NGINX's connections to one member, and says how many.
     pub(super) fn cut(&self, Cut { upstream, member, known }: &Cut) -> Body {

@@ -80,6 +80,15 @@ fn what_the_kernel_says_no_with_is_told_apart() {
 }
 
 #[test]
+fn whether_the_kernel_can_end_sockets_is_known_without_any_right() {
+    let (client, _server) = connected("127.0.0.1:0", "127.0.0.1");
+    let mut diag = SockDiag::open().unwrap();
+    let can = diag.can_destroy().unwrap();
+    let socket = listed(&towards(client.peer_addr().unwrap())).pop().unwrap();
+    assert_eq!(can, !matches!(diag.destroy(&socket), Err(SockDiagError::Unsupported)));
+}
+
+#[test]
 #[ignore = "needs root"]
 fn a_socket_is_ended_once_and_no_other_one_is() {
     let (mut client, _server) = connected("127.0.0.1:0", "127.0.0.1");

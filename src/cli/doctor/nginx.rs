@@ -5,10 +5,11 @@ use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
 
 use crate::apply::{self, Error, RunBy};
-use crate::config::{ApplyMode, Config, UpstreamFile};
+use crate::config::{ApplyMode, Config, Upstream, UpstreamFile};
 use crate::nginx::Version;
 use crate::status::doctor::{Master, Nginx, Output, Refused, Trouble};
 use crate::status::node::Document;
+use crate::upstream::OnDead;
 
 /// Looks at everything; `document` is the agent's word. Blocks as long as `nginx -t` takes.
 pub(super) fn look(config: &Config, document: Option<&Document>) -> Nginx {
@@ -37,7 +38,13 @@ pub(super) fn look(config: &Config, document: Option<&Document>) -> Nginx {
     survey(&mut facts, config);
     (facts.tree, facts.unread) = apply::read_tree(&options.config);
     facts.selinux_denies = selinux_denies();
+    facts.cannot_cut = wants_cuts(config) && apply::kernel_cannot_cut();
     facts
+}
+
+fn wants_cuts(config: &Config) -> bool {
+    let wants = |upstream: &Upstream| upstream.file.is_some() && upstream.options.policy.on_dead == OnDead::Retry;
+    config.upstreams.iter().any(wants)
 }
 
 /// Where the side that applies should listen, if nothing is there. To ask it would start it.

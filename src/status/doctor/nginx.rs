@@ -85,6 +85,8 @@ pub struct Nginx {
     pub test: Option<Result<(), Refused>>,
     /// SELinux keeps NGINX from connecting to servers.
     pub selinux_denies: bool,
+    /// Requests that wait on a dead server should be set free, and the kernel cannot end connections.
+    pub cannot_cut: bool,
 }
 
 /// Judges it.
@@ -112,6 +114,11 @@ pub fn nginx(facts: &Nginx) -> Findings {
     if facts.selinux_denies {
         let message = "SELinux lets NGINX connect to no server of an upstream";
         findings.error("nginx.selinux", "nginx", message, "setsebool -P httpd_can_network_connect on");
+    }
+    if facts.cannot_cut {
+        let message =
+            "requests that wait on a dead server go on waiting: this kernel cannot end connections (INET_DIAG_DESTROY)";
+        findings.warn("nginx.cut", "nginx", message, "keep the site's proxy_read_timeout short, or run another kernel");
     }
     judge_unheard(&mut findings, facts);
     // A tree that is known in part must not be blamed for what may be in the rest.

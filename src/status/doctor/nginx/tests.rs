@@ -84,6 +84,7 @@ fn installed_running_tested() {
             "error nginx.stream nginx",
         ),
         (Nginx { selinux_denies: true, ..site(GOOD) }, "error nginx.selinux nginx"),
+        (Nginx { cannot_cut: true, ..site(GOOD) }, "warn nginx.cut nginx"),
         (Nginx { unheard: Some("/run/weir-apply.sock".into()), ..site(GOOD) }, "error nginx.helper weir apply"),
         (unread(Why::Denied), "skip nginx.config /etc/nginx/x"),
         (unread(Why::Unusable("not a regular file".into())), "skip nginx.config /etc/nginx/x"),
