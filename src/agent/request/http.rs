@@ -120,13 +120,14 @@ fn failure(step: Step, error: &hyper::Error) -> Failure {
         if let Some(error) = error.downcast_ref::<std::io::Error>() {
             return broken(step, error);
         }
-        if error.downcast_ref::<hyper::Error>().is_some_and(hyper::Error::is_parse) {
-            return Failure::NotHttp;
+        if let Some(http) = error.downcast_ref::<hyper::Error>() {
+            let is_end = http.is_incomplete_message() || http.is_closed() || http.is_canceled();
+            // Without a reason beneath it, anything else is something said where it was not the peer's turn.
+            if http.is_parse() || !is_end && error.source().is_none() {
+                return Failure::NotHttp;
+            }
         }
         reason = error.source();
     }
-    let is_end =
-        error.is_incomplete_message() || error.is_closed() || error.is_canceled() || error.is_body_write_aborted();
-    // Else the peer has said something where it was not its turn.
-    if is_end { Failure::Broken(step, None) } else { Failure::NotHttp }
+    Failure::Broken(step, None)
 }

@@ -1,4 +1,4 @@
-//! The PROXY protocol's header, versions 1 and 2 (HAProxy's `proxy-protocol.txt` §2.1 and §2.2), for a connection of our own.
+//! The PROXY protocol's header, versions 1 and 2 (sections 2.1 and 2.2 of HAProxy's specification), for a connection of our own.
 //!
 //! It names the two ends of the very connection that it opens. The specification also has words for "no address" (`UNKNOWN`,
 //! `LOCAL`); but whoever demands the protocol may demand an address, too.

@@ -55,7 +55,7 @@ impl Probe {
                 Service::Tcp(Tcp { expect, send_proxy })
             }
             (http, https, _) => {
-                let secure = http.is_none();
+                let secure = section.is_set("https");
                 refuse(section, if secure { "https" } else { "http" }, &[("expect", expect.is_some())]);
                 let Target(target) = http.or(https)?;
                 Service::Http(Http { send_proxy, ..keys.http(section, secure, target, 0) })
