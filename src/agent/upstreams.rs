@@ -50,6 +50,8 @@ mod witness;
 const LAST_APPLY: Duration = Duration::from_secs(10);
 /// Members are looked at again although nothing was reported, so that whatever was missed heals.
 const RECONCILE: Duration = Duration::from_secs(30);
+/// The first probes of all servers are spread over a second; what is known counts as complete without those that take longer.
+const FIRST_PROBES: Duration = Duration::from_millis(1500);
 
 /// All upstreams of this node.
 #[derive(Debug)]
@@ -75,6 +77,8 @@ pub(super) struct Upstreams {
     cuts: Cuts,
     health: Health,
     witnesses: SecondWitnesses,
+    /// The first join has ended; when what is known counts as complete although servers have not been probed yet.
+    complete_by: Option<Instant>,
     /// When the balancer is to hear of the members again; `None` once this node leaves.
     members_at: Option<Instant>,
     applies: Applies,
@@ -176,6 +180,7 @@ impl Upstreams {
             cuts: Cuts::default(),
             health: Health::new(config, now),
             witnesses: SecondWitnesses::default(),
+            complete_by: None,
             members_at: Some(now),
             applies: Applies::new(generation, since),
         }
@@ -186,7 +191,7 @@ impl Upstreams {
         let health_at = self.health.poll_timeout().filter(|_| self.members_at.is_some());
         let witness_at = self.witnesses.poll_timeout().filter(|_| self.members_at.is_some());
         let own = [self.balancer.poll_timeout(), self.probes.poll_timeout(), self.drains.poll_timeout()];
-        let others = [self.cuts.poll_timeout(), self.members_at, look_at, health_at, witness_at];
+        let others = [self.cuts.poll_timeout(), self.complete_by, self.members_at, look_at, health_at, witness_at];
         own.into_iter().chain(others).flatten().min()
     }
 
@@ -217,9 +222,10 @@ impl Upstreams {
         self.operator.leave();
     }
 
-    /// The first join has ended: what is known now is the cluster.
+    /// The first join has ended: what is known now is the cluster, and soon how its servers are.
     pub(super) fn first_view_complete(&mut self, now: Instant) {
-        self.balancer.handle_first_view(now);
+        self.complete_by = Some(now + FIRST_PROBES);
+        self.members_changed();
     }
 
     /// Lets the balancer go on, and does what it asks for.
@@ -259,6 +265,11 @@ impl Upstreams {
             self.probes.tell(now, &mut self.balancer, &mut self.witnesses);
         }
         self.probes.handle_timeout(now);
+        if self.complete_by.is_some_and(|by| by <= now || !self.probes.has_unprobed()) {
+            self.complete_by = None;
+            self.balancer.handle_first_view(now);
+            self.balancer.handle_timeout(now);
+        }
         while let Some(output) = self.balancer.poll_output() {
             match output {
                 Output::Apply { desired, causes } => {

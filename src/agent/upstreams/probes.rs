@@ -98,6 +98,11 @@ impl Probes {
         self.prober.poll_timeout().filter(|_| self.has_room())
     }
 
+    /// Whether a server is there whose first probe has not ended.
+    pub(super) fn has_unprobed(&self) -> bool {
+        self.prober.has_unprobed()
+    }
+
     /// Begins what is due.
     pub(super) fn handle_timeout(&mut self, now: Instant) {
         while self.has_room() {

@@ -244,6 +244,11 @@ impl Prober {
         targets.any(|target| target.standing().failures > 0)
     }
 
+    /// Whether a server of an upstream with a probe is there whose first probe has not ended.
+    pub fn has_unprobed(&self) -> bool {
+        self.targets.values().any(Target::is_unprobed)
+    }
+
     /// Whether another server of the upstream than `member` has answered a probe that was begun after `member`'s first failure: what
     /// keeps `member` silent is then not our own network (`protocols D.4`).
     pub fn others_answer(&self, upstream: &UpstreamName, member: &NodeName) -> bool {
@@ -308,7 +313,7 @@ impl Prober {
             let interval = target.plan.interval;
             let round = interval.min(FIRST_ROUND);
             // Their second turn is spread over the whole interval, as all further ones then are.
-            target.second_after = Some(round + (interval - round) / count * index);
+            target.second_after = Some(round + (interval - round) / count * (index + 1));
             let at = now + round / count * index;
             self.ask_at(*id, at);
         }

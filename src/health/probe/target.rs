@@ -69,6 +69,10 @@ impl Target {
         }
     }
 
+    pub(super) fn is_unprobed(&self) -> bool {
+        !self.bare && self.took.is_none()
+    }
+
     pub(super) fn is_under_way(&self) -> bool {
         self.is_under_way
     }
