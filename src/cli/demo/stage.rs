@@ -230,7 +230,8 @@ impl Stage {
         write(&self.nginx_config(Role::Balancer), &site, 0o644)?;
         let upstream = format!(
             "[upstream.web]\nselect = {{ role = \"web\" }}\nallow_loopback = true\n[upstream.web.server]\n\
-             port = {{ tag = \"port\", default = 80 }}\n[upstream.web.nginx]\noutput = \"{}\"\n\
+             port = {{ tag = \"port\", default = 80 }}\n[upstream.web.probe]\nhttp = \"/\"\ninterval = \"250ms\"\n\
+             [upstream.web.nginx]\noutput = \"{}\"\n\
              [apply]\nmode = \"direct\"\nstate = \"{dir}/apply\"\n[nginx]\nbinary = \"{}\"\nconfig = \"{}\"\npid_file = \"{dir}/lb1.pid\"\n",
             self.upstream_file().display(),
             self.nginx.display(),
