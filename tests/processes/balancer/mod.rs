@@ -6,5 +6,7 @@ mod handlers;
 mod haproxy;
 mod members;
 mod operator;
+mod probe_load;
+mod probes;
 pub(crate) mod stage;
 mod trouble;
