@@ -215,7 +215,7 @@ impl Notice {
             Self::Leaving { signal: Some(signal) } => info!(signal, "leaving"),
             Self::Leaving { signal: None } => info!(reason = "rpc", "leaving"),
             Self::Left { members, elapsed, unconfirmed } => log_left(*members, *elapsed, unconfirmed),
-            Self::LeaveGoesOn { signal } => info!(signal, "leaving already, a second signal stops at once"),
+            Self::LeaveGoesOn { signal } => info!(signal, "leaving already, a second signal ends the wait"),
             Self::Stopping { signal } => info!(signal, "stopping without a leave"),
             Self::Reloading { signal } => info!(signal, "reloading"),
             Self::ReloadFailed { mistakes, summary } => {

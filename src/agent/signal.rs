@@ -44,12 +44,15 @@ pub(super) enum Stage {
     Serving,
     /// A leave, and no signal to stop has come.
     Leaving,
-    /// A leave, and one has: it began it or was let pass.
+    /// A safe leave, whose drain goes on, and one has been let pass.
+    ToldWhileDraining,
+    /// Serf's leave, and one has: it began it or was let pass.
     Told,
 }
 
 impl Signal {
-    /// The signal that systemd sends behind a leave of its own changes nothing about it; a second one stops at once.
+    /// The signal that systemd sends behind a leave of its own changes nothing about it. A second one goes straight to Serf's
+    /// leave, and one more stops at once.
     pub(super) fn action(self, policy: Policy, stage: Stage) -> Action {
         let leaves = match self {
             Self::Hangup => return Action::Reload,
@@ -60,6 +63,7 @@ impl Signal {
         match stage {
             Stage::Serving if leaves => Action::Leave,
             Stage::Leaving if policy.patient => Action::GoOn,
+            Stage::ToldWhileDraining => Action::Leave,
             Stage::Serving | Stage::Leaving | Stage::Told => Action::Stop,
         }
     }
@@ -125,7 +129,7 @@ mod tests {
 
     #[test]
     fn policy_decides_who_leaves_and_a_second_signal_stops() {
-        use Stage::{Leaving, Serving, Told};
+        use Stage::{Leaving, Serving, Told, ToldWhileDraining};
         let ours = Policy { interrupt_leaves: true, terminate_leaves: true, patient: true };
         let serf = Policy { interrupt_leaves: true, terminate_leaves: false, patient: false };
         let crash = Policy { interrupt_leaves: false, terminate_leaves: false, patient: true };
@@ -134,6 +138,8 @@ mod tests {
             (Signal::Terminate, ours, Serving, Action::Leave),
             (Signal::Interrupt, ours, Leaving, Action::GoOn),
             (Signal::Terminate, ours, Leaving, Action::GoOn),
+            (Signal::Terminate, ours, ToldWhileDraining, Action::Leave),
+            (Signal::Terminate, crash, ToldWhileDraining, Action::Leave),
             (Signal::Interrupt, ours, Told, Action::Stop),
             (Signal::Terminate, ours, Told, Action::Stop),
             (Signal::Interrupt, serf, Serving, Action::Leave),

@@ -12,6 +12,17 @@ use crate::time::Instant;
 /// systemd sends its signal as soon as the command of `ExecStop=` has ended. One that comes later is another's.
 const SIGNAL_FOLLOWS: Duration = Duration::from_secs(5);
 
+/// How far a leave has come.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Progress {
+    /// None is under way.
+    Serving,
+    /// Of a safe leave: balancers are asked, or requests on their way are waited for.
+    Draining,
+    /// Serf's leave.
+    Leaving,
+}
+
 /// What is known of the end to come.
 #[derive(Debug, Default)]
 pub(super) struct Stops {
@@ -32,11 +43,18 @@ impl Stops {
     }
 
     /// What a signal asks for.
-    pub(super) fn handle_signal(&mut self, now: Instant, config: &Config, signal: Signal, is_leaving: bool) -> Action {
-        let stage = match (is_leaving, self.told) {
-            (false, _) => Stage::Serving,
-            (true, false) => Stage::Leaving,
-            (true, true) => Stage::Told,
+    pub(super) fn handle_signal(
+        &mut self,
+        now: Instant,
+        config: &Config,
+        signal: Signal,
+        progress: Progress,
+    ) -> Action {
+        let stage = match (progress, self.told) {
+            (Progress::Serving, _) => Stage::Serving,
+            (Progress::Draining | Progress::Leaving, false) => Stage::Leaving,
+            (Progress::Draining, true) => Stage::ToldWhileDraining,
+            (Progress::Leaving, true) => Stage::Told,
         };
         let restarts = self.restarts_until.is_some_and(|until| now <= until);
         let policy = Policy {
@@ -75,7 +93,7 @@ mod tests {
         ] {
             let (mut stops, config) = (Stops::default(), config(on_stop));
             assert_eq!(stops.handle_unit(NOW, &config, OnStop { restart }), Stopping { leaves }, "{on_stop} {restart}");
-            let action = stops.handle_signal(NOW + SIGNAL_FOLLOWS, &config, Signal::Terminate, false);
+            let action = stops.handle_signal(NOW + SIGNAL_FOLLOWS, &config, Signal::Terminate, Progress::Serving);
             assert_eq!(action, then, "{on_stop} {restart}");
         }
     }
@@ -85,21 +103,32 @@ mod tests {
         let (mut stops, config) = (Stops::default(), config(true));
         stops.handle_unit(NOW, &config, OnStop { restart: true });
         let later = NOW + SIGNAL_FOLLOWS + Duration::from_nanos(1);
-        assert_eq!(stops.handle_signal(later, &config, Signal::Terminate, false), Action::Leave);
+        assert_eq!(stops.handle_signal(later, &config, Signal::Terminate, Progress::Serving), Action::Leave);
     }
 
     #[test]
-    fn a_signal_behind_a_clients_leave_changes_nothing_and_the_next_stops() {
+    fn a_signal_behind_a_clients_leave_changes_nothing_the_next_hurries_it_and_a_third_stops() {
         let (mut stops, config) = (Stops::default(), config(true));
-        let mut signal = |signal| stops.handle_signal(NOW, &config, signal, true);
-        let signals = [Signal::Hangup, Signal::Terminate, Signal::User1, Signal::Terminate];
-        assert_eq!(signals.map(&mut signal), [Action::Reload, Action::GoOn, Action::Report, Action::Stop]);
+        let mut signal = |signal, progress| stops.handle_signal(NOW, &config, signal, progress);
+        for (sent, progress, action) in [
+            (Signal::Hangup, Progress::Draining, Action::Reload),
+            (Signal::Terminate, Progress::Draining, Action::GoOn),
+            (Signal::User1, Progress::Draining, Action::Report),
+            (Signal::Terminate, Progress::Draining, Action::Leave),
+            (Signal::Terminate, Progress::Leaving, Action::Stop),
+        ] {
+            assert_eq!(signal(sent, progress), action, "{sent:?} {progress:?}");
+        }
+        let mut stops = Stops::default();
+        let signals = [Signal::Terminate; 2];
+        let actions = signals.map(|sent| stops.handle_signal(NOW, &config, sent, Progress::Leaving));
+        assert_eq!(actions, [Action::GoOn, Action::Stop], "without a drain");
     }
 
     #[test]
     fn the_signal_that_began_a_leave_counts() {
         let (mut stops, config) = (Stops::default(), config(true));
-        assert_eq!(stops.handle_signal(NOW, &config, Signal::Interrupt, false), Action::Leave);
-        assert_eq!(stops.handle_signal(NOW, &config, Signal::Interrupt, true), Action::Stop);
+        assert_eq!(stops.handle_signal(NOW, &config, Signal::Interrupt, Progress::Serving), Action::Leave);
+        assert_eq!(stops.handle_signal(NOW, &config, Signal::Interrupt, Progress::Leaving), Action::Stop);
     }
 }

@@ -1,6 +1,8 @@
 //! What a client asks of its agent about drains and leaves, and the story that it is told line by line. Names and texts may be
 //! peers' own: escape them before a terminal sees them.
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 
 use crate::known::Known;
@@ -266,4 +268,34 @@ pub enum LingerEnd {
     /// The time was over.
     #[default]
     DrainTime,
+}
+
+impl fmt::Display for Done {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Out => "out",
+            Self::Idle => "idle",
+            Self::None => "none",
+        })
+    }
+}
+
+impl fmt::Display for Why {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Wait => "wait",
+            Self::Floor => "floor",
+            Self::Apply => "apply",
+        })
+    }
+}
+
+impl fmt::Display for LingerEnd {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Idle => "idle",
+            Self::NoneLeft => "none_left",
+            Self::DrainTime => "drain_time",
+        })
+    }
 }

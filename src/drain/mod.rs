@@ -8,12 +8,14 @@
 //! | `promise` | what a balancer may not take back |
 //! | `message` | the question, its answers, and the drain of another node, as they travel |
 //! | `departure` | the leaving node's side: from the operator's word to the last request |
+//! | `flight` | whether requests are still on their way here, by this host's connections |
 //! | `ledger` | the balancer's side: its facts, promises and answers |
 //! | `document` | what a client asks of its agent, and the story that it is told |
 
 mod departure;
 pub mod document;
 mod fact;
+pub mod flight;
 mod ledger;
 mod message;
 mod promise;

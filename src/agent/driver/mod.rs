@@ -36,7 +36,7 @@ use super::notice::Notice;
 use super::reload::{self, Reloads};
 use super::rotate::KeyRequests;
 use super::signal::{Action, Signal, Signals};
-use super::stop::Stops;
+use super::stop::{Progress, Stops};
 use super::store::Store;
 use super::stream::{Input, Listener, Streams};
 use super::systemd::Systemd;
@@ -130,6 +130,7 @@ impl Agent {
                 self.joins.handle_found(clock::now(), &mut self.endpoint, &self.config, found);
             }
             done = applied(&mut self.upstreams) => self.handle_applied(done),
+            looked = self.safe_leave.looked() => self.safe_leave.handle_looked(clock::now(), looked),
             read = self.reloads.recv() => self.handle_reload(read),
             signal = self.signals.recv() => self.handle_signal(signal),
         }
@@ -194,8 +195,12 @@ impl Agent {
     }
 
     fn handle_signal(&mut self, signal: Signal) {
-        let leaving = self.is_leaving();
-        match self.stops.handle_signal(clock::now(), &self.config, signal, leaving) {
+        let progress = match (self.is_leaving(), self.safe_leave.is_leaving()) {
+            (true, _) => Progress::Leaving,
+            (false, true) => Progress::Draining,
+            (false, false) => Progress::Serving,
+        };
+        match self.stops.handle_signal(clock::now(), &self.config, signal, progress) {
             Action::Leave => {
                 self.log.tell(Notice::Leaving { signal: Some(signal.name()) });
                 self.leave();

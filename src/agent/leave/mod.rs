@@ -3,6 +3,7 @@
 //! What is decided there is carried out here: the record in the snapshot, the tag, the questions, the operator's story. Serf's
 //! leave at the end of it is the driver's.
 
+mod flight;
 mod story;
 
 use std::collections::HashMap;
@@ -26,6 +27,7 @@ use crate::serf::{self, QueryEvent, QueryKey, QueryOutput, QueryParams, Status};
 use crate::time::{Instant, millis};
 use crate::upstream::Reason;
 use crate::wire::NodeName;
+use flight::{Flights, Looked};
 use story::Story;
 
 /// An answer that comes later counts no more.
@@ -38,6 +40,7 @@ const REMOTE_TIMEOUT: Duration = Duration::from_secs(3);
 pub(super) struct SafeLeave {
     departure: Departure,
     story: Story,
+    flights: Flights,
     /// Questions that are open; what each of them was for.
     queries: HashMap<QueryKey, Asked>,
     /// Members have changed since the machine heard of them.
@@ -77,6 +80,7 @@ impl SafeLeave {
         Self {
             departure,
             story: Story::default(),
+            flights: Flights::default(),
             queries: HashMap::new(),
             members_changed: true,
             begun: now,
@@ -87,7 +91,7 @@ impl SafeLeave {
     }
 
     pub(super) fn poll_timeout(&self) -> Option<Instant> {
-        self.departure.poll_timeout()
+        [self.departure.poll_timeout(), self.flights.poll_timeout()].into_iter().flatten().min()
     }
 
     /// Something about the members is different.
@@ -307,7 +311,18 @@ impl SafeLeave {
                 }
             }
         }
+        self.flights.advance(now, self.departure.servers());
         step
+    }
+
+    /// A look at this host's connections that has ended. Never while none is wanted. Cancel-safe.
+    pub(super) async fn looked(&mut self) -> Looked {
+        self.flights.looked().await
+    }
+
+    pub(super) fn handle_looked(&mut self, now: Instant, looked: Looked) {
+        let flight = self.flights.handle_looked(looked);
+        self.departure.handle_flight(now, flight);
     }
 
     /// Serf's leave has ended. When the process may end.

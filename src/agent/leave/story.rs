@@ -72,11 +72,11 @@ fn log(line: &Line) {
         Line::Draining { id, balancers } => info!(%id, balancers = balancers.len(), "draining"),
         Line::NotKept { reason } => warn!(error = reason, "the drain ends with this process"),
         Line::Confirmed { balancer, word, generation, elapsed_ms } => {
-            info!(balancer, ?word, generation, elapsed_ms, "leave confirmed");
+            info!(balancer, %word, generation, elapsed_ms, "leave confirmed");
         }
         Line::Waiting { balancer, why, text, earlier, elapsed_ms } => {
             let earlier = earlier.join(",");
-            info!(balancer, ?why, text, earlier, elapsed_ms, "leave not confirmed yet");
+            info!(balancer, %why, text, earlier, elapsed_ms, "leave not confirmed yet");
         }
         Line::Unreachable { balancer, failed_for_ms } => {
             warn!(balancer, failed_for_ms, "balancer has failed, it is not waited for");
@@ -84,7 +84,7 @@ fn log(line: &Line) {
         Line::Yielded { to, elapsed_ms } => info!(to = to.join(","), elapsed_ms, "another node leaves first"),
         Line::Lingering { .. } | Line::Superseded => {}
         Line::Lingered { by, took_ms, elapsed_ms } => {
-            info!(?by, took_ms, elapsed_ms, "requests on their way are not waited for any longer");
+            info!(%by, took_ms, elapsed_ms, "requests on their way are not waited for any longer");
         }
         Line::Drained { elapsed_ms } => info!(elapsed_ms, "drained"),
         Line::Refused { balancers } => {

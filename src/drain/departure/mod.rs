@@ -126,6 +126,8 @@ enum Goal {
 struct Counted {
     done: Done,
     generation: Generation,
+    /// Whether it has said where requests go that may be on their way.
+    named: bool,
 }
 
 /// One drain, from the operator's word on.
@@ -256,14 +258,18 @@ impl Departure {
         self.state == State::Leaving
     }
 
-    /// Whether requests on their way are waited for; [`Departure::handle_flight`] may end that.
-    pub fn is_lingering(&self) -> bool {
+    /// Whether requests on their way are waited for.
+    #[cfg(test)]
+    fn is_lingering(&self) -> bool {
         matches!(self.state, State::Linger { .. })
     }
 
-    /// Where balancers send requests, as they say.
+    /// Where balancers sent requests, while it matters whether some are on their way. None if one of them has not said where:
+    /// then nothing can be measured.
     pub fn servers(&self) -> impl Iterator<Item = SocketAddr> {
-        self.run.iter().flat_map(|run| run.servers.iter().copied())
+        let is_open = matches!(self.state, State::Draining | State::Linger { .. });
+        let is_known = |run: &&Run| run.counted.values().all(|counted| counted.done != Done::Out || counted.named);
+        self.run.iter().filter(move |_| is_open).filter(is_known).flat_map(|run| run.servers.iter().copied())
     }
 
     /// Everybody there is that balances or drains.

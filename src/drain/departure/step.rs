@@ -60,6 +60,7 @@ impl Departure {
             return;
         }
         let Reply { generation, word, .. } = reply;
+        let named = matches!(&word, Word::Out { servers } if !servers.is_empty());
         let done = match &word {
             Word::Out { servers } => {
                 run.servers.extend(servers);
@@ -76,7 +77,7 @@ impl Departure {
         run.forced.remove(from);
         // Whose old workers have gone has none that ever knew this node.
         let was_idle = run.is_idle(from);
-        let before = (!was_idle).then(|| run.counted.insert(from.clone(), Counted { done, generation }));
+        let before = (!was_idle).then(|| run.counted.insert(from.clone(), Counted { done, generation, named }));
         if before.is_some_and(|before| before.is_none_or(|before| before.done != done)) {
             let line = Line::Confirmed {
                 balancer: from.to_string(),

@@ -376,3 +376,15 @@ fn an_answer_to_another_drain_is_no_answer() {
     node.answer(20, "lb1", out());
     assert_eq!(node.machine.servers().collect::<Vec<_>>(), ["10.0.0.1:80".parse().unwrap()]);
 }
+
+#[test]
+fn where_one_balancer_has_not_said_where_requests_go_nothing_can_be_measured() {
+    let mut node = Node::with(&["lb1", "lb2"]);
+    node.leave(0);
+    node.answer(10, "lb1", out());
+    assert_eq!(node.machine.servers().count(), 1);
+    node.answer(20, "lb2", Word::Out { servers: Vec::new() });
+    assert_eq!(node.machine.servers().count(), 0);
+    node.answer(600, "lb2", Word::Idle);
+    assert_eq!(node.machine.servers().count(), 1, "it has none on their way");
+}
