@@ -74,6 +74,7 @@ pub(crate) enum Client {
     Members(super::members::Members),
     Health(super::health::Health),
     Join(super::join::Join),
+    Drain(super::drain::Drain),
     Leave(super::leave::Leave),
     ForceLeave(super::force_leave::ForceLeave),
     Event(super::event::Event),
@@ -99,6 +100,7 @@ impl Client {
             Self::Check(check) => check.is_endless(),
             Self::Keys(keys) => keys.is_endless(),
             Self::Join(_)
+            | Self::Drain(_)
             | Self::Leave(_)
             | Self::ForceLeave(_)
             | Self::Event(_)

@@ -34,6 +34,7 @@ mod config;
 mod connect;
 mod demo;
 mod doctor;
+mod drain;
 mod event;
 mod exit;
 mod failure;
@@ -60,6 +61,7 @@ mod serf_compat;
 mod session;
 mod sim;
 mod status;
+mod story;
 mod table;
 mod tags;
 mod time;
@@ -157,6 +159,7 @@ async fn converse(command: &Client, output: &Output) -> Result<Exit, Failure> {
         Client::Members(members) => members.run(output).await,
         Client::Health(health) => health.run(output).await,
         Client::Join(join) => join.run(output).await,
+        Client::Drain(drain) => drain.run(output).await,
         Client::Leave(leave) => leave.run(output).await,
         Client::ForceLeave(force_leave) => force_leave.run(output).await,
         Client::Event(event) => event.run(output).await,

@@ -53,6 +53,11 @@ impl Output {
         Self { format, color, quiet, terminal }
     }
 
+    /// The same without notices and progress.
+    pub(crate) const fn silent(self) -> Self {
+        Self { quiet: true, ..self }
+    }
+
     /// Whether answers are JSON.
     pub(crate) fn is_json(&self) -> bool {
         self.format == Format::Json

@@ -326,6 +326,8 @@ fn usual(command: &str, document: &str) -> Result<String, Refusal> {
         ("weir-status", r#"{"members":true}"#) => Ok(r#"{"members":[
             {"name":"lb1","addr":"127.0.0.1:7946","status":"alive","since":"2026-11-23T13:03:39Z"}]}"#
             .into()),
+        ("weir-leave", _) => Ok(r#"{"story":1}"#.into()),
+        ("weir-leave-progress", _) => Ok(r#"{"lines":[{"kind":"left"}],"ended":true}"#.into()),
         _ => Err("Unsupported command".into()),
     }
 }

@@ -1,6 +1,7 @@
 //! The program itself, run as a command: against nobody, and against a stand-in agent behind the real RPC server.
 
 mod agent;
+mod drain;
 mod fake;
 mod go_style;
 mod keys;

@@ -1,0 +1,129 @@
+//! `weir drain`: no new requests to a node until that is taken back (`ux §3.3`).
+
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep};
+
+use super::connect::AgentArgs;
+use super::exit::Exit;
+use super::failure::Failure;
+use super::output::Output;
+use super::session::{Cause, Session, SessionError};
+use super::story::{Story, command, failure};
+use crate::drain::document::{Line, Start};
+use crate::escape::escape;
+
+/// How long the guard of an application looks for an agent that was there, and how often.
+const GUARD_PATIENCE: Duration = Duration::from_secs(10);
+const RETRY: Duration = Duration::from_millis(300);
+
+/// Send no new requests to this node, also after a restart, until that is taken back.
+///
+/// Every balancer confirms, then requests on their way are waited for. It goes on if this command is interrupted.
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "A plain Serf agent drains by its tag: 'serf tags -set weir_drain=1'. 6 = a balancer would have too few \
+                  servers (min_healthy), and the node goes on to serve; 7 = not every balancer confirmed in time, and it \
+                  stays draining."
+)]
+pub(crate) struct Drain {
+    /// Another node, which obeys if its leave.remote_drain is true
+    member: Option<String>,
+    /// Take it back: the node serves again
+    #[arg(long, conflicts_with_all = ["force", "no_wait", "guard"])]
+    undo: bool,
+    /// Why, for whoever looks
+    #[arg(long, value_name = "TEXT")]
+    reason: Option<String>,
+    /// Do not wait for the balancers
+    #[arg(long)]
+    no_wait: bool,
+    /// Stay draining although a balancer would have too few servers: out as soon as there is another
+    #[arg(long)]
+    force: bool,
+    /// For the guard unit of an application: mark the drain as its own; without an agent there is nothing to do
+    #[arg(long, hide = true, conflicts_with = "member")]
+    guard: bool,
+    /// For the guard unit: take back only what it alone asked for; without an agent there is nothing to do
+    #[arg(long, hide = true, requires = "undo", conflicts_with = "member")]
+    if_guard: bool,
+    #[command(flatten)]
+    agent: AgentArgs,
+}
+
+impl Drain {
+    pub(crate) async fn run(&self, output: &Output) -> Result<Exit, Failure> {
+        let Some(mut session) = self.session(output).await? else { return Ok(Exit::Done) };
+        let own = session.own_name().await?;
+        let other = self.member.as_deref().filter(|member| *member != own);
+        let mut story = Story::new(other.unwrap_or(&own));
+        let deadline = Instant::now() + GUARD_PATIENCE;
+        while let Err(error) = self.tell(&mut session, &mut story, output).await {
+            let is_gone = matches!(&error, SessionError::Lost(failure) if failure.exit() == Exit::NoAgent);
+            if !(self.guard && is_gone && Instant::now() < deadline) {
+                return Err(error.into());
+            }
+            // The agent restarts just now, and goes on with the drain.
+            sleep(RETRY).await;
+            match self.session(output).await? {
+                Some(again) => session = again,
+                None => continue,
+            }
+        }
+        let is_begun = self.no_wait && story.end().is_none();
+        if let Some(failed) = failure(&story, other).filter(|_| !is_begun) {
+            return Err(failed);
+        }
+        if output.is_json() {
+            output.json(story.outcome())?;
+        } else {
+            output.text(&(said(&story, other, self.undo) + "\n"))?;
+        }
+        Ok(Exit::Done)
+    }
+
+    async fn tell(&self, session: &mut Session, story: &mut Story, output: &Output) -> Result<(), SessionError> {
+        let start = Start {
+            member: self.member.clone(),
+            undo: self.undo,
+            force: self.force,
+            guard: self.guard || self.if_guard,
+            reason: self.reason.clone(),
+        };
+        let started = session.weir(&start).await?;
+        // Whoever does not wait has heard enough once others are told.
+        let enough: fn(&Line) -> bool =
+            if self.no_wait { |line| matches!(line, Line::Draining { .. }) } else { |_| false };
+        story.follow(session, started, output, enough).await
+    }
+
+    /// The agent; `None` where there is none and that is nothing to complain of.
+    async fn session(&self, output: &Output) -> Result<Option<Session>, Failure> {
+        if !(self.guard || self.if_guard) {
+            return Session::open(&self.agent, output).await.map(Some);
+        }
+        match Session::connect(&self.agent, output).await {
+            Ok(session) => Ok(Some(session)),
+            Err(none) if none.cause == Cause::Absent => Ok(None),
+            Err(failed) => Err(failed.failure),
+        }
+    }
+}
+
+/// The answer.
+fn said(story: &Story, other: Option<&str>, undoes: bool) -> String {
+    let node = escape(story.member());
+    let undo = command(&["weir", "drain", "--undo"], other);
+    let undo = undo.trim_matches('\'');
+    match story.end() {
+        Some(Line::Drained { .. }) if story.is_kept() => {
+            format!("{node} gets no new requests, also after a restart; undo with: {undo}")
+        }
+        Some(Line::Drained { .. }) => format!("{node} gets no new requests until its agent stops; undo with: {undo}"),
+        Some(Line::Undone { id: None, .. }) => format!("{node} was not draining"),
+        Some(Line::Undone { stays: true, .. }) => format!("{node} stays drained, for an operator asked for that"),
+        Some(Line::Undone { .. }) => format!("{node} serves again"),
+        Some(Line::Remote { .. }) if undoes => format!("{node} serves again"),
+        Some(_) | None => format!("{node} is draining; undo with: {undo}"),
+    }
+}

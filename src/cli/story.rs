@@ -1,0 +1,336 @@
+//! The story of a drain or a leave, line by line: what is said while it goes on, and what came of it (`ux §3.3`).
+
+use std::time::Duration;
+
+use serde::Serialize;
+
+use super::exit::Exit;
+use super::failure::Failure;
+use super::output::Output;
+use super::session::{Session, SessionError};
+use super::time;
+use crate::drain::document::{Done, Follow, Line, Lines, LingerEnd, Started, Why};
+use crate::escape::escape;
+use crate::known::Known;
+use crate::status::shell::operand;
+
+/// What the time of requests on their way is called.
+const FLIGHT: &str = "flight";
+/// Where times stand, if what is before them leaves room.
+const TIME_COLUMN: usize = 38;
+
+/// What is told of one node.
+#[derive(Debug)]
+pub(super) struct Story {
+    outcome: Outcome,
+    /// Of the longest name.
+    width: usize,
+    drain_time_ms: u64,
+    /// The node's story is over.
+    end: Option<Line>,
+}
+
+/// What came of it, for programs.
+#[derive(Clone, Debug, Default, Serialize)]
+pub(super) struct Outcome {
+    member: String,
+    /// `draining`, `drained`, `serving` or `left`.
+    state: &'static str,
+    /// The drain's own, if there is one.
+    id: Option<String>,
+    /// Whether a drain outlives a restart of the agent.
+    kept: bool,
+    balancers: Vec<Balancer>,
+    flight: Option<Flight>,
+    /// The agent has left the cluster.
+    left: bool,
+    elapsed_ms: u64,
+}
+
+/// The last word of a balancer.
+#[derive(Clone, Debug, Default, Serialize)]
+struct Balancer {
+    name: String,
+    /// `out`, `idle` or `none` of who is done; else `wait`, `floor`, `apply` or `unreachable`.
+    word: String,
+    generation: Option<u64>,
+    elapsed_ms: Option<u64>,
+}
+
+/// What ended the wait for requests on their way.
+#[derive(Clone, Debug, Serialize)]
+struct Flight {
+    by: Known<LingerEnd>,
+    took_ms: u64,
+}
+
+impl Story {
+    /// Of the node `member`.
+    pub(super) fn new(member: &str) -> Self {
+        let outcome = Outcome { member: member.to_owned(), state: "draining", kept: true, ..Outcome::default() };
+        Self { outcome, width: FLIGHT.len(), drain_time_ms: 0, end: None }
+    }
+
+    /// Follows it to its end, or until `enough` of a line; says what happens.
+    pub(super) async fn follow(
+        &mut self,
+        session: &mut Session,
+        Started { story }: Started,
+        output: &Output,
+        enough: fn(&Line) -> bool,
+    ) -> Result<(), SessionError> {
+        let mut after = 0;
+        loop {
+            let Lines { lines, ended } = session.weir(&Follow { story, after }).await?;
+            after += lines.len();
+            for line in lines {
+                let is_enough = enough(&line);
+                if let Some(said) = self.take(line) {
+                    output.notice(&said);
+                }
+                if is_enough {
+                    return Ok(());
+                }
+            }
+            if ended {
+                return Ok(());
+            }
+        }
+    }
+
+    /// The node.
+    pub(super) fn member(&self) -> &str {
+        &self.outcome.member
+    }
+
+    /// What came of it.
+    pub(super) fn outcome(&self) -> &Outcome {
+        &self.outcome
+    }
+
+    /// Whether it outlives a restart of the agent.
+    pub(super) fn is_kept(&self) -> bool {
+        self.outcome.kept
+    }
+
+    /// The line that ended it, if that has come.
+    pub(super) fn end(&self) -> Option<&Line> {
+        self.end.as_ref()
+    }
+
+    /// Balancers that have not confirmed, as the agent counted at the end.
+    pub(super) fn unconfirmed(&self) -> Vec<&str> {
+        let is_open = |balancer: &&Balancer| !matches!(balancer.word.as_str(), "out" | "idle" | "none" | "unreachable");
+        self.outcome.balancers.iter().filter(is_open).map(|balancer| balancer.name.as_str()).collect()
+    }
+
+    /// Takes a line and returns what to say about it.
+    fn take(&mut self, line: Line) -> Option<String> {
+        match line {
+            Line::Draining { id, balancers } => {
+                self.outcome.id = Some(id);
+                for name in balancers {
+                    self.width = self.width.max(escape(&name).chars().count());
+                    self.balancer(&name);
+                }
+                None
+            }
+            Line::NotKept { reason } => {
+                self.outcome.kept = false;
+                Some(format!("notice: a restart of the agent ends this drain: {}", escape(&reason)))
+            }
+            Line::Confirmed { balancer, word, generation, elapsed_ms } => {
+                let had_counted = self.balancer(&balancer).generation.is_some();
+                let said = confirmed(&word, generation, had_counted, &self.outcome.member);
+                self.note(&balancer, word.to_string(), Some(generation), Some(elapsed_ms));
+                said.map(|said| self.row(&balancer, &said, Some(elapsed_ms)))
+            }
+            Line::Waiting { balancer, why, text, earlier, elapsed_ms } => {
+                let said = waiting(&why, &text, &earlier, &self.outcome.member);
+                self.note(&balancer, why.to_string(), None, Some(elapsed_ms));
+                Some(self.row(&balancer, &said, Some(elapsed_ms)))
+            }
+            Line::Unreachable { balancer, failed_for_ms } => {
+                let age = Duration::from_millis(failed_for_ms);
+                let since = jiff::Timestamp::now().checked_sub(age).unwrap_or(jiff::Timestamp::MIN);
+                let since = time::of_day(&format!("{since:.0}"));
+                self.note(&balancer, "unreachable".to_owned(), None, None);
+                Some(self.row(&balancer, &format!("failed since {since}, not waited for"), None))
+            }
+            Line::Yielded { to, elapsed_ms } => {
+                let said = format!("lets {} go first, then tries again", list(&to));
+                Some(self.row(&self.outcome.member, &said, Some(elapsed_ms)))
+            }
+            Line::Lingering { drain_time_ms, .. } => {
+                self.drain_time_ms = drain_time_ms;
+                None
+            }
+            Line::Lingered { by, took_ms, elapsed_ms } => {
+                let said = match &by {
+                    Known::Word(LingerEnd::Idle) => "none left at any balancer".to_owned(),
+                    Known::Word(LingerEnd::NoneLeft) => "none left".to_owned(),
+                    Known::Word(LingerEnd::DrainTime) => {
+                        format!("{} for requests on their way", spell(self.drain_time_ms))
+                    }
+                    Known::Newer(by) => format!("unknown ({})", escape(by)),
+                };
+                self.outcome.flight = Some(Flight { by, took_ms });
+                Some(self.row(FLIGHT, &said, Some(elapsed_ms)))
+            }
+            Line::Leaving { unconfirmed, unreachable: _, elapsed_ms: _ } => {
+                for name in &unconfirmed {
+                    let balancer = self.balancer(name);
+                    if balancer.word.is_empty() {
+                        "wait".clone_into(&mut balancer.word);
+                    }
+                }
+                (!unconfirmed.is_empty()).then(|| format!("  leaves without a confirmation of {}", list(&unconfirmed)))
+            }
+            Line::Drained { elapsed_ms } => self.close("drained", Some(elapsed_ms), line),
+            Line::Left { elapsed_ms, .. } => self.close("left", Some(elapsed_ms), line),
+            Line::Refused { .. } => self.close("serving", None, line),
+            Line::Undone { stays, .. } => self.close(if stays { "draining" } else { "serving" }, None, line),
+            Line::Unconfirmed { .. }
+            | Line::Superseded
+            | Line::Remote { .. }
+            | Line::RemoteRefused { .. }
+            | Line::RemoteSilent { .. } => self.close("draining", None, line),
+            Line::Newer { kind } => Some(format!("  unknown ({})", escape(&kind))),
+        }
+    }
+
+    /// Another agent than ours has left, and tells no story.
+    pub(super) fn left(&mut self) {
+        self.close("left", None, Line::Left { unconfirmed: Vec::new(), elapsed_ms: 0 });
+    }
+
+    /// The first end counts: what follows a refusal is that the drain is taken back.
+    fn close(&mut self, state: &'static str, elapsed_ms: Option<u64>, line: Line) -> Option<String> {
+        if self.end.is_none() {
+            self.outcome.state = state;
+            self.outcome.left = matches!(line, Line::Left { .. });
+            self.outcome.kept &= matches!(state, "draining" | "drained");
+            self.outcome.elapsed_ms = elapsed_ms.unwrap_or(self.outcome.elapsed_ms);
+            self.end = Some(line);
+        }
+        None
+    }
+
+    fn balancer(&mut self, name: &str) -> &mut Balancer {
+        let balancers = &mut self.outcome.balancers;
+        let place = balancers.iter().position(|balancer| balancer.name == name).unwrap_or_else(|| {
+            balancers.push(Balancer { name: name.to_owned(), ..Balancer::default() });
+            balancers.len() - 1
+        });
+        &mut balancers[place]
+    }
+
+    fn note(&mut self, name: &str, word: String, generation: Option<u64>, elapsed_ms: Option<u64>) {
+        let balancer = self.balancer(name);
+        balancer.word = word;
+        balancer.generation = generation.or(balancer.generation);
+        balancer.elapsed_ms = elapsed_ms;
+        self.outcome.elapsed_ms = elapsed_ms.unwrap_or(self.outcome.elapsed_ms);
+    }
+
+    /// `  lb1     generation 16 without web1 is live      0.4 s`.
+    fn row(&self, name: &str, said: &str, elapsed_ms: Option<u64>) -> String {
+        let (name, width) = (escape(name), self.width);
+        match elapsed_ms {
+            Some(elapsed) => format!("  {name:<width$}  {said:<TIME_COLUMN$}  {}", tenths(elapsed)),
+            None => format!("  {name:<width$}  {said}"),
+        }
+    }
+}
+
+/// What a balancer's confirmation is worth saying. One that has counted may later know that nothing is on its way.
+fn confirmed(word: &Known<Done>, generation: u64, had_counted: bool, member: &str) -> Option<String> {
+    let member = escape(member);
+    match word {
+        Known::Word(Done::Out | Done::Idle) if !had_counted => {
+            Some(format!("generation {generation} without {member} is live"))
+        }
+        Known::Word(Done::Idle) => Some("none of its requests is on its way".to_owned()),
+        Known::Word(Done::None) if !had_counted => Some(format!("sends {member} no requests")),
+        Known::Word(Done::Out | Done::None) => None,
+        Known::Newer(word) => Some(format!("unknown ({})", escape(word))),
+    }
+}
+
+fn waiting(why: &Known<Why>, text: &str, earlier: &[String], member: &str) -> String {
+    let more = if text.is_empty() { String::new() } else { format!(" ({})", escape(text)) };
+    match why {
+        Known::Word(Why::Wait) => format!("not live yet{more}"),
+        Known::Word(Why::Floor) if earlier.is_empty() => format!("too few servers without {}{more}", escape(member)),
+        Known::Word(Why::Floor) => format!("too few servers while {} drains{more}", list(earlier)),
+        Known::Word(Why::Apply) => format!("cannot put it in place{more}"),
+        Known::Newer(why) => format!("unknown ({}){more}", escape(why)),
+    }
+}
+
+/// What came of it where that is not what was asked for. `other` is the node if it is not the agent's own.
+pub(super) fn failure(story: &Story, other: Option<&str>) -> Option<Failure> {
+    let node = escape(&story.outcome.member);
+    let drain = |option| command(&["weir", "drain", option], other);
+    Some(match story.end.as_ref() {
+        Some(Line::Drained { .. } | Line::Left { .. } | Line::Undone { .. } | Line::Remote { .. }) => return None,
+        Some(Line::Refused { balancers }) => {
+            let what = format!("too few servers at {} without {node}, which goes on to serve", list(balancers));
+            let remedy = format!("add a server; or {}: out as soon as there is another", drain("--force"));
+            Failure::new(Exit::Refused, what).with_remedy(remedy)
+        }
+        Some(Line::Unconfirmed { balancers }) => {
+            let what = format!("{} did not confirm in time, {node} stays draining", list(balancers));
+            let remedy =
+                format!("{} waits again, {} takes it back", command(&["weir", "drain"], other), drain("--undo"));
+            Failure::new(Exit::Incomplete, what).with_remedy(remedy)
+        }
+        Some(Line::Superseded) => {
+            Failure::new(Exit::Failed, format!("somebody asked for something else of {node} meanwhile"))
+                .with_remedy("'weir status' shows how it is")
+        }
+        Some(Line::RemoteRefused { member, text }) => {
+            Failure::new(Exit::Failed, format!("{} does not obey: {}", escape(member), escape(text)))
+        }
+        Some(Line::RemoteSilent { member }) => {
+            Failure::new(Exit::Incomplete, format!("{} did not answer", escape(member)))
+                .with_remedy("run 'weir drain' on that host")
+        }
+        Some(
+            Line::Draining { .. }
+            | Line::NotKept { .. }
+            | Line::Confirmed { .. }
+            | Line::Waiting { .. }
+            | Line::Unreachable { .. }
+            | Line::Yielded { .. }
+            | Line::Lingering { .. }
+            | Line::Lingered { .. }
+            | Line::Leaving { .. }
+            | Line::Newer { .. },
+        )
+        | None => Failure::new(Exit::Failed, "it ended in a way that only a newer weir can tell")
+            .with_remedy("'weir status' shows how it is"),
+    })
+}
+
+/// What to type, in quotes, with the node that is meant.
+pub(super) fn command(words: &[&str], member: Option<&str>) -> String {
+    let member = member.map(operand);
+    let words: Vec<&str> = words.iter().copied().chain(member.as_deref()).collect();
+    format!("'{}'", words.join(" "))
+}
+
+/// Names for people.
+pub(super) fn list(names: &[impl AsRef<str>]) -> String {
+    names.iter().map(|name| escape(name.as_ref()).into_owned()).collect::<Vec<_>>().join(", ")
+}
+
+/// `0.4 s`.
+fn tenths(ms: u64) -> String {
+    format!("{}.{} s", ms / 1000, ms % 1000 / 100)
+}
+
+/// `5 s`, `2.5 s`.
+fn spell(ms: u64) -> String {
+    if ms.is_multiple_of(1000) { format!("{} s", ms / 1000) } else { tenths(ms) }
+}
