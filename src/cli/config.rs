@@ -2,14 +2,17 @@
 
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use super::agent::{Paths, configuration};
 use super::connect::SOCKET;
 use super::exit::Exit;
 use super::failure::Failure;
 use super::output::Output;
+use super::unit;
 use crate::config::show::{self, Show};
-use crate::config::{self, ConfigErrors, Overrides, Source, Sources};
+use crate::config::{self, ConfigErrors, Loaded, Overrides, Source, Sources};
+use crate::status::doctor;
 
 /// What the packaged agent reads.
 pub(crate) const DEFAULT: &str = "/etc/weir/weir.toml";
@@ -87,9 +90,26 @@ impl Config {
     }
 }
 
+/// What the unit reads must agree with it. Blocks on systemd.
+fn agrees_with_unit(loaded: Loaded) -> Result<Loaded, ConfigErrors> {
+    if !loaded.files.iter().any(|file| file == Path::new(DEFAULT)) {
+        return Ok(loaded);
+    }
+    match leave(&loaded.config, unit::stop_timeout()).cut_short() {
+        Some(trouble) => Err(loaded.mistaken("leave", "timeout", trouble)),
+        None => Ok(loaded),
+    }
+}
+
+/// How a leave is configured, where systemd waits so long for it.
+pub(crate) fn leave(config: &config::Config, unit: Option<Duration>) -> doctor::Leave {
+    let config::Leave { on_terminate, drain_time, timeout, .. } = config.leave;
+    doctor::Leave { on_stop: on_terminate, drain_time, timeout, unit }
+}
+
 /// The mistakes are the answer, so with `--format json` they are on standard output also when there are some.
 pub(crate) fn check(sources: &Sources, output: &Output) -> Result<Exit, Failure> {
-    let result = config::load(sources);
+    let result = config::load(sources).and_then(agrees_with_unit);
     if output.is_json() {
         output.json(&show::check_json(&result))?;
     }

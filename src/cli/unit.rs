@@ -5,6 +5,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use crate::command;
+use crate::config::duration;
 
 /// systemd answers from memory.
 const PATIENCE: Duration = Duration::from_secs(3);
@@ -46,9 +47,39 @@ impl State {
     }
 }
 
+/// How long systemd waits for `weir.service` to stop; `None` where it does not say, or waits for ever.
+pub(super) fn stop_timeout() -> Option<Duration> {
+    if !Path::new("/run/systemd/system").exists() {
+        return None;
+    }
+    let mut show = command::clean(Path::new("systemctl"));
+    show.args(["show", "--property=LoadState,TimeoutStopUSec", "weir.service"]);
+    command::run(show, PATIENCE, "").ok().and_then(|ran| timeout_in(&ran.stdout))
+}
+
+fn timeout_in(text: &str) -> Option<Duration> {
+    let is_there = text.lines().any(|line| line == "LoadState=loaded");
+    let value = text.lines().find_map(|line| line.strip_prefix("TimeoutStopUSec="))?;
+    is_there.then(|| duration::parse(value)).flatten()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_time_of_a_stop_is_read_as_systemctl_shows_it() {
+        let secs = |seconds| Some(Duration::from_secs(seconds));
+        for (text, timeout) in [
+            ("LoadState=loaded\nTimeoutStopUSec=45s\n", secs(45)),
+            ("LoadState=loaded\nTimeoutStopUSec=1min 30s\n", secs(90)),
+            ("LoadState=loaded\nTimeoutStopUSec=infinity\n", None),
+            ("LoadState=not-found\nTimeoutStopUSec=1min 30s\n", None),
+            ("", None),
+        ] {
+            assert_eq!(timeout_in(text), timeout, "{text}");
+        }
+    }
 
     #[test]
     fn a_unit_that_fails_is_told_from_one_that_is_stopped_or_not_there() {

@@ -71,6 +71,16 @@ pub struct Loaded {
     pub notices: Vec<Notice>,
 }
 
+impl Loaded {
+    /// The errors of one key whose value does not do where it is to be used.
+    pub(crate) fn mistaken(&self, table: &str, name: &str, trouble: Trouble) -> ConfigErrors {
+        let setting = self.config.settings().iter().find(|setting| setting.table == table && setting.name == name);
+        let at = setting.map(|setting| setting.origin.clone()).unwrap_or_default();
+        let mistake = Mistake::across(&at, &format!("{table}.{name}"), trouble);
+        ConfigErrors::new(vec![mistake]).expect("there is one")
+    }
+}
+
 /// Reads and checks all sources. On error nothing has changed, and every mistake is listed.
 pub fn load(sources: &Sources) -> Result<Loaded, ConfigErrors> {
     let mut reading = Reading::default();

@@ -21,7 +21,7 @@ use super::failure::Failure;
 use super::output::Output;
 use super::table::{Layout, Table};
 use crate::agent;
-use crate::config::{self, Config, ConfigErrors, GOSSIP_PORT, Loaded, Overrides, Seal, Source, Sources};
+use crate::config::{self, Config, ConfigErrors, GOSSIP_PORT, Loaded, Mode, Overrides, Seal, Source, Sources};
 use crate::error::Explain;
 use crate::rpc::client::Address;
 use crate::status::doctor::{self, Configuration, Findings, Group, Level, Ports, Report};
@@ -96,6 +96,10 @@ impl Doctor {
             matches!((&configuration, &heard.agent), (Configuration::Missing { .. }, doctor::Agent::Absent(_)));
         if self.wants(Group::Config) {
             findings.extend(doctor::configuration(&configuration));
+            if let Some(loaded) = loaded.filter(|loaded| loaded.config.mode == Mode::Weir) {
+                let patience = if by_unit { blocking(super::unit::stop_timeout).await } else { None };
+                findings.extend(doctor::leave(&super::config::leave(&loaded.config, patience)));
+            }
         }
         if self.wants(Group::Agent) && !(is_new && self.wants(Group::Config)) {
             findings.extend(doctor::agent(&heard.agent, env!("CARGO_PKG_VERSION")));
