@@ -288,6 +288,8 @@ fn weir(words: &[&str]) -> Option<String> {
 fn systemctl(verb: &str, unit: &str) -> Option<String> {
     let ours = || {
         let name = if unit.contains('.') { unit.to_owned() } else { format!("{unit}.service") };
+        // An instance of a template.
+        let name = name.split_once('@').map_or(name.clone(), |(template, _)| format!("{template}@.service"));
         Path::new("systemd").join(name).exists()
     };
     if !VERBS.contains(&verb) {
