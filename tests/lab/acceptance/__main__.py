@@ -23,6 +23,7 @@ from pathlib import Path
 import absent
 import checks
 import dead
+import departure
 import hosts
 import install
 import latency
@@ -45,6 +46,7 @@ PARTS = {
         members.power, members.freeze, members.cut, members.agent_killed, members.two_balancers, checks.checks,
         latency.beside_others,
     ],
+    "departure": [departure.rolling, departure.restarted, departure.flight, departure.drained, departure.guarded],
     "nginx": [
         nginx.broken_neighbour, nginx.operator, nginx.counts, nginx.quiet, nginx.port_in_use, nginx.stopped, nginx.master_killed,
         nginx.reinstalled, nginx.helper_killed, nginx.others_reload,

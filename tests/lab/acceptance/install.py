@@ -8,16 +8,22 @@ import time
 
 import readme
 from cluster import (
-    ALL, FILE, WEBS, active, all_alive, lb, members_are, memory_kib, none_failed, now, serves, told, visitors, web1, weights_are, whole,
+    ALL, FILE, WEBS, active, all_alive, lb, members_are, memory_kib, none_failed, now, serves, told, untold, visitors, web1, weights_are, whole,
 )
 from hosts import expect, pause, together, within
 
 # Each mistake of permissions shows under one of the two only.
 UMASKS = {"lb": "022", "web1": "077", "web2": "022"}
 # By itself it lets five wait, which are soon there on a busy machine, and NGINX holds it for dead.
-WEB_SERVER = """import http.server as web
+WEB_SERVER = """import http.server as web, time
 web.ThreadingHTTPServer.request_queue_size = 128
-web.ThreadingHTTPServer(("", 8080), web.SimpleHTTPRequestHandler).serve_forever()
+class Handler(web.SimpleHTTPRequestHandler):
+    def do_GET(self):
+        if self.path == "/slow":
+            time.sleep(4)
+            self.path = "/"
+        super().do_GET()
+web.ThreadingHTTPServer(("", 8080), Handler).serve_forever()
 """
 
 
@@ -130,10 +136,12 @@ def upgraded(report):
             within(20, lb.run, "weir status --quiet")
             lb.expect("pgrep -P $(cat /run/nginx.pid) nginx", before)
         for host in WEBS:
-            with report.claim(f"upgrade.{host}", f"{host} is upgraded, and is a server again"):
+            with report.claim(f"upgrade.{host}", f"{host} is upgraded, and is a server all the time"):
+                since = now(lb)
                 host.silent(f"{apt} /root/newer.deb")
                 host.expect(version, newer)
                 within(20, whole)
+                untold(lb, since, f"member left member={host}")
     with report.claim("upgrade.visitors", "no visitor is turned away"):
         none_failed(became)
     web1.run("weir tags --set weight=2")

@@ -1,0 +1,135 @@
+"""Servers that go and come on somebody's word, while visitors do: nobody notices."""
+
+import time
+
+from cluster import (
+    SITE, WEBS, active, all_alive, lb, none_failed, now, servers, servers_are, told, untold, visitors, web1, web2, whole,
+)
+from hosts import expect, pause, throughout, verb, within
+
+# Requests that take so long.
+SLOW_S = 4
+# What a leave without a request on its way takes at most, the balancer's reload and Serf's own leave included.
+QUICK_S = 4.5
+DRAIN_TIME_S = 5
+
+
+def exits(host, command, code):
+    """What it says on stderr."""
+    said = host.run(f"set +e; {command} 2>&1 >/dev/null; echo $?").splitlines()
+    expect(said and said[-1] == str(code), f"{command} on {host}: {said}, not {code}")
+    return "\n".join(said[:-1])
+
+
+def rolling(report):
+    """Every web server goes and comes back, its web server and its agent."""
+    took = {}
+    with visitors(rate=200) as became:
+        for host in WEBS:
+            other = web2 if host is web1 else web1
+            since = now(host)
+            with report.claim(f"rolling.{host}", f"{host} is asked for by nobody once its agent has stopped"):
+                begin = time.monotonic()
+                host.run("systemctl stop weir")
+                took[str(host)] = round(time.monotonic() - begin, 2)
+                servers_are(other)
+                told(host, since, "leave confirmed balancer=lb")
+                host.run("systemctl stop www; sleep 0.3; systemctl start www")
+                host.run("systemctl start weir")
+                within(15, whole)
+    report.figure("rolling_stop_s", took)
+    with report.claim("rolling.visitors", "at 200 a second no visitor is turned away"):
+        none_failed(became)
+
+
+def restarted(report):
+    """A restart of the agent is no leave."""
+    with visitors(rate=100) as became:
+        since, before = now(lb), servers()
+        with report.claim("restart.agents", "agents that are restarted stay members, and their servers in"):
+            for host in (*WEBS, lb):
+                host.run("systemctl restart weir")
+                within(10, all_alive)
+            untold(lb, since, "member left")
+            expect(servers() == before, f"servers are {servers()}, not {before}")
+            untold(lb, since, "apply live")
+    with report.claim("restart.visitors", "no visitor is turned away"):
+        none_failed(became)
+
+
+def flight(report):
+    """Requests on their way are waited for, and for no longer."""
+    with report.claim("flight.none", f"with no request on its way a stop is over within {QUICK_S} s"):
+        begin = time.monotonic()
+        web1.run("systemctl stop weir")
+        took = time.monotonic() - begin
+        report.figure("leave_idle_s", round(took, 2))
+        expect(took < QUICK_S, f"{took:.2f} s")
+    with report.claim("drain.last", "the last server is not drained (exit code 6), and goes on to serve"):
+        exits(web2, "weir drain", 6)
+        throughout(1, servers_are, web2)
+    web1.run("systemctl start weir")
+    within(15, whole)
+    since = now(web1)
+    slow = f"curl -s -f -o /dev/null -w '%{{http_code}} %{{time_total}}\\n' -H 'Host: {SITE}' http://127.0.0.1/slow"
+    lb.run(f"rm -f /root/slow; (for i in 1 2 3 4 5 6; do {slow} >>/root/slow & done; wait) >/dev/null 2>&1 </dev/null &")
+    pause(0.5)
+    with report.claim("flight.some", f"requests of {SLOW_S} s end before the leave goes on, which then does not wait for drain_time"):
+        web1.run("systemctl stop weir")
+        answered = lb.run("cat /root/slow").splitlines()
+        expect(len(answered) == 6, f"not all were answered: {answered}")
+        expect(all(line.startswith("200 ") for line in answered), f"{answered}")
+        ended = told(web1, since, r"requests on their way are not waited for any longer by=(\S+) took_ms=(\d+)")
+        report.figure("flight", {"by": ended[1], "took_ms": int(ended[2])})
+        expect(2200 < int(ended[2]) < DRAIN_TIME_S * 1000 and ended[1] != "drain_time", ended[0])
+    web1.run("systemctl start weir")
+    within(15, whole)
+
+
+def drained(report):
+    """A drain is an operator's word until it is taken back, over a reboot as well."""
+    with visitors() as became:
+        with report.claim("drain.out", "a node that is drained gets no new requests, and says how that is undone"):
+            said = web1.run("weir drain --reason kernel")
+            expect(said == "web1 gets no new requests, also after a restart; undo with: weir drain --undo\n", said)
+            servers_are(web2)
+        with report.claim("drain.reboot", "after a reboot it stays out"):
+            verb("reboot", web1)
+            within(30, all_alive)
+            throughout(3, servers_are, web2)
+        with report.claim("drain.undo", "undone it serves again"):
+            expect(web1.run("weir drain --undo") == "web1 serves again\n", "other words")
+            within(10, whole)
+    with report.claim("drain.visitors", "no visitor is turned away"):
+        none_failed(became)
+
+
+def guarded(report):
+    """The guard unit drains while an application restarts."""
+    with report.claim("guard.on", "the guard of an application is enabled with one line"):
+        web1.run("systemctl enable -q --now weir-guard@www")
+        active(web1, "weir-guard@www")
+    since = now(web1)
+    with visitors(rate=100) as became:
+        with report.claim("guard.restart", "a restart of the web server drains first, and is undone after it"):
+            web1.run("systemctl restart www")
+            told(web1, since, "drained")
+            within(10, told, web1, since, "drain undone")
+            within(10, whole)
+            active(web1, "www", "weir-guard@www")
+        with report.claim("guard.stop", "a stop drains, and a start undoes it"):
+            web1.run("systemctl stop www")
+            servers_are(web2)
+            web1.run("systemctl start www")
+            within(10, whole)
+        with report.claim("guard.operator", "what an operator drains as well stays so"):
+            web1.run("weir drain")
+            web1.run("systemctl restart www")
+            throughout(2, servers_are, web2)
+            web1.run("weir drain --undo")
+            within(10, whole)
+    with report.claim("guard.visitors", "no visitor is turned away"):
+        none_failed(became)
+    # A guard that is stopped drains, as its application might be stopped next.
+    web1.run("systemctl disable -q --now weir-guard@www; weir drain --undo")
+    within(10, whole)
