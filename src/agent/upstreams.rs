@@ -243,7 +243,7 @@ impl Upstreams {
         }
         self.probes.tell(now, &mut self.balancer, &mut self.witnesses);
         if self.members_at.is_some() {
-            self.health.advance(now, endpoint, &mut self.balancer);
+            self.health.advance(now, endpoint, &mut self.balancer, &mut self.drains);
             witness::advance(&mut self.witnesses, now, endpoint, &mut self.balancer, &self.probes);
             self.watch.handle_timeout(now, &self.applier);
         }

@@ -41,5 +41,7 @@ pub struct CheckHealth {
     /// What it checks by; `None` of another node's.
     pub kind: Option<String>,
     pub state: Known<State>,
+    /// Of this node's: since when it is in that state.
+    pub since: Option<String>,
     pub output: String,
 }

@@ -46,6 +46,11 @@ impl Drains {
         self.ledger.promises()
     }
 
+    /// The node itself says in an answer that was asked for then that it does not drain.
+    pub(super) fn handle_serving(&mut self, node: &NodeName, asked: Instant) {
+        self.ledger.handle_serving(node, asked);
+    }
+
     pub(super) fn poll_timeout(&self) -> Option<Instant> {
         self.ledger.poll_timeout()
     }

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use tracing::{debug, warn};
 
+use super::drains::Drains;
 use crate::agent::clock::Calendar;
 use crate::config::Config;
 use crate::endpoint::Endpoint;
@@ -59,7 +60,13 @@ impl Health {
     }
 
     /// Asks who is to be asked, and tells the balancer what is known now.
-    pub(super) fn advance(&mut self, now: Instant, endpoint: &mut Endpoint, balancer: &mut Balancer) {
+    pub(super) fn advance(
+        &mut self,
+        now: Instant,
+        endpoint: &mut Endpoint,
+        balancer: &mut Balancer,
+        drains: &mut Drains,
+    ) {
         self.queries.handle_timeout(now);
         while let Some(output) = self.queries.poll_output() {
             match output {
@@ -72,6 +79,7 @@ impl Health {
                     };
                     self.ask(now, endpoint, id, params);
                 }
+                Output::Serving { member, asked } => drains.handle_serving(&member, asked),
                 Output::Check { member, check } => {
                     debug!(%member, ?check, "health is another");
                     balancer.handle_check(now, &member, check);
@@ -108,6 +116,7 @@ impl Health {
                 name: name.clone(),
                 kind: None,
                 state: (*state).into(),
+                since: None,
                 output: text.clone(),
             }),
             Some(Answer { text, .. }) => health.output.clone_from(text),

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use tracing::info;
+use tracing::{debug, info};
 
 use super::probes::Probes;
 use crate::endpoint::Endpoint;
@@ -29,7 +29,9 @@ pub(super) fn advance(
     while let Some(output) = witnesses.poll_output() {
         match output {
             Output::Ask(member) => {
-                if !endpoint.ask_second_witness(now, &member) {
+                if endpoint.ask_second_witness(now, &member) {
+                    debug!(%member, "a second witness was asked");
+                } else {
                     witnesses.handle_not_asked(&member);
                 }
             }

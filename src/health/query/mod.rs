@@ -18,7 +18,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use self::answer::Answer;
+use self::answer::{Answer, Drain};
 pub use self::known::{Known, Source};
 use super::State;
 use crate::time::Instant;
@@ -124,6 +124,8 @@ pub enum Output {
     Ask { id: QuestionId, target: Target, timeout: Duration },
     /// What a member says of its health is something else now.
     Check { member: NodeName, check: Check },
+    /// A member says by its own fresh word, asked for then, that it does not drain.
+    Serving { member: NodeName, asked: Instant },
 }
 
 /// Who is asked.
@@ -145,6 +147,7 @@ pub enum End {
 /// A question that waits for answers.
 #[derive(Debug)]
 struct Open {
+    asked: Instant,
     /// Those who were asked and have not answered.
     awaited: BTreeSet<NodeName>,
 }
@@ -214,13 +217,16 @@ impl Queries {
         // A script that says nothing useful is as silent as one that says nothing.
         let Some(answer) = Answer::parse(payload) else { return };
         open.awaited.remove(&name);
+        if answer.drain == Some(Drain::No) {
+            self.outputs.push_back(Output::Serving { member: name.clone(), asked: open.asked });
+        }
         known.answered(now, answer);
         self.judge(now, &name);
     }
 
     /// A question has ended.
     pub fn handle_end(&mut self, now: Instant, id: QuestionId, end: End) {
-        let Some(Open { awaited }) = self.open.remove(&id) else { return };
+        let Some(Open { awaited, .. }) = self.open.remove(&id) else { return };
         for name in &awaited {
             if let (Some(known), End::Over) = (self.known.get_mut(name), end) {
                 known.was_silent();
@@ -254,7 +260,7 @@ impl Queries {
         }
         self.at_once_at = now + AT_ONCE_PAUSE;
         match &chunks(unheard)[..] {
-            [one] => self.ask(Target::Named(one.clone()), one.iter().cloned().collect()),
+            [one] => self.ask(now, Target::Named(one.clone()), one.iter().cloned().collect()),
             _ => self.ask_all(now, interval),
         }
     }
@@ -292,16 +298,16 @@ impl Queries {
                 continue;
             }
             if bytes <= MAX_SELECTOR_BYTES {
-                self.ask(Target::Selected(selector.clone()), names.into_iter().collect());
+                self.ask(now, Target::Selected(selector.clone()), names.into_iter().collect());
                 continue;
             }
             for chunk in chunks(names) {
-                self.ask(Target::Named(chunk.clone()), chunk.into_iter().collect());
+                self.ask(now, Target::Named(chunk.clone()), chunk.into_iter().collect());
             }
         }
     }
 
-    fn ask(&mut self, target: Target, awaited: BTreeSet<NodeName>) {
+    fn ask(&mut self, now: Instant, target: Target, awaited: BTreeSet<NodeName>) {
         self.last_id += 1;
         let id = QuestionId(self.last_id);
         for name in &awaited {
@@ -309,7 +315,7 @@ impl Queries {
                 known.is_asked();
             }
         }
-        self.open.insert(id, Open { awaited });
+        self.open.insert(id, Open { asked: now, awaited });
         self.outputs.push_back(Output::Ask { id, target, timeout: self.options.timeout });
     }
 

@@ -25,12 +25,13 @@ struct World {
     queries: Queries,
     checks: BTreeMap<NodeName, Check>,
     asked: Vec<(QuestionId, Target)>,
+    serving: Vec<(NodeName, Instant)>,
 }
 
 impl World {
     fn new(options: Options) -> Self {
         let queries = Queries::new(START, options, vec![selector("web")]);
-        Self { queries, checks: BTreeMap::new(), asked: Vec::new() }
+        Self { queries, checks: BTreeMap::new(), asked: Vec::new(), serving: Vec::new() }
     }
 
     fn members(&mut self, millis: u64, members: &[Seen]) {
@@ -49,6 +50,7 @@ impl World {
                     self.asked.push((id, target));
                 }
                 Output::Check { member, check } => drop(self.checks.insert(member, check)),
+                Output::Serving { member, asked } => self.serving.push((member, asked)),
             }
         }
         asked
@@ -272,6 +274,16 @@ fn answers_after_the_end_from_strangers_or_of_garbage_change_nothing() {
     world.turn(2002);
     assert_eq!(world.check("web1"), Check::None);
     assert_eq!(world.queries.known[&name("web1")].silences, 1);
+}
+
+#[test]
+fn a_word_about_a_drain_counts_from_when_it_was_asked_for() {
+    let mut world = World::new(OPTIONS);
+    world.members(7, &[seen("web1", None)]);
+    for payload in ["passing", "passing drain=9f3a01bc 2 checks", "critical drain=- site: refused"] {
+        world.answer(900, "web1", payload);
+    }
+    assert_eq!(world.serving, [(name("web1"), at(7))], "a script says nothing of a drain");
 }
 
 #[test]

@@ -134,8 +134,13 @@ fn every_request_and_answer_survives_the_way_to_an_older_or_newer_peer() {
     let missed = Missed { address: text("a"), error: text("b"), remedy: Some(text("c")) };
     survives(&Join { addresses: vec![text("a")], replay: true }, &Joined { contacted: 1, failed: vec![missed] });
     survives(&NodeStatus { members: true }, &full());
-    let check =
-        CheckHealth { name: text("site"), kind: Some(text("http")), state: State::Critical.into(), output: text("no") };
+    let check = CheckHealth {
+        name: text("site"),
+        kind: Some(text("http")),
+        state: State::Critical.into(),
+        since: Some(text("2026-11-28T16:02:11Z")),
+        output: text("no"),
+    };
     let member = MemberHealth {
         name: text("web1"),
         status: Some(crate::serf::Status::Alive.into()),

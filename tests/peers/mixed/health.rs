@@ -36,10 +36,10 @@ impl Service {
     }
 }
 
-fn balancer(query: &str) -> Agent {
+fn balancer(more: &str) -> Agent {
     let mut agent = Agent::prepare(Kind::Weir, "lb", Settings::key(KEY).tag("role", "lb"));
     agent.options_mut().toml = format!(
-        "[health]\n{query}\n[upstream.web]\nselect = {{ role = \"web\" }}\nallow_loopback = true\n\
+        "{more}\n[upstream.web]\nselect = {{ role = \"web\" }}\nallow_loopback = true\n\
          [upstream.web.nginx]\nform = \"none\"\n[apply]\nmode = \"direct\"\nstate = \"{}\"\n",
         agent.dir.path().join("apply").display()
     );
@@ -67,7 +67,7 @@ fn becomes(balancer: &Agent, member: &str, expected: [&str; 3]) {
 #[ignore = "needs serf"]
 fn plain_agents_answer_by_the_shipped_script_and_count_as_without_check_where_they_do_not() {
     let service = Service::new();
-    let lb = balancer("query_interval = \"500ms\"\nquery_timeout = \"400ms\"");
+    let lb = balancer("[health]\nquery_interval = \"500ms\"\nquery_timeout = \"400ms\"");
     let web = || Settings::key(KEY).tag("role", "web").join(lb.gossip);
     let mut with_script = web();
     with_script.serf_args.push(service.handler());
@@ -84,6 +84,15 @@ fn plain_agents_answer_by_the_shipped_script_and_count_as_without_check_where_th
     becomes(&lb, "script", ["warning", "answer", "91 % full"]);
     service.does("echo disk on fire >&2; exit 3");
     becomes(&lb, "script", ["critical", "answer", "disk on fire"]);
+    until("who says so is out", || {
+        let output = lb.cli(&["upstream", "show", "--format=json"]);
+        let shown: Value = serde_json::from_slice(&output.stdout).map_err(|error| format!("{error}: {output:?}"))?;
+        let servers = shown["upstreams"][0]["servers"].as_array().ok_or("no servers")?;
+        let state = |name: &str| servers.iter().find(|each| each["member"] == name).map(|each| each["state"].clone());
+        let states = ["script", "plain", "ours"].map(state);
+        let wanted = ["down", "in", "in"].map(|state| Some(json!(state)));
+        if states == wanted { Ok(()) } else { Err(format!("{states:?}")) }
+    });
     service.does("sleep 10");
     becomes(&lb, "script", ["silent", "silence", "disk on fire"]);
     service.does("echo well again");
@@ -109,4 +118,25 @@ fn a_real_agent_asks_ours_and_a_handler_of_ours_answers_where_there_are_no_check
     });
     assert_eq!(answers["ours"], json!("passing drain=- no checks\n"));
     assert_eq!(answers["scripted"], json!("warning by hand\n"));
+}
+
+/// Its service refuses connections all the while; what differs is whether its agent answers our pings.
+#[test]
+#[ignore = "needs serf"]
+fn a_real_agent_answers_the_second_witness_and_a_stopped_one_is_silent_before_gossip_doubts_it() {
+    let lb = balancer("[upstream.web.probe]\ntcp = true\ninterval = \"100ms\"");
+    let mut serf = Agent::start(Kind::Serf, "serf", Settings::key(KEY).tag("role", "web").join(lb.gossip));
+    await_agreement(&[&lb, &serf], &[("lb", "alive"), ("serf", "alive")]);
+    let (silent, answers) = ("its agent does not answer either", "its agent answers, or its service does");
+    until("its probe has failed for a while", || {
+        let log = lb.log();
+        let failed = log.matches("a second witness was asked").count();
+        if failed >= 3 { Ok(()) } else { Err(format!("{failed} rounds in {log}")) }
+    });
+    assert!(!lb.log().contains(silent), "its agent is well: {}", lb.log());
+    serf.pause();
+    until("it is silent", || if lb.log().contains(silent) { Ok(()) } else { Err(lb.log()) });
+    assert!(!lb.log().contains("member suspected"), "gossip takes longer: {}", lb.log());
+    serf.resume();
+    until("it answers", || if lb.log().contains(answers) { Ok(()) } else { Err(lb.log()) });
 }
