@@ -37,9 +37,10 @@ impl Calendar {
         self.now.since(then)
     }
 
-    /// `then` as RFC 3339.
+    /// `then` as RFC 3339; it may be yet to come.
     pub(super) fn date(&self, then: Instant) -> String {
-        self.before(self.age(then))
+        let ahead = Self { wall: self.wall.checked_add(then.since(self.now)).unwrap_or(self.wall), ..*self };
+        ahead.before(self.age(then))
     }
 
     /// The time so long ago, as RFC 3339.
@@ -82,6 +83,7 @@ mod tests {
         let calendar = Calendar { now: Instant::ZERO + Duration::from_secs(100), wall };
         let moment = calendar.moment(Instant::ZERO + Duration::from_secs(97));
         assert_eq!(moment, Moment { at: Some("2025-11-28T16:02:08Z".to_owned()), ago_s: 3 });
-        assert_eq!(calendar.moment(Instant::ZERO + Duration::from_secs(101)).ago_s, 0);
+        let later = Moment { at: Some("2025-11-28T16:02:12Z".to_owned()), ago_s: 0 };
+        assert_eq!(calendar.moment(Instant::ZERO + Duration::from_secs(101)), later);
     }
 }

@@ -41,6 +41,7 @@ mod health;
 mod operator;
 mod past;
 mod probes;
+mod questions;
 mod status;
 mod timeline;
 mod watch;

@@ -70,6 +70,7 @@ pub(crate) enum Command {
 pub(crate) enum Client {
     Status(super::status::Status),
     Upstream(super::upstream::Upstream),
+    Explain(super::upstream::explain::Explain),
     Check(super::check::Check),
     Members(super::members::Members),
     Health(super::health::Health),
@@ -106,6 +107,7 @@ impl Client {
             | Self::Event(_)
             | Self::Query(_)
             | Self::Tags(_)
+            | Self::Explain(_)
             | Self::Info(_)
             | Self::Reachability(_)
             | Self::Rtt(_)

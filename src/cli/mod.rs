@@ -173,6 +173,7 @@ async fn converse(command: &Client, output: &Output) -> Result<Exit, Failure> {
         Client::Reload(reload) => reload.run(output).await,
         Client::Status(status) => status.run(output).await,
         Client::Upstream(upstream) => upstream.run(output).await,
+        Client::Explain(explain) => explain.run(output).await,
         Client::Check(check) => check.run(output).await,
     }
 }

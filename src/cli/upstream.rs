@@ -1,7 +1,9 @@
 //! `weir upstream`: the servers of a balancer, what changed them, and an operator's say in it.
 
 mod change;
+pub(super) mod explain;
 mod history;
+mod plan;
 mod render;
 mod show;
 
@@ -21,6 +23,8 @@ pub(crate) struct Upstream {
 #[derive(Debug, clap::Subcommand)]
 enum Action {
     Show(show::Show),
+    Explain(explain::Explain),
+    Plan(plan::Plan),
     History(history::History),
     Diff(history::Diff),
     Rollback(change::Rollback),
@@ -38,6 +42,8 @@ impl Upstream {
     pub(crate) async fn run(&self, output: &Output) -> Result<Exit, Failure> {
         match &self.action {
             Action::Show(show) => show.run(output).await,
+            Action::Explain(explain) => explain.run(output).await,
+            Action::Plan(plan) => plan.run(output).await,
             Action::History(history) => history.run(output).await,
             Action::Diff(diff) => diff.run(output).await,
             Action::Rollback(rollback) => rollback.run(output).await,

@@ -6,6 +6,7 @@
 //! client asks only whom it knows from the handshake to be ours.
 
 mod check;
+mod questions;
 mod stop;
 mod upstream;
 
@@ -26,6 +27,7 @@ use crate::status::node::{Check, Document};
 use crate::status::probe::{Probe, Probed};
 
 pub use check::CheckSet;
+pub use questions::{Explained, ExplainedIn, Joiner, Planned, PlannedIn, PlannedServer, UpstreamExplain, UpstreamPlan};
 pub use stop::{OnStop, Stopping};
 pub use upstream::{
     Cut, Differences, Generations, HoldChanged, Past, PastResult, RolledBack, UpstreamDiff, UpstreamHistory,
@@ -107,6 +109,10 @@ commands! {
     Leave = "weir-leave": drain::Depart => drain::Started;
     /// Hear how a drain or a leave goes on; answered as soon as there is news.
     LeaveProgress = "weir-leave-progress": drain::Follow => drain::Lines;
+    /// Why a member is where it is.
+    UpstreamExplain = "weir-upstream-explain": UpstreamExplain => Explained;
+    /// What would happen if.
+    UpstreamPlan = "weir-upstream-plan": UpstreamPlan => Planned;
 }
 
 /// Read the configuration again.

@@ -11,6 +11,7 @@
 //! the words of a [`Notice`] are the driver's.
 
 mod evidence;
+mod questions;
 mod record;
 mod roster;
 mod upstream;
@@ -29,6 +30,7 @@ use crate::time::Instant;
 use crate::wire::NodeName;
 
 use evidence::Testimonies;
+pub use questions::Explanation;
 use roster::Roster;
 use upstream::Ask;
 pub use upstream::Upstream;
@@ -376,8 +378,7 @@ impl Balancer {
         let mut again_at = None;
         for upstream in &mut self.upstreams {
             let under_way = self.applying.as_ref().and_then(|applying| applying.want(upstream.name()));
-            let held = self.holds.get(upstream.name()).is_some();
-            let at = Circumstances { now, held, rejoining, ..Circumstances::default() };
+            let at = Circumstances { now, held: self.holds.get(upstream.name()).is_some(), rejoining };
             let decision = upstream.decide(&self.members, &self.testimonies, &at, under_way, &mut self.outputs);
             again_at = again_at.into_iter().chain(decision.again_at).min();
             match upstream.ask() {

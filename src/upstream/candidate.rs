@@ -18,8 +18,8 @@ pub struct Candidate {
     pub addr: IpAddr,
     /// Its tags.
     pub tags: Arc<Tags>,
-    /// Whether it is this balancer itself.
-    pub is_self: bool,
+    /// What it is to this balancer.
+    pub standing: Standing,
     /// First witness: what gossip says.
     pub gossip: Gossip,
     /// What this balancer's own pings of it add to that.
@@ -48,7 +48,8 @@ impl Candidate {
             Status::Failed => Gossip::Failed,
         };
         let is_self = swim.local_node().name == member.node.name;
-        Self { is_self, ..Self::new(member.node.name.clone(), member.node.addr.ip(), member.tags(), gossip) }
+        let standing = if is_self { Standing::Itself } else { Standing::Other };
+        Self { standing, ..Self::new(member.node.name.clone(), member.node.addr.ip(), member.tags(), gossip) }
     }
 
     /// A member about which gossip is the only witness.
@@ -57,7 +58,7 @@ impl Candidate {
             name,
             addr,
             tags: Arc::new(tags),
-            is_self: false,
+            standing: Standing::Other,
             gossip,
             pings: Pings::default(),
             check: Check::None,
@@ -66,6 +67,12 @@ impl Candidate {
             flapping: false,
             ramp: None,
         }
+    }
+
+    /// A server of an earlier generation that is no member: not yet again, after our own restart, or not any more.
+    pub(super) fn missing(name: NodeName, addr: IpAddr, rejoining: bool) -> Self {
+        let gossip = if rejoining { Gossip::Unknown } else { Gossip::Failed };
+        Self { standing: Standing::Missing, ..Self::new(name, addr, Tags::new(), gossip) }
     }
 
     /// What gossip says, as far as this balancer believes it (`protocols D.4`).
@@ -92,6 +99,18 @@ pub enum Gossip {
     Leaving,
     /// Left.
     Left,
+}
+
+/// What a member is to a balancer.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum Standing {
+    /// Another member.
+    #[default]
+    Other,
+    /// The balancer.
+    Itself,
+    /// No member: a server of an earlier generation.
+    Missing,
 }
 
 /// What came of pinging a member directly: the second witness, whose word counts at this balancer alone (`protocols D.4`).

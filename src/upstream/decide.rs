@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::desired::Target;
 use super::{
     Candidate, Draft, Drain, Gossip, History, Intent, LeftOut, Mode, OnEmpty, Options, Placed, Previous, Server,
-    Servers, Verdict, VerdictReason, Weight, Witness, select, verdict, witness,
+    Servers, Standing, Verdict, VerdictReason, Weight, Witness, select, verdict, witness,
 };
 use crate::time::Instant;
 use crate::wire::NodeName;
@@ -17,16 +17,13 @@ const FLOOR_LINGER: Duration = Duration::from_secs(10);
 
 /// What holds for the whole upstream at the time of a decision.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Circumstances<'a> {
+pub struct Circumstances {
     /// Now.
     pub now: Instant,
     /// An operator froze this upstream.
     pub held: bool,
     /// We restarted less than `rejoin_grace` ago: who is missing may only not be back yet.
     pub rejoining: bool,
-    /// Those of the last good set that are no members and about whom there is evidence all the same, sorted by name. What
-    /// gossip says of them does not matter.
-    pub missing: &'a [Candidate],
 }
 
 /// What an upstream should look like, and why.
@@ -163,7 +160,7 @@ pub struct Judged {
 }
 
 /// Chooses the servers of one upstream. Deterministic: the order of `members` does not matter.
-pub fn decide(members: &[Candidate], options: &Options, history: &History, at: &Circumstances<'_>) -> Decision {
+pub fn decide(members: &[Candidate], options: &Options, history: &History, at: &Circumstances) -> Decision {
     let (mut group, mut left_out) = gather(members, options, history, at);
     let base = group.iter().filter(|judged| judged.counts() && judged.intent != Intent::Gone).count();
     let floor = options.policy.min_healthy.floor(base);
@@ -201,11 +198,11 @@ fn gather(
     members: &[Candidate],
     options: &Options,
     history: &History,
-    at: &Circumstances<'_>,
+    at: &Circumstances,
 ) -> (Vec<Judged>, Vec<(NodeName, LeftOut)>) {
     let mut group = Vec::with_capacity(members.len());
     let mut left_out = Vec::new();
-    for member in members {
+    for member in members.iter().filter(|member| member.standing != Standing::Missing) {
         let frozen = frozen(&member.name, options, history).filter(|_| at.held);
         match frozen.map_or_else(|| select(member, options), |server| Ok(Draft::of(server))) {
             // A held one keeps the weight of its line, whatever part of its own that is.
@@ -215,13 +212,13 @@ fn gather(
             Err(reason) => left_out.push((member.name.clone(), reason)),
         }
     }
-    let known: HashSet<&NodeName> = members.iter().map(|member| &member.name).collect();
-    let gossip = if at.rejoining { Gossip::Unknown } else { Gossip::Failed };
+    let known: HashMap<&NodeName, &Candidate> = members.iter().map(|member| (&member.name, member)).collect();
     let unit = unit(&group, history);
-    for (name, server) in history.good().iter().filter(|(name, _)| !known.contains(name)) {
-        let missing = match at.missing.binary_search_by(|missing| missing.name.cmp(name)) {
-            Ok(index) => Candidate { gossip, ..at.missing[index].clone() },
-            Err(_) => Candidate::new(name.clone(), server.addr.ip(), Default::default(), gossip),
+    for (name, server) in history.good() {
+        let missing = match known.get(name) {
+            Some(listed) if listed.standing == Standing::Missing => (*listed).clone(),
+            Some(_) => continue,
+            None => Candidate::missing(name.clone(), server.addr.ip(), at.rejoining),
         };
         let weight = history.shares().get(name).map_or_else(|| unit.weight(server), |share| share.weight);
         let draft = Draft { weight, ..Draft::of(server) };

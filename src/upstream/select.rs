@@ -3,7 +3,7 @@
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 
-use super::{Candidate, Options, PortRule, Refusal, Rule, UpstreamName, WeightRule};
+use super::{Candidate, Options, PortRule, Refusal, Rule, Standing, UpstreamName, WeightRule};
 use crate::wire::NodeName;
 use crate::wire::serf::Tags;
 
@@ -75,7 +75,7 @@ pub enum Note {
 /// The server that `member` would be, or why it is none.
 pub fn select(member: &Candidate, options: &Options) -> Result<Draft, LeftOut> {
     matches(&member.tags, options)?;
-    if member.is_self && !options.allow_self {
+    if member.standing == Standing::Itself && !options.allow_self {
         return Err(LeftOut::Itself);
     }
     options.allow.check(member.addr).map_err(|why| LeftOut::Address { addr: member.addr, why })?;

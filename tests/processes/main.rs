@@ -6,6 +6,8 @@
     reason = "tests start processes and touch files, and stop at what they cannot use"
 )]
 
+#[path = "../support/hostile_tags.rs"]
+mod hostile_tags;
 #[path = "../support/mod.rs"]
 mod support;
 

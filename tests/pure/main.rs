@@ -6,9 +6,13 @@
     reason = "a test reads files and its environment, and stops at what it cannot use"
 )]
 
+#[path = "../support/hostile_tags.rs"]
+mod hostile;
+
 mod config;
 mod docs;
 mod fuzz;
+mod hostile_tags;
 mod log;
 mod nginx_render;
 mod serf;

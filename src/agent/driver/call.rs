@@ -99,6 +99,16 @@ impl Agent {
                 self.safe_leave.depart(now, &self.endpoint, &self.config, depart, answer);
             }
             Asked::LeaveProgress(follow, answer) => self.safe_leave.follow(follow, answer),
+            Asked::UpstreamExplain(request, answer) => {
+                let told = self.document(false).upstreams;
+                let explained = self.upstreams.as_ref().ok_or_else(no_upstreams);
+                answer.send(explained.and_then(|upstreams| upstreams.explain(now, &self.endpoint, &told, &request)));
+            }
+            Asked::UpstreamPlan(request, answer) => {
+                let told = self.document(false).upstreams;
+                let planned = self.upstreams.as_ref().ok_or_else(no_upstreams);
+                answer.send(planned.and_then(|upstreams| upstreams.plan(now, &told, &request)));
+            }
             Asked::UpstreamWanted(_, answer) => {
                 answer.send(self.upstreams.as_ref().map(Upstreams::wanted).ok_or_else(no_upstreams));
             }

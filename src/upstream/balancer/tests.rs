@@ -1,4 +1,7 @@
 mod evidence;
+mod questions;
+mod records;
+mod storms;
 
 use std::net::IpAddr;
 

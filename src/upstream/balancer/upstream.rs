@@ -1,5 +1,6 @@
 //! One upstream of a balancer, and what is known of it.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet, HashSet, VecDeque};
 use std::net::SocketAddr;
 
@@ -11,8 +12,8 @@ use crate::upstream::cause::causes;
 use crate::upstream::desired::Target;
 use crate::upstream::settle::News;
 use crate::upstream::{
-    Candidate, Cause, Circumstances, Decision, Gossip, History, HoldReason, Intent, Judged, LeftOut, Mode, Options,
-    Probe, Server, Servers, UpstreamName, VerdictReason, Want, decide,
+    Candidate, Cause, Circumstances, Decision, History, HoldReason, Intent, Judged, LeftOut, MinHealthy, Mode, Options,
+    Probe, Servers, UpstreamName, VerdictReason, Want, decide,
 };
 use crate::wire::NodeName;
 
@@ -171,7 +172,7 @@ impl Upstream {
         &mut self,
         members: &[Candidate],
         testimonies: &Testimonies,
-        at: &Circumstances<'_>,
+        at: &Circumstances,
         under_way: Option<&Want>,
         outputs: &mut VecDeque<Output>,
     ) -> &Decision {
@@ -194,34 +195,37 @@ impl Upstream {
         self.decision.insert(decision)
     }
 
-    fn decide_once(&self, members: &[Candidate], testimonies: &Testimonies, at: &Circumstances<'_>) -> Decision {
-        let frozen = at.held.then(|| self.history.frozen());
-        let history = frozen.as_ref().unwrap_or(&self.history);
-        let about = |member: &Candidate| self.about(at.now, member.clone(), testimonies);
-        let members: Vec<Candidate> = members.iter().map(about).collect();
-        let missing = self.missing(at.now, history, &members, testimonies);
-        decide(&members, &self.options, history, &Circumstances { missing: &missing, ..*at })
+    fn decide_once(&self, members: &[Candidate], testimonies: &Testimonies, at: &Circumstances) -> Decision {
+        self.decision_about(&self.seen(members, testimonies, at), at)
     }
 
-    fn about(&self, now: Instant, member: Candidate, testimonies: &Testimonies) -> Candidate {
-        self.records.about(now, testimonies.about(member), &self.options)
+    /// What would be decided about these, who are everybody with everything that is known.
+    pub(super) fn decision_about(&self, seen: &[Candidate], at: &Circumstances) -> Decision {
+        decide(seen, &self.options, &self.memory(at), at)
     }
 
-    /// Servers of the last good set that are no members, with the evidence about them, sorted by name.
-    fn missing(
-        &self,
-        now: Instant,
-        history: &History,
-        members: &[Candidate],
-        testimonies: &Testimonies,
-    ) -> Vec<Candidate> {
+    /// Everybody with everything that is known: the members, and servers of the last good set that are none.
+    pub(super) fn seen(&self, members: &[Candidate], testimonies: &Testimonies, at: &Circumstances) -> Vec<Candidate> {
         let known: HashSet<&NodeName> = members.iter().map(|member| &member.name).collect();
-        let missing = history.good().iter().filter(|(name, _)| !known.contains(name));
-        let candidate = |(name, server): (&NodeName, &Server)| {
-            let missing = Candidate::new(name.clone(), server.addr.ip(), Default::default(), Gossip::Unknown);
-            self.about(now, missing, testimonies)
-        };
-        missing.map(candidate).collect()
+        let memory = self.memory(at);
+        let missing = memory.good().iter().filter(|(name, _)| !known.contains(name));
+        let missing = missing.map(|(name, server)| Candidate::missing(name.clone(), server.addr.ip(), at.rejoining));
+        let about = |member| self.records.about(at.now, testimonies.about(member), &self.options);
+        members.iter().cloned().chain(missing).map(about).collect()
+    }
+
+    fn memory(&self, at: &Circumstances) -> Cow<'_, History> {
+        if at.held { Cow::Owned(self.history.frozen()) } else { Cow::Borrowed(&self.history) }
+    }
+
+    /// The share of its servers that have to be well.
+    pub fn min_healthy(&self) -> MinHealthy {
+        self.options.policy.min_healthy
+    }
+
+    /// Whether NGINX already routes as `decision` wants.
+    pub fn is_live(&self, decision: &Decision) -> bool {
+        self.history.is_live(decision)
     }
 
     fn note_standings(&mut self, decision: &Decision, now: Instant) {

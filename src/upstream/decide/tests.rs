@@ -1,3 +1,5 @@
+mod groups;
+
 use std::net::IpAddr;
 
 use super::*;
@@ -574,40 +576,4 @@ fn more_servers_than_fit_are_left_out_and_those_that_are_down_first() {
 fn generations_count_on_and_do_not_wrap() {
     assert_eq!(Generation(7).next(), Generation(8));
     assert_eq!(Generation(u64::MAX).next(), Generation(u64::MAX));
-}
-
-/// Every group of up to four servers with every kind of evidence, fed back until it is still.
-#[test]
-fn a_group_comes_to_rest_after_one_decision_and_is_never_empty_while_somebody_remains() {
-    let kinds: [fn(&mut Candidate); 8] = [
-        |_| {},
-        |member| member.check = Check::Critical,
-        |member| member.gossip = Gossip::Failed,
-        |member| member.gossip = Gossip::Left,
-        |member| member.drain = Drain::Asked(Rank::Since(LamportTime(1))),
-        |member| member.drain = Drain::Promised,
-        |member| member.flapping = true,
-        |member| member.gossip = Gossip::Suspect,
-    ];
-    let options = options();
-    let before = after(&[&alive(1..=3)], &options);
-    for mix in 0..kinds.len().pow(4) {
-        let mut members = alive(1..=4);
-        for (place, member) in (0..).zip(&mut members) {
-            kinds[mix / kinds.len().pow(place) % kinds.len()](member);
-        }
-        let mut history = before.clone();
-        let decision = decide(&members, &options, &history, &Circumstances::default());
-        history.decided(&decision);
-        history.applied(&decision);
-        let again = decide(&members, &options, &history, &Circumstances::default());
-        assert!(history.is_live(&again), "no self-made second change: {members:#?}");
-        let remains =
-            members[..3].iter().any(|member| member.gossip != Gossip::Left && member.drain != Drain::Promised);
-        let empty = !matches!(&decision.want, Want::Servers(servers) if servers.serving().next().is_some());
-        assert!(!(remains && empty), "empty though somebody who was in remains: {members:#?}");
-        for judged in decision.members.iter().filter(|judged| judged.drain == Drain::Promised) {
-            assert!(!judged.verdict.placed.is_in(), "a promise is kept");
-        }
-    }
 }

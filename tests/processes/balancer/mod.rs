@@ -4,6 +4,7 @@ pub(crate) mod crowd;
 mod demo;
 mod handlers;
 mod haproxy;
+mod hostile;
 mod members;
 mod operator;
 mod probe_load;

@@ -166,6 +166,8 @@ impl Script {
             Asked::Drain(request, to) => self.by_script(&request, to),
             Asked::Leave(request, to) => self.by_script(&request, to),
             Asked::LeaveProgress(request, to) => self.by_script(&request, to),
+            Asked::UpstreamExplain(request, to) => self.by_script(&request, to),
+            Asked::UpstreamPlan(request, to) => self.by_script(&request, to),
         }
     }
 

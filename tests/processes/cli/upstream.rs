@@ -250,3 +250,70 @@ fn an_operators_word() {
         ],
     );
 }
+
+fn to_questions(command: &str, document: &str) -> Result<String, Refusal> {
+    let document: Value = serde_json::from_str(document).expect("our own documents");
+    let rule = |rule: &str, result: &str, input: &str| json!({ "rule": rule, "result": result, "input": input });
+    let answer = match (command, document["member"].as_str()) {
+        ("weir-upstream-explain", Some("web2")) => {
+            let mut down = server("web2", 13, "down", 2, 0.0, "its service does not answer this balancer");
+            down["since"] = "2020-11-28T15:10:03Z".into();
+            let mut probe = rule("probe", "down", "GET http://10.77.0.13:80/: connection refused, 2 of fall 2");
+            probe["decides"] = true.into();
+            json!({ "upstreams": [{ "name": "web", "generation": 8, "servers": [down], "back_when":
+                "2 probes in a row succeed (rise 2)", "rules": [
+                    rule("selected", "yes", "role=web matches ^(?:web)$"),
+                    rule("address", "ok", "10.77.0.13, allow = any; port 80: tag port=80; weight 2: tag weight=2, limits 0..256"),
+                    rule("gossip", "alive", "since 2020-11-28T13:31:07Z"),
+                    rule("checks", "critical", "tag weir_health=critical"),
+                    probe,
+                    rule("panic", "no", "1 of 2 in, min_healthy 50 %"),
+                    rule("of_tomorrow", "new", "") ] }] })
+        }
+        ("weir-upstream-explain", Some("db1")) => json!({ "upstreams": [
+            { "name": "web", "rules": [rule("selected", "no", "role=db does not match ^(?:web)$")] },
+            { "name": "api", "left_out": [{ "member": "db1", "reason": "not_a_port", "why": "tag port=\"80;\" is not a port, \
+                it is left out", "remedy": "correct it" }], "rules": [] } ] }),
+        ("weir-upstream-explain", _) => {
+            return Err(Refusal::new("no member 'web-2'").with_remedy("did you mean 'web2'?"));
+        }
+        ("weir-upstream-plan", _) if document["fail"] == json!(["web1"]) => {
+            json!({ "upstreams": [{ "name": "web", "serving": 1,
+            "base": 2, "min_healthy": "50 %", "panic": false, "reloads": 1, "servers": [
+                { "member": "web1", "addr": "10.77.0.12:80", "before": "in", "after": "gone", "share_before": 0.333,
+                    "why": "failed, and its service does not answer" },
+                { "member": "web2", "addr": "10.77.0.13:80", "before": "in", "after": "in", "share_before": 0.667,
+                    "share_after": 1.0, "why": "passing" } ] }] })
+        }
+        ("weir-upstream-plan", _) if document["join"][0]["tags"]["port"] == "8080" => {
+            json!({ "upstreams": [{ "name": "web",
+            "serving": 1, "base": 3, "min_healthy": "2", "panic": true, "reloads": 0, "servers": [
+                { "member": "web3", "after": "left_out", "why": "port 8080 is outside 80..80, it is left out" } ] }] })
+        }
+        ("weir-upstream-plan", _) => {
+            json!({ "upstreams": [{ "name": "web", "serving": 2, "base": 2, "min_healthy": "50 %" }] })
+        }
+        _ => return Err("Unsupported command".into()),
+    };
+    Ok(answer.to_string())
+}
+
+#[test]
+fn why_and_what_if() {
+    check(
+        "upstream-questions.txt",
+        to_questions,
+        &[
+            &["explain", "web2"],
+            &["upstream", "explain", "db1"],
+            &["explain", "web-2"],
+            &["explain", "db1", "--format", "json"],
+            &["upstream", "plan", "--fail", "web1"],
+            &["upstream", "plan", "--join", "web3,port=8080,weight=2"],
+            &["upstream", "plan", "--critical", "lb1"],
+            &["upstream", "plan", "--fail", "web1", "--format", "json"],
+            &["upstream", "plan"],
+            &["upstream", "plan", "--join", "web3,port"],
+        ],
+    );
+}

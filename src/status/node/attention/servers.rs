@@ -8,11 +8,11 @@ use crate::upstream::Witness;
 /// Those that change too often and are held down, and since when the first of them is.
 pub(super) fn flapping(upstream: &Upstream) -> Option<(Trouble, Option<&String>)> {
     let held: Vec<&Server> = upstream.servers.iter().filter(|server| server.state.is(&ServerState::Flapping)).collect();
-    held.first()?;
+    let first = held.first()?;
     let (names, verb) = (names(&held), if held.len() == 1 { "changes" } else { "change" });
     let what = format!("{names} {verb} too often to be used for now in upstream {}", upstream.name);
     let since = held.iter().filter_map(|server| server.since.as_ref()).min();
-    Some((Trouble::new(what, format!("'weir upstream show {}'", upstream.name)), since))
+    Some((Trouble::new(what, format!("'weir upstream explain {}'", first.member)), since))
 }
 
 /// Those that gossip has lost and that stay because their service answers.

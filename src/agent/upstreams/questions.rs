@@ -1,0 +1,207 @@
+//! Answers what operators ask about decisions: why a member is where it is, and what would happen if.
+
+use std::collections::BTreeMap;
+
+use super::Upstreams;
+use crate::agent::clock::Calendar;
+use crate::config::nearest;
+use crate::endpoint::Endpoint;
+use crate::rpc::refusal::Refusal;
+use crate::rpc::weir::{
+    Explained, ExplainedIn, Joiner, Planned, PlannedIn, PlannedServer, UpstreamExplain, UpstreamPlan,
+};
+use crate::status::node::{self, ServerState};
+use crate::time::Instant;
+use crate::upstream::balancer::Upstream;
+use crate::upstream::explain::Details;
+use crate::upstream::plan::{Assumption, Newcomer};
+use crate::upstream::{Candidate, Decision, Gossip, Pings, Want};
+use crate::wire::NodeName;
+
+/// Most assumptions that one question may make.
+const MAX_ASSUMPTIONS: usize = 256;
+
+impl Upstreams {
+    /// Why a member is where it is; `told` is what the node document says of the upstreams.
+    pub(in crate::agent) fn explain(
+        &self,
+        now: Instant,
+        endpoint: &Endpoint,
+        told: &[node::Upstream],
+        request: &UpstreamExplain,
+    ) -> Result<Explained, Refusal> {
+        let calendar = Calendar::read();
+        let name = NodeName::new(&request.member).ok_or_else(|| self.unknown(&request.member))?;
+        let details = |upstream: &Upstream, member: &Candidate| {
+            let told = told.iter().find(|told| told.name == upstream.name().as_str());
+            self.details(now, endpoint, &calendar, upstream, member, told)
+        };
+        let explained = self.balancer.explain(now, &name, details).ok_or_else(|| self.unknown(&request.member))?;
+        let explained = explained.into_iter().filter_map(|explanation| {
+            let told = told.iter().find(|told| told.name == explanation.upstream.name().as_str())?;
+            Some(ExplainedIn {
+                upstream: about(told, &request.member),
+                rules: explanation.asked,
+                back_when: explanation.back_when,
+            })
+        });
+        Ok(Explained { upstreams: explained.collect() })
+    }
+
+    fn details(
+        &self,
+        now: Instant,
+        endpoint: &Endpoint,
+        calendar: &Calendar,
+        upstream: &Upstream,
+        member: &Candidate,
+        told: Option<&node::Upstream>,
+    ) -> Details {
+        let since = endpoint.member(member.name.as_str()).map(|known| format!("since {}", calendar.date(known.since)));
+        let gossip = match (member.gossip, member.pings) {
+            (Gossip::Alive, Pings::Unanswered) => "by this balancer's own pings, which it does not answer".to_owned(),
+            _ => since.unwrap_or_default(),
+        };
+        let held = told.and_then(|told| told.held.as_ref()).map(|held| {
+            let since = held.since.as_ref().map(|since| format!("since {since}"));
+            since.into_iter().chain(held.reason.clone()).collect::<Vec<_>>().join(", ")
+        });
+        let own = told.and_then(|told| told.servers.iter().find(|server| server.member == member.name.as_str()));
+        let probe = own.and_then(|server| server.probe.as_ref());
+        Details {
+            gossip,
+            checks: member.tags.get("weir_health").map(|said| format!("tag weir_health={said}")).unwrap_or_default(),
+            probe: probe.map(probed).unwrap_or_default(),
+            rise: probe.map(|probe| probe.rise),
+            flapping: upstream.held_down_until(now, &member.name).map(|until| calendar.date(until)),
+            held,
+        }
+    }
+
+    /// What would happen under some assumptions.
+    pub(in crate::agent) fn plan(
+        &self,
+        now: Instant,
+        told: &[node::Upstream],
+        request: &UpstreamPlan,
+    ) -> Result<Planned, Refusal> {
+        let assumptions = self.assumptions(request)?;
+        let planned = self.balancer.plan(now, &assumptions).map_err(|name| self.unknown(name.as_str()))?;
+        let planned = planned.into_iter().map(|(upstream, decision)| {
+            let before = told.iter().find(|told| told.name == upstream.name().as_str());
+            planned_in(upstream, &decision, before)
+        });
+        Ok(Planned { upstreams: planned.collect() })
+    }
+
+    fn assumptions(&self, request: &UpstreamPlan) -> Result<Vec<Assumption>, Refusal> {
+        let UpstreamPlan { fail, drain, critical, join } = request;
+        let known = |name: &String| NodeName::new(name).ok_or_else(|| self.unknown(name));
+        // A member that joins may be told to fail as well.
+        let joins = join.iter().map(|joiner| self.newcomer(joiner).map(Assumption::Join));
+        let fails = fail.iter().map(|name| known(name).map(Assumption::Fail));
+        let drains = drain.iter().map(|name| known(name).map(Assumption::Drain));
+        let criticals = critical.iter().map(|name| known(name).map(Assumption::Critical));
+        let all: Vec<Assumption> = joins.chain(fails).chain(drains).chain(criticals).collect::<Result<_, _>>()?;
+        if all.len() > MAX_ASSUMPTIONS {
+            return Err(Refusal::new(format!("at most {MAX_ASSUMPTIONS} assumptions can be made")));
+        }
+        Ok(all)
+    }
+
+    fn newcomer(&self, Joiner { name, addr, tags }: &Joiner) -> Result<Newcomer, Refusal> {
+        let Some(named) = NodeName::new(name) else {
+            return Err(
+                Refusal::new(format!("'{name}' is no member's name")).with_remedy("write --join NAME,port=8080")
+            );
+        };
+        if self.balancer.names().any(|known| *known == named) {
+            return Err(Refusal::new(format!("'{name}' is a member already")).with_remedy("name another one"));
+        }
+        Ok(Newcomer { name: named, addr: *addr, tags: tags.clone() })
+    }
+
+    fn unknown(&self, name: &str) -> Refusal {
+        let refusal = Refusal::new(format!("no member '{name}'"));
+        let known: Vec<&str> = self.balancer.names().map(NodeName::as_str).collect();
+        match nearest(name, known.iter().copied()) {
+            Some(near) => refusal.with_remedy(format!("did you mean '{near}'?")),
+            None => refusal.with_remedy("'weir members' lists them"),
+        }
+    }
+}
+
+/// `GET http://10.77.0.13:80/: connection refused, 2 of fall 2`.
+fn probed(node::Probe { question, error, took_ms, failures, fall, .. }: &node::Probe) -> String {
+    match (error, took_ms) {
+        (Some(error), _) => format!("{question}: {error}, {failures} of fall {fall}"),
+        (None, Some(took)) => format!("{question}: {took:.1} ms"),
+        (None, None) => question.clone(),
+    }
+}
+
+/// What is told of one member alone.
+fn about(told: &node::Upstream, member: &str) -> node::Upstream {
+    let mut about = told.clone();
+    about.servers.retain(|server| server.member == member);
+    about.left_out.retain(|left_out| left_out.member == member);
+    about.waiting.retain(|change| change.member == member);
+    about
+}
+
+fn planned_in(upstream: &Upstream, decision: &Decision, before: Option<&node::Upstream>) -> PlannedIn {
+    let servers = match &decision.want {
+        Want::Servers(servers) => Some(servers),
+        Want::Placeholder => None,
+        Want::Hold(_) => upstream.live(),
+    };
+    let after = node::Upstream::decided(upstream.name(), decision, servers);
+    let mut planned: BTreeMap<&str, PlannedServer> = BTreeMap::new();
+    for server in before.iter().flat_map(|before| &before.servers) {
+        let entry = PlannedServer {
+            member: server.member.clone(),
+            addr: Some(server.addr),
+            before: Some(server.state.clone()),
+            after: None,
+            share_before: server.share,
+            share_after: 0.0,
+            why: "not selected".to_owned(),
+        };
+        planned.insert(&server.member, entry);
+    }
+    for server in &after.servers {
+        let before = planned.remove(server.member.as_str());
+        let entry = PlannedServer {
+            member: server.member.clone(),
+            addr: Some(server.addr),
+            before: before.as_ref().and_then(|before| before.before.clone()),
+            after: Some(server.state.clone()),
+            share_before: before.map_or(0.0, |before| before.share_before),
+            share_after: server.share,
+            why: server.why.clone(),
+        };
+        planned.insert(&server.member, entry);
+    }
+    for left_out in &after.left_out {
+        let before = planned.remove(left_out.member.as_str());
+        let entry = PlannedServer {
+            member: left_out.member.clone(),
+            addr: before.as_ref().and_then(|before| before.addr),
+            before: before.as_ref().and_then(|before| before.before.clone()),
+            after: Some(ServerState::LeftOut.into()),
+            share_before: before.map_or(0.0, |before| before.share_before),
+            share_after: 0.0,
+            why: left_out.why.clone(),
+        };
+        planned.insert(&left_out.member, entry);
+    }
+    PlannedIn {
+        name: after.name.clone(),
+        serving: decision.serving(),
+        base: decision.base,
+        min_healthy: upstream.min_healthy().to_string(),
+        panic: after.panic,
+        reloads: u32::from(!upstream.is_live(decision)),
+        servers: planned.into_values().collect(),
+    }
+}

@@ -1,0 +1,103 @@
+use std::net::IpAddr;
+
+use super::*;
+use crate::upstream::{Circumstances, History, Rank, TagPattern, UpstreamName, decide};
+use crate::wire::NodeName;
+use crate::wire::serf::Tags;
+
+fn options() -> Options {
+    let select = vec![("role".to_owned(), TagPattern::new("web").unwrap())];
+    Options::new(UpstreamName::new("web").unwrap(), select)
+}
+
+fn web(number: u8, tags: &[(&str, &str)]) -> Candidate {
+    let mut tags: Tags = tags.iter().map(|(tag, value)| ((*tag).to_owned(), (*value).to_owned())).collect();
+    tags.entry("role".to_owned()).or_insert_with(|| "web".to_owned());
+    let name = NodeName::new(&format!("web{number}")).unwrap();
+    Candidate::new(name, IpAddr::from([10, 77, 0, number]), tags, Gossip::Alive)
+}
+
+/// What is told of `web2` beside two that are well, a line each, and what would put it in.
+fn told(options: &Options, web2: Candidate, details: &Details) -> (Vec<String>, Option<String>) {
+    let members = [web(1, &[]), web2, web(3, &[])];
+    let mut history = History::default();
+    let well = decide(&[web(1, &[]), web(2, &[]), web(3, &[])], options, &history, &Circumstances::default());
+    history.decided(&well);
+    history.applied(&well);
+    let decision = decide(&members, options, &history, &Circumstances::default());
+    let line = |asked: Asked| {
+        let decides = if asked.decides { " <-" } else { "" };
+        format!("{} {} {}{decides}", asked.rule, asked.result, asked.input)
+    };
+    let lines = explain(&members[1], options, &decision, details).into_iter().map(line).collect();
+    let judged = decision.members.iter().find(|judged| judged.name == members[1].name);
+    (lines, judged.and_then(|judged| back_when(options, judged, details)))
+}
+
+#[test]
+fn every_rule_says_what_it_rests_on_and_which_one_decides() {
+    let options = Options { probed: true, ..options() };
+    let web2 = Candidate { check: Check::Passing, probe: Probe::Down, ..web(2, &[("weight", "2")]) };
+    let details = Details {
+        gossip: "since 13:31:07".to_owned(),
+        probe: "GET http://10.77.0.2:80/: connection refused, 2 of fall 2".to_owned(),
+        rise: Some(2),
+        ..Details::default()
+    };
+    let (lines, back_when) = told(&options, web2, &details);
+    assert_eq!(
+        lines,
+        [
+            "selected yes role=web matches ^(?:web)$",
+            "address ok 10.77.0.2, allow = any; port 80: no tag port, default; weight 2: tag weight=2, limits 0..256",
+            "gossip alive since 13:31:07",
+            "checks passing ",
+            "probe down GET http://10.77.0.2:80/: connection refused, 2 of fall 2 <-",
+            "panic no 2 of 3 in, min_healthy 50 %",
+        ]
+    );
+    assert_eq!(back_when.as_deref(), Some("2 probes in a row succeed (rise 2)"));
+}
+
+#[test]
+fn who_is_out_is_told_by_the_rule_that_keeps_it_out() {
+    let options = options();
+    let decides = |web2: Candidate| {
+        let (lines, back_when) = told(&options, web2, &Details::default());
+        let decides: Vec<String> =
+            lines.iter().filter_map(|line| line.strip_suffix(" <-")).map(str::to_owned).collect();
+        assert_eq!(decides.len(), 1, "{lines:?}");
+        (decides.concat(), back_when.unwrap_or_default())
+    };
+    for (web2, rule, back_when) in [
+        (web(2, &[("role", "db")]), "selected no role=db does not match ^(?:web)$", ""),
+        (
+            Candidate { standing: Standing::Itself, ..web(2, &[]) },
+            "selected no role=web matches ^(?:web)$, but it is",
+            "",
+        ),
+        (web(2, &[("port", "80;")]), "address no 10.77.0.2, allow = any; tag port=\"80;\" is not a port", ""),
+        (web(2, &[("weight", "0")]), "address down 10.77.0.2", "it has a weight above 0"),
+        (Candidate { gossip: Gossip::Failed, ..web(2, &[]) }, "gossip failed", "its agent is back"),
+        (Candidate { gossip: Gossip::Left, ..web(2, &[]) }, "gossip left", "it joins again"),
+        (Candidate { check: Check::Critical, ..web(2, &[]) }, "checks critical", "its checks pass"),
+        (Candidate { drain: Drain::Asked(Rank::Last), ..web(2, &[]) }, "drain asked", "it drains no more"),
+        (
+            Candidate { flapping: true, ..web(2, &[]) },
+            "flapping yes 3 changes in 60 s are too many",
+            "it has not changed for a while",
+        ),
+        (web(2, &[]), "gossip alive", ""),
+        (Candidate { probe: Probe::Up, ..web(2, &[]) }, "probe up", ""),
+    ] {
+        let found = decides(web2.clone());
+        assert!(found.0.starts_with(rule), "{found:?} {rule}");
+        assert_eq!(found.1, back_when, "{rule}");
+    }
+}
+
+#[test]
+fn of_one_that_is_not_selected_nothing_else_is_asked() {
+    let (lines, back_when) = told(&options(), web(2, &[("role", "db")]), &Details::default());
+    assert_eq!((lines.len(), back_when), (1, None));
+}
