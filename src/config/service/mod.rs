@@ -6,7 +6,7 @@
 mod host;
 mod status;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use hyper::Method;
 use hyper::header::{HeaderName, HeaderValue};
@@ -255,7 +255,7 @@ const OURS: [HeaderName; 5] = [
     hyper::header::EXPECT,
 ];
 
-fn ca_mistake(path: &PathBuf) -> Option<Trouble> {
+fn ca_mistake(path: &Path) -> Option<Trouble> {
     if path.as_os_str().is_empty() { None } else { absolute(path) }
 }
 
