@@ -291,6 +291,9 @@ impl Upstreams {
 
     /// An answer to a query of this node's, or its end. Whether it is one of the balancer's.
     pub(super) fn handle_query(&mut self, now: Instant, output: &QueryOutput) -> bool {
+        if let Some((node, asked)) = self.health.serving(output) {
+            self.handle_serving(now, &node, asked);
+        }
         self.health.handle_answer(now, output)
     }
 

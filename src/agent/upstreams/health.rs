@@ -9,7 +9,7 @@ use crate::agent::clock::Calendar;
 use crate::config::Config;
 use crate::endpoint::Endpoint;
 use crate::error::Explain as _;
-use crate::health::query::answer::{Answer, QUERY};
+use crate::health::query::answer::{Answer, Drain, QUERY};
 use crate::health::query::{End, Output, Queries, QuestionId, Seen, Selector, Target};
 use crate::outage::Outage;
 use crate::serf::{self, QueryKey, QueryOutput, QueryParams};
@@ -25,7 +25,8 @@ pub(super) struct Health {
     /// Each that upstreams have, once; in the machine's order.
     selectors: Vec<(Selector, Vec<(String, TagPattern)>)>,
     queries: Queries,
-    asked: HashMap<QueryKey, QuestionId>,
+    /// And when that was.
+    asked: HashMap<QueryKey, (QuestionId, Instant)>,
     /// Questions that could not be sent.
     unsent: Outage,
 }
@@ -90,7 +91,7 @@ impl Health {
 
     /// An answer to a query, or its end. Whether it is one of these.
     pub(super) fn handle_answer(&mut self, now: Instant, output: &QueryOutput) -> bool {
-        let Some(id) = self.asked.get(&output.key).copied() else { return false };
+        let Some((id, _)) = self.asked.get(&output.key).copied() else { return false };
         match &output.answer {
             serf::Answer::Ack { .. } => {}
             serf::Answer::Response { from, payload } => self.queries.handle_answer(now, id, from, payload),
@@ -100,6 +101,14 @@ impl Health {
             }
         }
         true
+    }
+
+    /// Who says in an answer that it does not drain, and when it was asked.
+    pub(super) fn serving(&self, output: &QueryOutput) -> Option<(NodeName, Instant)> {
+        let (_, asked) = self.asked.get(&output.key)?;
+        let serf::Answer::Response { from, payload } = &output.answer else { return None };
+        let says_so = Answer::parse(payload)?.drain == Some(Drain::No);
+        Some((NodeName::new(from).filter(|_| says_so)?, *asked))
     }
 
     /// What is known of that member; `None` of one that no upstream selects.
@@ -128,7 +137,7 @@ impl Health {
     fn ask(&mut self, now: Instant, endpoint: &mut Endpoint, id: QuestionId, params: QueryParams) {
         match endpoint.query(now, params) {
             Ok(key) => {
-                self.asked.insert(key, id);
+                self.asked.insert(key, (id, now));
                 if let Some(questions) = self.unsent.worked(tokio::time::Instant::now().into_std()) {
                     warn!(questions, "health is asked for again, questions were not sent");
                 }

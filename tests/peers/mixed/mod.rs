@@ -3,6 +3,7 @@
 
 mod cluster;
 mod distance;
+mod drain;
 mod events;
 mod health;
 mod members;

@@ -12,6 +12,10 @@ use std::time::{Duration, Instant};
 use rustix::fs::{FlockOperation, flock};
 use weir::apply::{Answer, Ask, Body, Client, Job, Refusal, Report, Request, Unanswered};
 use weir::config::{self, Config, Source, Sources};
+use weir::drain::{DrainId, Promise, Promises};
+use weir::upstream::Generation;
+use weir::wire::NodeName;
+use weir::wire::message::Incarnation;
 
 use crate::nginx::{Nginx, backend, server, web};
 use crate::support::{until, weir_binary};
@@ -148,6 +152,44 @@ fn the_helper_does_what_the_agent_asks_for() {
     }
     assert_eq!(client.ask(Ask::Check), Ok(Body::Checked(Ok(()))));
     assert_eq!(client.ask(Ask::Recover), Ok(Body::NothingToRecover));
+}
+
+/// Of these, whom the helper promises now, and whether it says that something is live.
+fn promised(client: &Client, nodes: &[&str]) -> (Vec<String>, bool) {
+    let promise = |node: &&str| Promise {
+        node: NodeName::new(node).unwrap(),
+        incarnation: Incarnation::new(7),
+        id: DrainId::drawn(1),
+    };
+    let promises = Promises::try_from(nodes.iter().map(promise).collect::<Vec<_>>()).unwrap();
+    match client.ask(Ask::Promise { promises, known: None }).unwrap() {
+        Body::Promised(Ok(standing)) => {
+            let kept = standing.promises.iter().map(|promise| promise.node.to_string()).collect();
+            (kept, standing.live > Generation(0))
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+#[ignore = "needs nginx"]
+fn a_promise_is_kept_only_if_what_is_live_keeps_it() {
+    let mut stage = Stage::start();
+    let client = stage.client();
+    assert_eq!(promised(&client, &["one"]), (vec!["one".to_owned()], false), "nobody is routed to yet");
+    assert_eq!(promised(&client, &[]), (Vec::new(), false));
+    assert!(matches!(apply(&client, "one"), Body::Applied(Report::Live { .. })));
+    assert_eq!(promised(&client, &["one", "two"]), (vec!["two".to_owned()], true), "one is served");
+    let mut down = server("one", backend("one"));
+    down.down = true;
+    let job = Job::new(web([down, server("two", backend("two"))]));
+    assert!(matches!(client.ask(Ask::Apply(job)).unwrap(), Body::Applied(Report::Live { .. })));
+    assert_eq!(promised(&client, &["one", "two"]), (vec!["one".to_owned()], true), "that job had no promise");
+    // It is on disk, and holds whatever is live; what is not asked for again is forgotten.
+    stage.nginx.kill();
+    assert_eq!(promised(&client, &["one"]), (vec!["one".to_owned()], true));
+    assert!(std::fs::read_to_string(stage.nginx.path("state").join("promises")).unwrap().contains("\"one\""));
+    assert_eq!(promised(&client, &[]), (Vec::new(), true));
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 pub(crate) mod crowd;
 mod demo;
+mod drains;
 mod handlers;
 mod haproxy;
 mod hostile;
