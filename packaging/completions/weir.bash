@@ -40,11 +40,20 @@ _weir() {
             weir,doctor)
                 cmd="weir__subcmd__doctor"
                 ;;
+            weir,drain)
+                cmd="weir__subcmd__drain"
+                ;;
             weir,event)
                 cmd="weir__subcmd__event"
                 ;;
+            weir,explain)
+                cmd="weir__subcmd__explain"
+                ;;
             weir,force-leave)
                 cmd="weir__subcmd__force__subcmd__leave"
+                ;;
+            weir,health)
+                cmd="weir__subcmd__health"
                 ;;
             weir,help)
                 cmd="weir__subcmd__help"
@@ -190,11 +199,20 @@ _weir() {
             weir__subcmd__help,doctor)
                 cmd="weir__subcmd__help__subcmd__doctor"
                 ;;
+            weir__subcmd__help,drain)
+                cmd="weir__subcmd__help__subcmd__drain"
+                ;;
             weir__subcmd__help,event)
                 cmd="weir__subcmd__help__subcmd__event"
                 ;;
+            weir__subcmd__help,explain)
+                cmd="weir__subcmd__help__subcmd__explain"
+                ;;
             weir__subcmd__help,force-leave)
                 cmd="weir__subcmd__help__subcmd__force__subcmd__leave"
+                ;;
+            weir__subcmd__help,health)
+                cmd="weir__subcmd__help__subcmd__health"
                 ;;
             weir__subcmd__help,help)
                 cmd="weir__subcmd__help__subcmd__help"
@@ -304,11 +322,17 @@ _weir() {
             weir__subcmd__help__subcmd__upstream,diff)
                 cmd="weir__subcmd__help__subcmd__upstream__subcmd__diff"
                 ;;
+            weir__subcmd__help__subcmd__upstream,explain)
+                cmd="weir__subcmd__help__subcmd__upstream__subcmd__explain"
+                ;;
             weir__subcmd__help__subcmd__upstream,history)
                 cmd="weir__subcmd__help__subcmd__upstream__subcmd__history"
                 ;;
             weir__subcmd__help__subcmd__upstream,hold)
                 cmd="weir__subcmd__help__subcmd__upstream__subcmd__hold"
+                ;;
+            weir__subcmd__help__subcmd__upstream,plan)
+                cmd="weir__subcmd__help__subcmd__upstream__subcmd__plan"
                 ;;
             weir__subcmd__help__subcmd__upstream,release)
                 cmd="weir__subcmd__help__subcmd__upstream__subcmd__release"
@@ -379,6 +403,9 @@ _weir() {
             weir__subcmd__upstream,diff)
                 cmd="weir__subcmd__upstream__subcmd__diff"
                 ;;
+            weir__subcmd__upstream,explain)
+                cmd="weir__subcmd__upstream__subcmd__explain"
+                ;;
             weir__subcmd__upstream,help)
                 cmd="weir__subcmd__upstream__subcmd__help"
                 ;;
@@ -387,6 +414,9 @@ _weir() {
                 ;;
             weir__subcmd__upstream,hold)
                 cmd="weir__subcmd__upstream__subcmd__hold"
+                ;;
+            weir__subcmd__upstream,plan)
+                cmd="weir__subcmd__upstream__subcmd__plan"
                 ;;
             weir__subcmd__upstream,release)
                 cmd="weir__subcmd__upstream__subcmd__release"
@@ -403,6 +433,9 @@ _weir() {
             weir__subcmd__upstream__subcmd__help,diff)
                 cmd="weir__subcmd__upstream__subcmd__help__subcmd__diff"
                 ;;
+            weir__subcmd__upstream__subcmd__help,explain)
+                cmd="weir__subcmd__upstream__subcmd__help__subcmd__explain"
+                ;;
             weir__subcmd__upstream__subcmd__help,help)
                 cmd="weir__subcmd__upstream__subcmd__help__subcmd__help"
                 ;;
@@ -411,6 +444,9 @@ _weir() {
                 ;;
             weir__subcmd__upstream__subcmd__help,hold)
                 cmd="weir__subcmd__upstream__subcmd__help__subcmd__hold"
+                ;;
+            weir__subcmd__upstream__subcmd__help,plan)
+                cmd="weir__subcmd__upstream__subcmd__help__subcmd__plan"
                 ;;
             weir__subcmd__upstream__subcmd__help,release)
                 cmd="weir__subcmd__upstream__subcmd__help__subcmd__release"
@@ -431,7 +467,7 @@ _weir() {
 
     case "${cmd}" in
         weir)
-            opts="-v -h --format --color --quiet --version --help access agent apply status upstream check members join leave force-leave event query tags keys info monitor reachability rtt reload config demo doctor sim keygen version completions man help"
+            opts="-v -h --format --color --quiet --version --help access agent apply status upstream explain check members health join drain leave force-leave event query tags keys info monitor reachability rtt reload config demo doctor sim keygen version completions man help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1276,6 +1312,44 @@ _weir() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        weir__subcmd__drain)
+            opts="-h --undo --reason --no-wait --force --guard --if-guard --rpc-addr --rpc-token-file --rpc-auth --format --color --quiet --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --reason)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --rpc-addr)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --rpc-token-file)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --rpc-auth)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --format)
+                    COMPREPLY=($(compgen -W "text json" -- "${cur}"))
+                    return 0
+                    ;;
+                --color)
+                    COMPREPLY=($(compgen -W "auto always never" -- "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         weir__subcmd__event)
             opts="-h --payload-file --coalesce --rpc-addr --rpc-token-file --rpc-auth --format --color --quiet --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
@@ -1291,6 +1365,40 @@ _weir() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --rpc-addr)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --rpc-token-file)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --rpc-auth)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --format)
+                    COMPREPLY=($(compgen -W "text json" -- "${cur}"))
+                    return 0
+                    ;;
+                --color)
+                    COMPREPLY=($(compgen -W "auto always never" -- "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        weir__subcmd__explain)
+            opts="-h --rpc-addr --rpc-token-file --rpc-auth --format --color --quiet --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
                 --rpc-addr)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
@@ -1352,8 +1460,46 @@ _weir() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        weir__subcmd__health)
+            opts="-h --self --watch --wide --header --rpc-addr --rpc-token-file --rpc-auth --format --color --quiet --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --watch)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --rpc-addr)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --rpc-token-file)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --rpc-auth)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --format)
+                    COMPREPLY=($(compgen -W "text json" -- "${cur}"))
+                    return 0
+                    ;;
+                --color)
+                    COMPREPLY=($(compgen -W "auto always never" -- "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         weir__subcmd__help)
-            opts="access agent apply status upstream check members join leave force-leave event query tags keys info monitor reachability rtt reload config demo doctor sim keygen version completions man help"
+            opts="access agent apply status upstream explain check members health join drain leave force-leave event query tags keys info monitor reachability rtt reload config demo doctor sim keygen version completions man help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1604,6 +1750,20 @@ _weir() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        weir__subcmd__help__subcmd__drain)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         weir__subcmd__help__subcmd__event)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
@@ -1618,7 +1778,35 @@ _weir() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        weir__subcmd__help__subcmd__explain)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         weir__subcmd__help__subcmd__force__subcmd__leave)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        weir__subcmd__help__subcmd__health)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -1969,7 +2157,7 @@ _weir() {
             return 0
             ;;
         weir__subcmd__help__subcmd__upstream)
-            opts="show history diff rollback hold release render"
+            opts="show explain plan history diff rollback hold release render"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1983,6 +2171,20 @@ _weir() {
             return 0
             ;;
         weir__subcmd__help__subcmd__upstream__subcmd__diff)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        weir__subcmd__help__subcmd__upstream__subcmd__explain)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -2011,6 +2213,20 @@ _weir() {
             return 0
             ;;
         weir__subcmd__help__subcmd__upstream__subcmd__hold)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        weir__subcmd__help__subcmd__upstream__subcmd__plan)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -2671,12 +2887,20 @@ _weir() {
             return 0
             ;;
         weir__subcmd__leave)
-            opts="-h --on-stop --rpc-addr --rpc-token-file --rpc-auth --format --color --quiet --help"
+            opts="-h --drain-time --timeout --on-stop --rpc-addr --rpc-token-file --rpc-auth --format --color --quiet --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
+                --drain-time)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --timeout)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --rpc-addr)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
@@ -3117,7 +3341,7 @@ _weir() {
             return 0
             ;;
         weir__subcmd__upstream)
-            opts="-h --format --color --quiet --help show history diff rollback hold release render help"
+            opts="-h --format --color --quiet --help show explain plan history diff rollback hold release render help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -3172,8 +3396,42 @@ _weir() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        weir__subcmd__upstream__subcmd__explain)
+            opts="-h --rpc-addr --rpc-token-file --rpc-auth --format --color --quiet --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --rpc-addr)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --rpc-token-file)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --rpc-auth)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --format)
+                    COMPREPLY=($(compgen -W "text json" -- "${cur}"))
+                    return 0
+                    ;;
+                --color)
+                    COMPREPLY=($(compgen -W "auto always never" -- "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         weir__subcmd__upstream__subcmd__help)
-            opts="show history diff rollback hold release render help"
+            opts="show explain plan history diff rollback hold release render help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -3187,6 +3445,20 @@ _weir() {
             return 0
             ;;
         weir__subcmd__upstream__subcmd__help__subcmd__diff)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        weir__subcmd__upstream__subcmd__help__subcmd__explain)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -3229,6 +3501,20 @@ _weir() {
             return 0
             ;;
         weir__subcmd__upstream__subcmd__help__subcmd__hold)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        weir__subcmd__upstream__subcmd__help__subcmd__plan)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -3344,6 +3630,56 @@ _weir() {
             fi
             case "${prev}" in
                 --reason)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --rpc-addr)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --rpc-token-file)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --rpc-auth)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --format)
+                    COMPREPLY=($(compgen -W "text json" -- "${cur}"))
+                    return 0
+                    ;;
+                --color)
+                    COMPREPLY=($(compgen -W "auto always never" -- "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        weir__subcmd__upstream__subcmd__plan)
+            opts="-h --fail --drain --critical --join --rpc-addr --rpc-token-file --rpc-auth --format --color --quiet --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --fail)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --drain)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --critical)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --join)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

@@ -169,6 +169,41 @@ never\:"Not at all"))' \
 '::upstream -- Only this upstream:_default' \
 && ret=0
 ;;
+(explain)
+_arguments "${_arguments_options[@]}" : \
+'--rpc-addr=[Address of the agent'\''s RPC\: HOST\:PORT or unix\:PATH \[env\: WEIR_RPC_ADDR, SERF_RPC_ADDR\]]:ADDRESS:_default' \
+'(--rpc-auth)--rpc-token-file=[File that holds the agent'\''s RPC token]:FILE:_files' \
+'--rpc-auth=[The agent'\''s RPC token; others can see it in the process list \[env\: SERF_RPC_AUTH\]]:TOKEN:_default' \
+'--format=[How to write answers\: text or json]:FORMAT:((text\:"For people\: tables and sentences"
+json\:"For programs\: one JSON document"))' \
+'--color=[When to colour answers\: auto (on a terminal, unless NO_COLOR is set or TERM is dumb), always or never]:WHEN:((auto\:"On a terminal, unless NO_COLOR is set or TERM is dumb"
+always\:"Also in a pipe"
+never\:"Not at all"))' \
+'--quiet[No notices and no progress]' \
+'-h[Print help]' \
+'--help[Print help]' \
+':member -- The member'\''s name:_default' \
+&& ret=0
+;;
+(plan)
+_arguments "${_arguments_options[@]}" : \
+'*--fail=[A member that gossip has lost and whose service answers nobody]:MEMBER:_default' \
+'*--drain=[A member that wants no new requests]:MEMBER:_default' \
+'*--critical=[A member whose checks are critical]:MEMBER:_default' \
+'*--join=[A member that joins and is well, with what matters of its tags\: web3,port=8080,weight=2; addr=10.77.0.14 says where it is]:MEMBER[,TAG=VALUE]…:_default' \
+'--rpc-addr=[Address of the agent'\''s RPC\: HOST\:PORT or unix\:PATH \[env\: WEIR_RPC_ADDR, SERF_RPC_ADDR\]]:ADDRESS:_default' \
+'(--rpc-auth)--rpc-token-file=[File that holds the agent'\''s RPC token]:FILE:_files' \
+'--rpc-auth=[The agent'\''s RPC token; others can see it in the process list \[env\: SERF_RPC_AUTH\]]:TOKEN:_default' \
+'--format=[How to write answers\: text or json]:FORMAT:((text\:"For people\: tables and sentences"
+json\:"For programs\: one JSON document"))' \
+'--color=[When to colour answers\: auto (on a terminal, unless NO_COLOR is set or TERM is dumb), always or never]:WHEN:((auto\:"On a terminal, unless NO_COLOR is set or TERM is dumb"
+always\:"Also in a pipe"
+never\:"Not at all"))' \
+'--quiet[No notices and no progress]' \
+'-h[Print help]' \
+'--help[Print help]' \
+&& ret=0
+;;
 (history)
 _arguments "${_arguments_options[@]}" : \
 '-n+[Most of them; 0 for all that are kept]:COUNT:_default' \
@@ -290,6 +325,14 @@ _arguments "${_arguments_options[@]}" : \
 _arguments "${_arguments_options[@]}" : \
 && ret=0
 ;;
+(explain)
+_arguments "${_arguments_options[@]}" : \
+&& ret=0
+;;
+(plan)
+_arguments "${_arguments_options[@]}" : \
+&& ret=0
+;;
 (history)
 _arguments "${_arguments_options[@]}" : \
 && ret=0
@@ -325,6 +368,22 @@ esac
         esac
     ;;
 esac
+;;
+(explain)
+_arguments "${_arguments_options[@]}" : \
+'--rpc-addr=[Address of the agent'\''s RPC\: HOST\:PORT or unix\:PATH \[env\: WEIR_RPC_ADDR, SERF_RPC_ADDR\]]:ADDRESS:_default' \
+'(--rpc-auth)--rpc-token-file=[File that holds the agent'\''s RPC token]:FILE:_files' \
+'--rpc-auth=[The agent'\''s RPC token; others can see it in the process list \[env\: SERF_RPC_AUTH\]]:TOKEN:_default' \
+'--format=[How to write answers\: text or json]:FORMAT:((text\:"For people\: tables and sentences"
+json\:"For programs\: one JSON document"))' \
+'--color=[When to colour answers\: auto (on a terminal, unless NO_COLOR is set or TERM is dumb), always or never]:WHEN:((auto\:"On a terminal, unless NO_COLOR is set or TERM is dumb"
+always\:"Also in a pipe"
+never\:"Not at all"))' \
+'--quiet[No notices and no progress]' \
+'-h[Print help]' \
+'--help[Print help]' \
+':member -- The member'\''s name:_default' \
+&& ret=0
 ;;
 (check)
 _arguments "${_arguments_options[@]}" : \
@@ -479,6 +538,25 @@ never\:"Not at all"))' \
 '--help[Print help]' \
 && ret=0
 ;;
+(health)
+_arguments "${_arguments_options[@]}" : \
+'--watch=[Show it again whenever it changes, looking this often]::INTERVAL:_default' \
+'--rpc-addr=[Address of the agent'\''s RPC\: HOST\:PORT or unix\:PATH \[env\: WEIR_RPC_ADDR, SERF_RPC_ADDR\]]:ADDRESS:_default' \
+'(--rpc-auth)--rpc-token-file=[File that holds the agent'\''s RPC token]:FILE:_files' \
+'--rpc-auth=[The agent'\''s RPC token; others can see it in the process list \[env\: SERF_RPC_AUTH\]]:TOKEN:_default' \
+'--format=[How to write answers\: text or json]:FORMAT:((text\:"For people\: tables and sentences"
+json\:"For programs\: one JSON document"))' \
+'--color=[When to colour answers\: auto (on a terminal, unless NO_COLOR is set or TERM is dumb), always or never]:WHEN:((auto\:"On a terminal, unless NO_COLOR is set or TERM is dumb"
+always\:"Also in a pipe"
+never\:"Not at all"))' \
+'--self[This node alone, with each of its checks]' \
+'--wide[Do not cut long lines on a terminal]' \
+'--header[Name the columns also in a pipe]' \
+'--quiet[No notices and no progress]' \
+'-h[Print help]' \
+'--help[Print help]' \
+&& ret=0
+;;
 (join)
 _arguments "${_arguments_options[@]}" : \
 '--rpc-addr=[Address of the agent'\''s RPC\: HOST\:PORT or unix\:PATH \[env\: WEIR_RPC_ADDR, SERF_RPC_ADDR\]]:ADDRESS:_default' \
@@ -496,8 +574,9 @@ never\:"Not at all"))' \
 '*::addresses -- Members to contact\: HOST or HOST\:PORT:_default' \
 && ret=0
 ;;
-(leave)
+(drain)
 _arguments "${_arguments_options[@]}" : \
+'--reason=[Why, for whoever looks]:TEXT:_default' \
 '--rpc-addr=[Address of the agent'\''s RPC\: HOST\:PORT or unix\:PATH \[env\: WEIR_RPC_ADDR, SERF_RPC_ADDR\]]:ADDRESS:_default' \
 '(--rpc-auth)--rpc-token-file=[File that holds the agent'\''s RPC token]:FILE:_files' \
 '--rpc-auth=[The agent'\''s RPC token; others can see it in the process list \[env\: SERF_RPC_AUTH\]]:TOKEN:_default' \
@@ -506,7 +585,30 @@ json\:"For programs\: one JSON document"))' \
 '--color=[When to colour answers\: auto (on a terminal, unless NO_COLOR is set or TERM is dumb), always or never]:WHEN:((auto\:"On a terminal, unless NO_COLOR is set or TERM is dumb"
 always\:"Also in a pipe"
 never\:"Not at all"))' \
-'--on-stop[For the unit'\''s ExecStop=\: leave if the unit is stopped and leave.on_stop says so, not if it is restarted; ends with 0]' \
+'(--force --no-wait --guard)--undo[Take it back\: the node serves again]' \
+'--no-wait[Do not wait for the balancers]' \
+'--force[Stay draining although a balancer would have too few servers\: out as soon as there is another]' \
+'()--guard[For the guard unit of an application\: mark the drain as its own; without an agent there is nothing to do]' \
+'()--if-guard[For the guard unit\: take back only what it alone asked for; without an agent there is nothing to do]' \
+'--quiet[No notices and no progress]' \
+'-h[Print help (see more with '\''--help'\'')]' \
+'--help[Print help (see more with '\''--help'\'')]' \
+'::member -- Another node, which obeys if its leave.remote_drain is true:_default' \
+&& ret=0
+;;
+(leave)
+_arguments "${_arguments_options[@]}" : \
+'--drain-time=[Longest wait for requests on their way \[leave.drain_time\]; 0s\: no drain]:DURATION:_default' \
+'--timeout=[For all of it \[leave.timeout\]; then it leaves anyway, naming who did not confirm]:DURATION:_default' \
+'--rpc-addr=[Address of the agent'\''s RPC\: HOST\:PORT or unix\:PATH \[env\: WEIR_RPC_ADDR, SERF_RPC_ADDR\]]:ADDRESS:_default' \
+'(--rpc-auth)--rpc-token-file=[File that holds the agent'\''s RPC token]:FILE:_files' \
+'--rpc-auth=[The agent'\''s RPC token; others can see it in the process list \[env\: SERF_RPC_AUTH\]]:TOKEN:_default' \
+'--format=[How to write answers\: text or json]:FORMAT:((text\:"For people\: tables and sentences"
+json\:"For programs\: one JSON document"))' \
+'--color=[When to colour answers\: auto (on a terminal, unless NO_COLOR is set or TERM is dumb), always or never]:WHEN:((auto\:"On a terminal, unless NO_COLOR is set or TERM is dumb"
+always\:"Also in a pipe"
+never\:"Not at all"))' \
+'(--drain-time --timeout)--on-stop[For the unit'\''s ExecStop=\: leave if the unit is stopped and leave.on_stop says so, not if it is restarted; ends with 0]' \
 '--quiet[No notices and no progress]' \
 '-h[Print help]' \
 '--help[Print help]' \
@@ -1164,6 +1266,14 @@ _arguments "${_arguments_options[@]}" : \
 _arguments "${_arguments_options[@]}" : \
 && ret=0
 ;;
+(explain)
+_arguments "${_arguments_options[@]}" : \
+&& ret=0
+;;
+(plan)
+_arguments "${_arguments_options[@]}" : \
+&& ret=0
+;;
 (history)
 _arguments "${_arguments_options[@]}" : \
 && ret=0
@@ -1191,6 +1301,10 @@ _arguments "${_arguments_options[@]}" : \
         esac
     ;;
 esac
+;;
+(explain)
+_arguments "${_arguments_options[@]}" : \
+&& ret=0
 ;;
 (check)
 _arguments "${_arguments_options[@]}" : \
@@ -1228,7 +1342,15 @@ esac
 _arguments "${_arguments_options[@]}" : \
 && ret=0
 ;;
+(health)
+_arguments "${_arguments_options[@]}" : \
+&& ret=0
+;;
 (join)
+_arguments "${_arguments_options[@]}" : \
+&& ret=0
+;;
+(drain)
 _arguments "${_arguments_options[@]}" : \
 && ret=0
 ;;
@@ -1405,10 +1527,13 @@ _weir_commands() {
 'apply:Put NGINX'\''s files in place for an agent that may not\: tests them, swaps them, reloads and confirms. Run by weir-apply.socket; ends when nobody asks' \
 'status:Tell whether all is well here\: 0, or 8 if something needs attention' \
 'upstream:Look at the servers of a balancer, go back, freeze and thaw' \
+'explain:Tell why a member is in or out of every upstream\: each rule that was asked, and which of them decides' \
 'check:List the checks of this node, and say how one is that has a ttl' \
 'members:List the members of the cluster' \
+'health:Show how members are, by what they told this node' \
 'join:Make the agent join a cluster' \
-'leave:Make the agent leave the cluster and stop' \
+'drain:Send no new requests to this node, also after a restart, until that is taken back' \
+'leave:Make the agent leave the cluster and stop, once no balancer sends it requests' \
 'force-leave:Turn a failed member into one that left' \
 'event:Send a user event to all members' \
 'query:Ask members a question and show their answers' \
@@ -1607,15 +1732,30 @@ _weir__subcmd__doctor_commands() {
     local commands; commands=()
     _describe -t commands 'weir doctor commands' commands "$@"
 }
+(( $+functions[_weir__subcmd__drain_commands] )) ||
+_weir__subcmd__drain_commands() {
+    local commands; commands=()
+    _describe -t commands 'weir drain commands' commands "$@"
+}
 (( $+functions[_weir__subcmd__event_commands] )) ||
 _weir__subcmd__event_commands() {
     local commands; commands=()
     _describe -t commands 'weir event commands' commands "$@"
 }
+(( $+functions[_weir__subcmd__explain_commands] )) ||
+_weir__subcmd__explain_commands() {
+    local commands; commands=()
+    _describe -t commands 'weir explain commands' commands "$@"
+}
 (( $+functions[_weir__subcmd__force-leave_commands] )) ||
 _weir__subcmd__force-leave_commands() {
     local commands; commands=()
     _describe -t commands 'weir force-leave commands' commands "$@"
+}
+(( $+functions[_weir__subcmd__health_commands] )) ||
+_weir__subcmd__health_commands() {
+    local commands; commands=()
+    _describe -t commands 'weir health commands' commands "$@"
 }
 (( $+functions[_weir__subcmd__help_commands] )) ||
 _weir__subcmd__help_commands() {
@@ -1625,10 +1765,13 @@ _weir__subcmd__help_commands() {
 'apply:Put NGINX'\''s files in place for an agent that may not\: tests them, swaps them, reloads and confirms. Run by weir-apply.socket; ends when nobody asks' \
 'status:Tell whether all is well here\: 0, or 8 if something needs attention' \
 'upstream:Look at the servers of a balancer, go back, freeze and thaw' \
+'explain:Tell why a member is in or out of every upstream\: each rule that was asked, and which of them decides' \
 'check:List the checks of this node, and say how one is that has a ttl' \
 'members:List the members of the cluster' \
+'health:Show how members are, by what they told this node' \
 'join:Make the agent join a cluster' \
-'leave:Make the agent leave the cluster and stop' \
+'drain:Send no new requests to this node, also after a restart, until that is taken back' \
+'leave:Make the agent leave the cluster and stop, once no balancer sends it requests' \
 'force-leave:Turn a failed member into one that left' \
 'event:Send a user event to all members' \
 'query:Ask members a question and show their answers' \
@@ -1747,15 +1890,30 @@ _weir__subcmd__help__subcmd__doctor_commands() {
     local commands; commands=()
     _describe -t commands 'weir help doctor commands' commands "$@"
 }
+(( $+functions[_weir__subcmd__help__subcmd__drain_commands] )) ||
+_weir__subcmd__help__subcmd__drain_commands() {
+    local commands; commands=()
+    _describe -t commands 'weir help drain commands' commands "$@"
+}
 (( $+functions[_weir__subcmd__help__subcmd__event_commands] )) ||
 _weir__subcmd__help__subcmd__event_commands() {
     local commands; commands=()
     _describe -t commands 'weir help event commands' commands "$@"
 }
+(( $+functions[_weir__subcmd__help__subcmd__explain_commands] )) ||
+_weir__subcmd__help__subcmd__explain_commands() {
+    local commands; commands=()
+    _describe -t commands 'weir help explain commands' commands "$@"
+}
 (( $+functions[_weir__subcmd__help__subcmd__force-leave_commands] )) ||
 _weir__subcmd__help__subcmd__force-leave_commands() {
     local commands; commands=()
     _describe -t commands 'weir help force-leave commands' commands "$@"
+}
+(( $+functions[_weir__subcmd__help__subcmd__health_commands] )) ||
+_weir__subcmd__help__subcmd__health_commands() {
+    local commands; commands=()
+    _describe -t commands 'weir help health commands' commands "$@"
 }
 (( $+functions[_weir__subcmd__help__subcmd__help_commands] )) ||
 _weir__subcmd__help__subcmd__help_commands() {
@@ -1890,6 +2048,8 @@ _weir__subcmd__help__subcmd__tags_commands() {
 _weir__subcmd__help__subcmd__upstream_commands() {
     local commands; commands=(
 'show:Show the servers, their state, weight and share of requests, since when and why' \
+'explain:Tell why a member is in or out of every upstream\: each rule that was asked, and which of them decides' \
+'plan:Tell what would happen to every upstream if all of this came together\: 0 if nothing would, 8 if something would' \
 'history:List the last generations, when each was made, why, and what it changed' \
 'diff:Tell what differs\: 0 if nothing does, 8 if something does' \
 'rollback:Go back to an older generation now, and hold every upstream that this changes' \
@@ -1904,6 +2064,11 @@ _weir__subcmd__help__subcmd__upstream__subcmd__diff_commands() {
     local commands; commands=()
     _describe -t commands 'weir help upstream diff commands' commands "$@"
 }
+(( $+functions[_weir__subcmd__help__subcmd__upstream__subcmd__explain_commands] )) ||
+_weir__subcmd__help__subcmd__upstream__subcmd__explain_commands() {
+    local commands; commands=()
+    _describe -t commands 'weir help upstream explain commands' commands "$@"
+}
 (( $+functions[_weir__subcmd__help__subcmd__upstream__subcmd__history_commands] )) ||
 _weir__subcmd__help__subcmd__upstream__subcmd__history_commands() {
     local commands; commands=()
@@ -1913,6 +2078,11 @@ _weir__subcmd__help__subcmd__upstream__subcmd__history_commands() {
 _weir__subcmd__help__subcmd__upstream__subcmd__hold_commands() {
     local commands; commands=()
     _describe -t commands 'weir help upstream hold commands' commands "$@"
+}
+(( $+functions[_weir__subcmd__help__subcmd__upstream__subcmd__plan_commands] )) ||
+_weir__subcmd__help__subcmd__upstream__subcmd__plan_commands() {
+    local commands; commands=()
+    _describe -t commands 'weir help upstream plan commands' commands "$@"
 }
 (( $+functions[_weir__subcmd__help__subcmd__upstream__subcmd__release_commands] )) ||
 _weir__subcmd__help__subcmd__upstream__subcmd__release_commands() {
@@ -2128,6 +2298,8 @@ _weir__subcmd__tags_commands() {
 _weir__subcmd__upstream_commands() {
     local commands; commands=(
 'show:Show the servers, their state, weight and share of requests, since when and why' \
+'explain:Tell why a member is in or out of every upstream\: each rule that was asked, and which of them decides' \
+'plan:Tell what would happen to every upstream if all of this came together\: 0 if nothing would, 8 if something would' \
 'history:List the last generations, when each was made, why, and what it changed' \
 'diff:Tell what differs\: 0 if nothing does, 8 if something does' \
 'rollback:Go back to an older generation now, and hold every upstream that this changes' \
@@ -2143,10 +2315,17 @@ _weir__subcmd__upstream__subcmd__diff_commands() {
     local commands; commands=()
     _describe -t commands 'weir upstream diff commands' commands "$@"
 }
+(( $+functions[_weir__subcmd__upstream__subcmd__explain_commands] )) ||
+_weir__subcmd__upstream__subcmd__explain_commands() {
+    local commands; commands=()
+    _describe -t commands 'weir upstream explain commands' commands "$@"
+}
 (( $+functions[_weir__subcmd__upstream__subcmd__help_commands] )) ||
 _weir__subcmd__upstream__subcmd__help_commands() {
     local commands; commands=(
 'show:Show the servers, their state, weight and share of requests, since when and why' \
+'explain:Tell why a member is in or out of every upstream\: each rule that was asked, and which of them decides' \
+'plan:Tell what would happen to every upstream if all of this came together\: 0 if nothing would, 8 if something would' \
 'history:List the last generations, when each was made, why, and what it changed' \
 'diff:Tell what differs\: 0 if nothing does, 8 if something does' \
 'rollback:Go back to an older generation now, and hold every upstream that this changes' \
@@ -2162,6 +2341,11 @@ _weir__subcmd__upstream__subcmd__help__subcmd__diff_commands() {
     local commands; commands=()
     _describe -t commands 'weir upstream help diff commands' commands "$@"
 }
+(( $+functions[_weir__subcmd__upstream__subcmd__help__subcmd__explain_commands] )) ||
+_weir__subcmd__upstream__subcmd__help__subcmd__explain_commands() {
+    local commands; commands=()
+    _describe -t commands 'weir upstream help explain commands' commands "$@"
+}
 (( $+functions[_weir__subcmd__upstream__subcmd__help__subcmd__help_commands] )) ||
 _weir__subcmd__upstream__subcmd__help__subcmd__help_commands() {
     local commands; commands=()
@@ -2176,6 +2360,11 @@ _weir__subcmd__upstream__subcmd__help__subcmd__history_commands() {
 _weir__subcmd__upstream__subcmd__help__subcmd__hold_commands() {
     local commands; commands=()
     _describe -t commands 'weir upstream help hold commands' commands "$@"
+}
+(( $+functions[_weir__subcmd__upstream__subcmd__help__subcmd__plan_commands] )) ||
+_weir__subcmd__upstream__subcmd__help__subcmd__plan_commands() {
+    local commands; commands=()
+    _describe -t commands 'weir upstream help plan commands' commands "$@"
 }
 (( $+functions[_weir__subcmd__upstream__subcmd__help__subcmd__release_commands] )) ||
 _weir__subcmd__upstream__subcmd__help__subcmd__release_commands() {
@@ -2206,6 +2395,11 @@ _weir__subcmd__upstream__subcmd__history_commands() {
 _weir__subcmd__upstream__subcmd__hold_commands() {
     local commands; commands=()
     _describe -t commands 'weir upstream hold commands' commands "$@"
+}
+(( $+functions[_weir__subcmd__upstream__subcmd__plan_commands] )) ||
+_weir__subcmd__upstream__subcmd__plan_commands() {
+    local commands; commands=()
+    _describe -t commands 'weir upstream plan commands' commands "$@"
 }
 (( $+functions[_weir__subcmd__upstream__subcmd__release_commands] )) ||
 _weir__subcmd__upstream__subcmd__release_commands() {
