@@ -216,8 +216,10 @@ fn log_change(name: &str, before: State, after: State, check: Option<&check::Che
 fn told(config: &Check, check: &check::Check, calendar: &Calendar) -> node::Check {
     let last = check.last();
     let (kind, target) = match &config.subject {
-        Subject::Service { service: service @ Service::Http(_), to } => (node::CheckKind::Http, service.question(to)),
-        Subject::Service { service: Service::Tcp(_), to } => (node::CheckKind::Tcp, to.to_string()),
+        Subject::Service { service, to } => match **service {
+            Service::Http(_) => (node::CheckKind::Http, service.question(to)),
+            Service::Tcp(_) => (node::CheckKind::Tcp, to.to_string()),
+        },
         Subject::Exec(argv) => (node::CheckKind::Exec, argv.join(" ")),
         Subject::Ttl(ttl) => (node::CheckKind::Ttl, duration::text(*ttl)),
         Subject::Systemd(unit) => (node::CheckKind::Systemd, unit.as_str().to_owned()),

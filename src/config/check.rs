@@ -47,7 +47,7 @@ pub struct Check {
 #[derive(Clone, Debug, PartialEq)]
 pub enum Subject {
     /// A service is asked, over HTTP or by a bare connection.
-    Service { service: Service, to: Address },
+    Service { service: Box<Service>, to: Address },
     /// Program and arguments, without a shell; exit 0 passes, 1 is a warning.
     Exec(Vec<String>),
     /// Somebody says how it is, at least this often.
@@ -158,13 +158,15 @@ fn read_subject(section: &Section<'_>) -> Option<Subject> {
     };
     refuse_with(section, kind, &written.collect::<Vec<_>>());
     if let Some(HttpUrl { secure, address: to, target, .. }) = http {
-        return Some(Subject::Service { service: Service::Http(keys.http(section, secure, target, redirects)), to });
+        let service = Box::new(Service::Http(keys.http(section, secure, target, redirects)));
+        return Some(Subject::Service { service, to });
     }
     if kind != "http" {
         keys.refuse(section, kind);
         refuse_with(section, kind, &["redirects"]);
     }
-    let tcp = tcp.map(|to| Subject::Service { service: Service::Tcp(Tcp { expect: None, send_proxy: None }), to });
+    let service = || Box::new(Service::Tcp(Tcp { expect: None, send_proxy: None }));
+    let tcp = tcp.map(|to| Subject::Service { service: service(), to });
     tcp.or(exec.map(Subject::Exec)).or(ttl.map(Subject::Ttl)).or(systemd.map(Subject::Systemd))
 }
 

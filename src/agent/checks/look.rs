@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::super::clock;
 use super::super::process::{self, Outcome, Task};
 use super::super::request::{Request, Trusts};
-use crate::config::{Address, Check, Command, Subject, Unit};
+use crate::config::{Address, Check, Command, Service, Subject, Unit};
 use crate::handlers::Tail;
 use crate::health::check::{Finding, MAX_OUTPUT_BYTES, Verdict, unit};
 use crate::status::node;
@@ -20,7 +20,7 @@ pub(super) struct Look {
 
 #[derive(Debug)]
 enum What {
-    Ask { request: Request, to: Address },
+    Ask { request: Box<Request>, to: Address },
     Exec(Vec<String>),
     Systemd(Unit),
 }
@@ -31,7 +31,8 @@ impl Look {
     pub(super) fn new(check: &Check, trusts: &mut Trusts) -> Option<Self> {
         let what = match &check.subject {
             Subject::Service { service, to } => {
-                What::Ask { request: Request::new(service.clone(), check.timeout, trusts), to: to.clone() }
+                let request = Request::new(Service::clone(service), check.timeout, trusts);
+                What::Ask { request: Box::new(request), to: to.clone() }
             }
             Subject::Exec(argv) => What::Exec(argv.clone()),
             Subject::Systemd(unit) => What::Systemd(unit.clone()),
