@@ -5,7 +5,7 @@ import contextlib
 from cluster import WEBS, lb, none_failed, now, servers, servers_are, told, untold, visitors, web1, web2, whole
 from hosts import expect, pause, within
 
-PROBE = "/etc/weir/weir.toml.d/50-probe.toml"
+PROBE = "/etc/weir/weir.d/50-probe.toml"
 NEIGHBOUR = "/etc/nginx/conf.d/neighbour.conf"
 CUT = r"connections cut upstream=web member=web2 count=(\d+)"
 # Of a visitor, from the death of the server that has its request.
@@ -16,7 +16,7 @@ SLOWEST_S = 1.2
 def probed(more=""):
     """The balancer probes its servers itself, four times a second."""
     probe = '[upstream.web.probe]\nhttp = "/"\ninterval = "250ms"\ntimeout = "200ms"\n'
-    lb.run("mkdir -p /etc/weir/weir.toml.d")
+    lb.run("mkdir -p /etc/weir/weir.d")
     lb.write(PROBE, probe + more, "0640")
     lb.run(f"chgrp weir {PROBE}; weir reload")
     try:
