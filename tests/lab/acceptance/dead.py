@@ -15,7 +15,8 @@ SLOWEST_S = 1.2
 @contextlib.contextmanager
 def probed(more=""):
     """The balancer probes its servers itself, four times a second."""
-    probe = '[upstream.web.probe]\nhttp = "/"\ninterval = "250ms"\ntimeout = "200ms"\n'
+    # One case follows the other: whoever dies three times in a minute is held out.
+    probe = '[upstream.web.policy.flap]\nchanges = 0\n[upstream.web.probe]\nhttp = "/"\ninterval = "250ms"\ntimeout = "200ms"\n'
     lb.run("mkdir -p /etc/weir/weir.d")
     lb.write(PROBE, probe + more, "0640")
     lb.run(f"chgrp weir {PROBE}; weir reload")
@@ -23,8 +24,9 @@ def probed(more=""):
         yield
     finally:
         web2.run("systemctl kill -s CONT weir www")
-        lb.run(f"rm -f {PROBE} {NEIGHBOUR}; weir reload")
+        lb.run(f"rm -f {NEIGHBOUR}")
         within(40, whole)
+        lb.run(f"rm -f {PROBE}; weir reload")
 
 
 def hang(*units):
