@@ -15,8 +15,9 @@ use super::args::definition;
 use super::serf_compat::is_command;
 
 /// Commands of others that we advise, word by word; `*` is any word.
-const FOREIGN: [&str; 49] = [
+const FOREIGN: [&str; 51] = [
     "apt install chrony",
+    "apt install libnginx-mod-stream",
     "apt install nginx",
     "apt purge *",
     "apt remove *",
@@ -30,6 +31,7 @@ const FOREIGN: [&str; 49] = [
     "dmesg",
     "dnf install chrony",
     "dnf install nginx",
+    "dnf install nginx-mod-stream",
     "dnf remove *",
     "firewall-cmd --permanent --add-port=*/tcp --add-port=*/udp",
     "firewall-cmd --reload",
@@ -93,7 +95,7 @@ const FOREIGN_PROGRAMS: [&str; 21] = [
 ];
 
 /// What weir does, in sentences that begin with it.
-const PROSE: [&str; 7] = ["is", "logs", "prints", "sends", "tries", "turns", "uses"];
+const PROSE: [&str; 9] = ["is", "logs", "makes", "prints", "sends", "tries", "turns", "uses", "writes"];
 
 /// What may be done to a unit.
 const VERBS: [&str; 8] = ["disable", "edit", "enable", "reload", "restart", "start", "status", "stop"];

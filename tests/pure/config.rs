@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use weir::config::show::{self, Show};
 use weir::config::{
-    Advertise, BindAddress, BindHost, Command, Config, ConfigErrors, Loaded, Mode, Overrides, Seal, SecretSource,
-    Setting, Source, Sources, When, convert, load, reload, schema,
+    Advertise, BindAddress, BindHost, Command, Config, ConfigErrors, Leave, Loaded, Mode, Overrides, Seal,
+    SecretSource, Setting, Source, Sources, When, convert, load, reload, schema,
 };
 use weir::handlers::filter::{EventFilter, EventKind};
 
@@ -688,7 +688,9 @@ fn serfs_file_becomes_toml_that_means_the_same() {
     assert_eq!(ours.gossip.join, serfs.gossip.join);
     assert_eq!(ours.gossip.bind, serfs.gossip.bind);
     assert_eq!((ours.encryption, ours.rpc.listen), (serfs.encryption, serfs.rpc.listen));
-    assert_eq!(ours.leave, serfs.leave);
+    // A leave that drains first is what one comes for.
+    let drain_time = Duration::from_secs(5);
+    assert_eq!(ours.leave, Leave { drain_time, ..serfs.leave });
 }
 
 #[test]
