@@ -117,7 +117,7 @@ fn answer(story: fn() -> Vec<Value>, command: &str) -> Result<String, Refusal> {
 }
 
 /// What the command prints where the agent of web1 tells this.
-fn asked(about_ours: fn(&str, &str) -> Result<String, Refusal>, args: &[&str]) -> String {
+fn asked(about_ours: Answers, args: &[&str]) -> String {
     let agent = [("name".to_owned(), "web1".to_owned())].into_iter().collect();
     let stats = [("agent".to_owned(), agent)].into_iter().collect();
     let fake = Fake::start(Script { about_ours: Some(about_ours), stats, ..Script::default() });
@@ -125,6 +125,9 @@ fn asked(about_ours: fn(&str, &str) -> Result<String, Refusal>, args: &[&str]) -
     command.env("WEIR_RPC_ADDR", &fake.socket);
     transcript(args, &run(command, args)) + "\n"
 }
+
+/// What an agent answers to a command with a document.
+type Answers = fn(&str, &str) -> Result<String, Refusal>;
 
 /// Times of day differ from run to run.
 fn without_times(text: &str) -> String {
@@ -135,7 +138,7 @@ fn without_times(text: &str) -> String {
 #[test]
 fn a_drain_tells_each_balancer_what_decided_and_the_way_back() {
     let drain = &["drain"][..];
-    let rows: [(fn(&str, &str) -> Result<String, Refusal>, &[&str]); 17] = [
+    let rows: [(Answers, &[&str]); 17] = [
         (|command, _| answer(drained, command), &["drain", "--reason", "kernel"]),
         (|command, _| answer(drained, command), &["drain", "--no-wait"]),
         (|command, _| answer(drained, command), &["drain", "--quiet"]),
@@ -160,7 +163,7 @@ fn a_drain_tells_each_balancer_what_decided_and_the_way_back() {
 
 #[test]
 fn a_leave_is_told_as_it_goes_and_ends_with_serfs_words() {
-    let rows: [(fn(&str, &str) -> Result<String, Refusal>, &[&str]); 4] = [
+    let rows: [(Answers, &[&str]); 4] = [
         (|command, _| answer(left, command), &["leave"]),
         (|command, _| answer(left, command), &["leave", "--drain-time", "2s", "--timeout", "20s", "--format", "json"]),
         (|command, _| answer(left_anyway, command), &["leave"]),
@@ -172,15 +175,15 @@ fn a_leave_is_told_as_it_goes_and_ends_with_serfs_words() {
 
 #[test]
 fn the_units_command_ends_well_whatever_it_finds() {
-    let leaves: fn(&str, &str) -> Result<String, Refusal> = |command, document| match command {
+    let leaves: Answers = |command, document| match command {
         "weir-on-stop" => Ok(json!({ "leaves": document == r#"{"restart":false}"# }).to_string()),
         _ => answer(left, command),
     };
-    let stays: fn(&str, &str) -> Result<String, Refusal> = |command, _| match command {
+    let stays: Answers = |command, _| match command {
         "weir-on-stop" => Ok(json!({ "leaves": false }).to_string()),
         _ => panic!("it is not to leave"),
     };
-    let older: fn(&str, &str) -> Result<String, Refusal> = |_, _| Err("Unsupported command".into());
+    let older: Answers = |_, _| Err("Unsupported command".into());
     let args = ["leave", "--on-stop"];
     let silent = "$ weir leave --on-stop\n--- stderr\n--- exit 0\n\n";
     assert_eq!(asked(leaves, &args), silent);
