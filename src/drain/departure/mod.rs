@@ -275,6 +275,10 @@ impl Departure {
     /// Everybody there is that balances or drains.
     pub fn handle_members(&mut self, peers: Vec<Peer>) {
         self.roster = Roster::new(peers);
+        if let Some(run) = &mut self.run {
+            // Whoever comes back has to say it again.
+            run.counted.retain(|name, _| self.roster.is_there(name));
+        }
     }
 
     /// Our own incarnation. It goes up when the tag is published, and whenever we refute.
@@ -365,6 +369,10 @@ impl Departure {
         }
         if is_known {
             self.tell_again(now);
+        }
+        if self.state == State::Drained {
+            // Nothing else would make it go on.
+            self.handle_timeout(now);
         }
     }
 

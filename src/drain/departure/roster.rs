@@ -68,6 +68,11 @@ impl Roster {
         self.balancers().any(|peer| peer.name == *name)
     }
 
+    /// Whether that member is a balancer that has not left.
+    pub(super) fn is_there(&self, name: &NodeName) -> bool {
+        self.balancers().any(|peer| peer.name == *name && peer.presence != Presence::Gone)
+    }
+
     fn balancers(&self) -> impl Iterator<Item = &Peer> {
         self.0.iter().filter(|peer| peer.is_balancer)
     }

@@ -117,6 +117,27 @@ fn what_cannot_be_kept_is_said_and_drained_all_the_same() {
 }
 
 #[test]
+fn a_drained_node_that_leaves_waits_for_nothing_that_may_never_come() {
+    let mut node = Node::with(&["lb1"]);
+    node.drain(0);
+    node.answer(100, "lb1", Word::Idle);
+    node.machine.handle_timeout(at(2200));
+    assert!(node.lines().iter().any(|line| matches!(line, Line::Drained { .. })));
+    node.machine.leave(at(60_000), LamportTime(7), false, TIMES);
+    assert_eq!(node.has_left(), Some(Duration::ZERO), "without another word of anybody");
+}
+
+#[test]
+fn a_balancer_that_left_has_to_confirm_anew_when_it_is_back() {
+    let mut node = Node::with(&["lb1"]);
+    node.leave(0);
+    node.answer(100, "lb1", out());
+    node.members(vec![balancer("lb1", Presence::Gone)]);
+    node.members(vec![balancer("lb1", Presence::Alive)]);
+    assert_eq!(node.asks(700), ["lb1"]);
+}
+
+#[test]
 fn balancers_are_asked_twice_a_second_until_each_has_counted() {
     let mut node = Node::with(&["lb1", "lb2"]);
     node.leave(0);
