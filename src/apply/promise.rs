@@ -3,11 +3,15 @@
 //! A balancer's agent believes that a node gets no requests any more. Whether that is so only this side can say, while it holds
 //! its lock: no earlier job can then put the node back. What is not so is not kept.
 
+use std::collections::BTreeSet;
+use std::net::SocketAddr;
+
 use super::handle::old_workers;
 use super::journal::Journal;
 use super::lock::Lock;
 use super::{Apply, Error, Process, kept, template};
 use crate::drain::{Promise, Promises, Standing};
+use crate::upstream::Servers;
 use crate::upstream::desired::{Desired, Target};
 use crate::wire::NodeName;
 
@@ -41,7 +45,10 @@ impl Apply {
     }
 }
 
+/// By its name, or where it is under the name of another.
 fn routes_to(desired: &Desired, node: &NodeName) -> bool {
-    let servers = desired.upstreams.values().filter_map(Target::servers);
-    servers.flat_map(|servers| servers.serving()).any(|server| server.member == *node)
+    let all = || desired.upstreams.values().filter_map(Target::servers);
+    let lines = all().flat_map(Servers::as_slice).filter(|server| server.member == *node);
+    let addrs: BTreeSet<SocketAddr> = lines.map(|server| server.addr).collect();
+    all().flat_map(Servers::serving).any(|server| server.member == *node || addrs.contains(&server.addr))
 }

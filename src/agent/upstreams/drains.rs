@@ -105,6 +105,10 @@ impl Upstreams {
             debug!(from = %crate::escape::escape(&query.source), "a question about a drain is not understood");
             return;
         };
+        if question.node.as_str() != query.source {
+            debug!(from = %crate::escape::escape(&query.source), node = %question.node, "a question about another's drain");
+            return;
+        }
         let known = endpoint.swim().member(&question.node);
         let told = known.map(|known| Fact::told(known.incarnation, DrainTag::of(&decode_tags(&known.node.meta))));
         self.drains.ledger.handle_question(now, query.key, question, told);
@@ -152,7 +156,7 @@ impl Upstreams {
         if let Err(error) = &result {
             warn!(error, "promises to leaving nodes are not kept");
         }
-        self.drains.ledger.handle_kept(result);
+        self.drains.ledger.handle_kept(now, result);
         self.drains.tell(now, &mut self.balancer);
         self.balancer.resume(now);
     }
@@ -175,6 +179,8 @@ fn place(balancer: &Balancer, trouble: Option<&str>, node: &NodeName) -> Place {
         let judged = &decision.members[index];
         is_selected = true;
         servers.push(judged.draft.addr);
+        // A member that is no more may have been called otherwise there.
+        is_going |= upstream.live().is_some_and(|live| live.serving().any(|server| server.addr == judged.draft.addr));
         let gets_requests =
             decision.want != Want::Placeholder && judged.draft.weight > 0 && judged.verdict.placed.is_in();
         match judged.drain {

@@ -23,6 +23,11 @@ use crate::wire::NodeName;
 const HOLD: Duration = Duration::from_millis(750);
 /// How long a node that no member is called counts as one that is not known yet. As long as members are remembered that failed.
 const FORGET: Duration = Duration::from_secs(24 * 3600);
+/// From one try to have a promise kept to the next, where it was not.
+const PAUSE: Duration = Duration::from_millis(250);
+/// The same for promises that have ended, doubled with each failure.
+const TIDY_PAUSE: Duration = Duration::from_secs(1);
+const MAX_TIDY_PAUSE: Duration = Duration::from_secs(60);
 /// Questions that wait for an answer.
 const MAX_QUESTIONS: usize = 256;
 
@@ -109,6 +114,12 @@ pub struct Ledger {
     questions: Vec<Open>,
     /// When `apply` was asked and for what, as long as it has not answered.
     keeping: Option<(Instant, Promises)>,
+    /// When `apply` may be asked again for those who wait, and for promises that have ended.
+    again_at: Instant,
+    tidy_at: Instant,
+    tidy_pause: Duration,
+    /// When [`Self::advance`] was called last.
+    advanced: Instant,
     /// Nodes whose promises ended meanwhile; what it keeps of them is not wanted any more.
     ended: Vec<NodeName>,
     live: Generation,
@@ -128,6 +139,10 @@ impl Ledger {
             given,
             questions: Vec::new(),
             keeping: None,
+            again_at: now,
+            tidy_at: now,
+            tidy_pause: TIDY_PAUSE,
+            advanced: now,
             ended: Vec::new(),
             live: Generation(0),
             outputs: VecDeque::new(),
@@ -208,17 +223,24 @@ impl Ledger {
     }
 
     /// What `apply` says to the last [`Output::Keep`].
-    pub fn handle_kept(&mut self, result: Result<Standing, String>) {
-        let Some((begun, _)) = self.keeping.take() else { return };
+    pub fn handle_kept(&mut self, now: Instant, result: Result<Standing, String>) {
+        let Some((begun, wanted)) = self.keeping.take() else { return };
         let ended = std::mem::take(&mut self.ended);
+        self.again_at = now + PAUSE;
         match result {
             Err(error) => {
+                self.tidy_at = now + self.tidy_pause;
+                self.tidy_pause = (self.tidy_pause * 2).min(MAX_TIDY_PAUSE);
                 for open in self.questions.extract_if(.., |open| open.asked <= begun).collect::<Vec<_>>() {
                     self.answer(open, Word::Apply { error: error.clone() });
                 }
             }
             Ok(Standing { live, old_workers, promises }) => {
                 self.live = live;
+                if wanted.iter().all(|promise| promises.contains(promise)) {
+                    self.again_at = now;
+                }
+                (self.tidy_at, self.tidy_pause) = (now, TIDY_PAUSE);
                 self.outdated = !ended.is_empty();
                 self.promises = promises;
                 self.promises.retain(|promise| !ended.contains(&promise.node));
@@ -240,12 +262,18 @@ impl Ledger {
 
     /// When [`Self::advance`] is due, if nothing comes before.
     pub fn poll_timeout(&self) -> Option<Instant> {
-        self.questions.iter().map(|open| open.asked + HOLD).min()
+        let answer = self.questions.iter().map(|open| open.asked + HOLD).min();
+        let again = (!self.questions.is_empty()).then_some(self.again_at);
+        let tidy = self.outdated.then_some(self.tidy_at);
+        // What was due then waits for something else than the time.
+        let is_ahead = |at: &Instant| *at > self.advanced;
+        [answer, again.filter(is_ahead), tidy.filter(is_ahead)].into_iter().flatten().min()
     }
 
     /// Answers what can be answered, and has promises kept. `place` is what the last decision makes of a node; without it nothing
     /// can be asked of `apply` now.
     pub fn advance(&mut self, now: Instant, place: Option<impl Fn(&NodeName) -> Place>) {
+        self.advanced = now;
         let mut wanted = self.promises.clone();
         let mut asks = false;
         for open in std::mem::take(&mut self.questions) {
@@ -288,7 +316,8 @@ impl Ledger {
                 self.questions.push(open);
             }
         }
-        if place.is_some() && self.keeping.is_none() && (asks || self.outdated) {
+        let is_due = asks && self.again_at <= now || self.outdated && self.tidy_at <= now;
+        if place.is_some() && self.keeping.is_none() && is_due {
             self.keeping = Some((now, wanted.clone()));
             self.outputs.push_back(Output::Keep(wanted));
         }

@@ -68,7 +68,7 @@ fn asked() -> Ledger {
 fn promised() -> Ledger {
     let mut ledger = asked();
     let promises = advance(&mut ledger, 10, out()).0.unwrap();
-    ledger.handle_kept(standing(1, promises));
+    ledger.handle_kept(at(12), standing(1, promises));
     assert_eq!(outputs(&mut ledger).1, [Word::Out { servers: servers() }]);
     assert_eq!(ledger.drain_of(&name("web1")), Drain::Promised);
     ledger
@@ -93,7 +93,7 @@ fn what_is_answered_depends_on_what_is_live_and_on_disk() {
         let (keep, mut words) = advance(&mut ledger, 100, place.clone());
         if let Some(promises) = keep {
             assert!(words.is_empty(), "nothing is said before it is on disk");
-            ledger.handle_kept(standing(old_workers, promises));
+            ledger.handle_kept(at(100), standing(old_workers, promises));
             words = outputs(&mut ledger).1;
         }
         assert_eq!(words.first(), at_once.as_ref(), "{place:?}");
@@ -106,13 +106,33 @@ fn what_is_answered_depends_on_what_is_live_and_on_disk() {
 fn a_promise_that_apply_finds_untrue_is_not_given() {
     let mut ledger = asked();
     assert!(advance(&mut ledger, 10, out()).0.is_some());
-    ledger.handle_kept(standing(0, Promises::default()));
+    ledger.handle_kept(at(12), standing(0, Promises::default()));
     assert_eq!(outputs(&mut ledger).1, []);
     assert_ne!(ledger.drain_of(&name("web1")), Drain::Promised);
     let mut ledger = asked();
     assert!(advance(&mut ledger, 10, out()).0.is_some());
-    ledger.handle_kept(Err("no space left on device".to_owned()));
+    ledger.handle_kept(at(12), Err("no space left on device".to_owned()));
     assert_eq!(outputs(&mut ledger).1, [Word::Apply { error: "no space left on device".to_owned() }]);
+}
+
+#[test]
+fn what_cannot_be_kept_is_not_tried_again_at_once() {
+    let mut ledger = asked();
+    assert!(advance(&mut ledger, 10, out()).0.is_some());
+    ledger.handle_kept(at(20), standing(0, Promises::default()));
+    assert_eq!(advance(&mut ledger, 20, out()).0, None);
+    assert_eq!(ledger.poll_timeout(), Some(at(270)));
+    assert!(advance(&mut ledger, 270, out()).0.is_some());
+
+    // A promise that has ended is to be forgotten on a disk that takes nothing.
+    let mut ledger = promised();
+    ledger.handle_members(at(1000), [told("web1", 8, None)]);
+    for (millis, again) in [(1000, 2000), (2000, 4000), (4000, 8000)] {
+        assert!(advance(&mut ledger, millis, Place::Elsewhere).0.is_some_and(|promises| promises.is_empty()));
+        ledger.handle_kept(at(millis), Err("no space left on device".to_owned()));
+        assert_eq!(advance(&mut ledger, millis + 1, Place::Elsewhere).0, None);
+        assert_eq!(ledger.poll_timeout(), Some(at(again)));
+    }
 }
 
 #[test]
@@ -132,7 +152,7 @@ fn a_promise_is_looked_at_again_with_each_question_until_old_workers_are_gone() 
         ledger.handle_question(at(500), query(2), question(1, 9), None);
         let promises = advance(&mut ledger, 500, Place::Going).0.unwrap();
         assert!(promises.is_promised(&name("web1")));
-        ledger.handle_kept(standing(old_workers, promises));
+        ledger.handle_kept(at(500), standing(old_workers, promises));
         assert_eq!(outputs(&mut ledger).1, [word]);
     }
 }
@@ -179,7 +199,7 @@ fn a_promise_that_ends_on_its_way_to_the_disk_has_ended() {
     ledger.handle_members(at(20), [told("web1", 8, None)]);
     advance(&mut ledger, 760, Place::Going);
     ledger.handle_members(at(770), [told("web1", 8, None)]);
-    ledger.handle_kept(standing(0, promises));
+    ledger.handle_kept(at(775), standing(0, promises));
     assert!(ledger.promises().is_empty());
     assert!(advance(&mut ledger, 780, Place::Elsewhere).0.is_some_and(|promises| promises.is_empty()));
 }

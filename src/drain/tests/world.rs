@@ -444,7 +444,7 @@ impl World {
                 balancer.promises = promises.clone();
                 let live = Generation(balancer.generation);
                 if let Some(ledger) = balancer.ledger.as_mut().filter(|_| balancer.life == life) {
-                    ledger.handle_kept(Ok(Standing { live, old_workers, promises }));
+                    ledger.handle_kept(self.now, Ok(Standing { live, old_workers, promises }));
                 }
             }
         }
