@@ -26,6 +26,8 @@ pub(super) struct Story {
     /// Of the longest name.
     width: usize,
     drain_time_ms: u64,
+    /// Who had not confirmed when the leave went on, once it has.
+    unconfirmed: Option<Vec<String>>,
     /// The node's story is over.
     end: Option<Line>,
 }
@@ -68,7 +70,7 @@ impl Story {
     /// Of the node `member`.
     pub(super) fn new(member: &str) -> Self {
         let outcome = Outcome { member: member.to_owned(), state: "draining", kept: true, ..Outcome::default() };
-        Self { outcome, width: FLIGHT.len(), drain_time_ms: 0, end: None }
+        Self { outcome, width: FLIGHT.len(), drain_time_ms: 0, unconfirmed: None, end: None }
     }
 
     /// Follows it to its end, or until `enough` of a line; says what happens.
@@ -118,8 +120,11 @@ impl Story {
         self.end.as_ref()
     }
 
-    /// Balancers that have not confirmed, as the agent counted at the end.
+    /// Balancers that have not confirmed, as the agent counted at the end; by their last words where it has not said.
     pub(super) fn unconfirmed(&self) -> Vec<&str> {
+        if let Some(unconfirmed) = &self.unconfirmed {
+            return unconfirmed.iter().map(String::as_str).collect();
+        }
         let is_open = |balancer: &&Balancer| !matches!(balancer.word.as_str(), "out" | "idle" | "none" | "unreachable");
         self.outcome.balancers.iter().filter(is_open).map(|balancer| balancer.name.as_str()).collect()
     }
@@ -184,7 +189,10 @@ impl Story {
                         "wait".clone_into(&mut balancer.word);
                     }
                 }
-                (!unconfirmed.is_empty()).then(|| format!("  leaves without a confirmation of {}", list(&unconfirmed)))
+                let said = format!("  leaves without a confirmation of {}", list(&unconfirmed));
+                let is_complete = unconfirmed.is_empty();
+                self.unconfirmed = Some(unconfirmed);
+                (!is_complete).then_some(said)
             }
             Line::Drained { elapsed_ms } => self.close("drained", Some(elapsed_ms), line),
             Line::Left { elapsed_ms, .. } => self.close("left", Some(elapsed_ms), line),
