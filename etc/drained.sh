@@ -10,7 +10,9 @@
 file=$1
 NGINX=${NGINX:-nginx} SERF=${SERF:-serf} LOCK=${LOCK:-$file.lock}
 read -r id incarnation node
-address=$($SERF members | awk -v node="$node" '$1 == node { sub(/:[0-9]+$/, "", $2); print $2; exit }')
+# Who cannot say who is there says nothing about anybody.
+members=$($SERF members) || { echo "wait ${id:--} 0"; exit; }
+address=$(printf '%s\n' "$members" | awk -v node="$node" '$1 == node { sub(/:[0-9]+$/, "", $2); print $2; exit }')
 if [ -z "$id" ] || [ -z "$incarnation" ] || [ -z "$address" ]; then
     echo "none ${id:--} 0"
     exit
@@ -26,6 +28,10 @@ if awk -v address="$address" "$is_server is { found = 1 } END { exit !found }" "
         printf 'no %s 0 apply %.200s\n' "$id" "$(printf '%s\n' "$said" | head -n 1)"
         exit
     fi
-    $NGINX -s reload >/dev/null 2>&1
+    if ! said=$($NGINX -s reload 2>&1); then
+        cat "$file.before" >"$file"
+        printf 'no %s 0 apply %.200s\n' "$id" "$(printf '%s\n' "$said" | head -n 1)"
+        exit
+    fi
 fi
 echo "out $id 0"
