@@ -34,7 +34,10 @@ impl SlowStart {
 
     /// The age at which that is different.
     pub fn next_step(&self, age: Duration) -> Option<Duration> {
-        Some(self.over * (self.step(age)? + 1) / self.steps)
+        let reached = u128::from(self.step(age)? + 1) * self.over.as_nanos();
+        // Rounded up: at an age below it the step would still be the one before.
+        let nanos = u64::try_from(reached.div_ceil(u128::from(self.steps))).unwrap_or(u64::MAX);
+        Some(Duration::from_nanos(nanos))
     }
 
     /// Steps that are done at `age`; `None` once all are.
@@ -78,6 +81,13 @@ mod tests {
         assert_eq!(ages.iter().map(Duration::as_millis).collect::<Vec<_>>(), [0, 7500, 15_000, 22_500, 30_000]);
         let percents: Vec<Option<u8>> = ages.iter().map(|age| slow_start.percent(*age)).collect();
         assert_eq!(percents, [Some(10), Some(25), Some(50), Some(75), None]);
+    }
+
+    #[test]
+    fn a_step_that_no_nanosecond_hits_is_over_when_it_is_due() {
+        let slow_start = SlowStart { over: Duration::from_secs(1), steps: 3, aggression: 1.0 };
+        let next = slow_start.next_step(Duration::ZERO).unwrap();
+        assert_eq!((next.as_nanos(), slow_start.percent(next)), (333_333_334, Some(33)));
     }
 
     #[test]
