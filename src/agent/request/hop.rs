@@ -42,7 +42,9 @@ impl<'a> Hop<'a> {
         let absolute = if location.starts_with("//") { format!("{scheme}{location}") } else { location.to_owned() };
         let url: HttpUrl = absolute.parse().map_err(|_| Failure::Redirect)?;
         let host = authority(&url.address, url.secure);
-        let named = self.named && (*self.address == url.address || self.host == host);
+        // What goes there encrypted is not to be read on the way.
+        let is_as_safe = url.secure || !self.secure;
+        let named = self.named && is_as_safe && (*self.address == url.address || self.host == host);
         Ok(Self {
             address: Cow::Owned(url.address),
             secure: url.secure,
