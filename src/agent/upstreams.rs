@@ -78,7 +78,7 @@ pub(super) struct Upstreams {
     cuts: Cuts,
     health: Health,
     witnesses: SecondWitnesses,
-    /// The first join has ended; when what is known counts as complete although servers have not been probed yet.
+    /// The first join has ended; when what is known counts as complete although servers have not been probed or heard yet.
     complete_by: Option<Instant>,
     /// When the balancer is to hear of the members again; `None` once this node leaves.
     members_at: Option<Instant>,
@@ -266,7 +266,8 @@ impl Upstreams {
             self.probes.tell(now, &mut self.balancer, &mut self.witnesses);
         }
         self.probes.handle_timeout(now);
-        if self.complete_by.is_some_and(|by| by <= now || !self.probes.has_unprobed()) {
+        let all_are_heard = !self.probes.has_unprobed() && !self.health.awaits_first_answers();
+        if self.complete_by.is_some_and(|by| by <= now || all_are_heard) {
             self.complete_by = None;
             self.balancer.handle_first_view(now);
             self.balancer.handle_timeout(now);

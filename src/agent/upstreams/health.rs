@@ -60,6 +60,11 @@ impl Health {
         self.queries.handle_members(now, seen.collect::<Vec<_>>());
     }
 
+    /// Whether a server is there whose first answer may still come soon.
+    pub(super) fn awaits_first_answers(&self) -> bool {
+        self.queries.awaits_first_answers()
+    }
+
     /// Asks who is to be asked, and tells the balancer what is known now.
     pub(super) fn advance(
         &mut self,

@@ -91,6 +91,11 @@ impl Known {
         self.is_alive && self.tries > 0
     }
 
+    /// Whether its first answer may still come soon.
+    pub(super) fn is_awaited(&self) -> bool {
+        self.is_unheard() && self.tag.is_some() && self.answer.is_none()
+    }
+
     pub(super) fn is_alive(&self) -> bool {
         self.is_alive
     }
@@ -115,6 +120,8 @@ impl Known {
             return self.tag.map_or((Check::None, Source::Nothing), |tag| (tag.into(), Source::Tag));
         }
         match (self.tag, &self.answer) {
+            // Whoever says that it is critical need not answer as well.
+            (Some(State::Critical), Some((_, at))) if self.tag_since > *at => (Check::Critical, Source::Tag),
             (_, Some(_)) if self.silences >= options.unresponsive_after => (Check::Silent, Source::Silence),
             (Some(_), None) => (Check::Wait, Source::Nothing),
             (None, None) => (Check::None, Source::Nothing),

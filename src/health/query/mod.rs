@@ -190,6 +190,11 @@ impl Queries {
         (self.options, self.selectors) = (options, selectors);
     }
 
+    /// Whether a member is there whose first answer may still come soon.
+    pub fn awaits_first_answers(&self) -> bool {
+        self.options.interval.is_some() && self.known.values().any(Known::is_awaited)
+    }
+
     /// Everybody there is, but those who left. Who is missing, or not selected by anybody, is forgotten.
     pub fn handle_members(&mut self, now: Instant, members: impl IntoIterator<Item = Seen>) {
         let mut before = std::mem::take(&mut self.known);

@@ -118,9 +118,14 @@ fn the_newer_of_tag_and_answer_counts_and_silence_only_of_who_has_answered() {
             "not in a row",
         ),
         (
-            &[Answers("passing drain=-"), Silent, Silent, Silent, Tag(Some(Critical))],
+            &[Answers("passing drain=-"), Silent, Silent, Silent, Tag(Some(Passing))],
             Check::Silent,
             "a tag is no answer",
+        ),
+        (
+            &[Answers("passing drain=-"), Silent, Silent, Silent, Tag(Some(Critical))],
+            Check::Critical,
+            "who says so itself is no better for its silence",
         ),
         (
             &[Answers("passing drain=-"), Silent, Silent, NotAsked, NotAsked],

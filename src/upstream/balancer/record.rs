@@ -50,7 +50,8 @@ impl Records {
         let unheard = if options.probed { Probe::Wait } else { Probe::None };
         let Some(record) = self.0.get(&member.name) else { return Candidate { probe: unheard, ..member } };
         Candidate {
-            probe: record.probe.unwrap_or(unheard),
+            // Of a server that is to be probed the end of an earlier probe says nothing.
+            probe: record.probe.filter(|probe| *probe != Probe::None).unwrap_or(unheard),
             flapping: record.damping.until(now).is_some(),
             ramp: record.started().and_then(|at| options.slow_start.percent(now.since(at))),
             ..member
