@@ -85,7 +85,7 @@ fn plain_agents_answer_by_the_shipped_script_and_count_as_without_check_where_th
     service.does("echo disk on fire >&2; exit 3");
     becomes(&lb, "script", ["critical", "answer", "disk on fire"]);
     until("who says so is out", || {
-        let output = lb.cli(&["upstream", "show", "--format=json"]);
+        let output = lb.cli(&["status", "--format=json"]);
         let shown: Value = serde_json::from_slice(&output.stdout).map_err(|error| format!("{error}: {output:?}"))?;
         let servers = shown["upstreams"][0]["servers"].as_array().ok_or("no servers")?;
         let state = |name: &str| servers.iter().find(|each| each["member"] == name).map(|each| each["state"].clone());
