@@ -121,7 +121,11 @@ async fn once(addr: SocketAddr) -> std::io::Result<bool> {
 
 /// Over a connection that has answered before, if one is free.
 async fn again(addr: SocketAddr, idle: &RefCell<Vec<TcpStream>>) -> std::io::Result<bool> {
-    let free = idle.borrow_mut().pop();
+    // As every client does, one that was closed meanwhile is left alone; what is closed at this very instant is lost.
+    let is_open = |stream: &TcpStream| {
+        stream.try_read(&mut [0]).is_err_and(|error| error.kind() == std::io::ErrorKind::WouldBlock)
+    };
+    let free = std::iter::from_fn(|| idle.borrow_mut().pop()).find(is_open);
     let mut stream = match free {
         Some(stream) => stream,
         None => TcpStream::connect(addr).await?,
