@@ -125,7 +125,7 @@ fn a_helper_that_dies_between_any_two_steps_is_followed_by_one_that_ends_the_job
 /// An agent that is its own web server, and asks the helper. Which backend that is its tag says.
 fn agent(nginx: &Nginx, addr: SocketAddr) -> Agent {
     let toml = format!(
-        "[upstream.web]\nselect = {{ role = \"web\" }}\nallow_loopback = true\n\
+        "[upstream.web]\nselect = {{ role = \"web\" }}\nallow_loopback = true\nallow_self = true\n\
          [upstream.web.nginx]\noutput = \"{}\"\n\
          [apply]\nmode = \"helper\"\nstate = \"{}\"\nsocket = \"{}\"\nmin_reload_interval = \"0s\"\n\
          [nginx]\nconfig = \"{}\"\nunit = \"\"\n",

@@ -75,6 +75,11 @@ fn a_hold_keeps_what_there_is_over_a_restart_until_it_is_released() {
         let is_held = |server: &Value| server["member"] == "web2" && server["state"] == "held";
         if servers.as_array().unwrap().iter().any(is_held) { Ok(()) } else { Err(servers.to_string()) }
     });
+    until("the newcomer to say how it is", || {
+        let members = told(&balancer, &["health"])["members"].clone();
+        let has_answered = |member: &Value| member["name"] == "web2" && member["source"] == "answer";
+        if members.as_array().unwrap().iter().any(has_answered) { Ok(()) } else { Err(members.to_string()) }
+    });
     balancer.await_answers(&[("web1", 1)]);
 
     assert_eq!(said(&balancer, &["upstream", "release", "web"]), ("web is released\n".to_owned(), Some(0)));
@@ -154,7 +159,7 @@ fn history_says_what_happened_to_whom() {
     two.run();
     await_cause(&balancer, "web2 is back");
     assert!(two.cli(&["leave"]).status.success());
-    await_cause(&balancer, "web2 left");
+    await_cause(&balancer, "web2 draining");
     let all = told(&balancer, &["upstream", "history"])["generations"].clone();
     // The newest is live, and the first was stored before there was an NGINX.
     let [newest, replaced @ .., first] = &all.as_array().unwrap()[..] else { panic!("{all:?}") };
