@@ -3,8 +3,8 @@
 use std::path::PathBuf;
 
 use crate::apply::{
-    AnswerError, Apply, Ask, Body, Client, Cut, Error, Job, Notes, Process, Report, Rollback, RunBy, State, Step,
-    Unanswered, Uncut,
+    AnswerError, Apply, Ask, Body, Client, Cut, Error, Job, Notes, Process, Refusal, Report, Rollback, RunBy, State,
+    Step, Unanswered, Uncut,
 };
 use crate::config::{ApplyMode, Config};
 use crate::drain::{Promises, Standing};
@@ -84,10 +84,11 @@ impl Applier {
         }
     }
 
-    /// Ends NGINX's connections to a server that is dead, and says how many.
-    pub(super) fn cut(&self, cut: Cut) -> Result<u32, Uncut> {
+    /// Ends NGINX's connections to a server that is dead, and says how many; `None` if no worker has that server any more.
+    pub(super) fn cut(&self, cut: Cut) -> Result<Option<u32>, Uncut> {
         match self.ask(Ask::Cut(cut)) {
-            Ok(Body::Cut(ended)) => ended,
+            Ok(Body::Cut(ended)) => ended.map(Some),
+            Ok(Body::Refused(Refusal::NoServer { .. })) => Ok(None),
             other => Err(Uncut::NotDone(self.not_meant(other))),
         }
     }

@@ -185,16 +185,23 @@ impl Apply {
             Ok(generations) => generations,
             Err(error) => return Body::Cut(Err(Uncut::NotDone(error))),
         };
-        let places = generations.map(|saved| saved.and_then(|saved| address_in(saved.desired(), upstream, member)));
-        let Some(target) = self.options.target(upstream).filter(|_| places != [None, None]) else {
-            return Body::Refused(Refusal::NoServer { upstream: upstream.clone(), member: member.clone() });
+        let lines = generations.map(|saved| saved.and_then(|saved| line(saved.desired(), upstream, member).cloned()));
+        let nowhere = || Body::Refused(Refusal::NoServer { upstream: upstream.clone(), member: member.clone() });
+        let Some(target) = self.options.target(upstream).filter(|_| lines != [None, None]) else { return nowhere() };
+        let master = match self.master_of_known(*known) {
+            Ok(master) => master,
+            Err(error) => return Body::Cut(Err(Uncut::NotDone(error))),
         };
-        Body::Cut(self.master_of_known(*known).map_err(Uncut::NotDone).and_then(|master| {
-            let (workers, [confirmed, before]) = (Workers::of(master), places);
-            let remotes = confirmed.into_iter().chain(before.filter(|_| !workers.leaving.is_empty())).collect();
-            let ours = Ours::of(master, &workers)?;
-            Ok(end(&ours, &remotes, states(target.block.context))?.into_values().sum())
-        }))
+        let (workers, [confirmed, before]) = (Workers::of(master), lines);
+        // Those that serve open none to a server that is down.
+        let has_older = !workers.leaving.is_empty();
+        let held = confirmed.filter(|server| has_older || !server.down).into_iter().chain(before.filter(|_| has_older));
+        let remotes: BTreeSet<SocketAddr> = held.map(|server| server.addr).collect();
+        if remotes.is_empty() {
+            return nowhere();
+        }
+        let ours = Ours::of(master, &workers);
+        Body::Cut(ours.and_then(|ours| Ok(end(&ours, &remotes, states(target.block.context))?.into_values().sum())))
     }
 
     /// The one that was confirmed last, and the one before.

@@ -33,7 +33,7 @@ pub enum Refusal {
     ConfigurationBroken { what: String },
     /// It is not kept, or never was.
     NoGeneration { to: Option<Generation> },
-    /// NGINX has no server of that name, in no generation that workers may still have.
+    /// NGINX has no server of that name, in no generation that workers still have.
     NoServer { upstream: UpstreamName, member: NodeName },
     /// Its connections were looked at a moment ago.
     TooSoon { upstream: UpstreamName, member: NodeName },

@@ -15,6 +15,14 @@ use crate::wire::NodeName;
 
 /// From one pass to the next, as long as NGINX may still send requests there.
 const INTERVAL: Duration = Duration::from_millis(500);
+/// After one that has ended connections. Until its worker has seen the first of them end, NGINX does not know that the server has
+/// failed, and begins others; `apply` looks at a server no more often than this.
+const AGAIN: Duration = Duration::from_millis(300);
+/// For how long older workers are looked after that may yet begin a request: those they accepted before they were told to end, and
+/// that were not read by then.
+const OLDER_WORKERS: Duration = Duration::from_secs(60);
+/// From one look at older workers to the next at most, if nothing was found.
+const MAX_INTERVAL: Duration = Duration::from_secs(2);
 
 /// A server of an upstream.
 pub type Place = (UpstreamName, NodeName);
@@ -27,10 +35,12 @@ pub struct Cuts {
 
 #[derive(Debug)]
 struct Death {
-    /// NGINX has it still, since what is to do without it is not in place.
-    is_served: bool,
+    /// Which of NGINX's workers have it.
+    held_by: HeldBy,
     /// When its connections are ended next.
     pass: Pass,
+    /// Not before that, whatever is news.
+    free_at: Instant,
     /// Another server answered a probe that was begun after this one's first failure: it is not our own network.
     is_vouched: bool,
     /// Connections that were ended and are not recorded yet.
@@ -39,6 +49,20 @@ struct Death {
     carried: u32,
     /// The operator has heard of it.
     is_told: bool,
+}
+
+/// Workers that may send requests to a dead server.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum HeldBy {
+    /// All: what is to do without it is not in place.
+    All,
+    /// Only those of an earlier generation, if there are any.
+    Older {
+        until: Instant,
+        /// To the next look, unless this one finds something.
+        interval: Duration,
+    },
+    None,
 }
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -56,6 +80,8 @@ pub enum Passed {
     Cut(u32),
     /// None could be ended this time.
     Failed,
+    /// No worker of NGINX has it any more.
+    Over,
     /// None can be ended here.
     Impossible,
 }
@@ -69,7 +95,7 @@ impl Cuts {
             for judged in decision.members.iter().filter(|judged| is_dead(judged, decision, upstream.options())) {
                 let place = (upstream.name().clone(), judged.name.clone());
                 let mut death = before.remove(&place).unwrap_or_else(|| Death::new(now));
-                death.is_served = upstream.live().is_some_and(|live| serves(live, &judged.name));
+                death.is_served(now, upstream.live().is_some_and(|live| serves(live, &judged.name)));
                 self.deaths.insert(place, death);
             }
         }
@@ -79,7 +105,7 @@ impl Cuts {
     /// that was begun after its own first failure. Reported with [`Self::handle_cut`].
     pub fn poll_cut(&mut self, now: Instant, vouches: impl Fn(&UpstreamName, &NodeName) -> bool) -> Option<Place> {
         for ((upstream, member), death) in &mut self.deaths {
-            let is_due = death.is_served && matches!(death.pass, Pass::At(at) if at <= now);
+            let is_due = death.due().is_some_and(|at| at <= now);
             // Only while it is so.
             death.is_vouched = if is_due { vouches(upstream, member) } else { death.is_vouched };
             if is_due && death.is_vouched {
@@ -94,13 +120,10 @@ impl Cuts {
     pub fn handle_cut(&mut self, now: Instant, place: &Place, passed: Passed) -> Option<u32> {
         // It may have come back meanwhile.
         let death = self.deaths.get_mut(place)?;
-        death.pass = match passed {
-            Passed::Cut(_) | Passed::Failed => Pass::At(now + INTERVAL),
-            Passed::Impossible => Pass::Never,
-        };
+        death.passed(now, passed);
         match passed {
             Passed::Cut(connections) => death.count(connections),
-            Passed::Failed | Passed::Impossible => None,
+            Passed::Failed | Passed::Over | Passed::Impossible => None,
         }
     }
 
@@ -127,17 +150,63 @@ impl Cuts {
 
     /// When to call [`Self::poll_cut`], if nothing comes before. Nobody waits for a probe by this.
     pub fn poll_timeout(&self) -> Option<Instant> {
-        let at = |death: &Death| match death.pass {
-            Pass::At(at) if death.is_served && death.is_vouched => Some(at),
-            Pass::At(_) | Pass::UnderWay | Pass::Never => None,
-        };
-        self.deaths.values().filter_map(at).min()
+        self.deaths.values().filter(|death| death.is_vouched).filter_map(Death::due).min()
     }
 }
 
 impl Death {
     fn new(now: Instant) -> Self {
-        Self { is_served: false, pass: Pass::At(now), is_vouched: false, cut: 0, carried: 0, is_told: false }
+        Self {
+            // It may have been out before it died.
+            held_by: HeldBy::older(now),
+            pass: Pass::At(now),
+            free_at: now,
+            is_vouched: false,
+            cut: 0,
+            carried: 0,
+            is_told: false,
+        }
+    }
+
+    /// Whether NGINX is to send requests there, by what is in place.
+    fn is_served(&mut self, now: Instant, is_served: bool) {
+        let held_by = match (is_served, self.held_by) {
+            (true, _) => HeldBy::All,
+            (false, HeldBy::All) => HeldBy::older(now),
+            (false, HeldBy::Older { .. } | HeldBy::None) => return,
+        };
+        if std::mem::replace(&mut self.held_by, held_by) != held_by
+            && let Pass::At(at) = &mut self.pass
+        {
+            // The job may have begun before it was dead, and have ended nothing.
+            *at = self.free_at.max(now);
+        }
+    }
+
+    /// A pass has ended.
+    fn passed(&mut self, now: Instant, passed: Passed) {
+        self.free_at = now + AGAIN;
+        let found = matches!(passed, Passed::Cut(1..));
+        let wait = match &mut self.held_by {
+            _ if found => AGAIN,
+            HeldBy::All | HeldBy::None => INTERVAL,
+            HeldBy::Older { interval, .. } => std::mem::replace(interval, (*interval * 2).min(MAX_INTERVAL)),
+        };
+        self.pass = if passed == Passed::Impossible { Pass::Never } else { Pass::At(now + wait) };
+        if let HeldBy::Older { until, interval } = &mut self.held_by {
+            *interval = if found { INTERVAL } else { *interval };
+            if passed == Passed::Over || *until <= now {
+                self.held_by = HeldBy::None;
+            }
+        }
+    }
+
+    /// When its connections are ended next.
+    fn due(&self) -> Option<Instant> {
+        match (self.held_by, self.pass) {
+            (HeldBy::All | HeldBy::Older { .. }, Pass::At(at)) => Some(at),
+            (HeldBy::None, _) | (_, Pass::UnderWay | Pass::Never) => None,
+        }
     }
 
     fn count(&mut self, connections: u32) -> Option<u32> {
@@ -145,6 +214,12 @@ impl Death {
         let is_news = connections > 0 && !self.is_told;
         self.is_told |= is_news;
         is_news.then_some(connections)
+    }
+}
+
+impl HeldBy {
+    fn older(now: Instant) -> Self {
+        Self::Older { until: now + OLDER_WORKERS, interval: INTERVAL }
     }
 }
 

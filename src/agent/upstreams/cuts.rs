@@ -16,7 +16,7 @@ use crate::upstream::cuts::{self, Passed, Place};
 use crate::wire::NodeName;
 
 /// How passes over dead servers have ended.
-pub(super) type Passes = Vec<(Place, Result<u32, Uncut>)>;
+pub(super) type Passes = Vec<(Place, Result<Option<u32>, Uncut>)>;
 
 /// The passes of this balancer.
 #[derive(Debug, Default)]
@@ -91,7 +91,8 @@ impl Cuts {
         };
         for (place, ended) in passes {
             let passed = match ended {
-                Ok(connections) => Passed::Cut(connections),
+                Ok(Some(connections)) => Passed::Cut(connections),
+                Ok(None) => Passed::Over,
                 Err(uncut) => self.handle_uncut(uncut),
             };
             if let Some(connections) = self.deaths.handle_cut(now, &place, passed) {

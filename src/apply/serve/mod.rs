@@ -468,6 +468,8 @@ fn log(Peer { uid, pid }: Peer, ask: &Ask, body: &Body, took: Duration) {
                 error!(ask, uid, pid, result, generation, elapsed_ms, error = %report.told(RunBy::Helper), "request done");
             }
         }
+        // The agent asks until nobody has it any more.
+        Body::Refused(refusal @ Refusal::NoServer { .. }) => debug!(ask, uid, pid, error = %refusal, "request refused"),
         Body::Refused(refusal) => warn!(ask, uid, pid, error = %refusal, "request refused"),
         Body::Cut(Err(uncut)) => warn!(ask, uid, pid, elapsed_ms, error = %uncut, "connections not cut"),
         Body::NothingToRecover | Body::State(_) | Body::Promised(_) | Body::Checked(_) | Body::Cut(Ok(_)) => {

@@ -167,14 +167,14 @@ fn nobody_is_cut_while_it_may_be_our_own_network() {
     assert_eq!(cuts.poll_timeout(), None, "a probe tells when");
     assert_eq!(cuts.dead(|_, _| false).count(), 0, "nor by the job");
     assert_eq!(cuts.poll_cut(at(160), |_, member| *member == name(2)), Some(place(2)));
-    cuts.handle_cut(at(170), &place(2), Passed::Cut(3));
+    cuts.handle_cut(at(170), &place(2), Passed::Cut(0));
     assert_eq!(cuts.poll_timeout(), Some(at(670)));
     assert_eq!(cuts.poll_cut(at(670), |_, _| false), None, "only while it is so");
     assert_eq!(cuts.poll_timeout(), None);
 }
 
 #[test]
-fn a_dead_server_is_cut_at_once_and_each_half_second_until_nginx_does_without_it() {
+fn a_dead_server_is_cut_at_once_and_again_until_nginx_does_without_it() {
     let (mut balancer, mut cuts) = (balancer(options(), Holds::default()), Cuts::default());
     let members = || vec![well(1), dead(2), well(3)];
     decided(&mut balancer, &mut cuts, 100, members());
@@ -183,11 +183,14 @@ fn a_dead_server_is_cut_at_once_and_each_half_second_until_nginx_does_without_it
     assert_eq!(poll(&mut cuts, 100), None, "it is under way");
     assert_eq!(cuts.poll_timeout(), None);
     assert_eq!(cuts.handle_cut(at(110), &place(2), Passed::Cut(0)), None, "nothing to tell");
+    // The next one is due half a second later, or sooner where connections were found.
     for (millis, passed, told) in [
         (610, Passed::Failed, None),
-        (1110, Passed::Cut(41), Some(41)),
-        (1610, Passed::Cut(2), None),
-        (2110, Passed::Cut(1), None),
+        (1110, Passed::Over, None),
+        (1610, Passed::Cut(41), Some(41)),
+        (1910, Passed::Cut(2), None),
+        (2210, Passed::Cut(1), None),
+        (2510, Passed::Cut(0), None),
     ] {
         assert_eq!(cuts.poll_timeout(), Some(at(millis)));
         assert_eq!(poll(&mut cuts, millis - 1), None);
@@ -201,12 +204,85 @@ fn a_dead_server_is_cut_at_once_and_each_half_second_until_nginx_does_without_it
         [(name(2), 44)]
     );
     // The job's own pass took five more, and one of ours two in that time.
-    cuts.handle_cut(at(2200), &place(2), Passed::Cut(2));
+    cuts.handle_cut(at(2600), &place(2), Passed::Cut(2));
     assert_eq!(cuts.handle_recorded(&place(2), 49), None, "told already");
-    balancer.handle_applied(at(2300), Applied::Done { reloaded: true });
-    decided(&mut balancer, &mut cuts, 2300, members());
-    assert_eq!(cuts.poll_timeout(), None, "NGINX does without it");
+    confirmed(&mut balancer, &mut cuts, 2700, members());
+    assert_eq!(poll(&mut cuts, 2899), None, "one has just ended");
+    assert_eq!(poll(&mut cuts, 2900), Some(place(2)), "older workers may have it");
+    assert_eq!(cuts.handle_cut(at(2900), &place(2), Passed::Over), None);
+    assert_eq!(cuts.poll_timeout(), None, "there are none, or they have finished");
     assert_eq!(poll(&mut cuts, 60_000), None);
+}
+
+/// A job that does without the dead is in place.
+fn confirmed(balancer: &mut Balancer, cuts: &mut Cuts, millis: u64, members: Vec<Candidate>) {
+    balancer.handle_applied(at(millis), Applied::Done { reloaded: true });
+    decided(balancer, cuts, millis, members);
+}
+
+/// The probe speaks before the second witness does: the job that takes the server out knows of nobody dead.
+#[test]
+fn older_workers_are_looked_at_at_once_when_the_job_began_before_the_death() {
+    let (mut balancer, mut cuts) = (balancer(options(), Holds::default()), Cuts::default());
+    decided(&mut balancer, &mut cuts, 100, vec![well(1), member(2, Gossip::Alive, Probe::Down), well(3)]);
+    assert_eq!((cuts.dead(|_, _| true).count(), cuts.poll_timeout()), (0, None), "one witness alone");
+    decided(&mut balancer, &mut cuts, 200, vec![well(1), dead(2), well(3)]);
+    let poll = |cuts: &mut Cuts, millis| cuts.poll_cut(at(millis), |_, _| true);
+    assert_eq!(poll(&mut cuts, 200), Some(place(2)));
+    cuts.handle_cut(at(210), &place(2), Passed::Cut(0));
+    confirmed(&mut balancer, &mut cuts, 520, vec![well(1), dead(2), well(3)]);
+    assert_eq!((cuts.poll_timeout(), poll(&mut cuts, 520)), (Some(at(520)), Some(place(2))), "not only at 710");
+}
+
+/// What waits there would wait for the site's timeout, though NGINX sends it nothing new.
+#[test]
+fn one_that_was_out_before_it_died_is_cut_from_older_workers() {
+    let (mut balancer, mut cuts) = (balancer(options(), Holds::default()), Cuts::default());
+    let ill = || vec![well(1), Candidate { check: Check::Critical, ..well(2) }, well(3)];
+    decided(&mut balancer, &mut cuts, 100, ill());
+    confirmed(&mut balancer, &mut cuts, 300, ill());
+    decided(&mut balancer, &mut cuts, 900, vec![well(1), dead(2), well(3)]);
+    assert_eq!(cuts.poll_cut(at(900), |_, _| true), Some(place(2)));
+}
+
+#[test]
+fn older_workers_are_looked_at_ever_more_seldom_for_a_minute_at_most() {
+    let (mut balancer, mut cuts) = (balancer(options(), Holds::default()), Cuts::default());
+    let members = || vec![well(1), dead(2), well(3)];
+    decided(&mut balancer, &mut cuts, 0, members());
+    let _begun = cuts.dead(|_, _| true).count();
+    confirmed(&mut balancer, &mut cuts, 1_000, members());
+    let (mut looks, mut now) = (Vec::new(), 1_000);
+    let look = |cuts: &mut Cuts, now: u64, passed| {
+        assert_eq!(cuts.poll_cut(at(now), |_, _| true), Some(place(2)), "{now}");
+        cuts.handle_cut(at(now), &place(2), passed);
+        cuts.poll_timeout().map(|at| at.since(Instant::ZERO).as_millis() as u64)
+    };
+    for passed in [Passed::Cut(0), Passed::Failed, Passed::Cut(0), Passed::Cut(3), Passed::Cut(0)] {
+        looks.push(now);
+        now = look(&mut cuts, now, passed).unwrap();
+    }
+    assert_eq!(looks, [1_000, 1_500, 2_500, 4_500, 4_800], "what was found is looked for again soon");
+    assert_eq!(now, 5_300);
+    let mut count = 0;
+    while let Some(next) = look(&mut cuts, now, Passed::Cut(0)) {
+        assert!(next - now <= 2_000);
+        (now, count) = (next, count + 1);
+    }
+    assert!(now > 60_000 && now <= 63_000 && count < 32, "{now} {count}");
+    // It is put back, as by an operator, and is dead.
+    balancer.handle_rolled_back(
+        at(70_000),
+        Applied::Done { reloaded: true },
+        Some({
+            let mut desired = Desired::new(7);
+            desired.upstreams.insert(web(), Target::Servers(live()));
+            desired
+        }),
+        &Holds::default(),
+    );
+    decided(&mut balancer, &mut cuts, 70_000, members());
+    assert_eq!(cuts.poll_cut(at(70_000), |_, _| true), Some(place(2)), "NGINX has it again");
 }
 
 #[test]

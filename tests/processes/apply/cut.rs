@@ -181,6 +181,10 @@ fn a_member_is_cut_by_the_last_two_confirmed_generations_and_by_no_other() {
     assert!(connections(&hung) > 0, "the job was told of nobody dead");
     assert!(matches!(apply.handle(&cut("two")), Body::Cut(Ok(1..))));
     all_answered(requests, "one");
+    until(
+        "no older worker has it any more",
+        || if refused(&apply, "two") { Ok(()) } else { Err("one does".to_owned()) },
+    );
     assert!(is_live(&apply.handle(&Ask::Apply(Job::new(web([server("three", backend("three"))]))))));
     assert!(refused(&apply, "two"), "neither the last nor the one before has it");
 }
