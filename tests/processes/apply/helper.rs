@@ -367,12 +367,12 @@ fn nginx_is_reloaded_no_more_often_than_the_configuration_says_whoever_asks() {
         }
         let took = started.elapsed();
         assert!(took >= least && took < Duration::from_secs(20), "{pace}: {took:?}");
-        // What reloads nothing waits for nothing.
+        // What reloads nothing waits for nothing: twice as many as there were changes, in less than those waited.
         let started = Instant::now();
         for _ in 0..8 {
             assert!(matches!(client.ask(Ask::Report { known: None }), Ok(Body::State(Ok(_)))));
         }
-        assert!(started.elapsed() < Duration::from_millis(900), "{:?}", started.elapsed());
+        assert!(started.elapsed() < least, "{:?}", started.elapsed());
     }
 }
 
