@@ -41,14 +41,15 @@ def expect(holds, why):
 
 def within(seconds, look, *args, **named):
     """Waits until `look` no longer fails. Returns its answer."""
-    end = time.monotonic() + seconds
+    begin = time.monotonic()
     while True:
         try:
             return look(*args, **named)
         except Failed as failed:
-            if time.monotonic() > end:
+            if time.monotonic() > begin + seconds:
                 raise Failed(f"not within {seconds} s: {failed}") from None
-        pause(0.1)
+        # A look costs more than what it looks at: whoever has waited long can wait a little longer.
+        pause(min(0.1 + (time.monotonic() - begin) / 20, 0.5))
 
 
 def throughout(seconds, look, *args, **named):
@@ -56,7 +57,7 @@ def throughout(seconds, look, *args, **named):
     end = time.monotonic() + seconds
     while time.monotonic() < end:
         look(*args, **named)
-        pause(0.1)
+        pause(0.2)
 
 
 def pause(seconds):
