@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use crate::apply::{
-    AnswerError, Apply, Ask, Body, Client, Cut, Error, Job, Notes, Process, Refusal, Report, Rollback, RunBy, State,
+    AnswerError, Apply, Ask, Body, Client, Cut, Error, Job, Looked, Notes, Process, Report, Rollback, RunBy, State,
     Step, Unanswered, Uncut,
 };
 use crate::config::{ApplyMode, Config};
@@ -84,11 +84,14 @@ impl Applier {
         }
     }
 
-    /// Ends NGINX's connections to a server that is dead, and says how many; `None` if no worker has that server any more.
-    pub(super) fn cut(&self, cut: Cut) -> Result<Option<u32>, Uncut> {
-        match self.ask(Ask::Cut(cut)) {
-            Ok(Body::Cut(ended)) => ended.map(Some),
-            Ok(Body::Refused(Refusal::NoServer { .. })) => Ok(None),
+    /// Ends NGINX's connections to servers that are dead, and says what came of each. Now or not at all.
+    pub(super) fn cut(&self, cut: Cut) -> Result<Vec<Looked>, Uncut> {
+        let answer = match &self.way {
+            Way::Direct(apply) => Ok(apply.handle(&Ask::Cut(cut))),
+            Way::Helper(client) => client.ask_at_once(Ask::Cut(cut)),
+        };
+        match answer {
+            Ok(Body::Cut(looked)) => looked,
             other => Err(Uncut::NotDone(self.not_meant(other))),
         }
     }

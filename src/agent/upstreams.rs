@@ -20,7 +20,7 @@ use self::watch::{Look, Watch};
 use super::applier::Applier;
 use super::clock::{self, Calendar};
 use super::notice::some_of;
-use crate::apply::{self, Job, Report, RunBy};
+use crate::apply::{self, Job, Notes, Report, RunBy};
 use crate::config::Config;
 use crate::drain::{Promises, Standing};
 use crate::endpoint::Endpoint;
@@ -335,6 +335,7 @@ impl Upstreams {
                 self.operator.applied(None, self.applier.run_by());
                 self.balancer.handle_applied(now, Applied::Failed { reloaded: false });
                 self.watch.applied(now, None);
+                self.cuts.handle_applied(&Notes::default());
             }
             Done::Recovered(Some(Some(ended))) => {
                 if ended.report.was_tried() {

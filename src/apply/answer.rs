@@ -5,7 +5,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use super::document;
-use super::{Error, Process, Refusal, Report, Uncut};
+use super::{Error, Looked, Process, Refusal, Report, Uncut};
 use crate::digest::Digest;
 use crate::drain::{Promises, Standing};
 use crate::upstream::{Generation, Holds};
@@ -41,8 +41,8 @@ pub enum Body {
     Promised(Result<Standing, Error>),
     /// What the test of what is there says.
     Checked(Result<(), Error>),
-    /// How many connections were ended, each seen to be gone; or why they go on.
-    Cut(Result<u32, Uncut>),
+    /// What came of each server that is dead; or why connections to them go on.
+    Cut(Result<Vec<Looked>, Uncut>),
     /// Nothing was done.
     Refused(Refusal),
 }
@@ -129,6 +129,12 @@ mod tests {
     use super::*;
     use crate::apply::{Notes, Step};
     use crate::upstream::{Hold, UpstreamName};
+    use crate::wire::NodeName;
+
+    fn looked(ended: Option<u32>) -> Looked {
+        let (upstream, member) = (UpstreamName::new("web").unwrap(), NodeName::new("web2").unwrap());
+        Looked { upstream, member, ended, recorded: 7 }
+    }
 
     fn bodies() -> Vec<Body> {
         let mut holds = Holds::default();
@@ -157,7 +163,7 @@ mod tests {
             Body::Promised(Err(stopped())),
             Body::Checked(Ok(())),
             Body::Checked(Err(stopped())),
-            Body::Cut(Ok(41)),
+            Body::Cut(Ok(vec![looked(Some(41)), looked(None)])),
             Body::Cut(Err(Uncut::Unsupported)),
             Body::Cut(Err(Uncut::NotDone(stopped()))),
             Body::Refused(Refusal::ConfigurationChanged { path: "/etc/weir/weir.toml".into() }),

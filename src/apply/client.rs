@@ -69,11 +69,16 @@ impl Client {
         }
     }
 
+    /// As [`Self::ask`], of what is worth nothing later: nobody waits to be let in, and little for the answer.
+    pub fn ask_at_once(&self, ask: Ask) -> Result<Body, Unanswered> {
+        self.once(&Request::new(self.configuration, ask).to_json(), PATIENCE)
+    }
+
     /// Until it is not busy, for a while: where many ask, a request also arrives slowly.
     fn let_in(&self, request: &[u8]) -> Result<Body, Unanswered> {
         let until = Instant::now() + BUSY_FOR;
         loop {
-            match self.once(request)? {
+            match self.once(request, SLOWEST)? {
                 Body::Refused(Refusal::Busy | Refusal::TooSlow { .. }) if Instant::now() < until => {
                     std::thread::sleep(BUSY_AGAIN);
                 }
@@ -82,8 +87,8 @@ impl Client {
         }
     }
 
-    fn once(&self, request: &[u8]) -> Result<Body, Unanswered> {
-        let mut stream = self.connect().map_err(|error| Unanswered::connecting(&error))?;
+    fn once(&self, request: &[u8], patience: Duration) -> Result<Body, Unanswered> {
+        let mut stream = self.connect(patience).map_err(|error| Unanswered::connecting(&error))?;
         // Who refuses early does not read to the end, and what it says counts.
         let sent = write_frame(&mut stream, request);
         match (read_frame(&mut stream, Answer::MAX_BYTES), sent) {
@@ -93,17 +98,17 @@ impl Client {
             (Err(Unread::Io(_)), Err(error)) => Err(Unanswered::Unreachable(error.into())),
             (Err(Unread::Io(error)), Ok(())) if is_hang_up(&error) => Err(Unanswered::HungUp),
             (Err(Unread::Io(error)), Ok(())) if is_timeout(&error) => {
-                Err(Unanswered::Silent { seconds: SLOWEST.as_secs() })
+                Err(Unanswered::Silent { seconds: patience.as_secs() })
             }
             (Err(Unread::Io(error)), Ok(())) => Err(Unanswered::Unreachable(error.into())),
         }
     }
 
     /// Waits also for a place in the queue of connections, but not for ever.
-    fn connect(&self) -> io::Result<UnixStream> {
+    fn connect(&self, patience: Duration) -> io::Result<UnixStream> {
         let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
         socket.set_write_timeout(Some(PATIENCE))?;
-        socket.set_read_timeout(Some(SLOWEST))?;
+        socket.set_read_timeout(Some(patience))?;
         socket.connect(&SockAddr::unix(&self.socket)?)?;
         Ok(std::os::fd::OwnedFd::from(socket).into())
     }

@@ -20,7 +20,7 @@ impl Apply {
             Ask::Promise { promises, known } => Body::Promised(self.promise(promises, *known)),
             Ask::Recover => self.recover().map_or(Body::NothingToRecover, Body::Applied),
             Ask::Check => Body::Checked(self.check()),
-            Ask::Cut(cut) => self.cut(cut),
+            Ask::Cut(cut) => Body::Cut(self.cut(cut)),
         }
     }
 

@@ -36,6 +36,15 @@ impl Lock {
     /// Creates `state` if only its last part is missing, and waits for whoever is ahead. If we are root, nobody else may be able to
     /// write there what we act by.
     pub(super) fn take(state: &Path) -> Result<Self, Error> {
+        Self::take_within(state, PATIENCE)
+    }
+
+    /// As [`Self::take`], if nobody is ahead.
+    pub(super) fn take_if_free(state: &Path) -> Result<Self, Error> {
+        Self::take_within(state, Duration::ZERO)
+    }
+
+    fn take_within(state: &Path, patience: Duration) -> Result<Self, Error> {
         let path = state.join("lock");
         trust_state(state, &NAMES)?;
         match DirBuilder::new().mode(STATE_MODE).create(state) {
@@ -52,7 +61,7 @@ impl Lock {
         options.create(true).truncate(false).write(true).mode(0o600).custom_flags(O_NOFOLLOW);
         let file = options.open(&path);
         let file = file.map_err(Error::write(&path))?;
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + patience;
         loop {
             match flock(&file, FlockOperation::NonBlockingLockExclusive) {
                 Ok(()) => return Ok(Self { _file: file }),
@@ -61,7 +70,7 @@ impl Lock {
                 }
                 Err(Errno::WOULDBLOCK | Errno::INTR) => {
                     let holder = file.metadata().ok().and_then(|meta| proc::lock_holder(meta.ino()));
-                    return Err(Error::Busy { lock: path, holder, waited: PATIENCE });
+                    return Err(Error::Busy { lock: path, holder, waited: patience });
                 }
                 Err(error) => return Err(Error::write(&path)(error.into())),
             }

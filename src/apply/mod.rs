@@ -61,7 +61,7 @@ use std::process::ExitCode;
 pub use answer::{Answer, AnswerError, Body, State};
 pub use client::{Client, Unanswered};
 pub use configuration::{Configuration, Found};
-pub use cut::{Cut, CutOff, Dead, Deaths, Uncut, kernel_cannot_cut};
+pub use cut::{Cut, CutOff, Dead, Deaths, Looked, Uncut, kernel_cannot_cut};
 pub use error::{Error, Mismatch, RunBy, SystemError, SystemErrorKind};
 #[cfg(feature = "faults")]
 pub use fault::Fault;

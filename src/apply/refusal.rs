@@ -5,9 +5,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use crate::escape::escape;
-use crate::upstream::{Generation, UpstreamName};
-use crate::wire::NodeName;
+use crate::upstream::Generation;
 
 /// Nothing was changed, run or signalled.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
@@ -33,10 +31,6 @@ pub enum Refusal {
     ConfigurationBroken { what: String },
     /// It is not kept, or never was.
     NoGeneration { to: Option<Generation> },
-    /// NGINX has no server of that name, in no generation that workers still have.
-    NoServer { upstream: UpstreamName, member: NodeName },
-    /// Its connections were looked at a moment ago.
-    TooSoon { upstream: UpstreamName, member: NodeName },
 }
 
 /// Who can write a file that only root should.
@@ -81,12 +75,6 @@ impl Refusal {
             }
             Self::ConfigurationBroken { what } => what.clone(),
             Self::NoGeneration { to: Some(to) } => format!("generation {to} is not kept"),
-            Self::NoServer { upstream, member } => {
-                format!("nginx serves no member {} in upstream {upstream}", escape(member.as_str()))
-            }
-            Self::TooSoon { upstream, member } => {
-                format!("connections to {} in upstream {upstream} were looked at a moment ago", escape(member.as_str()))
-            }
             Self::NoGeneration { to: None } => "there is no generation before the live one".to_owned(),
         }
     }
@@ -95,9 +83,9 @@ impl Refusal {
     pub fn remedy(&self) -> Option<String> {
         match self {
             Self::Version { .. } => Some("run the same weir on both sides: 'systemctl restart weir'".to_owned()),
-            Self::Malformed { .. } | Self::TooLarge { .. } | Self::NoServer { .. } => None,
+            Self::Malformed { .. } | Self::TooLarge { .. } => None,
             Self::NoGeneration { .. } => Some("'weir upstream history' lists what is".to_owned()),
-            Self::TooSlow { .. } | Self::Busy | Self::TooSoon { .. } => Some("weir tries again".to_owned()),
+            Self::TooSlow { .. } | Self::Busy => Some("weir tries again".to_owned()),
             Self::NotPermitted { .. } => Some("use sudo".to_owned()),
             Self::ConfigurationChanged { .. } => {
                 Some("'weir reload', and for what it says needs a restart 'systemctl restart weir'".to_owned())

@@ -49,7 +49,7 @@ pub enum Ask {
     Recover,
     /// Test what is there. Changes nothing.
     Check,
-    /// End NGINX's connections to a server that is dead. Takes no lock.
+    /// End NGINX's connections to servers that are dead. Waits for no lock.
     Cut(Cut),
 }
 
@@ -178,7 +178,8 @@ mod tests {
     }
 
     fn cut(known: Option<Process>) -> Cut {
-        Cut { upstream: UpstreamName::new("web").unwrap(), member: NodeName::new("web3").unwrap(), known }
+        let (upstream, member) = (UpstreamName::new("web").unwrap(), NodeName::new("web3").unwrap());
+        Cut { dead: Deaths::new([Dead { upstream, member, cut: 7 }]), known }
     }
 
     fn asks() -> Vec<Ask> {

@@ -5,11 +5,14 @@
 //! what it cut comes back by [`Cuts::handle_recorded`]. Ending connections is `apply`'s, and whether another server answers is
 //! known to whoever probes.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::balancer::Upstream;
-use super::{Decision, Drain, Judged, Mode, OnDead, Options, Server, Servers, UpstreamName, VerdictReason, Witness};
+use super::{
+    Decision, Drain, Judged, Mode, OnDead, Options, Placed, Server, Servers, UpstreamName, VerdictReason, Witness,
+};
 use crate::time::Instant;
 use crate::wire::NodeName;
 
@@ -90,9 +93,13 @@ impl Cuts {
     /// Takes note of who is dead by the last decisions, who is not any more, and whom NGINX has still.
     pub fn handle_decisions(&mut self, now: Instant, upstreams: &[Upstream]) {
         let mut before = std::mem::take(&mut self.deaths);
+        let spared: BTreeSet<SocketAddr> = upstreams.iter().flat_map(in_use).collect();
         for upstream in upstreams {
             let Some(decision) = upstream.decision() else { continue };
             for judged in decision.members.iter().filter(|judged| is_dead(judged, decision, upstream.options())) {
+                if addrs(upstream, judged).any(|addr| spared.contains(&addr)) {
+                    continue;
+                }
                 let place = (upstream.name().clone(), judged.name.clone());
                 let mut death = before.remove(&place).unwrap_or_else(|| Death::new(now));
                 death.is_served(now, upstream.live().is_some_and(|live| serves(live, &judged.name)));
@@ -102,15 +109,20 @@ impl Cuts {
     }
 
     /// The next one whose connections are to be ended now, if `vouches` says that another server of its upstream answered a probe
-    /// that was begun after its own first failure. Reported with [`Self::handle_cut`].
-    pub fn poll_cut(&mut self, now: Instant, vouches: impl Fn(&UpstreamName, &NodeName) -> bool) -> Option<Place> {
+    /// that was begun after its own first failure; with it how many were ended before, are not recorded, and are no job's to
+    /// record. Reported with [`Self::handle_cut`].
+    pub fn poll_cut(
+        &mut self,
+        now: Instant,
+        vouches: impl Fn(&UpstreamName, &NodeName) -> bool,
+    ) -> Option<(Place, u32)> {
         for ((upstream, member), death) in &mut self.deaths {
             let is_due = death.due().is_some_and(|at| at <= now);
             // Only while it is so.
             death.is_vouched = if is_due { vouches(upstream, member) } else { death.is_vouched };
             if is_due && death.is_vouched {
                 death.pass = Pass::UnderWay;
-                return Some((upstream.clone(), member.clone()));
+                return Some(((upstream.clone(), member.clone()), death.cut.saturating_sub(death.carried)));
             }
         }
         None
@@ -125,6 +137,18 @@ impl Cuts {
             Passed::Cut(connections) => death.count(connections),
             Passed::Failed | Passed::Over | Passed::Impossible => None,
         }
+    }
+
+    /// So many of what was ended are recorded by who ended them.
+    pub fn handle_written(&mut self, place: &Place, connections: u32) {
+        if let Some(death) = self.deaths.get_mut(place) {
+            death.cut = death.cut.saturating_sub(connections);
+        }
+    }
+
+    /// The job has ended: what it did not record is for another one, or for who ends connections next.
+    pub fn handle_job_ended(&mut self) {
+        self.deaths.values_mut().for_each(|death| death.carried = 0);
     }
 
     /// A job has ended connections of older workers, and recorded them with those from before: so many.
@@ -260,6 +284,28 @@ fn is_dead(judged: &Judged, decision: &Decision, options: &Options) -> bool {
         && judged.draft.weight > 0
         && decision.mode != Mode::Last
         && options.policy.on_dead == OnDead::Retry
+}
+
+/// Where a dead member serves, or did as far as NGINX knows.
+fn addrs(upstream: &Upstream, judged: &Judged) -> impl Iterator<Item = SocketAddr> {
+    let line = upstream.live().and_then(|live| live.as_slice().iter().find(|server| server.member == judged.name));
+    line.map(|server| server.addr).into_iter().chain([judged.draft.addr])
+}
+
+/// Where connections are not ended, since requests of this upstream have to go on there: nobody can tell whose one is. Another
+/// upstream may be content with a server that this one holds dead, and a host may have come back under another name.
+fn in_use(upstream: &Upstream) -> BTreeSet<SocketAddr> {
+    let Some(decision) = upstream.decision() else { return BTreeSet::new() };
+    let is_dead = |name: &NodeName| {
+        decision.members.iter().any(|judged| judged.name == *name && is_dead(judged, decision, upstream.options()))
+    };
+    let live = upstream.live().into_iter().flat_map(Servers::serving).map(|server| (&server.member, server.addr));
+    let wanted = decision
+        .members
+        .iter()
+        .filter(|judged| judged.verdict.placed != Placed::Out || upstream.options().policy.on_dead == OnDead::Wait);
+    let wanted = wanted.map(|judged| (&judged.name, judged.draft.addr));
+    live.chain(wanted).filter(|(name, _)| !is_dead(name)).map(|(_, addr)| addr).collect()
 }
 
 fn serves(live: &Servers, member: &NodeName) -> bool {

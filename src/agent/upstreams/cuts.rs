@@ -8,15 +8,15 @@ use tracing::{debug, info, warn};
 use super::ended;
 use super::probes::Probes;
 use crate::agent::applier::Applier;
-use crate::apply::{Cut, CutOff, Dead, Deaths, Notes, Process, Uncut};
+use crate::apply::{Cut, CutOff, Dead, Deaths, Looked, Notes, Process, Uncut};
 use crate::time::Instant;
 use crate::upstream::UpstreamName;
 use crate::upstream::balancer::Balancer;
 use crate::upstream::cuts::{self, Passed, Place};
 use crate::wire::NodeName;
 
-/// How passes over dead servers have ended.
-pub(super) type Passes = Vec<(Place, Result<Option<u32>, Uncut>)>;
+/// What a pass over dead servers came to.
+pub(super) type Passes = Result<Vec<Looked>, Uncut>;
 
 /// The passes of this balancer.
 #[derive(Debug, Default)]
@@ -52,18 +52,16 @@ impl Cuts {
         if self.passing.is_some() {
             return;
         }
-        self.under_way = std::iter::from_fn(|| self.deaths.poll_cut(now, vouched_by(probes))).collect();
-        if self.under_way.is_empty() {
+        // Together, so that nobody waits for another one and may have recovered by then.
+        let due = std::iter::from_fn(|| self.deaths.poll_cut(now, vouched_by(probes)));
+        let dead: Vec<Dead> =
+            due.take(Deaths::MAX).map(|((upstream, member), cut)| Dead { upstream, member, cut }).collect();
+        if dead.is_empty() {
             return;
         }
-        let (applier, places) = (Arc::clone(applier), self.under_way.clone());
-        self.passing = Some(tokio::task::spawn_blocking(move || {
-            let pass = |(upstream, member): Place| {
-                let ended = applier.cut(Cut { upstream: upstream.clone(), member: member.clone(), known });
-                ((upstream, member), ended)
-            };
-            places.into_iter().map(pass).collect()
-        }));
+        self.under_way = dead.iter().map(|dead| (dead.upstream.clone(), dead.member.clone())).collect();
+        let (applier, cut) = (Arc::clone(applier), Cut { dead: Deaths::new(dead), known });
+        self.passing = Some(tokio::task::spawn_blocking(move || applier.cut(cut)));
     }
 
     /// Whose connections a job ends once it is in place.
@@ -80,24 +78,22 @@ impl Cuts {
         ended(&mut self.passing).await
     }
 
-    /// Passes have ended.
+    /// A pass has ended.
     pub(super) fn handle_passed(&mut self, now: Instant, passes: Option<Passes>) {
         let under_way = std::mem::take(&mut self.under_way);
-        let Some(passes) = passes else {
-            for place in &under_way {
-                self.deaths.handle_cut(now, place, Passed::Failed);
-            }
-            return;
+        let (looked, otherwise) = match passes {
+            Some(Ok(looked)) => (looked, Passed::Failed),
+            Some(Err(uncut)) => (Vec::new(), self.handle_uncut(uncut)),
+            None => (Vec::new(), Passed::Failed),
         };
-        for (place, ended) in passes {
-            let passed = match ended {
-                Ok(Some(connections)) => Passed::Cut(connections),
-                Ok(None) => Passed::Over,
-                Err(uncut) => self.handle_uncut(uncut),
-            };
+        for place in under_way {
+            let (upstream, member) = &place;
+            let one = looked.iter().find(|looked| (&looked.upstream, &looked.member) == (upstream, member));
+            let passed = one.map_or(otherwise, |looked| looked.ended.map_or(Passed::Over, Passed::Cut));
             if let Some(connections) = self.deaths.handle_cut(now, &place, passed) {
                 tell(&place, connections);
             }
+            self.deaths.handle_written(&place, one.map_or(0, |looked| looked.recorded));
         }
     }
 
@@ -109,6 +105,7 @@ impl Cuts {
                 tell(&place, connections);
             }
         }
+        self.deaths.handle_job_ended();
         if let Some(uncut) = &notes.uncut {
             self.handle_uncut(uncut.clone());
         }

@@ -1,4 +1,6 @@
 use super::*;
+use crate::config::{self, Config, UpstreamFile};
+use crate::nginx::Block;
 use crate::upstream::Weight;
 
 fn name(upstream: &str) -> UpstreamName {
@@ -45,6 +47,53 @@ fn a_member_has_one_address_in_each_upstream() {
         let addr = addr.map(|addr| addr.parse().unwrap());
         assert_eq!(address_in(&desired, &name(upstream), &dead(member).member), addr, "{upstream} web{member}");
     }
+}
+
+/// An upstream whose servers are at these addresses.
+fn upstream(name_of: &str, context: Context, on_dead: OnDead) -> config::Upstream {
+    let mut options = crate::upstream::Options::new(name(name_of), Vec::new());
+    options.policy.on_dead = on_dead;
+    let block = Block { context, ..Block::new(name(name_of)) };
+    let output = format!("/etc/nginx/{name_of}.conf").into();
+    config::Upstream { options, file: Some(UpstreamFile { block, output }), probe: None }
+}
+
+#[test]
+fn of_upstreams_that_share_an_address_the_most_careful_one_counts() {
+    let addr = |number: u16| SocketAddr::from(([10, 0, 0, 2], number));
+    let server = |number| Server {
+        member: dead(2).member,
+        addr: addr(number),
+        weight: Weight::ONE,
+        down: false,
+        backup: false,
+        max_conns: 0,
+    };
+    let upstreams = vec![
+        upstream("web", Context::Http, OnDead::Retry),
+        upstream("api", Context::Http, OnDead::Retry),
+        upstream("tcp", Context::Stream, OnDead::Retry),
+        upstream("slow", Context::Http, OnDead::Wait),
+    ];
+    let options = Options { upstreams, ..Options::from(&Config::default()) };
+    let (mut before, mut now) = (Desired::new(0), Desired::new(0));
+    let all = |numbers: &[u16]| {
+        Target::Servers(Servers::new(numbers.iter().map(|number| server(*number)).collect()).unwrap())
+    };
+    now.upstreams.insert(name("web"), all(&[80, 81, 82, 83]));
+    now.upstreams.insert(name("api"), all(&[81]));
+    now.upstreams.insert(name("tcp"), all(&[82]));
+    before.upstreams.insert(name("slow"), all(&[83]));
+    let states = |known: &[&Desired], number| states(&options, known, addr(number));
+    for (number, expected) in [
+        (80, &[TcpState::Established, TcpState::SynSent][..]),
+        (81, &[TcpState::Established, TcpState::SynSent]),
+        (82, &[TcpState::SynSent]),
+        (83, &[]),
+    ] {
+        assert_eq!(states(&[&now, &before], number), expected, "{number}");
+    }
+    assert_eq!(states(&[&now], 83).len(), 2, "of no generation that is known");
 }
 
 #[test]

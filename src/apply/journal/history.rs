@@ -96,7 +96,7 @@ pub(super) fn of(records: &[Record]) -> Vec<Past> {
             }
             Event::Cut { generation, cut } => {
                 if let Some(past) = all.get_mut(generation) {
-                    past.cut.extend(cut.iter().cloned());
+                    cut.iter().for_each(|cut| add(&mut past.cut, cut));
                 }
             }
             Event::Back { failed, to, cause } => {
@@ -113,6 +113,15 @@ pub(super) fn of(records: &[Record]) -> Vec<Past> {
         }
     }
     all.into_values().collect()
+}
+
+/// What later passes have ended counts with the first.
+fn add(all: &mut Vec<CutOff>, cut: &CutOff) {
+    let is_it = |known: &&mut CutOff| (&known.upstream, &known.member) == (&cut.upstream, &cut.member);
+    match all.iter_mut().find(is_it) {
+        Some(known) => known.connections = known.connections.saturating_add(cut.connections),
+        None => all.push(cut.clone()),
+    }
 }
 
 fn went_live(past: &mut Past, live: &Live) {

@@ -61,6 +61,12 @@ impl Journal {
         history::of(&self.records)
     }
 
+    /// How many records tell of connections that were ended for it.
+    pub(super) fn cuts_of(&self, wanted: Generation) -> usize {
+        let is_one = |event: &Event| matches!(event, Event::Cut { generation, .. } if *generation == wanted);
+        self.records.iter().filter(|record| is_one(&record.event)).count()
+    }
+
     /// Adds a record. It is on disk when this returns.
     ///
     /// One at a time: of two whose bytes are synced at once a power loss may leave the second alone, which is damage.

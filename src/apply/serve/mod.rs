@@ -250,9 +250,14 @@ impl Server {
             let next = self.waiting.next(|course| course == Course::Beside);
             self.beside = next.map(|(id, heard)| self.start(id, heard));
         }
-        if self.cutting.is_none() {
-            let next = self.waiting.next(|course| course == Course::Cuts);
-            self.cutting = next.map(|(id, heard)| self.start(id, heard));
+        while self.cutting.is_none() {
+            let Some((id, heard)) = self.waiting.next(|course| course == Course::Cuts) else { break };
+            // By now whoever has not waited knows better: those that it asked for may have recovered.
+            if has_hung_up(&heard.stream) {
+                self.connections.close(id);
+            } else {
+                self.cutting = Some(self.start(id, heard));
+            }
         }
         if self.running.is_none() {
             let may_reload = self.free_at <= Instant::now();
@@ -265,17 +270,16 @@ impl Server {
         }
     }
 
-    fn start(&mut self, id: Id, Heard { stream, peer, request }: Heard) -> (Id, Running) {
+    fn start(&mut self, id: Id, Heard { stream, peer, mut request }: Heard) -> (Id, Running) {
         self.connections.advance(id, Stage::Served);
         if let Some(times) = self.refused.worked(Instant::now().into_std()) {
             info!(times, "requests are refused no more");
         }
         let configuration = self.configuration.clone();
-        let too_soon = self.pace.keeps_back(Instant::now().into_std(), &request.ask);
-        let job = tokio::task::spawn_blocking(move || match too_soon {
-            Some(refusal) => Done { body: Body::Refused(refusal), pause: Duration::ZERO },
-            None => perform(&configuration, peer, &request),
-        });
+        if let Ask::Cut(cut) = &mut request.ask {
+            self.pace.keep_back(Instant::now().into_std(), cut);
+        }
+        let job = tokio::task::spawn_blocking(move || perform(&configuration, peer, &request));
         (id, Running { stream, job })
     }
 
@@ -332,6 +336,11 @@ async fn ended(running: &mut Option<(Id, Running)>) -> (Id, UnixStream, Option<D
     let done = job.await.inspect_err(|error| error!(%error, "a job broke off")).ok();
     let (id, Running { stream, .. }) = running.take().expect("it was there before the wait");
     (id, stream, done)
+}
+
+/// Whether nobody waits for the answer.
+fn has_hung_up(stream: &UnixStream) -> bool {
+    matches!(stream.try_read(&mut [0]), Ok(0))
 }
 
 /// For ever, without an end.
@@ -468,12 +477,24 @@ fn log(Peer { uid, pid }: Peer, ask: &Ask, body: &Body, took: Duration) {
                 error!(ask, uid, pid, result, generation, elapsed_ms, error = %report.told(RunBy::Helper), "request done");
             }
         }
-        // The agent asks until nobody has it any more.
-        Body::Refused(refusal @ Refusal::NoServer { .. }) => debug!(ask, uid, pid, error = %refusal, "request refused"),
         Body::Refused(refusal) => warn!(ask, uid, pid, error = %refusal, "request refused"),
         Body::Cut(Err(uncut)) => warn!(ask, uid, pid, elapsed_ms, error = %uncut, "connections not cut"),
         Body::NothingToRecover | Body::State(_) | Body::Promised(_) | Body::Checked(_) | Body::Cut(Ok(_)) => {
             debug!(ask, uid, pid, elapsed_ms, "request done");
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn whoever_waits_for_an_answer_is_told_from_whoever_has_gone() {
+        let (server, client) = UnixStream::pair().unwrap();
+        assert!(!has_hung_up(&server));
+        drop(client);
+        server.readable().await.unwrap();
+        assert!(has_hung_up(&server));
     }
 }

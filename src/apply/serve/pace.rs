@@ -1,9 +1,10 @@
 //! How often the connections to one server are looked at, without I/O (`protocols D.4`).
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::time::{Duration, Instant};
 
-use crate::apply::{Ask, Cut, Refusal};
+use crate::apply::{Cut, Dead, Deaths};
 use crate::upstream::UpstreamName;
 use crate::wire::NodeName;
 
@@ -18,16 +19,18 @@ pub(super) struct Pace {
 }
 
 impl Pace {
-    /// Why a request is not done now; takes note of one that is.
-    pub(super) fn keeps_back(&mut self, now: Instant, ask: &Ask) -> Option<Refusal> {
-        let Ask::Cut(Cut { upstream, member, .. }) = ask else { return None };
+    /// Takes out of a request whose time has not come; takes note of the others.
+    pub(super) fn keep_back(&mut self, now: Instant, cut: &mut Cut) {
         self.recent.retain(|_, at| now.saturating_duration_since(*at) < INTERVAL);
-        let (upstream, member) = (upstream.clone(), member.clone());
-        if self.recent.contains_key(&(upstream.clone(), member.clone())) {
-            return Some(Refusal::TooSoon { upstream, member });
-        }
-        self.recent.insert((upstream, member), now);
-        None
+        let recent = &mut self.recent;
+        let is_free = |dead: &&Dead| match recent.entry((dead.upstream.clone(), dead.member.clone())) {
+            Entry::Occupied(_) => false,
+            Entry::Vacant(vacant) => {
+                vacant.insert(now);
+                true
+            }
+        };
+        cut.dead = Deaths::new(cut.dead.iter().filter(is_free).cloned());
     }
 }
 
@@ -35,29 +38,26 @@ impl Pace {
 mod tests {
     use super::*;
 
-    fn cut(upstream: &str, member: &str) -> Ask {
-        let (upstream, member) = (UpstreamName::new(upstream).unwrap(), NodeName::new(member).unwrap());
-        Ask::Cut(Cut { upstream, member, known: None })
+    fn dead(upstream: &str, member: &str) -> Dead {
+        Dead { upstream: UpstreamName::new(upstream).unwrap(), member: NodeName::new(member).unwrap(), cut: 0 }
     }
 
     #[test]
     fn a_member_of_an_upstream_is_looked_at_once_in_its_time() {
         let (start, mut pace) = (Instant::now(), Pace::default());
-        for (after, upstream, member, is_kept_back) in [
-            (0, "web", "web1", false),
-            (1, "web", "web1", true),
-            (1, "web", "web2", false),
-            (1, "api", "web1", false),
-            (299, "web", "web1", true),
-            (300, "web", "web1", false),
-            (300, "web", "web2", true),
-            (599, "web", "web1", true),
-            (600, "web", "web1", false),
+        let (web1, web2, api1) = (dead("web", "web1"), dead("web", "web2"), dead("api", "web1"));
+        for (after, asked, left) in [
+            (0, vec![&web1], vec![&web1]),
+            (1, vec![&web1, &web2, &api1], vec![&web2, &api1]),
+            (299, vec![&web1], vec![]),
+            (300, vec![&web1, &web2], vec![&web1]),
+            (599, vec![&web1], vec![]),
+            (600, vec![&web1, &web1], vec![&web1]),
         ] {
-            let refusal = pace.keeps_back(start + Duration::from_millis(after), &cut(upstream, member));
-            assert_eq!(matches!(refusal, Some(Refusal::TooSoon { .. })), is_kept_back, "{after} {upstream} {member}");
+            let mut cut = Cut { dead: Deaths::new(asked.into_iter().cloned()), known: None };
+            pace.keep_back(start + Duration::from_millis(after), &mut cut);
+            assert_eq!(cut.dead.iter().collect::<Vec<_>>(), left, "{after}");
         }
         assert_eq!(pace.recent.len(), 1, "what is over is forgotten");
-        assert_eq!(pace.keeps_back(start, &Ask::Check), None);
     }
 }

@@ -84,11 +84,15 @@ fn decided(balancer: &mut Balancer, cuts: &mut Cuts, millis: u64, members: Vec<C
     cuts.handle_decisions(at(millis), balancer.upstreams());
 }
 
+fn poll(cuts: &mut Cuts, millis: u64) -> Option<Place> {
+    cuts.poll_cut(at(millis), |_, _| true).map(|(place, _)| place)
+}
+
 /// Who is cut at once, of web1 to web3 as they are.
 fn cut(options: Options, holds: Holds, members: Vec<Candidate>) -> Vec<u8> {
     let (mut balancer, mut cuts) = (balancer(options, holds), Cuts::default());
     decided(&mut balancer, &mut cuts, 100, members);
-    let cut = std::iter::from_fn(|| cuts.poll_cut(at(100), |_, _| true));
+    let cut = std::iter::from_fn(|| poll(&mut cuts, 100));
     cut.map(|(_, member)| member.as_str().trim_start_matches("web").parse().unwrap()).collect()
 }
 
@@ -166,7 +170,7 @@ fn nobody_is_cut_while_it_may_be_our_own_network() {
     assert_eq!(cuts.poll_cut(at(100), |_, _| false), None, "no other server has answered since");
     assert_eq!(cuts.poll_timeout(), None, "a probe tells when");
     assert_eq!(cuts.dead(|_, _| false).count(), 0, "nor by the job");
-    assert_eq!(cuts.poll_cut(at(160), |_, member| *member == name(2)), Some(place(2)));
+    assert_eq!(cuts.poll_cut(at(160), |_, member| *member == name(2)), Some((place(2), 0)));
     cuts.handle_cut(at(170), &place(2), Passed::Cut(0));
     assert_eq!(cuts.poll_timeout(), Some(at(670)));
     assert_eq!(cuts.poll_cut(at(670), |_, _| false), None, "only while it is so");
@@ -178,7 +182,6 @@ fn a_dead_server_is_cut_at_once_and_again_until_nginx_does_without_it() {
     let (mut balancer, mut cuts) = (balancer(options(), Holds::default()), Cuts::default());
     let members = || vec![well(1), dead(2), well(3)];
     decided(&mut balancer, &mut cuts, 100, members());
-    let poll = |cuts: &mut Cuts, millis| cuts.poll_cut(at(millis), |_, _| true);
     assert_eq!(poll(&mut cuts, 100), Some(place(2)));
     assert_eq!(poll(&mut cuts, 100), None, "it is under way");
     assert_eq!(cuts.poll_timeout(), None);
@@ -227,7 +230,6 @@ fn older_workers_are_looked_at_at_once_when_the_job_began_before_the_death() {
     decided(&mut balancer, &mut cuts, 100, vec![well(1), member(2, Gossip::Alive, Probe::Down), well(3)]);
     assert_eq!((cuts.dead(|_, _| true).count(), cuts.poll_timeout()), (0, None), "one witness alone");
     decided(&mut balancer, &mut cuts, 200, vec![well(1), dead(2), well(3)]);
-    let poll = |cuts: &mut Cuts, millis| cuts.poll_cut(at(millis), |_, _| true);
     assert_eq!(poll(&mut cuts, 200), Some(place(2)));
     cuts.handle_cut(at(210), &place(2), Passed::Cut(0));
     confirmed(&mut balancer, &mut cuts, 520, vec![well(1), dead(2), well(3)]);
@@ -242,7 +244,7 @@ fn one_that_was_out_before_it_died_is_cut_from_older_workers() {
     decided(&mut balancer, &mut cuts, 100, ill());
     confirmed(&mut balancer, &mut cuts, 300, ill());
     decided(&mut balancer, &mut cuts, 900, vec![well(1), dead(2), well(3)]);
-    assert_eq!(cuts.poll_cut(at(900), |_, _| true), Some(place(2)));
+    assert_eq!(poll(&mut cuts, 900), Some(place(2)));
 }
 
 #[test]
@@ -254,7 +256,7 @@ fn older_workers_are_looked_at_ever_more_seldom_for_a_minute_at_most() {
     confirmed(&mut balancer, &mut cuts, 1_000, members());
     let (mut looks, mut now) = (Vec::new(), 1_000);
     let look = |cuts: &mut Cuts, now: u64, passed| {
-        assert_eq!(cuts.poll_cut(at(now), |_, _| true), Some(place(2)), "{now}");
+        assert_eq!(poll(cuts, now), Some(place(2)), "{now}");
         cuts.handle_cut(at(now), &place(2), passed);
         cuts.poll_timeout().map(|at| at.since(Instant::ZERO).as_millis() as u64)
     };
@@ -282,7 +284,7 @@ fn older_workers_are_looked_at_ever_more_seldom_for_a_minute_at_most() {
         &Holds::default(),
     );
     decided(&mut balancer, &mut cuts, 70_000, members());
-    assert_eq!(cuts.poll_cut(at(70_000), |_, _| true), Some(place(2)), "NGINX has it again");
+    assert_eq!(poll(&mut cuts, 70_000), Some(place(2)), "NGINX has it again");
 }
 
 #[test]
@@ -296,18 +298,97 @@ fn what_the_job_alone_cut_is_told_and_a_second_death_is_told_anew() {
     assert_eq!(cuts.dead(|_, _| true).count(), 0);
     assert_eq!(cuts.handle_cut(at(210), &place(2), Passed::Cut(1)), None, "it came back meanwhile");
     decided(&mut balancer, &mut cuts, 300, vec![well(1), dead(2), well(3)]);
-    assert_eq!(cuts.poll_cut(at(300), |_, _| true), Some(place(2)));
+    assert_eq!(poll(&mut cuts, 300), Some(place(2)));
     assert_eq!(cuts.handle_cut(at(310), &place(2), Passed::Cut(1)), Some(1));
+}
+
+/// What a pass ends while the job runs that carries the count before is in neither, and the next pass has it recorded.
+#[test]
+fn what_no_job_records_is_for_the_next_pass_to_record() {
+    let (mut balancer, mut cuts) = (balancer(options(), Holds::default()), Cuts::default());
+    let members = || vec![well(1), dead(2), well(3)];
+    let due = |cuts: &mut Cuts, millis| cuts.poll_cut(at(millis), |_, _| true);
+    decided(&mut balancer, &mut cuts, 100, members());
+    assert_eq!(due(&mut cuts, 100), Some((place(2), 0)));
+    cuts.handle_cut(at(110), &place(2), Passed::Cut(5));
+    assert_eq!(cuts.dead(|_, _| true).map(|(_, _, cut)| cut).sum::<u32>(), 5, "a job begins");
+    assert_eq!(due(&mut cuts, 410), Some((place(2), 0)), "those are the job's");
+    cuts.handle_cut(at(420), &place(2), Passed::Cut(3));
+    assert_eq!(due(&mut cuts, 720), Some((place(2), 3)));
+    cuts.handle_cut(at(730), &place(2), Passed::Cut(0));
+    // It ended two more, and recorded seven.
+    cuts.handle_recorded(&place(2), 7);
+    cuts.handle_job_ended();
+    confirmed(&mut balancer, &mut cuts, 1_100, members());
+    assert_eq!(due(&mut cuts, 1_100), Some((place(2), 3)));
+    cuts.handle_cut(at(1_110), &place(2), Passed::Cut(1));
+    cuts.handle_written(&place(2), 4);
+    assert_eq!(due(&mut cuts, 1_410), Some((place(2), 0)));
+}
+
+#[test]
+fn a_job_that_recorded_nothing_leaves_its_count_to_the_next() {
+    let (mut balancer, mut cuts) = (balancer(options(), Holds::default()), Cuts::default());
+    decided(&mut balancer, &mut cuts, 100, vec![well(1), dead(2), well(3)]);
+    assert_eq!(poll(&mut cuts, 100), Some(place(2)));
+    cuts.handle_cut(at(110), &place(2), Passed::Cut(5));
+    let carried = |cuts: &mut Cuts| cuts.dead(|_, _| true).map(|(_, _, cut)| cut).sum::<u32>();
+    assert_eq!(carried(&mut cuts), 5);
+    cuts.handle_job_ended();
+    assert_eq!(cuts.poll_cut(at(410), |_, _| true), Some((place(2), 5)));
+    assert_eq!(carried(&mut cuts), 5);
+}
+
+/// Who is cut of `web`, beside another upstream with these options whose probe says that of the same servers.
+fn cut_beside(other: Options, probe: Probe) -> Vec<u8> {
+    let name = other.name.clone();
+    let mut desired = Desired::new(7);
+    for upstream in [web(), name.clone()] {
+        desired.upstreams.insert(upstream, Target::Servers(live()));
+    }
+    let mut balancer = Balancer::new(vec![options(), other], SETTLE, 7, Some(desired), Holds::default(), at(0));
+    balancer.handle_first_view(at(0));
+    let members = vec![well(1), dead(2), well(3)];
+    balancer.handle_members(at(100), members.clone());
+    for member in members {
+        balancer.handle_check(at(100), &member.name, member.check);
+        balancer.handle_probe(at(100), &web(), &member.name, member.probe);
+        let of_other = if member.probe == Probe::Down { probe } else { member.probe };
+        balancer.handle_probe(at(100), &name, &member.name, of_other);
+    }
+    balancer.handle_timeout(at(100));
+    let mut cuts = Cuts::default();
+    cuts.handle_decisions(at(100), balancer.upstreams());
+    let cut = std::iter::from_fn(|| poll(&mut cuts, 100)).filter(|(upstream, _)| *upstream == web());
+    cut.map(|(_, member)| member.as_str().trim_start_matches("web").parse().unwrap()).collect()
+}
+
+#[test]
+fn an_address_that_another_upstream_uses_is_cut_only_when_it_is_dead_to_both() {
+    let api = |on_dead| {
+        let mut api = options();
+        api.name = UpstreamName::new("api").unwrap();
+        api.policy.on_dead = on_dead;
+        api
+    };
+    for (other, probe, cut, why) in [
+        (api(OnDead::Retry), Probe::Down, vec![2], "dead to both"),
+        (api(OnDead::Retry), Probe::Up, vec![], "it answers the other's probe"),
+        (api(OnDead::Retry), Probe::None, vec![], "the other has no probe"),
+        (api(OnDead::Wait), Probe::Down, vec![], "the other waits"),
+    ] {
+        assert_eq!(cut_beside(other, probe), cut, "{why}");
+    }
 }
 
 #[test]
 fn what_cannot_be_done_is_tried_once_for_each_death() {
     let (mut balancer, mut cuts) = (balancer(options(), Holds::default()), Cuts::default());
     decided(&mut balancer, &mut cuts, 100, vec![well(1), dead(2), well(3)]);
-    assert_eq!(cuts.poll_cut(at(100), |_, _| true), Some(place(2)));
+    assert_eq!(poll(&mut cuts, 100), Some(place(2)));
     assert_eq!(cuts.handle_cut(at(110), &place(2), Passed::Impossible), None);
     assert_eq!(cuts.poll_timeout(), None);
     decided(&mut balancer, &mut cuts, 1000, vec![well(1), dead(2), dead(3)]);
-    assert_eq!(cuts.poll_cut(at(1000), |_, _| true), Some(place(3)), "another one");
-    assert_eq!(cuts.poll_cut(at(1000), |_, _| true), None);
+    assert_eq!(poll(&mut cuts, 1000), Some(place(3)), "another one");
+    assert_eq!(poll(&mut cuts, 1000), None);
 }
