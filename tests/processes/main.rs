@@ -27,3 +27,4 @@ mod restart;
 mod rotate;
 mod rpc;
 mod secrets;
+mod site;

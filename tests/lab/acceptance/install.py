@@ -81,11 +81,12 @@ def configuration(report):
     with report.claim("readme.file", "the upstream's file is as the README shows it"):
         within(10, readme.as_shown, lb, f"tail -n +2 {FILE}")
     with report.claim("readme.site", "the README's lines make a site"):
-        readme.follow(lb, "both site", UMASKS["lb"])
+        readme.follow(lb, "package site", UMASKS["lb"])
+        readme.follow(lb, "both page", UMASKS["lb"])
     with report.claim("page", "the pages of both web servers come through the balancer", vital=True):
         within(10, serves, *WEBS)
     with report.claim("readme.all", "each block of the package's path was run"):
-        expect(steps == {"package install", "package lb", "package web", "both site"}, f"the README has {steps}")
+        expect(steps == {"package install", "package lb", "package web", "package site", "both page"}, f"the README has {steps}")
     for host in ALL:
         with report.claim(f"enabled.{host}", f"what runs on {host} starts at boot, too"):
             host.expect("systemctl is-enabled weir weir-apply.socket", "enabled\nenabled")

@@ -255,6 +255,20 @@ fn what_is_tried_elsewhere() {
 }
 
 #[test]
+fn the_shipped_site_leaves_nothing_to_advise() {
+    let shipped = include_str!("../../../../etc/site.conf");
+    let keepalive = Output { keepalive: true, ..output(Form::Block) };
+    let facts = Nginx { outputs: vec![keepalive], ..facts(&format!("{HEAD} {shipped} }}")) };
+    assert!(found(&facts).is_empty(), "{:?}", found(&facts));
+    // Where NGINX knows it the line that is a comment for others is what is missing.
+    let newest = shipped.replace("#keepalive_min_timeout", "keepalive_min_timeout");
+    let (version, features) = (Version::parse("1.30.0"), vec![Feature::KeepaliveMinTimeout]);
+    let facts =
+        Nginx { version, features, tree: parse(Path::new(CONFIG), &format!("{HEAD} {newest} }}")).unwrap(), ..facts };
+    assert!(summary(&nginx(&facts)).is_empty(), "{:?}", summary(&nginx(&facts)));
+}
+
+#[test]
 fn kept_connections_need_a_site_that_keeps_them() {
     let kept = |location: &str, version: &str| {
         let keepalive = Output { keepalive: true, ..output(Form::Block) };
