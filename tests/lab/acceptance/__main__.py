@@ -30,6 +30,7 @@ import latency
 import members
 import nginx
 import report as reports
+import service
 import templates
 from cluster import ALL, settle
 from hosts import VERBS, Failed, Stopped, expect, verb
@@ -41,7 +42,7 @@ OUT = ROOT / "target/lab"
 SMOKE = "smoke"
 PARTS = {
     SMOKE: [install.sound, install.privileges, members.weights, members.kill, members.leave, members.reboot],
-    "dead": [dead.hung, dead.hung_alone, dead.hung_budget, dead.hung_neighbour],
+    "dead": [dead.hung, dead.hung_alone, dead.hung_budget, dead.hung_neighbour, service.service_killed, service.agent_lost, service.cable],
     "members": [
         members.power, members.freeze, members.cut, members.agent_killed, members.two_balancers, checks.checks, latency.beside_others,
     ],
@@ -52,7 +53,7 @@ PARTS = {
     ],
     # What is told of the file that HAProxy's package brings is told for an hour.
     "packages": [install.upgraded, absent.not_installed, templates.haproxy],
-    "files": [nginx.edited, nginx.taken_out, nginx.disk_full, nginx.read_only, absent.directories],
+    "files": [nginx.edited, nginx.taken_out, nginx.disk_full, nginx.read_only, absent.directories, service.stream, service.https],
 }
 # Then tried on the hosts of the first part, where all is: all parts are to take about as long.
 AFTER_SMOKE = [nginx.certificates, absent.records]
