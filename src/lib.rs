@@ -49,4 +49,5 @@ pub mod swim;
 pub mod template;
 pub mod time;
 pub mod upstream;
+mod upstream_name;
 pub mod wire;

@@ -1,5 +1,7 @@
 //! The query `health`, as it is asked of this node, and what this node knows of others.
 
+use tracing::debug;
+
 use super::clock::Calendar;
 use super::upstreams::Upstreams;
 use crate::config::{Handler, Mode};
@@ -8,7 +10,7 @@ use crate::handlers::filter::EventFilter;
 use crate::health::State;
 use crate::health::query::answer::{Answer, Drain, QUERY};
 use crate::health::query::{Check, Seen, Source};
-use crate::serf::{Event, Member, QueryEvent, Status};
+use crate::serf::{Event, Member, QueryEvent, RespondError, Status};
 use crate::status::health::{MemberHealth, MembersHealth};
 use crate::time::Instant;
 use crate::wire::serf::Tags;
@@ -34,8 +36,13 @@ pub(super) fn answers_query<'a>(
     if answer.state == State::None && handlers.iter().any(is_for_health) {
         return false;
     }
+    let said = endpoint.respond(now, key, format!("{answer}\n").into());
+    if let Err(RespondError::TooLarge { .. }) = said {
+        // The limit is configurable, and silence would speak against this node.
+        debug!("the words of an answer about health are more than query_response_size_limit allows");
+        let _no_room_at_all = endpoint.respond(now, key, format!("{}\n", answer.in_short()).into());
+    }
     // An asker who has gone needs no answer.
-    let _too_late = endpoint.respond(now, key, format!("{answer}\n").into());
     true
 }
 

@@ -71,7 +71,10 @@ pub(super) fn document(parts: &Parts<'_>, with_members: bool) -> Document {
         ..Document::default()
     };
     if let Some(upstreams) = parts.upstreams {
-        let node::Balancing { upstreams, nginx, apply } = upstreams.status(parts.config, &calendar);
+        let node::Balancing { mut upstreams, nginx, apply } = upstreams.status(parts.config, &calendar);
+        for server in upstreams.iter_mut().flat_map(|upstream| &mut upstream.servers) {
+            server.gossip_since = endpoint.member(&server.member).map(|member| calendar.date(member.since));
+        }
         (document.upstreams, document.nginx, document.apply) = (upstreams, Some(nginx), Some(apply));
     }
     document.attention = attention(&document);

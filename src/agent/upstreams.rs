@@ -261,7 +261,7 @@ impl Upstreams {
         if self.members_at.is_some() {
             self.cuts.advance(now, &self.balancer, &self.probes, &self.applier, self.watch.master());
         }
-        if looks_at_members {
+        if self.members_at.is_some() {
             self.probes.handle_decided(now, &self.balancer);
             self.probes.tell(now, &mut self.balancer, &mut self.witnesses);
         }
@@ -292,9 +292,6 @@ impl Upstreams {
 
     /// An answer to a query of this node's, or its end. Whether it is one of the balancer's.
     pub(super) fn handle_query(&mut self, now: Instant, output: &QueryOutput) -> bool {
-        if let Some((node, asked)) = self.health.serving(output) {
-            self.handle_serving(now, &node, asked);
-        }
         self.health.handle_answer(now, output)
     }
 

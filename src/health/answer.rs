@@ -112,6 +112,28 @@ impl Failure {
             | Self::Redirect => false,
         }
     }
+
+    /// What it says of a service that should answer: `its service refuses connections`.
+    pub fn fault(&self) -> String {
+        match self {
+            Self::Connect(Errno::ECONNREFUSED) => "its service refuses connections".to_owned(),
+            Self::TimedOut(Step::Connection) => "its service accepts no connection in time".to_owned(),
+            Self::TimedOut(_) => "its service does not answer in time".to_owned(),
+            Self::Status(status) => format!("its service answers with status {status}"),
+            Self::Name
+            | Self::Connect(_)
+            | Self::Broken(..)
+            | Self::Certificate(_)
+            | Self::Tls(_)
+            | Self::NotHttp
+            | Self::Body
+            | Self::Banner
+            | Self::Redirect
+            | Self::Own(_)
+            | Self::Authorities(..)
+            | Self::BrokeOff => format!("its service does not answer as it should: {self}"),
+        }
+    }
 }
 
 /// A system's error in its own words.

@@ -13,6 +13,9 @@ use crate::wire::NodeName;
 
 /// From the end of a round to the next.
 const PAUSE: Duration = Duration::from_millis(250);
+/// A round takes 300 ms. The end of one that takes so much longer will not be told any more: the member was forgotten meanwhile,
+/// or this node is to keep silent.
+const ROUND_LIMIT: Duration = Duration::from_secs(3);
 
 /// What follows.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -35,8 +38,15 @@ pub struct SecondWitnesses {
 #[derive(Debug)]
 struct Case {
     silent: bool,
-    /// `None` while a round is under way.
-    again_at: Option<Instant>,
+    round: Round,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Round {
+    /// Under way; given up then.
+    Until(Instant),
+    /// The next one begins then.
+    At(Instant),
 }
 
 impl SecondWitnesses {
@@ -47,9 +57,10 @@ impl SecondWitnesses {
     }
 
     /// A probe of a member has failed.
-    pub fn handle_failure(&mut self, member: &NodeName) {
+    pub fn handle_failure(&mut self, now: Instant, member: &NodeName) {
         if !self.doubted.contains(member) && !self.cases.contains_key(member) {
-            self.cases.insert(member.clone(), Case { silent: false, again_at: None });
+            let round = Round::Until(now + ROUND_LIMIT);
+            self.cases.insert(member.clone(), Case { silent: false, round });
             self.outputs.push_back(Output::Ask(member.clone()));
         }
     }
@@ -57,7 +68,7 @@ impl SecondWitnesses {
     /// A round has ended, or one that had ended in silence was answered after all.
     pub fn handle_outcome(&mut self, now: Instant, member: &NodeName, silent: bool) {
         let Some(case) = self.cases.get_mut(member) else { return };
-        case.again_at = Some(now + PAUSE);
+        case.round = Round::At(now + PAUSE);
         if std::mem::replace(&mut case.silent, silent) != silent {
             self.outputs.push_back(Output::Says { member: member.clone(), silent });
         }
@@ -70,19 +81,22 @@ impl SecondWitnesses {
 
     /// When [`Self::handle_timeout`] is due.
     pub fn poll_timeout(&self) -> Option<Instant> {
-        self.cases.values().filter_map(|case| case.again_at).min()
+        self.cases.values().map(|case| case.round.due()).min()
     }
 
     /// Asks again about those whose probes still fail; of others there is nothing more to know.
     pub fn handle_timeout(&mut self, now: Instant, is_failing: impl Fn(&NodeName) -> bool) {
-        let due = self.cases.iter().filter(|(_, case)| case.again_at.is_some_and(|at| at <= now));
-        let due: Vec<_> = due.map(|(member, _)| member.clone()).collect();
-        for member in due {
-            if !is_failing(&member) {
-                self.close(&member);
-            } else if let Some(case) = self.cases.get_mut(&member) {
-                case.again_at = None;
-                self.outputs.push_back(Output::Ask(member));
+        let due = self.cases.iter().filter(|(_, case)| case.round.due() <= now);
+        let due: Vec<_> = due.map(|(member, case)| (member.clone(), case.round)).collect();
+        for (member, round) in due {
+            match round {
+                Round::At(_) if is_failing(&member) => {
+                    if let Some(case) = self.cases.get_mut(&member) {
+                        case.round = Round::Until(now + ROUND_LIMIT);
+                    }
+                    self.outputs.push_back(Output::Ask(member));
+                }
+                Round::At(_) | Round::Until(_) => self.close(&member),
             }
         }
     }
@@ -95,6 +109,14 @@ impl SecondWitnesses {
     fn close(&mut self, member: &NodeName) {
         if self.cases.remove(member).is_some_and(|case| case.silent) {
             self.outputs.push_back(Output::Says { member: member.clone(), silent: false });
+        }
+    }
+}
+
+impl Round {
+    const fn due(self) -> Instant {
+        match self {
+            Self::Until(at) | Self::At(at) => at,
         }
     }
 }
@@ -126,20 +148,33 @@ mod tests {
     /// One whose probe failed and who is silent.
     fn silent() -> SecondWitnesses {
         let mut witnesses = SecondWitnesses::default();
-        witnesses.handle_failure(&web());
+        witnesses.handle_failure(at(0), &web());
         witnesses.handle_outcome(at(300), &web(), true);
         assert_eq!(outputs(&mut witnesses), [ask(), says(true)]);
         witnesses
     }
 
     #[test]
+    fn a_round_whose_end_nobody_tells_is_given_up_and_the_next_failure_asks_again() {
+        let mut witnesses = silent();
+        witnesses.handle_timeout(at(550), |_| true);
+        assert_eq!((outputs(&mut witnesses), witnesses.poll_timeout()), (vec![ask()], Some(at(3550))));
+        witnesses.handle_timeout(at(3549), |_| true);
+        assert_eq!(outputs(&mut witnesses), []);
+        witnesses.handle_timeout(at(3550), |_| true);
+        assert_eq!((outputs(&mut witnesses), witnesses.poll_timeout()), (vec![says(false)], None));
+        witnesses.handle_failure(at(3600), &web());
+        assert_eq!(outputs(&mut witnesses), [ask()]);
+    }
+
+    #[test]
     fn the_first_failure_asks_and_further_ones_wait_for_the_round() {
         let mut witnesses = SecondWitnesses::default();
-        witnesses.handle_failure(&web());
-        witnesses.handle_failure(&web());
-        assert_eq!((outputs(&mut witnesses), witnesses.poll_timeout()), (vec![ask()], None));
+        witnesses.handle_failure(at(0), &web());
+        witnesses.handle_failure(at(1), &web());
+        assert_eq!((outputs(&mut witnesses), witnesses.poll_timeout()), (vec![ask()], Some(at(3000))));
         witnesses.handle_outcome(at(2), &web(), false);
-        witnesses.handle_failure(&web());
+        witnesses.handle_failure(at(3), &web());
         assert_eq!((outputs(&mut witnesses), witnesses.poll_timeout()), (vec![], Some(at(252))));
         witnesses.handle_timeout(at(252), |_| true);
         assert_eq!(outputs(&mut witnesses), [ask()], "its agent may be gone by now");
@@ -170,11 +205,11 @@ mod tests {
         let mut witnesses = silent();
         witnesses.handle_doubted([web()].into());
         witnesses.handle_outcome(at(600), &web(), false);
-        witnesses.handle_failure(&web());
+        witnesses.handle_failure(at(700), &web());
         witnesses.handle_timeout(at(2000), |_| true);
         assert_eq!((outputs(&mut witnesses), witnesses.poll_timeout()), (vec![], None));
         witnesses.handle_doubted(BTreeSet::new());
-        witnesses.handle_failure(&web());
+        witnesses.handle_failure(at(2000), &web());
         assert_eq!(outputs(&mut witnesses), [ask()], "it refuted, and its service still fails");
     }
 

@@ -381,7 +381,7 @@ impl Balancer {
             let at = Circumstances { now, held: self.holds.get(upstream.name()).is_some(), rejoining };
             let decision = upstream.decide(&self.members, &self.testimonies, &at, under_way, &mut self.outputs);
             again_at = again_at.into_iter().chain(decision.again_at).min();
-            match upstream.ask() {
+            match upstream.ask(at.held) {
                 Ask::Nothing => {}
                 Ask::Again => differs = true,
                 Ask::New(news) => {

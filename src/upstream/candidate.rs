@@ -1,8 +1,10 @@
 //! What is known about one member when servers are chosen.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
+use super::Options;
+use crate::health::probe::Probe;
 use crate::health::query::Check;
 use crate::serf::{Member, Status};
 use crate::swim::Swim;
@@ -28,6 +30,8 @@ pub struct Candidate {
     pub check: Check,
     /// Second witness: what this balancer's own probe says.
     pub probe: Probe,
+    /// Where that was asked; `None`: wherever the member serves.
+    pub probed: Option<SocketAddr>,
     /// Whether it wants to leave.
     pub drain: Drain,
     /// Whether its witnesses changed their minds too often (`design §7`).
@@ -63,6 +67,7 @@ impl Candidate {
             pings: Pings::default(),
             check: Check::None,
             probe: Probe::None,
+            probed: None,
             drain: Drain::No,
             flapping: false,
             ramp: None,
@@ -73,6 +78,11 @@ impl Candidate {
     pub(super) fn missing(name: NodeName, addr: IpAddr, rejoining: bool) -> Self {
         let gossip = if rejoining { Gossip::Unknown } else { Gossip::Failed };
         Self { standing: Standing::Missing, ..Self::new(name, addr, Tags::new(), gossip) }
+    }
+
+    /// What the probe says of the service at `addr`; of one elsewhere it says nothing.
+    pub(super) fn probe_of(&self, addr: SocketAddr, options: &Options) -> Probe {
+        if self.probed.is_none_or(|probed| probed == addr) { self.probe } else { options.unprobed() }
     }
 
     /// What gossip says, as far as this balancer believes it (`protocols D.4`).
@@ -111,6 +121,8 @@ pub enum Standing {
     Itself,
     /// No member: a server of an earlier generation.
     Missing,
+    /// No member yet: what would be if it joined. Tags of which nothing is known are as an upstream selects them.
+    Supposed,
 }
 
 /// What came of pinging a member directly: the second witness, whose word counts at this balancer alone (`protocols D.4`).
@@ -121,22 +133,6 @@ pub enum Pings {
     Answered,
     /// All were silent: alive counts as suspect.
     Unanswered,
-}
-
-/// What this balancer's probe of the service says (`protocols D.1`).
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-pub enum Probe {
-    /// The service itself answered.
-    Up,
-    /// The port accepts connections, which a stopped process's does too.
-    Open,
-    /// Refused, silent or wrong.
-    Down,
-    /// No verdict yet.
-    Wait,
-    /// No probe.
-    #[default]
-    None,
 }
 
 /// Whether a member wants to leave (`protocols A`).

@@ -282,6 +282,8 @@ fn is_dead(judged: &Judged, decision: &Decision, options: &Options) -> bool {
         && judged.verdict.reason == VerdictReason::Dead
         && judged.drain == Drain::No
         && judged.draft.weight > 0
+        // What speaks against it is of another address than NGINX has.
+        && !judged.moved
         && decision.mode != Mode::Last
         && options.policy.on_dead == OnDead::Retry
 }

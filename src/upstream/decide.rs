@@ -74,6 +74,14 @@ impl Decision {
         self.members.iter().filter(|judged| judged.serves()).map(move |judged| (&judged.name, share(judged)))
     }
 
+    /// The line of that member, if it has one.
+    pub fn line(&self, member: &NodeName) -> Option<&Server> {
+        match &self.want {
+            Want::Servers(servers) => servers.as_slice().iter().find(|server| server.member == *member),
+            Want::Placeholder | Want::Hold(_) => None,
+        }
+    }
+
     /// Whether that selected member cannot be a server.
     pub(super) fn leaves_out(&self, member: &NodeName) -> bool {
         self.left_out.binary_search_by(|(name, _)| name.cmp(member)).is_ok()
@@ -153,8 +161,10 @@ pub struct Judged {
     pub flapping: bool,
     /// Percent of its weight that it gets while it starts slowly.
     pub ramp: Option<u8>,
-    /// What it was in the last good set.
+    /// What it was in the last good set, whatever its address was.
     pub previous: Previous,
+    /// It is in the last good set at another address, and nobody vouched for this one yet.
+    pub moved: bool,
     /// Where it ends up.
     pub verdict: Verdict,
 }
@@ -162,6 +172,7 @@ pub struct Judged {
 /// Chooses the servers of one upstream. Deterministic: the order of `members` does not matter.
 pub fn decide(members: &[Candidate], options: &Options, history: &History, at: &Circumstances) -> Decision {
     let (mut group, mut left_out) = gather(members, options, history, at);
+    give_way(&mut group, &mut left_out, members, at.held);
     let base = group.iter().filter(|judged| judged.counts() && judged.intent != Intent::Gone).count();
     let floor = options.policy.min_healthy.floor(base);
     let healthy = group.iter().filter(|judged| judged.is_healthy(at.held)).count();
@@ -228,6 +239,28 @@ fn gather(
     (group, left_out)
 }
 
+/// A host that came back under another name has two members for a while, one of which has failed. Its service is then the other's:
+/// what that one says of itself counts, and no request goes there in the lost one's name once the other drains or is ill.
+fn give_way(group: &mut Vec<Judged>, left_out: &mut Vec<(NodeName, LeftOut)>, members: &[Candidate], held: bool) {
+    if !group.iter().any(Judged::is_lost) {
+        return;
+    }
+    let owners: HashMap<SocketAddr, NodeName> = group
+        .iter()
+        .filter(|judged| judged.is_there() && judged.speaks_for_its_address(held))
+        .map(|judged| (judged.draft.addr, judged.name.clone()))
+        .collect();
+    let is_member =
+        |name: &NodeName| members.iter().any(|member| member.name == *name && member.standing != Standing::Missing);
+    group.retain(|judged| {
+        let Some(by) = owners.get(&judged.draft.addr).filter(|_| judged.is_lost()) else { return true };
+        if is_member(&judged.name) {
+            left_out.push((judged.name.clone(), LeftOut::Replaced { by: by.as_str().to_owned() }));
+        }
+        false
+    });
+}
+
 /// How much weight, as members tell it, one of the weights in the newest generation stands for: those were reduced together.
 struct Unit {
     weight: u32,
@@ -272,19 +305,48 @@ impl Draft {
 
 impl Judged {
     fn new(member: &Candidate, draft: Draft, options: &Options, history: &History) -> Self {
-        let Candidate { check, probe, drain, flapping, ramp, .. } = *member;
+        let Candidate { check, drain, flapping, ramp, .. } = *member;
         let gossip = member.heard();
+        let probe = member.probe_of(draft.addr, options);
         let previous = history.previous(&member.name);
-        let witness = witness(gossip, check, probe, previous);
+        let moved = history.good().get(&member.name).is_some_and(|server| server.addr != draft.addr);
+        let was_here = if moved { Previous::Out } else { previous };
+        let witness = witness(gossip, check, probe, was_here);
         let intent = witness.intent_under(&options.policy);
-        let verdict = verdict(intent, drain, flapping, previous, Mode::Normal, false);
+        let verdict = verdict(intent, drain, flapping, was_here, Mode::Normal, false);
         let words = self::witness(member.gossip, check, probe, Previous::In).intent_under(&options.policy);
         let name = member.name.clone();
-        Self { name, draft, gossip, witness, intent, drain, words, flapping, ramp, previous, verdict }
+        Self { name, draft, gossip, witness, intent, drain, words, flapping, ramp, previous, moved, verdict }
     }
 
     fn verdict_in(&self, mode: Mode, drain: Drain, held: bool) -> Verdict {
-        verdict(self.intent, drain, self.flapping, self.previous, mode, held)
+        // As it was is at the address that it had, which mode last alone brings back.
+        let moved = self.moved && mode != Mode::Last;
+        let previous = if moved { Previous::Out } else { self.previous };
+        verdict(self.intent, drain, self.flapping, previous, mode, held)
+    }
+
+    /// Whether gossip has heard of it since it was lost or left.
+    fn is_there(&self) -> bool {
+        match self.gossip {
+            Gossip::Alive | Gossip::Suspect | Gossip::Leaving => true,
+            Gossip::Failed | Gossip::Unknown | Gossip::Left => false,
+        }
+    }
+
+    fn is_promised(&self) -> bool {
+        self.is_there() && self.drain == Drain::Promised
+    }
+
+    fn is_lost(&self) -> bool {
+        matches!(self.gossip, Gossip::Failed | Gossip::Unknown)
+    }
+
+    /// Whether its word decides about its address: not before its first success, and under a hold not if it was not in, unless it
+    /// wants no requests there.
+    fn speaks_for_its_address(&self, held: bool) -> bool {
+        let is_kept_out = self.intent == Intent::Warm || held && self.previous != Previous::In;
+        self.drain != Drain::No || !is_kept_out
     }
 
     /// Weight 0 is the operator's word that this is no server now; it neither helps nor counts.
@@ -368,7 +430,7 @@ fn want(
         }
         let ramp = judged.ramp.filter(|_| !ramps_at_once && previous.is_none());
         let share = Share { weight: draft.weight, half: judged.verdict.placed == Placed::Half, ramp };
-        drafts.push(Line { name: judged.name.clone(), draft, share, down });
+        drafts.push(Line { name: judged.name.clone(), draft, share, down, is_promised: judged.is_promised() });
     }
     if !drafts.iter().any(|line| !line.down) {
         return nobody(drafts, group, history);
@@ -398,6 +460,8 @@ struct Line {
     draft: Draft,
     share: Share,
     down: bool,
+    /// Whoever has its address now was promised that no request goes there.
+    is_promised: bool,
 }
 
 /// Removed servers keep their place, down, because positional methods count lines. Once they outnumber those that remain,
@@ -412,7 +476,7 @@ fn keep_slots(lines: &mut Vec<Line>, unit: &Unit, history: &History) {
     for server in removed {
         let draft = Draft::of(server);
         let share = Share { weight: unit.weight(server), half: false, ramp: None };
-        lines.push(Line { name: server.member.clone(), draft, share, down: true });
+        lines.push(Line { name: server.member.clone(), draft, share, down: true, is_promised: false });
     }
     lines.sort_by(|a, b| a.name.cmp(&b.name));
 }
@@ -461,13 +525,14 @@ fn weights(lines: &[Line], positional: bool) -> Vec<Weight> {
     weights
 }
 
-/// Of two members with one address the one that is in has the line, else the first by name.
+/// Of two members with one address the one that has a promise has the line, then the one that is in, then the first by name.
 fn without_duplicates(lines: Vec<Line>, left_out: &mut Vec<(NodeName, LeftOut)>) -> Vec<Line> {
-    let mut holders: HashMap<SocketAddr, (bool, NodeName)> = HashMap::with_capacity(lines.len());
+    let mut holders: HashMap<SocketAddr, ((bool, bool), NodeName)> = HashMap::with_capacity(lines.len());
     for line in &lines {
-        let holder = holders.entry(line.draft.addr).or_insert_with(|| (line.down, line.name.clone()));
-        if holder.0 && !line.down {
-            *holder = (line.down, line.name.clone());
+        let rank = (!line.is_promised, line.down);
+        let holder = holders.entry(line.draft.addr).or_insert_with(|| (rank, line.name.clone()));
+        if rank < holder.0 {
+            *holder = (rank, line.name.clone());
         }
     }
     let (kept, duplicates): (Vec<Line>, Vec<Line>) =

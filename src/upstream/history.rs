@@ -94,8 +94,25 @@ impl History {
     pub fn applied(&mut self, decision: &Decision) {
         let Some(target) = decision.target() else { return };
         self.shares = decision.shares().map(|(name, share)| (name.clone(), share)).collect();
-        let servers = self.live.insert(target).servers();
-        let Some(servers) = servers.filter(|_| decision.mode == Mode::Normal) else { return };
+        self.live = Some(target);
+        self.note_good(decision);
+    }
+
+    /// To be called when what `decision` wants is in place already: NGINX does not know names, so that a host which came back
+    /// under another one changes no file, and is no newcomer all the same.
+    pub(super) fn stays(&mut self, decision: &Decision) {
+        let Want::Servers(servers) = &decision.want else { return };
+        let is_known = servers.serving().all(|server| self.good.contains_key(&server.member));
+        if !is_known && self.is_live(decision) {
+            self.note_good(decision);
+        }
+    }
+
+    fn note_good(&mut self, decision: &Decision) {
+        let Want::Servers(servers) = &decision.want else { return };
+        if decision.mode != Mode::Normal {
+            return;
+        }
         let known: BTreeSet<&NodeName> = decision.members.iter().map(|judged| &judged.name).collect();
         let good: BTreeMap<NodeName, Server> =
             servers.serving().map(|server| (server.member.clone(), server.clone())).collect();

@@ -29,9 +29,11 @@ mod vectors;
 mod verdict;
 mod witness;
 
+pub use crate::health::probe::Probe;
 pub use crate::health::query::Check;
+pub use crate::upstream_name::UpstreamName;
 pub use address::{Allow, Network, NetworkError, Refusal};
-pub use candidate::{Candidate, Drain, Gossip, Pings, Probe, Rank, Standing};
+pub use candidate::{Candidate, Drain, Gossip, Pings, Rank, Standing};
 pub use cause::{Cause, Causes, MemberEvent};
 pub use damping::{Damping, Flap};
 pub use decide::{Circumstances, Decision, HoldReason, Judged, Want, decide};
@@ -40,8 +42,8 @@ pub use history::History;
 pub use hold::{Hold, Holds, NotAReason, Reason};
 pub use members::{Member, MemberStatus, Members, MembersError, PlainName};
 pub use options::{
-    AgentLost, HashKey, Method, MinHealthy, OnDead, OnEmpty, Options, Policy, PortRule, Rule, TagPattern, UpstreamName,
-    Warning, WeightRule,
+    AgentLost, HashKey, Method, MinHealthy, OnDead, OnEmpty, Options, Policy, PortRule, Rule, TagPattern, Warning,
+    WeightRule,
 };
 pub use select::{Draft, LeftOut, Note, select};
 pub use server::{Generation, Server, Servers, ServersError, Weight};

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use regex::Regex;
 
-use super::{Allow, Flap, SlowStart};
+use super::{Allow, Flap, Probe, SlowStart, UpstreamName};
 use crate::serf::filter::{self, ExpressionError};
 use crate::wire::serf::Tags;
 
@@ -28,6 +28,8 @@ pub struct Options {
     pub max_conns: Rule<u32>,
     /// Whether this balancer probes its servers: who has no verdict yet waits for the first one.
     pub probed: bool,
+    /// Whether its servers may speak UDP, so that a port which is shut to TCP says nothing against them.
+    pub may_be_udp: bool,
     /// Its balancing method decides whether the place of a line matters.
     pub method: Method,
     /// How a new server starts.
@@ -50,53 +52,17 @@ impl Options {
             backup: Rule::tag("backup", false),
             max_conns: Rule::tag("max_conns", 0),
             probed: false,
+            may_be_udp: false,
             method: Method::RoundRobin,
             slow_start: SlowStart::default(),
             allow_self: false,
             policy: Policy::default(),
         }
     }
-}
 
-/// The name of an upstream, of NGINX's block and of its shared memory zone: letters, digits, `_` and `-`.
-#[derive(Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd, serde::Deserialize, serde::Serialize)]
-#[serde(try_from = "String", into = "String")]
-pub struct UpstreamName(Arc<str>);
-
-impl UpstreamName {
-    /// Longest name, in bytes.
-    pub const MAX_BYTES: usize = 64;
-
-    /// `None` if `name` is empty, longer than [`Self::MAX_BYTES`] or has other characters.
-    pub fn new(name: &str) -> Option<Self> {
-        let fits = (1..=Self::MAX_BYTES).contains(&name.len());
-        let plain = name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-');
-        (fits && plain).then(|| Self(name.into()))
-    }
-
-    /// The name as text.
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Display for UpstreamName {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-impl TryFrom<String> for UpstreamName {
-    type Error = String;
-
-    fn try_from(name: String) -> Result<Self, String> {
-        Self::new(&name).ok_or_else(|| format!("{name:?} is no upstream name; use letters, digits, _ and -"))
-    }
-}
-
-impl From<UpstreamName> for String {
-    fn from(name: UpstreamName) -> Self {
-        name.as_str().to_owned()
+    /// What probes say of a server that was not probed yet.
+    pub(super) fn unprobed(&self) -> Probe {
+        if self.probed { Probe::Wait } else { Probe::None }
     }
 }
 
@@ -348,13 +314,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_and_keys_hold_nothing_that_nginx_would_read_as_syntax() {
-        for good in ["web", "web-2", "WEB_x", "0"] {
-            assert!(UpstreamName::new(good).is_some(), "{good}");
-        }
-        for bad in ["", "web x", "web;", "web$x", "wéb", "../web", "web{", &"x".repeat(65)] {
-            assert!(UpstreamName::new(bad).is_none(), "{bad}");
-        }
+    fn keys_hold_nothing_that_nginx_would_read_as_syntax() {
         for good in ["$request_uri", "$remote_addr$host", "$cookie_id:x", "a/$arg_b.c-d"] {
             assert!(HashKey::new(good).is_some(), "{good}");
         }

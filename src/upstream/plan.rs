@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Candidate, Check, Drain, Gossip, Options, Pings, Probe, Rank};
+use super::{Allow, Candidate, Check, Drain, Gossip, Network, Options, Pings, Probe, Rank, Standing};
 use crate::wire::NodeName;
 use crate::wire::serf::Tags;
 
@@ -50,7 +50,9 @@ impl Assumption {
         }
         for member in members.iter_mut().filter(|member| member.name == *self.member()) {
             match self {
-                Self::Fail(_) => (member.gossip, member.probe) = (Gossip::Failed, Probe::Down),
+                Self::Fail(_) => {
+                    (member.gossip, member.probe, member.probed) = (Gossip::Failed, Probe::Down, None);
+                }
                 Self::Drain(_) => member.drain = Drain::Asked(Rank::Last),
                 Self::Critical(_) => member.check = Check::Critical,
                 Self::Join(_) => {}
@@ -62,14 +64,10 @@ impl Assumption {
 impl Newcomer {
     /// It is well in every respect that this upstream asks for.
     fn candidate(&self, members: &[Candidate], options: &Options) -> Candidate {
-        let mut tags = self.tags.clone();
-        for (tag, pattern) in options.select.iter().filter(|(tag, _)| !self.tags.contains_key(tag)) {
-            let value = members.iter().filter_map(|member| member.tags.get(tag)).find(|value| pattern.matches(value));
-            tags.extend(value.map(|value| (tag.clone(), value.clone())));
-        }
-        let addr = self.addr.unwrap_or_else(|| free_address(members));
+        let addr = self.addr.unwrap_or_else(|| free_address(members, &options.allow));
         Candidate {
-            tags: Arc::new(tags),
+            tags: Arc::new(self.tags.clone()),
+            standing: Standing::Supposed,
             pings: Pings::Answered,
             check: Check::Passing,
             probe: if options.probed { Probe::Up } else { Probe::None },
@@ -79,9 +77,9 @@ impl Newcomer {
     }
 }
 
-/// Beside the others, so that networks which they are in allow it.
-fn free_address(members: &[Candidate]) -> IpAddr {
-    let is_taken = |addr: IpAddr| members.iter().any(|member| member.addr == addr);
+/// Beside the others, or else in a network that is allowed.
+fn free_address(members: &[Candidate], allow: &Allow) -> IpAddr {
+    let is_free = |addr: IpAddr| allow.check(addr).is_ok() && !members.iter().any(|member| member.addr == addr);
     let beside = |addr: IpAddr| {
         (1..=u8::MAX).find_map(|last| {
             let near = match addr {
@@ -95,8 +93,10 @@ fn free_address(members: &[Candidate]) -> IpAddr {
                     IpAddr::from(octets)
                 }
             };
-            (!is_taken(near)).then_some(near)
+            is_free(near).then_some(near)
         })
     };
-    members.iter().find_map(|member| beside(member.addr)).unwrap_or(IpAddr::from([192, 0, 2, 1]))
+    let near = members.iter().map(|member| member.addr).chain(allow.networks.iter().map(Network::first));
+    // Whoever has networks in which nothing is free would see that it is left out.
+    near.into_iter().find_map(beside).unwrap_or(IpAddr::from([192, 0, 2, 1]))
 }

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 
-use super::{Candidate, Options, PortRule, Refusal, Rule, Standing, UpstreamName, WeightRule};
+use super::{Candidate, Options, PortRule, Refusal, Rule, Standing, TagPattern, UpstreamName, WeightRule};
 use crate::wire::NodeName;
 use crate::wire::serf::Tags;
 
@@ -37,6 +37,8 @@ pub enum LeftOut {
     PortOutside { port: u16, min: u16, max: u16 },
     /// Another member has the same address and port.
     Duplicate { of: String },
+    /// It is lost, and another member has its address and port now.
+    Replaced { by: String },
     /// More than [`super::Servers::MAX`].
     TooMany,
 }
@@ -56,6 +58,7 @@ impl LeftOut {
             Self::NotAPort { tag, .. } => format!("'weir tags --set {tag}=80' on {member}, or what its port is"),
             Self::PortOutside { .. } => format!("correct the port of {member}, or upstream.{upstream}.server.port"),
             Self::Duplicate { of } => format!("give {member} or {of} another port"),
+            Self::Replaced { .. } => format!("'weir force-leave {member}' if it will not come back under that name"),
             Self::TooMany => format!("have upstream.{upstream}.select match fewer"),
         }
     }
@@ -74,7 +77,7 @@ pub enum Note {
 
 /// The server that `member` would be, or why it is none.
 pub fn select(member: &Candidate, options: &Options) -> Result<Draft, LeftOut> {
-    matches(&member.tags, options)?;
+    matches(member, options)?;
     if member.standing == Standing::Itself && !options.allow_self {
         return Err(LeftOut::Itself);
     }
@@ -91,10 +94,12 @@ pub fn select(member: &Candidate, options: &Options) -> Result<Draft, LeftOut> {
     Ok(Draft { addr: SocketAddr::new(member.addr.to_canonical(), port), weight, backup, max_conns, notes })
 }
 
-fn matches(tags: &Tags, options: &Options) -> Result<(), LeftOut> {
-    let mismatch =
-        options.select.iter().find(|(tag, pattern)| !tags.get(tag).is_some_and(|value| pattern.matches(value)));
-    match mismatch {
+fn matches(Candidate { tags, standing, .. }: &Candidate, options: &Options) -> Result<(), LeftOut> {
+    let is_matched = |(tag, pattern): &&(String, TagPattern)| match tags.get(tag) {
+        Some(value) => pattern.matches(value),
+        None => *standing == Standing::Supposed,
+    };
+    match options.select.iter().find(|each| !is_matched(each)) {
         Some((tag, _)) => Err(LeftOut::NotSelected { tag: tag.clone(), value: tags.get(tag).cloned() }),
         None if options.select.is_empty() => Err(LeftOut::NotSelected { tag: String::new(), value: None }),
         None => Ok(()),
@@ -165,6 +170,7 @@ impl fmt::Display for LeftOut {
             Self::NotAPort { tag, value } => write!(f, "tag {tag}={value:?} is not a port, it is left out"),
             Self::PortOutside { port, min, max } => write!(f, "port {port} is outside {min}..{max}, it is left out"),
             Self::Duplicate { of } => write!(f, "has the same address and port as {of:?}, it is left out"),
+            Self::Replaced { by } => write!(f, "is lost, and {by:?} has its address and port now, it is left out"),
             Self::TooMany => write!(f, "one upstream has at most {} servers, it is left out", super::Servers::MAX),
         }
     }

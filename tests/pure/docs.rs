@@ -282,3 +282,38 @@ fn the_contract_shows_what_the_program_takes_at_its_default() {
     let planned = block(planned.split_once("```toml").unwrap().1);
     assert!(load(&planned).is_err(), "what has been built is not planned any more");
 }
+
+/// Which parts may know which, the lowest first (`design §2.2`).
+const LAYERS: [&[&str]; 8] = [
+    &["wire", "crypto"],
+    &["swim"],
+    &["serf"],
+    &["health"],
+    &["endpoint", "drain", "rotate", "upstream"],
+    &["config", "rpc", "status", "sim", "handlers", "snapshot", "nginx", "template", "command", "file", "sock_diag"],
+    &["agent", "apply"],
+    &["cli"],
+];
+
+#[test]
+fn imports_point_one_way() {
+    let layer = |part: &str| LAYERS.iter().position(|parts| parts.contains(&part));
+    let import = pattern(r"\bcrate::(\w+)");
+    let mut found = Vec::new();
+    for path in files(&["src"]) {
+        let inside = path.strip_prefix(root().join("src")).unwrap();
+        let first = inside.components().next().unwrap().as_os_str().to_str().unwrap();
+        let Some(own) = layer(first.trim_end_matches(".rs")) else { continue };
+        // Tests may build what they test with.
+        if inside.components().any(|part| matches!(part.as_os_str().to_str(), Some("tests" | "tests.rs"))) {
+            continue;
+        }
+        let code = text(&path);
+        let code = code.split("mod tests {").next().unwrap_or_default();
+        for line in code.lines().filter(|line| !line.trim_start().starts_with("//")) {
+            let above = import.captures_iter(line).filter(|each| layer(&each[1]).is_some_and(|other| other > own));
+            found.extend(above.map(|each| format!("{}: {}", inside.display(), &each[0])));
+        }
+    }
+    assert!(found.is_empty(), "{found:#?}");
+}

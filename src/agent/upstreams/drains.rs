@@ -115,12 +115,6 @@ impl Upstreams {
         self.drains.tell(now, &mut self.balancer);
     }
 
-    /// The node says in an answer to what was `asked` then that it does not drain.
-    pub(super) fn handle_serving(&mut self, now: Instant, node: &NodeName, asked: Instant) {
-        self.drains.ledger.handle_serving(node, asked);
-        self.drains.tell(now, &mut self.balancer);
-    }
-
     /// Answers what can be answered, after everything else was decided and asked for.
     pub(super) fn advance_drains(&mut self, now: Instant) {
         let is_free = self.members_at.is_some() && !self.is_busy();

@@ -9,14 +9,14 @@ use crate::agent::clock::Calendar;
 use crate::config::Config;
 use crate::endpoint::Endpoint;
 use crate::error::Explain as _;
-use crate::health::query::answer::{Answer, Drain, QUERY};
+use crate::health::query::answer::{Answer, QUERY};
 use crate::health::query::{End, Output, Queries, QuestionId, Seen, Selector, Target};
 use crate::outage::Outage;
 use crate::serf::{self, QueryKey, QueryOutput, QueryParams};
 use crate::status::health::{CheckHealth, MemberHealth};
 use crate::time::Instant;
 use crate::upstream::balancer::Balancer;
-use crate::upstream::{Candidate, Gossip, TagPattern};
+use crate::upstream::{Candidate, Gossip, Options, TagPattern, select};
 use crate::wire::NodeName;
 
 /// The questions of this balancer.
@@ -24,9 +24,10 @@ use crate::wire::NodeName;
 pub(super) struct Health {
     /// Each that upstreams have, once; in the machine's order.
     selectors: Vec<(Selector, Vec<(String, TagPattern)>)>,
+    /// By which members become servers.
+    upstreams: Vec<Options>,
     queries: Queries,
-    /// And when that was.
-    asked: HashMap<QueryKey, (QuestionId, Instant)>,
+    asked: HashMap<QueryKey, QuestionId>,
     /// Questions that could not be sent.
     unsent: Outage,
 }
@@ -35,12 +36,12 @@ impl Health {
     pub(super) fn new(config: &Config, now: Instant) -> Self {
         let selectors = selectors(config);
         let queries = Queries::new(now, config.health.options(), names(&selectors));
-        Self { selectors, queries, asked: HashMap::new(), unsent: Outage::default() }
+        Self { selectors, upstreams: super::options(config), queries, asked: HashMap::new(), unsent: Outage::default() }
     }
 
     /// Takes a new configuration. The members have to be told again.
     pub(super) fn reconfigure(&mut self, now: Instant, config: &Config) {
-        self.selectors = selectors(config);
+        (self.selectors, self.upstreams) = (selectors(config), super::options(config));
         self.queries.reconfigure(now, config.health.options(), names(&self.selectors));
     }
 
@@ -56,6 +57,7 @@ impl Health {
             tag: Seen::tag_of(&member.tags),
             is_alive: member.gossip == Gossip::Alive,
             selected_by: self.selected_by(member),
+            serves: self.upstreams.iter().filter_map(|each| Some(select(member, each).ok()?.addr)).collect(),
         });
         self.queries.handle_members(now, seen.collect::<Vec<_>>());
     }
@@ -85,7 +87,10 @@ impl Health {
                     };
                     self.ask(now, endpoint, id, params);
                 }
-                Output::Serving { member, asked } => drains.handle_serving(&member, asked),
+                Output::Serving { member, asked } => {
+                    drains.handle_serving(&member, asked);
+                    drains.tell(now, balancer);
+                }
                 Output::Check { member, check } => {
                     debug!(%member, ?check, "health is another");
                     balancer.handle_check(now, &member, check);
@@ -96,7 +101,7 @@ impl Health {
 
     /// An answer to a query, or its end. Whether it is one of these.
     pub(super) fn handle_answer(&mut self, now: Instant, output: &QueryOutput) -> bool {
-        let Some((id, _)) = self.asked.get(&output.key).copied() else { return false };
+        let Some(id) = self.asked.get(&output.key).copied() else { return false };
         match &output.answer {
             serf::Answer::Ack { .. } => {}
             serf::Answer::Response { from, payload } => self.queries.handle_answer(now, id, from, payload),
@@ -106,14 +111,6 @@ impl Health {
             }
         }
         true
-    }
-
-    /// Who says in an answer that it does not drain, and when it was asked.
-    pub(super) fn serving(&self, output: &QueryOutput) -> Option<(NodeName, Instant)> {
-        let (_, asked) = self.asked.get(&output.key)?;
-        let serf::Answer::Response { from, payload } = &output.answer else { return None };
-        let says_so = Answer::parse(payload)?.drain == Some(Drain::No);
-        Some((NodeName::new(from).filter(|_| says_so)?, *asked))
     }
 
     /// What is known of that member; `None` of one that no upstream selects.
@@ -142,7 +139,7 @@ impl Health {
     fn ask(&mut self, now: Instant, endpoint: &mut Endpoint, id: QuestionId, params: QueryParams) {
         match endpoint.query(now, params) {
             Ok(key) => {
-                self.asked.insert(key, (id, now));
+                self.asked.insert(key, id);
                 if let Some(questions) = self.unsent.worked(tokio::time::Instant::now().into_std()) {
                     warn!(questions, "health is asked for again, questions were not sent");
                 }

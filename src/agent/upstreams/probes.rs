@@ -39,6 +39,8 @@ pub(super) struct Probes {
     under_way: JoinSet<Outcome>,
     targets: HashMap<task::Id, TargetId>,
     most_under_way: usize,
+    /// The decision that the prober has heard of.
+    decided: Option<u64>,
 }
 
 impl Probes {
@@ -52,6 +54,7 @@ impl Probes {
             under_way: JoinSet::new(),
             targets: HashMap::new(),
             most_under_way: sockets.map_or(MAX_UNDER_WAY, |sockets| (sockets / 2).min(MAX_UNDER_WAY)),
+            decided: None,
         };
         probes.reconfigure(now, config);
         probes
@@ -72,8 +75,11 @@ impl Probes {
         };
         let anew: BTreeSet<UpstreamName> =
             requests.iter().filter(is_anew).map(|(upstream, _)| upstream.clone()).collect();
-        self.prober.handle_configuration(now, plans, &anew);
+        let may_be_udp = config.upstreams.iter().filter(|each| each.options.may_be_udp);
+        let never_bare = may_be_udp.map(|each| each.options.name.clone()).collect();
+        self.prober.handle_configuration(now, plans, never_bare, &anew);
         self.requests = requests;
+        self.decided = None;
     }
 
     /// What gossip says of the members, before the balancer decides about them.
@@ -82,9 +88,11 @@ impl Probes {
         self.prober.handle_doubts(now, members.iter().filter_map(doubted).collect());
     }
 
-    /// Whom the balancer may choose by what it has decided.
+    /// Whom the balancer may choose by what it has decided, where that is news.
     pub(super) fn handle_decided(&mut self, now: Instant, balancer: &Balancer) {
-        self.prober.handle_targets(now, balancer.targets());
+        if self.decided.replace(balancer.decisions()) != Some(balancer.decisions()) {
+            self.prober.handle_targets(now, balancer.targets());
+        }
     }
 
     /// Nobody is probed any more.
@@ -140,13 +148,13 @@ impl Probes {
     pub(super) fn tell(&mut self, now: Instant, balancer: &mut Balancer, witnesses: &mut SecondWitnesses) {
         while let Some(event) = self.prober.poll_event() {
             match event {
-                Event::Says { upstream, member, probe } => {
-                    debug!(%upstream, %member, ?probe, "probe says");
-                    balancer.handle_probe(now, &upstream, &member, probe);
+                Event::Says { upstream, member, addr, probe } => {
+                    debug!(%upstream, %member, %addr, ?probe, "probe says");
+                    balancer.handle_probe(now, &upstream, &member, addr, probe);
                 }
                 Event::Failed { upstream, member, in_a_row } => {
                     trace!(%upstream, %member, in_a_row, "probe failed");
-                    witnesses.handle_failure(&member);
+                    witnesses.handle_failure(now, &member);
                 }
             }
         }
@@ -177,6 +185,7 @@ impl Probes {
             question: request.service().question(&Address::Socket(addr)),
             took_ms: took.map(|took| took.as_secs_f64() * 1000.0),
             error: failure.map(ToString::to_string),
+            fault: failure.map(Failure::fault),
             since: Some(calendar.date(since)),
             first_failure: first_failure.map(|at| calendar.date(at)),
             successes,

@@ -162,6 +162,14 @@ impl Nginx {
         }
     }
 
+    /// Whether its servers may speak UDP: which of the two a site of `stream` is for stands in the site alone.
+    pub(super) fn may_be_udp(&self) -> bool {
+        match self.context {
+            Context::Http => false,
+            Context::Stream => true,
+        }
+    }
+
     /// The method, and its name in messages.
     pub(super) fn method(&self) -> (&Method, String) {
         (&self.method, self.method_name.text())

@@ -121,6 +121,7 @@ impl Draft {
             backup,
             max_conns: server.max_conns,
             probed: probe.is_some(),
+            may_be_udp: nginx.may_be_udp(),
             method: method.clone(),
             slow_start,
             allow_self,

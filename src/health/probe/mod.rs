@@ -6,7 +6,8 @@
 //! [`Prober::poll_event`].
 //!
 //! A server of an upstream with a probe is asked on and on, never twice at a time. One without is asked only while gossip doubts
-//! its member, whether its port is open: that can speed up its removal, and never keeps it in.
+//! its member, whether its port is open: that can speed up its removal, and never keeps it in. Not even that where the service may
+//! speak UDP: no TCP port is open there, however well it is.
 
 mod target;
 
@@ -17,7 +18,7 @@ use std::time::Duration;
 
 use super::answer::{Failure, Outcome};
 use crate::time::Instant;
-use crate::upstream::{Probe, UpstreamName};
+use crate::upstream_name::UpstreamName;
 use crate::wire::NodeName;
 
 use target::Target;
@@ -28,6 +29,22 @@ const TICK: Duration = Duration::from_millis(5);
 const FIRST_ROUND: Duration = Duration::from_secs(1);
 /// However often gossip changes its mind, a server is not asked more often.
 const MIN_GAP: Duration = Duration::from_millis(100);
+
+/// What this balancer's probe of a service says (`protocols D.1`).
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum Probe {
+    /// The service itself answered.
+    Up,
+    /// The port accepts connections, which a stopped process's does too.
+    Open,
+    /// Refused, silent or wrong.
+    Down,
+    /// No verdict yet.
+    Wait,
+    /// No probe.
+    #[default]
+    None,
+}
 
 /// How the servers of an upstream are probed.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -77,8 +94,8 @@ pub struct Start {
 /// What the probes say.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Event {
-    /// From now on they say this of a server.
-    Says { upstream: UpstreamName, member: NodeName, probe: Probe },
+    /// From now on they say this of a server, which serves at `addr`.
+    Says { upstream: UpstreamName, member: NodeName, addr: SocketAddr, probe: Probe },
     /// A server that is not down did not answer, for the `in_a_row`th time; or one that is down still does not.
     Failed { upstream: UpstreamName, member: NodeName, in_a_row: u32 },
 }
@@ -108,6 +125,8 @@ pub struct Standing<'a> {
 #[derive(Debug, Default)]
 pub struct Prober {
     plans: BTreeMap<UpstreamName, Plan>,
+    /// Upstreams without a probe, of which a port that is shut to TCP says nothing.
+    never_bare: BTreeSet<UpstreamName>,
     targets: BTreeMap<TargetId, Target>,
     ids: BTreeMap<UpstreamName, BTreeMap<NodeName, TargetId>>,
     /// Members that are not alive and well.
@@ -119,14 +138,16 @@ pub struct Prober {
 }
 
 impl Prober {
-    /// Takes what is configured. Servers of upstreams in `anew`, of which something else is asked now, start over; others go on. To
-    /// be followed by [`Self::handle_targets`].
+    /// Takes what is configured. Servers of upstreams in `anew`, of which something else is asked now, start over; others go on.
+    /// Those of `never_bare` are not asked whether their port is open. To be followed by [`Self::handle_targets`].
     pub fn handle_configuration(
         &mut self,
         now: Instant,
         plans: BTreeMap<UpstreamName, Plan>,
+        never_bare: BTreeSet<UpstreamName>,
         anew: &BTreeSet<UpstreamName>,
     ) {
+        self.never_bare = never_bare;
         for (upstream, before) in std::mem::replace(&mut self.plans, plans) {
             let goes_on = |now: &&Plan| now.vouches == before.vouches && now.port == before.port;
             match self.plans.get(&upstream).copied().filter(|plan| goes_on(&plan)).filter(|_| !anew.contains(&upstream))
@@ -163,19 +184,25 @@ impl Prober {
             let known = before.get_mut(upstream).and_then(|members| members.remove(member));
             let configured = self.plans.get(upstream).copied();
             let plan = configured.unwrap_or(Plan::BARE);
+            let server = addr;
             let addr = SocketAddr::new(addr.ip(), plan.port.unwrap_or(addr.port()));
-            let is_same = |target: &Target| target.addr == addr && target.bare == configured.is_none();
+            let is_barred = configured.is_none() && self.never_bare.contains(upstream);
+            let is_same = |target: &Target| target.addr == addr && target.bare == configured.is_none() && !is_barred;
             let same = known.filter(|id| self.targets.get(id).is_some_and(is_same));
             if let (Some(id), None) = (known, same) {
                 self.remove(id);
             }
-            let is_wanted = configured.is_some() || self.doubts.get(member) == Some(&Doubt::Suspected);
+            if let Some(target) = same.and_then(|id| self.targets.get_mut(&id)) {
+                self.events.extend(target.serves_at(server));
+            }
+            let is_doubted = self.doubts.get(member) == Some(&Doubt::Suspected);
+            let is_wanted = configured.is_some() || is_doubted && !is_barred;
             let id = match same {
                 Some(id) => id,
                 None if is_wanted => {
                     let id = TargetId(self.next_id);
                     self.next_id += 1;
-                    let target = Target::new(upstream, member, addr, plan, configured.is_none(), now);
+                    let target = Target::new(upstream, member, (server, addr), plan, configured.is_none(), now);
                     self.events.extend(target.says());
                     self.targets.insert(id, target);
                     new.entry(upstream).or_default().push(id);

@@ -3,10 +3,10 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use super::{Doubt, Event, Plan, Standing};
+use super::{Doubt, Event, Plan, Probe, Standing};
 use crate::health::answer::{Failure, Outcome};
 use crate::time::Instant;
-use crate::upstream::{Probe, UpstreamName};
+use crate::upstream_name::UpstreamName;
 use crate::wire::NodeName;
 
 /// One server of one upstream at one address.
@@ -14,6 +14,9 @@ use crate::wire::NodeName;
 pub(super) struct Target {
     pub(super) upstream: UpstreamName,
     pub(super) member: NodeName,
+    /// Where it serves.
+    server: SocketAddr,
+    /// Where it is asked.
     pub(super) addr: SocketAddr,
     pub(super) plan: Plan,
     /// Its upstream has no probe.
@@ -41,7 +44,7 @@ impl Target {
     pub(super) fn new(
         upstream: &UpstreamName,
         member: &NodeName,
-        addr: SocketAddr,
+        (server, addr): (SocketAddr, SocketAddr),
         plan: Plan,
         bare: bool,
         now: Instant,
@@ -49,6 +52,7 @@ impl Target {
         Self {
             upstream: upstream.clone(),
             member: member.clone(),
+            server,
             addr,
             plan,
             bare,
@@ -67,6 +71,12 @@ impl Target {
             failures: 0,
             first_failure: None,
         }
+    }
+
+    /// It serves elsewhere now, and is asked where it was: that vouches for it as before.
+    pub(super) fn serves_at(&mut self, server: SocketAddr) -> Option<Event> {
+        let before = std::mem::replace(&mut self.server, server);
+        self.says().filter(|_| before != server)
     }
 
     pub(super) fn is_unprobed(&self) -> bool {
@@ -150,7 +160,7 @@ impl Target {
     }
 
     fn event(&self, probe: Probe) -> Event {
-        Event::Says { upstream: self.upstream.clone(), member: self.member.clone(), probe }
+        Event::Says { upstream: self.upstream.clone(), member: self.member.clone(), addr: self.server, probe }
     }
 
     pub(super) fn standing(&self) -> Standing<'_> {

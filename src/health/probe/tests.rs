@@ -38,7 +38,7 @@ struct World {
 impl World {
     fn new(plans: &[(&str, Plan)], servers: &[(&str, &str, u8)]) -> Self {
         let mut prober = Prober::default();
-        prober.handle_configuration(T0, Self::plans(plans), &BTreeSet::new());
+        prober.handle_configuration(T0, Self::plans(plans), BTreeSet::new(), &BTreeSet::new());
         let servers = servers.iter().map(|(up, name, host)| (upstream(up), member(name), addr(*host))).collect();
         let mut world = Self { prober, now: T0, servers, doubts: BTreeMap::new() };
         world.targets();
@@ -348,7 +348,7 @@ fn a_new_configuration_starts_over_only_where_something_else_is_asked() {
         world.probe(well());
         let plans: Vec<_> = plan.map(|plan| ("web", plan)).into_iter().collect();
         let anew = anew.iter().map(|name| upstream(name)).collect();
-        world.prober.handle_configuration(world.now, World::plans(&plans), &anew);
+        world.prober.handle_configuration(world.now, World::plans(&plans), BTreeSet::new(), &anew);
         world.targets();
         assert_eq!(world.says(), says, "{plan:?}");
         if let Some(plan) = plan {
@@ -367,7 +367,7 @@ fn a_probe_that_is_configured_takes_over_from_a_bare_one() {
     let mut world = World::new(&[], &[("web", "web1", 12)]);
     world.doubt("web1", Some(Doubt::Suspected));
     world.probe(well());
-    world.prober.handle_configuration(world.now, World::plans(&[("web", PLAN)]), &BTreeSet::new());
+    world.prober.handle_configuration(world.now, World::plans(&[("web", PLAN)]), BTreeSet::new(), &BTreeSet::new());
     world.targets();
     assert_eq!(world.says(), Probe::Wait);
     assert!(!world.next()[0].bare);
@@ -416,4 +416,53 @@ fn an_answer_to_a_probe_from_before_the_first_failure_shows_nothing() {
     world.end(&second[0], well());
     assert!(!world.prober.others_answer(&upstream("web"), &member("web1")));
     assert!(!world.prober.others_answer(&upstream("web"), &member("web2")), "it has not failed");
+}
+
+#[test]
+fn where_udp_may_be_spoken_a_doubt_asks_no_port_and_a_probe_that_is_configured_goes_on() {
+    let mut world = World::new(&[], &[("dns", "ns1", 1), ("web", "web1", 2)]);
+    world.prober.handle_configuration(T0, BTreeMap::new(), [upstream("dns")].into(), &BTreeSet::new());
+    world.doubt("ns1", Some(Doubt::Suspected));
+    assert_eq!(world.starts(), [], "a port that is shut to TCP says nothing against it");
+    world.doubt("web1", Some(Doubt::Suspected));
+    assert_eq!(world.next().len(), 1);
+    // One that was being asked is not any more once the site is known to be another.
+    world.prober.handle_configuration(
+        world.now,
+        BTreeMap::new(),
+        [upstream("dns"), upstream("web")].into(),
+        &BTreeSet::new(),
+    );
+    world.targets();
+    assert!(world.prober.standing(&upstream("web"), &member("web1")).is_none());
+    let plans = World::plans(&[("dns", PLAN)]);
+    let both = [upstream("dns"), upstream("web")].into();
+    world.prober.handle_configuration(world.now, plans, both, &BTreeSet::new());
+    world.targets();
+    assert_eq!(world.next().len(), 1, "the operator says that it is TCP");
+}
+
+#[test]
+fn what_a_probe_says_is_of_the_address_where_the_server_is() {
+    let said = |world: &mut World| {
+        let said = |event| match event {
+            Event::Says { addr, probe, .. } => Some((addr, probe)),
+            Event::Failed { .. } => None,
+        };
+        world.events().into_iter().filter_map(said).collect::<Vec<_>>()
+    };
+    let elsewhere = SocketAddr::from(([10, 77, 0, 1], 8080));
+    let mut world = World::new(&[("web", PLAN)], &[("web", "web1", 1)]);
+    world.probe(well());
+    assert_eq!(said(&mut world), [(addr(1), Probe::Wait), (addr(1), Probe::Up)]);
+    world.servers[0].2 = elsewhere;
+    world.targets();
+    assert_eq!(said(&mut world), [(addr(1), Probe::None), (elsewhere, Probe::Wait)], "it starts over");
+    // A port of its own for the probe vouches for the server wherever it is on that host.
+    let mut world = World::new(&[("web", Plan { port: Some(9000), ..PLAN })], &[("web", "web1", 1)]);
+    world.probe(well());
+    assert_eq!(said(&mut world), [(addr(1), Probe::Wait), (addr(1), Probe::Up)]);
+    world.servers[0].2 = elsewhere;
+    world.targets();
+    assert_eq!(said(&mut world), [(elsewhere, Probe::Up)]);
 }

@@ -49,6 +49,11 @@ impl Answer {
         Self { state, drain: Some(drain), check, text }
     }
 
+    /// The same without words, for where no more is allowed.
+    pub fn in_short(self) -> Self {
+        Self { check: None, text: String::new(), ..self }
+    }
+
     /// Reads what somebody answered; `None` if its first word is none of ours.
     pub fn parse(payload: &[u8]) -> Option<Self> {
         let text = String::from_utf8_lossy(payload);
@@ -172,6 +177,15 @@ mod tests {
             assert_eq!((answer.state, answer.to_string().as_str()), (state, line));
             assert_eq!(Answer::parse(line.as_bytes()), Some(answer));
         }
+    }
+
+    #[test]
+    fn an_answer_in_short_says_how_the_node_is_and_whether_it_drains() {
+        let checks = [("a-check-with-a-name", State::Critical, "many words"), ("b", State::Warning, "")];
+        let answer = Answer::of(checks, Drain::Asked("9f3a01bc".to_owned())).in_short();
+        assert_eq!(answer.to_string(), "critical drain=9f3a01bc");
+        let read = Answer::parse(answer.to_string().as_bytes()).unwrap();
+        assert_eq!((read.state, read.drain), (State::Critical, Some(Drain::Asked("9f3a01bc".to_owned()))));
     }
 
     #[test]

@@ -1,5 +1,8 @@
 //! What is known of one member's health: its tag, its last answer, and which of them counts.
 
+use std::collections::BTreeSet;
+use std::net::SocketAddr;
+
 use serde::{Deserialize, Serialize};
 
 use super::answer::Answer;
@@ -18,7 +21,11 @@ pub struct Known {
     tag: Option<State>,
     /// Since when the tag is what it is.
     tag_since: Instant,
+    /// Its last answer, and when that was asked for.
     answer: Option<(Answer, Instant)>,
+    serves: BTreeSet<SocketAddr>,
+    /// Since when it serves there.
+    serves_since: Instant,
     /// Unanswered questions in a row.
     pub(super) silences: u32,
     /// Questions at once that are left until it is asked in turn only.
@@ -51,6 +58,8 @@ impl Known {
             tag: None,
             tag_since: now,
             answer: None,
+            serves: BTreeSet::new(),
+            serves_since: now,
             silences: 0,
             tries: 0,
             is_alive: false,
@@ -64,8 +73,12 @@ impl Known {
         if seen.tag != self.tag {
             (self.tag, self.tag_since) = (seen.tag, now);
         }
-        if seen.is_alive && !self.is_alive {
-            // It is new, or back, perhaps as another process.
+        let serves_elsewhere = seen.serves != self.serves;
+        if serves_elsewhere {
+            (self.serves, self.serves_since) = (seen.serves, now);
+        }
+        if seen.is_alive && (!self.is_alive || serves_elsewhere) {
+            // It is new, or back, perhaps as another process, or has another one to speak for.
             self.tries = if self.tag.is_some() { TRIES } else { TRIES_UNKNOWN };
         }
         (self.is_alive, self.selected_by) = (seen.is_alive, seen.selected_by);
@@ -75,8 +88,9 @@ impl Known {
         self.tries = self.tries.saturating_sub(1);
     }
 
-    pub(super) fn answered(&mut self, now: Instant, answer: Answer) {
-        self.answer = Some((answer, now));
+    /// `asked`: when it was asked for.
+    pub(super) fn answered(&mut self, asked: Instant, answer: Answer) {
+        self.answer = Some((answer, asked));
         (self.silences, self.tries) = (0, 0);
     }
 
@@ -124,6 +138,7 @@ impl Known {
             (Some(State::Critical), Some((_, at))) if self.tag_since > *at => (Check::Critical, Source::Tag),
             (_, Some(_)) if self.silences >= options.unresponsive_after => (Check::Silent, Source::Silence),
             (Some(_), None) => (Check::Wait, Source::Nothing),
+            (_, Some((_, at))) if self.serves_since > *at => (Check::Wait, Source::Nothing),
             (None, None) => (Check::None, Source::Nothing),
             (Some(tag), Some((_, at))) if self.tag_since > *at => (tag.into(), Source::Tag),
             (_, Some((answer, _))) => (answer.state.into(), Source::Answer),

@@ -14,6 +14,7 @@ mod tests;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fmt;
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -104,6 +105,8 @@ pub struct Seen {
     pub is_alive: bool,
     /// The selectors that it matches, by their place in the list.
     pub selected_by: Vec<usize>,
+    /// Where it serves. What it said of itself before that changed was about something else.
+    pub serves: BTreeSet<SocketAddr>,
 }
 
 impl Seen {
@@ -225,7 +228,8 @@ impl Queries {
         if answer.drain == Some(Drain::No) {
             self.outputs.push_back(Output::Serving { member: name.clone(), asked: open.asked });
         }
-        known.answered(now, answer);
+        // It may be older than what came meanwhile, but not than the question.
+        known.answered(open.asked, answer);
         self.judge(now, &name);
     }
 

@@ -17,7 +17,7 @@ fn selector(role: &str) -> Selector {
 }
 
 fn seen(text: &str, tag: Option<State>) -> Seen {
-    Seen { name: name(text), tag, is_alive: true, selected_by: vec![0] }
+    Seen { name: name(text), tag, is_alive: true, selected_by: vec![0], serves: BTreeSet::new() }
 }
 
 /// A driver that forgets nothing.
@@ -311,4 +311,44 @@ fn a_judgement_says_since_when_and_on_what_it_rests() {
     let known = world.queries.of(&name("web1")).unwrap();
     assert_eq!((known.check(), known.since(), known.source(&OPTIONS)), (Check::Critical, at(40), Source::Tag));
     assert_eq!(known.answer().unwrap().check.as_deref(), Some("site"));
+}
+
+#[test]
+fn an_answer_is_as_old_as_its_question() {
+    let mut world = World::new(OPTIONS);
+    world.members(0, &[seen("web1", Some(State::Passing))]);
+    world.turn(0);
+    // Asked before its tag changed, and answered after that.
+    world.members(300, &[seen("web1", Some(State::Critical))]);
+    world.answer(400, "web1", "passing drain=- site: 200");
+    assert_eq!(world.check("web1"), Check::Critical);
+    world.turn(5_000);
+    world.answer(5_100, "web1", "passing drain=- site: 200");
+    assert_eq!(world.check("web1"), Check::Passing);
+}
+
+#[test]
+fn what_a_member_said_of_itself_at_another_address_does_not_count_until_it_says_so_again() {
+    let at_port = |port: u16| Seen { serves: [([10, 77, 0, 1], port).into()].into(), ..seen("web1", None) };
+    for word in ["passing", "critical"] {
+        let mut world = World::new(OPTIONS);
+        world.members(0, &[at_port(80)]);
+        world.turn(0);
+        world.answer(100, "web1", word);
+        world.members(200, &[at_port(80)]);
+        assert_ne!(world.check("web1"), Check::Wait);
+        world.members(2_000, &[at_port(8080)]);
+        assert_eq!(world.check("web1"), Check::Wait);
+        let asked = world.asked.len();
+        world.turn(2_000);
+        assert_eq!(world.asked.len(), asked, "it was asked as soon as that was known");
+        assert_eq!(world.asked.last().unwrap().1, Target::Named(vec![name("web1")]));
+        world.answer(2_100, "web1", "passing");
+        assert_eq!(world.check("web1"), Check::Passing);
+    }
+    // The tag is published together with the port, and alone it is all that there is.
+    let mut world = World::new(Options { interval: None, ..OPTIONS });
+    world.members(0, &[Seen { tag: Some(State::Passing), ..at_port(80) }]);
+    world.members(1_000, &[Seen { tag: Some(State::Passing), ..at_port(8080) }]);
+    assert_eq!(world.check("web1"), Check::Passing);
 }

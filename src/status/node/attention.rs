@@ -127,8 +127,8 @@ pub fn attention(document: &Document) -> Vec<Attention> {
         if let Some((trouble, since)) = servers::flapping(upstream) {
             add(Kind::Flapping, &upstream.name, trouble, since);
         }
-        if let Some(trouble) = servers::agents_lost(upstream) {
-            add(Kind::AgentLost, &upstream.name, trouble, None);
+        if let Some((trouble, since)) = servers::agents_lost(upstream) {
+            add(Kind::AgentLost, &upstream.name, trouble, since);
         }
     }
     for HeldUnconfigured { upstream, held } in document.apply.iter().flat_map(|apply| &apply.held) {

@@ -20,6 +20,9 @@ pub struct Probe {
     /// Why the newest one failed, in words; `None` if it did not.
     #[serde(default)]
     pub error: Option<String>,
+    /// The same as the fault of a service: `its service refuses connections`.
+    #[serde(default)]
+    pub fault: Option<String>,
     /// Since when they say that.
     #[serde(default)]
     pub since: Option<String>,
@@ -102,6 +105,7 @@ mod tests {
                 question: String::new(),
                 took_ms,
                 error: error.map(str::to_owned),
+                fault: None,
                 since: None,
                 first_failure: None,
                 successes: 0,

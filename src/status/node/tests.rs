@@ -100,6 +100,7 @@ pub(crate) fn full() -> Document {
                 reason: VerdictReason::In.into(),
                 witness: Some(Witness::Passing.into()),
                 held_down_until: None,
+                gossip_since: None,
                 why: text("in"),
                 notes: vec![text("tag weight=\"two\" is not a number, 1 is used")],
                 probe: Some(Probe {
@@ -108,6 +109,7 @@ pub(crate) fn full() -> Document {
                     took_ms: Some(1.2),
                     error: None,
                     since: at(),
+                    fault: None,
                     first_failure: None,
                     successes: 812,
                     failures: 0,

@@ -1,6 +1,6 @@
 //! Upstreams: every selected member, what became of it and why.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
 use serde::{Deserialize, Serialize};
@@ -97,6 +97,9 @@ pub struct Server {
     /// Since when it is in, or out for this reason.
     #[serde(default)]
     pub since: Option<String>,
+    /// Since when gossip says of it what it does; `None` of one that is no member.
+    #[serde(default)]
+    pub gossip_since: Option<String>,
     pub reason: Known<VerdictReason>,
     /// What the evidence about it comes to; an older agent does not say.
     #[serde(default)]
@@ -158,6 +161,7 @@ pub enum LeftOutReason {
     NotAPort,
     PortOutside,
     Duplicate,
+    Replaced,
     TooMany,
 }
 
@@ -174,11 +178,12 @@ impl Upstream {
             upstream::Want::Placeholder => (Want::Placeholder, &[][..]),
             upstream::Want::Hold(_) => (Want::Hold, &[][..]),
         };
-        let serving: BTreeSet<&NodeName> = lines.iter().filter(|line| !line.down).map(|line| &line.member).collect();
+        let serving: BTreeMap<&NodeName, &upstream::Server> =
+            lines.iter().filter(|line| !line.down).map(|line| (&line.member, line)).collect();
         let shares = live.map(shares).unwrap_or_default();
         let server = |judged: &Judged| {
             let share = shares.get(&judged.name).copied().unwrap_or_default();
-            Server::new(judged, serving.contains(&judged.name), share)
+            Server::new(judged, serving.get(&judged.name).copied(), share)
         };
         let left_out = decision.left_out.iter().map(|(member, reason)| LeftOut {
             member: member.as_str().to_owned(),
@@ -230,20 +235,22 @@ fn shares(servers: &Servers) -> BTreeMap<&NodeName, f64> {
 }
 
 impl Server {
-    fn new(judged: &Judged, serves: bool, share: f64) -> Self {
+    /// `line` is where it gets requests.
+    fn new(judged: &Judged, line: Option<&upstream::Server>, share: f64) -> Self {
         let Judged { name, draft, verdict, .. } = judged;
         Self {
             member: name.as_str().to_owned(),
-            addr: draft.addr,
-            state: if serves { ServerState::In } else { ServerState::without_line(judged) }.into(),
+            addr: line.map_or(draft.addr, |line| line.addr),
+            state: if line.is_some() { ServerState::In } else { ServerState::without_line(judged) }.into(),
             weight: draft.weight,
             share,
             backup: draft.backup,
             since: None,
+            gossip_since: None,
             reason: verdict.reason.into(),
             witness: Some(judged.witness.into()),
             held_down_until: None,
-            why: why(judged),
+            why: why(judged, line.is_some()),
             notes: draft.notes.iter().map(ToString::to_string).collect(),
             probe: None,
         }
@@ -251,9 +258,11 @@ impl Server {
 }
 
 /// The group's or an operator's word where it outweighs the evidence, else the evidence.
-fn why(judged: &Judged) -> String {
+fn why(judged: &Judged, serves: bool) -> String {
     use VerdictReason as Reason;
     match judged.verdict.reason {
+        // In mode last it keeps the line that it had.
+        reason if judged.draft.weight == 0 && serves => format!("{reason} (weight 0)"),
         _ if judged.draft.weight == 0 => "weight 0".to_owned(),
         Reason::In | Reason::Gone | Reason::Dead | Reason::Ill | Reason::NotProven | Reason::NoNewEvidence => {
             judged.witness.to_string()
@@ -331,6 +340,7 @@ impl From<&upstream::LeftOut> for LeftOutReason {
             upstream::LeftOut::NotAPort { .. } => Self::NotAPort,
             upstream::LeftOut::PortOutside { .. } => Self::PortOutside,
             upstream::LeftOut::Duplicate { .. } => Self::Duplicate,
+            upstream::LeftOut::Replaced { .. } => Self::Replaced,
             upstream::LeftOut::TooMany => Self::TooMany,
         }
     }

@@ -49,11 +49,18 @@ impl Balancer {
         }
     }
 
-    /// What this balancer's probe of a member says now, for one upstream. Where probes are configured who was never spoken of
-    /// counts as [`Probe::Wait`], elsewhere as [`Probe::None`].
-    pub fn handle_probe(&mut self, now: Instant, upstream: &UpstreamName, member: &NodeName, probe: Probe) {
+    /// What this balancer's probe of a member that serves at `addr` says now, for one upstream; of the same member elsewhere it
+    /// says nothing. Where probes are configured who was never spoken of counts as [`Probe::Wait`], elsewhere as [`Probe::None`].
+    pub fn handle_probe(
+        &mut self,
+        now: Instant,
+        upstream: &UpstreamName,
+        member: &NodeName,
+        addr: SocketAddr,
+        probe: Probe,
+    ) {
         let upstream = self.upstreams.iter_mut().find(|each| each.name() == upstream);
-        if upstream.is_some_and(|upstream| upstream.handle_probe(member, probe)) {
+        if upstream.is_some_and(|upstream| upstream.handle_probe(member, addr, probe)) {
             self.decide_by(now);
         }
     }

@@ -1,6 +1,7 @@
 //! What one upstream remembers of each member from one decision to the next.
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 
 use crate::time::Instant;
 use crate::upstream::{Candidate, Damping, Decision, Intent, Judged, Options, Previous, Probe};
@@ -13,8 +14,8 @@ pub(super) struct Records(BTreeMap<NodeName, Record>);
 /// Of one member.
 #[derive(Debug, Default)]
 struct Record {
-    /// What this balancer's probe says; `None` if nothing was said yet.
-    probe: Option<Probe>,
+    /// What this balancer's probe says, and of the service where; `None` if nothing was said yet.
+    probe: Option<(Probe, SocketAddr)>,
     damping: Damping,
     /// `None` before its first success, and of who died since.
     start: Option<Start>,
@@ -31,8 +32,9 @@ enum Start {
 
 impl Records {
     /// Takes what the probe of `member` says now. Whether that is news.
-    pub(super) fn handle_probe(&mut self, member: &NodeName, probe: Probe) -> bool {
-        self.0.entry(member.clone()).or_default().probe.replace(probe) != Some(probe)
+    pub(super) fn handle_probe(&mut self, member: &NodeName, addr: SocketAddr, probe: Probe) -> bool {
+        let said = Some((probe, addr));
+        std::mem::replace(&mut self.0.entry(member.clone()).or_default().probe, said) != said
     }
 
     /// Nothing is known by probes any more: others are configured, or none.
@@ -47,11 +49,12 @@ impl Records {
 
     /// `member` with what is remembered of it.
     pub(super) fn about(&self, now: Instant, member: Candidate, options: &Options) -> Candidate {
-        let unheard = if options.probed { Probe::Wait } else { Probe::None };
-        let Some(record) = self.0.get(&member.name) else { return Candidate { probe: unheard, ..member } };
+        let Some(record) = self.0.get(&member.name) else { return Candidate { probe: options.unprobed(), ..member } };
+        // Of a server that is to be probed the end of an earlier probe says nothing.
+        let said = record.probe.filter(|(probe, _)| *probe != Probe::None);
         Candidate {
-            // Of a server that is to be probed the end of an earlier probe says nothing.
-            probe: record.probe.filter(|probe| *probe != Probe::None).unwrap_or(unheard),
+            probe: said.map_or_else(|| options.unprobed(), |(probe, _)| probe),
+            probed: said.map(|(_, addr)| addr),
             flapping: record.damping.until(now).is_some(),
             ramp: record.started().and_then(|at| options.slow_start.percent(now.since(at))),
             ..member

@@ -3,7 +3,7 @@ mod questions;
 mod records;
 mod storms;
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use super::*;
 use crate::upstream::{Gossip, Servers, TagPattern, Want};
@@ -68,6 +68,11 @@ fn asked(balancer: &mut Balancer, millis: u64) -> Option<Vec<u8>> {
         }
     }
     asked
+}
+
+/// Where that member serves.
+fn addr(number: u8) -> SocketAddr {
+    SocketAddr::from(([10, 77, 0, number], 80))
 }
 
 fn octet(addr: IpAddr) -> u8 {

@@ -79,9 +79,9 @@ impl Upstream {
         Self { options, records, decision: None, told: None, reconfigured: true, in_place: None, asked: None, ..self }
     }
 
-    /// Takes what the probe of `member` says now. Whether that is news.
-    pub(super) fn handle_probe(&mut self, member: &NodeName, probe: Probe) -> bool {
-        self.records.handle_probe(member, probe)
+    /// Takes what the probe of `member` says now of its service at `addr`. Whether that is news.
+    pub(super) fn handle_probe(&mut self, member: &NodeName, addr: SocketAddr, probe: Probe) -> bool {
+        self.records.handle_probe(member, addr, probe)
     }
 
     /// Forgets what it knows of those who are neither in `members` nor among its servers.
@@ -238,11 +238,14 @@ impl Upstream {
         self.standings = decision.members.iter().map(note).collect();
     }
 
-    /// To be called once after each decision.
-    pub(super) fn ask(&mut self) -> Ask {
+    /// To be called once after each decision; `held` as it was for that.
+    pub(super) fn ask(&mut self, held: bool) -> Ask {
         let Some(decision) = &self.decision else { return Ask::Nothing };
         if self.is_in_place() {
             self.asked = None;
+            if !held {
+                self.history.stays(decision);
+            }
             return Ask::Nothing;
         }
         if self.asked.as_ref() == Some(&decision.want) {

@@ -1,4 +1,5 @@
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use super::*;
 use crate::upstream::balancer::Balancer;
@@ -74,9 +75,10 @@ fn balancer(options: Options, holds: Holds) -> Balancer {
 
 fn decided(balancer: &mut Balancer, cuts: &mut Cuts, millis: u64, members: Vec<Candidate>) {
     balancer.handle_members(at(millis), members.clone());
-    for Candidate { name, check, probe, drain, .. } in members {
+    for Candidate { name, addr, tags, check, probe, drain, .. } in members {
+        let port = tags.get("port").map_or(80, |port| port.parse().unwrap());
         balancer.handle_check(at(millis), &name, check);
-        balancer.handle_probe(at(millis), &web(), &name, probe);
+        balancer.handle_probe(at(millis), &web(), &name, (addr, port).into(), probe);
         balancer.handle_drain(at(millis), &name, drain);
     }
     balancer.handle_timeout(at(millis));
@@ -352,9 +354,9 @@ fn cut_beside(other: Options, probe: Probe) -> Vec<u8> {
     balancer.handle_members(at(100), members.clone());
     for member in members {
         balancer.handle_check(at(100), &member.name, member.check);
-        balancer.handle_probe(at(100), &web(), &member.name, member.probe);
+        balancer.handle_probe(at(100), &web(), &member.name, (member.addr, 80).into(), member.probe);
         let of_other = if member.probe == Probe::Down { probe } else { member.probe };
-        balancer.handle_probe(at(100), &name, &member.name, of_other);
+        balancer.handle_probe(at(100), &name, &member.name, (member.addr, 80).into(), of_other);
     }
     balancer.handle_timeout(at(100));
     let mut cuts = Cuts::default();
@@ -391,4 +393,16 @@ fn what_cannot_be_done_is_tried_once_for_each_death() {
     decided(&mut balancer, &mut cuts, 1000, vec![well(1), dead(2), dead(3)]);
     assert_eq!(poll(&mut cuts, 1000), Some(place(3)), "another one");
     assert_eq!(poll(&mut cuts, 1000), None);
+}
+
+#[test]
+fn what_speaks_against_a_new_address_cuts_nobody_from_the_old_one() {
+    let moved = Candidate { tags: Arc::new(port(8080)), ..dead(2) };
+    let (mut balancer, mut cuts) = (balancer(options(), Holds::default()), Cuts::default());
+    decided(&mut balancer, &mut cuts, 0, vec![well(1), moved, well(3)]);
+    assert_eq!(cuts.poll_cut(at(0), |_, _| true), None);
+}
+
+fn port(port: u16) -> crate::wire::serf::Tags {
+    [("role".to_owned(), "web".to_owned()), ("port".to_owned(), port.to_string())].into()
 }

@@ -199,7 +199,13 @@ fn weights_that_are_too_much_together_shrink_in_proportion() {
         let line = |weight| {
             let draft =
                 Draft { addr: "10.0.0.1:80".parse().unwrap(), weight, backup: false, max_conns: 0, notes: vec![] };
-            Line { name: name("web1"), share: Share { weight, half: false, ramp: None }, draft, down: false }
+            Line {
+                name: name("web1"),
+                share: Share { weight, half: false, ramp: None },
+                draft,
+                down: false,
+                is_promised: false,
+            }
         };
         let lines: Vec<Line> =
             [256, 1].into_iter().zip([heavy, light]).flat_map(|(w, n)| (0..n).map(move |_| w)).map(line).collect();
@@ -576,4 +582,121 @@ fn more_servers_than_fit_are_left_out_and_those_that_are_down_first() {
 fn generations_count_on_and_do_not_wrap() {
     assert_eq!(Generation(7).next(), Generation(8));
     assert_eq!(Generation(u64::MAX).next(), Generation(u64::MAX));
+}
+
+/// What is different about a member.
+type Change = fn(&mut Candidate);
+
+/// A host that came back as `app1`, at the address of `web1`, which gossip has lost since; `web2` is beside them.
+fn renamed(app1: impl FnOnce(&mut Candidate)) -> [Candidate; 3] {
+    let mut app = Candidate { name: name("app1"), probe: Probe::Up, ..web(1, Gossip::Alive, &[]) };
+    app1(&mut app);
+    let lost = Candidate { probe: Probe::Up, ..web(1, Gossip::Failed, &[]) };
+    [app, lost, Candidate { probe: Probe::Up, ..web(2, Gossip::Alive, &[]) }]
+}
+
+#[test]
+fn a_lost_member_takes_no_address_from_one_that_is_there_drained_ill_or_well() {
+    let options = Options { probed: true, ..options() };
+    let history = after(&[&with_probe(alive(1..=2))], &options);
+    let changes: [(Change, &[&str]); 6] = [
+        (|_| {}, &["10.77.0.1:80", "10.77.0.2:80"]),
+        (|app| app.drain = Drain::Promised, &["10.77.0.1:80 down", "10.77.0.2:80"]),
+        (|app| app.drain = Drain::Asked(Rank::Last), &["10.77.0.1:80 down", "10.77.0.2:80"]),
+        (|app| app.check = Check::Critical, &["10.77.0.1:80 down", "10.77.0.2:80"]),
+        (|app| app.flapping = true, &["10.77.0.1:80 down", "10.77.0.2:80"]),
+        // Before its first success the service is the lost one's still.
+        (|app| app.probe = Probe::Wait, &["10.77.0.1:80", "10.77.0.2:80"]),
+    ];
+    for (index, (change, wanted)) in changes.into_iter().enumerate() {
+        let decision = decide(&renamed(change), &options, &history, &Circumstances::default());
+        assert_eq!(lines(&decision), wanted, "{index}");
+        assert_eq!(decision.base, if index == 5 { 3 } else { 2 }, "a host counts once: {index}");
+    }
+    let decision = decide(&renamed(|_| {}), &options, &history, &Circumstances::default());
+    assert_eq!(decision.left_out, [(name("web1"), LeftOut::Replaced { by: "app1".to_owned() })]);
+    let (upstream, member) = (UpstreamName::new("web").unwrap(), name("web1"));
+    let told = &decision.left_out[0].1;
+    assert_eq!(told.to_string(), "is lost, and \"app1\" has its address and port now, it is left out");
+    assert_eq!(told.remedy(&upstream, &member), "'weir force-leave web1' if it will not come back under that name");
+}
+
+#[test]
+fn a_host_under_a_new_name_drains_even_where_the_old_one_is_of_the_last_good_set() {
+    let options = Options { probed: true, ..options() };
+    let history = after(&[&with_probe(alive([1]))], &options);
+    let mut all = renamed(|app| app.drain = Drain::Promised);
+    all[2].gossip = Gossip::Left;
+    let decision = decide(&all, &options, &history, &Circumstances::default());
+    assert_eq!((decision.mode, lines(&decision)), (Mode::Last, vec!["10.77.0.1:80 down".to_owned()]));
+    // Its tags say another port by now, and the file has the old one.
+    all[1].tags = tags(&[("role", "web"), ("port", "8080")]).into();
+    all[1].probe = Probe::Down;
+    let decision = decide(&all, &options, &history, &Circumstances::default());
+    assert_eq!(lines(&decision), ["10.77.0.1:80 down"]);
+}
+
+#[test]
+fn under_a_hold_the_old_name_keeps_the_line_until_the_new_one_drains() {
+    let options = Options { probed: true, ..options() };
+    let history = after(&[&with_probe(alive(1..=2))], &options);
+    let held = Circumstances { held: true, ..Circumstances::default() };
+    let decision = decide(&renamed(|_| {}), &options, &history, &held);
+    assert_eq!(lines(&decision), ["10.77.0.1:80", "10.77.0.2:80"]);
+    let decision = decide(&renamed(|app| app.drain = Drain::Promised), &options, &history, &held);
+    assert_eq!(lines(&decision), ["10.77.0.1:80 down", "10.77.0.2:80"]);
+}
+
+fn with_probe(members: Vec<Candidate>) -> Vec<Candidate> {
+    members.into_iter().map(|member| Candidate { probe: Probe::Up, ..member }).collect()
+}
+
+/// `web1` at port 8080 where it was at 80, as far as gossip tells; nobody has asked there yet.
+fn moved(change: impl FnOnce(&mut Candidate)) -> Candidate {
+    let probed = Some(SocketAddr::from(([10, 77, 0, 1], 80)));
+    let mut member = Candidate { probe: Probe::Up, probed, ..web(1, Gossip::Alive, &[("port", "8080")]) };
+    change(&mut member);
+    member
+}
+
+#[test]
+fn what_vouched_for_one_address_does_not_vouch_for_another() {
+    let options = Options { probed: true, ..options() };
+    let history = after(&[&with_probe(alive(1..=2))], &options);
+    let there = Some(SocketAddr::from(([10, 77, 0, 1], 8080)));
+    let changes: [(Change, &str); 6] = [
+        (|_| {}, "no first success yet"),
+        (|web1| web1.probe = Probe::Down, "no first success yet"),
+        (|web1| web1.check = Check::Wait, "no first success yet"),
+        (|web1| web1.gossip = Gossip::Suspect, "suspect, nothing against it but silence"),
+        (|web1| web1.gossip = Gossip::Failed, "failed, the probe has no verdict yet"),
+        (|web1| web1.check = Check::Critical, "says itself that it is critical"),
+    ];
+    for (change, reason) in changes {
+        let mut members = with_probe(alive(1..=2));
+        members[0] = moved(change);
+        let decision = decide(&members, &options, &history, &Circumstances::default());
+        assert_eq!((ins(&decision), decision.members[0].witness.to_string()), (vec!["web2"], reason.to_owned()));
+        members[0] = moved(|web1| web1.probed = there);
+        let decision = decide(&members, &options, &history, &Circumstances::default());
+        assert_eq!(lines(&decision), ["10.77.0.1:8080", "10.77.0.2:80"], "{reason}");
+    }
+}
+
+#[test]
+fn whoever_moves_alone_keeps_its_old_line_until_something_vouches_for_the_new_one() {
+    let options = Options { probed: true, ..options() };
+    let history = after(&[&with_probe(alive([1]))], &options);
+    let decision = decide(&[moved(|_| {})], &options, &history, &Circumstances::default());
+    assert_eq!((decision.mode, lines(&decision)), (Mode::Last, vec!["10.77.0.1:80".to_owned()]));
+    assert_eq!(decision.members[0].draft.addr.port(), 8080, "there it is probed");
+}
+
+#[test]
+fn weight_0_of_the_last_server_keeps_its_line() {
+    let options = options();
+    let history = after(&[&alive([1])], &options);
+    let decision = decide(&[web(1, Gossip::Alive, &[("weight", "0")])], &options, &history, &Circumstances::default());
+    assert_eq!((decision.mode, lines(&decision)), (Mode::Last, vec!["10.77.0.1:80".to_owned()]));
+    assert!(decision.line(&name("web1")).is_some_and(|line| !line.down));
 }

@@ -15,8 +15,8 @@ pub(super) fn flapping(upstream: &Upstream) -> Option<(Trouble, Option<&String>)
     Some((Trouble::new(what, format!("'weir upstream explain {}'", first.member)), since))
 }
 
-/// Those that gossip has lost and that stay because their service answers.
-pub(super) fn agents_lost(upstream: &Upstream) -> Option<Trouble> {
+/// Those that gossip has lost and that stay because their service answers, and since when the first of them is.
+pub(super) fn agents_lost(upstream: &Upstream) -> Option<(Trouble, Option<&String>)> {
     let is_lost = |server: &&Server| {
         server.state.is(&ServerState::In)
             && server.witness.as_ref().is_some_and(|witness| witness.is(&Witness::FailedAnswers))
@@ -34,7 +34,8 @@ pub(super) fn agents_lost(upstream: &Upstream) -> Option<Trouble> {
     );
     let member = &first.member;
     let way_out = format!("start the agent there, or 'weir force-leave {member}' if it will not come back");
-    Some(Trouble::new(what, way_out))
+    let since = lost.iter().filter_map(|server| server.gossip_since.as_ref()).min();
+    Some((Trouble::new(what, way_out), since))
 }
 
 /// `web1, web2 and 3 more`.

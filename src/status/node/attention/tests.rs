@@ -4,6 +4,7 @@ use super::super::{
     Failing, LastApply, LastRun, Moment, Nginx, Refused, Run, Server, ServerState, Snapshot, TemplateMiss, Unseen,
 };
 use super::*;
+use crate::upstream::Witness;
 
 fn well() -> Document {
     let mut document = full();
@@ -328,4 +329,48 @@ fn the_worst_comes_first() {
     });
     let kinds: Vec<_> = lines.iter().map(|line| line.split(' ').nth(1).unwrap()).collect();
     assert_eq!(kinds, ["panic", "name_conflict", "apply_refused", "keys"]);
+}
+
+#[test]
+fn servers_that_flap_and_agents_that_are_lost() {
+    let server = |document: &Document, name: &str, state: ServerState, witness: Witness, since: &str| Server {
+        member: name.to_owned(),
+        state: state.into(),
+        witness: Some(witness.into()),
+        since: Some(since.to_owned()),
+        gossip_since: Some(since.to_owned()),
+        ..document.upstreams[0].servers[0].clone()
+    };
+    let with = |servers: &[(&str, ServerState, Witness, &str)]| {
+        let mut document = well();
+        let all = servers.iter().map(|(name, state, witness, since)| server(&document, name, *state, *witness, since));
+        document.upstreams[0].servers = all.collect();
+        let told = attention(&document);
+        assert!(told.len() <= 1, "{told:?}");
+        told.into_iter().next().map(|told| (told.kind.word().copied(), told.message, told.remedy, told.since))
+    };
+    use ServerState::{Down, Flapping, In};
+    use Witness::{FailedAnswers, Passing, ServiceDown};
+    let text = |text: &str| Some(text.to_owned());
+    assert_eq!(with(&[("web1", In, Passing, "1"), ("web2", Down, ServiceDown, "2")]), None);
+    assert_eq!(
+        with(&[("web1", Flapping, Passing, "2"), ("web2", Flapping, Passing, "1"), ("web3", In, Passing, "0")]),
+        Some((
+            Some(Kind::Flapping),
+            "web1, web2 change too often to be used for now in upstream web".to_owned(),
+            text("'weir upstream explain web1'"),
+            text("1"),
+        ))
+    );
+    assert_eq!(
+        with(&[("web1", In, FailedAnswers, "2"), ("web2", In, FailedAnswers, "1")]),
+        Some((
+            Some(Kind::AgentLost),
+            "the agents of web1, web2 are lost, but their services answer: in upstream web nothing changes".to_owned(),
+            text("start the agent there, or 'weir force-leave web1' if it will not come back"),
+            text("1"),
+        ))
+    );
+    // One that is out is told of by what keeps it out.
+    assert_eq!(with(&[("web1", In, Passing, "1"), ("web2", Down, FailedAnswers, "2")]), None);
 }

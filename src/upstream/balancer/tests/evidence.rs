@@ -40,11 +40,11 @@ fn probed() -> Balancer {
 fn evidence_decides_at_once_and_outlives_the_next_view_of_the_members() {
     let changes: [fn(&mut Balancer); 4] = [
         |balancer| balancer.handle_check(at(3000), &name(2), Check::Critical),
-        |balancer| balancer.handle_probe(at(3000), &web(), &name(2), Probe::Down),
+        |balancer| balancer.handle_probe(at(3000), &web(), &name(2), addr(2), Probe::Down),
         |balancer| balancer.handle_drain(at(3000), &name(2), Drain::Promised),
         |balancer| {
             balancer.handle_second_witness(at(3000), &name(2), true);
-            balancer.handle_probe(at(3000), &web(), &name(2), Probe::Down);
+            balancer.handle_probe(at(3000), &web(), &name(2), addr(2), Probe::Down);
         },
     ];
     for (index, change) in changes.into_iter().enumerate() {
@@ -65,7 +65,7 @@ fn what_was_said_already_decides_nothing() {
     balancer.handle_check(at(32_000), &name(2), Check::None);
     balancer.handle_drain(at(32_000), &name(2), Drain::No);
     balancer.handle_second_witness(at(32_000), &name(2), false);
-    balancer.handle_probe(at(32_000), &UpstreamName::new("api").unwrap(), &name(2), Probe::Down);
+    balancer.handle_probe(at(32_000), &UpstreamName::new("api").unwrap(), &name(2), addr(2), Probe::Down);
     assert_eq!(due(&balancer), None);
 }
 
@@ -73,7 +73,7 @@ fn what_was_said_already_decides_nothing() {
 fn evidence_is_forgotten_with_the_member() {
     let mut balancer = three();
     balancer.handle_check(at(3000), &name(2), Check::Critical);
-    balancer.handle_probe(at(3000), &web(), &name(2), Probe::Down);
+    balancer.handle_probe(at(3000), &web(), &name(2), addr(2), Probe::Down);
     assert_eq!(asked(&mut balancer, 3000), Some(vec![1, 3]));
     balancer.handle_applied(at(3000), LIVE);
     balancer.handle_members(at(40_000), alive(&[1, 3]));
@@ -108,7 +108,7 @@ fn without_a_first_result_nobody_new_is_put_in_where_probes_are_configured() {
     balancer.handle_first_view(at(1000));
     assert_eq!(asked(&mut balancer, 1000), Some(Vec::new()), "the placeholder");
     balancer.handle_applied(at(1000), LIVE);
-    balancer.handle_probe(at(3000), &web(), &name(1), Probe::Up);
+    balancer.handle_probe(at(3000), &web(), &name(1), addr(1), Probe::Up);
     assert_eq!(asked(&mut balancer, 3000), None);
     assert_eq!(asked(&mut balancer, 3200), Some(vec![1]));
 }
@@ -153,9 +153,53 @@ fn who_is_missing_after_a_restart_is_probed_and_what_is_known_of_it_counts() {
         balancer
     };
     let mut balancer = restarted();
-    balancer.handle_probe(at(10), &web(), &name(2), Probe::Down);
+    balancer.handle_probe(at(10), &web(), &name(2), addr(2), Probe::Down);
     assert_eq!(reason(&mut balancer, 10, 2), VerdictReason::Dead);
     assert_eq!(reason(&mut balancer, 10, 3), VerdictReason::NoNewEvidence);
     balancer.handle_drain(at(20), &name(3), Drain::Promised);
     assert_eq!(reason(&mut balancer, 20, 3), VerdictReason::DrainPromised);
+}
+
+#[test]
+fn a_server_that_moves_is_put_in_when_its_new_address_answers_and_not_before() {
+    let mut balancer = probed();
+    let at_port = |port: &str| {
+        let tags: [&[(&str, &str)]; 2] = [&[("role", "web")], &[("role", "web"), ("port", port)]];
+        vec![member(1, Gossip::Alive, tags[0]), member(2, Gossip::Alive, tags[1])]
+    };
+    balancer.handle_members(at(0), at_port("80"));
+    balancer.handle_probe(at(0), &web(), &name(1), addr(1), Probe::Up);
+    balancer.handle_probe(at(0), &web(), &name(2), addr(2), Probe::Up);
+    balancer.handle_first_view(at(1000));
+    assert_eq!(asked(&mut balancer, 1000), Some(vec![1, 2]));
+    balancer.handle_applied(at(1000), LIVE);
+    balancer.handle_members(at(40_000), at_port("8080"));
+    assert_eq!(reason(&mut balancer, 40_000, 2), VerdictReason::NotProven, "the old address vouches for nothing");
+    let moved = SocketAddr::from(([10, 77, 0, 2], 8080));
+    assert!(balancer.targets().any(|(_, _, addr)| addr == moved), "it is asked there");
+    balancer.handle_probe(at(40_010), &web(), &name(2), addr(2), Probe::Up);
+    assert_eq!(reason(&mut balancer, 40_010, 2), VerdictReason::NotProven, "a late word about the old one");
+    balancer.handle_probe(at(40_020), &web(), &name(2), moved, Probe::Up);
+    assert_eq!(reason(&mut balancer, 40_020, 2), VerdictReason::In);
+}
+
+#[test]
+fn a_host_that_came_back_under_another_name_is_no_newcomer() {
+    let mut balancer = three();
+    let app = Candidate { name: NodeName::new("app3").unwrap(), ..alive(&[3]).remove(0) };
+    let with = |gossip, lost| {
+        let app = Candidate { gossip, ..app.clone() };
+        let mut all = members(&[(1, Gossip::Alive), (2, Gossip::Alive), (3, lost)]);
+        all.push(app);
+        all
+    };
+    balancer.handle_members(at(3000), with(Gossip::Alive, Gossip::Failed));
+    assert_eq!(asked(&mut balancer, 3000), None, "NGINX does not know names");
+    // A suspicion without evidence leaves everything as it was.
+    balancer.handle_members(at(9000), with(Gossip::Suspect, Gossip::Failed));
+    assert_eq!(asked(&mut balancer, 9000), None);
+    assert_eq!(asked(&mut balancer, 12_000), None);
+    let decision = balancer.upstreams()[0].decision().unwrap();
+    let judged = decision.members.iter().find(|judged| judged.name == app.name).unwrap();
+    assert!(judged.verdict.placed.is_in(), "{judged:?}");
 }

@@ -74,26 +74,26 @@ fn a_slow_start_begins_with_the_first_success_and_is_not_begun_again_by_an_illne
     let mut balancer = with(Options { probed: true, ..slow() });
     balancer.handle_members(at(0), alive(&[1, 2, 3]));
     balancer.handle_first_view(at(0));
-    balancer.handle_probe(at(0), &web(), &name(1), Probe::Up);
-    balancer.handle_probe(at(0), &web(), &name(2), Probe::Up);
+    balancer.handle_probe(at(0), &web(), &name(1), addr(1), Probe::Up);
+    balancer.handle_probe(at(0), &web(), &name(2), addr(2), Probe::Up);
     assert_eq!(serving(&mut balancer, 50_000), ["1x1", "2x1"]);
     run(&mut balancer, 60_000);
-    balancer.handle_probe(at(60_000), &web(), &name(3), Probe::Up);
+    balancer.handle_probe(at(60_000), &web(), &name(3), addr(3), Probe::Up);
     assert_eq!(serving(&mut balancer, 61_000), ["1x10", "2x10", "3x1"], "the first success, not the join");
     run(&mut balancer, 101_000);
-    balancer.handle_probe(at(101_000), &web(), &name(3), Probe::Down);
+    balancer.handle_probe(at(101_000), &web(), &name(3), addr(3), Probe::Down);
     assert_eq!(serving(&mut balancer, 102_000), ["1x1", "2x1"]);
     run(&mut balancer, 103_000);
-    balancer.handle_probe(at(103_000), &web(), &name(3), Probe::Up);
+    balancer.handle_probe(at(103_000), &web(), &name(3), addr(3), Probe::Up);
     assert_eq!(serving(&mut balancer, 105_000), ["1x1", "2x1", "3x1"]);
     // It dies, and comes back: another process, with nothing in its caches.
     run(&mut balancer, 300_000);
-    balancer.handle_probe(at(300_000), &web(), &name(3), Probe::Down);
+    balancer.handle_probe(at(300_000), &web(), &name(3), addr(3), Probe::Down);
     run(&mut balancer, 300_000);
     balancer.handle_members(at(300_000), members(&[(1, Gossip::Alive), (2, Gossip::Alive), (3, Gossip::Failed)]));
     assert_eq!(serving(&mut balancer, 302_000), ["1x1", "2x1"]);
     run(&mut balancer, 310_000);
-    balancer.handle_probe(at(310_000), &web(), &name(3), Probe::Up);
+    balancer.handle_probe(at(310_000), &web(), &name(3), addr(3), Probe::Up);
     run(&mut balancer, 310_000);
     balancer.handle_members(at(310_000), alive(&[1, 2, 3]));
     assert_eq!(serving(&mut balancer, 312_000), ["1x10", "2x10", "3x1"]);
@@ -149,7 +149,7 @@ fn flap(balancer: &mut Balancer, from: u64, times: u64) {
         let now = from + time * 1000;
         let probe = if time % 2 == 0 { Probe::Down } else { Probe::Up };
         run(balancer, now);
-        balancer.handle_probe(at(now), &web(), &name(2), probe);
+        balancer.handle_probe(at(now), &web(), &name(2), addr(2), probe);
     }
 }
 
@@ -157,7 +157,7 @@ fn probed(policy: Policy) -> Balancer {
     let mut balancer = with(Options { probed: true, policy, ..options("web") });
     balancer.handle_members(at(0), alive(&[1, 2, 3]));
     for number in 1..=3 {
-        balancer.handle_probe(at(0), &web(), &name(number), Probe::Up);
+        balancer.handle_probe(at(0), &web(), &name(number), addr(number), Probe::Up);
     }
     balancer.handle_first_view(at(0));
     assert_eq!(serving(&mut balancer, 1000), ["1x1", "2x1", "3x1"]);
@@ -184,7 +184,7 @@ fn damping_gives_way_to_the_floor() {
     flap(&mut balancer, 100_000, 4);
     assert_eq!(serving(&mut balancer, 110_000), ["1x1", "3x1"]);
     run(&mut balancer, 110_000);
-    balancer.handle_probe(at(110_000), &web(), &name(3), Probe::Down);
+    balancer.handle_probe(at(110_000), &web(), &name(3), addr(3), Probe::Down);
     assert_eq!(serving(&mut balancer, 112_000), ["1x1", "2x1", "3x1"], "who was in and is ill, and who flaps");
 }
 
