@@ -46,6 +46,11 @@ impl Network {
         }
     }
 
+    /// Its lowest address.
+    pub(super) fn first(&self) -> IpAddr {
+        self.addr
+    }
+
     fn network(self) -> Self {
         let addr = match self.addr {
             // The mask only clears bits of a value that had 32.

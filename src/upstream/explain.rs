@@ -68,15 +68,16 @@ pub fn explain(member: &Candidate, options: &Options, decision: &Decision, detai
     let decisive = match (left_out, judged) {
         (Some(LeftOut::NotSelected { .. } | LeftOut::Itself), _) | (None, None) => Question::Selected,
         (Some(_), _) => Question::Address,
-        (None, Some(judged)) => decisive(judged),
+        (None, Some(judged)) => decisive(judged, member, decision),
     };
-    let mut asked = vec![selected(member, options), address(member, options, judged, left_out)];
+    let mut asked = vec![selected(member, options), address(member, options, decision, judged, left_out)];
     if asked[0].result == NO {
         asked.truncate(1);
     } else {
         asked.push(of(Question::Gossip, gossip(member.heard()), details.gossip.clone()));
         asked.push(of(Question::Checks, check(member.check), details.checks.clone()));
-        asked.push(of(Question::Probe, probe(member.probe), details.probe.clone()));
+        let probed = judged.map_or(member.probe, |judged| member.probe_of(judged.draft.addr, options));
+        asked.push(of(Question::Probe, probe(probed), details.probe.clone()));
         asked.extend(drain(member.drain).map(|(word, input)| of(Question::Drain, word, input.to_owned())));
         if member.flapping {
             let until = details.flapping.as_ref().map(|until| format!("until {until}")).unwrap_or_default();
@@ -95,9 +96,18 @@ pub fn explain(member: &Candidate, options: &Options, decision: &Decision, detai
 }
 
 /// What would put a member in that is out; `None` of one that is in.
-pub fn back_when(options: &Options, judged: &Judged, details: &Details) -> Option<String> {
+pub fn back_when(
+    member: &Candidate,
+    options: &Options,
+    decision: &Decision,
+    judged: &Judged,
+    details: &Details,
+) -> Option<String> {
     use VerdictReason as Reason;
     let name = &options.name;
+    if serves(decision, judged) {
+        return None;
+    }
     if judged.draft.weight == 0 {
         return Some("it has a weight above 0".to_owned());
     }
@@ -114,22 +124,27 @@ pub fn back_when(options: &Options, judged: &Judged, details: &Details) -> Optio
         },
         Reason::LastGoodSet | Reason::KeptByFloor | Reason::NoNewEvidence => "something vouches for it".to_owned(),
         Reason::In | Reason::NeededThoughFlapping => return None,
-        Reason::Dead | Reason::Ill | Reason::NotProven => healed(options, judged.witness, details.rise),
+        Reason::Dead | Reason::Ill | Reason::NotProven => healed(member, options, judged, details.rise),
     })
 }
 
-fn healed(options: &Options, witness: Witness, rise: Option<u32>) -> String {
+fn healed(member: &Candidate, options: &Options, judged: &Judged, rise: Option<u32>) -> String {
     let answers = match rise.filter(|_| options.probed) {
         Some(1) => "a probe succeeds".to_owned(),
         Some(rise) => format!("{rise} probes in a row succeed (rise {rise})"),
         None => "its service answers".to_owned(),
     };
-    match witness {
+    let is_down = member.probe_of(judged.draft.addr, options) == Probe::Down;
+    match judged.witness {
+        Witness::Critical if is_down => format!("{answers} and checks pass"),
         Witness::Critical | Witness::Warning => "its checks pass".to_owned(),
         Witness::SuspectCritical | Witness::FailedCritical => "its agent is back and its checks pass".to_owned(),
         Witness::ServiceDown => answers,
         Witness::Silent => "it answers the query health, or its service answers a probe".to_owned(),
-        Witness::FirstSuccessPending => "it has had its first success".to_owned(),
+        Witness::FirstSuccessPending if member.check == Check::Wait => {
+            "its checks pass and it answers the query health".to_owned()
+        }
+        Witness::FirstSuccessPending => "its first probe succeeds".to_owned(),
         Witness::SuspectDown | Witness::FailedDown | Witness::UnknownDown if options.probed => {
             format!("its agent is back, or {answers}")
         }
@@ -162,10 +177,16 @@ fn of(rule: Question, result: &str, input: String) -> Asked {
     Asked { rule: rule.into(), result: result.to_owned(), input, decides: false }
 }
 
+/// Whether requests go there, by a line of its own.
+fn serves(decision: &Decision, judged: &Judged) -> bool {
+    decision.line(&judged.name).is_some_and(|line| !line.down)
+}
+
 /// Which rule put it where it is.
-fn decisive(judged: &Judged) -> Question {
+fn decisive(judged: &Judged, member: &Candidate, decision: &Decision) -> Question {
     use VerdictReason as Reason;
-    if judged.draft.weight == 0 {
+    // In mode last it keeps the line that it had, whatever its weight is now.
+    if judged.draft.weight == 0 && !serves(decision, judged) {
         return Question::Address;
     }
     match judged.verdict.reason {
@@ -174,13 +195,19 @@ fn decisive(judged: &Judged) -> Question {
         Reason::Flapping => Question::Flapping,
         Reason::LastGoodSet | Reason::KeptByFloor | Reason::NeededThoughFlapping => Question::Panic,
         Reason::Gone | Reason::Dead | Reason::NotProven | Reason::NoNewEvidence | Reason::Ill | Reason::In => {
-            of_witness(judged.witness)
+            of_witness(judged.witness, member)
         }
     }
 }
 
-fn of_witness(witness: Witness) -> Question {
+/// Whose first result is missing. A member's own word is asked for first.
+fn of_pending(member: &Candidate) -> Question {
+    if member.check == Check::Wait { Question::Checks } else { Question::Probe }
+}
+
+fn of_witness(witness: Witness, member: &Candidate) -> Question {
     match witness {
+        Witness::FirstResultPending | Witness::FirstSuccessPending => of_pending(member),
         Witness::Passing
         | Witness::Warning
         | Witness::Critical
@@ -189,8 +216,6 @@ fn of_witness(witness: Witness) -> Question {
         | Witness::FailedCritical => Question::Checks,
         Witness::ServiceDown
         | Witness::SilentButAnswers
-        | Witness::FirstResultPending
-        | Witness::FirstSuccessPending
         | Witness::Answers
         | Witness::SuspectDown
         | Witness::SuspectAnswers
@@ -234,8 +259,14 @@ fn selected(member: &Candidate, options: &Options) -> Asked {
     of(Question::Selected, NO, text(false))
 }
 
-/// `10.77.0.13, allow = any; port 80: tag port=80; weight 2: tag weight=2, limits 0..256`.
-fn address(member: &Candidate, options: &Options, judged: Option<&Judged>, left_out: Option<&LeftOut>) -> Asked {
+/// `10.77.0.13, allow = any;  port 80: tag port=80;  weight 2: tag weight=2, limits 0..256`.
+fn address(
+    member: &Candidate,
+    options: &Options,
+    decision: &Decision,
+    judged: Option<&Judged>,
+    left_out: Option<&LeftOut>,
+) -> Asked {
     let allow = match &options.allow.networks[..] {
         [] => "any".to_owned(),
         networks => networks.iter().map(ToString::to_string).collect::<Vec<_>>().join(" "),
@@ -243,18 +274,25 @@ fn address(member: &Candidate, options: &Options, judged: Option<&Judged>, left_
     let mut parts = vec![format!("{}, allow = {allow}", member.addr)];
     if let Some(judged) = judged {
         let (port, weight) = (judged.draft.addr.port(), judged.draft.weight);
-        parts.push(format!("port {port}: {}", origin(&options.port.rule, member)));
         let limits = format!("limits 0..{}", options.weight.max);
-        parts.push(format!("weight {weight}: {}, {limits}", origin(&options.weight.rule, member)));
+        if member.standing == Standing::Missing {
+            parts.push(format!("port {port} and weight {weight}: its line when it was a member"));
+        } else {
+            parts.push(format!("port {port}: {}", origin(&options.port.rule, member)));
+            parts.push(format!("weight {weight}: {}, {limits}", origin(&options.weight.rule, member)));
+        }
+        if let Some(line) = decision.line(&judged.name).filter(|line| !line.down && line.addr != judged.draft.addr) {
+            parts.push(format!("until something vouches for that its line is {}", line.addr));
+        }
         parts.extend(judged.draft.notes.iter().map(ToString::to_string));
     }
     parts.extend(left_out.map(ToString::to_string));
     let result = match (left_out, judged) {
         (Some(_), _) => NO,
-        (None, Some(judged)) if judged.draft.weight == 0 => "down",
+        (None, Some(judged)) if judged.draft.weight == 0 && !serves(decision, judged) => "down",
         (None, _) => "ok",
     };
-    of(Question::Address, result, parts.join("; "))
+    of(Question::Address, result, parts.join(";  "))
 }
 
 fn origin<T>(rule: &Rule<T>, member: &Candidate) -> String {

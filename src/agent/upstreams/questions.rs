@@ -6,10 +6,13 @@ use super::Upstreams;
 use crate::agent::clock::Calendar;
 use crate::config::nearest;
 use crate::endpoint::Endpoint;
+use crate::health;
+use crate::health::query::Source;
 use crate::rpc::refusal::Refusal;
 use crate::rpc::weir::{
     Explained, ExplainedIn, Joiner, Planned, PlannedIn, PlannedServer, UpstreamExplain, UpstreamPlan,
 };
+use crate::status::health::MemberHealth;
 use crate::status::node::{self, ServerState};
 use crate::time::Instant;
 use crate::upstream::balancer::Upstream;
@@ -70,7 +73,7 @@ impl Upstreams {
         let probe = own.and_then(|server| server.probe.as_ref());
         Details {
             gossip,
-            checks: member.tags.get("weir_health").map(|said| format!("tag weir_health={said}")).unwrap_or_default(),
+            checks: checked(member.tags.get(health::TAG), self.health.of(&member.name, calendar).as_ref()),
             probe: probe.map(probed).unwrap_or_default(),
             rise: probe.map(|probe| probe.rise),
             flapping: upstream.held_down_until(now, &member.name).map(|until| calendar.date(until)),
@@ -129,6 +132,29 @@ impl Upstreams {
             None => refusal.with_remedy("'weir members' lists them"),
         }
     }
+}
+
+/// `site: connection refused, 3 times in a row, since 2026-11-28T15:10:14Z`.
+fn checked(tag: Option<&String>, known: Option<&MemberHealth>) -> String {
+    let tagged = tag.map(|said| format!("tag {}={said}", health::TAG));
+    let Some(known) = known else { return tagged.unwrap_or_default() };
+    let said = match known.source.word() {
+        Some(Source::Answer) => match known.checks.first() {
+            Some(check) if check.output.is_empty() => Some(check.name.clone()),
+            Some(check) => Some(format!("{}: {}", check.name, check.output)),
+            None => Some(known.output.clone()).filter(|said| !said.is_empty()),
+        },
+        Some(Source::Tag) => tagged,
+        Some(Source::Silence) => Some("it does not answer the query health any more".to_owned()),
+        // Until it has answered, its tag does not count.
+        Some(Source::Nothing) => Some(match tagged {
+            Some(tagged) => format!("{tagged}, and no answer to the query health yet"),
+            None => "it has not answered the query health".to_owned(),
+        }),
+        None => tagged,
+    };
+    let since = known.since.as_ref().map(|since| format!("since {since}"));
+    said.into_iter().chain(since).collect::<Vec<_>>().join(", ")
 }
 
 /// `GET http://10.77.0.13:80/: connection refused, 2 of fall 2`.

@@ -9,7 +9,7 @@ use super::AgentArgs;
 use crate::escape::escape;
 use crate::rpc::weir::{ExplainedIn, UpstreamExplain};
 use crate::status::node::ServerState;
-use crate::upstream::explain::Question;
+use crate::upstream::{VerdictReason, Witness};
 
 /// Tell why a member is in or out of every upstream: each rule that was asked, and which of them decides.
 #[derive(Debug, clap::Args)]
@@ -41,8 +41,7 @@ fn render(member: &str, explained: &ExplainedIn) -> String {
     for asked in &explained.rules {
         let rule = asked.rule.to_string();
         let decides = if asked.decides { "       <- decides" } else { "" };
-        let input = if asked.rule.is(&Question::Gossip) { of_day(&asked.input) } else { asked.input.clone() };
-        let line = format!("  {rule:<9}  {:<width$}  {input}", asked.result);
+        let line = format!("  {rule:<9}  {:<width$}  {}", asked.result, of_day(&asked.input));
         text.push_str(&format!("{}{decides}\n", escape(line.trim_end())));
     }
     if let Some(when) = &explained.back_when {
@@ -51,12 +50,20 @@ fn render(member: &str, explained: &ExplainedIn) -> String {
     text
 }
 
-/// `since 2026-11-28T13:31:07Z` as of that day.
+/// `site: connection refused, since 2026-11-28T15:10:14Z` as of that day.
 fn of_day(text: &str) -> String {
-    match text.strip_prefix("since ") {
-        Some(date) => format!("since {}", time::of_day(date)),
-        None => text.to_owned(),
+    let word = |word: &str| {
+        let (date, rest) = word.split_at(word.find([',', ' ']).unwrap_or(word.len()));
+        format!("{}{rest}", time::of_day(date))
+    };
+    let mut told = String::with_capacity(text.len());
+    let mut before = "";
+    for part in text.split_inclusive(' ') {
+        let is_date = matches!(before, "since " | "until ");
+        told.push_str(&if is_date { word(part) } else { part.to_owned() });
+        before = part;
     }
+    told
 }
 
 /// `web2 is down in upstream web since 15:10:03Z (generation 8): its service does not answer this balancer`
@@ -77,5 +84,10 @@ fn heading(member: &str, ExplainedIn { upstream, rules, .. }: &ExplainedIn) -> S
     let since = server.since.as_deref().map(|since| format!(" since {}", time::of_day(since))).unwrap_or_default();
     let generation = upstream.generation.map(|generation| format!(" (generation {generation})")).unwrap_or_default();
     let waiting = upstream.waiting.iter().map(|change| format!("; waits: {change} (see 'weir status')"));
-    format!("{member} {where_}{since}{generation}: {}{}", server.why, waiting.collect::<String>())
+    // What the probe found says more than that it is down.
+    let is_down = server.witness.as_ref().is_some_and(|witness| witness.is(&Witness::ServiceDown));
+    let is_out = server.reason.is(&VerdictReason::Ill);
+    let fault = server.probe.as_ref().and_then(|probe| probe.fault.as_ref()).filter(|_| is_down && is_out);
+    let why = fault.unwrap_or(&server.why);
+    format!("{member} {where_}{since}{generation}: {why}{}", waiting.collect::<String>())
 }

@@ -14,7 +14,7 @@ use super::super::watch::Watch;
 use super::AgentArgs;
 use crate::escape::escape;
 use crate::rpc::weir::{NodeStatus, no_upstream};
-use crate::status::node::{Held, Server, Upstream, Want};
+use crate::status::node::{Held, Probe, ProbeState, Server, Upstream, Want};
 
 /// Show the servers, their state, weight and share of requests, since when and why.
 #[derive(Debug, clap::Args)]
@@ -139,7 +139,12 @@ fn told(held: &Held, name: &str) -> String {
 
 fn cells(server: &Server) -> [String; 7] {
     let backup = if server.backup { ", backup" } else { "" };
-    let probe = server.probe.as_ref().map(|probe| format!(", {probe}")).unwrap_or_default();
+    let first = |probe: &Probe| {
+        let at = probe.first_failure.as_deref().filter(|_| probe.state.is(&ProbeState::Down))?;
+        Some(format!(" (first at {})", time::of_day(at)))
+    };
+    let probe = server.probe.as_ref().map(|probe| format!(", {probe}{}", first(probe).unwrap_or_default()));
+    let probe = probe.unwrap_or_default();
     let notes: String = server.notes.iter().map(|note| format!("; {note}")).collect();
     [
         server.member.clone(),

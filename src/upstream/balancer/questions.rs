@@ -35,7 +35,8 @@ impl Balancer {
             Some(Explanation {
                 upstream,
                 asked: explain(candidate, upstream.options(), decision, &details),
-                back_when: judged.and_then(|judged| back_when(upstream.options(), judged, &details)),
+                back_when: judged
+                    .and_then(|judged| back_when(candidate, upstream.options(), decision, judged, &details)),
             })
         };
         let all: Vec<Explanation<'_>> = self.upstreams.iter().filter_map(explained).collect();

@@ -31,7 +31,7 @@ fn told(options: &Options, web2: Candidate, details: &Details) -> (Vec<String>, 
     };
     let lines = explain(&members[1], options, &decision, details).into_iter().map(line).collect();
     let judged = decision.members.iter().find(|judged| judged.name == members[1].name);
-    (lines, judged.and_then(|judged| back_when(options, judged, details)))
+    (lines, judged.and_then(|judged| back_when(&members[1], options, &decision, judged, details)))
 }
 
 #[test]
@@ -49,7 +49,7 @@ fn every_rule_says_what_it_rests_on_and_which_one_decides() {
         lines,
         [
             "selected yes role=web matches ^(?:web)$",
-            "address ok 10.77.0.2, allow = any; port 80: no tag port, default; weight 2: tag weight=2, limits 0..256",
+            "address ok 10.77.0.2, allow = any;  port 80: no tag port, default;  weight 2: tag weight=2, limits 0..256",
             "gossip alive since 13:31:07",
             "checks passing ",
             "probe down GET http://10.77.0.2:80/: connection refused, 2 of fall 2 <-",
@@ -76,7 +76,7 @@ fn who_is_out_is_told_by_the_rule_that_keeps_it_out() {
             "selected no role=web matches ^(?:web)$, but it is",
             "",
         ),
-        (web(2, &[("port", "80;")]), "address no 10.77.0.2, allow = any; tag port=\"80;\" is not a port", ""),
+        (web(2, &[("port", "80;")]), "address no 10.77.0.2, allow = any;  tag port=\"80;\" is not a port", ""),
         (web(2, &[("weight", "0")]), "address down 10.77.0.2", "it has a weight above 0"),
         (Candidate { gossip: Gossip::Failed, ..web(2, &[]) }, "gossip failed", "its agent is back"),
         (Candidate { gossip: Gossip::Left, ..web(2, &[]) }, "gossip left", "it joins again"),
@@ -100,4 +100,79 @@ fn who_is_out_is_told_by_the_rule_that_keeps_it_out() {
 fn of_one_that_is_not_selected_nothing_else_is_asked() {
     let (lines, back_when) = told(&options(), web(2, &[("role", "db")]), &Details::default());
     assert_eq!((lines.len(), back_when), (1, None));
+}
+
+#[test]
+fn a_first_result_that_is_missing_is_laid_to_whom_it_is_missing_of() {
+    let probed = Options { probed: true, ..options() };
+    let newcomer = |check, probe| Candidate { check, probe, ..web(4, &[]) };
+    let decides = |candidate: Candidate| {
+        let decision =
+            decide(&[web(1, &[]), candidate.clone()], &probed, &History::default(), &Circumstances::default());
+        let details = Details { rise: Some(2), ..Details::default() };
+        let asked = explain(&candidate, &probed, &decision, &details);
+        let judged = decision.members.iter().find(|judged| judged.name == candidate.name).unwrap();
+        let rule = asked.iter().find(|asked| asked.decides).unwrap().rule.to_string();
+        (rule, back_when(&candidate, &probed, &decision, judged, &details).unwrap_or_default())
+    };
+    for (check, probe, rule, back_when) in [
+        (Check::Wait, Probe::Up, "checks", "its checks pass and it answers the query health"),
+        (Check::Passing, Probe::Wait, "probe", "its first probe succeeds"),
+        (Check::Critical, Probe::Up, "checks", "its checks pass"),
+        (Check::Critical, Probe::Down, "checks", "2 probes in a row succeed (rise 2) and checks pass"),
+    ] {
+        assert_eq!(decides(newcomer(check, probe)), (rule.to_owned(), back_when.to_owned()));
+    }
+}
+
+#[test]
+fn one_that_moved_is_explained_by_what_is_known_of_its_new_address() {
+    let probed = Options { probed: true, ..options() };
+    let old = std::net::SocketAddr::from(([10, 77, 0, 2], 80));
+    let web2 = Candidate { probe: Probe::Up, probed: Some(old), ..web(2, &[("port", "8080")]) };
+    let up = |number| Candidate { probe: Probe::Up, ..web(number, &[]) };
+    let mut history = History::default();
+    let well = decide(&[up(2)], &probed, &history, &Circumstances::default());
+    history.decided(&well);
+    history.applied(&well);
+    let decision = decide(std::slice::from_ref(&web2), &probed, &history, &Circumstances::default());
+    let asked = explain(&web2, &probed, &decision, &Details::default());
+    let told = |rule: &str| asked.iter().find(|asked| asked.rule.to_string() == rule).unwrap().clone();
+    assert_eq!(told("probe").result, "wait");
+    assert_eq!(
+        told("address").input,
+        "10.77.0.2, allow = any;  port 8080: tag port=8080;  weight 1: no tag weight, default, limits 0..256;  until \
+         something vouches for that its line is 10.77.0.2:80"
+    );
+    assert!(told("panic").decides && told("panic").result == "yes");
+}
+
+#[test]
+fn weight_0_of_the_last_server_is_no_reason_why_it_is_out_for_it_is_in() {
+    let options = options();
+    let mut history = History::default();
+    let well = decide(&[web(1, &[])], &options, &history, &Circumstances::default());
+    history.decided(&well);
+    history.applied(&well);
+    let web1 = web(1, &[("weight", "0")]);
+    let decision = decide(std::slice::from_ref(&web1), &options, &history, &Circumstances::default());
+    let asked = explain(&web1, &options, &decision, &Details::default());
+    let decides: Vec<String> = asked.iter().filter(|asked| asked.decides).map(|asked| asked.rule.to_string()).collect();
+    assert_eq!(decides, ["panic"]);
+    let judged = &decision.members[0];
+    assert_eq!(back_when(&web1, &options, &decision, judged, &Details::default()), None);
+}
+
+#[test]
+fn of_a_server_that_is_no_member_its_last_line_is_told_and_no_tag() {
+    let options = options();
+    let mut history = History::default();
+    let well = decide(&[web(1, &[]), web(2, &[("port", "8080")])], &options, &history, &Circumstances::default());
+    history.decided(&well);
+    history.applied(&well);
+    let circumstances = Circumstances { rejoining: true, ..Circumstances::default() };
+    let missing = Candidate::missing(NodeName::new("web2").unwrap(), IpAddr::from([10, 77, 0, 2]), true);
+    let decision = decide(&[web(1, &[]), missing.clone()], &options, &history, &circumstances);
+    let asked = explain(&missing, &options, &decision, &Details::default());
+    assert_eq!(asked[1].input, "10.77.0.2, allow = any;  port 8080 and weight 1: its line when it was a member");
 }

@@ -69,3 +69,20 @@ fn a_server_that_is_no_member_can_be_asked_about() {
     let decides: Vec<_> = explained[0].asked.iter().filter(|asked| asked.decides).collect();
     assert!(decides[0].rule.is(&Question::Gossip) && decides[0].result == "unknown", "{decides:?}");
 }
+
+#[test]
+fn the_first_server_may_be_planned_where_there_is_none() {
+    let mut options = options("web");
+    options.allow.networks = vec!["10.20.0.0/24".parse().unwrap()];
+    let mut balancer = Balancer::new(vec![options], SETTLE, 7, None, Holds::default(), at(0));
+    balancer.handle_members(at(0), Vec::new());
+    balancer.handle_first_view(at(0));
+    balancer.handle_timeout(at(0));
+    let joined = |tags: &[(&str, &str)]| {
+        let tags = tags.iter().map(|(tag, value)| ((*tag).to_owned(), (*value).to_owned())).collect();
+        let newcomer = Newcomer { name: name("web1"), addr: None, tags };
+        lines(&planned(&balancer, &[Assumption::Join(newcomer)]))
+    };
+    assert_eq!(joined(&[]), ["web1 10.20.0.1:80 w1"]);
+    assert!(joined(&[("role", "db")]).is_empty());
+}
