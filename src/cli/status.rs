@@ -1,5 +1,6 @@
 //! `weir status`: whether all is well here, on one screen.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use super::connect::AgentArgs;
@@ -15,7 +16,10 @@ use crate::health::State;
 use crate::rpc::weir::NodeStatus;
 use crate::serf::Status as MemberStatus;
 use crate::status::Known;
-use crate::status::node::{ApplyResult, Attention, Check, Document, Kind, Nginx, NginxState, Snapshot, Upstream, Want};
+use crate::status::node::{
+    ApplyResult, Attention, Check, Document, Kind, LeftOut, LeftOutReason, Nginx, NginxState, Server, ServerState,
+    Snapshot, Upstream, Want,
+};
 
 /// Changes that one line names.
 const MAX_CHANGES: usize = 3;
@@ -228,7 +232,23 @@ fn upstream(upstream: &Upstream, refused: Option<&str>) -> String {
     if upstream.held.is_some() {
         text.push_str("; held");
     }
+    text.push_str(&left_out(upstream));
     text
+}
+
+/// `; left out: web3, web4`, whom an operator may miss there: not this balancer itself, and of those with a line who has weight 0.
+fn left_out(upstream: &Upstream) -> String {
+    let is_meant = |left_out: &&LeftOut| left_out.reason.is(&LeftOutReason::Itself);
+    let cannot = upstream.left_out.iter().filter(|each| !is_meant(each)).map(|each| each.member.as_str());
+    let is_weightless = |server: &&Server| server.weight == 0 && !server.state.is(&ServerState::In);
+    let may_not = upstream.servers.iter().filter(is_weightless).map(|server| server.member.as_str());
+    let names: BTreeSet<&str> = cannot.chain(may_not).collect();
+    let shown: Vec<&str> = names.iter().take(MAX_CHANGES).copied().collect();
+    match (shown.is_empty(), names.len().saturating_sub(MAX_CHANGES)) {
+        (true, _) => String::new(),
+        (false, 0) => format!("; left out: {}", shown.join(", ")),
+        (false, more) => format!("; left out: {} and {more} more", shown.join(", ")),
+    }
 }
 
 fn strength(upstream: &Upstream, want: Option<&Want>) -> String {

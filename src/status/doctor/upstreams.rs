@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use super::Trouble;
 use super::finding::Findings;
 use crate::serf::Status;
-use crate::status::node::{Document, Kind, Member, Upstream, to_start};
+use crate::status::node::{Attention, Document, Kind, Member, Upstream, to_start};
 use crate::upstream::Options;
 
 /// Values of a tag that one line shows.
@@ -24,6 +24,13 @@ pub fn upstreams<'a>(document: &Document, configured: impl Iterator<Item = &'a O
             let kind = attention.kind.word().filter(|kind| matches!(kind, Kind::Empty | Kind::Panic))?;
             (attention.subject == *name).then_some((kind.level(), attention))
         });
+        for (kind, id) in [(Kind::Flapping, "nginx.flapping"), (Kind::AgentLost, "nginx.agent_lost")] {
+            let is_it = |each: &&Attention| each.kind.is(&kind) && each.subject == *name;
+            match document.attention.iter().find(is_it) {
+                Some(it) => findings.add(kind.level(), id, name, &it.message, it.remedy.as_deref().unwrap_or_default()),
+                None => findings.pass(id, name),
+            }
+        }
         let Some((level, ails)) = ails else {
             findings.pass(ID, name);
             continue;
@@ -75,8 +82,8 @@ mod tests {
     use super::super::finding::Finding;
     use super::*;
     use crate::status::node::tests::full;
-    use crate::status::node::{Want, attention};
-    use crate::upstream::{TagPattern, UpstreamName};
+    use crate::status::node::{Server, ServerState, Want, attention};
+    use crate::upstream::{TagPattern, UpstreamName, Witness};
 
     fn selecting(select: &[(&str, &str)]) -> Options {
         let select = select.iter().map(|(tag, pattern)| ((*tag).to_owned(), TagPattern::new(pattern).unwrap()));
@@ -103,6 +110,40 @@ mod tests {
             Member { name: format!("of {role}"), status: Status::Alive.into(), tags, ..model.clone() }
         };
         document.members = roles.iter().map(member).collect();
+    }
+
+    #[test]
+    fn servers_that_flap_and_agents_that_are_lost_are_found() {
+        let told = |change: fn(&mut Server)| {
+            let mut document = full();
+            change(&mut document.upstreams[0].servers[0]);
+            document.attention = attention(&document);
+            let findings = upstreams(&document, [selecting(&[("role", "web")])].iter());
+            let ails = |finding: &&Finding| matches!(finding.id, "nginx.flapping" | "nginx.agent_lost");
+            findings.iter().filter(ails).cloned().collect::<Vec<_>>()
+        };
+        assert!(told(|_| {}).is_empty(), "it is well");
+        for (change, id, message, remedy) in [
+            (
+                (|web1| web1.state = ServerState::Flapping.into()) as fn(&mut Server),
+                "nginx.flapping",
+                "web1 changes too often to be used for now in upstream web",
+                "'weir upstream explain web1'",
+            ),
+            (
+                |web1| web1.witness = Some(Witness::FailedAnswers.into()),
+                "nginx.agent_lost",
+                "the agent of web1 is lost, but its service answers: in upstream web nothing changes",
+                "start the agent there, or 'weir force-leave web1' if it will not come back",
+            ),
+        ] {
+            let found = told(change);
+            let found: Vec<_> = found
+                .iter()
+                .map(|each| (each.level, each.id, each.message.as_str(), each.remedy.as_deref().unwrap_or_default()))
+                .collect();
+            assert_eq!(found, [(crate::status::Level::Warn, id, message, remedy)]);
+        }
     }
 
     #[test]

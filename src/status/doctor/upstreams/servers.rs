@@ -3,7 +3,7 @@
 use super::super::finding::Findings;
 use crate::known::Known;
 use crate::status::Level;
-use crate::status::node::{LeftOutReason, Member, Server, Upstream};
+use crate::status::node::{LeftOutReason, Member, Server, ServerState, Upstream};
 
 /// Findings of one kind in one upstream; the rest is counted.
 const MAX_NAMED: usize = 5;
@@ -44,7 +44,9 @@ fn tags(upstream: &Upstream, findings: &mut Findings) {
 
 fn without_weight(upstream: &Upstream, findings: &mut Findings) {
     const ID: &str = "nginx.weight";
-    let all = upstream.servers.iter().filter(|server| server.weight == 0).map(|server| {
+    // In mode last one may keep the line that it had.
+    let gets_none = |server: &&Server| server.weight == 0 && !server.state.is(&ServerState::In);
+    let all = upstream.servers.iter().filter(gets_none).map(|server| {
         let what = format!("{} has weight 0 and gets no requests of upstream {}", server.member, upstream.name);
         let way_out = "if it should get some, correct its tag or the configuration of the weight";
         (Level::Info, server.member.clone(), what, way_out.to_owned())
@@ -121,12 +123,14 @@ mod tests {
         let found = judged(|web, _| {
             web.left_out = vec![left_out(2, LeftOutReason::NotAPort), left_out(3, LeftOutReason::Itself)];
             web.servers[0].notes = vec!["tag weight=\"two\" is not a number, 1 is used".to_owned()];
-            web.servers[0].weight = 0;
+            (web.servers[0].weight, web.servers[0].state) = (0, ServerState::Down.into());
         });
         assert_eq!(
             found,
             ["warn nginx.left_out web2", "info nginx.left_out web3", "warn nginx.tags web1", "info nginx.weight web1"]
         );
+        // The last one keeps the line that it had.
+        assert!(judged(|web, _| web.servers[0].weight = 0).is_empty());
     }
 
     #[test]
