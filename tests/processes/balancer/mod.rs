@@ -10,5 +10,6 @@ mod members;
 mod operator;
 mod probe_load;
 mod probes;
+mod questions;
 pub(crate) mod stage;
 mod trouble;

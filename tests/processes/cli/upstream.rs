@@ -258,14 +258,17 @@ fn to_questions(command: &str, document: &str) -> Result<String, Refusal> {
         ("weir-upstream-explain", Some("web2")) => {
             let mut down = server("web2", 13, "down", 2, 0.0, "its service does not answer this balancer");
             down["since"] = "2020-11-28T15:10:03Z".into();
+            (down["reason"], down["witness"]) = ("ill".into(), "service_down".into());
+            down["probe"] = json!({ "state": "down", "error": "connection refused", "fault": "its service refuses connections",
+                "first_failure": "2020-11-28T15:10:02Z" });
             let mut probe = rule("probe", "down", "GET http://10.77.0.13:80/: connection refused, 2 of fall 2");
             probe["decides"] = true.into();
             json!({ "upstreams": [{ "name": "web", "generation": 8, "servers": [down], "back_when":
-                "2 probes in a row succeed (rise 2)", "rules": [
+                "2 probes in a row succeed (rise 2) and checks pass", "rules": [
                     rule("selected", "yes", "role=web matches ^(?:web)$"),
-                    rule("address", "ok", "10.77.0.13, allow = any; port 80: tag port=80; weight 2: tag weight=2, limits 0..256"),
+                    rule("address", "ok", "10.77.0.13, allow = any;  port 80: tag port=80;  weight 2: tag weight=2, limits 0..256"),
                     rule("gossip", "alive", "since 2020-11-28T13:31:07Z"),
-                    rule("checks", "critical", "tag weir_health=critical"),
+                    rule("checks", "critical", "site: connection refused, 3 times in a row, since 2020-11-28T15:10:14Z"),
                     probe,
                     rule("panic", "no", "1 of 2 in, min_healthy 50 %"),
                     rule("of_tomorrow", "new", "") ] }] })
