@@ -9,8 +9,10 @@ from hosts import expect, pause, throughout, verb, within
 
 # Requests that take so long.
 SLOW_S = 4
-# What a leave without a request on its way takes at most, the balancer's reload and Serf's own leave included.
-QUICK_S = 4.5
+# What a leave without a request on its way takes at most, the balancer's reload and Serf's own leave included. 4.5 s is the goal on
+# hosts of their own: 2 s after the balancers' word are waited in any case, Serf's leave takes 1.1 s, and what is left is the
+# balancer's. 3.9 s were measured beside one other lab; these share two cores with four others.
+QUICK_S = 6.0
 DRAIN_TIME_S = 5
 
 
