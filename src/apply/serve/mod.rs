@@ -246,6 +246,7 @@ impl Server {
 
     /// What takes the lock one after the other, a change not before its time; and beside that one of each kind that takes none.
     fn start_next(&mut self) {
+        self.give_up();
         if self.beside.is_none() {
             let next = self.waiting.next(|course| course == Course::Beside);
             self.beside = next.map(|(id, heard)| self.start(id, heard));
@@ -263,10 +264,18 @@ impl Server {
             let may_reload = self.free_at <= Instant::now();
             let next = self.waiting.next(|course| match course {
                 Course::Changes => may_reload,
-                Course::Looks => true,
+                Course::Looks | Course::Promises => true,
                 Course::Beside | Course::Cuts => false,
             });
             self.running = next.map(|(id, heard)| self.start(id, heard));
+        }
+    }
+
+    /// What somebody asked for who has gone is not done: his successor knows nothing of it, and may have promised something else.
+    fn give_up(&mut self) {
+        for id in self.waiting.give_up(|heard| has_hung_up(&heard.stream)) {
+            debug!("a request is not done, nobody waits for it");
+            self.connections.close(id);
         }
     }
 
@@ -338,9 +347,11 @@ async fn ended(running: &mut Option<(Id, Running)>) -> (Id, UnixStream, Option<D
     (id, stream, done)
 }
 
-/// Whether nobody waits for the answer.
+/// Whether nobody is at the other end any more.
 fn has_hung_up(stream: &UnixStream) -> bool {
-    matches!(stream.try_read(&mut [0]), Ok(0))
+    use rustix::net::{RecvFlags, recv};
+    let mut next = [0_u8; 1];
+    matches!(recv(stream, &mut next[..], RecvFlags::PEEK | RecvFlags::DONTWAIT), Ok((_, 0)))
 }
 
 /// For ever, without an end.

@@ -16,6 +16,8 @@ pub(super) enum Course {
     Changes,
     /// Whatever takes the lock.
     Looks,
+    /// The same, and every change that was asked for before: one that is done later would break the promise.
+    Promises,
     /// Nothing but others of its kind, of which one is done at a time: it takes no lock.
     Beside,
     /// As [`Self::Beside`], and soon over: nobody who has NGINX tested keeps it.
@@ -26,7 +28,8 @@ impl Course {
     pub(super) fn of(ask: &Ask) -> Self {
         match ask {
             Ask::Apply(_) | Ask::Rollback(_) | Ask::Recover => Self::Changes,
-            Ask::Report { .. } | Ask::Promise { .. } => Self::Looks,
+            Ask::Report { .. } => Self::Looks,
+            Ask::Promise { .. } => Self::Promises,
             Ask::Check => Self::Beside,
             Ask::Cut(_) => Self::Cuts,
         }
@@ -58,7 +61,12 @@ impl<T> Queue<T> {
 
     /// The next of those whose course is free. What else its process has waiting goes behind all others.
     pub(super) fn next(&mut self, is_free: impl Fn(Course) -> bool) -> Option<(Id, T)> {
-        let free = || self.waiting.iter().enumerate().filter(|(_, waiting)| is_free(waiting.course));
+        let change = self.waiting.iter().position(|waiting| waiting.course == Course::Changes);
+        let is_behind = |place: usize| change.is_some_and(|change| change < place);
+        let may = |(place, waiting): &(usize, &Waiting<T>)| {
+            is_free(waiting.course) && !(waiting.course == Course::Promises && is_behind(*place))
+        };
+        let free = || self.waiting.iter().enumerate().filter(may);
         let (place, _) = free().find(|(_, waiting)| waiting.peer.is_root()).or_else(|| free().next())?;
         let next = self.waiting.remove(place)?;
         let (same, others) = self.waiting.drain(..).partition(|waiting| waiting.peer.pid == next.peer.pid);
@@ -71,6 +79,13 @@ impl<T> Queue<T> {
     pub(super) fn remove(&mut self, id: Id) -> Option<T> {
         let place = self.waiting.iter().position(|waiting| waiting.id == id)?;
         self.waiting.remove(place).map(|waiting| waiting.request)
+    }
+
+    /// Those that nobody waits for any more, and which are not done.
+    pub(super) fn give_up(&mut self, is_given_up: impl Fn(&T) -> bool) -> Vec<Id> {
+        let (given_up, others) = self.waiting.drain(..).partition(|waiting| is_given_up(&waiting.request));
+        self.waiting = others;
+        Vec::from_iter::<VecDeque<Waiting<T>>>(given_up).into_iter().map(|waiting| waiting.id).collect()
     }
 
     /// Whether one of this course waits.
@@ -133,6 +148,29 @@ mod tests {
         ] {
             assert_eq!(order(&requests, |course| free.contains(&course)), wanted, "{free:?}");
         }
+    }
+
+    #[test]
+    fn a_promise_passes_no_change_that_was_asked_for_before() {
+        use Course::{Changes, Looks, Promises};
+        let (agent, died) = (peer(7, 1), peer(7, 2));
+        for (requests, free, wanted) in [
+            (vec![(died, Changes), (agent, Promises), (agent, Looks)], &[Looks, Promises][..], vec![2]),
+            (vec![(died, Changes), (agent, Promises)], &[Changes, Looks, Promises], vec![0, 1]),
+            (vec![(agent, Promises), (died, Changes)], &[Looks, Promises], vec![0]),
+        ] {
+            assert_eq!(order(&requests, |course| free.contains(&course)), wanted, "{requests:?}");
+        }
+    }
+
+    #[test]
+    fn what_nobody_waits_for_is_given_up() {
+        let (mut queue, agent) = (Queue::new(), peer(7, 1));
+        for id in 4..8 {
+            queue.push(id, agent, Course::Changes, id);
+        }
+        assert_eq!(queue.give_up(|id| id % 2 == 0), [4, 6]);
+        assert_eq!(queue.drain().collect::<Vec<_>>(), [5, 7]);
     }
 
     #[test]

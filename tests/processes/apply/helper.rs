@@ -194,6 +194,28 @@ fn a_promise_is_kept_only_if_what_is_live_keeps_it() {
 
 #[test]
 #[ignore = "needs nginx"]
+fn a_job_of_an_agent_that_has_died_breaks_no_promise_that_its_successor_is_given() {
+    let stage = Stage::start_at_a_pace("1s");
+    let client = stage.client();
+    assert!(matches!(apply(&client, "one"), Body::Applied(Report::Live { .. })));
+    // This one has to wait for its time, and whoever wants it has gone before.
+    let two = backend("two");
+    let job = Job::new(web([server("one", backend("one")), server("two", two)]));
+    let hash = configuration(stage.nginx.path("weir.toml")).hash();
+    let mut died = stage.stream();
+    died.write_all(&framed(&Request::new(hash, Ask::Apply(job)).to_json())).unwrap();
+    std::thread::sleep(Duration::from_millis(200));
+    drop(died);
+    assert_eq!(promised(&client, &["two"]), (vec!["two".to_owned()], true));
+    std::thread::sleep(Duration::from_millis(1500));
+    assert!(!stage.nginx.get().contains("two"));
+    assert_eq!(promised(&client, &["two"]), (vec!["two".to_owned()], true), "it is kept");
+    let file = std::fs::read_to_string(stage.nginx.web()).unwrap();
+    assert!(!file.contains(&two.to_string()), "{file}");
+}
+
+#[test]
+#[ignore = "needs nginx"]
 fn an_edit_that_is_not_reloaded_stops_no_apply() {
     let stage = Stage::start();
     let running = stage.client();
