@@ -1,6 +1,6 @@
 //! The hand of the balancer: tells it what gossip says, carries out on other threads what it asks for, and tells the operator.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,8 +10,9 @@ use tokio::time::sleep;
 use tracing::{error, info, warn};
 
 use self::cuts::Cuts;
-use self::drains::{Drains, known_promises};
+use self::drains::Drains;
 use self::health::Health;
+use self::kept::Kept;
 use self::operator::{Operator, WentBack};
 use self::probes::Probes;
 use self::status::Applies;
@@ -22,7 +23,7 @@ use super::clock::{self, Calendar};
 use super::notice::some_of;
 use crate::apply::{self, Job, Notes, Report, RunBy};
 use crate::config::Config;
-use crate::drain::{Promises, Standing};
+use crate::drain::Standing;
 use crate::endpoint::Endpoint;
 use crate::error::Trouble;
 use crate::health::second_witness::SecondWitnesses;
@@ -32,12 +33,13 @@ use crate::time::Instant;
 use crate::upstream::balancer::{Balancer, Group, Notice, Output, Strength};
 use crate::upstream::desired::Desired;
 use crate::upstream::settle::{self, Applied};
-use crate::upstream::{Candidate, Generation, Holds, Options, Reason, UpstreamName};
+use crate::upstream::{Candidate, Generation, Options, UpstreamName};
 use crate::wire::NodeName;
 
 mod cuts;
 mod drains;
 mod health;
+mod kept;
 mod operator;
 mod past;
 mod probes;
@@ -69,6 +71,8 @@ pub(super) struct Upstreams {
     timeline: Timeline,
     /// What an earlier run left half done is being ended.
     recovering: Option<JoinHandle<Option<Ended>>>,
+    /// What an earlier run has promised and held is not known yet. Every job carries all of that, so none begins.
+    awaits_kept: bool,
     /// Nodes that leave.
     drains: Drains,
     /// What operators wait for.
@@ -119,8 +123,8 @@ pub(super) struct InPlace {
     live: Option<(Generation, Desired)>,
     /// Since when, in milliseconds of Unix time, if that is known.
     since: Option<u64>,
-    holds: Holds,
-    promises: Promises,
+    /// `None` if that is not known.
+    kept: Option<Kept>,
 }
 
 impl InPlace {
@@ -139,32 +143,34 @@ impl InPlace {
         if !has_targets && !has_files {
             return None;
         }
-        // The next job carries what is known here.
-        let holds = known_holds(&applier, &config.apply.state).unwrap_or_else(|error| {
-            warn!(error = %error.told(applier.run_by()), "what operators hold is not known, nothing is held");
-            Holds::default()
-        });
         let generation = live.as_ref().map(|(generation, _)| *generation);
-        let promises = known_promises(&applier, &config.apply.state);
-        Some(Self { applier, since: past::made_at(&config.apply.state, generation), live, holds, promises })
+        let kept = kept::known(&applier, &config.apply.state)
+            .inspect_err(|error| {
+                let error = error.told(applier.run_by());
+                error!(%error, "what is held and was promised is not known, nothing is put in place until it is");
+            })
+            .ok();
+        Some(Self { applier, since: past::made_at(&config.apply.state, generation), live, kept })
     }
 }
 
 impl Upstreams {
     /// Goes on from what is in place, and begins to end what the earlier run left half done, whatever there is to apply now.
     pub(super) fn new(config: &Config, in_place: InPlace, now: Instant) -> Self {
-        let InPlace { applier, live, since, holds, promises } = in_place;
+        let InPlace { applier, live, since, kept } = in_place;
+        let awaits_kept = kept.is_none();
+        let Kept { holds, promises } = kept.unwrap_or_default();
         let (generation, live) = live.unzip();
         let upstreams = some_of(config.upstreams.iter().map(|upstream| upstream.options.name.as_str()));
         info!(upstreams, generation = %generation.unwrap_or_default(), "balancing");
-        for (upstream, hold) in holds.iter() {
-            let (since, reason) = (Calendar::unix(hold.since), hold.reason.as_ref().map(Reason::as_str));
-            warn!(%upstream, since, reason, "still held");
-        }
+        kept::tell(&holds, &promises);
         let order = Desired::order_of(&config.node.name);
         let applier = Arc::new(applier);
         let mut balancer = Balancer::new(options(config), settle(config, order), order, live, holds, now);
         balancer.handle_templates(now, !config.templates.is_empty());
+        if awaits_kept {
+            balancer.suspend();
+        }
         Self {
             balancer,
             recovering: Some(recover(Arc::clone(&applier))),
@@ -174,6 +180,7 @@ impl Upstreams {
             applying: None,
             asked: Asked::default(),
             timeline: Timeline::default(),
+            awaits_kept,
             drains: Drains::new(now, promises),
             operator: Operator::default(),
             watch: Watch::new(now),
@@ -250,6 +257,7 @@ impl Upstreams {
         }
         if self.applying.is_none()
             && self.recovering.is_none()
+            && !self.awaits_kept
             && !self.drains.is_keeping()
             && self.operator.begin_rollback(&self.applier, &self.state, self.balancer.holds(), self.drains.promises())
         {
@@ -346,6 +354,9 @@ impl Upstreams {
             Done::Probed(probed) => self.probes.handle_ended(now, probed),
             Done::Passed(passes) => self.cuts.handle_passed(now, passes),
             Done::Looked(look) => {
+                if let Some(Ok(state)) = &look {
+                    self.handle_known(now, state);
+                }
                 let live = look.as_ref().and_then(|look| look.as_ref().ok()).map(|state| state.live);
                 let is_lost = live == Some(None) && self.applies.forget();
                 if is_lost {
@@ -386,6 +397,11 @@ impl Upstreams {
 }
 
 impl Upstreams {
+    /// Nothing may be asked of whoever applies now.
+    fn is_held_back(&self) -> bool {
+        self.awaits_kept || self.is_busy()
+    }
+
     /// An apply is under way, or keeping promises, or going back, or ending what an earlier run left.
     fn is_busy(&self) -> bool {
         self.applying.is_some()
@@ -393,11 +409,6 @@ impl Upstreams {
             || self.drains.is_keeping()
             || self.operator.is_going_back()
     }
-}
-
-/// What is held by what is kept in `state`; what may not be read is asked for.
-fn known_holds(applier: &Applier, state: &Path) -> Result<Holds, apply::Error> {
-    apply::holds(state).or_else(|_| applier.look(None).map(|state| state.holds))
 }
 
 fn options(config: &Config) -> Vec<Options> {

@@ -263,6 +263,14 @@ impl Balancer {
         self.decide_by(now);
     }
 
+    /// What an earlier run held is known by now, and nothing was asked before: the driver had suspended this.
+    pub fn handle_known(&mut self, now: Instant, holds: &Holds) {
+        for (name, hold) in holds.iter() {
+            self.holds.hold(name.clone(), hold.clone());
+        }
+        self.resume(now);
+    }
+
     /// The driver's own job has ended. `applied` says how; `live` is what is in place now, if that is known, and `held` what that
     /// job holds. What operators held or released meanwhile stays as it is.
     pub fn handle_rolled_back(&mut self, now: Instant, applied: Applied, live: Option<Desired>, held: &Holds) {
@@ -315,6 +323,11 @@ impl Balancer {
         let settled = self.settle.poll_timeout().filter(|_| !self.suspended);
         let due = [self.decide_at, self.complete_at, settled];
         due.into_iter().flatten().min().filter(|_| !self.left)
+    }
+
+    /// When the next job is asked for, if one is wanted and none is under way.
+    pub fn next_job(&self) -> Option<Instant> {
+        self.settle.poll_timeout().filter(|_| !self.left && !self.suspended)
     }
 
     /// Decides about what came since the last call, if anything did, and asks for an apply if one is due.

@@ -1,21 +1,20 @@
 //! Nodes that leave: what this balancer decides, has promised on disk, and answers (`protocols A.4`).
 
 use std::collections::BTreeSet;
-use std::path::Path;
 use std::sync::Arc;
 
 use tokio::task::JoinHandle;
-use tracing::{debug, info, warn};
+use tracing::{debug, warn};
 
 use super::{Upstreams, ended};
 use crate::agent::applier::Applier;
-use crate::apply::{self, Error, Process, RunBy};
+use crate::apply::{Error, Process, RunBy};
 use crate::drain::{DrainTag, Fact, Ledger, Place, Promises, Question, Reply, Request, Standing, Told};
 use crate::endpoint::Endpoint;
 use crate::serf::{QueryEvent, QueryKey, Status};
 use crate::time::Instant;
 use crate::upstream::balancer::{Balancer, Upstream};
-use crate::upstream::{Drain, Judged, Servers, Want};
+use crate::upstream::{Decision, Drain, Judged, Servers, Want};
 use crate::wire::NodeName;
 use crate::wire::message::Incarnation;
 use crate::wire::serf::decode_tags;
@@ -35,15 +34,17 @@ pub(super) struct Drains {
 impl Drains {
     /// With what an earlier run has promised.
     pub(super) fn new(now: Instant, promises: Promises) -> Self {
-        for promise in promises.iter() {
-            info!(member = %promise.node, id = %promise.id, "promised to leave out");
-        }
         Self { ledger: Ledger::new(now, promises), keeping: None, told: BTreeSet::new(), answers: Vec::new() }
     }
 
     /// All promises that hold, for every job.
     pub(super) fn promises(&self) -> &Promises {
         self.ledger.promises()
+    }
+
+    /// What an earlier run has promised is known by now.
+    pub(super) fn handle_known(&mut self, now: Instant, promises: &Promises) {
+        self.ledger.handle_known(now, promises);
     }
 
     /// The node itself says in an answer that was asked for then that it does not drain.
@@ -89,15 +90,6 @@ impl Drains {
     }
 }
 
-/// What nodes were promised, by what is kept in `state`; what may not be read is asked for.
-pub(super) fn known_promises(applier: &Applier, state: &Path) -> Promises {
-    let known = apply::promises(state).or_else(|_| applier.look(None).map(|state| state.promises));
-    known.unwrap_or_else(|error| {
-        warn!(error = %error.told(applier.run_by()), "what leaving nodes were promised is not known");
-        Promises::default()
-    })
-}
-
 impl Upstreams {
     /// A leaving node asks whether it gets no requests any more.
     pub(in crate::agent) fn handle_question(&mut self, now: Instant, endpoint: &Endpoint, query: &QueryEvent) {
@@ -117,8 +109,9 @@ impl Upstreams {
 
     /// Answers what can be answered, after everything else was decided and asked for.
     pub(super) fn advance_drains(&mut self, now: Instant) {
-        let is_free = self.members_at.is_some() && !self.is_busy();
+        let is_free = self.members_at.is_some() && !self.is_held_back();
         let trouble = self.applies.trouble(self.applier.run_by());
+        self.drains.ledger.handle_next_job(self.balancer.next_job());
         let place = |node: &NodeName| place(&self.balancer, trouble.as_deref(), node);
         self.drains.ledger.advance(now, is_free.then_some(place));
         while let Some(request) = self.drains.ledger.poll_output() {
@@ -172,11 +165,12 @@ fn place(balancer: &Balancer, trouble: Option<&str>, node: &NodeName) -> Place {
         let Ok(index) = decision.members.binary_search_by(|judged| judged.name.cmp(node)) else { continue };
         let judged = &decision.members[index];
         is_selected = true;
-        servers.push(judged.draft.addr);
+        if !servers.contains(&judged.draft.addr) {
+            servers.push(judged.draft.addr);
+        }
         // A member that is no more may have been called otherwise there.
         is_going |= upstream.live().is_some_and(|live| live.serving().any(|server| server.addr == judged.draft.addr));
-        let gets_requests =
-            decision.want != Want::Placeholder && judged.draft.weight > 0 && judged.verdict.placed.is_in();
+        let gets_requests = gets_requests(decision, judged);
         match judged.drain {
             Drain::Asked(_) if gets_requests => refusing.get_or_insert_default().extend(others(upstream, judged)),
             Drain::No | Drain::Asked(_) | Drain::Promised => is_going |= gets_requests,
@@ -195,8 +189,16 @@ fn serves(live: Option<&Servers>, node: &NodeName) -> bool {
     live.is_some_and(|live| live.serving().any(|server| server.member == *node))
 }
 
-/// Who else drains there.
+/// By what is decided there.
+fn gets_requests(decision: &Decision, judged: &Judged) -> bool {
+    decision.want != Want::Placeholder && judged.draft.weight > 0 && judged.verdict.placed.is_in()
+}
+
+/// Who else drains there and is out for that; whoever is refused as well leaves nobody more room by going on.
 fn others<'a>(upstream: &'a Upstream, judged: &'a Judged) -> impl Iterator<Item = NodeName> + 'a {
-    let members = upstream.decision().into_iter().flat_map(|decision| &decision.members);
-    members.filter(|other| other.drain != Drain::No && other.name != judged.name).map(|other| other.name.clone())
+    let drained = |decision: &'a Decision| {
+        let others = decision.members.iter().filter(|other| other.drain != Drain::No && other.name != judged.name);
+        others.filter(move |other| !gets_requests(decision, other)).map(|other| other.name.clone())
+    };
+    upstream.decision().into_iter().flat_map(drained)
 }

@@ -11,7 +11,7 @@ use tokio::task::JoinHandle;
 use tracing::{error, info, warn};
 
 use super::timeline::Asked;
-use super::{Ended, Upstreams, known_holds, status};
+use super::{Ended, Upstreams, kept, status};
 use crate::agent::applier::Applier;
 use crate::agent::clock::{self, Calendar};
 use crate::agent::notice::some_of;
@@ -196,7 +196,7 @@ fn go_back(applier: &Applier, state: &Path, rollback: Rollback, before: &Holds) 
         Ok((report, holds)) => (Ok(report), holds),
         // Who has not answered may have done it.
         Err(error) => {
-            let holds = known_holds(applier, state).unwrap_or_else(|error| {
+            let holds = kept::known(applier, state).map(|kept| kept.holds).unwrap_or_else(|error| {
                 warn!(error = %error.told(by), "what a rollback holds is not known");
                 before.clone()
             });
@@ -377,11 +377,14 @@ impl Upstreams {
         Wanted { desired: is_decided.then(desired).flatten() }
     }
 
-    /// Refused while this node leaves: what is in place stays.
+    /// Refused while this node leaves: what is in place stays; and while it is not known what is held.
     fn present(&self) -> Result<(), Refusal> {
         match self.members_at {
-            Some(_) => Ok(()),
             None => Err(leaves()),
+            Some(_) if self.awaits_kept => {
+                Err(Refusal::new("what is held and was promised is not known").with_remedy("see 'weir status'"))
+            }
+            Some(_) => Ok(()),
         }
     }
 
@@ -471,8 +474,7 @@ mod tests {
         let mut config = Config::default();
         (config.apply.mode, config.apply.state) = (ApplyMode::Direct, state.path().to_owned());
         let (applier, holds) = (Applier::new(&config), Holds::default());
-        let promises = Promises::default();
-        let in_place = InPlace { applier, live: None, since: None, holds: holds.clone(), promises };
+        let in_place = InPlace { applier, live: None, since: None, kept: Some(kept::Kept::default()) };
         let mut upstreams = Upstreams::new(&config, in_place, Instant::ZERO);
         let (answer, mut told) = Answer::channel();
         upstreams.operator.going_back = Some((tokio::spawn(std::future::pending()), answer));

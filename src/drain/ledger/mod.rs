@@ -56,7 +56,7 @@ pub enum Place {
     Stuck { error: String },
     /// Too few would be left.
     Refused {
-        /// Who else drains there.
+        /// Who else drains there and is out for that.
         beside: Vec<NodeName>,
     },
 }
@@ -123,6 +123,8 @@ pub struct Ledger {
     /// Nodes whose promises ended meanwhile; what it keeps of them is not wanted any more.
     ended: Vec<NodeName>,
     live: Generation,
+    /// When the next job begins, if one is to.
+    next_job: Option<Instant>,
     outputs: VecDeque<Output>,
 }
 
@@ -145,8 +147,20 @@ impl Ledger {
             advanced: now,
             ended: Vec::new(),
             live: Generation(0),
+            next_job: None,
             outputs: VecDeque::new(),
         }
+    }
+
+    /// What an earlier run has promised is known by now, and nothing was promised since.
+    pub fn handle_known(&mut self, now: Instant, promises: &Promises) {
+        let Self { promises: held, given, seen, .. } = Self::new(now, promises.clone());
+        self.promises = held;
+        self.given.extend(given);
+        for (node, at) in seen {
+            self.seen.entry(node).or_insert(at);
+        }
+        self.end_promises();
     }
 
     /// All that hold.
@@ -260,6 +274,11 @@ impl Ledger {
         }
     }
 
+    /// When what is decided is handed to `apply`, as far as that is known: those who have to wait are told.
+    pub fn handle_next_job(&mut self, at: Option<Instant>) {
+        self.next_job = at;
+    }
+
     /// When [`Self::advance`] is due, if nothing comes before.
     pub fn poll_timeout(&self) -> Option<Instant> {
         let answer = self.questions.iter().map(|open| open.asked + HOLD).min();
@@ -279,7 +298,7 @@ impl Ledger {
         for open in std::mem::take(&mut self.questions) {
             let found = place.as_ref().map(|place| place(&open.question.node));
             let is_promised = has(&self.promises, &open.question);
-            match found {
+            match found.clone() {
                 Some(Place::Refused { beside }) if !is_promised && self.rank(&open.question.node).is_some() => {
                     let earlier = self.earlier(&open.question.node, beside);
                     self.answer(open, Word::Floor { earlier });
@@ -311,7 +330,8 @@ impl Ledger {
                 | None => {}
             }
             if open.asked + HOLD <= now {
-                self.answer(open, Word::Wait { text: String::new() });
+                let text = if let Some(Place::Going) = found { self.expected(now) } else { String::new() };
+                self.answer(open, Word::Wait { text });
             } else {
                 self.questions.push(open);
             }
@@ -339,6 +359,12 @@ impl Ledger {
         wanted.insert(Promise { node: node.clone(), incarnation, id }).map_err(|error| error.to_string())?;
         self.given.insert(node, Given { at: now, servers });
         Ok(())
+    }
+
+    /// Until the next job, if that is not soon.
+    fn expected(&self, now: Instant) -> String {
+        let left = self.next_job.map(|at| at.since(now)).filter(|left| *left >= HOLD);
+        left.map(|left| format!("in {} s", left.as_millis().div_ceil(1000))).unwrap_or_default()
     }
 
     fn rank(&self, node: &NodeName) -> Option<Rank> {

@@ -224,3 +224,28 @@ fn promises_of_an_earlier_run_hold_before_anybody_is_known() {
     assert_eq!(ledger.drain_of(&name("web1")), Drain::Promised);
     assert_eq!(ledger.concerned().collect::<Vec<_>>(), [&name("web1")]);
 }
+
+#[test]
+fn who_has_to_wait_hears_how_long_where_that_is_not_soon() {
+    for (next_job, text) in [(None, ""), (Some(at(900)), ""), (Some(at(5000)), "in 5 s"), (Some(at(500)), "")] {
+        let mut ledger = asked();
+        ledger.handle_next_job(next_job);
+        let words = advance(&mut ledger, 750, Place::Going).1;
+        assert_eq!(words, [Word::Wait { text: text.to_owned() }], "{next_job:?}");
+    }
+}
+
+#[test]
+fn promises_that_are_known_late_hold_as_those_that_were_read_at_once() {
+    let promises = promised().promises().clone();
+    let mut ledger = Ledger::new(at(0), Promises::default());
+    ledger.handle_members(at(0), [told("web1", 7, Some((1, 3))), told("web2", 2, None)]);
+    ledger.handle_known(at(100), &promises);
+    assert_eq!((ledger.promises(), ledger.drain_of(&name("web1"))), (&promises, Drain::Promised));
+    // A newer word that came before has ended one.
+    let mut ledger = Ledger::new(at(0), Promises::default());
+    ledger.handle_question(at(0), query(1), question(2, 9), None);
+    ledger.handle_known(at(100), &promises);
+    assert!(!ledger.promises().has_drain(&name("web1"), &id(1)));
+    assert!(advance(&mut ledger, 110, Place::Elsewhere).0.is_some(), "it is forgotten on disk, too");
+}

@@ -13,16 +13,24 @@ fn story<R>(agent: &Agent, request: &R) -> Vec<Line>
 where
     R: weir::rpc::weir::Request<Answer = weir::drain::document::Started>,
 {
+    asked(agent, request).unwrap()
+}
+
+/// The same, or why it is refused.
+fn asked<R>(agent: &Agent, request: &R) -> Result<Vec<Line>, String>
+where
+    R: weir::rpc::weir::Request<Answer = weir::drain::document::Started>,
+{
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
         let mut client = Client::connect(&Address::Tcp(agent.rpc.to_string()), None).await.unwrap();
-        let story = client.weir(request).await.unwrap().story;
+        let story = client.weir(request).await.map_err(|error| error.to_string())?.story;
         let mut lines = Vec::new();
         loop {
             let news = client.weir(&Follow { story, after: lines.len() }).await.unwrap();
             lines.extend(news.lines);
             if news.ended {
-                return lines;
+                return Ok(lines);
             }
         }
     })
@@ -108,4 +116,91 @@ fn servers_that_leave_one_after_the_other_cost_no_request_and_the_last_one_is_no
     let is_forced = |line: &Line| matches!(line, Line::Leaving { unconfirmed, .. } if unconfirmed[..] == ["lb1"]);
     assert!(lines.iter().any(is_forced), "{lines:?}");
     assert_eq!(one.process().exit_code(), Some(0));
+}
+
+#[test]
+#[ignore = "needs nginx"]
+fn another_node_drains_where_it_obeys_and_says_why_where_it_does_not() {
+    let balancer = Balancer::start();
+    let one = balancer.web_with("web1", "1", "remote_drain = true\n");
+    let _two = balancer.web("web2", "1");
+    balancer.await_answers(&[("web1", 1), ("web2", 1)]);
+    let of = |member: &str| Start { member: Some(member.to_owned()), ..Start::default() };
+    let lines = story(&balancer.agent, &of("web2"));
+    assert!(
+        matches!(&lines[..], [Line::RemoteRefused { text, .. }] if text.contains("leave.remote_drain is false")),
+        "{lines:?}"
+    );
+    for start in [Start { force: true, ..of("web1") }, Start { reason: Some("kernel".to_owned()), ..of("web1") }] {
+        let refused = asked(&balancer.agent, &start).unwrap_err();
+        assert!(refused.contains("own node"), "{refused}");
+    }
+    // Its own drain goes on meanwhile: a balancer that is nobody's server has that at once.
+    let own = drain(&balancer.agent);
+    assert!(is_drained(&own), "{own:?}");
+    let lines = story(&balancer.agent, &of("web1"));
+    assert!(matches!(&lines[..], [Line::Remote { member, .. }] if member == "web1"), "{lines:?}");
+    balancer.await_answers(&[("web2", 1)]);
+    until("it waits for nobody any more", || if one.log().contains("drained") { Ok(()) } else { Err(one.log()) });
+    let lines = story(&balancer.agent, &Start { undo: true, ..of("web1") });
+    assert!(matches!(&lines[..], [Line::Remote { .. }]), "{lines:?}");
+    balancer.await_answers(&[("web1", 1), ("web2", 1)]);
+    assert!(asked(&balancer.agent, &of("web3")).unwrap_err().contains("no member 'web3'"));
+}
+
+#[test]
+#[ignore = "needs nginx"]
+fn of_two_servers_that_drain_at_once_one_goes_and_the_other_serves() {
+    let balancer = Balancer::start();
+    let one = balancer.web("web1", "1");
+    let two = balancer.web("web2", "1");
+    balancer.await_answers(&[("web1", 1), ("web2", 1)]);
+    until("all is confirmed", || holds(balancer.agent.cli(&["status"]).status.code() == Some(0)));
+    let load = Load::start(balancer.nginx.listen);
+    let both = std::thread::scope(|scope| {
+        let both = [&one, &two].map(|agent| scope.spawn(move || drain(agent)));
+        both.map(|lines| lines.join().unwrap())
+    });
+    let count = |is: fn(&Line) -> bool| both.iter().filter(|lines| lines.iter().any(is)).count();
+    let drained = count(|line| matches!(line, Line::Drained { .. }));
+    let refused = count(|line| matches!(line, Line::Refused { .. }));
+    assert_eq!((drained, refused), (1, 1), "{both:?}");
+    load.more(100);
+    let failed = load.finish();
+    assert_eq!(failed.len(), 0, "{:?}\n{}", failed.first(), balancer.file());
+    // The other way round, one after the other.
+    let (out, stays) =
+        if both[0].iter().any(|line| matches!(line, Line::Drained { .. })) { (&one, &two) } else { (&two, &one) };
+    undo(out);
+    balancer.await_answers(&[("web1", 1), ("web2", 1)]);
+    assert!(is_drained(&drain(stays)));
+    undo(stays);
+    balancer.await_answers(&[("web1", 1), ("web2", 1)]);
+}
+
+#[test]
+#[ignore = "needs nginx"]
+fn nothing_is_put_in_place_before_it_is_known_what_was_promised() {
+    let mut balancer = Balancer::start();
+    let _one = balancer.web("web1", "1");
+    let two = balancer.web("web2", "1");
+    balancer.await_answers(&[("web1", 1), ("web2", 1)]);
+    assert!(is_drained(&drain(&two)));
+    let path = balancer.nginx.path("state").join("promises");
+    let kept = promises(&balancer);
+    balancer.agent.kill();
+    std::fs::write(&path, &kept[..kept.len() / 2]).unwrap();
+    balancer.agent.run();
+    balancer.await_log("what is held and was promised is not known, nothing is put in place until it is");
+    let _three = balancer.web("web3", "1");
+    until("web3 is a member", || {
+        let members = balancer.agent.members()?;
+        holds(members.iter().any(|member| member.name == "web3"))
+    });
+    std::thread::sleep(Duration::from_secs(2));
+    assert_eq!(promises(&balancer), kept[..kept.len() / 2], "what cannot be read is not written over");
+    balancer.await_answers(&[("web1", 1)]);
+    std::fs::write(&path, &kept).unwrap();
+    balancer.await_answers(&[("web1", 1), ("web3", 1)]);
+    assert!(promises(&balancer).contains("web2"), "{}", promises(&balancer));
 }

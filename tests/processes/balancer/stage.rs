@@ -138,8 +138,13 @@ impl Balancer {
 
     /// A web server that runs as long as the test, and its agent, which is a member of this cluster.
     pub(crate) fn web(&self, name: &'static str, weight: &str) -> Agent {
+        self.web_with(name, weight, "")
+    }
+
+    /// As [`Self::web`], with more lines for `[leave]`.
+    pub(crate) fn web_with(&self, name: &'static str, weight: &str, leave: &str) -> Agent {
         // Whoever is the last one is not let go, and leaves after the shortest time that there is.
-        let leave = "[leave]\ndrain_time = \"1s\"\ntimeout = \"14s\"\n";
+        let leave = &format!("[leave]\ndrain_time = \"1s\"\ntimeout = \"14s\"\n{leave}");
         let settings = Settings { profile: Some("local"), ..Settings::key(KEY).join(self.agent.gossip).toml(leave) };
         let mut agent = Agent::prepare(Kind::Weir, name, settings);
         let port = serve(name, SocketAddr::new(agent.gossip.ip(), 0)).port().to_string();
