@@ -17,7 +17,7 @@ use tracing::{info, warn};
 use super::clock::Calendar;
 use super::{clock, file, tags};
 use crate::config::Config;
-use crate::drain::Kept;
+use crate::drain::{Kept, NotKept};
 use crate::endpoint::{self, Endpoint, JoinTarget};
 use crate::serf::{self, MemberEvent};
 use crate::snapshot::{Format, Log, MAX_BYTES, Replay, Rules, UnixTime, Write};
@@ -28,6 +28,8 @@ use crate::wire::serf::Tags;
 
 /// Bytes that may wait for a disk that does not answer; beyond them the file is written anew later.
 const MAX_WAITING_BYTES: usize = 1024 * 1024;
+/// The disk's time for the record of a drain. Somebody waits for it, and it goes on without.
+const DRAIN_RECORD: Duration = Duration::from_secs(2);
 /// The disk's time at the agent's end.
 const LAST_WRITE: Duration = Duration::from_secs(2);
 
@@ -60,10 +62,31 @@ enum DrainRecord {
     /// Nobody waits for one.
     #[default]
     Told,
-    Waiting,
+    Waiting {
+        until: Instant,
+    },
     /// It is in the job that runs.
-    Writing,
-    Ended(Result<(), String>),
+    Writing {
+        until: Instant,
+    },
+    Ended(Result<(), NotKept>),
+}
+
+impl DrainRecord {
+    /// When nobody waits for it any more.
+    fn poll_timeout(&self) -> Option<Instant> {
+        match self {
+            Self::Waiting { until } | Self::Writing { until } => Some(*until),
+            Self::Told | Self::Ended(_) => None,
+        }
+    }
+
+    /// It is in no job that will end well soon.
+    fn failed(&mut self, error: &dyn std::fmt::Display) {
+        if self.poll_timeout().is_some() {
+            *self = Self::Ended(Err(NotKept::Failed(format!("the snapshot cannot be written: {error}"))));
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -120,7 +143,8 @@ impl Store {
     }
 
     pub(super) fn poll_timeout(&self) -> Option<Instant> {
-        self.open.as_ref()?.log.poll_timeout()
+        let written = self.open.as_ref().and_then(|open| open.log.poll_timeout());
+        [written, self.drain.poll_timeout()].into_iter().flatten().min()
     }
 
     pub(super) fn set_sync_interval(&mut self, interval: Duration) {
@@ -172,22 +196,28 @@ impl Store {
         match &mut self.open {
             Some(open) => {
                 open.log.drain(drain);
-                self.drain = match &open.failing {
+                self.drain = DrainRecord::Waiting { until: now + DRAIN_RECORD };
+                if let Some((_, error)) = &open.failing {
                     // It will be in the file that is written anew, later.
-                    Some((_, error)) => DrainRecord::Ended(Err(format!("the snapshot cannot be written: {error}"))),
-                    None => DrainRecord::Waiting,
-                };
+                    self.drain.failed(error);
+                }
                 self.advance(now);
             }
-            None => self.drain = DrainRecord::Ended(Err("there is no snapshot (snapshot.path)".to_owned())),
+            None => {
+                let never = NotKept::Never("there is no snapshot (snapshot.path)".to_owned());
+                self.drain = DrainRecord::Ended(Err(never));
+            }
         }
     }
 
     /// The last drain that was recorded is on disk, or why it is not. Once.
-    pub(super) fn poll_drain(&mut self) -> Option<Result<(), String>> {
+    pub(super) fn poll_drain(&mut self, now: Instant) -> Option<Result<(), NotKept>> {
+        if self.drain.poll_timeout().is_some_and(|until| until <= now) {
+            self.drain.failed(&format_args!("no answer within {} s", DRAIN_RECORD.as_secs()));
+        }
         match std::mem::take(&mut self.drain) {
             DrainRecord::Ended(result) => Some(result),
-            waiting @ (DrainRecord::Told | DrainRecord::Waiting | DrainRecord::Writing) => {
+            waiting @ (DrainRecord::Told | DrainRecord::Waiting { .. } | DrainRecord::Writing { .. }) => {
                 self.drain = waiting;
                 None
             }
@@ -244,13 +274,15 @@ impl Store {
         let Some(open) = &mut self.open else { return };
         open.log.handle_timeout(now);
         while let Some(write) = open.log.poll_write(now) {
-            open.queue(now, write);
+            if !open.queue(now, write) {
+                self.drain.failed(&"it does not keep up");
+            }
         }
         if open.running.is_none() && !open.waiting.is_empty() {
             let (path, file, jobs) = (open.path.clone(), open.file.take(), std::mem::take(&mut open.waiting));
             open.running = Some(tokio::task::spawn_blocking(move || carry_out(&path, file, jobs)));
-            if let DrainRecord::Waiting = self.drain {
-                self.drain = DrainRecord::Writing;
+            if let DrainRecord::Waiting { until } = self.drain {
+                self.drain = DrainRecord::Writing { until };
             }
         }
         if open.is_synced() {
@@ -262,9 +294,11 @@ impl Store {
     pub(super) fn handle_done(&mut self, now: Instant, done: Done) {
         let Some(open) = &mut self.open else { return };
         open.file = done.file;
-        if let DrainRecord::Writing = self.drain {
-            let result = done.result.as_ref().map(drop);
-            self.drain = DrainRecord::Ended(result.map_err(|error| format!("the snapshot cannot be written: {error}")));
+        match (&self.drain, &done.result) {
+            (DrainRecord::Writing { .. }, Ok(())) => self.drain = DrainRecord::Ended(Ok(())),
+            // Also of one that was to be in the next job, as there is none soon.
+            (_, Err(error)) => self.drain.failed(error),
+            (_, Ok(())) => {}
         }
         match done.result {
             Ok(()) if open.failing.take().is_some() => {
@@ -290,17 +324,20 @@ impl Open {
         self.log.is_synced() && self.waiting.is_empty() && self.running.is_none() && self.failing.is_none()
     }
 
-    fn queue(&mut self, now: Instant, write: Write) {
+    /// `false` if all that waits was given up: it will be in the file that is written anew.
+    fn queue(&mut self, now: Instant, write: Write) -> bool {
         if let Write::Replace(_) = write {
             // The new file holds all that waits.
             self.waiting.clear();
         }
         self.waiting.push_back(write);
         let waiting: usize = self.waiting.iter().map(bytes_of).sum();
-        if waiting > MAX_WAITING_BYTES && self.waiting.len() > 1 {
+        let is_too_much = waiting > MAX_WAITING_BYTES && self.waiting.len() > 1;
+        if is_too_much {
             self.waiting.clear();
             self.log.write_failed(now);
         }
+        !is_too_much
     }
 }
 

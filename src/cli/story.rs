@@ -144,6 +144,9 @@ impl Story {
                 self.outcome.kept = false;
                 Some(format!("notice: a restart of the agent ends this drain: {}", escape(&reason)))
             }
+            Line::StillKept { reason } => {
+                Some(format!("notice: a restart of the agent may bring this drain back: {}", escape(&reason)))
+            }
             Line::Confirmed { balancer, word, generation, elapsed_ms } => {
                 let had_counted = self.balancer(&balancer).generation.is_some();
                 let said = confirmed(&word, generation, had_counted, &self.outcome.member);
@@ -307,6 +310,7 @@ pub(super) fn failure(story: &Story, other: Option<&str>) -> Option<Failure> {
         Some(
             Line::Draining { .. }
             | Line::NotKept { .. }
+            | Line::StillKept { .. }
             | Line::Confirmed { .. }
             | Line::Waiting { .. }
             | Line::Unreachable { .. }

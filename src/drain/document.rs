@@ -75,6 +75,11 @@ pub enum Line {
         #[serde(default)]
         reason: String,
     },
+    /// The drain is taken back, and a restart of the agent may bring it back, for this reason.
+    StillKept {
+        #[serde(default)]
+        reason: String,
+    },
     /// A balancer is done with this node.
     Confirmed {
         #[serde(default)]
@@ -219,6 +224,7 @@ impl Line {
             | Self::RemoteSilent { .. } => true,
             Self::Draining { .. }
             | Self::NotKept { .. }
+            | Self::StillKept { .. }
             | Self::Confirmed { .. }
             | Self::Waiting { .. }
             | Self::Unreachable { .. }

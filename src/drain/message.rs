@@ -112,8 +112,10 @@ impl Word {
         let shown = || escape(text).into_owned();
         Some(match word {
             "out" => {
-                let servers = text.split_ascii_whitespace().filter_map(|server| server.parse().ok());
-                Self::Out { servers: servers.take(Reply::MAX_NAMED).collect() }
+                let named: Vec<_> = text.split_ascii_whitespace().collect();
+                // Of which some are left out nothing could be measured.
+                let servers = named.iter().filter(|_| named.len() <= Reply::MAX_NAMED);
+                Self::Out { servers: servers.filter_map(|server| server.parse().ok()).collect() }
             }
             "idle" => Self::Idle,
             "none" => Self::None,
@@ -131,27 +133,58 @@ impl Word {
     }
 }
 
-/// As it is sent: one line of at most [`Reply::MAX_BYTES`], of which the end is cut.
+/// As it is sent: one line of at most [`Reply::MAX_BYTES`]. Words of a balancer's own are cut at its end; of names the first are
+/// there, and of servers all or none.
 impl fmt::Display for Reply {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { id, generation, word } = self;
-        let (word, text) = match word {
-            Word::Out { servers } => ("out", servers.iter().map(|server| format!(" {server}")).collect()),
-            Word::Idle => ("idle", String::new()),
-            Word::None => ("none", String::new()),
-            Word::Wait { text } if text.is_empty() => ("wait", String::new()),
-            Word::Wait { text } => ("wait", format!(" {}", escape(text))),
-            Word::Floor { earlier } => {
-                // One that is no word would be read as several.
-                let named = earlier.iter().filter(|name| !name.as_str().contains(|c: char| c.is_whitespace()));
-                ("no", format!(" floor{}", named.map(|name| format!(" {name}")).collect::<String>()))
-            }
-            Word::Apply { error } => ("no", format!(" apply {}", escape(error))),
+        let name = match word {
+            Word::Out { .. } => "out",
+            Word::Idle => "idle",
+            Word::None => "none",
+            Word::Wait { .. } => "wait",
+            Word::Floor { .. } | Word::Apply { .. } => "no",
         };
-        let line = format!("{word} {id} {generation}{text}");
-        let end = (0..=line.len().min(Self::MAX_BYTES)).rev().find(|end| line.is_char_boundary(*end));
-        f.write_str(&line[..end.unwrap_or_default()])
+        let head = format!("{name} {id} {generation}");
+        let room = Self::MAX_BYTES.saturating_sub(head.len());
+        let text = match word {
+            Word::Out { servers } => {
+                let all: String = servers.iter().map(|server| format!(" {server}")).collect();
+                if all.len() <= room { all } else { String::new() }
+            }
+            Word::Idle | Word::None => String::new(),
+            Word::Wait { text } if text.is_empty() => String::new(),
+            Word::Wait { text } => format!(" {}", escape(text)),
+            Word::Floor { earlier } => {
+                let mut words = earlier.iter().map(one_word);
+                // Without any it would be another answer.
+                let mut text = words.next().map_or_else(|| " floor".to_owned(), |first| format!(" floor {first}"));
+                for word in words {
+                    if text.len() + 1 + word.len() > room {
+                        break;
+                    }
+                    text = text + " " + &word;
+                }
+                text
+            }
+            Word::Apply { error } => format!(" apply {}", escape(error)),
+        };
+        write!(f, "{head}{}", cut(&text, room))
     }
+}
+
+/// A name as it stands among others in a line: blanks and what would do more to a terminal than be read are escaped. No longer
+/// than a name is.
+fn one_word(name: &NodeName) -> String {
+    let escaped = |c: char| if c.is_whitespace() { c.escape_unicode().to_string() } else { c.to_string() };
+    let word: String = escape(name.as_str()).chars().map(escaped).collect();
+    cut(&word, NodeName::MAX_BYTES).to_owned()
+}
+
+/// As much of it as has room.
+fn cut(text: &str, room: usize) -> &str {
+    let end = (0..=text.len().min(room)).rev().find(|end| text.is_char_boundary(*end));
+    &text[..end.unwrap_or_default()]
 }
 
 /// What is asked of a node from elsewhere: to drain, or to serve again.
@@ -278,9 +311,37 @@ mod tests {
         let line = Reply { id: id(), generation: Generation(u64::MAX), word: long }.to_string();
         assert!(line.len() <= Reply::MAX_BYTES && !line.contains('\n'), "{line}");
         assert!(Reply::parse(line.as_bytes()).is_some());
-        let earlier = vec![name("web 1"), name("web2")];
+        let earlier = vec![name("web 1"), name("web\t2"), name("web3")];
         let line = Reply { id: id(), generation: Generation(1), word: Word::Floor { earlier } }.to_string();
-        assert_eq!(line, "no 5d3e01aa 1 floor web2");
+        assert_eq!(line, r"no 5d3e01aa 1 floor web\u{20}1 web\t2 web3");
+        let Some(Reply { word: Word::Floor { earlier }, .. }) = Reply::parse(line.as_bytes()) else { panic!("{line}") };
+        assert_eq!(earlier.len(), 3);
+    }
+
+    #[test]
+    fn of_servers_all_are_named_or_none_and_of_names_whole_ones() {
+        let reply = |word| Reply { id: id(), generation: Generation(16), word };
+        let servers = |count: u16| (0..count).map(|port| SocketAddr::from(([192, 168, 100, 100], 10_000 + port)));
+        for (count, named) in [(1, 1), (22, 22), (23, 0), (40, 0)] {
+            let line = reply(Word::Out { servers: servers(count).collect() }).to_string();
+            let read = Reply::parse(line.as_bytes()).unwrap().word;
+            assert_eq!(read, Word::Out { servers: servers(named).collect() }, "{count}: {line}");
+        }
+        let many = vec!["1.1.1.1:1"; Reply::MAX_NAMED + 1].join(" ");
+        let read = Reply::parse(format!("out 5d3e01aa 1 {many}").as_bytes()).unwrap().word;
+        assert_eq!(read, Word::Out { servers: Vec::new() }, "some would be left out");
+
+        let names = |count: usize, len: usize| (0..count).map(move |at| name(&format!("{at:0len$}")));
+        for (count, len, whole) in [(3, 8, 3), (100, 9, 32), (3, 200, 2), (2, 255, 1)] {
+            let line = reply(Word::Floor { earlier: names(count, len).collect() }).to_string();
+            assert!(line.len() <= Reply::MAX_BYTES);
+            let read = Reply::parse(line.as_bytes()).unwrap().word;
+            assert_eq!(read, Word::Floor { earlier: names(whole, len).collect() }, "{count} {len}: {line}");
+        }
+        // One that does not fit is still somebody.
+        let line = reply(Word::Floor { earlier: vec![name(&"\u{1}".repeat(250)), name("web2")] }).to_string();
+        let read = Reply::parse(line.as_bytes()).unwrap().word;
+        assert!(matches!(&read, Word::Floor { earlier } if earlier.len() == 1), "{line}");
     }
 
     #[test]

@@ -21,7 +21,7 @@ mod message;
 mod promise;
 mod tag;
 
-pub use departure::{Departure, DrainRequest, Flight, Kept, Output, Peer, Presence, Times};
+pub use departure::{Departure, DrainRequest, Flight, Kept, NotKept, Output, Peer, Presence, Times};
 pub use fact::{Fact, Facts};
 pub use ledger::{Ledger, Output as Request, Place, Standing, Told};
 pub use message::{Question, RemoteAnswer, RemoteDrain, Reply, Word};

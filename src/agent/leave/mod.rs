@@ -4,13 +4,14 @@
 //! leave at the end of it is the driver's.
 
 mod flight;
+mod guard;
 mod story;
 
 use std::collections::HashMap;
 use std::time::Duration;
 
 use rand::rngs::StdRng;
-use tracing::error;
+use tracing::{error, info};
 
 use super::store::Store;
 use super::tags::BALANCER;
@@ -28,7 +29,8 @@ use crate::time::{Instant, millis};
 use crate::upstream::Reason;
 use crate::wire::NodeName;
 use flight::{Flights, Looked};
-use story::Story;
+use guard::Guard;
+use story::Stories;
 
 /// An answer that comes later counts no more.
 const QUERY_TIMEOUT: Duration = Duration::from_secs(1);
@@ -39,8 +41,9 @@ const REMOTE_TIMEOUT: Duration = Duration::from_secs(3);
 #[derive(Debug)]
 pub(super) struct SafeLeave {
     departure: Departure,
-    story: Story,
+    stories: Stories,
     flights: Flights,
+    guard: Guard,
     /// Questions that are open; what each of them was for.
     queries: HashMap<QueryKey, Asked>,
     /// Members have changed since the machine heard of them.
@@ -59,7 +62,16 @@ enum Asked {
     /// Whether balancers are done.
     Drained,
     /// Another node, to drain.
-    Remote { member: String, answered: bool },
+    Remote { story: u64, member: String, answered: bool },
+}
+
+/// What was seen on this host.
+#[derive(Debug)]
+pub(super) enum Seen {
+    /// Its connections.
+    Flight(Looked),
+    /// Whether the guard's reason for an earlier run's drain is over.
+    Guard { over: bool },
 }
 
 /// What the driver has to do.
@@ -72,6 +84,7 @@ pub(super) enum Step {
 impl SafeLeave {
     /// Goes on with a drain of an earlier run, whose tag is out already.
     pub(super) fn new(config: &Config, kept: Option<Kept>, rng: StdRng, now: Instant) -> Self {
+        let guard = Guard::of(kept.as_ref());
         let departure = Departure::new(config.node.name.clone(), rng);
         let departure = match kept {
             Some(kept) => departure.restored(now, kept, times(config.leave.timeout, config.leave.drain_time)),
@@ -79,8 +92,9 @@ impl SafeLeave {
         };
         Self {
             departure,
-            story: Story::default(),
+            stories: Stories::default(),
             flights: Flights::default(),
+            guard,
             queries: HashMap::new(),
             members_changed: true,
             begun: now,
@@ -110,6 +124,10 @@ impl SafeLeave {
     ) {
         let own = endpoint.local().name.clone();
         let begun = match start.member.clone().filter(|member| *member != own.as_str()) {
+            Some(member) if start.force || start.reason.is_some() => {
+                Err(Refusal::new("--force and --reason concern this agent's own node")
+                    .with_remedy(format!("run 'weir drain' on {}", crate::escape::escape(&member))))
+            }
             Some(member) => self.ask_remote(now, endpoint, member, start.undo),
             None => self.start_own(now, endpoint, config, start),
         };
@@ -128,6 +146,7 @@ impl SafeLeave {
         if undo {
             self.departure.undo(guard);
         } else {
+            self.guard.asked();
             let request = DrainRequest { force, guard, reason: reason.map(String::from) };
             let times = times(config.leave.timeout, config.leave.drain_time);
             self.departure.drain(now, endpoint.serf().seen_clocks().member, request, times);
@@ -172,7 +191,7 @@ impl SafeLeave {
 
     fn leave(&mut self, now: Instant, endpoint: &Endpoint, on_stop: bool, times: Times) -> u64 {
         if self.departure.is_leaving() {
-            return self.story.id();
+            return self.stories.own();
         }
         let story = self.begin(now, endpoint);
         self.departure.leave(now, endpoint.serf().seen_clocks().member, on_stop, times);
@@ -181,7 +200,7 @@ impl SafeLeave {
 
     /// Answers as soon as there is news.
     pub(super) fn follow(&mut self, follow: Follow, answer: Answer<Follow>) {
-        self.story.follow(follow, answer);
+        self.stories.follow(follow, answer);
     }
 
     /// Whether this node drains, or leaves.
@@ -248,8 +267,8 @@ impl SafeLeave {
             ..QueryParams::default()
         };
         let key = endpoint.query(now, params).map_err(|error| Refusal::of(&error))?;
-        let story = self.story.begin();
-        self.queries.insert(key, Asked::Remote { member, answered: false });
+        let story = self.stories.begin_other();
+        self.queries.insert(key, Asked::Remote { story, member, answered: false });
         Ok(story)
     }
 
@@ -262,19 +281,24 @@ impl SafeLeave {
                     self.departure.handle_answer(now, &from, reply);
                 }
             }
-            (serf::Answer::Response { from, payload }, Asked::Remote { member, answered }) if from == *member => {
-                let member = member.clone();
+            (serf::Answer::Response { from, payload }, Asked::Remote { story, member, answered })
+                if from == *member =>
+            {
+                let (story, member) = (*story, member.clone());
                 *answered = true;
-                self.story.tell(match RemoteAnswer::parse(&payload) {
-                    Some(RemoteAnswer::Ok(id)) => Line::Remote { member, id: id.to_string() },
-                    Some(RemoteAnswer::No(text)) => Line::RemoteRefused { member, text },
-                    None => Line::RemoteRefused { member, text: "its answer is not understood".to_owned() },
-                });
+                self.stories.tell_other(
+                    story,
+                    match RemoteAnswer::parse(&payload) {
+                        Some(RemoteAnswer::Ok(id)) => Line::Remote { member, id: id.to_string() },
+                        Some(RemoteAnswer::No(text)) => Line::RemoteRefused { member, text },
+                        None => Line::RemoteRefused { member, text: "its answer is not understood".to_owned() },
+                    },
+                );
             }
-            (serf::Answer::Done { .. }, Asked::Remote { member, answered: false }) => {
-                let member = member.clone();
+            (serf::Answer::Done { .. }, Asked::Remote { story, member, answered: false }) => {
+                let (story, member) = (*story, member.clone());
                 self.queries.remove(&output.key);
-                self.story.tell(Line::RemoteSilent { member });
+                self.stories.tell_other(story, Line::RemoteSilent { member });
             }
             (serf::Answer::Done { .. }, Asked::Drained | Asked::Remote { .. }) => {
                 self.queries.remove(&output.key);
@@ -286,7 +310,7 @@ impl SafeLeave {
 
     /// Goes on as far as it can; to be called after every input.
     pub(super) fn advance(&mut self, now: Instant, endpoint: &mut Endpoint, store: &mut Store) -> Option<Step> {
-        if let Some(result) = store.poll_drain() {
+        if let Some(result) = store.poll_drain(now) {
             self.hear_members(endpoint);
             self.departure.handle_kept(now, result);
         }
@@ -304,7 +328,7 @@ impl SafeLeave {
                 Output::Keep(kept) => store.drain(now, kept.as_ref()),
                 Output::Publish(tag) => self.publish(now, endpoint, tag.as_ref()),
                 Output::Ask { question, of } => self.ask(now, endpoint, &question, of),
-                Output::Tell(line) => self.story.tell(line),
+                Output::Tell(line) => self.stories.tell(line),
                 Output::Leave { stay } => {
                     self.stay = stay;
                     step = Some(Step::Leave);
@@ -315,14 +339,27 @@ impl SafeLeave {
         step
     }
 
-    /// A look at this host's connections that has ended. Never while none is wanted. Cancel-safe.
-    pub(super) async fn looked(&mut self) -> Looked {
-        self.flights.looked().await
+    /// What was looked at on this host. Never while nothing is. Cancel-safe.
+    pub(super) async fn seen(&mut self) -> Seen {
+        tokio::select! {
+            looked = self.flights.looked() => Seen::Flight(looked),
+            over = self.guard.looked() => Seen::Guard { over },
+        }
     }
 
-    pub(super) fn handle_looked(&mut self, now: Instant, looked: Looked) {
-        let flight = self.flights.handle_looked(looked);
-        self.departure.handle_flight(now, flight);
+    pub(super) fn handle_seen(&mut self, now: Instant, seen: Seen) {
+        match seen {
+            Seen::Flight(looked) => {
+                let flight = self.flights.handle_looked(looked);
+                self.departure.handle_flight(now, flight);
+            }
+            Seen::Guard { over } => {
+                if over {
+                    info!("the application that this node was drained for is there again");
+                    self.departure.undo(true);
+                }
+            }
+        }
     }
 
     /// Serf's leave has ended. When the process may end.
@@ -339,18 +376,19 @@ impl SafeLeave {
     /// The last word.
     pub(super) fn end(&mut self, now: Instant) {
         let unconfirmed = self.unconfirmed.iter().map(ToString::to_string).collect();
-        self.story.tell(Line::Left { unconfirmed, elapsed_ms: millis(now.since(self.begun)) });
+        self.stories.tell(Line::Left { unconfirmed, elapsed_ms: millis(now.since(self.begun)) });
     }
 
     fn begin(&mut self, now: Instant, endpoint: &Endpoint) -> u64 {
         self.begun = now;
         self.hear_members(endpoint);
-        self.story.begin()
+        self.stories.begin()
     }
 
     fn hear_members(&mut self, endpoint: &Endpoint) {
         self.members_changed = false;
-        self.departure.handle_members(endpoint.members().filter_map(peer).collect());
+        let members = endpoint.members().filter_map(|member| peer(endpoint, member));
+        self.departure.handle_members(members.collect());
         self.departure.handle_incarnation(endpoint.swim().incarnation());
     }
 
@@ -392,7 +430,7 @@ impl SafeLeave {
 }
 
 /// A member that matters; others neither balance nor drain.
-fn peer(member: &serf::Member) -> Option<Peer> {
+fn peer(endpoint: &Endpoint, member: &serf::Member) -> Option<Peer> {
     let tags = member.tags();
     let presence = match member.status {
         Status::Alive => Presence::Alive,
@@ -401,7 +439,9 @@ fn peer(member: &serf::Member) -> Option<Peer> {
     };
     let is_balancer = tags.get(BALANCER).is_some_and(|value| value == "1");
     let drain = DrainTag::of(&tags);
-    (is_balancer || drain.is_some()).then(|| Peer { name: member.node.name.clone(), presence, is_balancer, drain })
+    let name = member.node.name.clone();
+    let incarnation = endpoint.swim().member(&name).map(|known| known.incarnation).unwrap_or_default();
+    (is_balancer || drain.is_some()).then_some(Peer { name, presence, incarnation, is_balancer, drain })
 }
 
 fn no_member(endpoint: &Endpoint, name: &str) -> Refusal {

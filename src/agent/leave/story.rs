@@ -1,5 +1,7 @@
 //! What clients are told of a drain or a leave, line by line. It goes on when its client has gone.
 
+use std::collections::VecDeque;
+
 use tracing::{info, warn};
 
 use crate::drain::document::{Follow, Line, Lines};
@@ -8,9 +10,81 @@ use crate::rpc::weir::Answer;
 /// Lines that are kept of one; a balancer that changes its mind all the time ends nothing.
 const MAX_LINES: usize = 1024;
 
-/// The last one that was asked for.
+/// Stories of other nodes that are kept; each of them is over within seconds.
+const MAX_OTHERS: usize = 16;
+
+/// The last one of this node, and one of each question to another node.
 #[derive(Debug, Default)]
-pub(super) struct Story {
+pub(super) struct Stories {
+    /// Number of the newest; 0 before the first.
+    newest: u64,
+    own: Story,
+    /// The oldest first.
+    others: VecDeque<Story>,
+}
+
+impl Stories {
+    /// This node's; 0 before the first.
+    pub(super) fn own(&self) -> u64 {
+        self.own.id
+    }
+
+    /// Ends the one before of this node, and begins the next.
+    pub(super) fn begin(&mut self) -> u64 {
+        self.own.supersede();
+        self.own = self.next();
+        self.own.id
+    }
+
+    /// Begins one of another node. This node's goes on.
+    pub(super) fn begin_other(&mut self) -> u64 {
+        if self.others.len() >= MAX_OTHERS
+            && let Some(mut oldest) = self.others.pop_front()
+        {
+            oldest.supersede();
+        }
+        let story = self.next();
+        let id = story.id;
+        self.others.push_back(story);
+        id
+    }
+
+    fn next(&mut self) -> Story {
+        self.newest += 1;
+        Story { id: self.newest, ..Story::default() }
+    }
+
+    /// This node's goes on, and the log is told. What comes after its end is for the log alone.
+    pub(super) fn tell(&mut self, line: Line) {
+        log(&line);
+        self.own.tell(line);
+    }
+
+    /// The same of the one `story` of another node.
+    pub(super) fn tell_other(&mut self, story: u64, line: Line) {
+        log(&line);
+        if let Some(other) = self.others.iter_mut().find(|other| other.id == story) {
+            other.tell(line);
+        }
+    }
+
+    /// Answers as soon as there is news.
+    pub(super) fn follow(&mut self, follow: Follow, answer: Answer<Follow>) {
+        let mut all = self.others.iter_mut().chain([&mut self.own]).filter(|story| story.id > 0);
+        match all.find(|story| story.id == follow.story) {
+            Some(story) => story.follow(follow.after, answer),
+            // Whoever asks for one that is not kept any more has missed its end.
+            None => {
+                let was_there = (1..=self.newest).contains(&follow.story);
+                let lines = if was_there { vec![Line::Superseded] } else { Vec::new() };
+                answer.send(Ok(Lines { lines, ended: true }));
+            }
+        }
+    }
+}
+
+#[derive(Debug, Default)]
+struct Story {
     id: u64,
     lines: Vec<Line>,
     ended: bool,
@@ -18,23 +92,11 @@ pub(super) struct Story {
 }
 
 impl Story {
-    /// Its number; 0 before the first.
-    pub(super) fn id(&self) -> u64 {
-        self.id
+    fn supersede(&mut self) {
+        self.tell(Line::Superseded);
     }
 
-    /// Ends the one before, and begins the next.
-    pub(super) fn begin(&mut self) -> u64 {
-        if self.id > 0 && !self.ended {
-            self.tell(Line::Superseded);
-        }
-        *self = Self { id: self.id + 1, ..Self::default() };
-        self.id
-    }
-
-    /// Goes on, and tells the log. What comes after the end is for the log alone.
-    pub(super) fn tell(&mut self, line: Line) {
-        log(&line);
+    fn tell(&mut self, line: Line) {
         if self.id == 0 || self.ended || self.lines.len() >= MAX_LINES && !line.is_end() {
             return;
         }
@@ -43,14 +105,8 @@ impl Story {
         self.answer();
     }
 
-    /// Answers as soon as there is news.
-    pub(super) fn follow(&mut self, follow: Follow, answer: Answer<Follow>) {
-        if self.id == 0 || follow.story != self.id {
-            // Whoever asks for an earlier one has missed its end.
-            let lines = if follow.story < self.id { vec![Line::Superseded] } else { Vec::new() };
-            return answer.send(Ok(Lines { lines, ended: true }));
-        }
-        self.followers.push((follow.after, answer));
+    fn follow(&mut self, after: usize, answer: Answer<Follow>) {
+        self.followers.push((after, answer));
         self.answer();
     }
 
@@ -71,6 +127,7 @@ fn log(line: &Line) {
     match line {
         Line::Draining { id, balancers } => info!(%id, balancers = balancers.len(), "draining"),
         Line::NotKept { reason } => warn!(error = reason, "the drain ends with this process"),
+        Line::StillKept { reason } => warn!(error = reason, "a restart of the agent may bring the drain back"),
         Line::Confirmed { balancer, word, generation, elapsed_ms } => {
             info!(balancer, %word, generation, elapsed_ms, "leave confirmed");
         }
@@ -107,5 +164,68 @@ fn log(line: &Line) {
         Line::RemoteRefused { member, text } => warn!(member, error = text, "the other node does not obey"),
         Line::RemoteSilent { member } => warn!(member, "the other node does not answer"),
         Line::Newer { .. } => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn drained() -> Line {
+        Line::Drained { elapsed_ms: 5 }
+    }
+
+    fn obeys(member: &str) -> Line {
+        Line::Remote { member: member.to_owned(), id: "5d3e01aa".to_owned() }
+    }
+
+    /// What there is of one, if it is told now.
+    fn read(stories: &mut Stories, story: u64) -> Option<(Vec<Line>, bool)> {
+        let (answer, mut told) = Answer::channel();
+        stories.follow(Follow { story, after: 0 }, answer);
+        told.try_recv().map(|lines| lines.map(|Lines { lines, ended }| (lines, ended)).unwrap())
+    }
+
+    #[test]
+    fn what_another_node_is_asked_is_no_matter_of_this_nodes_own_story() {
+        let mut stories = Stories::default();
+        let own = stories.begin();
+        let (web2, web3) = (stories.begin_other(), stories.begin_other());
+        stories.tell(drained());
+        assert_eq!(read(&mut stories, own), Some((vec![drained()], true)));
+        assert_eq!((read(&mut stories, web2), read(&mut stories, web3)), (None, None), "they have not answered");
+        stories.tell_other(web3, obeys("web3"));
+        assert_eq!(read(&mut stories, web3), Some((vec![obeys("web3")], true)));
+        assert_eq!(read(&mut stories, web2), None);
+        let next = stories.begin();
+        assert_eq!(read(&mut stories, own), Some((vec![Line::Superseded], true)));
+        assert_eq!(read(&mut stories, next), None);
+    }
+
+    #[test]
+    fn a_second_word_to_this_node_ends_the_first_ones_story() {
+        let mut stories = Stories::default();
+        let first = stories.begin();
+        let (answer, mut told) = Answer::channel();
+        stories.follow(Follow { story: first, after: 0 }, answer);
+        let second = stories.begin();
+        assert_eq!(told.try_recv().unwrap().unwrap(), Lines { lines: vec![Line::Superseded], ended: true });
+        stories.tell(drained());
+        assert_eq!(read(&mut stories, second), Some((vec![drained()], true)));
+        assert_eq!(read(&mut stories, second + 1), Some((Vec::new(), true)), "there was none");
+        assert_eq!(read(&mut stories, 0), Some((Vec::new(), true)));
+    }
+
+    #[test]
+    fn as_many_stories_of_others_are_kept_as_there_is_room_for() {
+        let mut stories = Stories::default();
+        let first = stories.begin_other();
+        let (answer, mut told) = Answer::channel();
+        stories.follow(Follow { story: first, after: 0 }, answer);
+        for _ in 0..MAX_OTHERS {
+            stories.begin_other();
+        }
+        assert_eq!(told.try_recv().unwrap().unwrap(), Lines { lines: vec![Line::Superseded], ended: true });
+        assert_eq!(stories.others.len(), MAX_OTHERS);
     }
 }

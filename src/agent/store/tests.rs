@@ -74,3 +74,45 @@ fn what_cannot_be_read_is_put_aside_and_the_agent_has_a_snapshot() {
         drop(fs::remove_dir(&aside).or_else(|_| fs::remove_file(&aside)));
     }
 }
+
+/// One with a drain to be recorded while an earlier job is under way.
+fn waiting(directory: &Path, now: Instant) -> Store {
+    let mut config = Config::default();
+    config.snapshot.path = Some(directory.join("snapshot"));
+    let mut store = Store::open(&config, now).0;
+    store.open.as_mut().unwrap().running = Some(tokio::spawn(std::future::pending()));
+    let (id, since) = (crate::drain::DrainId::drawn(7), crate::wire::serf::LamportTime(3));
+    store.drain(now, Some(&Kept { id, since, operator: true, guard: false, reason: None }));
+    assert_eq!(store.poll_drain(now), None, "it is behind the job that runs");
+    store
+}
+
+#[tokio::test]
+async fn whoever_waits_for_the_record_of_a_drain_hears_at_once_that_the_disk_fails() {
+    let (directory, now) = (tempfile::tempdir().unwrap(), clock::now());
+    let mut store = waiting(directory.path(), now);
+    store.open.as_mut().unwrap().running = None;
+    store.handle_done(now, Done { file: None, result: Err(io::ErrorKind::StorageFull.into()) });
+    assert!(matches!(store.poll_drain(now), Some(Err(NotKept::Failed(error))) if error.contains("cannot be written")));
+    assert_eq!(store.poll_drain(now), None, "once");
+}
+
+#[tokio::test]
+async fn a_disk_that_does_not_answer_is_not_waited_for() {
+    let (directory, now) = (tempfile::tempdir().unwrap(), clock::now());
+    let mut store = waiting(directory.path(), now);
+    assert!(store.poll_timeout().is_some_and(|at| at <= now + DRAIN_RECORD));
+    assert_eq!(store.poll_drain(now + DRAIN_RECORD - Duration::from_millis(1)), None);
+    let result = store.poll_drain(now + DRAIN_RECORD);
+    assert!(
+        matches!(&result, Some(Err(NotKept::Failed(error))) if error.contains("no answer within 2 s")),
+        "{result:?}"
+    );
+}
+
+#[test]
+fn without_a_snapshot_no_drain_is_ever_kept() {
+    let mut store = Store { open: None, drain: DrainRecord::Told };
+    store.drain(clock::now(), None);
+    assert!(matches!(store.poll_drain(clock::now()), Some(Err(NotKept::Never(_)))));
+}

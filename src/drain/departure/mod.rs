@@ -2,7 +2,7 @@
 //!
 //! A driver gives it the members with [`Departure::handle_members`] whenever they may have changed, then calls
 //! [`Departure::handle_timeout`], at the latest at [`Departure::poll_timeout`], and takes [`Departure::poll_output`] until it is
-//! empty. Of an [`Output::Keep`] it reports the end with [`Departure::handle_kept`], of every answer to an [`Output::Ask`] with
+//! empty. Of an [`Output::Keep`] it reports the end with [`Departure::handle_kept`], within a bound; of every answer to an [`Output::Ask`] with
 //! [`Departure::handle_answer`].
 
 mod roster;
@@ -108,10 +108,24 @@ enum State {
 }
 
 /// What follows once that is on disk.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Eq, PartialEq)]
 enum After {
     Publish,
     Withdraw,
+    /// These go first; the next try has another id.
+    Yield {
+        to: Vec<NodeName>,
+        next: DrainId,
+    },
+}
+
+/// Why what is asked for does not outlive this process.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum NotKept {
+    /// Nothing ever does, for this reason; so nothing of an earlier drain can come back either.
+    Never(String),
+    /// The disk does not take it. What it has of this node may be older.
+    Failed(String),
 }
 
 /// What all this is for.
@@ -126,6 +140,8 @@ enum Goal {
 struct Counted {
     done: Done,
     generation: Generation,
+    /// Its own count when it said so.
+    incarnation: Incarnation,
     /// Whether it has said where requests go that may be on their way.
     named: bool,
 }
@@ -140,8 +156,12 @@ struct Run {
     since: LamportTime,
     begun: Instant,
     counted: BTreeMap<NodeName, Counted>,
+    /// Who was done when the drain was over, by their count: what was on its way from there has had its time.
+    settled: BTreeMap<NodeName, Incarnation>,
     /// Their last word, of those who have not counted.
     refusing: BTreeMap<NodeName, Word>,
+    /// Who had too few other servers when this node let others go first.
+    floors: BTreeSet<NodeName>,
     /// Where balancers send requests.
     servers: BTreeSet<SocketAddr>,
     /// Who is not waited for any more though nobody knows that it is done.
@@ -150,6 +170,8 @@ struct Run {
     /// The time to confirm was over, and that was told.
     overdue: bool,
     ask_at: Instant,
+    /// Not before that others are let go first, after a try that the disk did not take.
+    yield_at: Instant,
     pause: Duration,
     flight: Flight,
 }
@@ -163,12 +185,15 @@ impl Run {
             since,
             begun: now,
             counted: BTreeMap::new(),
+            settled: BTreeMap::new(),
             refusing: BTreeMap::new(),
+            floors: BTreeSet::new(),
             servers: BTreeSet::new(),
             forced: BTreeSet::new(),
             told_unreachable: BTreeSet::new(),
             overdue: false,
             ask_at: now,
+            yield_at: now,
             pause: step::YIELD,
             flight: Flight::Unknown,
         }
@@ -367,12 +392,11 @@ impl Departure {
             State::Serving | State::Keeping(_) => self.publish(now),
             State::Draining | State::Yielded { .. } | State::Linger { .. } | State::Drained | State::Leaving => {}
         }
+        if self.state == State::Drained {
+            self.count_again(now);
+        }
         if is_known {
             self.tell_again(now);
-        }
-        if self.state == State::Drained {
-            // Nothing else would make it go on.
-            self.handle_timeout(now);
         }
     }
 
@@ -417,6 +441,15 @@ impl Departure {
             self.published.clone_from(&tag);
             self.outputs.push_back(Output::Publish(tag));
         }
+    }
+
+    /// A drain may have ended days ago: whoever was done says again that it is.
+    fn count_again(&mut self, now: Instant) {
+        let Some(run) = &mut self.run else { return };
+        let counted = std::mem::take(&mut run.counted);
+        run.settled = counted.into_iter().map(|(name, counted)| (name, counted.incarnation)).collect();
+        run.ask_at = now;
+        self.state = State::Draining;
     }
 
     fn withdraw(&mut self) {

@@ -6,6 +6,7 @@ use crate::drain::DrainTag;
 use crate::time::Instant;
 use crate::upstream::Rank;
 use crate::wire::NodeName;
+use crate::wire::message::Incarnation;
 
 /// How long a failed balancer is waited for.
 pub(super) const UNREACHABLE_WAIT: Duration = Duration::from_secs(5);
@@ -15,6 +16,8 @@ pub(super) const UNREACHABLE_WAIT: Duration = Duration::from_secs(5);
 pub struct Peer {
     pub name: NodeName,
     pub presence: Presence,
+    /// Its own count. It goes up with each restart, so that one that was built anew under its name has another.
+    pub incarnation: Incarnation,
     /// Whether it carries the tag `weir_lb`.
     pub is_balancer: bool,
     /// What it says of its own drain.
@@ -68,6 +71,11 @@ impl Roster {
         self.balancers().any(|peer| peer.name == *name)
     }
 
+    /// The count of that balancer.
+    pub(super) fn incarnation(&self, name: &NodeName) -> Option<Incarnation> {
+        self.balancers().find(|peer| peer.name == *name).map(|peer| peer.incarnation)
+    }
+
     /// Whether that member is a balancer that has not left.
     pub(super) fn is_there(&self, name: &NodeName) -> bool {
         self.balancers().any(|peer| peer.name == *name && peer.presence != Presence::Gone)
@@ -109,7 +117,8 @@ mod tests {
             (failed(103), 108, false),
         ] {
             let name = NodeName::new("lb1").unwrap();
-            let peer = Peer { name: name.clone(), presence, is_balancer: true, drain: None };
+            let incarnation = Incarnation::FIRST;
+            let peer = Peer { name: name.clone(), presence, incarnation, is_balancer: true, drain: None };
             let roster = Roster::new(vec![peer.clone(), Peer { is_balancer: false, ..peer }]);
             assert_eq!(roster.awaited(at(now), begun).count(), usize::from(awaited), "{presence:?} {now}");
             let unreachable = !awaited && presence != Presence::Gone;

@@ -1,10 +1,11 @@
 //! What follows from time and from answers: the table of `protocols A.3`.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
-use super::{After, Counted, Departure, Flight, Goal, Kept, Output, Run, State};
+use super::{After, Counted, Departure, Flight, Goal, Kept, NotKept, Output, Run, State};
 use crate::drain::document::{Done, Line, LingerEnd, Why};
-use crate::drain::{Question, Reply, Word};
+use crate::drain::{DrainId, Question, Reply, Word};
 use crate::time::{Instant, millis};
 use crate::upstream::Rank;
 use crate::wire::NodeName;
@@ -27,6 +28,8 @@ enum Next {
     /// The same state, and balancers to ask, if it is time.
     Stay(Vec<NodeName>),
     Linger,
+    /// These have started anew since they said that they are done, and do not say it again.
+    Uncount(Vec<NodeName>),
     Yield(Vec<NodeName>),
     /// A balancer has not counted: back to asking.
     Ask,
@@ -38,16 +41,23 @@ enum Next {
 
 impl Departure {
     /// The last [`Output::Keep`] is on disk, or why it is not.
-    pub fn handle_kept(&mut self, now: Instant, result: Result<(), String>) {
-        let State::Keeping(after) = self.state else { return };
-        match after {
-            After::Publish => {
+    pub fn handle_kept(&mut self, now: Instant, result: Result<(), NotKept>) {
+        let State::Keeping(after) = &self.state else { return };
+        match (after.clone(), result) {
+            (After::Publish, Ok(())) => self.publish(now),
+            (After::Publish, Err(NotKept::Never(reason) | NotKept::Failed(reason))) => {
+                // Before the line behind which a client may hear no more.
+                self.tell(Line::NotKept { reason });
                 self.publish(now);
-                if let Err(reason) = result {
-                    self.tell(Line::NotKept { reason });
-                }
             }
-            After::Withdraw => self.withdraw(),
+            (After::Withdraw, Ok(()) | Err(NotKept::Never(_))) => self.withdraw(),
+            (After::Withdraw, Err(NotKept::Failed(reason))) => {
+                // An operator's word to serve counts, and what a restart makes of it is said.
+                self.tell(Line::StillKept { reason });
+                self.withdraw();
+            }
+            (After::Yield { to, next }, Ok(()) | Err(NotKept::Never(_))) => self.yielded(now, &to, next),
+            (After::Yield { .. }, Err(NotKept::Failed(_))) => self.go_on(now),
         }
         self.handle_timeout(now);
     }
@@ -60,13 +70,12 @@ impl Departure {
             return;
         }
         let Reply { generation, word, .. } = reply;
-        let named = matches!(&word, Word::Out { servers } if !servers.is_empty());
+        let mut named = matches!(&word, Word::Out { servers } if !servers.is_empty());
         let done = match &word {
             Word::Out { servers } => {
-                run.servers.extend(servers);
-                while run.servers.len() > MAX_SERVERS {
-                    run.servers.pop_last();
-                }
+                // Of which some are left out nothing could be measured.
+                named &= run.servers.len() + servers.len() <= MAX_SERVERS;
+                run.servers.extend(servers.iter().filter(|_| named));
                 Done::Out
             }
             Word::Idle => Done::Idle,
@@ -75,9 +84,11 @@ impl Departure {
         };
         run.refusing.remove(from);
         run.forced.remove(from);
-        // Whose old workers have gone has none that ever knew this node.
-        let was_idle = run.is_idle(from);
-        let before = (!was_idle).then(|| run.counted.insert(from.clone(), Counted { done, generation, named }));
+        let incarnation = self.roster.incarnation(from).unwrap_or_default();
+        // Whose old workers have gone has none that ever knew this node, unless it was built anew.
+        let was_idle = run.is_idle(from) && run.counted.get(from).is_some_and(|at| at.incarnation == incarnation);
+        let counted = Counted { done, generation, incarnation, named };
+        let before = (!was_idle).then(|| run.counted.insert(from.clone(), counted));
         if before.is_some_and(|before| before.is_none_or(|before| before.done != done)) {
             let line = Line::Confirmed {
                 balancer: from.to_string(),
@@ -90,10 +101,18 @@ impl Departure {
         self.handle_timeout(now);
     }
 
-    /// Who has counted once does not uncount: its promise holds.
+    /// Who has counted once does not uncount, for its promise holds; but who has started anew since may have lost it.
     fn note_refusal(&mut self, now: Instant, from: &NodeName, word: Word) {
-        let Some(run) = self.run.as_mut().filter(|run| !run.counted.contains_key(from)) else { return };
-        if run.refusing.insert(from.clone(), word.clone()).as_ref() != Some(&word) {
+        let Some(run) = &mut self.run else { return };
+        run.counted.retain(|name, counted| name != from || self.roster.incarnation(name) == Some(counted.incarnation));
+        if run.counted.contains_key(from) {
+            return;
+        }
+        let before = run.refusing.insert(from.clone(), word.clone());
+        // How long it takes is told once.
+        let is_same =
+            |before: &Word| *before == word || matches!((before, &word), (Word::Wait { .. }, Word::Wait { .. }));
+        if !before.as_ref().is_some_and(is_same) {
             let (why, text, earlier) = match word {
                 Word::Wait { text } => (Why::Wait, text, Vec::new()),
                 Word::Floor { earlier } => (Why::Floor, String::new(), earlier),
@@ -142,6 +161,7 @@ impl Departure {
             match next {
                 Next::Stay(of) => return self.ask(now, of),
                 Next::Linger => self.linger(now),
+                Next::Uncount(names) => self.uncount(&names),
                 Next::Yield(to) => self.yield_to(now, &to),
                 Next::Ask => self.state = State::Draining,
                 Next::Refused(by) => self.refused(&by),
@@ -158,10 +178,6 @@ impl Departure {
         let is_overdue = !run.overdue && run.deadline() <= now;
         match self.state {
             State::Serving | State::Keeping(_) | State::Leaving => None,
-            State::Drained if run.goal == Goal::Leave => {
-                // Requests that were on their way had their time when it drained.
-                Some(if missing().is_empty() { Next::Lingered(LingerEnd::NoneLeft) } else { Next::Ask })
-            }
             State::Drained => None,
             State::Draining => {
                 let missing = missing();
@@ -170,14 +186,21 @@ impl Departure {
                     Word::Floor { earlier } if !earlier.is_empty() => Some(earlier.clone()),
                     _ => None,
                 });
-                let is_refused = |name: &NodeName| matches!(word(name), Some(Word::Floor { .. }));
-                if missing.is_empty() {
+                let has_earlier = earlier.is_some();
+                let earlier = earlier.filter(|_| run.yield_at <= now);
+                let is_refused = |name: &NodeName| word(name).is_some_and(is_floor);
+                let may_refuse = run.goal == Goal::Drain { force: false } && missing.iter().all(is_refused);
+                if missing.is_empty() && run.goal == Goal::Leave && self.has_settled(now, run) {
+                    Some(Next::Lingered(LingerEnd::NoneLeft))
+                } else if missing.is_empty() {
                     Some(Next::Linger)
+                } else if is_overdue && may_refuse {
+                    Some(Next::Refused(missing))
                 } else if is_overdue {
                     Some(Next::Overdue(missing))
                 } else if let Some(earlier) = earlier {
                     Some(Next::Yield(earlier))
-                } else if run.goal == (Goal::Drain { force: false }) && missing.iter().all(is_refused) {
+                } else if may_refuse && !has_earlier {
                     Some(Next::Refused(missing))
                 } else {
                     Some(Next::Stay(if run.ask_at <= now { missing } else { Vec::new() }))
@@ -185,7 +208,10 @@ impl Departure {
             }
             State::Yielded { until, seen } => {
                 let has_earlier = self.roster.has_earlier(&self.own, Rank::Since(run.since));
-                if is_overdue {
+                if is_overdue && run.goal == (Goal::Drain { force: false }) {
+                    // Letting others go first has not helped: there is no room beside those who stay out.
+                    Some(Next::Refused(run.floors.iter().cloned().collect()))
+                } else if is_overdue {
                     Some(Next::Overdue(missing()))
                 } else if until <= now || seen && !has_earlier {
                     Some(Next::Again)
@@ -202,7 +228,13 @@ impl Departure {
                 if !missing.is_empty() {
                     return Some(if is_late { Next::Overdue(missing) } else { Next::Ask });
                 }
-                if spent >= run.times.drain {
+                let anew: Vec<NodeName> = awaited().filter(|name| self.is_anew(run, name)).cloned().collect();
+                if !anew.is_empty() && spent >= run.times.drain {
+                    Some(Next::Uncount(anew))
+                } else if !anew.is_empty() {
+                    let of = busy().chain(&anew).cloned().collect::<BTreeSet<_>>();
+                    Some(Next::Stay(if run.ask_at <= now { of.into_iter().collect() } else { Vec::new() }))
+                } else if spent >= run.times.drain {
                     Some(Next::Lingered(LingerEnd::DrainTime))
                 } else if spent >= LINGER_MIN && run.flight == Flight::NoneLeft {
                     Some(Next::Lingered(LingerEnd::NoneLeft))
@@ -219,6 +251,27 @@ impl Departure {
     fn missing(&self, now: Instant, run: &Run) -> Vec<NodeName> {
         let awaited = self.roster.awaited(now, run.begun);
         awaited.filter(|name| !run.counted.contains_key(*name) && !run.forced.contains(*name)).cloned().collect()
+    }
+
+    /// Whether that balancer has started anew since it said that it is done.
+    fn is_anew(&self, run: &Run, name: &NodeName) -> bool {
+        run.counted.get(name).is_some_and(|counted| self.roster.incarnation(name) != Some(counted.incarnation))
+    }
+
+    /// Whether nobody but those is a balancer who were done when this node had drained, and are still the same.
+    fn has_settled(&self, now: Instant, run: &Run) -> bool {
+        let mut awaited = self.roster.awaited(now, run.begun).peekable();
+        awaited.peek().is_some()
+            && awaited.all(|name| {
+                let counted = run.counted.get(name).map(|counted| counted.incarnation);
+                counted.is_some() && counted == run.settled.get(name).copied()
+            })
+    }
+
+    fn uncount(&mut self, names: &[NodeName]) {
+        if let Some(run) = &mut self.run {
+            run.counted.retain(|name, _| !names.contains(name));
+        }
     }
 
     fn ask(&mut self, now: Instant, of: Vec<NodeName>) {
@@ -262,10 +315,25 @@ impl Departure {
         }
     }
 
-    /// The tag goes, and with it every promise; the next try has another id, which is on disk before it could be used.
+    /// The tag goes, and with it every promise. The next try has another id, which is on disk before: this one would come back
+    /// after a crash, though others have heard that it is over.
     fn yield_to(&mut self, now: Instant, to: &[NodeName]) {
-        self.renew();
+        let next = self.draw();
+        match self.kept.clone() {
+            Some(kept) => {
+                self.state = State::Keeping(After::Yield { to: to.to_vec(), next: next.clone() });
+                self.keep(Some(Kept { id: next, ..kept }));
+            }
+            None => self.yielded(now, to, next),
+        }
+    }
+
+    fn yielded(&mut self, now: Instant, to: &[NodeName], next: DrainId) {
         let Some(run) = &mut self.run else { return };
+        run.id = next;
+        run.counted.clear();
+        let floors = std::mem::take(&mut run.refusing).into_iter().filter(|(_, word)| is_floor(word));
+        run.floors = floors.map(|(name, _)| name).collect();
         let until = now + run.pause;
         run.pause = (run.pause * 2).min(YIELD_MAX);
         let to = to.iter().map(ToString::to_string).collect();
@@ -275,13 +343,12 @@ impl Departure {
         self.tell(line);
     }
 
-    fn renew(&mut self) {
-        let id = self.draw();
-        if let Some(run) = &mut self.run {
-            run.id = id.clone();
-            run.counted.clear();
-            run.refusing.clear();
-        }
+    /// Nobody is let go first as long as that cannot be kept; the drain that others know of goes on.
+    fn go_on(&mut self, now: Instant) {
+        let Some(run) = &mut self.run else { return };
+        run.yield_at = now + YIELD;
+        let id = run.id.clone();
+        self.state = State::Draining;
         if let Some(kept) = self.kept.clone() {
             self.keep(Some(Kept { id, ..kept }));
         }
@@ -360,4 +427,8 @@ impl Departure {
         lines.extend(is_drained.then_some(Line::Drained { elapsed_ms }));
         lines.into_iter().for_each(|line| self.tell(line));
     }
+}
+
+fn is_floor(word: &Word) -> bool {
+    matches!(word, Word::Floor { .. })
 }

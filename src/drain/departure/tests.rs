@@ -15,7 +15,7 @@ fn at(millis: u64) -> Instant {
 }
 
 fn balancer(text: &str, presence: Presence) -> Peer {
-    Peer { name: name(text), presence, is_balancer: true, drain: None }
+    Peer { name: name(text), presence, incarnation: Incarnation::FIRST, is_balancer: true, drain: None }
 }
 
 /// A machine with the members it sees, and what it gave out.
@@ -111,20 +111,115 @@ fn a_drain_is_on_disk_before_anybody_hears_of_it_and_gone_from_there_before_its_
 fn what_cannot_be_kept_is_said_and_drained_all_the_same() {
     let mut node = Node::with(&["lb1"]);
     node.machine.drain(at(0), LamportTime(7), DrainRequest::default(), TIMES);
-    node.machine.handle_kept(at(1), Err("no space left on device".to_owned()));
+    node.machine.handle_kept(at(1), Err(NotKept::Failed("no space left on device".to_owned())));
     assert!(node.machine.tag().is_some());
-    assert!(node.lines().iter().any(|line| matches!(line, Line::NotKept { reason } if reason.contains("no space"))));
+    let lines = node.lines();
+    assert!(
+        matches!(&lines[..], [Line::NotKept { reason }, Line::Draining { .. }] if reason.contains("no space")),
+        "who does not wait reads as far as that it drains: {lines:?}"
+    );
 }
 
 #[test]
-fn a_drained_node_that_leaves_waits_for_nothing_that_may_never_come() {
+fn an_undo_that_the_disk_does_not_take_is_said_and_done() {
+    for (result, is_said) in [
+        (Ok(()), false),
+        (Err(NotKept::Never("no snapshot".to_owned())), false),
+        (Err(NotKept::Failed("no space".to_owned())), true),
+    ] {
+        let mut node = Node::with(&["lb1"]);
+        node.drain(0);
+        node.take();
+        assert!(node.machine.undo(false));
+        node.machine.handle_kept(at(100), result.clone());
+        assert!(node.machine.tag().is_none(), "{result:?}");
+        let lines = node.lines();
+        let said = lines.iter().any(|line| matches!(line, Line::StillKept { reason } if reason == "no space"));
+        assert_eq!(said, is_said, "{lines:?}");
+        assert!(matches!(lines.last(), Some(Line::Undone { .. })), "{lines:?}");
+    }
+}
+
+/// One that has drained, by lb1's word.
+fn drained() -> Node {
     let mut node = Node::with(&["lb1"]);
     node.drain(0);
     node.answer(100, "lb1", Word::Idle);
     node.machine.handle_timeout(at(2200));
     assert!(node.lines().iter().any(|line| matches!(line, Line::Drained { .. })));
-    node.machine.leave(at(60_000), LamportTime(7), false, TIMES);
-    assert_eq!(node.has_left(), Some(Duration::ZERO), "without another word of anybody");
+    node
+}
+
+#[test]
+fn a_leave_behind_a_drain_asks_everybody_again_and_waits_for_nothing_else() {
+    let mut node = drained();
+    node.leave(60_000);
+    assert_eq!(node.has_left(), None, "what was so a minute ago need not be so now");
+    assert_eq!(node.asks(60_500), ["lb1"]);
+    node.answer(60_600, "lb1", Word::Out { servers: Vec::new() });
+    assert_eq!(node.has_left(), Some(Duration::ZERO), "requests have had their time");
+
+    let mut node = drained();
+    node.leave(60_000);
+    node.answer(60_100, "lb1", Word::Wait { text: String::new() });
+    node.machine.handle_timeout(at(74_000));
+    assert!(node.machine.is_lingering(), "it may be sent requests");
+    node.machine.handle_timeout(at(79_000));
+    let is_named = |line: &Line| matches!(line, Line::Leaving { unconfirmed, .. } if unconfirmed[..] == ["lb1"]);
+    assert!(node.lines().iter().any(is_named));
+
+    // Another balancer, or one that is not the same any more, may have sent requests.
+    for peer in [balancer("lb2", Presence::Alive), anew("lb1")] {
+        let mut node = drained();
+        let name = peer.name.to_string();
+        node.members(vec![peer]);
+        node.leave(60_000);
+        node.answer(60_100, &name, out());
+        assert!(node.has_left().is_none() && node.machine.is_lingering(), "{name}");
+    }
+}
+
+/// That balancer, started once more.
+fn anew(text: &str) -> Peer {
+    Peer { incarnation: Incarnation::new(9), ..balancer(text, Presence::Alive) }
+}
+
+#[test]
+fn a_balancer_that_started_anew_under_its_name_says_again_that_it_is_done() {
+    let lingering = || {
+        let mut node = Node::with(&["lb1"]);
+        node.leave(0);
+        node.answer(0, "lb1", Word::Idle);
+        assert!(node.machine.is_lingering());
+        node.members(vec![anew("lb1")]);
+        assert_eq!(node.asks(500), ["lb1"]);
+        node
+    };
+    // It has its promise still.
+    let mut node = lingering();
+    node.answer(600, "lb1", Word::Idle);
+    node.machine.handle_timeout(at(2000));
+    assert_eq!(node.has_left(), Some(Duration::ZERO), "and the linger is as long as it was");
+    // It has not: it was built anew.
+    let mut node = lingering();
+    node.answer(600, "lb1", Word::Wait { text: String::new() });
+    assert!(!node.machine.is_lingering());
+    node.answer(1100, "lb1", out());
+    assert!(node.machine.is_lingering());
+    node.machine.handle_timeout(at(3000));
+    assert_eq!(node.has_left(), None);
+    // It says nothing.
+    let mut node = lingering();
+    node.machine.handle_timeout(at(2000));
+    assert_eq!(node.has_left(), None);
+    node.machine.handle_timeout(at(5000));
+    assert!(!node.machine.is_lingering() && node.has_left().is_none(), "it has not counted");
+    // What one says late that is the same is no matter.
+    let mut node = Node::with(&["lb1"]);
+    node.leave(0);
+    node.answer(0, "lb1", out());
+    node.answer(10, "lb1", Word::Wait { text: String::new() });
+    assert!(node.machine.is_lingering());
 }
 
 #[test]
@@ -149,6 +244,8 @@ fn balancers_are_asked_twice_a_second_until_each_has_counted() {
     let lines = node.lines();
     let waits = lines.iter().filter(|line| matches!(line, Line::Waiting { why, .. } if why.is(&Why::Wait)));
     assert_eq!(waits.count(), 1, "what is said twice is told once");
+    node.answer(702, "lb2", Word::Wait { text: "1 s".to_owned() });
+    assert_eq!(node.lines(), [], "nor how the time goes by");
     assert_eq!(node.asks(1000), ["lb2"]);
     node.answer(1100, "stranger", out());
     assert!(!node.machine.is_lingering());
@@ -304,6 +401,7 @@ fn whoever_asked_later_lets_the_earlier_one_go_first() {
     let web0 = |drains: bool| Peer {
         name: name("web0"),
         presence: Presence::Alive,
+        incarnation: Incarnation::FIRST,
         is_balancer: false,
         drain: drains.then(|| DrainTag::new(DrainId::drawn(1), LamportTime(6))),
     };
@@ -313,6 +411,8 @@ fn whoever_asked_later_lets_the_earlier_one_go_first() {
     node.drain(0);
     let first = node.machine.tag().cloned().unwrap();
     node.answer(100, "lb1", earlier());
+    assert_eq!(node.machine.tag(), Some(&first), "the next id is on disk first");
+    node.machine.handle_kept(at(100), Ok(()));
     assert!(node.machine.tag().is_none());
     let kept = node.machine.kept().unwrap();
     assert!(kept.id != first.id && kept.since == LamportTime(7), "another id, the same rank");
@@ -325,6 +425,7 @@ fn whoever_asked_later_lets_the_earlier_one_go_first() {
     assert_eq!((second.rank, second.id != first.id), (first.rank, true));
     // The next pause is twice as long, and nobody who is seen to drain ends it.
     node.answer(1200, "lb1", earlier());
+    node.machine.handle_kept(at(1200), Ok(()));
     node.machine.handle_timeout(at(5100));
     assert!(node.machine.tag().is_none());
     node.machine.handle_timeout(at(5200));
@@ -333,16 +434,13 @@ fn whoever_asked_later_lets_the_earlier_one_go_first() {
 }
 
 #[test]
-fn a_leave_takes_over_a_drain_and_is_over_at_once_if_that_is_confirmed() {
-    let mut node = Node::with(&["lb1"]);
-    node.drain(0);
-    node.answer(100, "lb1", Word::Idle);
-    node.machine.handle_timeout(at(2100));
+fn a_leave_takes_over_a_drain() {
+    let mut node = drained();
     let id = node.machine.tag().cloned();
-    node.take();
     node.leave(60_000);
     assert_eq!(node.machine.tag().cloned(), id);
     assert!(node.machine.kept().is_none(), "starting again means to serve");
+    node.answer(60_100, "lb1", Word::Idle);
     assert_eq!(node.has_left(), Some(Duration::ZERO));
     assert!(!node.machine.undo(false), "there is no way back");
     let mut node = Node::with(&["lb1"]);
@@ -408,4 +506,71 @@ fn where_one_balancer_has_not_said_where_requests_go_nothing_can_be_measured() {
     assert_eq!(node.machine.servers().count(), 0);
     node.answer(600, "lb2", Word::Idle);
     assert_eq!(node.machine.servers().count(), 1, "it has none on their way");
+}
+
+fn floor(earlier: &[&str]) -> Word {
+    Word::Floor { earlier: earlier.iter().map(|text| name(text)).collect() }
+}
+
+#[test]
+fn nobody_is_let_go_first_under_an_id_that_would_come_back() {
+    for (result, yields) in [
+        (Ok(()), true),
+        (Err(NotKept::Never("no snapshot".to_owned())), true),
+        (Err(NotKept::Failed("no space".to_owned())), false),
+    ] {
+        let mut node = Node::with(&["lb1"]);
+        node.drain(0);
+        let (tag, id) = (node.machine.tag().cloned(), node.machine.kept().unwrap().id.clone());
+        node.answer(100, "lb1", floor(&["web0"]));
+        node.take();
+        node.machine.handle_kept(at(110), result.clone());
+        assert_eq!(node.machine.tag().is_none(), yields, "{result:?}");
+        if !yields {
+            assert_eq!(node.machine.tag(), tag.as_ref());
+            let kept = node.take().into_iter().find_map(|output| match output {
+                Output::Keep(kept) => kept,
+                _ => None,
+            });
+            assert_eq!(kept.map(|kept| kept.id), Some(id), "what comes back is what others know");
+            assert_eq!(node.asks(1000), ["lb1"], "it goes on to ask");
+            node.answer(2200, "lb1", floor(&["web0"]));
+            node.machine.handle_kept(at(2210), Ok(()));
+            assert!(node.machine.tag().is_none(), "and tries again");
+        }
+    }
+}
+
+#[test]
+fn a_drain_that_found_no_room_by_its_end_is_refused_and_not_left_half_done() {
+    // What lb1 says all the time, whether the drain was forced; what it ends with
+    for (word, force, refused) in [
+        (floor(&["web0"]), false, true),
+        (floor(&["web0"]), true, false),
+        (Word::Wait { text: String::new() }, false, false),
+    ] {
+        let mut node = Node::with(&["lb1"]);
+        node.machine.drain(at(0), LamportTime(7), DrainRequest { force, ..DrainRequest::default() }, TIMES);
+        let mut lines = Vec::new();
+        for millis in (0..15_000).step_by(100) {
+            node.machine.handle_kept(at(millis), Ok(()));
+            node.machine.handle_timeout(at(millis));
+            node.answer(millis, "lb1", word.clone());
+            lines.extend(node.lines());
+        }
+        let end = lines.iter().find(|line| line.is_end());
+        let is_refused = matches!(end, Some(Line::Refused { balancers }) if balancers[..] == ["lb1"]);
+        assert_eq!(is_refused, refused, "{word:?} {force}: {lines:?}");
+        assert_eq!(node.machine.kept().is_none(), refused, "{word:?} {force}");
+        assert!(refused || matches!(end, Some(Line::Unconfirmed { .. })), "{lines:?}");
+    }
+}
+
+#[test]
+fn of_more_servers_than_are_remembered_nothing_is_measured() {
+    let mut node = Node::with(&["lb1"]);
+    node.leave(0);
+    let servers = (1..=300).map(|port| SocketAddr::from(([10, 0, 0, 1], port))).collect();
+    node.answer(10, "lb1", Word::Out { servers });
+    assert_eq!(node.machine.servers().count(), 0);
 }

@@ -22,6 +22,7 @@ fn play(seed: u64, fault: Fault, nodes: usize, balancers: usize, mut late: usize
             2 if world.rng.random_ratio(1, 6) => world.undo(node),
             3 if world.rng.random_ratio(1, 12) => world.crash_node(node),
             4 if world.rng.random_ratio(1, 3) => world.crash_balancer(balancer),
+            4 if world.rng.random_ratio(1, 12) => world.rebuild_balancer(balancer),
             5 | 6 if world.nodes[node].machine.is_none() && world.rng.random_ratio(1, 4) => world.start_node(node),
             7 if late > 0 && world.rng.random_ratio(1, 8) => {
                 late -= 1;
@@ -63,11 +64,13 @@ fn whoever_went_with_every_balancers_word_gets_no_requests() {
             sum.yielded += count.yielded;
             sum.refused += count.refused;
             sum.crashes += count.crashes;
+            sum.rebuilt += count.rebuilt;
             sum.promises_read_back += count.promises_read_back;
         }
     }
     assert!(sum.left > 100 && sum.forced > 100 && sum.drained > 20 && sum.crashes > 1000, "{sum:?}");
     assert!(sum.yielded > 10 && sum.refused > 20 && sum.promises_read_back > 100, "{sum:?}");
+    assert!(sum.rebuilt > 100, "{sum:?}");
 }
 
 #[test]
@@ -98,6 +101,11 @@ fn failed_idea_set_of_balancers_fixed_at_the_start() {
 #[test]
 fn failed_idea_nothing_needed_before_first_routing() {
     assert!(finds(Fault::NothingBeforeRouting, 2, 1, 2));
+}
+
+#[test]
+fn failed_idea_a_balancer_that_was_built_anew_counts_as_it_did() {
+    assert!(finds(Fault::RebuiltCounts, 2, 1, 0));
 }
 
 /// Two nodes, two balancers: each balancer has heard of another one first.

@@ -27,6 +27,8 @@ pub(super) enum Fault {
     BalancersFixed,
     NothingBeforeRouting,
     NoYielding,
+    /// One that was built anew under its name, its promises lost, counts as it did.
+    RebuiltCounts,
 }
 
 pub(super) const TIMES: Times = Times { confirm: Duration::from_secs(14), drain: Duration::from_secs(5) };
@@ -90,6 +92,7 @@ pub(super) struct Count {
     pub(super) yielded: usize,
     pub(super) refused: usize,
     pub(super) crashes: usize,
+    pub(super) rebuilt: usize,
     pub(super) promises_read_back: usize,
 }
 
@@ -223,7 +226,8 @@ impl World {
         let mut peers: Vec<Peer> = Vec::new();
         for node in &self.nodes {
             let drain = node.machine.as_ref().and_then(|machine| machine.tag().cloned());
-            peers.push(Peer { name: node.name.clone(), presence: running(node), is_balancer: false, drain });
+            let (name, incarnation) = (node.name.clone(), Incarnation::new(node.incarnation));
+            peers.push(Peer { name, presence: running(node), incarnation, is_balancer: false, drain });
         }
         let balancers: BTreeSet<NodeName> = self.balancers.iter().map(|balancer| balancer.name.clone()).collect();
         let node = &mut self.nodes[at];
@@ -233,7 +237,9 @@ impl World {
         let fixed = node.fixed.clone().filter(|_| self.fault == Fault::BalancersFixed);
         for name in fixed.unwrap_or(balancers) {
             // An agent that has died is not seen to have failed yet.
-            peers.push(Peer { name, presence: Presence::Alive, is_balancer: true, drain: None });
+            let life = self.balancers.iter().find(|balancer| balancer.name == name).map_or(0, |balancer| balancer.life);
+            let incarnation = Incarnation::new(if self.fault == Fault::RebuiltCounts { 0 } else { life });
+            peers.push(Peer { name, presence: Presence::Alive, incarnation, is_balancer: true, drain: None });
         }
         if let Some(machine) = &mut node.machine {
             machine.handle_members(peers);
@@ -321,6 +327,15 @@ impl World {
         self.count.crashes += 1;
     }
 
+    /// Its host is built anew: it has the same name and nothing else.
+    pub(super) fn rebuild_balancer(&mut self, at: usize) {
+        let balancer = &mut self.balancers[at];
+        balancer.requests.clear();
+        (balancer.promises, balancer.live) = (Promises::default(), BTreeSet::new());
+        self.crash_balancer(at);
+        self.count.rebuilt += 1;
+    }
+
     fn hear(&mut self, to: usize, node: usize) {
         let node = &self.nodes[node];
         let tag = node.machine.as_ref().and_then(|machine| machine.tag().cloned());
@@ -366,7 +381,8 @@ impl World {
         match (wanted.contains(node), drain(node)) {
             (true, Drain::Asked(_)) => {
                 let others = self.nodes.iter().map(|each| each.name.clone());
-                let beside = others.filter(|other| other != node && drain(other) != Drain::No).collect();
+                let is_out = |other: &NodeName| drain(other) != Drain::No && !wanted.contains(other);
+                let beside = others.filter(|other| other != node && is_out(other)).collect();
                 Place::Refused { beside }
             }
             (true, Drain::No | Drain::Promised) => Place::Going,

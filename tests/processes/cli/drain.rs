@@ -45,7 +45,7 @@ fn measured() -> Vec<Value> {
     let [lingering, lingered] = lingered("none_left", 2010, 2430);
     let not_kept = json!({ "kind": "not_kept", "reason": "no snapshot is configured" });
     let drained = json!({ "kind": "drained", "elapsed_ms": 2430 });
-    vec![draining(&["lb1"]), not_kept, confirmed("lb1", "out", 420), lingering, lingered, drained]
+    vec![not_kept, draining(&["lb1"]), confirmed("lb1", "out", 420), lingering, lingered, drained]
 }
 
 fn refused() -> Vec<Value> {
@@ -70,6 +70,12 @@ fn unconfirmed() -> Vec<Value> {
 
 fn undone() -> Vec<Value> {
     vec![json!({ "kind": "undone", "id": "5d3e01aa", "stays": false })]
+}
+
+fn undone_in_memory() -> Vec<Value> {
+    let still_kept =
+        json!({ "kind": "still_kept", "reason": "the snapshot cannot be written: no space left on device" });
+    vec![still_kept, json!({ "kind": "undone", "id": "5d3e01aa", "stays": false })]
 }
 
 fn guarded() -> Vec<Value> {
@@ -138,12 +144,14 @@ fn without_times(text: &str) -> String {
 #[test]
 fn a_drain_tells_each_balancer_what_decided_and_the_way_back() {
     let drain = &["drain"][..];
-    let rows: [(Answers, &[&str]); 17] = [
+    let rows: [(Answers, &[&str]); 19] = [
         (|command, _| answer(drained, command), &["drain", "--reason", "kernel"]),
         (|command, _| answer(drained, command), &["drain", "--no-wait"]),
         (|command, _| answer(drained, command), &["drain", "--quiet"]),
         (|command, _| answer(drained, command), &["drain", "--format", "json"]),
         (|command, _| answer(measured, command), drain),
+        (|command, _| answer(measured, command), &["drain", "--no-wait"]),
+        (|command, _| answer(undone_in_memory, command), &["drain", "--undo"]),
         (|command, _| answer(refused, command), drain),
         (|command, _| answer(refused, command), &["drain", "--format", "json"]),
         (|command, _| answer(unconfirmed, command), drain),
