@@ -1323,6 +1323,10 @@ _weir() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --guard)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --rpc-addr)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0

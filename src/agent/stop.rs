@@ -7,7 +7,7 @@ use tracing::info;
 use super::signal::{Action, Policy, Signal, Stage};
 use crate::config::{Config, Mode};
 use crate::rpc::weir::{OnStop, Stopping};
-use crate::time::Instant;
+use crate::time::{Instant, millis};
 
 /// systemd sends its signal as soon as the command of `ExecStop=` has ended. One that comes later is another's.
 const SIGNAL_FOLLOWS: Duration = Duration::from_secs(5);
@@ -26,7 +26,7 @@ pub(super) enum Progress {
 /// What is known of the end to come.
 #[derive(Debug, Default)]
 pub(super) struct Stops {
-    /// A signal to stop has come.
+    /// A signal to stop has come during this leave.
     told: bool,
     /// Until then a signal is that of a restart.
     restarts_until: Option<Instant>,
@@ -39,7 +39,13 @@ impl Stops {
             info!("systemd restarts the agent, which is no leave");
             self.restarts_until = Some(now + SIGNAL_FOLLOWS);
         }
-        Stopping { leaves: !unit.restart && config.leave.on_terminate }
+        let timeout_ms = Some(millis(config.leave.timeout));
+        Stopping { leaves: !unit.restart && config.leave.on_terminate, timeout_ms }
+    }
+
+    /// No leave is under way, any more perhaps: signals of an earlier one are over.
+    pub(super) fn handle_serving(&mut self) {
+        self.told = false;
     }
 
     /// What a signal asks for.
@@ -92,7 +98,8 @@ mod tests {
             (false, true, false, Action::Stop),
         ] {
             let (mut stops, config) = (Stops::default(), config(on_stop));
-            assert_eq!(stops.handle_unit(NOW, &config, OnStop { restart }), Stopping { leaves }, "{on_stop} {restart}");
+            let stopping = Stopping { leaves, timeout_ms: Some(30_000) };
+            assert_eq!(stops.handle_unit(NOW, &config, OnStop { restart }), stopping, "{on_stop} {restart}");
             let action = stops.handle_signal(NOW + SIGNAL_FOLLOWS, &config, Signal::Terminate, Progress::Serving);
             assert_eq!(action, then, "{on_stop} {restart}");
         }
@@ -123,6 +130,16 @@ mod tests {
         let signals = [Signal::Terminate; 2];
         let actions = signals.map(|sent| stops.handle_signal(NOW, &config, sent, Progress::Leaving));
         assert_eq!(actions, [Action::GoOn, Action::Stop], "without a drain");
+    }
+
+    #[test]
+    fn a_signal_during_a_leave_that_was_taken_back_is_forgotten() {
+        let (mut stops, config) = (Stops::default(), config(true));
+        let signal = |stops: &mut Stops| stops.handle_signal(NOW, &config, Signal::Terminate, Progress::Draining);
+        assert_eq!(signal(&mut stops), Action::GoOn);
+        stops.handle_serving();
+        assert_eq!(signal(&mut stops), Action::GoOn, "the next leave's first one");
+        assert_eq!(signal(&mut stops), Action::Leave);
     }
 
     #[test]

@@ -7,6 +7,7 @@ use tokio::time::{Instant, sleep};
 use super::connect::AgentArgs;
 use super::exit::Exit;
 use super::failure::Failure;
+use super::job;
 use super::output::Output;
 use super::session::{Cause, Session, SessionError};
 use super::story::{Story, command, failure};
@@ -41,9 +42,18 @@ pub(crate) struct Drain {
     /// Stay draining although a balancer would have too few servers: out as soon as there is another
     #[arg(long)]
     force: bool,
-    /// For the guard unit of an application: mark the drain as its own; without an agent there is nothing to do
-    #[arg(long, hide = true, conflicts_with = "member")]
-    guard: bool,
+    /// For the guard unit of an application: mark the drain as its own, unless that unit goes on; without an agent there is nothing
+    /// to do
+    #[arg(
+        long,
+        hide = true,
+        value_name = "UNIT",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "",
+        conflicts_with = "member"
+    )]
+    guard: Option<String>,
     /// For the guard unit: take back only what it alone asked for; without an agent there is nothing to do
     #[arg(long, hide = true, requires = "undo", conflicts_with = "member")]
     if_guard: bool,
@@ -53,6 +63,13 @@ pub(crate) struct Drain {
 
 impl Drain {
     pub(crate) async fn run(&self, output: &Output) -> Result<Exit, Failure> {
+        if let Some(unit) = self.guard.clone().filter(|unit| !unit.is_empty()) {
+            let shown = escape(&unit).into_owned();
+            if tokio::task::spawn_blocking(move || job::is_left_alone(&unit)).await.unwrap_or(false) {
+                output.notice(&format!("notice: {shown} goes on, its guard alone is stopped"));
+                return Ok(Exit::Done);
+            }
+        }
         let Some(mut session) = self.session(output).await? else { return Ok(Exit::Done) };
         let own = session.own_name().await?;
         let other = self.member.as_deref().filter(|member| *member != own);
@@ -60,7 +77,7 @@ impl Drain {
         let deadline = Instant::now() + GUARD_PATIENCE;
         while let Err(error) = self.tell(&mut session, &mut story, output).await {
             let is_gone = matches!(&error, SessionError::Lost(failure) if failure.exit() == Exit::NoAgent);
-            if !(self.guard && is_gone && Instant::now() < deadline) {
+            if !(self.guard.is_some() && is_gone && Instant::now() < deadline) {
                 return Err(error.into());
             }
             // The agent restarts just now, and goes on with the drain.
@@ -87,7 +104,7 @@ impl Drain {
             member: self.member.clone(),
             undo: self.undo,
             force: self.force,
-            guard: self.guard || self.if_guard,
+            guard: self.is_guard(),
             reason: self.reason.clone(),
         };
         let started = session.weir(&start).await?;
@@ -97,9 +114,13 @@ impl Drain {
         story.follow(session, started, output, enough).await
     }
 
+    fn is_guard(&self) -> bool {
+        self.guard.is_some() || self.if_guard
+    }
+
     /// The agent; `None` where there is none and that is nothing to complain of.
     async fn session(&self, output: &Output) -> Result<Option<Session>, Failure> {
-        if !(self.guard || self.if_guard) {
+        if !self.is_guard() {
             return Session::open(&self.agent, output).await.map(Some);
         }
         match Session::connect(&self.agent, output).await {

@@ -1,15 +1,14 @@
 //! `weir leave`: drain, leave the cluster, stop the agent.
 
-mod job;
-
 use std::time::Duration;
 
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use super::config::DEFAULT;
 use super::connect::{AgentArgs, Environment, SOCKET};
 use super::exit::Exit;
 use super::failure::Failure;
+use super::job;
 use super::output::Output;
 use super::parse;
 use super::session::{Session, SessionError};
@@ -19,8 +18,11 @@ use crate::drain::document::Depart;
 use crate::rpc::weir::{OnStop, Stopping};
 use crate::time::millis;
 
-/// systemd kills what is not done within `TimeoutStopSec=`, which is leave.timeout and 10 s at least.
-const ON_STOP: Duration = Duration::from_secs(42);
+/// For the agent to say whether it leaves.
+const ASK: Duration = Duration::from_secs(10);
+/// What a leave may take beside `leave.timeout`. systemd kills what is not done within `TimeoutStopSec=`, which is that and 10 s at
+/// least.
+const BESIDE: Duration = Duration::from_secs(12);
 
 /// Make the agent leave the cluster and stop, once no balancer sends it requests.
 #[derive(Debug, clap::Args)]
@@ -78,26 +80,35 @@ impl Leave {
     async fn stop_unit(&self, output: &Output) {
         // The agent's log tells the story.
         let quiet = output.silent();
-        let failed = match timeout(ON_STOP, self.leave_unless_restarted(&quiet)).await {
-            Ok(Ok(())) => return,
+        match self.leave_unless_restarted(&quiet).await {
+            Ok(()) => {}
             // It has ended by itself.
-            Ok(Err(failure)) if failure.exit() == Exit::NoAgent => return,
-            Ok(Err(failure)) => failure,
-            Err(_) => Failure::new(Exit::Incomplete, format!("the agent has not left within {} s", ON_STOP.as_secs())),
-        };
-        output.notice(&failed.to_text());
+            Err(failure) if failure.exit() == Exit::NoAgent => {}
+            Err(failure) => output.notice(&failure.to_text()),
+        }
     }
 
     async fn leave_unless_restarted(&self, output: &Output) -> Result<(), Failure> {
+        let begun = Instant::now();
+        let Some((mut session, stopping)) = within(ASK, "said whether it leaves", self.ask(output)).await? else {
+            return Ok(());
+        };
+        if !stopping.leaves {
+            return Ok(());
+        }
+        let depart = Depart { on_stop: true, ..Depart::default() };
+        let left = async { Ok(leave(&mut session, &depart, &mut Story::new(""), output).await?) };
+        within(patience(stopping).saturating_sub(begun.elapsed()), "left", left).await
+    }
+
+    /// What the agent makes of the end to come; `None` of an older one, just before the first restart under this unit, which does
+    /// what the signal says.
+    async fn ask(&self, output: &Output) -> Result<Option<(Session, Stopping)>, Failure> {
         let restart = tokio::task::spawn_blocking(job::is_restart).await.unwrap_or(false);
         let mut session = Session::open(&self.agent_of_unit(), output).await?;
         match session.weir(&OnStop { restart }).await {
-            Ok(Stopping { leaves: true }) => {
-                let depart = Depart { on_stop: true, ..Depart::default() };
-                Ok(leave(&mut session, &depart, &mut Story::new(""), output).await?)
-            }
-            // An older agent, just before the first restart under this unit, does what the signal says.
-            Ok(Stopping { leaves: false }) | Err(SessionError::Unsupported(_)) => Ok(()),
+            Ok(stopping) => Ok(Some((session, stopping))),
+            Err(SessionError::Unsupported(_)) => Ok(None),
             Err(error) => Err(error.into()),
         }
     }
@@ -118,4 +129,34 @@ impl Leave {
 async fn leave(session: &mut Session, depart: &Depart, story: &mut Story, output: &Output) -> Result<(), SessionError> {
     let started = session.weir(depart).await?;
     story.follow(session, started, output, |_| false).await
+}
+
+/// How long a leave is waited for.
+fn patience(Stopping { timeout_ms, .. }: Stopping) -> Duration {
+    timeout_ms.map_or(config::Leave::TIMEOUT, Duration::from_millis).saturating_add(BESIDE)
+}
+
+/// What `work` comes to, unless it takes longer than that.
+async fn within<T>(limit: Duration, done: &str, work: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
+    let late = || Failure::new(Exit::Incomplete, format!("the agent has not {done} within {} s", limit.as_secs()));
+    timeout(limit, work).await.unwrap_or_else(|_| Err(late()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_leave_on_a_stop_is_waited_for_as_long_as_it_is_given() {
+        for (timeout_ms, seconds) in [(None, 42), (Some(30_000), 42), (Some(120_000), 132), (Some(15_500), 27)] {
+            assert_eq!(patience(Stopping { leaves: true, timeout_ms }).as_secs(), seconds, "{timeout_ms:?}");
+        }
+        assert!(patience(Stopping { leaves: true, timeout_ms: Some(u64::MAX) }) > BESIDE);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_agent_that_does_not_end_is_named_and_not_waited_for() {
+        let never = within(Duration::from_secs(42), "left", std::future::pending::<Result<(), Failure>>()).await;
+        assert!(never.unwrap_err().to_text().contains("the agent has not left within 42 s"));
+    }
 }

@@ -43,6 +43,7 @@ mod force_leave;
 mod go_flags;
 mod health;
 mod info;
+mod job;
 mod join;
 mod keygen;
 mod keys;

@@ -239,6 +239,8 @@ pub struct Leave {
 impl Leave {
     /// Longest that Serf's own leave takes: two broadcasts and the pause after them (`protocols A.5`).
     pub const SERF: Duration = Duration::from_secs(11);
+    /// For all of it, unless something else is configured.
+    pub const TIMEOUT: Duration = Duration::from_secs(30);
     /// With the shortest time for the balancers to confirm.
     pub const MIN_BESIDE_DRAIN: Duration = Duration::from_secs(13);
 
@@ -250,7 +252,7 @@ impl Leave {
             .key("drain_time")
             .within(Duration::ZERO, hour)
             .or(section.by_mode(Duration::from_secs(5), Duration::ZERO));
-        let timeout = section.key("timeout").within(Duration::from_secs(13), 2 * hour).or(Duration::from_secs(30));
+        let timeout = section.key("timeout").within(Duration::from_secs(13), 2 * hour).or(Self::TIMEOUT);
         let least = drain_time + Self::MIN_BESIDE_DRAIN;
         if !drain_time.is_zero() && timeout < least {
             let name = if section.is_set("timeout") { "timeout" } else { "drain_time" };

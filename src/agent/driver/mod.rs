@@ -130,7 +130,7 @@ impl Agent {
                 self.joins.handle_found(clock::now(), &mut self.endpoint, &self.config, found);
             }
             done = applied(&mut self.upstreams) => self.handle_applied(done),
-            looked = self.safe_leave.looked() => self.safe_leave.handle_looked(clock::now(), looked),
+            seen = self.safe_leave.seen() => self.safe_leave.handle_seen(clock::now(), seen),
             read = self.reloads.recv() => self.handle_reload(read),
             signal = self.signals.recv() => self.handle_signal(signal),
         }
@@ -194,12 +194,16 @@ impl Agent {
         }
     }
 
-    fn handle_signal(&mut self, signal: Signal) {
-        let progress = match (self.is_leaving(), self.safe_leave.is_leaving()) {
+    pub(super) fn progress(&self) -> Progress {
+        match (self.is_leaving(), self.safe_leave.is_leaving()) {
             (true, _) => Progress::Leaving,
             (false, true) => Progress::Draining,
             (false, false) => Progress::Serving,
-        };
+        }
+    }
+
+    fn handle_signal(&mut self, signal: Signal) {
+        let progress = self.progress();
         match self.stops.handle_signal(clock::now(), &self.config, signal, progress) {
             Action::Leave => {
                 self.log.tell(Notice::Leaving { signal: Some(signal.name()) });

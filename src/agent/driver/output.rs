@@ -5,6 +5,7 @@ use tracing::{error, info, warn};
 use super::super::notice::Notice;
 use super::super::{Exit, clock, doctor, health, joins, leave, tags};
 use super::Agent;
+use crate::agent::stop::Progress;
 use crate::config::{Config, Mode};
 use crate::drain::{Question, RemoteDrain};
 use crate::endpoint::Output;
@@ -22,6 +23,9 @@ impl Agent {
         let now = clock::now();
         if let Some(leave::Step::Leave) = self.safe_leave.advance(now, &mut self.endpoint, &mut self.store) {
             self.leave();
+        }
+        if self.progress() == Progress::Serving {
+            self.stops.handle_serving();
         }
         if let Some(upstreams) = &mut self.upstreams {
             upstreams.advance(now, &mut self.endpoint);

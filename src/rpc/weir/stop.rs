@@ -16,4 +16,6 @@ pub struct OnStop {
 pub struct Stopping {
     /// It is to leave first, by `leave.on_stop`.
     pub leaves: bool,
+    /// How long that may take: `leave.timeout`. An older agent does not say.
+    pub timeout_ms: Option<u64>,
 }

@@ -1,4 +1,4 @@
-//! Why systemd stops the agent: the type of the unit's queued job (`protocols A.6`).
+//! What systemd has in mind: the queued jobs of units (`protocols A.6`).
 
 use std::fs;
 use std::path::Path;
@@ -18,6 +18,19 @@ pub(super) fn is_restart() -> bool {
     list.args(["list-jobs", "--full", "--no-legend", "--no-pager"]);
     command::run(list, PATIENCE, "")
         .is_ok_and(|ran| ran.success && restarts(&ran.stdout, unit_of(&groups).unwrap_or(UNIT)))
+}
+
+/// Whether nothing is to become of `unit`, which may be called otherwise there: no job of it is queued. Where the bus cannot say,
+/// something is. Blocks.
+pub(super) fn is_left_alone(unit: &str) -> bool {
+    let mut show = command::clean(Path::new("systemctl"));
+    show.args(["show", "--property=Job", "--value", "--", unit]);
+    command::run(show, PATIENCE, "").is_ok_and(|ran| ran.success && has_none(&ran.stdout))
+}
+
+/// Whether that names no job.
+fn has_none(number: &str) -> bool {
+    matches!(number.trim(), "" | "0")
 }
 
 /// The service in whose control group a process is; of one within another, the inner one.
@@ -51,6 +64,13 @@ mod tests {
             ("", false),
         ] {
             assert_eq!(restarts(jobs, "weir.service"), restart, "{jobs}");
+        }
+    }
+
+    #[test]
+    fn a_number_is_a_job() {
+        for (number, none) in [("", true), ("\n", true), ("0\n", true), ("4711\n", false)] {
+            assert_eq!(has_none(number), none, "{number:?}");
         }
     }
 
