@@ -46,7 +46,10 @@ PARTS = {
     "members": [
         members.power, members.freeze, members.cut, members.agent_killed, members.two_balancers, checks.checks, latency.beside_others,
     ],
-    "departure": [departure.rolling, departure.restarted, departure.flight, departure.drained, departure.guarded],
+    "departure": [
+        departure.rolling, departure.restarted, departure.flight, departure.drained, departure.guarded, departure.at_once,
+        departure.second_balancer, departure.remote,
+    ],
     "nginx": [
         nginx.broken_neighbour, nginx.operator, nginx.counts, nginx.quiet, nginx.port_in_use, nginx.stopped, nginx.master_killed,
         nginx.reinstalled, nginx.helper_killed, nginx.others_reload,

@@ -1,11 +1,16 @@
 """Servers that go and come on somebody's word, while visitors do: nobody notices."""
 
+import re
 import time
 
+import install
 from cluster import (
-    SITE, WEBS, active, all_alive, lb, none_failed, now, servers, servers_are, told, untold, visitors, web1, web2, whole,
+    DETECTED_S, SITE, WEBS, active, all_alive, lb, members, none_failed, now, servers, servers_are, told, untold, visitors, web1,
+    web2, whole,
 )
-from hosts import expect, pause, throughout, verb, within
+from hosts import Host, expect, pause, throughout, together, verb, within
+
+OBEYS = "/etc/weir/weir.d/50-obeys.toml"
 
 # Requests that take so long.
 SLOW_S = 4
@@ -132,6 +137,77 @@ def guarded(report):
             within(10, whole)
     with report.claim("guard.visitors", "no visitor is turned away"):
         none_failed(became)
-    # A guard that is stopped drains, as its application might be stopped next.
-    web1.run("systemctl disable -q --now weir-guard@www; weir drain --undo")
+    with visitors() as became:
+        with report.claim("guard.late", "a drain of the guard is over where the application came back while no agent ran"):
+            web1.run("systemctl stop www weir; systemctl start www; sleep 1; systemctl start weir")
+            within(20, whole)
+        with report.claim("guard.off", "the guard alone can be taken away, and nothing drains"):
+            web1.run("systemctl disable -q --now weir-guard@www")
+            throughout(2, servers_are, *WEBS)
+    with report.claim("guard.off_visitors", "no visitor is turned away"):
+        none_failed(became)
+
+
+def at_once(report):
+    """Both servers are to drain, and one stays."""
+    with visitors(rate=100) as became:
+        with report.claim("at_once.one", "of two servers that drain at once one goes, and the other is refused and serves"):
+            codes = together(lambda host: host.run("set +e; weir drain >/dev/null 2>&1; echo $?").strip(), *WEBS)
+            expect(sorted(codes) == ["0", "6"], f"exit codes {codes}")
+            servers_are(WEBS[codes.index("6")])
+        for host in WEBS:
+            host.run("weir drain --undo")
+        within(10, whole)
+    with report.claim("at_once.visitors", "no visitor is turned away"):
+        none_failed(became)
+
+
+def second_balancer(report):
+    """Another balancer, late and then dead."""
+    second = Host("web3")
+    verb("up", second)
+    install.second_balancer(second)
+    within(20, servers_are, *WEBS, at=second)
+    with report.claim("balancers.late", "a balancer whose agent is away for a moment is waited for"):
+        since = now(web1)
+        second.run("systemctl kill -s STOP weir; (sleep 2; systemctl kill -s CONT weir) >/dev/null 2>&1 </dev/null &")
+        web1.run("weir drain")
+        for balancer in (lb, second):
+            told(web1, since, f"leave confirmed balancer={balancer}")
+            servers_are(web2, at=balancer)
+        web1.run("weir drain --undo")
+        within(15, whole)
+    with report.claim("balancers.dead", "one that has failed is named, and not waited for beyond five seconds"):
+        verb("kill", second)
+        within(DETECTED_S, lambda: expect(members()["web3"] == "failed", f"{members()}"))
+        begin = time.monotonic()
+        said = exits(web1, "weir drain", 0)
+        took = time.monotonic() - begin
+        report.figure("drain_dead_balancer_s", round(took, 2))
+        expect(re.search(r"^ *web3 +failed since .*, not waited for", said, re.MULTILINE), said)
+        servers_are(web2)
+        expect(took < 5 + DRAIN_TIME_S + 3, f"{took:.1f} s")
+        web1.run("weir drain --undo")
+    # Gone for good: it is no part of what other cases find.
+    lb.run("weir --quiet force-leave --prune web3")
+    within(15, whole)
+
+
+def remote(report):
+    """A drain from another host."""
+    with report.claim("remote.refused", "a node drains at nobody's word but its own host's unless it is configured to"):
+        said = exits(lb, "weir drain web1", 1)
+        expect("leave.remote_drain is false" in said, said)
+        throughout(1, servers_are, *WEBS)
+    web1.run("mkdir -p /etc/weir/weir.d")
+    web1.write(OBEYS, "[leave]\nremote_drain = true\n", "0640")
+    web1.run(f"chgrp weir {OBEYS}; weir reload")
+    try:
+        with report.claim("remote.obeyed", "where it is, it drains and serves again at another host's word"):
+            lb.run("weir drain web1")
+            within(10, servers_are, web2)
+            lb.run("weir drain web1 --undo")
+            within(10, whole)
+    finally:
+        web1.run(f"rm -f {OBEYS}; weir reload; weir drain --undo")
     within(10, whole)
