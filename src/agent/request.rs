@@ -8,7 +8,7 @@ mod hop;
 mod http;
 mod proxy;
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;
 mod tls;
 
 use std::sync::Arc;
@@ -23,7 +23,7 @@ use self::hop::Hop;
 use self::http::Exchanged;
 use self::tls::Trust;
 use super::clock;
-use crate::config::{Address, Http, Service, Tcp, Tls};
+use crate::config::{Address, Http, Service, Tcp};
 use crate::health::answer::{Failure, Outcome, Step};
 
 pub(super) use self::tls::Trusts;
@@ -37,7 +37,7 @@ pub(super) struct Request {
     service: Service,
     /// Where TLS may come into it, by a redirect, too.
     trust: Option<Arc<Trust>>,
-    /// Longest exchange, redirects included.
+    /// Longest exchange, redirects included, but for what this host needs to read whom it trusts.
     within: Duration,
 }
 
@@ -45,9 +45,8 @@ impl Request {
     /// Of a request over TLS, `trusts` holds whose certificates are taken; they are read with the first request.
     pub(super) fn new(service: Service, within: Duration, trusts: &mut Trusts) -> Self {
         let trust = match &service {
-            Service::Http(Http { tls: Some(tls), .. }) => Some(trusts.get(tls)),
-            Service::Http(Http { tls: None, redirects: 1.., .. }) => Some(trusts.get(&Tls::System)),
-            Service::Http(Http { tls: None, redirects: 0, .. }) | Service::Tcp(_) => None,
+            Service::Http(http) if http.secure || http.redirects > 0 => Some(trusts.get(&http.tls)),
+            Service::Http(_) | Service::Tcp(_) => None,
         };
         Self { service, trust, within }
     }
@@ -68,13 +67,13 @@ impl Request {
         Outcome { took: clock::now().since(began), result }
     }
 
-    async fn http(&self, http: &Http, to: &Address, limit: Limit) -> Result<(), Failure> {
+    async fn http(&self, http: &Http, to: &Address, mut limit: Limit) -> Result<(), Failure> {
         let mut hop = Hop::first(http, to);
         for redirects_left in (0..=http.redirects).rev() {
             let follows = redirects_left > 0;
             // TLS takes several times the memory, which a plain request need not have.
             let exchanged = if hop.secure {
-                Box::pin(self.secure(http, &hop, follows, limit)).await?
+                Box::pin(self.secure(http, &hop, follows, &mut limit)).await?
             } else {
                 let stream = connect(&hop.address, http.send_proxy, limit).await?;
                 http::exchange(stream, http, hop.head(follows), limit).await?
@@ -87,12 +86,16 @@ impl Request {
         Err(Failure::Redirect)
     }
 
-    async fn secure(&self, http: &Http, hop: &Hop<'_>, follows: bool, limit: Limit) -> Result<Exchanged, Failure> {
+    async fn secure(&self, http: &Http, hop: &Hop<'_>, follows: bool, limit: &mut Limit) -> Result<Exchanged, Failure> {
         let name = hop.server_name()?;
         let trust = self.trust.as_ref().expect("`new` gives one to every service that TLS may come into");
-        let stream = connect(&hop.address, http.send_proxy, limit).await?;
-        let stream = limit.on(Step::Tls, trust.connect(name, stream)).await?;
-        http::exchange(stream, http, hop.head(follows), limit).await
+        let began = Instant::now();
+        let client = trust.client(self.within).await?;
+        // A disk of ours that is slow is no fault of the server's.
+        limit.0 += began.elapsed();
+        let stream = connect(&hop.address, http.send_proxy, *limit).await?;
+        let stream = limit.on(Step::Tls, tls::handshake(client, name, stream)).await?;
+        http::exchange(stream, http, hop.head(follows), *limit).await
     }
 }
 

@@ -92,6 +92,8 @@ pub enum Unusable {
     NoFile,
     /// It holds no certificate.
     Empty,
+    /// Reading it takes longer than the request may.
+    Slow,
 }
 
 impl Failure {
@@ -159,7 +161,7 @@ impl fmt::Display for Failure {
             Self::Redirect => f.write_str("it redirects too often, or to nowhere"),
             Self::Own(errno) => write!(f, "this host cannot ask: {}", words(*errno)),
             Self::Authorities(Some(path), why) => write!(f, "this host cannot ask: {} {why}", path.display()),
-            Self::Authorities(None, why) => write!(f, "this host cannot ask: the system's authorities: {why}"),
+            Self::Authorities(None, why) => write!(f, "this host cannot ask: the system's store of authorities {why}"),
             Self::BrokeOff => f.write_str("this host cannot ask: the request broke off"),
         }
     }
@@ -208,6 +210,7 @@ impl fmt::Display for Unusable {
             Self::Unread(errno) => write!(f, "cannot be read: {}", words(*errno)),
             Self::NoFile => f.write_str("is not a file of certificates"),
             Self::Empty => f.write_str("holds no certificate"),
+            Self::Slow => f.write_str("is still being read"),
         }
     }
 }

@@ -22,7 +22,7 @@ pub(super) struct Hop<'a> {
 
 impl<'a> Hop<'a> {
     pub(super) fn first(http: &'a Http, address: &'a Address) -> Self {
-        let secure = http.tls.is_some();
+        let secure = http.secure;
         Self {
             address: Cow::Borrowed(address),
             secure,

@@ -13,7 +13,7 @@ use tokio::task::JoinHandle;
 use tokio_rustls::TlsAcceptor;
 
 use super::*;
-use crate::config::{Config, Loaded, ProxyVersion, Source, Sources, load};
+use crate::config::{Config, Loaded, ProxyVersion, Source, Sources, Tls, load};
 use crate::health::answer::{Certificate, TlsTrouble, Unusable};
 
 const LONG: Duration = Duration::from_secs(20);
@@ -235,14 +235,14 @@ async fn redirects_are_followed_as_often_as_is_allowed() {
     }
 }
 
-/// An authority, and a server with a certificate of it.
-struct Authority {
+/// An authority, and servers with certificates of it.
+pub(in crate::agent) struct Authority {
     issuer: CertifiedIssuer<'static, KeyPair>,
     directory: tempfile::TempDir,
 }
 
 impl Authority {
-    fn new() -> Self {
+    pub(in crate::agent) fn new() -> Self {
         let mut params = CertificateParams::new(Vec::new()).unwrap();
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         let issuer = CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap();
@@ -251,12 +251,17 @@ impl Authority {
         authority
     }
 
-    fn path(&self) -> PathBuf {
+    pub(in crate::agent) fn path(&self) -> PathBuf {
         self.directory.path().join("ca.pem")
     }
 
-    /// One answer over TLS, with a certificate for `name`.
-    async fn serve(&self, name: &str, expired: bool) -> SocketAddr {
+    /// Answers over TLS, with a certificate for `name`.
+    pub(in crate::agent) async fn serve(&self, name: &str, expired: bool) -> SocketAddr {
+        self.serve_late(name, expired, Duration::ZERO).await
+    }
+
+    /// Each answer so long after the connection.
+    async fn serve_late(&self, name: &str, expired: bool, late: Duration) -> SocketAddr {
         let mut params = CertificateParams::new(vec![name.to_owned()]).unwrap();
         if expired {
             (params.not_before, params.not_after) = (date_time_ymd(2001, 1, 1), date_time_ymd(2002, 1, 1));
@@ -274,9 +279,11 @@ impl Authority {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let addr = listener.local_addr().unwrap();
         tokio::spawn(async move {
-            let (stream, _) = listener.accept().await.unwrap();
-            if let Ok(stream) = acceptor.accept(stream).await {
-                converse(stream, b"\r\n\r\n", OK).await;
+            while let Ok((stream, _)) = listener.accept().await {
+                tokio::time::sleep(late).await;
+                if let Ok(stream) = acceptor.accept(stream).await {
+                    converse(stream, b"\r\n\r\n", OK).await;
+                }
             }
         });
         addr
@@ -321,6 +328,58 @@ async fn authorities_that_cannot_be_read_are_no_fault_of_the_server() {
         let result = ask(service(&format!("https = \"/\"\ntls_ca = \"{}\"", path.display())), addr).await;
         assert_eq!(result, Err(Failure::Authorities(Some(path), why)));
         assert!(result.unwrap_err().is_ours());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn authorities_that_cannot_be_read_are_read_again_a_second_later() {
+    let ours = Authority::new();
+    let (path, later) = (ours.path(), ours.path().with_extension("later"));
+    std::fs::rename(&path, &later).unwrap();
+    let to = Address::Socket(ours.serve("127.0.0.1", false).await);
+    let service = service(&format!("https = \"/\"\ntls_ca = \"{}\"", path.display()));
+    let request = Request::new(service, LONG, &mut Trusts::default());
+    let absent = Err(Failure::Authorities(Some(path.clone()), Unusable::Unread(Errno::ENOENT)));
+    assert_eq!(request.ask(&to).await.result, absent);
+    std::fs::rename(&later, &path).unwrap();
+    tokio::time::advance(Duration::from_millis(900)).await;
+    assert_eq!(request.ask(&to).await.result, absent, "each probe that fails would read it");
+    tokio::time::advance(Duration::from_millis(101)).await;
+    assert_eq!(request.ask(&to).await.result, Ok(()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_slow_disk_of_ours_is_no_fault_of_the_server() {
+    let ours = Authority::new();
+    let to = Address::Socket(ours.serve_late("127.0.0.1", false, Duration::from_millis(300)).await);
+    let service = service(&format!("https = \"/\"\ntls_ca = \"{}\"", ours.path().display()));
+    let request = Request::new(service, Duration::from_secs(1), &mut Trusts::default());
+    let trust = request.trust.clone().unwrap();
+    trust.is_slow();
+    let still = Failure::Authorities(Some(ours.path()), Unusable::Slow);
+    assert_eq!(request.ask(&to).await.result, Err(still.clone()));
+    assert!(still.is_ours());
+    // What others wait for is there when it has come, and then the server has all of its time.
+    let reading = async {
+        tokio::time::sleep(Duration::from_millis(900)).await;
+        trust.is_read();
+    };
+    let (outcome, ()) = tokio::join!(request.ask(&to), reading);
+    assert_eq!(outcome.result, Ok(()));
+}
+
+#[tokio::test]
+async fn a_redirect_to_tls_is_judged_by_the_authorities_that_are_named() {
+    let (ours, other) = (Authority::new(), Authority::new());
+    let unknown = Err(Failure::Certificate(Certificate::UnknownAuthority));
+    for (tls, result) in
+        [(Tls::Authority(ours.path()), Ok(())), (Tls::Authority(other.path()), unknown), (Tls::Unverified, Ok(()))]
+    {
+        let secure = ours.serve("127.0.0.1", false).await;
+        let answer = format!("HTTP/1.1 301 Moved\r\nLocation: https://{secure}/\r\n\r\n").leak();
+        let (addr, _serving) = server(b"\r\n\r\n", answer.as_bytes()).await;
+        let service = Service::Http(Http { redirects: 1, tls: tls.clone(), ..http("http = \"/\"") });
+        assert_eq!(ask(service, addr).await, result, "{tls:?}");
     }
 }
 

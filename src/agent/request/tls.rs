@@ -1,8 +1,12 @@
 //! TLS for requests: whose certificates are trusted, read when the first request needs it.
+//!
+//! Reading is nobody's time but this host's: it goes on in the background whichever requests give up meanwhile, is never begun
+//! twice at a time, and a failure is kept for a while, so that a thousand probes a second do not read a bad file as often.
 
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use nix::errno::Errno;
 use rustls::client::Resumption;
@@ -16,8 +20,9 @@ use rustls::{
     SignatureScheme,
 };
 use tokio::net::TcpStream;
-use tokio::sync::OnceCell;
+use tokio::sync::watch;
 use tokio::task::spawn_blocking;
+use tokio::time::{Instant, timeout};
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
@@ -27,8 +32,10 @@ use crate::health::answer::{Certificate, Failure, Step, TlsTrouble, Unusable};
 
 /// Largest file of authorities that is read.
 const MAX_AUTHORITIES_BYTES: usize = 4 * 1024 * 1024;
+/// What could not be read is not read again before.
+const READ_AGAIN: Duration = Duration::from_secs(1);
 
-/// Every way to judge certificates that is in use, each read at most once.
+/// Every way to judge certificates that is in use, each read once.
 #[derive(Debug, Default)]
 pub(in crate::agent) struct Trusts(BTreeMap<Tls, Arc<Trust>>);
 
@@ -36,37 +43,99 @@ pub(in crate::agent) struct Trusts(BTreeMap<Tls, Arc<Trust>>);
 #[derive(Debug)]
 pub(super) struct Trust {
     tls: Tls,
-    /// Empty until the first request, and as long as it cannot be read.
-    client: OnceCell<Arc<ClientConfig>>,
+    reading: watch::Sender<Reading>,
+}
+
+#[derive(Debug)]
+enum Reading {
+    /// Nobody needed it yet.
+    Unread,
+    UnderWay,
+    Read(Arc<ClientConfig>),
+    /// Until it is read again, which is not before then.
+    Failed(Failure, Instant),
 }
 
 impl Trusts {
     /// The one for `tls`, which nothing is read for yet.
     pub(super) fn get(&mut self, tls: &Tls) -> Arc<Trust> {
-        let new = || Arc::new(Trust { tls: tls.clone(), client: OnceCell::new() });
+        let new = || Arc::new(Trust { tls: tls.clone(), reading: watch::Sender::new(Reading::Unread) });
         Arc::clone(self.0.entry(tls.clone()).or_insert_with(new))
     }
 }
 
 impl Trust {
-    /// Speaks TLS over `stream` with whoever has a certificate for `name`.
-    pub(super) async fn connect(
-        &self,
-        name: ServerName<'static>,
-        stream: TcpStream,
-    ) -> Result<TlsStream<TcpStream>, Failure> {
-        let client = self.client.get_or_try_init(|| read(self.tls.clone())).await?;
-        let connecting = TlsConnector::from(Arc::clone(client)).connect(name, stream);
-        connecting.await.map_err(|error| match error.get_ref().and_then(|inner| inner.downcast_ref::<Error>()) {
-            Some(error) => failure(error),
-            None => super::broken(Step::Tls, &error),
-        })
+    /// How certificates are judged. Whoever waits longer than `patience` hears that it cannot ask yet.
+    pub(super) async fn client(self: &Arc<Self>, patience: Duration) -> Result<Arc<ClientConfig>, Failure> {
+        self.read();
+        let mut reading = self.reading.subscribe();
+        let ended = reading.wait_for(|reading| matches!(reading, Reading::Read(_) | Reading::Failed(..)));
+        let ended = timeout(patience, ended).await.map_err(|_elapsed| cannot_ask(&self.tls, Unusable::Slow))?;
+        match &*ended.expect("whoever waits holds the sender") {
+            Reading::Read(client) => Ok(Arc::clone(client)),
+            Reading::Failed(failure, _) => Err(failure.clone()),
+            Reading::Unread | Reading::UnderWay => unreachable!("it was waited for one of the others"),
+        }
+    }
+
+    /// Begins to read, off the loop, unless that is under way or of no use.
+    fn read(self: &Arc<Self>) {
+        let begins = self.reading.send_if_modified(|reading| {
+            let is_due = match reading {
+                Reading::Unread => true,
+                Reading::Failed(_, again) => *again <= Instant::now(),
+                Reading::UnderWay | Reading::Read(_) => false,
+            };
+            if is_due {
+                *reading = Reading::UnderWay;
+            }
+            is_due
+        });
+        if begins {
+            let trust = Arc::clone(self);
+            tokio::spawn(async move {
+                let tls = trust.tls.clone();
+                let read = spawn_blocking(move || client(&tls)).await.unwrap_or(Err(Failure::BrokeOff));
+                trust.reading.send_replace(match read {
+                    Ok(client) => Reading::Read(Arc::new(client)),
+                    Err(failure) => Reading::Failed(failure, Instant::now() + READ_AGAIN),
+                });
+            });
+        }
     }
 }
 
-/// Off the loop: there may be many certificates.
-async fn read(tls: Tls) -> Result<Arc<ClientConfig>, Failure> {
-    spawn_blocking(move || client(&tls)).await.unwrap_or(Err(Failure::BrokeOff)).map(Arc::new)
+#[cfg(test)]
+impl Trust {
+    /// As if it lay on a disk that does not answer, until [`Self::is_read`].
+    pub(super) fn is_slow(&self) {
+        self.reading.send_replace(Reading::UnderWay);
+    }
+
+    pub(super) fn is_read(&self) {
+        self.reading.send_replace(Reading::Read(Arc::new(client(&self.tls).unwrap())));
+    }
+}
+
+/// Speaks TLS over `stream` with whoever has a certificate for `name`.
+pub(super) async fn handshake(
+    client: Arc<ClientConfig>,
+    name: ServerName<'static>,
+    stream: TcpStream,
+) -> Result<TlsStream<TcpStream>, Failure> {
+    let connecting = TlsConnector::from(client).connect(name, stream);
+    connecting.await.map_err(|error| match error.get_ref().and_then(|inner| inner.downcast_ref::<Error>()) {
+        Some(error) => failure(error),
+        None => super::broken(Step::Tls, &error),
+    })
+}
+
+fn cannot_ask(tls: &Tls, why: Unusable) -> Failure {
+    let path = match tls {
+        Tls::Authority(path) => Some(path.clone()),
+        Tls::System | Tls::Unverified => None,
+    };
+    Failure::Authorities(path, why)
 }
 
 fn client(tls: &Tls) -> Result<ClientConfig, Failure> {
@@ -89,7 +158,7 @@ fn client(tls: &Tls) -> Result<ClientConfig, Failure> {
 fn system() -> Result<RootCertStore, Failure> {
     let mut roots = RootCertStore::empty();
     roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-    if roots.is_empty() { Err(Failure::Authorities(None, Unusable::Empty)) } else { Ok(roots) }
+    if roots.is_empty() { Err(cannot_ask(&Tls::System, Unusable::Empty)) } else { Ok(roots) }
 }
 
 fn authorities(path: &Path) -> Result<RootCertStore, Failure> {

@@ -40,8 +40,10 @@ pub enum Service {
 /// A request over HTTP/1.1.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Http {
-    /// `None` in plain text.
-    pub tls: Option<Tls>,
+    /// Over TLS, and not in plain text.
+    pub secure: bool,
+    /// How certificates are judged: where it is secure, and where a redirect is.
+    pub tls: Tls,
     pub method: Method,
     /// Path and query, `/status?full`.
     pub target: String,
@@ -77,8 +79,8 @@ impl Service {
     /// What the service at `to` is asked, in a few words: `GET http://10.77.0.12:80/`.
     pub fn question(&self, to: &Address) -> String {
         match self {
-            Self::Http(Http { tls, method, target, .. }) => {
-                let scheme = if tls.is_some() { "https" } else { "http" };
+            Self::Http(Http { secure, method, target, .. }) => {
+                let scheme = if *secure { "https" } else { "http" };
                 format!("{method} {scheme}://{to}{target}")
             }
             Self::Tcp(_) => format!("TCP {to}"),
@@ -168,12 +170,18 @@ impl Keys {
 
     /// A request over HTTP, and over TLS if it is `secure`.
     pub(crate) fn http(self, section: &Section<'_>, secure: bool, target: String, redirects: u8) -> Http {
-        if !secure {
+        // A redirect may lead to where certificates are shown.
+        if !secure && redirects == 0 {
             refuse(section, "http", &[("tls_verify", !self.tls_verify), ("tls_ca", self.tls_ca.is_some())]);
         } else if !self.tls_verify && self.tls_ca.is_some() {
             let (ca, verify) = (section.path_of("tls_ca"), section.path_of("tls_verify"));
             let what = format!("{ca} cannot be used with {verify} = false");
             section.conflict("tls_ca", Trouble::new(what, "remove one"));
+        }
+        if self.method == Method::HEAD && self.body.is_some() {
+            let (body, method) = (section.path_of("body"), section.path_of("method"));
+            let what = format!("{body} cannot be used with {method} = \"HEAD\", whose answers have none");
+            section.conflict("body", Trouble::new(what, "remove one"));
         }
         let tls = match (self.tls_verify, self.tls_ca) {
             (false, _) => Tls::Unverified,
@@ -181,7 +189,8 @@ impl Keys {
             (true, None) => Tls::System,
         };
         Http {
-            tls: secure.then_some(tls),
+            secure,
+            tls,
             method: self.method,
             target,
             host: self.host,
