@@ -40,29 +40,31 @@ pub(super) struct LocalChecks {
     entries: Vec<Entry>,
     machine: Checks,
     running: JoinSet<Ended>,
-    /// The health that was last told to the cluster.
+    /// The health that the cluster was told last.
     told: Option<State>,
+    /// The one that it could not be told, as long as that is so.
+    untold: Option<State>,
 }
 
 impl LocalChecks {
     /// `rng` spreads their runs.
     pub(super) fn new(now: Instant, configs: &[Check], rng: StdRng) -> Self {
-        let mut checks = Self { entries: Vec::new(), machine: Checks::new(rng), running: JoinSet::new(), told: None };
+        let (machine, running) = (Checks::new(rng), JoinSet::new());
+        let mut checks = Self { entries: Vec::new(), machine, running, told: None, untold: None };
         checks.replace(now, configs);
         checks
     }
 
-    /// Takes a new configuration. Checks that stay as they are keep their state; a run of another one that has not ended means
-    /// nothing any more.
+    /// Takes a new configuration. Checks that stay as they are keep their state, and read anew whose certificates they take; a run
+    /// of another one that has not ended means nothing any more.
     pub(super) fn replace(&mut self, now: Instant, configs: &[Check]) {
         let (mut before, mut trusts) = (std::mem::take(&mut self.entries), Trusts::default());
         for config in configs {
-            let kept = before.iter().position(|entry| entry.config == *config);
-            let entry = kept.map(|index| before.swap_remove(index)).unwrap_or_else(|| {
-                self.machine.add(now, config.options());
-                Entry { config: config.clone(), look: Look::new(config, &mut trusts).map(Arc::new) }
-            });
-            self.entries.push(entry);
+            match before.iter().position(|entry| entry.config == *config) {
+                Some(kept) => drop(before.swap_remove(kept)),
+                None => self.machine.add(now, config.options()),
+            }
+            self.entries.push(Entry { config: config.clone(), look: Look::new(config, &mut trusts).map(Arc::new) });
         }
         let is_named = |name: &str| configs.iter().any(|config| config.name == name);
         for gone in before.iter().map(|entry| &entry.config.name).filter(|name| !is_named(name)) {
@@ -83,10 +85,20 @@ impl LocalChecks {
         })
     }
 
-    /// How well this node is, if the cluster has not been told.
-    pub(super) fn news(&mut self) -> Option<State> {
-        let state = Some(self.state());
-        (std::mem::replace(&mut self.told, state) != state).then_some(self.state())
+    /// How well this node is, if the cluster has not been told; then [`Self::told`] or
+    /// [`Self::not_told`] follows.
+    pub(super) fn news(&self) -> Option<State> {
+        Some(self.state()).filter(|_| self.told != Some(self.state()))
+    }
+
+    /// The cluster has been told.
+    pub(super) fn told(&mut self, state: State) {
+        (self.told, self.untold) = (Some(state), None);
+    }
+
+    /// The cluster could not be told, which is tried again. Returns whether that is new.
+    pub(super) fn not_told(&mut self, state: State) -> bool {
+        self.untold.replace(state) != Some(state)
     }
 
     /// When [`Self::handle_timeout`] is due.

@@ -254,7 +254,9 @@ async fn serve(config: Arc<Handler>, mut queue: mpsc::Receiver<Job>, reports: mp
         let mut tail = Tail::new(Tail::HANDLER_BYTES);
         let (event, query) = (job.event.to_string(), job.query);
         let Job { environment, input, .. } = job;
-        let task = process::Task { program: config.command.clone(), environment, input, timeout: config.timeout };
+        let (program, timeout) = (config.command.clone(), config.timeout);
+        // It may be what ends the agent.
+        let task = process::Task { program, environment, input, timeout, may_outlive_us: true };
         let slow = || warn!(handler = &*name, event, "handler is slow, still running after 1 s");
         let outcome = match process::run(task, &mut tail, slow).await {
             Ok(outcome) => outcome,
@@ -278,4 +280,4 @@ async fn serve(config: Arc<Handler>, mut queue: mpsc::Receiver<Job>, reports: mp
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

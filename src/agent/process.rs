@@ -58,32 +58,56 @@ pub(super) struct Task {
     pub(super) input: Arc<Vec<u8>>,
     /// Then SIGTERM, two seconds later SIGKILL, to its process group.
     pub(super) timeout: Duration,
+    /// Whether it may go on when nobody waits for it any more, as the agent ends; else its process group is killed.
+    pub(super) may_outlive_us: bool,
+}
+
+/// A program that was started.
+struct Running {
+    child: Child,
+    may_outlive_us: bool,
+}
+
+impl Running {
+    /// `None` if it has ended and that is known.
+    fn group(&self) -> Option<Pid> {
+        self.child.id().and_then(|id| i32::try_from(id).ok()).map(Pid::from_raw)
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        if let Some(group) = self.group().filter(|_| !self.may_outlive_us) {
+            // A group that is already gone is what we want.
+            let _gone = killpg(group, Signal::SIGKILL);
+        }
+    }
 }
 
 /// Runs it to its end. `slow` is called while it runs if that takes longer than [`SLOW`].
 pub(super) async fn run(task: Task, tail: &mut Tail, slow: impl FnOnce()) -> io::Result<Outcome> {
     let (input, limit) = (Arc::clone(&task.input), task.timeout);
-    let (mut child, output) = match started(task).await? {
+    let (mut running, output) = match started(task).await? {
         Ok(started) => started,
         Err(why) => return Ok(Outcome::NotStarted(why)),
     };
     let limit = tokio::time::sleep(limit);
     tokio::pin!(limit);
     let finished = tokio::select! {
-        status = attend(&mut child, output, &input, tail, slow) => Some(status?),
+        status = attend(&mut running.child, output, &input, tail, slow) => Some(status?),
         () = &mut limit => None,
     };
     match finished {
         Some(status) => Ok(outcome(status)),
         None => {
-            end_group(&mut child).await?;
+            end_group(&mut running).await?;
             Ok(Outcome::TimedOut)
         }
     }
 }
 
 /// Starts it on a thread of the pool: a program on a disk that does not answer holds up whoever starts it.
-async fn started(task: Task) -> io::Result<Result<(Child, pipe::Receiver), String>> {
+async fn started(task: Task) -> io::Result<Result<(Running, pipe::Receiver), String>> {
     let started = tokio::task::spawn_blocking(move || start(&task).map_err(|error| why_not(&task.program, &error)));
     started.await.map_err(io::Error::other)
 }
@@ -97,7 +121,7 @@ fn why_not(program: &Program, error: &io::Error) -> String {
 }
 
 /// Starts the program in a process group of its own; both its outputs are one pipe.
-fn start(task: &Task) -> io::Result<(Child, pipe::Receiver)> {
+fn start(task: &Task) -> io::Result<(Running, pipe::Receiver)> {
     let (read, write) = io::pipe()?;
     let mut command = match &task.program {
         Program::Argv(argv) => {
@@ -117,10 +141,10 @@ fn start(task: &Task) -> io::Result<(Child, pipe::Receiver)> {
         command.env_remove(name);
     }
     command.envs(task.environment.iter().map(|(name, value)| (name, value)));
-    let child = command.spawn()?;
+    let running = Running { child: command.spawn()?, may_outlive_us: task.may_outlive_us };
     // The command holds our copies of the pipe's writing end; with it they are closed.
     drop(command);
-    Ok((child, pipe::Receiver::from_owned_fd(OwnedFd::from(read))?))
+    Ok((running, pipe::Receiver::from_owned_fd(OwnedFd::from(read))?))
 }
 
 /// Feeds, reads and waits. Ends when the script has, whatever it left in the background.
@@ -168,18 +192,18 @@ async fn attend(
 }
 
 /// SIGTERM, and what is left of the group gets SIGKILL.
-async fn end_group(child: &mut Child) -> io::Result<()> {
-    let Some(group) = child.id().and_then(|id| i32::try_from(id).ok()).map(Pid::from_raw) else {
+async fn end_group(running: &mut Running) -> io::Result<()> {
+    let Some(group) = running.group() else {
         return Ok(()); // it has just ended by itself
     };
     // A group that is already gone is what we want.
     let _gone = killpg(group, Signal::SIGTERM);
-    let ended = timeout(KILL_AFTER, child.wait()).await;
+    let ended = timeout(KILL_AFTER, running.child.wait()).await;
     // Members of the group may have outlived the script. Its number cannot have been given away this soon.
     let _gone = killpg(group, Signal::SIGKILL);
     match ended {
         Ok(status) => status.map(drop),
-        Err(_elapsed) => child.wait().await.map(drop),
+        Err(_elapsed) => running.child.wait().await.map(drop),
     }
 }
 

@@ -98,7 +98,8 @@ struct Ran {
 async fn run(argv: Vec<String>, environment: Vec<(String, String)>, timeout: Duration) -> Ran {
     let (program, environment, input) = (Command::Argv(argv), Arc::new(environment), Arc::default());
     let mut tail = Tail::new(MAX_OUTPUT_BYTES);
-    let ran = process::run(Task { program, environment, input, timeout }, &mut tail, || {}).await;
+    let task = Task { program, environment, input, timeout, may_outlive_us: false };
+    let ran = process::run(task, &mut tail, || {}).await;
     let outcome = ran.unwrap_or_else(|error| Outcome::NotStarted(error.to_string()));
     Ran { outcome, output: String::from_utf8_lossy(tail.as_bytes()).into_owned() }
 }

@@ -8,6 +8,8 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::timeout;
 
 use super::super::clock;
+use super::super::exec::tests::group_exists;
+use super::super::request::tests::Authority;
 use super::*;
 use crate::config::{Source, Sources, load};
 
@@ -109,6 +111,26 @@ fn a_program_that_hangs_is_ended_never_started_twice_and_delays_no_other_check()
     });
 }
 
+/// Without systemd nobody else would end it, and the next agent would start another one beside it.
+#[test]
+fn a_program_that_runs_as_the_agent_ends_is_killed_with_its_children() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("group");
+    let line = format!("trap '' TERM HUP; sleep 60 & echo $$ >{0}.new; mv {0}.new {0}; wait", file.display());
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let mut checks = start(&[patient(shell("hangs", &line))]);
+        until(&mut checks, |_| file.exists()).await;
+    });
+    drop(runtime);
+    let group = std::fs::read_to_string(&file).unwrap().trim().parse().unwrap();
+    let deadline = std::time::Instant::now() + Duration::from_secs(20);
+    while group_exists(group) {
+        assert!(std::time::Instant::now() < deadline, "its process group is still there");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
 #[test]
 fn output_is_kept_to_its_last_four_kibibytes() {
     run_test(async {
@@ -135,14 +157,57 @@ fn a_reload_keeps_what_did_not_change_and_waits_for_what_did() {
     });
 }
 
-/// What a check of the service at `url` says once it has an answer.
-async fn asked(lines: &str) -> node::Check {
+#[test]
+fn a_check_in_plain_text_names_the_authorities_of_where_it_is_redirected() {
+    run_test(async {
+        let ours = Authority::new();
+        let secure = ours.serve("127.0.0.1", false).await;
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let plain = listener.local_addr().unwrap();
+        tokio::spawn(async move {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let answer = format!("HTTP/1.1 301 Moved\r\nLocation: https://{secure}/\r\n\r\n");
+            stream.write_all(answer.as_bytes()).await.unwrap();
+            drop(stream.read_to_end(&mut Vec::new()).await); // until it has gone there
+        });
+        let told =
+            asked(&format!("http = \"http://{plain}/\"\nredirects = 1\ntls_ca = \"{}\"", ours.path().display())).await;
+        assert_eq!(told.output, "answers");
+    });
+}
+
+#[test]
+fn a_reload_reads_anew_whose_certificates_an_unchanged_check_takes() {
+    run_test(async {
+        let (ours, other) = (Authority::new(), Authority::new());
+        let addr = ours.serve("127.0.0.1", false).await;
+        let file = other.path();
+        let lines = format!("http = \"https://{addr}/\"\ntls_ca = \"{}\"\nrise = 1", file.display());
+        let configs = configured(&lines, "1s");
+        let mut checks = start(&configs);
+        until(&mut checks, |checks| checks.state() != State::Wait).await;
+        assert_eq!(status(&checks, "site").output, "its certificate is of an authority that is not trusted");
+        std::fs::copy(ours.path(), &file).unwrap();
+        let since = status(&checks, "site").since;
+        checks.replace(clock::now(), &configs);
+        assert_eq!(status(&checks, "site").since, since, "it keeps its state");
+        until(&mut checks, |checks| checks.state() == State::Passing).await;
+    });
+}
+
+/// The check `site`.
+fn configured(lines: &str, interval: &str) -> Vec<Check> {
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("weir.toml");
-    std::fs::write(&file, format!("[check.site]\n{lines}\nfall = 1\ninterval = \"20s\"\ntimeout = \"10s\"")).unwrap();
+    let times = format!("interval = \"{interval}\"\ntimeout = \"{interval}\"");
+    std::fs::write(&file, format!("[check.site]\n{lines}\nfall = 1\n{times}")).unwrap();
     let sources = Sources { paths: vec![Source::File(file)], host_name: "web1".to_owned(), ..Sources::default() };
-    let config = load(&sources).unwrap_or_else(|errors| panic!("{errors}")).config;
-    let mut checks = start(&config.checks);
+    load(&sources).unwrap_or_else(|errors| panic!("{errors}")).config.checks
+}
+
+/// What a check of the service at `url` says once it has an answer.
+async fn asked(lines: &str) -> node::Check {
+    let mut checks = start(&configured(lines, "20s"));
     until(&mut checks, |checks| checks.state() != State::Wait).await;
     status(&checks, "site")
 }
@@ -186,15 +251,22 @@ fn a_service_is_asked_over_http_or_by_a_bare_connection() {
 }
 
 #[test]
-fn health_is_news_once() {
+fn health_is_news_until_it_was_told() {
     let mut checks = start(&[]);
-    assert_eq!((checks.news(), checks.news()), (Some(State::None), None));
+    assert_eq!((checks.news(), checks.news()), (Some(State::None), Some(State::None)));
+    assert_eq!((checks.not_told(State::None), checks.not_told(State::None)), (true, false));
+    assert_eq!(checks.news(), Some(State::None));
+    checks.told(State::None);
+    assert_eq!(checks.news(), None);
     checks.replace(clock::now(), &[check("job", Subject::Ttl(Duration::from_secs(30)))]);
-    assert_eq!((checks.news(), checks.news()), (Some(State::Wait), None));
+    assert_eq!(checks.news(), Some(State::Wait));
+    checks.told(State::Wait);
     let word = CheckSet { name: None, state: State::Passing.into(), output: "three left".to_owned() };
     let told = checks.set(clock::now(), word).unwrap();
     assert_eq!((told.state, told.output.as_str(), told.took_ms), (State::Passing.into(), "three left", None));
-    assert_eq!((checks.news(), checks.news()), (Some(State::Passing), None));
+    assert_eq!(checks.news(), Some(State::Passing));
+    // What could not be told before is told anew.
+    assert!(checks.not_told(State::Passing));
 }
 
 #[test]

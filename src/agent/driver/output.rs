@@ -62,8 +62,12 @@ impl Agent {
             return;
         }
         let Some(state) = self.checks.news() else { return };
-        if let Err(error) = self.endpoint.set_tags(clock::now(), &tags::with_health(self.endpoint.tags(), state)) {
-            error!(%error, health = %state, "health is not told to the cluster");
+        match self.endpoint.set_tags(clock::now(), &tags::with_health(self.endpoint.tags(), state)) {
+            Ok(()) => self.checks.told(state),
+            Err(error) if self.checks.not_told(state) => {
+                error!(%error, health = %state, "health is not told to the cluster");
+            }
+            Err(_) => {} // as before
         }
     }
 

@@ -140,7 +140,10 @@ impl Agent {
 fn own_tags(config: &Config, run_time: &Tags, checks: &mut LocalChecks) -> Tags {
     let tags = tags::own(config, run_time);
     match checks.news() {
-        Some(state) if config.mode == Mode::Weir => tags::with_health(tags, state),
+        Some(state) if config.mode == Mode::Weir => {
+            checks.told(state);
+            tags::with_health(tags, state)
+        }
         Some(_) | None => tags,
     }
 }

@@ -150,7 +150,7 @@ fn time_limit_ends_the_whole_process_group() {
 }
 
 /// Whether any process of the group is more than a zombie.
-fn group_exists(group: i32) -> bool {
+pub(in crate::agent) fn group_exists(group: i32) -> bool {
     let alive = |stat: String| {
         let fields: Vec<_> =
             stat.rsplit(')').next().unwrap_or_default().split_ascii_whitespace().map(str::to_owned).collect();
