@@ -34,7 +34,7 @@ use crate::serf::{
 };
 use crate::time::Instant;
 use crate::wire::NodeName;
-use crate::wire::serf::Tags;
+use crate::wire::serf::{Tags, encode_tags};
 
 /// Calls of all clients together that wait for the loop.
 const CALL_QUEUE: usize = 32;
@@ -241,12 +241,20 @@ pub(super) fn changed_tags(endpoint: &Endpoint, set: Tags, delete: &[String]) ->
     tags
 }
 
-/// Replaces our tags, but for those that are weir's own.
-pub(super) fn set_tags(now: Instant, endpoint: &mut Endpoint, tags: &Tags) -> Result<(), Refusal> {
+/// Replaces our tags, but for those that are weir's own, for which `kept` bytes are: without room for them a node could neither
+/// say how well it is nor leave safely.
+pub(super) fn set_tags(now: Instant, endpoint: &mut Endpoint, tags: &Tags, kept: usize) -> Result<(), Refusal> {
+    let too_large = Kind::TooLarge { limit: MAX_TAGS_BYTES, encoded: true };
+    let need = encode_tags(&tags::without_reserved(tags.clone())).len() + kept;
+    if kept > 0 && need > MAX_TAGS_BYTES {
+        let what = format!("tags need {need} bytes with the {kept} that weir keeps for its own");
+        let refusal = Refusal::new(format!("{what}, {MAX_TAGS_BYTES} fit in gossip"));
+        return Err(refusal.with_remedy("shorten or delete some").of_kind(too_large));
+    }
     let tags = tags::with_reserved_of(endpoint.tags(), tags.clone());
-    endpoint.set_tags(now, &tags).map_err(|error @ TagsError::TooLarge { .. }| {
-        Refusal::new(error.to_string()).of_kind(Kind::TooLarge { limit: MAX_TAGS_BYTES, encoded: true })
-    })
+    endpoint
+        .set_tags(now, &tags)
+        .map_err(|error @ TagsError::TooLarge { .. }| Refusal::new(error.to_string()).of_kind(too_large))
 }
 
 /// Why a user event was not sent.

@@ -14,7 +14,7 @@ use tracing::error;
 use super::commands::{answer, changed_tags, reserved_tag, set_tags};
 use super::file;
 use super::tags::without_reserved;
-use crate::config::{Config, Mode};
+use crate::config::{Config, Mode, RESERVED_TAG_BYTES};
 use crate::endpoint::Endpoint;
 use crate::error::Explain;
 use crate::rpc::call::Reply;
@@ -88,6 +88,8 @@ pub(super) struct Change {
 pub(super) struct TagChanges {
     /// Where Serf's mode keeps them.
     path: Option<PathBuf>,
+    /// What they leave free for weir's own.
+    kept: usize,
     waiting: VecDeque<Change>,
     running: Option<Running>,
 }
@@ -103,7 +105,11 @@ struct Running {
 impl TagChanges {
     pub(super) fn new(config: &Config) -> Self {
         let path = config.node.tags_file.clone().filter(|_| config.mode == Mode::Serf);
-        Self { path, waiting: VecDeque::new(), running: None }
+        let kept = match config.mode {
+            Mode::Weir => RESERVED_TAG_BYTES,
+            Mode::Serf => 0,
+        };
+        Self { path, kept, waiting: VecDeque::new(), running: None }
     }
 
     /// Changes our tags, at once where no file keeps them.
@@ -128,7 +134,7 @@ impl TagChanges {
         answer(
             reply,
             match written {
-                Ok(()) => set_tags(now, endpoint, &tags),
+                Ok(()) => set_tags(now, endpoint, &tags, self.kept),
                 Err(error) => {
                     error!(%path, %error, "tags file cannot be written, the tags stay as they are");
                     Err(Refusal::new(format!("cannot write tags file {path}: {error}"))
@@ -151,7 +157,7 @@ impl TagChanges {
                     let write = tokio::task::spawn_blocking(move || file::replace(&path, json.as_bytes()).map(drop));
                     self.running = Some(Running { write, tags, reply });
                 }
-                Some(_) | None => answer(reply, set_tags(now, endpoint, &tags)),
+                Some(_) | None => answer(reply, set_tags(now, endpoint, &tags, self.kept)),
             }
         }
     }

@@ -467,6 +467,29 @@ fn health_is_a_tag_that_follows_the_checks_and_nobody_else_sets() {
 }
 
 #[test]
+fn tags_set_at_run_time_leave_room_for_those_of_weir() {
+    run_test(async {
+        let lab = Lab::new();
+        let mut a = lab.agent("a", "127.7.42.1", None, ALONE).await;
+        let mut set = |bytes: usize| {
+            let (reply, mut answer) = tokio::sync::oneshot::channel();
+            let set = [("note".to_owned(), "x".repeat(bytes))].into();
+            a.handle_call(Call::Tags { set, delete: Vec::new(), reply });
+            answer.try_recv().unwrap().map_err(|refusal| refusal.to_string())
+        };
+        let fits = 512 - 81 - 10;
+        let refused =
+            "tags need 513 bytes with the 81 that weir keeps for its own, 512 fit in gossip; shorten or delete some";
+        assert_eq!((set(fits + 1), set(fits)), (Err(refused.to_owned()), Ok(())));
+        // As a drain has them, of the longest kind.
+        let mut tags = tags::with_health(a.endpoint.tags(), State::Critical);
+        tags.insert("weir_drain".to_owned(), format!("{} {}", "0".repeat(16), u64::MAX / 2));
+        tags.insert("weir_lb".to_owned(), "1".to_owned());
+        a.endpoint.set_tags(clock::now(), &tags).unwrap();
+    });
+}
+
+#[test]
 fn agent_goes_on_without_a_writable_snapshot() {
     run_test(async {
         let lab = Lab::new();
