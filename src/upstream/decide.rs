@@ -87,6 +87,11 @@ impl Decision {
         self.left_out.binary_search_by(|(name, _)| name.cmp(member)).is_ok()
     }
 
+    /// Servers that would be in whatever the others are.
+    pub(super) fn well(&self) -> impl Iterator<Item = &NodeName> {
+        self.members.iter().filter(|judged| judged.is_healthy(false)).map(|judged| &judged.name)
+    }
+
     /// Servers that would be out if enough others were well.
     pub fn ill(&self) -> impl Iterator<Item = &NodeName> {
         let is_ill = |judged: &&Judged| judged.counts() && judged.intent != Intent::Gone && !judged.is_healthy(false);

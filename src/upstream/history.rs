@@ -12,7 +12,8 @@ use crate::wire::NodeName;
 /// The memory of one upstream.
 #[derive(Clone, Debug, Default)]
 pub struct History {
-    /// In-set of the newest generation that was made in mode normal, with the lines it had.
+    /// In-set of the newest generation that was made in mode normal, and whoever has been in by its own merit since, with the
+    /// lines they had.
     good: BTreeMap<NodeName, Server>,
     /// Members that were in before that and are not now.
     out: BTreeSet<NodeName>,
@@ -110,8 +111,10 @@ impl History {
 
     fn note_good(&mut self, decision: &Decision) {
         let Want::Servers(servers) = &decision.want else { return };
-        if decision.mode != Mode::Normal {
-            return;
+        match decision.mode {
+            Mode::Normal => {}
+            Mode::Floor => return self.add_good(decision, servers),
+            Mode::Last => return,
         }
         let known: BTreeSet<&NodeName> = decision.members.iter().map(|judged| &judged.name).collect();
         let good: BTreeMap<NodeName, Server> =
@@ -119,6 +122,16 @@ impl History {
         let before = self.good.keys().cloned().chain(std::mem::take(&mut self.out));
         self.out = before.filter(|name| known.contains(name) && !good.contains_key(name)).collect();
         self.good = good;
+    }
+
+    /// A first start is in mode floor until there were enough for a while, and servers may join a group that stays in it: who is in
+    /// because it is well was in, whatever becomes of it. Whom the floor keeps adds nothing, so the mode does not feed itself.
+    fn add_good(&mut self, decision: &Decision, servers: &Servers) {
+        let well: BTreeSet<&NodeName> = decision.well().collect();
+        for server in servers.serving().filter(|server| well.contains(&server.member)) {
+            self.out.remove(&server.member);
+            self.good.insert(server.member.clone(), server.clone());
+        }
     }
 
     pub(super) fn shares(&self) -> &BTreeMap<NodeName, Share> {

@@ -331,6 +331,37 @@ fn every_check_critical_at_once_keeps_all_that_were_in() {
     assert_eq!(decision.members[0].verdict.reason, VerdictReason::KeptByFloor);
 }
 
+/// It was never in mode normal: too few were well at first, and then there had not been enough for long enough.
+#[test]
+fn every_check_critical_soon_after_a_first_start_keeps_all_that_were_in() {
+    let (options, mut history) = (options(), History::default());
+    let mut at = |seconds: u64, first: Check, others: Check| {
+        let members = with_check(with_check(alive(1..=3), &[1], first), &[2, 3], others);
+        let now = Instant::ZERO + Duration::from_secs(seconds);
+        let decision = decide(&members, &options, &history, &Circumstances { now, ..Circumstances::default() });
+        history.decided(&decision);
+        history.applied(&decision);
+        (decision.mode, ins(&decision).len())
+    };
+    assert_eq!(at(0, Check::Passing, Check::Wait), (Mode::Floor, 1));
+    assert_eq!(at(1, Check::Passing, Check::Passing), (Mode::Floor, 3));
+    assert_eq!(at(2, Check::Critical, Check::Critical), (Mode::Floor, 3));
+    assert_eq!(at(3, Check::Critical, Check::Critical), (Mode::Floor, 3));
+}
+
+#[test]
+fn a_server_that_joins_while_others_are_ill_is_kept_like_them_once_it_is_ill() {
+    let options = options();
+    let others_ill = with_check(alive(1..=3), &[1, 2], Check::Critical);
+    let all_ill = with_check(alive(1..=3), &[1, 2, 3], Check::Critical);
+    let history = after(&[&alive(1..=2), &others_ill], &options);
+    let decision = decide(&all_ill, &options, &history, &Circumstances::default());
+    assert_eq!((decision.mode, ins(&decision)), (Mode::Floor, vec!["web1", "web2", "web3"]));
+    // Whom nobody ever saw well is not.
+    let never_well = after(&[&alive(1..=2), &all_ill], &options);
+    assert_eq!(ins(&decide(&all_ill, &options, &never_well, &Circumstances::default())), ["web1", "web2"]);
+}
+
 #[test]
 fn servers_falling_ill_one_after_another_meet_the_floor_and_do_not_drag_it_along() {
     let options = options();
