@@ -1,5 +1,6 @@
 //! The main job by real processes: agents by the built binary, a real NGINX, requests through it, and trouble.
 
+mod budget;
 pub(crate) mod crowd;
 mod demo;
 mod drains;
@@ -11,5 +12,6 @@ mod operator;
 mod probe_load;
 mod probes;
 mod questions;
+mod shares;
 pub(crate) mod stage;
 mod trouble;

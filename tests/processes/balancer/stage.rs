@@ -43,9 +43,23 @@ impl Balancer {
     }
 
     pub(crate) fn start_as(settings: Settings) -> Self {
+        Self::start_as_named("lb1", settings)
+    }
+
+    /// With another name than the first one.
+    pub(crate) fn start_as_named(name: &str, settings: Settings) -> Self {
+        Self::start_all(name, settings, "")
+    }
+
+    /// With further keys of `[apply]`.
+    pub(crate) fn start_with_apply(settings: Settings, apply: &str) -> Self {
+        Self::start_all("lb1", settings, apply)
+    }
+
+    fn start_all(name: &str, settings: Settings, apply: &str) -> Self {
         let mut nginx = Nginx::stopped();
         let web = nginx.web();
-        let agent = Self::agent(&nginx, settings, "direct", "block", &web);
+        let agent = Self::agent_named(name, &nginx, settings, &format!("mode = \"direct\"\n{apply}"), "block", &web);
         until("the first file", || if web.exists() { Ok(()) } else { Err(agent.log()) });
         nginx.run();
         Self { nginx, agent }
@@ -83,17 +97,21 @@ impl Balancer {
     }
 
     fn agent(nginx: &Nginx, settings: Settings, mode: &str, form: &str, output: &Path) -> Agent {
+        Self::agent_named("lb1", nginx, settings, &format!("mode = \"{mode}\"\n"), form, output)
+    }
+
+    fn agent_named(name: &str, nginx: &Nginx, settings: Settings, apply: &str, form: &str, output: &Path) -> Agent {
         let toml = format!(
             "[upstream.web]\nselect = {{ role = \"web\" }}\nallow_loopback = true\n\
              [upstream.web.nginx]\nform = \"{form}\"\noutput = \"{}\"\n\
-             [apply]\nmode = \"{mode}\"\nstate = \"{}\"\nsocket = \"{}\"\n[nginx]\nconfig = \"{}\"\nunit = \"\"\n",
+             [apply]\n{apply}state = \"{}\"\nsocket = \"{}\"\n[nginx]\nconfig = \"{}\"\nunit = \"\"\n",
             output.display(),
             nginx.path("state").display(),
             nginx.path("apply.sock").display(),
             nginx.config().display()
         );
         let settings = Settings { key: Some(KEY.to_owned()), profile: Some("local"), ..settings };
-        Agent::start(Kind::Weir, "lb1", settings.tag("role", "lb").toml(&toml))
+        Agent::start(Kind::Weir, name, settings.tag("role", "lb").toml(&toml))
     }
 
     /// What the agent wrote.
