@@ -60,6 +60,22 @@ fn decide_again_with_nothing_new(bencher: divan::Bencher<'_, '_>, count: usize) 
     });
 }
 
+/// What a change of one of so many members costs until there is text: the goal is less than 5 ms.
+#[divan::bench(args = [500])]
+fn decide_and_render(bencher: divan::Bencher<'_, '_>, count: usize) {
+    let (mut members, options, mut history) = (members(count), options(), History::default());
+    let before = decide(&members, &options, &history, &Circumstances::default());
+    history.decided(&before);
+    history.applied(&before);
+    members[0].gossip = Gossip::Failed;
+    let block = Block::new(options.name.clone());
+    bencher.bench(|| {
+        let decision = decide(&members, &options, &history, &Circumstances::default());
+        let target = decision.target().expect("most members are alive");
+        render(&block, &target, Turn { order: 7, generation: Generation(12) }, Host::USUAL)
+    });
+}
+
 #[divan::bench(args = [500])]
 fn render_servers(bencher: divan::Bencher<'_, '_>, count: usize) {
     let (block, target) = (Block::new(options().name), wanted(count));
