@@ -251,6 +251,24 @@ fn nothing_refers_to_files_beside_the_repository() {
     assert_none(&naming);
 }
 
+/// Each as a drop-in of its own, read after those before it.
+#[test]
+fn the_configuration_that_the_readme_shows_is_taken() {
+    let readme = text(&root().join("README.md"));
+    let blocks: Vec<&str> = readme.split("```toml\n").skip(1).map(|rest| rest.split_once("```").unwrap().0).collect();
+    assert!(blocks.len() >= 3 && blocks.iter().any(|block| block.contains(".probe]")), "{blocks:?}");
+    let directory = tempfile::tempdir().unwrap();
+    let file = |(number, block): (usize, &&str)| {
+        let file = directory.path().join(format!("{number}.toml"));
+        std::fs::write(&file, block).unwrap();
+        Source::File(file)
+    };
+    let paths = blocks.iter().enumerate().map(file).collect();
+    if let Err(errors) = load(&Sources { paths, host_name: "lb1".to_owned(), ..Sources::default() }) {
+        panic!("{errors}");
+    }
+}
+
 #[test]
 fn the_contract_shows_what_the_program_takes_at_its_default() {
     let page = text(&root().join("docs/ux.md"));
