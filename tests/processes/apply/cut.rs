@@ -275,13 +275,14 @@ fn where_it_cannot_be_done_that_is_said_and_nothing_is_cut() {
         let mut command = Command::new(wrapper[0]);
         command.args(&wrapper[1..]).arg(plain.get_program()).args(plain.get_args());
         command.stdin(std::os::fd::OwnedFd::from(listener.try_clone().unwrap())).stderr(Stdio::null());
-        let mut helper = command.spawn().unwrap();
         let client = client(&nginx);
         // In a generation that NGINX has not yet seen fail.
         for servers in [web([server("one", one)]), both.clone()] {
             assert!(is_live(&nginx.apply().handle(&Ask::Apply(Job::new(servers)))));
         }
         let requests = waiting(&nginx, &hung);
+        // Not before: it ends when nobody asks for a while, and nobody would start it again.
+        let mut helper = command.spawn().unwrap();
         match (client.ask(cut("two")).unwrap(), uncut) {
             (Body::Cut(Err(Uncut::NotPermitted)), "not permitted") => {}
             (Body::Cut(Err(Uncut::OtherNetwork { pid })), "another network") => assert_eq!(pid, nginx.master_pid()),
