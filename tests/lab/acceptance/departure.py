@@ -176,7 +176,8 @@ def second_balancer(report):
             told(web1, since, f"leave confirmed balancer={balancer}")
             servers_are(web2, at=balancer)
         web1.run("weir drain --undo")
-        within(15, whole)
+        for balancer in (lb, second):
+            within(15, servers_are, *WEBS, at=balancer)
     with report.claim("balancers.dead", "one that has failed is named, and not waited for beyond five seconds"):
         verb("kill", second)
         within(DETECTED_S, lambda: expect(members()["web3"] == "failed", f"{members()}"))
