@@ -30,7 +30,8 @@ pub fn render(block: &Block, target: &Target, turn: Turn, host: Host) -> String 
     if servers.iter().all(|server| server.backup) {
         lines.push(PLACEHOLDER.to_owned());
     }
-    lines.extend(servers.into_iter().map(|server| line(block, server)));
+    let passive = passive(block, &servers);
+    lines.extend(servers.into_iter().map(|server| line(block, server, passive)));
     let mut text = format!(
         "{HEADER}{}. Changes made here are overwritten; the source is weir's configuration.\n",
         turn.generation
@@ -90,8 +91,18 @@ fn after(block: &Block, host: Host) -> Vec<String> {
     is_said.then(|| format!("keepalive {};", block.keepalive)).into_iter().collect()
 }
 
+/// What NGINX is told of its own check: failures after which it avoids a server.
+///
+/// It never avoids the only line of a group (`nginx §3`), but with one that is `down` beside it, it does: one lost packet would then
+/// turn every request away for `fail_timeout`. Whoever serves alone gets what a line alone has.
+fn passive(block: &Block, servers: &[&Server]) -> u32 {
+    let is_alone = servers.iter().filter(|server| !server.down).count() == 1;
+    let has_lines_beside = servers.len() > 1 || servers.iter().all(|server| server.backup);
+    if is_alone && has_lines_beside { 0 } else { block.max_fails }
+}
+
 /// Parameters at NGINX's own defaults are left out. IPv6 addresses come in brackets.
-fn line(block: &Block, server: &Server) -> String {
+fn line(block: &Block, server: &Server, max_fails: u32) -> String {
     let mut line = format!("server {}", server.addr);
     let mut parameter = |present: bool, name: &str, value: u32| {
         if present {
@@ -100,7 +111,9 @@ fn line(block: &Block, server: &Server) -> String {
     };
     parameter(server.weight != Weight::ONE, "weight", server.weight.get().into());
     parameter(server.max_conns != 0, "max_conns", server.max_conns);
-    parameter(block.max_fails != 1, "max_fails", block.max_fails);
+    // One that is down has no failures.
+    let max_fails = if server.down { block.max_fails } else { max_fails };
+    parameter(max_fails != 1, "max_fails", max_fails);
     if block.fail_timeout != 10 {
         write!(line, " fail_timeout={}s", block.fail_timeout).expect("a string takes everything");
     }

@@ -80,7 +80,7 @@ fn backups_and_servers_that_are_down_come_last_and_are_not_turned_to_the_front()
 #[test]
 fn backups_alone_get_the_placeholder_in_front() {
     let servers = target([Server { backup: true, ..server(0) }]);
-    assert_eq!(addresses(&block(), &servers, 0, 1), ["127.0.0.1:1 down", "10.77.0.1:80 backup"]);
+    assert_eq!(addresses(&block(), &servers, 0, 1), ["127.0.0.1:1 down", "10.77.0.1:80 max_fails=0 backup"]);
 }
 
 #[test]
@@ -143,4 +143,17 @@ fn to_keep_nothing_is_said_where_nginx_keeps_connections_unless_it_is() {
         let text = render(block, &target([server(0)]), Turn { order: 0, generation: Generation(1) }, host);
         assert_eq!(text.lines().map(str::trim).find(|line| line.starts_with("keepalive")), said, "{block:?} {host:?}");
     }
+}
+
+/// NGINX would avoid it as soon as there is a second line, and answer 502 to everybody.
+#[test]
+fn whoever_serves_alone_is_never_avoided() {
+    let (down, backup) = (|n| Server { down: true, ..server(n) }, |n| Server { backup: true, ..server(n) });
+    let addresses = |servers: Vec<Server>| addresses(&block(), &target(servers), 7, 3);
+    assert_eq!(addresses(vec![server(0), down(1)]), ["10.77.0.1:80 max_fails=0", "10.77.0.2:80 down"]);
+    assert_eq!(addresses(vec![backup(0), down(1)]), ["10.77.0.1:80 max_fails=0 backup", "10.77.0.2:80 down"]);
+    assert_eq!(addresses(vec![backup(0)]), ["127.0.0.1:1 down", "10.77.0.1:80 max_fails=0 backup"]);
+    assert_eq!(addresses(vec![server(0)]), ["10.77.0.1:80"], "NGINX sees to a line alone");
+    assert_eq!(addresses(vec![server(0), backup(1)]), ["10.77.0.1:80", "10.77.0.2:80 backup"]);
+    assert!(addresses(vec![server(0), server(1), down(2)]).iter().all(|line| !line.contains("max_fails")));
 }
