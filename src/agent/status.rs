@@ -10,6 +10,7 @@ use super::commands::Commands;
 use super::exec::Handlers;
 use super::joins::Joins;
 use super::key_writer::KeyWriter;
+use super::leave::SafeLeave;
 use super::reload::Reloads;
 use super::store::Store;
 use super::udp::Udp;
@@ -42,6 +43,7 @@ pub(super) struct Parts<'a> {
     pub(super) commands: &'a Commands,
     pub(super) joins: &'a Joins,
     pub(super) keys: &'a KeyWriter,
+    pub(super) leave: &'a SafeLeave,
     pub(super) reloads: &'a Reloads,
     pub(super) store: &'a Store,
     pub(super) upstreams: Option<&'a Upstreams>,
@@ -111,6 +113,7 @@ fn node(parts: &Parts<'_>, calendar: &Calendar) -> Node {
             ago_s: calendar.age(namesake.last).as_secs(),
             claim: namesake.claim.into(),
         }),
+        drain: parts.leave.status(),
         runtime: Runtime {
             os: std::env::consts::OS.to_owned(),
             arch: std::env::consts::ARCH.to_owned(),

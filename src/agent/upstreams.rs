@@ -331,14 +331,15 @@ impl Upstreams {
             Done::Applied(Some(ended)) => {
                 self.operator.applied(Some(&ended.report), ended.by);
                 self.timeline.tell(&ended, &std::mem::take(&mut self.asked));
-                self.balancer.handle_applied(now, Applied::from(&ended.report));
+                let waiting = ended.report.notes().waits.as_ref().map_or(&[][..], |waits| &waits.upstreams);
+                self.balancer.handle_applied(now, Applied::from(&ended.report), waiting);
                 self.watch.applied(now, Some(&ended.report));
                 self.cuts.handle_applied(ended.report.notes());
                 self.applies.ended(now, ended);
             }
             Done::Applied(None) => {
                 self.operator.applied(None, self.applier.run_by());
-                self.balancer.handle_applied(now, Applied::Failed { reloaded: false });
+                self.balancer.handle_applied(now, Applied::Failed { reloaded: false }, &[]);
                 self.watch.applied(now, None);
                 self.cuts.handle_applied(&Notes::default());
             }

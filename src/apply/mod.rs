@@ -71,7 +71,7 @@ pub use namespace::Hindrance;
 pub use preview::{Preview, Tried};
 pub use proc::Process;
 pub use refusal::{Refusal, Writer};
-pub use report::{Left, Notes, Report, Settled, Step, Timings};
+pub use report::{Left, Notes, Report, Settled, Step, Timings, Waits};
 pub use request::{Ask, Job, Request, Rollback};
 pub use serve::Server;
 pub use store::{Saved, SavedFile};
@@ -225,10 +225,15 @@ impl Apply {
     /// restarted agent.
     pub fn live(&self) -> Result<Option<(Generation, Desired)>, Error> {
         let state = &self.options.apply.state;
-        let (live, followed) = (live(state)?, template::live(state)?);
+        let followed = if self.options.templates.is_empty() { None } else { template::live(state)? };
+        let live = live(state)?;
         let Some(followed) = followed else { return Ok(live) };
         let (generation, mut desired) = live.unwrap_or((Generation(0), Desired::new(followed.order)));
-        let is_fileless = |name: &UpstreamName| self.options.target(name).is_none();
+        // What is not configured any more is nobody's to follow.
+        let is_fileless = |name: &UpstreamName| {
+            let mut upstreams = self.options.upstreams.iter();
+            upstreams.any(|upstream| upstream.options.name == *name && upstream.file.is_none())
+        };
         desired.upstreams.extend(followed.upstreams.into_iter().filter(|(name, _)| is_fileless(name)));
         Ok(Some((generation, desired)))
     }

@@ -174,6 +174,9 @@ pub struct Notes {
     /// Why those that older workers have go on, where they should not.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub uncut: Option<Uncut>,
+    /// Upstreams that were left out because NGINX has no place for them, and that have no file yet.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub waits: Option<Waits>,
     /// As [`State::fingerprint`](super::State::fingerprint), before an apply that has left something to be done.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fingerprint: Option<Digest>,
@@ -187,6 +190,16 @@ pub struct Left {
     pub orphans: Vec<PathBuf>,
     /// Upstreams that have no server yet, and whose file was there before any record.
     pub untouched: Vec<UpstreamName>,
+}
+
+/// Who waits while others go on.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Waits {
+    /// None of them is in what is live.
+    pub upstreams: Vec<UpstreamName>,
+    /// What they wait for.
+    pub error: Error,
 }
 
 /// How long parts of an apply took.
@@ -360,7 +373,7 @@ impl Notes {
 
 impl From<&Report> for Applied {
     fn from(report: &Report) -> Self {
-        let misses = report.notes().misses().next().is_some();
+        let misses = report.notes().misses().next().is_some() || report.notes().waits.is_some();
         match report {
             Report::Live { .. } if misses => Self::Partly { reloaded: true },
             Report::Unchanged { .. } if misses => Self::Partly { reloaded: false },
@@ -485,6 +498,7 @@ mod tests {
                 master: MASTER,
                 notes: Notes {
                     templates: Vec::new(),
+                    waits: Some(Waits { upstreams: vec![UpstreamName::new("db").unwrap()], error: Error::MasterGone }),
                     foreign: vec![Kept { file: "/a".into(), copy: "/b".into(), line: Some(3) }],
                     removed: vec!["/d".into()],
                     renewed: true,

@@ -14,16 +14,17 @@ use super::place::Candidates;
 use super::plan::{Change, Plan};
 use super::proc::Process;
 use super::recover::Files;
-use super::report::{At, Left, Notes, Settled};
+use super::report::{At, Left, Notes, Settled, Waits};
 use super::store::{Saved, Store};
 use super::system::{Nginx, Validation};
 use super::targets;
 use super::template::{self, Outcome};
 use super::tree::read_tree;
-use super::{Deaths, Error, Options, Report, Step, feature, fingerprint, import, kept, restore};
+use super::{Deaths, Error, Options, Report, Step, Target, feature, fingerprint, import, kept, restore};
 use crate::drain::Promises;
+use crate::nginx::Form;
 use crate::upstream::desired::Desired;
-use crate::upstream::{Causes, Generation};
+use crate::upstream::{Causes, Generation, UpstreamName};
 
 /// Holds the lock until it is dropped.
 #[derive(Debug)]
@@ -170,9 +171,60 @@ impl<'a> Run<'a> {
         report.with(self.notes)
     }
 
+    /// A new upstream that NGINX has no place for keeps nobody else waiting: where it is what an apply is refused for, the others go
+    /// on without it.
+    fn bring(&mut self, desired: &Desired, causes: &Causes) -> Result<Report, At> {
+        let whole = self.bring_all(desired, causes);
+        let refused = match &whole {
+            Ok(Report::Refused { error, .. }) => Some(error),
+            Err(At { error, .. }) => Some(error),
+            Ok(_) => None,
+        };
+        let Some(error) = refused.cloned() else { return whole };
+        let (mut rest, mut waits) = (desired.clone(), Waits { upstreams: Vec::new(), error: error.clone() });
+        let mut cause = Some(error);
+        while let Some(error) = cause.take() {
+            let homeless = self.homeless(&error, &rest);
+            rest.upstreams.retain(|name, _| !homeless.contains(name));
+            if homeless.is_empty() || rest.upstreams.is_empty() {
+                break;
+            }
+            waits.upstreams.extend(homeless);
+            match self.bring_all(&rest, causes) {
+                Ok(report @ (Report::Live { .. } | Report::Stored { .. })) => {
+                    self.notes.waits = Some(waits);
+                    return Ok(report);
+                }
+                Ok(Report::Refused { error, .. }) | Err(At { error, .. }) => cause = Some(error),
+                Ok(Report::Unchanged { .. }) => break,
+                Ok(report @ (Report::RolledBack { .. } | Report::Failed { .. })) => return Ok(report),
+            }
+        }
+        whole
+    }
+
+    /// Upstreams of `desired` that have no file in place and that this error is about, for want of a place where that can be.
+    fn homeless(&self, error: &Error, desired: &Desired) -> Vec<UpstreamName> {
+        let in_place = self.in_place().ok().flatten();
+        let is_new = |target: &Target<'_>| in_place.as_ref().and_then(|saved| saved.file(target.output)).is_none();
+        let is_meant = |target: &Target<'_>| match error {
+            Error::NoStreamModule { upstreams, .. } => upstreams.contains(&target.options.name),
+            Error::NotIncluded { target: path, .. } => path == target.output,
+            Error::Write { path, .. } | Error::Writable { path, .. } | Error::LinkedDirectory { path } => {
+                path == target.output || Some(path.as_path()) == target.output.parent()
+            }
+            Error::DefinedTwice { upstream, .. } => {
+                target.block.form == Form::Block && target.block.name.as_str() == upstream
+            }
+            _ => false,
+        };
+        let targets = self.options.targets().filter(|target| desired.upstreams.contains_key(&target.options.name));
+        targets.filter(is_new).filter(is_meant).map(|target| target.options.name.clone()).collect()
+    }
+
     /// Files that nobody is configured to write any more go away once those that are stand: the test without them is one with
     /// these.
-    fn bring(&mut self, desired: &Desired, causes: &Causes) -> Result<Report, At> {
+    fn bring_all(&mut self, desired: &Desired, causes: &Causes) -> Result<Report, At> {
         let report = self.bring_once(desired, causes)?;
         if !matches!(report, Report::Live { .. } | Report::Stored { .. }) || !self.has_orphans() {
             return Ok(report);

@@ -57,6 +57,7 @@ impl Part {
             | Kind::Empty
             | Kind::HelperMissing
             | Kind::ApplyRefused
+            | Kind::Drained
             | Kind::Held
             | Kind::ForeignEdit
             | Kind::Orphan

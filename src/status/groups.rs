@@ -138,6 +138,9 @@ fn upstreams(document: &Document) -> BTreeMap<String, String> {
         let trouble = last.trouble();
         values.add("last_apply", format!("{}, {} s ago: {trouble}", last.result, last.ended.ago_s));
     }
+    for miss in document.apply.iter().flat_map(|apply| &apply.waits) {
+        values.add(&format!("waits.{}", miss.name), &miss.trouble);
+    }
     for miss in document.apply.iter().flat_map(|apply| &apply.templates) {
         values.add(&format!("template.{}", miss.name), &miss.trouble);
     }

@@ -288,13 +288,13 @@ impl Balancer {
         self.decide_by(now);
     }
 
-    /// The apply that was asked for has ended.
-    pub fn handle_applied(&mut self, now: Instant, applied: Applied) {
+    /// The apply that was asked for has ended. Those of `waiting` are not in what is in place; it is tried again for them.
+    pub fn handle_applied(&mut self, now: Instant, applied: Applied, waiting: &[UpstreamName]) {
         let Some(Applying { decisions, members, outdated, operator }) = self.applying.take() else { return };
         self.settle.applied(now, applied);
         self.operator |= operator && !applied.is_in_place();
         if applied.is_in_place() {
-            for (name, decision) in decisions {
+            for (name, decision) in decisions.into_iter().filter(|(name, _)| !waiting.contains(name)) {
                 // A new configuration may have taken the upstream away meanwhile.
                 if let Some(upstream) = self.upstreams.iter_mut().find(|upstream| *upstream.name() == name) {
                     upstream.put_in_place(decision, outdated);

@@ -273,6 +273,7 @@ impl Agent {
             commands: &self.commands,
             joins: &self.joins,
             keys: &self.keys,
+            leave: &self.safe_leave,
             reloads: &self.reloads,
             store: &self.store,
             upstreams: self.upstreams.as_ref(),

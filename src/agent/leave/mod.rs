@@ -25,6 +25,7 @@ use crate::rpc::Refusal;
 use crate::rpc::refusal::Kind;
 use crate::rpc::weir::Answer;
 use crate::serf::{self, QueryEvent, QueryKey, QueryOutput, QueryParams, Status};
+use crate::status::node;
 use crate::time::{Instant, millis};
 use crate::upstream::Reason;
 use crate::wire::NodeName;
@@ -102,6 +103,12 @@ impl SafeLeave {
             stays_until: None,
             unconfirmed: Vec::new(),
         }
+    }
+
+    /// What is to be seen of a drain that lasts.
+    pub(super) fn status(&self) -> Option<node::Drain> {
+        let kept = self.departure.kept()?;
+        Some(node::Drain { operator: kept.operator, guard: kept.guard, reason: kept.reason.clone() })
     }
 
     pub(super) fn poll_timeout(&self) -> Option<Instant> {

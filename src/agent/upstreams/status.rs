@@ -7,11 +7,11 @@ use std::time::Duration;
 use super::probes::Probes;
 use super::{Ended, Upstreams};
 use crate::agent::clock::{self, Calendar};
-use crate::apply::{Error, Followed, Kept, Left, Report, RunBy};
+use crate::apply::{Error, Followed, Kept, Left, Report, RunBy, Waits};
 use crate::config::Config;
 use crate::error::Trouble;
 use crate::status::node::{
-    self, Apply, ApplyResult, Balancing, Change, ForeignEdit, Held, HeldUnconfigured, LastApply, Reload, TemplateMiss,
+    self, Apply, ApplyResult, Balancing, Change, ForeignEdit, Held, HeldUnconfigured, LastApply, Miss, Reload,
 };
 use crate::template::TemplateName;
 use crate::time::{Instant, millis};
@@ -41,6 +41,8 @@ pub(super) struct Applies {
     untouched: BTreeSet<UpstreamName>,
     /// Templates whose files are not as wanted, since when and why.
     misses: BTreeMap<TemplateName, (Instant, Trouble)>,
+    /// Upstreams that wait while others go on, since when and why.
+    waits: BTreeMap<UpstreamName, (Instant, Trouble)>,
 }
 
 /// Since when it is in place.
@@ -90,6 +92,7 @@ impl Applies {
             orphans: Vec::new(),
             untouched: BTreeSet::new(),
             misses: BTreeMap::new(),
+            waits: BTreeMap::new(),
         }
     }
 
@@ -170,7 +173,7 @@ impl Applies {
 }
 
 impl Applies {
-    /// What came of a request that was not carried out says nothing of templates.
+    /// What came of a request that was not carried out says nothing of templates, and of those that wait.
     fn take_misses(&mut self, now: Instant, Ended { report, by, .. }: &Ended) {
         if !report.was_begun() {
             return;
@@ -181,15 +184,19 @@ impl Applies {
             (followed.template.clone(), (since, error.told(*by)))
         };
         self.misses = report.notes().misses().map(miss).collect();
+        let before = std::mem::take(&mut self.waits);
+        if let Some(Waits { upstreams, error }) = &report.notes().waits {
+            let since = |name| before.get(name).map_or(now, |(since, _)| *since);
+            self.waits.extend(upstreams.iter().map(|name| (name.clone(), (since(name), error.told(*by)))));
+        }
     }
 
-    fn templates(&self, calendar: &Calendar) -> Vec<TemplateMiss> {
-        let miss = |(name, (since, trouble)): (&TemplateName, &(Instant, Trouble))| TemplateMiss {
-            name: name.to_string(),
-            since: Some(calendar.date(*since)),
-            trouble: trouble.clone(),
-        };
-        self.misses.iter().map(miss).collect()
+    fn templates(&self, calendar: &Calendar) -> Vec<Miss> {
+        self.misses.iter().map(|(name, why)| miss(name, why, calendar)).collect()
+    }
+
+    fn waits(&self, calendar: &Calendar) -> Vec<Miss> {
+        self.waits.iter().map(|(name, why)| miss(name, why, calendar)).collect()
     }
 }
 
@@ -243,6 +250,7 @@ impl Upstreams {
                 foreign: applies.foreign.iter().map(|foreign| foreign.status(calendar)).collect(),
                 orphans: applies.orphans.iter().map(|path| path.display().to_string()).collect(),
                 templates: applies.templates(calendar),
+                waits: applies.waits(calendar),
                 held: self.held_unconfigured(),
             },
         }
@@ -255,6 +263,10 @@ impl Upstreams {
         let holds = self.balancer.holds().iter().filter(|(name, _)| !is_configured(name));
         holds.map(|(name, hold)| HeldUnconfigured { upstream: name.to_string(), held: held(hold) }).collect()
     }
+}
+
+fn miss(name: &impl ToString, (since, trouble): &(Instant, Trouble), calendar: &Calendar) -> Miss {
+    Miss { name: name.to_string(), since: Some(calendar.date(*since)), trouble: trouble.clone() }
 }
 
 fn held(hold: &Hold) -> Held {

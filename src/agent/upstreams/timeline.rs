@@ -7,7 +7,7 @@ use tracing::field::display;
 use tracing::{debug, error, info, warn};
 
 use super::Ended;
-use crate::apply::{End, Followed, Kept, Left, Notes, Report, RunBy};
+use crate::apply::{End, Followed, Kept, Left, Notes, Report, RunBy, Waits};
 use crate::template::TemplateName;
 use crate::time::millis;
 use crate::upstream::balancer::Balancer;
@@ -63,6 +63,8 @@ pub(super) struct Timeline {
     hindered: bool,
     /// Templates whose files are not as wanted, and why.
     misses: BTreeMap<TemplateName, String>,
+    /// Why upstreams wait while others go on.
+    waits: Option<Waits>,
 }
 
 impl Timeline {
@@ -76,6 +78,17 @@ impl Timeline {
         }
         self.tell_notes(ended.report.notes());
         self.tell_templates(ended);
+        self.tell_waits(ended);
+    }
+
+    /// Once, as long as they wait for the same.
+    fn tell_waits(&mut self, Ended { report, by, .. }: &Ended) {
+        let waits = report.notes().waits.clone();
+        if let Some(Waits { upstreams, error }) = waits.as_ref().filter(|_| waits != self.waits) {
+            let upstream = upstreams.iter().map(UpstreamName::as_str).collect::<Vec<_>>().join(",");
+            error!(upstream, error = %error.told(*by), "apply goes on without it");
+        }
+        self.waits = waits;
     }
 
     /// Whether an attempt has failed, or was stored, just as the one before. Takes note of it.

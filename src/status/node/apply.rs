@@ -26,7 +26,10 @@ pub struct Apply {
     pub orphans: Vec<String>,
     /// Templates whose files are not as wanted.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub templates: Vec<TemplateMiss>,
+    pub templates: Vec<Miss>,
+    /// Upstreams that NGINX has no place for, and that wait while others go on.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub waits: Vec<Miss>,
     /// Upstreams that are held and not configured now.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub held: Vec<HeldUnconfigured>,
@@ -41,9 +44,9 @@ pub struct HeldUnconfigured {
     pub held: Held,
 }
 
-/// A template whose file is not as wanted.
+/// A template or an upstream whose file is not as wanted.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
-pub struct TemplateMiss {
+pub struct Miss {
     pub name: String,
     #[serde(default)]
     pub since: Option<String>,

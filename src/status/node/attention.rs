@@ -5,8 +5,8 @@ mod servers;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Apply, ApplyResult, Document, ForeignEdit, Handler, Held, HeldUnconfigured, Kept, LastApply, Namesake, Nginx,
-    NginxState, ServerState, Upstream, WORN, Want,
+    Apply, ApplyResult, Document, Drain, ForeignEdit, Handler, Held, HeldUnconfigured, Kept, LastApply, Namesake,
+    Nginx, NginxState, ServerState, Upstream, WORN, Want,
 };
 use crate::serf::Claim;
 use crate::status::{Known, Level, Trouble};
@@ -51,6 +51,8 @@ pub enum Kind {
     HelperMissing,
     /// A change was not accepted; what serves is untouched.
     ApplyRefused,
+    /// Balancers were told to send this node nothing, until that is taken back.
+    Drained,
     /// An operator froze an upstream.
     Held,
     /// Somebody else changed a file of ours.
@@ -84,6 +86,7 @@ impl Kind {
             | Self::NameConflict
             | Self::HelperMissing => Level::Error,
             Self::ApplyRefused
+            | Self::Drained
             | Self::Held
             | Self::ForeignEdit
             | Self::Orphan
@@ -115,6 +118,9 @@ pub fn attention(document: &Document) -> Vec<Attention> {
     let mut add = |kind: Kind, subject: &str, trouble, since| list.push((kind, kind.about(subject, trouble, since)));
     if let Some(trouble) = document.node.name_conflict() {
         add(Kind::NameConflict, &document.node.name, trouble, document.node.silenced_since.as_ref());
+    }
+    if let Some(drain) = &document.node.drain {
+        add(Kind::Drained, &document.node.name, drained(drain), None);
     }
     let is_alone = document.cluster.is_alone();
     for upstream in &document.upstreams {
@@ -159,6 +165,9 @@ pub fn attention(document: &Document) -> Vec<Attention> {
     for file in document.apply.iter().flat_map(|apply| &apply.orphans) {
         add(Kind::Orphan, file, left_behind(file), None);
     }
+    for miss in document.apply.iter().flat_map(|apply| &apply.waits) {
+        add(Kind::ApplyRefused, &miss.name, miss.trouble.clone(), miss.since.as_ref());
+    }
     for miss in document.apply.iter().flat_map(|apply| &apply.templates) {
         add(Kind::Template, &miss.name, miss.trouble.clone(), miss.since.as_ref());
     }
@@ -187,6 +196,24 @@ pub fn attention(document: &Document) -> Vec<Attention> {
     // Stable: within a kind the order stays.
     list.sort_by_key(|(kind, _)| (kind.level(), *kind));
     list.into_iter().map(|(_, attention)| attention).collect()
+}
+
+fn drained(Drain { operator, guard, reason }: &Drain) -> Trouble {
+    let reason = reason.as_ref().map_or_else(String::new, |reason| format!(" ({reason})"));
+    let app = "the application that its guard unit looks after is down";
+    match (operator, guard) {
+        (false, _) => {
+            Trouble::new(format!("balancers send this node nothing new: {app}"), "start the application again")
+        }
+        (true, false) => Trouble::new(
+            format!("balancers send this node nothing new: it is drained{reason}"),
+            "undo with 'weir drain --undo'",
+        ),
+        (true, true) => Trouble::new(
+            format!("balancers send this node nothing new: it is drained{reason}, and {app}"),
+            "start the application again, and 'weir drain --undo'",
+        ),
+    }
 }
 
 impl super::Node {

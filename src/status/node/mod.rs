@@ -27,7 +27,7 @@ use super::Known;
 use crate::serf::Claim;
 
 pub use apply::{
-    Apply, ApplyResult, ForeignEdit, HeldUnconfigured, LastApply, Nginx, NginxState, Reload, TemplateMiss, Unseen,
+    Apply, ApplyResult, ForeignEdit, HeldUnconfigured, LastApply, Miss, Nginx, NginxState, Reload, Unseen,
 };
 pub(super) use attention::to_start;
 pub use attention::{Attention, CLAIM_S, Kind, attention};
@@ -97,6 +97,8 @@ pub struct Node {
     pub silenced_since: Option<String>,
     /// Another host that uses its name.
     pub namesake: Option<Namesake>,
+    /// Balancers are to send it no new requests; `None` while it serves, and while it leaves without having been drained.
+    pub drain: Option<Drain>,
     pub runtime: Runtime,
 }
 
@@ -108,6 +110,18 @@ pub struct Namesake {
     pub ago_s: u64,
     /// Whose the name is.
     pub claim: Known<Claim>,
+}
+
+/// Who took a node out of the balancers, over restarts as well.
+#[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(default)]
+pub struct Drain {
+    /// An operator asked for it.
+    pub operator: bool,
+    /// The guard unit of an application that is down asked for it.
+    pub guard: bool,
+    /// In the operator's words.
+    pub reason: Option<String>,
 }
 
 /// What the program runs on.

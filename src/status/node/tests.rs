@@ -24,6 +24,7 @@ pub(crate) fn full() -> Document {
             awareness: 1,
             silenced: false,
             silenced_since: None,
+            drain: None,
             namesake: None,
             runtime: Runtime { os: text("linux"), arch: text("x86_64"), cpus: 2, tasks: 9 },
         },
@@ -159,6 +160,7 @@ pub(crate) fn full() -> Document {
             }],
             orphans: vec![text("/etc/nginx/conf.d/weir-old.conf")],
             templates: Vec::new(),
+            waits: Vec::new(),
             held: Vec::new(),
         }),
         handlers: vec![Handler {

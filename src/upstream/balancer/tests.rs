@@ -51,7 +51,7 @@ fn running() -> Balancer {
     balancer.handle_members(at(0), members(&[(1, Gossip::Alive), (2, Gossip::Alive)]));
     balancer.handle_first_view(at(1000));
     assert_eq!(asked(&mut balancer, 1000), Some(vec![1, 2]));
-    balancer.handle_applied(at(1000), LIVE);
+    balancer.handle_applied(at(1000), LIVE, &[]);
     assert_eq!(asked(&mut balancer, 1000), None);
     balancer
 }
@@ -133,7 +133,7 @@ fn nothing_is_asked_while_an_apply_is_under_way() {
     assert_eq!(asked(&mut balancer, 3000), Some(vec![1]));
     balancer.handle_members(at(3010), members(&[(1, Gossip::Failed), (2, Gossip::Failed), (3, Gossip::Alive)]));
     assert_eq!(asked(&mut balancer, 9000), None);
-    balancer.handle_applied(at(9000), LIVE);
+    balancer.handle_applied(at(9000), LIVE, &[]);
     assert_eq!(asked(&mut balancer, 10_000), Some(vec![3]));
 }
 
@@ -147,7 +147,7 @@ fn a_member_back_before_its_removal_is_applied_is_put_in_again() {
     balancer.handle_members(at(3010), both());
     assert_eq!(asked(&mut balancer, 3010), None);
     assert!(balancer.upstreams()[0].is_in_place(), "as far as anybody knows yet");
-    balancer.handle_applied(at(3100), LIVE);
+    balancer.handle_applied(at(3100), LIVE, &[]);
     balancer.handle_timeout(at(3100));
     assert!(!balancer.upstreams()[0].is_in_place());
     assert_eq!(asked(&mut balancer, 4100), Some(vec![1, 2]));
@@ -159,7 +159,7 @@ fn what_was_refused_is_tried_again_after_a_minute_and_what_changed_at_once() {
         let mut balancer = running();
         balancer.handle_members(at(31_000), members(&[(1, Gossip::Alive), (2, Gossip::Failed)]));
         assert_eq!(asked(&mut balancer, 31_000), Some(vec![1]));
-        balancer.handle_applied(at(31_100), REFUSED);
+        balancer.handle_applied(at(31_100), REFUSED, &[]);
         assert_eq!(asked(&mut balancer, 31_100), None);
         assert!(!balancer.upstreams()[0].is_in_place());
         balancer
@@ -178,11 +178,11 @@ fn what_is_stored_is_in_place_and_tried_again_until_it_is_confirmed() {
     let mut balancer = running();
     balancer.handle_members(at(31_000), members(&[(1, Gossip::Alive), (2, Gossip::Failed)]));
     assert_eq!(asked(&mut balancer, 31_000), Some(vec![1]));
-    balancer.handle_applied(at(31_100), Applied::Stored);
+    balancer.handle_applied(at(31_100), Applied::Stored, &[]);
     assert_eq!(asked(&mut balancer, 31_100), None);
     assert!(balancer.upstreams()[0].is_in_place());
     assert_eq!(asked(&mut balancer, 91_100), Some(vec![1]));
-    balancer.handle_applied(at(91_200), LIVE);
+    balancer.handle_applied(at(91_200), LIVE, &[]);
     assert_eq!(asked(&mut balancer, 91_200), None);
     assert_eq!(due(&balancer), None);
 }
@@ -193,7 +193,7 @@ fn what_is_in_place_is_asked_for_once_more_when_nginx_has_started_anew() {
     assert_eq!(asked(&mut balancer, 40_000), None);
     balancer.handle_nginx(at(40_000));
     assert_eq!(asked(&mut balancer, 40_000), Some(vec![1, 2]));
-    balancer.handle_applied(at(40_100), Applied::Done { reloaded: false });
+    balancer.handle_applied(at(40_100), Applied::Done { reloaded: false }, &[]);
     assert_eq!(asked(&mut balancer, 40_100), None);
     assert_eq!(due(&balancer), None);
 }
@@ -201,9 +201,29 @@ fn what_is_in_place_is_asked_for_once_more_when_nginx_has_started_anew() {
 #[test]
 fn an_end_that_nobody_waits_for_changes_nothing() {
     let mut balancer = running();
-    balancer.handle_applied(at(3000), REFUSED);
+    balancer.handle_applied(at(3000), REFUSED, &[]);
     assert_eq!(due(&balancer), Some(30_000));
     assert!(balancer.upstreams()[0].is_in_place());
+}
+
+/// Others go on without it; it is tried again until it has its place.
+#[test]
+fn whoever_waits_for_a_place_is_not_in_place() {
+    let mut balancer = Balancer::new(vec![options("db"), options("web")], SETTLE, 7, None, Holds::default(), at(0));
+    balancer.handle_members(at(0), members(&[(1, Gossip::Alive), (2, Gossip::Alive)]));
+    balancer.handle_first_view(at(900));
+    let first = 900;
+    assert!(asked(&mut balancer, first).is_some());
+    let db = UpstreamName::new("db").unwrap();
+    balancer.handle_applied(at(first), Applied::Partly { reloaded: true }, std::slice::from_ref(&db));
+    assert!(asked(&mut balancer, first + 1000).is_none());
+    let is_in_place: Vec<bool> = balancer.upstreams().iter().map(|upstream| upstream.is_in_place()).collect();
+    assert_eq!(is_in_place, [false, true]);
+    assert_eq!(asked(&mut balancer, 30_000), None, "and not in a loop");
+    let again = due(&balancer).unwrap();
+    assert!(asked(&mut balancer, again).is_some(), "it is tried again");
+    balancer.handle_applied(at(again), LIVE, &[]);
+    assert!(balancer.upstreams().iter().all(Upstream::is_in_place));
 }
 
 #[test]
@@ -215,9 +235,9 @@ fn a_new_configuration_is_applied_although_the_servers_are_the_same() {
     // It comes once more, while that is under way.
     balancer.handle_configuration(at(3210), vec![options("web")], SETTLE);
     assert_eq!(asked(&mut balancer, 3210), None);
-    balancer.handle_applied(at(3300), LIVE);
+    balancer.handle_applied(at(3300), LIVE, &[]);
     assert_eq!(asked(&mut balancer, 4300), Some(vec![1, 2]), "by the configuration of now");
-    balancer.handle_applied(at(4400), Applied::Done { reloaded: false });
+    balancer.handle_applied(at(4400), Applied::Done { reloaded: false }, &[]);
     assert_eq!(asked(&mut balancer, 4400), None);
 }
 
@@ -242,9 +262,9 @@ fn the_last_upstream_taken_away_during_an_apply_is_asked_for_no_more_but_to_clea
     balancer.handle_members(at(3000), members(&[(1, Gossip::Alive), (2, Gossip::Failed)]));
     assert_eq!(asked(&mut balancer, 3000), Some(vec![1]));
     balancer.handle_configuration(at(3010), Vec::new(), SETTLE);
-    balancer.handle_applied(at(3100), LIVE);
+    balancer.handle_applied(at(3100), LIVE, &[]);
     assert_eq!(asked(&mut balancer, 10_000), Some(Vec::new()));
-    balancer.handle_applied(at(10_100), LIVE);
+    balancer.handle_applied(at(10_100), LIVE, &[]);
     assert_eq!(asked(&mut balancer, 100_000), None);
     assert!(balancer.upstreams().is_empty());
 }
@@ -265,7 +285,7 @@ fn after_a_restart_who_is_missing_stays_in_for_the_time_of_grace() {
     balancer.handle_members(at(0), members(&[(2, Gossip::Alive)]));
     balancer.handle_first_view(at(100));
     assert_eq!(asked(&mut balancer, 100), Some(vec![1, 2]), "whether that is served is for apply to say");
-    balancer.handle_applied(at(200), Applied::Done { reloaded: false });
+    balancer.handle_applied(at(200), Applied::Done { reloaded: false }, &[]);
     assert_eq!(asked(&mut balancer, 200), None);
     assert_eq!(due(&balancer), Some(30_000));
     assert_eq!(asked(&mut balancer, 30_000), Some(vec![2]));
@@ -348,7 +368,7 @@ fn the_only_server_that_goes_during_its_first_apply_is_told_once_that_has_ended(
         assert_eq!(asked(&mut balancer, 30_000), Some(vec![1]));
         balancer.handle_members(at(30_010), members(&[(1, gone)]));
         assert_eq!(notices(&mut balancer, 30_010), [], "{gone:?} {applied:?}");
-        balancer.handle_applied(at(30_100), applied);
+        balancer.handle_applied(at(30_100), applied, &[]);
         assert_eq!(notices(&mut balancer, 30_100), told, "{gone:?} {applied:?}");
     }
 }
@@ -374,11 +394,11 @@ fn templates_hear_of_every_member_and_nobody_else_does() {
     balancer.handle_templates(at(9000), true);
     assert_eq!(listed(&mut balancer, 9000), None, "one that joins is no bad news");
     assert_eq!(listed(&mut balancer, 9200).unwrap(), ["web1 alive", "web2 alive", "web3 alive"]);
-    balancer.handle_applied(at(9200), REFUSED);
+    balancer.handle_applied(at(9200), REFUSED, &[]);
     balancer.handle_members(at(9300), with(Gossip::Suspect));
     assert_eq!(listed(&mut balancer, 69_100), None, "nothing has changed, so it has its time");
     assert_eq!(listed(&mut balancer, 69_200).unwrap().len(), 3);
-    balancer.handle_applied(at(69_200), LIVE);
+    balancer.handle_applied(at(69_200), LIVE, &[]);
     assert_eq!(listed(&mut balancer, 200_000), None, "it is in place");
     balancer.handle_members(at(200_000), with(Gossip::Failed));
     assert_eq!(listed(&mut balancer, 200_000), None);
@@ -387,10 +407,10 @@ fn templates_hear_of_every_member_and_nobody_else_does() {
     // Under way while the configuration changes: whatever that puts there, it is looked at again.
     balancer.handle_templates(at(200_300), true);
     balancer.handle_configuration(at(200_300), vec![options("web")], SETTLE);
-    balancer.handle_applied(at(200_400), LIVE);
+    balancer.handle_applied(at(200_400), LIVE, &[]);
     assert_eq!(listed(&mut balancer, 200_400), None, "a reload was just now");
     assert_eq!(listed(&mut balancer, 201_400).unwrap().len(), 3);
-    balancer.handle_applied(at(201_400), LIVE);
+    balancer.handle_applied(at(201_400), LIVE, &[]);
     balancer.handle_templates(at(202_000), false);
     balancer.handle_members(at(202_000), with(Gossip::Alive));
     assert_eq!(listed(&mut balancer, 300_000), None);
@@ -444,7 +464,7 @@ fn a_held_upstream_stays_as_it_was_but_for_departures() {
         let mut balancer = running();
         balancer.handle_hold(at(31_000), &names(&["web"]), &hold());
         assert_eq!(asked(&mut balancer, 31_000), Some(vec![1, 2]), "{what}: the hold is stored");
-        balancer.handle_applied(at(31_000), Applied::Done { reloaded: false });
+        balancer.handle_applied(at(31_000), Applied::Done { reloaded: false }, &[]);
         balancer.handle_members(at(40_000), known);
         balancer.handle_timeout(at(40_000));
         assert_eq!(asked(&mut balancer, 43_000), wanted, "{what}");
@@ -459,16 +479,16 @@ fn a_hold_keeps_what_is_in_place_and_not_the_last_good_set() {
     balancer.handle_members(at(30_000), all(Alive, Alive));
     balancer.handle_first_view(at(30_000));
     assert_eq!(asked(&mut balancer, 30_000), Some(vec![1, 2, 3, 4]));
-    balancer.handle_applied(at(30_000), LIVE);
+    balancer.handle_applied(at(30_000), LIVE, &[]);
     // Three of four are dead: mode floor, in which the good set is not replaced.
     let mut dead = all(Failed, Failed);
     dead[1] = member(2, Failed, &[("role", "web")]);
     balancer.handle_members(at(40_000), dead.clone());
     assert_eq!(asked(&mut balancer, 40_000), Some(vec![1]));
-    balancer.handle_applied(at(40_000), LIVE);
+    balancer.handle_applied(at(40_000), LIVE, &[]);
     balancer.handle_hold(at(41_000), &names(&["web"]), &hold());
     assert_eq!(asked(&mut balancer, 41_000), Some(vec![1]));
-    balancer.handle_applied(at(41_000), Applied::Done { reloaded: false });
+    balancer.handle_applied(at(41_000), Applied::Done { reloaded: false }, &[]);
     balancer.handle_members(at(42_000), all(Alive, Alive));
     assert_eq!(asked(&mut balancer, 60_000), None, "nor does anybody come back");
 }
@@ -488,10 +508,10 @@ fn a_hold_before_anything_is_in_place_is_stored_and_leaves_the_upstream_out() {
         balancer.handle_members(at(0), known);
         balancer.handle_first_view(at(1000));
         assert_eq!(document(&mut balancer, 1000), Some(1));
-        balancer.handle_applied(at(1000), REFUSED);
+        balancer.handle_applied(at(1000), REFUSED, &[]);
         balancer.handle_hold(at(2000), &names(&["web"]), &hold());
         assert_eq!(document(&mut balancer, 2000), Some(0));
-        balancer.handle_applied(at(2000), Applied::Done { reloaded: false });
+        balancer.handle_applied(at(2000), Applied::Done { reloaded: false }, &[]);
         balancer.handle_members(at(40_000), members(&[(1, Gossip::Alive)]));
         assert_eq!(document(&mut balancer, 90_000), None);
         balancer.handle_release(at(100_000), &names(&["web"]));
@@ -504,13 +524,13 @@ fn what_was_held_back_comes_with_the_release() {
     let mut balancer = running();
     balancer.handle_hold(at(3000), &names(&["web"]), &hold());
     assert_eq!(causes(&mut balancer, 3000), [""; 0]);
-    balancer.handle_applied(at(3000), Applied::Done { reloaded: false });
+    balancer.handle_applied(at(3000), Applied::Done { reloaded: false }, &[]);
     balancer.handle_members(at(4000), members(&[(1, Gossip::Alive), (2, Gossip::Alive), (3, Gossip::Alive)]));
     assert_eq!(asked(&mut balancer, 9000), None);
     assert_eq!(balancer.holds().iter().count(), 1);
     balancer.handle_release(at(9000), &names(&["web"]));
     assert_eq!(causes(&mut balancer, 9000), ["operator", "web3 joined"], "at once");
-    balancer.handle_applied(at(9300), REFUSED);
+    balancer.handle_applied(at(9300), REFUSED, &[]);
     assert_eq!(causes(&mut balancer, 69_300), ["operator", "web3 joined"], "until it is in place");
     assert!(balancer.holds().is_empty());
 }
@@ -522,9 +542,9 @@ fn a_hold_that_comes_during_an_apply_is_carried_by_the_next_one() {
     assert_eq!(asked(&mut balancer, 31_000), Some(vec![1]));
     balancer.handle_hold(at(31_010), &names(&["web"]), &hold());
     assert_eq!(asked(&mut balancer, 31_010), None);
-    balancer.handle_applied(at(31_100), LIVE);
+    balancer.handle_applied(at(31_100), LIVE, &[]);
     assert_eq!(asked(&mut balancer, 31_100), Some(vec![1]), "as it was when the apply ended");
-    balancer.handle_applied(at(31_200), Applied::Done { reloaded: false });
+    balancer.handle_applied(at(31_200), Applied::Done { reloaded: false }, &[]);
     assert_eq!(asked(&mut balancer, 31_200), None);
     balancer.handle_hold(at(31_300), &names(&["web"]), &hold());
     assert_eq!(asked(&mut balancer, 31_300), None, "it is held already");
@@ -550,7 +570,7 @@ fn holds_and_what_they_keep_outlive_a_restart() {
     balancer.handle_members(at(0), members(&[(1, Gossip::Alive), (2, Gossip::Failed), (3, Gossip::Alive)]));
     balancer.handle_first_view(at(100));
     assert_eq!(asked(&mut balancer, 100), Some(vec![1, 2]));
-    balancer.handle_applied(at(200), Applied::Done { reloaded: false });
+    balancer.handle_applied(at(200), Applied::Done { reloaded: false }, &[]);
 
     // A rollback: nothing is asked meanwhile, and what it put in place is what is held.
     balancer.suspend();
@@ -558,7 +578,7 @@ fn holds_and_what_they_keep_outlive_a_restart() {
     assert_eq!(asked(&mut balancer, 50_000), None);
     balancer.handle_rolled_back(at(50_000), LIVE, Some(live(&[1])), &holds);
     assert_eq!(asked(&mut balancer, 51_000), Some(vec![1]));
-    balancer.handle_applied(at(51_100), Applied::Done { reloaded: false });
+    balancer.handle_applied(at(51_100), Applied::Done { reloaded: false }, &[]);
     assert_eq!(balancer.upstreams()[0].live().unwrap().serving().count(), 1);
     assert_eq!(asked(&mut balancer, 59_000), None);
 }
@@ -569,7 +589,7 @@ fn what_was_refused_is_tried_again_after_a_rollback_to_what_is_in_place() {
     balancer.handle_members(at(3000), members(&[(1, Gossip::Alive), (2, Gossip::Alive), (3, Gossip::Alive)]));
     assert_eq!(asked(&mut balancer, 3000), None);
     assert_eq!(asked(&mut balancer, 3200), Some(vec![1, 2, 3]));
-    balancer.handle_applied(at(3300), REFUSED);
+    balancer.handle_applied(at(3300), REFUSED, &[]);
     balancer.suspend();
     balancer.handle_rolled_back(at(5000), Applied::Done { reloaded: false }, None, &Holds::default());
     assert_eq!(asked(&mut balancer, 63_000), None);

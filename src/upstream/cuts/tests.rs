@@ -221,7 +221,7 @@ fn a_dead_server_is_cut_at_once_and_again_until_nginx_does_without_it() {
 
 /// A job that does without the dead is in place.
 fn confirmed(balancer: &mut Balancer, cuts: &mut Cuts, millis: u64, members: Vec<Candidate>) {
-    balancer.handle_applied(at(millis), Applied::Done { reloaded: true });
+    balancer.handle_applied(at(millis), Applied::Done { reloaded: true }, &[]);
     decided(balancer, cuts, millis, members);
 }
 

@@ -4,12 +4,12 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::process::Command;
 
 use weir::apply::{Apply, Error, Report, Step};
-use weir::config::{Automatic, ForeignEdit, Reload};
+use weir::config::{Automatic, ForeignEdit, Reload, Upstream};
 use weir::nginx::Form;
-use weir::upstream::Generation;
+use weir::upstream::{self, Generation, UpstreamName};
 
 use crate::nginx::{Nginx, and, backend, file, names, server, web};
-use crate::support::{address, skipped};
+use crate::support::{address, holds, skipped, until};
 
 #[test]
 fn without_nginx_nothing_is_written_and_the_error_says_how_to_get_it() {
@@ -314,4 +314,48 @@ fn the_document_is_checked_again_against_the_targets_limits() {
         apply.apply(&and(web([server("web", "10.0.0.1:8080".parse().unwrap())]), "api", [server("a", address())]));
     assert_eq!(outcome.to_string(), "upstream api is wanted and not configured here; 'weir reload'");
     assert_eq!(apply.live().unwrap().map(|(generation, _)| generation), None::<Generation>);
+}
+
+/// Its directory is not there. It waits, and nobody else does.
+#[test]
+#[ignore = "needs nginx"]
+fn an_upstream_without_a_place_keeps_nobody_else_waiting() {
+    let nginx = Nginx::start();
+    let mut options = nginx.options();
+    options.upstreams.push(nginx.upstream("api", "nowhere/api.conf", Form::Servers));
+    let apply = Apply::new(options);
+    let both = |name, at| and(web([server("web", backend(name))]), "api", [server("api", at)]);
+    let outcome = apply.apply(&both("one", address()));
+    assert!(matches!(&outcome, Report::Live { upstreams, .. } if upstreams.len() == 1), "{outcome}");
+    let waits = outcome.notes().waits.as_ref().unwrap();
+    assert_eq!(waits.upstreams, [UpstreamName::new("api").unwrap()]);
+    until("the other is served", || holds(nginx.get() == "one"));
+    assert_eq!(apply.live().unwrap().unwrap().1.upstreams.len(), 1);
+    let again = apply.apply(&and(web([server("web", backend("two"))]), "api", [server("api", address())]));
+    assert!(matches!(again, Report::Live { .. }), "it follows on: {again}");
+    until("the other follows", || holds(nginx.get() == "two"));
+    std::fs::create_dir(nginx.path("nowhere")).unwrap();
+    std::fs::write(
+        nginx.path("conf.d/api.conf"),
+        format!("upstream api {{ include {}; }}", nginx.path("nowhere/*.conf").display()),
+    )
+    .unwrap();
+    let placed = apply.apply(&and(web([server("web", backend("two"))]), "api", [server("api", address())]));
+    assert!(placed.notes().waits.is_none(), "{placed:?}");
+    assert_eq!(apply.live().unwrap().unwrap().1.upstreams.len(), 2);
+}
+
+/// Else whoever leaves is kept waiting for a file that nobody writes any more.
+#[test]
+#[ignore = "needs nginx"]
+fn what_templates_followed_once_is_live_only_while_they_follow_it() {
+    let nginx = Nginx::stopped();
+    let mut options = nginx.options();
+    let shop = upstream::Options::new(UpstreamName::new("shop").unwrap(), Vec::new());
+    options.upstreams.push(Upstream { options: shop, file: None, probe: None });
+    let followed =
+        and(and(web([server("web", address())]), "shop", [server("shop", address())]), "db", [server("db", address())]);
+    std::fs::create_dir_all(nginx.path("state/templates")).unwrap();
+    std::fs::write(nginx.path("state/templates/desired"), followed.to_json()).unwrap();
+    assert!(Apply::new(options).live().unwrap().is_none(), "no template follows anything");
 }

@@ -6,11 +6,11 @@ use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::os::unix::fs::{PermissionsExt as _, chown};
 use std::time::Duration;
 
-use weir::apply::{Apply, Options, Report, Tried};
+use weir::apply::{Apply, Options, Report, RunBy, Tried};
 use weir::nginx::{Block, Context, Form, StreamModule, Zone};
 use weir::upstream::desired::Desired;
 use weir::upstream::settle::Applied;
-use weir::upstream::{HashKey, Method, Server, Weight};
+use weir::upstream::{HashKey, Method, Server, UpstreamName, Weight};
 
 use crate::nginx::{Nginx, and, backend, file, load_stream, server, stream_module, web};
 use crate::support::{address, holds, until};
@@ -179,21 +179,30 @@ fn an_upstream_of_http_may_have_the_same_name_elsewhere_and_is_told_from_ours() 
 
 #[test]
 #[ignore = "needs nginx and its stream module"]
-fn a_stream_that_nothing_includes_is_refused_with_the_block_that_would() {
+fn a_stream_that_nothing_includes_waits_and_the_block_that_would_is_named() {
     let nginx = Nginx::start();
     let config = std::fs::read_to_string(nginx.config()).unwrap();
     std::fs::write(nginx.config(), format!("{}{config}", load_stream())).unwrap();
     let stage = Stage { tcp: address(), udp: address(), nginx };
-    let outcome = stage.apply().apply(&both([server("one", service("one"))]));
+    let first = stage.apply().apply(&both([server("one", service("one"))]));
     let root = stage.nginx.dir.path().display();
     let text = format!(
         "nothing in {root}/nginx.conf includes {root}/stream.d/weir-db.conf; \
          have 'stream {{ include {root}/stream.d/*.conf; }}' in {root}/nginx.conf"
     );
-    assert_eq!(outcome.to_string(), text);
+    let waits = first.notes().waits.as_ref().unwrap();
+    assert_eq!(waits.error.told(RunBy::Root).to_string(), text);
+    until("the site's server answers", || holds(stage.nginx.get() == "web"));
+    // In the place of the backend of before: then nothing is left for the others to do.
+    let Some(servers) = stage.apply().live().unwrap().and_then(|(_, live)| live.upstreams.into_values().next()) else {
+        panic!("the site has servers")
+    };
+    let mut desired = both([server("one", service("one"))]);
+    desired.upstreams.insert(UpstreamName::new("web").unwrap(), servers);
+    assert_eq!(stage.apply().apply(&desired).to_string(), text);
 }
 
-/// Without the module nobody could read the file, so none is written, and what else serves is untouched.
+/// Without the module nobody could read the file, so none is written; the sites' upstreams go on.
 #[test]
 #[ignore = "needs nginx and its stream module"]
 fn without_the_module_a_stream_waits_and_the_way_to_it_is_named() {
@@ -202,6 +211,12 @@ fn without_the_module_a_stream_waits_and_the_way_to_it_is_named() {
     };
     let stage = Stage { nginx: Nginx::start(), tcp: address(), udp: address() };
     let desired = both([server("one", service("one"))]);
+    let first = stage.apply().apply(&desired);
+    assert!(matches!(&first, Report::Live { upstreams, .. } if upstreams.len() == 1), "{first}");
+    assert!(matches!(Applied::from(&first), Applied::Partly { .. }), "{first:?}");
+    until("the site's server answers", || holds(stage.nginx.get() == "web"));
+    let waits = first.notes().waits.as_ref().unwrap();
+    assert_eq!(waits.upstreams, [UpstreamName::new("db").unwrap()]);
     let outcome = stage.apply().apply(&desired);
     let config = stage.nginx.config();
     let text = format!(
@@ -209,7 +224,8 @@ fn without_the_module_a_stream_waits_and_the_way_to_it_is_named() {
         module.display(),
         config.display()
     );
-    assert_eq!(outcome.to_string(), text);
+    assert_eq!(outcome.to_string(), text, "nothing is left for the others to do");
+    assert_eq!(waits.error.told(RunBy::Root).to_string(), text);
     assert!(!stage.nginx.path("stream.d").exists());
     let tried = stage.apply().try_out(&desired);
     assert!(!matches!(tried, Ok(Tried::Passed)), "{tried:?}");

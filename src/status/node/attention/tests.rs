@@ -1,7 +1,7 @@
 use super::super::super::node;
 use super::super::tests::full;
 use super::super::{
-    Failing, LastApply, LastRun, Moment, Nginx, Refused, Run, Server, ServerState, Snapshot, TemplateMiss, Unseen,
+    Failing, LastApply, LastRun, Miss, Moment, Nginx, Refused, Run, Server, ServerState, Snapshot, Unseen,
 };
 use super::*;
 use crate::upstream::Witness;
@@ -150,13 +150,44 @@ fn how_the_last_apply_ended() {
 fn whose_template_was_refused() {
     let refused = of(|document| {
         let trouble = Trouble::new("template haproxy: undefined variable 'servrs' in /h.j2:14", "the old file stays");
-        let miss = TemplateMiss { name: "haproxy".to_owned(), since: since(), trouble };
+        let miss = Miss { name: "haproxy".to_owned(), since: since(), trouble };
         document.apply.as_mut().unwrap().templates.push(miss.clone());
         let text = serde_json::to_string(&document.apply).unwrap();
         assert_eq!(serde_json::from_str::<Option<Apply>>(&text).unwrap().unwrap().templates, [miss]);
     });
     let wanted = "template haproxy: undefined variable 'servrs' in /h.j2:14; the old file stays";
     assert_eq!(refused, [format!("warn template haproxy: {wanted}")]);
+}
+
+#[test]
+fn who_is_drained_and_by_whom() {
+    let drained = |operator: bool, guard| {
+        let reason = operator.then(|| "kernel".to_owned());
+        of(|document| document.node.drain = Some(Drain { operator, guard, reason })).pop().unwrap()
+    };
+    let (nothing, down) =
+        ("balancers send this node nothing new: ", "the application that its guard unit looks after is down");
+    for (operator, guard, told) in [
+        (true, false, "it is drained (kernel); undo with 'weir drain --undo'".to_owned()),
+        (false, true, format!("{down}; start the application again")),
+        (
+            true,
+            true,
+            format!("it is drained (kernel), and {down}; start the application again, and 'weir drain --undo'"),
+        ),
+    ] {
+        assert_eq!(drained(operator, guard), format!("warn drained lb1: {nothing}{told} (since unknown)"));
+    }
+}
+
+#[test]
+fn who_waits_while_others_go_on() {
+    let waits = of(|document| {
+        let trouble = Trouble::new("this nginx has no stream module, upstream db waits", "install it");
+        let miss = Miss { name: "db".to_owned(), since: since(), trouble };
+        document.apply.as_mut().unwrap().waits.push(miss);
+    });
+    assert_eq!(waits, ["warn apply_refused db: this nginx has no stream module, upstream db waits; install it"]);
 }
 
 #[test]

@@ -21,7 +21,7 @@ fn three() -> Balancer {
     balancer.handle_members(at(0), alive(&[1, 2, 3]));
     balancer.handle_first_view(at(1000));
     assert_eq!(asked(&mut balancer, 1000), Some(vec![1, 2, 3]));
-    balancer.handle_applied(at(1000), LIVE);
+    balancer.handle_applied(at(1000), LIVE, &[]);
     assert_eq!(asked(&mut balancer, 1000), None);
     balancer
 }
@@ -75,7 +75,7 @@ fn evidence_is_forgotten_with_the_member() {
     balancer.handle_check(at(3000), &name(2), Check::Critical);
     balancer.handle_probe(at(3000), &web(), &name(2), addr(2), Probe::Down);
     assert_eq!(asked(&mut balancer, 3000), Some(vec![1, 3]));
-    balancer.handle_applied(at(3000), LIVE);
+    balancer.handle_applied(at(3000), LIVE, &[]);
     balancer.handle_members(at(40_000), alive(&[1, 3]));
     assert_eq!(asked(&mut balancer, 40_000), None);
     balancer.handle_members(at(50_000), alive(&[1, 2, 3]));
@@ -107,7 +107,7 @@ fn without_a_first_result_nobody_new_is_put_in_where_probes_are_configured() {
     balancer.handle_members(at(0), alive(&[1, 2]));
     balancer.handle_first_view(at(1000));
     assert_eq!(asked(&mut balancer, 1000), Some(Vec::new()), "the placeholder");
-    balancer.handle_applied(at(1000), LIVE);
+    balancer.handle_applied(at(1000), LIVE, &[]);
     balancer.handle_probe(at(3000), &web(), &name(1), addr(1), Probe::Up);
     assert_eq!(asked(&mut balancer, 3000), None);
     assert_eq!(asked(&mut balancer, 3200), Some(vec![1]));
@@ -172,7 +172,7 @@ fn a_server_that_moves_is_put_in_when_its_new_address_answers_and_not_before() {
     balancer.handle_probe(at(0), &web(), &name(2), addr(2), Probe::Up);
     balancer.handle_first_view(at(1000));
     assert_eq!(asked(&mut balancer, 1000), Some(vec![1, 2]));
-    balancer.handle_applied(at(1000), LIVE);
+    balancer.handle_applied(at(1000), LIVE, &[]);
     balancer.handle_members(at(40_000), at_port("8080"));
     assert_eq!(reason(&mut balancer, 40_000, 2), VerdictReason::NotProven, "the old address vouches for nothing");
     let moved = SocketAddr::from(([10, 77, 0, 2], 8080));

@@ -34,7 +34,7 @@ fn run(balancer: &mut Balancer, until: u64) {
         balancer.handle_timeout(now);
         while let Some(output) = balancer.poll_output() {
             if matches!(output, Output::Apply { .. }) {
-                balancer.handle_applied(now, LIVE);
+                balancer.handle_applied(now, LIVE, &[]);
             }
         }
         rounds += 1;

@@ -26,7 +26,7 @@ impl Site {
             let Some(now) = self.ends.into_iter().chain(due).min().filter(|now| *now <= until) else { break };
             if self.ends == Some(now) {
                 self.ends = None;
-                self.balancer.handle_applied(at(now), LIVE);
+                self.balancer.handle_applied(at(now), LIVE, &[]);
             }
             self.balancer.handle_timeout(at(now));
             while let Some(output) = self.balancer.poll_output() {

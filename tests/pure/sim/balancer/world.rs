@@ -202,7 +202,7 @@ impl World {
                 self.unknown.retain(|name| !self.applying.contains(name));
             }
             self.last = Some(applied);
-            balancer.handle_applied(now, applied);
+            balancer.handle_applied(now, applied, &[]);
         }
         if let Some(endpoint) = self.sim.endpoint(BALANCER)
             && std::mem::take(&mut self.members_changed)
