@@ -1,11 +1,9 @@
 //! The tags of this node: what is configured, what was set at run time, and what this program says of itself.
 
 use crate::config::{Config, Mode};
+use crate::drain::BALANCER;
 use crate::health::{self, State};
 use crate::wire::serf::Tags;
-
-/// Marks a balancer, so that leaving members know whom to ask (`protocols A.1`).
-pub(super) const BALANCER: &str = "weir_lb";
 
 /// Configured tags, those set at run time over them, and our own without that of health.
 pub(super) fn own(config: &Config, run_time: &Tags) -> Tags {

@@ -10,6 +10,7 @@
 //! | `departure` | the leaving node's side: from the operator's word to the last request |
 //! | `flight` | whether requests are still on their way here, by this host's connections |
 //! | `ledger` | the balancer's side: its facts, promises and answers |
+//! | `place` | what a balancer's decisions make of a leaving node |
 //! | `document` | what a client asks of its agent, and the story that it is told |
 
 mod departure;
@@ -18,13 +19,15 @@ mod fact;
 pub mod flight;
 mod ledger;
 mod message;
+mod place;
 mod promise;
 mod tag;
 
-pub use departure::{Departure, DrainRequest, Flight, Kept, NotKept, Output, Peer, Presence, Times};
+pub use departure::{BALANCER, Departure, DrainRequest, Flight, Kept, NotKept, Output, Peer, Presence, Times};
 pub use fact::{Fact, Facts};
-pub use ledger::{Ledger, Output as Request, Place, Standing, Told};
+pub use ledger::{Ledger, Output as Request, Standing, Told};
 pub use message::{Question, RemoteAnswer, RemoteDrain, Reply, Word};
+pub use place::Place;
 pub use promise::{DrainId, Promise, Promises, PromisesError};
 pub use tag::DrainTag;
 

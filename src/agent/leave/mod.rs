@@ -14,11 +14,10 @@ use rand::rngs::StdRng;
 use tracing::{error, info};
 
 use super::store::Store;
-use super::tags::BALANCER;
 use crate::config::{self, Config};
 use crate::drain::document::{Depart, Follow, Line, Start, Started};
 use crate::drain::{
-    Departure, DrainRequest, DrainTag, Kept, Output, Peer, Presence, Question, RemoteAnswer, RemoteDrain, Reply, Times,
+    BALANCER, Departure, DrainRequest, DrainTag, Kept, Output, Peer, Question, RemoteAnswer, RemoteDrain, Reply, Times,
 };
 use crate::endpoint::Endpoint;
 use crate::rpc::Refusal;
@@ -394,7 +393,7 @@ impl SafeLeave {
 
     fn hear_members(&mut self, endpoint: &Endpoint) {
         self.members_changed = false;
-        let members = endpoint.members().filter_map(|member| peer(endpoint, member));
+        let members = endpoint.members().filter_map(|member| Peer::of(member, endpoint.swim()));
         self.departure.handle_members(members.collect());
         self.departure.handle_incarnation(endpoint.swim().incarnation());
     }
@@ -434,21 +433,6 @@ impl SafeLeave {
             Err(error) => error!(%error, "balancers are not asked"),
         }
     }
-}
-
-/// A member that matters; others neither balance nor drain.
-fn peer(endpoint: &Endpoint, member: &serf::Member) -> Option<Peer> {
-    let tags = member.tags();
-    let presence = match member.status {
-        Status::Alive => Presence::Alive,
-        Status::Failed => Presence::Failed { since: member.since },
-        Status::Leaving | Status::Left => Presence::Gone,
-    };
-    let is_balancer = tags.get(BALANCER).is_some_and(|value| value == "1");
-    let drain = DrainTag::of(&tags);
-    let name = member.node.name.clone();
-    let incarnation = endpoint.swim().member(&name).map(|known| known.incarnation).unwrap_or_default();
-    (is_balancer || drain.is_some()).then_some(Peer { name, presence, incarnation, is_balancer, drain })
 }
 
 fn no_member(endpoint: &Endpoint, name: &str) -> Refusal {

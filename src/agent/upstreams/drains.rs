@@ -11,12 +11,11 @@ use crate::agent::applier::Applier;
 use crate::apply::{Error, Process, RunBy};
 use crate::drain::{DrainTag, Fact, Ledger, Place, Promises, Question, Reply, Request, Standing, Told};
 use crate::endpoint::Endpoint;
-use crate::serf::{QueryEvent, QueryKey, Status};
+use crate::serf::{QueryEvent, QueryKey};
 use crate::time::Instant;
-use crate::upstream::balancer::{Balancer, Upstream};
-use crate::upstream::{Decision, Drain, Judged, Servers, Want};
+use crate::upstream::Drain;
+use crate::upstream::balancer::Balancer;
 use crate::wire::NodeName;
-use crate::wire::message::Incarnation;
 use crate::wire::serf::decode_tags;
 
 /// The balancer's side of safe leave.
@@ -63,13 +62,7 @@ impl Drains {
 
     /// Takes gossip's word about everybody.
     pub(super) fn handle_members(&mut self, now: Instant, endpoint: &Endpoint) {
-        let told = |member: &crate::serf::Member| {
-            let known = endpoint.swim().member(&member.node.name);
-            let fact =
-                Fact::told(known.map_or(Incarnation::ZERO, |known| known.incarnation), DrainTag::of(&member.tags()));
-            Told { node: member.node.name.clone(), fact, is_gone: member.status == Status::Left }
-        };
-        self.ledger.handle_members(now, endpoint.members().map(told));
+        self.ledger.handle_members(now, endpoint.members().map(|member| Told::of(member, endpoint.swim())));
     }
 
     /// Has the balancer decide by what is known.
@@ -112,7 +105,7 @@ impl Upstreams {
         let is_free = self.members_at.is_some() && !self.is_held_back();
         let trouble = self.applies.trouble(self.applier.run_by());
         self.drains.ledger.handle_next_job(self.balancer.next_job());
-        let place = |node: &NodeName| place(&self.balancer, trouble.as_deref(), node);
+        let place = |node: &NodeName| Place::of(&self.balancer, trouble.as_deref(), node);
         self.drains.ledger.advance(now, is_free.then_some(place));
         while let Some(request) = self.drains.ledger.poll_output() {
             match request {
@@ -152,53 +145,4 @@ impl Upstreams {
 /// Blocks on another thread.
 fn keep(applier: Arc<Applier>, promises: Promises, known: Option<Process>) -> JoinHandle<Result<Standing, Error>> {
     tokio::task::spawn_blocking(move || applier.promise(promises, known))
-}
-
-/// What the last decisions make of `node`; `trouble` is why nothing can be put in place.
-fn place(balancer: &Balancer, trouble: Option<&str>, node: &NodeName) -> Place {
-    let mut servers = Vec::new();
-    let (mut is_selected, mut is_going) = (false, false);
-    let mut refusing: Option<BTreeSet<NodeName>> = None;
-    for upstream in balancer.upstreams() {
-        let Some(decision) = upstream.decision() else { return Place::Going };
-        is_going |= serves(upstream.live(), node);
-        let Ok(index) = decision.members.binary_search_by(|judged| judged.name.cmp(node)) else { continue };
-        let judged = &decision.members[index];
-        is_selected = true;
-        if !servers.contains(&judged.draft.addr) {
-            servers.push(judged.draft.addr);
-        }
-        // A member that is no more may have been called otherwise there.
-        is_going |= upstream.live().is_some_and(|live| live.serving().any(|server| server.addr == judged.draft.addr));
-        let gets_requests = gets_requests(decision, judged);
-        match judged.drain {
-            Drain::Asked(_) if gets_requests => refusing.get_or_insert_default().extend(others(upstream, judged)),
-            Drain::No | Drain::Asked(_) | Drain::Promised => is_going |= gets_requests,
-        }
-    }
-    match (refusing, trouble) {
-        (Some(beside), _) => Place::Refused { beside: beside.into_iter().collect() },
-        (None, Some(error)) if is_going => Place::Stuck { error: error.to_owned() },
-        (None, _) if is_going => Place::Going,
-        (None, _) if is_selected => Place::Out { servers },
-        (None, _) => Place::Elsewhere,
-    }
-}
-
-fn serves(live: Option<&Servers>, node: &NodeName) -> bool {
-    live.is_some_and(|live| live.serving().any(|server| server.member == *node))
-}
-
-/// By what is decided there.
-fn gets_requests(decision: &Decision, judged: &Judged) -> bool {
-    decision.want != Want::Placeholder && judged.draft.weight > 0 && judged.verdict.placed.is_in()
-}
-
-/// Who else drains there and is out for that; whoever is refused as well leaves nobody more room by going on.
-fn others<'a>(upstream: &'a Upstream, judged: &'a Judged) -> impl Iterator<Item = NodeName> + 'a {
-    let drained = |decision: &'a Decision| {
-        let others = decision.members.iter().filter(|other| other.drain != Drain::No && other.name != judged.name);
-        others.filter(move |other| !gets_requests(decision, other)).map(|other| other.name.clone())
-    };
-    upstream.decision().into_iter().flat_map(drained)
 }

@@ -17,7 +17,7 @@ use std::time::Duration;
 use rand::RngExt;
 use rand::rngs::StdRng;
 
-pub use roster::{Peer, Presence};
+pub use roster::{BALANCER, Peer, Presence};
 
 use super::document::{Done, Line};
 use super::{DrainId, DrainTag, Question, Word};

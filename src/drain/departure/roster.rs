@@ -3,10 +3,15 @@
 use std::time::Duration;
 
 use crate::drain::DrainTag;
+use crate::serf::{Member, Status};
+use crate::swim::Swim;
 use crate::time::Instant;
 use crate::upstream::Rank;
 use crate::wire::NodeName;
 use crate::wire::message::Incarnation;
+
+/// The tag that marks a balancer, so that leaving members know whom to ask (`protocols A.1`).
+pub const BALANCER: &str = "weir_lb";
 
 /// How long a failed balancer is waited for.
 pub(super) const UNREACHABLE_WAIT: Duration = Duration::from_secs(5);
@@ -22,6 +27,23 @@ pub struct Peer {
     pub is_balancer: bool,
     /// What it says of its own drain.
     pub drain: Option<DrainTag>,
+}
+
+impl Peer {
+    /// A member that matters; others neither balance nor drain.
+    pub fn of(member: &Member, swim: &Swim) -> Option<Self> {
+        let tags = member.tags();
+        let presence = match member.status {
+            Status::Alive => Presence::Alive,
+            Status::Failed => Presence::Failed { since: member.since },
+            Status::Leaving | Status::Left => Presence::Gone,
+        };
+        let is_balancer = tags.get(BALANCER).is_some_and(|value| value == "1");
+        let drain = DrainTag::of(&tags);
+        let name = member.node.name.clone();
+        let incarnation = swim.member(&name).map(|known| known.incarnation).unwrap_or_default();
+        (is_balancer || drain.is_some()).then_some(Self { name, presence, incarnation, is_balancer, drain })
+    }
 }
 
 /// Whether a member is there.

@@ -13,11 +13,13 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Fact, Facts, Promise, Promises, Question, Reply, Word};
-use crate::serf::QueryKey;
+use super::{DrainTag, Fact, Facts, Place, Promise, Promises, Question, Reply, Word};
+use crate::serf::{Member, QueryKey, Status};
+use crate::swim::Swim;
 use crate::time::Instant;
 use crate::upstream::{Drain, Generation, Rank};
 use crate::wire::NodeName;
+use crate::wire::message::Incarnation;
 
 /// How long an answer may be held back to be a better one.
 const HOLD: Duration = Duration::from_millis(750);
@@ -40,25 +42,13 @@ pub struct Told {
     pub is_gone: bool,
 }
 
-/// What this balancer's decisions make of a node.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub enum Place {
-    /// No upstream selects it, and none has it.
-    Elsewhere,
-    /// It gets no requests, and that is in place.
-    Out {
-        /// Where it got them.
-        servers: Vec<SocketAddr>,
-    },
-    /// It is to go, and that is not in place yet.
-    Going,
-    /// The same, and it cannot be brought in place now.
-    Stuck { error: String },
-    /// Too few would be left.
-    Refused {
-        /// Who else drains there and is out for that.
-        beside: Vec<NodeName>,
-    },
+impl Told {
+    /// A member's, as gossip knows it.
+    pub fn of(member: &Member, swim: &Swim) -> Self {
+        let incarnation = swim.member(&member.node.name).map_or(Incarnation::ZERO, |known| known.incarnation);
+        let fact = Fact::told(incarnation, DrainTag::of(&member.tags()));
+        Self { node: member.node.name.clone(), fact, is_gone: member.status == Status::Left }
+    }
 }
 
 /// How things are with `apply`, as it says while it holds its lock.
