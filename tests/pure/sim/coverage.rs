@@ -99,6 +99,11 @@ impl Coverage {
         }
     }
 
+    /// How many things that begin like this were met.
+    pub(crate) fn distinct(&self, prefix: &str) -> usize {
+        self.0.keys().filter(|what| what.starts_with(prefix)).count()
+    }
+
     /// Those of `wanted` that were never met.
     pub(crate) fn missing(&self, wanted: &[&'static str]) -> Vec<&'static str> {
         wanted.iter().copied().filter(|what| !self.0.contains_key(*what)).collect()

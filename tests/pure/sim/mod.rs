@@ -1,7 +1,8 @@
 //! Simulated clusters of real endpoints under faults, every detail drawn from a seed (`plan`).
 //!
 //! What must hold after each step is in `invariants`, what must hold once calm has returned in `calm`. Each run counts what
-//! it exercised (`coverage`), and a set of runs that left something out fails. `balancer` adds what a balancer makes of it.
+//! it exercised (`coverage`), and a set of runs that left something out fails. `balancer` adds what a balancer makes of it, `site` the whole way
+//! from gossip to client.
 //!
 //! ```text
 //! cargo test --test pure sim                         a few hundred seeds
@@ -16,6 +17,7 @@ mod coverage;
 mod faults;
 mod invariants;
 mod plan;
+mod site;
 
 use std::any::Any;
 use std::panic::AssertUnwindSafe;
