@@ -219,7 +219,7 @@ impl Agent {
     pub(crate) fn handle_applied(&mut self, now: Instant, applied: Applied, trouble: Option<String>) {
         (self.applying, self.trouble) = (false, trouble);
         self.cuts.handle_job_ended();
-        self.balancer.handle_applied(now, applied);
+        self.balancer.handle_applied(now, applied, &[]);
     }
 
     pub(crate) fn handle_kept(&mut self, now: Instant, standing: Standing) {
