@@ -34,6 +34,8 @@ struct Round {
     /// Pings of this round.
     sent: usize,
     state: State,
+    /// It answered the round before: what is known of its envelope is so.
+    heard: bool,
     /// When it was asked or heard last.
     touched: Instant,
 }
@@ -58,13 +60,20 @@ enum Step {
 
 impl Round {
     fn new(now: Instant) -> Self {
-        Self { pings: Vec::new(), sent: 0, state: State::Asking { due: now, patient: true }, touched: now }
+        Self {
+            pings: Vec::new(),
+            sent: 0,
+            state: State::Asking { due: now, patient: true },
+            heard: false,
+            touched: now,
+        }
     }
 
     /// Asks again unless a round is under way.
     fn again(&mut self, now: Instant) {
         if !matches!(self.state, State::Asking { .. }) {
             self.pings.drain(..self.pings.len().saturating_sub(PINGS));
+            self.heard = self.state == State::Answered;
             (self.sent, self.state, self.touched) = (0, State::Asking { due: now, patient: true }, now);
         }
     }
@@ -132,9 +141,10 @@ impl SecondWitnesses {
         }
     }
 
-    /// The last ping to it that may still be unanswered.
+    /// The last ping to it, if that was not answered so far.
     fn last_ping(&self, name: &NodeName) -> Option<SeqNo> {
-        self.0.get(name).and_then(|round| round.pings.last()).copied()
+        let round = self.0.get(name).filter(|round| round.sent > 1 || !round.heard)?;
+        round.pings.last().copied()
     }
 
     /// Whose ping an ack answers, and whether it is the first to do so.

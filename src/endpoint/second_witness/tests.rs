@@ -99,6 +99,19 @@ fn the_first_ack_ends_a_round_plain_and_sealed() {
     }
 }
 
+/// Other envelopes than its own would be errors in its log, four times a second for as long as its service is away.
+#[test]
+fn whoever_answers_is_asked_in_its_own_envelope_alone() {
+    let (mut us, mut peer) = pair(true);
+    for millis in [0, 250, 500] {
+        us.ask_second_witness(at(millis), &name("peer"));
+        let pings = datagrams(&outputs(&mut us));
+        assert_eq!(pings.len(), 1, "{millis}");
+        let acks = datagrams(&carry(at(millis + 1), &pings, &us, &mut peer));
+        assert_eq!(verdicts(&carry(at(millis + 2), &acks, &peer, &mut us)), [false]);
+    }
+}
+
 #[test]
 fn a_ping_that_got_lost_is_made_up_for_by_the_next() {
     let (mut us, mut peer) = pair(true);
