@@ -10,7 +10,7 @@ use super::failure::Failure;
 use super::job;
 use super::output::Output;
 use super::session::{Cause, Session, SessionError};
-use super::story::{Story, command, failure};
+use super::story::{Story, command, failure, list};
 use crate::drain::document::{Line, Start};
 use crate::escape::escape;
 
@@ -137,6 +137,14 @@ fn said(story: &Story, other: Option<&str>, undoes: bool) -> String {
     let undo = command(&["weir", "drain", "--undo"], other);
     let undo = undo.trim_matches('\'');
     match story.end() {
+        Some(Line::Drained { unreachable, .. }) if !unreachable.is_empty() => {
+            let have = if unreachable.len() == 1 { "has" } else { "have" };
+            let them = list(unreachable);
+            format!("{node} is draining; {them} {have} failed, and may still send it requests; undo with: {undo}")
+        }
+        Some(Line::Drained { unheard: true, .. }) => {
+            format!("{node} is draining; no balancer is there to confirm that; undo with: {undo}")
+        }
         Some(Line::Drained { .. }) if story.is_kept() => {
             format!("{node} gets no new requests, also after a restart; undo with: {undo}")
         }

@@ -197,7 +197,10 @@ impl Story {
                 self.unconfirmed = Some(unconfirmed);
                 (!is_complete).then_some(said)
             }
-            Line::Drained { elapsed_ms } => self.close("drained", Some(elapsed_ms), line),
+            Line::Drained { ref unreachable, unheard, elapsed_ms } => {
+                let state = if unheard || !unreachable.is_empty() { "draining" } else { "drained" };
+                self.close(state, Some(elapsed_ms), line)
+            }
             Line::Left { elapsed_ms, .. } => self.close("left", Some(elapsed_ms), line),
             Line::Refused { .. } => self.close("serving", None, line),
             Line::Undone { stays, .. } => self.close(if stays { "draining" } else { "serving" }, None, line),

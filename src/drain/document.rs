@@ -141,6 +141,12 @@ pub enum Line {
     },
     /// The end: this node gets no new requests until that is taken back.
     Drained {
+        /// Balancers that have failed without having said that they are done, and that may send some all the same.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        unreachable: Vec<String>,
+        /// No balancer has said that it is done: none was there.
+        #[serde(default)]
+        unheard: bool,
         #[serde(default)]
         elapsed_ms: u64,
     },

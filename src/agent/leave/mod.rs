@@ -211,7 +211,7 @@ impl SafeLeave {
 
     /// Whether this node drains, or leaves.
     pub(super) fn is_under_way(&self) -> bool {
-        self.departure.tag().is_some() || self.departure.is_leaving()
+        self.departure.is_under_way()
     }
 
     /// Whether this node is on its way out of the cluster.

@@ -143,7 +143,12 @@ fn log(line: &Line) {
         Line::Lingered { by, took_ms, elapsed_ms } => {
             info!(%by, took_ms, elapsed_ms, "requests on their way are not waited for any longer");
         }
-        Line::Drained { elapsed_ms } => info!(elapsed_ms, "drained"),
+        Line::Drained { unreachable, unheard: false, elapsed_ms } if unreachable.is_empty() => {
+            info!(elapsed_ms, "drained");
+        }
+        Line::Drained { unreachable, unheard: _, elapsed_ms } => {
+            warn!(unreachable = unreachable.join(","), elapsed_ms, "draining without every balancer's word");
+        }
         Line::Refused { balancers } => {
             warn!(balancers = balancers.join(","), "not drained, too few servers would be left");
         }
@@ -172,7 +177,7 @@ mod tests {
     use super::*;
 
     fn drained() -> Line {
-        Line::Drained { elapsed_ms: 5 }
+        Line::Drained { unreachable: Vec::new(), unheard: false, elapsed_ms: 5 }
     }
 
     fn obeys(member: &str) -> Line {

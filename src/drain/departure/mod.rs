@@ -278,6 +278,11 @@ impl Departure {
         self.run.as_ref().is_some_and(|run| run.goal == Goal::Leave)
     }
 
+    /// Whether this node drains or leaves, also while it lets others go first.
+    pub fn is_under_way(&self) -> bool {
+        self.run.is_some()
+    }
+
     /// Whether Serf's leave has begun: there is no way back.
     pub fn has_left(&self) -> bool {
         self.state == State::Leaving
@@ -335,10 +340,11 @@ impl Departure {
         self.keep(Some(kept));
         match (&self.state, is_known) {
             (State::Serving | State::Keeping(_), _) | (_, false) => self.state = State::Keeping(After::Publish),
-            (
-                State::Draining | State::Yielded { .. } | State::Linger { .. } | State::Drained | State::Leaving,
-                true,
-            ) => {
+            (State::Drained, true) => {
+                self.count_again(now);
+                self.tell_again(now);
+            }
+            (State::Draining | State::Yielded { .. } | State::Linger { .. } | State::Leaving, true) => {
                 self.tell_again(now);
             }
         }

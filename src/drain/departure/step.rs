@@ -190,7 +190,7 @@ impl Departure {
                 let earlier = earlier.filter(|_| run.yield_at <= now);
                 let is_refused = |name: &NodeName| word(name).is_some_and(is_floor);
                 let may_refuse = run.goal == Goal::Drain { force: false } && missing.iter().all(is_refused);
-                if missing.is_empty() && run.goal == Goal::Leave && self.has_settled(now, run) {
+                if missing.is_empty() && self.has_settled(now, run) {
                     Some(Next::Lingered(LingerEnd::NoneLeft))
                 } else if missing.is_empty() {
                     Some(Next::Linger)
@@ -238,13 +238,26 @@ impl Departure {
                     Some(Next::Lingered(LingerEnd::DrainTime))
                 } else if spent >= LINGER_MIN && run.flight == Flight::NoneLeft {
                     Some(Next::Lingered(LingerEnd::NoneLeft))
-                } else if spent >= LINGER_MIN && run.forced.is_empty() && busy().next().is_none() {
+                } else if spent >= LINGER_MIN && self.is_whole(now, run) && busy().next().is_none() {
                     Some(Next::Lingered(LingerEnd::Idle))
                 } else {
                     Some(Next::Stay(if run.ask_at <= now { busy().cloned().collect() } else { Vec::new() }))
                 }
             }
         }
+    }
+
+    /// Whether every balancer that there is has said that it is done, and there is one: of others nobody knows what they send.
+    fn is_whole(&self, now: Instant, run: &Run) -> bool {
+        run.forced.is_empty()
+            && self.unheard(now, run).next().is_none()
+            && self.roster.awaited(now, run.begun).next().is_some()
+    }
+
+    /// Balancers that have failed before they could say that they are done.
+    fn unheard<'a>(&'a self, now: Instant, run: &'a Run) -> impl Iterator<Item = &'a NodeName> {
+        let failed = self.roster.unreachable(now, run.begun).map(|(name, _)| name);
+        failed.filter(|name| !run.counted.contains_key(*name))
     }
 
     /// Balancers that have to confirm and have not.
@@ -276,7 +289,8 @@ impl Departure {
 
     fn ask(&mut self, now: Instant, of: Vec<NodeName>) {
         let Some(run) = self.run.as_mut().filter(|run| run.ask_at <= now) else { return };
-        run.ask_at = now + if run.overdue { PATIENT_ASK_INTERVAL } else { ASK_INTERVAL };
+        let is_patient = run.overdue && !matches!(self.state, State::Linger { .. });
+        run.ask_at = now + if is_patient { PATIENT_ASK_INTERVAL } else { ASK_INTERVAL };
         if !of.is_empty() {
             let question = Question { id: run.id.clone(), incarnation: self.incarnation, node: self.own.clone() };
             self.outputs.push_back(Output::Ask { question, of });
@@ -309,7 +323,7 @@ impl Departure {
         match goal {
             Goal::Drain { .. } => {
                 self.state = State::Drained;
-                self.tell(Line::Drained { elapsed_ms });
+                self.tell_drained(now);
             }
             Goal::Leave => self.leave_serf(now, Duration::ZERO),
         }
@@ -423,9 +437,14 @@ impl Departure {
             generation: counted.generation.0,
             elapsed_ms,
         }));
-        let is_drained = self.state == State::Drained && matches!(run.goal, Goal::Drain { .. });
-        lines.extend(is_drained.then_some(Line::Drained { elapsed_ms }));
         lines.into_iter().for_each(|line| self.tell(line));
+    }
+
+    fn tell_drained(&mut self, now: Instant) {
+        let Some(run) = &self.run else { return };
+        let unreachable = self.unheard(now, run).map(ToString::to_string).collect();
+        let unheard = run.counted.is_empty();
+        self.tell(Line::Drained { unreachable, unheard, elapsed_ms: run.elapsed(now) });
     }
 }
 

@@ -313,7 +313,9 @@ fn a_failed_balancer_costs_five_seconds_and_is_named() {
     assert!(!node.machine.is_lingering());
     node.machine.handle_timeout(at(5000));
     assert!(node.machine.is_lingering());
-    node.machine.handle_timeout(at(7000));
+    node.machine.handle_timeout(at(9900));
+    assert!(!node.machine.has_left(), "nobody knows what it has on its way");
+    node.machine.handle_timeout(at(10_000));
     let lines = node.lines();
     let unreachable = lines.iter().any(|line| matches!(line, Line::Unreachable { balancer, .. } if balancer == "lb2"));
     assert!(unreachable, "{lines:?}");
@@ -367,8 +369,39 @@ fn without_a_balancer_the_leave_comes_first() {
     assert_eq!((node.has_left(), node.machine.tag()), (Some(Duration::ZERO), None), "Serf's leave");
     let mut node = Node::with(&[]);
     node.drain(0);
-    node.machine.handle_timeout(at(2000));
-    assert!(node.lines().iter().any(|line| matches!(line, Line::Drained { .. })));
+    node.machine.handle_timeout(at(4900));
+    assert!(node.machine.is_lingering(), "there may be one that is not known yet");
+    node.machine.handle_timeout(at(5000));
+    assert!(node.lines().iter().any(|line| matches!(line, Line::Drained { unheard: true, .. })));
+}
+
+#[test]
+fn a_drain_that_a_failed_balancer_has_not_confirmed_says_so() {
+    let mut node = Node::with(&[]);
+    let failed = balancer("lb2", Presence::Failed { since: at(0) });
+    node.members(vec![balancer("lb1", Presence::Alive), failed]);
+    node.drain(0);
+    node.answer(100, "lb1", Word::Idle);
+    node.machine.handle_timeout(at(5000));
+    node.machine.handle_timeout(at(7000));
+    assert!(node.machine.is_lingering(), "what it has on its way is not known");
+    node.machine.handle_timeout(at(10_000));
+    let lines = node.lines();
+    let is_named =
+        |line: &Line| matches!(line, Line::Drained { unreachable, unheard: false, .. } if unreachable[..] == ["lb2"]);
+    assert!(lines.iter().any(is_named), "{lines:?}");
+}
+
+/// It may have been restarted since, or others may have.
+#[test]
+fn a_second_request_asks_everybody_again_and_waits_for_nothing_else() {
+    let mut node = drained();
+    node.drain(60_000);
+    assert_eq!(node.asks(60_000), ["lb1"]);
+    assert!(!node.lines().iter().any(Line::is_end));
+    node.answer(60_200, "lb1", Word::Idle);
+    let lines = node.lines();
+    assert!(lines.iter().any(|line| matches!(line, Line::Drained { unheard: false, .. })), "{lines:?}");
 }
 
 #[test]
