@@ -62,6 +62,7 @@ impl Part {
             | Kind::ForeignEdit
             | Kind::Orphan
             | Kind::Flapping
+            | Kind::Probe
             | Kind::AgentLost
             | Kind::Template
             | Kind::Snapshot

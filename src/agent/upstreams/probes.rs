@@ -14,6 +14,7 @@ use tracing::{debug, error, trace};
 use crate::agent::clock::Calendar;
 use crate::agent::request::{Request, Trusts};
 use crate::config::{Address, Config, Probe, Service, Tcp};
+use crate::error::Trouble;
 use crate::health::answer::{Failure, Outcome};
 use crate::health::probe::{Doubt, Event, Plan, Prober, Standing, Start, TargetId};
 use crate::health::second_witness::SecondWitnesses;
@@ -185,7 +186,8 @@ impl Probes {
             question: request.service().question(&Address::Socket(addr)),
             took_ms: took.map(|took| took.as_secs_f64() * 1000.0),
             error: failure.map(ToString::to_string),
-            fault: failure.map(Failure::fault),
+            fault: failure.filter(|failure| !failure.is_ours()).map(Failure::fault),
+            unasked: failure.filter(|failure| failure.is_ours()).map(|failure| unasked(failure, upstream)),
             since: Some(calendar.date(since)),
             first_failure: first_failure.map(|at| calendar.date(at)),
             successes,
@@ -207,6 +209,20 @@ impl Probes {
         let handle = self.under_way.spawn(async move { request.ask(&Address::Socket(addr)).await });
         self.targets.insert(handle.id(), target);
     }
+}
+
+/// The way out of what keeps this host from asking.
+fn unasked(failure: &Failure, upstream: &UpstreamName) -> Trouble {
+    let way_out = match failure {
+        Failure::Authorities(Some(_), _) => {
+            format!("correct upstream.{upstream}.probe.tls_ca, or let the user weir read that file")
+        }
+        Failure::Authorities(None, _) => {
+            format!("install ca-certificates, or set upstream.{upstream}.probe.tls_ca")
+        }
+        _ => "see 'weir doctor'".to_owned(),
+    };
+    Trouble::new(failure.to_string(), way_out)
 }
 
 fn plan(probe: &Probe) -> Plan {

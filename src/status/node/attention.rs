@@ -61,6 +61,8 @@ pub enum Kind {
     Orphan,
     /// Servers change too often and are held down.
     Flapping,
+    /// This host cannot ask the servers how they are.
+    Probe,
     /// Agents are lost whose service still answers.
     AgentLost,
     /// The file of a template is not as wanted.
@@ -91,6 +93,7 @@ impl Kind {
             | Self::ForeignEdit
             | Self::Orphan
             | Self::Flapping
+            | Self::Probe
             | Self::AgentLost
             | Self::Template
             | Self::Keys
@@ -132,6 +135,9 @@ pub fn attention(document: &Document) -> Vec<Attention> {
         }
         if let Some((trouble, since)) = servers::flapping(upstream) {
             add(Kind::Flapping, &upstream.name, trouble, since);
+        }
+        if let Some((trouble, since)) = servers::unasked(upstream) {
+            add(Kind::Probe, &upstream.name, trouble, since);
         }
         if let Some((trouble, since)) = servers::agents_lost(upstream) {
             add(Kind::AgentLost, &upstream.name, trouble, since);

@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::status::Known;
+use crate::status::{Known, Trouble};
 use crate::upstream;
 
 /// The probes of one server.
@@ -23,6 +23,9 @@ pub struct Probe {
     /// The same as the fault of a service: `its service refuses connections`.
     #[serde(default)]
     pub fault: Option<String>,
+    /// That this host could not ask, which says nothing of the service, and the way out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unasked: Option<Trouble>,
     /// Since when they say that.
     #[serde(default)]
     pub since: Option<String>,
@@ -106,6 +109,7 @@ mod tests {
                 took_ms,
                 error: error.map(str::to_owned),
                 fault: None,
+                unasked: None,
                 since: None,
                 first_failure: None,
                 successes: 0,

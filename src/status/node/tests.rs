@@ -111,6 +111,7 @@ pub(crate) fn full() -> Document {
                     error: None,
                     since: at(),
                     fault: None,
+                    unasked: None,
                     first_failure: None,
                     successes: 812,
                     failures: 0,

@@ -15,6 +15,16 @@ pub(super) fn flapping(upstream: &Upstream) -> Option<(Trouble, Option<&String>)
     Some((Trouble::new(what, format!("'weir upstream explain {}'", first.member)), since))
 }
 
+/// That nobody can ask how a server is, for a reason of this host's own, and since when that is so of the first of them.
+pub(super) fn unasked(upstream: &Upstream) -> Option<(Trouble, Option<&String>)> {
+    let unasked = |server: &'_ &Server| server.probe.as_ref().is_some_and(|probe| probe.unasked.is_some());
+    let waiting: Vec<&Server> = upstream.servers.iter().filter(unasked).collect();
+    let probe = waiting.first()?.probe.as_ref()?;
+    let Trouble { what, way_out } = probe.unasked.clone()?;
+    let what = format!("servers of upstream {} are not probed ({}): {what}", upstream.name, names(&waiting));
+    Some((Trouble::new(what, way_out), probe.since.as_ref()))
+}
+
 /// Those that gossip has lost and that stay because their service answers, and since when the first of them is.
 pub(super) fn agents_lost(upstream: &Upstream) -> Option<(Trouble, Option<&String>)> {
     let is_lost = |server: &&Server| {

@@ -181,6 +181,23 @@ fn who_is_drained_and_by_whom() {
 }
 
 #[test]
+fn whom_this_host_cannot_ask() {
+    let unasked = of(|document| {
+        let probe = document.upstreams[0].servers[0].probe.as_mut().unwrap();
+        let what = "this host cannot ask: /etc/weir/caa.pem cannot be read: no such file or directory";
+        probe.unasked = Some(Trouble::new(what, "correct upstream.web.probe.tls_ca"));
+        probe.since = since();
+    });
+    assert_eq!(
+        unasked,
+        [
+            "warn probe web: servers of upstream web are not probed (web1): this host cannot ask: /etc/weir/caa.pem cannot be \
+             read: no such file or directory; correct upstream.web.probe.tls_ca"
+        ]
+    );
+}
+
+#[test]
 fn who_waits_while_others_go_on() {
     let waits = of(|document| {
         let trouble = Trouble::new("this nginx has no stream module, upstream db waits", "install it");
