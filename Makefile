@@ -19,7 +19,7 @@ demo: ## the main job on this machine: an encrypted cluster of one balancer and 
 
 # Tests wait for timers, processes and NGINX five times as long as they compute. Those that measure come afterwards, one at a time.
 TEST_THREADS ?= 8
-MEASURING := hostile::flood::an_agent load::readers balancer::probe_load apply::timing apply::helper::the_way_through balancer::budget::a_thousand
+MEASURING := hostile::flood::an_agent load::readers balancer::probe_load apply::timing apply::helper::the_way_through balancer::budget::twenty_servers_that_join_one balancer::budget::a_thousand
 
 test: ## everything that proves weir: unit, property, simulation, against real serf and nginx, packages on systemd hosts (as root)
 	@packaging/require serf nginx nginx-stream haproxy python3 ip

@@ -40,7 +40,7 @@ fn twenty_servers_that_join_one_after_the_other_cost_three_reloads_beyond_the_fi
         if file.matches("    server ").count() == JOINS + 1 { Ok(()) } else { Err(format!("{file}\n{log}")) }
     });
     load.more(100);
-    assert_eq!(load.finish(), [""; 0]);
+    assert_eq!(load.finish(), [""; 0], "{}", balancer.nginx.log());
     let all: Vec<_> = (0..=JOINS).map(|number| (name(number), 1)).collect();
     balancer.await_answers(&all);
     let reloads = balancer.nginx.reloads() - before;
