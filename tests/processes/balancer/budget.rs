@@ -27,6 +27,8 @@ fn twenty_servers_that_join_one_after_the_other_cost_three_reloads_beyond_the_fi
     let balancer = start();
     let mut agents = vec![balancer.web(name(0), "1")];
     balancer.await_answers(&[(name(0), 1)]);
+    // Until then workers that know nobody may take a connection.
+    balancer.await_log_again("apply live", 1);
     let before = balancer.nginx.reloads();
     let load = Load::start(balancer.nginx.listen);
     let begin = Instant::now();
