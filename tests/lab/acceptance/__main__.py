@@ -56,7 +56,8 @@ PARTS = {
     ],
     # What is told of the file that HAProxy's package brings is told for an hour.
     "packages": [install.upgraded, absent.not_installed, templates.haproxy],
-    "files": [nginx.edited, nginx.taken_out, nginx.disk_full, nginx.read_only, absent.directories, service.stream, service.https],
+    # So is an edit, and without a directory all is to be well again.
+    "files": [absent.directories, nginx.edited, nginx.taken_out, nginx.disk_full, nginx.read_only, service.stream, service.https],
 }
 # Then tried on the hosts of the first part, where all is: all parts are to take about as long.
 AFTER_SMOKE = [nginx.certificates, absent.records]
