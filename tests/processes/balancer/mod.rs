@@ -7,6 +7,7 @@ mod drains;
 mod handlers;
 mod haproxy;
 mod hostile;
+mod ill;
 mod members;
 mod operator;
 mod probe_load;

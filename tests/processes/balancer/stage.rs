@@ -159,7 +159,7 @@ impl Balancer {
         self.web_with(name, weight, "")
     }
 
-    /// As [`Self::web`], with more lines for `[leave]`.
+    /// As [`Self::web`], with more lines for `[leave]`, and tables behind it.
     pub(crate) fn web_with(&self, name: &'static str, weight: &str, leave: &str) -> Agent {
         // Whoever is the last one is not let go, and leaves after the shortest time that there is.
         let leave = &format!("[leave]\ndrain_time = \"1s\"\ntimeout = \"14s\"\n{leave}");
