@@ -1327,6 +1327,10 @@ _weir() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --if-guard)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --rpc-addr)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0

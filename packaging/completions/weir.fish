@@ -390,7 +390,8 @@ complete -c weir -n "__fish_weir_using_subcommand join" -l replay -d 'Deliver us
 complete -c weir -n "__fish_weir_using_subcommand join" -l quiet -d 'No notices and no progress'
 complete -c weir -n "__fish_weir_using_subcommand join" -s h -l help -d 'Print help'
 complete -c weir -n "__fish_weir_using_subcommand drain" -l reason -d 'Why, for whoever looks' -r
-complete -c weir -n "__fish_weir_using_subcommand drain" -l guard -d 'For the guard unit of an application: mark the drain as its own, unless that unit goes on; without an agent there is nothing to do' -r
+complete -c weir -n "__fish_weir_using_subcommand drain" -l guard -d 'For the guard of this application\'s unit: mark the drain as its own, unless that unit goes on; without an agent there is nothing to do' -r
+complete -c weir -n "__fish_weir_using_subcommand drain" -l if-guard -d 'For the guard of this application\'s unit: take back what it alone asked for, or without a name what guards asked for; without an agent there is nothing to do' -r
 complete -c weir -n "__fish_weir_using_subcommand drain" -l rpc-addr -d 'Address of the agent\'s RPC: HOST:PORT or unix:PATH [env: WEIR_RPC_ADDR, SERF_RPC_ADDR]' -r
 complete -c weir -n "__fish_weir_using_subcommand drain" -l rpc-token-file -d 'File that holds the agent\'s RPC token' -r -F
 complete -c weir -n "__fish_weir_using_subcommand drain" -l rpc-auth -d 'The agent\'s RPC token; others can see it in the process list [env: SERF_RPC_AUTH]' -r
@@ -402,7 +403,6 @@ never\t'Not at all'"
 complete -c weir -n "__fish_weir_using_subcommand drain" -l undo -d 'Take it back: the node serves again'
 complete -c weir -n "__fish_weir_using_subcommand drain" -l no-wait -d 'Do not wait for the balancers'
 complete -c weir -n "__fish_weir_using_subcommand drain" -l force -d 'Stay draining although a balancer would have too few servers: out as soon as there is another'
-complete -c weir -n "__fish_weir_using_subcommand drain" -l if-guard -d 'For the guard unit: take back only what it alone asked for; without an agent there is nothing to do'
 complete -c weir -n "__fish_weir_using_subcommand drain" -l quiet -d 'No notices and no progress'
 complete -c weir -n "__fish_weir_using_subcommand drain" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c weir -n "__fish_weir_using_subcommand leave" -l drain-time -d 'Longest wait for requests on their way [leave.drain_time]; 0s: no drain' -r

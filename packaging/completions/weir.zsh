@@ -577,7 +577,8 @@ never\:"Not at all"))' \
 (drain)
 _arguments "${_arguments_options[@]}" : \
 '--reason=[Why, for whoever looks]:TEXT:_default' \
-'()--guard=[For the guard unit of an application\: mark the drain as its own, unless that unit goes on; without an agent there is nothing to do]::UNIT:_default' \
+'()--guard=[For the guard of this application'\''s unit\: mark the drain as its own, unless that unit goes on; without an agent there is nothing to do]::UNIT:_default' \
+'()--if-guard=[For the guard of this application'\''s unit\: take back what it alone asked for, or without a name what guards asked for; without an agent there is nothing to do]::UNIT:_default' \
 '--rpc-addr=[Address of the agent'\''s RPC\: HOST\:PORT or unix\:PATH \[env\: WEIR_RPC_ADDR, SERF_RPC_ADDR\]]:ADDRESS:_default' \
 '(--rpc-auth)--rpc-token-file=[File that holds the agent'\''s RPC token]:FILE:_files' \
 '--rpc-auth=[The agent'\''s RPC token; others can see it in the process list \[env\: SERF_RPC_AUTH\]]:TOKEN:_default' \
@@ -589,7 +590,6 @@ never\:"Not at all"))' \
 '(--force --no-wait --guard)--undo[Take it back\: the node serves again]' \
 '--no-wait[Do not wait for the balancers]' \
 '--force[Stay draining although a balancer would have too few servers\: out as soon as there is another]' \
-'()--if-guard[For the guard unit\: take back only what it alone asked for; without an agent there is nothing to do]' \
 '--quiet[No notices and no progress]' \
 '-h[Print help (see more with '\''--help'\'')]' \
 '--help[Print help (see more with '\''--help'\'')]' \

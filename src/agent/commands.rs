@@ -214,6 +214,13 @@ impl Pending {
         self.leaves.push(reply);
     }
 
+    /// No leave is under way: whoever waits for one hears that it was taken back.
+    pub(super) fn not_left(&mut self) {
+        for reply in self.leaves.drain(..) {
+            answer(reply, Err(Refusal::new("the leave was cancelled by an undo").of_kind(Kind::Overruled)));
+        }
+    }
+
     pub(super) fn left(&mut self) {
         for reply in self.leaves.drain(..) {
             answer(reply, Ok(()));

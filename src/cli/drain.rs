@@ -24,8 +24,9 @@ const RETRY: Duration = Duration::from_millis(300);
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = "A plain Serf agent drains by its tag: 'serf tags -set weir_drain=1'. 6 = a balancer would have too few \
-                  servers (min_healthy), and the node goes on to serve; 7 = not every balancer confirmed in time, and it \
-                  stays draining."
+                  servers (min_healthy), and the node goes on to serve; or it is being stopped, and cannot be undone; 7 = not \
+                  every balancer confirmed in time, and it stays draining; or another node has the order, and how that ends \
+                  is not known."
 )]
 pub(crate) struct Drain {
     /// Another node, which obeys if its leave.remote_drain is true
@@ -42,8 +43,8 @@ pub(crate) struct Drain {
     /// Stay draining although a balancer would have too few servers: out as soon as there is another
     #[arg(long)]
     force: bool,
-    /// For the guard unit of an application: mark the drain as its own, unless that unit goes on; without an agent there is nothing
-    /// to do
+    /// For the guard of this application's unit: mark the drain as its own, unless that unit goes on; without an agent there is
+    /// nothing to do
     #[arg(
         long,
         hide = true,
@@ -54,9 +55,19 @@ pub(crate) struct Drain {
         conflicts_with = "member"
     )]
     guard: Option<String>,
-    /// For the guard unit: take back only what it alone asked for; without an agent there is nothing to do
-    #[arg(long, hide = true, requires = "undo", conflicts_with = "member")]
-    if_guard: bool,
+    /// For the guard of this application's unit: take back what it alone asked for, or without a name what guards asked for;
+    /// without an agent there is nothing to do
+    #[arg(
+        long,
+        hide = true,
+        value_name = "UNIT",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "",
+        requires = "undo",
+        conflicts_with = "member"
+    )]
+    if_guard: Option<String>,
     #[command(flatten)]
     agent: AgentArgs,
 }
@@ -96,7 +107,8 @@ impl Drain {
         } else {
             output.text(&(said(&story, other, self.undo) + "\n"))?;
         }
-        Ok(Exit::Done)
+        let is_lost = matches!(story.end(), Some(Line::RemoteLost { .. }));
+        Ok(if is_lost { Exit::Incomplete } else { Exit::Done })
     }
 
     async fn tell(&self, session: &mut Session, story: &mut Story, output: &Output) -> Result<(), SessionError> {
@@ -105,6 +117,7 @@ impl Drain {
             undo: self.undo,
             force: self.force,
             guard: self.is_guard(),
+            unit: self.guard.clone().or_else(|| self.if_guard.clone()).filter(|unit| !unit.is_empty()),
             reason: self.reason.clone(),
         };
         let started = session.weir(&start).await?;
@@ -115,7 +128,7 @@ impl Drain {
     }
 
     fn is_guard(&self) -> bool {
-        self.guard.is_some() || self.if_guard
+        self.guard.is_some() || self.if_guard.is_some()
     }
 
     /// The agent; `None` where there is none and that is nothing to complain of.
@@ -137,10 +150,11 @@ fn said(story: &Story, other: Option<&str>, undoes: bool) -> String {
     let undo = command(&["weir", "drain", "--undo"], other);
     let undo = undo.trim_matches('\'');
     match story.end() {
-        Some(Line::Drained { unreachable, .. }) if !unreachable.is_empty() => {
-            let have = if unreachable.len() == 1 { "has" } else { "have" };
-            let them = list(unreachable);
-            format!("{node} is draining; {them} {have} failed, and may still send it requests; undo with: {undo}")
+        Some(Line::Drained { unreachable, gone, .. }) if !unreachable.is_empty() || !gone.is_empty() => {
+            let failed = (!unreachable.is_empty()).then(|| format!("{} failed", have(unreachable)));
+            let left = (!gone.is_empty()).then(|| format!("{} left without having confirmed that", have(gone)));
+            let them = failed.into_iter().chain(left).collect::<Vec<_>>().join(", and ");
+            format!("{node} is draining; {them}, and may still send it requests; undo with: {undo}")
         }
         Some(Line::Drained { unheard: true, .. }) => {
             format!("{node} is draining; no balancer is there to confirm that; undo with: {undo}")
@@ -149,10 +163,37 @@ fn said(story: &Story, other: Option<&str>, undoes: bool) -> String {
             format!("{node} gets no new requests, also after a restart; undo with: {undo}")
         }
         Some(Line::Drained { .. }) => format!("{node} gets no new requests until its agent stops; undo with: {undo}"),
-        Some(Line::Undone { id: None, .. }) => format!("{node} was not draining"),
-        Some(Line::Undone { stays: true, .. }) => format!("{node} stays drained, for an operator asked for that"),
+        Some(Line::Undone { id: None, stays: false, .. }) => format!("{node} was not draining"),
+        Some(Line::Undone { stays: true, operator, guards, .. }) => stays(&node, *operator, guards),
         Some(Line::Undone { .. }) => format!("{node} serves again"),
-        Some(Line::Remote { .. }) if undoes => format!("{node} serves again"),
+        Some(Line::RemoteLost { text, .. }) => {
+            let order = if undoes { "serve again" } else { "drain" };
+            let why = if text.is_empty() { "it does not answer any more".into() } else { escape(text) };
+            let way_back = if undoes { String::new() } else { format!("; undo with: {undo}") };
+            format!("{node} is asked to {order}; how that ends is not known: {why}{way_back}")
+        }
         Some(_) | None => format!("{node} is draining; undo with: {undo}"),
     }
+}
+
+/// Why a guard's undo is not the end of a drain. An older agent has an operator alone for a reason.
+fn stays(node: &str, operator: bool, guards: &[String]) -> String {
+    let named: Vec<&str> = guards.iter().map(String::as_str).filter(|unit| !unit.is_empty()).collect();
+    let down = match named[..] {
+        [] if guards.is_empty() => None,
+        [] => Some("another application is down".to_owned()),
+        [unit] => Some(format!("{} is down", escape(unit))),
+        _ => Some(format!("{} are down", list(&named))),
+    };
+    match down {
+        Some(down) if !operator => format!("{node} stays drained, for {down}"),
+        Some(down) => format!("{node} stays drained, for an operator asked for that, and {down}"),
+        None => format!("{node} stays drained, for an operator asked for that"),
+    }
+}
+
+/// `lb1 has`, `lb1, lb2 have`.
+fn have(names: &[String]) -> String {
+    let verb = if names.len() == 1 { "has" } else { "have" };
+    format!("{} {verb}", list(names))
 }

@@ -26,7 +26,10 @@ const BESIDE: Duration = Duration::from_secs(12);
 
 /// Make the agent leave the cluster and stop, once no balancer sends it requests.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "7 = it has left, and not every balancer had confirmed in time.")]
+#[command(
+    after_help = "6 = an undo took the leave back, and the node goes on to serve; 7 = it has left, and not every balancer \
+                        had confirmed in time."
+)]
 pub(crate) struct Leave {
     /// Longest wait for requests on their way [leave.drain_time]; 0s: no drain
     #[arg(long, value_name = "DURATION", value_parser = parse::duration)]

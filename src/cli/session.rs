@@ -96,7 +96,7 @@ impl From<Refusal> for Failure {
         let exit = match kind {
             Kind::Failed | Kind::Unencrypted | Kind::TooLarge { .. } => Exit::Failed,
             Kind::Configuration => Exit::Configuration,
-            Kind::Harmful => Exit::Refused,
+            Kind::Harmful | Kind::Overruled => Exit::Refused,
         };
         let failure = Self::new(exit, what);
         match remedy {

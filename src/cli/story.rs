@@ -36,7 +36,7 @@ pub(super) struct Story {
 #[derive(Clone, Debug, Default, Serialize)]
 pub(super) struct Outcome {
     member: String,
-    /// `draining`, `drained`, `serving` or `left`.
+    /// `draining`, `drained`, `serving` or `left`; `asked` of another node that has the order, and nothing more is known of it.
     state: &'static str,
     /// The drain's own, if there is one.
     id: Option<String>,
@@ -53,7 +53,7 @@ pub(super) struct Outcome {
 #[derive(Clone, Debug, Default, Serialize)]
 struct Balancer {
     name: String,
-    /// `out`, `idle` or `none` of who is done; else `wait`, `floor`, `apply` or `unreachable`.
+    /// `out`, `idle` or `none` of who is done; else `wait`, `floor`, `apply`, `unreachable` or `gone`.
     word: String,
     generation: Option<u64>,
     elapsed_ms: Option<u64>,
@@ -125,7 +125,8 @@ impl Story {
         if let Some(unconfirmed) = &self.unconfirmed {
             return unconfirmed.iter().map(String::as_str).collect();
         }
-        let is_open = |balancer: &&Balancer| !matches!(balancer.word.as_str(), "out" | "idle" | "none" | "unreachable");
+        let is_open =
+            |balancer: &&Balancer| !matches!(balancer.word.as_str(), "out" | "idle" | "none" | "unreachable" | "gone");
         self.outcome.balancers.iter().filter(is_open).map(|balancer| balancer.name.as_str()).collect()
     }
 
@@ -165,6 +166,10 @@ impl Story {
                 self.note(&balancer, "unreachable".to_owned(), None, None);
                 Some(self.row(&balancer, &format!("failed since {since}, not waited for"), None))
             }
+            Line::Gone { balancer } => {
+                self.note(&balancer, "gone".to_owned(), None, None);
+                Some(self.row(&balancer, "has left without having confirmed", None))
+            }
             Line::Yielded { to, elapsed_ms } => {
                 let said = format!("lets {} go first, then tries again", list(&to));
                 Some(self.row(&self.outcome.member, &said, Some(elapsed_ms)))
@@ -185,7 +190,7 @@ impl Story {
                 self.outcome.flight = Some(Flight { by, took_ms });
                 Some(self.row(FLIGHT, &said, Some(elapsed_ms)))
             }
-            Line::Leaving { unconfirmed, unreachable: _, elapsed_ms: _ } => {
+            Line::Leaving { unconfirmed, unreachable: _, gone: _, elapsed_ms: _ } => {
                 for name in &unconfirmed {
                     let balancer = self.balancer(name);
                     if balancer.word.is_empty() {
@@ -197,18 +202,22 @@ impl Story {
                 self.unconfirmed = Some(unconfirmed);
                 (!is_complete).then_some(said)
             }
-            Line::Drained { ref unreachable, unheard, elapsed_ms } => {
-                let state = if unheard || !unreachable.is_empty() { "draining" } else { "drained" };
+            Line::Drained { ref unreachable, ref gone, unheard, elapsed_ms } => {
+                let is_whole = !unheard && unreachable.is_empty() && gone.is_empty();
+                let state = if is_whole { "drained" } else { "draining" };
                 self.close(state, Some(elapsed_ms), line)
             }
             Line::Left { elapsed_ms, .. } => self.close("left", Some(elapsed_ms), line),
-            Line::Refused { .. } => self.close("serving", None, line),
+            Line::Refused { .. } | Line::Cancelled => self.close("serving", None, line),
             Line::Undone { stays, .. } => self.close(if stays { "draining" } else { "serving" }, None, line),
-            Line::Unconfirmed { .. }
-            | Line::Superseded
-            | Line::Remote { .. }
-            | Line::RemoteRefused { .. }
-            | Line::RemoteSilent { .. } => self.close("draining", None, line),
+            Line::Unconfirmed { .. } | Line::Superseded => self.close("draining", None, line),
+            Line::Remote { id, .. } => {
+                self.outcome.id = Some(id);
+                None
+            }
+            Line::RemoteRefused { .. } | Line::RemoteSilent { .. } | Line::RemoteLost { .. } => {
+                self.close("asked", None, line)
+            }
             Line::Newer { kind } => Some(format!("  unknown ({})", escape(&kind))),
         }
     }
@@ -287,11 +296,17 @@ pub(super) fn failure(story: &Story, other: Option<&str>) -> Option<Failure> {
     let node = escape(&story.outcome.member);
     let drain = |option| command(&["weir", "drain", option], other);
     Some(match story.end.as_ref() {
-        Some(Line::Drained { .. } | Line::Left { .. } | Line::Undone { .. } | Line::Remote { .. }) => return None,
+        Some(Line::Drained { .. } | Line::Left { .. } | Line::Undone { .. } | Line::RemoteLost { .. }) => return None,
         Some(Line::Refused { balancers }) => {
             let what = format!("too few servers at {} without {node}, which goes on to serve", list(balancers));
-            let remedy = format!("add a server; or {}: out as soon as there is another", drain("--force"));
+            // No order to another node says so.
+            let there = other.map_or_else(String::new, |_| format!(" on {node}"));
+            let remedy = format!("add a server; or 'weir drain --force'{there}: out as soon as there is another");
             Failure::new(Exit::Refused, what).with_remedy(remedy)
+        }
+        Some(Line::Cancelled) => {
+            Failure::new(Exit::Refused, format!("an undo took the leave back, {node} goes on to serve"))
+                .with_remedy("'weir leave' again")
         }
         Some(Line::Unconfirmed { balancers }) => {
             let what = format!("{} did not confirm in time, {node} stays draining", list(balancers));
@@ -317,10 +332,12 @@ pub(super) fn failure(story: &Story, other: Option<&str>) -> Option<Failure> {
             | Line::Confirmed { .. }
             | Line::Waiting { .. }
             | Line::Unreachable { .. }
+            | Line::Gone { .. }
             | Line::Yielded { .. }
             | Line::Lingering { .. }
             | Line::Lingered { .. }
             | Line::Leaving { .. }
+            | Line::Remote { .. }
             | Line::Newer { .. },
         )
         | None => Failure::new(Exit::Failed, "it ended in a way that only a newer weir can tell")

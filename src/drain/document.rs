@@ -17,9 +17,11 @@ pub struct Start {
     pub undo: bool,
     /// Stay draining although a balancer has no other server.
     pub force: bool,
-    /// The guard unit of an application asks. Its drain is not taken back as long as an operator drains as well, and what an
-    /// operator asked for is not taken back by it.
+    /// The guard unit of an application asks. Its drain is not taken back as long as an operator or another guard drains as well,
+    /// and what those asked for is not taken back by it.
     pub guard: bool,
+    /// Which application's, by its unit; a guard from before they were told apart does not say.
+    pub unit: Option<String>,
     /// Why, for status and log.
     pub reason: Option<String>,
 }
@@ -115,6 +117,11 @@ pub enum Line {
         #[serde(default)]
         failed_for_ms: u64,
     },
+    /// A balancer has left the cluster, and its last word was that it is not done.
+    Gone {
+        #[serde(default)]
+        balancer: String,
+    },
     /// This node lets others go first, and tries again.
     Yielded {
         #[serde(default)]
@@ -147,6 +154,9 @@ pub enum Line {
         /// No balancer has said that it is done: none was there.
         #[serde(default)]
         unheard: bool,
+        /// Balancers that have left the cluster, and were not done before.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        gone: Vec<String>,
         #[serde(default)]
         elapsed_ms: u64,
     },
@@ -165,10 +175,18 @@ pub enum Line {
         /// The drain that ended, if there was one.
         #[serde(default)]
         id: Option<String>,
-        /// Another one asked for it too, and it goes on.
+        /// Others asked for it too, and it goes on.
         #[serde(default)]
         stays: bool,
+        /// An operator did.
+        #[serde(default)]
+        operator: bool,
+        /// The guards of these applications did; an empty name is that of one from before they were told apart.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        guards: Vec<String>,
     },
+    /// The end of a leave: it was taken back, and the agent goes on.
+    Cancelled,
     /// The end: somebody asked for something else meanwhile.
     Superseded,
     /// The leave itself begins.
@@ -179,6 +197,9 @@ pub enum Line {
         /// Balancers that have failed.
         #[serde(default)]
         unreachable: Vec<String>,
+        /// Balancers that have left, and were not done before.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        gone: Vec<String>,
         #[serde(default)]
         elapsed_ms: u64,
     },
@@ -190,7 +211,7 @@ pub enum Line {
         #[serde(default)]
         elapsed_ms: u64,
     },
-    /// The end: another node does what it was asked for.
+    /// Another node does what it was asked for. Its own story follows.
     Remote {
         #[serde(default)]
         member: String,
@@ -210,6 +231,17 @@ pub enum Line {
         #[serde(default)]
         member: String,
     },
+    /// The end: another node does what it was asked for, and how that ends is not known.
+    RemoteLost {
+        #[serde(default)]
+        member: String,
+        /// Its drain.
+        #[serde(default)]
+        id: String,
+        /// In its own words; empty if it does not answer any more.
+        #[serde(default)]
+        text: String,
+    },
     /// Only a newer program knows it.
     #[serde(untagged)]
     Newer { kind: String },
@@ -223,23 +255,34 @@ impl Line {
             | Self::Refused { .. }
             | Self::Unconfirmed { .. }
             | Self::Undone { .. }
+            | Self::Cancelled
             | Self::Superseded
             | Self::Left { .. }
-            | Self::Remote { .. }
             | Self::RemoteRefused { .. }
-            | Self::RemoteSilent { .. } => true,
+            | Self::RemoteSilent { .. }
+            | Self::RemoteLost { .. } => true,
             Self::Draining { .. }
             | Self::NotKept { .. }
             | Self::StillKept { .. }
             | Self::Confirmed { .. }
             | Self::Waiting { .. }
             | Self::Unreachable { .. }
+            | Self::Gone { .. }
             | Self::Yielded { .. }
             | Self::Lingering { .. }
             | Self::Lingered { .. }
             | Self::Leaving { .. }
+            | Self::Remote { .. }
             | Self::Newer { .. } => false,
         }
+    }
+
+    /// Whether it tells what another node said to an order.
+    pub fn is_of_another(&self) -> bool {
+        matches!(
+            self,
+            Self::Remote { .. } | Self::RemoteRefused { .. } | Self::RemoteSilent { .. } | Self::RemoteLost { .. }
+        )
     }
 }
 

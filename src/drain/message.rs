@@ -1,4 +1,4 @@
-//! What travels as queries and their answers (`protocols A.2`): one line of text each, so that a shell script can answer for a
+//! What a leaving node asks its balancers, and their answers (`protocols A.2`): one line of text each, so that a shell script can answer for a
 //! plain Serf agent.
 
 use std::fmt;
@@ -187,65 +187,6 @@ fn cut(text: &str, room: usize) -> &str {
     &text[..end.unwrap_or_default()]
 }
 
-/// What is asked of a node from elsewhere: to drain, or to serve again.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum RemoteDrain {
-    On,
-    Off,
-}
-
-impl RemoteDrain {
-    /// The query's name.
-    pub const NAME: &str = "weir-drain";
-
-    pub fn parse(payload: &[u8]) -> Option<Self> {
-        match payload {
-            b"on" => Some(Self::On),
-            b"off" => Some(Self::Off),
-            _ => None,
-        }
-    }
-
-    /// As it is sent.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::On => "on",
-            Self::Off => "off",
-        }
-    }
-}
-
-/// What the node says to it.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub enum RemoteAnswer {
-    /// It does so; the drain's id, or the one that ended.
-    Ok(DrainId),
-    /// It does not; its own words.
-    No(String),
-}
-
-impl RemoteAnswer {
-    pub fn parse(payload: &[u8]) -> Option<Self> {
-        let text = std::str::from_utf8(payload).ok().filter(|text| text.len() <= Reply::MAX_BYTES)?;
-        let (word, rest) = text.trim_end().split_once(' ')?;
-        match word {
-            "ok" => DrainId::new(rest).map(Self::Ok),
-            "no" => Some(Self::No(escape(rest).into_owned())),
-            _ => None,
-        }
-    }
-}
-
-/// As it is sent.
-impl fmt::Display for RemoteAnswer {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Ok(id) => write!(f, "ok {id}"),
-            Self::No(why) => write!(f, "no {}", escape(why)),
-        }
-    }
-}
-
 /// Digits alone.
 fn number(text: &str) -> Option<u64> {
     text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse().ok()).flatten()
@@ -344,23 +285,11 @@ mod tests {
         assert!(matches!(&read, Word::Floor { earlier } if earlier.len() == 1), "{line}");
     }
 
-    #[test]
-    fn another_nodes_drain_is_asked_and_answered_by_a_word() {
-        for drain in [RemoteDrain::On, RemoteDrain::Off] {
-            assert_eq!(RemoteDrain::parse(drain.as_str().as_bytes()), Some(drain));
-        }
-        assert_eq!(RemoteDrain::parse(b"On"), None);
-        for answer in [RemoteAnswer::Ok(id()), RemoteAnswer::No("leave.remote_drain is false".to_owned())] {
-            assert_eq!(RemoteAnswer::parse(answer.to_string().as_bytes()), Some(answer));
-        }
-        assert_eq!(RemoteAnswer::parse(b"maybe"), None);
-    }
-
     proptest::proptest! {
         #[test]
         fn any_bytes_are_read_without_panic(bytes: Vec<u8>, text in ".{0,80}") {
             for payload in [&bytes[..], text.as_bytes(), format!("out 5d3e01aa 7 {text}").as_bytes()] {
-                let _ = (Question::parse(payload), RemoteAnswer::parse(payload));
+                let _ = Question::parse(payload);
                 if let Some(reply) = Reply::parse(payload) {
                     proptest::prop_assert!(reply.to_string().len() <= Reply::MAX_BYTES);
                 }

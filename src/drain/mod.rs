@@ -6,7 +6,8 @@
 //! | `tag` | what the tag `weir_drain` says |
 //! | `fact` | what is known of a node's drain, and which word of two counts |
 //! | `promise` | what a balancer may not take back |
-//! | `message` | the question, its answers, and the drain of another node, as they travel |
+//! | `message` | the question and its answers, as they travel |
+//! | `remote` | the drain of another node, and its story, as they travel |
 //! | `departure` | the leaving node's side: from the operator's word to the last request |
 //! | `flight` | whether requests are still on their way here, by this host's connections |
 //! | `ledger` | the balancer's side: its facts, promises and answers |
@@ -21,14 +22,19 @@ mod ledger;
 mod message;
 mod place;
 mod promise;
+mod remote;
 mod tag;
 
-pub use departure::{BALANCER, Departure, DrainRequest, Flight, Kept, NotKept, Output, Peer, Presence, Times};
+pub use departure::{
+    BALANCER, Cause, Departure, DrainRequest, Flight, Guard, Guards, Kept, NotKept, Output, Peer, Presence, Times,
+    TooLate,
+};
 pub use fact::{Fact, Facts};
 pub use ledger::{Ledger, Output as Request, Standing, Told};
-pub use message::{Question, RemoteAnswer, RemoteDrain, Reply, Word};
+pub use message::{Question, Reply, Word};
 pub use place::Place;
 pub use promise::{DrainId, Promise, Promises, PromisesError};
+pub use remote::{RemoteAnswer, RemoteDrain, Told as RemoteStory};
 pub use tag::DrainTag;
 
 #[cfg(test)]

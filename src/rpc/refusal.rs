@@ -32,6 +32,8 @@ pub enum Kind {
     Configuration,
     /// It would do harm, unless somebody insists.
     Harmful,
+    /// Somebody else's word counts: a stop of the process, an undo of the leave.
+    Overruled,
     /// This agent has no keyring that a key could go into.
     Unencrypted,
     /// What was to be sent has more bytes than this, or more of them in its encoded form.
@@ -108,7 +110,7 @@ mod tests {
             let text = format!("{{\"kind\": {kind}, \"what\": \"no\", \"remedy\": \"go\", \"more\": [1]}}");
             assert_eq!(serde_json::from_str::<Refusal>(&text).unwrap(), way_out());
         }
-        for kind in [Kind::Harmful, Kind::Unencrypted, Kind::TooLarge { limit: 512, encoded: true }] {
+        for kind in [Kind::Harmful, Kind::Overruled, Kind::Unencrypted, Kind::TooLarge { limit: 512, encoded: true }] {
             let text = serde_json::to_string(&way_out().of_kind(kind)).unwrap();
             assert_eq!(serde_json::from_str::<Refusal>(&text).unwrap().kind, kind);
         }

@@ -220,7 +220,10 @@ impl Agent {
                 self.reload(reload::Request::default());
             }
             Action::Report => status::log(&self.document(false)),
-            Action::GoOn => self.log.tell(Notice::LeaveGoesOn { signal: signal.name() }),
+            Action::GoOn => {
+                self.safe_leave.stopped(clock::now(), &self.endpoint);
+                self.log.tell(Notice::LeaveGoesOn { signal: signal.name() });
+            }
         }
     }
 

@@ -26,6 +26,7 @@ impl Agent {
         }
         if self.progress() == Progress::Serving {
             self.stops.handle_serving();
+            self.pending.not_left();
         }
         if let Some(upstreams) = &mut self.upstreams {
             upstreams.advance(now, &mut self.endpoint);
@@ -74,6 +75,7 @@ impl Agent {
     fn handle_join_event(&mut self, event: joins::Event) {
         match event {
             joins::Event::FirstView => {
+                self.safe_leave.first_view_complete(clock::now(), &self.endpoint);
                 if let Some(upstreams) = &mut self.upstreams {
                     upstreams.first_view_complete(clock::now());
                 }

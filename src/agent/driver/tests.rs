@@ -18,6 +18,7 @@ use crate::serf::{QueryParams, Status};
 use crate::status::groups::groups;
 use crate::status::node::Kind;
 
+mod drain;
 mod rotate;
 
 const KEYS: [&str; 2] = ["AAECAwQFBgcICQoLDA0ODw==", "HB0eHyAhIiMkJSYnKCkqKywtLi8wMTIzNDU2Nzg5Ojs="];

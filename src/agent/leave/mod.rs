@@ -5,9 +5,11 @@
 
 mod flight;
 mod guard;
+mod order;
+mod remote;
 mod story;
 
-use std::collections::HashMap;
+use std::collections::HashSet;
 use std::time::Duration;
 
 use rand::rngs::StdRng;
@@ -15,27 +17,25 @@ use tracing::{error, info};
 
 use super::store::Store;
 use crate::config::{self, Config};
-use crate::drain::document::{Depart, Follow, Line, Start, Started};
-use crate::drain::{
-    BALANCER, Departure, DrainRequest, DrainTag, Kept, Output, Peer, Question, RemoteAnswer, RemoteDrain, Reply, Times,
-};
+use crate::drain::document::{Depart, Follow, Line, Started};
+use crate::drain::{BALANCER, Cause, Departure, DrainId, DrainTag, Guard, Kept, Output, Peer, Question, Reply, Times};
 use crate::endpoint::Endpoint;
 use crate::rpc::Refusal;
 use crate::rpc::refusal::Kind;
 use crate::rpc::weir::Answer;
-use crate::serf::{self, QueryEvent, QueryKey, QueryOutput, QueryParams, Status};
+use crate::serf::{self, QueryKey, QueryOutput, QueryParams};
 use crate::status::node;
 use crate::time::{Instant, millis};
-use crate::upstream::Reason;
 use crate::wire::NodeName;
 use flight::{Flights, Looked};
-use guard::Guard;
+use guard::Look;
+use remote::Remotes;
 use story::Stories;
 
+/// A leave that waits for nobody.
+const AT_ONCE: Times = Times { confirm: Duration::ZERO, drain: Duration::ZERO };
 /// An answer that comes later counts no more.
 const QUERY_TIMEOUT: Duration = Duration::from_secs(1);
-/// The same of another node that is to drain.
-const REMOTE_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// The drain or leave of this node, and what others were asked for it.
 #[derive(Debug)]
@@ -43,9 +43,13 @@ pub(super) struct SafeLeave {
     departure: Departure,
     stories: Stories,
     flights: Flights,
-    guard: Guard,
-    /// Questions that are open; what each of them was for.
-    queries: HashMap<QueryKey, Asked>,
+    guard: Look,
+    /// Questions to balancers that are open.
+    queries: HashSet<QueryKey>,
+    /// Drains of other nodes that are asked for here,
+    remotes: Remotes,
+    /// and the last one of ours that is asked for elsewhere, with its story.
+    ordered: Option<(DrainId, u64)>,
     /// Members have changed since the machine heard of them.
     members_changed: bool,
     begun: Instant,
@@ -57,21 +61,13 @@ pub(super) struct SafeLeave {
     unconfirmed: Vec<NodeName>,
 }
 
-#[derive(Debug)]
-enum Asked {
-    /// Whether balancers are done.
-    Drained,
-    /// Another node, to drain.
-    Remote { story: u64, member: String, answered: bool },
-}
-
 /// What was seen on this host.
 #[derive(Debug)]
 pub(super) enum Seen {
     /// Its connections.
     Flight(Looked),
-    /// Whether the guard's reason for an earlier run's drain is over.
-    Guard { over: bool },
+    /// Guards whose reason for an earlier run's drain is over.
+    Guards { over: Vec<Guard> },
 }
 
 /// What the driver has to do.
@@ -84,7 +80,7 @@ pub(super) enum Step {
 impl SafeLeave {
     /// Goes on with a drain of an earlier run, whose tag is out already.
     pub(super) fn new(config: &Config, kept: Option<Kept>, rng: StdRng, now: Instant) -> Self {
-        let guard = Guard::of(kept.as_ref());
+        let guard = Look::of(kept.as_ref());
         let departure = Departure::new(config.node.name.clone(), rng);
         let departure = match kept {
             Some(kept) => departure.restored(now, kept, times(config.leave.timeout, config.leave.drain_time)),
@@ -95,7 +91,9 @@ impl SafeLeave {
             stories: Stories::default(),
             flights: Flights::default(),
             guard,
-            queries: HashMap::new(),
+            queries: HashSet::new(),
+            remotes: Remotes::default(),
+            ordered: None,
             members_changed: true,
             begun: now,
             stay: Duration::ZERO,
@@ -107,57 +105,23 @@ impl SafeLeave {
     /// What is to be seen of a drain that lasts.
     pub(super) fn status(&self) -> Option<node::Drain> {
         let kept = self.departure.kept()?;
-        Some(node::Drain { operator: kept.operator, guard: kept.guard, reason: kept.reason.clone() })
+        let named = kept.guards.iter().filter(|guard| **guard != Guard::unnamed());
+        Some(node::Drain {
+            operator: kept.operator,
+            guard: !kept.guards.is_empty(),
+            guards: named.map(ToString::to_string).collect(),
+            reason: kept.reason.clone(),
+        })
     }
 
     pub(super) fn poll_timeout(&self) -> Option<Instant> {
-        [self.departure.poll_timeout(), self.flights.poll_timeout()].into_iter().flatten().min()
+        let all = [self.departure.poll_timeout(), self.flights.poll_timeout(), self.remotes.poll_timeout()];
+        all.into_iter().flatten().min()
     }
 
     /// Something about the members is different.
     pub(super) fn members_changed(&mut self) {
         self.members_changed = true;
-    }
-
-    /// Drains this node, asks another one to, or takes that back.
-    pub(super) fn start(
-        &mut self,
-        now: Instant,
-        endpoint: &mut Endpoint,
-        config: &Config,
-        start: Start,
-        answer: Answer<Start>,
-    ) {
-        let own = endpoint.local().name.clone();
-        let begun = match start.member.clone().filter(|member| *member != own.as_str()) {
-            Some(member) if start.force || start.reason.is_some() => {
-                Err(Refusal::new("--force and --reason concern this agent's own node")
-                    .with_remedy(format!("run 'weir drain' on {}", crate::escape::escape(&member))))
-            }
-            Some(member) => self.ask_remote(now, endpoint, member, start.undo),
-            None => self.start_own(now, endpoint, config, start),
-        };
-        answer.send(begun.map(|story| Started { story }));
-    }
-
-    fn start_own(&mut self, now: Instant, endpoint: &Endpoint, config: &Config, start: Start) -> Result<u64, Refusal> {
-        let Start { undo, force, guard, reason, .. } = start;
-        if undo && self.departure.has_left() || !undo && self.departure.is_leaving() {
-            return Err(
-                Refusal::new("this node leaves the cluster").with_remedy("start the agent again once it has ended")
-            );
-        }
-        let reason = reason.map(Reason::try_from).transpose().map_err(|error| Refusal::new(error.to_string()))?;
-        let story = self.begin(now, endpoint);
-        if undo {
-            self.departure.undo(guard);
-        } else {
-            self.guard.asked();
-            let request = DrainRequest { force, guard, reason: reason.map(String::from) };
-            let times = times(config.leave.timeout, config.leave.drain_time);
-            self.departure.drain(now, endpoint.serf().seen_clocks().member, request, times);
-        }
-        Ok(story)
     }
 
     /// Leaves as a client wants it.
@@ -179,28 +143,32 @@ impl SafeLeave {
                 .with_remedy(format!("give it at least {least} s"))
                 .of_kind(Kind::Failed)));
         }
-        let story = self.leave(now, endpoint, on_stop, times(timeout, drain_time));
+        let cause = if on_stop { Cause::Stop } else { Cause::Asked };
+        let story = self.leave(now, endpoint, cause, times(timeout, drain_time));
         answer.send(Ok(Started { story }));
     }
 
     /// Leaves, with the times that are configured.
     pub(super) fn leave_as_configured(&mut self, now: Instant, endpoint: &Endpoint, config: &Config) {
-        self.leave(now, endpoint, false, times(config.leave.timeout, config.leave.drain_time));
+        self.leave(now, endpoint, Cause::Asked, times(config.leave.timeout, config.leave.drain_time));
+    }
+
+    /// The process is to be stopped once the leave that is under way has ended.
+    pub(super) fn stopped(&mut self, now: Instant, endpoint: &Endpoint) {
+        self.leave(now, endpoint, Cause::Stop, AT_ONCE);
     }
 
     /// Serf's leave begins, whoever has not confirmed.
     pub(super) fn leave_at_once(&mut self, now: Instant, endpoint: &Endpoint) {
-        let at_once = Times { confirm: Duration::ZERO, drain: Duration::ZERO };
-        self.leave(now, endpoint, true, at_once);
+        self.leave(now, endpoint, Cause::Stop, AT_ONCE);
         self.departure.hurry(now);
     }
 
-    fn leave(&mut self, now: Instant, endpoint: &Endpoint, on_stop: bool, times: Times) -> u64 {
-        if self.departure.is_leaving() {
-            return self.stories.own();
-        }
-        let story = self.begin(now, endpoint);
-        self.departure.leave(now, endpoint.serf().seen_clocks().member, on_stop, times);
+    /// One that is under way goes on as it began.
+    fn leave(&mut self, now: Instant, endpoint: &Endpoint, cause: Cause, times: Times) -> u64 {
+        let is_leaving = self.departure.is_leaving();
+        let story = if is_leaving { self.stories.own() } else { self.begin(now, endpoint) };
+        self.departure.leave(now, endpoint.serf().seen_clocks().member, cause, times);
         story
     }
 
@@ -219,97 +187,25 @@ impl SafeLeave {
         self.departure.is_leaving()
     }
 
-    /// Another node wants this one to drain, or to serve again. Only where the configuration lets it.
-    pub(super) fn handle_remote(&mut self, now: Instant, endpoint: &mut Endpoint, config: &Config, query: &QueryEvent) {
-        let answer = match RemoteDrain::parse(&query.payload) {
-            None => RemoteAnswer::No("the payload is neither on nor off".to_owned()),
-            Some(_) if !config.leave.remote_drain => {
-                let own = &endpoint.local().name;
-                RemoteAnswer::No(format!("leave.remote_drain is false on {own}; run 'weir drain' there, or set it"))
-            }
-            Some(_) if self.departure.is_leaving() => RemoteAnswer::No("it leaves the cluster".to_owned()),
-            Some(drain) => {
-                let undo = drain == RemoteDrain::Off;
-                let before = self.departure.kept().map(|kept| kept.id.clone());
-                let reason = Some(format!("asked for by {}", crate::escape::escape(&query.source)));
-                let start = Start { undo, reason: reason.filter(|_| !undo), ..Start::default() };
-                let started = self.start_own(now, endpoint, config, start);
-                match (started, self.departure.kept().map(|kept| kept.id.clone()).or(before)) {
-                    (Err(refusal), _) => RemoteAnswer::No(refusal.what),
-                    (Ok(_), Some(id)) => RemoteAnswer::Ok(id),
-                    (Ok(_), None) => RemoteAnswer::No("it does not drain".to_owned()),
-                }
-            }
-        };
-        // Whoever asked may have gone.
-        let _too_late = endpoint.respond(now, &query.key, answer.to_string().into());
-    }
-
-    fn ask_remote(
-        &mut self,
-        now: Instant,
-        endpoint: &mut Endpoint,
-        member: String,
-        undo: bool,
-    ) -> Result<u64, Refusal> {
-        match endpoint.member(&member).map(|known| known.status) {
-            Some(Status::Alive) => {}
-            Some(Status::Leaving | Status::Left) => {
-                return Err(Refusal::new(format!("{member} has left")).with_remedy("there is nothing to drain"));
-            }
-            Some(Status::Failed) => {
-                return Err(Refusal::new(format!("{member} has failed and cannot answer"))
-                    .with_remedy("'weir upstream show' tells whether it gets requests"));
-            }
-            None => return Err(no_member(endpoint, &member)),
-        }
-        let drain = if undo { RemoteDrain::Off } else { RemoteDrain::On };
-        let params = QueryParams {
-            name: RemoteDrain::NAME.to_owned(),
-            payload: drain.as_str().into(),
-            nodes: vec![member.clone()],
-            ack: true,
-            timeout: Some(REMOTE_TIMEOUT),
-            ..QueryParams::default()
-        };
-        let key = endpoint.query(now, params).map_err(|error| Refusal::of(&error))?;
-        let story = self.stories.begin_other();
-        self.queries.insert(key, Asked::Remote { story, member, answered: false });
-        Ok(story)
+    /// What is known now is the cluster.
+    pub(super) fn first_view_complete(&mut self, now: Instant, endpoint: &Endpoint) {
+        self.hear_members(endpoint);
+        self.departure.handle_view(now);
     }
 
     /// An answer to a query of this part, or its end. Gives back what is another's.
     pub(super) fn handle_query(&mut self, now: Instant, output: QueryOutput) -> Option<QueryOutput> {
-        let Some(asked) = self.queries.get_mut(&output.key) else { return Some(output) };
-        match (output.answer, asked) {
-            (serf::Answer::Response { from, payload }, Asked::Drained) => {
+        if !self.queries.contains(&output.key) {
+            return self.remotes.handle_query(now, &mut self.stories, output);
+        }
+        match output.answer {
+            serf::Answer::Response { from, payload } => {
                 if let (Some(from), Some(reply)) = (NodeName::new(&from), Reply::parse(&payload)) {
                     self.departure.handle_answer(now, &from, reply);
                 }
             }
-            (serf::Answer::Response { from, payload }, Asked::Remote { story, member, answered })
-                if from == *member =>
-            {
-                let (story, member) = (*story, member.clone());
-                *answered = true;
-                self.stories.tell_other(
-                    story,
-                    match RemoteAnswer::parse(&payload) {
-                        Some(RemoteAnswer::Ok(id)) => Line::Remote { member, id: id.to_string() },
-                        Some(RemoteAnswer::No(text)) => Line::RemoteRefused { member, text },
-                        None => Line::RemoteRefused { member, text: "its answer is not understood".to_owned() },
-                    },
-                );
-            }
-            (serf::Answer::Done { .. }, Asked::Remote { story, member, answered: false }) => {
-                let (story, member) = (*story, member.clone());
-                self.queries.remove(&output.key);
-                self.stories.tell_other(story, Line::RemoteSilent { member });
-            }
-            (serf::Answer::Done { .. }, Asked::Drained | Asked::Remote { .. }) => {
-                self.queries.remove(&output.key);
-            }
-            (serf::Answer::Ack { .. } | serf::Answer::Response { .. }, Asked::Drained | Asked::Remote { .. }) => {}
+            serf::Answer::Done { .. } => drop(self.queries.remove(&output.key)),
+            serf::Answer::Ack { .. } => {}
         }
         None
     }
@@ -342,6 +238,7 @@ impl SafeLeave {
             }
         }
         self.flights.advance(now, self.departure.servers());
+        self.remotes.advance(now, endpoint, &mut self.stories);
         step
     }
 
@@ -349,7 +246,7 @@ impl SafeLeave {
     pub(super) async fn seen(&mut self) -> Seen {
         tokio::select! {
             looked = self.flights.looked() => Seen::Flight(looked),
-            over = self.guard.looked() => Seen::Guard { over },
+            over = self.guard.looked() => Seen::Guards { over },
         }
     }
 
@@ -359,10 +256,10 @@ impl SafeLeave {
                 let flight = self.flights.handle_looked(looked);
                 self.departure.handle_flight(now, flight);
             }
-            Seen::Guard { over } => {
-                if over {
-                    info!("the application that this node was drained for is there again");
-                    self.departure.undo(true);
+            Seen::Guards { over } => {
+                for guard in over {
+                    info!(unit = %guard, "an application that this node was drained for is there again");
+                    self.departure.undo_guard(&guard);
                 }
             }
         }
@@ -429,7 +326,7 @@ impl SafeLeave {
             sent => sent,
         };
         match sent {
-            Ok(key) => drop(self.queries.insert(key, Asked::Drained)),
+            Ok(key) => drop(self.queries.insert(key)),
             Err(error) => error!(%error, "balancers are not asked"),
         }
     }

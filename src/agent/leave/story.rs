@@ -13,12 +13,14 @@ const MAX_LINES: usize = 1024;
 /// Stories of other nodes that are kept; each of them is over within seconds.
 const MAX_OTHERS: usize = 16;
 
-/// The last one of this node, and one of each question to another node.
+/// The last two of this node, and one of each question to another node.
 #[derive(Debug, Default)]
 pub(super) struct Stories {
     /// Number of the newest; 0 before the first.
     newest: u64,
     own: Story,
+    /// The one before, whose end is still to be heard.
+    previous: Story,
     /// The oldest first.
     others: VecDeque<Story>,
 }
@@ -32,7 +34,8 @@ impl Stories {
     /// Ends the one before of this node, and begins the next.
     pub(super) fn begin(&mut self) -> u64 {
         self.own.supersede();
-        self.own = self.next();
+        let next = self.next();
+        self.previous = std::mem::replace(&mut self.own, next);
         self.own.id
     }
 
@@ -60,17 +63,35 @@ impl Stories {
         self.own.tell(line);
     }
 
-    /// The same of the one `story` of another node.
-    pub(super) fn tell_other(&mut self, story: u64, line: Line) {
-        log(&line);
+    /// The same of the one `story` of `member`; of another node the log has what it says to the order, and how that ends.
+    pub(super) fn tell_other(&mut self, story: u64, member: &str, line: Line) {
+        if line.is_of_another() {
+            log(&line);
+        } else if line.is_end() {
+            log_end_of(member, &line);
+        }
         if let Some(other) = self.others.iter_mut().find(|other| other.id == story) {
             other.tell(line);
         }
     }
 
+    /// Lines of a story of this node from `after` on, and whether it has ended.
+    pub(super) fn read(&self, story: u64, after: usize) -> (&[Line], bool) {
+        match [&self.own, &self.previous].into_iter().find(|own| own.id == story) {
+            Some(own) => (own.lines.get(after..).unwrap_or_default(), own.ended),
+            None => (&[Line::Superseded], true),
+        }
+    }
+
+    /// Whether a client waits for news of that story of another node.
+    pub(super) fn is_followed(&self, story: u64) -> bool {
+        let other = self.others.iter().find(|other| other.id == story);
+        other.is_some_and(|other| other.followers.iter().any(|(_, answer)| !answer.is_closed()))
+    }
+
     /// Answers as soon as there is news.
     pub(super) fn follow(&mut self, follow: Follow, answer: Answer<Follow>) {
-        let mut all = self.others.iter_mut().chain([&mut self.own]).filter(|story| story.id > 0);
+        let mut all = self.others.iter_mut().chain([&mut self.own, &mut self.previous]).filter(|story| story.id > 0);
         match all.find(|story| story.id == follow.story) {
             Some(story) => story.follow(follow.after, answer),
             // Whoever asks for one that is not kept any more has missed its end.
@@ -138,16 +159,20 @@ fn log(line: &Line) {
         Line::Unreachable { balancer, failed_for_ms } => {
             warn!(balancer, failed_for_ms, "balancer has failed, it is not waited for");
         }
+        Line::Gone { balancer } => warn!(balancer, "balancer has left without having confirmed"),
         Line::Yielded { to, elapsed_ms } => info!(to = to.join(","), elapsed_ms, "another node leaves first"),
         Line::Lingering { .. } | Line::Superseded => {}
         Line::Lingered { by, took_ms, elapsed_ms } => {
             info!(%by, took_ms, elapsed_ms, "requests on their way are not waited for any longer");
         }
-        Line::Drained { unreachable, unheard: false, elapsed_ms } if unreachable.is_empty() => {
+        Line::Drained { unreachable, gone, unheard: false, elapsed_ms }
+            if unreachable.is_empty() && gone.is_empty() =>
+        {
             info!(elapsed_ms, "drained");
         }
-        Line::Drained { unreachable, unheard: _, elapsed_ms } => {
-            warn!(unreachable = unreachable.join(","), elapsed_ms, "draining without every balancer's word");
+        Line::Drained { unreachable, gone, unheard: _, elapsed_ms } => {
+            let (unreachable, gone) = (unreachable.join(","), gone.join(","));
+            warn!(unreachable, gone, elapsed_ms, "draining without every balancer's word");
         }
         Line::Refused { balancers } => {
             warn!(balancers = balancers.join(","), "not drained, too few servers would be left");
@@ -155,20 +180,49 @@ fn log(line: &Line) {
         Line::Unconfirmed { balancers } => {
             warn!(balancers = balancers.join(","), "not every balancer confirmed the drain in time");
         }
-        Line::Undone { id: Some(id), stays: false } => info!(%id, "drain undone"),
-        Line::Undone { stays: true, .. } => info!("drain goes on, it was asked for twice"),
+        Line::Undone { id: Some(id), stays: false, .. } => info!(%id, "drain undone"),
+        Line::Undone { stays: true, operator, guards, .. } => {
+            info!(operator, guards = guards.join(","), "drain goes on, others asked for it too");
+        }
         Line::Undone { id: None, .. } => {}
-        Line::Leaving { unconfirmed, unreachable, .. } if unconfirmed.is_empty() && unreachable.is_empty() => {}
-        Line::Leaving { unconfirmed, unreachable, elapsed_ms } => {
-            let (unconfirmed, unreachable) = (unconfirmed.join(","), unreachable.join(","));
-            warn!(unconfirmed, unreachable, elapsed_ms, "leaving the cluster without every balancer's word");
+        Line::Cancelled => info!("leave cancelled by an undo"),
+        Line::Leaving { unconfirmed, unreachable, gone, .. }
+            if unconfirmed.is_empty() && unreachable.is_empty() && gone.is_empty() => {}
+        Line::Leaving { unconfirmed, unreachable, gone, elapsed_ms } => {
+            let (unconfirmed, unreachable, gone) = (unconfirmed.join(","), unreachable.join(","), gone.join(","));
+            warn!(unconfirmed, unreachable, gone, elapsed_ms, "leaving the cluster without every balancer's word");
         }
         // Told by whoever ends the agent.
         Line::Left { .. } => {}
         Line::Remote { member, id } => info!(member, id, "the other node obeys"),
         Line::RemoteRefused { member, text } => warn!(member, error = text, "the other node does not obey"),
         Line::RemoteSilent { member } => warn!(member, "the other node does not answer"),
+        Line::RemoteLost { member, id, text } => {
+            warn!(member, id, error = text, "the other node is not followed any more")
+        }
         Line::Newer { .. } => {}
+    }
+}
+
+fn log_end_of(member: &str, line: &Line) {
+    match line {
+        Line::Drained { .. } => info!(member, "the other node has drained"),
+        Line::Undone { stays: false, .. } => info!(member, "the other node serves again"),
+        Line::Refused { balancers } => {
+            warn!(
+                member,
+                balancers = balancers.join(","),
+                "the other node is not drained, too few servers would be left"
+            );
+        }
+        Line::Unconfirmed { balancers } => {
+            warn!(
+                member,
+                balancers = balancers.join(","),
+                "the other node drains, and not every balancer confirmed in time"
+            );
+        }
+        _ => info!(member, "the other node does something else"),
     }
 }
 
@@ -177,11 +231,7 @@ mod tests {
     use super::*;
 
     fn drained() -> Line {
-        Line::Drained { unreachable: Vec::new(), unheard: false, elapsed_ms: 5 }
-    }
-
-    fn obeys(member: &str) -> Line {
-        Line::Remote { member: member.to_owned(), id: "5d3e01aa".to_owned() }
+        Line::Drained { unreachable: Vec::new(), gone: Vec::new(), unheard: false, elapsed_ms: 5 }
     }
 
     /// What there is of one, if it is told now.
@@ -199,12 +249,14 @@ mod tests {
         stories.tell(drained());
         assert_eq!(read(&mut stories, own), Some((vec![drained()], true)));
         assert_eq!((read(&mut stories, web2), read(&mut stories, web3)), (None, None), "they have not answered");
-        stories.tell_other(web3, obeys("web3"));
-        assert_eq!(read(&mut stories, web3), Some((vec![obeys("web3")], true)));
+        stories.tell_other(web3, "web3", drained());
+        assert_eq!(read(&mut stories, web3), Some((vec![drained()], true)));
         assert_eq!(read(&mut stories, web2), None);
         let next = stories.begin();
-        assert_eq!(read(&mut stories, own), Some((vec![Line::Superseded], true)));
+        assert_eq!(read(&mut stories, own), Some((vec![drained()], true)), "whoever asks late hears how it ended");
         assert_eq!(read(&mut stories, next), None);
+        stories.begin();
+        assert_eq!(read(&mut stories, own), Some((vec![Line::Superseded], true)), "it is not kept any more");
     }
 
     #[test]

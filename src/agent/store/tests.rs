@@ -82,7 +82,7 @@ fn waiting(directory: &Path, now: Instant) -> Store {
     let mut store = Store::open(&config, now).0;
     store.open.as_mut().unwrap().running = Some(tokio::spawn(std::future::pending()));
     let (id, since) = (crate::drain::DrainId::drawn(7), crate::wire::serf::LamportTime(3));
-    store.drain(now, Some(&Kept { id, since, operator: true, guard: false, reason: None }));
+    store.drain(now, Some(&Kept { id, since, operator: true, guards: Default::default(), reason: None }));
     assert_eq!(store.poll_drain(now), None, "it is behind the job that runs");
     store
 }

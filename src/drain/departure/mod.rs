@@ -5,28 +5,34 @@
 //! empty. Of an [`Output::Keep`] it reports the end with [`Departure::handle_kept`], within a bound; of every answer to an [`Output::Ask`] with
 //! [`Departure::handle_answer`].
 
+mod guards;
 mod roster;
+mod run;
 mod step;
 #[cfg(test)]
 mod tests;
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeSet, VecDeque};
 use std::net::SocketAddr;
 use std::time::Duration;
 
 use rand::RngExt;
 use rand::rngs::StdRng;
 
+pub use guards::{Guard, Guards};
 pub use roster::{BALANCER, Peer, Presence};
 
 use super::document::{Done, Line};
-use super::{DrainId, DrainTag, Question, Word};
-use crate::time::{Instant, millis};
-use crate::upstream::Generation;
+use super::{DrainId, DrainTag, Question};
+use crate::time::Instant;
 use crate::wire::NodeName;
 use crate::wire::message::Incarnation;
 use crate::wire::serf::LamportTime;
 use roster::Roster;
+use run::{Counted, Goal, Run};
+
+/// How long a node that comes back drained looks for its cluster, at most: as long as a balancer does.
+const VIEW_WAIT: Duration = Duration::from_secs(30);
 
 /// How long things may take.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -45,8 +51,8 @@ pub struct Kept {
     pub since: LamportTime,
     /// An operator asked for it,
     pub operator: bool,
-    /// and so did the guard unit of an application, or it alone.
-    pub guard: bool,
+    /// and so did the guard units of these applications, or they alone.
+    pub guards: Guards,
     pub reason: Option<String>,
 }
 
@@ -56,8 +62,26 @@ pub struct DrainRequest {
     /// Although a balancer has no other server.
     pub force: bool,
     /// The guard unit of an application asks.
-    pub guard: bool,
+    pub guard: Option<Guard>,
     pub reason: Option<String>,
+}
+
+/// Why a node leaves.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Cause {
+    /// Somebody wants that, and may take it back as long as it drains.
+    Asked,
+    /// Its process is about to be stopped, whatever becomes of its drain.
+    Stop,
+}
+
+/// Why a drain or a leave cannot be taken back.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum TooLate {
+    /// Serf's leave has begun.
+    Leaving,
+    /// The process is about to be stopped.
+    Stopping,
 }
 
 /// What is to be done.
@@ -128,99 +152,6 @@ pub enum NotKept {
     Failed(String),
 }
 
-/// What all this is for.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-enum Goal {
-    Drain { force: bool },
-    Leave,
-}
-
-/// A balancer that is done.
-#[derive(Clone, Debug)]
-struct Counted {
-    done: Done,
-    generation: Generation,
-    /// Its own count when it said so.
-    incarnation: Incarnation,
-    /// Whether it has said where requests go that may be on their way.
-    named: bool,
-}
-
-/// One drain, from the operator's word on.
-#[derive(Debug)]
-struct Run {
-    goal: Goal,
-    times: Times,
-    /// Of this drain, or of the next one while yielding.
-    id: DrainId,
-    since: LamportTime,
-    begun: Instant,
-    counted: BTreeMap<NodeName, Counted>,
-    /// Who was done when the drain was over, by their count: what was on its way from there has had its time.
-    settled: BTreeMap<NodeName, Incarnation>,
-    /// Their last word, of those who have not counted.
-    refusing: BTreeMap<NodeName, Word>,
-    /// Who had too few other servers when this node let others go first.
-    floors: BTreeSet<NodeName>,
-    /// Where balancers send requests.
-    servers: BTreeSet<SocketAddr>,
-    /// Who is not waited for any more though nobody knows that it is done.
-    forced: BTreeSet<NodeName>,
-    told_unreachable: BTreeSet<NodeName>,
-    /// The time to confirm was over, and that was told.
-    overdue: bool,
-    ask_at: Instant,
-    /// Not before that others are let go first, after a try that the disk did not take.
-    yield_at: Instant,
-    pause: Duration,
-    flight: Flight,
-}
-
-impl Run {
-    fn new(now: Instant, goal: Goal, times: Times, id: DrainId, since: LamportTime) -> Self {
-        Self {
-            goal,
-            times,
-            id,
-            since,
-            begun: now,
-            counted: BTreeMap::new(),
-            settled: BTreeMap::new(),
-            refusing: BTreeMap::new(),
-            floors: BTreeSet::new(),
-            servers: BTreeSet::new(),
-            forced: BTreeSet::new(),
-            told_unreachable: BTreeSet::new(),
-            overdue: false,
-            ask_at: now,
-            yield_at: now,
-            pause: step::YIELD,
-            flight: Flight::Unknown,
-        }
-    }
-
-    /// The same drain for another end, which begins now.
-    fn aimed(self, now: Instant, goal: Goal, times: Times) -> Self {
-        Self { goal, times, begun: now, overdue: false, ask_at: now, told_unreachable: BTreeSet::new(), ..self }
-    }
-
-    fn tag(&self) -> DrainTag {
-        DrainTag::new(self.id.clone(), self.since)
-    }
-
-    fn elapsed(&self, now: Instant) -> u64 {
-        millis(now.since(self.begun))
-    }
-
-    fn deadline(&self) -> Instant {
-        self.begun + self.times.confirm
-    }
-
-    fn is_idle(&self, name: &NodeName) -> bool {
-        self.counted.get(name).is_some_and(|counted| counted.done != Done::Out)
-    }
-}
-
 /// The machine.
 #[derive(Debug)]
 pub struct Departure {
@@ -233,6 +164,8 @@ pub struct Departure {
     published: Option<DrainTag>,
     incarnation: Incarnation,
     roster: Roster,
+    /// Until then others may be there that are not known yet: this process has found nobody of the last one's cluster so far.
+    blind_until: Option<Instant>,
     outputs: VecDeque<Output>,
 }
 
@@ -248,19 +181,28 @@ impl Departure {
             published: None,
             incarnation: Incarnation::ZERO,
             roster: Roster::default(),
+            blind_until: None,
             outputs: VecDeque::new(),
         }
     }
 
-    /// Of a node that drained when its last run ended; its first word to others has the tag already. Nobody waits for this.
+    /// Of a node that drained when its last run ended; its first word to others has the tag already. Nobody waits for this. It is
+    /// not over before [`Self::handle_view`], or [`VIEW_WAIT`] without.
     #[must_use]
     pub fn restored(mut self, now: Instant, kept: Kept, times: Times) -> Self {
         let run = Run::new(now, Goal::Drain { force: true }, times, kept.id.clone(), kept.since);
         self.published = Some(run.tag());
         self.run = Some(run);
         self.kept = Some(kept);
+        self.blind_until = Some(now + VIEW_WAIT);
         self.state = State::Draining;
         self
+    }
+
+    /// Whom we know is the cluster: a first join has brought its members, or there is nobody to join.
+    pub fn handle_view(&mut self, now: Instant) {
+        self.blind_until = None;
+        self.handle_timeout(now);
     }
 
     /// What others are to read in our tag.
@@ -275,7 +217,7 @@ impl Departure {
 
     /// Whether this node is on its way out of the cluster.
     pub fn is_leaving(&self) -> bool {
-        self.run.as_ref().is_some_and(|run| run.goal == Goal::Leave)
+        self.run.as_ref().is_some_and(|run| run.goal.leaves())
     }
 
     /// Whether this node drains or leaves, also while it lets others go first.
@@ -323,19 +265,13 @@ impl Departure {
         }
         let DrainRequest { force, guard, reason } = request;
         let goal = Goal::Drain { force };
-        let (run, is_known) = match self.run.take() {
-            Some(run) => (run.aimed(now, goal, times), true),
-            None => (Run::new(now, goal, times, self.draw(), time), false),
-        };
+        let (run, is_known) = self.take_run(now, time, goal, times);
         let before = self.kept.take();
-        let was = |by: fn(&Kept) -> bool| before.as_ref().is_some_and(by);
-        let kept = Kept {
-            id: run.id.clone(),
-            since: run.since,
-            operator: !guard || was(|kept| kept.operator),
-            guard: guard || was(|kept| kept.guard),
-            reason: reason.or_else(|| before.as_ref().and_then(|kept| kept.reason.clone())),
-        };
+        let mut guards = before.as_ref().map(|kept| kept.guards.clone()).unwrap_or_default();
+        let operator = guard.is_none() || before.as_ref().is_some_and(|kept| kept.operator);
+        guards.extend(guard);
+        let reason = reason.or_else(|| before.and_then(|kept| kept.reason));
+        let kept = Kept { id: run.id.clone(), since: run.since, operator, guards, reason };
         self.run = Some(run);
         self.keep(Some(kept));
         match (&self.state, is_known) {
@@ -351,41 +287,60 @@ impl Departure {
         true
     }
 
-    /// Serves again. A guard takes back only what it alone asked for. Returns whether that was possible; it is not once Serf's
-    /// leave is under way.
-    pub fn undo(&mut self, guard: bool) -> bool {
-        if self.has_left() {
-            return false;
+    /// Why [`Self::undo`] would not do anything, if that is so.
+    pub fn too_late(&self) -> Option<TooLate> {
+        let stops = || self.run.as_ref().is_some_and(|run| run.goal == Goal::Leave(Cause::Stop));
+        if self.has_left() { Some(TooLate::Leaving) } else { stops().then_some(TooLate::Stopping) }
+    }
+
+    /// Serves again, also if it was about to leave.
+    pub fn undo(&mut self) -> Result<(), TooLate> {
+        self.too_late().map_or(Ok(()), Err)?;
+        self.take_back();
+        Ok(())
+    }
+
+    /// The guard of an application takes back what it asked for; the node serves again if nobody else did. A leave goes on.
+    pub fn undo_guard(&mut self, guard: &Guard) {
+        if self.is_leaving() {
+            return;
         }
-        let is_operators = self.kept.as_ref().is_some_and(|kept| kept.operator) || self.is_leaving();
-        if guard && is_operators {
-            if let Some(kept) = self.kept.clone().filter(|kept| kept.guard) {
-                self.keep(Some(Kept { guard: false, ..kept }));
-            }
-            let id = self.run.as_ref().map(|run| run.id.to_string());
-            self.tell(Line::Undone { id, stays: true });
-        } else if self.kept.is_some() {
+        let mut left = self.kept.clone();
+        let had_any = left.as_mut().is_some_and(|kept| kept.guards.remove(guard));
+        let operator = left.as_ref().is_some_and(|kept| kept.operator);
+        let guards = left.as_ref().map(|kept| kept.guards.to_strings()).unwrap_or_default();
+        if !operator && guards.is_empty() {
+            return self.take_back();
+        }
+        if had_any {
+            self.keep(left);
+        }
+        let id = self.run.as_ref().map(|run| run.id.to_string());
+        self.tell(Line::Undone { id, stays: true, operator, guards });
+    }
+
+    fn take_back(&mut self) {
+        if self.kept.is_some() {
             // On disk first: a drain that came back with its old id could be confirmed by answers to the old one.
             self.keep(None);
             self.state = State::Keeping(After::Withdraw);
         } else {
             self.withdraw();
         }
-        true
     }
 
-    /// Leaves the cluster. On a stop of the service a drain that an operator asked for stays for the next start.
-    pub fn leave(&mut self, now: Instant, time: LamportTime, on_stop: bool, times: Times) {
-        if self.is_leaving() {
+    /// Leaves the cluster. Where the process is stopped, a drain that an operator asked for stays for the next start.
+    pub fn leave(&mut self, now: Instant, time: LamportTime, cause: Cause, times: Times) {
+        if let Some(run) = self.run.as_mut().filter(|run| run.goal.leaves()) {
+            if cause == Cause::Stop {
+                run.goal = Goal::Leave(Cause::Stop);
+            }
             return;
         }
-        if !on_stop && self.kept.is_some() {
+        if cause == Cause::Asked && self.kept.is_some() {
             self.keep(None);
         }
-        let (run, is_known) = match self.run.take() {
-            Some(run) => (run.aimed(now, Goal::Leave, times), true),
-            None => (Run::new(now, Goal::Leave, times, self.draw(), time), false),
-        };
+        let (run, is_known) = self.take_run(now, time, Goal::Leave(cause), times);
         self.run = Some(run);
         if times.drain.is_zero() {
             return self.leave_serf(now, Duration::ZERO);
@@ -416,6 +371,15 @@ impl Departure {
     /// What is to do next.
     pub fn poll_output(&mut self) -> Option<Output> {
         self.outputs.pop_front()
+    }
+
+    /// What is under way for this end instead, or else a new run. Who is seen to drain asked earlier, whatever the clock says
+    /// that only joins and leaves move.
+    fn take_run(&mut self, now: Instant, time: LamportTime, goal: Goal, times: Times) -> (Run, bool) {
+        match self.run.take() {
+            Some(run) => (run.aimed(now, goal, times), true),
+            None => (Run::new(now, goal, times, self.draw(), self.roster.after_others(&self.own, time)), false),
+        }
     }
 
     fn draw(&mut self) -> DrainId {
@@ -462,7 +426,7 @@ impl Departure {
         let id = self.run.take().map(|run| run.id.to_string());
         self.state = State::Serving;
         self.show(None);
-        self.tell(Line::Undone { id, stays: false });
+        self.tell(Line::Undone { id, stays: false, operator: false, guards: Vec::new() });
     }
 
     fn leave_serf(&mut self, now: Instant, stay: Duration) {
@@ -476,6 +440,7 @@ impl Departure {
         let line = Line::Leaving {
             unconfirmed: unconfirmed.into_iter().map(ToString::to_string).collect(),
             unreachable: unreachable.into_iter().map(ToString::to_string).collect(),
+            gone: self.gone(run).map(ToString::to_string).collect(),
             elapsed_ms: run.elapsed(now),
         };
         self.state = State::Leaving;

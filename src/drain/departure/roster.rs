@@ -9,6 +9,7 @@ use crate::time::Instant;
 use crate::upstream::Rank;
 use crate::wire::NodeName;
 use crate::wire::message::Incarnation;
+use crate::wire::serf::LamportTime;
 
 /// The tag that marks a balancer, so that leaving members know whom to ask (`protocols A.1`).
 pub const BALANCER: &str = "weir_lb";
@@ -86,6 +87,16 @@ impl Roster {
             .iter()
             .filter(|peer| peer.presence == Presence::Alive && peer.name != *own)
             .any(|peer| peer.drain.as_ref().is_some_and(|drain| (drain.rank, &peer.name) < (since, own)))
+    }
+
+    /// That time, or a later one if somebody else drains who has asked by then.
+    pub(super) fn after_others(&self, own: &NodeName, time: LamportTime) -> LamportTime {
+        let others = self.0.iter().filter(|peer| peer.presence == Presence::Alive && peer.name != *own);
+        let times = others.filter_map(|peer| match peer.drain.as_ref()?.rank {
+            Rank::Since(since) => Some(LamportTime(since.get().saturating_add(1))),
+            Rank::Last => None,
+        });
+        times.fold(time, LamportTime::max)
     }
 
     /// Whether that member is a balancer.

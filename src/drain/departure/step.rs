@@ -142,10 +142,11 @@ impl Departure {
     /// When [`Self::handle_timeout`] is due, if nothing comes before.
     pub fn poll_timeout(&self) -> Option<Instant> {
         let run = self.run.as_ref()?;
-        let deadline = (!run.overdue).then(|| run.deadline());
+        // Who is blind asks twice a second, and sees it then.
+        let deadline = (!run.overdue && !self.is_blind(run)).then(|| run.deadline());
         match self.state {
             State::Serving | State::Keeping(_) | State::Drained | State::Leaving => None,
-            State::Draining => [Some(run.ask_at), deadline].into_iter().flatten().min(),
+            State::Draining => [Some(run.ask_at), deadline, self.blind_until].into_iter().flatten().min(),
             State::Yielded { until, .. } => [Some(until), deadline].into_iter().flatten().min(),
             State::Linger { since } => Some(run.ask_at.min(since + run.times.drain)),
         }
@@ -153,9 +154,11 @@ impl Departure {
 
     /// Goes on as far as it can.
     pub fn handle_timeout(&mut self, now: Instant) {
+        self.blind_until = self.blind_until.filter(|until| now < *until);
         // Each round leads to another state; the last one asks, at most.
         for _ in 0..8 {
             self.tell_unreachable(now);
+            self.tell_gone();
             self.see_earlier();
             let Some(next) = self.next(now) else { return };
             match next {
@@ -192,6 +195,8 @@ impl Departure {
                 let may_refuse = run.goal == Goal::Drain { force: false } && missing.iter().all(is_refused);
                 if missing.is_empty() && self.has_settled(now, run) {
                     Some(Next::Lingered(LingerEnd::NoneLeft))
+                } else if missing.is_empty() && self.is_blind(run) {
+                    Some(Next::Stay(missing))
                 } else if missing.is_empty() {
                     Some(Next::Linger)
                 } else if is_overdue && may_refuse {
@@ -220,7 +225,7 @@ impl Departure {
                 }
             }
             State::Linger { since } => {
-                let is_late = run.goal == Goal::Leave && run.deadline() <= now;
+                let is_late = run.goal.leaves() && run.deadline() <= now;
                 let missing = missing();
                 let awaited = || self.roster.awaited(now, run.begun);
                 let busy = || awaited().filter(|name| !run.is_idle(name) && !run.forced.contains(*name));
@@ -251,6 +256,7 @@ impl Departure {
     fn is_whole(&self, now: Instant, run: &Run) -> bool {
         run.forced.is_empty()
             && self.unheard(now, run).next().is_none()
+            && self.gone(run).next().is_none()
             && self.roster.awaited(now, run.begun).next().is_some()
     }
 
@@ -258,6 +264,16 @@ impl Departure {
     fn unheard<'a>(&'a self, now: Instant, run: &'a Run) -> impl Iterator<Item = &'a NodeName> {
         let failed = self.roster.unreachable(now, run.begun).map(|(name, _)| name);
         failed.filter(|name| !run.counted.contains_key(*name))
+    }
+
+    /// Balancers that are no members any more, and whose last word was that they are not done.
+    pub(super) fn gone<'a>(&'a self, run: &'a Run) -> impl Iterator<Item = &'a NodeName> {
+        run.refusing.keys().filter(|name| !self.roster.is_there(name))
+    }
+
+    /// Whether there may be balancers that are not known yet. Who leaves does not wait for them.
+    fn is_blind(&self, run: &Run) -> bool {
+        !run.goal.leaves() && self.blind_until.is_some()
     }
 
     /// Balancers that have to confirm and have not.
@@ -325,7 +341,7 @@ impl Departure {
                 self.state = State::Drained;
                 self.tell_drained(now);
             }
-            Goal::Leave => self.leave_serf(now, Duration::ZERO),
+            Goal::Leave(_) => self.leave_serf(now, Duration::ZERO),
         }
     }
 
@@ -379,7 +395,7 @@ impl Departure {
     fn refused(&mut self, by: &[NodeName]) {
         let balancers = by.iter().map(ToString::to_string).collect();
         self.tell(Line::Refused { balancers });
-        self.undo(false);
+        self.take_back();
     }
 
     fn overdue(&mut self, now: Instant, names: Vec<NodeName>) {
@@ -390,7 +406,7 @@ impl Departure {
                 let balancers = names.iter().map(ToString::to_string).collect();
                 self.tell(Line::Unconfirmed { balancers });
             }
-            Goal::Leave => {
+            Goal::Leave(_) => {
                 run.forced.extend(names);
                 match self.state {
                     State::Linger { .. } => {}
@@ -425,6 +441,15 @@ impl Departure {
         }
     }
 
+    fn tell_gone(&mut self) {
+        let Some(run) = self.run.as_ref().filter(|_| !self.has_left()) else { return };
+        let news: Vec<NodeName> = self.gone(run).filter(|name| !run.told_gone.contains(*name)).cloned().collect();
+        news.iter().for_each(|name| self.tell(Line::Gone { balancer: name.to_string() }));
+        if let Some(run) = &mut self.run {
+            run.told_gone.extend(news);
+        }
+    }
+
     /// A second request is told what the first one was.
     pub(super) fn tell_again(&mut self, now: Instant) {
         let Some(run) = &self.run else { return };
@@ -443,8 +468,9 @@ impl Departure {
     fn tell_drained(&mut self, now: Instant) {
         let Some(run) = &self.run else { return };
         let unreachable = self.unheard(now, run).map(ToString::to_string).collect();
+        let gone = self.gone(run).map(ToString::to_string).collect();
         let unheard = run.counted.is_empty();
-        self.tell(Line::Drained { unreachable, unheard, elapsed_ms: run.elapsed(now) });
+        self.tell(Line::Drained { unreachable, gone, unheard, elapsed_ms: run.elapsed(now) });
     }
 }
 

@@ -2,7 +2,8 @@ use rand::SeedableRng;
 
 use super::super::document::{LingerEnd, Why};
 use super::*;
-use crate::drain::Reply;
+use crate::drain::{Reply, Word};
+use crate::upstream::Generation;
 
 const TIMES: Times = Times { confirm: Duration::from_secs(14), drain: Duration::from_secs(5) };
 
@@ -65,7 +66,7 @@ impl Node {
     }
 
     fn leave(&mut self, millis: u64) {
-        self.machine.leave(at(millis), LamportTime(7), false, TIMES);
+        self.machine.leave(at(millis), LamportTime(7), Cause::Asked, TIMES);
         self.machine.handle_timeout(at(millis));
     }
 
@@ -91,13 +92,16 @@ fn a_drain_is_on_disk_before_anybody_hears_of_it_and_gone_from_there_before_its_
     let mut node = Node::with(&["lb1"]);
     assert!(node.machine.drain(at(0), LamportTime(7), DrainRequest::default(), TIMES));
     let outputs = node.take();
-    assert!(matches!(&outputs[..], [Output::Keep(Some(kept))] if kept.operator && !kept.guard), "{outputs:?}");
+    assert!(
+        matches!(&outputs[..], [Output::Keep(Some(kept))] if kept.operator && kept.guards.is_empty()),
+        "{outputs:?}"
+    );
     assert_eq!(node.machine.tag(), None);
     node.machine.handle_kept(at(20), Ok(()));
     let outputs = node.take();
     assert!(matches!(&outputs[0], Output::Publish(Some(tag)) if tag.to_string().ends_with(" 7")), "{outputs:?}");
     assert!(matches!(outputs.last(), Some(Output::Ask { .. })), "{outputs:?}");
-    assert!(node.machine.undo(false));
+    assert_eq!(node.machine.undo(), Ok(()));
     assert!(matches!(&node.take()[..], [Output::Keep(None)]));
     node.machine.handle_kept(at(50), Ok(()));
     assert!(matches!(&node.take()[..], [Output::Publish(None), Output::Tell(Line::Undone { .. })]));
@@ -130,7 +134,7 @@ fn an_undo_that_the_disk_does_not_take_is_said_and_done() {
         let mut node = Node::with(&["lb1"]);
         node.drain(0);
         node.take();
-        assert!(node.machine.undo(false));
+        assert_eq!(node.machine.undo(), Ok(()));
         node.machine.handle_kept(at(100), result.clone());
         assert!(node.machine.tag().is_none(), "{result:?}");
         let lines = node.lines();
@@ -365,7 +369,7 @@ fn without_a_balancer_the_leave_comes_first() {
     node.leave(0);
     assert_eq!((node.has_left(), node.machine.tag()), (Some(TIMES.drain), None));
     let mut node = Node::with(&["lb1"]);
-    node.machine.leave(at(0), LamportTime(7), false, Times { drain: Duration::ZERO, ..TIMES });
+    node.machine.leave(at(0), LamportTime(7), Cause::Asked, Times { drain: Duration::ZERO, ..TIMES });
     assert_eq!((node.has_left(), node.machine.tag()), (Some(Duration::ZERO), None), "Serf's leave");
     let mut node = Node::with(&[]);
     node.drain(0);
@@ -475,45 +479,222 @@ fn a_leave_takes_over_a_drain() {
     assert!(node.machine.kept().is_none(), "starting again means to serve");
     node.answer(60_100, "lb1", Word::Idle);
     assert_eq!(node.has_left(), Some(Duration::ZERO));
-    assert!(!node.machine.undo(false), "there is no way back");
+    assert_eq!(node.machine.undo(), Err(TooLate::Leaving), "there is no way back");
     let mut node = Node::with(&["lb1"]);
     node.drain(0);
-    node.machine.leave(at(100), LamportTime(8), true, TIMES);
+    node.machine.leave(at(100), LamportTime(8), Cause::Stop, TIMES);
     assert!(node.machine.kept().is_some(), "a stop of the service is not the end of the drain");
 }
 
 #[test]
+fn an_undo_ends_a_leave_that_drains_unless_the_process_is_stopped() {
+    let (asked, stop) = (Cause::Asked, Cause::Stop);
+    for (causes, late) in
+        [(&[asked][..], None), (&[stop], Some(TooLate::Stopping)), (&[asked, stop], Some(TooLate::Stopping))]
+    {
+        let mut node = Node::with(&["lb1"]);
+        for cause in causes {
+            node.machine.leave(at(0), LamportTime(7), *cause, TIMES);
+        }
+        assert_eq!(node.machine.too_late(), late, "{causes:?}");
+        assert_eq!(node.machine.undo(), late.map_or(Ok(()), Err), "{causes:?}");
+        node.answer(100, "lb1", Word::Idle);
+        node.machine.handle_timeout(at(10_000));
+        assert_eq!(node.has_left().is_some(), late.is_some(), "{causes:?}");
+        assert_eq!(node.machine.tag().is_none(), late.is_none(), "{causes:?}");
+    }
+}
+
+#[test]
+fn a_balancer_that_refused_and_then_left_is_named() {
+    let goes = |peers: &mut Node, millis, presence| {
+        peers.members(vec![balancer("lb1", Presence::Alive), balancer("lb2", presence)]);
+        peers.machine.handle_timeout(at(millis));
+    };
+    let apply = || Word::Apply { error: "unknown directive".to_owned() };
+    for word in [apply(), floor(&[]), Word::Wait { text: String::new() }] {
+        let mut node = Node::with(&["lb1", "lb2"]);
+        node.machine.drain(at(0), LamportTime(7), DrainRequest { force: true, ..DrainRequest::default() }, TIMES);
+        node.machine.handle_kept(at(0), Ok(()));
+        node.answer(100, "lb2", word.clone());
+        node.answer(100, "lb1", Word::Idle);
+        goes(&mut node, 200, Presence::Gone);
+        node.machine.handle_timeout(at(3000));
+        assert!(node.machine.is_lingering(), "what it has on its way is not known");
+        node.machine.handle_timeout(at(5200));
+        let lines = node.lines();
+        let told = lines.iter().filter(|line| matches!(line, Line::Gone { balancer } if balancer == "lb2")).count();
+        assert_eq!(told, 1, "{lines:?}");
+        let is_named = |line: &Line| matches!(line, Line::Drained { gone, .. } if gone[..] == ["lb2"]);
+        assert!(lines.iter().any(is_named), "{word:?}: {lines:?}");
+
+        let mut node = Node::with(&["lb1", "lb2"]);
+        node.leave(0);
+        node.answer(100, "lb2", word.clone());
+        node.answer(100, "lb1", Word::Idle);
+        goes(&mut node, 200, Presence::Gone);
+        node.machine.handle_timeout(at(5200));
+        let lines = node.lines();
+        let is_named = |line: &Line| matches!(line, Line::Leaving { gone, .. } if gone[..] == ["lb2"]);
+        assert!(lines.iter().any(is_named), "{word:?}: {lines:?}");
+    }
+    // One that is done with it, or that comes back, is none of them.
+    let mut node = Node::with(&["lb1", "lb2"]);
+    node.drain(0);
+    node.answer(100, "lb2", apply());
+    goes(&mut node, 200, Presence::Gone);
+    goes(&mut node, 300, Presence::Alive);
+    node.answer(400, "lb2", Word::Idle);
+    node.answer(400, "lb1", Word::Idle);
+    goes(&mut node, 500, Presence::Gone);
+    node.machine.handle_timeout(at(2500));
+    let lines = node.lines();
+    assert!(lines.iter().any(|line| matches!(line, Line::Drained { gone, .. } if gone.is_empty())), "{lines:?}");
+}
+
+fn guard(unit: &str) -> Guard {
+    Guard::new(unit).unwrap_or_default()
+}
+
+#[test]
 fn a_guard_takes_back_only_what_it_alone_asked_for() {
-    let guard = || DrainRequest { guard: true, ..DrainRequest::default() };
-    // who drains, whether the guard's undo ends it
-    for (requests, ends) in [
-        (vec![guard()], true),
-        (vec![DrainRequest::default()], false),
-        (vec![guard(), DrainRequest::default()], false),
-        (vec![DrainRequest::default(), guard()], false),
+    let by = |unit: &str| DrainRequest { guard: Some(guard(unit)), ..DrainRequest::default() };
+    let operator = DrainRequest::default;
+    // who drains, which guard takes it back, who is left: an operator, guards
+    for (requests, back, left) in [
+        (vec![by("a")], "a", None),
+        (vec![operator()], "a", Some((true, &[][..]))),
+        (vec![by("a"), operator()], "a", Some((true, &[][..]))),
+        (vec![operator(), by("a")], "a", Some((true, &[][..]))),
+        (vec![by("a"), by("b")], "a", Some((false, &["b"][..]))),
+        (vec![by("a"), by("b"), operator()], "a", Some((true, &["b"][..]))),
+        (vec![by("a"), by("b")], "", None),
+        (vec![by("")], "", None),
+        (vec![by("")], "a", None),
     ] {
         let mut node = Node::with(&["lb1"]);
         for request in requests.clone() {
             node.machine.drain(at(0), LamportTime(7), request, TIMES);
             node.machine.handle_kept(at(0), Ok(()));
         }
-        node.machine.undo(true);
+        node.take();
+        node.machine.undo_guard(&guard(back));
         node.machine.handle_kept(at(100), Ok(()));
-        assert_eq!(node.machine.tag().is_none(), ends, "{requests:?}");
-        assert!(node.machine.kept().is_none_or(|kept| !kept.guard), "{requests:?}");
+        assert_eq!(node.machine.tag().is_none(), left.is_none(), "{requests:?}");
+        let kept = node.machine.kept().map(|kept| (kept.operator, kept.guards.to_strings()));
+        let left = left.map(|(operator, units)| (operator, units.iter().map(ToString::to_string).collect::<Vec<_>>()));
+        assert_eq!(kept, left, "{requests:?}");
+        let told = node.lines().into_iter().find_map(|line| match line {
+            Line::Undone { stays: true, operator, guards, .. } => Some((operator, guards)),
+            _ => None,
+        });
+        assert_eq!(told, left, "{requests:?}");
     }
 }
 
 #[test]
+fn a_drain_that_two_guards_asked_for_is_over_with_the_second_undo() {
+    let mut node = Node::with(&["lb1"]);
+    for unit in ["a", "b"] {
+        let request = DrainRequest { guard: Some(guard(unit)), ..DrainRequest::default() };
+        node.machine.drain(at(0), LamportTime(7), request, TIMES);
+        node.machine.handle_kept(at(0), Ok(()));
+    }
+    for (unit, drains) in [("a", true), ("b", false)] {
+        node.machine.undo_guard(&guard(unit));
+        node.machine.handle_kept(at(100), Ok(()));
+        assert_eq!(node.machine.tag().is_some(), drains, "{unit}");
+    }
+}
+
+#[test]
+fn a_leave_goes_on_whatever_a_guard_takes_back() {
+    let mut node = Node::with(&["lb1"]);
+    node.leave(0);
+    node.machine.undo_guard(&guard("a"));
+    assert!(node.machine.is_leaving() && node.machine.tag().is_some());
+}
+
+/// Of a node that was drained when it crashed.
+fn restored(kept: Kept) -> Node {
+    let machine = Departure::new(name("web1"), StdRng::seed_from_u64(1)).restored(at(0), kept, TIMES);
+    Node { machine, outputs: Vec::new() }
+}
+
+fn kept() -> Kept {
+    Kept { id: DrainId::drawn(9), since: LamportTime(3), operator: true, guards: Guards::default(), reason: None }
+}
+
+#[test]
 fn a_drain_of_an_earlier_run_goes_on_with_its_id() {
-    let kept = Kept { id: DrainId::drawn(9), since: LamportTime(3), operator: true, guard: false, reason: None };
-    let mut machine = Departure::new(name("web1"), StdRng::seed_from_u64(1)).restored(at(0), kept.clone(), TIMES);
-    machine.handle_members(vec![balancer("lb1", Presence::Alive)]);
-    assert_eq!(machine.tag(), Some(&DrainTag::new(kept.id, kept.since)));
-    let mut node = Node { machine, outputs: Vec::new() };
+    let mut node = restored(kept());
+    node.members(vec![balancer("lb1", Presence::Alive)]);
+    assert_eq!(node.machine.tag(), Some(&DrainTag::new(kept().id, kept().since)));
     assert_eq!(node.asks(0), ["lb1"]);
     node.answer(10, "lb1", Word::Floor { earlier: Vec::new() });
     assert!(node.machine.tag().is_some(), "nobody waits who could be told that it is refused");
+}
+
+#[test]
+fn a_node_that_comes_back_drained_is_not_done_before_it_has_found_its_cluster() {
+    let is_drained = |node: &mut Node| node.lines().iter().any(|line| matches!(line, Line::Drained { .. }));
+    let mut node = restored(kept());
+    for millis in [0, 5000, 29_999] {
+        node.machine.handle_timeout(at(millis));
+        assert!(!node.machine.is_lingering(), "{millis}");
+    }
+    // Nobody was found: it says that nobody has confirmed.
+    assert_eq!(node.machine.poll_timeout(), Some(at(30_000)));
+    node.machine.handle_timeout(at(30_000));
+    assert!(node.machine.is_lingering() && node.machine.poll_timeout() > Some(at(30_000)));
+    node.machine.handle_timeout(at(35_000));
+    let lines = node.lines();
+    assert!(lines.iter().any(|line| matches!(line, Line::Drained { unheard: true, .. })), "{lines:?}");
+
+    // Whoever is heard of before the first join need not be all.
+    let mut node = restored(kept());
+    node.members(vec![balancer("lb1", Presence::Alive)]);
+    node.answer(100, "lb1", Word::Idle);
+    node.machine.handle_timeout(at(6000));
+    assert!(!node.machine.is_lingering() && !is_drained(&mut node));
+    node.machine.handle_view(at(6000));
+    assert!(node.machine.is_lingering());
+    node.machine.handle_timeout(at(8000));
+    assert!(is_drained(&mut node));
+
+    // Who leaves need not find anybody.
+    let mut node = restored(kept());
+    node.leave(100);
+    assert!(node.machine.has_left());
+}
+
+#[test]
+fn who_asks_while_another_is_seen_to_drain_asks_later_though_the_clock_stands() {
+    let drains = |text: &str, since, presence| Peer {
+        drain: Some(DrainTag::new(DrainId::drawn(1), LamportTime(since))),
+        is_balancer: false,
+        ..balancer(text, presence)
+    };
+    // who drains, since when by its tag, what our rank is
+    for (peer, since) in [
+        (drains("web2", 7, Presence::Alive), 8),
+        (drains("web2", 6, Presence::Alive), 7),
+        (drains("web2", u64::MAX, Presence::Alive), u64::MAX),
+        (drains("web2", 9, Presence::Gone), 7),
+        (drains("web1", 9, Presence::Alive), 7),
+    ] {
+        for leaves in [true, false] {
+            let mut node = Node::with(&[]);
+            node.members(vec![balancer("lb1", Presence::Alive), peer.clone()]);
+            if leaves {
+                node.leave(0);
+            } else {
+                node.drain(0);
+            }
+            let rank = node.machine.tag().map(|tag| tag.rank);
+            assert_eq!(rank, Some(crate::upstream::Rank::Since(LamportTime(since))), "{peer:?}");
+        }
+    }
 }
 
 #[test]

@@ -180,6 +180,10 @@ impl World {
             Some(kept) => machine.restored(now, kept, TIMES),
             None => machine,
         });
+        // Its members are always the truth here.
+        self.see_members(at, false);
+        self.nodes[at].machine.iter_mut().for_each(|machine| machine.handle_view(now));
+        let node = &mut self.nodes[at];
         if node.kept.is_none() {
             node.left = false;
         }
@@ -204,7 +208,7 @@ impl World {
 
     pub(super) fn undo(&mut self, at: usize) {
         if let Some(machine) = &mut self.nodes[at].machine {
-            machine.undo(false);
+            let _too_late = machine.undo();
         }
         self.advance_node(at);
     }
@@ -215,7 +219,7 @@ impl World {
         self.see_members(at, true);
         let now = self.now;
         if let Some(machine) = &mut self.nodes[at].machine {
-            machine.leave(now, time, false, TIMES);
+            machine.leave(now, time, Cause::Asked, TIMES);
         }
         self.advance_node(at);
     }

@@ -426,6 +426,7 @@ fn ours() -> impl Strategy<Value = Option<Ours>> {
         Just(Kind::Failed),
         Just(Kind::Configuration),
         Just(Kind::Harmful),
+        Just(Kind::Overruled),
         (any::<usize>(), any::<bool>()).prop_map(|(limit, encoded)| Kind::TooLarge { limit, encoded }),
     ];
     let refusal = (kind, text(), proptest::option::of(text()), proptest::collection::vec(text(), 0..3));

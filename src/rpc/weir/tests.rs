@@ -115,6 +115,9 @@ fn leave_story() -> drain::Lines {
         "remote",
         "remote_refused",
         "remote_silent",
+        "remote_lost",
+        "gone",
+        "cancelled",
     ];
     let mut lines: Vec<Value> = plain.iter().map(|kind| json!({ "kind": kind })).collect();
     lines.extend(each("confirmed", "word", &["out", "idle", "none"]));
@@ -199,8 +202,14 @@ fn every_request_and_answer_survives_the_way_to_an_older_or_newer_peer() {
         remedy: Some(text("b")),
     };
     survives(&UpstreamRollback { to, reason: Some(text("why")), force: true }, &went_back);
-    let start =
-        drain::Start { member: Some(text("web1")), undo: true, force: true, guard: true, reason: Some(text("why")) };
+    let start = drain::Start {
+        member: Some(text("web1")),
+        undo: true,
+        force: true,
+        guard: true,
+        unit: Some(text("www.service")),
+        reason: Some(text("why")),
+    };
     survives(&start, &drain::Started { story: 3 });
     let depart = drain::Depart { drain_time_ms: Some(5000), timeout_ms: Some(30_000), on_stop: true };
     survives(&depart, &drain::Started { story: 3 });

@@ -9,7 +9,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD_NO_PAD;
 use bytes::Bytes;
 
-use crate::drain::{DrainId, Kept};
+use crate::drain::{DrainId, Guard, Guards, Kept};
 use crate::serf::{LamportTime, SeenClocks};
 use crate::wire::NodeName;
 use crate::wire::message::Incarnation;
@@ -87,10 +87,14 @@ impl Record {
                 body
             }),
             Self::Drain(None) => "drain-none".to_owned(),
-            Self::Drain(Some(Kept { id, since, operator, guard, reason })) => {
-                let by = ["-", "guard", "operator", "both"][usize::from(*guard) + 2 * usize::from(*operator)];
+            Self::Drain(Some(Kept { id, since, operator, guards, reason })) => {
+                let by =
+                    ["-", "guard", "operator", "both"][usize::from(!guards.is_empty()) + 2 * usize::from(*operator)];
                 let reason = reason.iter().map(|reason| format!(" ={}", escape(reason))).collect::<String>();
-                format!("drain {} {} {by}{reason}", escape(id.as_str()), since.get())
+                // Only where a word says more than "guard" does, which is all that earlier files have.
+                let named = guards.iter().any(|guard| *guard != Guard::unnamed());
+                let units = guards.iter().filter(|_| named).map(|guard| format!(" @{}", escape(guard.as_str())));
+                format!("drain {} {} {by}{reason}{}", escape(id.as_str()), since.get(), units.collect::<String>())
             }
             Self::Leave => "leave".to_owned(),
         }
@@ -164,11 +168,24 @@ fn drain(fields: &mut SplitAsciiWhitespace<'_>) -> Option<Kept> {
         "both" => (true, true),
         _ => return None,
     };
-    let reason = match fields.next() {
-        Some(reason) => Some(unescape(reason.strip_prefix('=')?)?.into_owned()),
+    let mut fields = fields.peekable();
+    let reason = match fields.next_if(|field| field.starts_with('=')) {
+        Some(reason) => Some(unescape(&reason[1..])?.into_owned()),
         None => None,
     };
-    Some(Kept { id, since, operator, guard, reason })
+    let units = fields.map(|field| guard_of(field.strip_prefix('@')?)).collect::<Option<Vec<_>>>()?;
+    let guards: Guards = match (guard, units.is_empty()) {
+        (true, true) => [Guard::unnamed()].into_iter().collect(),
+        (true, false) => units.into_iter().collect(),
+        (false, true) => Guards::default(),
+        (false, false) => return None,
+    };
+    Some(Kept { id, since, operator, guards, reason })
+}
+
+fn guard_of(field: &str) -> Option<Guard> {
+    let unit = unescape(field)?;
+    if unit.is_empty() { Some(Guard::unnamed()) } else { Guard::new(&unit) }
 }
 
 /// Replaces what would end a field, a line or a key: blanks, control characters, `=` and `%` itself.

@@ -35,8 +35,44 @@ pub(in crate::snapshot) fn any_record() -> impl Strategy<Value = Record> {
         })),
         any::<u32>().prop_map(|number| Record::Incarnation(Incarnation::new(number))),
         prop::option::of(any_tags()).prop_map(Record::Tags),
+        any_drain().prop_map(|kept| Record::Drain(Some(kept))),
+        Just(Record::Drain(None)),
         Just(Record::Leave),
     ]
+}
+
+fn any_drain() -> impl Strategy<Value = Kept> {
+    let unit = prop_oneof![Just(String::new()), "[a-z@=% \\-]{1,20}"];
+    let guard = unit.prop_map(|unit| Guard::new(&unit).unwrap_or_default());
+    let guards = prop::collection::vec(guard, 0..4).prop_map(|guards| guards.into_iter().collect());
+    let (id, reason) = (any::<u32>(), prop::option::of(any::<String>()));
+    (id, any::<u64>(), any::<bool>(), guards, reason).prop_map(|(id, since, operator, guards, reason)| Kept {
+        id: DrainId::drawn(id),
+        since: LamportTime(since),
+        operator,
+        guards,
+        reason,
+    })
+}
+
+#[test]
+fn a_drain_is_by_an_operator_and_guards_whom_earlier_files_do_not_name() {
+    let guards = |units: &[&str]| units.iter().map(|unit| Guard::new(unit).unwrap_or_default()).collect();
+    // who asked, its line
+    for (operator, guards, body) in [
+        (true, guards(&[]), "operator =kernel"),
+        (false, guards(&[""]), "guard =kernel"),
+        (true, guards(&[""]), "both =kernel"),
+        (false, guards(&["a.service", "b 2.service"]), "guard =kernel @a.service @b%202.service"),
+        (true, guards(&["", "a.service"]), "both =kernel @ @a.service"),
+        (false, guards(&[]), "- =kernel"),
+    ] {
+        let (id, since, reason) = (DrainId::drawn(7), LamportTime(3), Some("kernel".to_owned()));
+        let record = Record::Drain(Some(Kept { id, since, operator, guards, reason }));
+        let line = line(&record);
+        assert_eq!(std::str::from_utf8(&line[CHECKSUM_BYTES..]).unwrap(), format!("drain 00000007 3 {body}"));
+        assert_eq!(Record::read(&line), Some(record), "{body}");
+    }
 }
 
 #[test]
@@ -88,6 +124,11 @@ fn what_was_not_written_by_us_is_no_record() {
         "clocks 1 2 -3",
         "incarnation 4294967296",
         "tags a",
+        "drain 00000007 3",
+        "drain 00000007 3 nobody",
+        "drain 00000007 3 guard kernel",
+        "drain 00000007 3 guard @a =kernel",
+        "drain 00000007 3 operator @a",
         "leave now",
         "weir-snapshot 2",
         "unknown 1",

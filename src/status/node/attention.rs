@@ -204,9 +204,13 @@ pub fn attention(document: &Document) -> Vec<Attention> {
     list.into_iter().map(|(_, attention)| attention).collect()
 }
 
-fn drained(Drain { operator, guard, reason }: &Drain) -> Trouble {
+fn drained(Drain { operator, guard, guards, reason }: &Drain) -> Trouble {
     let reason = reason.as_ref().map_or_else(String::new, |reason| format!(" ({reason})"));
-    let app = "the application that its guard unit looks after is down";
+    let app = match &guards[..] {
+        [] => "the application that its guard unit looks after is down".to_owned(),
+        [unit] => format!("{unit} is down"),
+        units => format!("{} are down", units.join(", ")),
+    };
     match (operator, guard) {
         (false, _) => {
             Trouble::new(format!("balancers send this node nothing new: {app}"), "start the application again")

@@ -120,6 +120,8 @@ pub struct Drain {
     pub operator: bool,
     /// The guard unit of an application that is down asked for it.
     pub guard: bool,
+    /// Which applications' units, where the guards have said.
+    pub guards: Vec<String>,
     /// In the operator's words.
     pub reason: Option<String>,
 }

@@ -83,7 +83,7 @@ fn a_drained_server_gets_no_request_until_that_is_undone_whatever_restarts() {
     assert!(promises(&balancer).contains("web2"), "{}", promises(&balancer));
 
     let lines = undo(&two);
-    assert!(matches!(lines[..], [Line::Undone { id: Some(_), stays: false }]), "{lines:?}");
+    assert!(matches!(lines[..], [Line::Undone { id: Some(_), stays: false, .. }]), "{lines:?}");
     balancer.await_answers(&[("web1", 1), ("web2", 1)]);
     until("the promise is forgotten", || if promises(&balancer) == "[]" { Ok(()) } else { Err(promises(&balancer)) });
 }
@@ -122,8 +122,8 @@ fn servers_that_leave_one_after_the_other_cost_no_request_and_the_last_one_is_no
 #[ignore = "needs nginx"]
 fn another_node_drains_where_it_obeys_and_says_why_where_it_does_not() {
     let balancer = Balancer::start();
-    let one = balancer.web_with("web1", "1", "remote_drain = true\n");
-    let _two = balancer.web("web2", "1");
+    let _one = balancer.web_with("web1", "1", "remote_drain = true\n");
+    let two = balancer.web("web2", "1");
     balancer.await_answers(&[("web1", 1), ("web2", 1)]);
     let of = |member: &str| Start { member: Some(member.to_owned()), ..Start::default() };
     let lines = story(&balancer.agent, &of("web2"));
@@ -139,12 +139,27 @@ fn another_node_drains_where_it_obeys_and_says_why_where_it_does_not() {
     let own = drain(&balancer.agent);
     assert!(is_drained(&own), "{own:?}");
     let lines = story(&balancer.agent, &of("web1"));
-    assert!(matches!(&lines[..], [Line::Remote { member, .. }] if member == "web1"), "{lines:?}");
+    assert!(matches!(&lines[0], Line::Remote { member, .. } if member == "web1"), "{lines:?}");
+    let is_confirmed = |line: &Line| matches!(line, Line::Confirmed { balancer, .. } if balancer == "lb1");
+    assert!(is_drained(&lines) && lines.iter().any(is_confirmed), "{lines:?}");
+    assert!(promises(&balancer).contains("web1"), "it is known how that ended: {}", promises(&balancer));
     balancer.await_answers(&[("web2", 1)]);
-    until("it waits for nobody any more", || if one.log().contains("drained") { Ok(()) } else { Err(one.log()) });
     let lines = story(&balancer.agent, &Start { undo: true, ..of("web1") });
-    assert!(matches!(&lines[..], [Line::Remote { .. }]), "{lines:?}");
+    assert!(matches!(&lines[..], [Line::Remote { .. }, Line::Undone { stays: false, .. }]), "{lines:?}");
     balancer.await_answers(&[("web1", 1), ("web2", 1)]);
+    // By the command, from the balancer's host.
+    let told = balancer.agent.cli(&["drain", "web1", "--format", "json"]);
+    let outcome: serde_json::Value = serde_json::from_slice(&told.stdout).unwrap();
+    assert_eq!((told.status.code(), &outcome["state"]), (Some(0), &"drained".into()), "{outcome}");
+    let told = balancer.agent.cli(&["drain", "web1", "--undo", "--format", "json"]);
+    let outcome: serde_json::Value = serde_json::from_slice(&told.stdout).unwrap();
+    assert_eq!((told.status.code(), &outcome["state"]), (Some(0), &"serving".into()), "{outcome}");
+    balancer.await_answers(&[("web1", 1), ("web2", 1)]);
+    // Without the other there is no room.
+    assert!(is_drained(&drain(&two)));
+    let lines = story(&balancer.agent, &of("web1"));
+    assert!(matches!(lines.last(), Some(Line::Refused { balancers }) if balancers[..] == ["lb1"]), "{lines:?}");
+    assert_eq!(balancer.agent.cli(&["drain", "web1"]).status.code(), Some(6));
     assert!(asked(&balancer.agent, &of("web3")).unwrap_err().contains("no member 'web3'"));
 }
 

@@ -82,8 +82,56 @@ fn guarded() -> Vec<Value> {
     vec![json!({ "kind": "undone", "id": "5d3e01aa", "stays": true })]
 }
 
-fn remote() -> Vec<Value> {
-    vec![json!({ "kind": "remote", "member": "web2", "id": "5d3e01aa" })]
+fn guarded_twice() -> Vec<Value> {
+    vec![json!({ "kind": "undone", "id": "5d3e01aa", "stays": true, "guards": ["b.service"] })]
+}
+
+fn left_behind() -> Vec<Value> {
+    let [lingering, lingered] = lingered("drain_time", 5000, 5410);
+    let drained = json!({ "kind": "drained", "gone": ["lb2"], "elapsed_ms": 5410 });
+    vec![
+        draining(&["lb1", "lb2"]),
+        confirmed("lb1", "idle", 412),
+        waiting("lb2", "apply", "unknown directive", &[]),
+        json!({ "kind": "gone", "balancer": "lb2" }),
+        lingering,
+        lingered,
+        drained,
+    ]
+}
+
+/// What the agent hears of web2, behind its answer.
+fn remote(story: Vec<Value>) -> Vec<Value> {
+    let obeys = json!({ "kind": "remote", "member": "web2", "id": "5d3e01aa" });
+    [obeys].into_iter().chain(story).collect()
+}
+
+fn lost(text: &str) -> Vec<Value> {
+    vec![json!({ "kind": "remote_lost", "member": "web2", "id": "5d3e01aa", "text": text })]
+}
+
+fn remote_measured() -> Vec<Value> {
+    remote(measured()[1..].to_vec())
+}
+
+fn remote_undone() -> Vec<Value> {
+    remote(undone())
+}
+
+fn remote_refused() -> Vec<Value> {
+    remote(refused())
+}
+
+fn remote_unconfirmed() -> Vec<Value> {
+    remote(unconfirmed())
+}
+
+fn remote_lost() -> Vec<Value> {
+    remote([vec![draining(&["lb1"])], lost("")].concat())
+}
+
+fn remote_older() -> Vec<Value> {
+    remote(lost("the payload is neither on nor off"))
 }
 
 fn disobeyed() -> Vec<Value> {
@@ -112,6 +160,18 @@ fn left_anyway() -> Vec<Value> {
     let leaving = json!({ "kind": "leaving", "unconfirmed": ["lb1"], "unreachable": [], "elapsed_ms": 19_000 });
     let left = json!({ "kind": "left", "unconfirmed": [], "elapsed_ms": 20_400 });
     vec![draining(&["lb1"]), waiting("lb1", "wait", "", &[]), lingering, lingered, leaving, left]
+}
+
+fn left_without() -> Vec<Value> {
+    let [lingering, lingered] = lingered("drain_time", 5000, 5410);
+    let leaving = json!({ "kind": "leaving", "unconfirmed": [], "gone": ["lb2"], "elapsed_ms": 5410 });
+    let left = json!({ "kind": "left", "unconfirmed": [], "elapsed_ms": 6400 });
+    let gone = json!({ "kind": "gone", "balancer": "lb2" });
+    vec![draining(&["lb2"]), waiting("lb2", "floor", "", &[]), gone, lingering, lingered, leaving, left]
+}
+
+fn cancelled() -> Vec<Value> {
+    vec![draining(&["lb1"]), waiting("lb1", "wait", "", &[]), json!({ "kind": "cancelled" })]
 }
 
 fn answer(story: fn() -> Vec<Value>, command: &str) -> Result<String, Refusal> {
@@ -144,7 +204,7 @@ fn without_times(text: &str) -> String {
 #[test]
 fn a_drain_tells_each_balancer_what_decided_and_the_way_back() {
     let drain = &["drain"][..];
-    let rows: [(Answers, &[&str]); 19] = [
+    let rows: [(Answers, &[&str]); 27] = [
         (|command, _| answer(drained, command), &["drain", "--reason", "kernel"]),
         (|command, _| answer(drained, command), &["drain", "--no-wait"]),
         (|command, _| answer(drained, command), &["drain", "--quiet"]),
@@ -157,8 +217,16 @@ fn a_drain_tells_each_balancer_what_decided_and_the_way_back() {
         (|command, _| answer(unconfirmed, command), drain),
         (|command, _| answer(undone, command), &["drain", "--undo"]),
         (|command, _| answer(guarded, command), &["drain", "--undo", "--if-guard"]),
-        (|command, _| answer(remote, command), &["drain", "web2"]),
-        (|command, _| answer(remote, command), &["drain", "web2", "--undo"]),
+        (|command, _| answer(guarded_twice, command), &["drain", "--undo", "--if-guard=a.service"]),
+        (|command, _| answer(left_behind, command), drain),
+        (|command, _| answer(remote_measured, command), &["drain", "web2"]),
+        (|command, _| answer(remote_measured, command), &["drain", "web2", "--no-wait"]),
+        (|command, _| answer(remote_undone, command), &["drain", "web2", "--undo", "--format", "json"]),
+        (|command, _| answer(remote_refused, command), &["drain", "web2"]),
+        (|command, _| answer(remote_unconfirmed, command), &["drain", "web2"]),
+        (|command, _| answer(remote_lost, command), &["drain", "web2"]),
+        (|command, _| answer(remote_lost, command), &["drain", "web2", "--undo"]),
+        (|command, _| answer(remote_older, command), &["drain", "web2", "--format", "json"]),
         (|command, _| answer(disobeyed, command), &["drain", "web2"]),
         (|command, _| answer(silent, command), &["drain", "web2"]),
         (|command, _| answer(newer, command), drain),
@@ -171,8 +239,10 @@ fn a_drain_tells_each_balancer_what_decided_and_the_way_back() {
 
 #[test]
 fn a_leave_is_told_as_it_goes_and_ends_with_serfs_words() {
-    let rows: [(Answers, &[&str]); 4] = [
+    let rows: [(Answers, &[&str]); 6] = [
         (|command, _| answer(left, command), &["leave"]),
+        (|command, _| answer(cancelled, command), &["leave"]),
+        (|command, _| answer(left_without, command), &["leave"]),
         (|command, _| answer(left, command), &["leave", "--drain-time", "2s", "--timeout", "20s", "--format", "json"]),
         (|command, _| answer(left_anyway, command), &["leave"]),
         (|command, _| answer(left, command), &["leave", "--drain-time", "2"]),
@@ -207,6 +277,7 @@ fn a_guard_without_an_agent_has_nothing_to_do() {
     for (args, code) in [
         (&["drain", "--guard"][..], 0),
         (&["drain", "--undo", "--if-guard"], 0),
+        (&["drain", "--undo", "--if-guard=www.service"], 0),
         (&["drain"], 3),
         (&["drain", "--undo"], 3),
     ] {

@@ -11,7 +11,7 @@ use crate::rpc::Refusal;
 use crate::rpc::weir::{Asked, Awaited, KeysStatus, Request};
 use crate::serf::{LamportTime, Status as MemberState};
 
-fn call<R: Request>(agent: &mut Agent, request: R, asked: fn(R, Answer<R>) -> Asked) -> Awaited<R> {
+pub(super) fn call<R: Request>(agent: &mut Agent, request: R, asked: fn(R, Answer<R>) -> Asked) -> Awaited<R> {
     let (answer, awaited) = Answer::channel();
     agent.handle_call(Call::Weir(asked(request, answer)));
     agent.perform();
@@ -19,7 +19,7 @@ fn call<R: Request>(agent: &mut Agent, request: R, asked: fn(R, Answer<R>) -> As
 }
 
 /// Asks one of the agents and lets all work until it has answered.
-async fn ask<R: Request>(
+pub(super) async fn ask<R: Request>(
     agents: &mut [&mut Agent],
     request: R,
     asked: fn(R, Answer<R>) -> Asked,

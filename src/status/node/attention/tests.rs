@@ -161,22 +161,27 @@ fn whose_template_was_refused() {
 
 #[test]
 fn who_is_drained_and_by_whom() {
-    let drained = |operator: bool, guard| {
+    let drained = |operator: bool, guard, units: &[&str]| {
         let reason = operator.then(|| "kernel".to_owned());
-        of(|document| document.node.drain = Some(Drain { operator, guard, reason })).pop().unwrap()
+        let guards = units.iter().map(ToString::to_string).collect();
+        of(|document| document.node.drain = Some(Drain { operator, guard, guards, reason })).pop().unwrap()
     };
     let (nothing, down) =
         ("balancers send this node nothing new: ", "the application that its guard unit looks after is down");
-    for (operator, guard, told) in [
-        (true, false, "it is drained (kernel); undo with 'weir drain --undo'".to_owned()),
-        (false, true, format!("{down}; start the application again")),
+    for (operator, guard, units, told) in [
+        (true, false, &[][..], "it is drained (kernel); undo with 'weir drain --undo'".to_owned()),
+        (false, true, &[], format!("{down}; start the application again")),
+        (false, true, &["a.service"], "a.service is down; start the application again".to_owned()),
         (
             true,
             true,
-            format!("it is drained (kernel), and {down}; start the application again, and 'weir drain --undo'"),
+            &["a.service", "b.service"],
+            "it is drained (kernel), and a.service, b.service are down; start the application again, and 'weir drain \
+             --undo'"
+                .to_owned(),
         ),
     ] {
-        assert_eq!(drained(operator, guard), format!("warn drained lb1: {nothing}{told} (since unknown)"));
+        assert_eq!(drained(operator, guard, units), format!("warn drained lb1: {nothing}{told} (since unknown)"));
     }
 }
 

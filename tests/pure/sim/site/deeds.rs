@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use rand::RngExt;
 use rand::seq::IndexedRandom;
-use weir::drain::{Departure, DrainRequest, Times};
+use weir::drain::{Cause, Departure, DrainRequest, Guard, Times};
 use weir::serf::Status;
 use weir::sim::{Network, NodeId, Uplink};
 use weir::upstream::{Hold, UpstreamName};
@@ -45,6 +45,7 @@ impl World {
     pub(crate) fn drain(&mut self, at: usize, force: bool) {
         self.did("drain", &format!("{at} force {force}"));
         let guard = self.rng.random_bool(0.2);
+        let guard = guard.then(Guard::unnamed);
         let request = DrainRequest { force, guard, reason: None };
         let times = self.plan.times;
         self.ask_departure(at, |own, now, time| {
@@ -62,7 +63,7 @@ impl World {
             self.coverage.count("undo while in flight");
         }
         self.ask_departure(at, |own, _, _| {
-            own.undo(false);
+            let _too_late = own.undo();
         });
     }
 
@@ -74,7 +75,8 @@ impl World {
         if self.flaw == Flaw::LeavesAtOnce {
             times = Times { confirm: Duration::ZERO, drain: Duration::ZERO };
         }
-        self.ask_departure(at, |own, now, time| own.leave(now, time, on_stop, times));
+        let cause = if on_stop { Cause::Stop } else { Cause::Asked };
+        self.ask_departure(at, |own, now, time| own.leave(now, time, cause, times));
     }
 
     fn ask_departure(

@@ -64,10 +64,18 @@ impl World {
         let running: Vec<_> = running.collect();
         if running.is_empty() {
             self.hosts[at].has_joined = true;
+            self.view_complete(at);
             return;
         }
         let seeds: Vec<_> = running.sample(&mut self.rng, 3).copied().collect();
         self.sim.join(NodeId(at), &seeds);
+    }
+
+    /// Whom it knows is the cluster.
+    pub(super) fn view_complete(&mut self, at: usize) {
+        let now = self.now();
+        self.hear_members(at);
+        self.hosts[at].departure.iter_mut().for_each(|own| own.handle_view(now));
     }
 
     /// Ends an agent at once.

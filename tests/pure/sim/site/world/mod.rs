@@ -259,6 +259,7 @@ impl World {
                 if joined.contacted > 0 {
                     host.has_joined = true;
                     agent.into_iter().for_each(|agent| agent.first_view_complete(now));
+                    self.view_complete(id.0);
                 } else {
                     let life = host.life;
                     self.happens(Duration::from_secs(2), Happening::Join { host: id.0, life });
