@@ -114,18 +114,28 @@ pub fn back_when(
     if judged.verdict.placed.is_in() {
         return None;
     }
-    Some(match judged.verdict.reason {
+    let first = match judged.verdict.reason {
         Reason::DrainPromised | Reason::Draining | Reason::DrainRefused => "it drains no more".to_owned(),
         Reason::Gone => "it joins again".to_owned(),
         Reason::Held => format!("'weir upstream release {name}'"),
-        Reason::Flapping => match &details.flapping {
-            Some(until) => format!("{until}, if it is well then"),
-            None => "it has not changed for a while".to_owned(),
-        },
-        Reason::LastGoodSet | Reason::KeptByFloor | Reason::NoNewEvidence => "something vouches for it".to_owned(),
+        Reason::Flapping => return Some(format!("{}; its witnesses count again then", flap_hold_over(details))),
         Reason::In | Reason::NeededThoughFlapping => return None,
-        Reason::Dead | Reason::Ill | Reason::NotProven => healed(member, options, judged, details.rise),
-    })
+        Reason::LastGoodSet
+        | Reason::KeptByFloor
+        | Reason::NoNewEvidence
+        | Reason::Dead
+        | Reason::Ill
+        | Reason::NotProven => healed(member, options, judged, details.rise),
+    };
+    // Once the rest is well it would still be held down, unless too few were in.
+    let is_held_down = member.flapping && decision.mode == Mode::Normal;
+    Some(if is_held_down { format!("{first}, and {}", flap_hold_over(details)) } else { first })
+}
+
+/// What ends the time in which its witnesses do not count.
+fn flap_hold_over(details: &Details) -> String {
+    let until = details.flapping.as_ref().map(|until| format!(" (held down until {until})")).unwrap_or_default();
+    format!("its flap hold is over{until}")
 }
 
 fn healed(member: &Candidate, options: &Options, judged: &Judged, rise: Option<u32>) -> String {
@@ -193,6 +203,10 @@ fn decisive(judged: &Judged, member: &Candidate, decision: &Decision) -> Questio
         Reason::DrainPromised | Reason::Draining | Reason::DrainRefused => Question::Drain,
         Reason::Held => Question::Held,
         Reason::Flapping => Question::Flapping,
+        // Who was out before is out for what is said of it, however few are in.
+        Reason::LastGoodSet | Reason::KeptByFloor if !judged.verdict.placed.is_in() => {
+            of_witness(judged.witness, member)
+        }
         Reason::LastGoodSet | Reason::KeptByFloor | Reason::NeededThoughFlapping => Question::Panic,
         Reason::Gone | Reason::Dead | Reason::NotProven | Reason::NoNewEvidence | Reason::Ill | Reason::In => {
             of_witness(judged.witness, member)
@@ -280,6 +294,9 @@ fn address(
         } else {
             parts.push(format!("port {port}: {}", origin(&options.port.rule, member)));
             parts.push(format!("weight {weight}: {}, {limits}", origin(&options.weight.rule, member)));
+            if judged.draft.backup {
+                parts.push(format!("backup: {}", origin(&options.backup, member)));
+            }
         }
         if let Some(line) = decision.line(&judged.name).filter(|line| !line.down && line.addr != judged.draft.addr) {
             parts.push(format!("until something vouches for that its line is {}", line.addr));

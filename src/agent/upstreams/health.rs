@@ -122,7 +122,7 @@ impl Health {
             since: Some(calendar.date(known.since())),
             ..MemberHealth::default()
         };
-        match known.answer() {
+        match known.words(self.queries.options()) {
             Some(Answer { check: Some(name), state, text, .. }) => health.checks.push(CheckHealth {
                 name: name.clone(),
                 kind: None,

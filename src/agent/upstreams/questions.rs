@@ -182,42 +182,29 @@ fn planned_in(upstream: &Upstream, decision: &Decision, before: Option<&node::Up
         Want::Hold(_) => upstream.live(),
     };
     let after = node::Upstream::decided(upstream.name(), decision, servers);
-    let mut planned: BTreeMap<&str, PlannedServer> = BTreeMap::new();
-    for server in before.iter().flat_map(|before| &before.servers) {
-        let entry = PlannedServer {
-            member: server.member.clone(),
-            addr: Some(server.addr),
-            before: Some(server.state.clone()),
-            after: None,
-            share_before: server.share,
-            share_after: 0.0,
-            why: "not selected".to_owned(),
-        };
-        planned.insert(&server.member, entry);
-    }
+    let mut planned: BTreeMap<&str, PlannedServer> = before.map(present).unwrap_or_default();
     for server in &after.servers {
-        let before = planned.remove(server.member.as_str());
+        let now = planned.remove(server.member.as_str());
         let entry = PlannedServer {
-            member: server.member.clone(),
             addr: Some(server.addr),
-            before: before.as_ref().and_then(|before| before.before.clone()),
             after: Some(server.state.clone()),
-            share_before: before.map_or(0.0, |before| before.share_before),
             share_after: server.share,
             why: server.why.clone(),
+            reason: Some(server.reason.clone()),
+            notes: server.notes.clone(),
+            ..now.unwrap_or_else(|| nowhere(&server.member))
         };
         planned.insert(&server.member, entry);
     }
     for left_out in &after.left_out {
-        let before = planned.remove(left_out.member.as_str());
+        let now = planned.remove(left_out.member.as_str());
         let entry = PlannedServer {
-            member: left_out.member.clone(),
-            addr: before.as_ref().and_then(|before| before.addr),
-            before: before.as_ref().and_then(|before| before.before.clone()),
             after: Some(ServerState::LeftOut.into()),
-            share_before: before.map_or(0.0, |before| before.share_before),
             share_after: 0.0,
             why: left_out.why.clone(),
+            reason: None,
+            notes: Vec::new(),
+            ..now.unwrap_or_else(|| nowhere(&left_out.member))
         };
         planned.insert(&left_out.member, entry);
     }
@@ -227,7 +214,41 @@ fn planned_in(upstream: &Upstream, decision: &Decision, before: Option<&node::Up
         base: decision.base,
         min_healthy: upstream.min_healthy().to_string(),
         panic: after.panic,
+        panic_before: before.is_some_and(|before| before.panic),
         reloads: u32::from(!upstream.is_live(decision)),
         servers: planned.into_values().collect(),
+    }
+}
+
+/// Where everybody is now, as if nobody were selected any more.
+fn present(now: &node::Upstream) -> BTreeMap<&str, PlannedServer> {
+    let left_out = now.left_out.iter().map(|left_out| {
+        let before = Some(ServerState::LeftOut.into());
+        (left_out.member.as_str(), PlannedServer { before, ..nowhere(&left_out.member) })
+    });
+    let servers = now.servers.iter().map(|server| {
+        let entry = PlannedServer {
+            addr: Some(server.addr),
+            before: Some(server.state.clone()),
+            share_before: server.share,
+            ..nowhere(&server.member)
+        };
+        (server.member.as_str(), entry)
+    });
+    // Who could not get a line is in both; that it is left out says more.
+    servers.chain(left_out).collect()
+}
+
+fn nowhere(member: &str) -> PlannedServer {
+    PlannedServer {
+        member: member.to_owned(),
+        addr: None,
+        before: None,
+        after: None,
+        share_before: 0.0,
+        share_after: 0.0,
+        why: "not selected".to_owned(),
+        reason: None,
+        notes: Vec::new(),
     }
 }

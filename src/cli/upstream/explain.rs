@@ -45,7 +45,7 @@ fn render(member: &str, explained: &ExplainedIn) -> String {
         text.push_str(&format!("{}{decides}\n", escape(line.trim_end())));
     }
     if let Some(when) = &explained.back_when {
-        text.push_str(&format!("  back when  {}\n", escape(when)));
+        text.push_str(&format!("  back when  {}\n", escape(&of_day(when))));
     }
     text
 }
@@ -53,7 +53,7 @@ fn render(member: &str, explained: &ExplainedIn) -> String {
 /// `site: connection refused, since 2026-11-28T15:10:14Z` as of that day.
 fn of_day(text: &str) -> String {
     let word = |word: &str| {
-        let (date, rest) = word.split_at(word.find([',', ' ']).unwrap_or(word.len()));
+        let (date, rest) = word.split_at(word.find([',', ' ', ')', ';']).unwrap_or(word.len()));
         format!("{}{rest}", time::of_day(date))
     };
     let mut told = String::with_capacity(text.len());
@@ -89,5 +89,6 @@ fn heading(member: &str, ExplainedIn { upstream, rules, .. }: &ExplainedIn) -> S
     let is_out = server.reason.is(&VerdictReason::Ill);
     let fault = server.probe.as_ref().and_then(|probe| probe.fault.as_ref()).filter(|_| is_down && is_out);
     let why = fault.unwrap_or(&server.why);
-    format!("{member} {where_}{since}{generation}: {why}{}", waiting.collect::<String>())
+    let check = server.check.as_ref().map(|check| format!(" ({check})")).unwrap_or_default();
+    format!("{member} {where_}{since}{generation}: {why}{check}{}", waiting.collect::<String>())
 }

@@ -9,6 +9,7 @@ use super::super::session::Session;
 use super::AgentArgs;
 use crate::escape::escape;
 use crate::rpc::weir::{Joiner, PlannedIn, PlannedServer, UpstreamPlan};
+use crate::upstream::VerdictReason;
 
 /// Tell what would happen to every upstream if all of this came together: 0 if nothing would, 8 if something would.
 #[derive(Debug, clap::Args)]
@@ -91,20 +92,65 @@ fn render(planned: &PlannedIn) -> String {
 fn cells(server: &PlannedServer) -> [String; 5] {
     let word = |state: &Option<_>| state.as_ref().map_or_else(|| "-".to_owned(), ToString::to_string);
     let (before, after) = (word(&server.before), word(&server.after));
-    // Why one stays in is no news.
-    let why = if before == after && after == "in" { "" } else { server.why.as_str() };
+    // Why one stays in is news where it is not for its own sake: a drain that would be refused, a server that is kept.
+    let is_in_by_itself = server.reason.as_ref().is_none_or(|reason| reason.is(&VerdictReason::In));
+    let why = if before == after && after == "in" && is_in_by_itself { "" } else { server.why.as_str() };
+    let notes = server.notes.iter().filter(|_| server.before.is_none()).map(String::as_str);
+    let why = Some(why).filter(|why| !why.is_empty()).into_iter().chain(notes).collect::<Vec<_>>().join("; ");
     [
         escape(&server.member).into_owned(),
         server.addr.map_or_else(|| "-".to_owned(), |addr| addr.to_string()),
         format!("{before} -> {after}"),
         format!("{:.0} % -> {:.0} %", server.share_before * 100.0, server.share_after * 100.0),
-        escape(why).into_owned(),
+        escape(&why).into_owned(),
     ]
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::status::node::ServerState;
+
+    fn server(before: Option<ServerState>, after: ServerState, reason: VerdictReason, why: &str) -> PlannedServer {
+        PlannedServer {
+            member: "web1".to_owned(),
+            addr: "10.77.0.12:80".parse().ok(),
+            before: before.map(Into::into),
+            after: Some(after.into()),
+            share_before: 0.5,
+            share_after: 0.5,
+            why: why.to_owned(),
+            reason: Some(reason.into()),
+            notes: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn why_a_server_stays_in_is_told_where_it_is_not_for_its_own_sake() {
+        use ServerState::In;
+        let refused = "draining refused: too few would be left";
+        for (reason, why, told) in [(VerdictReason::In, "passing", ""), (VerdictReason::DrainRefused, refused, refused)]
+        {
+            assert_eq!(cells(&server(Some(In), In, reason, why))[4], told);
+        }
+        let mut joiner = server(None, In, VerdictReason::In, "passing");
+        joiner.notes.push("tag weight=\"abc\" is not a number, 1 is used".to_owned());
+        let [_, _, states, _, why] = cells(&joiner);
+        assert_eq!(states, "- -> in");
+        assert_eq!(why, "passing; tag weight=\"abc\" is not a number, 1 is used");
+    }
+
+    #[test]
+    fn only_what_would_be_another_than_now_differs() {
+        use ServerState::{Down, In, LeftOut};
+        let of = |servers: Vec<PlannedServer>| PlannedIn { servers, ..PlannedIn::default() };
+        let same = |state| server(Some(state), state, VerdictReason::In, "");
+        assert!(!of(vec![same(In), same(LeftOut), same(Down)]).differs());
+        assert!(of(vec![server(Some(In), Down, VerdictReason::Ill, "")]).differs());
+        assert!(PlannedIn { panic: true, ..of(vec![same(In)]) }.differs());
+        assert!(!PlannedIn { panic: true, panic_before: true, ..of(vec![same(In)]) }.differs());
+        assert!(PlannedIn { reloads: 1, ..of(vec![same(In)]) }.differs());
+    }
 
     #[test]
     fn a_joiner_is_a_name_with_tags_and_perhaps_an_address() {

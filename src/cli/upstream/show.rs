@@ -145,6 +145,7 @@ fn cells(server: &Server) -> [String; 7] {
     };
     let probe = server.probe.as_ref().map(|probe| format!(", {probe}{}", first(probe).unwrap_or_default()));
     let probe = probe.unwrap_or_default();
+    let check = server.check.as_ref().map(|check| format!(" ({check})")).unwrap_or_default();
     let notes: String = server.notes.iter().map(|note| format!("; {note}")).collect();
     [
         server.member.clone(),
@@ -153,6 +154,6 @@ fn cells(server: &Server) -> [String; 7] {
         server.weight.to_string(),
         format!("{:>3.0} %", server.share * 100.0),
         server.since.as_deref().map_or_else(|| "-".to_owned(), time::of_day),
-        format!("{}{probe}{backup}{notes}", server.why),
+        format!("{}{check}{probe}{backup}{notes}", server.why),
     ]
 }

@@ -160,6 +160,11 @@ impl Known {
         self.verdict(options).1
     }
 
+    /// Its last answer, unless its tag has changed since: then that is of another state.
+    pub fn words(&self, options: &Options) -> Option<&Answer> {
+        self.answer().filter(|_| self.source(options) != Source::Tag)
+    }
+
     /// Its last answer.
     pub fn answer(&self) -> Option<&Answer> {
         self.answer.as_ref().map(|(answer, _)| answer)

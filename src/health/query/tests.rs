@@ -352,3 +352,23 @@ fn what_a_member_said_of_itself_at_another_address_does_not_count_until_it_says_
     world.members(1_000, &[Seen { tag: Some(State::Passing), ..at_port(8080) }]);
     assert_eq!(world.check("web1"), Check::Passing);
 }
+
+#[test]
+fn the_words_of_an_answer_are_told_only_beside_the_state_that_they_are_of() {
+    let mut world = World::new(OPTIONS);
+    let web1 = name("web1");
+    let words = |world: &World| {
+        let known = world.queries.of(&web1).unwrap();
+        (known.source(world.queries.options()), known.words(world.queries.options()).map(|answer| answer.text.clone()))
+    };
+    world.members(0, &[seen("web1", Some(State::Passing))]);
+    assert_eq!(words(&world), (Source::Nothing, None));
+    world.answer(100, "web1", "passing drain=- site: status 200");
+    assert_eq!(words(&world), (Source::Answer, Some("status 200".to_owned())));
+    world.members(200, &[seen("web1", Some(State::Critical))]);
+    assert_eq!(words(&world), (Source::Tag, None), "that was of the state before");
+    world.end(2000, End::Over);
+    world.turn(6000);
+    world.answer(6100, "web1", "critical drain=- site: status 500");
+    assert_eq!(words(&world), (Source::Answer, Some("status 500".to_owned())));
+}

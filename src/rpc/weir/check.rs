@@ -13,6 +13,6 @@ pub struct CheckSet {
     pub name: Option<String>,
     /// Passing, warning or critical.
     pub state: Known<State>,
-    /// Why, for whoever looks; its last 4 KiB are kept.
+    /// Why, for whoever looks; 4 KiB of it are kept.
     pub output: String,
 }

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::status::Known;
 use crate::status::node::{ServerState, Upstream};
+use crate::upstream::VerdictReason;
 use crate::upstream::explain::Asked;
 
 /// Asks why a member is where it is, in every upstream.
@@ -80,6 +81,8 @@ pub struct PlannedIn {
     pub min_healthy: String,
     /// Too few would be well.
     pub panic: bool,
+    /// Too few are well now.
+    pub panic_before: bool,
     /// How often NGINX would be reloaded for it.
     pub reloads: u32,
     pub servers: Vec<PlannedServer>,
@@ -105,11 +108,19 @@ pub struct PlannedServer {
     /// Why it would be there.
     #[serde(default)]
     pub why: String,
+    /// The same as a value; `None` of one that would be no server.
+    #[serde(default)]
+    pub reason: Option<Known<VerdictReason>>,
+    /// Tags of it that would not be taken as they are.
+    #[serde(default)]
+    pub notes: Vec<String>,
 }
 
 impl PlannedIn {
     /// Whether anything would be different.
     pub fn differs(&self) -> bool {
-        self.reloads > 0 || self.servers.iter().any(|server| server.before != server.after)
+        self.reloads > 0
+            || self.panic != self.panic_before
+            || self.servers.iter().any(|server| server.before != server.after)
     }
 }

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Change, Probe};
 use crate::status::Known;
+use crate::status::health::CheckHealth;
 use crate::upstream::{
     self, Decision, Generation, HoldReason, Judged, Mode, Servers, UpstreamName, VerdictReason, Witness,
 };
@@ -116,6 +117,9 @@ pub struct Server {
     /// What this balancer's probes say of it; `None` where it is not probed.
     #[serde(default)]
     pub probe: Option<Probe>,
+    /// The check of its own that speaks against it, in the words of its last answer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub check: Option<CheckHealth>,
 }
 
 /// Where it is.
@@ -253,6 +257,7 @@ impl Server {
             why: why(judged, line.is_some()),
             notes: draft.notes.iter().map(ToString::to_string).collect(),
             probe: None,
+            check: None,
         }
     }
 }
@@ -267,6 +272,10 @@ fn why(judged: &Judged, serves: bool) -> String {
         Reason::In | Reason::Gone | Reason::Dead | Reason::Ill | Reason::NotProven | Reason::NoNewEvidence => {
             judged.witness.to_string()
         }
+        // Kept are those alone that were in.
+        Reason::KeptByFloor if !serves => judged.witness.to_string(),
+        Reason::LastGoodSet if !serves => format!("not in the last good set, which is kept ({})", judged.witness),
+        Reason::DrainRefused if !serves => format!("wants no requests, and was out before ({})", judged.witness),
         reason @ (Reason::KeptByFloor | Reason::LastGoodSet | Reason::NeededThoughFlapping | Reason::Held) => {
             format!("{reason} ({})", judged.witness)
         }
@@ -287,6 +296,10 @@ impl std::fmt::Display for Kept {
 }
 
 impl ServerState {
+    /// Each of them.
+    pub const ALL: [Self; 8] =
+        [Self::In, Self::Down, Self::Warming, Self::Draining, Self::Held, Self::Flapping, Self::Gone, Self::LeftOut];
+
     /// The word for it.
     pub const fn as_str(self) -> &'static str {
         match self {

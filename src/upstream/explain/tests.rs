@@ -85,7 +85,7 @@ fn who_is_out_is_told_by_the_rule_that_keeps_it_out() {
         (
             Candidate { flapping: true, ..web(2, &[]) },
             "flapping yes 3 changes in 60 s are too many",
-            "it has not changed for a while",
+            "its flap hold is over; its witnesses count again then",
         ),
         (web(2, &[]), "gossip alive", ""),
         (Candidate { probe: Probe::Up, ..web(2, &[]) }, "probe up", ""),
@@ -175,4 +175,48 @@ fn of_a_server_that_is_no_member_its_last_line_is_told_and_no_tag() {
     let decision = decide(&[web(1, &[]), missing.clone()], &options, &history, &circumstances);
     let asked = explain(&missing, &options, &decision, &Details::default());
     assert_eq!(asked[1].input, "10.77.0.2, allow = any;  port 8080 and weight 1: its line when it was a member");
+}
+
+#[test]
+fn while_a_member_flaps_the_end_of_its_hold_is_told_with_whatever_else_keeps_it_out() {
+    let options = Options { probed: true, ..options() };
+    let until = "2026-11-28T15:12:03Z";
+    let details = Details { rise: Some(2), flapping: Some(until.to_owned()), ..Details::default() };
+    let back_when = |web2: Candidate| told(&options, Candidate { flapping: true, ..web2 }, &details).1.unwrap();
+    let over = format!("its flap hold is over (held down until {until})");
+    let well = Candidate { check: Check::Passing, probe: Probe::Up, ..web(2, &[]) };
+    assert_eq!(back_when(well.clone()), format!("{over}; its witnesses count again then"));
+    let ill = Candidate { check: Check::Critical, ..well.clone() };
+    assert_eq!(back_when(ill), format!("its checks pass, and {over}"));
+    let down = Candidate { probe: Probe::Down, ..well.clone() };
+    assert_eq!(back_when(down), format!("2 probes in a row succeed (rise 2), and {over}"));
+    let draining = Candidate { drain: Drain::Asked(Rank::Last), ..well };
+    assert_eq!(back_when(draining), format!("it drains no more, and {over}"));
+}
+
+#[test]
+fn one_that_was_out_before_too_few_were_well_is_out_for_what_is_said_of_it() {
+    let options = options();
+    let ill = |number| Candidate { check: Check::Critical, ..web(number, &[]) };
+    let mut history = History::default();
+    let well = decide(&[web(1, &[]), web(2, &[]), ill(3)], &options, &history, &Circumstances::default());
+    history.decided(&well);
+    history.applied(&well);
+    let decision = decide(&[1, 2, 3].map(ill), &options, &history, &Circumstances::default());
+    let of = |number: u8| {
+        let asked = explain(&ill(number), &options, &decision, &Details::default());
+        let rule = asked.iter().find(|asked| asked.decides).unwrap().rule.to_string();
+        let judged = &decision.members[usize::from(number) - 1];
+        (rule, back_when(&ill(number), &options, &decision, judged, &Details::default()))
+    };
+    assert_eq!(of(2), ("panic".to_owned(), None), "it is in");
+    assert_eq!(of(3), ("checks".to_owned(), Some("its checks pass".to_owned())));
+}
+
+#[test]
+fn a_backup_says_which_tag_makes_it_one() {
+    let address = |tags: &[(&str, &str)]| told(&options(), web(2, tags), &Details::default()).0[1].clone();
+    assert!(address(&[("backup", "yes")]).ends_with("limits 0..256;  backup: tag backup=yes"));
+    assert!(address(&[("backup", "no")]).ends_with("limits 0..256"));
+    assert!(address(&[("backup", "on")]).ends_with("tag backup=\"on\" is neither true nor false, false is used"));
 }

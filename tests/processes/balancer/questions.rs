@@ -90,6 +90,15 @@ fn a_running_balancer_explains_its_members_and_plans_without_changing_anything()
     let heading = "web2 is no server of upstream web: tag port=\"80;\" is not a port, it is left out; 'weir tags --set \
                    port=80' on web2, or what its port is";
     assert!(text.contains(heading), "{text}");
+
+    // That one is left out is so already, and the last server would not be let go.
+    let (text, code) = said(&rpc, &["upstream", "plan", "--critical", "lb1"]);
+    assert!(text.contains("left_out -> left_out") && code == Some(0), "{text} {code:?}");
+    let (text, code) = said(&rpc, &["upstream", "plan", "--drain", "web1"]);
+    let refused = text.contains("in -> in") && text.contains("draining refused: too few would be left");
+    assert!(refused && code == Some(0), "{text} {code:?}");
+    let (text, code) = said(&rpc, &["upstream", "plan", "--join", "web3,weight=abc"]);
+    assert!(text.contains("tag weight=\"abc\" is not a number, 1 is used") && code == Some(8), "{text} {code:?}");
 }
 
 #[test]

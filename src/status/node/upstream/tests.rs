@@ -78,3 +78,43 @@ fn whoever_has_no_line_is_not_in() {
     let nobody = decided(&[member("a", &[], Gossip::Left)]);
     assert_eq!((nobody.want, nobody.mode), (Some(Want::Placeholder.into()), Some(Mode::Last.into())));
 }
+
+#[test]
+fn who_is_out_is_never_called_kept() {
+    use crate::upstream::{Check, Rank};
+    let ill = |name: &str| Candidate { check: Check::Critical, ..member(name, &[], Gossip::Alive) };
+    let mut history = History::default();
+    let mut decide = |members: &[Candidate]| {
+        let decision = decide(members, &options(), &history, &Circumstances::default());
+        history.decided(&decision);
+        history.applied(&decision);
+        Upstream::decided(
+            &UpstreamName::new("web").unwrap(),
+            &decision,
+            decision.target().as_ref().and_then(Target::servers),
+        )
+    };
+    let well = |name: &str| member(name, &[], Gossip::Alive);
+    // d has been out before the others fall ill.
+    decide(&[well("a"), well("b"), well("c"), ill("d")]);
+    let told = |upstream: &Upstream| {
+        let line = |server: &Server| format!("{} {}: {}", server.member, server.state, server.why);
+        upstream.servers.iter().map(line).collect::<Vec<_>>()
+    };
+    let floor = decide(&[well("a"), ill("b"), ill("c"), ill("d")]);
+    assert_eq!(
+        told(&floor)[1..],
+        [
+            "b in: kept in: too few would be left (says itself that it is critical)",
+            "c in: kept in: too few would be left (says itself that it is critical)",
+            "d down: says itself that it is critical",
+        ]
+    );
+    let drains = Candidate { drain: Drain::Asked(Rank::Last), ..ill("d") };
+    let floor = decide(&[well("a"), ill("b"), ill("c"), drains]);
+    assert_eq!(told(&floor)[3], "d down: wants no requests, and was out before (says itself that it is critical)");
+    let last = decide(&["a", "b", "c", "d"].map(|name| member(name, &[], Gossip::Failed)));
+    let failed = "(failed, nothing vouches for it)";
+    assert_eq!(told(&last)[0], format!("a in: nobody vouched for at all: last good set kept {failed}"));
+    assert_eq!(told(&last)[3], format!("d down: not in the last good set, which is kept {failed}"));
+}
