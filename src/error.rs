@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::error::Error;
 use std::fmt;
 use std::io;
+use std::path::Path;
 
 use nix::errno::Errno;
 use serde::{Deserialize, Serialize};
@@ -42,6 +43,17 @@ pub fn system_words(error: &io::Error) -> String {
     match error.raw_os_error() {
         Some(code) => Errno::from_raw(code).desc().to_lowercase(),
         None => error.to_string(),
+    }
+}
+
+/// What to do where the file system that holds `path` is full, or this user's part of it; `None` of another error.
+pub fn where_to_free_space(path: &Path, kind: io::ErrorKind) -> Option<String> {
+    let directory = path.parent().filter(|directory| !directory.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    match kind {
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+            Some(format!("free space in {}", directory.display()))
+        }
+        _ => None,
     }
 }
 
@@ -93,6 +105,17 @@ mod tests {
     fn the_way_out_follows_the_reasons() {
         let unread = |path| Unread(path, io::Error::other("no")).sentence();
         assert_eq!((unread("a"), unread("b")), ("cannot read a: no; chmod it".into(), "cannot read b: no".into()));
+    }
+
+    #[test]
+    fn of_a_full_file_system_the_directory_is_named() {
+        let of = |path: &str, kind| where_to_free_space(Path::new(path), kind).unwrap_or_default();
+        let wanted = "free space in /var/lib/weir";
+        for kind in [io::ErrorKind::StorageFull, io::ErrorKind::QuotaExceeded] {
+            assert_eq!(of("/var/lib/weir/snapshot", kind), wanted);
+        }
+        assert_eq!(of("snapshot", io::ErrorKind::StorageFull), "free space in .");
+        assert_eq!(of("/var/lib/weir/snapshot", io::ErrorKind::PermissionDenied), "");
     }
 
     #[test]

@@ -8,7 +8,7 @@ use super::file;
 use super::keyring::{self, LoadError};
 use crate::config::SecretSource;
 use crate::crypto::{Key, Keyring};
-use crate::error::Explain;
+use crate::error::{Explain, where_to_free_space};
 
 /// Where systemd keeps the packaged agent's credentials, for root to read.
 const CREDENTIALS: &str = "/run/credentials/weir.service";
@@ -36,10 +36,10 @@ impl Explain for HandError {
             // The agent's user is not whoever types this.
             Self::Load(_) | Self::Write { .. } if self.is_denied() => Some("use sudo".into()),
             Self::Load(error) => error.remedy(),
-            Self::Write { source, .. } => Some(match source.kind() {
-                io::ErrorKind::NotFound => "make its directory, or correct encryption.keyring".into(),
-                io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => "free space there".into(),
-                _ => "see to its directory".into(),
+            Self::Write { path, source } => Some(match (where_to_free_space(path, source.kind()), source.kind()) {
+                (Some(way_out), _) => way_out.into(),
+                (None, io::ErrorKind::NotFound) => "make its directory, or correct encryption.keyring".into(),
+                (None, _) => "see to its directory".into(),
             }),
         }
     }

@@ -12,7 +12,7 @@ use super::file;
 use crate::config::{Secret, SecretSource};
 use crate::crypto::{Key, Keyring, KeyringError};
 use crate::endpoint::{StoreKeyring, Stored};
-use crate::error::{Explain, Trouble};
+use crate::error::{Explain, Trouble, system_words, where_to_free_space};
 use crate::serf::KeyOp;
 use crate::wire::serf::NOT_KEPT;
 
@@ -149,17 +149,19 @@ pub(super) fn store(place: &Place, change: &StoreKeyring) -> Stored {
 /// Why a ring, or what belongs to it, was not written. The packaged unit may write to its own directory and to no other.
 pub(super) fn unwritten(path: &Path, error: &io::Error) -> Trouble {
     let file = file::target(path).unwrap_or_else(|_| path.to_owned());
-    let way_out = match error.kind() {
-        io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
-            "move the keyring to a directory that the agent may write (the package's is /var/lib/weir), and set \
-             encryption.keyring"
+    let way_out = where_to_free_space(&file, error.kind()).unwrap_or_else(|| {
+        match error.kind() {
+            io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
+                "move the keyring to a directory that the agent may write (the package's is /var/lib/weir), and set \
+                 encryption.keyring"
+            }
+            // A mount, which says so itself.
+            io::ErrorKind::ResourceBusy => "",
+            _ => "see to its directory",
         }
-        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => "free space there",
-        // A mount, which says so itself.
-        io::ErrorKind::ResourceBusy => "",
-        _ => "see to its directory",
-    };
-    Trouble::new(format!("cannot write {}: {error}", file.display()), way_out)
+        .to_owned()
+    });
+    Trouble::new(format!("cannot write {}: {}", file.display(), system_words(error)), way_out)
 }
 
 /// Whether a ring already is as `op` makes it.
@@ -315,7 +317,7 @@ mod tests {
         for (kind, words) in [
             (io::ErrorKind::ReadOnlyFilesystem, "encryption.keyring"),
             (io::ErrorKind::PermissionDenied, "encryption.keyring"),
-            (io::ErrorKind::StorageFull, "free space"),
+            (io::ErrorKind::StorageFull, "free space in /etc/weir"),
         ] {
             let trouble = unwritten(Path::new("/etc/weir/keyring.json"), &kind.into());
             assert!(trouble.way_out.contains(words), "{trouble}");

@@ -19,6 +19,7 @@ use super::{clock, file, tags};
 use crate::config::Config;
 use crate::drain::{Kept, NotKept};
 use crate::endpoint::{self, Endpoint, JoinTarget};
+use crate::error::{Trouble, system_words, where_to_free_space};
 use crate::serf::{self, MemberEvent};
 use crate::snapshot::{Format, Log, MAX_BYTES, Replay, Rules, UnixTime, Write};
 use crate::status::node::{Failing, Snapshot};
@@ -82,9 +83,9 @@ impl DrainRecord {
     }
 
     /// It is in no job that will end well soon.
-    fn failed(&mut self, error: &dyn std::fmt::Display) {
+    fn failed(&mut self, why: impl Into<String>) {
         if self.poll_timeout().is_some() {
-            *self = Self::Ended(Err(NotKept::Failed(format!("the snapshot cannot be written: {error}"))));
+            *self = Self::Ended(Err(NotKept::Failed(why.into())));
         }
     }
 }
@@ -98,7 +99,7 @@ struct Open {
     waiting: VecDeque<Write>,
     running: Option<JoinHandle<Done>>,
     /// Since when it cannot be written, and why.
-    failing: Option<(Instant, String)>,
+    failing: Option<(Instant, Trouble)>,
     /// When nothing was missing in the file for the last time.
     synced: Instant,
 }
@@ -156,10 +157,10 @@ impl Store {
     /// What there is to tell; `None` without a path.
     pub(super) fn status(&self, calendar: &Calendar) -> Option<Snapshot> {
         let open = self.open.as_ref()?;
-        let failing = open.failing.as_ref().map(|(since, error)| Failing {
-            error: error.clone(),
+        let failing = open.failing.as_ref().map(|(since, Trouble { what, way_out })| Failing {
+            error: what.clone(),
+            remedy: Some(way_out.clone()),
             since: Some(calendar.date(*since)),
-            ..Failing::default()
         });
         let synced = calendar.moment(if open.is_synced() { clock::now() } else { open.synced });
         let bytes = open.log.size().try_into().unwrap_or(u64::MAX);
@@ -197,9 +198,9 @@ impl Store {
             Some(open) => {
                 open.log.drain(drain);
                 self.drain = DrainRecord::Waiting { until: now + DRAIN_RECORD };
-                if let Some((_, error)) = &open.failing {
+                if let Some((_, trouble)) = &open.failing {
                     // It will be in the file that is written anew, later.
-                    self.drain.failed(error);
+                    self.drain.failed(unwritten(&open.path, trouble));
                 }
                 self.advance(now);
             }
@@ -213,7 +214,8 @@ impl Store {
     /// The last drain that was recorded is on disk, or why it is not. Once.
     pub(super) fn poll_drain(&mut self, now: Instant) -> Option<Result<(), NotKept>> {
         if self.drain.poll_timeout().is_some_and(|until| until <= now) {
-            self.drain.failed(&format_args!("no answer within {} s", DRAIN_RECORD.as_secs()));
+            let seconds = DRAIN_RECORD.as_secs();
+            self.drain.failed(format!("the snapshot cannot be written: no answer within {seconds} s"));
         }
         match std::mem::take(&mut self.drain) {
             DrainRecord::Ended(result) => Some(result),
@@ -275,7 +277,7 @@ impl Store {
         open.log.handle_timeout(now);
         while let Some(write) = open.log.poll_write(now) {
             if !open.queue(now, write) {
-                self.drain.failed(&"it does not keep up");
+                self.drain.failed("the snapshot cannot be written: its disk does not keep up");
             }
         }
         if open.running.is_none() && !open.waiting.is_empty() {
@@ -294,29 +296,44 @@ impl Store {
     pub(super) fn handle_done(&mut self, now: Instant, done: Done) {
         let Some(open) = &mut self.open else { return };
         open.file = done.file;
-        match (&self.drain, &done.result) {
+        let result = done.result.map_err(|error| trouble(&open.path, &error));
+        match (&self.drain, &result) {
             (DrainRecord::Writing { .. }, Ok(())) => self.drain = DrainRecord::Ended(Ok(())),
             // Also of one that was to be in the next job, as there is none soon.
-            (_, Err(error)) => self.drain.failed(error),
+            (_, Err(trouble)) => self.drain.failed(unwritten(&open.path, trouble)),
             (_, Ok(())) => {}
         }
-        match done.result {
+        match result {
             Ok(()) if open.failing.take().is_some() => {
                 info!(path = %open.path.display(), "snapshot is written again");
             }
             Ok(()) => {}
-            Err(error) => {
+            Err(trouble) => {
                 open.waiting.clear();
                 open.log.write_failed(now);
                 let known = open.failing.take();
-                open.failing = Some((known.as_ref().map_or(now, |(since, _)| *since), error.to_string()));
                 if known.is_none() {
-                    let path = open.path.display();
-                    warn!(%error, "cannot write {path}; the agent goes on, but a restart now needs gossip.join; see to its directory");
+                    let (path, Trouble { what, way_out }) = (open.path.display(), &trouble);
+                    warn!(
+                        error = what,
+                        "cannot write {path}; the agent goes on, but a restart now needs gossip.join; {way_out}"
+                    );
                 }
+                open.failing = Some((known.map_or(now, |(since, _)| since), trouble));
             }
         }
     }
+}
+
+/// What the system says, and the way out.
+fn trouble(path: &Path, error: &io::Error) -> Trouble {
+    let way_out = where_to_free_space(path, error.kind()).unwrap_or_else(|| "see to its directory".to_owned());
+    Trouble::new(system_words(error), way_out)
+}
+
+/// `cannot write /var/lib/weir/snapshot: no space left on device; free space in /var/lib/weir`.
+fn unwritten(path: &Path, Trouble { what, way_out }: &Trouble) -> String {
+    Trouble::new(format!("cannot write {}: {what}", path.display()), way_out).to_string()
 }
 
 impl Open {

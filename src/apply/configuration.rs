@@ -62,7 +62,7 @@ impl Configuration {
         match Apply::new(self.last()?).recover_files() {
             Ok(None) => Ok(true),
             Ok(Some(Settled { generation, foreign })) => {
-                for Kept { file, copy, line } in foreign {
+                for Kept { file, copy, line, first: _ } in foreign {
                     let (file, copy) = (file.display(), copy.display());
                     warn!(%file, line, %copy, "file of somebody else found, a copy is kept");
                 }

@@ -20,6 +20,9 @@ pub struct Kept {
     /// The first line that differed from ours, if there was one of ours.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub line: Option<u32>,
+    /// It was there before weir's first one: nobody has edited anything.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub first: bool,
 }
 
 /// The number of the first line in which two texts differ.
@@ -44,7 +47,7 @@ pub(super) fn keep(state: &Path, target: &Path, bytes: &[u8]) -> Result<Kept, Er
     let mut lengths = lengths(&directory, &name)?;
     for (number, _) in lengths.iter().filter(|(_, length)| **length == bytes.len() as u64) {
         if disk::read_if_there(&copy(*number), MAX_FILE)?.is_some_and(|kept| kept == bytes) {
-            return Ok(Kept { file: target.to_owned(), copy: copy(*number), line: None });
+            return Ok(Kept { file: target.to_owned(), copy: copy(*number), line: None, first: false });
         }
     }
     let number = lengths.last_key_value().map_or(1, |(newest, _)| newest.saturating_add(1));
@@ -57,7 +60,7 @@ pub(super) fn keep(state: &Path, target: &Path, bytes: &[u8]) -> Result<Kept, Er
         // What cannot be dropped now goes with the next copy.
         let _ = disk::remove(&copy(number));
     }
-    Ok(Kept { file: target.to_owned(), copy: copy(number), line: None })
+    Ok(Kept { file: target.to_owned(), copy: copy(number), line: None, first: false })
 }
 
 /// Of the copies of this name, by number.

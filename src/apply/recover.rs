@@ -196,6 +196,7 @@ impl Files<'_> {
     pub(super) fn keep_copy(&mut self, path: &Path, bytes: &[u8]) -> Result<(), Error> {
         let mut kept = foreign::keep(&self.options.apply.state, path, bytes)?;
         let ours = self.saved(self.journal.state().in_place)?;
+        kept.first = ours.as_ref().is_some_and(|saved| saved.file(path).is_none());
         let ours = ours.as_ref().and_then(|saved| Some((saved, saved.file(path)?)));
         if let Some(ours) = ours.map(|(saved, file)| saved.bytes(file)).transpose()?.flatten() {
             kept.line = foreign::first_difference(&ours, bytes);

@@ -499,7 +499,7 @@ mod tests {
                 notes: Notes {
                     templates: Vec::new(),
                     waits: Some(Waits { upstreams: vec![UpstreamName::new("db").unwrap()], error: Error::MasterGone }),
-                    foreign: vec![Kept { file: "/a".into(), copy: "/b".into(), line: Some(3) }],
+                    foreign: vec![Kept { file: "/a".into(), copy: "/b".into(), line: Some(3), first: true }],
                     removed: vec!["/d".into()],
                     renewed: true,
                     left: Some(Left { orphans: vec!["/c".into()], untouched: vec![UpstreamName::new("api").unwrap()] }),

@@ -92,8 +92,13 @@ async fn whoever_waits_for_the_record_of_a_drain_hears_at_once_that_the_disk_fai
     let (directory, now) = (tempfile::tempdir().unwrap(), clock::now());
     let mut store = waiting(directory.path(), now);
     store.open.as_mut().unwrap().running = None;
-    store.handle_done(now, Done { file: None, result: Err(io::ErrorKind::StorageFull.into()) });
-    assert!(matches!(store.poll_drain(now), Some(Err(NotKept::Failed(error))) if error.contains("cannot be written")));
+    store.handle_done(now, Done { file: None, result: Err(nix::errno::Errno::ENOSPC.into()) });
+    let Some(Err(NotKept::Failed(error))) = store.poll_drain(now) else { panic!("it is kept") };
+    let path = directory.path();
+    let words = format!("cannot write {0}/snapshot: no space left on device; free space in {0}", path.display());
+    assert_eq!(error, words);
+    let failing = store.status(&Calendar::read()).and_then(|snapshot| snapshot.failing).unwrap();
+    assert_eq!(failing.remedy, Some(format!("free space in {}", path.display())));
     assert_eq!(store.poll_drain(now), None, "once");
 }
 

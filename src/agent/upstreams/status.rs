@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::health::Health;
 use super::probes::Probes;
 use super::{Ended, Upstreams};
 use crate::agent::clock::{self, Calendar};
@@ -141,7 +142,8 @@ impl Applies {
         let notes = ended.report.notes();
         // What stood there before weir's first file was nobody's edit of it.
         if self.had_files {
-            self.foreign.extend(notes.foreign.iter().map(|kept| Foreign { kept: kept.clone(), at: now }));
+            let edits = notes.foreign.iter().filter(|kept| !kept.first);
+            self.foreign.extend(edits.map(|kept| Foreign { kept: kept.clone(), at: now }));
             self.foreign.drain(..self.foreign.len().saturating_sub(MAX_FOREIGN));
         }
         if let Some(Left { orphans, untouched }) = &notes.left {
@@ -213,7 +215,7 @@ impl Upstreams {
             let output = config.upstreams.iter().find(|configured| configured.options.name == *each.name());
             let output = output.and_then(|configured| configured.file.as_ref()).map(|file| &file.output);
             let held = self.balancer.holds().get(each.name()).map(held);
-            let told = decided(each, &self.probes, calendar);
+            let told = decided(each, &self.probes, &self.health, calendar);
             let is_untouched = applies.untouched.contains(each.name());
             node::Upstream {
                 live: each.is_in_place(),
@@ -282,7 +284,7 @@ impl Foreign {
 }
 
 /// What was decided about it, and what of that is not in place.
-fn decided(upstream: &Upstream, probes: &Probes, calendar: &Calendar) -> node::Upstream {
+fn decided(upstream: &Upstream, probes: &Probes, health: &Health, calendar: &Calendar) -> node::Upstream {
     let name = upstream.name();
     let Some(decision) = upstream.decision() else { return node::Upstream::undecided(name.as_str()) };
     let mut told = node::Upstream::decided(name, decision, upstream.live());
@@ -291,6 +293,7 @@ fn decided(upstream: &Upstream, probes: &Probes, calendar: &Calendar) -> node::U
         server.held_down_until = upstream.held_down_until(now, &judged.name).map(|until| calendar.date(until));
         server.since = upstream.standing_since(&judged.name).map(|since| calendar.date(since));
         server.probe = probes.status(name, &judged.name, calendar);
+        server.check = health.of(&judged.name, calendar).and_then(|known| known.complaint());
     }
     told.waiting = waiting(upstream);
     told

@@ -106,9 +106,12 @@ impl Timeline {
     }
 
     fn tell_notes(&mut self, Notes { foreign, removed, left, hindrance, .. }: &Notes) {
-        for Kept { file, copy, line } in foreign {
+        for Kept { file, copy, line, first } in foreign {
             let (file, copy) = (file.display(), copy.display());
-            warn!(%file, line, %copy, "file of somebody else replaced, a copy is kept");
+            match first {
+                true => info!(%file, %copy, "file that was there before weir's replaced, a copy is kept"),
+                false => warn!(%file, line, %copy, "file of somebody else replaced, a copy is kept"),
+            }
         }
         for file in removed {
             let file = file.display();

@@ -194,6 +194,14 @@ impl<'a> File<'a> {
         Ok(())
     }
 
+    /// What ours takes the place of. Before there was one of ours it is nobody's edit.
+    fn keep_displaced(&mut self, bytes: &[u8]) -> Result<(), Error> {
+        let first = self.record.live.is_none();
+        let kept = foreign::keep(self.state(), &self.template.output, bytes)?;
+        self.foreign.push(Kept { first, ..kept });
+        Ok(())
+    }
+
     /// `None`: it is as it should be.
     fn follow(mut self, desired: &Desired, generation: Generation) -> Result<Option<End>, Box<End>> {
         let started = Instant::now();
@@ -233,7 +241,7 @@ impl<'a> File<'a> {
         }
         fault::point(Fault::Validated);
         if let Some(found) = before.as_ref().filter(|_| ours.is_none()) {
-            self.keep_copy(Some(&found.bytes))?;
+            self.keep_displaced(&found.bytes)?;
         }
         (self.record.open, self.record.source) = (Some(Known { hash: Digest::of(&bytes), turn }), made_from);
         self.save()?;

@@ -211,6 +211,7 @@ fn what_somebody_else_wrote_is_kept_or_held() {
     fs::write(stage.path("web.txt"), "before weir\n").unwrap();
     let Outcome { foreign, .. } = follow(&stage.options, &web(&[1]), Generation(0));
     assert_eq!(fs::read_to_string(&foreign[0].copy).unwrap(), "before weir\n");
+    assert!(foreign[0].first, "nobody has edited anything of weir's");
     fs::write(stage.path("web.txt"), "edited\n").unwrap();
     let mut hold = stage.options.clone();
     hold.apply.foreign_edit = ForeignEdit::Hold;
@@ -220,6 +221,7 @@ fn what_somebody_else_wrote_is_kept_or_held() {
     let Outcome { followed, foreign } = follow(&stage.options, &web(&[1]), Generation(0));
     assert!(is_live(&Some(followed[0].end.clone()), 2));
     assert_eq!(fs::read_to_string(&foreign[0].copy).unwrap(), "edited\n");
+    assert!(!foreign[0].first);
     assert_eq!(stage.text("web.txt"), "# 2\nweb1 127.0.0.1:80\n");
 }
 

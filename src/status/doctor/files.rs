@@ -388,9 +388,14 @@ fn judge_space(findings: &mut Findings, facts: &Files, path: &str, free: u64, re
         );
         findings.error(ID, path, message, &way_out);
     } else if free == 0 {
-        findings.error(ID, path, format!("no space is left for {path}{then}"), "free space there");
+        findings.error(ID, path, format!("no space is left for {path}{then}"), &format!("free space in {path}"));
     } else if free < LITTLE_SPACE {
-        findings.warn(ID, path, format!("only {} KiB are left for {path}", free / 1024), "free space there");
+        findings.warn(
+            ID,
+            path,
+            format!("only {} KiB are left for {path}", free / 1024),
+            &format!("free space in {path}"),
+        );
     } else {
         findings.pass(ID, path);
     }

@@ -34,6 +34,7 @@ impl Balancer {
         );
         std::fs::write(path("reload"), reload).unwrap();
         std::fs::set_permissions(path("reload"), std::fs::Permissions::from_mode(0o755)).unwrap();
+        std::fs::write(path("haproxy.cfg"), "# as the distribution has it\n").unwrap();
         let toml = format!(
             "[upstream.web]\nselect = {{ role = \"web\" }}\nallow_loopback = true\nnginx.form = \"none\"\n\
              [template.haproxy]\nsource = \"{}\"\noutput = \"{}\"\ncheck = [\"haproxy\", \"-c\", \"-f\", \"{{candidate}}\"]\n\
@@ -130,6 +131,11 @@ fn haproxy_follows_the_cluster_without_any_nginx() {
     assert!(!balancer.file().contains("web2"), "{}", balancer.file());
     two.run();
     balancer.await_answers(&["web1", "web2"]);
+    // What was there before is kept, and nobody has to do anything about it.
+    assert!(balancer.path("state/foreign/haproxy.cfg.1").exists());
+    let status = balancer.agent.cli(&["status", "--format", "json"]);
+    let status = String::from_utf8_lossy(&status.stdout).into_owned();
+    assert!(status.contains("\"attention\"") && !status.contains("foreign_edit"), "{status}");
     let log = balancer.agent.log();
     assert!(log.contains("template live template=haproxy"), "{log}");
     assert!(!log.contains("nginx"), "{log}");
