@@ -245,6 +245,7 @@ fn told(config: &Check, check: &check::Check, calendar: &Calendar) -> node::Chec
         for_s: calendar.age(check.since()).as_secs(),
         result: last.map(|last| State::from(last.verdict).into()),
         at: last.map(|last| calendar.date(last.at)),
+        word_at: check.word_at().map(|at| calendar.date(at)),
         in_a_row: check.in_a_row(),
         took_ms: last.and_then(|last| last.took).map(millis),
         output: last.map(|last| last.output.clone()).unwrap_or_default(),

@@ -16,6 +16,7 @@ use super::clock::{self, Calendar};
 use super::process::{self, Outcome};
 use crate::config::{Command as Program, Handler, Mode};
 use crate::endpoint::Endpoint;
+use crate::error::{Trouble, system_words};
 use crate::handlers::{Local, Tail, environment, input, name, passes, serf_name};
 use crate::outage::Outage;
 use crate::serf::{Event, QueryKey, RespondError};
@@ -260,7 +261,7 @@ async fn serve(config: Arc<Handler>, mut queue: mpsc::Receiver<Job>, reports: mp
         let slow = || warn!(handler = &*name, event, "handler is slow, still running after 1 s");
         let outcome = match process::run(task, &mut tail, slow).await {
             Ok(outcome) => outcome,
-            Err(error) => Outcome::NotStarted(error.to_string()),
+            Err(error) => Outcome::NotStarted(Trouble::new(system_words(&error), "")),
         };
         let lost = tail.lost();
         let ran = Ran {

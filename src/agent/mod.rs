@@ -27,6 +27,7 @@
 
 mod address;
 mod applier;
+pub(crate) mod authorities;
 mod bind;
 pub(crate) mod check;
 mod checks;

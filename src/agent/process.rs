@@ -15,6 +15,7 @@ use tokio::process::{Child, Command};
 use tokio::time::timeout;
 
 use crate::config::Command as Program;
+use crate::error::{Trouble, system_words};
 use crate::file;
 use crate::handlers::{Head, Tail};
 use crate::status::node;
@@ -23,6 +24,8 @@ use crate::status::node;
 const KILL_AFTER: Duration = Duration::from_secs(2);
 /// Whoever wants to hear of a program that takes long hears of it then.
 pub(super) const SLOW: Duration = Duration::from_secs(1);
+/// What runs command lines.
+const SHELL: &str = "/bin/sh";
 /// How long output of a background child is still read after the script itself has ended.
 const LINGER: Duration = Duration::from_millis(250);
 /// What systemd tells the agent is not meant for its children.
@@ -35,7 +38,7 @@ pub(in crate::agent) enum Outcome {
     Killed(i32),
     /// Took longer than its limit; its process group is gone.
     TimedOut,
-    NotStarted(String),
+    NotStarted(Trouble),
 }
 
 impl From<&Outcome> for node::Run {
@@ -44,7 +47,10 @@ impl From<&Outcome> for node::Run {
             Outcome::Exited(status) => Self::Exited { status: *status },
             Outcome::Killed(signal) => Self::Killed { signal: *signal },
             Outcome::TimedOut => Self::TimedOut,
-            Outcome::NotStarted(error) => Self::NotStarted { error: error.clone() },
+            Outcome::NotStarted(Trouble { what, way_out }) => {
+                let remedy = Some(way_out.clone()).filter(|way_out| !way_out.is_empty());
+                Self::NotStarted { error: what.clone(), remedy }
+            }
         }
     }
 }
@@ -58,20 +64,31 @@ pub(super) struct Task {
     pub(super) input: Arc<Vec<u8>>,
     /// Then SIGTERM, two seconds later SIGKILL, to its process group.
     pub(super) timeout: Duration,
-    /// Whether it may go on when nobody waits for it any more, as the agent ends; else its process group is killed.
+    /// Whether it may go on when nobody waits for it any more, as the agent ends, and what it leaves behind may; else its process
+    /// group is killed.
     pub(super) may_outlive_us: bool,
 }
 
 /// A program that was started.
 struct Running {
     child: Child,
+    /// Its number, also once it has ended: what it left behind may be of its group.
+    id: Option<Pid>,
     may_outlive_us: bool,
 }
 
 impl Running {
     /// `None` if it has ended and that is known.
     fn group(&self) -> Option<Pid> {
-        self.child.id().and_then(|id| i32::try_from(id).ok()).map(Pid::from_raw)
+        self.id.filter(|_| self.child.id().is_some())
+    }
+
+    /// What it has left behind has nobody who waits for it. Its number cannot have been given away this soon.
+    fn end_rest(&self) {
+        if let Some(group) = self.id.filter(|_| !self.may_outlive_us) {
+            // Mostly there is nothing left.
+            let _gone = killpg(group, Signal::SIGKILL);
+        }
     }
 }
 
@@ -97,8 +114,16 @@ pub(super) async fn run(task: Task, tail: &mut Tail, slow: impl FnOnce()) -> io:
         status = attend(&mut running.child, output, &input, tail, slow) => Some(status?),
         () = &mut limit => None,
     };
+    // It may have ended in time, and only what it left behind still holds its output.
+    let finished = match finished {
+        Some(status) => Some(status),
+        None => running.child.try_wait()?,
+    };
     match finished {
-        Some(status) => Ok(outcome(status)),
+        Some(status) => {
+            running.end_rest();
+            Ok(outcome(status))
+        }
         None => {
             end_group(&mut running).await?;
             Ok(Outcome::TimedOut)
@@ -107,17 +132,28 @@ pub(super) async fn run(task: Task, tail: &mut Tail, slow: impl FnOnce()) -> io:
 }
 
 /// Starts it on a thread of the pool: a program on a disk that does not answer holds up whoever starts it.
-async fn started(task: Task) -> io::Result<Result<(Running, pipe::Receiver), String>> {
+async fn started(task: Task) -> io::Result<Result<(Running, pipe::Receiver), Trouble>> {
     let started = tokio::task::spawn_blocking(move || start(&task).map_err(|error| why_not(&task.program, &error)));
     started.await.map_err(io::Error::other)
 }
 
 /// Why it did not start. The kernel says of a script that it is not there where its interpreter is not.
-fn why_not(program: &Program, error: &io::Error) -> String {
-    let Program::Argv(argv) = program else { return error.to_string() };
-    let head = argv.first().and_then(|program| file::head(Path::new(program), Head::BYTES).ok());
+fn why_not(program: &Program, error: &io::Error) -> Trouble {
+    let name = match program {
+        Program::Argv(argv) => argv.first().map(String::as_str).unwrap_or_default(),
+        Program::Shell(_) => SHELL,
+    };
+    let head = file::head(Path::new(name), Head::BYTES).ok();
     let trouble = head.and_then(|head| Head::read(&head).trouble(|interpreter| Path::new(interpreter).exists()));
-    trouble.map_or_else(|| error.to_string(), |trouble| trouble.to_string())
+    if let Some(trouble) = trouble {
+        return Trouble::new(format!("{name}: {trouble}"), trouble.way_out(name));
+    }
+    let way_out = match error.kind() {
+        io::ErrorKind::PermissionDenied => format!("chmod 755 {name}, and let the agent's user enter its directory"),
+        io::ErrorKind::NotFound => "install it, or correct its path".to_owned(),
+        _ => String::new(),
+    };
+    Trouble::new(format!("{name}: {}", system_words(error)), way_out)
 }
 
 /// Starts the program in a process group of its own; both its outputs are one pipe.
@@ -131,7 +167,7 @@ fn start(task: &Task) -> io::Result<(Running, pipe::Receiver)> {
             command
         }
         Program::Shell(line) => {
-            let mut command = Command::new("/bin/sh");
+            let mut command = Command::new(SHELL);
             command.arg("-c").arg(line);
             command
         }
@@ -141,7 +177,9 @@ fn start(task: &Task) -> io::Result<(Running, pipe::Receiver)> {
         command.env_remove(name);
     }
     command.envs(task.environment.iter().map(|(name, value)| (name, value)));
-    let running = Running { child: command.spawn()?, may_outlive_us: task.may_outlive_us };
+    let child = command.spawn()?;
+    let id = child.id().and_then(|id| i32::try_from(id).ok()).map(Pid::from_raw);
+    let running = Running { child, id, may_outlive_us: task.may_outlive_us };
     // The command holds our copies of the pipe's writing end; with it they are closed.
     drop(command);
     Ok((running, pipe::Receiver::from_owned_fd(OwnedFd::from(read))?))

@@ -3,6 +3,7 @@
 use tokio::task::JoinSet;
 use tracing::{error, info, warn};
 
+use super::authorities;
 use super::clock::Calendar;
 use super::upstreams::InPlace;
 use crate::config::reload::{Change, outstanding};
@@ -75,7 +76,7 @@ impl Reloads {
         let (sources, started) = (self.sources.clone(), self.started.clone());
         let looks = !balances && !request.is_dry_run();
         self.reading.spawn_blocking(move || {
-            let result = load(&sources);
+            let result = load(&sources).and_then(authorities::examined);
             let in_place = result.as_ref().ok().filter(|_| looks);
             let in_place = in_place.and_then(|loaded| InPlace::look(&loaded.config.clone().since(&started)));
             Read { request, result, in_place }

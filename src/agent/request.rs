@@ -26,7 +26,7 @@ use super::clock;
 use crate::config::{Address, Http, Service, Tcp};
 use crate::health::answer::{Failure, Outcome, Step};
 
-pub(super) use self::tls::Trusts;
+pub(super) use self::tls::{Trusts, unusable};
 
 /// How much of what a server says by itself its expression is shown.
 const MAX_BANNER_BYTES: usize = 1024;

@@ -10,6 +10,7 @@ use super::exit::Exit;
 use super::failure::Failure;
 use super::output::Output;
 use super::unit;
+use crate::agent::authorities;
 use crate::config::show::{self, Show};
 use crate::config::{self, ConfigErrors, Loaded, Overrides, Source, Sources};
 use crate::status::doctor;
@@ -109,7 +110,7 @@ pub(crate) fn leave(config: &config::Config, unit: Option<Duration>) -> doctor::
 
 /// The mistakes are the answer, so with `--format json` they are on standard output also when there are some.
 pub(crate) fn check(sources: &Sources, output: &Output) -> Result<Exit, Failure> {
-    let result = config::load(sources).and_then(agrees_with_unit);
+    let result = config::load(sources).and_then(authorities::examined).and_then(agrees_with_unit);
     if output.is_json() {
         output.json(&show::check_json(&result))?;
     }

@@ -1,5 +1,6 @@
 //! `weir members`: who is in the cluster, as the agent sees it.
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -15,8 +16,9 @@ use super::parse;
 use super::session::Session;
 use super::table::{Layout, Table};
 use super::watch::Watch;
+use crate::health::query::Check;
 use crate::rpc::proto::{self, MemberFilter, MembersQuery};
-use crate::rpc::weir::NodeStatus;
+use crate::rpc::weir::{HealthStatus, NodeStatus};
 use crate::serf::Status;
 
 /// List the members of the cluster.
@@ -34,7 +36,7 @@ pub(crate) struct Members {
     /// Only members whose tag `role` matches
     #[arg(long, value_name = "REGEX")]
     pub(crate) role: Option<String>,
-    /// Only members whose health matches: passing, warning, critical, wait, none
+    /// Only members whose health matches: passing, warning, critical, silent, wait, none
     #[arg(long, value_name = "REGEX")]
     pub(crate) health: Option<String>,
     /// Show protocol versions, too
@@ -63,7 +65,7 @@ pub(crate) struct Member {
     pub(crate) tags: BTreeMap<String, String>,
     pub(crate) status: String,
     pub(crate) protocol: Protocol,
-    /// What the member says about its checks; `None` if it says nothing, as Serf's agents.
+    /// What the member says about its checks, or a balancer makes of its answers; `None` if that is nothing.
     pub(crate) health: Option<String>,
     /// Whether it asked for no new requests.
     pub(crate) draining: bool,
@@ -128,7 +130,7 @@ impl Members {
             parse::one_of("status", status, &Status::ALL.map(Status::as_str))?;
         }
         let health = self.health.as_deref().map(|health| parse::one_of("health", health, &HEALTH)).transpose()?;
-        Ok(Wanted { query, health })
+        Ok(Wanted { query, health, asks_health: Cell::new(true), agent: self.agent.clone() })
     }
 
     fn show(&self, members: &[Member], output: &Output) -> Result<Exit, Failure> {
@@ -157,16 +159,21 @@ struct Wanted {
     query: MembersQuery,
     /// Agents do not filter by it.
     health: Option<Regex>,
+    /// Whether the agent may know the health of members that do not tell it by a tag.
+    asks_health: Cell<bool>,
+    /// Where it is.
+    agent: AgentArgs,
 }
 
 /// Where nobody does.
 const NOBODY: &str = "no members match";
 
 /// What a member may say of its checks, and `none` if it says nothing.
-const HEALTH: [&str; 5] = ["passing", "warning", "critical", "wait", "none"];
+const HEALTH: [&str; 6] = ["passing", "warning", "critical", "silent", "wait", "none"];
 
 async fn fetch(wanted: &Wanted, session: &mut Session, output: &Output) -> Result<Vec<Member>, Failure> {
     let mut members = session.members(&wanted.query).await?;
+    add_answers(&mut members, wanted, session).await;
     // Only an agent of ours knows.
     if output.is_json()
         && let Ok(document) = session.weir(&NodeStatus { members: true }).await
@@ -181,6 +188,28 @@ async fn fetch(wanted: &Wanted, session: &mut Session, output: &Output) -> Resul
         members.retain(|member| health.is_match(member.health.as_deref().unwrap_or("none")));
     }
     Ok(members)
+}
+
+/// What a balancer makes of the answers of those who have no tag that tells their health, as Serf's agents.
+async fn add_answers(members: &mut [Member], wanted: &Wanted, session: &mut Session) {
+    let says_nothing = |member: &&mut Member| member.health.is_none() && member.status == Status::Alive.as_str();
+    if !wanted.asks_health.get() || !members.iter_mut().any(|member| says_nothing(&member)) {
+        return;
+    }
+    match session.weir(&HealthStatus {}).await {
+        Ok(known) => {
+            for member in members.iter_mut().filter(says_nothing) {
+                let known = known.members.iter().find(|known| known.name == member.name);
+                member.health =
+                    known.filter(|known| !known.health.is(&Check::None)).map(|known| known.health.to_string());
+            }
+        }
+        // Serf's agent, which hangs up on what it does not know, or one that is older: neither knows it the next time.
+        Err(_) => {
+            wanted.asks_health.set(false);
+            drop(session.reopen(&wanted.agent).await);
+        }
+    }
 }
 
 /// The document of `--format json`.
@@ -227,7 +256,7 @@ pub(crate) fn render(members: &[Member], detailed: bool, layout: Layout, output:
         .render(layout, |column, text| if matches!(column, 2 | 4) { output.paint_state(text) } else { text.to_owned() })
 }
 
-/// `draining` before all else, then what the checks say; `-` without checks.
+/// `draining` before all else, then what the checks say; `-` without checks, and of a plain Serf agent that no balancer asks.
 fn health_word(member: &Member) -> String {
     if member.draining {
         return "draining".to_owned();

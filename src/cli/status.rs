@@ -58,6 +58,7 @@ impl Part {
             | Kind::HelperMissing
             | Kind::ApplyRefused
             | Kind::Drained
+            | Kind::Check
             | Kind::Held
             | Kind::ForeignEdit
             | Kind::Orphan

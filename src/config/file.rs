@@ -74,10 +74,20 @@ pub struct Loaded {
 impl Loaded {
     /// The errors of one key whose value does not do where it is to be used.
     pub(crate) fn mistaken(&self, table: &str, name: &str, trouble: Trouble) -> ConfigErrors {
+        ConfigErrors::new(vec![self.mistake(table, name, trouble)]).expect("there is one")
+    }
+
+    /// Itself, if there are no such mistakes: each with its table, its key, and what is wrong with the value.
+    pub(crate) fn without_mistakes(self, mistakes: Vec<(String, &str, Trouble)>) -> Result<Self, ConfigErrors> {
+        let mistake = |(table, name, trouble): (String, &str, Trouble)| self.mistake(&table, name, trouble);
+        ConfigErrors::new(mistakes.into_iter().map(mistake).collect()).map_or(Ok(()), Err)?;
+        Ok(self)
+    }
+
+    fn mistake(&self, table: &str, name: &str, trouble: Trouble) -> Mistake {
         let setting = self.config.settings().iter().find(|setting| setting.table == table && setting.name == name);
         let at = setting.map(|setting| setting.origin.clone()).unwrap_or_default();
-        let mistake = Mistake::across(&at, &format!("{table}.{name}"), trouble);
-        ConfigErrors::new(vec![mistake]).expect("there is one")
+        Mistake::across(&at, &format!("{table}.{name}"), trouble)
     }
 }
 

@@ -1,8 +1,10 @@
-//! What is kept of a handler's output: its last bytes.
+//! What is kept of a program's output: its last bytes, and its first ones where the reason stands there.
 
-/// A bounded buffer that forgets its beginning.
+/// A bounded buffer that forgets its beginning, or its middle.
 #[derive(Clone, Debug)]
 pub struct Tail {
+    head: Vec<u8>,
+    head_limit: usize,
     kept: Vec<u8>,
     limit: usize,
     total: u64,
@@ -14,12 +16,19 @@ impl Tail {
 
     /// Keeps the last `limit` bytes.
     pub fn new(limit: usize) -> Self {
-        Self { kept: Vec::new(), limit, total: 0 }
+        Self::with_head(0, limit)
+    }
+
+    /// Keeps the first `head` bytes as well.
+    pub fn with_head(head: usize, limit: usize) -> Self {
+        Self { head: Vec::new(), head_limit: head, kept: Vec::new(), limit, total: 0 }
     }
 
     /// Appends.
     pub fn push(&mut self, bytes: &[u8]) {
         self.total += bytes.len() as u64;
+        let (first, bytes) = bytes.split_at(bytes.len().min(self.head_limit - self.head.len()));
+        self.head.extend_from_slice(first);
         let new = &bytes[bytes.len().saturating_sub(self.limit)..];
         let surplus = (self.kept.len() + new.len()).saturating_sub(self.limit);
         self.kept.drain(..surplus);
@@ -28,15 +37,15 @@ impl Tail {
 
     /// Bytes that were pushed and are no longer here.
     pub fn lost(&self) -> u64 {
-        self.total - self.kept.len() as u64
+        self.total - self.head.len() as u64 - self.kept.len() as u64
     }
 
-    /// What is left.
-    pub fn as_bytes(&self) -> &[u8] {
-        &self.kept
+    /// The first bytes that are kept, and the last ones.
+    pub fn parts(&self) -> [&[u8]; 2] {
+        [&self.head, &self.kept]
     }
 
-    /// What is left.
+    /// The last bytes.
     pub fn into_bytes(self) -> Vec<u8> {
         self.kept
     }

@@ -130,5 +130,20 @@ fn tail_keeps_the_last_bytes() {
     for part in [&b"ab"[..], b"", b"cdefgh", b"i"] {
         tail.push(part);
     }
-    assert_eq!((tail.as_bytes(), tail.lost()), (&b"fghi"[..], 5));
+    assert_eq!((tail.parts(), tail.lost()), ([&b""[..], &b"fghi"[..]], 5));
+}
+
+#[test]
+fn a_tail_with_a_head_loses_its_middle() {
+    let mut tail = Tail::with_head(3, 2);
+    for (part, parts, lost) in [
+        (&b"a"[..], ["a", ""], 0),
+        (b"bcd", ["abc", "d"], 0),
+        (b"e", ["abc", "de"], 0),
+        (b"fghi", ["abc", "hi"], 4),
+        (b"j", ["abc", "ij"], 5),
+    ] {
+        tail.push(part);
+        assert_eq!((tail.parts(), tail.lost()), (parts.map(str::as_bytes), lost));
+    }
 }

@@ -21,8 +21,12 @@ use self::row::Row;
 use super::State;
 use crate::time::Instant;
 
-/// What is kept of a check's output, its end.
+/// What is kept of a check's output, its beginning and its end: the reason may stand at either.
 pub const MAX_OUTPUT_BYTES: usize = 4096;
+/// As much of that is its beginning.
+pub const HEAD_BYTES: usize = 1024;
+/// What says that the middle is missing takes less, together with how a program ended.
+pub const CUT_BYTES: usize = 256;
 
 /// Whoever runs a check ends it when its time is up, and says so. This much later it is counted as failed all the same: a process
 /// on a disk that does not answer cannot be ended.
@@ -130,6 +134,8 @@ pub struct Check {
     since: Instant,
     row: Row,
     last: Option<Last>,
+    /// When somebody said the word last.
+    word_at: Option<Instant>,
     phase: Phase,
 }
 
@@ -153,7 +159,7 @@ impl Check {
             Timing::Ttl(ttl) => Phase::Word(now + ttl.max(options.start_grace)),
         };
         let (state, row, last) = (State::Wait, Row::default(), None);
-        Self { options, added: now, state, since: now, row, last, phase }
+        Self { options, added: now, state, since: now, row, last, word_at: None, phase }
     }
 
     /// Passing, warning, critical, or wait before the first verdict.
@@ -169,6 +175,11 @@ impl Check {
     /// Its last result, counted or not.
     pub fn last(&self) -> Option<&Last> {
         self.last.as_ref()
+    }
+
+    /// When somebody said the word about it last; never of one that is run.
+    pub fn word_at(&self) -> Option<Instant> {
+        self.word_at
     }
 
     /// How many results like the last one have come in a row.
@@ -320,6 +331,7 @@ impl Checks {
         }
         let before = check.state;
         check.note(now, verdict, output, None);
+        check.word_at = Some(now);
         check.phase = check.next(now, now, &mut self.rng);
         let (name, after) = (Arc::clone(&check.options.name), check.state);
         tell_change(&mut self.outputs, &name, before, after);
@@ -333,10 +345,20 @@ fn tell_change(outputs: &mut VecDeque<Output>, name: &Arc<str>, before: State, a
     }
 }
 
-/// The end of `output`, without the space around it.
+/// The beginning and the end of `output`, without the space around it.
 fn bounded(output: String) -> String {
     let text = output.trim();
-    let surplus = text.len().saturating_sub(MAX_OUTPUT_BYTES);
-    let start = (surplus..=text.len()).find(|at| text.is_char_boundary(*at)).unwrap_or(text.len());
-    if start == 0 && text.len() == output.len() { output } else { text[start..].to_owned() }
+    if text.len() <= MAX_OUTPUT_BYTES {
+        return if text.len() == output.len() { output } else { text.to_owned() };
+    }
+    let is_border = |at: &usize| text.is_char_boundary(*at);
+    let behind = text.len() - (MAX_OUTPUT_BYTES - HEAD_BYTES - CUT_BYTES);
+    let head = &text[..(0..=HEAD_BYTES).rev().find(is_border).unwrap_or_default()];
+    let tail = &text[(behind..=text.len()).find(is_border).unwrap_or(text.len())..];
+    without_middle(head, (text.len() - head.len() - tail.len()) as u64, tail)
+}
+
+/// The two ends of a text, with how much was cut out between them.
+pub fn without_middle(head: &str, lost: u64, tail: &str) -> String {
+    format!("{}\n[… {lost} bytes cut …]\n{}", head.trim_end(), tail.trim_start())
 }

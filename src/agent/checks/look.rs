@@ -7,8 +7,9 @@ use super::super::clock;
 use super::super::process::{self, Outcome, Task};
 use super::super::request::{Request, Trusts};
 use crate::config::{Address, Check, Command, Service, Subject, Unit};
+use crate::error::{Trouble, system_words};
 use crate::handlers::Tail;
-use crate::health::check::{Finding, MAX_OUTPUT_BYTES, Verdict, unit};
+use crate::health::check::{self, CUT_BYTES, Finding, HEAD_BYTES, MAX_OUTPUT_BYTES, Verdict, unit};
 use crate::status::node;
 
 /// What is done for a check.
@@ -61,7 +62,7 @@ async fn ask(request: &Request, to: &Address) -> (Verdict, String) {
     }
 }
 
-/// Exit 0 passes, 1 is a warning, all else is critical; what it printed last says why.
+/// Exit 0 passes, 1 is a warning, all else is critical; what it printed says why.
 async fn exec(argv: Vec<String>, timeout: Duration) -> (Verdict, String) {
     let Ran { outcome, output } = run(argv, Vec::new(), timeout).await;
     let verdict = match outcome {
@@ -71,6 +72,7 @@ async fn exec(argv: Vec<String>, timeout: Duration) -> (Verdict, String) {
     };
     match (&outcome, output.trim()) {
         (Outcome::Exited(0 | 1), _) => (verdict, output),
+        (Outcome::NotStarted(trouble), _) => (verdict, format!("cannot start {trouble}")),
         (_, "") => (verdict, node::Run::from(&outcome).to_string()),
         (_, said) => (verdict, format!("{}: {said}", node::Run::from(&outcome))),
     }
@@ -97,9 +99,15 @@ struct Ran {
 
 async fn run(argv: Vec<String>, environment: Vec<(String, String)>, timeout: Duration) -> Ran {
     let (program, environment, input) = (Command::Argv(argv), Arc::new(environment), Arc::default());
-    let mut tail = Tail::new(MAX_OUTPUT_BYTES);
+    let mut tail = Tail::with_head(HEAD_BYTES, MAX_OUTPUT_BYTES - HEAD_BYTES - CUT_BYTES);
     let task = Task { program, environment, input, timeout, may_outlive_us: false };
     let ran = process::run(task, &mut tail, || {}).await;
-    let outcome = ran.unwrap_or_else(|error| Outcome::NotStarted(error.to_string()));
-    Ran { outcome, output: String::from_utf8_lossy(tail.as_bytes()).into_owned() }
+    let outcome = ran.unwrap_or_else(|error| Outcome::NotStarted(Trouble::new(system_words(&error), "")));
+    let [head, end] = tail.parts();
+    let output = match tail.lost() {
+        // A character may stand on the border.
+        0 => String::from_utf8_lossy(&[head, end].concat()).into_owned(),
+        lost => check::without_middle(&String::from_utf8_lossy(head), lost, &String::from_utf8_lossy(end)),
+    };
+    Ran { outcome, output }
 }

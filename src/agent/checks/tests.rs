@@ -80,7 +80,58 @@ fn the_exit_status_is_the_verdict_and_what_was_printed_the_reason() {
         let mut checks = start(&[patient(missing)]);
         until(&mut checks, |checks| checks.state() != State::Wait).await;
         let told = status(&checks, "disk");
-        assert!(told.state.is(&State::Critical) && told.output.starts_with("not started: "), "{told:?}");
+        let why = "cannot start /nonexistent/program: no such file or directory; install it, or correct its path";
+        assert!(told.state.is(&State::Critical) && told.output == why, "{told:?}");
+    });
+}
+
+#[test]
+fn a_program_that_may_not_be_run_is_named_with_the_way_out() {
+    run_test(async {
+        let directory = tempfile::tempdir().unwrap();
+        let program = directory.path().join("disk");
+        std::fs::write(&program, "#!/bin/sh\n").unwrap();
+        let mut checks = start(&[patient(check("disk", Subject::Exec(vec![program.display().to_string()])))]);
+        until(&mut checks, |checks| checks.state() != State::Wait).await;
+        let (told, shown) = (status(&checks, "disk"), program.display());
+        let why = format!("cannot start {shown}: permission denied; chmod 755 {shown}, and let the agent's user enter");
+        assert!(told.state.is(&State::Critical) && told.output.starts_with(&why), "{told:?}");
+    });
+}
+
+/// It holds the pipe for longer than the test may take.
+#[test]
+fn what_a_program_leaves_behind_delays_nothing_and_is_killed() {
+    run_test(async {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("group");
+        let line = format!("trap '' TERM HUP; sleep 600 & echo $$ >{}; echo fine", file.display());
+        let mut checks = start(&[patient(shell("leaves", &line))]);
+        until(&mut checks, |checks| checks.state() != State::Wait).await;
+        let told = status(&checks, "leaves");
+        assert!(told.state.is(&State::Passing) && told.output == "fine", "{told:?}");
+        let group = std::fs::read_to_string(&file).unwrap().trim().parse().unwrap();
+        while group_exists(group) {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    });
+}
+
+#[test]
+fn at_its_timeout_a_program_is_ended_with_all_that_it_started() {
+    run_test(async {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("group");
+        let line = format!("trap '' TERM HUP; sleep 600 & echo $$ >{0}.new; mv {0}.new {0}; wait", file.display());
+        // Long enough for a busy machine to start it.
+        let (interval, timeout) = (Duration::from_secs(20), Duration::from_secs(3));
+        let mut checks = start(&[Check { interval, timeout, ..shell("hangs", &line) }]);
+        until(&mut checks, |checks| checks.state() != State::Wait).await;
+        assert_eq!(checks.state(), State::Critical);
+        let group = std::fs::read_to_string(&file).unwrap().trim().parse().unwrap();
+        while group_exists(group) {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
     });
 }
 
@@ -132,12 +183,16 @@ fn a_program_that_runs_as_the_agent_ends_is_killed_with_its_children() {
 }
 
 #[test]
-fn output_is_kept_to_its_last_four_kibibytes() {
+fn a_program_that_floods_its_output_hides_neither_its_first_line_nor_its_last() {
     run_test(async {
-        let mut checks = start(&[patient(shell("disk", "yes 0123456 | head -c 100000; printf end"))]);
+        let line = "echo /srv is full; yes 0123456 | head -c 100000; printf end; exit 2";
+        let mut checks = start(&[patient(shell("disk", line))]);
         until(&mut checks, |checks| checks.state() != State::Wait).await;
         let output = status(&checks, "disk").output;
-        assert!(output.len() <= check::MAX_OUTPUT_BYTES && output.ends_with("end"), "{}", output.len());
+        assert!(output.len() <= check::MAX_OUTPUT_BYTES, "{}", output.len());
+        assert!(output.starts_with("exit 2: /srv is full\n0123456\n") && output.ends_with("end"), "{output}");
+        let cut: Vec<&str> = output.lines().filter(|line| line.ends_with(" bytes cut …]")).collect();
+        assert_eq!(cut.len(), 1, "{output}");
     });
 }
 

@@ -253,10 +253,10 @@ fn what_cannot_start_is_reported() {
             .permissions(std::os::unix::fs::PermissionsExt::from_mode(0o755))
             .tempfile()
             .unwrap();
-        for (text, wanted) in [
-            ("#!/nonexistent/sh\n", "interpreter /nonexistent/sh is not found"),
-            ("#!/bin/sh\r\ntrue\r\n", "interpreter /bin/sh is not found with the carriage return behind it"),
-            ("true\n", "no interpreter is named in its first line"),
+        for (text, wanted, way_out) in [
+            ("#!/nonexistent/sh\n", "interpreter /nonexistent/sh is not found", "install it, or correct"),
+            ("#!/bin/sh\r\ntrue\r\n", "interpreter /bin/sh is not found with the carriage return behind it", "sed -i"),
+            ("true\n", "no interpreter is named in its first line", "begin it with #!/bin/sh"),
         ] {
             std::fs::write(script.path(), text).unwrap();
             // What is open for writing cannot be run.
@@ -265,7 +265,9 @@ fn what_cannot_start_is_reported() {
             handler.command = Program::Argv(vec![copy.display().to_string()]);
             let outcome = ran(handler.clone(), &user("e", "")).await.outcome;
             std::fs::remove_file(&copy).unwrap();
-            assert_eq!(outcome, Outcome::NotStarted(wanted.to_owned()));
+            let Outcome::NotStarted(trouble) = outcome else { panic!("{outcome:?}") };
+            assert_eq!(trouble.what, format!("{}: {wanted}", copy.display()));
+            assert!(trouble.way_out.starts_with(way_out), "{trouble}");
         }
         let nul = ran(shell("h", "true"), &user("a\0b", "")).await;
         assert!(matches!(nul.outcome, Outcome::NotStarted(_)), "{nul:?}");

@@ -161,14 +161,22 @@ fn system() -> Result<RootCertStore, Failure> {
     if roots.is_empty() { Err(cannot_ask(&Tls::System, Unusable::Empty)) } else { Ok(roots) }
 }
 
+/// What is wrong with a file of authorities, if anything. Blocks.
+pub(in crate::agent) fn unusable(path: &Path) -> Option<Unusable> {
+    roots(path).err()
+}
+
 fn authorities(path: &Path) -> Result<RootCertStore, Failure> {
-    let unusable = |why| Failure::Authorities(Some(path.to_path_buf()), why);
+    roots(path).map_err(|why| Failure::Authorities(Some(path.to_path_buf()), why))
+}
+
+fn roots(path: &Path) -> Result<RootCertStore, Unusable> {
     let bytes = file::read(path, MAX_AUTHORITIES_BYTES).map_err(|error| {
-        unusable(error.raw_os_error().map_or(Unusable::NoFile, |code| Unusable::Unread(Errno::from_raw(code))))
+        error.raw_os_error().map_or(Unusable::NoFile, |code| Unusable::Unread(Errno::from_raw(code)))
     })?;
     let mut roots = RootCertStore::empty();
     roots.add_parsable_certificates(CertificateDer::pem_slice_iter(&bytes).filter_map(Result::ok));
-    if roots.is_empty() { Err(unusable(Unusable::Empty)) } else { Ok(roots) }
+    if roots.is_empty() { Err(Unusable::Empty) } else { Ok(roots) }
 }
 
 /// What went wrong, without the peer's words.

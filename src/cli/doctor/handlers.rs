@@ -1,4 +1,4 @@
-//! Handlers as far as they can be seen without running them: their programs, by ourselves and as the unit's process finds them.
+//! Handlers, and what else runs programs, as far as they can be seen without running them: their programs, by ourselves and as the unit's process finds them.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -7,7 +7,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use super::unit::Unit;
-use crate::config::{self, Config};
+use crate::config::{Command, Config};
 use crate::file;
 use crate::handlers::Head;
 use crate::status::doctor::{Access, Handler, Handlers, Program};
@@ -17,7 +17,7 @@ const MAX_SCRIPT: usize = 64 * 1024;
 /// Where systemd has its services look for programs.
 const UNIT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
-/// A handler's program.
+/// The program of a handler or a check.
 struct Found {
     name: String,
     /// As it is written.
@@ -33,9 +33,14 @@ struct Found {
 
 /// Everything about handlers. Blocks.
 pub(super) fn look(config: &Config, unit: Option<&Unit>) -> Handlers {
+    judged(config.handlers.iter().map(|handler| (handler.name.clone(), handler.command.clone())), unit)
+}
+
+/// Everything about these programs, each with the name of what runs it. Blocks.
+pub(super) fn judged(programs: impl Iterator<Item = (String, Command)>, unit: Option<&Unit>) -> Handlers {
     let path = if unit.is_some() { UNIT_PATH.into() } else { std::env::var_os("PATH").unwrap_or_default() };
     let directories: Vec<PathBuf> = std::env::split_paths(&path).collect();
-    let found: Vec<Found> = config.handlers.iter().map(|handler| find(handler, &directories)).collect();
+    let found: Vec<Found> = programs.map(|(name, command)| find(name, &command, &directories)).collect();
     let access = found.iter().flat_map(Found::files).collect::<Vec<_>>();
     let access: BTreeMap<PathBuf, Access> = match unit.and_then(|unit| unit.access(&access)) {
         Some(said) => access.into_iter().zip(said).collect(),
@@ -45,10 +50,10 @@ pub(super) fn look(config: &Config, unit: Option<&Unit>) -> Handlers {
     Handlers { handlers, sandbox: unit.map(|unit| unit.sandbox.clone()) }
 }
 
-fn find(handler: &config::Handler, directories: &[PathBuf]) -> Found {
-    let (program, line, is_shell) = match &handler.command {
-        config::Command::Argv(argv) => (argv.first().cloned().unwrap_or_default(), argv.join(" "), false),
-        config::Command::Shell(line) => {
+fn find(name: String, command: &Command, directories: &[PathBuf]) -> Found {
+    let (program, line, is_shell) = match command {
+        Command::Argv(argv) => (argv.first().cloned().unwrap_or_default(), argv.join(" "), false),
+        Command::Shell(line) => {
             (line.split_ascii_whitespace().next().unwrap_or_default().to_owned(), line.clone(), true)
         }
     };
@@ -63,7 +68,7 @@ fn find(handler: &config::Handler, directories: &[PathBuf]) -> Found {
         Some(path) => state_of(path, is_shell),
         None => (if is_shell { Program::Unknown } else { Program::Missing }, Head::Binary, String::new()),
     };
-    Found { name: handler.name.clone(), program, line, path, state, head, script }
+    Found { name, program, line, path, state, head, script }
 }
 
 /// Whether a program can be run, what it begins with, and its text if it is a script.
@@ -116,14 +121,8 @@ mod tests {
     use super::*;
 
     fn state(program: &str) -> Program {
-        let handler = config::Handler {
-            name: "h".to_owned(),
-            on: Vec::new(),
-            command: config::Command::Argv(vec![program.to_owned()]),
-            timeout: std::time::Duration::from_secs(1),
-            queue: 1,
-        };
-        find(&handler, &["/usr/bin".into(), "/bin".into()]).state
+        let command = Command::Argv(vec![program.to_owned()]);
+        find("h".to_owned(), &command, &["/usr/bin".into(), "/bin".into()]).state
     }
 
     #[test]

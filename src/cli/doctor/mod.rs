@@ -3,6 +3,7 @@
 //! Facts are gathered here, all at once and each within a bound; what they mean is decided by [`crate::status::doctor`]. It
 //! works without an agent, without rights, without NGINX and with a broken configuration, and then says what it could not see.
 
+mod checks;
 mod conversation;
 mod handlers;
 mod host;
@@ -38,7 +39,7 @@ const DEFAULT_CONFIG: &str = "/etc/weir/weir.toml";
                         way to let it. As root it sees most."
 )]
 pub(crate) struct Doctor {
-    /// Only this group of checks; repeatable: config, agent, files, clock, ports, gossip, keys, nginx, handlers
+    /// Only this group of checks; repeatable: config, agent, files, clock, ports, gossip, keys, nginx, checks, handlers
     #[arg(long, value_name = "GROUP", value_parser = group)]
     only: Vec<Group>,
     /// Warnings, and checks that were not possible, count as errors
@@ -170,6 +171,14 @@ impl Doctor {
             let told = heard.document().map(|document| doctor::upstreams(document, configured));
             findings.extend(told.unwrap_or_default());
         }
+        if self.wants(Group::Checks) {
+            let (config, unit) = (loaded.config.clone(), unit.cloned());
+            let seen = blocking(move || Some(checks::look(&config, unit.as_ref()))).await;
+            let told = heard.document().map(|document| &document.checks[..]).unwrap_or_default();
+            let facts =
+                seen.map(|checks::Seen { programs, authorities }| doctor::Checks { programs, authorities, told });
+            findings.extend(facts.map(|facts| doctor::checks(&facts)).unwrap_or_default());
+        }
         if self.wants(Group::Handlers) {
             let (config, unit) = (loaded.config.clone(), unit.cloned());
             let facts = blocking(move || Some(handlers::look(&config, unit.as_ref()))).await;
@@ -267,7 +276,8 @@ fn is_like_serf(config: &Config) -> bool {
 /// Whether a group is about the host where doctor runs, or what can be reached from it.
 const fn of_one_host(group: Group) -> bool {
     match group {
-        Group::Config | Group::Files | Group::Ports | Group::Gossip | Group::Nginx | Group::Handlers => true,
+        Group::Config | Group::Files | Group::Ports | Group::Gossip | Group::Nginx => true,
+        Group::Checks | Group::Handlers => true,
         Group::Agent | Group::Clock | Group::Keys => false,
     }
 }

@@ -17,12 +17,13 @@ pub enum Group {
     Gossip,
     Keys,
     Nginx,
+    Checks,
     Handlers,
 }
 
 impl Group {
     /// In the order of the report.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Config,
         Self::Agent,
         Self::Files,
@@ -31,6 +32,7 @@ impl Group {
         Self::Gossip,
         Self::Keys,
         Self::Nginx,
+        Self::Checks,
         Self::Handlers,
     ];
 
@@ -45,6 +47,7 @@ impl Group {
             Self::Gossip => "gossip",
             Self::Keys => "keys",
             Self::Nginx => "nginx",
+            Self::Checks => "checks",
             Self::Handlers => "handlers",
         }
     }

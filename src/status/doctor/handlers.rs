@@ -33,10 +33,10 @@ impl Program {
     }
 
     /// What is wrong with `program`, and the way out; `None` where nothing is known to be.
-    fn trouble(&self, program: &str, handler: &str) -> Option<(String, String)> {
+    fn trouble(&self, program: &str, key: &str) -> Option<(String, String)> {
         Some(match self {
             Self::Runnable | Self::Unknown => return None,
-            Self::Missing => (format!("{program} is not there"), format!("correct handler.{handler}")),
+            Self::Missing => (format!("{program} is not there"), format!("correct {key}")),
             Self::NotExecutable => (format!("{program} cannot be executed"), format!("chmod 755 {program}")),
             Self::Unrunnable(why) => (format!("{program} cannot be run: {why}"), why.way_out(program)),
             Self::Forbidden => {
@@ -123,10 +123,26 @@ pub struct Handlers {
     pub sandbox: Option<Sandbox>,
 }
 
+/// What runs the programs, and under which identifiers that is told.
+#[derive(Debug)]
+pub(super) struct Runner {
+    /// As a word, and as the first part of its key.
+    noun: &'static str,
+    program: &'static str,
+    sandbox: &'static str,
+}
+
+const HANDLERS: Runner = Runner { noun: "handler", program: "handlers.program", sandbox: "handlers.sandbox" };
+pub(super) const CHECKS: Runner = Runner { noun: "check", program: "checks.program", sandbox: "checks.sandbox" };
+
 /// Judges them.
 pub fn handlers(facts: &Handlers) -> Findings {
-    const PROGRAM: &str = "handlers.program";
-    const SANDBOX: &str = "handlers.sandbox";
+    programs(facts, &HANDLERS)
+}
+
+/// The same of whatever runs them.
+pub(super) fn programs(facts: &Handlers, runner: &Runner) -> Findings {
+    let Runner { noun, program: program_id, sandbox: sandbox_id } = *runner;
     let mut findings = Findings::default();
     for handler in &facts.handlers {
         let Handler { name, program, state, .. } = handler;
@@ -136,18 +152,18 @@ pub fn handlers(facts: &Handlers) -> Findings {
             (Program::Closed(at), Some(sandbox)) if sandbox.protect_home && hides(at) => &Program::Hidden,
             (state, _) => state,
         };
-        match state.trouble(program, name) {
-            Some((what, way_out)) => findings.error(PROGRAM, name, format!("handler {name}: {what}"), &way_out),
-            None if *state == Program::Runnable => findings.pass(PROGRAM, name),
+        match state.trouble(program, &format!("{noun}.{name}")) {
+            Some((what, way_out)) => findings.error(program_id, name, format!("{noun} {name}: {what}"), &way_out),
+            None if *state == Program::Runnable => findings.pass(program_id, name),
             None => {}
         }
         let Some(sandbox) = &facts.sandbox else { continue };
         let conflicts = conflicts(handler, sandbox);
         if conflicts.is_empty() {
-            findings.pass(SANDBOX, name);
+            findings.pass(sandbox_id, name);
         }
         for (what, way_out) in conflicts {
-            findings.warn(SANDBOX, name, format!("handler {name} {what}"), &way_out);
+            findings.warn(sandbox_id, name, format!("{noun} {name} {what}"), &way_out);
         }
     }
     findings

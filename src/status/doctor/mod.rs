@@ -5,6 +5,7 @@
 
 mod access;
 mod agent;
+mod checks;
 mod clock;
 mod config;
 mod consequence;
@@ -22,6 +23,7 @@ mod upstreams;
 
 pub use access::{Access, Permission};
 pub use agent::{Agent, agent};
+pub use checks::{Authority, Checks, checks};
 pub use clock::{Clock, PeerClock, clock};
 pub use config::{Configuration, Pending, configuration};
 pub use files::{File, Files, Purpose, Stat, User, files};

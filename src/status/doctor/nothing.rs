@@ -25,6 +25,10 @@ pub fn nothing(group: Group, configured: bool) -> Findings {
             ("nginx.nothing", ("this node has no [upstream.NAME]: its NGINX is not weir's", "run it on a balancer"))
         }
         Group::Nginx => ("nginx.nothing", unread),
+        Group::Checks if configured => {
+            ("checks.nothing", ("there is no [check.NAME], and no probe with a tls_ca", "run it where there is one"))
+        }
+        Group::Checks => ("checks.nothing", unread),
         Group::Handlers if configured => {
             ("handlers.nothing", ("there is no [handler.NAME]", "run it where there is one"))
         }

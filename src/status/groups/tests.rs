@@ -51,7 +51,7 @@ fn ends_are_told_in_words() {
         (Run::Exited { status: 3 }, "exit 3"),
         (Run::Killed { signal: 9 }, "signal 9"),
         (Run::TimedOut, "timed out"),
-        (Run::NotStarted { error: "no such file".into() }, "not started: no such file"),
+        (Run::NotStarted { error: "/x: no such file".into(), remedy: None }, "cannot start /x: no such file"),
     ] {
         assert_eq!(run.to_string(), word);
     }

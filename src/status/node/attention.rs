@@ -5,9 +5,10 @@ mod servers;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Apply, ApplyResult, Document, Drain, ForeignEdit, Handler, Held, HeldUnconfigured, Kept, LastApply, Namesake,
-    Nginx, NginxState, ServerState, Upstream, WORN, Want,
+    Apply, ApplyResult, Check, CheckKind, Document, Drain, Failing, ForeignEdit, Handler, Held, HeldUnconfigured, Kept,
+    LastApply, Namesake, Nginx, NginxState, ServerState, Upstream, WORN, Want,
 };
+use crate::health::State;
 use crate::serf::Claim;
 use crate::status::{Known, Level, Trouble};
 use crate::upstream::{Mode, VerdictReason};
@@ -53,6 +54,8 @@ pub enum Kind {
     ApplyRefused,
     /// Balancers were told to send this node nothing, until that is taken back.
     Drained,
+    /// A check of this node is critical.
+    Check,
     /// An operator froze an upstream.
     Held,
     /// Somebody else changed a file of ours.
@@ -89,6 +92,7 @@ impl Kind {
             | Self::HelperMissing => Level::Error,
             Self::ApplyRefused
             | Self::Drained
+            | Self::Check
             | Self::Held
             | Self::ForeignEdit
             | Self::Orphan
@@ -124,6 +128,9 @@ pub fn attention(document: &Document) -> Vec<Attention> {
     }
     if let Some(drain) = &document.node.drain {
         add(Kind::Drained, &document.node.name, drained(drain), None);
+    }
+    for check in document.checks.iter().filter(|check| check.state.is(&State::Critical)) {
+        add(Kind::Check, &check.name, critical(check), check.since.as_ref());
     }
     let is_alone = document.cluster.is_alone();
     for upstream in &document.upstreams {
@@ -188,7 +195,7 @@ pub fn attention(document: &Document) -> Vec<Attention> {
     if let Some(snapshot) = &document.snapshot
         && let Some(failing) = &snapshot.failing
     {
-        let trouble = unwritten(&snapshot.path, &failing.error);
+        let trouble = unwritten(&snapshot.path, failing);
         add(Kind::Snapshot, &snapshot.path, trouble, failing.since.as_ref());
     }
     if let Some(refused) = &document.config.refused {
@@ -224,6 +231,21 @@ fn drained(Drain { operator, guard, guards, reason }: &Drain) -> Trouble {
             "start the application again, and 'weir drain --undo'",
         ),
     }
+}
+
+/// A check that speaks against this node, by the first line of what it found.
+fn critical(check: &Check) -> Trouble {
+    let Check { name, target, .. } = check;
+    let why = check.reason().map(|reason| format!(": {reason}")).unwrap_or_default();
+    let way_out = match check.kind.word() {
+        Some(CheckKind::Ttl) => {
+            format!("'weir check pass {name}' once it is well, and again within {target} each time")
+        }
+        Some(CheckKind::Http | CheckKind::Tcp | CheckKind::Exec | CheckKind::Systemd) | None => {
+            format!("see to {target}; 'weir check list' shows its results")
+        }
+    };
+    Trouble::new(format!("check {name} of this node is critical{why}"), way_out)
 }
 
 impl super::Node {
@@ -397,9 +419,9 @@ fn worn(id: &str, share: f64) -> Trouble {
     Trouble::new(what, "weir keys rotate")
 }
 
-fn unwritten(path: &str, error: &str) -> Trouble {
+fn unwritten(path: &str, Failing { error, remedy, .. }: &Failing) -> Trouble {
     let what = format!("cannot write {path}: {error}: the agent goes on, but a restart now needs gossip.join");
-    Trouble::new(what, "see to its directory")
+    Trouble::new(what, remedy.as_deref().unwrap_or("see to its directory"))
 }
 
 fn not_taken(mistakes: &[String]) -> Trouble {
@@ -417,7 +439,7 @@ fn of_handler(handler: &Handler) -> Option<(Trouble, Option<&String>)> {
     let name = &handler.name;
     if let Some(last) = handler.last.as_ref().filter(|last| !last.run.is_well()) {
         let what = format!("handler {name} failed: {}", last.run);
-        return Some((Trouble::new(what, WAY_OUT), last.at.as_ref()));
+        return Some((Trouble::new(what, last.run.remedy().unwrap_or(WAY_OUT)), last.at.as_ref()));
     }
     let missed = handler.last_drop.as_ref().filter(|missed| missed.ago_s <= RECENT_S)?;
     let what = format!("handler {name} is too slow: {} events were dropped, its queue was full", handler.dropped);

@@ -52,12 +52,22 @@ pub struct Check {
     pub result: Option<Known<State>>,
     /// When it came.
     pub at: Option<String>,
+    /// Of one that has a ttl: when somebody said last how it is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub word_at: Option<String>,
     /// How many like it came in a row.
     pub in_a_row: u32,
     /// `None` if nothing was run for it.
     pub took_ms: Option<u64>,
     /// As it came, 4 KiB at most: escape it before a terminal sees it.
     pub output: String,
+}
+
+impl Check {
+    /// The first line of what it found last, where it found anything.
+    pub fn reason(&self) -> Option<&str> {
+        self.output.lines().map(str::trim).find(|line| !line.is_empty())
+    }
 }
 
 /// What a check looks at.

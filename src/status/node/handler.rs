@@ -47,6 +47,8 @@ pub enum Run {
     TimedOut,
     NotStarted {
         error: String,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        remedy: Option<String>,
     },
     /// Only a newer program knows how.
     #[serde(untagged)]
@@ -66,13 +68,23 @@ impl Run {
     }
 }
 
+impl Run {
+    /// What to do about it, where that is known.
+    pub fn remedy(&self) -> Option<&str> {
+        match self {
+            Self::NotStarted { remedy, .. } => remedy.as_deref(),
+            Self::Exited { .. } | Self::Killed { .. } | Self::TimedOut | Self::Newer { .. } => None,
+        }
+    }
+}
+
 impl std::fmt::Display for Run {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Exited { status } => write!(f, "exit {status}"),
             Self::Killed { signal } => write!(f, "signal {signal}"),
             Self::TimedOut => f.write_str("timed out"),
-            Self::NotStarted { error } => write!(f, "not started: {error}"),
+            Self::NotStarted { error, .. } => write!(f, "cannot start {error}"),
             Self::Newer { result } => unknown(f, result),
         }
     }

@@ -56,6 +56,7 @@ pub(crate) fn full() -> Document {
             for_s: 40,
             result: Some(State::Warning.into()),
             at: at(),
+            word_at: None,
             in_a_row: 8,
             took_ms: Some(3),
             output: text("half full"),
@@ -118,6 +119,7 @@ pub(crate) fn full() -> Document {
                     rise: 2,
                     fall: 2,
                 }),
+                check: None,
             }],
             left_out: vec![LeftOut {
                 member: text("web2"),

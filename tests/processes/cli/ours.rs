@@ -110,6 +110,42 @@ fn an_agent_that_tells_no_times_has_members_all_the_same() {
 }
 
 #[test]
+fn of_a_member_without_a_tag_for_it_its_health_is_what_the_balancer_was_answered() {
+    let health = r#"{"members":[
+        {"name":"serf1","status":"alive","health":"critical","source":"answer","output":"disk full"},
+        {"name":"serf2","status":"alive","health":"none","source":"nothing"},
+        {"name":"web1","status":"alive","health":"critical","source":"answer"}]}"#;
+    let answer = |command: &str, _: &str| match command {
+        "weir-health" => Ok(health.to_owned()),
+        _ => Err("Unsupported command".into()),
+    };
+    let members = vec![
+        member("serf1", 25, Status::Alive, &[]),
+        member("serf2", 26, Status::Alive, &[]),
+        member("web1", 22, Status::Alive, &[("weir_health", "passing")]),
+    ];
+    let fake = Fake::start(Script { about_ours: Some(answer), members, ..Script::default() });
+    let shown = |args: &[&str]| {
+        let mut command = weir();
+        command.env("WEIR_RPC_ADDR", &fake.socket);
+        run(command, args).stdout
+    };
+    let words = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");
+    let told = shown(&["members"]);
+    let lines: Vec<String> = told.lines().map(words).collect();
+    assert_eq!(
+        lines,
+        [
+            "serf1 127.0.0.25:7946 alive - critical",
+            "serf2 127.0.0.26:7946 alive - -",
+            "web1 127.0.0.22:7946 alive - passing"
+        ]
+    );
+    assert_eq!(words(&shown(&["members", "--health", "critical"])), lines[0]);
+    assert!(shown(&["members", "--format", "json", "--name", "serf1"]).contains("\"health\": \"critical\""));
+}
+
+#[test]
 fn joins_name_what_failed() {
     check(
         "join.txt",

@@ -309,6 +309,48 @@ fn a_changed_file_and_a_missing_handler() {
 }
 
 #[test]
+fn checks_that_fail_that_nobody_feeds_and_that_cannot_be_run() {
+    let text = "[check.disk]\nexec = [\"/bin/sh\", \"-c\", \"echo /srv is full; exit 2\"]\ninterval = \"200ms\"\nfall = 1\n\
+                [check.gone]\nexec = [\"/nonexistent/x\"]\nfall = 1\n[check.job]\nttl = \"1h\"\n[check.fed]\nttl = \"1h\"\n";
+    let a = start("lb1", settings().toml(text));
+    assert!(a.cli(&["check", "pass", "fed"]).status.success());
+    let wanted =
+        ["error checks.program gone", "warn checks.state disk", "warn checks.state gone", "warn checks.ttl job"];
+    until("the checks to have results", || {
+        let report = doctor(&a.config_file(), &["checks"]);
+        if report.lines() == wanted { Ok(()) } else { Err(format!("{report:#?}")) }
+    });
+    let report = doctor(&a.config_file(), &["checks"]);
+    let disk = report.findings.iter().find(|finding| finding["subject"] == "disk").unwrap();
+    assert!(disk["message"].as_str().unwrap().ends_with(": exit 2: /srv is full"), "{report:#?}");
+    assert!(report.finding("checks.ttl").ends_with("; have its job run 'weir check pass job'"), "{report:#?}");
+    // What stands against this node is the first thing that its own status says.
+    let status = a.cli(&["status"]);
+    let said = String::from_utf8_lossy(&status.stdout).into_owned();
+    assert!(said.contains("check disk of this node is critical: exit 2: /srv is full"), "{said}");
+    let gone = "check gone of this node is critical: cannot start /nonexistent/x: no such file or directory";
+    assert!(said.contains(gone) && status.status.code() == Some(8), "{said}");
+}
+
+#[test]
+fn certificates_that_are_not_there_are_named_before_anybody_needs_them() {
+    let a = start("lb1", settings());
+    let before = std::fs::read_to_string(a.config_file()).unwrap();
+    let check = "[check.site]\nhttp = \"https://127.0.0.1/\"\ntls_ca = \"/nonexistent/ca.pem\"\n";
+    std::fs::write(a.config_file(), before + check).unwrap();
+    let words =
+        "check.site.tls_ca = \"/nonexistent/ca.pem\" cannot be read: no such file or directory; put the authority's";
+    for args in [&["config", "check", a.config_file().to_str().unwrap()][..], &["reload"], &["reload", "--dry-run"]] {
+        let output = a.cli(args);
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(said.contains(words) && output.status.code() == Some(5), "{args:?}: {output:?}");
+    }
+    let report = doctor(&a.config_file(), &["checks"]);
+    assert_eq!(report.lines(), ["error checks.tls_ca check.site.tls_ca"], "{report:#?}");
+    assert!(report.finding("checks.tls_ca").starts_with(words), "{report:#?}");
+}
+
+#[test]
 #[ignore = "needs serf"]
 fn a_serf_peer_needs_the_old_envelope_and_one_with_another_key_is_heard_of() {
     let a = start("lb1", settings());

@@ -362,6 +362,12 @@ fn what_else_is_the_matter() {
             now needs gossip.join; see to its directory"
         ]
     );
+    let full = of(|document| {
+        let remedy = Some("free space in /x".into());
+        let failing = Some(Failing { error: "no space left on device".into(), remedy, since: since() });
+        document.snapshot = Some(Snapshot { path: "/x/snapshot".into(), failing, ..Snapshot::default() });
+    });
+    assert!(full[0].ends_with("; free space in /x"), "{full:?}");
     let failed = of(|document| {
         document.handlers[0].last = Some(LastRun { run: Run::Killed { signal: 9 }, elapsed_ms: 1, at: since() });
     });
@@ -426,4 +432,34 @@ fn servers_that_flap_and_agents_that_are_lost() {
     );
     // One that is out is told of by what keeps it out.
     assert_eq!(with(&[("web1", In, Passing, "1"), ("web2", Down, FailedAnswers, "2")]), None);
+}
+
+#[test]
+fn a_critical_check_of_this_node_is_told_by_its_first_line() {
+    let told = |kind: CheckKind, target: &str, state: State, output: &str| {
+        of(|document| {
+            let (name, since) = ("site".to_owned(), since());
+            let (kind, state, output) = (kind.into(), state.into(), output.to_owned());
+            document.checks =
+                vec![Check { name, kind, target: target.to_owned(), state, since, output, ..Check::default() }];
+        })
+    };
+    let http = "GET http://127.0.0.1:80/";
+    assert_eq!(
+        told(CheckKind::Http, http, State::Critical, "\nstatus 500\nmore\n"),
+        [
+            "warn check site: check site of this node is critical: status 500; see to GET http://127.0.0.1:80/; 'weir check \
+             list' shows its results"
+        ]
+    );
+    assert_eq!(
+        told(CheckKind::Ttl, "30s", State::Critical, "no word within 30 s"),
+        [
+            "warn check site: check site of this node is critical: no word within 30 s; 'weir check pass site' once it is \
+             well, and again within 30s each time"
+        ]
+    );
+    for state in [State::Passing, State::Warning, State::Wait, State::None] {
+        assert!(told(CheckKind::Http, http, state, "").is_empty(), "{state}");
+    }
 }
