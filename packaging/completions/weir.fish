@@ -349,7 +349,7 @@ complete -c weir -n "__fish_weir_using_subcommand members" -l name -d 'Only memb
 complete -c weir -n "__fish_weir_using_subcommand members" -l status -d 'Only members whose status matches: alive, leaving, left, failed' -r
 complete -c weir -n "__fish_weir_using_subcommand members" -l tag -d 'Only members whose tag matches; repeatable, all must match' -r
 complete -c weir -n "__fish_weir_using_subcommand members" -l role -d 'Only members whose tag `role` matches' -r
-complete -c weir -n "__fish_weir_using_subcommand members" -l health -d 'Only members whose health matches: passing, warning, critical, wait, none' -r
+complete -c weir -n "__fish_weir_using_subcommand members" -l health -d 'Only members whose health matches: passing, warning, critical, silent, wait, none' -r
 complete -c weir -n "__fish_weir_using_subcommand members" -l watch -d 'Show the list again whenever it changes, looking this often' -r
 complete -c weir -n "__fish_weir_using_subcommand members" -l rpc-addr -d 'Address of the agent\'s RPC: HOST:PORT or unix:PATH [env: WEIR_RPC_ADDR, SERF_RPC_ADDR]' -r
 complete -c weir -n "__fish_weir_using_subcommand members" -l rpc-token-file -d 'File that holds the agent\'s RPC token' -r -F
@@ -714,7 +714,7 @@ always\t'Also in a pipe'
 never\t'Not at all'"
 complete -c weir -n "__fish_weir_using_subcommand demo" -l quiet -d 'No notices and no progress'
 complete -c weir -n "__fish_weir_using_subcommand demo" -s h -l help -d 'Print help'
-complete -c weir -n "__fish_weir_using_subcommand doctor" -l only -d 'Only this group of checks; repeatable: config, agent, files, clock, ports, gossip, keys, nginx, handlers' -r
+complete -c weir -n "__fish_weir_using_subcommand doctor" -l only -d 'Only this group of checks; repeatable: config, agent, files, clock, ports, gossip, keys, nginx, checks, handlers' -r
 complete -c weir -n "__fish_weir_using_subcommand doctor" -l config-file -d 'Configuration: TOML, or Serf\'s JSON; repeatable [env: WEIR_CONFIG]' -r -F
 complete -c weir -n "__fish_weir_using_subcommand doctor" -l config-dir -d 'Directory of .toml and .json files, read by name; repeatable' -r -F
 complete -c weir -n "__fish_weir_using_subcommand doctor" -l rpc-addr -d 'Address of the agent\'s RPC: HOST:PORT or unix:PATH [env: WEIR_RPC_ADDR, SERF_RPC_ADDR]' -r

@@ -520,7 +520,7 @@ _arguments "${_arguments_options[@]}" : \
 '--status=[Only members whose status matches\: alive, leaving, left, failed]:REGEX:_default' \
 '*--tag=[Only members whose tag matches; repeatable, all must match]:KEY=REGEX:_default' \
 '--role=[Only members whose tag \`role\` matches]:REGEX:_default' \
-'--health=[Only members whose health matches\: passing, warning, critical, wait, none]:REGEX:_default' \
+'--health=[Only members whose health matches\: passing, warning, critical, silent, wait, none]:REGEX:_default' \
 '--watch=[Show the list again whenever it changes, looking this often]::INTERVAL:_default' \
 '--rpc-addr=[Address of the agent'\''s RPC\: HOST\:PORT or unix\:PATH \[env\: WEIR_RPC_ADDR, SERF_RPC_ADDR\]]:ADDRESS:_default' \
 '(--rpc-auth)--rpc-token-file=[File that holds the agent'\''s RPC token]:FILE:_files' \
@@ -1135,7 +1135,7 @@ never\:"Not at all"))' \
 ;;
 (doctor)
 _arguments "${_arguments_options[@]}" : \
-'*--only=[Only this group of checks; repeatable\: config, agent, files, clock, ports, gossip, keys, nginx, handlers]:GROUP:_default' \
+'*--only=[Only this group of checks; repeatable\: config, agent, files, clock, ports, gossip, keys, nginx, checks, handlers]:GROUP:_default' \
 '*--config-file=[Configuration\: TOML, or Serf'\''s JSON; repeatable \[env\: WEIR_CONFIG\]]:FILE:_files' \
 '*--config-dir=[Directory of .toml and .json files, read by name; repeatable]:DIR:_files' \
 '--rpc-addr=[Address of the agent'\''s RPC\: HOST\:PORT or unix\:PATH \[env\: WEIR_RPC_ADDR, SERF_RPC_ADDR\]]:ADDRESS:_default' \

@@ -385,7 +385,7 @@ mod tests {
         for known in Group::ALL {
             assert_eq!(group(known.as_str()), Ok(known));
         }
-        assert!(group("nginz").unwrap_err().ends_with("gossip, keys, nginx, handlers is accepted"));
+        assert!(group("nginz").unwrap_err().ends_with("gossip, keys, nginx, checks, handlers is accepted"));
     }
 
     #[test]

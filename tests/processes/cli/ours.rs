@@ -111,14 +111,16 @@ fn an_agent_that_tells_no_times_has_members_all_the_same() {
 
 #[test]
 fn of_a_member_without_a_tag_for_it_its_health_is_what_the_balancer_was_answered() {
-    let health = r#"{"members":[
+    const HEALTH: &str = r#"{"members":[
         {"name":"serf1","status":"alive","health":"critical","source":"answer","output":"disk full"},
         {"name":"serf2","status":"alive","health":"none","source":"nothing"},
         {"name":"web1","status":"alive","health":"critical","source":"answer"}]}"#;
-    let answer = |command: &str, _: &str| match command {
-        "weir-health" => Ok(health.to_owned()),
-        _ => Err("Unsupported command".into()),
-    };
+    fn answer(command: &str, _: &str) -> Result<String, weir::rpc::refusal::Refusal> {
+        match command {
+            "weir-health" => Ok(HEALTH.to_owned()),
+            _ => Err("Unsupported command".into()),
+        }
+    }
     let members = vec![
         member("serf1", 25, Status::Alive, &[]),
         member("serf2", 26, Status::Alive, &[]),
