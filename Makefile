@@ -30,8 +30,8 @@ test: ## everything that proves weir: unit, property, simulation, against real s
 test-quick: ## only what needs nothing installed
 	$(CARGO) test --locked
 
-sim: ## a long simulation: SEEDS=20000 make sim
-	WEIR_SIM_SEEDS=$${SEEDS:-20000} $(CARGO) test --release --locked --test pure sim -- --nocapture
+sim: ## a long simulation: SEEDS=20000 SITE_SEEDS=200 make sim
+	WEIR_SIM_SEEDS=$${SEEDS:-20000} WEIR_SITE_SEEDS=$${SITE_SEEDS:-200} $(CARGO) test --release --locked --test pure sim -- --nocapture
 
 flood: ## ten thousand malformed packets and streams a second at an agent, with and without the key: make flood FLOOD_SECONDS=30
 	WEIR_FLOOD_SECONDS=$(FLOOD_SECONDS) $(CARGO) test --release --locked --test processes flood -- --ignored --nocapture

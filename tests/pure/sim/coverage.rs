@@ -99,6 +99,10 @@ impl Coverage {
         }
     }
 
+    pub(crate) fn times(&self, what: &str) -> u64 {
+        self.0.get(what).copied().unwrap_or_default()
+    }
+
     /// How many things that begin like this were met.
     pub(crate) fn distinct(&self, prefix: &str) -> usize {
         self.0.keys().filter(|what| what.starts_with(prefix)).count()

@@ -1,8 +1,6 @@
-//! A balancer in a simulated cluster: the machine of `weir::upstream::balancer`, fed by real gossip, under a model of NGINX.
-//!
-//! `life` tells one life step by step, `faults` draws many from seeds; what must hold of each step is in `world`.
+//! A balancer's life in a simulated cluster, step by step: the machine of `weir::upstream::balancer`, fed by real gossip, under a simple
+//! `apply`. How many jobs each step costs is counted here; lives drawn from seeds, under faults, are `site`'s.
 
-mod faults;
 mod life;
 mod nginx;
 mod world;

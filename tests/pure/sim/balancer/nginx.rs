@@ -1,15 +1,15 @@
-//! A simple model of `apply` and the NGINX it feeds: what is in place, and one run at a time that takes its time and ends as
-//! the seed has it.
+//! A simple `apply` and the NGINX it feeds: what is in place, and one run at a time.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use rand::RngExt;
-use rand::rngs::StdRng;
 use weir::time::Instant;
 use weir::upstream::UpstreamName;
 use weir::upstream::desired::{Desired, Target};
 use weir::upstream::settle::Applied;
+
+/// How long a run takes.
+const RUN: Duration = Duration::from_millis(90);
 
 /// What becomes of runs.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -20,53 +20,28 @@ pub(crate) enum Mood {
     Refusing,
     /// NGINX is not running: files are stored.
     Stopped,
-    /// As they come, some slowly.
-    Rough,
-}
-
-/// How a run ends.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) enum End {
-    Live,
-    Stored,
-    Refused,
-    RolledBack,
-}
-
-impl End {
-    pub(crate) fn word(self) -> &'static str {
-        match self {
-            Self::Live => "applies live",
-            Self::Stored => "applies stored",
-            Self::Refused => "applies refused",
-            Self::RolledBack => "applies rolled back",
-        }
-    }
 }
 
 /// A run under way.
 struct Run {
     ends_at: Instant,
     desired: Desired,
-    end: End,
 }
 
 /// Outlives the agent that feeds it.
 pub(crate) struct Nginx {
     pub(crate) mood: Mood,
-    /// By the record: what the newest generation has.
     files: BTreeMap<UpstreamName, Target>,
     /// Whether workers were seen to serve it.
     confirmed: bool,
     run: Option<Run>,
     /// Runs that ended with a new generation.
     pub(crate) generation: u64,
-    pub(crate) reloaded_at: Option<Instant>,
 }
 
 impl Nginx {
     pub(crate) fn new() -> Self {
-        Self { mood: Mood::Fine, files: BTreeMap::new(), confirmed: false, run: None, generation: 0, reloaded_at: None }
+        Self { mood: Mood::Fine, files: BTreeMap::new(), confirmed: false, run: None, generation: 0 }
     }
 
     /// What is in place for an upstream.
@@ -81,64 +56,28 @@ impl Nginx {
         (self.generation > 0).then_some(desired)
     }
 
-    pub(crate) fn is_running(&self) -> bool {
-        self.run.is_some()
-    }
-
     pub(crate) fn ends_at(&self) -> Option<Instant> {
         self.run.as_ref().map(|run| run.ends_at)
     }
 
-    pub(crate) fn begin(&mut self, now: Instant, desired: Desired, rng: &mut StdRng) {
-        let end = match self.mood {
-            Mood::Fine => End::Live,
-            Mood::Refusing => End::Refused,
-            Mood::Stopped => End::Stored,
-            Mood::Rough => match rng.random_range(0..10) {
-                0..=4 => End::Live,
-                5 => End::Stored,
-                6..=7 => End::Refused,
-                _ => End::RolledBack,
-            },
-        };
-        let slow = self.mood == Mood::Rough && rng.random_bool(0.1);
-        let millis = if slow { rng.random_range(1000..9000) } else { rng.random_range(20..200) };
-        self.run = Some(Run { ends_at: now + Duration::from_millis(millis), desired, end });
+    pub(crate) fn begin(&mut self, now: Instant, desired: Desired) {
+        assert!(self.run.is_none(), "an apply is asked for while one is under way");
+        self.run = Some(Run { ends_at: now + RUN, desired });
     }
 
-    /// The run that ends now, if it was one that changed nothing, and how the agent hears of it.
-    pub(crate) fn end(&mut self, now: Instant) -> Option<(&'static str, Applied)> {
-        let Run { desired, end, .. } = self.run.take_if(|run| run.ends_at <= now)?;
+    /// How the run ended that does now.
+    pub(crate) fn end(&mut self, now: Instant) -> Option<Applied> {
+        let Run { desired, .. } = self.run.take_if(|run| run.ends_at <= now)?;
         let same = desired.upstreams.iter().all(|(name, target)| self.files.get(name) == Some(target));
-        if same && self.confirmed && end == End::Live {
-            return Some(("applies unchanged", Applied::Done { reloaded: false }));
-        }
-        let applied = match end {
-            End::Live => Applied::Done { reloaded: true },
-            End::Stored => Applied::Stored,
-            End::Refused => Applied::Failed { reloaded: false },
-            End::RolledBack => Applied::Failed { reloaded: true },
+        let applied = match self.mood {
+            Mood::Fine if same && self.confirmed => return Some(Applied::Done { reloaded: false }),
+            Mood::Fine => Applied::Done { reloaded: true },
+            Mood::Stopped => Applied::Stored,
+            Mood::Refusing => return Some(Applied::Failed { reloaded: false }),
         };
-        if applied.is_in_place() {
-            self.files.extend(desired.upstreams);
-            self.confirmed = end == End::Live;
-            self.generation += 1;
-        }
-        if applied.reloaded() {
-            self.reloaded_at = Some(now);
-        }
-        Some((end.word(), applied))
-    }
-
-    /// The agent dies, and with it a run: by chance it is just over, or what it did is undone by the next.
-    pub(crate) fn agent_died(&mut self, now: Instant, rng: &mut StdRng) -> bool {
-        let Some(run) = &mut self.run else { return false };
-        if rng.random_bool(0.5) {
-            run.ends_at = now;
-            self.end(now);
-        }
-        self.run = None;
-        self.confirmed = false;
-        true
+        self.files.extend(desired.upstreams);
+        self.confirmed = self.mood == Mood::Fine;
+        self.generation += 1;
+        Some(applied)
     }
 }

@@ -219,6 +219,7 @@ impl Agent {
     pub(crate) fn handle_applied(&mut self, now: Instant, applied: Applied, trouble: Option<String>) {
         (self.applying, self.trouble) = (false, trouble);
         self.cuts.handle_job_ended();
+        let applied = if self.flaw == Flaw::AsksAgain { Applied::Failed { reloaded: false } } else { applied };
         self.balancer.handle_applied(now, applied, &[]);
     }
 
@@ -428,7 +429,14 @@ impl Agent {
     }
 
     fn apply(&mut self, mut desired: Desired) -> Act {
+        // The recovery of before is ended first, by `apply` itself.
+        let is_under_way = self.applying || self.keeping || self.going_back;
+        assert!(!is_under_way, "an apply is asked for while something is under way");
         self.applying = true;
+        if self.flaw == Flaw::IgnoresHolds {
+            let held = self.balancer.holds().iter().map(|(name, _)| (name.clone(), Placed::Placeholder));
+            desired.upstreams.extend(held);
+        }
         if self.flaw == Flaw::PanicEmpties {
             let panics = |upstream: &&weir::upstream::balancer::Upstream| {
                 upstream.decision().is_some_and(|decision| decision.mode != Mode::Normal)

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use rand::RngExt;
 use rand::seq::IndexedRandom;
-use weir::drain::{Cause, Departure, DrainRequest, Guard, Times};
+use weir::drain::{Cause, Departure, DrainRequest, Guard, RemoteDrain, Times};
 use weir::serf::Status;
 use weir::sim::{Network, NodeId, Uplink};
 use weir::upstream::{Hold, UpstreamName};
@@ -42,11 +42,38 @@ impl World {
 
     // Operators.
 
-    pub(crate) fn drain(&mut self, at: usize, force: bool) {
-        self.did("drain", &format!("{at} force {force}"));
-        let guard = self.rng.random_bool(0.2);
-        let guard = guard.then(Guard::unnamed);
-        let request = DrainRequest { force, guard, reason: None };
+    /// An operator's drain, by hand or by the guard of an application, on the node or from another one.
+    fn drain_somehow(&mut self, at: usize, force: bool) {
+        match self.draw_other(at) {
+            Some(by) => self.remote(by, at, RemoteDrain::On),
+            None => {
+                let guard = self.rng.random_bool(0.2).then(Guard::unnamed);
+                self.drain(at, DrainRequest { force, guard, reason: None });
+            }
+        }
+    }
+
+    /// Takes it back.
+    fn undo_somehow(&mut self, at: usize) {
+        match self.draw_other(at) {
+            Some(by) => self.remote(by, at, RemoteDrain::Off),
+            None => self.undo(at),
+        }
+    }
+
+    /// Whoever speaks for the operator in every third case.
+    fn draw_other(&mut self, at: usize) -> Option<usize> {
+        let others = (0..self.hosts.len()).filter(|other| *other != at && self.is_running(*other)).collect();
+        self.draw(others).filter(|_| self.rng.random_bool(0.3))
+    }
+
+    fn remote(&mut self, by: usize, at: usize, drain: RemoteDrain) {
+        self.did("word to another node", &format!("{drain} from {by} to {at}"));
+        self.ask_remote(by, at, drain);
+    }
+
+    pub(crate) fn drain(&mut self, at: usize, request: DrainRequest) {
+        self.did("drain", &format!("{at} force {}", request.force));
         let times = self.plan.times;
         self.ask_departure(at, |own, now, time| {
             own.drain(now, time, request, times);
@@ -89,6 +116,7 @@ impl World {
             return;
         };
         self.hear_members(at);
+        self.hosts[at].asked = now;
         if let Some(own) = &mut self.hosts[at].departure {
             ask(own, now, time);
         }
@@ -149,6 +177,7 @@ impl World {
             let plan = &self.plan;
             let agent = self.hosts[front].front.as_mut().and_then(|front| front.agent.as_mut());
             agent.into_iter().for_each(|agent| agent.reconfigure(now, plan));
+            self.knows_nothing(front);
             self.nudge(front);
         }
         self.did("configuration", "");
@@ -202,6 +231,9 @@ impl World {
         tags.extend(self.hosts[at].tags.clone());
         if !self.plan.is_balancer(at) {
             tags.insert("role".to_owned(), self.hosts[at].role.to_owned());
+        }
+        if self.hosts[at].backup {
+            tags.insert("backup".to_owned(), "true".to_owned());
         }
         self.did("tags", &format!("{at} {tags:?}"));
         let _too_large = self.sim.with(NodeId(at), |endpoint, now| endpoint.set_tags(now, &tags));
@@ -280,17 +312,17 @@ impl World {
                 self.wait_for(web)?;
             }
             (4..=6, Some(web)) => {
-                self.drain(web, false);
+                self.drain_somehow(web, false);
                 let pause = self.rng.random_range(0..12);
                 self.advance(seconds(pause))?;
                 if self.rng.random_bool(0.3) {
                     self.restart(web)?;
                 }
-                self.undo(web);
+                self.undo_somehow(web);
             }
             (7, Some(web)) => self.restart(web)?,
             (8, _) => {
-                let front = self.rng.random_range(0..self.plan.balancers);
+                let front = self.rng.random_range(0..self.plan.ours());
                 self.restart(front)?;
             }
             (_, _) if self.plan.balancers > 1 => {
@@ -300,14 +332,14 @@ impl World {
             (_, Some(web)) => {
                 // Two at once; one may have to let the other go first.
                 let others = self.running_webs().into_iter().filter(|other| *other != web).collect();
-                self.drain(web, false);
+                self.drain_somehow(web, false);
                 if let Some(other) = self.draw(others) {
                     self.advance(Duration::from_millis(300))?;
-                    self.drain(other, false);
+                    self.drain_somehow(other, false);
                     self.advance(seconds(15))?;
-                    self.undo(other);
+                    self.undo_somehow(other);
                 }
-                self.undo(web);
+                self.undo_somehow(web);
             }
             (_, None) => {}
         }
@@ -384,7 +416,7 @@ impl World {
         let webs = self.running_webs();
         let web = self.draw(webs);
         let down = self.draw((0..self.hosts.len()).filter(|host| !self.is_running(*host)).collect());
-        let front = self.rng.random_range(0..self.plan.balancers);
+        let front = self.rng.random_range(0..self.plan.ours());
         match (self.rng.random_range(0..100), web, down) {
             (0..=4, Some(web), _) => {
                 self.did("kill of agent and service", &web.to_string());
@@ -411,9 +443,9 @@ impl World {
             }
             (33..=42, Some(web), _) => {
                 let force = self.rng.random_bool(0.3);
-                self.drain(web, force);
+                self.drain_somehow(web, force);
             }
-            (43..=47, Some(web), _) => self.undo(web),
+            (43..=47, Some(web), _) => self.undo_somehow(web),
             (48..=53, Some(web), _) => {
                 let then = if self.rng.random_bool(0.5) { Then::Stop } else { Then::ComeBack };
                 self.leave(web, then);
@@ -445,6 +477,7 @@ impl World {
                 self.cut_power(front);
             }
             (84..=86, ..) => {
+                let front = self.rng.random_range(0..self.plan.balancers);
                 let is_running = self.front(front).nginx.is_running();
                 self.did("nginx", if is_running { "stop" } else { "start" });
                 if is_running { self.stop_nginx(front) } else { self.start_nginx(front) }
@@ -457,7 +490,7 @@ impl World {
             (91..=93, ..) => self.hold(front),
             (94..=95, ..) => self.release(front),
             (96..=98, ..) => self.go_back(front),
-            (99, ..) if self.plan.balancers > 1 => self.leave(front, Then::ComeBack),
+            (99, ..) if self.plan.ours() > 1 => self.leave(front, Then::ComeBack),
             _ => {}
         }
         let is_quick = self.rng.random_bool(0.4);
@@ -514,11 +547,31 @@ impl World {
         }
         for front in self.fronts() {
             let own = self.front(front);
-            let agent = own.agent.as_ref()?;
-            if !agent.is_settled() {
+            if own.agent.as_ref().is_some_and(|agent| !agent.is_settled()) {
                 return Some(format!("node-{front} is at work"));
             }
+            // In mode floor such a one is in, and out again for a while once that mode is left.
+            let is_held_down = |web: usize| {
+                let mut upstreams = own.agent.iter().flat_map(|agent| agent.balancer.upstreams());
+                let name: &weir::wire::NodeName = &self.hosts[web].name;
+                upstreams.any(|upstream| upstream.held_down_until(self.now(), name).is_some())
+            };
+            if let Some(web) = self.webs().find(|web| is_held_down(*web)) {
+                return Some(format!("node-{front} holds node-{web} down"));
+            }
+            let decided = own.agent.iter().flat_map(|agent| agent.balancer.upstreams());
+            let mut targets = decided.filter_map(|upstream| Some((upstream.name(), upstream.decision()?.target()?)));
+            if let Some((name, _)) = targets.find(|(name, target)| !own.has_in_place(name, target)) {
+                return Some(format!("{name} of node-{front} is not as it is decided"));
+            }
             for options in &self.plan.upstreams {
+                // With nobody there the last ones are kept. NGINX refuses a file without an ordinary server, and scripts have no
+                // placeholder.
+                let serves =
+                    |web: usize| self.selects(options, web) && !(own.scripts.is_some() && self.hosts[web].backup);
+                if !self.webs().any(serves) {
+                    continue;
+                }
                 for web in self.webs() {
                     let host = &self.hosts[web];
                     let should = self.selects(options, web);

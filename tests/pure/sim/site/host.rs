@@ -10,12 +10,16 @@ use weir::endpoint::Restored;
 use weir::health::check::Checks;
 use weir::serf::QueryKey;
 use weir::time::Instant;
+use weir::upstream::UpstreamName;
+use weir::upstream::desired::{Desired, Target};
+use weir::upstream::settle::Applied;
 use weir::wire::NodeName;
 use weir::wire::serf::Tags;
 
 use super::apply::Helper;
 use super::balancer::Agent;
 use super::nginx::Nginx;
+use super::world::Scripts;
 
 /// What a web server does with requests.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -42,6 +46,8 @@ pub(crate) struct Host {
     pub(crate) name: NodeName,
     pub(crate) addr: SocketAddr,
     pub(crate) role: &'static str,
+    /// It is a server only for when the others are gone.
+    pub(crate) backup: bool,
     /// Tags beside the role.
     pub(crate) tags: Tags,
     /// Counts the processes of its agent.
@@ -62,6 +68,10 @@ pub(crate) struct Host {
     pub(crate) then: Then,
     /// The drain that it is in by its own word, the last one of a process that ended in it.
     pub(crate) drain: Option<DrainId>,
+    /// Every drain that it has had.
+    pub(crate) drains: BTreeSet<DrainId>,
+    /// When it was asked last to drain, to leave or to serve again.
+    pub(crate) asked: Instant,
     /// How long its process goes on once it has left.
     pub(crate) stay: Duration,
     /// It said that balancers did not confirm, and leaves all the same.
@@ -81,13 +91,53 @@ pub(crate) struct Host {
 /// What a balancer has beside its agent's own.
 pub(crate) struct Front {
     pub(crate) agent: Option<Agent>,
+    /// What is there in place of weir where the agent is Serf's.
+    pub(crate) scripts: Option<Scripts>,
     pub(crate) helper: Helper,
     pub(crate) nginx: Nginx,
     pub(crate) reloaded_at: Option<Instant>,
     /// An operator's word, which waits for no budget.
     pub(crate) is_ordered: bool,
+    /// How the last job of this agent ended,
+    pub(crate) last: Option<Applied>,
+    /// and of which upstreams it cannot know what is in place, since no job has told it.
+    pub(crate) unknown: BTreeSet<UpstreamName>,
+    /// Upstreams of the job under way.
+    pub(crate) asked: Vec<UpstreamName>,
     /// Since when each member should be in, or out.
     pub(crate) should: BTreeMap<(usize, NodeName), (bool, Instant)>,
+}
+
+impl Front {
+    /// Nothing runs yet.
+    pub(crate) fn new(helper: Helper, scripts: Option<Scripts>) -> Self {
+        Self {
+            agent: None,
+            scripts,
+            helper,
+            nginx: Nginx::default(),
+            reloaded_at: None,
+            is_ordered: false,
+            last: None,
+            unknown: BTreeSet::new(),
+            asked: Vec::new(),
+            should: BTreeMap::new(),
+        }
+    }
+
+    /// Whether the last job that succeeded was for this.
+    pub(crate) fn has_in_place(&self, upstream: &UpstreamName, target: &Target) -> bool {
+        match (self.helper.in_place().and_then(|file| file.upstreams.get(upstream)), target) {
+            (Some(Target::Servers(file)), Target::Servers(target)) => file.routes_like(target, false),
+            (file, Target::Placeholder) => file == Some(&Target::Placeholder),
+            (Some(Target::Placeholder) | None, Target::Servers(_)) => false,
+        }
+    }
+
+    /// What NGINX reads when it starts.
+    pub(crate) fn on_path(&self) -> &Desired {
+        self.scripts.as_ref().map_or_else(|| self.helper.on_path(), |scripts| &scripts.file)
+    }
 }
 
 impl Host {
@@ -96,6 +146,7 @@ impl Host {
             name,
             addr,
             role: "web",
+            backup: false,
             tags: Tags::new(),
             life: 0,
             snapshot: Restored::default(),
@@ -110,6 +161,8 @@ impl Host {
             has_joined: false,
             then: Then::ComeBack,
             drain: None,
+            drains: BTreeSet::new(),
+            asked: now,
             stay: Duration::ZERO,
             is_forced: false,
             has_power: true,

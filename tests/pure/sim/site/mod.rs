@@ -4,9 +4,10 @@
 //! `plan`.
 //!
 //! ```text
-//! cargo test --test pure site                          some seeds of each kind
-//! WEIR_SIM_SEED=42 cargo test --test pure site_keeps   one seed again, of each kind
-//! WEIR_SIM_SEEDS=2000 cargo test --test pure site      many (make sim): then each of `SOMETIMES` must have been met
+//! cargo test --test pure site                           some seeds of each kind
+//! WEIR_SITE_SEED=42 cargo test --test pure site_keeps   one seed again, of each kind
+//! WEIR_SITE_SEEDS=200 cargo test --test pure site_keeps many (make sim): then each of `SOMETIMES` must have been met, and what was met so
+//!                                                       far is told on standard error; WEIR_SITE_FIRST=N begins at another seed
 //! ```
 
 mod apply;
@@ -18,6 +19,7 @@ mod plan;
 mod rules;
 mod world;
 
+use std::io::Write as _;
 use std::panic::AssertUnwindSafe;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -29,7 +31,7 @@ use plan::{Kind, Plan};
 use rules::{Broken, Rule};
 use world::World;
 
-/// Seeds of a run without `WEIR_SIM_SEEDS`, of each kind.
+/// Seeds of a run without `WEIR_SITE_SEEDS`, of each kind.
 const SEEDS: u64 = 12;
 /// From how many on every state of [`SOMETIMES`] must have been seen.
 const LONG_RUN: u64 = 200;
@@ -64,6 +66,15 @@ const SOMETIMES: &[&str] = &[
     "flight measured",
     "left confirmed",
     "left unconfirmed",
+    "remote drain begun",
+    "remote drain refused",
+    "remote drain silent",
+    "remote undo done",
+    "a script answers out",
+    "a script answers wait",
+    "a script answers no apply",
+    "backup asked",
+    "backups alone",
     "answer out",
     "answer idle",
     "answer none",
@@ -79,6 +90,7 @@ const SOMETIMES: &[&str] = &[
     "job outlived its agent",
     "helper died within a job",
     "job under a hold",
+    "departure under a hold",
     "rollback under a hold",
     "went back",
     "applied Done { reloaded: true }",
@@ -113,6 +125,14 @@ enum Flaw {
     PanicEmpties,
     /// After a while gossip is not heard any more.
     LooksAway,
+    /// A script says `out` as soon as it has written the file.
+    ScriptAnswersAtOnce,
+    /// Whoever is asked to drain says so, and does not.
+    RemoteIdles,
+    /// An operator's hold is not heard.
+    IgnoresHolds,
+    /// What is in place is asked for again and again.
+    AsksAgain,
 }
 
 #[test]
@@ -128,8 +148,8 @@ fn a_site_keeps_its_promises_when_web_servers_die() {
 #[test]
 fn a_site_keeps_its_promises_when_everything_happens_at_once() {
     let seen = run_kind(Kind::Rough);
-    let seeds = from_env("WEIR_SIM_SEEDS").unwrap_or(SEEDS);
-    if from_env("WEIR_SIM_SEED").is_none() && seeds >= LONG_RUN {
+    let (first, end) = seeds();
+    if end - first >= LONG_RUN {
         let missing = seen.missing(SOMETIMES);
         assert!(missing.is_empty(), "these seeds never met: {missing:?}");
         let shapes = seen.distinct("shape ");
@@ -150,6 +170,10 @@ fn each_rule_notices_the_flaw_that_it_is_there_for() {
         (Flaw::ReloadAlways, Kind::Deploy, &[Rule::ReloadWithoutChange]),
         (Flaw::NoBudget, Kind::Rough, &[Rule::Budget]),
         (Flaw::PanicEmpties, Kind::Rough, &[Rule::Nobody]),
+        (Flaw::ScriptAnswersAtOnce, Kind::Deploy, &[Rule::RoutesToConfirmed, Rule::DrainedGetsNew]),
+        (Flaw::RemoteIdles, Kind::Deploy, &[Rule::RemoteUntrue]),
+        (Flaw::IgnoresHolds, Kind::Rough, &[Rule::Frozen]),
+        (Flaw::AsksAgain, Kind::Deploy, &[Rule::AskedForNothing]),
         (Flaw::LooksAway, Kind::Deaths, &[Rule::NotConverged, Rule::Waited, Rule::Lost]),
     ] {
         // Another rule may be broken as well, and first.
@@ -164,14 +188,30 @@ fn each_rule_notices_the_flaw_that_it_is_there_for() {
     }
 }
 
-fn run_kind(kind: Kind) -> Coverage {
-    let (first, end) = match from_env("WEIR_SIM_SEED") {
+/// The seeds of this run, the end not included.
+fn seeds() -> (u64, u64) {
+    match from_env("WEIR_SITE_SEED") {
         Some(seed) => (seed, seed + 1),
         None => {
-            let first = from_env("WEIR_SIM_FIRST").unwrap_or(0);
-            (first, first + from_env("WEIR_SIM_SEEDS").unwrap_or(SEEDS))
+            let first = from_env("WEIR_SITE_FIRST").unwrap_or(0);
+            (first, first + from_env("WEIR_SITE_SEEDS").unwrap_or(SEEDS))
         }
-    };
+    }
+}
+
+/// Twenty times in a run. By the stream itself: the harness keeps what is printed by macros.
+fn tell_progress(kind: Kind, seeds: u64, coverage: &Coverage) {
+    let ended = coverage.times("seeds");
+    if ended.is_multiple_of((seeds / 20).max(1)) {
+        let (states, shapes) = (SOMETIMES.len() - coverage.missing(SOMETIMES).len(), coverage.distinct("shape "));
+        let line =
+            format!("site {kind:?}: seed {ended} of {seeds}, {states} of {} states, {shapes} shapes", SOMETIMES.len());
+        writeln!(std::io::stderr(), "{line}").expect("standard error is open");
+    }
+}
+
+fn run_kind(kind: Kind) -> Coverage {
+    let (first, end) = seeds();
     let (next, coverage, failures) = (AtomicU64::new(first), Mutex::new(Coverage::default()), Mutex::new(Vec::new()));
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     std::thread::scope(|scope| {
@@ -181,7 +221,14 @@ fn run_kind(kind: Kind) -> Coverage {
                     && seed < end
                 {
                     match run(seed, kind) {
-                        Ok(seen) => coverage.lock().unwrap().add(&seen),
+                        Ok(seen) => {
+                            let mut coverage = coverage.lock().unwrap();
+                            coverage.add(&seen);
+                            coverage.count("seeds");
+                            if end - first >= LONG_RUN {
+                                tell_progress(kind, end - first, &coverage);
+                            }
+                        }
                         Err(failure) => {
                             next.store(end, Ordering::Relaxed);
                             failures.lock().unwrap().push(failure);
@@ -209,7 +256,7 @@ fn run(seed: u64, kind: Kind) -> Result<Coverage, String> {
     let (plan, at) = (&world.plan, world.now().as_nanos() as f64 / 1e9 - 3600.0);
     let story = world.story.join("\n  ");
     Err(format!(
-        "{plan}\n  {story}\nseed {seed} {kind:?}, at {at:.3} s: {failure}\nreplay: WEIR_SIM_SEED={seed} cargo test --test pure site_keeps"
+        "{plan}\n  {story}\nseed {seed} {kind:?}, at {at:.3} s: {failure}\nreplay: WEIR_SITE_SEED={seed} cargo test --test pure site_keeps"
     ))
 }
 

@@ -25,6 +25,14 @@ pub(crate) struct Nginx {
     pub(crate) reloads: u64,
 }
 
+/// A server that gets a request.
+#[derive(Debug)]
+pub(crate) struct Picked {
+    pub(crate) member: NodeName,
+    pub(crate) addr: SocketAddr,
+    pub(crate) backup: bool,
+}
+
 /// Workers of one configuration.
 #[derive(Debug)]
 pub(crate) struct Workers {
@@ -106,19 +114,22 @@ impl Workers {
         now: Instant,
         upstream: &UpstreamName,
         tried: &BTreeSet<SocketAddr>,
-    ) -> Option<(NodeName, SocketAddr)> {
+    ) -> Option<Picked> {
         let lines = self.upstreams.get(upstream)?;
-        // NGINX does not leave the only one alone.
-        let is_single = lines.len() == 1;
+        // The only one is not left alone: NGINX by itself does not, and beside lines that are down it is told so.
+        let is_single = lines.iter().filter(|line| !line.down).count() == 1;
         let is_marked = |addr| self.marks.get(&(upstream.clone(), addr)).is_some_and(|until| *until > now);
-        let free: Vec<_> = lines
-            .iter()
-            .filter(|line| !line.down && !tried.contains(&line.addr) && (is_single || !is_marked(line.addr)))
+        let is_free =
+            |line: &&Server| !line.down && !tried.contains(&line.addr) && (is_single || !is_marked(line.addr));
+        let free = lines.iter().filter(is_free);
+        let has_ordinary = free.clone().any(|line| !line.backup);
+        let free: Vec<_> = free
+            .filter(|line| line.backup != has_ordinary)
             .flat_map(|line| std::iter::repeat_n(line, usize::from(u16::from(line.weight))))
             .collect();
         self.turn += 1;
         let line = free.get(self.turn % free.len().max(1))?;
-        Some((line.member.clone(), line.addr))
+        Some(Picked { member: line.member.clone(), addr: line.addr, backup: line.backup })
     }
 
     /// A server has failed a request.

@@ -34,6 +34,12 @@ pub(crate) struct Plan {
     pub(crate) kind: Kind,
     pub(crate) balancers: usize,
     pub(crate) webs: usize,
+    /// So many of them, the last ones, are backups.
+    pub(crate) backups: usize,
+    /// The last balancer runs Serf's agent, with scripts.
+    pub(crate) scripts: bool,
+    /// Nodes drain when others ask them to.
+    pub(crate) remote: bool,
     pub(crate) upstreams: Vec<Options>,
     /// Of the upstreams that have a probe, by their place.
     pub(crate) probes: Vec<Option<probe::Plan>>,
@@ -83,12 +89,18 @@ impl Plan {
             options
         });
         let upstreams: Vec<_> = options.collect();
+        let balancers = rng.random_range(1..=if rough { 3 } else { 2 });
+        let webs = if rough { rng.random_range(1..=6) } else { rng.random_range(3..=5) };
+        let backups = if rng.random_bool(0.7) { 0 } else { rng.random_range(1..=if rough { webs } else { 1 }) };
         let budget = if rough { *[0, 1, 1, 5].choose(&mut rng).expect("not empty") } else { 1 };
         Self {
             seed,
             kind,
-            balancers: rng.random_range(1..=if rough { 3 } else { 2 }),
-            webs: if rough { rng.random_range(1..=6) } else { rng.random_range(3..=5) },
+            balancers,
+            webs,
+            backups,
+            scripts: balancers > 1 && kind != Kind::Deaths && rng.random_bool(0.3),
+            remote: !rough || rng.random_bool(0.8),
             upstreams,
             probes,
             settle: settle::Options {
@@ -113,6 +125,11 @@ impl Plan {
         let timing =
             check::Timing::Run { interval: Duration::from_secs(2), timeout: Duration::from_secs(1), rise: 1, fall: 2 };
         check::Options { name: "site".into(), timing, start_grace: Duration::ZERO }
+    }
+
+    /// Balancers with our agent.
+    pub(crate) fn ours(&self) -> usize {
+        self.balancers - usize::from(self.scripts)
     }
 
     pub(crate) fn is_balancer(&self, node: usize) -> bool {
@@ -142,10 +159,24 @@ pub(crate) fn vary(options: &mut Options, rng: &mut StdRng) {
 
 impl fmt::Display for Plan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { seed, kind, balancers, webs, upstreams, probes, settle, health, checks, direct, .. } = self;
+        let Self {
+            seed,
+            kind,
+            balancers,
+            webs,
+            backups,
+            scripts,
+            upstreams,
+            probes,
+            settle,
+            health,
+            checks,
+            direct,
+            ..
+        } = self;
         write!(
             f,
-            "plan {seed}: {kind:?}, {balancers} balancers, {webs} web servers, checks {checks}, direct {direct}, "
+            "plan {seed}: {kind:?}, {balancers} balancers (scripts {scripts}), {webs} web servers ({backups} backups), checks {checks}, direct {direct}, "
         )?;
         write!(f, "health {:?}, budget {:?}", health.interval, settle.min_reload_interval)?;
         for (upstream, probe) in upstreams.iter().zip(probes) {

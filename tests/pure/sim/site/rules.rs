@@ -6,6 +6,9 @@
 //! | `DrainedGetsNew` | who says that it is drained, or leaves with everybody's word, is in no configuration that takes connections |
 //! | `Nobody` | never nobody while somebody answers |
 //! | `ReloadWithoutChange` | NGINX is signalled for something |
+//! | `AskedForNothing` | and `apply` is asked for something, and for one thing at a time |
+//! | `Frozen` | into a held upstream nobody comes, and who goes out of it drains or is not there |
+//! | `RemoteUntrue` | what a node answers to another one's word to drain, or to serve, is so |
 //! | `Budget` | and not more often than the operator wants |
 //! | `CutForbidden` | connections are ended only as `protocols D.4` allows |
 //! | `Lost`, `TriedTwice`, `Waited` | what each kind of trouble may cost a client |
@@ -16,13 +19,13 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 
-use weir::drain::{DrainId, Promises};
+use weir::drain::{Departure, DrainId, Promises, RemoteDrain};
 use weir::serf::Status;
 use weir::sim::NodeId;
 use weir::time::Instant;
 use weir::upstream::cuts::Place as Server;
 use weir::upstream::desired::Desired;
-use weir::upstream::{Drain, Intent, OnEmpty, Options, Want};
+use weir::upstream::{Drain, Intent, OnEmpty, Options, UpstreamName, Want};
 use weir::wire::NodeName;
 
 use super::balancer::Agent;
@@ -43,6 +46,9 @@ pub(crate) enum Rule {
     DrainedGetsNew,
     Nobody,
     ReloadWithoutChange,
+    AskedForNothing,
+    Frozen,
+    RemoteUntrue,
     Budget,
     CutForbidden,
     Lost,
@@ -86,6 +92,11 @@ impl Rules {
         self.confirmed.entry((front, node.clone())).or_default().entry(id).or_insert(now);
     }
 
+    /// It has left: whoever keeps a promise to it has done so, and it asks again if it comes back in that drain.
+    pub(crate) fn left(&mut self, node: &NodeName) {
+        self.confirmed.retain(|(_, confirmed), _| confirmed != node);
+    }
+
     fn since(&self, front: usize, node: &NodeName, id: Option<&DrainId>) -> Option<Instant> {
         self.confirmed.get(&(front, node.clone()))?.get(id?).copied()
     }
@@ -116,7 +127,7 @@ impl World {
                 continue;
             }
             let is_live = own.nginx.accepting().any(|workers| workers.routes_to(&host.name));
-            let file = own.helper.on_path();
+            let file = own.on_path();
             let is_on_path = file.upstreams.keys().any(|name| serving(file, name).any(|member| *member == host.name));
             if is_live || is_on_path {
                 let text =
@@ -148,6 +159,7 @@ impl World {
         let budget = self.plan.settle.min_reload_interval;
         let front = self.front_mut(at);
         let is_ordered = std::mem::take(&mut front.is_ordered);
+        front.asked = desired.upstreams.keys().cloned().collect();
         let since = front.reloaded_at.map(|at| now.since(at)).filter(|_| !is_ordered);
         if since.is_some_and(|since| since < budget) {
             return Err(Broken::new(
@@ -155,7 +167,12 @@ impl World {
                 format!("node-{at} asks for a job {since:?} after a reload, and has {budget:?}"),
             ));
         }
+        self.check_asked(at, desired, is_ordered)?;
         for name in desired.upstreams.keys() {
+            self.check_frozen(at, desired, name)?;
+            if desired.upstreams[name].servers().is_some_and(|servers| servers.serving().all(|line| line.backup)) {
+                self.coverage.count("backups alone");
+            }
             if let Some(member) = serving(desired, name).find(|member| promises.is_promised(member)) {
                 let text = format!("node-{at} wants {member} in {name}, and has promised not to");
                 return Err(Broken::new(Rule::RoutesToConfirmed, text));
@@ -178,6 +195,63 @@ impl World {
             }
         }
         Ok(())
+    }
+
+    /// Something is to change, or cannot be known, or was not done, or an operator wants it.
+    fn check_asked(&self, at: usize, desired: &Desired, is_ordered: bool) -> Result<(), Broken> {
+        let front = self.front(at);
+        let is_to_do = is_ordered || front.last.is_some_and(|last| !last.is_done());
+        let changes = |(name, target)| front.unknown.contains(name) || !front.has_in_place(name, target);
+        // Before anything is decided an NGINX that has started is looked at, and nothing is asked of the files.
+        if is_to_do || desired.upstreams.is_empty() || desired.upstreams.iter().any(changes) {
+            return Ok(());
+        }
+        Err(Broken::new(Rule::AskedForNothing, format!("node-{at} asks for what is in place: {desired:?}")))
+    }
+
+    /// Of an upstream that an operator holds.
+    fn check_frozen(&mut self, at: usize, desired: &Desired, name: &UpstreamName) -> Result<(), Broken> {
+        let front = self.front(at);
+        let Some(agent) = front.agent.as_ref().filter(|agent| agent.balancer.holds().get(name).is_some()) else {
+            return Ok(());
+        };
+        let Some(file) = front.helper.in_place().filter(|file| file.upstreams.contains_key(name)) else {
+            return Ok(());
+        };
+        let (before, after): (Vec<_>, Vec<_>) = (serving(file, name).collect(), serving(desired, name).collect());
+        if let Some(member) = after.iter().find(|member| !before.contains(member)) {
+            return Err(Broken::new(Rule::Frozen, format!("{name} of node-{at} is held, and {member} comes in")));
+        }
+        let mut gone = before.iter().filter(|member| !after.contains(member)).peekable();
+        let has_gone = gone.peek().is_some();
+        let options = self.plan.upstreams.iter().find(|options| options.name == *name);
+        let is_there = |member: &&&&NodeName| {
+            let web = self.index_of(member).filter(|web| self.sees_alive(at, *web));
+            let is_selected = |web: usize| options.is_some_and(|options| self.selects(options, web));
+            web.is_some_and(|web| is_selected(web) && self.hosts[web].tags.is_empty())
+                && agent.ledger.drain_of(member) == Drain::No
+        };
+        if let Some(member) = gone.find(|member| is_there(&member)) {
+            let text = format!("{name} of node-{at} is held, and {member} goes out, which is alive");
+            return Err(Broken::new(Rule::Frozen, text));
+        }
+        if has_gone {
+            self.coverage.count("departure under a hold");
+        }
+        Ok(())
+    }
+
+    /// Of what a node answered to another one, some time after that.
+    pub(crate) fn check_told(&self, at: usize, drain: &RemoteDrain, id: &DrainId) -> Result<(), Broken> {
+        let host = &self.hosts[at];
+        let kept = host.departure.as_ref().and_then(Departure::kept);
+        let is_so = match drain {
+            RemoteDrain::On => host.drains.contains(id),
+            RemoteDrain::Off => kept.is_none(),
+            RemoteDrain::Follow { .. } => true,
+        };
+        let text = || format!("node-{at} said ok {id} to {drain}, and has kept {kept:?}");
+        if is_so { Ok(()) } else { Err(Broken::new(Rule::RemoteUntrue, text())) }
     }
 
     /// An agent has decided, or had nothing to decide.

@@ -2,6 +2,25 @@
 
 use super::*;
 
+/// A document in few words.
+fn told(desired: &Desired) -> String {
+    let line = |server: &weir::upstream::Server| {
+        let kind = if server.down {
+            " down"
+        } else if server.backup {
+            " backup"
+        } else {
+            ""
+        };
+        format!("{}*{}{kind}", server.member, server.weight.get())
+    };
+    let upstream = |(name, target): (&UpstreamName, &Target)| {
+        let lines: Vec<_> = target.servers().into_iter().flat_map(Servers::as_slice).map(line).collect();
+        format!("{name} [{}]", lines.join(", "))
+    };
+    desired.upstreams.iter().map(upstream).collect::<Vec<_>>().join(" ")
+}
+
 impl World {
     /// Starts the agent of a host, from what is on its disk.
     pub(crate) fn start(&mut self, at: usize) {
@@ -17,6 +36,8 @@ impl World {
             None => departure,
         };
         host.drain = departure.tag().map(|tag| tag.id.clone());
+        host.drains.extend(host.drain.clone());
+        let is_ours = host.front.as_ref().is_none_or(|front| front.scripts.is_none());
         if host.front.is_none() && self.plan.checks {
             let mut checks = Checks::new(StdRng::seed_from_u64(seed ^ 1));
             checks.add(now, self.plan.check());
@@ -28,18 +49,24 @@ impl World {
             None => tags.insert("role".to_owned(), host.role.to_owned()),
         };
         let state = host.checks.as_ref().map_or(State::None, Checks::state);
-        tags.insert(health::TAG.to_owned(), state.to_string());
+        if is_ours {
+            tags.insert(health::TAG.to_owned(), state.to_string());
+        }
+        if host.backup {
+            tags.insert("backup".to_owned(), "true".to_owned());
+        }
         if let Some(tag) = departure.tag() {
             tags.insert(DrainTag::NAME.to_owned(), tag.to_string());
         }
-        (host.departure, host.members_changed, host.has_joined, host.touched) = (Some(departure), true, false, now);
+        (host.departure, host.members_changed, host.has_joined, host.touched) =
+            (is_ours.then_some(departure), true, false, now);
         (host.due, host.is_forced) = (Some(now), false);
         let snapshot = std::mem::take(&mut host.snapshot);
         self.sim.start(id, None, snapshot, |options| {
             options.tags = tags;
             options.serf.reconnect_interval = Duration::from_secs(5);
         });
-        if self.hosts[at].front.is_some() {
+        if self.hosts[at].front.is_some() && is_ours {
             self.start_agent(at);
         }
         self.join(at);
@@ -54,8 +81,9 @@ impl World {
         if promises.iter().next().is_some() {
             self.coverage.count("promises read back");
         }
-        front.reloaded_at = None;
+        (front.reloaded_at, front.last) = (None, None);
         front.agent = Some(Agent::new(now, &self.plan, order, live, holds, promises, flaw));
+        self.knows_nothing(at);
         self.submit(at, Order::Recover);
     }
 
@@ -205,6 +233,7 @@ impl World {
             Out::Keep(kept) => {
                 let fails = self.plan.kind == Kind::Rough && self.rng.random_bool(0.05);
                 let host = &mut self.hosts[at];
+                host.drains.extend(kept.as_ref().map(|kept| kept.id.clone()));
                 host.writes += 1;
                 let (life, write) = (host.life, host.writes);
                 let took = Duration::from_millis(self.rng.random_range(1..10));
@@ -217,7 +246,9 @@ impl World {
                     None => tags.remove(DrainTag::NAME),
                 };
                 let _too_large = self.sim.with(id, |endpoint, now| endpoint.set_tags(now, &tags));
-                self.hosts[at].drain = tag.map(|tag| tag.id);
+                let host = &mut self.hosts[at];
+                host.drain = tag.map(|tag| tag.id);
+                host.drains.extend(host.drain.clone());
                 if self.flaw == Flaw::StopsEarly && self.hosts[at].drain.is_some() {
                     self.set_service(at, Service::Down);
                 }
@@ -298,6 +329,7 @@ impl World {
                         self.coverage.count("job under a hold");
                     }
                     let (desired, promises) = (desired.clone(), promises.clone());
+                    self.tell(&format!("node-{at} asks for {}", told(&desired)));
                     self.check_order(at, &desired, &promises)?;
                 }
                 self.submit(at, order);
@@ -356,6 +388,8 @@ impl World {
         let then = self.hosts[at].then;
         self.tell(&format!("node-{at} has left, {then:?}"));
         self.kill(at);
+        let name = self.hosts[at].name.clone();
+        self.rules.left(&name);
         self.coverage.count("left");
         if self.hosts[at].front.is_none() {
             self.set_service(at, Service::Down);

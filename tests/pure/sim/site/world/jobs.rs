@@ -49,6 +49,11 @@ impl World {
                 if applied.reloaded() {
                     front.reloaded_at = Some(now);
                 }
+                if applied.is_in_place() {
+                    let asked = std::mem::take(&mut front.asked);
+                    front.unknown.retain(|name| !asked.contains(name));
+                }
+                front.last = Some(applied);
                 agent.handle_applied(now, applied, trouble);
                 self.coverage.count(&format!("applied {applied:?}"));
             }
@@ -57,7 +62,10 @@ impl World {
                 if applied.reloaded() {
                     front.reloaded_at = Some(now);
                 }
+                front.last = Some(applied);
                 agent.handle_went_back(now, applied, live);
+                // What lies there now was decided by nobody.
+                self.knows_nothing(at);
                 self.coverage.count("went back");
             }
             Answer::Recovered => agent.handle_recovered(),
@@ -77,14 +85,23 @@ impl World {
     }
 
     pub(crate) fn start_nginx(&mut self, at: usize) {
-        let front = self.hosts[at].front.as_mut().expect("a balancer");
-        let desired = front.helper.on_path();
+        self.knows_nothing(at);
+        let front = self.front_mut(at);
         if !front.nginx.is_running() {
-            front.nginx.load(desired);
+            let file = front.on_path().clone();
+            front.nginx.load(&file);
             front.agent.as_mut().into_iter().for_each(Agent::nginx_started);
         }
         self.hosts[at].touched = self.now();
         self.hosts[at].due = Some(self.now());
+    }
+
+    /// What is in place may be asked for again, until a job that begins from now on has told the agent.
+    pub(crate) fn knows_nothing(&mut self, at: usize) {
+        let unknown = self.plan.upstreams.iter().map(|options| options.name.clone()).collect();
+        let front = self.front_mut(at);
+        front.unknown = unknown;
+        front.asked.clear();
     }
 
     pub(crate) fn stop_nginx(&mut self, at: usize) {

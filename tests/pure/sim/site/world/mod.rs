@@ -4,7 +4,11 @@
 
 mod agents;
 mod jobs;
+mod remote;
 mod requests;
+mod scripts;
+
+pub(crate) use scripts::Scripts;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
@@ -14,20 +18,24 @@ use nix::errno::Errno;
 use rand::rngs::StdRng;
 use rand::seq::IndexedRandom;
 use rand::{RngExt, SeedableRng};
+use weir::drain::DrainId;
 use weir::drain::document::Line;
 use weir::drain::flight::Connection;
-use weir::drain::{BALANCER, Departure, DrainTag, Fact, NotKept, Output as Out, Peer, Question, Reply};
+use weir::drain::{
+    BALANCER, Departure, DrainRequest, DrainTag, Fact, NotKept, Output as Out, Peer, Question, RemoteAnswer,
+    RemoteDrain, Reply,
+};
 use weir::endpoint::{Endpoint, Output as Told};
 use weir::health::answer::{Failure, Outcome, Step};
 use weir::health::check::{Checks, Finding, Output as Checked, Run, Verdict};
 use weir::health::probe::{Start, TargetId};
 use weir::health::query::answer;
 use weir::health::{self, State};
-use weir::serf::{Answer as Said, Event, QueryEvent, QueryOutput, QueryParams, Status};
+use weir::serf::{Answer as Said, Event, QueryEvent, QueryKey, QueryOutput, QueryParams, Status};
 use weir::sim::{Network, NodeId, Sim, Uplink};
 use weir::time::Instant;
 use weir::upstream::cuts::{Passed, Place as Server};
-use weir::upstream::desired::Desired;
+use weir::upstream::desired::{Desired, Target};
 use weir::upstream::{Servers, UpstreamName};
 use weir::wire::NodeName;
 use weir::wire::serf::{Tags, decode_tags};
@@ -38,9 +46,11 @@ use super::Flaw;
 use super::apply::{Answer, Effect, Helper, Mood, Order};
 use super::balancer::{Act, Agent};
 use super::host::{Front, Host, Service, Then};
-use super::nginx::Nginx;
+use super::nginx::Picked;
 use super::plan::{CONNECT_TIMEOUT, Kind, Plan, READ_TIMEOUT};
 use super::rules::{Broken, Rule, Rules};
+
+use scripts::Call;
 
 /// Servers that NGINX tries for one request (`proxy_next_upstream_tries` of the site example).
 const TRIES: usize = 2;
@@ -81,18 +91,80 @@ enum How {
 
 #[derive(Debug)]
 enum Happening {
-    Arrives { front: usize },
-    Ends { request: u64, attempt: u32, how: How },
-    Probed { front: usize, life: u64, target: TargetId, outcome: Outcome },
-    Job { front: usize },
-    Kept { host: usize, life: u64, write: u64, kept: Option<weir::drain::Kept>, fails: bool },
-    Checked { host: usize, life: u64, run: Run, finding: Finding },
-    Look { host: usize, life: u64 },
-    Cut { front: usize, life: u64, places: Vec<Server> },
-    Gone { host: usize, life: u64 },
-    Start { host: usize },
-    Join { host: usize, life: u64 },
+    Arrives {
+        front: usize,
+    },
+    Ends {
+        request: u64,
+        attempt: u32,
+        how: How,
+    },
+    Probed {
+        front: usize,
+        life: u64,
+        target: TargetId,
+        outcome: Outcome,
+    },
+    Job {
+        front: usize,
+    },
+    Kept {
+        host: usize,
+        life: u64,
+        write: u64,
+        kept: Option<weir::drain::Kept>,
+        fails: bool,
+    },
+    Checked {
+        host: usize,
+        life: u64,
+        run: Run,
+        finding: Finding,
+    },
+    Look {
+        host: usize,
+        life: u64,
+    },
+    Cut {
+        front: usize,
+        life: u64,
+        places: Vec<Server>,
+    },
+    /// A script has done its work,
+    Script {
+        front: usize,
+    },
+    /// and NGINX has loaded what it wrote.
+    Loaded {
+        front: usize,
+    },
+    /// What was answered to another node's word has had its time.
+    Answered {
+        host: usize,
+        life: u64,
+        drain: RemoteDrain,
+        answered: Instant,
+        id: DrainId,
+    },
+    Gone {
+        host: usize,
+        life: u64,
+    },
+    Start {
+        host: usize,
+    },
+    Join {
+        host: usize,
+        life: u64,
+    },
     Patrol,
+}
+
+/// A word to another node.
+struct Remote {
+    at: usize,
+    drain: RemoteDrain,
+    answered: bool,
 }
 
 pub(crate) struct World {
@@ -104,6 +176,8 @@ pub(crate) struct World {
     pub(crate) loss: f64,
     agenda: BTreeMap<(Instant, u64), Happening>,
     numbers: u64,
+    /// Nodes that were asked from elsewhere to drain, or to serve again, by who asked.
+    remotes: BTreeMap<(usize, QueryKey), Remote>,
     pub(crate) requests: BTreeMap<u64, Request>,
     pub(crate) rules: Rules,
     pub(crate) coverage: Coverage,
@@ -120,15 +194,10 @@ impl World {
         let hosts = (0..plan.balancers + plan.webs).map(|number| {
             let id = sim.add();
             let addr = SocketAddr::new(sim.addr(id).ip(), 80);
-            let front = plan.is_balancer(number).then(|| Front {
-                agent: None,
-                helper: Helper::new(flaw),
-                nginx: Nginx::default(),
-                reloaded_at: None,
-                is_ordered: false,
-                should: BTreeMap::new(),
-            });
-            Host::new(sim.name(id).clone(), addr, now, front)
+            let scripts = (number >= plan.ours()).then(|| Scripts::new(now));
+            let front = plan.is_balancer(number).then(|| Front::new(Helper::new(flaw), scripts));
+            let backup = number >= plan.balancers + plan.webs - plan.backups;
+            Host { backup, ..Host::new(sim.name(id).clone(), addr, now, front) }
         });
         let hosts = hosts.collect();
         let mut world = Self {
@@ -139,6 +208,7 @@ impl World {
             loss: 0.0,
             agenda: BTreeMap::new(),
             numbers: 0,
+            remotes: BTreeMap::new(),
             requests: BTreeMap::new(),
             rules: Rules::new(plan.kind),
             coverage: Coverage::default(),
@@ -254,6 +324,9 @@ impl World {
             Told::Member(_) | Told::Leaving { .. } | Told::Suspicion { .. } => {
                 host.members_changed = true;
                 agent.into_iter().for_each(Agent::members_changed);
+                if host.front.is_some() {
+                    self.call_script(id.0, Call::Members);
+                }
             }
             Told::Joined(joined) => {
                 if joined.contacted > 0 {
@@ -268,7 +341,7 @@ impl World {
             Told::SecondWitness { member, silent } => {
                 agent.into_iter().for_each(|agent| agent.handle_second_witness(now, &member, silent));
             }
-            Told::Query(output) => self.heard(id, &output),
+            Told::Query(output) => self.heard(id, &output)?,
             Told::Event(Event::Query(query)) => self.asked(id, &query),
             Told::Left { .. } => {
                 let (life, stay) = (host.life, host.stay);
@@ -292,6 +365,12 @@ impl World {
             let checks = state.map(|state| ("site", state, ""));
             let text = answer::Answer::of(checks, drain).to_string();
             let _too_late = self.sim.with(id, |endpoint, now| endpoint.respond(now, &query.key, text.into()));
+        } else if query.name == RemoteDrain::NAME {
+            self.asked_to_drain(id.0, query);
+        } else if let (Question::NAME, Some(question)) = (query.name.as_str(), Question::parse(&query.payload))
+            && self.hosts[id.0].front.as_ref().is_some_and(|front| front.scripts.is_some())
+        {
+            self.call_script(id.0, Call::Drained { query: query.key, question });
         } else if query.name == Question::NAME
             && let Some(mut agent) = self.hosts[id.0].front.as_mut().and_then(|front| front.agent.take())
         {
@@ -301,7 +380,10 @@ impl World {
     }
 
     /// An answer to a query of its own.
-    fn heard(&mut self, id: NodeId, output: &QueryOutput) {
+    fn heard(&mut self, id: NodeId, output: &QueryOutput) -> Result<(), Broken> {
+        if self.remotes.contains_key(&(id.0, output.key)) {
+            return self.heard_of_drain(id.0, output);
+        }
         let now = self.now();
         let host = &mut self.hosts[id.0];
         if host.queries.contains(&output.key) {
@@ -319,6 +401,7 @@ impl World {
         } else if let Some(agent) = host.front.as_mut().and_then(|front| front.agent.as_mut()) {
             agent.handle_query(now, output);
         }
+        Ok(())
     }
 
     fn happen(&mut self, what: Happening) -> Result<Option<usize>, Broken> {
@@ -336,6 +419,16 @@ impl World {
             }
             Happening::Ends { request, attempt, how } => self.ends(request, attempt, how).map(|()| None),
             Happening::Job { front } => self.job(front),
+            Happening::Script { front } => self.script(front).map(|()| None),
+            Happening::Loaded { front } => {
+                self.front_mut(front).nginx.retire();
+                Ok(None)
+            }
+            Happening::Answered { host, life, drain, answered, id } => {
+                let is_as_then = is_live(&self.hosts, host, life) && self.hosts[host].asked <= answered;
+                let is_as_then = is_as_then && !self.sim.is_paused(NodeId(host));
+                if is_as_then { self.check_told(host, &drain, &id).map(|()| None) } else { Ok(None) }
+            }
             Happening::Patrol => {
                 self.happens(PATROL, Happening::Patrol);
                 self.patrol().map(|()| None)

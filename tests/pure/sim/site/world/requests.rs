@@ -92,7 +92,10 @@ impl World {
         let picked =
             nginx.workers(request.workers).and_then(|workers| workers.pick(now, &request.upstream, &request.tried));
         let may_try = request.tried.len() < TRIES;
-        let Some((member, addr)) = picked.filter(|_| may_try) else { return self.fail(id) };
+        let Some(Picked { member, addr, backup }) = picked.filter(|_| may_try) else { return self.fail(id) };
+        if backup {
+            self.coverage.count("backup asked");
+        }
         let (attempt, work, begun) = (request.attempts, request.work, request.begun);
         let host = self.host_at(addr);
         let is_there = host.is_some_and(|host| self.hosts[host].has_power && self.reaches(at, host));
