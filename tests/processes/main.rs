@@ -16,6 +16,7 @@ mod apply;
 mod balancer;
 mod cli;
 mod doctor;
+mod drained;
 mod files;
 mod hostile;
 mod keys;

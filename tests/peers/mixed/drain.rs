@@ -21,7 +21,7 @@ async fn a_plain_balancer_confirms_by_the_shipped_script_and_one_without_it_is_n
     let handler = format!("NGINX={} SERF_RPC_ADDR={} {ours} {}", nginx.display(), lb.rpc, file.display());
     lb.options_mut().serf_args.push(format!("-event-handler=query:weir-drained={handler}"));
     lb.run();
-    let leave = "[leave]\ndrain_time = \"2s\"\ntimeout = \"16s\"\n";
+    let leave = "[leave]\ndrain_time = \"2s\"\ntimeout = \"20s\"\n";
     let web = |name| Agent::start(Kind::Weir, name, Settings::key(KEY).join(lb.gossip).toml(leave));
     let (one, two) = (web("web1"), web("web2"));
     await_agreement(&[&lb, &one, &two], &[("lb", "alive"), ("web1", "alive"), ("web2", "alive")]);
