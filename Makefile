@@ -7,7 +7,7 @@ SHELL := /bin/bash
 # Not every user has where Debian keeps nginx and haproxy.
 export PATH := $(PATH):/usr/sbin:/sbin
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-quick sim flood bench bench-upstreams lab bare lint generate package clean
+.PHONY: help demo test test-quick sim kept flood bench bench-upstreams lab bare lint generate package clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -19,7 +19,7 @@ demo: ## the main job on this machine: an encrypted cluster of one balancer and 
 
 # Tests wait for timers, processes and NGINX five times as long as they compute. Those that measure come afterwards, one at a time.
 TEST_THREADS ?= 8
-MEASURING := hostile::flood::an_agent load::readers balancer::probe_load apply::timing apply::helper::the_way_through balancer::budget::twenty_servers_that_join_one balancer::budget::a_thousand
+MEASURING := hostile::flood::an_agent load::readers balancer::probe_load apply::timing apply::helper::the_way_through balancer::budget::twenty_servers_that_join_one balancer::budget::a_thousand kept::
 
 test: ## everything that proves weir: unit, property, simulation, against real serf and nginx, packages on systemd hosts (as root)
 	@packaging/require serf nginx nginx-stream haproxy python3 ip
@@ -32,6 +32,9 @@ test-quick: ## only what needs nothing installed
 
 sim: ## a long simulation: SEEDS=20000 SITE_SEEDS=200 make sim
 	WEIR_SIM_SEEDS=$${SEEDS:-20000} WEIR_SITE_SEEDS=$${SITE_SEEDS:-200} $(CARGO) test --release --locked --test pure sim -- --nocapture
+
+kept: ## a million requests over kept connections, NGINX reloaded each second, by a newer Debian's NGINX (as root): SUITE=sid
+	@WEIR_LAB_SUITE=$(SUITE) CARGO="$(CARGO)" tests/lab/kept
 
 flood: ## ten thousand malformed packets and streams a second at an agent, with and without the key: make flood FLOOD_SECONDS=30
 	WEIR_FLOOD_SECONDS=$(FLOOD_SECONDS) $(CARGO) test --release --locked --test processes flood -- --ignored --nocapture

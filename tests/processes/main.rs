@@ -19,6 +19,7 @@ mod doctor;
 mod drained;
 mod files;
 mod hostile;
+mod kept;
 mod keys;
 mod load;
 mod log;
