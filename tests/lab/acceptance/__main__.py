@@ -42,7 +42,7 @@ OUT = ROOT / "target/lab"
 SMOKE = "smoke"
 PARTS = {
     SMOKE: [install.sound, install.privileges, members.weights, members.kill, members.leave, members.reboot],
-    "dead": [dead.hung, dead.hung_alone, dead.hung_budget, dead.hung_neighbour, service.service_killed, service.agent_lost, service.cable],
+    "dead": [dead.hung, dead.hung_alone, dead.hung_budget, dead.hung_neighbour, dead.loss, service.service_killed, service.agent_lost, service.cable],
     "members": [
         members.power, members.freeze, members.cut, members.agent_killed, members.two_balancers, checks.checks, latency.beside_others,
     ],
@@ -65,7 +65,7 @@ AFTER_SMOKE = [nginx.certificates, absent.records]
 WHOLE = "whole"
 MOST_S = 600
 # What wants the machine for itself, and runs only where it is named.
-MEASUREMENTS = {"latency": [latency.helper_and_direct]}
+MEASUREMENTS = {"latency": [latency.helper_and_direct], "loss": [dead.loss_for_minutes]}
 
 
 def ready(what):

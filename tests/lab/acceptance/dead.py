@@ -1,9 +1,12 @@
-"""Servers that hang, and requests that wait on them: whoever is dead beyond doubt keeps nobody waiting."""
+"""Servers that hang, or that the network half loses, and requests that wait on them: whoever is dead beyond doubt keeps nobody waiting."""
 
 import contextlib
+import re
 
-from cluster import WEBS, lb, none_failed, now, servers, servers_are, told, untold, visitors, web1, web2, whole
-from hosts import expect, pause, within
+from cluster import (
+    WEBS, all_alive, lb, none_failed, now, servers, servers_are, told, untold, visitors, web1, web2, whole,
+)
+from hosts import expect, pause, throughout, verb, within
 
 PROBE = "/etc/weir/weir.d/50-probe.toml"
 NEIGHBOUR = "/etc/nginx/conf.d/neighbour.conf"
@@ -97,3 +100,43 @@ def hung_neighbour(report):
                 pause(1)
                 servers_are(*WEBS)
         nobody_waits(report, "hung_neighbour", became, since)
+
+
+def loss(report):
+    """Every third frame of a web server is lost, for a while."""
+    half_lost(report, 20)
+
+
+def loss_for_minutes(report):
+    half_lost(report, 180)
+
+
+def half_lost(report, seconds):
+    """Without a probe of its own, and with one: then the server may come and go."""
+    lossy(report, "loss", seconds)
+    with probed():
+        within(10, whole)
+        lossy(report, "loss_probed", seconds)
+
+
+def lossy(report, name, seconds):
+    since = now(lb)
+    with visitors(rate=10) as became:
+        verb("loss", web2, 30)
+        sentence = f"for {seconds} s with 30 % of its frames lost a web server is a member, and the other one stays in"
+        with report.claim(f"{name}.members", sentence):
+            throughout(seconds, others_stay)
+    with report.claim(f"{name}.visitors", "no visitor is turned away: the other server is asked"):
+        none_failed(became)
+    verb("heal")
+    with report.claim(f"{name}.back", "and once nothing is lost any more both serve"):
+        within(30, whole)
+    report.figure(f"{name}_slowest_s", became["slowest_s"])
+    log = lb.logged("weir", since)
+    report.figure(f"{name}_applies", len(re.findall("^apply live ", log, re.MULTILINE)))
+    report.figure(f"{name}_cuts", len(re.findall(CUT, log)))
+
+
+def others_stay():
+    all_alive()
+    expect(web1.addr in servers(), f"the servers are {servers()}")
