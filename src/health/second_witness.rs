@@ -26,6 +26,17 @@ pub enum Output {
     Says { member: NodeName, silent: bool },
 }
 
+/// What it says of a member whose probe fails.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Word {
+    /// A first round is under way.
+    Asked,
+    /// Its agent answers.
+    Answers,
+    /// It does not, or gossip says already that it does not; or nobody could be asked.
+    Silent,
+}
+
 /// All members whose probes fail.
 #[derive(Debug, Default)]
 pub struct SecondWitnesses {
@@ -38,6 +49,8 @@ pub struct SecondWitnesses {
 #[derive(Debug)]
 struct Case {
     silent: bool,
+    /// A round about it has ended.
+    is_heard: bool,
     round: Round,
 }
 
@@ -60,7 +73,7 @@ impl SecondWitnesses {
     pub fn handle_failure(&mut self, now: Instant, member: &NodeName) {
         if !self.doubted.contains(member) && !self.cases.contains_key(member) {
             let round = Round::Until(now + ROUND_LIMIT);
-            self.cases.insert(member.clone(), Case { silent: false, round });
+            self.cases.insert(member.clone(), Case { silent: false, is_heard: false, round });
             self.outputs.push_back(Output::Ask(member.clone()));
         }
     }
@@ -68,9 +81,18 @@ impl SecondWitnesses {
     /// A round has ended, or one that had ended in silence was answered after all.
     pub fn handle_outcome(&mut self, now: Instant, member: &NodeName, silent: bool) {
         let Some(case) = self.cases.get_mut(member) else { return };
-        case.round = Round::At(now + PAUSE);
+        (case.round, case.is_heard) = (Round::At(now + PAUSE), true);
         if std::mem::replace(&mut case.silent, silent) != silent {
             self.outputs.push_back(Output::Says { member: member.clone(), silent });
+        }
+    }
+
+    /// What is known about a member whose probe fails.
+    pub fn word(&self, member: &NodeName) -> Word {
+        match self.cases.get(member) {
+            Some(Case { is_heard: false, .. }) => Word::Asked,
+            Some(Case { silent: false, .. }) => Word::Answers,
+            Some(Case { silent: true, .. }) | None => Word::Silent,
         }
     }
 
@@ -173,17 +195,21 @@ mod tests {
         witnesses.handle_failure(at(0), &web());
         witnesses.handle_failure(at(1), &web());
         assert_eq!((outputs(&mut witnesses), witnesses.poll_timeout()), (vec![ask()], Some(at(3000))));
+        assert_eq!(witnesses.word(&web()), Word::Asked);
         witnesses.handle_outcome(at(2), &web(), false);
+        assert_eq!(witnesses.word(&web()), Word::Answers);
         witnesses.handle_failure(at(3), &web());
         assert_eq!((outputs(&mut witnesses), witnesses.poll_timeout()), (vec![], Some(at(252))));
         witnesses.handle_timeout(at(252), |_| true);
         assert_eq!(outputs(&mut witnesses), [ask()], "its agent may be gone by now");
+        assert_eq!(witnesses.word(&web()), Word::Answers, "what it said last holds until then");
     }
 
     #[test]
     fn rounds_go_on_while_its_probe_fails_and_silence_is_told_once() {
         let mut witnesses = silent();
         witnesses.handle_timeout(at(550), |_| true);
+        assert_eq!(witnesses.word(&web()), Word::Silent);
         witnesses.handle_outcome(at(850), &web(), true);
         assert_eq!(outputs(&mut witnesses), [ask()]);
     }
@@ -206,6 +232,7 @@ mod tests {
         witnesses.handle_doubted([web()].into());
         witnesses.handle_outcome(at(600), &web(), false);
         witnesses.handle_failure(at(700), &web());
+        assert_eq!(witnesses.word(&web()), Word::Silent);
         witnesses.handle_timeout(at(2000), |_| true);
         assert_eq!((outputs(&mut witnesses), witnesses.poll_timeout()), (vec![], None));
         witnesses.handle_doubted(BTreeSet::new());

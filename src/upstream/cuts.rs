@@ -94,7 +94,8 @@ impl Cuts {
     pub fn handle_decisions(&mut self, now: Instant, upstreams: &[Upstream]) {
         let mut before = std::mem::take(&mut self.deaths);
         let spared: BTreeSet<SocketAddr> = upstreams.iter().flat_map(in_use).collect();
-        for upstream in upstreams {
+        // Of those that are not seen nobody can tell who is dead.
+        for upstream in upstreams.iter().filter(|upstream| !upstream.is_blind()) {
             let Some(decision) = upstream.decision() else { continue };
             for judged in decision.members.iter().filter(|judged| is_dead(judged, decision, upstream.options())) {
                 if addrs(upstream, judged).any(|addr| spared.contains(&addr)) {

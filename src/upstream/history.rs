@@ -99,12 +99,15 @@ impl History {
         self.note_good(decision);
     }
 
-    /// To be called when what `decision` wants is in place already: NGINX does not know names, so that a host which came back
-    /// under another one changes no file, and is no newcomer all the same.
+    /// To be called when what `decision` wants is in place already. NGINX does not know names, so that a host which came back
+    /// under another one changes no file, and is no newcomer all the same. And where mode normal is regained by the servers that
+    /// are in, they are the last good set, as if they had been put there now.
     pub(super) fn stays(&mut self, decision: &Decision) {
         let Want::Servers(servers) = &decision.want else { return };
-        let is_known = servers.serving().all(|server| self.good.contains_key(&server.member));
-        if !is_known && self.is_live(decision) {
+        let serving: BTreeSet<&NodeName> = servers.serving().map(|server| &server.member).collect();
+        let is_known = serving.iter().all(|member| self.good.contains_key(*member));
+        let has_others = decision.mode == Mode::Normal && self.good.len() > serving.len();
+        if (!is_known || has_others) && self.is_live(decision) {
             self.note_good(decision);
         }
     }

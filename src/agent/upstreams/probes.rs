@@ -102,9 +102,10 @@ impl Probes {
         self.under_way.abort_all();
     }
 
-    /// `None` as long as there is no room: whatever ends makes some.
+    /// As long as there is no room nothing begins: whatever ends makes some.
     pub(super) fn poll_timeout(&self) -> Option<Instant> {
-        self.prober.poll_timeout().filter(|_| self.has_room())
+        let begins_at = self.prober.poll_timeout().filter(|_| self.has_room());
+        [begins_at, self.prober.release_at()].into_iter().flatten().min()
     }
 
     /// Whether a server is there whose first probe has not ended.
@@ -145,8 +146,14 @@ impl Probes {
         }
     }
 
-    /// Tells the balancer what they say, and the second witness whose have failed.
+    /// Tells the balancer what they say as far as it is known not to be our own network, and the second witness whose have failed.
     pub(super) fn tell(&mut self, now: Instant, balancer: &mut Balancer, witnesses: &mut SecondWitnesses) {
+        self.pass_on(now, balancer, witnesses);
+        self.prober.release(now, |member| witnesses.word(member));
+        self.pass_on(now, balancer, witnesses);
+    }
+
+    fn pass_on(&mut self, now: Instant, balancer: &mut Balancer, witnesses: &mut SecondWitnesses) {
         while let Some(event) = self.prober.poll_event() {
             match event {
                 Event::Says { upstream, member, addr, probe } => {
@@ -156,6 +163,10 @@ impl Probes {
                 Event::Failed { upstream, member, in_a_row } => {
                     trace!(%upstream, %member, in_a_row, "probe failed");
                     witnesses.handle_failure(now, &member);
+                }
+                Event::Blind { upstream, is_blind } => {
+                    debug!(%upstream, is_blind, "nobody answers, and it may be our own network");
+                    balancer.handle_blindness(now, &upstream, is_blind);
                 }
             }
         }

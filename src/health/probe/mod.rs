@@ -10,6 +10,7 @@
 //! speak UDP: no TCP port is open there, however well it is.
 
 mod target;
+mod withheld;
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap, VecDeque};
@@ -98,6 +99,9 @@ pub enum Event {
     Says { upstream: UpstreamName, member: NodeName, addr: SocketAddr, probe: Probe },
     /// A server that is not down did not answer, for the `in_a_row`th time; or one that is down still does not.
     Failed { upstream: UpstreamName, member: NodeName, in_a_row: u32 },
+    /// From now on no server of the upstream answers, nor any agent beside one: it may be our own network, and nothing that is heard
+    /// of one tells it from the others. Or that is over.
+    Blind { upstream: UpstreamName, is_blind: bool },
 }
 
 /// What is known of one server.
@@ -134,6 +138,10 @@ pub struct Prober {
     next_id: u64,
     /// When to probe whom next; an entry is void whose target is gone or due at another time.
     due: BinaryHeap<Reverse<(Instant, TargetId)>>,
+    /// Those of which something else is known than was told.
+    withheld: BTreeSet<TargetId>,
+    /// Upstreams of which nobody answers, and since when the second witness has an answer from one of them again.
+    blind: BTreeMap<UpstreamName, Option<Instant>>,
     events: VecDeque<Event>,
 }
 
@@ -220,10 +228,15 @@ impl Prober {
         }
     }
 
-    /// A probe has ended. Of one whose target is gone, or at another address by now, nothing is learnt.
+    /// A probe has ended. Of one whose target is gone, or at another address by now, nothing is learnt. To be followed by
+    /// [`Self::release`].
     pub fn handle_outcome(&mut self, now: Instant, id: TargetId, outcome: Outcome) {
         let Some(target) = self.targets.get_mut(&id) else { return };
         self.events.extend(target.ended(now, outcome));
+        match target.turn {
+            Some(_) => drop(self.withheld.insert(id)),
+            None => drop(self.withheld.remove(&id)),
+        }
         if target.due.is_none() && target.is_asked_again() {
             self.ask_at(id, now);
         }
@@ -303,6 +316,7 @@ impl Prober {
     }
 
     fn forget(&mut self, upstream: &UpstreamName) {
+        self.sees_again(upstream);
         for id in self.ids.remove(upstream).into_iter().flat_map(BTreeMap::into_values) {
             self.remove(id);
         }
@@ -310,6 +324,7 @@ impl Prober {
 
     fn remove(&mut self, id: TargetId) {
         let Some(target) = self.targets.remove(&id) else { return };
+        self.withheld.remove(&id);
         if let Some(members) = self.ids.get_mut(&target.upstream)
             && members.get(&target.member) == Some(&id)
         {

@@ -9,6 +9,9 @@ use crate::time::Instant;
 use crate::upstream_name::UpstreamName;
 use crate::wire::NodeName;
 
+/// Beside two intervals: the second witness takes 300 ms.
+const PATIENCE: Duration = Duration::from_millis(500);
+
 /// One server of one upstream at one address.
 #[derive(Debug)]
 pub(super) struct Target {
@@ -23,6 +26,8 @@ pub(super) struct Target {
     pub(super) bare: bool,
     pub(super) probe: Probe,
     since: Instant,
+    /// What its probes have come to say, and nobody was told yet.
+    pub(super) turn: Option<Turn>,
     pub(super) doubt: Option<Doubt>,
     /// When it is asked next; `None` if a probe that is under way has to end first, or it is not asked again.
     pub(super) due: Option<Instant>,
@@ -37,7 +42,18 @@ pub(super) struct Target {
     failure: Option<Failure>,
     successes: u32,
     failures: u32,
-    first_failure: Option<Instant>,
+    pub(super) first_failure: Option<Instant>,
+    /// When the first of the successes in a row began; `None` while it fails.
+    answers_since: Option<Instant>,
+    /// When the newest probe that failed began.
+    failed: Option<Instant>,
+}
+
+/// From what was told of a server to something else.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Turn {
+    pub(super) says: Probe,
+    at: Instant,
 }
 
 impl Target {
@@ -59,6 +75,7 @@ impl Target {
             // A first result of a bare probe is nothing that anybody waits for.
             probe: if bare { Probe::None } else { Probe::Wait },
             since: now,
+            turn: None,
             doubt: None,
             due: None,
             second_after: None,
@@ -70,6 +87,8 @@ impl Target {
             successes: 0,
             failures: 0,
             first_failure: None,
+            answers_since: None,
+            failed: None,
         }
     }
 
@@ -121,14 +140,16 @@ impl Target {
             None => {
                 self.answered = Some(begun);
                 self.failures = 0;
+                self.answers_since.get_or_insert(begun);
                 self.successes = self.successes.saturating_add(1);
                 let is_well = self.probe != Probe::Down || self.successes >= self.plan.rise;
                 if is_well { self.plan.well() } else { self.probe }
             }
-            // Nobody could ask, so nothing is known.
-            Some(failure) if failure.is_ours() => self.probe,
+            // Nobody could ask, so nothing more is known.
+            Some(failure) if failure.is_ours() => self.turn.map_or(self.probe, |turn| turn.says),
             Some(_) => {
                 self.first_failure.get_or_insert(now);
+                (self.failed, self.answers_since) = (Some(begun), None);
                 self.successes = 0;
                 self.failures = self.failures.saturating_add(1);
                 events.push(Event::Failed {
@@ -142,11 +163,51 @@ impl Target {
         if says != Probe::Down && self.failures == 0 {
             self.first_failure = None;
         }
-        if says != self.probe {
-            (self.probe, self.since) = (says, now);
-            events.extend(self.says());
+        let turn = Turn { says, at: self.turn.filter(|turn| turn.says == says).map_or(now, |turn| turn.at) };
+        self.turn = (says != self.probe).then_some(turn);
+        if self.bare {
+            events.extend(self.tell(now));
         }
         events
+    }
+
+    /// What its probes have come to say is told now.
+    pub(super) fn tell(&mut self, now: Instant) -> Option<Event> {
+        let turn = self.turn.take()?;
+        (self.probe, self.since) = (turn.says, now);
+        self.says()
+    }
+
+    /// When that is told, whatever is known of others.
+    pub(super) fn turns_at(&self) -> Option<Instant> {
+        self.turn.map(|turn| self.patience_ends(turn.at))
+    }
+
+    /// By then it has been asked again, and the second witness about it.
+    pub(super) fn patience_ends(&self, since: Instant) -> Instant {
+        since + self.plan.interval * 2 + PATIENCE
+    }
+
+    /// Whether its probes have failed as often as it takes.
+    pub(super) fn is_down(&self) -> bool {
+        self.turn.map_or(self.probe, |turn| turn.says) == Probe::Down
+    }
+
+    /// Since when it answers, if it is well now and nobody was told.
+    pub(super) fn is_back_since(&self) -> Option<Instant> {
+        self.answers_since.filter(|_| self.turn.is_some_and(|turn| turn.says != Probe::Down))
+    }
+
+    /// Whether `other` has answered since this one failed first, while this one did not.
+    pub(super) fn is_outlived_by(&self, other: &Self) -> bool {
+        let has_answered = other.answered > self.first_failure;
+        has_answered
+            && other.answers_since.is_some_and(|since| Some(since) <= self.first_failure || self.fails_since(since))
+    }
+
+    /// Whether it has failed a probe that was begun after `since`, and answered none after that.
+    pub(super) fn fails_since(&self, since: Instant) -> bool {
+        self.successes == 0 && self.failed.is_some_and(|begun| begun > since)
     }
 
     /// What its probes say, for whoever has not heard.

@@ -1,6 +1,9 @@
+mod withheld;
+
 use nix::errno::Errno;
 
 use super::*;
+use crate::health::second_witness::Word;
 
 const SECOND: Duration = Duration::from_secs(1);
 const PLAN: Plan = Plan { interval: Duration::from_millis(500), rise: 2, fall: 2, vouches: true, port: None };
@@ -76,6 +79,7 @@ impl World {
     fn end(&mut self, start: &Start, result: Result<(), Failure>) {
         let took = Duration::from_millis(1);
         self.prober.handle_outcome(self.now, start.target, Outcome { took, result });
+        self.prober.release(self.now, |_| Word::Silent);
     }
 
     /// The next probe alone, with its result.
@@ -98,7 +102,7 @@ impl World {
     fn heard(&mut self) -> Vec<(String, Probe)> {
         let heard = |event| match event {
             Event::Says { member, probe, .. } => Some((member.as_str().to_owned(), probe)),
-            Event::Failed { .. } => None,
+            Event::Failed { .. } | Event::Blind { .. } => None,
         };
         self.events().into_iter().filter_map(heard).collect()
     }
@@ -159,7 +163,7 @@ fn each_failure_is_told_with_its_place_in_the_row() {
     let row = |world: &mut World| {
         let count = |event| match event {
             Event::Failed { in_a_row, .. } => Some(in_a_row),
-            Event::Says { .. } => None,
+            Event::Says { .. } | Event::Blind { .. } => None,
         };
         world.events().into_iter().filter_map(count).collect::<Vec<_>>()
     };
@@ -447,7 +451,7 @@ fn what_a_probe_says_is_of_the_address_where_the_server_is() {
     let said = |world: &mut World| {
         let said = |event| match event {
             Event::Says { addr, probe, .. } => Some((addr, probe)),
-            Event::Failed { .. } => None,
+            Event::Failed { .. } | Event::Blind { .. } => None,
         };
         world.events().into_iter().filter_map(said).collect::<Vec<_>>()
     };

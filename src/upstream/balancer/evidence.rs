@@ -65,6 +65,15 @@ impl Balancer {
         }
     }
 
+    /// Whether nobody of an upstream answers, so that it may be our own network: then what gossip says of one of those who are down
+    /// does not tell it from the others, and all count as dead (`protocols D.3`).
+    pub fn handle_blindness(&mut self, now: Instant, upstream: &UpstreamName, is_blind: bool) {
+        let upstream = self.upstreams.iter_mut().find(|each| each.name() == upstream);
+        if upstream.is_some_and(|upstream| upstream.handle_blindness(is_blind)) {
+            self.decide_by(now);
+        }
+    }
+
     /// Whether a member wants to leave.
     pub fn handle_drain(&mut self, now: Instant, member: &NodeName, drain: Drain) {
         if self.testimonies.change(member, |known| known.drain = drain) {

@@ -4,12 +4,16 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
 use crate::time::Instant;
-use crate::upstream::{Candidate, Damping, Decision, Intent, Judged, Options, Previous, Probe};
+use crate::upstream::{Candidate, Damping, Decision, Intent, Judged, Mode, Options, Pings, Previous, Probe};
 use crate::wire::NodeName;
 
-/// By member. Who is not here is as if never heard of.
+/// What there is to remember. Who is not in it is as if never heard of.
 #[derive(Debug, Default)]
-pub(super) struct Records(BTreeMap<NodeName, Record>);
+pub(super) struct Records {
+    of: BTreeMap<NodeName, Record>,
+    /// Nobody of the upstream answers: it may be our own network.
+    is_blind: bool,
+}
 
 /// Of one member.
 #[derive(Debug, Default)]
@@ -34,25 +38,37 @@ impl Records {
     /// Takes what the probe of `member` says now. Whether that is news.
     pub(super) fn handle_probe(&mut self, member: &NodeName, addr: SocketAddr, probe: Probe) -> bool {
         let said = Some((probe, addr));
-        std::mem::replace(&mut self.0.entry(member.clone()).or_default().probe, said) != said
+        std::mem::replace(&mut self.of.entry(member.clone()).or_default().probe, said) != said
+    }
+
+    /// Takes whether nobody answers. Whether that is news.
+    pub(super) fn handle_blindness(&mut self, is_blind: bool) -> bool {
+        std::mem::replace(&mut self.is_blind, is_blind) != is_blind
+    }
+
+    pub(super) fn is_blind(&self) -> bool {
+        self.is_blind
     }
 
     /// Nothing is known by probes any more: others are configured, or none.
     pub(super) fn forget_probes(&mut self) {
-        self.0.values_mut().for_each(|record| record.probe = None);
+        self.of.values_mut().for_each(|record| record.probe = None);
+        self.is_blind = false;
     }
 
     /// Forgets everybody whom `is_known` does not know.
     pub(super) fn retain(&mut self, is_known: impl Fn(&NodeName) -> bool) {
-        self.0.retain(|name, _| is_known(name));
+        self.of.retain(|name, _| is_known(name));
     }
 
     /// `member` with what is remembered of it.
     pub(super) fn about(&self, now: Instant, member: Candidate, options: &Options) -> Candidate {
-        let Some(record) = self.0.get(&member.name) else { return Candidate { probe: options.unprobed(), ..member } };
+        let Some(record) = self.of.get(&member.name) else { return Candidate { probe: options.unprobed(), ..member } };
         // Of a server that is to be probed the end of an earlier probe says nothing.
         let said = record.probe.filter(|(probe, _)| *probe != Probe::None);
+        let is_unseen = self.is_blind && said.is_some_and(|(probe, _)| probe == Probe::Down);
         Candidate {
+            pings: if is_unseen { Pings::Unanswered } else { member.pings },
             probe: said.map_or_else(|| options.unprobed(), |(probe, _)| probe),
             probed: said.map(|(_, addr)| addr),
             flapping: record.damping.until(now).is_some(),
@@ -65,8 +81,11 @@ impl Records {
     pub(super) fn observe(&mut self, now: Instant, decision: &Decision, options: &Options) -> bool {
         let mut differs = false;
         for judged in &decision.members {
-            let record = self.0.entry(judged.name.clone()).or_default();
-            record.damping.observe(now, judged.words, &options.policy.flap);
+            let record = self.of.entry(judged.name.clone()).or_default();
+            // What speaks against all at once may be our own network, which is no change of theirs.
+            if decision.mode != Mode::Last {
+                record.damping.observe(now, judged.words, &options.policy.flap);
+            }
             differs |= record.damping.until(now).is_some() != judged.flapping;
             let start = record.start_after(now, judged, decision.ramps_at_once);
             let ramp = |start: Option<Start>| match start {
@@ -81,7 +100,7 @@ impl Records {
 
     /// When it will be decided otherwise although nothing happens: a hold ends, or a server gets more.
     pub(super) fn due(&self, now: Instant, decision: &Decision, options: &Options) -> Option<Instant> {
-        let records = decision.members.iter().filter_map(|judged| self.0.get(&judged.name));
+        let records = decision.members.iter().filter_map(|judged| self.of.get(&judged.name));
         let due = |record: &Record| {
             let step = record.started().and_then(|at| Some(at + options.slow_start.next_step(now.since(at))?));
             [record.damping.until(now), step]
@@ -91,7 +110,7 @@ impl Records {
 
     /// Until when a member is held down for changing too often, if it is.
     pub(super) fn held_down_until(&self, now: Instant, member: &NodeName) -> Option<Instant> {
-        self.0.get(member)?.damping.until(now)
+        self.of.get(member)?.damping.until(now)
     }
 }
 

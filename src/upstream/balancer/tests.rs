@@ -1,4 +1,5 @@
 mod evidence;
+mod good;
 mod questions;
 mod records;
 mod storms;

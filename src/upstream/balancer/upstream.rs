@@ -84,6 +84,11 @@ impl Upstream {
         self.records.handle_probe(member, addr, probe)
     }
 
+    /// Takes whether nobody of it answers. Whether that is news.
+    pub(super) fn handle_blindness(&mut self, is_blind: bool) -> bool {
+        self.records.handle_blindness(is_blind)
+    }
+
     /// Forgets what it knows of those who are neither in `members` nor among its servers.
     pub(super) fn retain(&mut self, members: &HashSet<&NodeName>) {
         self.records.retain(|name| members.contains(name) || self.history.knows(name));
@@ -127,6 +132,11 @@ impl Upstream {
     /// What it should look like and why; `None` before the first decision.
     pub fn decision(&self) -> Option<&Decision> {
         self.decision.as_ref()
+    }
+
+    /// Whether nobody of it answers, so that it may be our own network.
+    pub fn is_blind(&self) -> bool {
+        self.records.is_blind()
     }
 
     /// Since when the group does as well as it does; `None` before the first decision.

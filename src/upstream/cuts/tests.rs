@@ -128,6 +128,16 @@ fn only_two_witnesses_set_requests_free() {
 }
 
 #[test]
+fn where_nobody_is_seen_nobody_is_cut() {
+    for (is_blind, wanted) in [(false, Some(place(2))), (true, None)] {
+        let (mut balancer, mut cuts) = (balancer(options(), Holds::default()), Cuts::default());
+        balancer.handle_blindness(at(50), &web(), is_blind);
+        decided(&mut balancer, &mut cuts, 100, vec![well(1), dead(2), well(3)]);
+        assert_eq!(poll(&mut cuts, 100), wanted);
+    }
+}
+
+#[test]
 fn what_is_out_for_something_else_keeps_its_requests() {
     let rank = Rank::Last;
     assert!(!cut_web2(Candidate { drain: Drain::Asked(rank), ..dead(2) }), "it drains");

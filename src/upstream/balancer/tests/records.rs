@@ -216,6 +216,28 @@ fn the_second_witness_is_no_flap() {
 }
 
 #[test]
+fn what_speaks_against_all_at_once_is_no_flap() {
+    let mut balancer = probed(Policy { flap: Flap { changes: 2, ..Flap::default() }, ..Policy::default() });
+    let gossip = |gossip| members(&[(1, gossip), (2, gossip), (3, gossip)]);
+    for (now, seen, probe) in [
+        (100_000, Gossip::Suspect, Probe::Down),
+        (110_000, Gossip::Alive, Probe::Up),
+        (120_000, Gossip::Failed, Probe::Down),
+        (130_000, Gossip::Alive, Probe::Up),
+    ] {
+        run(&mut balancer, now);
+        balancer.handle_members(at(now), gossip(seen));
+        for number in 1..=3 {
+            balancer.handle_probe(at(now), &web(), &name(number), addr(number), probe);
+        }
+    }
+    assert_eq!(serving(&mut balancer, 140_000), ["1x1", "2x1", "3x1"]);
+    for number in 1..=3 {
+        assert_eq!(balancer.upstreams()[0].held_down_until(at(140_000), &name(number)), None);
+    }
+}
+
+#[test]
 fn without_warming_up_a_new_server_is_in_before_its_first_success() {
     let policy = Policy { no_warm_up: true, ..Policy::default() };
     let mut balancer = with(Options { probed: true, policy, ..options("web") });

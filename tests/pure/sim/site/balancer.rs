@@ -7,7 +7,7 @@ use weir::drain::{Ledger, Place, Promises, Question, Request, Standing, Told};
 use weir::health::answer::Outcome;
 use weir::health::probe::{Doubt, Event, Prober, Start, TargetId};
 use weir::health::query::{End, Output as Asked, Queries, QuestionId, Seen, Selector, Target, answer};
-use weir::health::second_witness::{Output as Witness, SecondWitnesses};
+use weir::health::second_witness::{Output as Witness, SecondWitnesses, Word};
 use weir::serf::{Answer, QueryEvent, QueryKey, QueryOutput, QueryParams};
 use weir::sim::{NodeId, Sim};
 use weir::time::Instant;
@@ -128,9 +128,10 @@ impl Agent {
     pub(crate) fn poll_timeout(&self) -> Option<Instant> {
         let open = |at: Option<Instant>| at.filter(|_| self.members_at.is_some());
         let cuts = self.cuts.poll_timeout().filter(|_| !self.cutting);
-        let own = [self.balancer.poll_timeout(), self.prober.poll_timeout(), self.ledger.poll_timeout(), cuts];
+        let probes = [self.prober.poll_timeout(), self.prober.release_at()];
+        let own = [self.balancer.poll_timeout(), self.ledger.poll_timeout(), cuts].into_iter().chain(probes);
         let others = [open(self.queries.poll_timeout()), open(self.witnesses.poll_timeout())];
-        own.into_iter().chain(others).chain([self.complete_by, self.members_at]).flatten().min()
+        own.chain(others).chain([self.complete_by, self.members_at]).flatten().min()
     }
 
     pub(crate) fn is_settled(&self) -> bool {
@@ -332,12 +333,23 @@ impl Agent {
     }
 
     fn tell_probes(&mut self, now: Instant) {
+        self.pass_on(now);
+        let (witnesses, flaw) = (&self.witnesses, self.flaw);
+        self.prober.release(now, |member| match flaw {
+            Flaw::TrustsGossip => Word::Answers,
+            _ => witnesses.word(member),
+        });
+        self.pass_on(now);
+    }
+
+    fn pass_on(&mut self, now: Instant) {
         while let Some(event) = self.prober.poll_event() {
             match event {
                 Event::Says { upstream, member, addr, probe } => {
                     self.balancer.handle_probe(now, &upstream, &member, addr, probe);
                 }
                 Event::Failed { member, .. } => self.witnesses.handle_failure(now, &member),
+                Event::Blind { upstream, is_blind } => self.balancer.handle_blindness(now, &upstream, is_blind),
             }
         }
     }

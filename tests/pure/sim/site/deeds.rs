@@ -13,7 +13,7 @@ use super::Flaw;
 use super::apply::Mood;
 use super::balancer::Agent;
 use super::host::{Service, Then};
-use super::plan::vary;
+use super::plan::{FAIL_TIMEOUT, READ_TIMEOUT, vary};
 use super::rules::Broken;
 use super::world::World;
 
@@ -370,6 +370,9 @@ impl World {
 
     /// A web server dies in one of the ways there are, and comes back.
     pub(crate) fn death(&mut self) -> Result<(), Broken> {
+        if self.rng.random_bool(0.15) {
+            return self.cut_off();
+        }
         let webs = self.running_webs();
         let Some(web) = self.draw(webs) else { return Ok(()) };
         let way = self.rng.random_range(0..6);
@@ -409,6 +412,24 @@ impl World {
         self.switch_on(web);
         self.unstick();
         self.advance(seconds(25))
+    }
+
+    /// A balancer's own network goes down and comes back: nobody is told from the others by that.
+    pub(crate) fn cut_off(&mut self) -> Result<(), Broken> {
+        let front = self.rng.random_range(0..self.plan.balancers);
+        self.front_mut(front).cut_off = self.front(front).helper.in_place().cloned();
+        self.requests.values_mut().filter(|request| request.front == front).for_each(|each| each.met_forced = true);
+        self.sim.set_group(NodeId(front), 1);
+        self.note_shape();
+        let pause = self.rng.random_range(500..40_000);
+        self.advance(Duration::from_millis(pause))?;
+        self.tell(&format!("{front} has a network again"));
+        self.sim.set_group(NodeId(front), 0);
+        self.unstick();
+        // What NGINX left alone it tries again.
+        self.advance(FAIL_TIMEOUT + READ_TIMEOUT)?;
+        self.front_mut(front).cut_off = None;
+        self.advance(seconds(10))
     }
 
     /// Anything.

@@ -104,6 +104,8 @@ pub(crate) struct Front {
     pub(crate) unknown: BTreeSet<UpstreamName>,
     /// Upstreams of the job under way.
     pub(crate) asked: Vec<UpstreamName>,
+    /// What was in place when its own network went down, until that is over for clients, too.
+    pub(crate) cut_off: Option<Desired>,
     /// Since when each member should be in, or out.
     pub(crate) should: BTreeMap<(usize, NodeName), (bool, Instant)>,
 }
@@ -118,6 +120,7 @@ impl Front {
             nginx: Nginx::default(),
             reloaded_at: None,
             is_ordered: false,
+            cut_off: None,
             last: None,
             unknown: BTreeSet::new(),
             asked: Vec::new(),

@@ -116,6 +116,8 @@ enum Flaw {
     DieByTwo,
     /// A failing probe is reason enough to end connections.
     CutTheLiving,
+    /// Where nobody answers what gossip says of one counts all the same.
+    TrustsGossip,
     /// Nobody is freed from the dead.
     NeverCut,
     /// What is in place is loaded once more.
@@ -166,6 +168,7 @@ fn each_rule_notices_the_flaw_that_it_is_there_for() {
         (Flaw::StopsEarly, Kind::Deploy, &[Rule::TriedTwice]),
         (Flaw::DieByTwo, Kind::Deaths, &[Rule::Lost]),
         (Flaw::CutTheLiving, Kind::Rough, &[Rule::CutForbidden]),
+        (Flaw::TrustsGossip, Kind::Deaths, &[Rule::CutOff]),
         (Flaw::NeverCut, Kind::Deaths, &[Rule::Waited]),
         (Flaw::ReloadAlways, Kind::Deploy, &[Rule::ReloadWithoutChange]),
         (Flaw::NoBudget, Kind::Rough, &[Rule::Budget]),

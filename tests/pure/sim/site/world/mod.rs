@@ -69,7 +69,7 @@ pub(crate) struct Request {
     pub(crate) work: Duration,
     pub(crate) attempts: u32,
     at: Option<Attempt>,
-    /// It was at a server that left without confirmation.
+    /// It was at a server that left without confirmation, or at a balancer without a network.
     pub(crate) met_forced: bool,
 }
 

@@ -60,6 +60,7 @@ impl World {
         let front = self.hosts[at].front.as_mut().expect("a balancer");
         let Some(workers) = front.nginx.accept(&mut self.rng) else { return Ok(()) };
         let number = workers.number;
+        let is_cut_off = front.cut_off.is_some();
         let upstreams: Vec<_> = workers.upstreams().cloned().collect();
         let Some(upstream) = upstreams.choose(&mut self.rng).cloned() else { return Ok(()) };
         let work = if self.rng.random_bool(0.85) { 2..60 } else { 500..3000 };
@@ -73,7 +74,7 @@ impl World {
             work: Duration::from_millis(self.rng.random_range(work)),
             attempts: 0,
             at: None,
-            met_forced: false,
+            met_forced: is_cut_off,
         };
         let id = self.numbers;
         self.requests.insert(id, request);
