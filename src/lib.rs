@@ -41,6 +41,7 @@ mod outage;
 pub mod rotate;
 pub mod rpc;
 pub mod serf;
+mod service_manager;
 pub mod sim;
 pub mod snapshot;
 pub mod sock_diag;

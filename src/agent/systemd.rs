@@ -1,14 +1,12 @@
 //! What the service manager is told: ready, status, reloading, stopping, and that the loop still turns.
 
 use std::io;
-use std::os::linux::net::SocketAddrExt as _;
-use std::os::unix::ffi::OsStrExt as _;
-use std::os::unix::net::{SocketAddr, UnixDatagram};
 use std::time::Duration;
 
 use sd_notify::NotifyState;
 use tracing::debug;
 
+use crate::service_manager;
 use crate::time::Instant;
 
 /// Speaks to systemd's notify socket; silent where there is none.
@@ -94,20 +92,9 @@ fn tell(states: &[NotifyState<'_>]) {
     log_unreachable(sd_notify::notify(states));
 }
 
-/// What may be lost: a service manager that is behind must not hold up the loop.
+/// What may be lost.
 fn offer(states: &[NotifyState<'_>]) {
-    let Some(socket) = std::env::var_os("NOTIFY_SOCKET") else { return };
-    let message: String = states.iter().map(|state| format!("{state}\n")).collect();
-    let send = || -> io::Result<()> {
-        let to = match socket.as_bytes() {
-            [b'@', name @ ..] => SocketAddr::from_abstract_name(name)?,
-            path => SocketAddr::from_pathname(std::ffi::OsStr::from_bytes(path))?,
-        };
-        let datagram = UnixDatagram::unbound()?;
-        datagram.set_nonblocking(true)?;
-        datagram.send_to_addr(message.as_bytes(), &to).map(drop)
-    };
-    log_unreachable(send());
+    log_unreachable(service_manager::offer(states));
 }
 
 /// A service manager that cannot be reached changes nothing about what the agent does.

@@ -9,6 +9,7 @@ use tokio::task::JoinHandle;
 use tokio::time::sleep;
 use tracing::{error, info, warn};
 
+use self::busy::Busy;
 use self::cuts::Cuts;
 use self::drains::Drains;
 use self::health::Health;
@@ -36,6 +37,7 @@ use crate::upstream::settle::{self, Applied};
 use crate::upstream::{Candidate, Generation, Options, UpstreamName};
 use crate::wire::NodeName;
 
+mod busy;
 mod cuts;
 mod drains;
 mod health;
@@ -69,6 +71,8 @@ pub(super) struct Upstreams {
     /// What that is to change.
     asked: Asked,
     timeline: Timeline,
+    /// How long whoever applies has been at it, whatever it is.
+    busy: Busy,
     /// What an earlier run left half done is being ended.
     recovering: Option<JoinHandle<Option<Ended>>>,
     /// What an earlier run has promised and held is not known yet. Every job carries all of that, so none begins.
@@ -178,6 +182,7 @@ impl Upstreams {
             state: config.apply.state.clone(),
             order,
             applying: None,
+            busy: Busy::default(),
             asked: Asked::default(),
             timeline: Timeline::default(),
             awaits_kept,
@@ -200,7 +205,7 @@ impl Upstreams {
         let witness_at = self.witnesses.poll_timeout().filter(|_| self.members_at.is_some());
         let own = [self.balancer.poll_timeout(), self.probes.poll_timeout(), self.drains.poll_timeout()];
         let others = [self.cuts.poll_timeout(), self.complete_by, self.members_at, look_at, health_at, witness_at];
-        own.into_iter().chain(others).flatten().min()
+        own.into_iter().chain(others).chain([self.busy.poll_timeout()]).flatten().min()
     }
 
     /// Takes a new configuration.
@@ -295,6 +300,8 @@ impl Upstreams {
             }
         }
         self.advance_drains(now);
+        self.busy.observe(now, self.is_busy());
+        self.busy.handle_timeout(now, self.applier.run_by());
         self.send_answers(now, endpoint);
     }
 
@@ -327,6 +334,9 @@ impl Upstreams {
     }
 
     pub(super) fn handle_done(&mut self, now: Instant, done: Done) {
+        if matches!(done, Done::Applied(_) | Done::Recovered(_) | Done::Kept(_) | Done::WentBack(_)) {
+            self.busy.ended(now);
+        }
         match done {
             Done::Applied(Some(ended)) => {
                 self.operator.applied(Some(&ended.report), ended.by);

@@ -18,7 +18,7 @@ const PATIENCE: Duration = Duration::from_secs(5);
 const BUSY_FOR: Duration = Duration::from_secs(10);
 const BUSY_AGAIN: Duration = Duration::from_millis(50);
 /// The slowest apply there is: others ahead, a test and a reload that wait for names, and the same again on the way back.
-const SLOWEST: Duration = Duration::from_secs(300);
+pub(super) const SLOWEST: Duration = Duration::from_secs(300);
 
 /// A way to the privileged side, for one configuration. Every call blocks.
 #[derive(Clone, Debug)]

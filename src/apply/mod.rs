@@ -59,6 +59,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 pub use answer::{Answer, AnswerError, Body, State};
+use client::SLOWEST;
 pub use client::{Client, Unanswered};
 pub use configuration::{Configuration, Found};
 pub use cut::{Cut, CutOff, Dead, Deaths, Looked, Uncut, kernel_cannot_cut};

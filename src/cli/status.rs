@@ -57,6 +57,7 @@ impl Part {
             | Kind::Empty
             | Kind::HelperMissing
             | Kind::ApplyRefused
+            | Kind::ApplySlow
             | Kind::Drained
             | Kind::Check
             | Kind::Held

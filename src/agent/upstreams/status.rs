@@ -242,6 +242,7 @@ impl Upstreams {
             },
             apply: Apply {
                 running: self.is_busy(),
+                slow: self.busy.status(self.applier.run_by(), calendar),
                 unconfirmed_since: applies.unconfirmed.map(|since| calendar.date(since)),
                 last: applies.last.as_ref().map(|last| last.status(calendar, is_needed)),
                 reload: applies.reload.as_ref().map(|reload| Reload {

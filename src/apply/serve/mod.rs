@@ -7,6 +7,7 @@
 mod connections;
 mod pace;
 mod queue;
+mod watchdog;
 
 use std::collections::BTreeMap;
 use std::io;
@@ -28,6 +29,7 @@ use crate::upstream::settle::Applied;
 use connections::{Admission, Connections, Id, Stage};
 use pace::Pace;
 use queue::{Course, Queue};
+use watchdog::Watchdog;
 
 /// Within which a request must have arrived, and an answer must have been taken.
 const DELIVERY: Duration = Duration::from_secs(1);
@@ -69,6 +71,7 @@ pub struct Server {
     /// When NGINX may be reloaded again.
     free_at: Instant,
     refused: Outage,
+    watchdog: Watchdog,
 }
 
 /// A request that arrived, and from whom.
@@ -96,6 +99,7 @@ impl Peer {
 /// A job under way.
 #[derive(Debug)]
 struct Running {
+    began: Instant,
     stream: UnixStream,
     job: JoinHandle<Done>,
 }
@@ -135,6 +139,7 @@ impl Server {
             pace: Pace::default(),
             free_at: Instant::now(),
             refused: Outage::default(),
+            watchdog: Watchdog::from_environment(),
         }
     }
 
@@ -152,6 +157,7 @@ impl Server {
                 (id, stream, done) = ended(&mut self.beside) => self.handle_done(id, stream, done),
                 (id, stream, done) = ended(&mut self.cutting) => self.handle_done(id, stream, done),
                 () = tokio::time::sleep_until(self.free_at), if self.waits_for_pace() => {}
+                () = sleep_until(self.watchdog.due()) => self.feed_watchdog(),
                 () = sleep_until(self.leave_at), if self.connections.is_empty() => break,
                 () = &mut stop => break,
             }
@@ -159,6 +165,11 @@ impl Server {
         }
         self.finish().await;
         Ok(())
+    }
+
+    fn feed_watchdog(&mut self) {
+        let jobs = [&self.running, &self.beside, &self.cutting].into_iter().flatten().map(|(_, job)| job.began);
+        self.watchdog.feed(Instant::now(), jobs);
     }
 
     fn waits_for_pace(&self) -> bool {
@@ -289,7 +300,7 @@ impl Server {
             self.pace.keep_back(Instant::now().into_std(), cut);
         }
         let job = tokio::task::spawn_blocking(move || perform(&configuration, peer, &request));
-        (id, Running { stream, job })
+        (id, Running { began: Instant::now(), stream, job })
     }
 
     fn handle_done(&mut self, id: Id, stream: UnixStream, done: Option<Done>) {
@@ -324,9 +335,12 @@ impl Server {
         waiting.iter().for_each(|Heard { stream, peer, .. }| self.turn_away(stream, Refusal::Busy, *peer));
         self.reading.values().for_each(AbortHandle::abort);
         for mut running in [self.running.take(), self.beside.take(), self.cutting.take()] {
-            if running.is_some() {
-                let (id, stream, done) = ended(&mut running).await;
-                self.handle_done(id, stream, done);
+            while let Some((_, Running { began, .. })) = &running {
+                let began = *began;
+                tokio::select! {
+                    (id, stream, done) = ended(&mut running) => self.handle_done(id, stream, done),
+                    () = sleep_until(self.watchdog.due()) => self.watchdog.feed(Instant::now(), [began]),
+                }
             }
         }
         while self.talks.join_next().await.is_some() {}

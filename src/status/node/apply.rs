@@ -14,6 +14,9 @@ use crate::upstream::Generation;
 pub struct Apply {
     /// One is under way.
     pub running: bool,
+    /// It takes far longer than it should.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub slow: Option<Slow>,
     /// Since when what NGINX serves is no confirmed generation; `None` if it is one.
     pub unconfirmed_since: Option<String>,
     /// `None` if there was none since the agent started.
@@ -33,6 +36,15 @@ pub struct Apply {
     /// Upstreams that are held and not configured now.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub held: Vec<HeldUnconfigured>,
+}
+
+/// Something that is under way for too long.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub struct Slow {
+    #[serde(default)]
+    pub since: Option<String>,
+    #[serde(flatten)]
+    pub trouble: Trouble,
 }
 
 /// An upstream that an operator holds although it is not configured any more.

@@ -52,6 +52,8 @@ pub enum Kind {
     HelperMissing,
     /// A change was not accepted; what serves is untouched.
     ApplyRefused,
+    /// Whoever applies takes far longer than it should.
+    ApplySlow,
     /// Balancers were told to send this node nothing, until that is taken back.
     Drained,
     /// A check of this node is critical.
@@ -91,6 +93,7 @@ impl Kind {
             | Self::NameConflict
             | Self::HelperMissing => Level::Error,
             Self::ApplyRefused
+            | Self::ApplySlow
             | Self::Drained
             | Self::Check
             | Self::Held
@@ -164,6 +167,9 @@ pub fn attention(document: &Document) -> Vec<Attention> {
         && let Some(last) = document.apply.as_ref().and_then(|apply| apply.last.as_ref())
     {
         add(kind, "nginx", ended(last), since);
+    }
+    if let Some(slow) = document.apply.as_ref().and_then(|apply| apply.slow.as_ref()) {
+        add(Kind::ApplySlow, "nginx", slow.trouble.clone(), slow.since.as_ref());
     }
     if let Some(unseen) = nginx.and_then(|nginx| nginx.unseen.as_ref()) {
         let kind = if unseen.helper_missing { Kind::HelperMissing } else { Kind::ApplyRefused };

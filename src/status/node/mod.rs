@@ -27,7 +27,7 @@ use super::Known;
 use crate::serf::Claim;
 
 pub use apply::{
-    Apply, ApplyResult, ForeignEdit, HeldUnconfigured, LastApply, Miss, Nginx, NginxState, Reload, Unseen,
+    Apply, ApplyResult, ForeignEdit, HeldUnconfigured, LastApply, Miss, Nginx, NginxState, Reload, Slow, Unseen,
 };
 pub(super) use attention::to_start;
 pub use attention::{Attention, CLAIM_S, Kind, attention};

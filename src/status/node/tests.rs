@@ -140,6 +140,7 @@ pub(crate) fn full() -> Document {
         }),
         apply: Some(Apply {
             running: false,
+            slow: None,
             unconfirmed_since: None,
             last: Some(LastApply {
                 result: ApplyResult::Live.into(),

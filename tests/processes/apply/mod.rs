@@ -26,6 +26,7 @@ mod slow;
 mod streams;
 mod timing;
 mod upgrade;
+mod watchdog;
 
 use weir::upstream::Generation;
 

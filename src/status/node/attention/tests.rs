@@ -1,7 +1,7 @@
 use super::super::super::node;
 use super::super::tests::full;
 use super::super::{
-    Failing, LastApply, LastRun, Miss, Moment, Nginx, Refused, Run, Server, ServerState, Snapshot, Unseen,
+    Failing, LastApply, LastRun, Miss, Moment, Nginx, Refused, Run, Server, ServerState, Slow, Snapshot, Unseen,
 };
 use super::*;
 use crate::upstream::Witness;
@@ -55,6 +55,15 @@ fn ended(result: ApplyResult, nginx: NginxState) -> impl FnOnce(&mut Document) {
 fn a_node_that_is_well_needs_none() {
     assert!(of(|_| {}).is_empty());
     assert!(attention(&Document::default()).is_empty());
+}
+
+#[test]
+fn an_apply_that_takes_far_longer_than_it_should_is_one_while_it_does() {
+    let slow = |document: &mut Document| {
+        let trouble = Trouble::new("it lasts", "see why");
+        document.apply.as_mut().unwrap().slow = Some(Slow { since: since(), trouble });
+    };
+    assert_eq!(of(slow), ["warn apply_slow nginx: it lasts; see why"]);
 }
 
 #[test]
