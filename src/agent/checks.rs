@@ -72,6 +72,12 @@ impl LocalChecks {
         }
     }
 
+    /// The application that they watch was started anew.
+    pub(super) fn start_over(&mut self, now: Instant) {
+        self.machine.start_over(now);
+        self.advance();
+    }
+
     /// How well this node is.
     pub(super) fn state(&self) -> State {
         self.machine.state()

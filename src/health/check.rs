@@ -41,7 +41,7 @@ pub struct Options {
     /// Unique on this node.
     pub name: Arc<str>,
     pub timing: Timing,
-    /// Failures do not count for so long after it was added.
+    /// Failures do not count for so long after it was added or started over.
     pub start_grace: Duration,
 }
 
@@ -129,7 +129,8 @@ pub enum NotSet {
 #[derive(Clone, Debug)]
 pub struct Check {
     options: Options,
-    added: Instant,
+    /// When it was added or started over: what a run found that began before does not count.
+    begun: Instant,
     state: State,
     since: Instant,
     row: Row,
@@ -159,7 +160,7 @@ impl Check {
             Timing::Ttl(ttl) => Phase::Word(now + ttl.max(options.start_grace)),
         };
         let (state, row, last) = (State::Wait, Row::default(), None);
-        Self { options, added: now, state, since: now, row, last, word_at: None, phase }
+        Self { options, begun: now, state, since: now, row, last, word_at: None, phase }
     }
 
     /// Passing, warning, critical, or wait before the first verdict.
@@ -197,7 +198,7 @@ impl Check {
     /// Takes a result.
     fn note(&mut self, now: Instant, verdict: Verdict, output: String, took: Option<Duration>) {
         self.last = Some(Last { verdict, output: bounded(output), took, at: now });
-        let in_grace = now < self.added + self.options.start_grace;
+        let in_grace = now < self.begun + self.options.start_grace;
         let state = match self.options.timing {
             Timing::Run { .. } if in_grace && verdict == Verdict::Critical => return,
             Timing::Run { rise, fall, .. } => self.row.after(verdict, self.state, rise, fall),
@@ -211,14 +212,27 @@ impl Check {
         }
     }
 
+    /// Knows nothing any more, as if it had just been added. A run that has not ended stays the only one, and is not counted.
+    fn start_over(&mut self, now: Instant) {
+        let mut new = Self::new(self.options.clone(), now);
+        if let Phase::Running { number, started, overdue, .. } = self.phase {
+            new.phase = Phase::Running { number, started, overdue, was_counted: true };
+        }
+        if self.state == State::Wait {
+            new.since = self.since;
+        }
+        *self = new;
+    }
+
     /// What it waits for after a word, or after a run that began at `started`.
     fn next(&self, now: Instant, started: Instant, rng: &mut StdRng) -> Phase {
         match self.options.timing {
+            Timing::Run { .. } if started < self.begun => Phase::Due(now),
             Timing::Run { interval, .. } => {
                 let share = 1.0 - JITTER + 2.0 * JITTER * rng.random::<f64>();
                 Phase::Due((started + interval.mul_f64(share)).max(now))
             }
-            Timing::Ttl(ttl) => Phase::Word((now + ttl).max(self.added + self.options.start_grace)),
+            Timing::Ttl(ttl) => Phase::Word((now + ttl).max(self.begun + self.options.start_grace)),
         }
     }
 }
@@ -246,6 +260,16 @@ impl Checks {
     /// Forgets a check. A run of it may still end, which then means nothing.
     pub fn remove(&mut self, name: &str) {
         self.checks.remove(name);
+    }
+
+    /// What they watch has been started anew, so that what they found of it before says nothing: each waits for its first result,
+    /// and is due at once.
+    pub fn start_over(&mut self, now: Instant) {
+        for (name, check) in &mut self.checks {
+            let before = check.state;
+            check.start_over(now);
+            tell_change(&mut self.outputs, name, before, check.state);
+        }
     }
 
     /// The worst of them.

@@ -91,7 +91,14 @@ impl Agent {
                 Some(upstreams) => upstreams.roll_back(request, answer),
                 None => answer.send(Err(no_upstreams())),
             },
-            Asked::Drain(start, answer) => self.safe_leave.start(now, endpoint, &self.config, start, answer),
+            Asked::Drain(start, answer) => {
+                // The application of a guard that takes its drain back has just been started: what was found before is of another one.
+                if start.guard && start.undo {
+                    self.checks.start_over(now);
+                    self.tell_health();
+                }
+                self.safe_leave.start(now, &mut self.endpoint, &self.config, start, answer);
+            }
             Asked::Leave(depart, answer) => {
                 if !self.is_leaving() && !self.safe_leave.is_leaving() {
                     self.log.tell(Notice::Leaving { signal: None });

@@ -58,7 +58,7 @@ impl Agent {
     }
 
     /// Tells the cluster how well this node is, if that has changed; others hear of it within a round of gossip.
-    fn tell_health(&mut self) {
+    pub(super) fn tell_health(&mut self) {
         if self.config.mode == Mode::Serf || self.is_leaving() {
             return;
         }

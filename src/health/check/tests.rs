@@ -210,6 +210,40 @@ fn a_run_of_what_was_removed_or_replaced_means_nothing() {
 }
 
 #[test]
+fn what_starts_over_knows_nothing_and_is_due_at_once() {
+    let mut checks = checks(&[("site", RUN, 0), ("job", Timing::Ttl(Duration::from_secs(30)), 0)]);
+    let (due, run) = run(&mut checks);
+    checks.handle_finding(due, &run, finding(Verdict::Passing));
+    checks.set(due, "job", Verdict::Passing, String::new()).unwrap();
+    assert_eq!((checks.state(), changes(&mut checks).len()), (State::Passing, 2));
+
+    checks.start_over(at(1000));
+    assert_eq!((checks.state(), checks.poll_timeout()), (State::Wait, Some(at(1000))));
+    assert_eq!(changes(&mut checks), [(State::Passing, State::Wait); 2]);
+    let site = checks.get("site").unwrap();
+    assert_eq!((site.since(), site.last(), site.in_a_row()), (at(1000), None, 0));
+    checks.start_over(at(1500));
+    assert_eq!(checks.get("site").unwrap().since(), at(1000));
+    checks.set(at(1600), "job", Verdict::Passing, String::new()).unwrap();
+    assert_eq!(checks.state(), State::Wait);
+}
+
+#[test]
+fn a_run_from_before_it_started_over_does_not_count_and_no_other_begins_beside_it() {
+    let mut checks = checks(&[("site", RUN, 60_000)]);
+    let (due, old) = run(&mut checks);
+    checks.start_over(due + Duration::from_millis(1));
+    assert!(checks.poll_timeout().unwrap() > due + Duration::from_millis(1));
+    let ended = due + Duration::from_millis(2);
+    checks.handle_finding(ended, &old, finding(Verdict::Passing));
+    assert_eq!((checks.state(), checks.poll_timeout()), (State::Wait, Some(ended)));
+    // The grace begins anew, too.
+    let (_, run) = run(&mut checks);
+    checks.handle_finding(at(59_000), &run, finding(Verdict::Critical));
+    assert_eq!(checks.state(), State::Wait);
+}
+
+#[test]
 fn without_checks_there_is_nothing_to_say_or_do() {
     let mut checks = checks(&[]);
     assert_eq!((checks.state(), checks.poll_timeout(), checks.poll_output()), (State::None, None, None));

@@ -4,6 +4,7 @@ mod budget;
 pub(crate) mod crowd;
 mod demo;
 mod drains;
+mod guard;
 mod handlers;
 mod haproxy;
 mod hostile;
