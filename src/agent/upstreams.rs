@@ -343,14 +343,14 @@ impl Upstreams {
                 self.timeline.tell(&ended, &std::mem::take(&mut self.asked));
                 let waiting = ended.report.notes().waits.as_ref().map_or(&[][..], |waits| &waits.upstreams);
                 self.balancer.handle_applied(now, Applied::from(&ended.report), waiting);
-                self.watch.applied(now, Some(&ended.report));
+                self.watch.applied(now, Some(&ended.report), ended.by);
                 self.cuts.handle_applied(ended.report.notes());
                 self.applies.ended(now, ended);
             }
             Done::Applied(None) => {
                 self.operator.applied(None, self.applier.run_by());
                 self.balancer.handle_applied(now, Applied::Failed { reloaded: false }, &[]);
-                self.watch.applied(now, None);
+                self.watch.applied(now, None, self.applier.run_by());
                 self.cuts.handle_applied(&Notes::default());
             }
             Done::Recovered(Some(Some(ended))) => {

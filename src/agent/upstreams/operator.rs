@@ -327,7 +327,7 @@ impl Upstreams {
         let Some((_, answer)) = self.operator.going_back.take() else { return };
         let Some(WentBack { outcome, live, holds, held, to, took }) = went_back else {
             self.balancer.handle_rolled_back(now, Applied::Failed { reloaded: false }, None, &Holds::default());
-            self.watch.applied(now, None);
+            self.watch.applied(now, None, self.applier.run_by());
             return answer.send(Err(Refusal::new("going back broke off").with_remedy("see 'journalctl -u weir'")));
         };
         let by = self.applier.run_by();
@@ -338,7 +338,7 @@ impl Upstreams {
                     self.applies.in_place(now, generation);
                 }
                 self.balancer.handle_rolled_back(now, Applied::Failed { reloaded: false }, live, &held);
-                self.watch.applied(now, None);
+                self.watch.applied(now, None, self.applier.run_by());
                 answer.send(Err(why.told(by)));
             }
             Ok(report) => {
@@ -353,7 +353,7 @@ impl Upstreams {
                     remedy: Some(way_out).filter(|way_out| !way_out.is_empty()),
                 };
                 self.balancer.handle_rolled_back(now, Applied::from(&report), live, &held);
-                self.watch.applied(now, Some(&report));
+                self.watch.applied(now, Some(&report), by);
                 let ended = Ended { report, took, by };
                 self.timeline.tell(&ended, &Asked::default());
                 // Who asked is told of a refusal; nothing was wanted in vain since.

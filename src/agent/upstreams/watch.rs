@@ -125,9 +125,16 @@ impl Watch {
     }
 
     /// An apply has ended: takes what it has seen, unless it broke off, and goes on.
-    pub(super) fn applied(&mut self, now: Instant, report: Option<&Report>) {
+    pub(super) fn applied(&mut self, now: Instant, report: Option<&Report>, by: RunBy) {
         self.look_at = Some(now + LOOK);
         let Some(report) = report else { return };
+        if let Report::Refused { error, .. } = report
+            && error.is_unanswered()
+        {
+            // Once somebody answers, it is tried again.
+            (self.interval, self.ask_at) = (LOOK, now);
+            return self.sees_nothing(now, error.clone(), by);
+        }
         self.fingerprint = report.notes().fingerprint.or(self.fingerprint);
         self.has_drifted &= !matches!(report, Report::Live { .. } | Report::Stored { .. });
         if report.was_begun() {
@@ -366,8 +373,19 @@ mod tests {
         watch.handle_look(at(8), Some(Err(unheard())), RunBy::Helper);
         assert_eq!(watch.unseen.as_ref().map(|(_, since)| *since), Some(at(7)), "told once");
         let generation = Generation(3);
-        watch.applied(at(9), Some(&Report::Unchanged { generation, notes: Notes::default() }));
+        watch.applied(at(9), Some(&Report::Unchanged { generation, notes: Notes::default() }), RunBy::Helper);
         assert_eq!(watch.unseen, None, "whoever applies can look");
+
+        // An apply that nobody answers says so before the next look, whenever that would have been.
+        watch.handle_look(at(10), Some(up()), RunBy::Helper);
+        assert_eq!(watch.ask_at, at(10) + SELDOM);
+        let unheard = unheard();
+        let notes = Notes::default();
+        let refused = Report::Refused { generation: None, step: Step::Ask, error: unheard, ours: false, notes };
+        watch.applied(at(11), Some(&refused), RunBy::Helper);
+        assert_eq!(watch.unseen.as_ref().map(|(_, since)| *since), Some(at(11)));
+        assert_eq!((watch.look_at, watch.ask_at), (Some(at(11) + LOOK), at(11)));
+        assert!(watch.handle_look(at(12), Some(up()), RunBy::Helper).looks_again, "and it is tried again");
     }
 
     #[test]
@@ -438,20 +456,20 @@ mod tests {
             Report::Live { generation, took: LOOK, timings, upstreams: Vec::new(), master, notes }
         };
         let mut watch = Watch::new(at(0));
-        watch.applied(at(1), Some(&Report::Unchanged { generation, notes: Notes::default() }));
+        watch.applied(at(1), Some(&Report::Unchanged { generation, notes: Notes::default() }), RunBy::Helper);
         assert_eq!(watch.seen.state(), NginxState::Unknown, "it has looked at files alone");
-        watch.applied(at(2), Some(&live(8)));
+        watch.applied(at(2), Some(&live(8)), RunBy::Helper);
         assert_eq!(watch.seen.state(), NginxState::Running);
         assert!(!watch.handle_look(at(3), Some(master(8, 1)), RunBy::Helper).another_master, "that one serves it");
-        watch.applied(at(4), Some(&Report::Stored { generation, why: stopped(), notes: notes.clone() }));
-        watch.applied(at(5), None);
+        watch.applied(at(4), Some(&Report::Stored { generation, why: stopped(), notes: notes.clone() }), RunBy::Helper);
+        watch.applied(at(5), None, RunBy::Helper);
         assert_eq!((watch.seen.state(), watch.since), (NginxState::Stopped, Some(at(4))));
         assert!(watch.handle_look(at(6), Some(master(9, 2)), RunBy::Helper).another_master);
         watch.pause();
         assert_eq!(watch.poll_timeout(), None);
         watch.reconfigured(at(7));
         assert_eq!((watch.seen.state(), watch.poll_timeout()), (NginxState::Unknown, None), "an apply is under way");
-        watch.applied(at(8), Some(&live(9)));
+        watch.applied(at(8), Some(&live(9)), RunBy::Helper);
         watch.reconfigured(at(9));
         assert_eq!((watch.seen.state(), watch.poll_timeout()), (NginxState::Unknown, Some(at(9))));
     }
@@ -477,7 +495,7 @@ mod tests {
         // What an apply failed of was mended before anybody looked again.
         let (error, ours, step) = (Error::MasterGone, false, Step::Validate);
         let notes = Notes { fingerprint: Some(Digest::of(b"broken")), ..Notes::default() };
-        watch.applied(at(1), Some(&Report::Refused { generation: None, step, error, ours, notes }));
+        watch.applied(at(1), Some(&Report::Refused { generation: None, step, error, ours, notes }), RunBy::Helper);
         for touched in [true, false] {
             let news = watch.handle_look(at(1), Some(state(Err(stopped()), b"two")), RunBy::Helper);
             assert_eq!(news.touched, touched);
@@ -488,7 +506,7 @@ mod tests {
         let stored = Report::Stored { generation: Generation(4), why, notes };
         watch.handle_look(at(1), Some(drifted(b"two")), RunBy::Root);
         for (report, is_news) in [(unchanged, false), (stored, true)] {
-            watch.applied(at(1), Some(&report));
+            watch.applied(at(1), Some(&report), RunBy::Helper);
             assert_eq!(watch.handle_look(at(1), Some(drifted(b"two")), RunBy::Root).drifted, is_news);
         }
         assert_eq!((watch.look_at, watch.ask_at), (Some(at(1) + watch.interval), at(1) + SELDOM));
