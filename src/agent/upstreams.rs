@@ -269,6 +269,11 @@ impl Upstreams {
             self.balancer.suspend();
             self.watch.pause();
         }
+        let drained = self.drains.take_ended();
+        if !drained.is_empty() {
+            drained.iter().for_each(|member| self.probes.start_over(member));
+            self.probes.tell(now, &mut self.balancer, &mut self.witnesses);
+        }
         self.balancer.handle_timeout(now);
         // At once, and what is dead is known when a job is asked for.
         if self.members_at.is_some() {

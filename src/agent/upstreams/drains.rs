@@ -26,6 +26,8 @@ pub(super) struct Drains {
     keeping: Option<JoinHandle<Result<Standing, Error>>>,
     /// Whom the balancer was told to drain.
     told: BTreeSet<NodeName>,
+    /// Whose drains have ended since somebody asked.
+    ended: Vec<NodeName>,
     /// What is to be sent.
     answers: Vec<(QueryKey, Reply)>,
 }
@@ -33,7 +35,13 @@ pub(super) struct Drains {
 impl Drains {
     /// With what an earlier run has promised.
     pub(super) fn new(now: Instant, promises: Promises) -> Self {
-        Self { ledger: Ledger::new(now, promises), keeping: None, told: BTreeSet::new(), answers: Vec::new() }
+        Self {
+            ledger: Ledger::new(now, promises),
+            keeping: None,
+            told: BTreeSet::new(),
+            ended: Vec::new(),
+            answers: Vec::new(),
+        }
     }
 
     /// All promises that hold, for every job.
@@ -70,11 +78,17 @@ impl Drains {
         let concerned: BTreeSet<NodeName> = self.ledger.concerned().cloned().collect();
         for node in self.told.difference(&concerned) {
             balancer.handle_drain(now, node, Drain::No);
+            self.ended.push(node.clone());
         }
         for node in &concerned {
             balancer.handle_drain(now, node, self.ledger.drain_of(node));
         }
         self.told = concerned;
+    }
+
+    /// Whose drains have ended since the last call. An application may have been started anew meanwhile.
+    pub(super) fn take_ended(&mut self) -> Vec<NodeName> {
+        std::mem::take(&mut self.ended)
     }
 
     /// The end of what `apply` was asked; `None` if it broke off. Cancel-safe.

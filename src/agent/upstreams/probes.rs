@@ -96,6 +96,12 @@ impl Probes {
         }
     }
 
+    /// What they found of a member says nothing any more.
+    pub(super) fn start_over(&mut self, member: &NodeName) {
+        self.prober.start_over(member);
+        self.decided = None;
+    }
+
     /// Nobody is probed any more.
     pub(super) fn stop(&mut self) {
         self.prober = Prober::default();

@@ -228,6 +228,16 @@ impl Prober {
         }
     }
 
+    /// What was found of a member says nothing of what serves there now. To be followed by [`Self::handle_targets`], which has it
+    /// asked anew and at once.
+    pub fn start_over(&mut self, member: &NodeName) {
+        let known = self.ids.values().filter_map(|members| members.get(member));
+        let probed = known.filter(|id| self.targets.get(id).is_some_and(|target| !target.bare));
+        for id in probed.copied().collect::<Vec<_>>() {
+            self.remove(id);
+        }
+    }
+
     /// A probe has ended. Of one whose target is gone, or at another address by now, nothing is learnt. To be followed by
     /// [`Self::release`].
     pub fn handle_outcome(&mut self, now: Instant, id: TargetId, outcome: Outcome) {

@@ -470,3 +470,23 @@ fn what_a_probe_says_is_of_the_address_where_the_server_is() {
     world.targets();
     assert_eq!(said(&mut world), [(elsewhere, Probe::Up)]);
 }
+
+#[test]
+fn who_starts_over_is_asked_at_once_and_what_was_under_way_does_not_count() {
+    let mut world = World::new(&[("web", PLAN)], &[("web", "web1", 1), ("web", "web2", 2)]);
+    world.prober.poll_start(T0).unwrap();
+    let old = world.prober.poll_start(T0 + SECOND);
+    world.prober.start_over(&member("web1"));
+    world.prober.start_over(&member("web2"));
+    world.now = T0 + SECOND;
+    world.targets();
+    if let Some(start) = old {
+        world.prober.handle_outcome(world.now, start.target, Outcome { took: SECOND, result: well() });
+    }
+    for name in ["web1", "web2"] {
+        assert_eq!(world.prober.standing(&upstream("web"), &member(name)).unwrap().probe, Probe::Wait);
+    }
+    let next = world.prober.poll_start(world.now).unwrap();
+    world.prober.handle_outcome(world.now, next.target, Outcome { took: SECOND, result: well() });
+    assert!(world.prober.has_unprobed(), "the other one");
+}

@@ -174,8 +174,12 @@ const NAMES: [&str; 2] = ["web1", "web2"];
 
 impl Stage {
     fn start() -> Self {
-        let probe = "[upstream.web.probe]\nhttp = \"/\"\ninterval = \"100ms\"\n";
-        let balancer = Balancer::start_as(Settings::default().toml(probe));
+        Self::probed_each("100ms")
+    }
+
+    fn probed_each(interval: &str) -> Self {
+        let probe = format!("[upstream.web.probe]\nhttp = \"/\"\ninterval = \"{interval}\"\n");
+        let balancer = Balancer::start_as(Settings::default().toml(&probe));
         let join = balancer.agent.gossip;
         let settings = || Settings { profile: Some("local"), ..Settings::key(KEY).join(join) };
         let mut agents = NAMES.map(|name| Agent::prepare(Kind::Weir, name, settings().tag("role", "web")));
@@ -259,4 +263,27 @@ fn a_killed_agent_costs_its_web_server_nothing() {
     // Now nobody vouches for it any more.
     stage.services[1] = None;
     stage.balancer.await_answers(&[("web1", 1)]);
+}
+
+#[test]
+#[ignore = "needs nginx"]
+fn what_was_found_before_a_drain_has_ended_vouches_for_nobody() {
+    let mut stage = Stage::probed_each("5s");
+    let cli = |stage: &Stage, args: &[&str]| {
+        let output = stage.agents[1].cli(args);
+        assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
+    };
+    cli(&stage, &["drain", "--guard"]);
+    stage.balancer.await_answers(&[("web1", 1)]);
+    let live = stage.balancer.agent.log().matches("apply live").count();
+    // Its application is started, and takes a while until it answers; the last probe was before.
+    stage.services[1] = None;
+    cli(&stage, &["drain", "--undo", "--if-guard"]);
+    until("it is asked anew", || match stage.probe(1) {
+        probe if probe["error"] == "connection refused" => Ok(()),
+        probe => Err(probe.to_string()),
+    });
+    assert_eq!(stage.balancer.agent.log().matches("apply live").count(), live, "{}", stage.balancer.agent.log());
+    stage.serve(1);
+    stage.balancer.await_answers(&[("web1", 1), ("web2", 1)]);
 }
