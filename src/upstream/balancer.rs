@@ -190,8 +190,7 @@ impl Balancer {
     /// Everybody there is now, the departed whom gossip still knows included. What else is known of a member outlives this as
     /// long as it is one, or a server.
     pub fn handle_members(&mut self, now: Instant, members: Vec<Candidate>) {
-        self.members = members;
-        self.forget_strangers();
+        self.replace_members(members);
         self.decide_by(now);
     }
 

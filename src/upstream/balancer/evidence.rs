@@ -18,13 +18,16 @@ struct Testimony {
     check: Check,
     drain: Drain,
     pings: Pings,
+    /// It was a member, and gossip has let go of it: an operator did, or nobody heard of it for a day.
+    forgotten: bool,
 }
 
 impl Testimonies {
     /// `member` with what is known of it.
     pub(super) fn about(&self, member: Candidate) -> Candidate {
-        let Testimony { check, drain, pings } = self.0.get(&member.name).copied().unwrap_or_default();
-        Candidate { check, drain, pings, ..member }
+        let Testimony { check, drain, pings, forgotten } = self.0.get(&member.name).copied().unwrap_or_default();
+        let gossip = if forgotten { Gossip::Left } else { member.gossip };
+        Candidate { gossip, check, drain, pings, ..member }
     }
 
     /// Whether `change` changes anything.
@@ -98,8 +101,22 @@ impl Balancer {
             .flat_map(|upstream| upstream.targets().map(|(member, addr)| (upstream.name(), member, addr)))
     }
 
+    /// Takes who is there now. Whoever was and is no member any more has gone for good: only a balancer that has been started anew
+    /// waits for the members of before.
+    pub(super) fn replace_members(&mut self, members: Vec<Candidate>) {
+        let before = std::mem::replace(&mut self.members, members);
+        let known: HashSet<&NodeName> = self.members.iter().map(|member| &member.name).collect();
+        for member in before.iter().filter(|member| !known.contains(&member.name)) {
+            self.testimonies.change(&member.name, |known| known.forgotten = true);
+        }
+        for member in &self.members {
+            self.testimonies.change(&member.name, |known| known.forgotten = false);
+        }
+        self.forget_strangers();
+    }
+
     /// Forgets what is known of those who are neither members nor servers, and what gossip has decided itself.
-    pub(super) fn forget_strangers(&mut self) {
+    fn forget_strangers(&mut self) {
         let known: HashSet<&NodeName> = self.members.iter().map(|member| &member.name).collect();
         for upstream in &mut self.upstreams {
             upstream.retain(&known);

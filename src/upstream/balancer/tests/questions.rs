@@ -61,13 +61,13 @@ fn nobody_can_be_asked_about_whom_nobody_knows() {
 }
 
 #[test]
-fn a_server_that_is_no_member_can_be_asked_about() {
+fn a_server_that_is_no_member_any_more_can_be_asked_about() {
     let mut balancer = running();
     balancer.handle_members(at(3000), members(&[(1, Gossip::Alive)]));
     balancer.handle_timeout(at(3000));
     let explained = balancer.explain(at(3000), &name("web2"), |_, _| Details::default()).unwrap();
     let decides: Vec<_> = explained[0].asked.iter().filter(|asked| asked.decides).collect();
-    assert!(decides[0].rule.is(&Question::Gossip) && decides[0].result == "unknown", "{decides:?}");
+    assert!(decides[0].rule.is(&Question::Gossip) && decides[0].result == "left", "{decides:?}");
 }
 
 #[test]

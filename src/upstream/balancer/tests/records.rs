@@ -185,7 +185,9 @@ fn damping_gives_way_to_the_floor() {
     assert_eq!(serving(&mut balancer, 110_000), ["1x1", "3x1"]);
     run(&mut balancer, 110_000);
     balancer.handle_probe(at(110_000), &web(), &name(3), addr(3), Probe::Down);
-    assert_eq!(serving(&mut balancer, 112_000), ["1x1", "2x1", "3x1"], "who was in and is ill, and who flaps");
+    assert_eq!(serving(&mut balancer, 112_000), ["1x1", "2x1"], "who flaps, before anybody who is ill");
+    balancer.handle_probe(at(112_000), &web(), &name(1), addr(1), Probe::Down);
+    assert_eq!(serving(&mut balancer, 114_000), ["1x1", "2x1"], "who was in and is ill, and who flaps");
 }
 
 #[test]
@@ -244,4 +246,23 @@ fn without_warming_up_a_new_server_is_in_before_its_first_success() {
     balancer.handle_members(at(0), alive(&[1]));
     balancer.handle_first_view(at(0));
     assert_eq!(serving(&mut balancer, 1000), ["1x1"]);
+}
+
+#[test]
+fn a_lost_member_that_gossip_lets_go_of_is_gone_although_its_service_answers() {
+    let mut balancer = probed(Policy::default());
+    let both = [(1, Gossip::Alive), (2, Gossip::Alive)];
+    let lost = [(1, Gossip::Alive), (2, Gossip::Failed)];
+    for (now, seen, wanted) in [
+        (100_000, &both[..], &["1x1", "2x1"][..]),
+        (110_000, &lost, &["1x1", "2x1"]),
+        (120_000, &lost[..1], &["1x1"]),
+        (130_000, &both, &["1x1", "2x1"]),
+    ] {
+        balancer.handle_members(at(now), members(seen));
+        for number in [1, 2] {
+            balancer.handle_probe(at(now), &web(), &name(number), addr(number), Probe::Up);
+        }
+        assert_eq!(serving(&mut balancer, now + 1000), wanted, "{now}");
+    }
 }
