@@ -75,7 +75,7 @@ pub(super) fn document(parts: &Parts<'_>, with_members: bool) -> Document {
     if let Some(upstreams) = parts.upstreams {
         let node::Balancing { mut upstreams, nginx, apply } = upstreams.status(parts.config, &calendar);
         for server in upstreams.iter_mut().flat_map(|upstream| &mut upstream.servers) {
-            server.gossip_since = endpoint.member(&server.member).map(|member| calendar.date(member.since));
+            server.gossip_since = endpoint.gossip_since(&server.member).map(|since| calendar.date(since));
         }
         (document.upstreams, document.nginx, document.apply) = (upstreams, Some(nginx), Some(apply));
     }

@@ -92,6 +92,13 @@ impl Endpoint {
         self.serf.member(name)
     }
 
+    /// Since when gossip says of a member what it says: a suspicion is younger than the status that it leaves as it is.
+    pub fn gossip_since(&self, name: &str) -> Option<Instant> {
+        let member = self.serf.member(name)?;
+        let known = self.swim.member(&member.node.name);
+        Some(known.and_then(|known| known.state.suspected_since()).unwrap_or(member.since))
+    }
+
     /// Ourselves.
     pub fn local(&self) -> &Arc<swim::Node> {
         self.swim.local_node()

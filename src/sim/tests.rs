@@ -88,10 +88,16 @@ fn who_comes_back_before_it_is_found_dead_is_alive_for_those_that_heard_of_its_l
 fn a_paused_node_is_suspected_and_refutes_when_it_goes_on() {
     let mut sim = cluster(5, 5);
     sim.run_until_true(Duration::from_secs(5), |sim| all_see(sim, Status::Alive, 5)).expect("converges");
+    let paused = sim.now();
     sim.pause(NodeId(2));
     sim.run_for(Duration::from_secs(4));
     let suspicions = sim.take_notes().into_iter().filter(|n| matches!(n.output, Output::Suspicion { by: Some(_), .. }));
-    assert!(suspicions.count() > 0);
+    let accusers: Vec<_> = suspicions.map(|n| n.node).collect();
+    assert!(!accusers.is_empty());
+    for accuser in accusers {
+        let told = sim.endpoint(accuser).unwrap().gossip_since(sim.name(NodeId(2)).as_str());
+        assert!(told.is_some_and(|since| since > paused), "{told:?} {paused:?}");
+    }
     sim.resume(NodeId(2));
     sim.run_for(Duration::from_secs(10));
     assert!(all_see(&sim, Status::Alive, 5));

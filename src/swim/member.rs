@@ -47,7 +47,15 @@ impl State {
 
     /// Suspected.
     pub fn is_suspect(&self) -> bool {
-        matches!(self, Self::Suspect(_))
+        self.suspected_since().is_some()
+    }
+
+    /// When it came under suspicion; `None` if it is not.
+    pub fn suspected_since(&self) -> Option<Instant> {
+        match self {
+            Self::Suspect(suspicion) => Some(suspicion.0.started()),
+            Self::Alive | Self::Dead(_) | Self::Left(_) => None,
+        }
     }
 }
 

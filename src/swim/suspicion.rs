@@ -45,6 +45,11 @@ impl Suspicion {
         true
     }
 
+    /// When it was raised.
+    pub(crate) fn started(&self) -> Instant {
+        self.started
+    }
+
     /// When the member is declared dead.
     pub(crate) fn deadline(&self) -> Instant {
         self.deadline

@@ -59,6 +59,15 @@ impl Decision {
         }
     }
 
+    /// Whether too few servers are well. Mode floor goes on for a while after that.
+    pub fn is_panic(&self) -> bool {
+        match self.mode {
+            Mode::Normal => false,
+            Mode::Floor => self.enough_since.is_none(),
+            Mode::Last => true,
+        }
+    }
+
     /// How many servers get requests.
     pub fn serving(&self) -> usize {
         self.members.iter().filter(|judged| judged.serves()).count()
@@ -89,12 +98,14 @@ impl Decision {
 
     /// Servers that would be in whatever the others are.
     pub(super) fn well(&self) -> impl Iterator<Item = &NodeName> {
-        self.members.iter().filter(|judged| judged.is_healthy(false)).map(|judged| &judged.name)
+        self.members.iter().filter(|judged| judged.is_healthy(Flaps::HeldDown, false)).map(|judged| &judged.name)
     }
 
     /// Servers that would be out if enough others were well.
     pub fn ill(&self) -> impl Iterator<Item = &NodeName> {
-        let is_ill = |judged: &&Judged| judged.counts() && judged.intent != Intent::Gone && !judged.is_healthy(false);
+        let is_ill = |judged: &&Judged| {
+            judged.counts() && judged.intent != Intent::Gone && !judged.is_healthy(Flaps::HeldDown, false)
+        };
         self.members.iter().filter(is_ill).map(|judged| &judged.name)
     }
 }
@@ -180,15 +191,20 @@ pub fn decide(members: &[Candidate], options: &Options, history: &History, at: &
     give_way(&mut group, &mut left_out, members, at.held);
     let base = group.iter().filter(|judged| judged.counts() && judged.intent != Intent::Gone).count();
     let floor = options.policy.min_healthy.floor(base);
-    let healthy = group.iter().filter(|judged| judged.is_healthy(at.held)).count();
+    let healthy = |flaps: Flaps| group.iter().filter(|judged| judged.is_healthy(flaps, at.held)).count();
+    // Who changes too often is a better server than who is ill.
+    let flaps = if healthy(Flaps::HeldDown) < floor { Flaps::Lifted } else { Flaps::HeldDown };
+    let healthy = healthy(flaps);
     let (mut mode, enough_since) = mode(healthy >= floor, history, at.now);
 
-    let admitted = if mode == Mode::Normal { admit(&group, floor, healthy, at.held) } else { HashSet::new() };
+    let admitted = if mode == Mode::Normal { admit(&group, floor, healthy, flaps, at.held) } else { HashSet::new() };
     let placed = |group: &mut Vec<Judged>, mode: Mode| {
         for judged in group {
             let refused =
                 mode == Mode::Normal && matches!(judged.drain, Drain::Asked(_)) && !admitted.contains(&judged.name);
-            judged.verdict = judged.verdict_in(if refused { Mode::Floor } else { mode }, judged.drain, at.held);
+            let lifted = flaps == Flaps::Lifted && judged.is_only_flapping();
+            let mode = if mode == Mode::Normal && (refused || lifted) { Mode::Floor } else { mode };
+            judged.verdict = judged.verdict_in(mode, judged.drain, at.held);
         }
     };
     placed(&mut group, mode);
@@ -364,9 +380,15 @@ impl Judged {
     }
 
     /// Whether it would be in without help from the group and if nobody who asks were let go.
-    fn is_healthy(&self, held: bool) -> bool {
+    fn is_healthy(&self, flaps: Flaps, held: bool) -> bool {
         let drain = if self.drain == Drain::Promised { Drain::Promised } else { Drain::No };
-        self.counts() && self.verdict_in(Mode::Normal, drain, held).placed.is_in()
+        let mode = if flaps == Flaps::Lifted && self.is_only_flapping() { Mode::Floor } else { Mode::Normal };
+        self.counts() && self.verdict_in(mode, drain, held).placed.is_in()
+    }
+
+    /// Whether nothing speaks against it but that it changes too often.
+    fn is_only_flapping(&self) -> bool {
+        self.flapping && self.drain == Drain::No && matches!(self.intent, Intent::In | Intent::Half | Intent::Lost)
     }
 
     /// Whether an out member still has a line: it is there, and down. The dead, the left and the not yet proven have none.
@@ -374,6 +396,15 @@ impl Judged {
         !matches!(self.intent, Intent::Dead | Intent::Warm)
             && !matches!(self.gossip, Gossip::Left | Gossip::Unknown | Gossip::Failed)
     }
+}
+
+/// What becomes of members that change too often.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Flaps {
+    /// They are out.
+    HeldDown,
+    /// They are in, for without them there are too few.
+    Lifted,
 }
 
 /// Mode floor starts at once and is left after [`FLOOR_LINGER`] of enough.
@@ -387,7 +418,7 @@ fn mode(enough: bool, history: &History, now: Instant) -> (Mode, Option<Instant>
 }
 
 /// Which of those who ask may go: by rank, while at least `floor` stay in.
-fn admit(group: &[Judged], floor: usize, healthy: usize, held: bool) -> HashSet<NodeName> {
+fn admit(group: &[Judged], floor: usize, healthy: usize, flaps: Flaps, held: bool) -> HashSet<NodeName> {
     let mut asked: Vec<_> = group
         .iter()
         .filter_map(|judged| match judged.drain {
@@ -399,7 +430,7 @@ fn admit(group: &[Judged], floor: usize, healthy: usize, held: bool) -> HashSet<
     let mut left = healthy;
     let mut admitted = HashSet::new();
     for (_, judged) in asked {
-        if judged.is_healthy(held) {
+        if judged.is_healthy(flaps, held) {
             if left <= floor {
                 continue;
             }

@@ -377,10 +377,7 @@ impl Flapping {
 
 /// `1 of 2 in, min_healthy 50 %`.
 fn panic(options: &Options, decision: &Decision) -> Asked {
-    let result = match decision.mode {
-        Mode::Normal => NO,
-        Mode::Floor | Mode::Last => YES,
-    };
+    let result = if decision.is_panic() { YES } else { NO };
     let (serving, base) = (decision.serving(), decision.base);
     of(Question::Panic, result, format!("{serving} of {base} in, min_healthy {}", options.policy.min_healthy))
 }

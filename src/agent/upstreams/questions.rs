@@ -60,7 +60,7 @@ impl Upstreams {
         member: &Candidate,
         told: Option<&node::Upstream>,
     ) -> Details {
-        let since = endpoint.member(member.name.as_str()).map(|known| format!("since {}", calendar.date(known.since)));
+        let since = endpoint.gossip_since(member.name.as_str()).map(|since| format!("since {}", calendar.date(since)));
         let gossip = match (member.gossip, member.pings) {
             (Gossip::Alive, Pings::Unanswered) => "by this balancer's own pings, which it does not answer".to_owned(),
             _ => since.unwrap_or_default(),

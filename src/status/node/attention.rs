@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     Apply, ApplyResult, Check, CheckKind, Document, Drain, Failing, ForeignEdit, Handler, Held, HeldUnconfigured, Kept,
-    LastApply, Namesake, Nginx, NginxState, ServerState, Upstream, WORN, Want,
+    LastApply, Namesake, Nginx, NginxState, Server, ServerState, Upstream, WORN, Want,
 };
 use crate::health::State;
 use crate::serf::Claim;
@@ -314,11 +314,17 @@ fn of_upstream(upstream: &Upstream, is_alone: bool) -> Option<(Kind, Trouble)> {
         }
         Want::Servers => match mode {
             Mode::Normal => None,
+            // Enough are well again: it is left in a moment.
+            Mode::Floor if !upstream.panic => None,
             Mode::Floor => {
                 let (floor, base) = (upstream.floor, upstream.base);
-                let what = format!(
-                    "fewer than {floor} of the {base} servers of upstream {name} are well, so those that are ill stay in"
-                );
+                let mut what = format!("fewer than {floor} of the {base} servers of upstream {name} are well");
+                let is_kept = |server: &Server| {
+                    server.reason.is(&VerdictReason::KeptByFloor) && server.state.is(&ServerState::In)
+                };
+                if upstream.servers.iter().any(is_kept) {
+                    what.push_str(", so those that are ill stay in");
+                }
                 Some((Kind::Panic, Trouble::new(what, see_to_servers(upstream))))
             }
             Mode::Last => {

@@ -32,7 +32,7 @@ pub struct Upstream {
     pub waiting: Vec<Change>,
     /// An operator froze it.
     pub held: Option<Held>,
-    /// Too few servers are well, so that ill ones stay in.
+    /// Too few servers are well, so that those that were in and are merely ill stay in. `mode` is left a while later.
     pub panic: bool,
     /// Why NGINX keeps what it has, where that is what it should have.
     pub kept: Option<Known<Kept>>,
@@ -203,7 +203,7 @@ impl Upstream {
         Self {
             mode: Some(decision.mode.into()),
             want: Some(want.into()),
-            panic: want == Want::Servers && decision.mode != Mode::Normal,
+            panic: want == Want::Servers && decision.is_panic(),
             kept,
             floor: decision.floor,
             base: decision.base,

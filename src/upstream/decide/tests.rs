@@ -331,6 +331,37 @@ fn every_check_critical_at_once_keeps_all_that_were_in() {
     assert_eq!(decision.members[0].verdict.reason, VerdictReason::KeptByFloor);
 }
 
+#[test]
+fn who_changes_too_often_is_let_in_before_anybody_who_is_ill_is_kept() {
+    let options = options();
+    let history = after(&[&alive(1..=2)], &options);
+    let mut members = with_check(alive(1..=2), &[2], Check::Critical);
+    members[0].flapping = true;
+    let decision = decide(&members, &options, &history, &Circumstances::default());
+    assert_eq!((decision.mode, ins(&decision)), (Mode::Normal, vec!["web1"]));
+    assert_eq!(decision.members[0].verdict.reason, VerdictReason::NeededThoughFlapping);
+    assert_eq!(decision.members[1].verdict.reason, VerdictReason::Ill);
+
+    // It does not go away: nobody else is there.
+    members[0].drain = Drain::Asked(Rank::Last);
+    let decision = decide(&members, &options, &history, &Circumstances::default());
+    assert!(ins(&decision).contains(&"web1"), "{:?}", ins(&decision));
+    members[0].drain = Drain::No;
+
+    // Both are needed where one is not enough.
+    let (two, history) = (alive(1..=4), after(&[&alive(1..=4)], &options));
+    let mut members = with_check(two, &[2, 3, 4], Check::Critical);
+    members[0].flapping = true;
+    let decision = decide(&members, &options, &history, &Circumstances::default());
+    assert_eq!((decision.mode, ins(&decision)), (Mode::Floor, vec!["web1", "web2", "web3", "web4"]));
+
+    // And once another one is well again, it is held down as before.
+    let mut members = alive(1..=2);
+    members[0].flapping = true;
+    let decision = decide(&members, &options, &after(&[&alive(1..=2)], &options), &Circumstances::default());
+    assert_eq!((decision.mode, ins(&decision)), (Mode::Normal, vec!["web2"]));
+}
+
 /// It was never in mode normal: too few were well at first, and then there had not been enough for long enough.
 #[test]
 fn every_check_critical_soon_after_a_first_start_keeps_all_that_were_in() {

@@ -227,10 +227,17 @@ fn how_upstreams_do() {
     let wanted = "error panic web: fewer than 1 of the 2 servers of upstream web are well, so those that are ill stay in; \
         see to web1";
     let floor = of_web(|web| {
-        web.mode = Some(Mode::Floor.into());
+        (web.mode, web.panic) = (Some(Mode::Floor.into()), true);
         web.servers[0].reason = VerdictReason::KeptByFloor.into();
     });
     assert_eq!(floor, [wanted]);
+    let few = of_web(|web| {
+        (web.mode, web.panic) = (Some(Mode::Floor.into()), true);
+        web.servers[0].reason = VerdictReason::Dead.into();
+    });
+    assert_eq!(few, ["error panic web: fewer than 1 of the 2 servers of upstream web are well; see to web1"]);
+    // It is left in a moment.
+    assert_eq!(of_web(|web| web.mode = Some(Mode::Floor.into())), [""; 0]);
     let last = of_web(|web| web.mode = Some(Mode::Last.into()));
     assert_eq!(
         last,
