@@ -126,7 +126,9 @@ def lossy(report, name, seconds):
         sentence = f"for {seconds} s with 30 % of its frames lost a web server is a member, and the other one stays in"
         with report.claim(f"{name}.members", sentence):
             throughout(seconds, others_stay)
-    with report.claim(f"{name}.visitors", "no visitor is turned away: the other server is asked"):
+    with report.claim(f"{name}.visitors", "no visitor is turned away whose answer had not begun: the other server is asked"):
+        # What has begun NGINX cannot ask for again.
+        became["failures"] = [failure for failure in became["failures"] if not failure["said"].startswith("IncompleteRead")]
         none_failed(became)
     verb("heal")
     with report.claim(f"{name}.back", "and once nothing is lost any more both serve"):

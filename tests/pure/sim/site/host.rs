@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use weir::drain::flight::Traffic;
-use weir::drain::{Departure, DrainId, Kept};
+use weir::drain::{Departure, DrainId, Kept, RemoteDrain};
 use weir::endpoint::Restored;
 use weir::health::check::Checks;
 use weir::serf::QueryKey;
@@ -70,8 +70,10 @@ pub(crate) struct Host {
     pub(crate) drain: Option<DrainId>,
     /// Every drain that it has had.
     pub(crate) drains: BTreeSet<DrainId>,
-    /// When it was asked last to drain, to leave or to serve again.
+    /// When it was asked last to drain, to leave or to serve again,
     pub(crate) asked: Instant,
+    /// and when it last obeyed another node.
+    pub(crate) obeyed: Option<(Instant, RemoteDrain)>,
     /// How long its process goes on once it has left.
     pub(crate) stay: Duration,
     /// It said that balancers did not confirm, and leaves all the same.
@@ -166,6 +168,7 @@ impl Host {
             drain: None,
             drains: BTreeSet::new(),
             asked: now,
+            obeyed: None,
             stay: Duration::ZERO,
             is_forced: false,
             has_power: true,

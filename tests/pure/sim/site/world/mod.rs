@@ -143,7 +143,6 @@ enum Happening {
         host: usize,
         life: u64,
         drain: RemoteDrain,
-        answered: Instant,
         id: DrainId,
     },
     Gone {
@@ -424,8 +423,9 @@ impl World {
                 self.front_mut(front).nginx.retire();
                 Ok(None)
             }
-            Happening::Answered { host, life, drain, answered, id } => {
-                let is_as_then = is_live(&self.hosts, host, life) && self.hosts[host].asked <= answered;
+            Happening::Answered { host, life, drain, id } => {
+                let is_last = self.hosts[host].obeyed == Some((self.hosts[host].asked, drain.clone()));
+                let is_as_then = is_live(&self.hosts, host, life) && is_last;
                 let is_as_then = is_as_then && !self.sim.is_paused(NodeId(host));
                 if is_as_then { self.check_told(host, &drain, &id).map(|()| None) } else { Ok(None) }
             }

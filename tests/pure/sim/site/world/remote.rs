@@ -38,6 +38,7 @@ impl World {
                 } else {
                     self.undo(at)
                 }
+                self.hosts[at].obeyed = Some((self.hosts[at].asked, drain));
                 let kept = self.hosts[at].departure.as_ref().and_then(Departure::kept).map(|kept| kept.id.clone());
                 kept.or(before).map_or_else(|| no("it does not drain"), RemoteAnswer::Ok)
             }
@@ -66,9 +67,9 @@ impl World {
                 *answered = true;
                 match RemoteAnswer::parse(payload) {
                     Some(RemoteAnswer::Ok(id)) => {
-                        let (life, answered) = (self.hosts[at].life, self.now());
+                        let life = self.hosts[at].life;
                         let word = if drain == RemoteDrain::On { "remote drain begun" } else { "remote undo done" };
-                        self.happens(CARRIED_OUT, Happening::Answered { host: at, life, drain, answered, id });
+                        self.happens(CARRIED_OUT, Happening::Answered { host: at, life, drain, id });
                         word
                     }
                     Some(RemoteAnswer::No(_)) => "remote drain refused",
