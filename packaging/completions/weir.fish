@@ -401,7 +401,7 @@ complete -c weir -n "__fish_weir_using_subcommand drain" -l color -d 'When to co
 always\t'Also in a pipe'
 never\t'Not at all'"
 complete -c weir -n "__fish_weir_using_subcommand drain" -l undo -d 'Take it back: the node serves again'
-complete -c weir -n "__fish_weir_using_subcommand drain" -l no-wait -d 'Do not wait for the balancers'
+complete -c weir -n "__fish_weir_using_subcommand drain" -l no-wait -d 'Do not wait for the balancers; it stays draining until it is undone'
 complete -c weir -n "__fish_weir_using_subcommand drain" -l force -d 'Stay draining although a balancer would have too few servers: out as soon as there is another'
 complete -c weir -n "__fish_weir_using_subcommand drain" -l quiet -d 'No notices and no progress'
 complete -c weir -n "__fish_weir_using_subcommand drain" -s h -l help -d 'Print help (see more with \'--help\')'

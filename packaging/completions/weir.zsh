@@ -588,7 +588,7 @@ json\:"For programs\: one JSON document"))' \
 always\:"Also in a pipe"
 never\:"Not at all"))' \
 '(--force --no-wait --guard)--undo[Take it back\: the node serves again]' \
-'--no-wait[Do not wait for the balancers]' \
+'--no-wait[Do not wait for the balancers; it stays draining until it is undone]' \
 '--force[Stay draining although a balancer would have too few servers\: out as soon as there is another]' \
 '--quiet[No notices and no progress]' \
 '-h[Print help (see more with '\''--help'\'')]' \

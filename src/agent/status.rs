@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use tracing::info;
 
 use super::checks::LocalChecks;
-use super::clock::Calendar;
+use super::clock::{self, Calendar};
 use super::commands::Commands;
 use super::exec::Handlers;
 use super::joins::Joins;
@@ -113,7 +113,7 @@ fn node(parts: &Parts<'_>, calendar: &Calendar) -> Node {
             ago_s: calendar.age(namesake.last).as_secs(),
             claim: namesake.claim.into(),
         }),
-        drain: parts.leave.status(),
+        drain: parts.leave.status(clock::now()),
         runtime: Runtime {
             os: std::env::consts::OS.to_owned(),
             arch: std::env::consts::ARCH.to_owned(),

@@ -37,7 +37,7 @@ pub(crate) struct Drain {
     /// Why, for whoever looks
     #[arg(long, value_name = "TEXT")]
     reason: Option<String>,
-    /// Do not wait for the balancers
+    /// Do not wait for the balancers; it stays draining until it is undone
     #[arg(long)]
     no_wait: bool,
     /// Stay draining although a balancer would have too few servers: out as soon as there is another
@@ -115,7 +115,8 @@ impl Drain {
         let start = Start {
             member: self.member.clone(),
             undo: self.undo,
-            force: self.force,
+            // Nobody waits for a refusal.
+            force: self.force || self.no_wait && self.member.is_none(),
             guard: self.is_guard(),
             unit: self.guard.clone().or_else(|| self.if_guard.clone()).filter(|unit| !unit.is_empty()),
             reason: self.reason.clone(),

@@ -103,14 +103,18 @@ impl SafeLeave {
     }
 
     /// What is to be seen of a drain that lasts.
-    pub(super) fn status(&self) -> Option<node::Drain> {
+    pub(super) fn status(&self, now: Instant) -> Option<node::Drain> {
         let kept = self.departure.kept()?;
+        let (confirmed, open) = self.departure.told(now);
+        let words = |names: Vec<&NodeName>| names.into_iter().map(ToString::to_string).collect();
         let named = kept.guards.iter().filter(|guard| **guard != Guard::unnamed());
         Some(node::Drain {
             operator: kept.operator,
             guard: !kept.guards.is_empty(),
             guards: named.map(ToString::to_string).collect(),
             reason: kept.reason.clone(),
+            confirmed: words(confirmed),
+            open: words(open),
         })
     }
 

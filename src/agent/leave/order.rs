@@ -3,7 +3,7 @@
 use super::{SafeLeave, times};
 use crate::config::Config;
 use crate::drain::document::{Line, Start, Started};
-use crate::drain::{DrainId, DrainRequest, Guard, RemoteAnswer, RemoteDrain, RemoteStory, TooLate};
+use crate::drain::{DrainId, DrainRequest, Guard, RemoteAnswer, RemoteDrain, RemoteStory, Times, TooLate};
 use crate::endpoint::Endpoint;
 use crate::rpc::Refusal;
 use crate::rpc::refusal::Kind;
@@ -51,7 +51,12 @@ impl SafeLeave {
                 let reason = reason.map_err(|error| Refusal::new(error.to_string()))?.map(String::from);
                 let story = self.begin(now, endpoint);
                 self.guard.asked();
-                let times = times(config.leave.timeout, config.leave.drain_time);
+                let (timeout, drain_time) = (config.leave.timeout, config.leave.drain_time);
+                let times = match guard {
+                    // No leave of Serf's follows, and the application stops in the end, whatever was confirmed.
+                    Some(_) => Times { confirm: timeout.saturating_sub(drain_time), drain: drain_time },
+                    None => times(timeout, drain_time),
+                };
                 let request = DrainRequest { force, guard, reason };
                 self.departure.drain(now, endpoint.serf().seen_clocks().member, request, times);
                 Ok(story)

@@ -215,6 +215,19 @@ impl Departure {
         self.kept.as_ref()
     }
 
+    /// Balancers of which it is known that they send this node nothing new, and those of which it is not. Who comes once it has
+    /// drained has heard of that before it could send anything.
+    pub fn told(&self, now: Instant) -> (Vec<&NodeName>, Vec<&NodeName>) {
+        let Some(run) = &self.run else { return (Vec::new(), Vec::new()) };
+        let is_over = self.state == State::Drained;
+        let (confirmed, mut open): (Vec<_>, Vec<_>) =
+            self.roster.awaited(now, run.begun).partition(|name| run.counted.contains_key(*name));
+        open.retain(|_| !is_over);
+        open.extend(self.unheard(now, run).filter(|name| !is_over || run.told_unreachable.contains(*name)));
+        open.extend(self.gone(run));
+        (confirmed, open)
+    }
+
     /// Whether this node is on its way out of the cluster.
     pub fn is_leaving(&self) -> bool {
         self.run.as_ref().is_some_and(|run| run.goal.leaves())
@@ -264,12 +277,13 @@ impl Departure {
             return false;
         }
         let DrainRequest { force, guard, reason } = request;
-        let goal = Goal::Drain { force };
-        let (run, is_known) = self.take_run(now, time, goal, times);
         let before = self.kept.take();
         let mut guards = before.as_ref().map(|kept| kept.guards.clone()).unwrap_or_default();
         let operator = guard.is_none() || before.as_ref().is_some_and(|kept| kept.operator);
         guards.extend(guard);
+        // Whose application stops is no server, whatever balancers say: it can only wait for them.
+        let goal = Goal::Drain { force: force || !guards.is_empty() };
+        let (run, is_known) = self.take_run(now, time, goal, times);
         let reason = reason.or_else(|| before.and_then(|kept| kept.reason));
         let kept = Kept { id: run.id.clone(), since: run.since, operator, guards, reason };
         self.run = Some(run);

@@ -192,7 +192,9 @@ impl Departure {
                 let has_earlier = earlier.is_some();
                 let earlier = earlier.filter(|_| run.yield_at <= now);
                 let is_refused = |name: &NodeName| word(name).is_some_and(is_floor);
-                let may_refuse = run.goal == Goal::Drain { force: false } && missing.iter().all(is_refused);
+                // Of which was said that it goes on is not taken back by itself.
+                let may_refuse =
+                    !run.overdue && run.goal == Goal::Drain { force: false } && missing.iter().all(is_refused);
                 if missing.is_empty() && self.has_settled(now, run) {
                     Some(Next::Lingered(LingerEnd::NoneLeft))
                 } else if missing.is_empty() && self.is_blind(run) {
@@ -261,7 +263,7 @@ impl Departure {
     }
 
     /// Balancers that have failed before they could say that they are done.
-    fn unheard<'a>(&'a self, now: Instant, run: &'a Run) -> impl Iterator<Item = &'a NodeName> {
+    pub(super) fn unheard<'a>(&'a self, now: Instant, run: &'a Run) -> impl Iterator<Item = &'a NodeName> {
         let failed = self.roster.unreachable(now, run.begun).map(|(name, _)| name);
         failed.filter(|name| !run.counted.contains_key(*name))
     }

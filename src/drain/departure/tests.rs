@@ -358,7 +358,13 @@ fn a_drain_that_is_not_confirmed_in_time_stays_and_is_asked_for_more_patiently()
     assert!(node.machine.tag().is_some());
     assert_eq!(node.asks(18_900), [""; 0]);
     assert_eq!(node.asks(19_000), ["lb1"]);
+    // It was said that it stays, so a refusal does not take it back.
+    node.answer(19_050, "lb1", floor(&[]));
+    node.machine.handle_timeout(at(19_060));
+    assert!(node.machine.tag().is_some());
+    assert_eq!(node.machine.told(at(19_060)), (vec![], vec![&name("lb1")]));
     node.answer(19_100, "lb1", Word::Idle);
+    assert_eq!(node.machine.told(at(19_100)), (vec![&name("lb1")], vec![]));
     node.machine.handle_timeout(at(21_100));
     assert!(node.lines().iter().any(|line| matches!(line, Line::Drained { .. })));
 }
@@ -589,6 +595,24 @@ fn a_guard_takes_back_only_what_it_alone_asked_for() {
             _ => None,
         });
         assert_eq!(told, left, "{requests:?}");
+    }
+}
+
+#[test]
+fn a_guards_drain_waits_for_room_as_long_as_it_may() {
+    let request = || DrainRequest { guard: Some(guard("a")), ..DrainRequest::default() };
+    for requests in [vec![request()], vec![request(), DrainRequest::default()]] {
+        let mut node = Node::with(&["lb1"]);
+        for request in requests {
+            node.machine.drain(at(0), LamportTime(7), request, TIMES);
+            node.machine.handle_kept(at(0), Ok(()));
+        }
+        node.answer(500, "lb1", floor(&[]));
+        node.machine.handle_timeout(at(13_900));
+        assert!(node.machine.tag().is_some(), "its application stops whatever balancers say");
+        node.answer(13_950, "lb1", Word::Idle);
+        node.machine.handle_timeout(at(16_000));
+        assert!(node.lines().iter().any(|line| matches!(line, Line::Drained { .. })));
     }
 }
 

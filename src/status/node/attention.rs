@@ -217,26 +217,30 @@ pub fn attention(document: &Document) -> Vec<Attention> {
     list.into_iter().map(|(_, attention)| attention).collect()
 }
 
-fn drained(Drain { operator, guard, guards, reason }: &Drain) -> Trouble {
+fn drained(Drain { operator, guard, guards, reason, confirmed, open }: &Drain) -> Trouble {
     let reason = reason.as_ref().map_or_else(String::new, |reason| format!(" ({reason})"));
     let app = match &guards[..] {
         [] => "the application that its guard unit looks after is down".to_owned(),
         [unit] => format!("{unit} is down"),
         units => format!("{} are down", units.join(", ")),
     };
-    match (operator, guard) {
-        (false, _) => {
-            Trouble::new(format!("balancers send this node nothing new: {app}"), "start the application again")
-        }
-        (true, false) => Trouble::new(
-            format!("balancers send this node nothing new: it is drained{reason}"),
-            "undo with 'weir drain --undo'",
-        ),
-        (true, true) => Trouble::new(
-            format!("balancers send this node nothing new: it is drained{reason}, and {app}"),
-            "start the application again, and 'weir drain --undo'",
-        ),
-    }
+    let order = match (operator, guard) {
+        (false, _) => app,
+        (true, false) => format!("it is drained{reason}"),
+        (true, true) => format!("it is drained{reason}, and {app}"),
+    };
+    let what = match (&confirmed[..], &open[..]) {
+        (_, [_, ..]) => format!("{} may still send this node requests though {order}", open.join(", ")),
+        ([], []) => format!("no balancer is there to confirm that this node gets no requests: {order}"),
+        ([_, ..], []) => format!("balancers send this node nothing new: {order}"),
+    };
+    let way_out = match (operator, guard) {
+        (false, _) => "start the application again",
+        (true, false) => "undo with 'weir drain --undo'",
+        (true, true) => "start the application again, and 'weir drain --undo'",
+    };
+    let waits = "'weir drain' waits for them and says why";
+    Trouble::new(what, if open.is_empty() { way_out.to_owned() } else { format!("{waits}; {way_out}") })
 }
 
 /// A check that speaks against this node, by the first line of what it found.

@@ -124,6 +124,10 @@ pub struct Drain {
     pub guards: Vec<String>,
     /// In the operator's words.
     pub reason: Option<String>,
+    /// Balancers that have said that they send it nothing new.
+    pub confirmed: Vec<String>,
+    /// Balancers that may still: they have not confirmed, or failed or left before they did.
+    pub open: Vec<String>,
 }
 
 /// What the program runs on.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
 use crate::time::Instant;
-use crate::upstream::{Candidate, Damping, Decision, Intent, Judged, Mode, Options, Pings, Previous, Probe};
+use crate::upstream::{Candidate, Damping, Decision, Drain, Intent, Judged, Mode, Options, Pings, Previous, Probe};
 use crate::wire::NodeName;
 
 /// What there is to remember. Who is not in it is as if never heard of.
@@ -82,8 +82,8 @@ impl Records {
         let mut differs = false;
         for judged in &decision.members {
             let record = self.of.entry(judged.name.clone()).or_default();
-            // What speaks against all at once may be our own network, which is no change of theirs.
-            if decision.mode != Mode::Last {
+            // What speaks against all at once may be our own network, which is no change of theirs; and who drains is about to stop.
+            if decision.mode != Mode::Last && judged.drain == Drain::No {
                 record.damping.observe(now, judged.words, &options.policy.flap);
             }
             differs |= record.damping.until(now).is_some() != judged.flapping;

@@ -173,7 +173,9 @@ fn who_is_drained_and_by_whom() {
     let drained = |operator: bool, guard, units: &[&str]| {
         let reason = operator.then(|| "kernel".to_owned());
         let guards = units.iter().map(ToString::to_string).collect();
-        of(|document| document.node.drain = Some(Drain { operator, guard, guards, reason })).pop().unwrap()
+        let (confirmed, open) = (vec!["lb2".to_owned()], Vec::new());
+        let drain = Drain { operator, guard, guards, reason, confirmed, open };
+        of(|document| document.node.drain = Some(drain)).pop().unwrap()
     };
     let (nothing, down) =
         ("balancers send this node nothing new: ", "the application that its guard unit looks after is down");
@@ -192,6 +194,24 @@ fn who_is_drained_and_by_whom() {
     ] {
         assert_eq!(drained(operator, guard, units), format!("warn drained lb1: {nothing}{told} (since unknown)"));
     }
+}
+
+#[test]
+fn a_drain_that_nobody_or_not_everybody_has_confirmed_says_so() {
+    let drained = |open: &[&str]| {
+        let open = open.iter().map(ToString::to_string).collect();
+        of(|document| document.node.drain = Some(Drain { operator: true, open, ..Drain::default() })).pop().unwrap()
+    };
+    assert_eq!(
+        drained(&["lb1", "lb2"]),
+        "warn drained lb1: lb1, lb2 may still send this node requests though it is drained; 'weir drain' waits for them and \
+         says why; undo with 'weir drain --undo' (since unknown)"
+    );
+    assert_eq!(
+        drained(&[]),
+        "warn drained lb1: no balancer is there to confirm that this node gets no requests: it is drained; undo with 'weir \
+         drain --undo' (since unknown)"
+    );
 }
 
 #[test]

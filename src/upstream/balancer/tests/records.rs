@@ -1,7 +1,7 @@
 //! Slow start, damping and warming up, over time.
 
 use super::*;
-use crate::upstream::{Check, Flap, MinHealthy, Policy, Probe, SlowStart};
+use crate::upstream::{Check, Drain, Flap, MinHealthy, Policy, Probe, SlowStart};
 
 fn web() -> UpstreamName {
     UpstreamName::new("web").unwrap()
@@ -188,6 +188,23 @@ fn damping_gives_way_to_the_floor() {
     assert_eq!(serving(&mut balancer, 112_000), ["1x1", "2x1"], "who flaps, before anybody who is ill");
     balancer.handle_probe(at(112_000), &web(), &name(1), addr(1), Probe::Down);
     assert_eq!(serving(&mut balancer, 114_000), ["1x1", "2x1"], "who was in and is ill, and who flaps");
+}
+
+#[test]
+fn an_application_that_is_restarted_behind_a_drain_does_not_flap() {
+    let mut balancer = probed(Policy::default());
+    for round in 0..4 {
+        let now = 100_000 + round * 10_000;
+        balancer.handle_drain(at(now), &name(2), Drain::Promised);
+        assert_eq!(serving(&mut balancer, now + 2000), ["1x1", "3x1"]);
+        balancer.handle_probe(at(now + 2000), &web(), &name(2), addr(2), Probe::Down);
+        run(&mut balancer, now + 4000);
+        balancer.handle_probe(at(now + 4000), &web(), &name(2), addr(2), Probe::Wait);
+        balancer.handle_drain(at(now + 4000), &name(2), Drain::No);
+        run(&mut balancer, now + 5000);
+        balancer.handle_probe(at(now + 5000), &web(), &name(2), addr(2), Probe::Up);
+        assert_eq!(serving(&mut balancer, now + 9000), ["1x1", "2x1", "3x1"], "{round}");
+    }
 }
 
 #[test]
