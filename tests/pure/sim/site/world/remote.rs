@@ -27,11 +27,12 @@ impl World {
         let (Some(own), Some(drain)) = (own, RemoteDrain::parse(&query.payload)) else { return };
         let before = own.kept().map(|kept| kept.id.clone());
         let no = |why: &str| RemoteAnswer::No(why.to_owned());
-        let leaves = own.is_leaving();
+        let (leaves, too_late) = (own.is_leaving(), own.too_late());
         let answer = match drain {
             _ if self.flaw == Flaw::RemoteIdles => RemoteAnswer::Ok(DrainId::new("0badcafe").expect("an id")),
             _ if !self.plan.remote => no("leave.remote_drain is false"),
             RemoteDrain::On if leaves => no("it leaves the cluster"),
+            RemoteDrain::Off if too_late.is_some() => no("it is too late"),
             RemoteDrain::On | RemoteDrain::Off => {
                 if drain == RemoteDrain::On {
                     self.drain(at, DrainRequest::default())
