@@ -217,10 +217,12 @@ impl Upstreams {
             let held = self.balancer.holds().get(each.name()).map(held);
             let told = decided(each, &self.probes, &self.health, calendar);
             let is_untouched = applies.untouched.contains(each.name());
+            // What was refused from the start is in no generation.
+            let has_generation = each.is_recorded() && applies.generation != Some(Generation(0));
             node::Upstream {
                 live: each.is_in_place(),
-                generation: applies.generation,
-                live_since: applies.live_since.map(|since| match since {
+                generation: applies.generation.filter(|_| has_generation),
+                live_since: applies.live_since.filter(|_| has_generation).map(|since| match since {
                     Since::Seen(at) => calendar.date(at),
                     Since::Recorded(millis) => Calendar::unix(millis),
                 }),

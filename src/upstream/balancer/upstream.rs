@@ -149,6 +149,11 @@ impl Upstream {
         self.history.live()
     }
 
+    /// Whether a generation has it.
+    pub fn is_recorded(&self) -> bool {
+        self.history.is_recorded()
+    }
+
     /// Since when that member is in, or out for the reason that it is.
     pub fn standing_since(&self, member: &NodeName) -> Option<Instant> {
         self.standings.get(member).map(|(_, since)| *since)

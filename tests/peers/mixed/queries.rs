@@ -148,7 +148,7 @@ fn a_failing_handler_of_weirs_is_told_to_either_kind_of_asker() {
     for asker in [&ours, &serfs] {
         for (query, told) in [
             ("uptime", "error: handler uptime failed: exit 3"),
-            ("gone", "error: handler gone failed: not started: No such file or directory (os error 2)"),
+            ("gone", "error: handler gone failed: cannot start /nonexistent/program: no such file or directory"),
         ] {
             let output = asker.cli(&["query", "--format=json", query]);
             let answers: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
