@@ -2,6 +2,8 @@
 
 use std::path::Path;
 
+use serde_json::Value;
+
 use super::stage::{Balancer, Load};
 use crate::support::{Agent, Settings, until, weir};
 
@@ -34,7 +36,12 @@ fn all_servers_that_fail_their_checks_at_once_go_on_serving_and_everything_says_
     let balancer = Balancer::start_as(settings);
     let _agents = NAMES.map(|name| balancer.web_with(name, "1", &check(&flag)));
     balancer.await_answers(&NAMES.map(|name| (name, 1)));
-    // They came one after the other, which is as if the others were ill.
+    // They came one after the other, which is as if the others were ill, and that is remembered for a while.
+    until("enough are well for long enough", || {
+        let (shown, _) = said(&balancer.agent, &["upstream", "show", "web", "--format", "json"]);
+        let shown: Value = serde_json::from_str(&shown).map_err(|error| format!("{error}: {shown}"))?;
+        if shown["upstreams"][0]["mode"] == "normal" { Ok(()) } else { Err(shown.to_string()) }
+    });
     await_status(&balancer, 0, |text| !text.contains("panic"));
     let load = Load::start(balancer.nginx.listen);
     load.more(100);
