@@ -379,11 +379,13 @@ impl Judged {
         self.counts() && self.verdict.placed.is_in()
     }
 
-    /// Whether it would be in without help from the group and if nobody who asks were let go.
+    /// Whether it would be in without help from the group and if nobody who asks were let go. To refuse one that was out brings
+    /// nobody in.
     fn is_healthy(&self, flaps: Flaps, held: bool) -> bool {
         let drain = if self.drain == Drain::Promised { Drain::Promised } else { Drain::No };
         let mode = if flaps == Flaps::Lifted && self.is_only_flapping() { Mode::Floor } else { Mode::Normal };
-        self.counts() && self.verdict_in(mode, drain, held).placed.is_in()
+        let is_in = |mode, drain| self.verdict_in(mode, drain, held).placed.is_in();
+        self.counts() && is_in(mode, drain) && is_in(Mode::Floor, self.drain)
     }
 
     /// Whether nothing speaks against it but that it changes too often.

@@ -492,6 +492,28 @@ fn one_that_is_out_anyway_may_drain_whatever_the_floor() {
 }
 
 #[test]
+fn who_was_out_and_drains_is_no_reason_to_let_others_go_or_hold_them_down() {
+    let policy = Policy { on_empty: OnEmpty::Error, ..Policy::default() };
+    let options = Options { policy, ..options() };
+    let history = after(&[&alive(1..=1)], &options);
+    let decision = |change: fn(&mut Candidate)| {
+        let mut members = alive(1..=2);
+        members[1].drain = Drain::Asked(Rank::Last);
+        change(&mut members[0]);
+        decide(&members, &options, &history, &Circumstances::default())
+    };
+    let asks_first = decision(|member| member.drain = Drain::Asked(Rank::Since(LamportTime(1))));
+    assert_eq!((asks_first.mode, ins(&asks_first)), (Mode::Normal, vec!["web1"]));
+    assert_eq!(asks_first.members[0].verdict.reason, VerdictReason::DrainRefused);
+    assert_eq!(asks_first.members[1].verdict.reason, VerdictReason::Draining);
+    let flaps = decision(|member| member.flapping = true);
+    assert_eq!((flaps.mode, ins(&flaps)), (Mode::Normal, vec!["web1"]));
+    assert_eq!(flaps.members[0].verdict.reason, VerdictReason::NeededThoughFlapping);
+    let is_ill = decision(|member| member.check = Check::Critical);
+    assert_eq!((is_ill.mode, ins(&is_ill)), (Mode::Floor, vec!["web1"]));
+}
+
+#[test]
 fn a_held_upstream_stays_as_it_was_but_lets_leavers_go() {
     let options = options();
     let history = after(&[&alive(1..=4)], &options);

@@ -69,6 +69,14 @@ fn check(kinds: &[usize]) {
         history.applied(&decision);
         let empty = !matches!(&decision.want, Want::Servers(servers) if servers.serving().next().is_some());
         assert!(!(remains && empty), "empty though somebody who was in remains: {kinds:?} {members:#?}");
+        let is_well = |judged: &Judged| {
+            judged.drain == Drain::No && matches!(judged.intent, Intent::In | Intent::Half | Intent::Lost)
+        };
+        let has_well = decision.members.iter().any(is_well);
+        assert!(
+            !(has_well && decision.mode == Mode::Last),
+            "nobody in though somebody is well: {kinds:?} {members:#?}"
+        );
         for judged in decision.members.iter().filter(|judged| judged.drain == Drain::Promised) {
             assert!(!judged.verdict.placed.is_in(), "a promise is kept: {kinds:?}");
         }
