@@ -2,6 +2,7 @@
 //! the last one before a crash.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use rand::RngExt;
@@ -9,11 +10,11 @@ use rand::rngs::StdRng;
 use weir::drain::{Promises, Standing};
 use weir::upstream::desired::{Desired, Target};
 use weir::upstream::settle::Applied;
-use weir::upstream::{Generation, Holds, Servers, UpstreamName};
+use weir::upstream::{Generation, Holds, Server, Servers, UpstreamName};
 use weir::wire::NodeName;
 
 use super::Flaw;
-use super::nginx::Nginx;
+use super::nginx::{Nginx, lines};
 
 /// What becomes of jobs.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -309,8 +310,11 @@ impl Helper {
             run.stage = Stage::Back;
             return Some(500..5000);
         }
-        let routes = |number: u64| routes(&self.generations[&number]);
-        let anew = run.recovers || routes(run.new) != routes(run.good) || matches!(self.record, Record::Stored { .. });
+        let wanted = lines(&self.generations[&run.new]);
+        let is_confirmed = routes(&wanted) == routes(&lines(&self.generations[&run.good]));
+        // It may have been started on a generation that was stored, and is not the last confirmed one.
+        let is_loaded = nginx.loaded().is_some_and(|loaded| routes(loaded) == routes(&wanted));
+        let anew = run.recovers || !is_confirmed || !is_loaded || matches!(self.record, Record::Stored { .. });
         effects.push(Effect::Reload { anew });
         nginx.load(&self.generations[&run.new]);
         run.stage = Stage::Confirm;
@@ -421,12 +425,14 @@ impl Helper {
     }
 }
 
-fn routes(desired: &Desired) -> BTreeMap<&UpstreamName, Vec<(std::net::SocketAddr, bool, u16, bool)>> {
-    let lines = |target: &Target| {
-        let servers = target.servers().map_or(&[][..], Servers::as_slice);
-        servers.iter().map(|line| (line.addr, line.down, line.weight.into(), line.backup)).collect()
+/// What NGINX makes of these lines.
+fn routes(
+    upstreams: &BTreeMap<UpstreamName, Vec<Server>>,
+) -> BTreeMap<&UpstreamName, Vec<(SocketAddr, bool, u16, bool)>> {
+    let lines = |lines: &Vec<Server>| {
+        lines.iter().map(|line| (line.addr, line.down, line.weight.into(), line.backup)).collect()
     };
-    desired.upstreams.iter().map(|(name, target)| (name, lines(target))).collect()
+    upstreams.iter().map(|(name, all)| (name, lines(all))).collect()
 }
 
 fn routes_to(desired: &Desired, node: &NodeName) -> bool {

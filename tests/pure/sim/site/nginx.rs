@@ -51,15 +51,19 @@ impl Nginx {
 
     /// Starts, or reads the file anew: workers of both configurations take connections until [`Self::retire`].
     pub(crate) fn load(&mut self, desired: &Desired) {
-        let lines = |target: &Target| target.servers().map_or(&[][..], Servers::as_slice).to_vec();
         self.forked += 1;
         self.sets.push(Workers {
             number: self.forked,
-            upstreams: desired.upstreams.iter().map(|(name, target)| (name.clone(), lines(target))).collect(),
+            upstreams: lines(desired),
             accepting: true,
             marks: BTreeMap::new(),
             turn: 0,
         });
+    }
+
+    /// The lines that it has read last, of each upstream; `None` while it does not run.
+    pub(crate) fn loaded(&self) -> Option<&BTreeMap<UpstreamName, Vec<Server>>> {
+        self.sets.last().map(|set| &set.upstreams)
     }
 
     /// Older workers take no connection any more.
@@ -101,6 +105,12 @@ impl Nginx {
     pub(crate) fn workers(&mut self, number: u64) -> Option<&mut Workers> {
         self.sets.iter_mut().find(|set| set.number == number)
     }
+}
+
+/// What it reads of that.
+pub(crate) fn lines(desired: &Desired) -> BTreeMap<UpstreamName, Vec<Server>> {
+    let lines = |target: &Target| target.servers().map_or(&[][..], Servers::as_slice).to_vec();
+    desired.upstreams.iter().map(|(name, target)| (name.clone(), lines(target))).collect()
 }
 
 impl Workers {
