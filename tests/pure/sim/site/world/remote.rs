@@ -39,13 +39,15 @@ impl World {
                 } else {
                     self.undo(at)
                 }
-                self.hosts[at].obeyed = Some((self.hosts[at].asked, drain));
                 let kept = self.hosts[at].departure.as_ref().and_then(Departure::kept).map(|kept| kept.id.clone());
                 kept.or(before).map_or_else(|| no("it does not drain"), RemoteAnswer::Ok)
             }
             // Nobody follows here.
             RemoteDrain::Follow { .. } => return,
         };
+        if let RemoteAnswer::Ok(_) = answer {
+            self.hosts[at].obeyed = Some((self.hosts[at].asked, drain));
+        }
         let text = answer.to_string();
         let _too_late = self.sim.with(NodeId(at), |endpoint, now| endpoint.respond(now, &query.key, text.into()));
     }
