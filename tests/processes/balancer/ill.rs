@@ -38,7 +38,7 @@ fn all_servers_that_fail_their_checks_at_once_go_on_serving_and_everything_says_
     balancer.await_answers(&NAMES.map(|name| (name, 1)));
     // They came one after the other, which is as if the others were ill, and that is remembered for a while.
     until("enough are well for long enough", || {
-        let (shown, _) = said(&balancer.agent, &["upstream", "show", "web", "--format", "json"]);
+        let (shown, _) = said(&balancer.agent, &["status", "--format", "json"]);
         let shown: Value = serde_json::from_str(&shown).map_err(|error| format!("{error}: {shown}"))?;
         if shown["upstreams"][0]["mode"] == "normal" { Ok(()) } else { Err(shown.to_string()) }
     });
