@@ -47,8 +47,8 @@ PARTS = {
         members.power, members.freeze, members.cut, members.agent_killed, members.two_balancers, checks.checks, latency.beside_others,
     ],
     "departure": [
-        departure.rolling, departure.restarted, departure.flight, departure.drained, departure.guarded, departure.at_once,
-        departure.second_balancer, departure.remote,
+        departure.rolling, departure.restarted, departure.flight, departure.drained, departure.guarded, departure.guarded_late,
+        departure.at_once, departure.second_balancer, departure.remote,
     ],
     "nginx": [
         nginx.broken_neighbour, nginx.operator, nginx.counts, nginx.quiet, nginx.port_in_use, nginx.stopped, nginx.master_killed,

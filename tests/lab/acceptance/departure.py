@@ -1,8 +1,10 @@
 """Servers that go and come on somebody's word, while visitors do: nobody notices."""
 
+import contextlib
 import re
 import time
 
+import dead
 import install
 from cluster import (
     DETECTED_S, SITE, WEBS, active, all_alive, lb, members, none_failed, now, servers, servers_are, told, untold, visitors, web1,
@@ -11,6 +13,11 @@ from cluster import (
 from hosts import Host, expect, pause, throughout, together, verb, within
 
 OBEYS = "/etc/weir/weir.d/50-obeys.toml"
+CHECKED = "/etc/weir/weir.d/50-checked.toml"
+CHECK = '[check.page]\nhttp = "http://127.0.0.1:8080/"\ninterval = "5s"\n'
+# Systemd takes it for started at once.
+LATE = "/etc/systemd/system/www.service.d/late.conf"
+LATE_UNIT = "[Service]\nExecStart=\nExecStart=/bin/sh -c 'sleep 4; exec /usr/bin/python3 /srv/www.py'\n"
 
 # Requests that take so long.
 SLOW_S = 4
@@ -146,6 +153,43 @@ def guarded(report):
             throughout(2, servers_are, *WEBS)
     with report.claim("guard.off_visitors", "no visitor is turned away"):
         none_failed(became)
+
+
+@contextlib.contextmanager
+def checked():
+    """Each web server looks after itself, and seldom."""
+    for host in WEBS:
+        host.run("mkdir -p /etc/weir/weir.d")
+        host.write(CHECKED, CHECK, "0640")
+        host.run(f"chgrp weir {CHECKED}; weir reload")
+    try:
+        yield
+    finally:
+        for host in WEBS:
+            host.run(f"rm -f {CHECKED}; weir reload")
+
+
+def guarded_late(report):
+    """Applications that take a while until they answer restart at once, each behind its guard."""
+    for host in WEBS:
+        host.run(f"mkdir -p {LATE.rpartition('/')[0]}")
+        host.write(LATE, LATE_UNIT)
+        host.run("systemctl daemon-reload; systemctl enable -q --now weir-guard@www")
+    try:
+        for name, looks in (("probed", dead.probed), ("checked", checked)):
+            with looks():
+                within(20, whole)
+                with visitors() as became:
+                    sentence = f"of two {name} applications that restart at once one waits until the other answers"
+                    with report.claim(f"guard_late.{name}", sentence):
+                        together(lambda host: host.run("systemctl restart www"), *WEBS)
+                        within(30, whole)
+            with report.claim(f"guard_late.{name}_visitors", "no visitor is turned away"):
+                none_failed(became)
+    finally:
+        for host in WEBS:
+            host.run(f"systemctl disable -q --now weir-guard@www; rm -f {LATE}; systemctl daemon-reload; systemctl restart www")
+        within(30, whole)
 
 
 def at_once(report):
