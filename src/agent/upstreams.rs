@@ -27,7 +27,7 @@ use crate::config::Config;
 use crate::drain::Standing;
 use crate::endpoint::Endpoint;
 use crate::error::Trouble;
-use crate::health::second_witness::SecondWitnesses;
+use crate::health::second_witness::{Heard, SecondWitnesses};
 use crate::serf::QueryOutput;
 use crate::status::health::MemberHealth;
 use crate::time::Instant;
@@ -248,7 +248,7 @@ impl Upstreams {
             self.members_at = Some(now + RECONCILE);
             let members: Vec<_> = endpoint.members().map(|member| Candidate::of(member, endpoint.swim())).collect();
             self.probes.handle_members(now, &members);
-            self.witnesses.handle_doubted(witness::doubted(&members));
+            self.witnesses.handle_given_up(witness::given_up(&members));
             self.health.handle_members(now, &members);
             self.balancer.handle_members(now, members);
             self.drains.handle_members(now, endpoint);
@@ -316,8 +316,8 @@ impl Upstreams {
     }
 
     /// What a round of pings about a member came to.
-    pub(super) fn handle_second_witness(&mut self, now: Instant, member: &NodeName, silent: bool) {
-        self.witnesses.handle_outcome(now, member, silent);
+    pub(super) fn handle_second_witness(&mut self, now: Instant, member: &NodeName, heard: Heard) {
+        self.witnesses.handle_heard(now, member, heard);
     }
 
     /// What that member has said of its health; `None` of one that no upstream selects.

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use crate::crypto::Keyring;
+use crate::health::second_witness::Heard;
 use crate::serf;
 use crate::wire::NodeName;
 
@@ -106,8 +107,8 @@ pub enum Output {
     SecondWitness {
         /// Who was asked.
         member: NodeName,
-        /// Three pings without an ack; `false` with the first ack, also after it had been silent.
-        silent: bool,
+        /// With the first ack an answer, also after it had been silent.
+        heard: Heard,
     },
     /// News of a clash over our own name.
     Conflict(serf::ConflictOutcome),

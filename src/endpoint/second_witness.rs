@@ -1,12 +1,13 @@
 //! Second witness about a member whose service does not answer: does its agent answer a ping (`protocols D.4`)?
 //!
-//! Three direct pings, 100 ms apart, beside the regular probes and with sequence numbers of their own. The first ack ends the
-//! round: the member answers. Three pings without an ack for 300 ms: it is silent. That accuses nobody, so it is not
+//! Ten direct pings, 30 ms apart, beside the regular probes and with sequence numbers of their own. The first ack ends the
+//! round: the member answers. Ten pings without an ack, 300 ms after the first: it is silent. That accuses nobody, so it is not
 //! gossiped, raises no suspicion and says nothing about our own health.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use crate::health::second_witness::Heard;
 use crate::time::Instant;
 use crate::wire::NodeName;
 use crate::wire::message::SeqNo;
@@ -14,9 +15,9 @@ use crate::wire::message::SeqNo;
 use super::{Endpoint, Output};
 
 /// Pings of a round.
-const PINGS: usize = 3;
+const PINGS: usize = 10;
 /// From one ping to the next, and from the last to the verdict.
-const SPACING: Duration = Duration::from_millis(100);
+const SPACING: Duration = Duration::from_millis(30);
 /// An ack that comes later answers nothing.
 const MEMORY: Duration = Duration::from_secs(10);
 /// Members that may be asked at once.
@@ -147,12 +148,14 @@ impl SecondWitnesses {
         round.pings.last().copied()
     }
 
-    /// Whose ping an ack answers, and whether it is the first to do so.
-    fn acked(&mut self, now: Instant, seq_no: SeqNo) -> Option<(NodeName, bool)> {
+    /// Whose ping an ack answers, and what that is if it is the first to do so.
+    fn acked(&mut self, now: Instant, seq_no: SeqNo) -> Option<(NodeName, Option<Heard>)> {
         let (name, round) = self.0.iter_mut().find(|(_, round)| round.pings.contains(&seq_no))?;
+        let first_ping = round.pings.len().checked_sub(round.sent).and_then(|before| round.pings.get(before));
+        let is_prompt = matches!(round.state, State::Asking { .. }) && first_ping == Some(&seq_no);
         let is_first = round.state != State::Answered && now.since(round.touched) < MEMORY;
         (round.state, round.touched) = (State::Answered, now);
-        Some((name.clone(), is_first))
+        Some((name.clone(), is_first.then_some(if is_prompt { Heard::Prompt } else { Heard::Late })))
     }
 
     pub(super) fn forget(&mut self, name: &NodeName) {
@@ -179,7 +182,7 @@ impl Endpoint {
         while let Some((name, step)) = self.second_witnesses.step(now) {
             match step {
                 Step::Ping => self.ping_second_witness(now, &name),
-                Step::Silent => self.outputs.push_back(Output::SecondWitness { member: name, silent: true }),
+                Step::Silent => self.outputs.push_back(Output::SecondWitness { member: name, heard: Heard::Nothing }),
                 Step::Nothing => {}
             }
         }
@@ -201,10 +204,8 @@ impl Endpoint {
 
     /// An ack that no probe waits for. Whether it answers a ping of [`Self::ask_second_witness`].
     pub(super) fn second_witness_acked(&mut self, now: Instant, seq_no: SeqNo) -> bool {
-        let Some((member, is_first)) = self.second_witnesses.acked(now, seq_no) else { return false };
-        if is_first {
-            self.outputs.push_back(Output::SecondWitness { member, silent: false });
-        }
+        let Some((member, heard)) = self.second_witnesses.acked(now, seq_no) else { return false };
+        self.outputs.extend(heard.map(|heard| Output::SecondWitness { member, heard }));
         true
     }
 }

@@ -1,9 +1,9 @@
 //! When a balancer asks the second witness about a member, and what it makes of the rounds (`protocols D.4`).
 //!
-//! The first failed probe of a member that gossip holds alive begins a round, and so does every further failure, though none
-//! within [`PAUSE`] of the end of the round before. Silence counts until the member answers, its probes do, or gossip doubts it
-//! itself. Pinging is [`crate::endpoint`]'s: a driver asks it what [`SecondWitnesses::poll_output`] says, and tells the
-//! outcome.
+//! The first failed probe of a member that gossip has not given up begins a round, and so does every further failure, though none
+//! within [`PAUSE`] of an answer. Silence counts until the member answers, its probes do, or gossip decides. Where frames get
+//! lost, which an answer to a later ping than the first shows, one round of silence shows nothing more, and it takes several in a
+//! row. Pinging is [`crate::endpoint`]'s: a driver asks it what [`SecondWitnesses::poll_output`] says, and tells what was heard.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
@@ -13,9 +13,25 @@ use crate::wire::NodeName;
 
 /// From the end of a round to the next.
 const PAUSE: Duration = Duration::from_millis(250);
+/// Rounds of silence in a row that count where frames get lost: with 30 of 100 lost on either way one round of ten pings is silent
+/// once in a thousand, and there are four in a second.
+const ROUNDS_IN_LOSS: u32 = 3;
+/// For how long after the last late answer frames count as getting lost.
+const LOSS_MEMORY: Duration = Duration::from_secs(60);
 /// A round takes 300 ms. The end of one that takes so much longer will not be told any more: the member was forgotten meanwhile,
 /// or this node is to keep silent.
 const ROUND_LIMIT: Duration = Duration::from_secs(3);
+
+/// What came of a round.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Heard {
+    /// No answer to any of its pings.
+    Nothing,
+    /// An answer, though not to its first ping, or after it had ended in silence.
+    Late,
+    /// An answer to its first ping.
+    Prompt,
+}
 
 /// What follows.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -33,7 +49,7 @@ pub enum Word {
     Asked,
     /// Its agent answers.
     Answers,
-    /// It does not, or gossip says already that it does not; or nobody could be asked.
+    /// It does not, or gossip has given it up; or nobody could be asked.
     Silent,
 }
 
@@ -41,16 +57,20 @@ pub enum Word {
 #[derive(Debug, Default)]
 pub struct SecondWitnesses {
     cases: BTreeMap<NodeName, Case>,
-    /// Gossip says something itself about these.
-    doubted: BTreeSet<NodeName>,
+    /// Members that gossip does not ask about any more itself.
+    given_up: BTreeSet<NodeName>,
+    /// Who answered late, and when last.
+    late: BTreeMap<NodeName, Instant>,
     outputs: VecDeque<Output>,
 }
 
 #[derive(Debug)]
 struct Case {
     silent: bool,
-    /// A round about it has ended.
+    /// What is known of it is known by a round.
     is_heard: bool,
+    /// Rounds of silence in a row.
+    in_a_row: u32,
     round: Round,
 }
 
@@ -63,25 +83,37 @@ enum Round {
 }
 
 impl SecondWitnesses {
-    /// Whom gossip does not hold alive: nobody needs to be asked about them.
-    pub fn handle_doubted(&mut self, doubted: BTreeSet<NodeName>) {
-        self.cases.retain(|member, _| !doubted.contains(member));
-        self.doubted = doubted;
+    /// Whom gossip has given up, or who leaves: nobody needs to be asked about them.
+    pub fn handle_given_up(&mut self, given_up: BTreeSet<NodeName>) {
+        self.cases.retain(|member, _| !given_up.contains(member));
+        self.given_up = given_up;
     }
 
     /// A probe of a member has failed.
     pub fn handle_failure(&mut self, now: Instant, member: &NodeName) {
-        if !self.doubted.contains(member) && !self.cases.contains_key(member) {
+        if !self.given_up.contains(member) && !self.cases.contains_key(member) {
             let round = Round::Until(now + ROUND_LIMIT);
-            self.cases.insert(member.clone(), Case { silent: false, is_heard: false, round });
+            self.cases.insert(member.clone(), Case { silent: false, is_heard: false, in_a_row: 0, round });
             self.outputs.push_back(Output::Ask(member.clone()));
         }
     }
 
     /// A round has ended, or one that had ended in silence was answered after all.
-    pub fn handle_outcome(&mut self, now: Instant, member: &NodeName, silent: bool) {
+    pub fn handle_heard(&mut self, now: Instant, member: &NodeName, heard: Heard) {
         let Some(case) = self.cases.get_mut(member) else { return };
-        (case.round, case.is_heard) = (Round::At(now + PAUSE), true);
+        self.late.retain(|_, at| now.since(*at) < LOSS_MEMORY);
+        if heard == Heard::Late {
+            self.late.insert(member.clone(), now);
+        }
+        let enough = if self.late.contains_key(member) { ROUNDS_IN_LOSS } else { 1 };
+        case.in_a_row = if heard == Heard::Nothing { case.in_a_row.saturating_add(1) } else { 0 };
+        let is_open = heard == Heard::Nothing && !case.silent && case.in_a_row < enough;
+        case.round = Round::At(if is_open { now } else { now + PAUSE });
+        if is_open {
+            return;
+        }
+        let silent = heard == Heard::Nothing;
+        case.is_heard = true;
         if std::mem::replace(&mut case.silent, silent) != silent {
             self.outputs.push_back(Output::Says { member: member.clone(), silent });
         }
@@ -171,7 +203,7 @@ mod tests {
     fn silent() -> SecondWitnesses {
         let mut witnesses = SecondWitnesses::default();
         witnesses.handle_failure(at(0), &web());
-        witnesses.handle_outcome(at(300), &web(), true);
+        witnesses.handle_heard(at(300), &web(), Heard::Nothing);
         assert_eq!(outputs(&mut witnesses), [ask(), says(true)]);
         witnesses
     }
@@ -196,7 +228,7 @@ mod tests {
         witnesses.handle_failure(at(1), &web());
         assert_eq!((outputs(&mut witnesses), witnesses.poll_timeout()), (vec![ask()], Some(at(3000))));
         assert_eq!(witnesses.word(&web()), Word::Asked);
-        witnesses.handle_outcome(at(2), &web(), false);
+        witnesses.handle_heard(at(2), &web(), Heard::Prompt);
         assert_eq!(witnesses.word(&web()), Word::Answers);
         witnesses.handle_failure(at(3), &web());
         assert_eq!((outputs(&mut witnesses), witnesses.poll_timeout()), (vec![], Some(at(252))));
@@ -210,14 +242,14 @@ mod tests {
         let mut witnesses = silent();
         witnesses.handle_timeout(at(550), |_| true);
         assert_eq!(witnesses.word(&web()), Word::Silent);
-        witnesses.handle_outcome(at(850), &web(), true);
+        witnesses.handle_heard(at(850), &web(), Heard::Nothing);
         assert_eq!(outputs(&mut witnesses), [ask()]);
     }
 
     #[test]
     fn silence_ends_with_an_answer_of_the_member_or_of_its_service() {
         let mut witnesses = silent();
-        witnesses.handle_outcome(at(400), &web(), false);
+        witnesses.handle_heard(at(400), &web(), Heard::Prompt);
         assert_eq!(outputs(&mut witnesses), [says(false)]);
         let mut witnesses = silent();
         witnesses.handle_timeout(at(549), |_| false);
@@ -227,17 +259,54 @@ mod tests {
     }
 
     #[test]
-    fn once_gossip_doubts_it_the_second_witness_has_nothing_to_say() {
+    fn once_gossip_has_given_it_up_the_second_witness_has_nothing_to_say() {
         let mut witnesses = silent();
-        witnesses.handle_doubted([web()].into());
-        witnesses.handle_outcome(at(600), &web(), false);
+        witnesses.handle_given_up([web()].into());
+        witnesses.handle_heard(at(600), &web(), Heard::Prompt);
         witnesses.handle_failure(at(700), &web());
         assert_eq!(witnesses.word(&web()), Word::Silent);
         witnesses.handle_timeout(at(2000), |_| true);
         assert_eq!((outputs(&mut witnesses), witnesses.poll_timeout()), (vec![], None));
-        witnesses.handle_doubted(BTreeSet::new());
+        witnesses.handle_given_up(BTreeSet::new());
         witnesses.handle_failure(at(2000), &web());
-        assert_eq!(outputs(&mut witnesses), [ask()], "it refuted, and its service still fails");
+        assert_eq!(outputs(&mut witnesses), [ask()], "it is back, and its service still fails");
+    }
+
+    #[test]
+    fn where_frames_get_lost_silence_counts_once_three_rounds_in_a_row_were_silent() {
+        let mut witnesses = SecondWitnesses::default();
+        witnesses.handle_failure(at(0), &web());
+        witnesses.handle_heard(at(60), &web(), Heard::Late);
+        assert_eq!((outputs(&mut witnesses), witnesses.poll_timeout()), (vec![ask()], Some(at(310))));
+        let mut rounds = |heards: &[Heard]| {
+            let mut told = Vec::new();
+            for heard in heards {
+                let due = witnesses.poll_timeout().unwrap();
+                witnesses.handle_timeout(due, |_| true);
+                witnesses.handle_heard(due + Duration::from_millis(300), &web(), *heard);
+                told.extend(outputs(&mut witnesses).into_iter().filter(|output| *output != ask()));
+            }
+            (told, witnesses.word(&web()))
+        };
+        use Heard::{Nothing, Prompt};
+        assert_eq!(rounds(&[Nothing, Nothing, Prompt, Nothing, Nothing]), (vec![], Word::Answers));
+        assert_eq!(rounds(&[Nothing]), (vec![says(true)], Word::Silent));
+        assert_eq!(rounds(&[Nothing]), (vec![], Word::Silent), "it stays silent");
+        assert_eq!(rounds(&[Prompt]), (vec![says(false)], Word::Answers));
+    }
+
+    #[test]
+    fn silent_rounds_in_loss_follow_at_once_and_loss_is_remembered_for_a_minute_of_whoever_is_asked_again() {
+        let mut witnesses = silent();
+        witnesses.handle_heard(at(400), &web(), Heard::Late);
+        witnesses.handle_timeout(at(650), |_| false);
+        assert_eq!(outputs(&mut witnesses), [says(false)]);
+        witnesses.handle_failure(at(60_000), &web());
+        witnesses.handle_heard(at(60_300), &web(), Heard::Nothing);
+        assert_eq!((witnesses.word(&web()), witnesses.poll_timeout()), (Word::Asked, Some(at(60_300))));
+        witnesses.handle_timeout(at(60_300), |_| true);
+        witnesses.handle_heard(at(60_600), &web(), Heard::Nothing);
+        assert_eq!(outputs(&mut witnesses), [ask(), ask(), says(true)], "by now that is a minute ago");
     }
 
     #[test]
@@ -246,7 +315,7 @@ mod tests {
         witnesses.handle_timeout(at(550), |_| true);
         witnesses.handle_not_asked(&web());
         assert_eq!(outputs(&mut witnesses), [ask(), says(false)]);
-        witnesses.handle_outcome(at(900), &web(), true);
+        witnesses.handle_heard(at(900), &web(), Heard::Nothing);
         assert_eq!(outputs(&mut witnesses), []);
     }
 }

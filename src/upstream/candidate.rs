@@ -131,7 +131,7 @@ pub enum Pings {
     /// It answered, or nobody had a reason to ask.
     #[default]
     Answered,
-    /// All were silent: alive counts as suspect.
+    /// All were silent: alive counts as suspect, and a suspect's port that does not open as evidence.
     Unanswered,
 }
 

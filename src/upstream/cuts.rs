@@ -11,7 +11,8 @@ use std::time::Duration;
 
 use super::balancer::Upstream;
 use super::{
-    Decision, Drain, Judged, Mode, OnDead, Options, Placed, Server, Servers, UpstreamName, VerdictReason, Witness,
+    Decision, Drain, Judged, Mode, OnDead, Options, Pings, Placed, Server, Servers, UpstreamName, VerdictReason,
+    Witness,
 };
 use crate::time::Instant;
 use crate::wire::NodeName;
@@ -251,7 +252,9 @@ impl HeldBy {
 /// Whether a server is dead beyond doubt: our probe and gossip both say so, and it is out for that and for nothing else.
 fn is_dead(judged: &Judged, decision: &Decision, options: &Options) -> bool {
     let has_two_witnesses = match judged.witness {
-        Witness::SuspectDown | Witness::FailedDown => true,
+        // Frames that get lost make a suspect, too.
+        Witness::SuspectDown => judged.pings == Pings::Unanswered,
+        Witness::FailedDown => true,
         Witness::Passing
         | Witness::Warning
         | Witness::Critical

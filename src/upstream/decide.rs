@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::desired::Target;
 use super::{
-    Candidate, Draft, Drain, Gossip, History, Intent, LeftOut, Mode, OnEmpty, Options, Placed, Previous, Server,
+    Candidate, Draft, Drain, Gossip, History, Intent, LeftOut, Mode, OnEmpty, Options, Pings, Placed, Previous, Server,
     Servers, Standing, Verdict, VerdictReason, Weight, Witness, select, verdict, witness,
 };
 use crate::time::Instant;
@@ -165,6 +165,8 @@ pub struct Judged {
     pub draft: Draft,
     /// What gossip says, as far as this balancer believes it.
     pub gossip: Gossip,
+    /// What this balancer's own pings of it came to.
+    pub pings: Pings,
     /// Which rule about evidence applied.
     pub witness: Witness,
     /// What follows from it under the policy.
@@ -326,7 +328,7 @@ impl Draft {
 
 impl Judged {
     fn new(member: &Candidate, draft: Draft, options: &Options, history: &History) -> Self {
-        let Candidate { check, drain, flapping, ramp, .. } = *member;
+        let Candidate { check, drain, flapping, ramp, pings, .. } = *member;
         let gossip = member.heard();
         let probe = member.probe_of(draft.addr, options);
         let previous = history.previous(&member.name);
@@ -337,7 +339,7 @@ impl Judged {
         let verdict = verdict(intent, drain, flapping, was_here, Mode::Normal, false);
         let words = self::witness(member.gossip, check, probe, Previous::In).intent_under(&options.policy);
         let name = member.name.clone();
-        Self { name, draft, gossip, witness, intent, drain, words, flapping, ramp, previous, moved, verdict }
+        Self { name, draft, gossip, pings, witness, intent, drain, words, flapping, ramp, previous, moved, verdict }
     }
 
     fn verdict_in(&self, mode: Mode, drain: Drain, held: bool) -> Verdict {

@@ -136,9 +136,9 @@ impl Agent {
                 self.pending.force_left(&member, &result);
             }
             Output::Reached { member, took } => self.doctor.handle_reached(now, &member, took),
-            Output::SecondWitness { member, silent } => {
+            Output::SecondWitness { member, heard } => {
                 if let Some(upstreams) = &mut self.upstreams {
-                    upstreams.handle_second_witness(now, &member, silent);
+                    upstreams.handle_second_witness(now, &member, heard);
                 }
             }
             Output::Conflict(outcome) => self.name_conflict(&outcome),

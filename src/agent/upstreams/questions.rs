@@ -63,6 +63,10 @@ impl Upstreams {
         let since = endpoint.gossip_since(member.name.as_str()).map(|since| format!("since {}", calendar.date(since)));
         let gossip = match (member.gossip, member.pings) {
             (Gossip::Alive, Pings::Unanswered) => "by this balancer's own pings, which it does not answer".to_owned(),
+            (Gossip::Suspect, Pings::Unanswered) => {
+                let since = since.into_iter().chain(["this balancer's own pings it does not answer either".to_owned()]);
+                since.collect::<Vec<_>>().join("; ")
+            }
             _ => since.unwrap_or_default(),
         };
         let held = told.and_then(|told| told.held.as_ref()).map(|held| {

@@ -12,9 +12,10 @@ use crate::upstream::balancer::Balancer;
 use crate::upstream::{Candidate, Gossip};
 use crate::wire::NodeName;
 
-/// Whom gossip does not hold alive.
-pub(super) fn doubted(members: &[Candidate]) -> BTreeSet<NodeName> {
-    members.iter().filter(|member| member.gossip != Gossip::Alive).map(|member| member.name.clone()).collect()
+/// Whom gossip has given up, or who leaves.
+pub(super) fn given_up(members: &[Candidate]) -> BTreeSet<NodeName> {
+    let is_given_up = |member: &&Candidate| !matches!(member.gossip, Gossip::Alive | Gossip::Suspect);
+    members.iter().filter(is_given_up).map(|member| member.name.clone()).collect()
 }
 
 /// Does what is due.

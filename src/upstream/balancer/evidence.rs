@@ -84,8 +84,8 @@ impl Balancer {
         }
     }
 
-    /// What the second witness says: `silent`, and the member counts as suspect although gossip holds it alive, until this is
-    /// taken back or gossip says something itself (`protocols D.4`).
+    /// What the second witness says: `silent`, and the member counts as suspect even if gossip holds it alive, until this is
+    /// taken back or gossip has given it up (`protocols D.4`).
     pub fn handle_second_witness(&mut self, now: Instant, member: &NodeName, silent: bool) {
         let pings = if silent { Pings::Unanswered } else { Pings::Answered };
         if self.testimonies.change(member, |known| known.pings = pings) {
@@ -123,7 +123,8 @@ impl Balancer {
         }
         let upstreams = &self.upstreams;
         self.testimonies.0.retain(|name, _| known.contains(name) || upstreams.iter().any(|each| each.has_server(name)));
-        for member in self.members.iter().filter(|member| member.gossip != Gossip::Alive) {
+        let is_decided = |member: &&Candidate| !matches!(member.gossip, Gossip::Alive | Gossip::Suspect);
+        for member in self.members.iter().filter(is_decided) {
             self.testimonies.change(&member.name, |known| known.pings = Pings::Answered);
         }
     }

@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
 use crate::time::Instant;
-use crate::upstream::{Candidate, Damping, Decision, Drain, Intent, Judged, Mode, Options, Pings, Previous, Probe};
+use crate::upstream::{
+    Candidate, Damping, Decision, Drain, Gossip, Intent, Judged, Mode, Options, Pings, Previous, Probe,
+};
 use crate::wire::NodeName;
 
 /// What there is to remember. Who is not in it is as if never heard of.
@@ -67,9 +69,13 @@ impl Records {
         // Of a server that is to be probed the end of an earlier probe says nothing.
         let said = record.probe.filter(|(probe, _)| *probe != Probe::None);
         let is_unseen = self.is_blind && said.is_some_and(|(probe, _)| probe == Probe::Down);
+        let pings = if is_unseen { Pings::Unanswered } else { member.pings };
+        // Where nobody configured a probe two connections that were lost shut nobody out whose agent answers.
+        let is_hasty = !options.probed && member.gossip == Gossip::Suspect && pings == Pings::Answered;
+        let probe = said.map_or_else(|| options.unprobed(), |(probe, _)| probe);
         Candidate {
-            pings: if is_unseen { Pings::Unanswered } else { member.pings },
-            probe: said.map_or_else(|| options.unprobed(), |(probe, _)| probe),
+            pings,
+            probe: if is_hasty && probe == Probe::Down { Probe::None } else { probe },
             probed: said.map(|(_, addr)| addr),
             flapping: record.damping.until(now).is_some(),
             ramp: record.started().and_then(|at| options.slow_start.percent(now.since(at))),

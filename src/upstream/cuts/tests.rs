@@ -6,7 +6,7 @@ use crate::upstream::balancer::Balancer;
 use crate::upstream::desired::{Desired, Target};
 use crate::upstream::settle::{self, Applied};
 use crate::upstream::{
-    Candidate, Check, Circumstances, Gossip, History, Hold, Holds, Probe, Rank, TagPattern, Weight, decide,
+    Candidate, Check, Circumstances, Gossip, History, Hold, Holds, Pings, Probe, Rank, TagPattern, Weight, decide,
 };
 
 const SETTLE: settle::Options = settle::Options {
@@ -41,7 +41,8 @@ fn options() -> Options {
 fn member(number: u8, gossip: Gossip, probe: Probe) -> Candidate {
     let tags = [("role", "web")].into_iter().map(|(tag, value)| (tag.to_owned(), value.to_owned())).collect();
     let member = Candidate::new(name(number), IpAddr::from([10, 77, 0, number]), tags, gossip);
-    Candidate { probe, ..member }
+    let pings = if gossip == Gossip::Suspect { Pings::Unanswered } else { Pings::Answered };
+    Candidate { probe, pings, ..member }
 }
 
 fn well(number: u8) -> Candidate {
@@ -75,11 +76,12 @@ fn balancer(options: Options, holds: Holds) -> Balancer {
 
 fn decided(balancer: &mut Balancer, cuts: &mut Cuts, millis: u64, members: Vec<Candidate>) {
     balancer.handle_members(at(millis), members.clone());
-    for Candidate { name, addr, tags, check, probe, drain, .. } in members {
+    for Candidate { name, addr, tags, pings, check, probe, drain, .. } in members {
         let port = tags.get("port").map_or(80, |port| port.parse().unwrap());
         balancer.handle_check(at(millis), &name, check);
         balancer.handle_probe(at(millis), &web(), &name, (addr, port).into(), probe);
         balancer.handle_drain(at(millis), &name, drain);
+        balancer.handle_second_witness(at(millis), &name, pings == Pings::Unanswered);
     }
     balancer.handle_timeout(at(millis));
     while balancer.poll_output().is_some() {}
@@ -122,6 +124,15 @@ fn only_two_witnesses_set_requests_free() {
         (Alive, Up, false, "it is well"),
     ] {
         assert_eq!(cut_web2(member(2, gossip, probe)), is_cut, "{gossip:?} {probe:?}: {why}");
+    }
+    for (gossip, pings, is_cut, why) in [
+        (Suspect, Pings::Answered, false, "frames get lost: its agent answers this balancer"),
+        (Alive, Pings::Unanswered, true, "hung, and gossip has not found out"),
+    ] {
+        let web2 = Candidate { pings, ..member(2, gossip, Down) };
+        let probed = || Options { probed: true, ..options() };
+        let cut = cut(probed(), Holds::default(), vec![well(1), web2, well(3)]);
+        assert_eq!(cut == [2], is_cut, "{gossip:?} {pings:?}: {why}");
     }
     // In the last generation, and no member since the agent's restart.
     assert!(cut(options(), Holds::default(), vec![well(1), well(3)]).is_empty());
@@ -364,6 +375,7 @@ fn cut_beside(other: Options, probe: Probe) -> Vec<u8> {
     balancer.handle_members(at(100), members.clone());
     for member in members {
         balancer.handle_check(at(100), &member.name, member.check);
+        balancer.handle_second_witness(at(100), &member.name, member.pings == Pings::Unanswered);
         balancer.handle_probe(at(100), &web(), &member.name, (member.addr, 80).into(), member.probe);
         let of_other = if member.probe == Probe::Down { probe } else { member.probe };
         balancer.handle_probe(at(100), &name, &member.name, (member.addr, 80).into(), of_other);

@@ -6,7 +6,7 @@ import re
 import subprocess
 from pathlib import Path
 
-from hosts import VERBS, Failed, Host, environment, expect, pause, within
+from hosts import VERBS, Host, environment, expect, pause, within
 
 lb, web1, web2 = Host("lb"), Host("web1"), Host("web2")
 WEBS = (web1, web2)
@@ -107,8 +107,8 @@ def told(at, since, pattern, unit="weir"):
 
 def untold(at, since, pattern, unit="weir"):
     """No such line."""
-    with contextlib.suppress(Failed):
-        raise Failed(f"{at} logged {told(at, since, pattern, unit)[0]}")
+    found = re.search(pattern, at.logged(unit, since), re.MULTILINE)
+    expect(not found, f"{unit} on {at} logged {found and found[0]}")
 
 
 def active(at, *units):

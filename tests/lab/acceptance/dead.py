@@ -113,19 +113,19 @@ def loss_for_minutes(report):
 
 def half_lost(report, seconds):
     """Without a probe of its own, and with one: then the server may come and go."""
-    lossy(report, "loss", seconds)
+    lossy(report, "loss", seconds, both_stay, "both serve")
     with probed():
         within(10, whole)
-        lossy(report, "loss_probed", seconds)
+        lossy(report, "loss_probed", seconds, others_stay, "the other one stays in")
 
 
-def lossy(report, name, seconds):
+def lossy(report, name, seconds, holds, what_holds):
     since = now(lb)
     with visitors(rate=10) as became:
         verb("loss", web2, 30)
-        sentence = f"for {seconds} s with 30 % of its frames lost a web server is a member, and the other one stays in"
+        sentence = f"for {seconds} s with 30 % of its frames lost a web server is a member, and {what_holds}"
         with report.claim(f"{name}.members", sentence):
-            throughout(seconds, others_stay)
+            throughout(seconds, holds)
     with report.claim(f"{name}.visitors", "no visitor is turned away whose answer had not begun: the other server is asked"):
         # What has begun NGINX cannot ask for again.
         became["failures"] = [failure for failure in became["failures"] if not failure["said"].startswith("IncompleteRead")]
@@ -136,7 +136,13 @@ def lossy(report, name, seconds):
     report.figure(f"{name}_slowest_s", became["slowest_s"])
     log = lb.logged("weir", since)
     report.figure(f"{name}_applies", len(re.findall("^apply live ", log, re.MULTILINE)))
-    report.figure(f"{name}_cuts", len(re.findall(CUT, log)))
+    with report.claim(f"{name}.cuts", "nobody's requests are taken away from a server that is there"):
+        untold(lb, since, CUT)
+
+
+def both_stay():
+    all_alive()
+    servers_are(*WEBS)
 
 
 def others_stay():

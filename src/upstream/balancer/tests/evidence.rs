@@ -83,22 +83,39 @@ fn evidence_is_forgotten_with_the_member() {
 }
 
 #[test]
-fn the_second_witness_makes_a_suspect_until_it_is_taken_back_or_gossip_speaks() {
-    let suspected = || {
-        let mut balancer = three();
-        balancer.handle_second_witness(at(3000), &name(2), true);
-        assert_eq!(reason(&mut balancer, 3000, 2), VerdictReason::NoNewEvidence);
-        balancer
-    };
-    let mut balancer = suspected();
+fn the_second_witness_makes_a_suspect_until_it_is_taken_back_or_gossip_has_given_it_up() {
+    let swim = |gossip| members(&[(1, Gossip::Alive), (2, gossip), (3, Gossip::Alive)]);
+    let mut balancer = three();
+    balancer.handle_second_witness(at(3000), &name(2), true);
+    assert_eq!(reason(&mut balancer, 3000, 2), VerdictReason::NoNewEvidence);
+    // SWIM suspects it as well, and somebody else hears it refute that.
+    for (millis, gossip) in [(3100, Gossip::Suspect), (3200, Gossip::Alive)] {
+        balancer.handle_members(at(millis), swim(gossip));
+        assert_eq!(reason(&mut balancer, millis, 2), VerdictReason::NoNewEvidence, "{gossip:?}");
+    }
     balancer.handle_second_witness(at(3300), &name(2), false);
     assert_eq!(reason(&mut balancer, 3300, 2), VerdictReason::In);
-    // SWIM suspects it as well, and it refutes that.
-    let mut balancer = suspected();
-    balancer.handle_members(at(3100), members(&[(1, Gossip::Alive), (2, Gossip::Suspect), (3, Gossip::Alive)]));
-    assert_eq!(reason(&mut balancer, 3100, 2), VerdictReason::NoNewEvidence);
-    balancer.handle_members(at(3200), alive(&[1, 2, 3]));
-    assert_eq!(reason(&mut balancer, 3200, 2), VerdictReason::In);
+    balancer.handle_second_witness(at(3400), &name(2), true);
+    balancer.handle_members(at(3500), swim(Gossip::Failed));
+    balancer.handle_members(at(3600), alive(&[1, 2, 3]));
+    assert_eq!(reason(&mut balancer, 3600, 2), VerdictReason::In);
+}
+
+#[test]
+fn where_no_probe_is_configured_a_port_that_does_not_open_counts_once_its_own_pings_are_silent_too() {
+    let suspected = |silent| {
+        let mut balancer = three();
+        balancer.handle_members(at(3000), members(&[(1, Gossip::Alive), (2, Gossip::Suspect), (3, Gossip::Alive)]));
+        balancer.handle_probe(at(3000), &web(), &name(2), addr(2), Probe::Down);
+        balancer.handle_second_witness(at(3000), &name(2), silent);
+        reason(&mut balancer, 3000, 2)
+    };
+    assert_eq!(suspected(false), VerdictReason::NoNewEvidence, "its agent answers: frames may get lost");
+    assert_eq!(suspected(true), VerdictReason::Dead);
+    let mut balancer = three();
+    balancer.handle_members(at(3000), members(&[(1, Gossip::Alive), (2, Gossip::Failed), (3, Gossip::Alive)]));
+    balancer.handle_probe(at(3000), &web(), &name(2), addr(2), Probe::Down);
+    assert_eq!(reason(&mut balancer, 3000, 2), VerdictReason::Dead, "gossip has decided");
 }
 
 #[test]

@@ -7,7 +7,7 @@ use weir::drain::{Ledger, Place, Promises, Question, Request, Standing, Told};
 use weir::health::answer::Outcome;
 use weir::health::probe::{Doubt, Event, Prober, Start, TargetId};
 use weir::health::query::{End, Output as Asked, Queries, QuestionId, Seen, Selector, Target, answer};
-use weir::health::second_witness::{Output as Witness, SecondWitnesses, Word};
+use weir::health::second_witness::{Heard, Output as Witness, SecondWitnesses, Word};
 use weir::serf::{Answer, QueryEvent, QueryKey, QueryOutput, QueryParams};
 use weir::sim::{NodeId, Sim};
 use weir::time::Instant;
@@ -200,13 +200,13 @@ impl Agent {
         }
     }
 
-    pub(crate) fn handle_second_witness(&mut self, now: Instant, member: &NodeName, silent: bool) {
-        if silent {
+    pub(crate) fn handle_second_witness(&mut self, now: Instant, member: &NodeName, heard: Heard) {
+        if heard == Heard::Nothing {
             self.silent.insert(member.clone())
         } else {
             self.silent.remove(member)
         };
-        self.witnesses.handle_outcome(now, member, silent);
+        self.witnesses.handle_heard(now, member, heard);
     }
 
     pub(crate) fn handle_probed(&mut self, now: Instant, target: TargetId, outcome: Outcome) {
@@ -308,8 +308,9 @@ impl Agent {
         };
         let doubted = |member: &Candidate| Some((member.name.clone(), doubt(member.gossip)?));
         self.prober.handle_doubts(now, members.iter().filter_map(doubted).collect());
-        let is_doubted = |member: &&Candidate| member.gossip != Gossip::Alive;
-        self.witnesses.handle_doubted(members.iter().filter(is_doubted).map(|member| member.name.clone()).collect());
+        let is_given_up = |member: &&Candidate| !matches!(member.gossip, Gossip::Alive | Gossip::Suspect);
+        let given_up = members.iter().filter(is_given_up).map(|member| member.name.clone());
+        self.witnesses.handle_given_up(given_up.collect());
         let seen: Vec<_> = members.iter().filter_map(|member| self.seen(member)).collect();
         self.queries.handle_members(now, seen);
         self.balancer.handle_members(now, members);
@@ -506,8 +507,8 @@ impl Agent {
         let known = endpoint.members().find(|known| known.node.name == *member);
         let gossip = known.map(|known| Candidate::of(known, endpoint.swim()).gossip);
         let is_doubted = match gossip {
-            Some(Gossip::Suspect | Gossip::Failed) => true,
-            Some(Gossip::Alive) => self.silent.contains(member),
+            Some(Gossip::Failed) => true,
+            Some(Gossip::Alive | Gossip::Suspect) => self.silent.contains(member),
             Some(Gossip::Unknown | Gossip::Leaving | Gossip::Left) => false,
             // Who is no member counts as failed once it has had time to come back.
             None => sim.now().since(self.started) >= REJOIN_GRACE,

@@ -337,8 +337,8 @@ impl World {
                     self.happens(Duration::from_secs(2), Happening::Join { host: id.0, life });
                 }
             }
-            Told::SecondWitness { member, silent } => {
-                agent.into_iter().for_each(|agent| agent.handle_second_witness(now, &member, silent));
+            Told::SecondWitness { member, heard } => {
+                agent.into_iter().for_each(|agent| agent.handle_second_witness(now, &member, heard));
             }
             Told::Query(output) => self.heard(id, &output)?,
             Told::Event(Event::Query(query)) => self.asked(id, &query),
