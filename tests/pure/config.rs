@@ -523,6 +523,58 @@ fn more_upstreams_than_one_document_holds_are_refused() {
     assert!(said.contains("template.t64 is one too many, the limit is 64; "), "{said}");
 }
 
+/// The `fail_timeout` of the first upstream, and its default.
+fn fail_timeout(config: &Config) -> (u32, String) {
+    let block = &config.upstreams[0].file.as_ref().unwrap().block;
+    let setting = config.settings().iter().find(|setting| setting.name == "fail_timeout").unwrap();
+    assert_eq!(setting.value, format!("{}s", block.fail_timeout));
+    (block.fail_timeout, setting.default.as_ref().and_then(|default| default.as_str()).unwrap().to_owned())
+}
+
+#[test]
+fn nginx_forgets_soon_what_a_server_failed_where_a_probe_finds_it_down_soon() {
+    let with = |lines: &str| toml(&format!("[upstream.web]\nselect = {{ role = \"web\" }}\n{lines}")).unwrap().config;
+    for (lines, default) in [
+        ("", 10),
+        ("probe = { http = \"/\" }", 2),
+        ("probe = { tcp = true }", 2),
+        ("probe = { http = \"/\", interval = \"1s\" }", 2),
+        ("probe = { http = \"/\", interval = \"1001ms\" }", 10),
+        ("probe = { http = \"/\", interval = \"2s\", fall = 1 }", 2),
+        ("probe = { http = \"/\", interval = \"2001ms\", fall = 1 }", 10),
+        ("probe = { http = \"/\", interval = \"100ms\", fall = 20 }", 2),
+        ("probe = { http = \"/\", interval = \"100ms\", fall = 21 }", 10),
+        ("probe = { http = \"/\", interval = \"1h\", fall = 100 }", 10),
+    ] {
+        let said = format!("{default}s");
+        assert_eq!(fail_timeout(&with(lines)), (default, said.clone()), "{lines}");
+        // What is written counts, also what would be the default elsewhere.
+        for seconds in [1, 2, 10, 30] {
+            let written = with(&format!("server.fail_timeout = \"{seconds}s\"\n{lines}"));
+            assert_eq!(fail_timeout(&written), (seconds, said.clone()), "{lines}");
+        }
+    }
+}
+
+#[test]
+fn a_probe_that_comes_or_goes_changes_the_fail_timeout_and_says_so() {
+    let with = |more: &str| toml(&format!("[upstream.web]\nselect = {{ role = \"web\" }}\n{more}")).unwrap().config;
+    let (without, probed) = (with(""), with("probe = { http = \"/\" }"));
+    let told = |before, after| -> Vec<_> {
+        let shown = |text: Option<String>| text.unwrap_or_else(|| "-".to_owned());
+        let changes = reload::diff(before, after).into_iter();
+        let changes = changes.filter(|change| change.key.ends_with(".fail_timeout"));
+        changes.map(|change| [change.key, shown(change.before), shown(change.after), change.when.to_string()]).collect()
+    };
+    let key = "upstream.web.server.fail_timeout";
+    assert_eq!(told(&without, &probed), [[key, "\"10s\"", "\"2s\"", "live"]]);
+    assert_eq!(told(&probed, &without), [[key, "\"2s\"", "\"10s\"", "live"]]);
+    assert_ne!(without.hash(), probed.hash());
+    let text = Show { origin: false, changed: true }.text(&probed);
+    assert!(!text.contains("fail_timeout"), "{text}");
+    assert_eq!(reload::diff(&probed, &toml(&Show::default().text(&probed)).unwrap().config), []);
+}
+
 #[test]
 fn files_that_cannot_be_read_are_mistakes_too() {
     let files = Files::new(&[("weir.d/a.toml", "[log]\nlevle = \"info\"\n")]);

@@ -105,8 +105,8 @@ impl Draft {
         let allow =
             Allow { networks: section.key("allow").or(Vec::new()), loopback: section.key("allow_loopback").or(false) };
         let select = read_select(section);
-        let server = section.section("server", Server::read);
         let probe = section.optional("probe", Probe::read);
+        let server = section.section("server", |server| Server::read(server, probe.as_ref()));
         let slow_start = policy::read_slow_start(section);
         let allow_self = section.key("allow_self").or(false);
         let policy = section.section("policy", policy::read);

@@ -63,6 +63,11 @@ impl Probe {
         };
         Some(Self { service, port, interval, timeout, rise, fall })
     }
+
+    /// From a server's death at most so long until the probe begins whose failure tells it.
+    pub(super) fn finds_down_within(&self) -> Duration {
+        self.interval * self.fall
+    }
 }
 
 /// What it is unless it is written depends on the interval.

@@ -10,6 +10,8 @@ use crate::config::value::{Written, Wrong};
 use crate::error::Trouble;
 use crate::upstream::{PortRule, Rule, WeightRule};
 
+use super::Probe;
+
 /// `[upstream.NAME.server]`.
 #[derive(Debug)]
 pub(super) struct Server {
@@ -23,7 +25,8 @@ pub(super) struct Server {
 }
 
 impl Server {
-    pub(super) fn read(section: &Section<'_>) -> Self {
+    /// `probe` is how this balancer asks the servers itself.
+    pub(super) fn read(section: &Section<'_>, probe: Option<&Probe>) -> Self {
         Self {
             port: read_port(section),
             weight: read_weight(section),
@@ -31,11 +34,20 @@ impl Server {
             max_conns: fixed_or(section, "max_conns", |tag| rule(tag, "max_conns", 0), Rule::Fixed),
             max_fails: section.key("max_fails").within(0, 1000).or(1),
             fail_timeout: {
-                let Seconds(seconds) = section.key("fail_timeout").or(Seconds(10));
+                let Seconds(seconds) = section.key("fail_timeout").or(usual_fail_timeout(probe));
                 seconds
             },
         }
     }
+}
+
+/// What NGINX holds against a server must not outlive what its probe knows by much: where servers restart one after the other, all
+/// would be avoided at once although each is well again (`nginx §5`). Beside a probe that takes longer to find out, or none, it is
+/// NGINX's own.
+fn usual_fail_timeout(probe: Option<&Probe>) -> Seconds {
+    const SOON: Seconds = Seconds(2);
+    let is_soon = |probe: &Probe| probe.finds_down_within() <= Duration::from_secs(SOON.0.into());
+    if probe.is_some_and(is_soon) { SOON } else { Seconds(10) }
 }
 
 /// A value that is fixed, `port = 8080`, or a table that names a tag.

@@ -128,7 +128,7 @@ def upstream(text):
 
 def ports_are(path, port, *wanted):
     """Servers of a file that are not down."""
-    seen = set(lb.says(f"sed -n 's/^ *server \\([0-9.:]*\\)\\( weight=[0-9]*\\)\\?\\( max_[a-z]*=[0-9]*\\)*;/\\1/p' {path}").split())
+    seen = set(lb.says(f"sed -n 's/^ *server \\([0-9.:]*\\)\\( [a-z_]*=[0-9]*s\\?\\)*;/\\1/p' {path}").split())
     expect(seen == {f"{host.addr}:{port}" for host in wanted}, f"{path} has {lb.says(f'cat {path}')}")
 
 

@@ -13,8 +13,6 @@ use weir::upstream::desired::{Desired, Target};
 use weir::upstream::{Server, Servers, UpstreamName};
 use weir::wire::NodeName;
 
-use super::plan::FAIL_TIMEOUT;
-
 /// NGINX on one host.
 #[derive(Debug, Default)]
 pub(crate) struct Nginx {
@@ -142,9 +140,9 @@ impl Workers {
         Some(Picked { member: line.member.clone(), addr: line.addr, backup: line.backup })
     }
 
-    /// A server has failed a request.
-    pub(crate) fn mark(&mut self, now: Instant, upstream: &UpstreamName, addr: SocketAddr) {
-        self.marks.insert((upstream.clone(), addr), now + FAIL_TIMEOUT);
+    /// A server has failed a request, and is left alone until then.
+    pub(crate) fn mark(&mut self, until: Instant, upstream: &UpstreamName, addr: SocketAddr) {
+        self.marks.insert((upstream.clone(), addr), until);
     }
 
     /// Whether requests may go to that member.

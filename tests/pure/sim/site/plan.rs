@@ -14,8 +14,10 @@ use weir::upstream::{MinHealthy, OnDead, OnEmpty, Options, SlowStart, TagPattern
 /// Where `proxy_connect_timeout` and `proxy_read_timeout` are in the site example that is shipped.
 pub(crate) const CONNECT_TIMEOUT: Duration = Duration::from_millis(500);
 pub(crate) const READ_TIMEOUT: Duration = Duration::from_secs(10);
-/// How long NGINX leaves a server alone that has failed once (`fail_timeout`).
+/// How long NGINX leaves a server alone that has failed once (`fail_timeout`), at most: in an upstream without a probe.
 pub(crate) const FAIL_TIMEOUT: Duration = Duration::from_secs(10);
+/// The same beside a probe as fast as all are here.
+const FAIL_TIMEOUT_PROBED: Duration = Duration::from_secs(2);
 
 /// What happens to a site. Each kind has promises of its own beside those that hold always.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
@@ -125,6 +127,12 @@ impl Plan {
         let timing =
             check::Timing::Run { interval: Duration::from_secs(2), timeout: Duration::from_secs(1), rise: 1, fall: 2 };
         check::Options { name: "site".into(), timing, start_grace: Duration::ZERO }
+    }
+
+    /// How long NGINX leaves a server of that upstream alone that has failed once.
+    pub(crate) fn fail_timeout(&self, upstream: &UpstreamName) -> Duration {
+        let is_probed = self.upstreams.iter().any(|options| options.name == *upstream && options.probed);
+        if is_probed { FAIL_TIMEOUT_PROBED } else { FAIL_TIMEOUT }
     }
 
     /// Balancers with our agent.

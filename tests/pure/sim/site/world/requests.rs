@@ -153,9 +153,10 @@ impl World {
         let Some(failed) = request.at.take() else { return self.attempt(id) };
         request.tried.insert(failed.addr);
         let (upstream, workers) = (request.upstream.clone(), request.workers);
+        let marked_until = now + self.plan.fail_timeout(&upstream);
         let nginx = &mut self.hosts[at].front.as_mut().expect("a balancer").nginx;
         if let Some(workers) = nginx.workers(workers) {
-            workers.mark(now, &upstream, failed.addr);
+            workers.mark(marked_until, &upstream, failed.addr);
         }
         self.coverage.count("tried again elsewhere");
         self.attempt(id)
