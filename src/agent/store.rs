@@ -48,6 +48,8 @@ pub(super) struct Restored {
     pub(super) drain: Option<Kept>,
     /// What was advertised.
     pub(super) advertised: Option<IpAddr>,
+    /// Who left or was forgotten, and had not come back when the earlier run ended.
+    pub(super) gone: Vec<NodeName>,
 }
 
 /// The running snapshot; without a path it does nothing.
@@ -136,6 +138,7 @@ impl Store {
             is_first: replay.format != Format::Weir,
             drain: state.drain().cloned(),
             advertised: state.own_address(name).map(|addr| addr.ip()),
+            gone: state.gone().cloned().collect(),
         };
         let mut log = Log::new(name.clone(), replay, bytes.len(), now);
         log.set_sync_interval(config.snapshot.sync_interval);

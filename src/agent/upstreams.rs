@@ -199,6 +199,11 @@ impl Upstreams {
         }
     }
 
+    /// Whom gossip had let go of when the earlier run of this agent ended. To be called before anything is heard of members.
+    pub(super) fn handle_gone(&mut self, now: Instant, gone: &[NodeName]) {
+        self.balancer.handle_gone(now, gone);
+    }
+
     pub(super) fn poll_timeout(&self) -> Option<Instant> {
         let look_at = self.watch.poll_timeout().filter(|_| self.members_at.is_some());
         let health_at = self.health.poll_timeout().filter(|_| self.members_at.is_some());

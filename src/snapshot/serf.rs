@@ -38,6 +38,8 @@ impl SerfFile {
                 None => file.skipped += 1,
             }
         }
+        // Who is not alive may only have failed.
+        file.state.forget_gone();
         file
     }
 }

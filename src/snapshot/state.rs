@@ -14,6 +14,9 @@ use crate::wire::NodeName;
 use crate::wire::message::{Incarnation, Versions};
 use crate::wire::serf::Tags;
 
+/// Of those that are gone the names of so many are kept, the last ones.
+const MAX_GONE: usize = 256;
+
 /// A member as it was last seen.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Peer {
@@ -31,6 +34,8 @@ pub struct Peer {
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct State {
     peers: BTreeMap<NodeName, Peer>,
+    /// Who left or was forgotten, and in which change.
+    gone: BTreeMap<NodeName, u64>,
     changes: u64,
     pub(super) clocks: SeenClocks,
     pub(super) incarnation: Incarnation,
@@ -80,6 +85,11 @@ impl State {
         self.peers.values()
     }
 
+    /// Who left or was forgotten and did not come back, as far as that is not too long ago.
+    pub fn gone(&self) -> impl Iterator<Item = &NodeName> {
+        self.gone.keys()
+    }
+
     /// Whom to dial after a start, all but `own`: those last seen alive first, then the failed, the latest of each first.
     pub fn dial_order(&self, own: &NodeName) -> Vec<&Peer> {
         let mut peers: Vec<_> = self.peers().filter(|peer| peer.name != *own).collect();
@@ -108,9 +118,7 @@ impl State {
             Record::Header => {}
             Record::Alive { name, addr, at } => self.put(name, addr, at, None),
             Record::Failed { name, addr, at, meta } => self.put(name, addr, at, Some(meta)),
-            Record::Gone { name } => {
-                self.peers.remove(&name);
-            }
+            Record::Gone { name } => self.remove(name),
             Record::Clocks(SeenClocks { member, event, query }) => {
                 self.clocks.member = self.clocks.member.max(member);
                 self.clocks.event = self.clocks.event.max(event);
@@ -125,7 +133,19 @@ impl State {
 
     fn put(&mut self, name: NodeName, addr: SocketAddr, at: UnixTime, failed: Option<Bytes>) {
         self.changes += 1;
+        self.gone.remove(&name);
         self.peers.insert(name.clone(), Peer { name, addr, at, failed, order: self.changes });
+    }
+
+    fn remove(&mut self, name: NodeName) {
+        self.changes += 1;
+        self.peers.remove(&name);
+        self.gone.insert(name, self.changes);
+        if self.gone.len() > MAX_GONE
+            && let Some(oldest) = self.gone.iter().min_by_key(|(_, order)| **order).map(|(name, _)| name.clone())
+        {
+            self.gone.remove(&oldest);
+        }
     }
 
     pub(super) fn peer(&self, name: &NodeName) -> Option<&Peer> {
@@ -136,17 +156,27 @@ impl State {
         self.peers.clear();
     }
 
+    /// The others are gone.
     pub(super) fn retain(&mut self, keep: impl Fn(&Peer) -> bool) {
-        self.peers.retain(|_, peer| keep(peer));
+        let gone: Vec<NodeName> = self.peers().filter(|peer| !keep(peer)).map(|peer| peer.name.clone()).collect();
+        gone.into_iter().for_each(|name| self.remove(name));
+    }
+
+    /// Who is gone is not known.
+    pub(super) fn forget_gone(&mut self) {
+        self.gone.clear();
     }
 
     /// The fewest records that lead to this state.
     pub(super) fn records(&self) -> Vec<Record> {
         let mut peers: Vec<_> = self.peers().collect();
         peers.sort_by_key(|peer| peer.order);
+        let mut gone: Vec<_> = self.gone.iter().collect();
+        gone.sort_by_key(|(_, order)| **order);
         let mut records = vec![Record::Header, Record::Incarnation(self.incarnation), Record::Clocks(self.clocks)];
         records.extend(self.tags.clone().map(|tags| Record::Tags(Some(tags))));
         records.extend(self.drain.clone().map(|drain| Record::Drain(Some(drain))));
+        records.extend(gone.into_iter().map(|(name, _)| Record::Gone { name: name.clone() }));
         records.extend(peers.into_iter().cloned().map(|Peer { name, addr, at, failed, .. }| match failed {
             None => Record::Alive { name, addr, at },
             Some(meta) => Record::Failed { name, addr, at, meta },

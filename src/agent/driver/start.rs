@@ -35,6 +35,8 @@ use crate::config::{Config, Mode, SecretSource};
 use crate::crypto::Keyring;
 use crate::drain::{DrainTag, Kept};
 use crate::endpoint::{self, Endpoint};
+use crate::time::Instant;
+use crate::wire::NodeName;
 use crate::wire::serf::Tags;
 
 /// Binds, reads and connects everything. On an error nothing stays behind.
@@ -97,7 +99,7 @@ pub(in crate::agent) async fn start(start: Start, log: Log) -> Result<Agent, Age
         handlers: Handlers::new(&config.handlers, config.mode),
         checks,
         pending: Pending::default(),
-        upstreams: InPlace::look(&config).map(|in_place| Upstreams::new(&config, in_place, now)),
+        upstreams: upstreams(&config, &restored.gone, now),
         safe_leave: SafeLeave::new(&config, kept, leave_rng, now),
         leaving: None,
         exit: None,
@@ -120,6 +122,13 @@ pub(in crate::agent) async fn start(start: Start, log: Log) -> Result<Agent, Age
     agent.joins.begin(now, &mut agent.endpoint, &agent.config);
     agent.systemd.ready(agent.status());
     Ok(agent)
+}
+
+/// `gone` are those of whom gossip had let go when the earlier run ended.
+fn upstreams(config: &Config, gone: &[NodeName], now: Instant) -> Option<Upstreams> {
+    let mut upstreams = Upstreams::new(config, InPlace::look(config)?, now);
+    upstreams.handle_gone(now, gone);
+    Some(upstreams)
 }
 
 impl Agent {

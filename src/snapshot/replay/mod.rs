@@ -51,11 +51,11 @@ impl Replay {
     /// Reads a whole file, ours or the reference's.
     pub fn read(bytes: &[u8], rules: Rules) -> Self {
         let mut replay = Self::detect(bytes, rules.rejoin_after_leave);
+        let is_fresh = |peer: &super::Peer| peer.failed.is_none() || rules.now.since(peer.at) < rules.failed_for;
+        replay.state.retain(is_fresh);
         if replay.state.left && !rules.rejoin_after_leave {
             replay.state.forget_peers();
         }
-        let is_fresh = |peer: &super::Peer| peer.failed.is_none() || rules.now.since(peer.at) < rules.failed_for;
-        replay.state.retain(is_fresh);
         replay
     }
 

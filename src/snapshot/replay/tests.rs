@@ -110,6 +110,40 @@ fn members_that_failed_too_long_ago_are_forgotten() {
 }
 
 #[test]
+fn who_is_gone_is_known_until_it_comes_back() {
+    let gone = |text: &str| Record::Gone { name: name(text) };
+    let records = vec![
+        vec![
+            Record::Header,
+            alive("a", 1, 10),
+            alive("b", 2, 10),
+            alive("c", 3, 10),
+            alive("d", 4, 10),
+            alive("e", 5, 10),
+        ],
+        vec![failed("b", 2, 999_000), failed("c", 3, 1), gone("d"), gone("e"), alive("e", 5, 20), gone("never known")],
+        vec![Record::Leave],
+    ]
+    .concat();
+    let known = |bytes: &[u8], rules| -> Vec<String> {
+        Replay::read(bytes, rules).state.gone().map(|name| name.as_str().to_owned()).collect()
+    };
+    let bytes = file(&records);
+    for rejoin_after_leave in [true, false] {
+        let rules = Rules { rejoin_after_leave, ..RULES };
+        assert_eq!(known(&bytes, rules), ["c", "d", "never known"], "who failed too long ago is gone, too");
+    }
+    let again = file(&Replay::read(&bytes, RULES).state.records());
+    assert_eq!(known(&again, RULES), ["c", "d", "never known"]);
+    // Serf says the same of whoever has failed.
+    assert!(known(b"alive: a 127.0.0.1:7946\nnot-alive: a\n", RULES).is_empty());
+    // The newest are kept.
+    let many: Vec<Record> = (0..300).map(|number| gone(&format!("{number:03}"))).collect();
+    let known = known(&file(&many), RULES);
+    assert_eq!((known.len(), known[0].as_str()), (256, "044"));
+}
+
+#[test]
 fn an_empty_file_and_a_foreign_one_say_nothing() {
     assert_eq!(Replay::read(b"", RULES).format, Format::Empty);
     for bytes in [&b"\0\0\0\0"[..], b"{\"a\": 1}\n", b"\n\n", b"weir", &[0xff; 100]] {

@@ -93,6 +93,15 @@ impl Balancer {
         }
     }
 
+    /// After a restart, before anybody is decided about: whom gossip had let go of when the earlier run ended. A server of theirs is in
+    /// what is in place because no job without it has succeeded.
+    pub fn handle_gone(&mut self, now: Instant, gone: &[NodeName]) {
+        for member in gone.iter().filter(|member| self.upstreams.iter().any(|each| each.has_server(member))) {
+            self.testimonies.change(member, |known| known.forgotten = true);
+        }
+        self.decide_by(now);
+    }
+
     /// Whom to probe, and where: of each upstream every selected member that is not gone, and those of its servers that are no
     /// members. By the last decision, in the order of the configuration and then by name.
     pub fn targets(&self) -> impl Iterator<Item = (&UpstreamName, &NodeName, SocketAddr)> {
@@ -102,7 +111,7 @@ impl Balancer {
     }
 
     /// Takes who is there now. Whoever was and is no member any more has gone for good: only a balancer that has been started anew
-    /// waits for the members of before.
+    /// waits for the members of before, of whom [`Self::handle_gone`] says nothing.
     pub(super) fn replace_members(&mut self, members: Vec<Candidate>) {
         let before = std::mem::replace(&mut self.members, members);
         let known: HashSet<&NodeName> = self.members.iter().map(|member| &member.name).collect();

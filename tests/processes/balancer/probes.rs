@@ -277,6 +277,27 @@ fn a_killed_agent_costs_its_web_server_nothing() {
 
 #[test]
 #[ignore = "needs nginx"]
+fn a_lost_server_that_an_operator_has_pruned_does_not_come_back_by_a_restart_of_the_balancer() {
+    let mut stage = Stage::start();
+    stage.agents.iter_mut().for_each(Agent::kill);
+    stage.balancer.await_log_again("member failed", 2);
+    for name in NAMES {
+        let output = stage.balancer.agent.cli(&["force-leave", "--prune", name]);
+        assert!(output.status.success(), "{output:?}");
+        // The second one stays in the file: there is nobody else.
+        stage.balancer.await_answers(&[("web2", 1)]);
+    }
+    stage.balancer.await_log("every server has left");
+    stage.balancer.agent.kill();
+    stage.balancer.agent.run();
+    stage.balancer.await_log_again("every server has left", 2);
+    stage.balancer.await_answers(&[("web2", 1)]);
+    stage.agents[0].run();
+    stage.balancer.await_answers(&[("web1", 1)]);
+}
+
+#[test]
+#[ignore = "needs nginx"]
 fn what_was_found_before_a_drain_has_ended_vouches_for_nobody() {
     let mut stage = Stage::probed_each("5s");
     let cli = |stage: &Stage, args: &[&str]| {

@@ -1,7 +1,7 @@
 //! The last good set: who comes back if nobody is left, and who needs no first success.
 
 use super::*;
-use crate::upstream::{Check, Mode, Probe, VerdictReason};
+use crate::upstream::{Check, Method, MinHealthy, Mode, Policy, Probe, VerdictReason};
 
 fn web() -> UpstreamName {
     UpstreamName::new("web").unwrap()
@@ -125,4 +125,86 @@ fn where_nobody_is_seen_nobody_is_told_from_the_others() {
     balancer.handle_blindness(at(71_000), &web(), false);
     probes(&mut balancer, 71_000, Probe::Up, &[1, 3]);
     assert_eq!((run(&mut balancer, 75_000), mode(&balancer)), (vec![1, 3], Mode::Normal));
+}
+
+/// Members 1 to 3, of which the third one's agent has died while its service answers on: it is in as lost.
+fn with_one_lost(options: Options) -> Balancer {
+    let mut balancer = Balancer::new(vec![options], SETTLE, 7, None, Holds::default(), at(0));
+    balancer.handle_members(at(0), members(&ALL));
+    probes(&mut balancer, 0, Probe::Up, &[1, 2, 3]);
+    balancer.handle_first_view(at(0));
+    assert_eq!(run(&mut balancer, 40_000), [1, 2, 3]);
+    balancer.handle_members(at(40_000), members(&WITHOUT_3));
+    assert_eq!(run(&mut balancer, 50_000), [1, 2, 3]);
+    balancer
+}
+
+/// A balancer that goes on from `live`; members 1 and 2 are there, and the service of the third one answers, too.
+fn restarted(options: Options, live: Desired, gone: &[u8]) -> Balancer {
+    let mut balancer = Balancer::new(vec![options], SETTLE, 7, Some(live), Holds::default(), at(0));
+    balancer.handle_gone(at(0), &gone.iter().map(|number| name(*number)).collect::<Vec<_>>());
+    balancer.handle_members(at(0), members(&ALL[..2]));
+    probes(&mut balancer, 0, Probe::Up, &[1, 2, 3]);
+    balancer.handle_first_view(at(0));
+    balancer
+}
+
+fn probed() -> Options {
+    Options { probed: true, ..options("web") }
+}
+
+#[test]
+fn whoever_gossip_has_let_go_of_is_not_in_what_is_in_place_so_that_no_restart_brings_it_back() {
+    let positional = || Options { method: Method::IpHash, ..probed() };
+    let floor = || Options { policy: Policy { min_healthy: MinHealthy::Count(3), ..Policy::default() }, ..probed() };
+    for options in [probed, positional, floor] {
+        let mut first = with_one_lost(options());
+        first.handle_members(at(50_000), members(&ALL[..2]));
+        assert_eq!(run(&mut first, 55_000), [1, 2]);
+        for gone in [&[][..], &[3]] {
+            let mut balancer = restarted(options(), first.desired(), gone);
+            for until in [5000, 29_000, 60_000] {
+                assert_eq!(run(&mut balancer, until), [1, 2]);
+            }
+        }
+    }
+}
+
+#[test]
+fn whoever_gossip_had_let_go_of_is_out_after_a_restart_although_it_still_was_in_the_file() {
+    // The last job was refused, or none has begun.
+    let live = with_one_lost(probed()).desired();
+    let mut balancer = restarted(probed(), live.clone(), &[3, 4]);
+    for until in [5000, 29_000, 60_000] {
+        assert_eq!(run(&mut balancer, until), [1, 2]);
+    }
+    // It is heard of again.
+    balancer.handle_members(at(60_000), members(&ALL));
+    assert_eq!(run(&mut balancer, 65_000), [1, 2, 3]);
+    // Whoever had failed stays.
+    let mut balancer = restarted(probed(), live, &[4]);
+    assert_eq!(run(&mut balancer, 5000), [1, 2, 3]);
+    assert_eq!(run(&mut balancer, 60_000), [1, 2, 3]);
+}
+
+#[test]
+fn the_last_one_that_gossip_had_let_go_of_stays_until_another_one_is_there() {
+    let mut first = started(None, 0);
+    first.handle_members(at(0), members(&ALL[2..]));
+    probes(&mut first, 0, Probe::Up, &[3]);
+    first.handle_first_view(at(0));
+    assert_eq!(run(&mut first, 40_000), [3]);
+    let live = first.desired();
+    let mut second = Balancer::new(vec![probed()], SETTLE, 7, Some(live), Holds::default(), at(0));
+    second.handle_gone(at(0), &[name(3)]);
+    second.handle_first_view(at(0));
+    probes(&mut second, 0, Probe::Up, &[3]);
+    run(&mut second, 30_000);
+    first.handle_members(at(50_000), Vec::new());
+    for balancer in [&mut first, &mut second] {
+        assert_eq!(run(balancer, 60_000), [3], "nobody else is there");
+        balancer.handle_members(at(60_000), members(&ALL[..1]));
+        probes(balancer, 60_000, Probe::Up, &[1, 3]);
+        assert_eq!(run(balancer, 65_000), [1]);
+    }
 }
