@@ -163,6 +163,9 @@ impl Prober {
                 Some(plan) => self.go_on(now, &upstream, plan),
                 None => self.forget(&upstream),
             }
+            if !self.plans.contains_key(&upstream) {
+                self.sees_again(&upstream);
+            }
         }
     }
 
@@ -325,8 +328,8 @@ impl Prober {
         }
     }
 
+    /// Nothing is known of the servers any more. Where nobody was seen that stays so until somebody is, whatever is asked.
     fn forget(&mut self, upstream: &UpstreamName) {
-        self.sees_again(upstream);
         for id in self.ids.remove(upstream).into_iter().flat_map(BTreeMap::into_values) {
             self.remove(id);
         }

@@ -68,11 +68,11 @@ impl Records {
         let Some(record) = self.of.get(&member.name) else { return Candidate { probe: options.unprobed(), ..member } };
         // Of a server that is to be probed the end of an earlier probe says nothing.
         let said = record.probe.filter(|(probe, _)| *probe != Probe::None);
-        let is_unseen = self.is_blind && said.is_some_and(|(probe, _)| probe == Probe::Down);
+        let probe = said.map_or_else(|| options.unprobed(), |(probe, _)| probe);
+        let is_unseen = self.is_blind && matches!(probe, Probe::Down | Probe::Wait);
         let pings = if is_unseen { Pings::Unanswered } else { member.pings };
         // Where nobody configured a probe two connections that were lost shut nobody out whose agent answers.
         let is_hasty = !options.probed && member.gossip == Gossip::Suspect && pings == Pings::Answered;
-        let probe = said.map_or_else(|| options.unprobed(), |(probe, _)| probe);
         Candidate {
             pings,
             probe: if is_hasty && probe == Probe::Down { Probe::None } else { probe },

@@ -188,20 +188,59 @@ fn an_agent_that_answers_again_counts_once_all_servers_were_asked_after_that() {
     assert_eq!((who.len(), site.blind), (3, vec![(at, false)]));
 }
 
+/// Three servers of which nobody is seen, and of which something else is asked from then on.
+fn asked_anew(plan: Plan) -> Site {
+    let mut site = Site::new(OFTEN, 3);
+    site.run(START + 2000, |_| refused());
+    (site.told, site.blind) = (Vec::new(), Vec::new());
+    let world = &mut site.world;
+    let plans = World::plans(&[("web", plan)]);
+    world.prober.handle_configuration(world.now, plans, BTreeSet::new(), &[upstream("web")].into());
+    world.targets();
+    let unknown = |name: &str| [(name.to_owned(), Probe::None), (name.to_owned(), Probe::Wait)];
+    let mut heard = world.heard();
+    heard.sort_by(|one, other| one.0.cmp(&other.0));
+    assert_eq!(heard, ["web1", "web2", "web3"].map(unknown).concat());
+    site
+}
+
 #[test]
-fn an_upstream_of_which_something_else_is_asked_is_seen_anew() {
+fn where_nobody_is_seen_that_stays_so_whatever_is_asked() {
+    let slow = Plan { interval: Duration::from_secs(5), ..PLAN };
+    for plan in [OFTEN, Plan { fall: 1, ..OFTEN }, slow] {
+        let mut site = asked_anew(plan);
+        let changed = START + 2000;
+        site.run(changed + 20_000, |_| refused());
+        assert_eq!((site.together(Probe::Down).1.len(), &site.blind[..]), (3, &[][..]), "{plan:?}");
+        // It is over with the first that answer, and those are told together.
+        site.run(changed + 60_000, |host| if host == 1 { refused() } else { well() });
+        let (back, who) = site.together(Probe::Up);
+        assert_eq!(
+            (who, &site.blind[..]),
+            (vec!["web2".to_owned(), "web3".to_owned()], &[(back, false)][..]),
+            "{plan:?}"
+        );
+    }
+    // They may answer what is asked now.
+    let mut site = asked_anew(OFTEN);
+    site.run(START + 4000, |_| well());
+    let (back, who) = site.together(Probe::Up);
+    assert_eq!((who.len(), &site.blind[..]), (3, &[(back, false)][..]));
+    // An agent shows that the network is back.
+    let mut site = asked_anew(OFTEN);
+    site.run_with(START + 4000, |_| refused(), |_, _| Word::Answers);
+    assert_eq!((site.together(Probe::Down).1.len(), site.blind.len()), (3, 1));
+}
+
+#[test]
+fn whose_servers_are_not_asked_any_more_is_not_unseen() {
     let mut site = Site::new(OFTEN, 2);
     site.run(START + 2000, |_| refused());
-    site.blind.clear();
     let world = &mut site.world;
-    world.prober.handle_configuration(
-        world.now,
-        World::plans(&[("web", OFTEN)]),
-        BTreeSet::new(),
-        &[upstream("web")].into(),
-    );
+    world.prober.handle_configuration(world.now, BTreeMap::new(), BTreeSet::new(), &BTreeSet::new());
     let over = Event::Blind { upstream: upstream("web"), is_blind: false };
     assert!(world.events().contains(&over));
+    assert_eq!(world.prober.release_at(), None);
 }
 
 #[test]

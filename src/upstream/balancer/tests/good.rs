@@ -127,6 +127,30 @@ fn where_nobody_is_seen_nobody_is_told_from_the_others() {
     assert_eq!((run(&mut balancer, 75_000), mode(&balancer)), (vec![1, 3], Mode::Normal));
 }
 
+/// What is asked of them changes meanwhile, so that nothing is known of anybody.
+#[test]
+fn where_nobody_is_seen_nobody_is_told_from_the_others_by_a_health_query_before_the_first_result() {
+    let mut balancer = started(None, 0);
+    balancer.handle_members(at(0), members(&ALL));
+    probes(&mut balancer, 0, Probe::Up, &[1, 2, 3]);
+    balancer.handle_first_view(at(0));
+    assert_eq!(run(&mut balancer, 40_000), [1, 2, 3]);
+    balancer.handle_blindness(at(40_000), &web(), true);
+    probes(&mut balancer, 40_000, Probe::Down, &[1, 2, 3]);
+    // Gossip has not missed the first one yet, and the query has.
+    balancer.handle_check(at(60_000), &name(1), Check::Silent);
+    balancer.handle_members(at(60_000), members(&[(1, Gossip::Alive), (2, Gossip::Suspect), (3, Gossip::Failed)]));
+    assert_eq!((run(&mut balancer, 65_000), mode(&balancer)), (vec![1, 2, 3], Mode::Last));
+    for probe in [Probe::None, Probe::Wait] {
+        probes(&mut balancer, 65_000, probe, &[1, 2, 3]);
+        assert_eq!(run(&mut balancer, 70_000), [1, 2, 3]);
+    }
+    let reasons = [1, 2, 3].map(|number| reason(&balancer, number));
+    assert_eq!(reasons, [VerdictReason::NoNewEvidence; 3]);
+    probes(&mut balancer, 70_000, Probe::Down, &[1, 2, 3]);
+    assert_eq!((run(&mut balancer, 75_000), mode(&balancer)), (vec![1, 2, 3], Mode::Last));
+}
+
 /// Members 1 to 3, of which the third one's agent has died while its service answers on: it is in as lost.
 fn with_one_lost(options: Options) -> Balancer {
     let mut balancer = Balancer::new(vec![options], SETTLE, 7, None, Holds::default(), at(0));
