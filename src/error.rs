@@ -79,6 +79,8 @@ impl Trouble {
     }
 }
 
+impl Error for Trouble {}
+
 /// `WHAT; WAY OUT`.
 impl fmt::Display for Trouble {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -19,7 +19,7 @@ use super::request::Trusts;
 use crate::config::{Check, Service, Subject, duration, nearest};
 use crate::health::State;
 use crate::health::check::{self, Checks, Finding, NotSet, Output, Run, Verdict};
-use crate::rpc::refusal::Refusal;
+use crate::rpc::refusal::{Kind, Refusal};
 use crate::rpc::weir::CheckSet;
 use crate::status::node;
 use crate::time::{Instant, millis};
@@ -140,7 +140,8 @@ impl LocalChecks {
         let CheckSet { name, state, output } = request;
         let Some(verdict) = state.word().and_then(|state| verdict(*state)) else {
             return Err(Refusal::new(format!("a check cannot be set to {state}"))
-                .with_remedy("say passing, warning or critical"));
+                .with_remedy("say passing, warning or critical")
+                .of_kind(Kind::Usage));
         };
         let name = match name {
             Some(name) => name,
@@ -185,7 +186,8 @@ impl LocalChecks {
                     .with_remedy("write [check.NAME] with ttl = \"30s\""))
             }
             _ => Err(Refusal::new("several checks of this node have a ttl")
-                .with_remedy(format!("name one of {}", all.join(", ")))),
+                .with_remedy(format!("name one of {}", all.join(", ")))
+                .of_kind(Kind::Usage)),
         }
     }
 

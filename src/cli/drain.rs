@@ -9,6 +9,7 @@ use super::exit::Exit;
 use super::failure::Failure;
 use super::job;
 use super::output::Output;
+use super::parse;
 use super::session::{Cause, Session, SessionError};
 use super::story::{Story, command, failure, list};
 use crate::drain::document::{Line, Start};
@@ -35,7 +36,7 @@ pub(crate) struct Drain {
     #[arg(long, conflicts_with_all = ["force", "no_wait", "guard"])]
     undo: bool,
     /// Why, for whoever looks
-    #[arg(long, value_name = "TEXT")]
+    #[arg(long, value_name = "TEXT", value_parser = parse::reason)]
     reason: Option<String>,
     /// Do not wait for the balancers; it stays draining until it is undone
     #[arg(long)]
@@ -99,7 +100,7 @@ impl Drain {
             }
         }
         let is_begun = self.no_wait && story.end().is_none();
-        if let Some(failed) = failure(&story, other).filter(|_| !is_begun) {
+        if let Some(failed) = failure(&story, other, self.undo).filter(|_| !is_begun) {
             return Err(failed);
         }
         if output.is_json() {

@@ -63,7 +63,7 @@ impl Leave {
             }
             Err(error) => return Err(error.into()),
         }
-        if let Some(failed) = failure(&story, None) {
+        if let Some(failed) = failure(&story, None, false) {
             return Err(failed);
         }
         let unconfirmed = story.unconfirmed();

@@ -7,13 +7,16 @@ use regex::Regex;
 
 use super::failure::Failure;
 use crate::config::duration as written;
+use crate::error::Trouble;
 use crate::serf::filter;
+use crate::upstream::Reason;
 
 /// `KEY=VALUE`; the value may hold further equals signs.
 pub(crate) fn tag(text: &str) -> Result<(String, String), String> {
     match text.split_once('=') {
         Some((key, value)) if !key.is_empty() => Ok((key.to_owned(), value.to_owned())),
-        _ => Err(format!("a tag is KEY=VALUE, {text:?} has no '='")),
+        Some(_) => Err(format!("a tag is KEY=VALUE, {text:?} has no key")),
+        None => Err(format!("a tag is KEY=VALUE, {text:?} has no '='")),
     }
 }
 
@@ -55,7 +58,25 @@ fn full_match(text: &str) -> Result<Regex, String> {
 }
 
 /// `300ms`, `1m30s`, as files have it. A number without a unit is refused: nobody can know what it counts.
-pub(crate) fn duration(text: &str) -> Result<Duration, String> {
-    let wrong = || format!("{text:?} is no duration; write a number with its unit, \"300ms\" or \"1m30s\"");
+pub(crate) fn duration(text: &str) -> Result<Duration, Trouble> {
+    let wrong =
+        || Trouble::new(format!("{text:?} is no duration"), "write a number with its unit, \"300ms\" or \"1m30s\"");
     written::parse(text).ok_or_else(wrong)
+}
+
+/// Why, for whoever finds a hold or a drain.
+pub(crate) fn reason(text: &str) -> Result<String, String> {
+    Reason::try_from(text.to_owned()).map(String::from).map_err(|error| error.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_tag_lacks_is_named() {
+        assert_eq!(tag("a=b=c"), Ok(("a".to_owned(), "b=c".to_owned())));
+        assert_eq!(tag("a"), Err("a tag is KEY=VALUE, \"a\" has no '='".to_owned()));
+        assert_eq!(tag("=1"), Err("a tag is KEY=VALUE, \"=1\" has no key".to_owned()));
+    }
 }

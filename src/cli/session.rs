@@ -95,6 +95,7 @@ impl From<Refusal> for Failure {
     fn from(Refusal { kind, what, remedy, details: _ }: Refusal) -> Self {
         let exit = match kind {
             Kind::Failed | Kind::Unencrypted | Kind::TooLarge { .. } => Exit::Failed,
+            Kind::Usage => Exit::Usage,
             Kind::Configuration => Exit::Configuration,
             Kind::Harmful | Kind::Overruled => Exit::Refused,
         };

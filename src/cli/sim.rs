@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use plotters::prelude::*;
 
+use crate::error::Trouble;
 use crate::sim::Network;
 use crate::sim::study::{Plan, Report, study};
 use crate::swim::Profile;
@@ -158,7 +159,7 @@ fn share(text: &str) -> Result<f64, String> {
         .ok_or_else(|| "a share is a number from 0 to 100 with a percent sign, \"5%\"".to_owned())
 }
 
-fn delay(text: &str) -> Result<Duration, String> {
+fn delay(text: &str) -> Result<Duration, Trouble> {
     match text.strip_suffix("us").and_then(|number| number.parse().ok()) {
         Some(micros) => Ok(Duration::from_micros(micros)),
         None => parse::duration(text),

@@ -291,17 +291,22 @@ fn waiting(why: &Known<Why>, text: &str, earlier: &[String], member: &str) -> St
     }
 }
 
-/// What came of it where that is not what was asked for. `other` is the node if it is not the agent's own.
-pub(super) fn failure(story: &Story, other: Option<&str>) -> Option<Failure> {
+/// What came of it where that is not what was asked for. `other` is the node if it is not the agent's own; `undoes`: it was to
+/// serve again.
+pub(super) fn failure(story: &Story, other: Option<&str>, undoes: bool) -> Option<Failure> {
     let node = escape(&story.outcome.member);
     let drain = |option| command(&["weir", "drain", option], other);
+    let there = || {
+        let words: &[&str] = if undoes { &["weir", "drain", "--undo"] } else { &["weir", "drain"] };
+        format!("run {} on that host", command(words, None))
+    };
     Some(match story.end.as_ref() {
         Some(Line::Drained { .. } | Line::Left { .. } | Line::Undone { .. } | Line::RemoteLost { .. }) => return None,
         Some(Line::Refused { balancers }) => {
             let what = format!("too few servers at {} without {node}, which goes on to serve", list(balancers));
             // No order to another node says so.
-            let there = other.map_or_else(String::new, |_| format!(" on {node}"));
-            let remedy = format!("add a server; or 'weir drain --force'{there}: out as soon as there is another");
+            let place = other.map_or_else(String::new, |_| format!(" on {node}"));
+            let remedy = format!("add a server; or 'weir drain --force'{place}: out as soon as there is another");
             Failure::new(Exit::Refused, what).with_remedy(remedy)
         }
         Some(Line::Cancelled) => {
@@ -320,10 +325,10 @@ pub(super) fn failure(story: &Story, other: Option<&str>) -> Option<Failure> {
         }
         Some(Line::RemoteRefused { member, text }) => {
             Failure::new(Exit::Failed, format!("{} does not obey: {}", escape(member), escape(text)))
+                .with_remedy(there())
         }
         Some(Line::RemoteSilent { member }) => {
-            Failure::new(Exit::Incomplete, format!("{} did not answer", escape(member)))
-                .with_remedy("run 'weir drain' on that host")
+            Failure::new(Exit::Incomplete, format!("{} did not answer", escape(member))).with_remedy(there())
         }
         Some(
             Line::Draining { .. }

@@ -28,6 +28,8 @@ pub enum Kind {
     /// It failed, or the answer is no.
     #[default]
     Failed,
+    /// It cannot be asked for in this way.
+    Usage,
     /// The configuration is wrong.
     Configuration,
     /// It would do harm, unless somebody insists.
@@ -110,7 +112,13 @@ mod tests {
             let text = format!("{{\"kind\": {kind}, \"what\": \"no\", \"remedy\": \"go\", \"more\": [1]}}");
             assert_eq!(serde_json::from_str::<Refusal>(&text).unwrap(), way_out());
         }
-        for kind in [Kind::Harmful, Kind::Overruled, Kind::Unencrypted, Kind::TooLarge { limit: 512, encoded: true }] {
+        for kind in [
+            Kind::Usage,
+            Kind::Harmful,
+            Kind::Overruled,
+            Kind::Unencrypted,
+            Kind::TooLarge { limit: 512, encoded: true },
+        ] {
             let text = serde_json::to_string(&way_out().of_kind(kind)).unwrap();
             assert_eq!(serde_json::from_str::<Refusal>(&text).unwrap().kind, kind);
         }

@@ -143,9 +143,8 @@ impl SafeLeave {
         if !drain_time.is_zero() && timeout < drain_time + config::Leave::MIN_BESIDE_DRAIN {
             let least = (drain_time + config::Leave::MIN_BESIDE_DRAIN).as_secs_f64();
             let what = format!("a leave in {} s leaves the balancers no time", timeout.as_secs_f64());
-            return answer.send(Err(Refusal::new(what)
-                .with_remedy(format!("give it at least {least} s"))
-                .of_kind(Kind::Failed)));
+            return answer
+                .send(Err(Refusal::new(what).with_remedy(format!("give it at least {least} s")).of_kind(Kind::Usage)));
         }
         let cause = if on_stop { Cause::Stop } else { Cause::Asked };
         let story = self.leave(now, endpoint, cause, times(timeout, drain_time));

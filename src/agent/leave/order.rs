@@ -26,7 +26,8 @@ impl SafeLeave {
         let begun = match start.member.clone().filter(|member| *member != own.as_str()) {
             Some(member) if start.force || start.reason.is_some() => {
                 Err(Refusal::new("--force and --reason concern this agent's own node")
-                    .with_remedy(format!("run 'weir drain' on {}", crate::escape::escape(&member))))
+                    .with_remedy(format!("run 'weir drain' on {}", crate::escape::escape(&member)))
+                    .of_kind(Kind::Usage))
             }
             Some(member) => self.remotes.begin(now, endpoint, &mut self.stories, member, start.undo),
             None => self.start_own(now, endpoint, config, start),
@@ -38,7 +39,7 @@ impl SafeLeave {
         let Start { undo, force, guard, unit, reason, .. } = start;
         let guard = guard.then(|| unit.map_or(Some(Guard::unnamed()), |unit| Guard::new(&unit)));
         let guard = match guard {
-            Some(None) => return Err(Refusal::new("that is no unit's name")),
+            Some(None) => return Err(Refusal::new("that is no unit's name").of_kind(Kind::Usage)),
             Some(guard @ Some(_)) => guard,
             None => None,
         };
@@ -48,7 +49,8 @@ impl SafeLeave {
             (false, _) if self.departure.is_leaving() => Err(leaves(None)),
             (false, guard) => {
                 let reason = reason.map(Reason::try_from).transpose();
-                let reason = reason.map_err(|error| Refusal::new(error.to_string()))?.map(String::from);
+                let reason =
+                    reason.map_err(|error| Refusal::new(error.to_string()).of_kind(Kind::Usage))?.map(String::from);
                 let story = self.begin(now, endpoint);
                 self.guard.asked();
                 let (timeout, drain_time) = (config.leave.timeout, config.leave.drain_time);
@@ -105,10 +107,9 @@ impl SafeLeave {
         query: &QueryEvent,
     ) {
         let undo = match RemoteDrain::parse(&query.payload) {
-            _ if !config.leave.remote_drain => Err(RemoteAnswer::No(format!(
-                "leave.remote_drain is false on {}; run 'weir drain' there, or set it",
-                endpoint.local().name
-            ))),
+            _ if !config.leave.remote_drain => {
+                Err(RemoteAnswer::No(format!("leave.remote_drain is false on {}", endpoint.local().name)))
+            }
             None => Err(RemoteAnswer::No("the payload is none of on, off and follow".to_owned())),
             Some(RemoteDrain::Follow { id, after }) => Err(self.told(&id, after)),
             Some(_) if self.departure.is_leaving() => Err(RemoteAnswer::No("it leaves the cluster".to_owned())),

@@ -390,7 +390,7 @@ impl Upstreams {
 
     fn reason(&self, reason: Option<String>) -> Result<Option<Reason>, Refusal> {
         self.present()?;
-        reason.map(Reason::try_from).transpose().map_err(|error| Refusal::new(error.to_string()))
+        reason.map(Reason::try_from).transpose().map_err(|error| Refusal::new(error.to_string()).of_kind(Kind::Usage))
     }
 
     /// The one of that name, or all.

@@ -8,7 +8,7 @@ use crate::config::nearest;
 use crate::endpoint::Endpoint;
 use crate::health;
 use crate::health::query::Source;
-use crate::rpc::refusal::Refusal;
+use crate::rpc::refusal::{Kind, Refusal};
 use crate::rpc::weir::{
     Explained, ExplainedIn, Joiner, Planned, PlannedIn, PlannedServer, UpstreamExplain, UpstreamPlan,
 };
@@ -111,16 +111,17 @@ impl Upstreams {
         let criticals = critical.iter().map(|name| known(name).map(Assumption::Critical));
         let all: Vec<Assumption> = joins.chain(fails).chain(drains).chain(criticals).collect::<Result<_, _>>()?;
         if all.len() > MAX_ASSUMPTIONS {
-            return Err(Refusal::new(format!("at most {MAX_ASSUMPTIONS} assumptions can be made")));
+            let refusal = Refusal::new(format!("at most {MAX_ASSUMPTIONS} assumptions can be made"));
+            return Err(refusal.of_kind(Kind::Usage));
         }
         Ok(all)
     }
 
     fn newcomer(&self, Joiner { name, addr, tags }: &Joiner) -> Result<Newcomer, Refusal> {
         let Some(named) = NodeName::new(name) else {
-            return Err(
-                Refusal::new(format!("'{name}' is no member's name")).with_remedy("write --join NAME,port=8080")
-            );
+            return Err(Refusal::new(format!("'{name}' is no member's name"))
+                .with_remedy("write --join NAME,port=8080")
+                .of_kind(Kind::Usage));
         };
         if self.balancer.names().any(|known| *known == named) {
             return Err(Refusal::new(format!("'{name}' is a member already")).with_remedy("name another one"));

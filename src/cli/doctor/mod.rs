@@ -23,7 +23,7 @@ use super::output::Output;
 use super::table::{Layout, Table};
 use crate::agent;
 use crate::config::{self, Config, ConfigErrors, GOSSIP_PORT, Loaded, Mode, Overrides, Seal, Source, Sources};
-use crate::error::Explain;
+use crate::error::{Explain, Trouble};
 use crate::rpc::client::Address;
 use crate::status::doctor::{self, Configuration, Findings, Group, Level, Ports, Report};
 
@@ -51,10 +51,10 @@ pub(crate) struct Doctor {
     agent: AgentArgs,
 }
 
-fn group(text: &str) -> Result<Group, String> {
+fn group(text: &str) -> Result<Group, Trouble> {
     Group::ALL.into_iter().find(|group| group.as_str() == text).ok_or_else(|| {
         let known: Vec<&str> = Group::ALL.iter().map(|group| group.as_str()).collect();
-        format!("there is no such group; one of {} is accepted", known.join(", "))
+        Trouble::new("there is no such group", format!("one of {} is accepted", known.join(", ")))
     })
 }
 
@@ -385,7 +385,7 @@ mod tests {
         for known in Group::ALL {
             assert_eq!(group(known.as_str()), Ok(known));
         }
-        assert!(group("nginz").unwrap_err().ends_with("gossip, keys, nginx, checks, handlers is accepted"));
+        assert!(group("nginz").unwrap_err().way_out.ends_with("gossip, keys, nginx, checks, handlers is accepted"));
     }
 
     #[test]

@@ -3,12 +3,13 @@
 use super::super::exit::Exit;
 use super::super::failure::Failure;
 use super::super::output::Output;
+use super::super::parse;
 use super::super::session::Session;
 use super::{AgentArgs, are};
 use crate::error::Trouble;
 use crate::rpc::weir::{HoldChanged, RolledBack, UpstreamHold, UpstreamRelease, UpstreamRollback};
 use crate::status::node::ApplyResult;
-use crate::upstream::{Generation, Reason};
+use crate::upstream::Generation;
 
 /// Freeze an upstream, or all: its servers stay as they are, but for those that leave or drain, until it is released.
 #[derive(Debug, clap::Args)]
@@ -17,7 +18,7 @@ pub(crate) struct Hold {
     #[arg(value_name = "NAME")]
     upstream: Option<String>,
     /// Why, for whoever finds it held
-    #[arg(long, value_name = "TEXT", value_parser = reason)]
+    #[arg(long, value_name = "TEXT", value_parser = parse::reason)]
     reason: Option<String>,
     #[command(flatten)]
     agent: AgentArgs,
@@ -40,17 +41,13 @@ pub(crate) struct Rollback {
     #[arg(value_name = "N")]
     generation: Option<u64>,
     /// Why, for whoever finds it held
-    #[arg(long, value_name = "TEXT", value_parser = reason)]
+    #[arg(long, value_name = "TEXT", value_parser = parse::reason)]
     reason: Option<String>,
     /// Even to one that has no server for an upstream
     #[arg(long)]
     force: bool,
     #[command(flatten)]
     agent: AgentArgs,
-}
-
-fn reason(text: &str) -> Result<String, String> {
-    Reason::try_from(text.to_owned()).map(String::from).map_err(|error| error.to_string())
 }
 
 impl Hold {

@@ -7,6 +7,7 @@ use super::super::failure::Failure;
 use super::super::output::Output;
 use super::super::session::Session;
 use super::AgentArgs;
+use crate::error::Trouble;
 use crate::escape::escape;
 use crate::rpc::weir::{Joiner, PlannedIn, PlannedServer, UpstreamPlan};
 use crate::upstream::VerdictReason;
@@ -30,20 +31,23 @@ pub(crate) struct Plan {
     agent: AgentArgs,
 }
 
-fn joiner(text: &str) -> Result<Joiner, String> {
+fn joiner(text: &str) -> Result<Joiner, Trouble> {
     let mut parts = text.split(',');
     let name = parts.next().unwrap_or_default().to_owned();
     if name.is_empty() {
-        return Err("a member has a name; write web3,port=8080".to_owned());
+        return Err(Trouble::new("a member has a name", "write web3,port=8080"));
     }
     let (mut addr, mut tags) = (None, BTreeMap::new());
     for part in parts {
         match part.split_once('=') {
             Some(("addr", value)) => {
-                addr = Some(value.parse().map_err(|_| format!("'{value}' is no address; write addr=10.77.0.14"))?);
+                let wrong = || Trouble::new(format!("'{value}' is no address"), "write addr=10.77.0.14");
+                addr = Some(value.parse().map_err(|_| wrong())?);
             }
             Some((tag, value)) if !tag.is_empty() => drop(tags.insert(tag.to_owned(), value.to_owned())),
-            Some(_) | None => return Err(format!("'{part}' is no tag with a value; write port=8080")),
+            Some(_) | None => {
+                return Err(Trouble::new(format!("'{part}' is no tag with a value"), "write port=8080"));
+            }
         }
     }
     Ok(Joiner { name, addr, tags })

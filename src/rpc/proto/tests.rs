@@ -425,6 +425,7 @@ fn ours() -> impl Strategy<Value = Option<Ours>> {
     let kind = prop_oneof![
         Just(Kind::Failed),
         Just(Kind::Configuration),
+        Just(Kind::Usage),
         Just(Kind::Harmful),
         Just(Kind::Overruled),
         (any::<usize>(), any::<bool>()).prop_map(|(limit, encoded)| Kind::TooLarge { limit, encoded }),

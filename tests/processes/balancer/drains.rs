@@ -135,6 +135,8 @@ fn another_node_drains_where_it_obeys_and_says_why_where_it_does_not() {
         let refused = asked(&balancer.agent, &start).unwrap_err();
         assert!(refused.contains("own node"), "{refused}");
     }
+    let told = balancer.agent.cli(&["drain", "web1", "--reason", "kernel"]);
+    assert_eq!(told.status.code(), Some(2), "{told:?}");
     // Its own drain goes on meanwhile: a balancer that is nobody's server has that at once.
     let own = drain(&balancer.agent);
     assert!(is_drained(&own), "{own:?}");

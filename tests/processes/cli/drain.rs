@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 use weir::rpc::Refusal;
+use weir::rpc::refusal::Kind;
 
 use super::fake::{Fake, Script};
 use super::support::{clean, golden, run, transcript, weir};
@@ -135,12 +136,19 @@ fn remote_older() -> Vec<Value> {
 }
 
 fn disobeyed() -> Vec<Value> {
-    let text = "leave.remote_drain is false on web2; run 'weir drain' there, or set it";
+    let text = "leave.remote_drain is false on web2";
     vec![json!({ "kind": "remote_refused", "member": "web2", "text": text })]
 }
 
 fn silent() -> Vec<Value> {
     vec![json!({ "kind": "remote_silent", "member": "web2" })]
+}
+
+/// As agents refuse what concerns their own node alone.
+fn not_there() -> Refusal {
+    Refusal::new("--force and --reason concern this agent's own node")
+        .with_remedy("run 'weir drain' on web2")
+        .of_kind(Kind::Usage)
 }
 
 fn newer() -> Vec<Value> {
@@ -204,7 +212,7 @@ fn without_times(text: &str) -> String {
 #[test]
 fn a_drain_tells_each_balancer_what_decided_and_the_way_back() {
     let drain = &["drain"][..];
-    let rows: [(Answers, &[&str]); 27] = [
+    let rows: [(Answers, &[&str]); 32] = [
         (|command, _| answer(drained, command), &["drain", "--reason", "kernel"]),
         (|command, _| answer(drained, command), &["drain", "--no-wait"]),
         (|command, _| answer(drained, command), &["drain", "--quiet"]),
@@ -228,7 +236,12 @@ fn a_drain_tells_each_balancer_what_decided_and_the_way_back() {
         (|command, _| answer(remote_lost, command), &["drain", "web2", "--undo"]),
         (|command, _| answer(remote_older, command), &["drain", "web2", "--format", "json"]),
         (|command, _| answer(disobeyed, command), &["drain", "web2"]),
+        (|command, _| answer(disobeyed, command), &["drain", "web2", "--format", "json"]),
+        (|command, _| answer(disobeyed, command), &["drain", "web2", "--undo"]),
         (|command, _| answer(silent, command), &["drain", "web2"]),
+        (|command, _| answer(silent, command), &["drain", "web2", "--undo", "--format", "json"]),
+        (|_, _| Err(not_there()), &["drain", "web2", "--reason", "kernel"]),
+        (|_, _| panic!("nobody is to be asked"), &["drain", "--reason", "two\nlines"]),
         (|command, _| answer(newer, command), drain),
         (|_, _| Err(Refusal::new("this node leaves the cluster").with_remedy("start it again")), drain),
         (|command, _| answer(drained, command), &["drain", "--undo", "--force"]),
