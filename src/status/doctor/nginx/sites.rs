@@ -45,7 +45,8 @@ pub(super) fn judge(findings: &mut Findings, facts: &Nginx) {
             }
         }
     }
-    for used in &uses {
+    // A UDP socket is connected without anybody's answer, so there is neither a wait nor another try.
+    for used in uses.iter().filter(|used| !used.is_udp()) {
         judge_connect(findings, facts, used);
         if used.output.context == Context::Stream {
             judge_stream_retries(findings, facts, used);
@@ -89,9 +90,22 @@ impl<'a> Use<'a> {
         blocks.into_iter().find_map(|block| in_block(block, name))
     }
 
+    fn server(&self) -> Option<&'a Directive> {
+        self.within.iter().rev().find(|block| block.name == "server").copied()
+    }
+
+    /// Whether no client comes by TCP.
+    fn is_udp(&self) -> bool {
+        let block = self.server().and_then(|server| server.block.as_deref()).unwrap_or_default();
+        let listens = all_in(block, "listen");
+        self.output.context == Context::Stream
+            && !listens.is_empty()
+            && listens.iter().all(|listen| listen.arguments.iter().any(|argument| argument == "udp"))
+    }
+
     /// The server's first name.
     fn site(&self) -> String {
-        let server = self.within.iter().rev().find(|block| block.name == "server");
+        let server = self.server();
         let named = server.and_then(|server| in_block(server.block.as_deref()?, "server_name"));
         let name = named.and_then(|named| named.arguments.first());
         name.filter(|name| *name != "_" && !name.is_empty()).cloned().unwrap_or_else(|| {
@@ -178,7 +192,8 @@ fn judge_keepalive(findings: &mut Findings, facts: &Nginx, used: &Use<'_>) {
         used.effective("proxy_http_version").is_some_and(|set| set.arguments.first().is_some_and(|v| v == "1.1"));
     // Headers are inherited only where the inner block sets none, so the innermost block with any decides.
     let blocks = used.within.iter().rev().filter_map(|block| block.block.as_deref());
-    let headers = blocks.map(|block| headers(block)).find(|headers| !headers.is_empty()).unwrap_or_default();
+    let headers =
+        blocks.map(|block| all_in(block, "proxy_set_header")).find(|headers| !headers.is_empty()).unwrap_or_default();
     let clears = headers.iter().any(|set| {
         set.arguments.first().is_some_and(|name| name.eq_ignore_ascii_case("connection"))
             && set.arguments.get(1).is_some_and(|value| !value.eq_ignore_ascii_case("close"))
@@ -192,12 +207,13 @@ fn judge_keepalive(findings: &mut Findings, facts: &Nginx, used: &Use<'_>) {
     findings.info(ID, &site, message, &way_out);
 }
 
-fn headers(block: &[Directive]) -> Vec<&Directive> {
+/// All of that name, those of files that it includes among them.
+fn all_in<'a>(block: &'a [Directive], name: &str) -> Vec<&'a Directive> {
     block
         .iter()
         .flat_map(|directive| match (&directive.block, directive.is_include()) {
-            (Some(included), true) => headers(included),
-            _ if directive.name == "proxy_set_header" => vec![directive],
+            (Some(included), true) => all_in(included, name),
+            _ if directive.name == name => vec![directive],
             _ => Vec::new(),
         })
         .collect()

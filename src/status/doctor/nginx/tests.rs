@@ -360,6 +360,26 @@ fn a_stream_is_read_used_and_retried_in_its_own_block() {
 }
 
 #[test]
+fn a_server_that_is_reached_by_udp_alone_waits_for_no_connection() {
+    let none: &[&str] = &[];
+    let waits = &["warn nginx.timeouts nginx.conf", "warn nginx.retries nginx.conf"][..];
+    for (listens, wanted) in [
+        ("listen 53 udp;", none),
+        ("listen 53 udp reuseport; listen [::]:53 udp;", none),
+        ("listen 53; listen 53 udp;", waits),
+        ("listen 53;", waits),
+        ("", waits),
+    ] {
+        let text = format!(
+            "worker_shutdown_timeout 60s; stream {{ include stream.d/*.conf; \
+             server {{ {listens} proxy_pass db; proxy_next_upstream off; }} }}"
+        );
+        let facts = Nginx { tree: parse(Path::new(CONFIG), &text).unwrap(), ..stream("", "") };
+        assert_eq!(found(&facts), wanted, "{listens}");
+    }
+}
+
+#[test]
 fn the_block_that_a_stream_lacks_is_named_whole() {
     let remedy = |include: &str| {
         let findings = nginx(&stream(include, ""));
