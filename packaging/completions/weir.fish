@@ -238,7 +238,7 @@ complete -c weir -n "__fish_weir_using_subcommand upstream; and __fish_seen_subc
 always\t'Also in a pipe'
 never\t'Not at all'"
 complete -c weir -n "__fish_weir_using_subcommand upstream; and __fish_seen_subcommand_from hold" -l quiet -d 'No notices and no progress'
-complete -c weir -n "__fish_weir_using_subcommand upstream; and __fish_seen_subcommand_from hold" -s h -l help -d 'Print help'
+complete -c weir -n "__fish_weir_using_subcommand upstream; and __fish_seen_subcommand_from hold" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c weir -n "__fish_weir_using_subcommand upstream; and __fish_seen_subcommand_from release" -l rpc-addr -d 'Address of the agent\'s RPC: HOST:PORT or unix:PATH [env: WEIR_RPC_ADDR, SERF_RPC_ADDR]' -r
 complete -c weir -n "__fish_weir_using_subcommand upstream; and __fish_seen_subcommand_from release" -l rpc-token-file -d 'File that holds the agent\'s RPC token' -r -F
 complete -c weir -n "__fish_weir_using_subcommand upstream; and __fish_seen_subcommand_from release" -l rpc-auth -d 'The agent\'s RPC token; others can see it in the process list [env: SERF_RPC_AUTH]' -r

@@ -269,8 +269,8 @@ json\:"For programs\: one JSON document"))' \
 always\:"Also in a pipe"
 never\:"Not at all"))' \
 '--quiet[No notices and no progress]' \
-'-h[Print help]' \
-'--help[Print help]' \
+'-h[Print help (see more with '\''--help'\'')]' \
+'--help[Print help (see more with '\''--help'\'')]' \
 '::upstream -- Only this one:_default' \
 && ret=0
 ;;

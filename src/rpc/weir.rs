@@ -30,7 +30,7 @@ pub use check::CheckSet;
 pub use questions::{Explained, ExplainedIn, Joiner, Planned, PlannedIn, PlannedServer, UpstreamExplain, UpstreamPlan};
 pub use stop::{OnStop, Stopping};
 pub use upstream::{
-    Cut, Differences, Generations, HoldChanged, Past, PastResult, RolledBack, UpstreamDiff, UpstreamHistory,
+    Cut, Differences, Generations, HeldBack, HoldChanged, Past, PastResult, RolledBack, UpstreamDiff, UpstreamHistory,
     UpstreamHold, UpstreamRelease, UpstreamRollback, UpstreamWanted, Wanted, no_upstream,
 };
 

@@ -20,7 +20,8 @@ use crate::drain::Promises;
 use crate::error::Trouble;
 use crate::rpc::refusal::{Kind, Refusal};
 use crate::rpc::weir::{
-    Answer, Differences, HoldChanged, RolledBack, UpstreamHold, UpstreamRelease, UpstreamRollback, Wanted, no_upstream,
+    Answer, Differences, HeldBack, HoldChanged, RolledBack, UpstreamHold, UpstreamRelease, UpstreamRollback, Wanted,
+    no_upstream,
 };
 use crate::time::{Instant, millis};
 use crate::upstream::desired::{Desired, Target};
@@ -366,8 +367,22 @@ impl Upstreams {
     }
 
     /// What differs between what is in place and what is wanted.
-    pub(in crate::agent) fn wanted_changes(&self) -> Differences {
-        Differences { from: self.applies.generation(), changes: self.waiting(), ..Differences::default() }
+    pub(in crate::agent) fn wanted_changes(&self, now: Instant) -> Differences {
+        let held = self.balancer.released(now).filter_map(|(upstream, released)| {
+            let Hold { since, reason } = self.balancer.holds().get(upstream.name())?;
+            Some(HeldBack {
+                upstream: upstream.name().to_string(),
+                since: Some(Calendar::unix(*since)),
+                reason: reason.as_ref().map(ToString::to_string),
+                changes: status::changes_to(upstream, &released),
+            })
+        });
+        Differences {
+            from: self.applies.generation(),
+            changes: self.waiting(),
+            held: held.collect(),
+            ..Differences::default()
+        }
     }
 
     /// What is wanted of `apply`.

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use super::Upstreams;
 use super::operator::refusal;
-use crate::agent::clock::Calendar;
+use crate::agent::clock::{self, Calendar};
 use crate::apply::{self, CutOff, Error, Outcome, Past, RunBy};
 use crate::rpc::refusal::Refusal;
 use crate::rpc::weir::{self, Answer, Differences, Generations, PastResult, UpstreamDiff, UpstreamHistory};
@@ -26,7 +26,7 @@ impl Upstreams {
     pub(in crate::agent) fn diff(&self, request: UpstreamDiff, answer: Answer<UpstreamDiff>) {
         let (state, by) = (self.state.clone(), self.applier.run_by());
         match (request.from, request.to) {
-            (None, _) => answer.send(Ok(self.wanted_changes())),
+            (None, _) => answer.send(Ok(self.wanted_changes(clock::now()))),
             (Some(from), to) => drop(tokio::task::spawn_blocking(move || {
                 answer.send(match to {
                     None => changed_by(&state, from, by),
@@ -114,6 +114,7 @@ fn changed_by(state: &Path, generation: Generation, by: RunBy) -> Result<Differe
         changes: changes(past),
         cause: Some(cause(past)).filter(|cause| !cause.is_empty()),
         at: Some(Calendar::unix(past.at)),
+        ..Differences::default()
     })
 }
 

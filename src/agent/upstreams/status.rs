@@ -18,7 +18,7 @@ use crate::template::TemplateName;
 use crate::time::{Instant, millis};
 use crate::upstream::balancer::Upstream;
 use crate::upstream::settle::Applied;
-use crate::upstream::{Generation, Hold, UpstreamName, Want, differences};
+use crate::upstream::{Decision, Generation, Hold, UpstreamName, Want, differences};
 
 /// Edits of others that are remembered.
 const MAX_FOREIGN: usize = 8;
@@ -304,10 +304,15 @@ fn decided(upstream: &Upstream, probes: &Probes, health: &Health, calendar: &Cal
 
 /// What it should have and has not.
 fn waiting(upstream: &Upstream) -> Vec<Change> {
-    let wanted = match upstream.decision().map(|decision| &decision.want) {
-        Some(Want::Servers(servers)) => Some(servers),
-        Some(Want::Placeholder) => None,
-        Some(Want::Hold(_)) | None => return Vec::new(),
+    upstream.decision().map_or_else(Vec::new, |decision| changes_to(upstream, decision))
+}
+
+/// What `decision` would change of what is in place.
+pub(super) fn changes_to(upstream: &Upstream, decision: &Decision) -> Vec<Change> {
+    let wanted = match &decision.want {
+        Want::Servers(servers) => Some(servers),
+        Want::Placeholder => None,
+        Want::Hold(_) => return Vec::new(),
     };
     let waiting = differences(upstream.live(), wanted);
     waiting.iter().map(|difference| Change::new(upstream.name(), difference)).collect()

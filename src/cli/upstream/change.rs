@@ -12,6 +12,8 @@ use crate::status::node::ApplyResult;
 use crate::upstream::Generation;
 
 /// Freeze an upstream, or all: its servers stay as they are, but for those that leave or drain, until it is released.
+///
+/// Those come back with the release as well, and not with 'weir drain --undo' before it.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Hold {
     /// Only this one

@@ -8,7 +8,7 @@ use super::super::table::Table;
 use super::super::time;
 use super::AgentArgs;
 use crate::escape::escape;
-use crate::rpc::weir::{Differences, Past, UpstreamDiff, UpstreamHistory};
+use crate::rpc::weir::{Differences, HeldBack, Past, UpstreamDiff, UpstreamHistory};
 use crate::status::node::Change;
 use crate::upstream::Generation;
 
@@ -118,23 +118,39 @@ impl Diff {
         } else {
             output.text(&render(&differences))?;
         }
-        Ok(if differences.changes.is_empty() { Exit::Done } else { Exit::Attention })
+        Ok(if differences.is_empty() { Exit::Done } else { Exit::Attention })
     }
 }
 
-/// `7 -> 8  web2 probe down at 15:10:02Z`, and a line for each change.
+/// `7 -> 8  web2 probe down at 15:10:02Z`, and a line for each change; then what is held.
 fn render(differences: &Differences) -> String {
     let from = differences.from.unwrap_or_default();
     let to = differences.to.map_or_else(|| "wanted".to_owned(), |to| to.to_string());
     let at = differences.at.as_deref().map(|at| format!(" at {}", time::of_day(at))).unwrap_or_default();
     let cause = match &differences.cause {
         Some(cause) => format!("  {cause}{at}"),
-        None if differences.changes.is_empty() => "  nothing differs".to_owned(),
+        None if differences.is_empty() => "  nothing differs".to_owned(),
+        None if differences.changes.is_empty() => "  nothing differs but what is held back".to_owned(),
         None => String::new(),
     };
     let mut text = format!("{from} -> {to}{}\n", escape(&cause));
     for change in &differences.changes {
         text.push_str(&format!("{}  {change}\n", escape(&change.upstream)));
     }
+    differences.held.iter().for_each(|held| text.push_str(&held_back(held)));
     text
+}
+
+/// `web  held since 15:12:40Z (a look first): waits for 'weir upstream release web'`, and a line for each change that does.
+fn held_back(HeldBack { upstream, since, reason, changes }: &HeldBack) -> String {
+    let since = since.as_deref().map(|since| format!(" since {}", time::of_day(since))).unwrap_or_default();
+    let reason = reason.as_ref().map(|reason| format!(" ({reason})")).unwrap_or_default();
+    let waits = if changes.is_empty() {
+        "nothing waits".to_owned()
+    } else {
+        format!("waits until 'weir upstream release {upstream}'")
+    };
+    let lines = changes.iter().map(ToString::to_string);
+    let lines = std::iter::once(format!("held{since}{reason}: {waits}")).chain(lines);
+    lines.map(|line| format!("{}  {}\n", escape(upstream), escape(&line))).collect()
 }

@@ -181,9 +181,10 @@ fn every_request_and_answer_survives_the_way_to_an_older_or_newer_peer() {
     };
     survives(&UpstreamHistory { count: 20 }, &Generations { generations: vec![past] });
     let (from, to) = (Some(Generation(7)), Some(Generation(8)));
+    let held = HeldBack { upstream: text("web"), since: Some(text("d")), reason: None, changes: changes.clone() };
     survives(
         &UpstreamDiff { from, to },
-        &Differences { from, to, changes, cause: Some(text("a")), at: Some(text("b")) },
+        &Differences { from, to, changes, held: vec![held], cause: Some(text("a")), at: Some(text("b")) },
     );
     let changed = HoldChanged {
         upstreams: vec![text("web")],

@@ -92,9 +92,29 @@ pub struct Differences {
     /// `None` for what is wanted.
     pub to: Option<Generation>,
     pub changes: Vec<Change>,
+    /// What waits for the release of upstreams that are held, where `to` is what is wanted.
+    pub held: Vec<HeldBack>,
     /// Why `to` was made, where it follows `from`.
     pub cause: Option<String>,
     pub at: Option<String>,
+}
+
+/// An upstream that an operator froze.
+#[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(default)]
+pub struct HeldBack {
+    pub upstream: String,
+    pub since: Option<String>,
+    pub reason: Option<String>,
+    /// What its release would change.
+    pub changes: Vec<Change>,
+}
+
+impl Differences {
+    /// Whether anything does.
+    pub fn is_empty(&self) -> bool {
+        self.changes.is_empty() && self.held.iter().all(|held| held.changes.is_empty())
+    }
 }
 
 /// Freezes an upstream, or all.

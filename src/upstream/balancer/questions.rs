@@ -59,6 +59,16 @@ impl Balancer {
         Ok(self.upstreams.iter().map(planned).collect())
     }
 
+    /// What would be decided now about each upstream that is held, if it were released.
+    pub fn released(&self, now: Instant) -> impl Iterator<Item = (&Upstream, Decision)> {
+        let held = self.upstreams.iter().filter(|upstream| self.holds.get(upstream.name()).is_some());
+        held.map(move |upstream| {
+            let at = Circumstances { held: false, ..self.circumstances(now, upstream) };
+            let seen = upstream.seen(&self.members, &self.testimonies, &at);
+            (upstream, upstream.decision_about(&seen, &at))
+        })
+    }
+
     /// Everybody who can be asked about.
     pub fn names(&self) -> impl Iterator<Item = &NodeName> {
         let servers = self.upstreams.iter().flat_map(Upstream::decision).flat_map(|decision| &decision.members);

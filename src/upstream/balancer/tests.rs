@@ -7,7 +7,7 @@ mod storms;
 use std::net::{IpAddr, SocketAddr};
 
 use super::*;
-use crate::upstream::{Gossip, Servers, TagPattern, Want};
+use crate::upstream::{Gossip, Servers, TagPattern, Want, differences};
 use crate::wire::serf::Tags;
 
 const SETTLE: settle::Options = settle::Options {
@@ -529,11 +529,20 @@ fn what_was_held_back_comes_with_the_release() {
     balancer.handle_members(at(4000), members(&[(1, Gossip::Alive), (2, Gossip::Alive), (3, Gossip::Alive)]));
     assert_eq!(asked(&mut balancer, 9000), None);
     assert_eq!(balancer.holds().iter().count(), 1);
+    let released: Vec<_> = balancer
+        .released(at(9000))
+        .map(|(upstream, decision)| {
+            let Want::Servers(servers) = decision.want else { panic!("there are some") };
+            differences(upstream.live(), Some(&servers)).len()
+        })
+        .collect();
+    assert_eq!(released, [1], "web3 alone waits");
     balancer.handle_release(at(9000), &names(&["web"]));
     assert_eq!(causes(&mut balancer, 9000), ["operator", "web3 joined"], "at once");
     balancer.handle_applied(at(9300), REFUSED, &[]);
     assert_eq!(causes(&mut balancer, 69_300), ["operator", "web3 joined"], "until it is in place");
     assert!(balancer.holds().is_empty());
+    assert_eq!(balancer.released(at(69_300)).count(), 0);
 }
 
 #[test]

@@ -60,6 +60,11 @@ fn a_hold_keeps_what_there_is_over_a_restart_until_it_is_released() {
     balancer.await_log("member joined member=web2");
     let text = await_status(&balancer, 8);
     assert!(text.contains("attention  upstream web is held (a look first)"), "{text}");
+    until("web2 to wait", || {
+        let (text, code) = said(&balancer, &["upstream", "diff"]);
+        let waits = text.contains("(a look first): waits until 'weir upstream release web'\nweb  + web2 ");
+        if waits && code == Some(8) { Ok(()) } else { Err(text) }
+    });
     assert!(text.contains("'weir upstream release web'"), "{text}");
     assert_eq!(said(&balancer, &["status", "--quiet", "--for", "nginx"]), (String::new(), Some(0)));
     balancer.await_answers(&[("web1", 1)]);

@@ -204,6 +204,26 @@ fn what_was_and_what_differs() {
     );
 }
 
+fn to_a_question_about_holds(command: &str, _: &str) -> Result<String, Refusal> {
+    let joined = json!({ "upstream": "web", "member": "web2", "field": "state", "before": "out", "after": "in", "addr": "10.77.0.13:80", "weight": 2 });
+    match command {
+        "weir-upstream-diff" => Ok(json!({ "from": 8, "changes": [], "held": [
+            { "upstream": "api", "since": "2020-11-28T15:12:40Z" },
+            { "upstream": "web", "since": "2020-11-28T15:12:40Z", "reason": "a look first", "changes": [joined] } ] })
+        .to_string()),
+        _ => Err("Unsupported command".into()),
+    }
+}
+
+#[test]
+fn what_is_held_back_differs() {
+    check(
+        "upstream-diff-held.txt",
+        to_a_question_about_holds,
+        &[&["upstream", "diff"], &["upstream", "diff", "--format", "json"]],
+    );
+}
+
 fn to_orders(command: &str, document: &str) -> Result<String, Refusal> {
     let document: Value = serde_json::from_str(document).expect("our own documents");
     let answer = match (command, document["upstream"].as_str(), document["to"].as_u64()) {
