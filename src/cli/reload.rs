@@ -30,13 +30,16 @@ impl Reload {
         if output.is_json() {
             output.json(&reloaded)?;
         } else if reloaded.changes.is_empty() {
-            output.notice("nothing changed");
+            output.notice(if self.dry_run { "no setting would change" } else { NOTHING });
         } else {
             output.text(&render(&reloaded, output.layout(self.header, false)))?;
         }
         Ok(Exit::Done)
     }
 }
+
+/// Templates, certificates and what NGINX reads may be others all the same.
+const NOTHING: &str = "no setting changed; the files that they name are looked at again";
 
 /// A bad file changes nothing; its mistakes come as lines before the error.
 fn refused(error: SessionError, output: &Output) -> Failure {

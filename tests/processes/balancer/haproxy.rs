@@ -174,3 +174,30 @@ fn a_mistake_in_a_template_keeps_the_old_file_until_it_is_corrected() {
         balancer.await_answers(&["web1"]);
     }
 }
+
+#[test]
+fn a_template_that_was_changed_is_read_again_at_a_reload() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = |name: &str| dir.path().join(name);
+    std::fs::write(path("list.j2"), "one: {{ members | length }}\n").unwrap();
+    let toml = format!(
+        "[template.list]\nsource = \"{}\"\noutput = \"{}\"\n[apply]\nmode = \"direct\"\nstate = \"{}\"\n",
+        path("list.j2").display(),
+        path("list").display(),
+        path("state").display()
+    );
+    let settings = Settings { profile: Some("local"), ..Settings::key(KEY) };
+    let agent = Agent::start(Kind::Weir, "lb1", settings.toml(&toml));
+    let await_file = |text: &str| {
+        until(text, || {
+            let found = std::fs::read_to_string(path("list")).unwrap_or_default();
+            if found == text { Ok(()) } else { Err(format!("{found}\n{}", agent.log())) }
+        });
+    };
+    await_file("one: 1\n");
+    std::fs::write(path("list.j2"), "two: {{ members | length }}\n").unwrap();
+    let output = agent.cli(&["reload"]);
+    let told = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(told, "no setting changed; the files that they name are looked at again\n", "{output:?}");
+    await_file("two: 1\n");
+}

@@ -164,7 +164,7 @@ fn reload_says_what_changes_and_a_bad_file_changes_nothing() {
     // What needs a restart is said until there is one, or until it is taken back.
     assert_eq!(ask(&["reload"]).stdout, "gossip.label  \"\"  \"x\"  restart\n");
     write_config(dir.path(), "n1", "log.level = \"debug\"\n");
-    assert_eq!(ask(&["reload"]).stderr, "nothing changed\n");
+    assert_eq!(ask(&["reload"]).stderr, "no setting changed; the files that they name are looked at again\n");
     write_config(dir.path(), "n1", "log.levle = \"debug\"\n");
     let bad = ask(&["reload"]);
     assert_eq!(bad.code, Some(5));
