@@ -25,6 +25,7 @@ use crate::status::node::{
     self, Clocks, Cluster, Configuration, Document, Health, Key, Keys, Member, Node, Queues, Runtime, Traffic,
     attention,
 };
+use crate::status::strangers;
 use crate::time::Instant;
 use crate::wire::NodeName;
 
@@ -69,9 +70,15 @@ pub(super) fn document(parts: &Parts<'_>, with_members: bool) -> Document {
         traffic: traffic(parts),
         drops: drops(endpoint),
         rpc: parts.commands.counts().by_name(),
-        members: if with_members { members(endpoint, &calendar) } else { Vec::new() },
         ..Document::default()
     };
+    if with_members || !document.cluster.strangers.is_empty() {
+        document.members = members(endpoint, &calendar);
+    }
+    strangers::explain(&mut document);
+    if !with_members {
+        document.members = Vec::new();
+    }
     if let Some(upstreams) = parts.upstreams {
         let node::Balancing { mut upstreams, nginx, apply } = upstreams.status(parts.config, &calendar);
         for server in upstreams.iter_mut().flat_map(|upstream| &mut upstream.servers) {
@@ -188,6 +195,8 @@ fn stranger(stranger: &Stranger, calendar: &Calendar) -> node::Stranger {
         reason: stranger.reason.as_str().to_owned(),
         key: stranger.key.map(|key| key.to_string()),
         ago_s: calendar.age(stranger.last).as_secs(),
+        member: false,
+        trouble: None,
     }
 }
 

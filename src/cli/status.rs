@@ -1,6 +1,5 @@
 //! `weir status`: whether all is well here, on one screen.
 
-use std::collections::BTreeSet;
 use std::time::Duration;
 
 use super::connect::AgentArgs;
@@ -10,19 +9,24 @@ use super::output::Output;
 use super::parse;
 use super::session::Session;
 use super::time;
+use super::upstream::show::why;
 use super::watch::Watch;
 use crate::escape::escape;
 use crate::health::State;
 use crate::rpc::weir::NodeStatus;
 use crate::serf::Status as MemberStatus;
-use crate::status::Known;
 use crate::status::node::{
-    ApplyResult, Attention, Check, Document, Kind, LeftOut, LeftOutReason, Nginx, NginxState, Server, ServerState,
-    Snapshot, Upstream, Want,
+    ApplyResult, Attention, Check, Document, HEARD_S, Kind, LeftOut, LeftOutReason, Nginx, NginxState, Server,
+    ServerState, Snapshot, Upstream, Want,
 };
+use crate::status::{Known, Trouble, strangers};
 
 /// Changes that one line names.
 const MAX_CHANGES: usize = 3;
+/// Servers of one upstream that have a line each.
+const MAX_OUT: usize = 5;
+/// Hosts that are not understood and have a line each.
+const MAX_STRANGERS: usize = 3;
 
 /// Tell whether all is well here: 0, or 8 if something needs attention.
 #[derive(Debug, clap::Args)]
@@ -52,7 +56,7 @@ impl Part {
             // An address that moves away from here serves nobody better because a neighbour's site is broken, a change was
             // refused, or a server is held.
             Kind::NginxDown | Kind::NotConfirmed => matches!(self, Self::Nginx),
-            Kind::NameConflict | Kind::Keys => matches!(self, Self::Cluster),
+            Kind::NameConflict | Kind::Alone | Kind::Keys => matches!(self, Self::Cluster),
             Kind::Panic
             | Kind::Empty
             | Kind::HelperMissing
@@ -76,6 +80,11 @@ impl Part {
 
 impl Status {
     pub(crate) async fn run(&self, output: &Output) -> Result<Exit, Failure> {
+        let ended = self.tell(output).await;
+        if output.is_quiet() && !output.is_json() { ended.or_else(code_alone) } else { ended }
+    }
+
+    async fn tell(&self, output: &Output) -> Result<Exit, Failure> {
         let mut session = Session::open(&self.agent, output).await?;
         let Some(interval) = self.watch else {
             let document = fetch(&mut session, self.part).await?;
@@ -101,6 +110,14 @@ impl Status {
     }
 }
 
+/// That nobody could be asked is an answer, too; what was mistyped is not.
+fn code_alone(failure: Failure) -> Result<Exit, Failure> {
+    match failure.exit() {
+        Exit::Usage => Err(failure),
+        exit => Ok(exit),
+    }
+}
+
 /// The document, with the attention that `part` is about.
 async fn fetch(session: &mut Session, part: Option<Part>) -> Result<Document, Failure> {
     let mut document = session.weir(&NodeStatus { members: false }).await?;
@@ -119,6 +136,7 @@ fn render(document: &Document, part: Option<Part>) -> String {
     let mut lines = vec![(document.node.name.clone(), node(document))];
     if gossip {
         lines.push(("cluster".to_owned(), cluster(document)));
+        lines.extend(below(strangers(document)));
         lines.extend(health(document).map(|text| ("health".to_owned(), text)));
         lines.push(("keys".to_owned(), keys(document)));
     }
@@ -127,7 +145,10 @@ fn render(document: &Document, part: Option<Part>) -> String {
     }
     if balancing {
         let refused = refused(document);
-        lines.extend(document.upstreams.iter().map(|each| ("upstream".to_owned(), upstream(each, refused.as_deref()))));
+        for each in &document.upstreams {
+            lines.push(("upstream".to_owned(), upstream(each, refused.as_deref())));
+            lines.extend(below(out(each)));
+        }
         lines.extend(document.nginx.as_ref().map(|nginx| ("nginx".to_owned(), self::nginx(nginx, document))));
     }
     match &document.attention[..] {
@@ -135,6 +156,11 @@ fn render(document: &Document, part: Option<Part>) -> String {
         all => lines.extend(all.iter().flat_map(attention)),
     }
     lines.into_iter().map(|(label, text)| format!("{:<9}  {}\n", escape(&label), escape(&text))).collect()
+}
+
+/// Lines under the one that they belong to.
+fn below(lines: Vec<String>) -> impl Iterator<Item = (String, String)> {
+    lines.into_iter().map(|line| (String::new(), line))
 }
 
 /// Its version, for how long it runs, its role and its address.
@@ -236,23 +262,50 @@ fn upstream(upstream: &Upstream, refused: Option<&str>) -> String {
     if upstream.held.is_some() {
         text.push_str("; held");
     }
-    text.push_str(&left_out(upstream));
     text
 }
 
-/// `; left out: web3, web4`, whom an operator may miss there: not this balancer itself, and of those with a line who has weight 0.
-fn left_out(upstream: &Upstream) -> String {
-    let is_meant = |left_out: &&LeftOut| left_out.reason.is(&LeftOutReason::Itself);
-    let cannot = upstream.left_out.iter().filter(|each| !is_meant(each)).map(|each| each.member.as_str());
-    let is_weightless = |server: &&Server| server.weight == 0 && !server.state.is(&ServerState::In);
-    let may_not = upstream.servers.iter().filter(is_weightless).map(|server| server.member.as_str());
-    let names: BTreeSet<&str> = cannot.chain(may_not).collect();
-    let shown: Vec<&str> = names.iter().take(MAX_CHANGES).copied().collect();
-    match (shown.is_empty(), names.len().saturating_sub(MAX_CHANGES)) {
-        (true, _) => String::new(),
-        (false, 0) => format!("; left out: {}", shown.join(", ")),
-        (false, more) => format!("; left out: {} and {more} more", shown.join(", ")),
+/// Who is not understood and no member: whether it should be, nobody but the operator knows. The others need attention.
+fn strangers(document: &Document) -> Vec<String> {
+    let attention = &document.attention;
+    let is_alone = attention.iter().any(|attention| attention.kind.is(&Kind::Alone));
+    let is_told = |trouble: &Trouble| {
+        is_alone && document.cluster.join_failures.contains(trouble)
+            || attention.iter().any(|attention| attention.message == trouble.what)
+    };
+    let troubles = strangers::heard(document, HEARD_S).filter_map(|stranger| stranger.trouble.as_ref());
+    let lines = troubles.filter(|trouble| !is_told(trouble)).map(ToString::to_string).collect();
+    first(MAX_STRANGERS, lines, || "weir doctor".to_owned())
+}
+
+/// `web2 down since 15:10:03Z: its service does not answer this balancer`, of each that gets no requests.
+fn out(upstream: &Upstream) -> Vec<String> {
+    let has_reason = |server: &Server| upstream.left_out.iter().any(|left_out| left_out.member == server.member);
+    let is_out = |server: &&Server| !server.state.is(&ServerState::In) && !has_reason(server);
+    let servers = upstream.servers.iter().filter(is_out).map(|server| {
+        let since = server.since.as_deref().map(|since| format!(" since {}", time::of_day(since))).unwrap_or_default();
+        (&server.member, format!("{} {}{since}: {}", server.member, server.state, why(server)))
+    });
+    // Not this balancer itself: that is meant.
+    let left_out = upstream.left_out.iter().filter(|left_out| !left_out.reason.is(&LeftOutReason::Itself));
+    let left_out = left_out.map(|LeftOut { member, why, remedy, .. }| {
+        let way_out = remedy.as_ref().map(|remedy| format!("; {remedy}")).unwrap_or_default();
+        (member, format!("{member}: {why}{way_out}"))
+    });
+    let mut lines: Vec<_> = servers.chain(left_out).collect();
+    lines.sort();
+    let lines = lines.into_iter().map(|(_, line)| line).collect();
+    first(MAX_OUT, lines, || format!("weir upstream show {}", upstream.name))
+}
+
+/// The first `most`, and how many more there are, which `command` shows.
+fn first(most: usize, mut lines: Vec<String>, command: impl Fn() -> String) -> Vec<String> {
+    let more = lines.len().saturating_sub(most);
+    if more > 0 {
+        lines.truncate(most);
+        lines.push(format!("and {more} more: '{}'", command()));
     }
+    lines
 }
 
 fn strength(upstream: &Upstream, want: Option<&Want>) -> String {

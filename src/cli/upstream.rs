@@ -5,7 +5,7 @@ pub(super) mod explain;
 mod history;
 mod plan;
 mod render;
-mod show;
+pub(super) mod show;
 
 use super::connect::AgentArgs;
 use super::exit::Exit;

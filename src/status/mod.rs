@@ -12,6 +12,7 @@ mod level;
 pub mod node;
 pub mod probe;
 pub(crate) mod shell;
+pub(crate) mod strangers;
 
 /// The way out where an agent that is not root would have to write NGINX's files, test them or signal its master.
 pub(crate) const USE_THE_HELPER: &str = "set apply.mode = \"helper\" with 'systemctl enable --now weir-apply.socket' and \

@@ -137,8 +137,8 @@ fn told(held: &Held, name: &str) -> String {
     format!("held{since}{reason}: changes wait until 'weir upstream release {name}'")
 }
 
-fn cells(server: &Server) -> [String; 7] {
-    let backup = if server.backup { ", backup" } else { "" };
+/// Why it is where it is, with what its check and the probe say.
+pub(in crate::cli) fn why(server: &Server) -> String {
     let first = |probe: &Probe| {
         let at = probe.first_failure.as_deref().filter(|_| probe.state.is(&ProbeState::Down))?;
         Some(format!(" (first at {})", time::of_day(at)))
@@ -146,6 +146,11 @@ fn cells(server: &Server) -> [String; 7] {
     let probe = server.probe.as_ref().map(|probe| format!(", {probe}{}", first(probe).unwrap_or_default()));
     let probe = probe.unwrap_or_default();
     let check = server.check.as_ref().map(|check| format!(" ({check})")).unwrap_or_default();
+    format!("{}{check}{probe}", server.why)
+}
+
+fn cells(server: &Server) -> [String; 7] {
+    let backup = if server.backup { ", backup" } else { "" };
     let notes: String = server.notes.iter().map(|note| format!("; {note}")).collect();
     [
         server.member.clone(),
@@ -154,6 +159,6 @@ fn cells(server: &Server) -> [String; 7] {
         server.weight.to_string(),
         format!("{:>3.0} %", server.share * 100.0),
         server.since.as_deref().map_or_else(|| "-".to_owned(), time::of_day),
-        format!("{}{check}{probe}{backup}{notes}", server.why),
+        format!("{}{backup}{notes}", why(server)),
     ]
 }

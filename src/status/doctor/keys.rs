@@ -1,14 +1,13 @@
 //! Whether everybody can open what everybody seals (`ux §4` rows 3 to 7).
 
 use std::borrow::Borrow;
-use std::fmt::Display;
 
 use super::Trouble;
 use super::finding::Findings;
 use crate::rotate::document::{self, KeyStatus, Status};
 use crate::serf::Status as MemberStatus;
-use crate::status::node::{Document, Member, RemovedKey, Stranger, WORN};
-use crate::status::{Presence, Standing, Voter};
+use crate::status::node::{Document, Member, RemovedKey, WORN};
+use crate::status::strangers;
 
 /// Members that one finding names.
 const MAX_SHOWN: usize = 8;
@@ -169,81 +168,14 @@ fn judge_envelopes(findings: &mut Findings, seal: Option<&str>, document: &Docum
 /// Who seals in a way that is not understood here. Its address may be forged, so it is never more than a warning.
 fn judge_strangers(findings: &mut Findings, document: &Document) {
     const ID: &str = "keys.unknown";
-    let ring: Vec<&str> = document.keys.ids().collect();
-    let is_cured = |stranger: &Stranger| stranger.key.as_deref().is_some_and(|key| ring.contains(&key));
-    let heard =
-        || document.cluster.strangers.iter().filter(|stranger| stranger.ago_s <= RECENT_S && !is_cured(stranger));
-    // A host is heard by packet and by stream: of what it says of itself, the key says most.
-    let is_known_better = |stranger: &Stranger| {
-        let named = |other: &Stranger| other.addr.ip() == stranger.addr.ip() && other.key.is_some();
-        stranger.reason == "not_opened" && heard().any(named)
-    };
-    let mut told = heard().filter(|stranger| !is_known_better(stranger)).peekable();
+    let mut told = strangers::heard(document, RECENT_S).peekable();
     if told.peek().is_none() {
         findings.pass(ID, "");
     }
     for stranger in told {
-        let Trouble { what, way_out } = of_stranger(stranger, document, &ring);
+        let Trouble { what, way_out } = strangers::trouble(stranger, document);
         let message = format!("{what} (last {})", ago(stranger.ago_s));
         findings.warn(ID, stranger.addr.ip(), message, &way_out);
-    }
-}
-
-fn of_stranger(stranger: &Stranger, document: &Document, ring: &[&str]) -> Trouble {
-    let who = who(stranger, document);
-    let removed = document.keys.removed.iter().find(|removed| stranger.key.as_ref() == Some(&removed.id));
-    let removed = removed.map(|removed| removed.members);
-    // Who joined nobody is not one that others should follow.
-    let called = !document.cluster.join_failures.is_empty();
-    let standing = Standing::of(voters(document), |addr| addr.ip() == stranger.addr.ip(), called, removed);
-    let wanted = |way_out: &str| {
-        if standing.member { way_out.to_owned() } else { format!("if it is to be a member: {way_out}") }
-    };
-    match (stranger.reason.as_str(), &stranger.key) {
-        ("key_unknown" | "not_opened", key) => {
-            standing.importer().lacked_key(&who, key.as_ref().map(|key| key as &dyn Display), ring)
-        }
-        ("plaintext", _) => Trouble::new(
-            format!("{who} speaks without encryption and this node requires it"),
-            wanted("give it the cluster key (serf: -keyring-file)"),
-        ),
-        ("encrypted", _) => {
-            Trouble::new(format!("{who} speaks encrypted and this node has no key"), wanted("'weir keys import' here"))
-        }
-        ("label", _) => Trouble::new(format!("{who} uses another gossip.label"), wanted("set the same on both")),
-        ("form", _) => Trouble::new(
-            format!("{who} uses an envelope that encryption.seal refuses here"),
-            wanted("set encryption.seal = \"auto\" on both, or replace it by weir"),
-        ),
-        (reason, _) => Trouble::new(format!("{who} is not understood ({reason})"), ""),
-    }
-}
-
-/// Everybody whom the agent knows.
-fn voters(document: &Document) -> impl Iterator<Item = Voter> + '_ {
-    let member = |member: &Member| {
-        let presence = match member.status.word() {
-            _ if member.own => Presence::Own,
-            Some(MemberStatus::Alive | MemberStatus::Leaving) => Presence::Present,
-            Some(MemberStatus::Failed) | None => Presence::Missing,
-            Some(MemberStatus::Left) => Presence::Left,
-        };
-        Voter { addr: member.addr, presence }
-    };
-    let unfound = document.cluster.unfound.iter();
-    let missing = unfound.map(|unfound| Voter { addr: unfound.addr, presence: Presence::Missing });
-    document.members.iter().map(member).chain(missing)
-}
-
-/// `web1 (10.77.0.12)` where the address is a member's.
-fn who(stranger: &Stranger, document: &Document) -> String {
-    let ip = stranger.addr.ip();
-    let members = document.members.iter().filter(|member| !member.own).map(|member| (&member.name, member.addr));
-    let unfound = document.cluster.unfound.iter().map(|unfound| (&unfound.name, unfound.addr));
-    let mut at = members.chain(unfound).filter(|(_, addr)| addr.ip() == ip);
-    match (at.next(), at.next()) {
-        (Some((name, _)), None) => format!("{name} ({ip})"),
-        _ => ip.to_string(),
     }
 }
 

@@ -5,18 +5,21 @@ mod servers;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Apply, ApplyResult, Check, CheckKind, Document, Drain, Failing, ForeignEdit, Handler, Held, HeldUnconfigured, Kept,
-    LastApply, Namesake, Nginx, NginxState, Server, ServerState, Upstream, WORN, Want,
+    Apply, ApplyResult, Check, CheckKind, Cluster, Document, Drain, Failing, ForeignEdit, Handler, Held,
+    HeldUnconfigured, Kept, LastApply, Namesake, Nginx, NginxState, Server, ServerState, Stranger, Upstream, WORN,
+    Want,
 };
 use crate::health::State;
 use crate::serf::Claim;
-use crate::status::{Known, Level, Trouble};
+use crate::status::{Known, Level, Trouble, strangers};
 use crate::upstream::{Mode, VerdictReason};
 
 /// Events that a handler missed longer ago are history.
 const RECENT_S: u64 = 3600;
 /// Whoever wants our name asks for it every minute; who was not heard for so long has another by now.
 pub const CLAIM_S: u64 = 180;
+/// Whoever has to be understood speaks more often than that.
+pub const HEARD_S: u64 = 60;
 /// Servers that one line names.
 const MAX_NAMED: usize = 3;
 
@@ -54,6 +57,8 @@ pub enum Kind {
     ApplyRefused,
     /// Whoever applies takes far longer than it should.
     ApplySlow,
+    /// Nobody of those whom this node is to join could be joined, and nobody else is there.
+    Alone,
     /// Balancers were told to send this node nothing, until that is taken back.
     Drained,
     /// A check of this node is critical.
@@ -72,7 +77,7 @@ pub enum Kind {
     AgentLost,
     /// The file of a template is not as wanted.
     Template,
-    /// A key is worn, or the ring is not on disk.
+    /// A key is worn, the ring is not on disk, or somebody whom this node should hear is not understood.
     Keys,
     /// The snapshot cannot be written.
     Snapshot,
@@ -94,6 +99,7 @@ impl Kind {
             | Self::HelperMissing => Level::Error,
             Self::ApplyRefused
             | Self::ApplySlow
+            | Self::Alone
             | Self::Drained
             | Self::Check
             | Self::Held
@@ -128,6 +134,9 @@ pub fn attention(document: &Document) -> Vec<Attention> {
     let mut add = |kind: Kind, subject: &str, trouble, since| list.push((kind, kind.about(subject, trouble, since)));
     if let Some(trouble) = document.node.name_conflict() {
         add(Kind::NameConflict, &document.node.name, trouble, document.node.silenced_since.as_ref());
+    }
+    if let Some(trouble) = alone(&document.cluster) {
+        add(Kind::Alone, &document.node.name, trouble, None);
     }
     if let Some(drain) = &document.node.drain {
         add(Kind::Drained, &document.node.name, drained(drain), None);
@@ -193,6 +202,9 @@ pub fn attention(document: &Document) -> Vec<Attention> {
     for key in document.keys.keys.iter().filter(|key| key.worn >= WORN) {
         add(Kind::Keys, &key.id, worn(&key.id, key.worn), key.worn_since.as_ref());
     }
+    for (stranger, trouble) in unheard(document).take(MAX_NAMED) {
+        add(Kind::Keys, &stranger.addr.ip().to_string(), trouble.clone(), None);
+    }
     if let Some(failing) = &document.keys.failing {
         let what = format!("the keyring or its state cannot be written, the ring in use stays: {}", failing.error);
         let way_out = failing.remedy.as_deref().unwrap_or("see to the keyring's directory");
@@ -215,6 +227,27 @@ pub fn attention(document: &Document) -> Vec<Attention> {
     // Stable: within a kind the order stays.
     list.sort_by_key(|(kind, _)| (kind.level(), *kind));
     list.into_iter().map(|(_, attention)| attention).collect()
+}
+
+/// By the first address that failed.
+fn alone(cluster: &Cluster) -> Option<Trouble> {
+    let [Trouble { what, way_out }, more @ ..] = &cluster.join_failures[..] else { return None };
+    let others = match more.len() {
+        0 => String::new(),
+        1 => ", and another address is not joined either".to_owned(),
+        count => format!(", and {count} other addresses are not joined either"),
+    };
+    cluster.hears_nobody().then(|| Trouble::new(format!("this node is alone: {what}{others}"), way_out))
+}
+
+/// Those who are not understood, and are or were members; or anybody, while nobody else is there. What a failed join has told is
+/// left out.
+fn unheard(document: &Document) -> impl Iterator<Item = (&Stranger, &Trouble)> {
+    let cluster = &document.cluster;
+    let is_missed = move |stranger: &&Stranger| stranger.member || cluster.hears_nobody();
+    let missed = strangers::heard(document, HEARD_S).filter(is_missed);
+    let told = missed.filter_map(|stranger| Some((stranger, stranger.trouble.as_ref()?)));
+    told.filter(|(_, trouble)| !(cluster.hears_nobody() && cluster.join_failures.contains(trouble)))
 }
 
 fn drained(Drain { operator, guard, guards, reason, confirmed, open }: &Drain) -> Trouble {

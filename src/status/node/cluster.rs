@@ -37,6 +37,11 @@ pub struct Cluster {
 }
 
 impl Cluster {
+    /// Whether nobody else is there.
+    pub(super) fn hears_nobody(&self) -> bool {
+        self.alive + self.leaving <= 1
+    }
+
     /// Whether no other member is known that has not left.
     pub(super) fn is_alone(&self) -> bool {
         self.alive + self.leaving + self.failed <= 1
@@ -108,6 +113,12 @@ pub struct Stranger {
     pub key: Option<String>,
     /// Since it was last heard.
     pub ago_s: u64,
+    /// A member is or was at its address.
+    #[serde(default)]
+    pub member: bool,
+    /// What that means; an older agent does not say.
+    #[serde(flatten)]
+    pub trouble: Option<Trouble>,
 }
 
 /// A host that claims another member's name. Addresses may be forged.

@@ -42,6 +42,8 @@ pub(crate) fn full() -> Document {
                 reason: text("key_unknown"),
                 key: Some(text("b07e4410")),
                 ago_s: 5,
+                member: false,
+                trouble: Some(Trouble::new("10.77.0.99 is no member", "see to it")),
             }],
             ..Cluster::default()
         },

@@ -65,6 +65,8 @@ fn a_hold_keeps_what_there_is_over_a_restart_until_it_is_released() {
         let waits = text.contains("(a look first): waits until 'weir upstream release web'\nweb  + web2 ");
         if waits && code == Some(8) { Ok(()) } else { Err(text) }
     });
+    let (text, _) = said(&balancer, &["status"]);
+    assert!(text.contains("\n           web2 held since "), "{text}");
     assert!(text.contains("'weir upstream release web'"), "{text}");
     assert_eq!(said(&balancer, &["status", "--quiet", "--for", "nginx"]), (String::new(), Some(0)));
     balancer.await_answers(&[("web1", 1)]);

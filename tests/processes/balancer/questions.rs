@@ -83,7 +83,7 @@ fn a_running_balancer_explains_its_members_and_plans_without_changing_anything()
     assert_eq!(code, Some(0), "{text}");
     until("the member to be left out", || {
         let (text, _) = said(&rpc, &["status"]);
-        if text.contains("; left out: web2") { Ok(()) } else { Err(text) }
+        if text.contains("web2: tag port=\"80;\" is not a port, it is left out; ") { Ok(()) } else { Err(text) }
     });
     assert_eq!(decisive(&rpc, "web2"), ("address".to_owned(), "no".to_owned()));
     let (text, _) = said(&rpc, &["explain", "web2"]);

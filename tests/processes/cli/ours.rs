@@ -332,6 +332,13 @@ fn token_opens_tcp_and_the_socket_needs_none() {
         )
     );
     assert_eq!(ran.code, Some(4));
+    // Of a status the code alone is asked for, whatever it is; not of what is mistyped.
+    let ran = run(weir(), &["status", "--rpc-addr", &tcp, "--quiet"]);
+    assert_eq!((ran.code, ran.stdout.as_str(), ran.stderr.as_str()), (Some(4), "", ""));
+    for args in [&["status", "--quiet", "--rpc-addr", "nonsense"][..], &["status", "--quiet", "--for", "else"]] {
+        let ran = run(weir(), args);
+        assert!(ran.code == Some(2) && ran.stderr.starts_with("error: "), "{ran:?}");
+    }
     let ran = run(weir(), &["info", "--rpc-addr", &fake.socket.display().to_string()]);
     assert_eq!(ran.code, Some(0), "{ran:?}");
 }

@@ -60,6 +60,17 @@ fn ill() -> Value {
     upstream["left_out"] =
         json!([{ "member": "web3", "reason": "not_a_port", "why": "tag port=\"80;\" is not a port" }]);
     upstream["servers"][1] = server("web2", 13, "down", 2, 0.0, "its service does not answer this balancer");
+    upstream["servers"][1]["check"] =
+        json!({ "name": "site", "kind": "http", "state": "critical", "output": "refused" });
+    let stranger = |host: u8, ago_s: u64, what: &str| {
+        json!({ "addr": format!("10.77.0.{host}:7946"), "reason": "key_unknown", "key": "b07e4410", "ago_s": ago_s,
+            "message": what, "remedy": "way out" })
+    };
+    document["cluster"]["strangers"] = json!([
+        stranger(14, 8, "10.77.0.14 is no member and seals with key b07e4410"),
+        stranger(15, 8, "it is held"),
+        stranger(16, 61, "10.77.0.16 is gone again"),
+    ]);
     document["apply"]["last"] =
         json!({ "result": "refused", "at": "2020-11-28T16:02:11Z", "ago_s": 3, "generation": 14, "message": "no" });
     document["attention"] = json!([
@@ -83,6 +94,24 @@ fn to_stopped(_: &str, _: &str) -> Result<String, Refusal> {
     let mut document = well();
     document["nginx"] = json!({ "state": "stopped", "since": "2020-11-28T16:02:11Z" });
     document["attention"] = json!([attention("error", "nginx_down", "nginx.service is not running")]);
+    Ok(document.to_string())
+}
+
+/// More of everything than one screen has room for.
+fn to_many(_: &str, _: &str) -> Result<String, Refusal> {
+    let mut document = well();
+    let out = (20..26).map(|host| server(&format!("web{host}"), host, "draining", 1, 0.0, "is draining"));
+    let inside = document["upstreams"][0]["servers"][0].clone();
+    document["upstreams"][0]["servers"] = std::iter::once(inside).chain(out).collect();
+    document["upstreams"][0]["left_out"] = json!([
+        { "member": "web1a", "reason": "not_a_port", "why": "tag port=\"80;\" is not a port, it is left out",
+            "remedy": "'weir tags --set port=80' on web1a" },
+        { "member": "lb1", "reason": "itself", "why": "is this balancer itself, it is left out" } ]);
+    let stranger = |host: u8| {
+        json!({ "addr": format!("10.77.0.{host}:7946"), "reason": "plaintext", "ago_s": 3,
+            "message": format!("10.77.0.{host} speaks without encryption"), "remedy": "way out" })
+    };
+    document["cluster"]["strangers"] = (40..45).map(stranger).collect();
     Ok(document.to_string())
 }
 
@@ -120,8 +149,14 @@ fn one_screen_says_whether_all_is_well() {
     check(
         "status-web.txt",
         to_web_server,
-        &[&["status"], &["status", "--for", "cluster", "--quiet"], &["status", "--for", "nginx"]],
+        &[
+            &["status"],
+            &["status", "--for", "cluster", "--quiet"],
+            &["status", "--for", "nginx"],
+            &["status", "--for", "nginx", "--quiet"],
+        ],
     );
+    check("status-many.txt", to_many, &[&["status"]]);
 }
 
 #[test]

@@ -13,6 +13,11 @@ fn join(agent: &Agent, to: SocketAddr) -> String {
     text(&output.stderr)
 }
 
+fn status(agent: &Agent) -> (String, Option<i32>) {
+    let output = agent.cli(&["status"]);
+    (text(&output.stdout), output.status.code())
+}
+
 #[test]
 fn two_clusters_that_call_each_other_are_not_told_to_take_the_others_key() {
     let ours = cluster(&["a", "b"], KEY);
@@ -39,9 +44,27 @@ fn a_host_on_its_way_in_is_told_to_take_the_clusters_key_and_is_in_then() {
     await_finding(&new, "gossip.join", "'weir keys export' there, 'weir keys import' here");
     let said = await_finding(&ours[0], "keys.unknown", &id(OTHER_KEY));
     assert!(said.ends_with("if it is to be one: 'weir keys export' here, 'weir keys import' there"), "{said}");
+    // The status of both sides says it, too: there it is why this node is alone, here it is news of somebody else.
+    let (alone, code) = status(&new);
+    let ip = ours[0].gossip.ip();
+    let told = format!("attention  this node is alone: {ip} seals with key {}, this keyring has only ", id(KEY));
+    assert!(alone.contains(&told) && code == Some(8), "{alone}");
+    assert!(alone.contains("\n           'weir keys export' there, 'weir keys import' here\n"), "{alone}");
+    let told = format!("\n           {} is no member and seals with key {}, ", new.gossip.ip(), id(OTHER_KEY));
+    until("the status to tell of the stranger", || {
+        let (text, code) = status(&ours[0]);
+        if text.contains(&told) && code == Some(0) { Ok(()) } else { Err(text) }
+    });
     carry_key(&ours[0], &new);
     await_alive(&[&ours[0], &ours[1], &new]);
     assert_eq!(found(&ours[0], "keys.unknown"), Vec::<String>::new());
+    for agent in [&ours[0], &new] {
+        let (text, code) = status(agent);
+        assert!(
+            text.ends_with("attention  nothing\n") && !text.contains("seals with key") && code == Some(0),
+            "{text}"
+        );
+    }
 }
 
 #[test]

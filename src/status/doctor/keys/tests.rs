@@ -2,7 +2,7 @@ use super::super::finding::summary;
 use super::*;
 use crate::rotate::document::{KeyStatus, MemberStatus};
 use crate::status::Known;
-use crate::status::node::{self, Cluster, Key};
+use crate::status::node::{self, Cluster, Key, Stranger};
 
 fn ids(keys: &[&str]) -> Vec<String> {
     keys.iter().map(ToString::to_string).collect()
@@ -135,7 +135,7 @@ fn who_needs_the_old_envelope() {
 
 fn stranger(reason: &str, key: Option<&str>, ago_s: u64) -> Stranger {
     let addr = "10.0.0.1:5000".parse().unwrap();
-    Stranger { addr, reason: reason.to_owned(), key: key.map(ToOwned::to_owned), ago_s }
+    Stranger { addr, reason: reason.to_owned(), key: key.map(ToOwned::to_owned), ago_s, member: false, trouble: None }
 }
 
 /// lb1 with members at 10.0.0.1 and so on, of this status.
@@ -153,6 +153,19 @@ fn first(document: &Document) -> String {
     let findings = keys(&facts(Some(document), Agreement::NotAsked));
     let finding = findings.iter().next().unwrap();
     format!("{} {}; {}", finding.level.as_str(), finding.message, finding.remedy.as_deref().unwrap_or_default())
+}
+
+#[test]
+fn a_document_says_of_each_stranger_what_it_means_and_whether_it_is_missed() {
+    for (members, missed, said) in [
+        (&[("web1", "failed")][..], true, "web1 (10.0.0.1) seals with key b07e4410, this keyring has only aa"),
+        (&[], false, "10.0.0.1 is no member and seals with key b07e4410, this keyring has only aa"),
+    ] {
+        let mut document = cluster(members, vec![stranger("key_unknown", Some("b07e4410"), 3)]);
+        strangers::explain(&mut document);
+        let told = &document.cluster.strangers[0];
+        assert_eq!((told.member, told.trouble.as_ref().unwrap().what.as_str()), (missed, said));
+    }
 }
 
 #[test]

@@ -499,3 +499,69 @@ fn a_critical_check_of_this_node_is_told_by_its_first_line() {
         assert!(told(CheckKind::Http, http, state, "").is_empty(), "{state}");
     }
 }
+
+#[test]
+fn a_node_that_joins_nobody_is_told_why_while_nobody_else_is_there() {
+    let first = Trouble::new("10.77.0.11 hung up without an answer", "compare the keys");
+    let told = |failures: usize, alive, leaving, failed| {
+        let mut failed_to_join = vec![first.clone()];
+        failed_to_join.resize(failures, Trouble::new("no host is at 10.77.0.12", "start it"));
+        of(|document| {
+            let cluster = Cluster { alive, leaving, failed, join_failures: failed_to_join, ..Cluster::default() };
+            (document.cluster, document.upstreams) = (cluster, Vec::new());
+        })
+    };
+    let line = |others: &str| {
+        format!(
+            "warn alone lb1: this node is alone: 10.77.0.11 hung up without an answer{others}; compare the keys (since unknown)"
+        )
+    };
+    for (failures, others) in [
+        (1, ""),
+        (2, ", and another address is not joined either"),
+        (3, ", and 2 other addresses are not joined either"),
+    ] {
+        assert_eq!(told(failures, 1, 0, 0), [line(others)]);
+    }
+    assert_eq!(told(1, 1, 0, 3), [line("")], "all are lost");
+    assert!(told(1, 2, 0, 0).is_empty() && told(1, 1, 1, 0).is_empty());
+    assert!(
+        of(|document| document.cluster = Cluster { alive: 1, ..Cluster::default() }).is_empty(),
+        "it is to join nobody"
+    );
+}
+
+#[test]
+fn whoever_should_be_understood_is_told_of_while_it_speaks() {
+    let stranger = |ago_s, member| Stranger {
+        addr: "10.77.0.12:7946".parse().unwrap(),
+        reason: "key_unknown".to_owned(),
+        key: Some("b07e4410".to_owned()),
+        ago_s,
+        member,
+        trouble: Some(Trouble::new("web1 seals with key b07e4410", "import it")),
+    };
+    let told = |alive, strangers: Vec<Stranger>, failures: Vec<Trouble>| {
+        let lines = of(|document| {
+            let cluster = Cluster { alive, strangers, join_failures: failures, ..Cluster::default() };
+            (document.cluster, document.upstreams) = (cluster, Vec::new());
+        });
+        lines.into_iter().filter(|line| line.contains(" keys ")).collect::<Vec<_>>()
+    };
+    let line = "warn keys 10.77.0.12: web1 seals with key b07e4410; import it (since unknown)";
+    for (alive, stranger, lines) in [
+        (3, stranger(HEARD_S, true), &[line][..]),
+        (3, stranger(HEARD_S + 1, true), &[]),
+        (3, stranger(5, false), &[]),
+        (1, stranger(5, false), &[line]),
+        (1, Stranger { trouble: None, ..stranger(5, true) }, &[]),
+        (1, Stranger { key: Some("3fa9c1d2".to_owned()), ..stranger(5, true) }, &[]),
+    ] {
+        assert_eq!(told(alive, vec![stranger.clone()], Vec::new()), lines, "{alive} {stranger:?}");
+    }
+    let failure = stranger(5, true).trouble.unwrap();
+    assert!(told(1, vec![stranger(5, true)], vec![failure.clone()]).is_empty(), "that is told by the join");
+    assert_eq!(told(2, vec![stranger(5, true)], vec![failure]), [line], "which is none while somebody else is there");
+    let host = |host: u8| Stranger { addr: ([10, 77, 0, host], 7946).into(), ..stranger(5, true) };
+    assert_eq!(told(3, (1..9).map(host).collect(), Vec::new()).len(), MAX_NAMED);
+}
