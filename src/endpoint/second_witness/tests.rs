@@ -76,7 +76,7 @@ fn silence_of_ten_pings_is_told_after_300_ms_and_accuses_nobody() {
     let (mut us, _) = pair(false);
     assert!(us.ask_second_witness(NOW, &name("peer")));
     let mut told = outputs(&mut us);
-    for millis in (1..300) {
+    for millis in 1..300 {
         told.extend(advance(&mut us, at(millis)));
     }
     assert_eq!((datagrams(&told).len(), verdicts(&told).len()), (10, 0));

@@ -112,19 +112,21 @@ fn members_that_failed_too_long_ago_are_forgotten() {
 #[test]
 fn who_is_gone_is_known_until_it_comes_back() {
     let gone = |text: &str| Record::Gone { name: name(text) };
-    let records = vec![
-        vec![
-            Record::Header,
-            alive("a", 1, 10),
-            alive("b", 2, 10),
-            alive("c", 3, 10),
-            alive("d", 4, 10),
-            alive("e", 5, 10),
-        ],
-        vec![failed("b", 2, 999_000), failed("c", 3, 1), gone("d"), gone("e"), alive("e", 5, 20), gone("never known")],
-        vec![Record::Leave],
-    ]
-    .concat();
+    let records = [
+        Record::Header,
+        alive("a", 1, 10),
+        alive("b", 2, 10),
+        alive("c", 3, 10),
+        alive("d", 4, 10),
+        alive("e", 5, 10),
+        failed("b", 2, 999_000),
+        failed("c", 3, 1),
+        gone("d"),
+        gone("e"),
+        alive("e", 5, 20),
+        gone("never known"),
+        Record::Leave,
+    ];
     let known = |bytes: &[u8], rules| -> Vec<String> {
         Replay::read(bytes, rules).state.gone().map(|name| name.as_str().to_owned()).collect()
     };
