@@ -19,7 +19,7 @@ use crate::status::node::{
     ApplyResult, Attention, Check, Document, HEARD_S, Kind, LeftOut, LeftOutReason, Nginx, NginxState, Server,
     ServerState, Snapshot, Upstream, Want,
 };
-use crate::status::{Known, Trouble, strangers};
+use crate::status::{Known, strangers};
 
 /// Changes that one line names.
 const MAX_CHANGES: usize = 3;
@@ -265,16 +265,12 @@ fn upstream(upstream: &Upstream, refused: Option<&str>) -> String {
     text
 }
 
-/// Who is not understood and no member: whether it should be, nobody but the operator knows. The others need attention.
+/// Who is not understood and no member: whether it should be, nobody but the operator knows. Members need attention, and so does
+/// whoever is heard while nobody else is there.
 fn strangers(document: &Document) -> Vec<String> {
-    let attention = &document.attention;
-    let is_alone = attention.iter().any(|attention| attention.kind.is(&Kind::Alone));
-    let is_told = |trouble: &Trouble| {
-        is_alone && document.cluster.join_failures.contains(trouble)
-            || attention.iter().any(|attention| attention.message == trouble.what)
-    };
-    let troubles = strangers::heard(document, HEARD_S).filter_map(|stranger| stranger.trouble.as_ref());
-    let lines = troubles.filter(|trouble| !is_told(trouble)).map(ToString::to_string).collect();
+    let heard = strangers::heard(document, HEARD_S);
+    let others = heard.filter(|stranger| !stranger.member && !document.cluster.hears_nobody());
+    let lines = others.filter_map(|stranger| stranger.trouble.as_ref()).map(ToString::to_string).collect();
     first(MAX_STRANGERS, lines, || "weir doctor".to_owned())
 }
 

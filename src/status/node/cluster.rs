@@ -38,7 +38,7 @@ pub struct Cluster {
 
 impl Cluster {
     /// Whether nobody else is there.
-    pub(super) fn hears_nobody(&self) -> bool {
+    pub fn hears_nobody(&self) -> bool {
         self.alive + self.leaving <= 1
     }
 
