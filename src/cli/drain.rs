@@ -15,9 +15,11 @@ use super::story::{Story, command, failure, list};
 use crate::drain::document::{Line, Start};
 use crate::escape::escape;
 
-/// How long the guard of an application looks for an agent that was there, and how often.
+/// How long the guard of an application looks for an agent that was there or is to come, and how often.
 const GUARD_PATIENCE: Duration = Duration::from_secs(10);
 const RETRY: Duration = Duration::from_millis(300);
+/// It asks no more after this time, for its unit does not wait much longer.
+const GUARD_ASKS: Duration = Duration::from_secs(40);
 
 /// Send no new requests to this node, also after a restart, until that is taken back.
 ///
@@ -82,23 +84,8 @@ impl Drain {
                 return Ok(Exit::Done);
             }
         }
-        let Some(mut session) = self.session(output).await? else { return Ok(Exit::Done) };
-        let own = session.own_name().await?;
-        let other = self.member.as_deref().filter(|member| *member != own);
-        let mut story = Story::new(other.unwrap_or(&own));
-        let deadline = Instant::now() + GUARD_PATIENCE;
-        while let Err(error) = self.tell(&mut session, &mut story, output).await {
-            let is_gone = matches!(&error, SessionError::Lost(failure) if failure.exit() == Exit::NoAgent);
-            if !(self.guard.is_some() && is_gone && Instant::now() < deadline) {
-                return Err(error.into());
-            }
-            // The agent restarts just now, and goes on with the drain.
-            sleep(RETRY).await;
-            match self.session(output).await? {
-                Some(again) => session = again,
-                None => continue,
-            }
-        }
+        let Some((own, story)) = self.told(output).await? else { return Ok(Exit::Done) };
+        let other = self.other(&own);
         let is_begun = self.no_wait && story.end().is_none();
         if let Some(failed) = failure(&story, other, self.undo).filter(|_| !is_begun) {
             return Err(failed);
@@ -110,6 +97,49 @@ impl Drain {
         }
         let is_lost = matches!(story.end(), Some(Line::RemoteLost { .. }));
         Ok(if is_lost { Exit::Incomplete } else { Exit::Done })
+    }
+
+    /// The node that is meant, if it is not the agent's own.
+    fn other(&self, own: &str) -> Option<&str> {
+        self.member.as_deref().filter(|member| *member != own)
+    }
+
+    /// The agent's own name and what it tells to the end; `None` where there is no agent, and that is nothing to complain of.
+    ///
+    /// A guard's application stops as soon as this ends. So a guard waits for an agent that is on its way, and asks again where
+    /// others end what it waits for.
+    async fn told(&self, output: &Output) -> Result<Option<(String, Story)>, Failure> {
+        let end = Instant::now() + GUARD_ASKS;
+        let mut until = Instant::now() + GUARD_PATIENCE;
+        loop {
+            let (failure, is_to_come) = match self.attempt(output).await {
+                Ok((_, story)) if self.guard.is_some() && story.is_ended_by_others() => {
+                    until = Instant::now() + GUARD_PATIENCE;
+                    let late = Failure::new(Exit::Incomplete, "others have ended this again and again");
+                    (Some(late.with_remedy("'weir status' shows how it is")), true)
+                }
+                Ok(told) => return Ok(Some(told)),
+                Err(NotTold::Failed(failure)) => return Err(failure),
+                Err(NotTold::Absent) => {
+                    let is_to_come = tokio::task::spawn_blocking(job::is_agent_to_come);
+                    (None, self.guard.is_some() && is_to_come.await.unwrap_or(false))
+                }
+                // Restarted just now, it goes on with the drain.
+                Err(NotTold::Lost(failure)) => (Some(failure), self.guard.is_some()),
+            };
+            if !is_to_come || Instant::now() >= until.min(end) {
+                return failure.map_or(Ok(None), Err);
+            }
+            sleep(RETRY).await;
+        }
+    }
+
+    async fn attempt(&self, output: &Output) -> Result<(String, Story), NotTold> {
+        let mut session = self.session(output).await?;
+        let own = session.own_name().await?;
+        let mut story = Story::new(self.other(&own).unwrap_or(&own));
+        self.tell(&mut session, &mut story, output).await?;
+        Ok((own, story))
     }
 
     async fn tell(&self, session: &mut Session, story: &mut Story, output: &Output) -> Result<(), SessionError> {
@@ -133,15 +163,31 @@ impl Drain {
         self.guard.is_some() || self.if_guard.is_some()
     }
 
-    /// The agent; `None` where there is none and that is nothing to complain of.
-    async fn session(&self, output: &Output) -> Result<Option<Session>, Failure> {
+    async fn session(&self, output: &Output) -> Result<Session, NotTold> {
         if !self.is_guard() {
-            return Session::open(&self.agent, output).await.map(Some);
+            return Session::open(&self.agent, output).await.map_err(NotTold::Failed);
         }
-        match Session::connect(&self.agent, output).await {
-            Ok(session) => Ok(Some(session)),
-            Err(none) if none.cause == Cause::Absent => Ok(None),
-            Err(failed) => Err(failed.failure),
+        Session::connect(&self.agent, output).await.map_err(|none| match none.cause {
+            Cause::Absent => NotTold::Absent,
+            _ => NotTold::Failed(none.failure),
+        })
+    }
+}
+
+/// Why a story is not heard to its end.
+enum NotTold {
+    /// There is no agent, for a guard.
+    Absent,
+    /// The agent has gone away.
+    Lost(Failure),
+    Failed(Failure),
+}
+
+impl From<SessionError> for NotTold {
+    fn from(error: SessionError) -> Self {
+        match error {
+            SessionError::Lost(failure) if failure.exit() == Exit::NoAgent => Self::Lost(failure),
+            error => Self::Failed(error.into()),
         }
     }
 }

@@ -28,6 +28,19 @@ pub(super) fn is_left_alone(unit: &str) -> bool {
     command::run(show, PATIENCE, "").is_ok_and(|ran| ran.success && has_none(&ran.stdout))
 }
 
+/// Whether the packaged agent's unit is about to run, or runs: it is started, or started anew after an end of its own. Where the bus
+/// cannot say, it is not. Blocks.
+pub(super) fn is_agent_to_come() -> bool {
+    let asked = |args: &[&str]| {
+        let mut systemctl = command::clean(Path::new("systemctl"));
+        systemctl.args(args);
+        command::run(systemctl, PATIENCE, "").ok().filter(|ran| ran.success).map(|ran| ran.stdout)
+    };
+    let state = asked(&["show", "--property=ActiveState", "--value", "--", UNIT]);
+    let is_there = state.is_some_and(|state| matches!(state.trim(), "active" | "reloading" | "activating"));
+    is_there || asked(&["list-jobs", "--full", "--no-legend", "--no-pager"]).is_some_and(|jobs| starts(&jobs, UNIT))
+}
+
 /// Whether that names no job.
 fn has_none(number: &str) -> bool {
     matches!(number.trim(), "" | "0")
@@ -39,11 +52,21 @@ fn unit_of(groups: &str) -> Option<&str> {
     paths.flat_map(|path| path.split('/')).rfind(|part| part.ends_with(".service"))
 }
 
-/// Whether a line `JOB UNIT TYPE STATE` says so.
+/// Whether that unit is to start again at once.
 fn restarts(jobs: &str, unit: &str) -> bool {
+    has(jobs, unit, &["restart"])
+}
+
+/// Once it has stopped, what is left of a restart is a start.
+fn starts(jobs: &str, unit: &str) -> bool {
+    has(jobs, unit, &["restart", "start"])
+}
+
+/// Whether a line `JOB UNIT TYPE STATE` is of that unit, and of one of the types.
+fn has(jobs: &str, unit: &str, types: &[&str]) -> bool {
     jobs.lines().any(|line| {
         let mut words = line.split_ascii_whitespace().skip(1);
-        words.next() == Some(unit) && words.next() == Some("restart")
+        words.next() == Some(unit) && words.next().is_some_and(|kind| types.contains(&kind))
     })
 }
 
@@ -64,6 +87,19 @@ mod tests {
             ("", false),
         ] {
             assert_eq!(restarts(jobs, "weir.service"), restart, "{jobs}");
+        }
+    }
+
+    #[test]
+    fn an_agent_is_to_come_while_it_is_started_or_restarted() {
+        for (jobs, to_come) in [
+            ("87 weir.service restart running\n", true),
+            ("86 www.service restart running\n87 weir.service start waiting\n", true),
+            ("87 weir.service stop running\n", false),
+            ("87 weir-apply.service start running\n", false),
+            ("", false),
+        ] {
+            assert_eq!(starts(jobs, "weir.service"), to_come, "{jobs}");
         }
     }
 

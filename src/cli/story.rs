@@ -120,6 +120,11 @@ impl Story {
         self.end.as_ref()
     }
 
+    /// Whether somebody else has ended what this was about, before it came to its own end.
+    pub(super) fn is_ended_by_others(&self) -> bool {
+        matches!(self.end, Some(Line::Superseded | Line::Cancelled))
+    }
+
     /// Balancers that have not confirmed, as the agent counted at the end; by their last words where it has not said.
     pub(super) fn unconfirmed(&self) -> Vec<&str> {
         if let Some(unconfirmed) = &self.unconfirmed {

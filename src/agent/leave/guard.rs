@@ -1,9 +1,9 @@
 //! Whether the drain of an application's guard has outlived its reason (`protocols A.6`).
 //!
-//! A guard that finds no agent has nothing to do. Who is started once the application has come back, with a drain that was kept for
-//! guards alone, would drain for ever: so systemd is asked which guards are there, for that says that their applications are.
+//! A guard takes its drain back itself, when its application has started. Where it finds no agent then, or one that does not
+//! answer, or is not there any more itself, the node would drain for ever: so as long as guards alone want it drained, systemd is
+//! asked now and then whether their applications run and nothing is to become of them.
 
-use std::collections::BTreeSet;
 use std::path::Path;
 use std::time::Duration;
 
@@ -11,26 +11,46 @@ use tokio::task::JoinHandle;
 
 use crate::command;
 use crate::drain::{Guard, Guards, Kept};
+use crate::time::Instant;
 
 /// systemd answers from memory.
 const PATIENCE: Duration = Duration::from_secs(3);
+/// From one look to the next.
+const INTERVAL: Duration = Duration::from_secs(5);
 
-/// The look at a start.
-#[derive(Debug, Default)]
+/// The looks.
+#[derive(Debug)]
 pub(super) struct Look {
     looking: Option<JoinHandle<Vec<Guard>>>,
+    /// When the next one is due; `None` while there is no reason.
+    due: Option<Instant>,
 }
 
 impl Look {
-    /// Of an agent that goes on with this drain.
-    pub(super) fn of(kept: Option<&Kept>) -> Self {
-        let guards = kept.filter(|kept| !kept.guards.is_empty() && !kept.operator).map(|kept| kept.guards.clone());
-        Self { looking: guards.map(|guards| tokio::task::spawn_blocking(move || look(&guards))) }
+    /// Of an agent that has just started: what it goes on with is looked at at once.
+    pub(super) fn new(now: Instant) -> Self {
+        Self { looking: None, due: Some(now) }
     }
 
     /// Somebody asks for a drain, and knows better.
     pub(super) fn asked(&mut self) {
-        self.looking = None;
+        (self.looking, self.due) = (None, None);
+    }
+
+    /// When [`Self::advance`] is due.
+    pub(super) fn poll_timeout(&self) -> Option<Instant> {
+        self.due.filter(|_| self.looking.is_none())
+    }
+
+    /// Looks if that is due, as long as guards alone want the node drained.
+    pub(super) fn advance(&mut self, now: Instant, kept: Option<&Kept>) {
+        let Some(kept) = kept.filter(|kept| !kept.guards.is_empty() && !kept.operator) else { return self.asked() };
+        let due = *self.due.get_or_insert(now + INTERVAL);
+        if due <= now && self.looking.is_none() {
+            let guards = kept.guards.clone();
+            self.looking = Some(tokio::task::spawn_blocking(move || look(&guards)));
+            self.due = Some(now + INTERVAL);
+        }
     }
 
     /// Those whose applications are there again. Never without a look. Cancel-safe.
@@ -44,32 +64,43 @@ impl Look {
 
 /// Where the bus cannot say, none is. Blocks.
 fn look(guards: &Guards) -> Vec<Guard> {
-    let mut list = command::clean(Path::new("systemctl"));
-    list.args([
-        "list-units",
-        "--full",
-        "--state=active",
-        "--plain",
-        "--no-legend",
-        "--no-pager",
-        "weir-guard@*.service",
-    ]);
-    match command::run(list, PATIENCE, "") {
-        Ok(ran) if ran.success => over(guards, &ran.stdout),
-        Ok(_) | Err(_) => Vec::new(),
+    let named = guards.iter().filter(|guard| !guard.as_str().is_empty());
+    let mut over: Vec<Guard> = named.filter(|guard| is_over(&shown(guard.as_str()))).cloned().collect();
+    if guards.iter().any(|guard| guard.as_str().is_empty()) && is_any_active() {
+        over.push(Guard::unnamed());
     }
+    over
 }
 
-/// The guards that a line `UNIT LOAD active SUB …` tells of; one that has no name is any of them.
-fn over(guards: &Guards, units: &str) -> Vec<Guard> {
-    let words = units.lines().map(|line| line.split_ascii_whitespace());
-    let active = words.filter(|words| words.clone().nth(2) == Some("active")).filter_map(|mut words| words.next());
-    let active: BTreeSet<&str> = active.collect();
-    let is_active = |guard: &&Guard| match guard.as_str() {
-        "" => !active.is_empty(),
-        unit => active.contains(format!("weir-guard@{}.service", unit.trim_end_matches(".service")).as_str()),
+/// What systemd says of an application's unit and of its guard's.
+fn shown(unit: &str) -> String {
+    let guard = format!("weir-guard@{}.service", unit.trim_end_matches(".service"));
+    asked(&["show", "--property=ActiveState,Job", "--", unit, &guard])
+}
+
+/// A guard that does not say whose it is may be any of them.
+fn is_any_active() -> bool {
+    let list = ["list-units", "--state=active", "--plain", "--no-legend", "--no-pager", "weir-guard@*.service"];
+    !asked(&list).trim().is_empty()
+}
+
+fn asked(args: &[&str]) -> String {
+    let mut systemctl = command::clean(Path::new("systemctl"));
+    systemctl.args(args);
+    command::run(systemctl, PATIENCE, "").ok().filter(|ran| ran.success).map(|ran| ran.stdout).unwrap_or_default()
+}
+
+/// Whether an application runs, of which `shown` tells, and no job is queued for it or for its guard: while one is, what it
+/// does to the drain is still to come.
+fn is_over(shown: &str) -> bool {
+    let blocks: Vec<&str> = shown.trim().split("\n\n").collect();
+    let value = |block: &str, key: &str| {
+        let line = block.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix('='));
+        line.unwrap_or_default().trim().to_owned()
     };
-    guards.iter().filter(is_active).cloned().collect()
+    let is_idle = |block: &&str| matches!(value(block, "Job").as_str(), "" | "0");
+    let [application, _guard] = blocks[..] else { return false };
+    matches!(value(application, "ActiveState").as_str(), "active" | "reloading") && blocks.iter().all(is_idle)
 }
 
 #[cfg(test)]
@@ -78,43 +109,49 @@ mod tests {
     use crate::drain::DrainId;
     use crate::wire::serf::LamportTime;
 
-    fn guards(units: &[&str]) -> Guards {
-        units.iter().map(|unit| Guard::new(unit).unwrap_or_default()).collect()
-    }
-
     #[test]
-    fn a_guard_is_there_while_it_is_active() {
-        let www = "weir-guard@www.service loaded active exited weir drains this node while www is away\n";
-        let api = "weir-guard@api.service loaded active exited weir drains\n";
-        let stopping = "weir-guard@www.service loaded deactivating stop-sigterm weir drains\n";
-        let both = format!("{www}{api}");
-        // who wants it drained, what systemd tells, who is back
-        for (kept, units, back) in [
-            (&["www.service"][..], www, &["www.service"][..]),
-            (&["www.service", "api.service"], api, &["api.service"]),
-            (&["www.service", "api.service"], &both, &["www.service", "api.service"]),
-            (&["api.service"], www, &[]),
-            (&["www.service"], stopping, &[]),
-            (&["www.service"], "", &[]),
-            (&[""], www, &[""]),
-            (&[""], stopping, &[]),
+    fn a_drain_is_over_where_the_application_runs_and_nothing_is_to_become_of_it() {
+        // Of the application and of its guard: state, and the job that is queued.
+        for (application, guard, over, why) in [
+            (("active", ""), ("active", ""), true, "it was not heard"),
+            (("active", "0"), ("inactive", "0"), true, "it was disabled meanwhile"),
+            (("active", ""), ("failed", ""), true, "its undo has failed"),
+            (("reloading", ""), ("active", ""), true, ""),
+            (("active", "12"), ("inactive", ""), false, "it is drained and about to stop"),
+            (("active", ""), ("activating", "13"), false, "it takes that back itself"),
+            (("active", "12"), ("deactivating", "13"), false, "it drains"),
+            (("inactive", ""), ("inactive", ""), false, "it is down"),
+            (("failed", ""), ("active", ""), false, "it is down"),
+            (("activating", "12"), ("inactive", "13"), false, "it is not there yet"),
         ] {
-            assert_eq!(over(&guards(kept), units).into_iter().collect::<Guards>(), guards(back), "{kept:?} {units}");
+            let block = |(state, job): (&str, &str)| {
+                let job = if job.is_empty() { String::new() } else { format!("Job={job}\n") };
+                format!("{job}ActiveState={state}\n")
+            };
+            assert_eq!(is_over(&format!("{}\n{}", block(application), block(guard))), over, "{application:?} {why}");
         }
+        assert!(!is_over(""), "the bus says nothing");
+        assert!(!is_over("ActiveState=active\n"), "it says half");
     }
 
     #[tokio::test]
-    async fn only_a_drain_that_guards_alone_asked_for_may_be_over() {
+    async fn looks_go_on_while_guards_alone_ask() {
+        let at = |seconds| Instant::ZERO + Duration::from_secs(seconds);
         for (operator, units, looks) in
             [(true, &[][..], false), (true, &["a.service"], false), (false, &["a.service"], true)]
         {
-            let guards = guards(units);
+            let guards: Guards = units.iter().map(|unit| Guard::new(unit).unwrap()).collect();
             let kept = Kept { id: DrainId::drawn(7), since: LamportTime(3), operator, guards, reason: None };
-            let mut of = Look::of(Some(&kept));
-            assert_eq!(of.looking.is_some(), looks, "{operator} {units:?}");
-            of.asked();
-            assert!(of.looking.is_none());
+            let mut look = Look::new(at(0));
+            look.advance(at(0), Some(&kept));
+            assert_eq!(look.looking.is_some(), looks, "{operator} {units:?}");
+            look.asked();
+            look.advance(at(1), Some(&kept));
+            assert_eq!((look.looking.is_some(), look.poll_timeout()), (false, looks.then_some(at(6))));
+            look.advance(at(6), Some(&kept));
+            assert_eq!(look.looking.is_some(), looks);
+            look.advance(at(7), None);
+            assert_eq!((look.looking.is_some(), look.poll_timeout()), (false, None), "it serves again");
         }
-        assert!(Look::of(None).looking.is_none());
     }
 }

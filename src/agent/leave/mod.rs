@@ -66,7 +66,7 @@ pub(super) struct SafeLeave {
 pub(super) enum Seen {
     /// Its connections.
     Flight(Looked),
-    /// Guards whose reason for an earlier run's drain is over.
+    /// Guards whose reason for a drain is over.
     Guards { over: Vec<Guard> },
 }
 
@@ -80,7 +80,7 @@ pub(super) enum Step {
 impl SafeLeave {
     /// Goes on with a drain of an earlier run, whose tag is out already.
     pub(super) fn new(config: &Config, kept: Option<Kept>, rng: StdRng, now: Instant) -> Self {
-        let guard = Look::of(kept.as_ref());
+        let guard = Look::new(now);
         let departure = Departure::new(config.node.name.clone(), rng);
         let departure = match kept {
             Some(kept) => departure.restored(now, kept, times(config.leave.timeout, config.leave.drain_time)),
@@ -119,8 +119,9 @@ impl SafeLeave {
     }
 
     pub(super) fn poll_timeout(&self) -> Option<Instant> {
-        let all = [self.departure.poll_timeout(), self.flights.poll_timeout(), self.remotes.poll_timeout()];
-        all.into_iter().flatten().min()
+        let own = [self.departure.poll_timeout(), self.guard.poll_timeout()];
+        let all = own.into_iter().chain([self.flights.poll_timeout(), self.remotes.poll_timeout()]);
+        all.flatten().min()
     }
 
     /// Something about the members is different.
@@ -241,6 +242,7 @@ impl SafeLeave {
             }
         }
         self.flights.advance(now, self.departure.servers());
+        self.guard.advance(now, self.departure.kept());
         self.remotes.advance(now, endpoint, &mut self.stories);
         step
     }
@@ -262,7 +264,9 @@ impl SafeLeave {
             Seen::Guards { over } => {
                 for guard in over {
                     info!(unit = %guard, "an application that this node was drained for is there again");
-                    self.departure.undo_guard(&guard);
+                    if let Some(stays) = self.departure.undo_guard(&guard) {
+                        self.stories.tell_beside(stays);
+                    }
                 }
             }
         }

@@ -46,12 +46,16 @@ impl SafeLeave {
         match (undo, guard) {
             (true, Some(guard)) => self.undo_guard(now, endpoint, &guard),
             (true, None) => self.undo(now, endpoint),
-            (false, _) if self.departure.is_leaving() => Err(leaves(None)),
+            // Its application stops in the end, and may as soon as nobody sends this node anything.
+            (false, Some(_)) if self.departure.is_leaving() => Ok(self.stories.own()),
+            (false, None) if self.departure.is_leaving() => Err(leaves(None)),
             (false, guard) => {
                 let reason = reason.map(Reason::try_from).transpose();
                 let reason =
                     reason.map_err(|error| Refusal::new(error.to_string()).of_kind(Kind::Usage))?.map(String::from);
-                let story = self.begin(now, endpoint);
+                // Two who want the same hear one story: neither is told that the other wants something else.
+                let follows = self.departure.is_draining() && self.stories.is_open();
+                let story = if follows { self.stories.own() } else { self.begin(now, endpoint) };
                 self.guard.asked();
                 let (timeout, drain_time) = (config.leave.timeout, config.leave.drain_time);
                 let times = match guard {
@@ -59,7 +63,7 @@ impl SafeLeave {
                     Some(_) => Times { confirm: timeout.saturating_sub(drain_time), drain: drain_time },
                     None => times(timeout, drain_time),
                 };
-                let request = DrainRequest { force, guard, reason };
+                let request = DrainRequest { force, guard, reason, follows };
                 self.departure.drain(now, endpoint.serf().seen_clocks().member, request, times);
                 Ok(story)
             }
@@ -82,20 +86,15 @@ impl SafeLeave {
         self.departure.undo().map(|()| story).map_err(|_| leaves(None))
     }
 
-    /// A leave goes on, and is told on: that is not the guard's word.
+    /// What goes on is told on: that is not the guard's word.
     fn undo_guard(&mut self, now: Instant, endpoint: &Endpoint, guard: &Guard) -> Result<u64, Refusal> {
         if self.departure.has_left() {
             return Err(leaves(None));
         }
-        if self.departure.is_leaving() {
-            let (own, story) = (endpoint.local().name.as_str(), self.stories.begin_other());
-            let stays = Line::Undone { id: None, stays: true, operator: true, guards: Vec::new() };
-            self.stories.tell_other(story, own, stays);
-            return Ok(story);
+        match self.departure.undo_guard(guard) {
+            Some(stays) => Ok(self.stories.tell_beside(stays)),
+            None => Ok(self.begin(now, endpoint)),
         }
-        let story = self.begin(now, endpoint);
-        self.departure.undo_guard(guard);
-        Ok(story)
     }
 
     /// Another node wants this one to drain, to serve again, or to tell how that goes on. Only where the configuration lets it.

@@ -52,6 +52,19 @@ impl Stories {
         id
     }
 
+    /// Whether this node's has not ended.
+    pub(super) fn is_open(&self) -> bool {
+        self.own.id > 0 && !self.own.ended
+    }
+
+    /// One that is over with `line`, while this node's goes on.
+    pub(super) fn tell_beside(&mut self, line: Line) -> u64 {
+        log(&line);
+        let id = self.begin_other();
+        self.others.iter_mut().filter(|other| other.id == id).for_each(|other| other.tell(line.clone()));
+        id
+    }
+
     fn next(&mut self) -> Story {
         self.newest += 1;
         Story { id: self.newest, ..Story::default() }

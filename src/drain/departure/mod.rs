@@ -64,6 +64,8 @@ pub struct DrainRequest {
     /// The guard unit of an application asks.
     pub guard: Option<Guard>,
     pub reason: Option<String>,
+    /// Whoever asks follows the story of the drain that is under way: what it has told is not told again.
+    pub follows: bool,
 }
 
 /// Why a node leaves.
@@ -238,6 +240,18 @@ impl Departure {
         self.run.is_some()
     }
 
+    /// Whether a drain is on its way to its end, so that whoever asks for one can hear how this one ends.
+    pub fn is_draining(&self) -> bool {
+        let is_on_its_way = match self.state {
+            State::Keeping(After::Publish | After::Yield { .. })
+            | State::Draining
+            | State::Yielded { .. }
+            | State::Linger { .. } => true,
+            State::Serving | State::Keeping(After::Withdraw) | State::Drained | State::Leaving => false,
+        };
+        is_on_its_way && self.is_under_way() && !self.is_leaving()
+    }
+
     /// Whether Serf's leave has begun: there is no way back.
     pub fn has_left(&self) -> bool {
         self.state == State::Leaving
@@ -276,7 +290,7 @@ impl Departure {
         if self.is_leaving() {
             return false;
         }
-        let DrainRequest { force, guard, reason } = request;
+        let DrainRequest { force, guard, reason, follows } = request;
         let before = self.kept.take();
         let mut guards = before.as_ref().map(|kept| kept.guards.clone()).unwrap_or_default();
         let operator = guard.is_none() || before.as_ref().is_some_and(|kept| kept.operator);
@@ -294,9 +308,10 @@ impl Departure {
                 self.count_again(now);
                 self.tell_again(now);
             }
-            (State::Draining | State::Yielded { .. } | State::Linger { .. } | State::Leaving, true) => {
+            (State::Draining | State::Yielded { .. } | State::Linger { .. } | State::Leaving, true) if !follows => {
                 self.tell_again(now);
             }
+            (State::Draining | State::Yielded { .. } | State::Linger { .. } | State::Leaving, true) => {}
         }
         true
     }
@@ -314,23 +329,25 @@ impl Departure {
         Ok(())
     }
 
-    /// The guard of an application takes back what it asked for; the node serves again if nobody else did. A leave goes on.
-    pub fn undo_guard(&mut self, guard: &Guard) {
+    /// The guard of an application takes back what it asked for; the node serves again if nobody else did. Otherwise the drain
+    /// goes on, and so does its story: returned is what the guard is told. A leave goes on as well.
+    pub fn undo_guard(&mut self, guard: &Guard) -> Option<Line> {
         if self.is_leaving() {
-            return;
+            return Some(Line::Undone { id: None, stays: true, operator: true, guards: Vec::new() });
         }
         let mut left = self.kept.clone();
         let had_any = left.as_mut().is_some_and(|kept| kept.guards.remove(guard));
         let operator = left.as_ref().is_some_and(|kept| kept.operator);
         let guards = left.as_ref().map(|kept| kept.guards.to_strings()).unwrap_or_default();
         if !operator && guards.is_empty() {
-            return self.take_back();
+            self.take_back();
+            return None;
         }
         if had_any {
             self.keep(left);
         }
         let id = self.run.as_ref().map(|run| run.id.to_string());
-        self.tell(Line::Undone { id, stays: true, operator, guards });
+        Some(Line::Undone { id, stays: true, operator, guards })
     }
 
     fn take_back(&mut self) {

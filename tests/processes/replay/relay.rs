@@ -74,7 +74,13 @@ pub(crate) struct Relay {
 impl Relay {
     /// Listens at `addr` and passes on to `to`.
     pub(crate) fn start(addr: SocketAddr, to: SocketAddr) -> Self {
-        let (udp, tcp) = (UdpSocket::bind(addr).unwrap(), TcpListener::bind(addr).unwrap());
+        let udp = UdpSocket::bind(addr).unwrap();
+        // A connection of somebody else's may have the port for a moment.
+        let tcp = (0..50).find_map(|_| {
+            let bound = TcpListener::bind(addr);
+            bound.inspect_err(|_| std::thread::sleep(Duration::from_millis(100))).ok()
+        });
+        let tcp = tcp.unwrap_or_else(|| panic!("{addr} is taken"));
         let shared = Arc::new(Shared {
             to,
             stop: AtomicBool::new(false),

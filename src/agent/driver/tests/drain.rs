@@ -185,6 +185,35 @@ fn a_host_with_two_guards_serves_when_both_applications_are_back_also_behind_a_r
     });
 }
 
+/// The application of a guard that is told something else stops undrained.
+#[test]
+fn whoever_wants_what_is_under_way_hears_how_that_ends() {
+    run_test(async {
+        let lab = Lab::new();
+        let mut lb = balancer(&lab, "127.7.55.1", IDLE).await;
+        let mut web = joined(&lab, "web", "127.7.55.2", &mut lb, "").await;
+        let by = |unit: &str, undo| Start { undo, guard: true, unit: Some(unit.to_owned()), ..Start::default() };
+        // The balancer stands still: nothing is confirmed.
+        let mut asked = Vec::new();
+        for start in [by("a.service", false), by("b.service", false), Start::default()] {
+            asked.push(call(&mut web, start, Asked::Drain).try_recv().unwrap().unwrap().story);
+        }
+        assert_eq!(asked[1..], [asked[0]; 2]);
+        until(&mut [&mut web], "it drains", |all| drains(all[0])).await;
+        // One of the applications is back before the other one has stopped.
+        let undone = story(&mut [&mut web], by("b.service", true)).await;
+        assert!(matches!(&undone[..], [Line::Undone { stays: true, operator: true, .. }]), "{undone:?}");
+        let lines = follow(&mut [&mut web, &mut lb], asked[0]).await;
+        assert!(matches!(lines.last(), Some(Line::Drained { unheard: false, .. })), "{lines:?}");
+        let told = lines.iter().filter(|line| matches!(line, Line::Draining { .. })).count();
+        assert_eq!(told, 1, "nothing is told twice: {lines:?}");
+        // A guard of an application that stops while the node leaves waits for the same.
+        let Started { story: leave } = call(&mut web, Depart::default(), Asked::Leave).try_recv().unwrap().unwrap();
+        let joins = call(&mut web, by("a.service", false), Asked::Drain).try_recv().unwrap().unwrap().story;
+        assert_eq!(joins, leave);
+    });
+}
+
 /// It would look for half a minute if it were not told.
 #[test]
 fn a_node_that_comes_back_drained_with_nobody_to_find_knows_its_cluster_at_once() {

@@ -48,7 +48,7 @@ impl World {
             Some(by) => self.remote(by, at, RemoteDrain::On),
             None => {
                 let guard = self.rng.random_bool(0.2).then(Guard::unnamed);
-                self.drain(at, DrainRequest { force, guard, reason: None });
+                self.drain(at, DrainRequest { force, guard, ..DrainRequest::default() });
             }
         }
     }
