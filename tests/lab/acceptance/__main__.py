@@ -48,6 +48,7 @@ PARTS = {
     ],
     "departure": [
         departure.rolling, departure.restarted, departure.flight, departure.drained, departure.guarded, departure.guarded_late,
+        departure.guarded_two,
         departure.at_once, departure.second_balancer, departure.remote,
     ],
     "nginx": [

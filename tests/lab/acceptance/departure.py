@@ -19,6 +19,10 @@ CHECK = '[check.page]\nhttp = "http://127.0.0.1:8080/"\ninterval = "5s"\n'
 LATE = "/etc/systemd/system/www.service.d/late.conf"
 LATE_UNIT = "[Service]\nExecStart=\nExecStart=/bin/sh -c 'sleep 4; exec /usr/bin/python3 /srv/www.py'\n"
 
+# Another application of a web server, of which nobody asks anything.
+OTHER = "/etc/systemd/system/other.service"
+OTHER_UNIT = "[Service]\nExecStart=/bin/sleep infinity\n[Install]\nWantedBy=multi-user.target\n"
+
 # Requests that take so long.
 SLOW_S = 4
 # What a leave without a request on its way takes at most, the balancer's reload and Serf's own leave included. 4.5 s is the goal on
@@ -190,6 +194,63 @@ def guarded_late(report):
         for host in WEBS:
             host.run(f"systemctl disable -q --now weir-guard@www; rm -f {LATE}; systemctl daemon-reload; systemctl restart www")
         within(30, whole)
+
+
+def guarded_two(report):
+    """Two guarded applications on one host, and an agent that is away just then."""
+    for host in WEBS:
+        host.write(OTHER, OTHER_UNIT)
+        host.run("systemctl daemon-reload; systemctl enable -q --now other; systemctl enable -q --now weir-guard@www weir-guard@other")
+    try:
+        with dead.probed():
+            for name, command, sentence in (
+                ("both", "restart www other", "two guarded applications of one host that restart together wait for the same drain"),
+                ("agent", "restart weir www", "an application that restarts together with the agent waits for that"),
+                ("crash", "kill -s KILL weir; systemctl restart www", "an application that restarts while the agent is started anew waits"),
+            ):
+                within(20, whole)
+                sent = slow_requests(name)
+                pause(0.5)
+                with report.claim(f"guard_two.{name}", f"{sentence}, and no request on its way is lost"):
+                    web1.run(f"systemctl {command}")
+                    within(20, whole)
+                    answered = within(10, all_answered, sent)
+                    expect(all(line.startswith("200 ") for line in answered), f"{answered}")
+            with visitors(rate=100) as became:
+                with report.claim("guard_two.turns", "both applications of both hosts restart at once, and the hosts take turns"):
+                    together(lambda host: host.run("systemctl restart www other"), *WEBS)
+                    within(30, whole)
+                with report.claim("guard_two.agents", "and so they do with their agents"):
+                    together(lambda host: host.run("systemctl restart weir www"), *WEBS)
+                    within(30, whole)
+            with report.claim("guard_two.visitors", "no visitor is turned away"):
+                none_failed(became)
+        with report.claim("guard_two.unheard", "a drain whose guard was not heard when the application came back is over by itself"):
+            web1.run("systemctl stop www; systemctl kill -s STOP weir; systemctl start www; systemctl kill -s CONT weir")
+            within(20, whole)
+            active(web1, "weir-guard@www")
+    finally:
+        for host in WEBS:
+            host.run(
+                f"systemctl kill -s CONT weir; systemctl disable -q --now weir-guard@www weir-guard@other other; rm -f {OTHER}; systemctl daemon-reload"
+            )
+        within(30, whole)
+
+
+def slow_requests(name, count=6):
+    """Requests that NGINX does not repeat, each of SLOW_S; the file on the balancer where it stands how they end, and how many."""
+    to = f"/root/slow-{name}"
+    slow = f"curl -s -o /dev/null -w '%{{http_code}} %{{time_total}}\\n' -d x -H 'Host: {SITE}' http://127.0.0.1/slow"
+    numbers = " ".join(map(str, range(count)))
+    lb.run(f"rm -f {to}; (for i in {numbers}; do {slow} >>{to} & done; wait) >/dev/null 2>&1 </dev/null &")
+    return to, count
+
+
+def all_answered(sent):
+    to, count = sent
+    lines = lb.run(f"cat {to}").splitlines()
+    expect(len(lines) == count, f"{len(lines)} of {count} have ended")
+    return lines
 
 
 def at_once(report):
