@@ -23,6 +23,9 @@ class Handler(web.SimpleHTTPRequestHandler):
             time.sleep(4)
             self.path = "/"
         super().do_GET()
+    def do_POST(self):
+        self.rfile.read(int(self.headers["Content-Length"]))
+        self.do_GET()
 web.ThreadingHTTPServer(("", 8080), Handler).serve_forever()
 """
 
