@@ -232,7 +232,8 @@ def guarded_two(report):
     finally:
         for host in WEBS:
             host.run(
-                f"systemctl kill -s CONT weir; systemctl disable -q --now weir-guard@www weir-guard@other other; rm -f {OTHER}; systemctl daemon-reload"
+                "systemctl kill -s CONT weir; systemctl disable -q --now weir-guard@www weir-guard@other; systemctl disable -q --now other;"
+                f"rm -f {OTHER}; systemctl daemon-reload"
             )
         within(30, whole)
 
