@@ -5,7 +5,7 @@ import json
 import time
 
 from cluster import (
-    DETECTED_S, WEBS, all_alive, lb, members_are, none_failed, now, serves, servers_are, told, untold, visitors, web1, web2, whole,
+    DETECTED_S, WEBS, all_alive, lb, members_are, none_failed, now, pages, serves, servers_are, told, untold, visitors, web1, web2, whole,
 )
 from dead import SLOWEST_S, probed
 from hosts import expect, pause, throughout, verb, within
@@ -99,6 +99,24 @@ def cable(report):
         with report.claim("cable.back", "with its cable in again it is back"):
             verb("heal")
             within(60, whole)
+
+
+def own_cable(report):
+    """The balancer itself is cut off, and sees nobody."""
+    with probed():
+        within(10, whole)
+        # They are what NGINX holds against the servers; none of them can be answered for a while.
+        with visitors():
+            verb("cut", lb)
+            with report.claim("own_cable.kept", "a balancer that is cut off keeps all its servers"):
+                throughout(15, servers_are, *WEBS)
+            verb("heal")
+            begin = time.monotonic()
+            with report.claim("own_cable.back", "with its cable in again NGINX serves once it has forgotten what it held against them"):
+                within(5, pages, count=1)
+                report.figure("own_cable_to_first_page_s", round(time.monotonic() - begin, 2))
+                throughout(5, servers_are, *WEBS)
+        within(20, whole)
 
 
 @contextlib.contextmanager
