@@ -70,6 +70,8 @@ pub enum Word {
     Floor {
         /// Who drains and has asked earlier.
         earlier: Vec<NodeName>,
+        /// By which setting, in its own words; empty of one that does not say.
+        rule: String,
     },
     /// It cannot be brought in place.
     Apply {
@@ -97,12 +99,16 @@ impl Reply {
     /// `None` if it is none: whoever sent that has not answered.
     pub fn parse(payload: &[u8]) -> Option<Self> {
         let text = std::str::from_utf8(payload).ok().filter(|text| text.len() <= Self::MAX_BYTES)?;
-        let line = text.lines().next()?.trim_end();
+        let mut lines = text.lines();
+        let line = lines.next()?.trim_end();
         let mut fields = line.splitn(4, ' ');
         let word = fields.next()?;
         let id = DrainId::new(fields.next()?)?;
         let generation = Generation(number(fields.next()?)?);
-        let word = Word::read(word, fields.next().unwrap_or_default())?;
+        let mut word = Word::read(word, fields.next().unwrap_or_default())?;
+        if let (Word::Floor { rule, .. }, Some(more)) = (&mut word, lines.next()) {
+            *rule = escape(more.trim_end()).into_owned();
+        }
         Some(Self { id, generation, word })
     }
 }
@@ -123,7 +129,7 @@ impl Word {
             "no" => match text.split_once(' ').unwrap_or((text, "")) {
                 ("floor", names) => {
                     let names = names.split_ascii_whitespace().filter_map(NodeName::new);
-                    Self::Floor { earlier: names.take(Reply::MAX_NAMED).collect() }
+                    Self::Floor { earlier: names.take(Reply::MAX_NAMED).collect(), rule: String::new() }
                 }
                 ("apply", error) => Self::Apply { error: escape(error).into_owned() },
                 _ => Self::Apply { error: shown() },
@@ -133,7 +139,7 @@ impl Word {
     }
 }
 
-/// As it is sent: one line of at most [`Reply::MAX_BYTES`]. Words of a balancer's own are cut at its end; of names the first are
+/// As it is sent: one line, and of a refusal a second one that says why, in at most [`Reply::MAX_BYTES`]. Words of a balancer's own are cut at its end; of names the first are
 /// there, and of servers all or none.
 impl fmt::Display for Reply {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -155,7 +161,7 @@ impl fmt::Display for Reply {
             Word::Idle | Word::None => String::new(),
             Word::Wait { text } if text.is_empty() => String::new(),
             Word::Wait { text } => format!(" {}", escape(text)),
-            Word::Floor { earlier } => {
+            Word::Floor { earlier, rule } => {
                 let mut words = earlier.iter().map(one_word);
                 // Without any it would be another answer.
                 let mut text = words.next().map_or_else(|| " floor".to_owned(), |first| format!(" floor {first}"));
@@ -164,6 +170,11 @@ impl fmt::Display for Reply {
                         break;
                     }
                     text = text + " " + &word;
+                }
+                // Whoever does not know of it reads the first line alone.
+                let rule = escape(rule);
+                if !rule.is_empty() && text.len() + 1 + rule.len() <= room {
+                    text = text + "\n" + &rule;
                 }
                 text
             }
@@ -204,6 +215,26 @@ mod tests {
         NodeName::new(text).unwrap()
     }
 
+    fn floor(earlier: Vec<NodeName>) -> Word {
+        Word::Floor { earlier, rule: String::new() }
+    }
+
+    #[test]
+    fn why_a_node_is_refused_stands_in_a_second_line_if_there_is_room() {
+        let rule = "min_healthy = 50 of upstream web";
+        let said = |rule: &str, names: usize| {
+            let earlier = (0..names).map(|at| name(&format!("{at:0120}"))).collect();
+            let word = Word::Floor { earlier, rule: rule.to_owned() };
+            Reply { id: id(), generation: Generation(16), word }.to_string()
+        };
+        assert_eq!(said(rule, 0), format!("no 5d3e01aa 16 floor\n{rule}"));
+        let read = Reply::parse(said(rule, 0).as_bytes()).unwrap().word;
+        assert_eq!(read, Word::Floor { earlier: Vec::new(), rule: rule.to_owned() });
+        assert_eq!(said("a\nb", 0).lines().count(), 2, "it is one line");
+        assert_eq!(said(rule, 40).lines().count(), 1, "names come first");
+        assert!(said(rule, 40).len() <= Reply::MAX_BYTES);
+    }
+
     #[test]
     fn a_question_names_the_node_with_the_rest_of_the_line() {
         for node in ["web1", "web 1", "größe", "-"] {
@@ -229,8 +260,8 @@ mod tests {
             ("none 5d3e01aa 16", Word::None),
             ("wait 5d3e01aa 16", Word::Wait { text: String::new() }),
             ("wait 5d3e01aa 16 in 2 s", Word::Wait { text: "in 2 s".to_owned() }),
-            ("no 5d3e01aa 16 floor", Word::Floor { earlier: Vec::new() }),
-            ("no 5d3e01aa 16 floor web1 web2", Word::Floor { earlier: vec![name("web1"), name("web2")] }),
+            ("no 5d3e01aa 16 floor", floor(Vec::new())),
+            ("no 5d3e01aa 16 floor web1 web2", floor(vec![name("web1"), name("web2")])),
             ("no 5d3e01aa 16 apply disk full", Word::Apply { error: "disk full".to_owned() }),
         ] {
             let reply = Reply { id: id(), generation: Generation(16), word };
@@ -253,9 +284,11 @@ mod tests {
         assert!(line.len() <= Reply::MAX_BYTES && !line.contains('\n'), "{line}");
         assert!(Reply::parse(line.as_bytes()).is_some());
         let earlier = vec![name("web 1"), name("web\t2"), name("web3")];
-        let line = Reply { id: id(), generation: Generation(1), word: Word::Floor { earlier } }.to_string();
+        let line = Reply { id: id(), generation: Generation(1), word: floor(earlier) }.to_string();
         assert_eq!(line, r"no 5d3e01aa 1 floor web\u{20}1 web\t2 web3");
-        let Some(Reply { word: Word::Floor { earlier }, .. }) = Reply::parse(line.as_bytes()) else { panic!("{line}") };
+        let Some(Reply { word: Word::Floor { earlier, .. }, .. }) = Reply::parse(line.as_bytes()) else {
+            panic!("{line}")
+        };
         assert_eq!(earlier.len(), 3);
     }
 
@@ -274,15 +307,15 @@ mod tests {
 
         let names = |count: usize, len: usize| (0..count).map(move |at| name(&format!("{at:0len$}")));
         for (count, len, whole) in [(3, 8, 3), (100, 9, 32), (3, 200, 2), (2, 255, 1)] {
-            let line = reply(Word::Floor { earlier: names(count, len).collect() }).to_string();
+            let line = reply(floor(names(count, len).collect())).to_string();
             assert!(line.len() <= Reply::MAX_BYTES);
             let read = Reply::parse(line.as_bytes()).unwrap().word;
-            assert_eq!(read, Word::Floor { earlier: names(whole, len).collect() }, "{count} {len}: {line}");
+            assert_eq!(read, floor(names(whole, len).collect()), "{count} {len}: {line}");
         }
         // One that does not fit is still somebody.
-        let line = reply(Word::Floor { earlier: vec![name(&"\u{1}".repeat(250)), name("web2")] }).to_string();
+        let line = reply(floor(vec![name(&"\u{1}".repeat(250)), name("web2")])).to_string();
         let read = Reply::parse(line.as_bytes()).unwrap().word;
-        assert!(matches!(&read, Word::Floor { earlier } if earlier.len() == 1), "{line}");
+        assert!(matches!(&read, Word::Floor { earlier, .. } if earlier.len() == 1), "{line}");
     }
 
     proptest::proptest! {

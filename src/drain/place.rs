@@ -25,6 +25,8 @@ pub enum Place {
     Refused {
         /// Who else drains there and is out for that.
         beside: Vec<NodeName>,
+        /// By which setting of which upstream, for people.
+        rule: String,
     },
 }
 
@@ -33,7 +35,7 @@ impl Place {
     pub fn of(balancer: &Balancer, trouble: Option<&str>, node: &NodeName) -> Self {
         let mut servers = Vec::new();
         let (mut is_selected, mut is_going) = (false, false);
-        let mut refusing: Option<BTreeSet<NodeName>> = None;
+        let mut refusing: Option<(BTreeSet<NodeName>, String)> = None;
         for upstream in balancer.upstreams() {
             let Some(decision) = upstream.decision() else { return Self::Going };
             is_going |= serves(upstream.live(), node);
@@ -49,19 +51,25 @@ impl Place {
             let gets_requests = gets_requests(decision, judged);
             match judged.drain {
                 Drain::Asked(_) if gets_requests => {
-                    refusing.get_or_insert_default().extend(others(upstream, judged));
+                    let (beside, _) = refusing.get_or_insert_with(|| (BTreeSet::new(), rule(upstream)));
+                    beside.extend(others(upstream, judged));
                 }
                 Drain::No | Drain::Asked(_) | Drain::Promised => is_going |= gets_requests,
             }
         }
         match (refusing, trouble) {
-            (Some(beside), _) => Self::Refused { beside: beside.into_iter().collect() },
+            (Some((beside, rule)), _) => Self::Refused { beside: beside.into_iter().collect(), rule },
             (None, Some(error)) if is_going => Self::Stuck { error: error.to_owned() },
             (None, _) if is_going => Self::Going,
             (None, _) if is_selected => Self::Out { servers },
             (None, _) => Self::Elsewhere,
         }
     }
+}
+
+/// `min_healthy = "50%" of upstream web`.
+fn rule(upstream: &Upstream) -> String {
+    format!("{} of upstream {}", upstream.min_healthy().setting(), upstream.name())
 }
 
 fn serves(live: Option<&Servers>, node: &NodeName) -> bool {

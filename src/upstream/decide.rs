@@ -68,6 +68,11 @@ impl Decision {
         }
     }
 
+    /// Whether enough servers are well again, and those that were kept still stay for a while.
+    pub fn lingers(&self) -> bool {
+        self.mode == Mode::Floor && self.enough_since.is_some()
+    }
+
     /// How many servers get requests.
     pub fn serving(&self) -> usize {
         self.members.iter().filter(|judged| judged.serves()).count()

@@ -379,7 +379,18 @@ impl Flapping {
 fn panic(options: &Options, decision: &Decision) -> Asked {
     let result = if decision.is_panic() { YES } else { NO };
     let (serving, base) = (decision.serving(), decision.base);
-    of(Question::Panic, result, format!("{serving} of {base} in, min_healthy {}", options.policy.min_healthy))
+    let lingers = if decision.lingers() { "; too few were well just before" } else { "" };
+    of(Question::Panic, result, format!("{serving} of {base} in, min_healthy {}{lingers}", options.policy.min_healthy))
+}
+
+impl MinHealthy {
+    /// `min_healthy = "50%"` or `min_healthy = 2`, as it is written.
+    pub fn setting(self) -> String {
+        match self {
+            Self::Percent(percent) => format!("min_healthy = \"{percent}%\""),
+            Self::Count(count) => format!("min_healthy = {count}"),
+        }
+    }
 }
 
 /// `50 %` or `2`.

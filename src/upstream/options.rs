@@ -4,6 +4,8 @@ use std::fmt;
 use std::sync::Arc;
 
 use regex::Regex;
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::{Allow, Flap, Probe, SlowStart, UpstreamName};
 use crate::serf::filter::{self, ExpressionError};
@@ -299,6 +301,14 @@ impl Default for MinHealthy {
 }
 
 impl MinHealthy {
+    /// Whether it is a count of more than all of `base` members: then none of them may be missing.
+    pub fn exceeds(self, base: usize) -> bool {
+        match self {
+            Self::Percent(_) => false,
+            Self::Count(count) => usize::try_from(count).is_ok_and(|count| count > base),
+        }
+    }
+
     /// The floor for `base` members; never below 1 (`protocols D.3`).
     pub fn floor(self, base: usize) -> usize {
         let wanted = match self {
@@ -306,6 +316,35 @@ impl MinHealthy {
             Self::Count(count) => usize::try_from(count).unwrap_or(usize::MAX),
         };
         wanted.min(base).max(1)
+    }
+}
+
+/// `"50%"` or `2`, as it is written in the configuration.
+impl Serialize for MinHealthy {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Self::Percent(percent) => serializer.collect_str(&format_args!("{percent}%")),
+            Self::Count(count) => serializer.serialize_u32(*count),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for MinHealthy {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        #[serde(untagged)]
+        enum Written {
+            Count(u32),
+            Share(String),
+        }
+        match Written::deserialize(deserializer)? {
+            Written::Count(count) => Ok(Self::Count(count)),
+            Written::Share(share) => share
+                .strip_suffix('%')
+                .and_then(|percent| percent.parse().ok())
+                .map(Self::Percent)
+                .ok_or_else(|| D::Error::custom("is no share")),
+        }
     }
 }
 
@@ -344,6 +383,13 @@ mod tests {
 
     #[test]
     fn the_floor_is_rounded_up_and_never_zero() {
+        assert!(
+            MinHealthy::Count(3).exceeds(2) && !MinHealthy::Count(2).exceeds(2) && !MinHealthy::Percent(100).exceeds(0)
+        );
+        for (wanted, json) in [(MinHealthy::Percent(50), "\"50%\""), (MinHealthy::Count(50), "50")] {
+            assert_eq!(serde_json::to_string(&wanted).unwrap(), json);
+            assert_eq!(serde_json::from_str::<MinHealthy>(json).unwrap(), wanted);
+        }
         // min_healthy                 base  floor
         for (min, base, floor) in [
             (MinHealthy::Percent(50), 0, 1),

@@ -299,6 +299,7 @@ fn decided(upstream: &Upstream, probes: &Probes, health: &Health, calendar: &Cal
         server.check = health.of(&judged.name, calendar).and_then(|known| known.complaint());
     }
     told.waiting = waiting(upstream);
+    told.min_healthy = Some(upstream.min_healthy());
     told
 }
 

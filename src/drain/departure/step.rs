@@ -115,7 +115,7 @@ impl Departure {
         if !before.as_ref().is_some_and(is_same) {
             let (why, text, earlier) = match word {
                 Word::Wait { text } => (Why::Wait, text, Vec::new()),
-                Word::Floor { earlier } => (Why::Floor, String::new(), earlier),
+                Word::Floor { earlier, rule } => (Why::Floor, rule, earlier),
                 Word::Apply { error } => (Why::Apply, error, Vec::new()),
                 Word::Out { .. } | Word::Idle | Word::None => return,
             };
@@ -186,7 +186,7 @@ impl Departure {
                 let missing = missing();
                 let word = |name: &NodeName| run.refusing.get(name);
                 let earlier = missing.iter().filter_map(word).find_map(|word| match word {
-                    Word::Floor { earlier } if !earlier.is_empty() => Some(earlier.clone()),
+                    Word::Floor { earlier, .. } if !earlier.is_empty() => Some(earlier.clone()),
                     _ => None,
                 });
                 let has_earlier = earlier.is_some();

@@ -416,7 +416,7 @@ fn a_second_request_asks_everybody_again_and_waits_for_nothing_else() {
 
 #[test]
 fn a_refused_drain_is_taken_back_unless_it_is_forced_or_a_leave() {
-    let refused = || Word::Floor { earlier: Vec::new() };
+    let refused = || Word::Floor { earlier: Vec::new(), rule: String::new() };
     let mut node = Node::with(&["lb1", "lb2"]);
     node.drain(0);
     node.answer(100, "lb1", refused());
@@ -440,7 +440,7 @@ fn a_refused_drain_is_taken_back_unless_it_is_forced_or_a_leave() {
 
 #[test]
 fn whoever_asked_later_lets_the_earlier_one_go_first() {
-    let earlier = || Word::Floor { earlier: vec![name("web0")] };
+    let earlier = || Word::Floor { earlier: vec![name("web0")], rule: String::new() };
     let web0 = |drains: bool| Peer {
         name: name("web0"),
         presence: Presence::Alive,
@@ -657,7 +657,7 @@ fn a_drain_of_an_earlier_run_goes_on_with_its_id() {
     node.members(vec![balancer("lb1", Presence::Alive)]);
     assert_eq!(node.machine.tag(), Some(&DrainTag::new(kept().id, kept().since)));
     assert_eq!(node.asks(0), ["lb1"]);
-    node.answer(10, "lb1", Word::Floor { earlier: Vec::new() });
+    node.answer(10, "lb1", Word::Floor { earlier: Vec::new(), rule: String::new() });
     assert!(node.machine.tag().is_some(), "nobody waits who could be told that it is refused");
 }
 
@@ -749,7 +749,7 @@ fn where_one_balancer_has_not_said_where_requests_go_nothing_can_be_measured() {
 }
 
 fn floor(earlier: &[&str]) -> Word {
-    Word::Floor { earlier: earlier.iter().map(|text| name(text)).collect() }
+    Word::Floor { earlier: earlier.iter().map(|text| name(text)).collect(), rule: String::new() }
 }
 
 #[test]

@@ -289,9 +289,9 @@ impl Ledger {
             let found = place.as_ref().map(|place| place(&open.question.node));
             let is_promised = has(&self.promises, &open.question);
             match found.clone() {
-                Some(Place::Refused { beside }) if !is_promised && self.rank(&open.question.node).is_some() => {
+                Some(Place::Refused { beside, rule }) if !is_promised && self.rank(&open.question.node).is_some() => {
                     let earlier = self.earlier(&open.question.node, beside);
-                    self.answer(open, Word::Floor { earlier });
+                    self.answer(open, Word::Floor { earlier, rule });
                     continue;
                 }
                 Some(Place::Stuck { error }) if !is_promised => {

@@ -77,6 +77,8 @@ fn promised() -> Ledger {
 #[test]
 fn what_is_answered_depends_on_what_is_live_and_on_disk() {
     let beside = || vec![name("web0"), name("web2")];
+    let rule = || "min_healthy = 2 of upstream web".to_owned();
+    let refused = |beside| Place::Refused { beside, rule: rule() };
     // place, old workers once a promise is kept, the answer at once and after the time that it may be held back
     for (place, old_workers, at_once, later) in [
         (out(), 3, Some(Word::Out { servers: servers() }), None),
@@ -84,8 +86,8 @@ fn what_is_answered_depends_on_what_is_live_and_on_disk() {
         (Place::Elsewhere, 3, Some(Word::None), None),
         (Place::Going, 0, None, Some(Word::Wait { text: String::new() })),
         (Place::Stuck { error: "e".to_owned() }, 0, Some(Word::Apply { error: "e".to_owned() }), None),
-        (Place::Refused { beside: Vec::new() }, 0, Some(Word::Floor { earlier: Vec::new() }), None),
-        (Place::Refused { beside: beside() }, 0, Some(Word::Floor { earlier: vec![name("web0")] }), None),
+        (refused(Vec::new()), 0, Some(Word::Floor { earlier: Vec::new(), rule: rule() }), None),
+        (refused(beside()), 0, Some(Word::Floor { earlier: vec![name("web0")], rule: rule() }), None),
     ] {
         let mut ledger = asked();
         ledger.handle_members(at(0), [told("web0", 1, Some((8, 2))), told("web2", 1, Some((9, 4)))]);

@@ -387,7 +387,7 @@ impl World {
                 let others = self.nodes.iter().map(|each| each.name.clone());
                 let is_out = |other: &NodeName| drain(other) != Drain::No && !wanted.contains(other);
                 let beside = others.filter(|other| other != node && is_out(other)).collect();
-                Place::Refused { beside }
+                Place::Refused { beside, rule: String::new() }
             }
             (true, Drain::No | Drain::Promised) => Place::Going,
             (false, _) if is_live => Place::Going,
@@ -425,7 +425,7 @@ impl World {
                     }
                 }
                 super::super::Request::Answer { query, mut reply } => {
-                    if let (Word::Floor { earlier }, Fault::NoYielding) = (&mut reply.word, self.fault) {
+                    if let (Word::Floor { earlier, .. }, Fault::NoYielding) = (&mut reply.word, self.fault) {
                         earlier.clear();
                     }
                     let from = self.nodes.iter().position(|node| node.asked.contains(&query));

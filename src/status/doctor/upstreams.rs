@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use super::Trouble;
 use super::finding::Findings;
 use crate::serf::Status;
-use crate::status::node::{Attention, Document, Kind, Member, Upstream, to_start};
+use crate::status::node::{Attention, Document, Kind, Member, Upstream, to_start, too_many_wanted};
 use crate::upstream::Options;
 
 /// Values of a tag that one line shows.
@@ -20,6 +20,10 @@ pub fn upstreams<'a>(document: &Document, configured: impl Iterator<Item = &'a O
     for upstream in &document.upstreams {
         let name = &upstream.name;
         findings.extend(servers::servers(upstream, &document.node.name, &document.members));
+        match too_many_wanted(upstream) {
+            Some(Trouble { what, way_out }) => findings.warn("nginx.min_healthy", name, what, &way_out),
+            None => findings.pass("nginx.min_healthy", name),
+        }
         let ails = document.attention.iter().find_map(|attention| {
             let kind = attention.kind.word().filter(|kind| matches!(kind, Kind::Empty | Kind::Panic))?;
             (attention.subject == *name).then_some((kind.level(), attention))
@@ -83,7 +87,7 @@ mod tests {
     use super::*;
     use crate::status::node::tests::full;
     use crate::status::node::{Server, ServerState, Want, attention};
-    use crate::upstream::{TagPattern, UpstreamName, Witness};
+    use crate::upstream::{MinHealthy, TagPattern, UpstreamName, Witness};
 
     fn selecting(select: &[(&str, &str)]) -> Options {
         let select = select.iter().map(|(tag, pattern)| ((*tag).to_owned(), TagPattern::new(pattern).unwrap()));
@@ -143,6 +147,27 @@ mod tests {
                 .map(|each| (each.level, each.id, each.message.as_str(), each.remedy.as_deref().unwrap_or_default()))
                 .collect();
             assert_eq!(found, [(crate::status::Level::Warn, id, message, remedy)]);
+        }
+    }
+
+    #[test]
+    fn a_count_of_more_servers_than_there_are_is_found() {
+        let told = |wanted, base| {
+            let mut document = full();
+            (document.upstreams[0].min_healthy, document.upstreams[0].base) = (Some(wanted), base);
+            let findings = upstreams(&document, [selecting(&[("role", "web")])].iter());
+            let found = findings.iter().filter(|finding| finding.id == "nginx.min_healthy");
+            found.map(|each| (each.message.clone(), each.remedy.clone().unwrap_or_default())).collect::<Vec<_>>()
+        };
+        for (wanted, base) in [(MinHealthy::Count(2), 2), (MinHealthy::Percent(100), 2), (MinHealthy::Count(50), 0)] {
+            assert!(told(wanted, base).is_empty(), "{wanted:?} of {base}");
+        }
+        for (count, base, there, share) in [(50, 2, "there are 2 servers", 50), (3, 1, "there is one server", 50)] {
+            let what = format!(
+                "upstream web has min_healthy = {count}, a count, and {there}: none may drain, and one that is ill stays in"
+            );
+            let way_out = format!("write upstream.web.policy.min_healthy = \"{share}%\", or a smaller number");
+            assert_eq!(told(MinHealthy::Count(count), base), [(what, way_out)]);
         }
     }
 

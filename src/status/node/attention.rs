@@ -12,7 +12,7 @@ use super::{
 use crate::health::State;
 use crate::serf::Claim;
 use crate::status::{Known, Level, Trouble, strangers};
-use crate::upstream::{Mode, VerdictReason};
+use crate::upstream::{MinHealthy, Mode, VerdictReason};
 
 /// Events that a handler missed longer ago are history.
 const RECENT_S: u64 = 3600;
@@ -355,14 +355,17 @@ fn of_upstream(upstream: &Upstream, is_alone: bool) -> Option<(Kind, Trouble)> {
             Mode::Floor if !upstream.panic => None,
             Mode::Floor => {
                 let (floor, base) = (upstream.floor, upstream.base);
-                let mut what = format!("fewer than {floor} of the {base} servers of upstream {name} are well");
+                let setting = upstream.min_healthy.map(|wanted| format!(" ({})", wanted.setting())).unwrap_or_default();
+                let mut what = format!("fewer than {floor} of the {base} servers of upstream {name} are well{setting}");
                 let is_kept = |server: &Server| {
                     server.reason.is(&VerdictReason::KeptByFloor) && server.state.is(&ServerState::In)
                 };
                 if upstream.servers.iter().any(is_kept) {
                     what.push_str(", so those that are ill stay in");
                 }
-                Some((Kind::Panic, Trouble::new(what, see_to_servers(upstream))))
+                let see_to = see_to_servers(upstream);
+                let way_out = too_many_wanted(upstream).map(|too_many| format!("{see_to}; or {}", too_many.way_out));
+                Some((Kind::Panic, Trouble::new(what, way_out.unwrap_or(see_to))))
             }
             Mode::Last => {
                 let what = format!("no server of upstream {name} is well, the last good ones stay in");
@@ -370,6 +373,23 @@ fn of_upstream(upstream: &Upstream, is_alone: bool) -> Option<(Kind, Trouble)> {
             }
         },
     }
+}
+
+/// That it wants more servers to be well than there are: then none of them may be missing.
+pub(in crate::status) fn too_many_wanted(upstream: &Upstream) -> Option<Trouble> {
+    let Upstream { name, base, .. } = upstream;
+    let wanted = upstream.min_healthy.filter(|wanted| *base > 0 && wanted.exceeds(*base))?;
+    let selected = if *base == 1 { "is one server".to_owned() } else { format!("are {base} servers") };
+    let what = format!(
+        "upstream {name} has {}, a count, and there {selected}: none may drain, and one that is ill stays in",
+        wanted.setting()
+    );
+    // Whoever forgot a sign meant that share.
+    let share = match wanted {
+        MinHealthy::Count(count @ 10..=100) => count,
+        MinHealthy::Count(_) | MinHealthy::Percent(_) => 50,
+    };
+    Some(Trouble::new(what, format!("write upstream.{name}.policy.min_healthy = \"{share}%\", or a smaller number")))
 }
 
 /// What gives an upstream that selects nobody a server.

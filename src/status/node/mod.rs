@@ -29,8 +29,8 @@ use crate::serf::Claim;
 pub use apply::{
     Apply, ApplyResult, ForeignEdit, HeldUnconfigured, LastApply, Miss, Nginx, NginxState, Reload, Slow, Unseen,
 };
-pub(super) use attention::to_start;
 pub use attention::{Attention, CLAIM_S, HEARD_S, Kind, attention};
+pub(super) use attention::{to_start, too_many_wanted};
 pub use change::{Change, Field, Value};
 pub use check::{Check, CheckKind, Health};
 pub use cluster::{Clocks, Cluster, LastChange, LongName, Member, NameClaim, Queues, Stranger, Traffic, Unfound};

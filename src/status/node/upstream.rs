@@ -9,7 +9,7 @@ use super::{Change, Probe};
 use crate::status::Known;
 use crate::status::health::CheckHealth;
 use crate::upstream::{
-    self, Decision, Generation, HoldReason, Judged, Mode, Servers, UpstreamName, VerdictReason, Witness,
+    self, Decision, Generation, HoldReason, Judged, MinHealthy, Mode, Servers, UpstreamName, VerdictReason, Witness,
 };
 use crate::wire::NodeName;
 
@@ -44,6 +44,8 @@ pub struct Upstream {
     pub floor: usize,
     /// Selected members that have not left; those with weight 0 do not count.
     pub base: usize,
+    /// What the floor rests on; an older agent does not say.
+    pub min_healthy: Option<MinHealthy>,
     /// Every selected member that can be a server, sorted by name.
     pub servers: Vec<Server>,
     /// Selected members that cannot, sorted by name.

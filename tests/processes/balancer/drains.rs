@@ -161,7 +161,10 @@ fn another_node_drains_where_it_obeys_and_says_why_where_it_does_not() {
     assert!(is_drained(&drain(&two)));
     let lines = story(&balancer.agent, &of("web1"));
     assert!(matches!(lines.last(), Some(Line::Refused { balancers }) if balancers[..] == ["lb1"]), "{lines:?}");
-    assert_eq!(balancer.agent.cli(&["drain", "web1"]).status.code(), Some(6));
+    let told = balancer.agent.cli(&["drain", "web1"]);
+    let said = String::from_utf8_lossy(&told.stderr);
+    let rule = "too few servers at lb1 without web1 (min_healthy = \"50%\" of upstream web), which goes on to serve";
+    assert!(told.status.code() == Some(6) && said.contains(rule), "{said}");
     assert!(asked(&balancer.agent, &of("web3")).unwrap_err().contains("no member 'web3'"));
 }
 

@@ -257,6 +257,18 @@ fn how_upstreams_do() {
     });
     assert_eq!(few, ["error panic web: fewer than 1 of the 2 servers of upstream web are well; see to web1"]);
     // It is left in a moment.
+    let forgotten = of_web(|web| {
+        (web.mode, web.panic, web.floor) = (Some(Mode::Floor.into()), true, 2);
+        web.min_healthy = Some(MinHealthy::Count(50));
+        web.servers[0].reason = VerdictReason::Dead.into();
+    });
+    assert_eq!(
+        forgotten,
+        [
+            "error panic web: fewer than 2 of the 2 servers of upstream web are well (min_healthy = 50); see to web1; or write \
+             upstream.web.policy.min_healthy = \"50%\", or a smaller number"
+        ]
+    );
     assert_eq!(of_web(|web| web.mode = Some(Mode::Floor.into())), [""; 0]);
     let last = of_web(|web| web.mode = Some(Mode::Last.into()));
     assert_eq!(
