@@ -1,5 +1,6 @@
 //! The story of a drain or a leave, line by line: what is said while it goes on, and what came of it (`ux §3.3`).
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use serde::Serialize;
@@ -57,6 +58,17 @@ struct Balancer {
     word: String,
     generation: Option<u64>,
     elapsed_ms: Option<u64>,
+    /// Why it is not done, if it has said so since.
+    #[serde(skip)]
+    waits: Option<Waits>,
+}
+
+/// Why a balancer is not done.
+#[derive(Clone, Debug)]
+struct Waits {
+    why: Known<Why>,
+    text: String,
+    earlier: Vec<String>,
 }
 
 /// What ended the wait for requests on their way.
@@ -162,6 +174,7 @@ impl Story {
             Line::Waiting { balancer, why, text, earlier, elapsed_ms } => {
                 let said = waiting(&why, &text, &earlier, &self.outcome.member);
                 self.note(&balancer, why.to_string(), None, Some(elapsed_ms));
+                self.balancer(&balancer).waits = Some(Waits { why, text, earlier });
                 Some(self.row(&balancer, &said, Some(elapsed_ms)))
             }
             Line::Unreachable { balancer, failed_for_ms } => {
@@ -258,7 +271,34 @@ impl Story {
         balancer.word = word;
         balancer.generation = generation.or(balancer.generation);
         balancer.elapsed_ms = elapsed_ms;
+        balancer.waits = None;
         self.outcome.elapsed_ms = elapsed_ms.unwrap_or(self.outcome.elapsed_ms);
+    }
+
+    /// Why that balancer is not done, by its last word.
+    fn waits(&self, name: &str) -> Option<&Waits> {
+        self.outcome.balancers.iter().find(|balancer| balancer.name == name)?.waits.as_ref()
+    }
+
+    /// ` (min_healthy = "50%" of upstream web)`, as the balancers that refuse say; nothing where none does.
+    fn rules(&self, balancers: &[String]) -> String {
+        let rules = balancers.iter().filter_map(|name| self.waits(name)).map(|waits| &waits.text);
+        let rules: BTreeSet<_> = rules.filter(|rule| !rule.is_empty()).collect();
+        if rules.is_empty() { String::new() } else { format!(" ({})", list(&rules.into_iter().collect::<Vec<_>>())) }
+    }
+
+    /// `lb1 did not confirm in time`, or what each has said instead, and whether too few servers are left at one.
+    fn open(&self, balancers: &[String]) -> (String, bool) {
+        let has_answered = |waits: &&Waits| !waits.why.is(&Why::Wait);
+        let (answered, silent): (Vec<&String>, Vec<&String>) =
+            balancers.iter().partition(|name| self.waits(name).as_ref().is_some_and(has_answered));
+        let silent = (!silent.is_empty()).then(|| format!("{} did not confirm in time", list(&silent)));
+        let answers = answered.iter().filter_map(|name| {
+            let Waits { why, text, earlier } = self.waits(name)?;
+            Some(format!("{}: {}", escape(name), waiting(why, text, earlier, &self.outcome.member)))
+        });
+        let is_floor = answered.iter().any(|name| self.waits(name).is_some_and(|waits| waits.why.is(&Why::Floor)));
+        (silent.into_iter().chain(answers).collect::<Vec<_>>().join("; "), is_floor)
     }
 
     /// `  lb1     generation 16 without web1 is live      0.4 s`.
@@ -308,7 +348,8 @@ pub(super) fn failure(story: &Story, other: Option<&str>, undoes: bool) -> Optio
     Some(match story.end.as_ref() {
         Some(Line::Drained { .. } | Line::Left { .. } | Line::Undone { .. } | Line::RemoteLost { .. }) => return None,
         Some(Line::Refused { balancers }) => {
-            let what = format!("too few servers at {} without {node}, which goes on to serve", list(balancers));
+            let (them, rules) = (list(balancers), story.rules(balancers));
+            let what = format!("too few servers at {them} without {node}{rules}, which goes on to serve");
             // No order to another node says so.
             let place = other.map_or_else(String::new, |_| format!(" on {node}"));
             let remedy = format!("add a server; or 'weir drain --force'{place}: out as soon as there is another");
@@ -319,9 +360,12 @@ pub(super) fn failure(story: &Story, other: Option<&str>, undoes: bool) -> Optio
                 .with_remedy("'weir leave' again")
         }
         Some(Line::Unconfirmed { balancers }) => {
-            let what = format!("{} did not confirm in time, {node} stays draining", list(balancers));
-            let remedy =
+            let (open, is_floor) = story.open(balancers);
+            let what = format!("{open}, {node} stays draining");
+            let way_out =
                 format!("{} waits again, {} takes it back", command(&["weir", "drain"], other), drain("--undo"));
+            let remedy =
+                if is_floor { format!("it is out as soon as there is another server; {way_out}") } else { way_out };
             Failure::new(Exit::Incomplete, what).with_remedy(remedy)
         }
         Some(Line::Superseded) => {

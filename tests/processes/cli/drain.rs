@@ -58,6 +58,21 @@ fn refused() -> Vec<Value> {
     ]
 }
 
+fn refused_by_rule() -> Vec<Value> {
+    let mut story = refused();
+    story[1] = waiting("lb1", "floor", "min_healthy = 50 of upstream web", &[]);
+    story
+}
+
+fn forced() -> Vec<Value> {
+    vec![
+        draining(&["lb1", "lb2"]),
+        waiting("lb2", "wait", "", &[]),
+        waiting("lb1", "floor", "min_healthy = 50 of upstream web", &[]),
+        json!({ "kind": "unconfirmed", "balancers": ["lb1", "lb2"] }),
+    ]
+}
+
 fn unconfirmed() -> Vec<Value> {
     vec![
         draining(&["lb1", "lb2"]),
@@ -212,7 +227,7 @@ fn without_times(text: &str) -> String {
 #[test]
 fn a_drain_tells_each_balancer_what_decided_and_the_way_back() {
     let drain = &["drain"][..];
-    let rows: [(Answers, &[&str]); 32] = [
+    let rows: [(Answers, &[&str]); 34] = [
         (|command, _| answer(drained, command), &["drain", "--reason", "kernel"]),
         (|command, _| answer(drained, command), &["drain", "--no-wait"]),
         (|command, _| answer(drained, command), &["drain", "--quiet"]),
@@ -222,6 +237,8 @@ fn a_drain_tells_each_balancer_what_decided_and_the_way_back() {
         (|command, _| answer(undone_in_memory, command), &["drain", "--undo"]),
         (|command, _| answer(refused, command), drain),
         (|command, _| answer(refused, command), &["drain", "--format", "json"]),
+        (|command, _| answer(refused_by_rule, command), drain),
+        (|command, _| answer(forced, command), &["drain", "--force"]),
         (|command, _| answer(unconfirmed, command), drain),
         (|command, _| answer(undone, command), &["drain", "--undo"]),
         (|command, _| answer(guarded, command), &["drain", "--undo", "--if-guard"]),
