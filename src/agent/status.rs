@@ -18,7 +18,6 @@ use super::upstreams::Upstreams;
 use crate::config::{Config, Mode};
 use crate::crypto::KeyId;
 use crate::endpoint::{Endpoint, JoinTarget, Knowledge, NameTrouble, RemovedKey, Stranger};
-use crate::health::{State, TAG};
 use crate::serf::Status;
 use crate::status::groups::groups;
 use crate::status::node::{
@@ -171,12 +170,13 @@ fn cluster(parts: &Parts<'_>, calendar: &Calendar) -> Cluster {
     cluster
 }
 
-/// How well everybody says to be.
+/// How well everybody is, as `weir health` tells it.
 fn health(parts: &Parts<'_>) -> Health {
     let mut health = Health { own: parts.checks.state().into(), ..Health::default() };
-    for member in parts.endpoint.members().filter(|member| member.status == Status::Alive) {
-        let word = member.tags().get(TAG).and_then(|word| State::named(word));
-        health.count(word.unwrap_or_default());
+    for member in super::health::members(parts.endpoint, parts.upstreams).members {
+        if member.status.is_some_and(|status| status.is(&Status::Alive)) {
+            health.count(member.health.word().copied().unwrap_or_default());
+        }
     }
     health
 }

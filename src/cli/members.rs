@@ -65,7 +65,7 @@ pub(crate) struct Member {
     pub(crate) tags: BTreeMap<String, String>,
     pub(crate) status: String,
     pub(crate) protocol: Protocol,
-    /// What the member says about its checks, or a balancer makes of its answers; `None` if that is nothing.
+    /// What a balancer makes of its answers, else what the member says about its checks; `None` if that is nothing.
     pub(crate) health: Option<String>,
     /// Whether it asked for no new requests.
     pub(crate) draining: bool,
@@ -159,7 +159,7 @@ struct Wanted {
     query: MembersQuery,
     /// Agents do not filter by it.
     health: Option<Regex>,
-    /// Whether the agent may know the health of members that do not tell it by a tag.
+    /// Whether the agent may know more of the members' health than their tags.
     asks_health: Cell<bool>,
     /// Where it is.
     agent: AgentArgs,
@@ -190,18 +190,19 @@ async fn fetch(wanted: &Wanted, session: &mut Session, output: &Output) -> Resul
     Ok(members)
 }
 
-/// What a balancer makes of the answers of those who have no tag that tells their health, as Serf's agents.
+/// What the agent knows of their health: a balancer asks its servers, Serf's agents among them, and an answer counts before a tag.
 async fn add_answers(members: &mut [Member], wanted: &Wanted, session: &mut Session) {
-    let says_nothing = |member: &&mut Member| member.health.is_none() && member.status == Status::Alive.as_str();
-    if !wanted.asks_health.get() || !members.iter_mut().any(|member| says_nothing(&member)) {
+    let is_alive = |member: &&mut Member| member.status == Status::Alive.as_str();
+    if !wanted.asks_health.get() || !members.iter_mut().any(|member| is_alive(&member)) {
         return;
     }
     match session.weir(&HealthStatus {}).await {
         Ok(known) => {
-            for member in members.iter_mut().filter(says_nothing) {
+            for member in members.iter_mut().filter(is_alive) {
                 let known = known.members.iter().find(|known| known.name == member.name);
-                member.health =
-                    known.filter(|known| !known.health.is(&Check::None)).map(|known| known.health.to_string());
+                if let Some(known) = known.filter(|known| !known.health.is(&Check::None)) {
+                    member.health = Some(known.health.to_string());
+                }
             }
         }
         // Serf's agent, which hangs up on what it does not know, or one that is older: neither knows it the next time.

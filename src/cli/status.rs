@@ -194,6 +194,7 @@ fn health(document: &Document) -> Option<String> {
     let health = &document.health;
     let counts = [
         (health.critical, "critical"),
+        (health.silent, "silent"),
         (health.warning, "warning"),
         (health.wait, "waiting for a first result"),
         (health.passing, "passing"),

@@ -4,19 +4,21 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::health::State;
+use crate::health::{State, query};
 use crate::known::Known;
 
-/// How well this node and the members that are alive are, by their own word.
+/// How well this node and the members that are alive are, by their own word, or by what a balancer heard when it asked.
 #[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(default)]
 pub struct Health {
     /// Of this node; `none` without checks.
     pub own: Known<State>,
-    /// How many members say this, ourselves included.
+    /// Of how many members this is known, ourselves included.
     pub passing: usize,
     pub warning: usize,
     pub critical: usize,
+    /// They have answered before and do not any more.
+    pub silent: usize,
     /// Their checks have said nothing yet.
     pub wait: usize,
     /// They have no checks, or do not say.
@@ -25,13 +27,14 @@ pub struct Health {
 
 impl Health {
     /// One more member that is alive.
-    pub fn count(&mut self, state: State) {
-        *match state {
-            State::Passing => &mut self.passing,
-            State::Warning => &mut self.warning,
-            State::Critical => &mut self.critical,
-            State::Wait => &mut self.wait,
-            State::None => &mut self.none,
+    pub fn count(&mut self, check: query::Check) {
+        *match check {
+            query::Check::Passing => &mut self.passing,
+            query::Check::Warning => &mut self.warning,
+            query::Check::Critical => &mut self.critical,
+            query::Check::Silent => &mut self.silent,
+            query::Check::Wait => &mut self.wait,
+            query::Check::None => &mut self.none,
         } += 1;
     }
 }

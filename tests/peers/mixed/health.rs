@@ -84,6 +84,11 @@ fn plain_agents_answer_by_the_shipped_script_and_count_as_without_check_where_th
     becomes(&lb, "script", ["warning", "answer", "91 % full"]);
     service.does("echo disk on fire >&2; exit 3");
     becomes(&lb, "script", ["critical", "answer", "disk on fire"]);
+    let shown = |args: &[&str]| -> Value { serde_json::from_slice(&lb.cli(args).stdout).unwrap() };
+    let members = shown(&["members", "--format=json", "--name=script"]);
+    assert_eq!(members["members"][0]["health"], json!("critical"), "{members}");
+    let counts = shown(&["status", "--format=json"])["health"].clone();
+    assert_eq!((&counts["critical"], &counts["none"]), (&json!(1), &json!(3)), "{counts}");
     until("who says so is out", || {
         let output = lb.cli(&["status", "--format=json"]);
         let shown: Value = serde_json::from_slice(&output.stdout).map_err(|error| format!("{error}: {output:?}"))?;
