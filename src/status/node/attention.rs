@@ -253,9 +253,9 @@ fn unheard(document: &Document) -> impl Iterator<Item = (&Stranger, &Trouble)> {
 fn drained(Drain { operator, guard, guards, reason, confirmed, open }: &Drain) -> Trouble {
     let reason = reason.as_ref().map_or_else(String::new, |reason| format!(" ({reason})"));
     let app = match &guards[..] {
-        [] => "the application that its guard unit looks after is down".to_owned(),
-        [unit] => format!("{unit} is down"),
-        units => format!("{} are down", units.join(", ")),
+        [] => "the application that its guard unit looks after was stopped".to_owned(),
+        [unit] => format!("{unit} was stopped"),
+        units => format!("{} were stopped", units.join(", ")),
     };
     let order = match (operator, guard) {
         (false, _) => app,
@@ -268,7 +268,7 @@ fn drained(Drain { operator, guard, guards, reason, confirmed, open }: &Drain) -
         ([_, ..], []) => format!("balancers send this node nothing new: {order}"),
     };
     let way_out = match (operator, guard) {
-        (false, _) => "start the application again",
+        (false, _) => "start the application again, or 'weir drain --undo' where it runs and has no guard any more",
         (true, false) => "undo with 'weir drain --undo'",
         (true, true) => "start the application again, and 'weir drain --undo'",
     };

@@ -178,16 +178,17 @@ fn who_is_drained_and_by_whom() {
         of(|document| document.node.drain = Some(drain)).pop().unwrap()
     };
     let (nothing, down) =
-        ("balancers send this node nothing new: ", "the application that its guard unit looks after is down");
+        ("balancers send this node nothing new: ", "the application that its guard unit looks after was stopped");
+    let guarded = "start the application again, or 'weir drain --undo' where it runs and has no guard any more";
     for (operator, guard, units, told) in [
         (true, false, &[][..], "it is drained (kernel); undo with 'weir drain --undo'".to_owned()),
-        (false, true, &[], format!("{down}; start the application again")),
-        (false, true, &["a.service"], "a.service is down; start the application again".to_owned()),
+        (false, true, &[], format!("{down}; {guarded}")),
+        (false, true, &["a.service"], format!("a.service was stopped; {guarded}")),
         (
             true,
             true,
             &["a.service", "b.service"],
-            "it is drained (kernel), and a.service, b.service are down; start the application again, and 'weir drain \
+            "it is drained (kernel), and a.service, b.service were stopped; start the application again, and 'weir drain \
              --undo'"
                 .to_owned(),
         ),
@@ -256,7 +257,6 @@ fn how_upstreams_do() {
         web.servers[0].reason = VerdictReason::Dead.into();
     });
     assert_eq!(few, ["error panic web: fewer than 1 of the 2 servers of upstream web are well; see to web1"]);
-    // It is left in a moment.
     let forgotten = of_web(|web| {
         (web.mode, web.panic, web.floor) = (Some(Mode::Floor.into()), true, 2);
         web.min_healthy = Some(MinHealthy::Count(50));
@@ -269,6 +269,7 @@ fn how_upstreams_do() {
              upstream.web.policy.min_healthy = \"50%\", or a smaller number"
         ]
     );
+    // It is left in a moment.
     assert_eq!(of_web(|web| web.mode = Some(Mode::Floor.into())), [""; 0]);
     let last = of_web(|web| web.mode = Some(Mode::Last.into()));
     assert_eq!(
