@@ -35,6 +35,9 @@ impl Apply {
         let plan = plan(options, &saved, promises, in_place.as_ref(), run.next()).map_err(Step::Plan.at())?;
         let held = kept::holds(state).map_err(Step::Lock.at())?;
         let mut holds = held.clone();
+        for upstream in restore::configured(options, &saved).upstreams.keys() {
+            holds.explain(upstream, reason.as_ref());
+        }
         for upstream in plan.upstreams() {
             holds.hold(upstream, Hold { since: now(), reason: reason.clone() });
         }

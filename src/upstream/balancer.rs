@@ -237,14 +237,24 @@ impl Balancer {
 
     /// Freezes these upstreams, but for those that are held already. A job that makes it last is due at once.
     pub fn handle_hold(&mut self, now: Instant, upstreams: &BTreeSet<UpstreamName>, hold: &Hold) {
-        let newly = upstreams.iter().filter(|name| self.holds.hold((*name).clone(), hold.clone()));
-        if newly.count() > 0 {
+        let holds = &mut self.holds;
+        let reason = hold.reason.as_ref();
+        let changed =
+            upstreams.iter().filter(|name| holds.hold((*name).clone(), hold.clone()) || holds.explain(name, reason));
+        if changed.count() > 0 {
             self.holds_changed(now);
         }
     }
 
     /// Thaws these upstreams.
     pub fn handle_release(&mut self, now: Instant, upstreams: &BTreeSet<UpstreamName>) {
+    /// Those of them that are held are so for this reason, and that is recorded already.
+    pub fn handle_explained(&mut self, explained: &Holds) {
+        for (name, hold) in explained.iter() {
+            self.holds.explain(name, hold.reason.as_ref());
+        }
+    }
+
         if upstreams.iter().filter(|name| self.holds.release(name).is_some()).count() > 0 {
             self.operator = true;
             self.holds_changed(now);

@@ -78,6 +78,12 @@ impl Holds {
         is_new
     }
 
+    /// Takes a newer reason for holding `upstream`. Whether that is another one; never of one that is not held.
+    pub fn explain(&mut self, upstream: &UpstreamName, reason: Option<&Reason>) -> bool {
+        let (Some(reason), Some(hold)) = (reason, self.0.get_mut(upstream)) else { return false };
+        hold.reason.replace(reason.clone()).as_ref() != Some(reason)
+    }
+
     /// Releases `upstream`, and says how it was held.
     pub fn release(&mut self, upstream: &UpstreamName) -> Option<Hold> {
         self.0.remove(upstream)
@@ -92,6 +98,13 @@ impl Holds {
     pub fn beyond(&self, before: &Self) -> Self {
         let is_new = |(name, _): &(&UpstreamName, &Hold)| before.get(name).is_none();
         Self(self.0.iter().filter(is_new).map(|(name, hold)| (name.clone(), hold.clone())).collect())
+    }
+
+    /// Those that `before` has for another reason.
+    pub fn explained_since(&self, before: &Self) -> Self {
+        let is_other =
+            |(name, hold): &(&UpstreamName, &Hold)| before.get(name).is_some_and(|before| before.reason != hold.reason);
+        Self(self.0.iter().filter(is_other).map(|(name, hold)| (name.clone(), hold.clone())).collect())
     }
 
     /// By name.
@@ -156,6 +169,16 @@ mod tests {
             json.replace("web", "api").replace('7', "9")
         );
         assert!(before.beyond(&holds).is_empty());
+        let newer = Reason::try_from("another".to_owned()).unwrap();
+        assert!(!holds.explain(&name("web"), None) && !holds.explain(&name("db"), Some(&newer)));
+        assert!(holds.explain(&name("api"), Some(&newer)) && !holds.explain(&name("api"), Some(&newer)));
+        assert_eq!(holds.get(&name("api")), Some(&Hold { since: 9, reason: Some(newer) }), "since then");
+        assert!(holds.explain(&name("web"), Some(&Reason("new".to_owned()))));
+        assert!(holds.explained_since(&before).iter().map(|(name, _)| name.as_str()).eq(["web"]), "api is new");
+        assert!(
+            holds.explain(&name("api"), hold(9).reason.as_ref())
+                && holds.explain(&name("web"), hold(7).reason.as_ref())
+        );
         assert_eq!(holds.release(&name("api")), Some(hold(9)));
         assert_eq!(holds.release(&name("web")), Some(hold(7)));
         assert!(holds.is_empty());

@@ -51,6 +51,15 @@ struct GoBack {
     answer: Answer<UpstreamRollback>,
 }
 
+/// What a hold or a release makes of the upstreams that it names.
+#[derive(Debug)]
+struct Changed {
+    changed: BTreeSet<UpstreamName>,
+    /// Held before, and now for another reason.
+    explained: BTreeSet<UpstreamName>,
+    unchanged: BTreeSet<UpstreamName>,
+}
+
 /// Holds that changed, and who wants to hear that they last.
 #[derive(Debug)]
 struct Waiting {
@@ -83,6 +92,8 @@ pub(in crate::agent) struct WentBack {
     holds: Holds,
     /// What of it was not held before.
     held: Holds,
+    /// What of it was held before, for another reason.
+    explained: Holds,
     /// Which generation that was made of.
     to: Option<Generation>,
     took: Duration,
@@ -185,7 +196,8 @@ impl Operator {
 impl WentBack {
     /// Nothing was asked for.
     fn not(why: NotGone, holds: Holds) -> Self {
-        Self { outcome: Err(why), live: None, holds, held: Holds::default(), to: None, took: Duration::ZERO }
+        let (held, explained) = (Holds::default(), Holds::default());
+        Self { outcome: Err(why), live: None, holds, held, explained, to: None, took: Duration::ZERO }
     }
 }
 
@@ -209,7 +221,8 @@ fn go_back(applier: &Applier, state: &Path, rollback: Rollback, before: &Holds) 
         warn!(error = %error.told(by), "what a rollback left in place is not known");
         None
     });
-    WentBack { outcome, live, held: holds.beyond(before), holds, to: Some(to), took }
+    let (held, explained) = (holds.beyond(before), holds.explained_since(before));
+    WentBack { outcome, live, held, explained, holds, to: Some(to), took }
 }
 
 /// Which generation is meant. Who is asked again after a run that died would find another one before the live one.
@@ -257,8 +270,11 @@ impl Upstreams {
             Ok(wanted) => wanted,
             Err(refusal) => return answer.send(Err(refusal)),
         };
-        let (unchanged, changed): (BTreeSet<_>, BTreeSet<_>) =
+        let (held, changed): (BTreeSet<_>, BTreeSet<_>) =
             names.into_iter().partition(|name| self.balancer.holds().get(name).is_some());
+        let is_other = |hold: &Hold| reason.is_some() && hold.reason != reason;
+        let (explained, unchanged): (BTreeSet<_>, BTreeSet<_>) =
+            held.into_iter().partition(|name| self.balancer.holds().get(name).is_some_and(is_other));
         if changed.len() > self.balancer.holds().room() {
             let refusal = Refusal::new(format!("at most {} upstreams can be held", Holds::MAX));
             return answer
@@ -267,8 +283,12 @@ impl Upstreams {
         for upstream in &changed {
             info!(%upstream, reason = reason.as_ref().map(Reason::as_str), "held");
         }
-        self.balancer.handle_hold(now, &changed, &Hold { since: Calendar::unix_now(), reason });
-        self.hold_changed(changed, unchanged, Reply::Hold(answer));
+        for upstream in &explained {
+            info!(%upstream, reason = reason.as_ref().map(Reason::as_str), "held for another reason");
+        }
+        let all = changed.union(&explained).cloned().collect();
+        self.balancer.handle_hold(now, &all, &Hold { since: Calendar::unix_now(), reason });
+        self.hold_changed(Changed { changed, explained, unchanged }, Reply::Hold(answer));
     }
 
     /// Thaws one, or all.
@@ -296,12 +316,17 @@ impl Upstreams {
             info!(%upstream, "released");
         }
         self.balancer.handle_release(now, &changed);
-        self.hold_changed(changed, unchanged, Reply::Release(answer));
+        self.hold_changed(Changed { changed, explained: BTreeSet::new(), unchanged }, Reply::Release(answer));
     }
 
-    fn hold_changed(&mut self, changed: BTreeSet<UpstreamName>, unchanged: BTreeSet<UpstreamName>, reply: Reply) {
-        let is_same = changed.is_empty();
-        let changed = HoldChanged { upstreams: words(changed), unchanged: words(unchanged), unsaved: None };
+    fn hold_changed(&mut self, Changed { changed, explained, unchanged }: Changed, reply: Reply) {
+        let is_same = changed.is_empty() && explained.is_empty();
+        let changed = HoldChanged {
+            upstreams: words(changed),
+            explained: words(explained),
+            unchanged: words(unchanged),
+            unsaved: None,
+        };
         if is_same {
             reply.send(Ok(changed));
         } else {
@@ -326,11 +351,12 @@ impl Upstreams {
 
     pub(super) fn handle_went_back(&mut self, now: Instant, went_back: Option<WentBack>) {
         let Some((_, answer)) = self.operator.going_back.take() else { return };
-        let Some(WentBack { outcome, live, holds, held, to, took }) = went_back else {
+        let Some(WentBack { outcome, live, holds, held, explained, to, took }) = went_back else {
             self.balancer.handle_rolled_back(now, Applied::Failed { reloaded: false }, None, &Holds::default());
             self.watch.applied(now, None, self.applier.run_by());
             return answer.send(Err(Refusal::new("going back broke off").with_remedy("see 'journalctl -u weir'")));
         };
+        self.balancer.handle_explained(&explained);
         let by = self.applier.run_by();
         let (generation, live) = live.unzip();
         match outcome {
@@ -495,7 +521,8 @@ mod tests {
         upstreams.operator.going_back = Some((tokio::spawn(std::future::pending()), answer));
         let live = Some((Generation(9), Desired::new(0)));
         let (outcome, to, took) = (Err(Error::MasterGone.into()), Some(Generation(7)), Duration::ZERO);
-        let went_back = WentBack { outcome, live, held: holds.clone(), holds, to, took };
+        let (held, explained) = (holds.clone(), holds.clone());
+        let went_back = WentBack { outcome, live, held, explained, holds, to, took };
         upstreams.handle_went_back(Instant::ZERO, Some(went_back));
         assert!(told.try_recv().unwrap().is_err());
         assert_eq!(upstreams.applies.generation(), Some(Generation(9)));

@@ -57,12 +57,7 @@ impl Hold {
         let mut session = Session::open(&self.agent, output).await?;
         let request = UpstreamHold { upstream: self.upstream.clone(), reason: self.reason.clone() };
         let held = session.weir(&request).await?;
-        let told = match (&held.upstreams[..], &held.unchanged[..]) {
-            ([], []) => "there is nothing to hold".to_owned(),
-            ([], already) => format!("{} held already", are(already)),
-            (held, _) => format!("{} held: {}", are(held), until_released(held)),
-        };
-        ended(&held, &told, output)
+        ended(&held, &now_held(&held), output)
     }
 }
 
@@ -109,6 +104,17 @@ impl Rollback {
 /// `changes wait until 'weir upstream release web'`.
 fn until_released(held: &[String]) -> String {
     match held {
+/// `web is held: changes wait until 'weir upstream release web'`, or that it was held already, if for another reason.
+fn now_held(HoldChanged { upstreams, explained, unchanged, .. }: &HoldChanged) -> String {
+    let newly = (!upstreams.is_empty()).then(|| format!("{} held: {}", are(upstreams), until_released(upstreams)));
+    let otherwise = (!explained.is_empty()).then(|| format!("{} held already, now for this reason", are(explained)));
+    match newly.into_iter().chain(otherwise).collect::<Vec<_>>() {
+        told if !told.is_empty() => told.join("; "),
+        _ if unchanged.is_empty() => "there is nothing to hold".to_owned(),
+        _ => format!("{} held already", are(unchanged)),
+    }
+}
+
         [one] => format!("changes wait until 'weir upstream release {one}'"),
         _ => "changes wait until 'weir upstream release'".to_owned(),
     }

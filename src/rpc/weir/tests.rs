@@ -191,6 +191,7 @@ fn every_request_and_answer_survives_the_way_to_an_older_or_newer_peer() {
         unchanged: vec![text("api")],
         unsaved: Some(Trouble::new("no space", "free it")),
     };
+        explained: vec![text("db")],
     survives(&UpstreamHold { upstream: Some(text("web")), reason: Some(text("why")) }, &changed);
     survives(&UpstreamRelease { upstream: Some(text("web")) }, &changed);
     let went_back = RolledBack {

@@ -140,6 +140,8 @@ pub struct HoldChanged {
     pub upstreams: Vec<String>,
     /// Those that were so already.
     pub unchanged: Vec<String>,
+    /// Those that were held already, and now are for the reason that was given.
+    pub explained: Vec<String>,
     /// Why it may not outlive a restart of the agent.
     pub unsaved: Option<Trouble>,
 }

@@ -76,6 +76,13 @@ fn going_back_puts_the_same_bytes_in_place_as_a_new_generation_and_holds() {
     let past = weir::apply::history(&nginx.path("state")).unwrap();
     assert_eq!(past.iter().map(|past| past.rollback_to).collect::<Vec<_>>(), [None, None, Some(Generation(1))]);
 
+    // Why it is held is what was said last, also where nothing else changes.
+    let reason = Reason::try_from("a look first".to_owned()).ok();
+    let again = Ask::Rollback(Rollback { to: Generation(3), reason: reason.clone(), promises: Promises::default() });
+    let (report, holds) = restored(apply.handle(&again));
+    assert!(matches!(report, Report::Unchanged { generation: Generation(3), .. }), "{report:?}");
+    assert_eq!(holds.get(&name).unwrap().reason, reason);
+
     // What is there already changes nothing and holds nothing more.
     let job = Job::new(one);
     assert!(

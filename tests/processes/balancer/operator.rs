@@ -56,6 +56,11 @@ fn a_hold_keeps_what_there_is_over_a_restart_until_it_is_released() {
     let (text, code) = said(&balancer, &["upstream", "hold", "web", "--reason", "a look first"]);
     assert_eq!((text.as_str(), code), ("web is held: changes wait until 'weir upstream release web'\n", Some(0)));
     assert_eq!(said(&balancer, &["upstream", "hold"]), ("web is held already\n".to_owned(), Some(0)));
+    let another = said(&balancer, &["upstream", "hold", "--reason", "another look"]);
+    assert_eq!(another, ("web is held already, now for this reason\n".to_owned(), Some(0)));
+    assert!(await_status(&balancer, 8).contains("upstream web is held (another look)"));
+    let (again, code) = said(&balancer, &["upstream", "hold", "--reason", "a look first"]);
+    assert_eq!((again.as_str(), code), ("web is held already, now for this reason\n", Some(0)));
     let _two = balancer.web("web2", "1");
     balancer.await_log("member joined member=web2");
     let text = await_status(&balancer, 8);
