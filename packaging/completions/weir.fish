@@ -151,7 +151,7 @@ complete -c weir -n "__fish_weir_using_subcommand upstream; and not __fish_seen_
 complete -c weir -n "__fish_weir_using_subcommand upstream; and not __fish_seen_subcommand_from show explain plan history diff rollback hold release render help" -f -a "plan" -d 'Tell what would happen to every upstream if all of this came together: 0 if nothing would, 8 if something would'
 complete -c weir -n "__fish_weir_using_subcommand upstream; and not __fish_seen_subcommand_from show explain plan history diff rollback hold release render help" -f -a "history" -d 'List the last generations, when each was made, why, and what it changed'
 complete -c weir -n "__fish_weir_using_subcommand upstream; and not __fish_seen_subcommand_from show explain plan history diff rollback hold release render help" -f -a "diff" -d 'Tell what differs: 0 if nothing does, 8 if something does'
-complete -c weir -n "__fish_weir_using_subcommand upstream; and not __fish_seen_subcommand_from show explain plan history diff rollback hold release render help" -f -a "rollback" -d 'Go back to an older generation now, and hold every upstream that this changes'
+complete -c weir -n "__fish_weir_using_subcommand upstream; and not __fish_seen_subcommand_from show explain plan history diff rollback hold release render help" -f -a "rollback" -d 'Go back to an older generation now, and hold every upstream whose file is another one then'
 complete -c weir -n "__fish_weir_using_subcommand upstream; and not __fish_seen_subcommand_from show explain plan history diff rollback hold release render help" -f -a "hold" -d 'Freeze an upstream, or all: its servers stay as they are, but for those that leave or drain, until it is released'
 complete -c weir -n "__fish_weir_using_subcommand upstream; and not __fish_seen_subcommand_from show explain plan history diff rollback hold release render help" -f -a "release" -d 'Thaw an upstream, or all: what had to wait is put in place'
 complete -c weir -n "__fish_weir_using_subcommand upstream; and not __fish_seen_subcommand_from show explain plan history diff rollback hold release render help" -f -a "render" -d 'Print the file of an upstream, or of all, as the agent wants it; without an agent, as it is in place'
@@ -227,7 +227,7 @@ always\t'Also in a pipe'
 never\t'Not at all'"
 complete -c weir -n "__fish_weir_using_subcommand upstream; and __fish_seen_subcommand_from rollback" -l force -d 'Even to one that has no server for an upstream'
 complete -c weir -n "__fish_weir_using_subcommand upstream; and __fish_seen_subcommand_from rollback" -l quiet -d 'No notices and no progress'
-complete -c weir -n "__fish_weir_using_subcommand upstream; and __fish_seen_subcommand_from rollback" -s h -l help -d 'Print help'
+complete -c weir -n "__fish_weir_using_subcommand upstream; and __fish_seen_subcommand_from rollback" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c weir -n "__fish_weir_using_subcommand upstream; and __fish_seen_subcommand_from hold" -l reason -d 'Why, for whoever finds it held' -r
 complete -c weir -n "__fish_weir_using_subcommand upstream; and __fish_seen_subcommand_from hold" -l rpc-addr -d 'Address of the agent\'s RPC: HOST:PORT or unix:PATH [env: WEIR_RPC_ADDR, SERF_RPC_ADDR]' -r
 complete -c weir -n "__fish_weir_using_subcommand upstream; and __fish_seen_subcommand_from hold" -l rpc-token-file -d 'File that holds the agent\'s RPC token' -r -F
@@ -267,7 +267,7 @@ complete -c weir -n "__fish_weir_using_subcommand upstream; and __fish_seen_subc
 complete -c weir -n "__fish_weir_using_subcommand upstream; and __fish_seen_subcommand_from help" -f -a "plan" -d 'Tell what would happen to every upstream if all of this came together: 0 if nothing would, 8 if something would'
 complete -c weir -n "__fish_weir_using_subcommand upstream; and __fish_seen_subcommand_from help" -f -a "history" -d 'List the last generations, when each was made, why, and what it changed'
 complete -c weir -n "__fish_weir_using_subcommand upstream; and __fish_seen_subcommand_from help" -f -a "diff" -d 'Tell what differs: 0 if nothing does, 8 if something does'
-complete -c weir -n "__fish_weir_using_subcommand upstream; and __fish_seen_subcommand_from help" -f -a "rollback" -d 'Go back to an older generation now, and hold every upstream that this changes'
+complete -c weir -n "__fish_weir_using_subcommand upstream; and __fish_seen_subcommand_from help" -f -a "rollback" -d 'Go back to an older generation now, and hold every upstream whose file is another one then'
 complete -c weir -n "__fish_weir_using_subcommand upstream; and __fish_seen_subcommand_from help" -f -a "hold" -d 'Freeze an upstream, or all: its servers stay as they are, but for those that leave or drain, until it is released'
 complete -c weir -n "__fish_weir_using_subcommand upstream; and __fish_seen_subcommand_from help" -f -a "release" -d 'Thaw an upstream, or all: what had to wait is put in place'
 complete -c weir -n "__fish_weir_using_subcommand upstream; and __fish_seen_subcommand_from help" -f -a "render" -d 'Print the file of an upstream, or of all, as the agent wants it; without an agent, as it is in place'
@@ -808,7 +808,7 @@ complete -c weir -n "__fish_weir_using_subcommand help; and __fish_seen_subcomma
 complete -c weir -n "__fish_weir_using_subcommand help; and __fish_seen_subcommand_from upstream" -f -a "plan" -d 'Tell what would happen to every upstream if all of this came together: 0 if nothing would, 8 if something would'
 complete -c weir -n "__fish_weir_using_subcommand help; and __fish_seen_subcommand_from upstream" -f -a "history" -d 'List the last generations, when each was made, why, and what it changed'
 complete -c weir -n "__fish_weir_using_subcommand help; and __fish_seen_subcommand_from upstream" -f -a "diff" -d 'Tell what differs: 0 if nothing does, 8 if something does'
-complete -c weir -n "__fish_weir_using_subcommand help; and __fish_seen_subcommand_from upstream" -f -a "rollback" -d 'Go back to an older generation now, and hold every upstream that this changes'
+complete -c weir -n "__fish_weir_using_subcommand help; and __fish_seen_subcommand_from upstream" -f -a "rollback" -d 'Go back to an older generation now, and hold every upstream whose file is another one then'
 complete -c weir -n "__fish_weir_using_subcommand help; and __fish_seen_subcommand_from upstream" -f -a "hold" -d 'Freeze an upstream, or all: its servers stay as they are, but for those that leave or drain, until it is released'
 complete -c weir -n "__fish_weir_using_subcommand help; and __fish_seen_subcommand_from upstream" -f -a "release" -d 'Thaw an upstream, or all: what had to wait is put in place'
 complete -c weir -n "__fish_weir_using_subcommand help; and __fish_seen_subcommand_from upstream" -f -a "render" -d 'Print the file of an upstream, or of all, as the agent wants it; without an agent, as it is in place'

@@ -252,8 +252,8 @@ always\:"Also in a pipe"
 never\:"Not at all"))' \
 '--force[Even to one that has no server for an upstream]' \
 '--quiet[No notices and no progress]' \
-'-h[Print help]' \
-'--help[Print help]' \
+'-h[Print help (see more with '\''--help'\'')]' \
+'--help[Print help (see more with '\''--help'\'')]' \
 '::generation -- That generation; without it, the one before the one in place:_default' \
 && ret=0
 ;;
@@ -2052,7 +2052,7 @@ _weir__subcmd__help__subcmd__upstream_commands() {
 'plan:Tell what would happen to every upstream if all of this came together\: 0 if nothing would, 8 if something would' \
 'history:List the last generations, when each was made, why, and what it changed' \
 'diff:Tell what differs\: 0 if nothing does, 8 if something does' \
-'rollback:Go back to an older generation now, and hold every upstream that this changes' \
+'rollback:Go back to an older generation now, and hold every upstream whose file is another one then' \
 'hold:Freeze an upstream, or all\: its servers stay as they are, but for those that leave or drain, until it is released' \
 'release:Thaw an upstream, or all\: what had to wait is put in place' \
 'render:Print the file of an upstream, or of all, as the agent wants it; without an agent, as it is in place' \
@@ -2302,7 +2302,7 @@ _weir__subcmd__upstream_commands() {
 'plan:Tell what would happen to every upstream if all of this came together\: 0 if nothing would, 8 if something would' \
 'history:List the last generations, when each was made, why, and what it changed' \
 'diff:Tell what differs\: 0 if nothing does, 8 if something does' \
-'rollback:Go back to an older generation now, and hold every upstream that this changes' \
+'rollback:Go back to an older generation now, and hold every upstream whose file is another one then' \
 'hold:Freeze an upstream, or all\: its servers stay as they are, but for those that leave or drain, until it is released' \
 'release:Thaw an upstream, or all\: what had to wait is put in place' \
 'render:Print the file of an upstream, or of all, as the agent wants it; without an agent, as it is in place' \
@@ -2328,7 +2328,7 @@ _weir__subcmd__upstream__subcmd__help_commands() {
 'plan:Tell what would happen to every upstream if all of this came together\: 0 if nothing would, 8 if something would' \
 'history:List the last generations, when each was made, why, and what it changed' \
 'diff:Tell what differs\: 0 if nothing does, 8 if something does' \
-'rollback:Go back to an older generation now, and hold every upstream that this changes' \
+'rollback:Go back to an older generation now, and hold every upstream whose file is another one then' \
 'hold:Freeze an upstream, or all\: its servers stay as they are, but for those that leave or drain, until it is released' \
 'release:Thaw an upstream, or all\: what had to wait is put in place' \
 'render:Print the file of an upstream, or of all, as the agent wants it; without an agent, as it is in place' \

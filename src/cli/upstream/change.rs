@@ -36,7 +36,10 @@ pub(crate) struct Release {
     agent: AgentArgs,
 }
 
-/// Go back to an older generation now, and hold every upstream that this changes.
+/// Go back to an older generation now, and hold every upstream whose file is another one then.
+///
+/// Files come back byte for byte: the first line goes on to name the generation that the file was made for. So the file is another
+/// one, and the upstream is held, also where its servers were the same.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Rollback {
     /// That generation; without it, the one before the one in place
@@ -101,9 +104,6 @@ impl Rollback {
     }
 }
 
-/// `changes wait until 'weir upstream release web'`.
-fn until_released(held: &[String]) -> String {
-    match held {
 /// `web is held: changes wait until 'weir upstream release web'`, or that it was held already, if for another reason.
 fn now_held(HoldChanged { upstreams, explained, unchanged, .. }: &HoldChanged) -> String {
     let newly = (!upstreams.is_empty()).then(|| format!("{} held: {}", are(upstreams), until_released(upstreams)));
@@ -115,6 +115,9 @@ fn now_held(HoldChanged { upstreams, explained, unchanged, .. }: &HoldChanged) -
     }
 }
 
+/// `changes wait until 'weir upstream release web'`.
+fn until_released(held: &[String]) -> String {
+    match held {
         [one] => format!("changes wait until 'weir upstream release {one}'"),
         _ => "changes wait until 'weir upstream release'".to_owned(),
     }

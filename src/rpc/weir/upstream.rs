@@ -146,7 +146,7 @@ pub struct HoldChanged {
     pub unsaved: Option<Trouble>,
 }
 
-/// Goes back to an older generation, and holds every upstream that this changes.
+/// Goes back to an older generation, and holds every upstream whose file this changes.
 #[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(default)]
 pub struct UpstreamRollback {
