@@ -1,5 +1,6 @@
 //! What generations there were, and what differs between them: read from the state directory of `apply`.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use super::Upstreams;
@@ -17,8 +18,7 @@ impl Upstreams {
     pub(in crate::agent) fn history(&self, request: UpstreamHistory, answer: Answer<UpstreamHistory>) {
         let (state, by) = (self.state.clone(), self.applier.run_by());
         tokio::task::spawn_blocking(move || {
-            let told = past(&state).map(|(past, live)| generations(past, live, request.count));
-            answer.send(told.map_err(|error| refusal(&error, by)));
+            answer.send(generations(&state, request.count).map_err(|error| refusal(&error, by)));
         });
     }
 
@@ -43,16 +43,16 @@ pub(super) fn made_at(state: &Path, generation: Option<Generation>) -> Option<u6
     all.iter().rev().find(|past| Some(past.generation) == generation).map(|past| past.at)
 }
 
-/// Every generation, oldest first, and the one that is in place.
-fn past(state: &Path) -> Result<(Vec<Past>, Option<Generation>), Error> {
-    let live = apply::live(state)?.map(|(generation, _)| generation);
-    Ok((apply::history(state)?, live))
-}
-
-fn generations(past: Vec<Past>, live: Option<Generation>, count: usize) -> Generations {
+/// The last `count` of those that are kept, the newest first.
+fn generations(state: &Path, count: usize) -> Result<Generations, Error> {
+    let (live, past) = (apply::live(state)?, apply::history(state)?);
     let count = if count == 0 { usize::MAX } else { count };
-    let told = past.into_iter().rev().take(count).map(|past| told(&past, live));
-    Generations { generations: told.collect() }
+    let changed = past.iter().flat_map(|past| past.changes.keys());
+    let upstreams: BTreeSet<_> = live.iter().flat_map(|(_, live)| live.upstreams.keys()).chain(changed).collect();
+    let upstreams = upstreams.into_iter().map(ToString::to_string).collect();
+    let live = live.as_ref().map(|(generation, _)| *generation);
+    let told = past.iter().rev().take(count).map(|past| told(past, live));
+    Ok(Generations { generations: told.collect(), upstreams })
 }
 
 fn told(past: &Past, live: Option<Generation>) -> weir::Past {

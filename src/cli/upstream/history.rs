@@ -41,14 +41,16 @@ impl History {
             output.notice("nothing was put in place yet");
         } else {
             let mut table = Table::new(&["GEN", "TIME", "RESULT", "TOOK", "CAUSE", "CHANGE"]);
-            history.generations.iter().for_each(|past| table.row(cells(past)));
+            let several = history.upstreams.len() > 1;
+            history.generations.iter().for_each(|past| table.row(cells(past, several)));
             output.text(&table.render(output.layout(self.header, self.wide), |_, text| text.to_owned()))?;
         }
         Ok(Exit::Done)
     }
 }
 
-fn cells(past: &Past) -> [String; 6] {
+/// `several`: there is more than one upstream.
+fn cells(past: &Past, several: bool) -> [String; 6] {
     let or_dash = |text: String| if text.is_empty() { "-".to_owned() } else { text };
     let took = match (past.validate_ms, past.confirm_ms) {
         (None, None) => "-".to_owned(),
@@ -60,13 +62,13 @@ fn cells(past: &Past) -> [String; 6] {
         past.result.to_string(),
         took,
         or_dash(past.cause.clone()),
-        or_dash(change(past)),
+        or_dash(change(past, several)),
     ]
 }
 
 /// `web: + web2 10.77.0.13:80, web1 weight 2 -> 1 and 3 more`, why it was not accepted, and what was cut of the dead.
-fn change(past: &Past) -> String {
-    let several = past.upstreams.len() > 1;
+fn change(past: &Past, several: bool) -> String {
+    let several = several || past.upstreams.len() > 1;
     let told = |change: &Change| if several { format!("{}: {change}", change.upstream) } else { change.to_string() };
     let mut text = past.changes.iter().take(MAX_CHANGES).map(told).collect::<Vec<_>>().join(", ");
     let more = past.changes.len().saturating_sub(MAX_CHANGES) + usize::try_from(past.more).unwrap_or(usize::MAX);

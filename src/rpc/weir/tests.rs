@@ -179,7 +179,10 @@ fn every_request_and_answer_survives_the_way_to_an_older_or_newer_peer() {
         error: Some(text("no")),
         cut: vec![Cut { upstream: text("web"), member: text("web2"), connections: 41 }],
     };
-    survives(&UpstreamHistory { count: 20 }, &Generations { generations: vec![past] });
+    survives(
+        &UpstreamHistory { count: 20 },
+        &Generations { generations: vec![past], upstreams: vec!["web".to_owned()] },
+    );
     let (from, to) = (Some(Generation(7)), Some(Generation(8)));
     let held = HeldBack { upstream: text("web"), since: Some(text("d")), reason: None, changes: changes.clone() };
     survives(
@@ -188,10 +191,10 @@ fn every_request_and_answer_survives_the_way_to_an_older_or_newer_peer() {
     );
     let changed = HoldChanged {
         upstreams: vec![text("web")],
+        explained: vec![text("db")],
         unchanged: vec![text("api")],
         unsaved: Some(Trouble::new("no space", "free it")),
     };
-        explained: vec![text("db")],
     survives(&UpstreamHold { upstream: Some(text("web")), reason: Some(text("why")) }, &changed);
     survives(&UpstreamRelease { upstream: Some(text("web")) }, &changed);
     let went_back = RolledBack {

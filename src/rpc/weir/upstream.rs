@@ -21,6 +21,8 @@ pub struct UpstreamHistory {
 #[serde(default)]
 pub struct Generations {
     pub generations: Vec<Past>,
+    /// Those in place, and those that any generation that is kept has changed.
+    pub upstreams: Vec<String>,
 }
 
 /// What became of a generation.
@@ -138,10 +140,10 @@ pub struct UpstreamRelease {
 pub struct HoldChanged {
     /// Those that are held, or released, now and were not before.
     pub upstreams: Vec<String>,
-    /// Those that were so already.
-    pub unchanged: Vec<String>,
     /// Those that were held already, and now are for the reason that was given.
     pub explained: Vec<String>,
+    /// Those that were so already.
+    pub unchanged: Vec<String>,
     /// Why it may not outlive a restart of the agent.
     pub unsaved: Option<Trouble>,
 }

@@ -201,6 +201,10 @@ fn to_questions_of_the_past(command: &str, document: &str) -> Result<String, Ref
             ];
             Ok(json!({ "generations": all }).to_string())
         }
+        ("weir-upstream-history", r#"{"count":2}"#) => {
+            let all = [past(8, "live", "web2 probe down", json!([left]))];
+            Ok(json!({ "generations": all, "upstreams": ["api", "web"] }).to_string())
+        }
         ("weir-upstream-history", _) => Ok("{}".into()),
         ("weir-upstream-diff", r#"{"from":8,"to":null}"#) => Ok(json!({ "from": 7, "to": 8, "changes": [left],
             "cause": "web2 probe down", "at": "2020-11-28T15:10:02Z" })
@@ -228,6 +232,7 @@ fn what_was_and_what_differs() {
             &["upstream", "history"],
             &["upstream", "history", "--header", "-n", "20"],
             &["upstream", "history", "--format", "json"],
+            &["upstream", "history", "-n", "2"],
             &["upstream", "history", "-n", "0"],
             &["upstream", "diff"],
             &["upstream", "diff", "8"],
