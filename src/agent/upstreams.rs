@@ -476,7 +476,7 @@ fn tell(notice: &Notice) {
 }
 
 fn tell_group(upstream: &UpstreamName, before: Option<Group>, now: Group, strength: &Strength) {
-    let Strength { serving, base: of, floor: wanted, ill } = strength;
+    let Strength { serving, well, base: of, floor: wanted, ill } = strength;
     let ill = some_of(ill.iter().map(NodeName::as_str));
     match (now, before) {
         (Group::Well, Some(Group::Empty | Group::AllLeft | Group::Unrecorded)) => {
@@ -484,7 +484,7 @@ fn tell_group(upstream: &UpstreamName, before: Option<Group>, now: Group, streng
         }
         (Group::Well, _) => info!(%upstream, serving, of, "enough servers are well again"),
         (Group::Floor, _) => {
-            warn!(%upstream, serving, of, ill, wanted, "too few servers are well, those that are ill stay in");
+            warn!(%upstream, well, wanted, serving, of, ill, "too few servers are well, those that are ill stay in");
         }
         (Group::Last, _) => warn!(%upstream, serving, of, ill, "no server is well, the last good ones stay"),
         (Group::AllLeft, _) => warn!(%upstream, "every server has left, NGINX keeps the last ones"),

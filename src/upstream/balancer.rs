@@ -137,6 +137,8 @@ pub enum Group {
 pub struct Strength {
     /// Those that get requests.
     pub serving: usize,
+    /// Those that would be in whatever the others are.
+    pub well: usize,
     /// Those that are wanted to: selected members that have not left.
     pub base: usize,
     /// Fewest that must be well.
@@ -246,8 +248,6 @@ impl Balancer {
         }
     }
 
-    /// Thaws these upstreams.
-    pub fn handle_release(&mut self, now: Instant, upstreams: &BTreeSet<UpstreamName>) {
     /// Those of them that are held are so for this reason, and that is recorded already.
     pub fn handle_explained(&mut self, explained: &Holds) {
         for (name, hold) in explained.iter() {
@@ -255,6 +255,8 @@ impl Balancer {
         }
     }
 
+    /// Thaws these upstreams.
+    pub fn handle_release(&mut self, now: Instant, upstreams: &BTreeSet<UpstreamName>) {
         if upstreams.iter().filter(|name| self.holds.release(name).is_some()).count() > 0 {
             self.operator = true;
             self.holds_changed(now);

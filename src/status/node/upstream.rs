@@ -189,7 +189,7 @@ impl Upstream {
         let shares = live.map(shares).unwrap_or_default();
         let server = |judged: &Judged| {
             let share = shares.get(&judged.name).copied().unwrap_or_default();
-            Server::new(judged, serving.get(&judged.name).copied(), share)
+            Server::new(judged, serving.get(&judged.name).copied(), share, decision.lingers())
         };
         let left_out = decision.left_out.iter().map(|(member, reason)| LeftOut {
             member: member.as_str().to_owned(),
@@ -241,8 +241,8 @@ fn shares(servers: &Servers) -> BTreeMap<&NodeName, f64> {
 }
 
 impl Server {
-    /// `line` is where it gets requests.
-    fn new(judged: &Judged, line: Option<&upstream::Server>, share: f64) -> Self {
+    /// `line` is where it gets requests; `lingers`: enough are well again, and those that were kept stay a while.
+    fn new(judged: &Judged, line: Option<&upstream::Server>, share: f64, lingers: bool) -> Self {
         let Judged { name, draft, verdict, .. } = judged;
         Self {
             member: name.as_str().to_owned(),
@@ -256,7 +256,7 @@ impl Server {
             reason: verdict.reason.into(),
             witness: Some(judged.witness.into()),
             held_down_until: None,
-            why: why(judged, line.is_some()),
+            why: why(judged, line.is_some(), lingers),
             notes: draft.notes.iter().map(ToString::to_string).collect(),
             probe: None,
             check: None,
@@ -265,9 +265,13 @@ impl Server {
 }
 
 /// The group's or an operator's word where it outweighs the evidence, else the evidence.
-fn why(judged: &Judged, serves: bool) -> String {
+fn why(judged: &Judged, serves: bool, lingers: bool) -> String {
     use VerdictReason as Reason;
     match judged.verdict.reason {
+        reason @ (Reason::KeptByFloor | Reason::DrainRefused) if serves && lingers && judged.draft.weight > 0 => {
+            let kept = if reason == Reason::DrainRefused { "draining refused" } else { "kept in" };
+            format!("{kept} for a moment yet: too few were well just before ({})", judged.witness)
+        }
         // In mode last it keeps the line that it had.
         reason if judged.draft.weight == 0 && serves => format!("{reason} (weight 0)"),
         _ if judged.draft.weight == 0 => "weight 0".to_owned(),

@@ -326,8 +326,9 @@ fn group(
     (serving, base, floor): (usize, usize, usize),
     ill: &[&str],
 ) -> Vec<Notice> {
-    let ill = ill.iter().map(|name| NodeName::new(name).unwrap()).collect();
-    let strength = Strength { serving, base, floor, ill };
+    let ill: Vec<_> = ill.iter().map(|name| NodeName::new(name).unwrap()).collect();
+    let well = base - ill.len();
+    let strength = Strength { serving, well, base, floor, ill };
     vec![Notice::Group { upstream: UpstreamName::new("web").unwrap(), before, now, strength }]
 }
 

@@ -290,7 +290,9 @@ impl Upstream {
 
     /// When the group begins to do better or worse.
     fn group_notice(&mut self, decision: &Decision, under_way: Option<&Want>) -> Option<Notice> {
-        let now = Group::of(decision);
+        // Enough are well again, and that too few were was not told.
+        let is_well = decision.lingers() && self.told != Some(Group::Floor);
+        let now = Some(Group::of(decision)).filter(|now| *now != Group::Floor || !is_well).unwrap_or(Group::Well);
         if now == Group::Empty && matches!(under_way, Some(Want::Servers(_))) {
             return None; // whether there is anybody to keep shows when the apply ends
         }
@@ -298,6 +300,7 @@ impl Upstream {
         let is_news = before != Some(now) && (before.is_some() || now != Group::Well);
         let strength = Strength {
             serving: decision.serving(),
+            well: decision.well().count(),
             base: decision.base,
             floor: decision.floor,
             ill: decision.ill().cloned().collect(),

@@ -1,6 +1,11 @@
+use std::time::Duration;
+
 use super::*;
+use crate::time::Instant;
 use crate::upstream::desired::Target;
-use crate::upstream::{Candidate, Circumstances, Drain, Gossip, History, Options, TagPattern, UpstreamName, decide};
+use crate::upstream::{
+    Candidate, Check, Circumstances, Drain, Gossip, History, Options, Rank, TagPattern, UpstreamName, decide,
+};
 use crate::wire::NodeName;
 
 fn member(name: &str, tags: &[(&str, &str)], gossip: Gossip) -> Candidate {
@@ -47,6 +52,36 @@ fn every_selected_member_has_its_state_and_share() {
     let left_out = &upstream.left_out[0];
     assert_eq!((left_out.member.as_str(), &left_out.reason), ("f", &LeftOutReason::NotAPort.into()));
     assert_eq!(left_out.why, "tag port=\"80;\" is not a port, it is left out");
+}
+
+#[test]
+fn who_stays_a_while_after_a_panic_is_not_told_that_too_few_are_well() {
+    let (web, mut history) = (UpstreamName::new("web").unwrap(), History::default());
+    let mut told = |seconds: u64, checks: [Check; 2], drains: bool| {
+        let mut all = [member("a", &[], Gossip::Alive), member("b", &[], Gossip::Alive)];
+        (all[0].check, all[1].check) = (checks[0], checks[1]);
+        all[0].drain = if drains { Drain::Asked(Rank::Last) } else { Drain::No };
+        let now = Instant::ZERO + Duration::from_secs(seconds);
+        let decision = decide(&all, &options(), &history, &Circumstances { now, ..Circumstances::default() });
+        history.decided(&decision);
+        history.applied(&decision);
+        let told = Upstream::decided(&web, &decision, decision.target().as_ref().and_then(Target::servers));
+        (told.panic, told.servers[0].state.clone(), told.servers[0].why.clone())
+    };
+    let (ill, well) = (Check::Critical, Check::Passing);
+    told(0, [well, well], false);
+    let (panic, state, why) = told(1, [ill, ill], false);
+    assert_eq!(
+        (panic, state, why.as_str()),
+        (true, ServerState::In.into(), "kept in: too few would be left (says itself that it is critical)")
+    );
+    for (drains, wanted) in [
+        (false, "kept in for a moment yet: too few were well just before (says itself that it is critical)"),
+        (true, "draining refused for a moment yet: too few were well just before (says itself that it is critical)"),
+    ] {
+        assert_eq!(told(2, [ill, well], drains), (false, ServerState::In.into(), wanted.to_owned()));
+    }
+    assert_eq!(told(13, [ill, well], false).1, ServerState::Down.into(), "that is over");
 }
 
 #[test]
