@@ -18,7 +18,7 @@ use crate::time::Instant;
 use crate::upstream::balancer::Upstream;
 use crate::upstream::explain::Details;
 use crate::upstream::plan::{Assumption, Newcomer};
-use crate::upstream::{Candidate, Decision, Gossip, Pings, Want};
+use crate::upstream::{Candidate, Decision, Gossip, Pings, PlainName, Want};
 use crate::wire::NodeName;
 
 /// Most assumptions that one question may make.
@@ -96,7 +96,13 @@ impl Upstreams {
         let planned = self.balancer.plan(now, &assumptions).map_err(|name| self.unknown(name.as_str()))?;
         let planned = planned.into_iter().map(|(upstream, decision)| {
             let before = told.iter().find(|told| told.name == upstream.name().as_str());
-            planned_in(upstream, &decision, before)
+            let mut planned = planned_in(upstream, &decision, before);
+            let is_supposed =
+                |name: &str| request.join.iter().any(|joiner| joiner.name == name && joiner.addr.is_none());
+            for server in &mut planned.servers {
+                server.addr_supposed = server.addr.is_some() && is_supposed(&server.member);
+            }
+            planned
         });
         Ok(Planned { upstreams: planned.collect() })
     }
@@ -118,7 +124,8 @@ impl Upstreams {
     }
 
     fn newcomer(&self, Joiner { name, addr, tags }: &Joiner) -> Result<Newcomer, Refusal> {
-        let Some(named) = NodeName::new(name) else {
+        let plain = PlainName::new(name).and_then(|plain| NodeName::new(plain.as_str()));
+        let Some(named) = plain else {
             return Err(Refusal::new(format!("'{name}' is no member's name"))
                 .with_remedy("write --join NAME,port=8080")
                 .of_kind(Kind::Usage));
@@ -255,5 +262,6 @@ fn nowhere(member: &str) -> PlannedServer {
         why: "not selected".to_owned(),
         reason: None,
         notes: Vec::new(),
+        addr_supposed: false,
     }
 }

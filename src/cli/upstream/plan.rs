@@ -10,7 +10,7 @@ use super::AgentArgs;
 use crate::error::Trouble;
 use crate::escape::escape;
 use crate::rpc::weir::{Joiner, PlannedIn, PlannedServer, UpstreamPlan};
-use crate::upstream::VerdictReason;
+use crate::upstream::{PlainName, VerdictReason};
 
 /// Tell what would happen to every upstream if all of this came together: 0 if nothing would, 8 if something would.
 #[derive(Debug, clap::Args)]
@@ -36,6 +36,10 @@ fn joiner(text: &str) -> Result<Joiner, Trouble> {
     let name = parts.next().unwrap_or_default().to_owned();
     if name.is_empty() {
         return Err(Trouble::new("a member has a name", "write web3,port=8080"));
+    }
+    if PlainName::new(&name).is_none() {
+        let rule = format!("1 to {} of A-Z a-z 0-9 . _ - are accepted", PlainName::MAX_BYTES);
+        return Err(Trouble::new(format!("'{name}' is no name of a member"), rule));
     }
     let (mut addr, mut tags) = (None, BTreeMap::new());
     for part in parts {
@@ -99,11 +103,12 @@ fn cells(server: &PlannedServer) -> [String; 5] {
     // Why one stays in is news where it is not for its own sake: a drain that would be refused, a server that is kept.
     let is_in_by_itself = server.reason.as_ref().is_none_or(|reason| reason.is(&VerdictReason::In));
     let why = if before == after && after == "in" && is_in_by_itself { "" } else { server.why.as_str() };
+    let supposed = if server.addr_supposed { " (supposed)" } else { "" };
     let notes = server.notes.iter().filter(|_| server.before.is_none()).map(String::as_str);
     let why = Some(why).filter(|why| !why.is_empty()).into_iter().chain(notes).collect::<Vec<_>>().join("; ");
     [
         escape(&server.member).into_owned(),
-        server.addr.map_or_else(|| "-".to_owned(), |addr| addr.to_string()),
+        server.addr.map_or_else(|| "-".to_owned(), |addr| format!("{addr}{supposed}")),
         format!("{before} -> {after}"),
         format!("{:.0} % -> {:.0} %", server.share_before * 100.0, server.share_after * 100.0),
         escape(&why).into_owned(),
@@ -126,6 +131,7 @@ mod tests {
             why: why.to_owned(),
             reason: Some(reason.into()),
             notes: Vec::new(),
+            addr_supposed: false,
         }
     }
 
@@ -138,6 +144,9 @@ mod tests {
             assert_eq!(cells(&server(Some(In), In, reason, why))[4], told);
         }
         let mut joiner = server(None, In, VerdictReason::In, "passing");
+        assert_eq!(cells(&joiner)[1], "10.77.0.12:80");
+        joiner.addr_supposed = true;
+        assert_eq!(cells(&joiner)[1], "10.77.0.12:80 (supposed)", "nobody has said where it is");
         joiner.notes.push("tag weight=\"abc\" is not a number, 1 is used".to_owned());
         let [_, _, states, _, why] = cells(&joiner);
         assert_eq!(states, "- -> in");
@@ -162,7 +171,7 @@ mod tests {
         assert_eq!((read.name.as_str(), read.addr), ("web3", "10.77.0.14".parse().ok()));
         let tags: Vec<_> = read.tags.iter().map(|(tag, value)| format!("{tag}={value}")).collect();
         assert_eq!(tags, ["port=8080", "weight=2"]);
-        for wrong in ["", ",port=80", "web3,port", "web3,=80", "web3,addr=here"] {
+        for wrong in ["", ",port=80", "web3,port", "web3,=80", "web3,addr=here", "web 3", "web3;"] {
             assert!(joiner(wrong).is_err(), "{wrong}");
         }
     }

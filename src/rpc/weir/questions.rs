@@ -114,6 +114,9 @@ pub struct PlannedServer {
     /// Tags of it that would not be taken as they are.
     #[serde(default)]
     pub notes: Vec<String>,
+    /// Nobody has said where it would be, and this is a free address.
+    #[serde(default)]
+    pub addr_supposed: bool,
 }
 
 impl PlannedIn {
