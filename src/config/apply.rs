@@ -209,6 +209,20 @@ pub(crate) fn absolute(path: &Path) -> Option<Trouble> {
     (!path.is_absolute()).then(|| Trouble::new("is not an absolute path", "write one that starts with /"))
 }
 
+impl Section<'_> {
+    /// Notes that the path of this key depends on where the agent is started, which no unit and no other command shares. Serf
+    /// takes such paths.
+    pub(super) fn expect_absolute(&self, name: &str, path: &Path) {
+        if self.serf() {
+            return;
+        }
+        if let Some(Trouble { what, way_out }) = absolute(path) {
+            let what = format!("{} = \"{}\" {what}", self.path_of(name), path.display());
+            self.conflict(name, Trouble::new(what, way_out));
+        }
+    }
+}
+
 /// Of an output that must be another file.
 pub(crate) const NGINX_OWN: &str = "which is nginx.config";
 

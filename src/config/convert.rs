@@ -1,7 +1,10 @@
 //! `weir config convert`: one of Serf's JSON files as TOML.
 
+use std::path::Path;
+
 use crate::error::Trouble;
 
+use super::apply::absolute;
 use super::document::LineIndex;
 use super::mistake::{ConfigErrors, Mistake};
 use super::serf::{Extras, Layer, bind_to_interface, role_to_tag};
@@ -59,6 +62,12 @@ fn complete(layer: &mut Layer) {
     if !has(&layer.table, "rpc", "listen") {
         add(&mut layer.table, ["rpc", "listen"], Value::Text("127.0.0.1:7373".to_owned()));
     }
+    for path in [["encryption", "keyring"], ["snapshot", "path"]] {
+        if let Some((text, at)) = relative(&layer.table, path) {
+            let what = format!("{} = \"{text}\" depends on where the agent is started", path.join("."));
+            layer.notice(&at, Trouble::new(what, "write a path that starts with /, others are refused in TOML"));
+        }
+    }
     match (extras.leave_on_terminate, extras.skip_leave_on_interrupt) {
         (true, false) => add(&mut layer.table, ["leave", "on_stop"], Value::Bool(true)),
         (false, true) => add(&mut layer.table, ["leave", "on_stop"], Value::Bool(false)),
@@ -71,6 +80,17 @@ fn complete(layer: &mut Layer) {
     if let Some((path, at)) = &extras.tags_file {
         let what = format!("the tags of {} are not taken over", path.display());
         layer.notice(at, Trouble::new(what, "add them to [node.tags]"));
+    }
+}
+
+/// A path that only Serf takes, and where it stands.
+fn relative(table: &Table, [section, key]: [&str; 2]) -> Option<(String, Origin)> {
+    let item = table.get(section)?.as_table()?.get(key)?;
+    match &item.value {
+        Value::Text(text) if !text.is_empty() && absolute(Path::new(text)).is_some() => {
+            Some((text.clone(), item.key_at.clone()))
+        }
+        _ => None,
     }
 }
 

@@ -47,6 +47,9 @@ impl Encryption {
             .check(|place| (needed && *place == SecretRef::Nowhere).then(no_keyring))
             .or(default);
         let seal = section.key("seal").restart().or(Seal::Auto);
+        if let SecretRef::File(path) = &place {
+            section.expect_absolute("keyring", path);
+        }
         let keyring = match &extras.encrypt {
             Some((key, at)) => {
                 section.amend("keyring", HIDDEN.into(), at.clone());

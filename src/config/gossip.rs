@@ -1,5 +1,6 @@
 //! `[gossip]`: the cluster's traffic.
 
+use std::net::IpAddr;
 use std::time::Duration;
 
 use crate::error::Trouble;
@@ -86,6 +87,15 @@ const fn seconds(seconds: u64) -> Duration {
 const HOUR: Duration = seconds(3600);
 const YEAR: Duration = seconds(366 * 24 * 3600);
 
+/// Digits and dots alone are an address, or a slip in one, and never a name.
+fn no_address(join: &JoinAddress) -> Option<Trouble> {
+    let host = &join.host;
+    let is_numeric = host.contains('.') && host.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.');
+    (is_numeric && host.parse::<IpAddr>().is_err()).then(|| {
+        Trouble::new(format!("has no address in \"{host}\""), "write four numbers of 0 to 255, or a host name")
+    })
+}
+
 impl Gossip {
     pub(crate) fn read(section: &Section<'_>, extras: &Extras) -> Self {
         let profile = section.key("profile").restart().or(Profile::Lan);
@@ -105,7 +115,10 @@ impl Gossip {
             push_pull_interval: timing("push_pull_interval", usual.push_pull_interval),
             bind: section.key("bind").restart().or(BindAddress::parse("0.0.0.0:7946").expect("it is an address")),
             advertise: section.key("advertise").restart().or(section.by_mode(Advertise::Auto, Advertise::FirstPrivate)),
-            join: section.key("join").or(Vec::new()),
+            join: section
+                .key("join")
+                .check(|join: &Vec<JoinAddress>| join.iter().filter(|_| !section.serf()).find_map(no_address))
+                .or(Vec::new()),
             join_retry_interval: section.key("join_retry_interval").within(seconds(1), YEAR).or(seconds(30)),
             join_retry_max: if start_join { 1 } else { join_retry_max },
             discover: Some(section.key("discover").restart().check(|text: &String| too_long(text)).or(String::new()))

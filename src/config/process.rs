@@ -29,6 +29,7 @@ impl Snapshot {
     pub(crate) fn read(section: &Section<'_>, encryption: &Encryption) -> Self {
         let path = section.by_mode("/var/lib/weir/snapshot", "");
         let path = some_path(section.key("path").restart().or(PathBuf::from(path)));
+        path.iter().for_each(|path| section.expect_absolute("path", path));
         if let (Some(path), Some(SecretSource::File(ring))) = (&path, &encryption.keyring)
             && path == ring
         {
@@ -75,17 +76,17 @@ impl Rpc {
             }
             None => named,
         };
+        if let Some(SecretSource::File(path)) = &token {
+            section.expect_absolute("token_file", path);
+        }
         if let Some(address) = listen.filter(|address| !address.ip().is_loopback() && token.is_none()) {
             let what = format!("rpc.listen = \"{address}\" can be reached from elsewhere");
             section.conflict("listen", Trouble::new(what, "set rpc.token_file, or listen on 127.0.0.1"));
         }
         let socket = section.by_mode("/run/weir/rpc.sock", "");
-        Self {
-            socket: some_path(section.key("socket").restart().or(PathBuf::from(socket))),
-            group: section.key("group").restart().or("weir".to_owned()),
-            listen,
-            token,
-        }
+        let socket = some_path(section.key("socket").restart().or(PathBuf::from(socket)));
+        socket.iter().for_each(|path| section.expect_absolute("socket", path));
+        Self { socket, group: section.key("group").restart().or("weir".to_owned()), listen, token }
     }
 }
 

@@ -746,6 +746,25 @@ fn serfs_file_becomes_toml_that_means_the_same() {
 }
 
 #[test]
+fn paths_of_serfs_may_be_relative_and_its_converted_file_says_which_are_to_be_changed() {
+    let json = "{\"keyring_file\": \"keyring.json\",\n\"snapshot_path\": \"snap\"}";
+    let files = Files::new(&[("serf.json", json)]);
+    let config = load(&sources(vec![files.source("serf.json")])).unwrap().config;
+    assert_eq!((config.mode, config.snapshot.path), (Mode::Serf, Some("snap".into())));
+    let converted = convert("serf.json", json).unwrap();
+    let told: Vec<String> = converted.notices.iter().map(ToString::to_string).collect();
+    let wanted = |place: &str, pair: &str| {
+        format!(
+            "serf.json:{place}: {pair} depends on where the agent is started; write a path that starts with /, others are \
+             refused in TOML"
+        )
+    };
+    let both = [wanted("1:2", "encryption.keyring = \"keyring.json\""), wanted("2:1", "snapshot.path = \"snap\"")];
+    assert_eq!(told, both);
+    assert_eq!(toml(&converted.toml).unwrap_err().mistakes().len(), 2);
+}
+
+#[test]
 fn our_own_flags_mean_our_defaults() {
     assert_eq!(flags(&[("node", "n1"), ("seal", "off")]).unwrap().config.mode, Mode::Weir);
     assert_eq!(flags(&[("node", "n1"), ("rpc-token-file", "/t")]).unwrap().config.mode, Mode::Serf);

@@ -125,7 +125,7 @@ pub fn files(facts: &Files) -> Findings {
     for file in &facts.files {
         judge(&mut findings, facts, file);
     }
-    for (path, free, read_only) in &facts.space {
+    for (path, free, read_only) in facts.space.iter().filter(|(path, ..)| Path::new(path).is_absolute()) {
         judge_space(&mut findings, facts, path, *free, *read_only);
     }
     for (directory, exchanges) in &facts.exchange {
@@ -150,6 +150,14 @@ const fn id(purpose: Purpose) -> &'static str {
 
 fn judge(findings: &mut Findings, facts: &Files, file: &File) {
     let (id, path) = (id(file.purpose), &file.path);
+    if is_elsewhere(file) {
+        // Of its directory that is as true.
+        if file.purpose != Purpose::Directory {
+            let message = format!("{path} is relative: where it is depends on where the agent is started");
+            findings.skip(id, path, message, "write a path that starts with /");
+        }
+        return;
+    }
     if file.denied {
         return findings.skip(id, path, format!("{path} may not be looked at by this user"), "sudo weir doctor");
     }
@@ -203,6 +211,12 @@ fn judge(findings: &mut Findings, facts: &Files, file: &File) {
     if findings.iter().count() == before {
         findings.pass(id, path);
     }
+}
+
+/// A path that only Serf's files may have: the agent and whoever looks here need not mean the same file. The configuration is
+/// named by whoever looks.
+fn is_elsewhere(file: &File) -> bool {
+    !matches!(file.purpose, Purpose::Config { .. }) && Path::new(&file.path).is_relative()
 }
 
 fn judge_config(findings: &mut Findings, facts: &Files, file: &File, stat: &Stat, secret: bool) {

@@ -361,3 +361,22 @@ fn what_the_agent_tried_itself_counts_more_than_modes() {
         assert_eq!(said, wanted, "{purpose:?} {path}");
     }
 }
+
+#[test]
+fn nobody_is_told_to_change_what_a_relative_path_names_here() {
+    let stat = Stat { mode: 0o755, owner: "root".into(), directory: true, ..Stat::default() };
+    let file = |purpose, path: &str| File {
+        purpose,
+        path: path.into(),
+        stat: Some(stat.clone()),
+        denied: false,
+        access: None,
+    };
+    let agent = Some(User { uid: 999, name: "weir".into(), groups: Vec::new() });
+    let listed =
+        vec![file(Purpose::Keyring, "keyring.json"), file(Purpose::Directory, "."), file(Purpose::Snapshot, "snap")];
+    let facts = Files { agent, files: listed, space: vec![(".".into(), 0, true)], ..Files::default() };
+    let findings = files(&facts);
+    assert_eq!(summary(&findings), ["skip files.keyring keyring.json", "skip files.snapshot snap"]);
+    assert!(findings.iter().all(|finding| finding.remedy.as_deref() == Some("write a path that starts with /")));
+}
