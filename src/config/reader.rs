@@ -278,9 +278,13 @@ impl<'a> Section<'a> {
             let reader = Reader::new(section.serf());
             let absent = Section::new(&reader, section.path.clone(), section.at.clone(), None);
             let (_, schema) = absent.read(|absent| read("", absent));
+            let nameless = section.nameless(&schema);
             *section.free.borrow_mut() = Some(schema);
             let mut results = Vec::new();
             for (name, item) in section.table.into_iter().flatten() {
+                if nameless.contains(&name) {
+                    continue;
+                }
                 let path = section.path_of(name);
                 let table = section.table_in(item, &path);
                 let inner = Section::new(section.reader, path, item.key_at.clone(), table);
@@ -288,6 +292,27 @@ impl<'a> Section<'a> {
             }
             results
         })
+    }
+
+    /// Keys of this table of tables that are meant for one of its tables, whose name was left out: each is a mistake.
+    fn nameless(&self, schema: &Json) -> Vec<&'a String> {
+        let Some(known) = schema["properties"].as_object() else { return Vec::new() };
+        // A table may be called like a key: then it has keys itself.
+        let is_named = |item: &Item| {
+            item.as_table().is_some_and(|inner| inner.is_empty() || inner.keys().any(|key| known.contains_key(key)))
+        };
+        let written = self.table.into_iter().flatten();
+        let nameless = written.filter(|(name, item)| known.contains_key(name.as_str()) && !is_named(item));
+        let path = &self.path;
+        nameless
+            .map(|(name, item)| {
+                let what = format!("{path}.{name} stands in [{path}], which has no name");
+                let trouble =
+                    Trouble::new(what, format!("write [{path}.NAME], with a name of your own, in place of [{path}]"));
+                self.reader.mistake(Mistake::new(&item.key_at, &self.path_of(name), trouble));
+                name
+            })
+            .collect()
     }
 
     /// Every key of a table whose keys are the user's own, each read as a `T`.
