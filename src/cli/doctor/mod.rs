@@ -109,6 +109,7 @@ impl Doctor {
             self.examine_host(&mut findings, loaded, &heard, agent_user, unit.as_ref()).await;
         }
         self.examine_cluster(&mut findings, loaded, ring_before, &heard).await;
+        self.add_attention(&mut findings, &heard);
         if findings.is_empty() {
             self.only.iter().for_each(|group| findings.extend(doctor::nothing(*group, loaded.is_some())));
         }
@@ -141,7 +142,15 @@ impl Doctor {
         if self.wants(Group::Keys) {
             findings.extend(doctor::keys(&keys(None, doctor::Ring::Unknown, &heard)));
         }
+        self.add_attention(&mut findings, &heard);
         Ok(findings)
+    }
+
+    /// What the agent itself wants looked at and nothing before has told.
+    fn add_attention(&self, findings: &mut Findings, heard: &Heard) {
+        if let Some(document) = heard.document() {
+            doctor::attention(findings, document, |group| self.wants(group));
+        }
     }
 
     /// What is on this host and in its configuration.
@@ -393,11 +402,11 @@ mod tests {
         let output = Output::new(super::super::output::Format::Text, super::super::output::Color::Never, false);
         let mut findings = Findings::default();
         findings.info("keys.envelope", "a", "a\tb understands only the memberlist envelope", "");
-        findings.error("gossip.udp", "web2", "web2: TCP 7946 answers, UDP 7946 does not", "open UDP");
+        findings.error("gossip.udp", "web2", "web2: TCP 7946 takes connections, UDP 7946 does not answer", "open UDP");
         findings.pass("gossip.tcp", "web2");
         assert_eq!(
             render(&Report::new(findings), &output),
-            "error  gossip.udp     web2: TCP 7946 answers, UDP 7946 does not; open UDP\n\
+            "error  gossip.udp     web2: TCP 7946 takes connections, UDP 7946 does not answer; open UDP\n\
              info   keys.envelope  a\\tb understands only the memberlist envelope\n\
              1 check passed, 1 error\n"
         );

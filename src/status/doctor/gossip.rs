@@ -201,8 +201,9 @@ fn judge_silence(findings: &mut Findings, facts: &Gossip, silence: Silence) {
             for member in &facts.members {
                 findings.pass("gossip.tcp", &member.name);
             }
-            let message =
-                format!("all {count} members answer over TCP {port} and none over UDP {port}: it is this host{doubt}");
+            let message = format!(
+                "all {count} members take connections on TCP {port} and none answers over UDP {port}: it is this host{doubt}"
+            );
             findings.error("gossip.udp", "members", message, &open("UDP"));
         }
         Silence::Both => {
@@ -238,9 +239,16 @@ fn judge(findings: &mut Findings, member: &Member, facts: &Gossip, others: bool)
         }
         (Tcp::Open, Udp::Silent) => {
             let doubt = if facts.by_hand { ", or this keyring lacks its key" } else { "" };
-            let message = format!("{name}: TCP {port} answers, UDP {port} does not{doubt}");
+            let message = format!(
+                "{name}: TCP {port} takes connections, UDP {port} does not answer: it is blocked, or the agent there hangs{doubt}"
+            );
             findings.pass(TCP, name);
-            findings.error(UDP, name, message, &open("UDP"));
+            findings.error(
+                UDP,
+                name,
+                message,
+                &format!("{}; 'weir status' there shows whether it answers", open("UDP")),
+            );
         }
         (Tcp::Open, Udp::Answered | Udp::Unchecked) if *standing == Standing::Failed => {
             let message =

@@ -5,6 +5,7 @@
 
 mod access;
 mod agent;
+mod attention;
 mod checks;
 mod clock;
 mod config;
@@ -23,6 +24,7 @@ mod upstreams;
 
 pub use access::{Access, Permission};
 pub use agent::{Agent, agent};
+pub use attention::attention;
 pub use checks::{Authority, Checks, checks};
 pub use clock::{Clock, PeerClock, clock};
 pub use config::{Configuration, Pending, configuration};

@@ -114,7 +114,7 @@ fn a_stopped_peer_answers_over_tcp_alone_and_a_killed_one_not_at_all() {
     assert_eq!((report.lines(), report.code), (vec!["error gossip.udp web1".to_owned()], Some(1)), "{report:#?}");
     let (ip, port) = (b.gossip.ip(), b.gossip.port());
     let wanted = format!(
-        "web1: TCP {port} answers, UDP {port} does not; open UDP {port} to and from {ip} ('firewall-cmd --permanent \
+        "web1: TCP {port} takes connections, UDP {port} does not answer: it is blocked, or the agent there hangs; open UDP {port} to and from {ip} ('firewall-cmd --permanent \
          --add-port={port}/tcp --add-port={port}/udp' and 'firewall-cmd --reload', or 'ufw allow {port}'), here and there"
     );
     assert_eq!(report.finding("gossip.udp"), wanted);

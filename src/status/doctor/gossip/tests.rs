@@ -41,9 +41,13 @@ fn what_a_members_answers_mean() {
 fn a_firewall_for_udp_is_named_as_in_the_transcript() {
     let findings = gossip(&member(Standing::Alive, Tcp::Open, Udp::Silent));
     let finding = findings.iter().next().unwrap();
-    assert_eq!(finding.message, "web2: TCP 7946 answers, UDP 7946 does not");
+    assert_eq!(
+        finding.message,
+        "web2: TCP 7946 takes connections, UDP 7946 does not answer: it is blocked, or the agent there hangs"
+    );
     let way_out = "open UDP 7946 to and from 10.77.0.13 ('firewall-cmd --permanent --add-port=7946/tcp \
-                   --add-port=7946/udp' and 'firewall-cmd --reload', or 'ufw allow 7946'), here and there";
+                   --add-port=7946/udp' and 'firewall-cmd --reload', or 'ufw allow 7946'), here and there; 'weir status' there shows whether \
+                   it answers";
     assert_eq!(finding.remedy.as_deref(), Some(way_out));
     let by_hand = gossip(&Gossip { by_hand: true, ..member(Standing::Alive, Tcp::Open, Udp::Silent) });
     assert!(by_hand.iter().next().unwrap().message.ends_with("or this keyring lacks its key"));
