@@ -3,7 +3,7 @@
 //! What is recorded, when it is synced and when the file is written anew is [`crate::snapshot`]'s decision; here are the
 //! system calls and what happens when they fail: the agent goes on, says so once, and tries again.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::fs::File;
 use std::io::{self, Write as _};
 use std::net::IpAddr;
@@ -42,6 +42,8 @@ pub(super) struct Restored {
     pub(super) members: Vec<JoinTarget>,
     /// Tags that were set at run time.
     pub(super) tags: Tags,
+    /// Configured ones that were deleted at run time.
+    pub(super) deleted_tags: BTreeSet<String>,
     /// There was no run of ours before that we know of.
     pub(super) is_first: bool,
     /// The drain that was not undone.
@@ -135,6 +137,7 @@ impl Store {
             endpoint: endpoint::Restored { incarnation: state.incarnation(), serf, ..endpoint::Restored::default() },
             members: state.dial_order(name).into_iter().map(target).collect(),
             tags: state.tags().cloned().unwrap_or_default(),
+            deleted_tags: state.deleted_tags().clone(),
             is_first: replay.format != Format::Weir,
             drain: state.drain().cloned(),
             advertised: state.own_address(name).map(|addr| addr.ip()),
@@ -186,11 +189,13 @@ impl Store {
         }
     }
 
-    /// Records the tags that differ from those of the configuration: they outlive a restart, and a configured tag that is
-    /// changed in the file holds.
+    /// Records the tags that differ from those of the configuration, and which of those are not there: both outlive a restart,
+    /// and a configured tag that is changed in the file holds.
     pub(super) fn tags(&mut self, configured: &Tags, own: Tags) {
         let Some(open) = &mut self.open else { return };
         let mut tags = tags::without_reserved(own);
+        let deleted = tags::without_reserved(configured.clone()).into_keys().filter(|name| !tags.contains_key(name));
+        open.log.deleted_tags(&deleted.collect());
         tags.retain(|name, value| configured.get(name) != Some(value));
         open.log.tags(Some(&tags).filter(|tags| !tags.is_empty()));
     }

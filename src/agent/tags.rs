@@ -1,13 +1,16 @@
 //! The tags of this node: what is configured, what was set at run time, and what this program says of itself.
 
+use std::collections::BTreeSet;
+
 use crate::config::{Config, Mode};
 use crate::drain::BALANCER;
 use crate::health::{self, State};
 use crate::wire::serf::Tags;
 
-/// Configured tags, those set at run time over them, and our own without that of health.
-pub(super) fn own(config: &Config, run_time: &Tags) -> Tags {
+/// Configured tags but those deleted at run time, those set at run time over them, and our own without that of health.
+pub(super) fn own(config: &Config, run_time: &Tags, deleted: &BTreeSet<String>) -> Tags {
     let mut tags = config.node.tags.clone();
+    tags.retain(|name, _| !deleted.contains(name));
     tags.extend(run_time.iter().map(|(name, value)| (name.clone(), value.clone())));
     if config.mode == Mode::Weir && !config.upstreams.is_empty() {
         tags.insert(BALANCER.to_owned(), "1".to_owned());
@@ -44,8 +47,8 @@ fn is_reserved(name: &str) -> bool {
 /// `current` after a change of the configuration: a tag that was set at run time stays unless the file's own value of it
 /// changed.
 pub(super) fn reconfigured(current: &Tags, before: &Config, new: &Config) -> Tags {
-    let before = own(before, &Tags::new());
-    let after = own(new, &Tags::new());
+    let configured = |config| own(config, &Tags::new(), &BTreeSet::new());
+    let (before, after) = (configured(before), configured(new));
     let mut tags = current.clone();
     tags.retain(|name, _| !before.contains_key(name) || after.contains_key(name));
     for (name, value) in after {

@@ -1,6 +1,6 @@
 //! What a snapshot says once all its records are read.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -40,6 +40,7 @@ pub struct State {
     pub(super) clocks: SeenClocks,
     pub(super) incarnation: Incarnation,
     pub(super) tags: Option<Tags>,
+    pub(super) deleted_tags: BTreeSet<String>,
     pub(super) drain: Option<Kept>,
     pub(super) left: bool,
 }
@@ -58,6 +59,11 @@ impl State {
     /// Tags set at run time; `None` if the configured ones hold.
     pub fn tags(&self) -> Option<&Tags> {
         self.tags.as_ref()
+    }
+
+    /// Configured tags that were deleted at run time.
+    pub fn deleted_tags(&self) -> &BTreeSet<String> {
+        &self.deleted_tags
     }
 
     /// The drain that was not undone.
@@ -126,6 +132,7 @@ impl State {
             }
             Record::Incarnation(incarnation) => self.incarnation = self.incarnation.max(incarnation),
             Record::Tags(tags) => self.tags = tags,
+            Record::TagsDeleted(names) => self.deleted_tags = names,
             Record::Drain(drain) => self.drain = drain,
             Record::Leave => self.left = true,
         }
@@ -175,6 +182,8 @@ impl State {
         gone.sort_by_key(|(_, order)| **order);
         let mut records = vec![Record::Header, Record::Incarnation(self.incarnation), Record::Clocks(self.clocks)];
         records.extend(self.tags.clone().map(|tags| Record::Tags(Some(tags))));
+        let deleted = Some(&self.deleted_tags).filter(|names| !names.is_empty());
+        records.extend(deleted.cloned().map(Record::TagsDeleted));
         records.extend(self.drain.clone().map(|drain| Record::Drain(Some(drain))));
         records.extend(gone.into_iter().map(|(name, _)| Record::Gone { name: name.clone() }));
         records.extend(peers.into_iter().cloned().map(|Peer { name, addr, at, failed, .. }| match failed {

@@ -70,7 +70,7 @@ pub(in crate::agent) async fn start(start: Start, log: Log) -> Result<Agent, Age
 
     let rng = || StdRng::try_from_rng(&mut SysRng).map_err(|error| AgentError::System(std::io::Error::other(error)));
     let mut checks = LocalChecks::new(now, &config.checks, rng()?);
-    let mut tags = own_tags(&config, &restored.tags, &mut checks);
+    let mut tags = own_tags(&config, &restored, &mut checks);
     let kept = restored.drain.take();
     if let Some(Kept { id, since, .. }) = &kept {
         // Our first word to others has it already.
@@ -146,8 +146,8 @@ impl Agent {
 }
 
 /// The tags with which this node shows itself first.
-fn own_tags(config: &Config, run_time: &Tags, checks: &mut LocalChecks) -> Tags {
-    let tags = tags::own(config, run_time);
+fn own_tags(config: &Config, restored: &Restored, checks: &mut LocalChecks) -> Tags {
+    let tags = tags::own(config, &restored.tags, &restored.deleted_tags);
     match checks.news() {
         Some(state) if config.mode == Mode::Weir => {
             checks.told(state);
@@ -176,6 +176,7 @@ fn restore_tags(config: &Config, kept: Option<(Tags, &Path)>, restored: &mut Res
     match (config.mode, kept) {
         (Mode::Serf, kept) if config.node.tags_file.is_some() => {
             restored.tags = kept.map(|(tags, _)| tags).unwrap_or_default();
+            restored.deleted_tags.clear();
         }
         (Mode::Weir, Some((tags, path))) if restored.is_first => {
             log.tell(Notice::TagsRestored { tags: tags.len(), file: path.display().to_string() });

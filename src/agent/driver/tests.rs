@@ -434,6 +434,29 @@ fn tag_set_at_run_time_outlives_a_restart_and_the_file_rules_its_own() {
 }
 
 #[test]
+fn tag_deleted_at_run_time_stays_away_over_a_restart_until_the_file_has_another() {
+    run_test(async {
+        let lab = Lab::new();
+        let with = |weight: u8| format!("{}\n[node.tags]\nweight = \"{weight}\"", remembering(&lab.path("snapshot")));
+        let shown = |agent: &Agent| agent.endpoint.tags().get("weight").cloned();
+        let mut a = lab.agent("a", "127.7.58.1", None, &with(2)).await;
+        let (reply, _answer) = tokio::sync::oneshot::channel();
+        a.handle_call(Call::Tags { set: std::collections::BTreeMap::new(), delete: vec!["weight".to_owned()], reply });
+        a.store.finish().await;
+        drop(a);
+        let mut a = lab.agent("a", "127.7.58.1", None, &with(2)).await;
+        assert_eq!(shown(&a), None, "it was deleted");
+        lab.start("a", "127.7.58.1", None, &with(3)); // writes the file
+        a.reload(reload::Request::default());
+        until(&mut [&mut a], "the file has another", |all| shown(all[0]).as_deref() == Some("3")).await;
+        a.store.finish().await;
+        drop(a);
+        let a = lab.agent("a", "127.7.58.1", None, &with(3)).await;
+        assert_eq!(shown(&a).as_deref(), Some("3"), "it is deleted no more");
+    });
+}
+
+#[test]
 fn health_is_a_tag_that_follows_the_checks_and_nobody_else_sets() {
     run_test(async {
         let lab = Lab::new();

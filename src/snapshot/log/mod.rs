@@ -4,6 +4,7 @@
 //! [`Log::handle_timeout`] when [`Log::poll_timeout`] is due. Nothing is held back in memory but clock readings: a record is
 //! written when it is made, so that a killed agent knows its members.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use tracing::debug;
@@ -147,6 +148,13 @@ impl Log {
     pub fn tags(&mut self, tags: Option<&Tags>) {
         if tags != self.state.tags.as_ref() {
             self.append(Record::Tags(tags.cloned()));
+        }
+    }
+
+    /// Which configured tags are deleted at run time.
+    pub fn deleted_tags(&mut self, names: &BTreeSet<String>) {
+        if names != self.state.deleted_tags() {
+            self.append(Record::TagsDeleted(names.clone()));
         }
     }
 

@@ -1,6 +1,7 @@
 //! One line of the file.
 
 use std::borrow::Cow;
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::net::SocketAddr;
 use std::str::SplitAsciiWhitespace;
@@ -49,6 +50,8 @@ pub enum Record {
     Incarnation(Incarnation),
     /// Tags set at run time, which replace the configured ones; `None` if those hold again.
     Tags(Option<Tags>),
+    /// Configured tags that were deleted at run time; none: all hold.
+    TagsDeleted(BTreeSet<String>),
     /// A drain of ours that outlives a restart; `None` once it is undone.
     Drain(Option<Kept>),
     /// We left on purpose.
@@ -86,6 +89,10 @@ impl Record {
                 let _ = write!(body, " {}={}", escape(key), escape(value));
                 body
             }),
+            Self::TagsDeleted(names) => names.iter().fold("tags-deleted".to_owned(), |mut body, name| {
+                let _ = write!(body, " ={}", escape(name));
+                body
+            }),
             Self::Drain(None) => "drain-none".to_owned(),
             Self::Drain(Some(Kept { id, since, operator, guards, reason })) => {
                 let by =
@@ -121,6 +128,10 @@ impl Record {
             "incarnation" => Self::Incarnation(number(&mut fields).map(Incarnation::new)?),
             "tags-configured" => Self::Tags(None),
             "tags" => Self::Tags(Some(fields.by_ref().map(tag).collect::<Option<_>>()?)),
+            "tags-deleted" => {
+                let name = |field: &str| Some(unescape(field.strip_prefix('=')?)?.into_owned());
+                Self::TagsDeleted(fields.by_ref().map(name).collect::<Option<_>>()?)
+            }
             "drain-none" => Self::Drain(None),
             "drain" => Self::Drain(Some(drain(&mut fields)?)),
             "leave" => Self::Leave,

@@ -35,6 +35,7 @@ pub(in crate::snapshot) fn any_record() -> impl Strategy<Value = Record> {
         })),
         any::<u32>().prop_map(|number| Record::Incarnation(Incarnation::new(number))),
         prop::option::of(any_tags()).prop_map(Record::Tags),
+        any_tags().prop_map(|tags| Record::TagsDeleted(tags.into_keys().collect())),
         any_drain().prop_map(|kept| Record::Drain(Some(kept))),
         Just(Record::Drain(None)),
         Just(Record::Leave),
@@ -99,6 +100,8 @@ fn lines_look_like_this() {
         (Record::Tags(Some(tags)), "tags a%3db= dc=größe%205%25"),
         (Record::Tags(Some(Tags::new())), "tags"),
         (Record::Tags(None), "tags-configured"),
+        (Record::TagsDeleted(["a b".to_owned(), "weight".to_owned()].into()), "tags-deleted =a%20b =weight"),
+        (Record::TagsDeleted(Default::default()), "tags-deleted"),
         (Record::Leave, "leave"),
     ] {
         let line = line(&record);
@@ -124,6 +127,7 @@ fn what_was_not_written_by_us_is_no_record() {
         "clocks 1 2 -3",
         "incarnation 4294967296",
         "tags a",
+        "tags-deleted a",
         "drain 00000007 3",
         "drain 00000007 3 nobody",
         "drain 00000007 3 guard kernel",
