@@ -1,7 +1,9 @@
 //! One run of a program of the agent: a process group with a time limit, its input, and what it prints.
 
+use std::fs;
 use std::io;
 use std::os::fd::OwnedFd;
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::process::{ExitStatus, Stdio};
 use std::sync::Arc;
@@ -26,6 +28,8 @@ const KILL_AFTER: Duration = Duration::from_secs(2);
 pub(super) const SLOW: Duration = Duration::from_secs(1);
 /// What runs command lines.
 const SHELL: &str = "/bin/sh";
+/// What `ProtectHome=` hides.
+const HIDDEN_BY_UNITS: [&str; 3] = ["/home", "/root", "/run/user"];
 /// How long output of a background child is still read after the script itself has ended.
 const LINGER: Duration = Duration::from_millis(250);
 /// What systemd tells the agent is not meant for its children.
@@ -149,11 +153,41 @@ fn why_not(program: &Program, error: &io::Error) -> Trouble {
         return Trouble::new(format!("{name}: {trouble}"), trouble.way_out(name));
     }
     let way_out = match error.kind() {
-        io::ErrorKind::PermissionDenied => format!("chmod 755 {name}, and let the agent's user enter its directory"),
+        io::ErrorKind::PermissionDenied => way_to_run(name),
         io::ErrorKind::NotFound => "install it, or correct its path".to_owned(),
         _ => String::new(),
     };
     Trouble::new(format!("{name}: {}", system_words(error)), way_out)
+}
+
+/// How a program that is there gets to be one that this process may run.
+fn way_to_run(name: &str) -> String {
+    let is_closed = |directory: &Path| {
+        fs::metadata(directory.join(".")).is_err_and(|error| error.kind() == io::ErrorKind::PermissionDenied)
+    };
+    let mut directories: Vec<&Path> = Path::new(name).ancestors().skip(1).collect();
+    directories.reverse();
+    let Some(closed) = directories.into_iter().find(|directory| is_closed(directory)) else {
+        return format!("chmod 755 {name}");
+    };
+    // What the unit hides stands there as a directory that nobody may enter.
+    let hides = |directory: &Path| {
+        let is_empty_mode = fs::metadata(directory).is_ok_and(|found| found.mode() & 0o777 == 0);
+        HIDDEN_BY_UNITS.iter().any(|home| Path::new(home) == directory) && is_empty_mode
+    };
+    way_into(closed, hides(closed))
+}
+
+/// By whether the unit hides that directory.
+fn way_into(closed: &Path, is_hidden: bool) -> String {
+    let closed = closed.display();
+    if is_hidden {
+        return format!(
+            "weir.service hides {closed} (ProtectHome=true): move it to /usr/local/bin, or 'systemctl edit weir' and add \
+             ProtectHome=false under [Service], then 'systemctl restart weir'"
+        );
+    }
+    format!("{closed} is closed to the agent's user: move it to /usr/local/bin, or chmod a+x {closed}")
 }
 
 /// Starts the program in a process group of its own; both its outputs are one pipe.
@@ -250,5 +284,24 @@ fn outcome(status: ExitStatus) -> Outcome {
     match (status.code(), status.signal()) {
         (Some(code), _) => Outcome::Exited(code),
         (None, signal) => Outcome::Killed(signal.unwrap_or_default()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_keeps_a_program_from_being_run_is_named() {
+        assert_eq!(
+            way_into(Path::new("/home"), true),
+            "weir.service hides /home (ProtectHome=true): move it to /usr/local/bin, or 'systemctl edit weir' and add \
+             ProtectHome=false under [Service], then 'systemctl restart weir'"
+        );
+        assert_eq!(
+            way_into(Path::new("/opt/x"), false),
+            "/opt/x is closed to the agent's user: move it to /usr/local/bin, or chmod a+x /opt/x"
+        );
+        assert_eq!(way_to_run("/usr/bin/env"), "chmod 755 /usr/bin/env");
     }
 }

@@ -214,14 +214,28 @@ fn reloads_nginx(text: &str) -> bool {
     reloads.iter().any(|line| text.contains(line))
 }
 
-/// Paths behind `>` and `>>`, and behind `sed -i … FILE` at the end of a line.
+/// Paths behind `>` and `>>`, behind `sed -i … FILE` at the end of a line, and those that `touch` and its like are given.
 fn written(text: &str) -> impl Iterator<Item = &str> {
     let lines = text.lines().filter(|line| !line.trim_start().starts_with('#'));
     lines.flat_map(|line| {
         let redirected = line.split('>').skip(1).filter_map(|rest| rest.trim_start().split_ascii_whitespace().next());
         let edited = if line.contains("sed -i") { line.split_ascii_whitespace().last() } else { None };
-        redirected.chain(edited).map(|path| path.trim_matches(['"', '\'', ';', ')']))
+        let named = line.split([';', '|', '&']).flat_map(given);
+        redirected.chain(edited).chain(named).map(|path| path.trim_matches(['"', '\'', ';', ')']))
     })
+}
+
+/// The paths that a command, if it is one that writes, is given to write.
+fn given(command: &str) -> impl Iterator<Item = &str> {
+    let mut words = command.split_ascii_whitespace();
+    let program = words.next().and_then(|first| first.rsplit('/').next()).unwrap_or_default();
+    let skipped = match program {
+        "touch" | "mkdir" | "rm" | "rmdir" | "tee" | "truncate" => 0,
+        // The last one is where it goes.
+        "cp" | "mv" | "ln" | "install" => words.clone().count().saturating_sub(1),
+        _ => usize::MAX,
+    };
+    words.skip(skipped).filter(|word| word.trim_matches(['"', '\'']).starts_with('/'))
 }
 
 /// Whether `word` stands by itself in a line that is no comment.
@@ -266,6 +280,10 @@ mod tests {
             ("echo x >> \"/etc/hosts\"", &["seems to write /etc/hosts"]),
             ("echo x > /var/lib/weir/seen", &[]),
             ("echo x > /etc/haproxy/list", &[]),
+            ("touch /srv/app/x", &["seems to write /srv/app/x"]),
+            ("/usr/bin/cp /srv/a /srv/b/c", &["seems to write /srv/b/c"]),
+            ("cat /srv/a | tee -a /srv/b", &["seems to write /srv/b"]),
+            ("touch /var/lib/weir/x; ls /srv/app", &[]),
             ("/home/ana/notify.sh", &["under /home or /root"]),
             ("#!/usr/bin/env node\nconsole.log(1)", &["runs node"]),
         ] {
