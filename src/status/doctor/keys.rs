@@ -199,7 +199,8 @@ fn judge_agreement(findings: &mut Findings, status: &Status, removed: &[RemovedK
         };
         let deaf = deaf_to(status, own);
         if !holds.contains(&main.id) {
-            let message = format!("{name} lacks key {}, which others seal with: it will not hear them", main.id);
+            let message =
+                format!("{name} lacks key {}, which others seal with: it hears them by an older key alone", main.id);
             findings.error(ID, name, message, IMPORT_THERE);
         } else if *own == main.id {
             findings.pass(ID, name);
@@ -209,8 +210,11 @@ fn judge_agreement(findings: &mut Findings, status: &Status, removed: &[RemovedK
         } else {
             let shown = deaf[..deaf.len().min(MAX_SHOWN)].join(", ");
             let more = if deaf.len() > MAX_SHOWN { " and more" } else { "" };
-            let (lack, will) = if deaf.len() == 1 { ("lacks", "it") } else { ("lack", "they") };
-            let message = format!("{name} seals with key {own}, which {shown}{more} {lack}: {will} will not hear it");
+            let lack = if deaf.len() == 1 { "lacks" } else { "lack" };
+            // It has answered: answers go under the key of the question (`session §3` rule 1).
+            let message = format!(
+                "{name} seals with key {own}, which {shown}{more} {lack}: it is heard by an older key alone, until it restarts"
+            );
             findings.error(ID, name, message, IMPORT_THERE);
         }
     }
