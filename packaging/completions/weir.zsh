@@ -587,7 +587,7 @@ json\:"For programs\: one JSON document"))' \
 '--color=[When to colour answers\: auto (on a terminal, unless NO_COLOR is set or TERM is dumb), always or never]:WHEN:((auto\:"On a terminal, unless NO_COLOR is set or TERM is dumb"
 always\:"Also in a pipe"
 never\:"Not at all"))' \
-'(--force --no-wait --guard)--undo[Take it back\: the node serves again]' \
+'(--force --no-wait --guard --reason)--undo[Take it back\: the node serves again]' \
 '--no-wait[Do not wait for the balancers; it stays draining until it is undone]' \
 '--force[Stay draining although a balancer would have too few servers\: out as soon as there is another]' \
 '--quiet[No notices and no progress]' \

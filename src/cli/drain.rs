@@ -35,7 +35,7 @@ pub(crate) struct Drain {
     /// Another node, which obeys if its leave.remote_drain is true
     member: Option<String>,
     /// Take it back: the node serves again
-    #[arg(long, conflicts_with_all = ["force", "no_wait", "guard"])]
+    #[arg(long, conflicts_with_all = ["force", "no_wait", "guard", "reason"])]
     undo: bool,
     /// Why, for whoever looks
     #[arg(long, value_name = "TEXT", value_parser = parse::reason)]

@@ -51,6 +51,10 @@ fn collect(command: &clap::Command, out: &mut Vec<(String, String)>) {
     let name = command.get_display_name().unwrap_or_else(|| command.get_name());
     // What stands below the options is about exit codes alone.
     let mut text = String::from_utf8_lossy(&text).replace(".SH EXTRA", ".SH \"EXIT STATUS\"");
+    for option in command.get_opts().filter(|option| option.get_long().is_none()) {
+        let (Some(short), Some([value, ..])) = (option.get_short(), option.get_value_names()) else { continue };
+        text = text.replace(&format!("[\\fB\\-{short} \\fR]"), &format!("[\\fB\\-{short}\\fR \\fI{value}\\fR]"));
+    }
     text.push_str(&sections(name));
     out.push((format!("{name}.1"), text));
     for deeper in command.get_subcommands().filter(|deeper| !deeper.is_hide_set()) {
@@ -112,7 +116,7 @@ const REASONS: [(&str, &str); 7] = [
     ("no first success yet", "It is warming: it is in after its first success."),
 ];
 
-const HEALTH: [(&str, &str); 8] = [
+const HEALTH: [(&str, &str); 7] = [
     ("passing", "Every check passes."),
     ("warning", "The worst check warns: by default half of its weight is left to it."),
     ("critical", "The worst check is critical: balancers take it out."),
@@ -124,7 +128,6 @@ const HEALTH: [(&str, &str); 8] = [
         "It has no checks, or nothing is known: a plain Serf agent says how it is only in its answers to the query health, \
          which a balancer asks of the members that its upstreams select.",
     ),
-    ("draining", "It wants no new requests, whatever its checks say."),
 ];
 
 const FILES: [(&str, &str); 13] = [
@@ -134,7 +137,7 @@ const FILES: [(&str, &str); 13] = [
     ("/var/lib/weir/keyring.json.state", "How far a rotation is, and how worn each key is."),
     (
         "/var/lib/weir/snapshot",
-        "Members, clocks, tags that were set at run time, and a drain: what a restart goes on from.",
+        "Members, clocks, tags that were set or deleted at run time, and a drain: what a restart goes on from.",
     ),
     (
         "/var/lib/weir-apply/",
@@ -217,6 +220,8 @@ mod tests {
             page("weir-explain.1").contains("\\fBkept in\\fR") && page("weir-upstream.1").contains(".SH \"STATES\"")
         );
         assert!(page("weir-members.1").contains("\\fB\\-\\fR\nIt has no checks"));
+        assert!(!page("weir-members.1").contains("\\fBdraining\\fR"), "no answer has that health");
+        assert!(page("weir-upstream-history.1").contains("[\\fB\\-n\\fR \\fICOUNT\\fR]"));
         assert!(page("weir.1").contains(".SH \"FILES\"\n.TP\n\\fB/etc/weir/weir.toml\\fR"));
         for (name, text) in &pages {
             let (_, see) = text.split_once(".SH \"SEE ALSO\"\n").unwrap_or_else(|| panic!("{name}"));

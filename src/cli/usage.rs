@@ -1,5 +1,7 @@
 //! clap's errors as ours: one line, with a way out.
 
+use std::num::{IntErrorKind, ParseIntError};
+
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 
 use super::failure::Failure;
@@ -28,13 +30,24 @@ pub(crate) fn failure(error: &clap::Error, command: &str) -> Failure {
 
 /// A value whose reader knows what to write instead.
 fn unusable_value(error: &clap::Error) -> Option<Failure> {
-    let Trouble { what, way_out } = std::error::Error::source(error)?.downcast_ref()?;
+    let source = std::error::Error::source(error)?;
+    let Trouble { what, way_out } = match source.downcast_ref::<ParseIntError>() {
+        Some(why) => &no_number(why),
+        None => source.downcast_ref()?,
+    };
     let text = |kind| match error.get(kind) {
         Some(ContextValue::String(text)) => Some(text),
         Some(_) | None => None,
     };
     let (value, arg) = (text(ContextKind::InvalidValue)?, text(ContextKind::InvalidArg)?);
     Some(Failure::usage(format!("invalid value '{value}' for '{arg}': {what}")).with_remedy(way_out))
+}
+
+fn no_number(why: &ParseIntError) -> Trouble {
+    match why.kind() {
+        IntErrorKind::PosOverflow => Trouble::new("the number is too large", "write a smaller one"),
+        _ => Trouble::new("a whole number is expected", "write digits alone"),
+    }
 }
 
 /// Two patterns of one kind are one pattern.
@@ -82,6 +95,15 @@ mod tests {
                 &["leave", "--timeout", "2"][..],
                 "invalid value '2' for '--timeout <DURATION>': \"2\" is no duration; write a number with its unit, \"300ms\" or \
                  \"1m30s\"",
+            ),
+            (&["upstream", "diff", "x"], "invalid value 'x' for '[N]': a whole number is expected; write digits alone"),
+            (
+                &["upstream", "history", "-n", "x"],
+                "invalid value 'x' for '-n <COUNT>': a whole number is expected; write digits alone",
+            ),
+            (
+                &["upstream", "rollback", "99999999999999999999"],
+                "invalid value '99999999999999999999' for '[N]': the number is too large; write a smaller one",
             ),
             (
                 &["upstream", "plan", "--join", "web3,port"],

@@ -89,8 +89,9 @@ impl Import {
             _ if self.add => format!("{id} is held on this host ({place})\n"),
             [] => format!("{id} seals on this host ({place})\n"),
             others => format!(
-                "{id} seals on this host ({place}); {} stays in its ring until a 'weir keys rotate' that ends\n",
-                others.join(", ")
+                "{id} seals on this host ({place}); {} {} in its ring until a 'weir keys rotate' that ends\n",
+                others.join(", "),
+                if others.len() == 1 { "stays" } else { "stay" }
             ),
         }
     }

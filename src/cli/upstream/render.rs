@@ -140,11 +140,11 @@ fn test(apply: &Apply, desired: &Desired) -> Result<(), Failure> {
 fn failure(error: &Error) -> Failure {
     let by = RunBy::this_process();
     let Trouble { what, way_out } = error.told(by);
-    let failure = Failure::new(Exit::Failed, what);
     // Whatever the agent runs as: this is no agent.
     if by == RunBy::User && error.is_denied() {
-        return failure.with_remedy("use sudo");
+        return Failure::new(Exit::NotPermitted, what).with_remedy("this is root's alone, use sudo");
     }
+    let failure = Failure::new(Exit::Failed, what);
     if way_out.is_empty() { failure } else { failure.with_remedy(way_out) }
 }
 
