@@ -61,6 +61,7 @@ pub(super) fn document(parts: &Parts<'_>, with_members: bool) -> Document {
         keys: Keys {
             keys: keys(parts, &calendar),
             removed: endpoint.removed_keys().map(removed).collect(),
+            alone: endpoint.seals_alone(clock::now()),
             failing: parts.keys.failing(&calendar),
         },
         snapshot: parts.store.status(&calendar),

@@ -122,6 +122,9 @@ impl Endpoint {
 
     fn take_ring(&mut self, now: Instant, ring: Keyring) {
         self.removed.replaced(self.envelope.keyring(), &ring, self.swim.present(), now);
+        if self.envelope.primary() != Some(ring.primary()) {
+            self.resealed = Some(now);
+        }
         self.envelope.set_keyring(ring);
         self.strangers.clear();
     }

@@ -140,6 +140,8 @@ pub struct Endpoint {
     /// Names that keep others from being members.
     names: NameTroubles,
     removed: RemovedKeys,
+    /// When the key that seals last became another.
+    resealed: Option<Instant>,
     /// Pings that an operator asked for.
     reaching: Reaching,
     /// Pings about members whose service does not answer.
@@ -188,6 +190,7 @@ impl Endpoint {
             strangers: Strangers::default(),
             names: NameTroubles::default(),
             removed: RemovedKeys::restored(restored.removed, now),
+            resealed: None,
             reaching: Reaching::default(),
             second_witnesses: SecondWitnesses::default(),
             key_changes: keys::Changes::default(),

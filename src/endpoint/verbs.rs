@@ -2,19 +2,23 @@
 //! as [`Output`](super::Output) values. Leaving is in `leave`, keys by hand in `keys`, pings by hand in `reach`.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 
 use super::{
     Drops, Endpoint, JoinId, JoinKind, JoinTarget, Knowledge, KnownNameTrouble, Options, RemovedKey, Stranger, Traffic,
 };
-use crate::crypto::Keyring;
 use crate::crypto::session::{SessionId, Sessions};
-use crate::serf::{self, Serf};
+use crate::crypto::{Key, Keyring};
+use crate::serf::{self, Serf, Status};
 use crate::swim::{self, Swim};
 use crate::time::Instant;
 use crate::wire::NodeName;
 use crate::wire::serf::{Coordinate, Tags, decode_tags};
+
+/// So long after a change of the key that seals, somebody's ping under the new one has come as a rule.
+const FOLLOWED: Duration = Duration::from_secs(15);
 
 impl Endpoint {
     /// Exchanges state with every address of `targets`, a few at a time; `Output::Joined` tells the result.
@@ -154,6 +158,18 @@ impl Endpoint {
     /// Names that keep others from being members, as seen of late; the one seen longest ago first.
     pub fn name_troubles(&self) -> impl Iterator<Item = &KnownNameTrouble> {
         self.names.iter()
+    }
+
+    /// Whether every living member that has pinged seals with another key than we do, and would have followed by now: they hear
+    /// us by an older key alone (`session §3` rule 1).
+    pub fn seals_alone(&self, now: Instant) -> bool {
+        let Some(primary) = self.envelope.primary().map(Key::id) else { return false };
+        if self.resealed.is_some_and(|at| now.since(at) < FOLLOWED) {
+            return false;
+        }
+        let alive = self.members().filter(|member| member.status == Status::Alive);
+        let mut keys = alive.filter_map(|member| self.peers.key(&member.node.name)).peekable();
+        keys.peek().is_some() && keys.all(|key| key != primary)
     }
 
     /// Keys that were in our ring and are no more, the latest last.

@@ -205,6 +205,9 @@ pub fn attention(document: &Document) -> Vec<Attention> {
     for (stranger, trouble) in unheard(document).take(MAX_NAMED) {
         add(Kind::Keys, &stranger.addr.ip().to_string(), trouble.clone(), None);
     }
+    if let Some(key) = document.keys.ids().next().filter(|_| document.keys.alone) {
+        add(Kind::Keys, &document.node.name, sealing_alone(key), None);
+    }
     if let Some(failing) = &document.keys.failing {
         let what = format!("the keyring or its state cannot be written, the ring in use stays: {}", failing.error);
         let way_out = failing.remedy.as_deref().unwrap_or("see to the keyring's directory");
@@ -473,7 +476,9 @@ fn in_brackets(held: &Held) -> String {
 fn left_behind(file: &str) -> Trouble {
     let what =
         format!("{file} is of no upstream any more and stays for a site that needs it; its servers stay what they are");
-    Trouble::new(what, "configure that upstream again, or take it out of the site")
+    let way_out = "configure that upstream again, or take it out of the site: the file goes within half a minute then, and at \
+                   once with 'weir reload'";
+    Trouble::new(what, way_out)
 }
 
 fn overwritten(edit: &ForeignEdit) -> Trouble {
@@ -486,6 +491,15 @@ fn worn(id: &str, share: f64) -> Trouble {
     let percent = (share * 100.0).min(999.0);
     let what = format!("key {id} has sealed {percent:.0} % of what is safe in memberlist's envelope");
     Trouble::new(what, "weir keys rotate")
+}
+
+/// Nobody else's pings are sealed with it.
+fn sealing_alone(key: &str) -> Trouble {
+    let what = format!(
+        "this node seals with key {key}, which no other member seals with: they hear it by an older key alone, and not \
+         once it restarts"
+    );
+    Trouble::new(what, "'weir keys export' on one of the others, 'weir keys import' here")
 }
 
 fn unwritten(path: &str, Failing { error, remedy, .. }: &Failing) -> Trouble {

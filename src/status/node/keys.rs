@@ -15,6 +15,8 @@ pub struct Keys {
     pub keys: Vec<Key>,
     /// Keys that were in the ring and are no more, the latest last.
     pub removed: Vec<RemovedKey>,
+    /// No member is known to seal with the first one: others hear this node by an older key.
+    pub alone: bool,
     /// The ring in use, or how much it has sealed, is not on disk.
     pub failing: Option<Failing>,
 }

@@ -66,6 +66,7 @@ pub(crate) fn full() -> Document {
         keys: Keys {
             keys: vec![Key { id: text("3fa9c1d2"), sealed_packets: 412_008, worn: 0.001, worn_since: None }],
             removed: vec![RemovedKey { id: text("b07e4410"), members: 3 }],
+            alone: false,
             failing: None,
         },
         snapshot: Some(Snapshot {

@@ -239,3 +239,75 @@ fn a_broken_site_of_somebody_else_is_named_and_holds_up_only_until_it_is_mended(
     balancer.await_answers(&[("web1", 1), ("web3", 1)]);
     balancer.assert_valid();
 }
+
+/// Once no site needs the file any more, weir notices by itself.
+#[test]
+#[ignore = "needs nginx"]
+fn a_file_of_no_upstream_goes_away_once_its_site_is_gone() {
+    let mut balancer = Balancer::start();
+    let _one = balancer.web("web1", "1");
+    balancer.await_answers(&[("web1", 1)]);
+    let (toml, conf) = (balancer.agent.config_file(), balancer.nginx.config());
+    let (before, site) = (std::fs::read_to_string(&toml).unwrap(), std::fs::read_to_string(&conf).unwrap());
+    let file = balancer.nginx.path("conf.d/weir-db.conf");
+    let with_db = format!(
+        "{before}\n[upstream.db]\nselect = {{ role = \"web\" }}\nallow_loopback = true\nnginx.output = \"{}\"\n",
+        file.display()
+    );
+    std::fs::write(&toml, with_db).unwrap();
+    reload(&mut balancer);
+    until("its file", || if file.exists() { Ok(()) } else { Err(balancer.agent.log()) });
+    let end = site.rfind('}').unwrap();
+    let listen = balancer.nginx.path("db.sock");
+    let with_site = format!(
+        "{}server {{ listen unix:{}; location / {{ proxy_pass http://db; }} }}\n}}\n",
+        &site[..end],
+        listen.display()
+    );
+    std::fs::write(&conf, with_site).unwrap();
+    balancer.assert_valid();
+    std::fs::write(&toml, before).unwrap();
+    reload(&mut balancer);
+    let told = |balancer: &Balancer| String::from_utf8(balancer.agent.cli(&["status"]).stdout).unwrap();
+    until("the orphan is told", || {
+        let told = told(&balancer);
+        if told.contains("is of no upstream any more") { Ok(()) } else { Err(told) }
+    });
+    assert!(file.exists());
+    std::fs::write(&conf, site).unwrap();
+    let master = Pid::from_raw(i32::try_from(balancer.nginx.master_pid()).unwrap());
+    kill(master, Signal::SIGHUP).unwrap();
+    until_within(Duration::from_secs(60), "nothing is told any more", || {
+        let told = told(&balancer);
+        if told.contains("is of no upstream any more") { Err(told + &balancer.agent.log()) } else { Ok(()) }
+    });
+    assert!(!file.exists());
+}
+
+#[test]
+#[ignore = "needs nginx"]
+fn the_file_of_the_last_upstream_goes_away_once_its_site_is_gone() {
+    let mut balancer = Balancer::start();
+    let _one = balancer.web("web1", "1");
+    balancer.await_answers(&[("web1", 1)]);
+    let (toml, conf) = (balancer.agent.config_file(), balancer.nginx.config());
+    let (before, site) = (std::fs::read_to_string(&toml).unwrap(), std::fs::read_to_string(&conf).unwrap());
+    let (head, rest) = before.split_once("[upstream.web]").unwrap();
+    let (_, tail) = rest.split_once("[apply]").unwrap();
+    std::fs::write(&toml, format!("{head}[apply]{tail}")).unwrap();
+    reload(&mut balancer);
+    let told = |balancer: &Balancer| String::from_utf8(balancer.agent.cli(&["status"]).stdout).unwrap();
+    until_within(Duration::from_secs(15), "the orphan is told", || {
+        let told = told(&balancer);
+        if told.contains("is of no upstream any more") { Ok(()) } else { Err(told + &balancer.agent.log()) }
+    });
+    let (head, _) = site.split_once("server {").unwrap();
+    std::fs::write(&conf, format!("{head}}}\n")).unwrap();
+    let master = Pid::from_raw(i32::try_from(balancer.nginx.master_pid()).unwrap());
+    kill(master, Signal::SIGHUP).unwrap();
+    until_within(Duration::from_secs(60), "nothing is told any more", || {
+        let told = told(&balancer);
+        if told.contains("is of no upstream any more") { Err(told + &balancer.agent.log()) } else { Ok(()) }
+    });
+    assert!(!balancer.nginx.web().exists());
+}

@@ -115,7 +115,8 @@ fn a_stopped_peer_answers_over_tcp_alone_and_a_killed_one_not_at_all() {
     let (ip, port) = (b.gossip.ip(), b.gossip.port());
     let wanted = format!(
         "web1: TCP {port} takes connections, UDP {port} does not answer: it is blocked, or the agent there hangs; open UDP {port} to and from {ip} ('firewall-cmd --permanent \
-         --add-port={port}/tcp --add-port={port}/udp' and 'firewall-cmd --reload', or 'ufw allow {port}'), here and there"
+         --add-port={port}/tcp --add-port={port}/udp' and 'firewall-cmd --reload', or 'ufw allow {port}'), here and there; 'weir status' \
+         there shows whether it answers"
     );
     assert_eq!(report.finding("gossip.udp"), wanted);
     b.resume();

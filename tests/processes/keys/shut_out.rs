@@ -108,3 +108,34 @@ fn whoever_took_a_key_of_its_own_is_told_to_take_the_clusters() {
     await_alive(&agents.iter().collect::<Vec<_>>());
     assert_eq!(ring(&agents[2]), [id(KEY), id(OTHER_KEY)]);
 }
+
+/// Members go on hearing it by the key that it had, until it restarts: both sides say so.
+#[test]
+fn a_stray_key_that_was_imported_at_run_time_is_told_while_all_are_alive() {
+    let agents = cluster(&["a", "b", "c"], KEY);
+    let mut command = Command::new(weir_binary());
+    command.args(["keys", "import", "--config-file"]).arg(agents[2].config_file()).stdin(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    child.stdin.take().unwrap().write_all(OTHER_KEY.as_bytes()).unwrap();
+    assert!(child.wait().unwrap().success());
+    let own = ring(&agents[2]).remove(0);
+    let said = await_finding(&agents[0], "keys.agreement", "c seals with key");
+    let wanted = format!(
+        "error keys.agreement c seals with key {own}, which a, b lack: it is heard by an older key alone, until"
+    );
+    assert!(said.starts_with(&wanted), "{said}");
+    for (agent, words) in [(&agents[0], "seals with"), (&agents[2], "this node seals with key")] {
+        until("status tells it", || {
+            let told = text(&agent.cli(&["status", "--for", "cluster"]).stdout);
+            if told.contains(words) && told.contains(&own) { Ok(()) } else { Err(told) }
+        });
+    }
+    let found = doctor(&agents[2], &["keys"]);
+    assert_eq!(found.len(), 1, "nothing is told twice: {found:#?}");
+    await_alive(&agents.iter().collect::<Vec<_>>());
+    carry_key(&agents[0], &agents[2]);
+    until("status tells it no more", || {
+        let told = text(&agents[2].cli(&["status", "--for", "cluster"]).stdout);
+        if told.contains("this node seals with") { Err(told) } else { Ok(()) }
+    });
+}

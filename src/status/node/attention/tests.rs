@@ -52,6 +52,15 @@ fn ended(result: ApplyResult, nginx: NginxState) -> impl FnOnce(&mut Document) {
 }
 
 #[test]
+fn a_key_that_nobody_else_seals_with_is_told() {
+    let told = of(|document| document.keys.alone = true);
+    let wanted = "warn keys lb1: this node seals with key 3fa9c1d2, which no other member seals with: they hear it by an older \
+                  key alone, and not once it restarts; 'weir keys export' on one of the others, 'weir keys import' here \
+                  (since unknown)";
+    assert_eq!(told, [wanted]);
+}
+
+#[test]
 fn a_node_that_is_well_needs_none() {
     assert!(of(|_| {}).is_empty());
     assert!(attention(&Document::default()).is_empty());
@@ -334,7 +343,8 @@ fn what_operators_hold_and_what_others_edit() {
     let orphaned = of(|document| document.apply.as_mut().unwrap().orphans.push(path.to_owned()));
     let wanted = format!(
         "warn orphan {path}: {path} is of no upstream any more and stays for a site that needs it; its servers stay what they \
-         are; configure that upstream again, or take it out of the site (since unknown)"
+         are; configure that upstream again, or take it out of the site: the file goes within half a minute then, and at \
+         once with 'weir reload' (since unknown)"
     );
     assert_eq!(orphaned, [wanted]);
     let edited = |ago_s| of(|document| document.apply.as_mut().unwrap().foreign[0].seen.ago_s = ago_s);
