@@ -298,6 +298,20 @@ fn who_may_not_read_is_told_what_was_left_out_and_strict_makes_it_fail() {
 }
 
 #[test]
+fn what_the_agent_tells_of_a_handler_that_failed_is_found_as_well() {
+    let a = start("lb1", settings().toml("[handler.bad]\non = [\"user:deploy\"]\nrun = [\"/bin/false\"]\n"));
+    assert!(doctor(&a.config_file(), &["handlers"]).lines().is_empty());
+    assert!(a.cli(&["event", "deploy"]).status.success());
+    until("it has failed", || {
+        let report = doctor(&a.config_file(), &["handlers"]);
+        if report.lines() == ["warn handlers.run bad"] { Ok(()) } else { Err(format!("{report:?}")) }
+    });
+    let told = doctor(&a.config_file(), &["handlers"]).finding("handlers.run");
+    assert_eq!(told, "handler bad failed: exit 1; see 'journalctl -u weir'");
+    assert!(!doctor(&a.config_file(), &["gossip"]).lines().iter().any(|line| line.contains("handlers")));
+}
+
+#[test]
 fn a_changed_file_and_a_missing_handler() {
     let a = start("lb1", settings());
     let text = std::fs::read_to_string(a.config_file()).unwrap();
