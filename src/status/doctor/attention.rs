@@ -14,6 +14,10 @@ struct Place {
     same_subject: bool,
 }
 
+/// What keeps this node from all others tells why it is alone.
+const ALONE: [&str; 7] =
+    ["gossip.join", "gossip.name", "gossip.link", "gossip.family", "gossip.address", "gossip.host", "gossip.key"];
+
 const fn place(group: Group, id: &'static str, told_by: &'static [&'static str]) -> Place {
     Place { group, id, told_by, same_subject: false }
 }
@@ -32,7 +36,7 @@ const fn place_of(kind: Kind) -> Place {
         Kind::ApplySlow => place(Group::Agent, "agent.slow", &["agent.slow"]),
         Kind::Panic | Kind::Empty => each(Group::Nginx, "nginx.servers", &["nginx.servers"]),
         Kind::NameConflict => place(Group::Agent, "agent.name", &["agent.name"]),
-        Kind::Alone => place(Group::Gossip, "gossip.join", &["gossip.join"]),
+        Kind::Alone => place(Group::Gossip, "gossip.join", &ALONE),
         Kind::Drained => place(Group::Agent, "agent.drain", &["agent.drain"]),
         Kind::Check => each(Group::Checks, "checks.state", &["checks.state", "checks.ttl"]),
         Kind::Held => each(Group::Nginx, "nginx.held", &["nginx.held"]),
@@ -118,6 +122,7 @@ mod tests {
         assert_eq!(told(&[(Error, "handlers.program", "deploy")], &one(Kind::Handlers, "deploy")), none);
         assert_eq!(told(&[(Error, "handlers.program", "other")], &one(Kind::Handlers, "deploy")).len(), 1);
         assert_eq!(told(&[(Warn, "files.space", "/var/lib/weir")], &one(Kind::Snapshot, "/x")), none);
+        assert_eq!(told(&[(Error, "gossip.link", "eth0")], &one(Kind::Alone, "lb1")), none);
         assert_eq!(told(&[(Info, "checks.state", "site")], &one(Kind::Check, "site")).len(), 1);
         assert_eq!(told(&[], &one(Kind::Orphan, "/x")), none, "that group is not wanted");
     }
