@@ -296,6 +296,9 @@ impl Endpoint {
         key: Option<KeyId>,
     ) {
         let accepted = self.streams.get(stream).is_some_and(|open| matches!(open.role, Role::Accepted));
+        if matches!(message, Ok(Some(_))) {
+            self.heard.by_stream(now);
+        }
         match message {
             Ok(Some(message)) if accepted => self.serve(now, stream, message, key),
             Ok(Some(message)) => self.complete(now, stream, message),

@@ -11,6 +11,7 @@ mod drops;
 mod envelope;
 mod exchange;
 mod gossip;
+mod heard;
 mod join;
 mod keys;
 mod leave;
@@ -49,6 +50,7 @@ use crate::wire::{NodeName, packet as wire_packet};
 
 use self::envelope::{Envelope, Opened, told_session};
 use self::gossip::Pace;
+use self::heard::Heard;
 use self::join::{Exchange, Joins};
 use self::leave::Leaving;
 use self::names::NameTroubles;
@@ -147,6 +149,8 @@ pub struct Endpoint {
     /// Pings about members whose service does not answer.
     second_witnesses: SecondWitnesses,
     key_changes: keys::Changes,
+    /// When others were.
+    heard: Heard,
     rng: StdRng,
     outputs: VecDeque<Output>,
     drops: Drops,
@@ -194,6 +198,7 @@ impl Endpoint {
             reaching: Reaching::default(),
             second_witnesses: SecondWitnesses::default(),
             key_changes: keys::Changes::default(),
+            heard: Heard::default(),
             leaving: None,
             silent_since: None,
             extra_exchange: None,
@@ -226,8 +231,12 @@ impl Endpoint {
         };
         match (content, sealed) {
             (Content::Packet(plain), _) => self.handle_packet(now, Origin { addr: from, sealed }, &plain),
-            (Content::Hello(ping), Some(sealed)) if !self.is_silent() => self.answer_hello(now, from, &ping, sealed),
-            (Content::Hello(_), _) => {}
+            (Content::Hello(ping), sealed) => {
+                self.heard.by_datagram(now, from);
+                if let Some(sealed) = sealed.filter(|_| !self.is_silent()) {
+                    self.answer_hello(now, from, &ping, sealed);
+                }
+            }
         }
         self.settle(now);
     }
@@ -280,6 +289,9 @@ impl Endpoint {
     /// Routes what a packet holds.
     fn handle_packet(&mut self, now: Instant, from: Origin, plain: &[u8]) {
         let decoded = wire_packet::decode(plain);
+        if !decoded.messages.is_empty() {
+            self.heard.by_datagram(now, from.addr);
+        }
         for error in &decoded.errors {
             self.drops.count(Drop::Malformed);
             self.note_long_name(now, error.long_name());

@@ -372,3 +372,23 @@ fn a_claim_to_the_name_of_a_member_is_told_as_long_as_that_is_there() {
     hear_of(&mut us, "web", third);
     assert_eq!((us.name_troubles().count(), troubles(&mut us)), (0, vec![]));
 }
+
+#[test]
+fn heard_is_who_was_understood() {
+    let mut us = endpoint(Some(1));
+    us.handle_datagram(NOW, peer(), &wire_packet::encode(&[ping(1)], false, false));
+    assert_eq!(us.heard(), None, "it holds no key of ours");
+    let ring = Keyring::new(Key::new(&[1; 32]).unwrap(), []);
+    us.handle_datagram(NOW, peer(), &ring.seal_packet([0; 12], b"", b"\xff"));
+    assert_eq!(us.heard(), None, "it says nothing");
+    let name = |name| NodeName::new(name).unwrap();
+    let node = swim::Node { name: name("peer"), addr: peer(), meta: Bytes::new(), versions: Versions::OURS };
+    let other = swim::Node { name: name("other"), addr: SocketAddr::from(([127, 0, 0, 3], 7946)), ..node.clone() };
+    us.preload(NOW, &[Arc::new(node), Arc::new(other)]);
+    let later = NOW + Duration::from_secs(1);
+    let plain = wire_packet::encode(&[ping(2)], false, false);
+    us.handle_datagram(later, peer(), &ring.seal_packet([1; 12], b"", &plain));
+    assert_eq!((us.heard(), us.heard_beside(&name("peer"))), (Some(later), None));
+    assert_eq!(us.heard_beside(&name("other")), Some(later));
+    assert_eq!(us.heard_beside(&name("nobody")), None);
+}
