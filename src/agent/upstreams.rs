@@ -27,8 +27,9 @@ use crate::config::Config;
 use crate::drain::Standing;
 use crate::endpoint::Endpoint;
 use crate::error::Trouble;
+use crate::health::isolation::Isolation;
 use crate::health::second_witness::{Heard, SecondWitnesses};
-use crate::serf::QueryOutput;
+use crate::serf::{self, QueryOutput, Status};
 use crate::status::health::MemberHealth;
 use crate::time::Instant;
 use crate::upstream::balancer::{Balancer, Group, Notice, Output, Strength};
@@ -86,6 +87,7 @@ pub(super) struct Upstreams {
     cuts: Cuts,
     health: Health,
     witnesses: SecondWitnesses,
+    isolation: Isolation,
     /// The first join has ended; when what is known counts as complete although servers have not been probed or heard yet.
     complete_by: Option<Instant>,
     /// When the balancer is to hear of the members again; `None` once this node leaves.
@@ -193,6 +195,7 @@ impl Upstreams {
             cuts: Cuts::default(),
             health: Health::new(config, now),
             witnesses: SecondWitnesses::default(),
+            isolation: Isolation::new(now),
             complete_by: None,
             members_at: Some(now),
             applies: Applies::new(generation, since),
@@ -208,9 +211,10 @@ impl Upstreams {
         let look_at = self.watch.poll_timeout().filter(|_| self.members_at.is_some());
         let health_at = self.health.poll_timeout().filter(|_| self.members_at.is_some());
         let witness_at = self.witnesses.poll_timeout().filter(|_| self.members_at.is_some());
+        let heard_by = self.isolation.poll_timeout().filter(|_| self.members_at.is_some());
         let own = [self.balancer.poll_timeout(), self.probes.poll_timeout(), self.drains.poll_timeout()];
         let others = [self.cuts.poll_timeout(), self.complete_by, self.members_at, look_at, health_at, witness_at];
-        own.into_iter().chain(others).chain([self.busy.poll_timeout()]).flatten().min()
+        own.into_iter().chain(others).chain([self.busy.poll_timeout(), heard_by]).flatten().min()
     }
 
     /// Takes a new configuration.
@@ -248,6 +252,9 @@ impl Upstreams {
 
     /// Lets the balancer go on, and does what it asks for.
     pub(super) fn advance(&mut self, now: Instant, endpoint: &mut Endpoint) {
+        if self.members_at.is_some() {
+            self.listen(now, endpoint);
+        }
         let looks_at_members = self.members_at.is_some_and(|at| at <= now);
         if looks_at_members {
             self.members_at = Some(now + RECONCILE);
@@ -259,7 +266,7 @@ impl Upstreams {
             self.drains.handle_members(now, endpoint);
             self.drains.tell(now, &mut self.balancer);
         }
-        self.probes.tell(now, &mut self.balancer, &mut self.witnesses);
+        self.probes.tell(now, endpoint, &mut self.balancer, &mut self.witnesses);
         if self.members_at.is_some() {
             self.health.advance(now, endpoint, &mut self.balancer, &mut self.drains);
             witness::advance(&mut self.witnesses, now, endpoint, &mut self.balancer, &self.probes);
@@ -277,7 +284,7 @@ impl Upstreams {
         let drained = self.drains.take_ended();
         if !drained.is_empty() {
             drained.iter().for_each(|member| self.probes.start_over(member));
-            self.probes.tell(now, &mut self.balancer, &mut self.witnesses);
+            self.probes.tell(now, endpoint, &mut self.balancer, &mut self.witnesses);
         }
         self.balancer.handle_timeout(now);
         // At once, and what is dead is known when a job is asked for.
@@ -286,7 +293,7 @@ impl Upstreams {
         }
         if self.members_at.is_some() {
             self.probes.handle_decided(now, &self.balancer);
-            self.probes.tell(now, &mut self.balancer, &mut self.witnesses);
+            self.probes.tell(now, endpoint, &mut self.balancer, &mut self.witnesses);
         }
         self.probes.handle_timeout(now);
         let all_are_heard = !self.probes.has_unprobed() && !self.health.awaits_first_answers();
@@ -317,7 +324,7 @@ impl Upstreams {
 
     /// An answer to a query of this node's, or its end. Whether it is one of the balancer's.
     pub(super) fn handle_query(&mut self, now: Instant, output: &QueryOutput) -> bool {
-        self.health.handle_answer(now, output)
+        self.health.handle_answer(now, output, &self.isolation)
     }
 
     /// What a round of pings about a member came to.
@@ -418,6 +425,15 @@ impl Upstreams {
 }
 
 impl Upstreams {
+    /// Who hears nobody is told so before it looks at who has failed.
+    fn listen(&mut self, now: Instant, endpoint: &Endpoint) {
+        let local = &endpoint.options().name;
+        let is_alive_to_us = |member: &&serf::Member| member.status == Status::Alive && member.node.name != *local;
+        let (alive, interval) = (endpoint.members().filter(is_alive_to_us), endpoint.options().swim.probe_interval);
+        let is_isolated = self.isolation.observe(now, endpoint.heard(), interval, alive);
+        self.balancer.handle_isolation(now, is_isolated);
+    }
+
     /// Nothing may be asked of whoever applies now.
     fn is_held_back(&self) -> bool {
         self.awaits_kept || self.is_busy()
@@ -472,6 +488,10 @@ fn tell(notice: &Notice) {
             warn!(%upstream, %member, %reason, "member is no server");
         }
         Notice::Group { upstream, before, now, strength } => tell_group(upstream, *before, *now, strength),
+        Notice::Isolation { is_isolated: true } => {
+            warn!("no other member is heard any more, servers stay as they are whatever gossip says of them");
+        }
+        Notice::Isolation { is_isolated: false } => info!("other members are heard again"),
     }
 }
 

@@ -2,11 +2,12 @@
 //!
 //! [`check`] decides what the results of this node's checks make of it, [`probe`] when a balancer probes whom and what that adds up
 //! to, [`query`] what a balancer asks its servers and makes of what they say; [`answer`] is what became of one request to a
-//! service, [`second_witness`] when a member is asked because its service does not answer. Asking is [`crate::agent`]'s. Here is what they all have in common: the words, and
+//! service, [`second_witness`] when a member is asked because its service does not answer, [`isolation`] whether anybody is heard at all. Asking is [`crate::agent`]'s. Here is what they all have in common: the words, and
 //! the tag that carries them.
 
 pub mod answer;
 pub mod check;
+pub mod isolation;
 pub mod probe;
 pub mod query;
 pub mod second_witness;

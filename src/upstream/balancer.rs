@@ -29,7 +29,7 @@ use super::{
 use crate::time::Instant;
 use crate::wire::NodeName;
 
-use evidence::Testimonies;
+use evidence::{Hearing, Testimonies};
 pub use questions::Explanation;
 use roster::Roster;
 use upstream::Ask;
@@ -50,6 +50,8 @@ pub struct Balancer {
     members: Vec<Candidate>,
     /// What else is known of them.
     testimonies: Testimonies,
+    /// Whether anybody is heard.
+    hearing: Hearing,
     /// The members as templates see them; `None` without templates.
     roster: Option<Roster>,
     settle: Settle,
@@ -113,6 +115,8 @@ pub enum Notice {
     LeftOut { upstream: UpstreamName, member: NodeName, reason: LeftOut },
     /// The servers together do better or worse than before; `None` at the first decision.
     Group { upstream: UpstreamName, before: Option<Group>, now: Group, strength: Strength },
+    /// From now on this balancer hears nobody, or that is over.
+    Isolation { is_isolated: bool },
 }
 
 /// How the servers of an upstream do together.
@@ -173,6 +177,7 @@ impl Balancer {
             unconfigured: live,
             members: Vec::new(),
             testimonies: Testimonies::default(),
+            hearing: Hearing::default(),
             roster: None,
             settle,
             holds,
@@ -192,7 +197,7 @@ impl Balancer {
     /// Everybody there is now, the departed whom gossip still knows included. What else is known of a member outlives this as
     /// long as it is one, or a server.
     pub fn handle_members(&mut self, now: Instant, members: Vec<Candidate>) {
-        self.replace_members(members);
+        self.replace_members(now, members);
         self.decide_by(now);
     }
 
@@ -396,8 +401,13 @@ impl Balancer {
     /// Decides for every upstream and tells the debounce what that means.
     fn decide(&mut self, now: Instant) {
         self.decisions = self.decisions.wrapping_add(1);
+        if self.hearing.grace_ends().is_some_and(|end| end <= now) {
+            self.hearing = Hearing::Sound;
+            self.testimonies.count_unheard();
+        }
         let rejoining = now < self.grace_until;
-        self.decide_at = rejoining.then_some(self.grace_until);
+        let grace_until = rejoining.then_some(self.grace_until);
+        self.decide_at = grace_until.into_iter().chain(self.hearing.grace_ends()).min();
         let mut differs = false;
         let mut again_at = None;
         for upstream in &mut self.upstreams {

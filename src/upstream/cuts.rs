@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use super::balancer::Upstream;
+use super::balancer::{Balancer, Upstream};
 use super::{
     Decision, Drain, Judged, Mode, OnDead, Options, Pings, Placed, Server, Servers, UpstreamName, VerdictReason,
     Witness,
@@ -92,11 +92,13 @@ pub enum Passed {
 
 impl Cuts {
     /// Takes note of who is dead by the last decisions, who is not any more, and whom NGINX has still.
-    pub fn handle_decisions(&mut self, now: Instant, upstreams: &[Upstream]) {
+    pub fn handle_decisions(&mut self, now: Instant, balancer: &Balancer) {
+        let upstreams = balancer.upstreams();
         let mut before = std::mem::take(&mut self.deaths);
         let spared: BTreeSet<SocketAddr> = upstreams.iter().flat_map(in_use).collect();
         // Of those that are not seen nobody can tell who is dead.
-        for upstream in upstreams.iter().filter(|upstream| !upstream.is_blind()) {
+        let is_seen = |upstream: &&Upstream| !balancer.is_isolated() && !upstream.is_blind();
+        for upstream in upstreams.iter().filter(is_seen) {
             let Some(decision) = upstream.decision() else { continue };
             for judged in decision.members.iter().filter(|judged| is_dead(judged, decision, upstream.options())) {
                 if addrs(upstream, judged).any(|addr| spared.contains(&addr)) {

@@ -47,7 +47,7 @@ impl Cuts {
         known: Option<Process>,
     ) {
         if std::mem::replace(&mut self.decisions, balancer.decisions()) != balancer.decisions() {
-            self.deaths.handle_decisions(now, balancer.upstreams());
+            self.deaths.handle_decisions(now, balancer);
         }
         if self.passing.is_some() {
             return;

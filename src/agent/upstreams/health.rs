@@ -9,6 +9,7 @@ use crate::agent::clock::Calendar;
 use crate::config::Config;
 use crate::endpoint::Endpoint;
 use crate::error::Explain as _;
+use crate::health::isolation::Isolation;
 use crate::health::query::answer::{Answer, QUERY};
 use crate::health::query::{End, Output, Queries, QuestionId, Seen, Selector, Target};
 use crate::outage::Outage;
@@ -27,7 +28,8 @@ pub(super) struct Health {
     /// By which members become servers.
     upstreams: Vec<Options>,
     queries: Queries,
-    asked: HashMap<QueryKey, QuestionId>,
+    /// What was asked, and when.
+    asked: HashMap<QueryKey, (QuestionId, Instant)>,
     /// Questions that could not be sent.
     unsent: Outage,
 }
@@ -100,14 +102,16 @@ impl Health {
     }
 
     /// An answer to a query, or its end. Whether it is one of these.
-    pub(super) fn handle_answer(&mut self, now: Instant, output: &QueryOutput) -> bool {
-        let Some(id) = self.asked.get(&output.key).copied() else { return false };
+    pub(super) fn handle_answer(&mut self, now: Instant, output: &QueryOutput, isolation: &Isolation) -> bool {
+        let Some((id, at)) = self.asked.get(&output.key).copied() else { return false };
         match &output.answer {
             serf::Answer::Ack { .. } => {}
             serf::Answer::Response { from, payload } => self.queries.handle_answer(now, id, from, payload),
             serf::Answer::Done { .. } => {
                 self.asked.remove(&output.key);
-                self.queries.handle_end(now, id, End::Over);
+                // Who hears nobody has asked nobody.
+                let end = if isolation.has_heard_since(at) { End::Over } else { End::NotAsked };
+                self.queries.handle_end(now, id, end);
             }
         }
         true
@@ -139,7 +143,7 @@ impl Health {
     fn ask(&mut self, now: Instant, endpoint: &mut Endpoint, id: QuestionId, params: QueryParams) {
         match endpoint.query(now, params) {
             Ok(key) => {
-                self.asked.insert(key, id);
+                self.asked.insert(key, (id, now));
                 if let Some(questions) = self.unsent.worked(tokio::time::Instant::now().into_std()) {
                     warn!(questions, "health is asked for again, questions were not sent");
                 }

@@ -14,6 +14,7 @@ use tracing::{debug, error, trace};
 use crate::agent::clock::Calendar;
 use crate::agent::request::{Request, Trusts};
 use crate::config::{Address, Config, Probe, Service, Tcp};
+use crate::endpoint::Endpoint;
 use crate::error::Trouble;
 use crate::health::answer::{Failure, Outcome};
 use crate::health::probe::{Doubt, Event, Plan, Prober, Standing, Start, TargetId};
@@ -153,9 +154,15 @@ impl Probes {
     }
 
     /// Tells the balancer what they say as far as it is known not to be our own network, and the second witness whose have failed.
-    pub(super) fn tell(&mut self, now: Instant, balancer: &mut Balancer, witnesses: &mut SecondWitnesses) {
+    pub(super) fn tell(
+        &mut self,
+        now: Instant,
+        endpoint: &Endpoint,
+        balancer: &mut Balancer,
+        witnesses: &mut SecondWitnesses,
+    ) {
         self.pass_on(now, balancer, witnesses);
-        self.prober.release(now, |member| witnesses.word(member));
+        self.prober.release(now, |member| witnesses.word(member), |member| endpoint.heard_beside(member));
         self.pass_on(now, balancer, witnesses);
     }
 

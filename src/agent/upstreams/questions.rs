@@ -67,6 +67,10 @@ impl Upstreams {
                 let since = since.into_iter().chain(["this balancer's own pings it does not answer either".to_owned()]);
                 since.collect::<Vec<_>>().join("; ")
             }
+            (Gossip::Unknown, _) if self.balancer.is_unheard(&member.name) => {
+                let failed = since.map_or_else(|| "failed".to_owned(), |since| format!("failed {since}"));
+                format!("{failed}, when this balancer heard nobody: that does not count yet")
+            }
             _ => since.unwrap_or_default(),
         };
         let held = told.and_then(|told| told.held.as_ref()).map(|held| {

@@ -138,7 +138,7 @@ pub struct Prober {
     next_id: u64,
     /// When to probe whom next; an entry is void whose target is gone or due at another time.
     due: BinaryHeap<Reverse<(Instant, TargetId)>>,
-    /// Those of which something else is known than was told.
+    /// Those of which something else is known than was told, and bare ones that have begun to fail.
     withheld: BTreeSet<TargetId>,
     /// Upstreams of which nobody answers, and since when the second witness has an answer from one of them again.
     blind: BTreeMap<UpstreamName, Option<Instant>>,
@@ -246,9 +246,9 @@ impl Prober {
     pub fn handle_outcome(&mut self, now: Instant, id: TargetId, outcome: Outcome) {
         let Some(target) = self.targets.get_mut(&id) else { return };
         self.events.extend(target.ended(now, outcome));
-        match target.turn {
-            Some(_) => drop(self.withheld.insert(id)),
-            None => drop(self.withheld.remove(&id)),
+        match target.is_withheld() {
+            true => drop(self.withheld.insert(id)),
+            false => drop(self.withheld.remove(&id)),
         }
         if target.due.is_none() && target.is_asked_again() {
             self.ask_at(id, now);

@@ -47,6 +47,8 @@ pub(super) struct Target {
     answers_since: Option<Instant>,
     /// When the newest probe that failed began.
     failed: Option<Instant>,
+    /// When another member than this one was heard, after the first failure.
+    others_heard: Option<Instant>,
 }
 
 /// From what was told of a server to something else.
@@ -89,6 +91,7 @@ impl Target {
             first_failure: None,
             answers_since: None,
             failed: None,
+            others_heard: None,
         }
     }
 
@@ -161,11 +164,11 @@ impl Target {
             }
         };
         if says != Probe::Down && self.failures == 0 {
-            self.first_failure = None;
+            (self.first_failure, self.others_heard) = (None, None);
         }
         let turn = Turn { says, at: self.turn.filter(|turn| turn.says == says).map_or(now, |turn| turn.at) };
         self.turn = (says != self.probe).then_some(turn);
-        if self.bare {
+        if self.bare && says != Probe::Down {
             events.extend(self.tell(now));
         }
         events
@@ -176,6 +179,20 @@ impl Target {
         let turn = self.turn.take()?;
         (self.probe, self.since) = (turn.says, now);
         self.says()
+    }
+
+    /// Whether something of it may have to be told although none of its probes ends.
+    pub(super) fn is_withheld(&self) -> bool {
+        self.turn.is_some() || self.bare && self.failures > 0 && self.probe != Probe::Down
+    }
+
+    /// Takes when another member was heard last. Whether that was after the first failure, and this one did not answer when it was
+    /// asked once more after that.
+    pub(super) fn is_silent_beside(&mut self, heard: Option<Instant>) -> bool {
+        if self.others_heard.is_none() && self.first_failure.is_some() {
+            self.others_heard = heard.filter(|at| Some(*at) > self.first_failure);
+        }
+        self.others_heard.is_some_and(|at| self.fails_since(at))
     }
 
     /// When that is told, whatever is known of others.

@@ -36,6 +36,8 @@ struct World {
     now: Instant,
     servers: Vec<(UpstreamName, NodeName, SocketAddr)>,
     doubts: BTreeMap<NodeName, Doubt>,
+    /// Somebody else is heard all the time.
+    hears: bool,
 }
 
 impl World {
@@ -43,7 +45,7 @@ impl World {
         let mut prober = Prober::default();
         prober.handle_configuration(T0, Self::plans(plans), BTreeSet::new(), &BTreeSet::new());
         let servers = servers.iter().map(|(up, name, host)| (upstream(up), member(name), addr(*host))).collect();
-        let mut world = Self { prober, now: T0, servers, doubts: BTreeMap::new() };
+        let mut world = Self { prober, now: T0, servers, doubts: BTreeMap::new(), hears: true };
         world.targets();
         world
     }
@@ -79,7 +81,8 @@ impl World {
     fn end(&mut self, start: &Start, result: Result<(), Failure>) {
         let took = Duration::from_millis(1);
         self.prober.handle_outcome(self.now, start.target, Outcome { took, result });
-        self.prober.release(self.now, |_| Word::Silent);
+        let heard = self.hears.then_some(self.now);
+        self.prober.release(self.now, |_| Word::Silent, |_| heard);
     }
 
     /// The next probe alone, with its result.
@@ -316,8 +319,7 @@ fn what_a_bare_probe_found_outlives_the_suspicion_only_against_the_server() {
     for (result, kept) in [(refused(), Probe::Down), (well(), Probe::None)] {
         let mut world = World::new(&[], &[("web", "web1", 12)]);
         world.doubt("web1", Some(Doubt::Suspected));
-        world.probe(result.clone());
-        world.probe(result.clone());
+        (0..3).for_each(|_| world.probe(result.clone()));
         world.doubt("web1", Some(Doubt::Failed));
         assert_eq!(world.says(), kept);
         world.now += SECOND * 60;
@@ -325,6 +327,45 @@ fn what_a_bare_probe_found_outlives_the_suspicion_only_against_the_server() {
         world.doubt("web1", None);
         assert_eq!(world.says(), Probe::None);
     }
+}
+
+#[test]
+fn without_a_probe_down_is_told_once_another_member_was_heard_and_it_was_asked_once_more() {
+    let mut world = World::new(&[], &[("web", "web1", 12)]);
+    world.hears = false;
+    world.doubt("web1", Some(Doubt::Suspected));
+    (0..20).for_each(|_| world.probe(refused()));
+    assert_eq!((world.says(), world.prober.release_at()), (Probe::None, None), "nobody is heard: it may be us");
+    world.hears = true;
+    world.prober.release(world.now, |_| Word::Silent, |_| Some(world.now));
+    assert_eq!(world.says(), Probe::None, "what failed before that says nothing");
+    world.probe(refused());
+    assert_eq!(world.says(), Probe::Down);
+    world.probe(well());
+    world.probe(well());
+    assert_eq!(world.says(), Probe::Open, "that it is well is told at once");
+    // Our own network was away, and is back.
+    world.hears = false;
+    (0..5).for_each(|_| world.probe(refused()));
+    world.hears = true;
+    world.prober.release(world.now, |_| Word::Silent, |_| Some(world.now));
+    world.probe(well());
+    assert_eq!(world.says(), Probe::Open);
+    assert_eq!(world.heard(), [Probe::Down, Probe::Open].map(|probe| ("web1".to_owned(), probe)));
+}
+
+#[test]
+fn who_was_heard_before_the_first_failure_says_nothing_of_it() {
+    let mut world = World::new(&[], &[("web", "web1", 12)]);
+    world.doubt("web1", Some(Doubt::Suspected));
+    let before = world.now;
+    world.hears = false;
+    world.now += Duration::from_millis(1);
+    for _ in 0..5 {
+        world.probe(refused());
+        world.prober.release(world.now, |_| Word::Silent, |_| Some(before));
+    }
+    assert_eq!(world.says(), Probe::None);
 }
 
 #[test]

@@ -9,6 +9,9 @@
 //!   is seen of the upstream at all: what gossip finds out of one after the other then tells none of them from the others; or
 //! * after two intervals and half a second, which is longer than either takes.
 //!
+//! Where no probe is configured a server is asked alone, once gossip doubts its member. Of such a one *down* is told once another
+//! *member* was heard after the first failure, and a probe failed that was begun after that. Where nobody else is heard it never is.
+//!
 //! When the network is back they answer one after the other again, and the first must not be taken for the only one: where none was
 //! well, that some are is told once every other has failed a probe that was begun after the first one's answer. Likewise what
 //! gossip says counts again once all have failed a probe that was begun after the first agent's answer.
@@ -31,9 +34,17 @@ struct Release {
 }
 
 impl Prober {
-    /// Lets what can be told by now be told. `word` says what the second witness knows of a member whose probe fails.
-    pub fn release(&mut self, now: Instant, word: impl Fn(&NodeName) -> Word) {
-        let withheld = self.withheld.iter().filter_map(|id| Some(&self.targets.get(id)?.upstream));
+    /// Lets what can be told by now be told. `word` says what the second witness knows of a member whose probe fails, `heard` when
+    /// anybody but a member was heard last.
+    pub fn release(
+        &mut self,
+        now: Instant,
+        word: impl Fn(&NodeName) -> Word,
+        heard: impl Fn(&NodeName) -> Option<Instant>,
+    ) {
+        self.release_bare(now, heard);
+        let withheld = self.withheld.iter().filter_map(|id| self.targets.get(id)).filter(|target| !target.bare);
+        let withheld = withheld.map(|target| &target.upstream);
         let upstreams: BTreeSet<UpstreamName> = withheld.chain(self.blind.keys()).cloned().collect();
         for upstream in upstreams {
             if self.blind.contains_key(&upstream) {
@@ -57,12 +68,28 @@ impl Prober {
 
     /// When [`Self::release`] is due, if nothing comes before.
     pub fn release_at(&self) -> Option<Instant> {
-        let turns = self.withheld.iter().filter_map(|id| self.targets.get(id)?.turns_at());
+        let withheld = self.withheld.iter().filter_map(|id| self.targets.get(id)).filter(|target| !target.bare);
+        let turns = withheld.filter_map(Target::turns_at);
         let looks = self.blind.iter().filter_map(|(upstream, answered)| {
             let answered = (*answered)?;
             self.group(upstream).map(|(_, target)| target.patience_ends(answered)).max()
         });
         turns.chain(looks).min()
+    }
+
+    /// Where no probe is configured: of those that fail while others are heard.
+    fn release_bare(&mut self, now: Instant, heard: impl Fn(&NodeName) -> Option<Instant>) {
+        let is_bare = |id: &TargetId| self.targets.get(id).is_some_and(|target| target.bare);
+        for id in self.withheld.iter().copied().filter(is_bare).collect::<Vec<_>>() {
+            let Some(target) = self.targets.get_mut(&id) else { continue };
+            let heard = heard(&target.member);
+            if target.is_silent_beside(heard)
+                && let Some(event) = target.tell(now)
+            {
+                self.events.push_back(event);
+                self.withheld.remove(&id);
+            }
+        }
     }
 
     /// What gossip says of an upstream's servers counts again.

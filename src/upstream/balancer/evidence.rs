@@ -2,11 +2,45 @@
 
 use std::collections::{BTreeMap, HashSet};
 use std::net::SocketAddr;
+use std::time::Duration;
 
-use super::Balancer;
+use super::{Balancer, Notice, Output, REJOIN_GRACE};
 use crate::time::Instant;
 use crate::upstream::{Candidate, Check, Drain, Gossip, Pings, Probe, UpstreamName};
 use crate::wire::NodeName;
+
+/// Whom gossip doubts so soon after a time in which nobody was heard it has asked in that time.
+const AFTERMATH: Duration = Duration::from_secs(5);
+
+/// Whether this balancer hears anybody.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) enum Hearing {
+    #[default]
+    Sound,
+    /// Nobody.
+    Isolated,
+    /// It has heard nobody until then.
+    Since(Instant),
+}
+
+impl Hearing {
+    /// Whether that a member is doubted now says more of us than of it.
+    fn is_dubious(self, now: Instant) -> bool {
+        match self {
+            Self::Sound => false,
+            Self::Isolated => true,
+            Self::Since(end) => now < end + AFTERMATH,
+        }
+    }
+
+    /// By when whoever is there has been heard again.
+    pub(super) fn grace_ends(self) -> Option<Instant> {
+        match self {
+            Self::Sound | Self::Isolated => None,
+            Self::Since(end) => Some(end + REJOIN_GRACE),
+        }
+    }
+}
 
 /// What is known of each member, the same for every upstream. Who is not here has never been spoken of.
 #[derive(Debug, Default)]
@@ -20,14 +54,27 @@ struct Testimony {
     pings: Pings,
     /// It was a member, and gossip has let go of it: an operator did, or nobody heard of it for a day.
     forgotten: bool,
+    /// Gossip began to doubt it when nobody was heard: once that gives it up as little is known of it as after a restart.
+    unheard: bool,
 }
 
 impl Testimonies {
     /// `member` with what is known of it.
     pub(super) fn about(&self, member: Candidate) -> Candidate {
-        let Testimony { check, drain, pings, forgotten } = self.0.get(&member.name).copied().unwrap_or_default();
-        let gossip = if forgotten { Gossip::Left } else { member.gossip };
+        let Testimony { check, drain, pings, forgotten, unheard } =
+            self.0.get(&member.name).copied().unwrap_or_default();
+        let gossip = match member.gossip {
+            _ if forgotten => Gossip::Left,
+            Gossip::Failed if unheard => Gossip::Unknown,
+            gossip => gossip,
+        };
         Candidate { gossip, check, drain, pings, ..member }
+    }
+
+    /// Whoever failed while nobody was heard has failed.
+    pub(super) fn count_unheard(&mut self) {
+        self.0.values_mut().for_each(|known| known.unheard = false);
+        self.0.retain(|_, known| *known != Testimony::default());
     }
 
     /// Whether `change` changes anything.
@@ -77,6 +124,29 @@ impl Balancer {
         }
     }
 
+    /// Whether this balancer hears nobody at all ([`crate::health::isolation`]). Whom gossip doubts then, or right after that, is
+    /// `unknown` once it has failed, for as long and for 30 s more, unless gossip says something else of it (`protocols D.3`).
+    pub fn handle_isolation(&mut self, now: Instant, is_isolated: bool) {
+        if is_isolated != self.is_isolated() {
+            self.hearing = if is_isolated { Hearing::Isolated } else { Hearing::Since(now) };
+            self.outputs.push_back(Output::Tell(Notice::Isolation { is_isolated }));
+            for member in self.members.iter().filter(|member| member.gossip == Gossip::Suspect) {
+                self.testimonies.change(&member.name, |known| known.unheard = true);
+            }
+            self.decide_by(now);
+        }
+    }
+
+    /// Whether this balancer hears nobody at all.
+    pub fn is_isolated(&self) -> bool {
+        matches!(self.hearing, Hearing::Isolated)
+    }
+
+    /// Whether gossip began to doubt that member when nobody was heard, which does not count yet.
+    pub fn is_unheard(&self, member: &NodeName) -> bool {
+        self.testimonies.0.get(member).is_some_and(|known| known.unheard)
+    }
+
     /// Whether a member wants to leave.
     pub fn handle_drain(&mut self, now: Instant, member: &NodeName, drain: Drain) {
         if self.testimonies.change(member, |known| known.drain = drain) {
@@ -112,8 +182,9 @@ impl Balancer {
 
     /// Takes who is there now. Whoever was and is no member any more has gone for good: only a balancer that has been started anew
     /// waits for the members of before, of whom [`Self::handle_gone`] says nothing.
-    pub(super) fn replace_members(&mut self, members: Vec<Candidate>) {
+    pub(super) fn replace_members(&mut self, now: Instant, members: Vec<Candidate>) {
         let before = std::mem::replace(&mut self.members, members);
+        self.note_unheard(now, &before);
         let known: HashSet<&NodeName> = self.members.iter().map(|member| &member.name).collect();
         for member in before.iter().filter(|member| !known.contains(&member.name)) {
             self.testimonies.change(&member.name, |known| known.forgotten = true);
@@ -122,6 +193,18 @@ impl Balancer {
             self.testimonies.change(&member.name, |known| known.forgotten = false);
         }
         self.forget_strangers();
+    }
+
+    /// Takes note of whom gossip doubts since `before` for no reason of theirs, and of whom it doubts no more.
+    fn note_unheard(&mut self, now: Instant, before: &[Candidate]) {
+        let is_dubious = self.hearing.is_dubious(now);
+        let had_not_failed = before.iter().filter(|member| is_dubious && member.gossip != Gossip::Failed);
+        let had_not_failed: HashSet<&NodeName> = had_not_failed.map(|member| &member.name).collect();
+        for member in &self.members {
+            let is_doubted = matches!(member.gossip, Gossip::Suspect | Gossip::Failed);
+            let is_news = is_doubted && had_not_failed.contains(&member.name);
+            self.testimonies.change(&member.name, |known| known.unheard = is_doubted && (known.unheard || is_news));
+        }
     }
 
     /// Forgets what is known of those who are neither members nor servers, and what gossip has decided itself.

@@ -307,7 +307,7 @@ fn the_operator_hears_once_of_each_reason_for_which_a_member_is_no_server() {
     let left_out = |notices: Vec<Notice>| -> Vec<String> {
         let name = |notice| match notice {
             Notice::LeftOut { member, .. } => Some(member.to_string()),
-            Notice::Group { .. } => None,
+            Notice::Group { .. } | Notice::Isolation { .. } => None,
         };
         notices.into_iter().filter_map(name).collect()
     };

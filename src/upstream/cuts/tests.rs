@@ -85,7 +85,7 @@ fn decided(balancer: &mut Balancer, cuts: &mut Cuts, millis: u64, members: Vec<C
     }
     balancer.handle_timeout(at(millis));
     while balancer.poll_output().is_some() {}
-    cuts.handle_decisions(at(millis), balancer.upstreams());
+    cuts.handle_decisions(at(millis), balancer);
 }
 
 fn poll(cuts: &mut Cuts, millis: u64) -> Option<Place> {
@@ -146,6 +146,10 @@ fn where_nobody_is_seen_nobody_is_cut() {
         decided(&mut balancer, &mut cuts, 100, vec![well(1), dead(2), well(3)]);
         assert_eq!(poll(&mut cuts, 100), wanted);
     }
+    let (mut balancer, mut cuts) = (balancer(options(), Holds::default()), Cuts::default());
+    balancer.handle_isolation(at(100), true);
+    decided(&mut balancer, &mut cuts, 100, vec![well(1), dead(2), well(3)]);
+    assert_eq!(poll(&mut cuts, 100), None, "nor where nobody is heard");
 }
 
 #[test]
@@ -382,7 +386,7 @@ fn cut_beside(other: Options, probe: Probe) -> Vec<u8> {
     }
     balancer.handle_timeout(at(100));
     let mut cuts = Cuts::default();
-    cuts.handle_decisions(at(100), balancer.upstreams());
+    cuts.handle_decisions(at(100), &balancer);
     let cut = std::iter::from_fn(|| poll(&mut cuts, 100)).filter(|(upstream, _)| *upstream == web());
     cut.map(|(_, member)| member.as_str().trim_start_matches("web").parse().unwrap()).collect()
 }

@@ -44,7 +44,7 @@ impl Site {
                 prober.handle_outcome(now, start.target, outcome);
             }
             let millis = u64::try_from(now.since(T0).as_millis()).unwrap();
-            prober.release(now, |member| word(millis, member.as_str()));
+            prober.release(now, |member| word(millis, member.as_str()), |_| None);
             while let Some(event) = prober.poll_event() {
                 match event {
                     Event::Says { member, probe, .. } => self.told.push((millis, member.as_str().to_owned(), probe)),

@@ -220,3 +220,105 @@ fn a_host_that_came_back_under_another_name_is_no_newcomer() {
     let judged = decision.members.iter().find(|judged| judged.name == app.name).unwrap();
     assert!(judged.verdict.placed.is_in(), "{judged:?}");
 }
+
+fn gossip(numbers: [Gossip; 3]) -> Vec<Candidate> {
+    members(&(1..).zip(numbers).collect::<Vec<_>>())
+}
+
+const ALIVE: [Gossip; 3] = [Gossip::Alive; 3];
+const FAILED: [Gossip; 3] = [Gossip::Failed; 3];
+
+#[test]
+fn who_fails_while_nobody_is_heard_or_right_after_stays_until_the_grace_is_over() {
+    let mut balancer = three();
+    balancer.handle_isolation(at(40_000), true);
+    balancer.handle_members(at(42_000), gossip([Gossip::Failed, Gossip::Suspect, Gossip::Alive]));
+    assert_eq!(asked(&mut balancer, 42_000), None);
+    assert!(balancer.is_isolated() && balancer.is_unheard(&name(1)) && !balancer.is_unheard(&name(3)));
+    balancer.handle_members(at(44_000), gossip([Gossip::Failed, Gossip::Failed, Gossip::Alive]));
+    assert_eq!(asked(&mut balancer, 44_000), None);
+    balancer.handle_timeout(at(500_000));
+    assert_eq!(due(&balancer), None, "for as long as nobody is");
+    balancer.handle_isolation(at(500_000), false);
+    balancer.handle_members(at(504_999), gossip(FAILED));
+    assert_eq!(asked(&mut balancer, 504_999), None);
+    assert_eq!(reason(&mut balancer, 504_999, 3), VerdictReason::NoNewEvidence);
+    // Two are heard of again, and the third is not there in truth.
+    balancer.handle_members(at(506_000), gossip([Gossip::Alive, Gossip::Alive, Gossip::Failed]));
+    assert_eq!((asked(&mut balancer, 506_000), due(&balancer)), (None, Some(530_000)));
+    assert_eq!(asked(&mut balancer, 530_000), Some(vec![1, 2]));
+}
+
+#[test]
+fn who_was_suspected_before_somebody_was_heard_again_may_take_its_time_to_fail() {
+    let one = |gossip_of| gossip([gossip_of, Gossip::Alive, Gossip::Alive]);
+    for (suspected, stays) in [(39_000, true), (45_000, true), (54_999, true), (55_000, false)] {
+        let mut balancer = three();
+        let mut steps = vec![(40_000, Some(true)), (50_000, Some(false)), (suspected, None)];
+        steps.sort_unstable();
+        for (millis, is_isolated) in steps {
+            match is_isolated {
+                Some(is_isolated) => balancer.handle_isolation(at(millis), is_isolated),
+                None => balancer.handle_members(at(millis), one(Gossip::Suspect)),
+            }
+            assert_eq!(asked(&mut balancer, millis), None);
+        }
+        balancer.handle_members(at(70_000), one(Gossip::Failed));
+        assert_eq!(asked(&mut balancer, 70_000).is_none(), stays, "{suspected}");
+    }
+}
+
+#[test]
+fn who_failed_before_or_fails_again_has_failed() {
+    let mut balancer = three();
+    let without_1 = [Gossip::Failed, Gossip::Alive, Gossip::Alive];
+    balancer.handle_members(at(40_000), gossip(without_1));
+    assert_eq!(asked(&mut balancer, 40_000), Some(vec![2, 3]));
+    balancer.handle_applied(at(40_000), LIVE, &[]);
+    balancer.handle_isolation(at(50_000), true);
+    balancer.handle_members(at(51_000), gossip(FAILED));
+    assert_eq!(asked(&mut balancer, 51_000), None);
+    assert_eq!(reason(&mut balancer, 51_000, 1), VerdictReason::Dead, "it is not the isolation that says so");
+    balancer.handle_isolation(at(60_000), false);
+    balancer.handle_members(at(61_000), gossip(without_1));
+    assert_eq!(asked(&mut balancer, 61_000), None);
+    balancer.handle_members(at(66_000), gossip([Gossip::Failed, Gossip::Failed, Gossip::Alive]));
+    assert_eq!(asked(&mut balancer, 66_000), Some(vec![3]), "it has been heard since");
+}
+
+#[test]
+fn while_nobody_is_heard_a_configured_probe_decides_and_no_change_is_counted() {
+    let mut balancer = probed();
+    balancer.handle_members(at(0), gossip(ALIVE));
+    (1..=3).for_each(|number| balancer.handle_probe(at(0), &web(), &name(number), addr(number), Probe::Up));
+    balancer.handle_first_view(at(1000));
+    assert_eq!(asked(&mut balancer, 1000), Some(vec![1, 2, 3]));
+    balancer.handle_applied(at(1000), LIVE, &[]);
+    balancer.handle_isolation(at(40_000), true);
+    balancer.handle_members(at(41_000), gossip(FAILED));
+    assert_eq!(asked(&mut balancer, 41_000), None, "its service answers");
+    balancer.handle_probe(at(42_000), &web(), &name(3), addr(3), Probe::Down);
+    assert_eq!(asked(&mut balancer, 42_000), Some(vec![1, 2]));
+
+    let mut balancer = three();
+    for round in 0..4 {
+        let start = 40_000 + round * 10_000;
+        balancer.handle_isolation(at(start), true);
+        balancer.handle_members(at(start + 1000), gossip(FAILED));
+        assert_eq!(asked(&mut balancer, start + 1000), None);
+        balancer.handle_isolation(at(start + 2000), false);
+        balancer.handle_members(at(start + 3000), gossip(ALIVE));
+        assert_eq!(asked(&mut balancer, start + 3000), None);
+        assert_eq!(balancer.upstreams()[0].held_down_until(at(start + 3000), &name(1)), None);
+    }
+}
+
+#[test]
+fn the_operator_hears_once_that_nobody_is_heard_and_once_that_this_is_over() {
+    let mut balancer = three();
+    for is_isolated in [true, true, false, false] {
+        balancer.handle_isolation(at(40_000), is_isolated);
+    }
+    let told = [true, false].map(|is_isolated| Notice::Isolation { is_isolated });
+    assert_eq!(notices(&mut balancer, 40_000), told);
+}

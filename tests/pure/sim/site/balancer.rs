@@ -5,10 +5,11 @@ use std::time::Duration;
 
 use weir::drain::{Ledger, Place, Promises, Question, Request, Standing, Told};
 use weir::health::answer::Outcome;
+use weir::health::isolation::Isolation;
 use weir::health::probe::{Doubt, Event, Prober, Start, TargetId};
 use weir::health::query::{End, Output as Asked, Queries, QuestionId, Seen, Selector, Target, answer};
 use weir::health::second_witness::{Heard, Output as Witness, SecondWitnesses, Word};
-use weir::serf::{Answer, QueryEvent, QueryKey, QueryOutput, QueryParams};
+use weir::serf::{Answer, QueryEvent, QueryKey, QueryOutput, QueryParams, Status};
 use weir::sim::{NodeId, Sim};
 use weir::time::Instant;
 use weir::upstream::balancer::{Balancer, Group, Notice, Output};
@@ -51,9 +52,10 @@ pub(crate) struct Agent {
     pub(crate) prober: Prober,
     pub(crate) ledger: Ledger,
     witnesses: SecondWitnesses,
+    isolation: Isolation,
     queries: Queries,
     selectors: Vec<(Selector, Options)>,
-    asked: BTreeMap<QueryKey, QuestionId>,
+    asked: BTreeMap<QueryKey, (QuestionId, Instant)>,
     /// Nodes of open questions about drains.
     asking: BTreeMap<QueryKey, NodeName>,
     told: BTreeSet<NodeName>,
@@ -100,6 +102,7 @@ impl Agent {
             prober,
             ledger: Ledger::new(now, promises),
             witnesses: SecondWitnesses::default(),
+            isolation: Isolation::new(now),
             queries: Queries::new(now, plan.health, names),
             selectors,
             asked: BTreeMap::new(),
@@ -130,7 +133,8 @@ impl Agent {
         let cuts = self.cuts.poll_timeout().filter(|_| !self.cutting);
         let probes = [self.prober.poll_timeout(), self.prober.release_at()];
         let own = [self.balancer.poll_timeout(), self.ledger.poll_timeout(), cuts].into_iter().chain(probes);
-        let others = [open(self.queries.poll_timeout()), open(self.witnesses.poll_timeout())];
+        let others =
+            [self.queries.poll_timeout(), self.witnesses.poll_timeout(), self.isolation.poll_timeout()].map(open);
         own.chain(others).chain([self.complete_by, self.members_at]).flatten().min()
     }
 
@@ -189,13 +193,14 @@ impl Agent {
     }
 
     pub(crate) fn handle_query(&mut self, now: Instant, output: &QueryOutput) {
-        let Some(id) = self.asked.get(&output.key).copied() else { return };
+        let Some((id, at)) = self.asked.get(&output.key).copied() else { return };
         match &output.answer {
             Answer::Ack { .. } => {}
             Answer::Response { from, payload } => self.queries.handle_answer(now, id, from, payload),
             Answer::Done { .. } => {
                 self.asked.remove(&output.key);
-                self.queries.handle_end(now, id, End::Over);
+                let end = if self.isolation.has_heard_since(at) { End::Over } else { End::NotAsked };
+                self.queries.handle_end(now, id, end);
             }
         }
     }
@@ -246,6 +251,9 @@ impl Agent {
     /// As `Upstreams::advance`.
     pub(crate) fn advance(&mut self, now: Instant, sim: &mut Sim, id: NodeId) -> Vec<Act> {
         let mut acts = Vec::new();
+        if self.members_at.is_some() {
+            self.listen(now, sim, id);
+        }
         let looks_at_members = self.members_at.is_some_and(|at| at <= now);
         if looks_at_members {
             self.members_at = Some(now + RECONCILE);
@@ -254,7 +262,7 @@ impl Agent {
                 self.look_at_members(now, sim, id);
             }
         }
-        self.tell_probes(now);
+        self.tell_probes(now, sim, id);
         if self.members_at.is_some() {
             self.ask_health(now, sim, id);
             self.ask_witnesses(now, sim, id, &mut acts);
@@ -275,7 +283,7 @@ impl Agent {
             && std::mem::replace(&mut self.probed, self.balancer.decisions()) != self.balancer.decisions()
         {
             self.prober.handle_targets(now, self.balancer.targets());
-            self.tell_probes(now);
+            self.tell_probes(now, sim, id);
         }
         acts.extend(std::iter::from_fn(|| self.prober.poll_start(now)).map(Act::Probe));
         let all_are_heard = !self.prober.has_unprobed() && !self.queries.awaits_first_answers();
@@ -333,12 +341,26 @@ impl Agent {
         (!matches!(member.gossip, Gossip::Left | Gossip::Leaving)).then_some(seen)
     }
 
-    fn tell_probes(&mut self, now: Instant) {
+    /// As `Upstreams::listen`.
+    fn listen(&mut self, now: Instant, sim: &Sim, id: NodeId) {
+        let Some(endpoint) = sim.endpoint(id) else { return };
+        let local = &endpoint.options().name;
+        let alive = endpoint.members().filter(|member| member.status == Status::Alive && member.node.name != *local);
+        let interval = endpoint.options().swim.probe_interval;
+        let is_isolated = self.isolation.observe(now, endpoint.heard(), interval, alive);
+        self.balancer.handle_isolation(now, is_isolated && self.flaw != Flaw::HearsNobody);
+    }
+
+    fn tell_probes(&mut self, now: Instant, sim: &Sim, id: NodeId) {
         self.pass_on(now);
-        let (witnesses, flaw) = (&self.witnesses, self.flaw);
-        self.prober.release(now, |member| match flaw {
+        let (witnesses, flaw, endpoint) = (&self.witnesses, self.flaw, sim.endpoint(id));
+        let word = |member: &NodeName| match flaw {
             Flaw::TrustsGossip => Word::Answers,
             _ => witnesses.word(member),
+        };
+        self.prober.release(now, word, |member| match flaw {
+            Flaw::TrustsProbes => Some(now),
+            _ => endpoint.and_then(|endpoint| endpoint.heard_beside(member)),
         });
         self.pass_on(now);
     }
@@ -381,7 +403,7 @@ impl Agent {
                     let name = answer::QUERY.to_owned();
                     let params = QueryParams { name, ack: true, timeout: Some(timeout), ..whom };
                     match sim.with(id, |endpoint, now| endpoint.query(now, params)) {
-                        Some(Ok(key)) => drop(self.asked.insert(key, question)),
+                        Some(Ok(key)) => drop(self.asked.insert(key, (question, now))),
                         Some(Err(_)) | None => self.queries.handle_end(now, question, End::NotAsked),
                     }
                 }
@@ -414,7 +436,7 @@ impl Agent {
 
     fn cut(&mut self, now: Instant, acts: &mut Vec<Act>) {
         if std::mem::replace(&mut self.decisions, self.balancer.decisions()) != self.balancer.decisions() {
-            self.cuts.handle_decisions(now, self.balancer.upstreams());
+            self.cuts.handle_decisions(now, &self.balancer);
         }
         if self.cutting {
             return;
@@ -567,6 +589,8 @@ fn selectors(upstreams: &[Options]) -> Vec<(Selector, Options)> {
 fn word(notice: &Notice) -> &'static str {
     match notice {
         Notice::LeftOut { .. } => "member left out",
+        Notice::Isolation { is_isolated: true } => "nobody heard",
+        Notice::Isolation { is_isolated: false } => "heard again",
         Notice::Group { now: Group::Empty, .. } => "placeholder",
         Notice::Group { now: Group::Well, .. } => "enough servers again",
         Notice::Group { now: Group::Floor, .. } => "panic entered",

@@ -370,7 +370,8 @@ impl World {
 
     /// A web server dies in one of the ways there are, and comes back.
     pub(crate) fn death(&mut self) -> Result<(), Broken> {
-        if self.rng.random_bool(0.15) {
+        let is_probed = self.plan.upstreams.iter().all(|options| options.probed);
+        if !is_probed || self.rng.random_bool(0.15) {
             return self.cut_off();
         }
         let webs = self.running_webs();

@@ -47,6 +47,8 @@ const SOMETIMES: &[&str] = &[
     "panic entered",
     "enough servers again",
     "nobody left, the last good ones kept",
+    "nobody heard",
+    "heard again",
     "placeholder",
     "member left out",
     "flap held",
@@ -118,6 +120,10 @@ enum Flaw {
     CutTheLiving,
     /// Where nobody answers what gossip says of one counts all the same.
     TrustsGossip,
+    /// Who hears nobody believes its gossip all the same,
+    HearsNobody,
+    /// and a port that does not open where no probe is configured.
+    TrustsProbes,
     /// Nobody is freed from the dead.
     NeverCut,
     /// What is in place is loaded once more.
@@ -169,6 +175,8 @@ fn each_rule_notices_the_flaw_that_it_is_there_for() {
         (Flaw::DieByTwo, Kind::Deaths, &[Rule::Lost]),
         (Flaw::CutTheLiving, Kind::Rough, &[Rule::CutForbidden]),
         (Flaw::TrustsGossip, Kind::Deaths, &[Rule::CutOff]),
+        (Flaw::HearsNobody, Kind::Deaths, &[Rule::CutOff]),
+        (Flaw::TrustsProbes, Kind::Deaths, &[Rule::CutOff]),
         (Flaw::NeverCut, Kind::Deaths, &[Rule::Waited]),
         (Flaw::ReloadAlways, Kind::Deploy, &[Rule::ReloadWithoutChange]),
         (Flaw::NoBudget, Kind::Rough, &[Rule::Budget]),

@@ -25,7 +25,8 @@ pub(crate) enum Kind {
     /// Operators drain, leave, restart and add, one web server after the other, on a sound network: no request fails or is tried
     /// twice.
     Deploy,
-    /// Web servers die in every way, one after the other, and come back: no request fails or waits.
+    /// Web servers die in every way, one after the other, and come back: no request fails or waits. Where no probe is configured that
+    /// holds of a balancer's own network alone.
     Deaths,
     /// Everything at once.
     Rough,
@@ -66,7 +67,7 @@ impl Plan {
         let upstreams = if rough && rng.random_bool(0.4) { &["web", "edge"][..] } else { &["web"] };
         let probed = |rng: &mut StdRng, upstream: &str| match kind {
             Kind::Deploy => rng.random_bool(0.5),
-            Kind::Deaths => true,
+            Kind::Deaths => rng.random_bool(0.75),
             Kind::Rough => upstream == "web" && rng.random_bool(0.75),
         };
         let interval = if rough { *[100, 250, 1000].choose(&mut rng).expect("not empty") } else { 250 };
@@ -92,6 +93,8 @@ impl Plan {
         });
         let upstreams: Vec<_> = options.collect();
         let balancers = rng.random_range(1..=if rough { 3 } else { 2 });
+        // What one says of the others once it has a network again another one believes until they object, where it has no probe.
+        let balancers = if kind == Kind::Deaths && probes.contains(&None) { 1 } else { balancers };
         let webs = if rough { rng.random_range(1..=6) } else { rng.random_range(3..=5) };
         let backups = if rng.random_bool(0.7) { 0 } else { rng.random_range(1..=if rough { webs } else { 1 }) };
         let budget = if rough { *[0, 1, 1, 5].choose(&mut rng).expect("not empty") } else { 1 };
