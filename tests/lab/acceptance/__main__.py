@@ -44,7 +44,7 @@ PARTS = {
     SMOKE: [install.sound, install.privileges, members.weights, members.kill, members.leave, members.reboot],
     "dead": [
         dead.hung, dead.hung_alone, dead.hung_budget, dead.hung_neighbour, dead.loss, service.service_killed, service.agent_lost, service.cable,
-        service.own_cable,
+        service.own_cable, service.cable_bare,
     ],
     "members": [
         members.power, members.freeze, members.cut, members.agent_killed, members.two_balancers, checks.checks, latency.beside_others,

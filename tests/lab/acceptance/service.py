@@ -119,6 +119,27 @@ def own_cable(report):
         within(20, whole)
 
 
+def cable_bare(report):
+    """The balancer itself is cut off, and does not look itself: nobody is told from the others by that."""
+    within(40, whole)
+    since = now(lb)
+    with report.claim("cable_bare.out", "a balancer whose own cable is pulled keeps every server, and says that it hears nobody"):
+        verb("cut", lb)
+        throughout(20, servers_are, *WEBS)
+        told(lb, since, "no other member is heard")
+        lb.expect("weir explain web1 | grep -c 'this balancer heard nobody'", "1")
+    with report.claim("cable_bare.back", "with its cable in again none is missing, not for a moment, and none is held down"):
+        verb("heal")
+        throughout(20, servers_are, *WEBS)
+        told(lb, since, "other members are heard again")
+        within(60, whole)
+    # What could not be told from a failure counts as one after half a minute.
+    with report.claim("cable_bare.after", "nor later, and no connection was cut"):
+        throughout(25, servers_are, *WEBS)
+        serves(*WEBS)
+        untold(lb, since, "connections cut")
+
+
 @contextlib.contextmanager
 def served(program):
     """Each web server runs this program as unit `more`, until the block ends."""
