@@ -1,6 +1,6 @@
 //! What is asked of this node's drain: by a client, by an application's guard, by another node.
 
-use super::{SafeLeave, times};
+use super::{AT_ONCE, SafeLeave, times};
 use crate::config::Config;
 use crate::drain::document::{Line, Start, Started};
 use crate::drain::{DrainId, DrainRequest, Guard, RemoteAnswer, RemoteDrain, RemoteStory, Times, TooLate};
@@ -47,7 +47,11 @@ impl SafeLeave {
             (true, Some(guard)) => self.undo_guard(now, endpoint, &guard),
             (true, None) => self.undo(now, endpoint),
             // Its application stops in the end, and may as soon as nobody sends this node anything.
-            (false, Some(_)) if self.departure.is_leaving() => Ok(self.stories.own()),
+            (false, Some(guard)) if self.departure.is_leaving() => {
+                let request = DrainRequest { guard: Some(guard), ..DrainRequest::default() };
+                self.departure.drain(now, endpoint.serf().seen_clocks().member, request, AT_ONCE);
+                Ok(self.stories.own())
+            }
             (false, None) if self.departure.is_leaving() => Err(leaves(None)),
             (false, guard) => {
                 let reason = reason.map(Reason::try_from).transpose();

@@ -285,9 +285,11 @@ impl Departure {
         self.incarnation = incarnation;
     }
 
-    /// Drains, until it is undone. `time` is the member clock's. Returns whether it does; not while this node leaves.
+    /// Drains, until it is undone. `time` is the member clock's. Returns whether it does; not while this node leaves, of which a
+    /// guard's word is kept for the next start: its application may not be there then.
     pub fn drain(&mut self, now: Instant, time: LamportTime, request: DrainRequest, times: Times) -> bool {
         if self.is_leaving() {
+            self.keep_for(request.guard);
             return false;
         }
         let DrainRequest { force, guard, reason, follows } = request;
@@ -360,7 +362,8 @@ impl Departure {
         }
     }
 
-    /// Leaves the cluster. Where the process is stopped, a drain that an operator asked for stays for the next start.
+    /// Leaves the cluster. Where the process is stopped, a drain that an operator asked for stays for the next start, and in any case
+    /// one that guards asked for.
     pub fn leave(&mut self, now: Instant, time: LamportTime, cause: Cause, times: Times) {
         if let Some(run) = self.run.as_mut().filter(|run| run.goal.leaves()) {
             if cause == Cause::Stop {
@@ -368,8 +371,11 @@ impl Departure {
             }
             return;
         }
-        if cause == Cause::Asked && self.kept.is_some() {
-            self.keep(None);
+        if cause == Cause::Asked
+            && let Some(kept) = self.kept.take()
+        {
+            // What an operator said is over with this; an application that is down is down.
+            self.keep(Some(Kept { operator: false, reason: None, ..kept }).filter(|kept| !kept.guards.is_empty()));
         }
         let (run, is_known) = self.take_run(now, time, Goal::Leave(cause), times);
         self.run = Some(run);
@@ -415,6 +421,19 @@ impl Departure {
 
     fn draw(&mut self) -> DrainId {
         DrainId::drawn(self.rng.random())
+    }
+
+    fn keep_for(&mut self, guard: Option<Guard>) {
+        let (Some(run), Some(guard)) = (&self.run, guard) else { return };
+        let mut kept = self.kept.clone().unwrap_or_else(|| Kept {
+            id: run.id.clone(),
+            since: run.since,
+            operator: false,
+            guards: Guards::default(),
+            reason: None,
+        });
+        kept.guards.extend([guard]);
+        self.keep(Some(kept));
     }
 
     fn keep(&mut self, kept: Option<Kept>) {

@@ -633,6 +633,39 @@ fn a_drain_that_two_guards_asked_for_is_over_with_the_second_undo() {
     }
 }
 
+/// At a shutdown the leave and the guards begin at the same instant.
+#[test]
+fn a_guards_word_outlives_every_leave_and_an_operators_one_that_is_no_stop() {
+    let operator = DrainRequest { reason: Some("kernel".to_owned()), ..DrainRequest::default() };
+    let by = |unit: &str| DrainRequest { guard: Some(guard(unit)), ..DrainRequest::default() };
+    for (before, cause, meanwhile, left) in [
+        (vec![], Cause::Stop, vec![by("a"), by("b")], Some((false, &["a", "b"][..]))),
+        (vec![], Cause::Asked, vec![by("a")], Some((false, &["a"][..]))),
+        (vec![by("a")], Cause::Stop, vec![by("b")], Some((false, &["a", "b"][..]))),
+        (vec![by("a")], Cause::Asked, vec![], Some((false, &["a"][..]))),
+        (vec![operator.clone(), by("a")], Cause::Asked, vec![], Some((false, &["a"][..]))),
+        (vec![operator.clone()], Cause::Stop, vec![by("a")], Some((true, &["a"][..]))),
+        (vec![operator], Cause::Asked, vec![], None),
+        (vec![], Cause::Stop, vec![DrainRequest::default()], None),
+    ] {
+        let mut node = Node::with(&["lb1"]);
+        for request in before.clone() {
+            node.machine.drain(at(0), LamportTime(7), request, TIMES);
+            node.machine.handle_kept(at(0), Ok(()));
+        }
+        node.machine.leave(at(10), LamportTime(7), cause, TIMES);
+        for request in meanwhile {
+            assert!(!node.machine.drain(at(20), LamportTime(7), request, TIMES));
+        }
+        let kept = node.machine.kept().map(|kept| (kept.operator, kept.guards.to_strings()));
+        let left = left.map(|(operator, units)| (operator, units.iter().map(ToString::to_string).collect::<Vec<_>>()));
+        assert_eq!(kept, left, "{before:?} {cause:?}");
+        assert!(node.machine.is_leaving());
+        let reason = node.machine.kept().and_then(|kept| kept.reason.clone());
+        assert_eq!(reason.is_some(), left.is_some_and(|(operator, _)| operator));
+    }
+}
+
 #[test]
 fn a_leave_goes_on_whatever_a_guard_takes_back() {
     let mut node = Node::with(&["lb1"]);

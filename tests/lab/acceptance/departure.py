@@ -225,6 +225,13 @@ def guarded_two(report):
                     within(30, whole)
             with report.claim("guard_two.visitors", "no visitor is turned away"):
                 none_failed(became)
+        with report.claim("guard_two.leaves", "an application that stops while its agent leaves is not served when the agent is back"):
+            for leave in ("systemctl stop weir", "weir leave"):
+                web1.run(f"({leave}) & sleep 0.5; systemctl stop www; wait; systemctl start weir")
+                within(10, all_alive)
+                throughout(2, servers_are, web2)
+                web1.run("systemctl start www")
+                within(20, whole)
         with report.claim("guard_two.unheard", "a drain whose guard was not heard when the application came back is over by itself"):
             web1.run("systemctl stop www; systemctl kill -s STOP weir; systemctl start www; systemctl kill -s CONT weir")
             within(20, whole)
