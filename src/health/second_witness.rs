@@ -2,7 +2,7 @@
 //!
 //! The first failed probe of a member that gossip has not given up begins a round, and so does every further failure, though none
 //! within [`PAUSE`] of an answer. Silence counts until the member answers, its probes do, or gossip decides. Where frames get
-//! lost, which an answer to a later ping than the first shows, one round of silence shows nothing more, and it takes several in a
+//! lost, which two answers to later pings than the first show, one round of silence shows nothing more, and it takes several in a
 //! row. Pinging is [`crate::endpoint`]'s: a driver asks it what [`SecondWitnesses::poll_output`] says, and tells what was heard.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -16,7 +16,7 @@ const PAUSE: Duration = Duration::from_millis(250);
 /// Rounds of silence in a row that count where frames get lost: with 30 of 100 lost on either way one round of ten pings is silent
 /// once in a thousand, and there are four in a second.
 const ROUNDS_IN_LOSS: u32 = 3;
-/// For how long after the last late answer frames count as getting lost.
+/// Within this time two late answers count as loss, and for so long after the last one.
 const LOSS_MEMORY: Duration = Duration::from_secs(60);
 /// A round takes 300 ms. The end of one that takes so much longer will not be told any more: the member was forgotten meanwhile,
 /// or this node is to keep silent.
@@ -59,8 +59,8 @@ pub struct SecondWitnesses {
     cases: BTreeMap<NodeName, Case>,
     /// Members that gossip does not ask about any more itself.
     given_up: BTreeSet<NodeName>,
-    /// Who answered late, and when last.
-    late: BTreeMap<NodeName, Instant>,
+    /// Who answered late: when last, and whether that was the second time.
+    late: BTreeMap<NodeName, (Instant, bool)>,
     outputs: VecDeque<Output>,
 }
 
@@ -101,11 +101,14 @@ impl SecondWitnesses {
     /// A round has ended, or one that had ended in silence was answered after all.
     pub fn handle_heard(&mut self, now: Instant, member: &NodeName, heard: Heard) {
         let Some(case) = self.cases.get_mut(member) else { return };
-        self.late.retain(|_, at| now.since(*at) < LOSS_MEMORY);
-        if heard == Heard::Late {
-            self.late.insert(member.clone(), now);
+        self.late.retain(|_, (at, _)| now.since(*at) < LOSS_MEMORY);
+        // Who was silent is back, which is late by itself.
+        if heard == Heard::Late && !case.silent {
+            let is_second = self.late.contains_key(member);
+            self.late.insert(member.clone(), (now, is_second));
         }
-        let enough = if self.late.contains_key(member) { ROUNDS_IN_LOSS } else { 1 };
+        let is_lossy = self.late.get(member).is_some_and(|(_, is_second)| *is_second);
+        let enough = if is_lossy { ROUNDS_IN_LOSS } else { 1 };
         case.in_a_row = if heard == Heard::Nothing { case.in_a_row.saturating_add(1) } else { 0 };
         let is_open = heard == Heard::Nothing && !case.silent && case.in_a_row < enough;
         case.round = Round::At(if is_open { now } else { now + PAUSE });
@@ -272,35 +275,49 @@ mod tests {
         assert_eq!(outputs(&mut witnesses), [ask()], "it is back, and its service still fails");
     }
 
+    /// Rounds of a member whose probes go on failing: what is told, and its word in the end.
+    fn rounds(witnesses: &mut SecondWitnesses, heards: &[Heard]) -> (Vec<Output>, Word) {
+        let mut told = Vec::new();
+        for heard in heards {
+            let due = witnesses.poll_timeout().unwrap();
+            witnesses.handle_timeout(due, |_| true);
+            witnesses.handle_heard(due + Duration::from_millis(300), &web(), *heard);
+            told.extend(outputs(witnesses).into_iter().filter(|output| *output != ask()));
+        }
+        (told, witnesses.word(&web()))
+    }
+
     #[test]
     fn where_frames_get_lost_silence_counts_once_three_rounds_in_a_row_were_silent() {
+        use Heard::{Late, Nothing, Prompt};
         let mut witnesses = SecondWitnesses::default();
         witnesses.handle_failure(at(0), &web());
-        witnesses.handle_heard(at(60), &web(), Heard::Late);
+        witnesses.handle_heard(at(60), &web(), Late);
         assert_eq!((outputs(&mut witnesses), witnesses.poll_timeout()), (vec![ask()], Some(at(310))));
-        let mut rounds = |heards: &[Heard]| {
-            let mut told = Vec::new();
-            for heard in heards {
-                let due = witnesses.poll_timeout().unwrap();
-                witnesses.handle_timeout(due, |_| true);
-                witnesses.handle_heard(due + Duration::from_millis(300), &web(), *heard);
-                told.extend(outputs(&mut witnesses).into_iter().filter(|output| *output != ask()));
-            }
-            (told, witnesses.word(&web()))
-        };
-        use Heard::{Nothing, Prompt};
-        assert_eq!(rounds(&[Nothing, Nothing, Prompt, Nothing, Nothing]), (vec![], Word::Answers));
+        let mut rounds = |heards: &[Heard]| rounds(&mut witnesses, heards);
+        assert_eq!(rounds(&[Late, Nothing, Nothing, Prompt, Nothing, Nothing]), (vec![], Word::Answers));
         assert_eq!(rounds(&[Nothing]), (vec![says(true)], Word::Silent));
         assert_eq!(rounds(&[Nothing]), (vec![], Word::Silent), "it stays silent");
         assert_eq!(rounds(&[Prompt]), (vec![says(false)], Word::Answers));
     }
 
     #[test]
-    fn silent_rounds_in_loss_follow_at_once_and_loss_is_remembered_for_a_minute_of_whoever_is_asked_again() {
+    fn a_member_that_comes_back_late_has_lost_nothing() {
+        use Heard::{Late, Nothing};
         let mut witnesses = silent();
-        witnesses.handle_heard(at(400), &web(), Heard::Late);
+        let told = vec![says(false), says(true), says(false), says(true)];
+        assert_eq!(rounds(&mut witnesses, &[Late, Nothing, Late, Nothing]), (told, Word::Silent));
+    }
+
+    #[test]
+    fn silent_rounds_in_loss_follow_at_once_and_loss_is_remembered_for_a_minute_of_whoever_is_asked_again() {
+        let mut witnesses = SecondWitnesses::default();
+        witnesses.handle_failure(at(0), &web());
+        for millis in [50, 400] {
+            witnesses.handle_heard(at(millis), &web(), Heard::Late);
+        }
         witnesses.handle_timeout(at(650), |_| false);
-        assert_eq!(outputs(&mut witnesses), [says(false)]);
+        assert_eq!((outputs(&mut witnesses), witnesses.poll_timeout()), (vec![ask()], None));
         witnesses.handle_failure(at(60_000), &web());
         witnesses.handle_heard(at(60_300), &web(), Heard::Nothing);
         assert_eq!((witnesses.word(&web()), witnesses.poll_timeout()), (Word::Asked, Some(at(60_300))));

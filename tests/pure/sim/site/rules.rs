@@ -94,8 +94,9 @@ impl Rules {
         self.confirmed.entry((front, node.clone())).or_default().entry(id).or_insert(now);
     }
 
-    /// It has left: whoever keeps a promise to it has done so, and it asks again if it comes back in that drain.
-    pub(crate) fn left(&mut self, node: &NodeName) {
+    /// It has left, or the drain is undone: whoever keeps a promise to it has done so, and it asks again if it comes back in that
+    /// drain, which a disk that does not take the undo makes of it.
+    pub(crate) fn over(&mut self, node: &NodeName) {
         self.confirmed.retain(|(_, confirmed), _| confirmed != node);
     }
 

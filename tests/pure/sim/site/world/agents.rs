@@ -290,7 +290,10 @@ impl World {
             Line::Unreachable { .. } => "balancer unreachable",
             Line::Lingered { .. } => "lingered",
             Line::Drained { .. } => "drained",
-            Line::Undone { stays: false, .. } => "undone",
+            Line::Undone { stays: false, .. } => {
+                self.rules.over(&self.hosts[at].name);
+                "undone"
+            }
             Line::Leaving { unconfirmed, unreachable, .. } if unconfirmed.is_empty() && unreachable.is_empty() => {
                 "left confirmed"
             }
@@ -389,7 +392,7 @@ impl World {
         self.tell(&format!("node-{at} has left, {then:?}"));
         self.kill(at);
         let name = self.hosts[at].name.clone();
-        self.rules.left(&name);
+        self.rules.over(&name);
         self.coverage.count("left");
         if self.hosts[at].front.is_none() {
             self.set_service(at, Service::Down);
