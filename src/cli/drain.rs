@@ -124,8 +124,11 @@ impl Drain {
                     let is_to_come = tokio::task::spawn_blocking(job::is_agent_to_come);
                     (None, self.guard.is_some() && is_to_come.await.unwrap_or(false))
                 }
-                // Restarted just now, it goes on with the drain.
-                Err(NotTold::Lost(failure)) => (Some(failure), self.guard.is_some()),
+                Err(NotTold::Lost(failure)) => {
+                    // Restarted just now, it goes on with the drain.
+                    until = Instant::now() + GUARD_PATIENCE;
+                    (Some(failure), self.guard.is_some())
+                }
             };
             if !is_to_come || Instant::now() >= until.min(end) {
                 return failure.map_or(Ok(None), Err);
