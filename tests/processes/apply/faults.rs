@@ -129,7 +129,7 @@ fn dies_everywhere(way: Way) {
         let goes_back = matches!(first, Fault::Back | Fault::Restored);
         assert!(matches!(apply.apply(&both(one)), Report::Live { .. } | Report::Unchanged { .. }));
         // A port that is taken passes the test and cannot be loaded.
-        let taken = goes_back.then(|| TcpListener::bind(address()).unwrap());
+        let taken = goes_back.then(|| TcpListener::bind((address().ip(), 0)).unwrap());
         let site = nginx.path("conf.d/taken.conf");
         if let Some(taken) = &taken {
             std::fs::write(&site, format!("server {{ listen {}; }}", taken.local_addr().unwrap())).unwrap();

@@ -177,7 +177,7 @@ fn a_file_whose_place_is_another_now_leaves_the_old_one_in_the_same_reload() {
 fn what_cannot_be_loaded_is_rolled_back_and_told_in_nginx_own_words_within_five_seconds() {
     let nginx = Nginx::start();
     nginx.apply().apply(&web([server("web", backend("one"))]));
-    let taken = TcpListener::bind(address()).unwrap();
+    let taken = TcpListener::bind((address().ip(), 0)).unwrap();
     let listen = format!("server {{ listen {}; }}", taken.local_addr().unwrap());
     std::fs::write(nginx.path("conf.d/taken.conf"), listen).unwrap();
     let started = Instant::now();

@@ -80,7 +80,7 @@ impl Socket {
 
 /// A site whose port is taken: it passes the test and cannot be loaded.
 fn take_port(nginx: &Nginx) -> TcpListener {
-    let taken = TcpListener::bind(address()).unwrap();
+    let taken = TcpListener::bind((address().ip(), 0)).unwrap();
     let site = format!("server {{ listen {}; }}", taken.local_addr().unwrap());
     std::fs::write(nginx.path("conf.d/taken.conf"), site).unwrap();
     taken

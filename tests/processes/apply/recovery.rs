@@ -158,7 +158,7 @@ fn an_edit_that_nginx_had_loaded_is_not_taken_for_what_was_put_back() {
     kill_process(master, Signal::HUP).unwrap();
     until("nginx serves the edit", || holds(nginx.reloads() > reloads && nginx.get() == "edit"));
     // A port that is taken passes the test and cannot be loaded.
-    let taken = std::net::TcpListener::bind(address()).unwrap();
+    let taken = std::net::TcpListener::bind((address().ip(), 0)).unwrap();
     let site = nginx.path("conf.d/taken.conf");
     std::fs::write(&site, format!("server {{ listen {}; }}", taken.local_addr().unwrap())).unwrap();
     let outcome = nginx.apply().apply(&web([server("web", backend("two"))]));

@@ -84,7 +84,7 @@ fn a_port_that_is_taken_passes_the_test_fails_the_reload_and_is_rolled_back() {
     let (one, two) = (backend("one"), backend("two"));
     nginx.apply().apply(&web([server("web", one)]));
     let before = (std::fs::read(nginx.web()).unwrap(), nginx.workers());
-    let taken = TcpListener::bind(address()).unwrap();
+    let taken = TcpListener::bind((address().ip(), 0)).unwrap();
     let site = nginx.path("conf.d/taken.conf");
     std::fs::write(&site, format!("server {{ listen {}; }}", taken.local_addr().unwrap())).unwrap();
 
