@@ -14,9 +14,11 @@
 //!
 //! When the network is back they answer one after the other again, and the first must not be taken for the only one: where none was
 //! well, that some are is told once every other has failed a probe that was begun after the first one's answer. Likewise what
-//! gossip says counts again once all have failed a probe that was begun after the first agent's answer.
+//! gossip says counts again once all have failed a probe that was begun after the first agent's answer. Where nobody was seen these
+//! are probes that were begun [`REPEATED`] later.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use super::target::Target;
 use super::{Event, Prober, TargetId};
@@ -25,6 +27,10 @@ use crate::health::second_witness::Word;
 use crate::time::Instant;
 use crate::upstream_name::UpstreamName;
 use crate::wire::NodeName;
+
+/// A neighbour whose address the kernel asked for when the network was down is asked again a second after that (`retrans_time_ms`),
+/// and only then can be reached: each at another moment.
+const REPEATED: Duration = Duration::from_millis(1100);
 
 /// What there is to tell of an upstream.
 struct Release {
@@ -69,10 +75,10 @@ impl Prober {
     /// When [`Self::release`] is due, if nothing comes before.
     pub fn release_at(&self) -> Option<Instant> {
         let withheld = self.withheld.iter().filter_map(|id| self.targets.get(id)).filter(|target| !target.bare);
-        let turns = withheld.filter_map(Target::turns_at);
+        let turns = withheld.filter_map(|target| Some(target.turns_at()? + self.repeats(&target.upstream)));
         let looks = self.blind.iter().filter_map(|(upstream, answered)| {
-            let answered = (*answered)?;
-            self.group(upstream).map(|(_, target)| target.patience_ends(answered)).max()
+            let reachable = (*answered)? + REPEATED;
+            self.group(upstream).map(|(_, target)| target.patience_ends(reachable)).max()
         });
         turns.chain(looks).min()
     }
@@ -99,6 +105,11 @@ impl Prober {
         }
     }
 
+    /// How long after the first answer of anybody the others can be reached, too.
+    fn repeats(&self, upstream: &UpstreamName) -> Duration {
+        if self.blind.contains_key(upstream) { REPEATED } else { Duration::ZERO }
+    }
+
     fn group(&self, upstream: &UpstreamName) -> impl Iterator<Item = (TargetId, &Target)> {
         let ids = self.ids.get(upstream).into_iter().flatten().map(|(_, id)| *id);
         ids.filter_map(|id| Some((id, self.targets.get(&id)?)))
@@ -113,7 +124,8 @@ impl Prober {
             None if answers => *answered.insert(now),
             None => return,
         };
-        let fails = |target: &Target| target.fails_since(answered) || target.patience_ends(answered) <= now;
+        let reachable = answered + REPEATED;
+        let fails = |target: &Target| target.fails_since(reachable) || target.patience_ends(reachable) <= now;
         let all_fail = self.group(upstream).all(|(_, target)| fails(target));
         if all_fail {
             self.sees_again(upstream);
@@ -124,14 +136,15 @@ impl Prober {
         let targets: Vec<(TargetId, &Target)> = self.group(upstream).collect();
         let all = || targets.iter().map(|(_, target)| *target);
         let words = || all().map(|target| word(&target.member));
-        let is_overdue = all().filter_map(Target::turns_at).any(|at| at <= now);
+        let repeats = self.repeats(upstream);
+        let is_overdue = all().filter_map(Target::turns_at).any(|at| at + repeats <= now);
         let all_are_down = all().all(Target::is_down) && (is_overdue || words().all(|word| word != Word::Asked));
         // Nobody, where it is us: then nobody has to be compared with everybody.
         let earliest = all().filter(|target| target.turn.is_some()).filter_map(|target| target.first_failure).min();
         let answering: Vec<&Target> = all().filter(|target| target.answered > earliest).collect();
         let was_well = !self.blind.contains_key(upstream) && all().any(|target| target.probe != Probe::Down);
-        let is_back_since = all().filter_map(Target::is_back_since).min();
-        let is_compared = is_back_since
+        let reachable = all().filter_map(Target::is_back_since).min().map(|since| since + repeats);
+        let is_compared = reachable
             .is_none_or(|since| all().all(|target| target.is_back_since().is_some() || target.fails_since(since)));
         let is_told = |target: &Target| match target.turn.map(|turn| turn.says) {
             None => false,

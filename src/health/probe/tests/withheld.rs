@@ -140,13 +140,29 @@ fn where_none_was_well_the_first_that_answers_is_not_the_only_one() {
         assert!(at <= START + 2000 + u64::from(rise) * 250 + 250, "rise {rise}: {at}");
         assert_eq!(who, ["web1", "web2", "web3", "web4"], "rise {rise}");
     }
-    // Those that stay down are asked once more, and then told from those that do not.
-    let mut site = Site::new(OFTEN, 3);
-    site.run(START + 2000, |_| refused());
-    assert_eq!(site.together(Probe::Down).1.len(), 3);
-    site.run(START + 5000, |host| if host == 1 { refused() } else { well() });
-    let (at, who) = site.together(Probe::Up);
-    assert!(at <= START + 2000 + 750 && who == ["web2", "web3"], "{at} {who:?}");
+    // Those that stay down are asked once more, and then told from those that do not. Where their agents answered, at once.
+    for (word, within) in [(Word::Answers, 750), (Word::Silent, 750 + 1100)] {
+        let mut site = Site::new(OFTEN, 3);
+        site.run_with(START + 2000, |_| refused(), |_, _| word);
+        assert_eq!(site.together(Probe::Down).1.len(), 3);
+        site.run_with(START + 5000, |host| if host == 1 { refused() } else { well() }, |_, _| word);
+        let (at, who) = site.together(Probe::Up);
+        assert!(at <= START + 2000 + within && who == ["web2", "web3"], "{at} {who:?}");
+    }
+}
+
+#[test]
+fn where_nobody_was_seen_one_that_is_reached_a_second_later_is_none_the_less_told_together() {
+    for (plan, late) in [(OFTEN, 1), (OFTEN, 900), (Plan { rise: 2, ..OFTEN }, 900)] {
+        let mut site = Site::new(plan, 3);
+        let back = START + 2000;
+        site.run(back, |_| refused());
+        assert_eq!(site.together(Probe::Down).1.len(), 3);
+        site.run(back + late, |host| if host == 2 { well() } else { refused() });
+        site.run(back + 5000, |_| well());
+        let (at, who) = site.together(Probe::Up);
+        assert!(at <= back + 1900 && who == ["web1", "web2", "web3"], "{late}: {at} {who:?}");
+    }
 }
 
 #[test]
@@ -178,7 +194,7 @@ fn an_agent_that_answers_again_counts_once_all_servers_were_asked_after_that() {
     let word = |_, member: &str| if member == "web2" { Word::Answers } else { Word::Silent };
     site.run_with(START + 4000, |_| refused(), word);
     let [(at, false)] = site.blind[..] else { panic!("{:?}", site.blind) };
-    assert!(at > START + 2000 + 125 && at <= START + 2000 + 500, "{at}");
+    assert!(at > START + 2000 + 1100 && at <= START + 2000 + 1100 + 500, "{at}");
     // Their services come with it: then those are told first, and together.
     let mut site = Site::new(OFTEN, 3);
     site.run(START + 2000, |_| refused());
