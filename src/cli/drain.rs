@@ -124,6 +124,8 @@ impl Drain {
                     let is_to_come = tokio::task::spawn_blocking(job::is_agent_to_come);
                     (None, self.guard.is_some() && is_to_come.await.unwrap_or(false))
                 }
+                // One that ends takes whoever calls and says nothing any more.
+                Err(NotTold::Silent(failure)) => (Some(failure), true),
                 Err(NotTold::Lost(failure)) => {
                     // Restarted just now, it goes on with the drain.
                     until = Instant::now() + GUARD_PATIENCE;
@@ -172,6 +174,7 @@ impl Drain {
         }
         Session::connect(&self.agent, output).await.map_err(|none| match none.cause {
             Cause::Absent => NotTold::Absent,
+            Cause::Silent if self.guard.is_some() => NotTold::Silent(none.failure),
             _ => NotTold::Failed(none.failure),
         })
     }
@@ -181,6 +184,8 @@ impl Drain {
 enum NotTold {
     /// There is no agent, for a guard.
     Absent,
+    /// Somebody is there who does not talk, to a guard whose application is about to stop.
+    Silent(Failure),
     /// The agent has gone away.
     Lost(Failure),
     Failed(Failure),

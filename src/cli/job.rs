@@ -36,9 +36,10 @@ pub(super) fn is_agent_to_come() -> bool {
         systemctl.args(args);
         command::run(systemctl, PATIENCE, "").ok().filter(|ran| ran.success).map(|ran| ran.stdout)
     };
-    let state = asked(&["show", "--property=ActiveState", "--value", "--", UNIT]);
-    let is_there = state.is_some_and(|state| matches!(state.trim(), "active" | "reloading" | "activating"));
-    is_there || asked(&["list-jobs", "--full", "--no-legend", "--no-pager"]).is_some_and(|jobs| starts(&jobs, UNIT))
+    // In this order: a start that is done in between is seen by what has become of the unit.
+    asked(&["list-jobs", "--full", "--no-legend", "--no-pager"]).is_some_and(|jobs| starts(&jobs, UNIT))
+        || asked(&["show", "--property=ActiveState", "--value", "--", UNIT])
+            .is_some_and(|state| matches!(state.trim(), "active" | "reloading" | "activating"))
 }
 
 /// Whether that names no job.

@@ -1,5 +1,7 @@
 //! Drains and leaves: what the operator reads, as a golden file.
 
+use std::os::unix::net::UnixListener;
+
 use serde_json::{Value, json};
 use weir::rpc::Refusal;
 use weir::rpc::refusal::Kind;
@@ -315,4 +317,26 @@ fn a_guard_without_an_agent_has_nothing_to_do() {
         nobody.env("WEIR_RPC_ADDR", "/nonexistent/rpc.sock");
         assert_eq!(run(nobody, args).code, Some(code), "{args:?}");
     }
+}
+
+#[test]
+fn a_guard_whose_agent_ends_as_it_is_called_asks_the_next_one() {
+    let agent = [("name".to_owned(), "web1".to_owned())].into_iter().collect();
+    let stats = [("agent".to_owned(), agent)].into_iter().collect();
+    let about_ours: Answers = |command, _| answer(drained, command);
+    let next = Fake::start(Script { about_ours: Some(about_ours), stats, ..Script::default() });
+    let dir = tempfile::tempdir().expect("a directory");
+    let socket = dir.path().join("rpc.sock");
+    let ending = UnixListener::bind(&socket).expect("a fresh socket is free");
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let called = ending.accept().expect("the guard calls");
+            std::fs::rename(&next.socket, &socket).expect("both are here");
+            drop(called);
+        });
+        let mut guard = clean(weir());
+        guard.env("WEIR_RPC_ADDR", &socket);
+        let ran = run(guard, &["drain", "--guard"]);
+        assert!(ran.code == Some(0) && ran.stdout.contains("gets no new requests"), "{ran:?}");
+    });
 }
