@@ -14,9 +14,9 @@ from hosts import expect, pause, together, within
 
 # Each mistake of permissions shows under one of the two only.
 UMASKS = {"lb": "022", "web1": "077", "web2": "022"}
-# By itself it lets five wait, which are soon there on a busy machine, and NGINX holds it for dead.
+# By itself it lets five wait, which are soon there on a busy machine, and NGINX holds it for dead; so many as NGINX lets wait.
 WEB_SERVER = """import http.server as web, time
-web.ThreadingHTTPServer.request_queue_size = 128
+web.ThreadingHTTPServer.request_queue_size = 511
 class Handler(web.SimpleHTTPRequestHandler):
     def do_GET(self):
         if self.path == "/slow":
