@@ -305,10 +305,10 @@ impl Error {
                 format!("generation {generation} has nothing of the upstreams that are configured")
             }
             Self::NotInstalled { upstreams, binary: None } => {
-                format!("nginx is not installed, {} waits", named(upstreams))
+                format!("nginx is not installed, {}", waiting(upstreams))
             }
             Self::NotInstalled { upstreams, binary: Some(binary) } => {
-                format!("there is no {}, {} waits", binary.display(), named(upstreams))
+                format!("there is no {}, {}", binary.display(), waiting(upstreams))
             }
             Self::NoFile => "no upstream here has a file of nginx's".to_owned(),
             Self::NotRunning { unit } => format!("{} is not running", unit.as_deref().unwrap_or("nginx")),
@@ -349,7 +349,7 @@ impl Error {
                 format!("nothing in {} includes {}", config.display(), target.display())
             }
             Self::NoStreamModule { upstreams, .. } => {
-                format!("this nginx has no stream module, {} waits", named(upstreams))
+                format!("this nginx has no stream module, {}", waiting(upstreams))
             }
             Self::NotAMaster { pid, why } => format!("process {pid} is not nginx's master: {why}"),
             Self::WhichMaster { pid, config } => {
@@ -376,7 +376,7 @@ impl Error {
             Self::NothingToRestore => "no file had changed, so there is nothing older".to_owned(),
             Self::NotDone(refusal) => refusal.what(),
             Self::Unanswered { upstreams, socket, why } => {
-                format!("{} waits: {}", named(upstreams), why.what(socket))
+                format!("{}: {}", waiting(upstreams), why.what(socket))
             }
         }
     }
@@ -497,12 +497,12 @@ pub(super) fn is_root() -> bool {
     rustix::process::geteuid().is_root()
 }
 
-fn named(upstreams: &[UpstreamName]) -> String {
+fn waiting(upstreams: &[UpstreamName]) -> String {
     let names: Vec<&str> = upstreams.iter().map(UpstreamName::as_str).collect();
     match names.len() {
-        0 => "upstream".to_owned(),
-        1 => format!("upstream {}", names[0]),
-        _ => format!("upstreams {}", names.join(", ")),
+        0 => "upstream waits".to_owned(),
+        1 => format!("upstream {} waits", names[0]),
+        _ => format!("upstreams {} wait", names.join(", ")),
     }
 }
 
@@ -570,6 +570,18 @@ impl std::error::Error for Error {}
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn one_upstream_waits_and_several_wait() {
+        for (names, wanted) in [
+            (&[][..], "nginx is not installed, upstream waits"),
+            (&["web"], "nginx is not installed, upstream web waits"),
+            (&["web", "app2"], "nginx is not installed, upstreams web, app2 wait"),
+        ] {
+            let upstreams = names.iter().map(|name| UpstreamName::new(name).unwrap()).collect();
+            assert_eq!(Error::NotInstalled { upstreams, binary: None }.what(), wanted);
+        }
+    }
 
     #[test]
     fn what_a_message_takes_for_writable_both_units_have_so() {

@@ -84,7 +84,8 @@ impl Drain {
                 return Ok(Exit::Done);
             }
         }
-        let Some((own, story)) = self.told(output).await? else { return Ok(Exit::Done) };
+        let told = self.told(output).await.map_err(|failure| self.undrained(failure))?;
+        let Some((own, story)) = told else { return Ok(Exit::Done) };
         let other = self.other(&own);
         let is_begun = self.no_wait && story.end().is_none();
         if let Some(failed) = failure(&story, other, self.undo).filter(|_| !is_begun) {
@@ -164,6 +165,19 @@ impl Drain {
         story.follow(session, started, output, enough).await
     }
 
+    /// For the journal of a guard that has not heard how its drain ends: its application stops, and systemd waits no longer.
+    fn undrained(&self, failure: Failure) -> Failure {
+        let Some(unit) = &self.guard else { return failure };
+        let whose = if unit.is_empty() { "its application".into() } else { escape(unit) };
+        let what = format!("{}, and {whose} stops all the same, drained or not", failure.message());
+        let told = Failure::new(failure.exit(), what);
+        match (failure.exit(), failure.remedy()) {
+            (Exit::NoAgent, _) => told.with_remedy("'systemctl restart weir' if the agent hangs"),
+            (_, Some(remedy)) => told.with_remedy(remedy),
+            (_, None) => told,
+        }
+    }
+
     fn is_guard(&self) -> bool {
         self.guard.is_some() || self.if_guard.is_some()
     }
@@ -221,7 +235,7 @@ fn said(story: &Story, other: Option<&str>, undoes: bool) -> String {
         Some(Line::Drained { .. }) => format!("{node} gets no new requests until its agent stops; undo with: {undo}"),
         Some(Line::Undone { id: None, stays: false, .. }) => format!("{node} was not draining"),
         Some(Line::Undone { stays: true, operator, guards, .. }) => stays(&node, *operator, guards),
-        Some(Line::Undone { .. }) => format!("{node} serves again"),
+        Some(Line::Undone { ended_guards, .. }) => format!("{node} serves again{}", ended(ended_guards)),
         Some(Line::RemoteLost { text, .. }) => {
             let order = if undoes { "serve again" } else { "drain" };
             let why = if text.is_empty() { "it does not answer any more".into() } else { escape(text) };
@@ -229,6 +243,17 @@ fn said(story: &Story, other: Option<&str>, undoes: bool) -> String {
             format!("{node} is asked to {order}; how that ends is not known: {why}{way_back}")
         }
         Some(_) | None => format!("{node} is draining; undo with: {undo}"),
+    }
+}
+
+/// `; also ended the drain of guard app.service, which has not come back`, of what an operator's undo ended beside its own.
+fn ended(guards: &[String]) -> String {
+    let named: Vec<&str> = guards.iter().map(String::as_str).filter(|unit| !unit.is_empty()).collect();
+    match (guards, &named[..]) {
+        ([], _) => String::new(),
+        (_, []) => "; also ended the drain of a guard, whose application has not come back".to_owned(),
+        (_, [unit]) => format!("; also ended the drain of guard {}, which has not come back", escape(unit)),
+        (_, units) => format!("; also ended the drains of guards {}, which have not come back", list(units)),
     }
 }
 

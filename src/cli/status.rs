@@ -9,7 +9,7 @@ use super::output::Output;
 use super::parse;
 use super::session::Session;
 use super::time;
-use super::upstream::show::why;
+use super::upstream::show::{strength as in_of, why};
 use super::watch::Watch;
 use crate::escape::escape;
 use crate::health::State;
@@ -275,13 +275,14 @@ fn strangers(document: &Document) -> Vec<String> {
     first(MAX_STRANGERS, lines, || "weir doctor".to_owned())
 }
 
-/// `web2 down since 15:10:03Z: its service does not answer this balancer`, of each that gets no requests.
+/// `web2 down since 15:10:03Z: its service does not answer this balancer`, of each that gets no requests, or only for a hold.
 fn out(upstream: &Upstream) -> Vec<String> {
     let has_reason = |server: &Server| upstream.left_out.iter().any(|left_out| left_out.member == server.member);
-    let is_out = |server: &&Server| !server.state.is(&ServerState::In) && !has_reason(server);
+    let is_out = |server: &&Server| server.is_held_in() || !server.state.is(&ServerState::In) && !has_reason(server);
     let servers = upstream.servers.iter().filter(is_out).map(|server| {
         let since = server.since.as_deref().map(|since| format!(" since {}", time::of_day(since))).unwrap_or_default();
-        (&server.member, format!("{} {}{since}: {}", server.member, server.state, why(server)))
+        let state = if server.is_held_in() { "held in".to_owned() } else { server.state.to_string() };
+        (&server.member, format!("{} {state}{since}: {}", server.member, why(server)))
     });
     // Not this balancer itself: that is meant.
     let left_out = upstream.left_out.iter().filter(|left_out| !left_out.reason.is(&LeftOutReason::Itself));
@@ -312,7 +313,7 @@ fn strength(upstream: &Upstream, want: Option<&Want>) -> String {
         Some(Want::Hold) => {
             upstream.kept.as_ref().map_or_else(|| "nginx keeps what it has".to_owned(), Known::to_string)
         }
-        Some(Want::Servers) | None => format!("{} of {} in{panic}", upstream.serving(), upstream.servers.len()),
+        Some(Want::Servers) | None => format!("{}{panic}", in_of(upstream)),
     }
 }
 

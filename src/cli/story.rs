@@ -43,6 +43,8 @@ pub(super) struct Outcome {
     id: Option<String>,
     /// Whether a drain outlives a restart of the agent.
     kept: bool,
+    /// Applications whose guards wanted it drained still when an operator undid that; an empty name is one that is not known.
+    ended_guards: Vec<String>,
     balancers: Vec<Balancer>,
     flight: Option<Flight>,
     /// The agent has left the cluster.
@@ -227,7 +229,10 @@ impl Story {
             }
             Line::Left { elapsed_ms, .. } => self.close("left", Some(elapsed_ms), line),
             Line::Refused { .. } | Line::Cancelled => self.close("serving", None, line),
-            Line::Undone { stays, .. } => self.close(if stays { "draining" } else { "serving" }, None, line),
+            Line::Undone { stays, ref ended_guards, .. } => {
+                self.outcome.ended_guards.clone_from(ended_guards);
+                self.close(if stays { "draining" } else { "serving" }, None, line)
+            }
             Line::Unconfirmed { .. } | Line::Superseded => self.close("draining", None, line),
             Line::Remote { id, .. } => {
                 self.outcome.id = Some(id);
@@ -377,7 +382,9 @@ pub(super) fn failure(story: &Story, other: Option<&str>, undoes: bool) -> Optio
                 .with_remedy(there())
         }
         Some(Line::RemoteSilent { member }) => {
-            Failure::new(Exit::Incomplete, format!("{} did not answer", escape(member))).with_remedy(there())
+            let serf = if undoes { "'serf tags -delete weir_drain'" } else { "'serf tags -set weir_drain=1'" };
+            Failure::new(Exit::Incomplete, format!("{} did not answer", escape(member)))
+                .with_remedy(format!("{}; where Serf's agent runs, {serf}", there()))
         }
         Some(
             Line::Draining { .. }

@@ -184,6 +184,9 @@ pub enum Line {
         /// The guards of these applications did; an empty name is that of one from before they were told apart.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         guards: Vec<String>,
+        /// Guards of these applications wanted it drained still, and an operator's undo ended that, too; names as in `guards`.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        ended_guards: Vec<String>,
     },
     /// The end of a leave: it was taken back, and the agent goes on.
     Cancelled,

@@ -193,7 +193,13 @@ fn log(line: &Line) {
         Line::Unconfirmed { balancers } => {
             warn!(balancers = balancers.join(","), "not every balancer confirmed the drain in time");
         }
-        Line::Undone { id: Some(id), stays: false, .. } => info!(%id, "drain undone"),
+        Line::Undone { id: Some(id), stays: false, ended_guards, .. } if ended_guards.is_empty() => {
+            info!(%id, "drain undone");
+        }
+        Line::Undone { id: Some(id), stays: false, ended_guards, .. } => {
+            let guards = ended_guards.join(",");
+            warn!(%id, guards, "drain undone, also that of guards whose applications have not come back");
+        }
         Line::Undone { stays: true, operator, guards, .. } => {
             info!(operator, guards = guards.join(","), "drain goes on, others asked for it too");
         }
@@ -220,7 +226,13 @@ fn log(line: &Line) {
 fn log_end_of(member: &str, line: &Line) {
     match line {
         Line::Drained { .. } => info!(member, "the other node has drained"),
-        Line::Undone { stays: false, .. } => info!(member, "the other node serves again"),
+        Line::Undone { stays: false, ended_guards, .. } if ended_guards.is_empty() => {
+            info!(member, "the other node serves again");
+        }
+        Line::Undone { stays: false, ended_guards, .. } => {
+            let guards = ended_guards.join(",");
+            warn!(member, guards, "the other node serves again, also for guards whose applications have not come back");
+        }
         Line::Refused { balancers } => {
             warn!(
                 member,

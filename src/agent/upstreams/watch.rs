@@ -146,7 +146,13 @@ impl Watch {
             Report::Refused { error: Error::Upgrading { .. }, .. } => return,
             Report::Refused { step: Step::Locate, error, .. } => Seen::Absent(error.clone()),
             // That it is in place already says nothing of who serves it.
-            Report::Unchanged { .. } | Report::Refused { .. } => return,
+            Report::Unchanged { .. } => {
+                if matches!(self.seen, Seen::Unknown) {
+                    self.look_at = Some(now);
+                }
+                return;
+            }
+            Report::Refused { .. } => return,
             Report::Failed { .. } => Seen::Unknown,
         };
         self.see(now, seen);
@@ -386,6 +392,17 @@ mod tests {
         assert_eq!(watch.unseen.as_ref().map(|(_, since)| *since), Some(at(11)));
         assert_eq!((watch.look_at, watch.ask_at), (Some(at(11) + LOOK), at(11)));
         assert!(watch.handle_look(at(12), Some(up()), RunBy::Helper).looks_again, "and it is tried again");
+    }
+
+    #[test]
+    fn after_a_restart_that_changes_nothing_nginx_is_looked_for_at_once() {
+        let mut watch = Watch::new(at(0));
+        let unchanged = || Report::Unchanged { generation: Generation(3), notes: Notes::default() };
+        watch.applied(at(100), Some(&unchanged()), RunBy::Helper);
+        assert_eq!(watch.poll_timeout(), Some(at(100)));
+        watch.handle_look(at(150), Some(master(8, 1)), RunBy::Helper);
+        watch.applied(at(200), Some(&unchanged()), RunBy::Helper);
+        assert_eq!(watch.poll_timeout(), Some(at(200) + LOOK), "it is known by then");
     }
 
     #[test]

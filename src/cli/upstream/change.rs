@@ -1,15 +1,22 @@
 //! `weir upstream hold`, `release` and `rollback`: the operator's word.
 
+use std::time::Duration;
+
+use tokio::time::timeout;
+
 use super::super::exit::Exit;
 use super::super::failure::Failure;
 use super::super::output::Output;
 use super::super::parse;
-use super::super::session::Session;
+use super::super::session::{Session, SessionError};
 use super::{AgentArgs, are};
 use crate::error::Trouble;
-use crate::rpc::weir::{HoldChanged, RolledBack, UpstreamHold, UpstreamRelease, UpstreamRollback};
+use crate::rpc::weir::{HoldChanged, Request, RolledBack, UpstreamHold, UpstreamRelease, UpstreamRollback};
 use crate::status::node::ApplyResult;
 use crate::upstream::Generation;
+
+/// Whoever waits longer is told for what.
+const PATIENCE: Duration = Duration::from_secs(2);
 
 /// Freeze an upstream, or all: its servers stay as they are, but for those that leave or drain, until it is released.
 ///
@@ -59,7 +66,7 @@ impl Hold {
     pub(super) async fn run(&self, output: &Output) -> Result<Exit, Failure> {
         let mut session = Session::open(&self.agent, output).await?;
         let request = UpstreamHold { upstream: self.upstream.clone(), reason: self.reason.clone() };
-        let held = session.weir(&request).await?;
+        let held = ask(&mut session, &request, output).await?;
         ended(&held, &now_held(&held), output)
     }
 }
@@ -67,7 +74,7 @@ impl Hold {
 impl Release {
     pub(super) async fn run(&self, output: &Output) -> Result<Exit, Failure> {
         let mut session = Session::open(&self.agent, output).await?;
-        let released = session.weir(&UpstreamRelease { upstream: self.upstream.clone() }).await?;
+        let released = ask(&mut session, &UpstreamRelease { upstream: self.upstream.clone() }, output).await?;
         let told = match (&released.upstreams[..], &released.unchanged[..]) {
             ([], []) => "nothing is held".to_owned(),
             ([], already) => format!("{} not held", are(already)),
@@ -82,7 +89,7 @@ impl Rollback {
         let mut session = Session::open(&self.agent, output).await?;
         let (to, reason) = (self.generation.map(Generation), self.reason.clone());
         let request = UpstreamRollback { to, reason, force: self.force };
-        let went_back = session.weir(&request).await?;
+        let went_back = ask(&mut session, &request, output).await?;
         let exit = match went_back.result.as_ref().and_then(|result| result.word()) {
             Some(ApplyResult::Live | ApplyResult::Unchanged) => Exit::Done,
             // It is in place, and nobody has seen it served.
@@ -102,6 +109,24 @@ impl Rollback {
         }
         Ok(exit)
     }
+}
+
+/// Its answer comes once whoever applies has put it in place or written it down, and that may be busy or hang.
+async fn ask<R: Request>(session: &mut Session, request: &R, output: &Output) -> Result<R::Answer, SessionError> {
+    awaited(session.weir(request), || {
+        output.notice("  waits for an apply that is under way; 'weir status' shows how it is")
+    })
+    .await
+}
+
+/// Calls `say` once where `answer` takes longer than [`PATIENCE`].
+async fn awaited<T>(answer: impl Future<Output = T>, say: impl FnOnce()) -> T {
+    let mut answer = std::pin::pin!(answer);
+    if let Ok(answer) = timeout(PATIENCE, &mut answer).await {
+        return answer;
+    }
+    say();
+    answer.await
 }
 
 /// `web is held: changes wait until 'weir upstream release web'`, or that it was held already, if for another reason.
@@ -150,5 +175,27 @@ fn told(went_back: &RolledBack) -> String {
             format!("generation {generation} = generation {to}, confirmed in {} ms{held}", went_back.elapsed_ms)
         }
         _ => format!("{}{held}", went_back.message),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::time::sleep;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn whoever_waits_for_long_is_told_so_once() {
+        for (seconds, is_told) in [(0, false), (1, false), (3, true), (29, true)] {
+            let mut told = 0;
+            let answer = awaited(
+                async {
+                    sleep(Duration::from_secs(seconds)).await;
+                    seconds
+                },
+                || told += 1,
+            );
+            assert_eq!((answer.await, told), (seconds, u32::from(is_told)));
+        }
     }
 }

@@ -112,9 +112,16 @@ fn heading(upstream: &Upstream) -> String {
         format!("generation {generation} live{}", since.unwrap_or_default())
     }));
     let panic = if upstream.panic { ", panic" } else { "" };
-    parts.push(format!("{} of {} in{panic}", upstream.serving(), upstream.servers.len()));
+    parts.push(format!("{}{panic}", strength(upstream)));
     parts.extend(upstream.output.clone());
     parts.join("   ")
+}
+
+/// `2 of 3 in`, or `2 of 3 in, 1 held in` where a hold keeps one that is down.
+pub(in crate::cli) fn strength(upstream: &Upstream) -> String {
+    let (held, all) = (upstream.held_in(), upstream.servers.len());
+    let held_in = if held > 0 { format!(", {held} held in") } else { String::new() };
+    format!("{} of {all} in{held_in}", upstream.serving() - held)
 }
 
 fn notes(upstream: &Upstream) -> Vec<String> {
@@ -161,4 +168,23 @@ fn cells(server: &Server) -> [String; 7] {
         server.since.as_deref().map_or_else(|| "-".to_owned(), time::of_day),
         format!("{}{backup}{notes}", why(server)),
     ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::status::node::tests::full;
+    use crate::upstream::{VerdictReason, Witness};
+
+    #[test]
+    fn who_is_in_for_a_hold_alone_is_counted_apart() {
+        let mut web = full().upstreams.remove(0);
+        let all = web.servers.len();
+        assert_eq!((strength(&web), web.serving()), (format!("{all} of {all} in"), all));
+        (web.servers[0].reason, web.servers[0].witness) =
+            (VerdictReason::Held.into(), Some(Witness::FailedDown.into()));
+        assert_eq!(strength(&web), format!("{} of {all} in, 1 held in", all - 1));
+        web.servers[0].witness = Some(Witness::Passing.into());
+        assert_eq!(strength(&web), format!("{all} of {all} in"), "nothing speaks against it");
+    }
 }

@@ -137,7 +137,10 @@ enum State {
 #[derive(Clone, Debug, Eq, PartialEq)]
 enum After {
     Publish,
-    Withdraw,
+    /// With it ends what these guards asked for and have not taken back.
+    Withdraw {
+        ended_guards: Vec<String>,
+    },
     /// These go first; the next try has another id.
     Yield {
         to: Vec<NodeName>,
@@ -247,7 +250,7 @@ impl Departure {
             | State::Draining
             | State::Yielded { .. }
             | State::Linger { .. } => true,
-            State::Serving | State::Keeping(After::Withdraw) | State::Drained | State::Leaving => false,
+            State::Serving | State::Keeping(After::Withdraw { .. }) | State::Drained | State::Leaving => false,
         };
         is_on_its_way && self.is_under_way() && !self.is_leaving()
     }
@@ -324,10 +327,17 @@ impl Departure {
         if self.has_left() { Some(TooLate::Leaving) } else { stops().then_some(TooLate::Stopping) }
     }
 
-    /// Serves again, also if it was about to leave.
+    /// Serves again, also if it was about to leave, and whatever guards want: it is the way out for an application that is gone.
+    /// Whose word ends with that is told.
     pub fn undo(&mut self) -> Result<(), TooLate> {
         self.too_late().map_or(Ok(()), Err)?;
-        self.take_back();
+        let ended_guards = match (&self.kept, &self.state) {
+            (Some(kept), _) => kept.guards.to_strings(),
+            // The undo before this one has not come to its end, and nobody hears that now.
+            (None, State::Keeping(After::Withdraw { ended_guards })) => ended_guards.clone(),
+            (None, _) => Vec::new(),
+        };
+        self.take_back(ended_guards);
         Ok(())
     }
 
@@ -335,30 +345,36 @@ impl Departure {
     /// goes on, and so does its story: returned is what the guard is told. A leave goes on as well.
     pub fn undo_guard(&mut self, guard: &Guard) -> Option<Line> {
         if self.is_leaving() {
-            return Some(Line::Undone { id: None, stays: true, operator: true, guards: Vec::new() });
+            return Some(Line::Undone {
+                id: None,
+                stays: true,
+                operator: true,
+                guards: Vec::new(),
+                ended_guards: Vec::new(),
+            });
         }
         let mut left = self.kept.clone();
         let had_any = left.as_mut().is_some_and(|kept| kept.guards.remove(guard));
         let operator = left.as_ref().is_some_and(|kept| kept.operator);
         let guards = left.as_ref().map(|kept| kept.guards.to_strings()).unwrap_or_default();
         if !operator && guards.is_empty() {
-            self.take_back();
+            self.take_back(Vec::new());
             return None;
         }
         if had_any {
             self.keep(left);
         }
         let id = self.run.as_ref().map(|run| run.id.to_string());
-        Some(Line::Undone { id, stays: true, operator, guards })
+        Some(Line::Undone { id, stays: true, operator, guards, ended_guards: Vec::new() })
     }
 
-    fn take_back(&mut self) {
+    fn take_back(&mut self, ended_guards: Vec<String>) {
         if self.kept.is_some() {
             // On disk first: a drain that came back with its old id could be confirmed by answers to the old one.
             self.keep(None);
-            self.state = State::Keeping(After::Withdraw);
+            self.state = State::Keeping(After::Withdraw { ended_guards });
         } else {
-            self.withdraw();
+            self.withdraw(ended_guards);
         }
     }
 
@@ -472,11 +488,11 @@ impl Departure {
         self.state = State::Draining;
     }
 
-    fn withdraw(&mut self) {
+    fn withdraw(&mut self, ended_guards: Vec<String>) {
         let id = self.run.take().map(|run| run.id.to_string());
         self.state = State::Serving;
         self.show(None);
-        self.tell(Line::Undone { id, stays: false, operator: false, guards: Vec::new() });
+        self.tell(Line::Undone { id, stays: false, operator: false, guards: Vec::new(), ended_guards });
     }
 
     fn leave_serf(&mut self, now: Instant, stay: Duration) {

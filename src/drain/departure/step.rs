@@ -50,11 +50,11 @@ impl Departure {
                 self.tell(Line::NotKept { reason });
                 self.publish(now);
             }
-            (After::Withdraw, Ok(()) | Err(NotKept::Never(_))) => self.withdraw(),
-            (After::Withdraw, Err(NotKept::Failed(reason))) => {
+            (After::Withdraw { ended_guards }, Ok(()) | Err(NotKept::Never(_))) => self.withdraw(ended_guards),
+            (After::Withdraw { ended_guards }, Err(NotKept::Failed(reason))) => {
                 // An operator's word to serve counts, and what a restart makes of it is said.
                 self.tell(Line::StillKept { reason });
-                self.withdraw();
+                self.withdraw(ended_guards);
             }
             (After::Yield { to, next }, Ok(()) | Err(NotKept::Never(_))) => self.yielded(now, &to, next),
             (After::Yield { .. }, Err(NotKept::Failed(_))) => self.go_on(now),
@@ -397,7 +397,7 @@ impl Departure {
     fn refused(&mut self, by: &[NodeName]) {
         let balancers = by.iter().map(ToString::to_string).collect();
         self.tell(Line::Refused { balancers });
-        self.take_back();
+        self.take_back(Vec::new());
     }
 
     fn overdue(&mut self, now: Instant, names: Vec<NodeName>) {

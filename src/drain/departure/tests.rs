@@ -601,6 +601,48 @@ fn a_guard_takes_back_only_what_it_alone_asked_for() {
 }
 
 #[test]
+fn an_operators_undo_tells_which_guards_it_ends() {
+    let by = |unit: &str| DrainRequest { guard: Some(guard(unit)), ..DrainRequest::default() };
+    let ended = |node: &mut Node| {
+        let lines = node.lines();
+        lines.iter().find_map(|line| match line {
+            Line::Undone { stays: false, ended_guards, .. } => Some(ended_guards.clone()),
+            _ => None,
+        })
+    };
+    // who drains, whose word ends with the operator's
+    for (requests, guards) in [
+        (vec![DrainRequest::default()], &[][..]),
+        (vec![by("a")], &["a"]),
+        (vec![by("b"), DrainRequest::default(), by("a")], &["a", "b"]),
+        (vec![by("")], &[""]),
+    ] {
+        // Also by the second of two undos of which the first is not on disk yet.
+        for undos in [1, 2] {
+            let mut node = Node::with(&["lb1"]);
+            for request in requests.clone() {
+                node.machine.drain(at(0), LamportTime(7), request, TIMES);
+                node.machine.handle_kept(at(0), Ok(()));
+            }
+            node.take();
+            (0..undos).for_each(|_| assert_eq!(node.machine.undo(), Ok(())));
+            node.machine.handle_kept(at(100), Ok(()));
+            assert!(node.machine.tag().is_none() && node.machine.kept().is_none(), "{requests:?}");
+            assert_eq!(
+                ended(&mut node).as_deref(),
+                Some(&guards.iter().map(ToString::to_string).collect::<Vec<_>>()[..])
+            );
+        }
+    }
+    let mut node = Node::with(&["lb1"]);
+    node.machine.drain(at(0), LamportTime(7), by("a"), TIMES);
+    node.machine.handle_kept(at(0), Ok(()));
+    node.machine.undo_guard(&guard("a"));
+    node.machine.handle_kept(at(100), Ok(()));
+    assert_eq!(ended(&mut node), Some(Vec::new()), "its own word is its own");
+}
+
+#[test]
 fn a_guards_drain_waits_for_room_as_long_as_it_may() {
     let request = || DrainRequest { guard: Some(guard("a")), ..DrainRequest::default() };
     for requests in [vec![request()], vec![request(), DrainRequest::default()]] {

@@ -9,7 +9,8 @@ use super::{Change, Probe};
 use crate::status::Known;
 use crate::status::health::CheckHealth;
 use crate::upstream::{
-    self, Decision, Generation, HoldReason, Judged, MinHealthy, Mode, Servers, UpstreamName, VerdictReason, Witness,
+    self, Decision, Generation, HoldReason, Intent, Judged, MinHealthy, Mode, Servers, UpstreamName, VerdictReason,
+    Witness,
 };
 use crate::wire::NodeName;
 
@@ -230,6 +231,11 @@ impl Upstream {
     pub fn serving(&self) -> usize {
         self.servers.iter().filter(|server| server.state.is(&ServerState::In)).count()
     }
+
+    /// How many of them are in because the upstream is held, though all evidence is against them.
+    pub fn held_in(&self) -> usize {
+        self.servers.iter().filter(|server| server.is_held_in()).count()
+    }
 }
 
 /// Of the requests.
@@ -241,6 +247,14 @@ fn shares(servers: &Servers) -> BTreeMap<&NodeName, f64> {
 }
 
 impl Server {
+    /// Whether it is in because the upstream is held, though all evidence is against it.
+    pub fn is_held_in(&self) -> bool {
+        let is_against = |witness: &Witness| matches!(witness.intent(), Intent::Sick | Intent::Dead | Intent::Gone);
+        self.state.is(&ServerState::In)
+            && self.reason.is(&VerdictReason::Held)
+            && self.witness.as_ref().and_then(Known::word).is_some_and(is_against)
+    }
+
     /// `line` is where it gets requests; `lingers`: enough are well again, and those that were kept stay a while.
     fn new(judged: &Judged, line: Option<&upstream::Server>, share: f64, lingers: bool) -> Self {
         let Judged { name, draft, verdict, .. } = judged;

@@ -90,6 +90,10 @@ fn undone() -> Vec<Value> {
     vec![json!({ "kind": "undone", "id": "5d3e01aa", "stays": false })]
 }
 
+fn undone_for_guards(guards: &[&str]) -> Vec<Value> {
+    vec![json!({ "kind": "undone", "id": "5d3e01aa", "stays": false, "ended_guards": guards })]
+}
+
 fn undone_in_memory() -> Vec<Value> {
     let still_kept =
         json!({ "kind": "still_kept", "reason": "the snapshot cannot be written: no space left on device" });
@@ -229,7 +233,7 @@ fn without_times(text: &str) -> String {
 #[test]
 fn a_drain_tells_each_balancer_what_decided_and_the_way_back() {
     let drain = &["drain"][..];
-    let rows: [(Answers, &[&str]); 34] = [
+    let rows: [(Answers, &[&str]); 38] = [
         (|command, _| answer(drained, command), &["drain", "--reason", "kernel"]),
         (|command, _| answer(drained, command), &["drain", "--no-wait"]),
         (|command, _| answer(drained, command), &["drain", "--quiet"]),
@@ -243,6 +247,13 @@ fn a_drain_tells_each_balancer_what_decided_and_the_way_back() {
         (|command, _| answer(forced, command), &["drain", "--force"]),
         (|command, _| answer(unconfirmed, command), drain),
         (|command, _| answer(undone, command), &["drain", "--undo"]),
+        (|command, _| answer(|| undone_for_guards(&["app.service"]), command), &["drain", "--undo"]),
+        (|command, _| answer(|| undone_for_guards(&["a.service", "b.service"]), command), &["drain", "--undo"]),
+        (|command, _| answer(|| undone_for_guards(&[""]), command), &["drain", "--undo"]),
+        (
+            |command, _| answer(|| undone_for_guards(&["app.service"]), command),
+            &["drain", "--undo", "--format", "json"],
+        ),
         (|command, _| answer(guarded, command), &["drain", "--undo", "--if-guard"]),
         (|command, _| answer(guarded_twice, command), &["drain", "--undo", "--if-guard=a.service"]),
         (|command, _| answer(left_behind, command), drain),

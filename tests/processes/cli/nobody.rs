@@ -139,3 +139,18 @@ fn serf_reports_a_missing_agent_on_standard_output_with_1() {
         assert_eq!((ran.code, ran.stdout.as_str(), ran.stderr.as_str()), (Some(1), line, ""), "{args:?}");
     }
 }
+
+/// What takes connections, and hangs. Its guard's words are in the journal while systemd goes on.
+#[test]
+fn a_guard_that_an_agent_does_not_answer_says_what_to_do_and_that_its_application_stops() {
+    let dir = tempfile::tempdir().unwrap();
+    let socket = dir.path().join("rpc.sock");
+    let _hung = UnixListener::bind(&socket).unwrap();
+    let ran = run(weir(), &["drain", "--guard=app.service", "--rpc-addr", &format!("unix:{}", socket.display())]);
+    let wanted = format!(
+        "error: {} accepts connections and says nothing, and app.service stops all the same, drained or not; \
+         'systemctl restart weir' if the agent hangs\n",
+        socket.display()
+    );
+    assert_eq!((ran.stderr, ran.code), (wanted, Some(3)));
+}

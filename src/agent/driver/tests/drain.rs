@@ -180,7 +180,19 @@ fn a_host_with_two_guards_serves_when_both_applications_are_back_also_behind_a_r
         let drain = web.document(false).node.drain.unwrap();
         assert_eq!((drain.guard, drain.operator, &drain.guards[..]), (true, false, &["b.service".to_owned()][..]));
         let lines = story(&mut [&mut web], by("b.service", true)).await;
-        assert!(matches!(&lines[..], [Line::Undone { stays: false, .. }]), "{lines:?}");
+        assert!(
+            matches!(&lines[..], [Line::Undone { stays: false, ended_guards, .. }] if ended_guards.is_empty()),
+            "{lines:?}"
+        );
+        assert!(!drains(&web));
+        // An operator's word ends both, and says so.
+        drop(call(&mut web, by("a.service", false), Asked::Drain));
+        until(&mut [&mut web], "it drains", |all| drains(all[0])).await;
+        let lines = story(&mut [&mut web], Start { undo: true, ..Start::default() }).await;
+        assert!(
+            matches!(&lines[..], [Line::Undone { stays: false, ended_guards, .. }] if ended_guards[..] == ["a.service"]),
+            "{lines:?}"
+        );
         assert!(!drains(&web));
     });
 }

@@ -153,3 +153,21 @@ fn who_is_out_is_never_called_kept() {
     assert_eq!(told(&last)[0], format!("a in: nobody vouched for at all: last good set kept {failed}"));
     assert_eq!(told(&last)[3], format!("d down: not in the last good set, which is kept {failed}"));
 }
+
+#[test]
+fn who_is_in_for_a_hold_alone_is_told_apart() {
+    let (web, mut history) = (UpstreamName::new("web").unwrap(), History::default());
+    let mut told = |gossip: Gossip, held: bool| {
+        let all = [member("a", &[], Gossip::Alive), member("b", &[], gossip), member("c", &[], Gossip::Alive)];
+        let decision = decide(&all, &options(), &history, &Circumstances { held, ..Circumstances::default() });
+        history.decided(&decision);
+        history.applied(&decision);
+        let told = Upstream::decided(&web, &decision, decision.target().as_ref().and_then(Target::servers));
+        let held_in = told.servers.iter().filter(|server| server.is_held_in());
+        (told.serving(), held_in.map(|server| server.member.clone()).collect::<Vec<_>>())
+    };
+    assert_eq!(told(Gossip::Alive, false), (3, Vec::new()));
+    assert_eq!(told(Gossip::Alive, true), (3, Vec::new()), "nothing speaks against them");
+    assert_eq!(told(Gossip::Failed, true), (3, vec!["b".to_owned()]));
+    assert_eq!(told(Gossip::Failed, false), (2, Vec::new()), "it is gone with the release");
+}
