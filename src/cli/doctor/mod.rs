@@ -184,8 +184,12 @@ impl Doctor {
             let (config, unit) = (loaded.config.clone(), unit.cloned());
             let seen = blocking(move || Some(checks::look(&config, unit.as_ref()))).await;
             let told = heard.document().map(|document| &document.checks[..]).unwrap_or_default();
-            let facts =
-                seen.map(|checks::Seen { programs, authorities }| doctor::Checks { programs, authorities, told });
+            let facts = seen.map(|checks::Seen { programs, authorities, guarded }| doctor::Checks {
+                programs,
+                authorities,
+                told,
+                guarded,
+            });
             findings.extend(facts.map(|facts| doctor::checks(&facts)).unwrap_or_default());
         }
         if self.wants(Group::Handlers) {

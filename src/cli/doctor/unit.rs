@@ -142,6 +142,22 @@ pub(super) fn is_enabled(unit: &str) -> bool {
     output("systemctl", &["is-enabled", unit], PATIENCE).is_some_and(|state| state.starts_with("enabled"))
 }
 
+/// Applications whose guards systemd knows: they run, or start with them.
+pub(super) fn guarded() -> Vec<String> {
+    const LIST: [&str; 6] = ["list-units", "--all", "--plain", "--no-legend", "--no-pager", "weir-guard@*.service"];
+    output("systemctl", &LIST, PATIENCE).map(|list| guarded_in(&list)).unwrap_or_default()
+}
+
+/// Of lines `UNIT LOAD ACTIVE SUB DESCRIPTION`.
+fn guarded_in(list: &str) -> Vec<String> {
+    let application = |line: &str| {
+        let mut words = line.split_ascii_whitespace();
+        let guard = words.next()?.strip_prefix("weir-guard@")?;
+        (words.next() == Some("loaded")).then(|| guard.to_owned())
+    };
+    list.lines().filter_map(application).collect()
+}
+
 /// What a program prints, if it succeeds within a limit.
 pub(super) fn output(program: &str, arguments: &[&str], limit: Duration) -> Option<String> {
     let mut command = Command::new(program);
@@ -174,6 +190,15 @@ mod tests {
         let bare =
             Unit::parse("LoadState=loaded\nUser=\nProtectHome=no\nProtectSystem=no\nNoNewPrivileges=no\n").unwrap();
         assert_eq!(bare.sandbox, Sandbox::default());
+    }
+
+    #[test]
+    fn guards_are_read_as_systemctl_lists_them() {
+        let list = "weir-guard@app.service  loaded active   exited weir drains this node while app.service is away\n\
+                    weir-guard@shop.service loaded inactive dead   weir drains this node while shop.service is away\n\
+                    weir-guard@gone.service not-found inactive dead weir-guard@gone.service\n";
+        assert_eq!(guarded_in(list), ["app.service", "shop.service"]);
+        assert_eq!(guarded_in(""), [""; 0]);
     }
 
     #[test]

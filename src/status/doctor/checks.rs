@@ -27,6 +27,18 @@ pub struct Checks<'a> {
     pub authorities: Vec<Authority>,
     /// Those of the running agent.
     pub told: &'a [Check],
+    pub guarded: Guarded,
+}
+
+/// Applications whose guards have this node drained while they restart (`protocols A.6`).
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Guarded {
+    /// Their units, `app.service`.
+    pub units: Vec<String>,
+    /// Some check here looks at more than what systemd thinks of a unit.
+    pub is_checked: bool,
+    /// Where this node serves, as its tags say; empty if they do not.
+    pub port: String,
 }
 
 /// Judges them.
@@ -34,7 +46,27 @@ pub fn checks(facts: &Checks<'_>) -> Findings {
     let mut findings = programs(&facts.programs, &CHECKS);
     facts.authorities.iter().for_each(|authority| trusted(&mut findings, authority));
     facts.told.iter().for_each(|check| told(&mut findings, check));
+    facts.guarded.units.iter().for_each(|unit| guarded(&mut findings, unit, &facts.guarded));
     findings
+}
+
+/// Whether balancers probe it only they know.
+fn guarded(findings: &mut Findings, unit: &str, Guarded { is_checked, port, units: _ }: &Guarded) {
+    const ID: &str = "checks.guard";
+    if *is_checked {
+        return findings.pass(ID, unit);
+    }
+    let port = if port.is_empty() { "80" } else { port };
+    let message = format!(
+        "weir-guard@{} is there and no check asks the application: where balancers have no probe either, {unit} gets \
+         requests as soon as systemd takes it for started",
+        unit.trim_end_matches(".service")
+    );
+    let way_out = format!(
+        "write 'check.app.http = \"http://127.0.0.1:{port}/\"' to /etc/weir/weir.d/app.toml, then 'weir reload'; or give \
+         the balancers upstream.NAME.probe"
+    );
+    findings.info(ID, unit, message, &way_out);
 }
 
 fn trusted(findings: &mut Findings, Authority { key, path, trouble, access }: &Authority) {
@@ -142,6 +174,24 @@ mod tests {
               is well"
             ]
         );
+    }
+
+    #[test]
+    fn a_guard_is_told_of_where_no_check_asks_its_application() {
+        let facts = |is_checked, port: &str| Checks {
+            guarded: Guarded { units: vec!["shop.service".to_owned()], is_checked, port: port.to_owned() },
+            ..Checks::default()
+        };
+        let checked = checks(&facts(true, ""));
+        assert_eq!((checked.iter().count(), checked.passed()), (0, 1));
+        for (port, shown) in [("", "80"), ("8080", "8080")] {
+            let findings = checks(&facts(false, port));
+            assert_eq!(summary(&findings), ["info checks.guard shop.service"]);
+            let finding = findings.iter().next().unwrap();
+            assert!(finding.message.starts_with("weir-guard@shop is there and no check asks"), "{}", finding.message);
+            let snippet = finding.remedy.as_deref().and_then(|remedy| remedy.split('\'').nth(1)).unwrap();
+            assert_eq!(snippet, format!("check.app.http = \"http://127.0.0.1:{shown}/\""));
+        }
     }
 
     #[test]

@@ -25,7 +25,7 @@ mod upstreams;
 pub use access::{Access, Permission};
 pub use agent::{Agent, agent};
 pub use attention::attention;
-pub use checks::{Authority, Checks, checks};
+pub use checks::{Authority, Checks, Guarded, checks};
 pub use clock::{Clock, PeerClock, clock};
 pub use config::{Configuration, Pending, configuration};
 pub use files::{File, Files, Purpose, Stat, User, files};
