@@ -260,7 +260,7 @@ impl Upstreams {
             self.members_at = Some(now + RECONCILE);
             let members: Vec<_> = endpoint.members().map(|member| Candidate::of(member, endpoint.swim())).collect();
             self.probes.handle_members(now, &members);
-            self.witnesses.handle_given_up(witness::given_up(&members));
+            witness::handle_members(&mut self.witnesses, now, &members, &self.balancer);
             self.health.handle_members(now, &members);
             self.balancer.handle_members(now, members);
             self.drains.handle_members(now, endpoint);

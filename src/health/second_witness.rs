@@ -3,7 +3,11 @@
 //! The first failed probe of a member that gossip has not given up begins a round, and so does every further failure, though none
 //! within [`PAUSE`] of an answer. Silence counts until the member answers, its probes do, or gossip decides. Where frames get
 //! lost, which two answers to later pings than the first show, one round of silence shows nothing more, and it takes several in a
-//! row. Pinging is [`crate::endpoint`]'s: a driver asks it what [`SecondWitnesses::poll_output`] says, and tells what was heard.
+//! row.
+//!
+//! Whom gossip gives up another member may have given up for a reason of its own: it was cut off, and has a network again. So a server
+//! that was not silent is asked then, too, and as long as it answers, for [`DISPUTE`] at most, that gossip has given it up is disputed
+//! (`protocols D.3`). Pinging is [`crate::endpoint`]'s: a driver asks it what [`SecondWitnesses::poll_output`] says, and tells what was heard.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
@@ -21,6 +25,9 @@ const LOSS_MEMORY: Duration = Duration::from_secs(60);
 /// A round takes 300 ms. The end of one that takes so much longer will not be told any more: the member was forgotten meanwhile,
 /// or this node is to keep silent.
 const ROUND_LIMIT: Duration = Duration::from_secs(3);
+
+/// Who answers refutes what others say of it long before that. After that gossip's word counts.
+const DISPUTE: Duration = Duration::from_secs(30);
 
 /// What came of a round.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -40,6 +47,8 @@ pub enum Output {
     Ask(NodeName),
     /// From now on the member is silent, or is not any more.
     Says { member: NodeName, silent: bool },
+    /// From now on that gossip has given the member up does not count, since it was not asked yet, or answers; or it does.
+    Disputes { member: NodeName, disputed: bool },
 }
 
 /// What it says of a member whose probe fails.
@@ -72,6 +81,8 @@ struct Case {
     /// Rounds of silence in a row.
     in_a_row: u32,
     round: Round,
+    /// Gossip has given it up, which does not count until then.
+    disputed: Option<Instant>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -83,17 +94,39 @@ enum Round {
 }
 
 impl SecondWitnesses {
-    /// Whom gossip has given up, or who leaves: nobody needs to be asked about them.
-    pub fn handle_given_up(&mut self, given_up: BTreeSet<NodeName>) {
-        self.cases.retain(|member, _| !given_up.contains(member));
+    /// Whom gossip has given up, or who leaves: nobody needs to be asked about them, but for those of whom `is_hearsay` says that
+    /// others may have given them up for no reason of theirs.
+    pub fn handle_given_up(
+        &mut self,
+        now: Instant,
+        given_up: BTreeSet<NodeName>,
+        is_hearsay: impl Fn(&NodeName) -> bool,
+    ) {
+        for member in given_up.difference(&self.given_up).filter(|member| is_hearsay(member)) {
+            let case = self.cases.entry(member.clone()).or_insert_with(|| {
+                self.outputs.push_back(Output::Ask(member.clone()));
+                Case::new(now)
+            });
+            if !case.silent {
+                case.disputed = Some(now + DISPUTE);
+                case.round = case.round.at_once(now);
+                self.outputs.push_back(Output::Disputes { member: member.clone(), disputed: true });
+            }
+        }
+        for (member, case) in &mut self.cases {
+            let is_over = !given_up.contains(member) || !is_hearsay(member);
+            if is_over && case.disputed.take().is_some() {
+                self.outputs.push_back(Output::Disputes { member: member.clone(), disputed: false });
+            }
+        }
+        self.cases.retain(|member, case| !given_up.contains(member) || case.disputed.is_some());
         self.given_up = given_up;
     }
 
     /// A probe of a member has failed.
     pub fn handle_failure(&mut self, now: Instant, member: &NodeName) {
         if !self.given_up.contains(member) && !self.cases.contains_key(member) {
-            let round = Round::Until(now + ROUND_LIMIT);
-            self.cases.insert(member.clone(), Case { silent: false, is_heard: false, in_a_row: 0, round });
+            self.cases.insert(member.clone(), Case::new(now));
             self.outputs.push_back(Output::Ask(member.clone()));
         }
     }
@@ -117,6 +150,9 @@ impl SecondWitnesses {
         }
         let silent = heard == Heard::Nothing;
         case.is_heard = true;
+        if silent && case.disputed.is_some() {
+            return self.close(member);
+        }
         if std::mem::replace(&mut case.silent, silent) != silent {
             self.outputs.push_back(Output::Says { member: member.clone(), silent });
         }
@@ -141,13 +177,14 @@ impl SecondWitnesses {
         self.cases.values().map(|case| case.round.due()).min()
     }
 
-    /// Asks again about those whose probes still fail; of others there is nothing more to know.
+    /// Asks again about those whose probes still fail, and whom others have given up; of others there is nothing more to know.
     pub fn handle_timeout(&mut self, now: Instant, is_failing: impl Fn(&NodeName) -> bool) {
         let due = self.cases.iter().filter(|(_, case)| case.round.due() <= now);
-        let due: Vec<_> = due.map(|(member, case)| (member.clone(), case.round)).collect();
-        for (member, round) in due {
+        let due: Vec<_> = due.map(|(member, case)| (member.clone(), case.round, case.disputed)).collect();
+        for (member, round, disputed) in due {
+            let goes_on = disputed.map_or_else(|| is_failing(&member), |until| now < until);
             match round {
-                Round::At(_) if is_failing(&member) => {
+                Round::At(_) if goes_on => {
                     if let Some(case) = self.cases.get_mut(&member) {
                         case.round = Round::Until(now + ROUND_LIMIT);
                     }
@@ -164,13 +201,32 @@ impl SecondWitnesses {
     }
 
     fn close(&mut self, member: &NodeName) {
-        if self.cases.remove(member).is_some_and(|case| case.silent) {
+        let Some(case) = self.cases.remove(member) else { return };
+        if case.silent {
             self.outputs.push_back(Output::Says { member: member.clone(), silent: false });
+        }
+        if case.disputed.is_some() {
+            self.outputs.push_back(Output::Disputes { member: member.clone(), disputed: false });
         }
     }
 }
 
+impl Case {
+    /// Its first round begins.
+    fn new(now: Instant) -> Self {
+        Self { silent: false, is_heard: false, in_a_row: 0, round: Round::Until(now + ROUND_LIMIT), disputed: None }
+    }
+}
+
 impl Round {
+    /// The next one, if none is under way, begins now.
+    fn at_once(self, now: Instant) -> Self {
+        match self {
+            Self::Until(_) => self,
+            Self::At(at) => Self::At(at.min(now)),
+        }
+    }
+
     const fn due(self) -> Instant {
         match self {
             Self::Until(at) | Self::At(at) => at,
@@ -264,15 +320,95 @@ mod tests {
     #[test]
     fn once_gossip_has_given_it_up_the_second_witness_has_nothing_to_say() {
         let mut witnesses = silent();
-        witnesses.handle_given_up([web()].into());
+        witnesses.handle_given_up(at(550), [web()].into(), |_| true);
         witnesses.handle_heard(at(600), &web(), Heard::Prompt);
         witnesses.handle_failure(at(700), &web());
         assert_eq!(witnesses.word(&web()), Word::Silent);
         witnesses.handle_timeout(at(2000), |_| true);
         assert_eq!((outputs(&mut witnesses), witnesses.poll_timeout()), (vec![], None));
-        witnesses.handle_given_up(BTreeSet::new());
+        witnesses.handle_given_up(at(2000), BTreeSet::new(), |_| true);
         witnesses.handle_failure(at(2000), &web());
         assert_eq!(outputs(&mut witnesses), [ask()], "it is back, and its service still fails");
+    }
+
+    fn disputes(disputed: bool) -> Output {
+        Output::Disputes { member: web(), disputed }
+    }
+
+    /// One whom gossip has just given up, though its probes say nothing.
+    fn given_up() -> SecondWitnesses {
+        let mut witnesses = SecondWitnesses::default();
+        witnesses.handle_given_up(at(0), [web()].into(), |_| true);
+        assert_eq!(outputs(&mut witnesses), [ask(), disputes(true)]);
+        witnesses
+    }
+
+    #[test]
+    fn whom_gossip_gives_up_is_asked_and_one_silent_round_ends_the_dispute() {
+        let mut witnesses = given_up();
+        witnesses.handle_given_up(at(100), [web()].into(), |_| true);
+        assert_eq!(outputs(&mut witnesses), [], "that is no news");
+        witnesses.handle_heard(at(300), &web(), Heard::Nothing);
+        assert_eq!((outputs(&mut witnesses), witnesses.poll_timeout()), (vec![disputes(false)], None));
+        witnesses.handle_given_up(at(400), [web()].into(), |_| true);
+        assert_eq!(outputs(&mut witnesses), [], "it has had its turn");
+    }
+
+    #[test]
+    fn a_dispute_lasts_as_long_as_the_member_answers_and_half_a_minute_at_most() {
+        let mut witnesses = given_up();
+        witnesses.handle_heard(at(1), &web(), Heard::Prompt);
+        let (mut rounds, mut last) = (0, at(0));
+        while let Some(due) = witnesses.poll_timeout() {
+            witnesses.handle_timeout(due, |_| false);
+            last = due;
+            match &outputs(&mut witnesses)[..] {
+                [Output::Ask(_)] => rounds += 1,
+                told => assert_eq!(told, [disputes(false)]),
+            }
+            witnesses.handle_heard(due + Duration::from_millis(1), &web(), Heard::Prompt);
+        }
+        assert!(last >= at(30_000) && last < at(30_300), "{last:?}");
+        assert!((115..=120).contains(&rounds), "{rounds}");
+        assert_eq!(outputs(&mut witnesses), []);
+    }
+
+    #[test]
+    fn a_dispute_ends_when_gossip_holds_the_member_alive_or_it_leaves() {
+        let mut witnesses = given_up();
+        witnesses.handle_heard(at(1), &web(), Heard::Prompt);
+        witnesses.handle_given_up(at(100), BTreeSet::new(), |_| false);
+        assert_eq!(outputs(&mut witnesses), [disputes(false)]);
+        witnesses.handle_timeout(at(251), |_| false);
+        assert_eq!((outputs(&mut witnesses), witnesses.poll_timeout()), (vec![], None));
+        let mut witnesses = given_up();
+        witnesses.handle_given_up(at(100), [web()].into(), |_| false);
+        assert_eq!((outputs(&mut witnesses), witnesses.poll_timeout()), (vec![disputes(false)], None));
+    }
+
+    #[test]
+    fn nobody_is_asked_of_whom_nothing_is_disputed_who_is_silent_already_or_who_cannot_be() {
+        let mut witnesses = SecondWitnesses::default();
+        witnesses.handle_given_up(at(0), [web()].into(), |_| false);
+        assert_eq!((outputs(&mut witnesses), witnesses.poll_timeout()), (vec![], None));
+        let mut witnesses = silent();
+        witnesses.handle_given_up(at(400), [web()].into(), |_| true);
+        assert_eq!((outputs(&mut witnesses), witnesses.poll_timeout()), (vec![], None));
+        let mut witnesses = given_up();
+        witnesses.handle_not_asked(&web());
+        assert_eq!((outputs(&mut witnesses), witnesses.poll_timeout()), (vec![disputes(false)], None));
+    }
+
+    #[test]
+    fn who_answered_a_moment_ago_is_asked_again_at_once_when_gossip_gives_it_up() {
+        let mut witnesses = SecondWitnesses::default();
+        witnesses.handle_failure(at(0), &web());
+        witnesses.handle_heard(at(1), &web(), Heard::Prompt);
+        assert_eq!((outputs(&mut witnesses), witnesses.poll_timeout()), (vec![ask()], Some(at(251))));
+        witnesses.handle_given_up(at(50), [web()].into(), |_| true);
+        assert_eq!((outputs(&mut witnesses), witnesses.poll_timeout()), (vec![disputes(true)], Some(at(50))));
+        witnesses.handle_timeout(at(50), |_| false);
+        assert_eq!(outputs(&mut witnesses), [ask()]);
     }
 
     /// Rounds of a member whose probes go on failing: what is told, and its word in the end.

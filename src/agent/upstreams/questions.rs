@@ -63,6 +63,10 @@ impl Upstreams {
         let since = endpoint.gossip_since(member.name.as_str()).map(|since| format!("since {}", calendar.date(since)));
         let gossip = match (member.gossip, member.pings) {
             (Gossip::Alive, Pings::Unanswered) => "by this balancer's own pings, which it does not answer".to_owned(),
+            (Gossip::Suspect, _) if self.balancer.is_disputed(&member.name) => {
+                let failed = since.map_or_else(|| "failed".to_owned(), |since| format!("failed {since}"));
+                format!("{failed}, which does not count as long as it answers this balancer's own pings")
+            }
             (Gossip::Suspect, Pings::Unanswered) => {
                 let since = since.into_iter().chain(["this balancer's own pings it does not answer either".to_owned()]);
                 since.collect::<Vec<_>>().join("; ")

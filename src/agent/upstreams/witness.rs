@@ -1,4 +1,5 @@
-//! The second witness about members whose probes fail: has them pinged, and tells the balancer (`protocols D.4`).
+//! The second witness about members whose probes fail, or whom others have given up: has them pinged, and tells the balancer
+//! (`protocols D.3`, `D.4`).
 
 use std::collections::BTreeSet;
 
@@ -12,10 +13,18 @@ use crate::upstream::balancer::Balancer;
 use crate::upstream::{Candidate, Gossip};
 use crate::wire::NodeName;
 
-/// Whom gossip has given up, or who leaves.
-pub(super) fn given_up(members: &[Candidate]) -> BTreeSet<NodeName> {
+/// What gossip says of the members, before the balancer decides about them.
+pub(super) fn handle_members(
+    witnesses: &mut SecondWitnesses,
+    now: Instant,
+    members: &[Candidate],
+    balancer: &Balancer,
+) {
     let is_given_up = |member: &&Candidate| !matches!(member.gossip, Gossip::Alive | Gossip::Suspect);
-    members.iter().filter(is_given_up).map(|member| member.name.clone()).collect()
+    let given_up = members.iter().filter(is_given_up).map(|member| member.name.clone()).collect();
+    let failed = members.iter().filter(|member| member.gossip == Gossip::Failed).map(|member| &member.name);
+    let hearsay: BTreeSet<&NodeName> = failed.filter(|member| balancer.has_server(member)).collect();
+    witnesses.handle_given_up(now, given_up, |member| hearsay.contains(member));
 }
 
 /// Does what is due.
@@ -35,6 +44,13 @@ pub(super) fn advance(
                 } else {
                     witnesses.handle_not_asked(&member);
                 }
+            }
+            Output::Disputes { member, disputed } => {
+                match disputed {
+                    true => debug!(%member, "others have given it up, and it is asked itself"),
+                    false => debug!(%member, "what gossip says of it counts again"),
+                }
+                balancer.handle_dispute(now, &member, disputed);
             }
             Output::Says { member, silent } => {
                 match silent {

@@ -56,16 +56,19 @@ struct Testimony {
     forgotten: bool,
     /// Gossip began to doubt it when nobody was heard: once that gives it up as little is known of it as after a restart.
     unheard: bool,
+    /// That gossip has given it up does not count yet: it answers this balancer itself, or was not asked.
+    disputed: bool,
 }
 
 impl Testimonies {
     /// `member` with what is known of it.
     pub(super) fn about(&self, member: Candidate) -> Candidate {
-        let Testimony { check, drain, pings, forgotten, unheard } =
+        let Testimony { check, drain, pings, forgotten, unheard, disputed } =
             self.0.get(&member.name).copied().unwrap_or_default();
         let gossip = match member.gossip {
             _ if forgotten => Gossip::Left,
             Gossip::Failed if unheard => Gossip::Unknown,
+            Gossip::Failed if disputed => Gossip::Suspect,
             gossip => gossip,
         };
         Candidate { gossip, check, drain, pings, ..member }
@@ -161,6 +164,23 @@ impl Balancer {
         if self.testimonies.change(member, |known| known.pings = pings) {
             self.decide_by(now);
         }
+    }
+
+    /// Whether it is disputed that gossip has given up a member: then it counts as suspect (`protocols D.3`).
+    pub fn handle_dispute(&mut self, now: Instant, member: &NodeName, disputed: bool) {
+        if self.testimonies.change(member, |known| known.disputed = disputed) {
+            self.decide_by(now);
+        }
+    }
+
+    /// Whether it is disputed that gossip has given up that member.
+    pub fn is_disputed(&self, member: &NodeName) -> bool {
+        self.testimonies.0.get(member).is_some_and(|known| known.disputed)
+    }
+
+    /// Whether any upstream has a server of that name.
+    pub fn has_server(&self, member: &NodeName) -> bool {
+        self.upstreams.iter().any(|upstream| upstream.has_server(member))
     }
 
     /// After a restart, before anybody is decided about: whom gossip had let go of when the earlier run ended. A server of theirs is in

@@ -322,3 +322,32 @@ fn the_operator_hears_once_that_nobody_is_heard_and_once_that_this_is_over() {
     let told = [true, false].map(|is_isolated| Notice::Isolation { is_isolated });
     assert_eq!(notices(&mut balancer, 40_000), told);
 }
+
+#[test]
+fn whom_gossip_gives_up_is_a_suspect_as_long_as_that_is_disputed() {
+    let failed = || gossip([Gossip::Alive, Gossip::Failed, Gossip::Alive]);
+    let mut balancer = three();
+    assert!(balancer.has_server(&name(2)) && !balancer.has_server(&name(4)));
+    // Told together with what gossip says, and decided about at once.
+    balancer.handle_members(at(40_000), failed());
+    balancer.handle_dispute(at(40_000), &name(2), true);
+    assert_eq!(asked(&mut balancer, 40_000), None);
+    assert!(balancer.is_disputed(&name(2)));
+    assert_eq!(reason(&mut balancer, 40_000, 2), VerdictReason::NoNewEvidence);
+    balancer.handle_members(at(40_200), failed());
+    assert_eq!(asked(&mut balancer, 40_200), None, "it lasts");
+    balancer.handle_dispute(at(40_300), &name(2), false);
+    assert_eq!(asked(&mut balancer, 40_300), Some(vec![1, 3]), "and its end needs nothing else");
+
+    let mut balancer = three();
+    for round in 0..4 {
+        let now = 40_000 + round * 2000;
+        balancer.handle_members(at(now), failed());
+        balancer.handle_dispute(at(now), &name(2), true);
+        assert_eq!(asked(&mut balancer, now), None);
+        balancer.handle_members(at(now + 1000), gossip(ALIVE));
+        balancer.handle_dispute(at(now + 1000), &name(2), false);
+        assert_eq!(asked(&mut balancer, now + 1000), None);
+    }
+    assert_eq!(balancer.upstreams()[0].held_down_until(at(50_000), &name(2)), None, "no change was counted");
+}

@@ -317,8 +317,11 @@ impl Agent {
         let doubted = |member: &Candidate| Some((member.name.clone(), doubt(member.gossip)?));
         self.prober.handle_doubts(now, members.iter().filter_map(doubted).collect());
         let is_given_up = |member: &&Candidate| !matches!(member.gossip, Gossip::Alive | Gossip::Suspect);
-        let given_up = members.iter().filter(is_given_up).map(|member| member.name.clone());
-        self.witnesses.handle_given_up(given_up.collect());
+        let given_up = members.iter().filter(is_given_up).map(|member| member.name.clone()).collect();
+        let failed = members.iter().filter(|member| member.gossip == Gossip::Failed).map(|member| &member.name);
+        let (balancer, believes) = (&self.balancer, self.flaw == Flaw::BelievesHearsay);
+        let hearsay: BTreeSet<&NodeName> = failed.filter(|member| balancer.has_server(member) && !believes).collect();
+        self.witnesses.handle_given_up(now, given_up, |member| hearsay.contains(member));
         let seen: Vec<_> = members.iter().filter_map(|member| self.seen(member)).collect();
         self.queries.handle_members(now, seen);
         self.balancer.handle_members(now, members);
@@ -425,6 +428,10 @@ impl Agent {
                     if sim.with(id, |endpoint, now| endpoint.ask_second_witness(now, &member)) != Some(true) {
                         self.witnesses.handle_not_asked(&member);
                     }
+                }
+                Witness::Disputes { member, disputed } => {
+                    acts.push(Act::Saw(if disputed { "failure disputed" } else { "dispute over" }));
+                    self.balancer.handle_dispute(now, &member, disputed);
                 }
                 Witness::Says { member, silent } => {
                     acts.push(Act::Saw(if silent { "second witness silent" } else { "second witness answered" }));

@@ -415,10 +415,14 @@ impl World {
         self.advance(seconds(25))
     }
 
-    /// A balancer's own network goes down and comes back: nobody is told from the others by that.
+    /// A balancer's own network goes down and comes back: nobody is told from the others by that, here or elsewhere.
     pub(crate) fn cut_off(&mut self) -> Result<(), Broken> {
         let front = self.rng.random_range(0..self.plan.balancers);
-        self.front_mut(front).cut_off = self.front(front).helper.in_place().cloned();
+        for at in self.fronts().collect::<Vec<_>>() {
+            let in_place = self.front(at).helper.in_place().cloned();
+            let own = self.front_mut(at);
+            *(if at == front { &mut own.cut_off } else { &mut own.misled }) = in_place;
+        }
         self.requests.values_mut().filter(|request| request.front == front).for_each(|each| each.met_forced = true);
         self.sim.set_group(NodeId(front), 1);
         self.note_shape();
@@ -429,7 +433,10 @@ impl World {
         self.unstick();
         // What NGINX left alone it tries again.
         self.advance(FAIL_TIMEOUT + READ_TIMEOUT)?;
-        self.front_mut(front).cut_off = None;
+        for at in self.fronts().collect::<Vec<_>>() {
+            let own = self.front_mut(at);
+            (own.cut_off, own.misled) = (None, None);
+        }
         self.advance(seconds(10))
     }
 

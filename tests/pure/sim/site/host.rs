@@ -108,6 +108,8 @@ pub(crate) struct Front {
     pub(crate) asked: Vec<UpstreamName>,
     /// What was in place when its own network went down, until that is over for clients, too.
     pub(crate) cut_off: Option<Desired>,
+    /// What was in place when another balancer's network went down, until that one has been back for a while: nobody died.
+    pub(crate) misled: Option<Desired>,
     /// Since when each member should be in, or out.
     pub(crate) should: BTreeMap<(usize, NodeName), (bool, Instant)>,
 }
@@ -123,6 +125,7 @@ impl Front {
             reloaded_at: None,
             is_ordered: false,
             cut_off: None,
+            misled: None,
             last: None,
             unknown: BTreeSet::new(),
             asked: Vec::new(),

@@ -56,6 +56,7 @@ const SOMETIMES: &[&str] = &[
     "stays without evidence",
     "second witness silent",
     "second witness answered",
+    "failure disputed",
     "drained",
     "drain refused",
     "drain not kept",
@@ -124,6 +125,8 @@ enum Flaw {
     HearsNobody,
     /// and a port that does not open where no probe is configured.
     TrustsProbes,
+    /// What others say of a server is not asked of it.
+    BelievesHearsay,
     /// Nobody is freed from the dead.
     NeverCut,
     /// What is in place is loaded once more.
@@ -177,6 +180,7 @@ fn each_rule_notices_the_flaw_that_it_is_there_for() {
         (Flaw::TrustsGossip, Kind::Deaths, &[Rule::CutOff]),
         (Flaw::HearsNobody, Kind::Deaths, &[Rule::CutOff]),
         (Flaw::TrustsProbes, Kind::Deaths, &[Rule::CutOff]),
+        (Flaw::BelievesHearsay, Kind::Deaths, &[Rule::CutOff]),
         (Flaw::NeverCut, Kind::Deaths, &[Rule::Waited]),
         (Flaw::ReloadAlways, Kind::Deploy, &[Rule::ReloadWithoutChange]),
         (Flaw::NoBudget, Kind::Rough, &[Rule::Budget]),

@@ -93,8 +93,6 @@ impl Plan {
         });
         let upstreams: Vec<_> = options.collect();
         let balancers = rng.random_range(1..=if rough { 3 } else { 2 });
-        // What one says of the others once it has a network again another one believes until they object, where it has no probe.
-        let balancers = if kind == Kind::Deaths && probes.contains(&None) { 1 } else { balancers };
         let webs = if rough { rng.random_range(1..=6) } else { rng.random_range(3..=5) };
         let backups = if rng.random_bool(0.7) { 0 } else { rng.random_range(1..=if rough { webs } else { 1 }) };
         let budget = if rough { *[0, 1, 1, 5].choose(&mut rng).expect("not empty") } else { 1 };

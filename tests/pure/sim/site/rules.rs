@@ -10,7 +10,7 @@
 //! | `Frozen` | into a held upstream nobody comes, and who goes out of it drains or is not there |
 //! | `RemoteUntrue` | what a node answers to another one's word to drain, or to serve, is so |
 //! | `Budget` | and not more often than the operator wants |
-//! | `CutOff` | a balancer whose own network is down, or just back, takes nobody out |
+//! | `CutOff` | where the network of a balancer is down, or just back, nobody takes anybody out |
 //! | `CutForbidden` | connections are ended only as `protocols D.4` allows |
 //! | `Lost`, `TriedTwice`, `Waited` | what each kind of trouble may cost a client |
 //! | `NotConverged` | who is well is in, and who is gone is out, within [`CONVERGENCE`] |
@@ -176,10 +176,14 @@ impl World {
             if desired.upstreams[name].servers().is_some_and(|servers| servers.serving().all(|line| line.backup)) {
                 self.coverage.count("backups alone");
             }
-            let kept = self.front(at).cut_off.as_ref().into_iter().flat_map(|before| serving(before, name));
+            let own = self.front(at);
+            let kept =
+                own.cut_off.as_ref().or(own.misled.as_ref()).into_iter().flat_map(|before| serving(before, name));
             let mut out = kept.filter(|member| serving(desired, name).all(|other| other != *member));
             if let Some(member) = out.next() {
-                let text = format!("node-{at} takes {member} out of {name}, and has no network, or had none just now");
+                let who = if own.cut_off.is_some() { "it" } else { "another one" };
+                let text =
+                    format!("node-{at} takes {member} out of {name}, and {who} has no network, or had none just now");
                 return Err(Broken::new(Rule::CutOff, text));
             }
             if let Some(member) = serving(desired, name).find(|member| promises.is_promised(member)) {
