@@ -29,10 +29,24 @@ impl Default for Flap {
 /// How often one member changed lately, and until when it is held down.
 #[derive(Clone, Debug, Default)]
 pub struct Damping {
-    last: Option<Word>,
+    last: Option<Said>,
     /// The latest last; fewer than [`Flap::changes`].
-    changes: VecDeque<Instant>,
+    changes: VecDeque<Change>,
     hold: Option<HeldDown>,
+}
+
+/// The last word, and whether the balancer's probe has led to it.
+#[derive(Clone, Copy, Debug)]
+struct Said {
+    word: Word,
+    by_probe: bool,
+}
+
+/// From one word to the other, and whether it was the probe that spoke against.
+#[derive(Clone, Copy, Debug)]
+struct Change {
+    at: Instant,
+    by_probe: bool,
 }
 
 /// What the witnesses say, by and large.
@@ -46,6 +60,8 @@ enum Word {
 struct HeldDown {
     until: Instant,
     lasts: Duration,
+    /// Without the probe there would have been too few changes for it.
+    by_probe: bool,
 }
 
 impl Word {
@@ -60,31 +76,36 @@ impl Word {
 }
 
 impl Damping {
-    /// Takes what the witnesses say now.
-    pub fn observe(&mut self, now: Instant, intent: Intent, flap: &Flap) {
+    /// Takes what the witnesses say now; `by_probe` if this balancer's probe is what speaks against the member.
+    pub fn observe(&mut self, now: Instant, intent: Intent, by_probe: bool, flap: &Flap) {
         let Some(word) = Word::of(intent) else { return };
-        let before = self.last.replace(word);
+        let before = self.last.replace(Said { word, by_probe });
         if flap.changes == 0 {
             (self.changes, self.hold) = (VecDeque::new(), None);
             return;
         }
-        if before.is_none_or(|before| before == word) {
-            return;
-        }
-        self.changes.push_back(now);
-        while self.changes.front().is_some_and(|at| now.since(*at) > flap.within) {
+        let Some(before) = before.filter(|before| before.word != word) else { return };
+        self.changes.push_back(Change { at: now, by_probe: before.by_probe || by_probe });
+        while self.changes.front().is_some_and(|change| now.since(change.at) > flap.within) {
             self.changes.pop_front();
         }
         if self.changes.len() >= usize::try_from(flap.changes).unwrap_or(usize::MAX) {
-            self.changes.clear();
-            self.hold = Some(self.next_hold(now, flap));
+            let by_probe = self.changes.drain(..).any(|change| change.by_probe);
+            self.hold = Some(HeldDown { by_probe, ..self.next_hold(now, flap) });
         }
+    }
+
+    /// The probe is another one, or none: what it said ends with it, and a hold that there would not be without it.
+    pub fn forget_probe(&mut self) {
+        self.last = self.last.filter(|said| !said.by_probe);
+        self.changes.retain(|change| !change.by_probe);
+        self.hold = self.hold.filter(|hold| !hold.by_probe);
     }
 
     fn next_hold(&self, now: Instant, flap: &Flap) -> HeldDown {
         let before = self.hold.filter(|before| now < before.until + flap.hold_max);
         let lasts = before.map_or(flap.within, |before| before.lasts.saturating_mul(2)).min(flap.hold_max);
-        HeldDown { until: now + lasts, lasts }
+        HeldDown { until: now + lasts, lasts, by_probe: false }
     }
 
     /// Until when it is held down, if it is.
@@ -108,7 +129,7 @@ mod tests {
     fn holds(flap: &Flap, said: &[(u64, Intent)]) -> Vec<Option<u64>> {
         let mut damping = Damping::default();
         let after = |(seconds, intent): &(u64, Intent)| {
-            damping.observe(at(*seconds), *intent, flap);
+            damping.observe(at(*seconds), *intent, false, flap);
             damping.until(at(*seconds)).map(|until| until.since(Instant::ZERO).as_secs())
         };
         said.iter().map(after).collect()
@@ -138,7 +159,7 @@ mod tests {
         let mut next = |pause: u64| {
             now += pause;
             for intent in [IN, SICK, IN, SICK] {
-                damping.observe(at(now), intent, &Flap::default());
+                damping.observe(at(now), intent, false, &Flap::default());
             }
             let until = damping.until(at(now)).expect("three changes at once").since(at(now)).as_secs();
             now += until;
@@ -160,10 +181,38 @@ mod tests {
         assert!(holds(&off, &[(0, IN), (1, SICK), (2, IN), (3, SICK), (4, IN)]).iter().all(Option::is_none));
         let mut damping = Damping::default();
         for intent in [IN, SICK, IN, SICK] {
-            damping.observe(at(0), intent, &Flap::default());
+            damping.observe(at(0), intent, false, &Flap::default());
         }
-        damping.observe(at(1), SICK, &off);
+        damping.observe(at(1), SICK, false, &off);
         assert_eq!(damping.until(at(1)), None);
+    }
+
+    #[test]
+    fn a_hold_that_the_probe_has_led_to_ends_with_the_probe_and_another_does_not() {
+        for (by_probe, held) in [([false; 2], Some(63)), ([true, false], None), ([false, true], None)] {
+            let mut damping = Damping::default();
+            let said = [(IN, false), (SICK, by_probe[0]), (IN, false), (SICK, by_probe[1])];
+            for (seconds, (intent, by_probe)) in (0..).zip(said) {
+                damping.observe(at(seconds), intent, by_probe, &Flap::default());
+            }
+            assert_eq!(damping.until(at(3)), Some(at(63)));
+            damping.forget_probe();
+            assert_eq!(damping.until(at(3)), held.map(at), "{by_probe:?}");
+        }
+    }
+
+    #[test]
+    fn what_the_probe_said_is_no_change_once_it_is_gone() {
+        let mut damping = Damping::default();
+        for (seconds, by_probe) in [(1, false), (2, true)] {
+            damping.observe(at(0), IN, false, &Flap::default());
+            damping.observe(at(seconds), SICK, by_probe, &Flap::default());
+        }
+        damping.forget_probe();
+        for (seconds, intent) in [(3, IN), (4, SICK)] {
+            damping.observe(at(seconds), intent, false, &Flap::default());
+        }
+        assert_eq!(damping.until(at(4)), None, "one by others before, and one after");
     }
 
     #[test]

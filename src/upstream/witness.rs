@@ -134,6 +134,36 @@ impl Witness {
         }
     }
 
+    /// Whether it is this balancer's probe that speaks against the member.
+    pub(super) fn is_against_by_probe(self) -> bool {
+        match self {
+            Self::ServiceDown | Self::SuspectDown | Self::FailedDown | Self::UnknownDown => true,
+            Self::Passing
+            | Self::Warning
+            | Self::Critical
+            | Self::SilentButAnswers
+            | Self::Silent
+            | Self::FirstResultPending
+            | Self::FirstSuccessPending
+            | Self::Answers
+            | Self::NoCheck
+            | Self::SuspectCritical
+            | Self::SuspectAnswers
+            | Self::Suspect
+            | Self::FailedCritical
+            | Self::FailedAnswers
+            | Self::FailedNeverIn
+            | Self::FailedOpen
+            | Self::FailedWait
+            | Self::Failed
+            | Self::UnknownNeverIn
+            | Self::UnknownAnswers
+            | Self::Unknown
+            | Self::Leaving
+            | Self::Left => false,
+        }
+    }
+
     /// The intent by the table as the operator's policy bends it.
     pub fn intent_under(self, policy: &Policy) -> Intent {
         match (self, policy.warning, policy.agent_lost) {

@@ -52,9 +52,12 @@ impl Records {
         self.is_blind
     }
 
-    /// Nothing is known by probes any more: others are configured, or none.
+    /// Nothing is known by probes any more: others are configured, or none. Who was held down for what they said is not any more.
     pub(super) fn forget_probes(&mut self) {
-        self.of.values_mut().for_each(|record| record.probe = None);
+        for record in self.of.values_mut() {
+            record.probe = None;
+            record.damping.forget_probe();
+        }
         self.is_blind = false;
     }
 
@@ -90,7 +93,8 @@ impl Records {
             let record = self.of.entry(judged.name.clone()).or_default();
             // What speaks against all at once may be our own network, which is no change of theirs; and who drains is about to stop.
             if decision.mode != Mode::Last && judged.drain == Drain::No {
-                record.damping.observe(now, judged.words, &options.policy.flap);
+                let by_probe = judged.witness.is_against_by_probe();
+                record.damping.observe(now, judged.words, by_probe, &options.policy.flap);
             }
             differs |= record.damping.until(now).is_some() != judged.flapping;
             let start = record.start_after(now, judged, decision.ramps_at_once);

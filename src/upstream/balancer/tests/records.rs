@@ -178,6 +178,31 @@ fn who_changes_too_often_is_held_down_for_a_minute_and_comes_back_by_itself() {
 }
 
 #[test]
+fn a_hold_ends_with_the_probe_that_led_to_it() {
+    let mut balancer = probed(Policy::default());
+    flap(&mut balancer, 100_000, 4);
+    assert_eq!(serving(&mut balancer, 110_000), ["1x1", "3x1"], "up, and held down");
+    balancer.handle_configuration(at(110_000), vec![Options { probed: true, ..options("web") }], SETTLE);
+    assert_eq!(serving(&mut balancer, 112_000), ["1x1", "3x1"], "it is asked as before");
+    balancer.handle_configuration(at(112_000), vec![options("web")], SETTLE);
+    assert_eq!(serving(&mut balancer, 114_000), ["1x1", "2x1", "3x1"]);
+    assert_eq!(balancer.upstreams()[0].held_down_until(at(114_000), &name(2)), None);
+}
+
+#[test]
+fn a_hold_for_what_a_member_says_itself_outlives_the_probe() {
+    let mut balancer = probed(Policy::default());
+    for (index, check) in [Check::Critical, Check::Passing, Check::Critical, Check::Passing].into_iter().enumerate() {
+        let now = 100_000 + 1000 * index as u64;
+        run(&mut balancer, now);
+        balancer.handle_check(at(now), &name(2), check);
+    }
+    assert_eq!(serving(&mut balancer, 110_000), ["1x1", "3x1"], "well, and held down");
+    balancer.handle_configuration(at(110_000), vec![options("web")], SETTLE);
+    assert_eq!(serving(&mut balancer, 114_000), ["1x1", "3x1"]);
+}
+
+#[test]
 fn damping_gives_way_to_the_floor() {
     let policy = Policy { min_healthy: MinHealthy::Count(2), ..Policy::default() };
     let mut balancer = probed(policy);
