@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use super::desired::Target;
 use super::{
-    Candidate, Draft, Drain, Gossip, History, Intent, LeftOut, Mode, OnEmpty, Options, Pings, Placed, Previous, Server,
-    Servers, Standing, Verdict, VerdictReason, Weight, Witness, select, verdict, witness,
+    Absence, Candidate, Draft, Drain, Gossip, History, Intent, LeftOut, Mode, OnEmpty, Options, Pings, Placed,
+    Previous, Server, Servers, Standing, Verdict, VerdictReason, Weight, Witness, select, verdict, witness,
 };
 use crate::time::Instant;
 use crate::wire::NodeName;
@@ -380,6 +380,11 @@ impl Judged {
     /// Weight 0 is the operator's word that this is no server now; it neither helps nor counts.
     fn counts(&self) -> bool {
         self.draft.weight > 0
+    }
+
+    /// What becomes of it where it gets no requests.
+    pub fn absence(&self) -> Absence {
+        if self.counts() { self.verdict.absence() } else { Absence::Down }
     }
 
     fn serves(&self) -> bool {

@@ -48,5 +48,5 @@ pub use options::{
 pub use select::{Draft, LeftOut, Note, select};
 pub use server::{Generation, Server, Servers, ServersError, Weight};
 pub use slow_start::SlowStart;
-pub use verdict::{Mode, Placed, Previous, Verdict, VerdictReason, verdict};
+pub use verdict::{Absence, Mode, Placed, Previous, Verdict, VerdictReason, verdict};
 pub use witness::{Intent, Witness, witness};

@@ -76,6 +76,23 @@ pub enum VerdictReason {
     In,
 }
 
+/// What becomes of a server that gets no requests, by and large.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Absence {
+    Down,
+    /// It has not proven itself yet.
+    Warming,
+    Draining,
+    /// Frozen outside.
+    Held,
+    /// It changed too often.
+    Flapping,
+    /// It has left, or both witnesses are against it.
+    Gone,
+    /// It could not get a line.
+    LeftOut,
+}
+
 /// Where a server ends up, and why.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Verdict {
@@ -83,6 +100,28 @@ pub struct Verdict {
     pub placed: Placed,
     /// Why.
     pub reason: VerdictReason,
+}
+
+impl Verdict {
+    /// What becomes of a server of any weight that gets no requests.
+    pub(super) fn absence(self) -> Absence {
+        use VerdictReason as Reason;
+        match self.reason {
+            _ if self.placed.is_in() => Absence::LeftOut,
+            Reason::DrainPromised | Reason::Draining => Absence::Draining,
+            Reason::Gone | Reason::Dead => Absence::Gone,
+            Reason::Held => Absence::Held,
+            Reason::NotProven => Absence::Warming,
+            Reason::Flapping => Absence::Flapping,
+            Reason::LastGoodSet
+            | Reason::DrainRefused
+            | Reason::NoNewEvidence
+            | Reason::KeptByFloor
+            | Reason::Ill
+            | Reason::NeededThoughFlapping
+            | Reason::In => Absence::Down,
+        }
+    }
 }
 
 /// The table. In mode normal an asked drain is an admitted one; the group passes [`Mode::Floor`] for a refused one.

@@ -9,8 +9,8 @@ use super::{Change, Probe};
 use crate::status::Known;
 use crate::status::health::CheckHealth;
 use crate::upstream::{
-    self, Decision, Generation, HoldReason, Intent, Judged, MinHealthy, Mode, Servers, UpstreamName, VerdictReason,
-    Witness,
+    self, Absence, Decision, Generation, HoldReason, Intent, Judged, MinHealthy, Mode, Servers, UpstreamName,
+    VerdictReason, Witness,
 };
 use crate::wire::NodeName;
 
@@ -98,7 +98,7 @@ pub struct Server {
     pub share: f64,
     #[serde(default)]
     pub backup: bool,
-    /// Since when it is in, or out for this reason.
+    /// Since when it has this state, whatever the reasons were.
     #[serde(default)]
     pub since: Option<String>,
     /// Since when gossip says of it what it does; `None` of one that is no member.
@@ -336,24 +336,14 @@ impl ServerState {
 
     /// Of one that gets no requests.
     fn without_line(judged: &Judged) -> Self {
-        use VerdictReason as Reason;
-        if judged.draft.weight == 0 {
-            return Self::Down;
-        }
-        match judged.verdict.reason {
-            _ if judged.verdict.placed.is_in() => Self::LeftOut,
-            Reason::DrainPromised | Reason::Draining => Self::Draining,
-            Reason::Gone | Reason::Dead => Self::Gone,
-            Reason::Held => Self::Held,
-            Reason::NotProven => Self::Warming,
-            Reason::Flapping => Self::Flapping,
-            Reason::LastGoodSet
-            | Reason::DrainRefused
-            | Reason::NoNewEvidence
-            | Reason::KeptByFloor
-            | Reason::Ill
-            | Reason::NeededThoughFlapping
-            | Reason::In => Self::Down,
+        match judged.absence() {
+            Absence::Down => Self::Down,
+            Absence::Warming => Self::Warming,
+            Absence::Draining => Self::Draining,
+            Absence::Held => Self::Held,
+            Absence::Flapping => Self::Flapping,
+            Absence::Gone => Self::Gone,
+            Absence::LeftOut => Self::LeftOut,
         }
     }
 }

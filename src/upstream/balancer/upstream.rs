@@ -12,8 +12,8 @@ use crate::upstream::cause::causes;
 use crate::upstream::desired::Target;
 use crate::upstream::settle::News;
 use crate::upstream::{
-    Candidate, Cause, Circumstances, Decision, History, HoldReason, Intent, Judged, LeftOut, MinHealthy, Mode, Options,
-    Probe, Servers, UpstreamName, VerdictReason, Want, decide,
+    Absence, Candidate, Cause, Circumstances, Decision, History, HoldReason, Intent, Judged, LeftOut, MinHealthy, Mode,
+    Options, Probe, Servers, UpstreamName, Want, decide,
 };
 use crate::wire::NodeName;
 
@@ -28,7 +28,7 @@ pub struct Upstream {
     told: Option<Group>,
     /// Since when the group does as well as it does.
     since: Option<Instant>,
-    /// Since when each member is in, or out for the reason that it is.
+    /// Since when each member is where it is.
     standings: BTreeMap<NodeName, (Standing, Instant)>,
     /// The configuration changed while this agent ran, and nothing made by the new one is in place yet.
     reconfigured: bool,
@@ -39,8 +39,8 @@ pub struct Upstream {
     asked: Option<Want>,
 }
 
-/// Where a member is; `None` if it is in, else why it is not.
-type Standing = Option<VerdictReason>;
+/// Where a member is; `None` if it gets requests.
+type Standing = Option<Absence>;
 
 /// What a decision asks of the debounce.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -245,8 +245,13 @@ impl Upstream {
 
     fn note_standings(&mut self, decision: &Decision, now: Instant) {
         let mut before = std::mem::take(&mut self.standings);
+        let lines = match &decision.want {
+            Want::Servers(servers) => servers.as_slice(),
+            Want::Placeholder | Want::Hold(_) => &[],
+        };
+        let serving: HashSet<&NodeName> = lines.iter().filter(|line| !line.down).map(|line| &line.member).collect();
         let note = |judged: &Judged| {
-            let standing = (!judged.verdict.placed.is_in()).then_some(judged.verdict.reason);
+            let standing = (!serving.contains(&judged.name)).then(|| judged.absence());
             let known = before.remove(&judged.name).filter(|(known, _)| *known == standing);
             (judged.name.clone(), known.unwrap_or((standing, now)))
         };

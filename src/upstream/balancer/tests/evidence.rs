@@ -1,7 +1,7 @@
 //! Evidence that comes member by member.
 
 use super::*;
-use crate::upstream::{Check, Drain, Probe, VerdictReason};
+use crate::upstream::{Check, Drain, Probe, Rank, VerdictReason};
 
 fn web() -> UpstreamName {
     UpstreamName::new("web").unwrap()
@@ -350,4 +350,27 @@ fn whom_gossip_gives_up_is_a_suspect_as_long_as_that_is_disputed() {
         assert_eq!(asked(&mut balancer, now + 1000), None);
     }
     assert_eq!(balancer.upstreams()[0].held_down_until(at(50_000), &name(2)), None, "no change was counted");
+}
+
+#[test]
+fn since_is_of_the_state_and_not_of_the_reason() {
+    let since = |balancer: &mut Balancer, millis| {
+        balancer.handle_timeout(at(millis));
+        balancer.upstreams()[0].standing_since(&name(2))
+    };
+    let one = |gossip_of| gossip([Gossip::Alive, gossip_of, Gossip::Alive]);
+    let mut balancer = three();
+    let start = since(&mut balancer, 40_000);
+    balancer.handle_members(at(40_000), one(Gossip::Suspect));
+    assert_eq!((since(&mut balancer, 40_000), start), (start, Some(at(1000))), "in, for another reason");
+    balancer.handle_members(at(41_000), one(Gossip::Failed));
+    assert_eq!(since(&mut balancer, 41_000), Some(at(41_000)));
+    balancer.handle_members(at(42_000), one(Gossip::Left));
+    assert_eq!(since(&mut balancer, 42_000), Some(at(41_000)), "gone, for another reason");
+    balancer.handle_members(at(43_000), one(Gossip::Alive));
+    assert_eq!(since(&mut balancer, 43_000), Some(at(43_000)));
+    balancer.handle_drain(at(44_000), &name(2), Drain::Asked(Rank::Last));
+    balancer.handle_timeout(at(44_000));
+    balancer.handle_drain(at(45_000), &name(2), Drain::Promised);
+    assert_eq!(since(&mut balancer, 45_000), Some(at(44_000)), "draining, and then promised");
 }
