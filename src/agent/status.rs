@@ -80,7 +80,8 @@ pub(super) fn document(parts: &Parts<'_>, with_members: bool) -> Document {
         document.members = Vec::new();
     }
     if let Some(upstreams) = parts.upstreams {
-        let node::Balancing { mut upstreams, nginx, apply } = upstreams.status(parts.config, &calendar);
+        let node::Balancing { mut upstreams, nginx, apply, isolated_since } = upstreams.status(parts.config, &calendar);
+        document.cluster.isolated_since = isolated_since;
         for server in upstreams.iter_mut().flat_map(|upstream| &mut upstream.servers) {
             server.gossip_since = endpoint.gossip_since(&server.member).map(|since| calendar.date(since));
         }

@@ -258,6 +258,7 @@ impl Upstreams {
                 waits: applies.waits(calendar),
                 held: self.held_unconfigured(),
             },
+            isolated_since: self.balancer.isolated_since().map(|since| calendar.date(since)),
         }
     }
 }

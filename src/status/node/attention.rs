@@ -59,6 +59,8 @@ pub enum Kind {
     ApplySlow,
     /// Nobody of those whom this node is to join could be joined, and nobody else is there.
     Alone,
+    /// This balancer hears nobody though others should be there: it is rather its own network.
+    Isolated,
     /// Balancers were told to send this node nothing, until that is taken back.
     Drained,
     /// A check of this node is critical.
@@ -100,6 +102,7 @@ impl Kind {
             Self::ApplyRefused
             | Self::ApplySlow
             | Self::Alone
+            | Self::Isolated
             | Self::Drained
             | Self::Check
             | Self::Held
@@ -137,6 +140,9 @@ pub fn attention(document: &Document) -> Vec<Attention> {
     }
     if let Some(trouble) = alone(&document.cluster) {
         add(Kind::Alone, &document.node.name, trouble, None);
+    }
+    if let Some(since) = &document.cluster.isolated_since {
+        add(Kind::Isolated, &document.node.name, isolated(), Some(since));
     }
     if let Some(drain) = &document.node.drain {
         add(Kind::Drained, &document.node.name, drained(drain), None);
@@ -241,6 +247,13 @@ fn alone(cluster: &Cluster) -> Option<Trouble> {
         count => format!(", and {count} other addresses are not joined either"),
     };
     cluster.hears_nobody().then(|| Trouble::new(format!("this node is alone: {what}{others}"), way_out))
+}
+
+/// A balancer that hears nobody is no judge of others.
+fn isolated() -> Trouble {
+    let what = "no other member is heard, so this node's own network is in doubt: servers stay as they are whatever gossip says of \
+                them";
+    Trouble::new(what, "see to the network of this host; 'weir doctor' looks at it")
 }
 
 /// Those who are not understood, and are or were members; or anybody, while nobody else is there. What a failed join has told is

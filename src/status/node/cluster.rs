@@ -26,6 +26,8 @@ pub struct Cluster {
     pub coordinate_resets: Option<u64>,
     /// Why nobody of `gossip.join` could be joined.
     pub join_failures: Vec<Trouble>,
+    /// Since when a balancer hears nobody, so that it believes nothing of what its gossip finds out; `None` while it hears somebody.
+    pub isolated_since: Option<String>,
     /// Members of an earlier run that were not heard of since the start.
     pub unfound: Vec<Unfound>,
     /// Who is not understood, the latest last.

@@ -147,6 +147,8 @@ pub struct Balancing {
     pub upstreams: Vec<Upstream>,
     pub nginx: Nginx,
     pub apply: Apply,
+    /// As the cluster's.
+    pub isolated_since: Option<String>,
 }
 
 /// When something happened.

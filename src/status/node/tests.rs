@@ -37,6 +37,7 @@ pub(crate) fn full() -> Document {
             queues: Queues { intents: 1, events: 2, queries: 3 },
             coordinate_resets: Some(0),
             join_failures: vec![Trouble::new("nothing listens on 10.77.0.12:7946", "start weir there")],
+            isolated_since: None,
             strangers: vec![Stranger {
                 addr: addr("10.77.0.99:7946"),
                 reason: text("key_unknown"),

@@ -17,8 +17,8 @@ const AFTERMATH: Duration = Duration::from_secs(5);
 pub(super) enum Hearing {
     #[default]
     Sound,
-    /// Nobody.
-    Isolated,
+    /// Nobody, since then.
+    Isolated(Instant),
     /// It has heard nobody until then.
     Since(Instant),
 }
@@ -28,7 +28,7 @@ impl Hearing {
     fn is_dubious(self, now: Instant) -> bool {
         match self {
             Self::Sound => false,
-            Self::Isolated => true,
+            Self::Isolated(_) => true,
             Self::Since(end) => now < end + AFTERMATH,
         }
     }
@@ -36,7 +36,7 @@ impl Hearing {
     /// By when whoever is there has been heard again.
     pub(super) fn grace_ends(self) -> Option<Instant> {
         match self {
-            Self::Sound | Self::Isolated => None,
+            Self::Sound | Self::Isolated(_) => None,
             Self::Since(end) => Some(end + REJOIN_GRACE),
         }
     }
@@ -131,7 +131,7 @@ impl Balancer {
     /// `unknown` once it has failed, for as long and for 30 s more, unless gossip says something else of it (`protocols D.3`).
     pub fn handle_isolation(&mut self, now: Instant, is_isolated: bool) {
         if is_isolated != self.is_isolated() {
-            self.hearing = if is_isolated { Hearing::Isolated } else { Hearing::Since(now) };
+            self.hearing = if is_isolated { Hearing::Isolated(now) } else { Hearing::Since(now) };
             self.outputs.push_back(Output::Tell(Notice::Isolation { is_isolated }));
             for member in self.members.iter().filter(|member| member.gossip == Gossip::Suspect) {
                 self.testimonies.change(&member.name, |known| known.unheard = true);
@@ -142,7 +142,15 @@ impl Balancer {
 
     /// Whether this balancer hears nobody at all.
     pub fn is_isolated(&self) -> bool {
-        matches!(self.hearing, Hearing::Isolated)
+        self.isolated_since().is_some()
+    }
+
+    /// Since when this balancer is known to hear nobody at all; `None` while it hears somebody.
+    pub fn isolated_since(&self) -> Option<Instant> {
+        match self.hearing {
+            Hearing::Isolated(since) => Some(since),
+            Hearing::Sound | Hearing::Since(_) => None,
+        }
     }
 
     /// Whether gossip began to doubt that member when nobody was heard, which does not count yet.

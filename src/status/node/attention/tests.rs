@@ -61,6 +61,14 @@ fn a_key_that_nobody_else_seals_with_is_told() {
 }
 
 #[test]
+fn a_balancer_that_hears_nobody_is_told_as_long_as_that_lasts() {
+    let told = of(|document| document.cluster.isolated_since = since());
+    let wanted = "warn isolated lb1: no other member is heard, so this node's own network is in doubt: servers stay as they are \
+                  whatever gossip says of them; see to the network of this host; 'weir doctor' looks at it";
+    assert_eq!(told, [wanted]);
+}
+
+#[test]
 fn a_node_that_is_well_needs_none() {
     assert!(of(|_| {}).is_empty());
     assert!(attention(&Document::default()).is_empty());

@@ -316,11 +316,13 @@ fn while_nobody_is_heard_a_configured_probe_decides_and_no_change_is_counted() {
 #[test]
 fn the_operator_hears_once_that_nobody_is_heard_and_once_that_this_is_over() {
     let mut balancer = three();
-    for is_isolated in [true, true, false, false] {
-        balancer.handle_isolation(at(40_000), is_isolated);
+    let steps = [(40_000, true), (41_000, true), (42_000, false), (43_000, false)];
+    for ((millis, is_isolated), since) in steps.into_iter().zip([Some(at(40_000)), Some(at(40_000)), None, None]) {
+        balancer.handle_isolation(at(millis), is_isolated);
+        assert_eq!(balancer.isolated_since(), since);
     }
     let told = [true, false].map(|is_isolated| Notice::Isolation { is_isolated });
-    assert_eq!(notices(&mut balancer, 40_000), told);
+    assert_eq!(notices(&mut balancer, 43_000), told);
 }
 
 #[test]
