@@ -105,15 +105,14 @@ impl Endpoint {
             }
             bytes += sent;
         }
-        let pressure = self.pressure();
+        let pressure = self.pressure(now);
         self.pace.ran(pressure, bytes, now);
     }
 
-    pub(super) fn pressure(&self) -> Pressure {
-        if self.is_silent() {
-            return Pressure::None;
-        }
-        if self.swim.present() <= 1 && !self.is_leaving() {
+    /// What waits to be told. Where nobody is to be told anything it waits without a timer; the last one that we declared
+    /// dead is still told so.
+    pub(super) fn pressure(&self, now: Instant) -> Pressure {
+        if self.is_silent() || !self.swim.has_gossip_targets(now) {
             return Pressure::None;
         }
         let limit = broadcast::transmit_limit(self.options.swim.retransmit_mult, self.swim.len());

@@ -357,7 +357,7 @@ impl Endpoint {
                 break;
             }
         }
-        let pressure = self.pressure();
+        let pressure = self.pressure(now);
         self.pace.wake(pressure, now);
     }
 

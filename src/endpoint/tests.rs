@@ -332,6 +332,41 @@ fn hear_of(endpoint: &mut Endpoint, name: &str, addr: SocketAddr) {
     endpoint.handle_datagram(NOW, peer(), &packet);
 }
 
+/// A packet that says that `name` is dead.
+fn death_of(name: &str) -> Vec<u8> {
+    let (node, from) = (NodeName::new(name).unwrap(), NodeName::new("stranger").unwrap());
+    let dead = crate::wire::message::Dead { incarnation: Incarnation::FIRST, node, from };
+    wire_packet::encode(&[Message::Dead(dead).encode()], false, false)
+}
+
+/// In a cluster of two nobody else can tell it, and until a reconnect the one would be without the other.
+#[test]
+fn the_last_other_member_is_told_of_its_death_as_long_as_gossip_goes_to_the_dead() {
+    let mut us = endpoint(None);
+    hear_of(&mut us, "friend", peer());
+    said(&mut us, NOW + Duration::from_millis(600));
+    let died = NOW + Duration::from_secs(1);
+    us.handle_datagram(died, peer(), &death_of("friend"));
+    assert_eq!(us.swim().present(), 1);
+    let accusation = &death_of("friend")[..];
+    let told = |outputs: &[Output]| {
+        let tells = |output: &&Output| {
+            matches!(output, Output::Datagram { to, payload }
+                if *to == peer() && payload.windows(accusation.len()).any(|part| part == accusation))
+        };
+        outputs.iter().filter(tells).count()
+    };
+    let limit = crate::swim::broadcast::transmit_limit(us.options().swim.retransmit_mult, us.swim().len());
+    assert_eq!(told(&said(&mut us, died + Duration::from_secs(2))), limit as usize);
+
+    let forgotten = died + us.options().swim.gossip_to_the_dead + Duration::from_nanos(1);
+    said(&mut us, forgotten);
+    us.user_event(forgotten, "deploy", Bytes::new(), false).unwrap();
+    let quiet = us.poll_timeout();
+    assert!(said(&mut us, forgotten + Duration::from_secs(5)).is_empty(), "nobody is left to be told");
+    assert!(quiet > forgotten, "and what waits needs no timer");
+}
+
 fn troubles(endpoint: &mut Endpoint) -> Vec<NameTrouble> {
     let trouble = |output| match output {
         Output::NameTrouble(trouble) => Some(trouble),

@@ -117,6 +117,31 @@ fn halves_of_a_partition_fail_each_other_and_heal() {
     sim.run_until_true(Duration::from_secs(120), |sim| all_see(sim, Status::Alive, 6)).expect("heals");
 }
 
+/// Each has used up its accusation while nobody could hear it, and probes too rarely to repeat it in time.
+#[test]
+fn two_that_could_not_hear_each_other_are_together_again_without_a_reconnect() {
+    let mut sim = Sim::new(7, Network::default());
+    let (one, other) = (sim.add(), sim.add());
+    for node in [one, other] {
+        sim.start(node, None, Restored::default(), |options| {
+            options.serf.reconnect_interval = Duration::from_secs(3600);
+        });
+    }
+    sim.join(other, &[one]);
+    sim.run_until_true(Duration::from_secs(5), |sim| all_see(sim, Status::Alive, 2)).expect("converges");
+    sim.set_group(other, 1);
+    sim.run_until_true(Duration::from_secs(60), |sim| {
+        sees(sim, one, Status::Failed) + sees(sim, other, Status::Failed) > 0
+    })
+    .expect("the first is found dead");
+    sim.set_group(other, 0);
+    let took = sim.run_until_true(Duration::from_secs(60), |sim| all_see(sim, Status::Alive, 2));
+    assert!(took.is_some_and(|took| took < Duration::from_secs(1)), "{took:?}");
+    sim.take_notes();
+    sim.run_for(Duration::from_secs(60));
+    assert!(all_see(&sim, Status::Alive, 2), "and stay together");
+}
+
 #[test]
 fn who_loses_the_vote_about_its_name_falls_silent_and_speaks_again_when_the_name_is_free() {
     let mut sim = cluster(9, 3);

@@ -364,15 +364,13 @@ impl Swim {
 
     /// Up to `count` random members to gossip to: alive, suspect, and those that died a short while ago.
     pub fn gossip_targets(&mut self, now: Instant, count: usize) -> Vec<Arc<Node>> {
-        let (local, dead_time) = (self.local.clone(), self.options.gossip_to_the_dead);
-        self.members.random(count, &mut self.rng, |member| {
-            member.node.name != local
-                && match member.state {
-                    State::Alive | State::Suspect(_) => true,
-                    State::Dead(since) => now.since(since) <= dead_time,
-                    State::Left(_) => false,
-                }
-        })
+        let Self { members, rng, local, options, .. } = self;
+        members.random(count, rng, |member| hears_gossip(member, local, options, now))
+    }
+
+    /// Whether [`Self::gossip_targets`] has anybody to choose from.
+    pub fn has_gossip_targets(&self, now: Instant) -> bool {
+        self.members.iter().any(|member| hears_gossip(member, &self.local, &self.options, now))
     }
 
     /// A random alive member other than ourselves.
@@ -487,4 +485,14 @@ impl Swim {
     fn emit(&mut self, event: Event) {
         self.outputs.push_back(Output::Event(event));
     }
+}
+
+/// Whether gossip goes to `member` (`memberlist §4.8`). To whom we declared dead, too: who lives hears of it and refutes.
+fn hears_gossip(member: &Member, local: &NodeName, options: &Options, now: Instant) -> bool {
+    member.node.name != *local
+        && match member.state {
+            State::Alive | State::Suspect(_) => true,
+            State::Dead(since) => now.since(since) <= options.gossip_to_the_dead,
+            State::Left(_) => false,
+        }
 }
