@@ -259,7 +259,7 @@ impl Upstreams {
         if looks_at_members {
             self.members_at = Some(now + RECONCILE);
             let members: Vec<_> = endpoint.members().map(|member| Candidate::of(member, endpoint.swim())).collect();
-            self.probes.handle_members(now, &members);
+            self.probes.handle_members(now, &members, &self.balancer);
             witness::handle_members(&mut self.witnesses, now, &members, &self.balancer);
             self.health.handle_members(now, &members);
             self.balancer.handle_members(now, members);

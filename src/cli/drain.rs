@@ -252,8 +252,18 @@ fn ended(guards: &[String]) -> String {
     match (guards, &named[..]) {
         ([], _) => String::new(),
         (_, []) => "; also ended the drain of a guard, whose application has not come back".to_owned(),
-        (_, [unit]) => format!("; also ended the drain of guard {}, which has not come back", escape(unit)),
-        (_, units) => format!("; also ended the drains of guards {}, which have not come back", list(units)),
+        (_, [unit]) => {
+            let unit = escape(unit);
+            format!(
+                "; also ended the drain of guard {unit}, which has not come back, and asks again if it is stopping only now"
+            )
+        }
+        (_, units) => {
+            let units = list(units);
+            format!(
+                "; also ended the drains of guards {units}, which have not come back, and ask again if they are stopping only now"
+            )
+        }
     }
 }
 

@@ -412,7 +412,8 @@ impl Balancer {
         let mut again_at = None;
         for upstream in &mut self.upstreams {
             let under_way = self.applying.as_ref().and_then(|applying| applying.want(upstream.name()));
-            let at = Circumstances { now, held: self.holds.get(upstream.name()).is_some(), rejoining };
+            let held = self.holds.get(upstream.name()).is_some();
+            let at = Circumstances { now, held, rejoining, isolated: self.hearing.is_isolated() };
             let decision = upstream.decide(&self.members, &self.testimonies, &at, under_way, &mut self.outputs);
             again_at = again_at.into_iter().chain(decision.again_at).min();
             match upstream.ask(at.held) {

@@ -24,6 +24,15 @@ pub struct Circumstances {
     pub held: bool,
     /// We restarted less than `rejoin_grace` ago: who is missing may only not be back yet.
     pub rejoining: bool,
+    /// We hear nobody: where no probe looks either, what is known is of before, and nothing new follows from it.
+    pub isolated: bool,
+}
+
+impl Circumstances {
+    /// Whether nobody looks, so that servers stay as they are whatever time passes.
+    pub fn is_unseen(&self, options: &Options) -> bool {
+        self.isolated && !options.probed
+    }
 }
 
 /// What an upstream should look like, and why.
@@ -202,7 +211,7 @@ pub fn decide(members: &[Candidate], options: &Options, history: &History, at: &
     // Who changes too often is a better server than who is ill.
     let flaps = if healthy(Flaps::HeldDown) < floor { Flaps::Lifted } else { Flaps::HeldDown };
     let healthy = healthy(flaps);
-    let (mut mode, enough_since) = mode(healthy >= floor, history, at.now);
+    let (mut mode, enough_since) = mode(healthy >= floor, history, at.now, at.is_unseen(options));
 
     let admitted = if mode == Mode::Normal { admit(&group, floor, healthy, flaps, at.held) } else { HashSet::new() };
     let placed = |group: &mut Vec<Judged>, mode: Mode| {
@@ -421,9 +430,9 @@ enum Flaps {
     Lifted,
 }
 
-/// Mode floor starts at once and is left after [`FLOOR_LINGER`] of enough.
-fn mode(enough: bool, history: &History, now: Instant) -> (Mode, Option<Instant>) {
-    if !enough {
+/// Mode floor starts at once and is left after [`FLOOR_LINGER`] of enough, in which somebody looked.
+fn mode(enough: bool, history: &History, now: Instant, is_unseen: bool) -> (Mode, Option<Instant>) {
+    if !enough || is_unseen && history.mode() == Mode::Floor {
         return (Mode::Floor, None);
     }
     let since = history.enough_since().unwrap_or(now);

@@ -17,7 +17,7 @@ use crate::config::{Address, Config, Probe, Service, Tcp};
 use crate::endpoint::Endpoint;
 use crate::error::Trouble;
 use crate::health::answer::{Failure, Outcome};
-use crate::health::probe::{Doubt, Event, Plan, Prober, Standing, Start, TargetId};
+use crate::health::probe::{Doubt, Event, Plan, Prober, Standing, Start, TargetId, reached};
 use crate::health::second_witness::SecondWitnesses;
 use crate::status::node;
 use crate::time::Instant;
@@ -84,9 +84,14 @@ impl Probes {
         self.decided = None;
     }
 
-    /// What gossip says of the members, before the balancer decides about them.
-    pub(super) fn handle_members(&mut self, now: Instant, members: &[Candidate]) {
-        let doubted = |member: &Candidate| Some((member.name.clone(), doubt(member.gossip)?));
+    /// What gossip says of the members, before the balancer decides about them. Of whom it has given up while nobody was heard that
+    /// does not count yet, and these are asked on.
+    pub(super) fn handle_members(&mut self, now: Instant, members: &[Candidate], balancer: &Balancer) {
+        let doubted = |member: &Candidate| {
+            let doubt = doubt(member.gossip)?;
+            let doubt = if balancer.is_unheard(&member.name) { Doubt::Suspected } else { doubt };
+            Some((member.name.clone(), doubt))
+        };
         self.prober.handle_doubts(now, members.iter().filter_map(doubted).collect());
     }
 
@@ -162,7 +167,12 @@ impl Probes {
         witnesses: &mut SecondWitnesses,
     ) {
         self.pass_on(now, balancer, witnesses);
-        self.prober.release(now, |member| witnesses.word(member), |member| endpoint.heard_beside(member));
+        let (is_isolated, back) = (balancer.is_isolated(), balancer.heard_again());
+        let others = |member: &NodeName| {
+            let heard = endpoint.heard_beside(member).filter(|_| !is_isolated)?;
+            Some(back.map_or(heard, |back| reached(heard, back)))
+        };
+        self.prober.release(now, |member| witnesses.word(member), others);
         self.pass_on(now, balancer, witnesses);
     }
 

@@ -22,6 +22,8 @@ use crate::time::Instant;
 use crate::upstream_name::UpstreamName;
 use crate::wire::NodeName;
 
+pub use withheld::reached;
+
 use target::Target;
 
 /// Probes that are due within this time of each other are begun together, which spares their driver most of its wake-ups.

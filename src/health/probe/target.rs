@@ -47,7 +47,7 @@ pub(super) struct Target {
     answers_since: Option<Instant>,
     /// When the newest probe that failed began.
     failed: Option<Instant>,
-    /// When another member than this one was heard, after the first failure.
+    /// When another member than this one could be reached, after the first failure.
     others_heard: Option<Instant>,
 }
 
@@ -186,7 +186,7 @@ impl Target {
         self.turn.is_some() || self.bare && self.failures > 0 && self.probe != Probe::Down
     }
 
-    /// Takes when another member was heard last. Whether that was after the first failure, and this one did not answer when it was
+    /// Takes since when another member can be reached. Whether that was after the first failure, and this one did not answer when it was
     /// asked once more after that.
     pub(super) fn is_silent_beside(&mut self, heard: Option<Instant>) -> bool {
         if self.others_heard.is_none() && self.first_failure.is_some() {

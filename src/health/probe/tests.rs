@@ -355,6 +355,42 @@ fn without_a_probe_down_is_told_once_another_member_was_heard_and_it_was_asked_o
 }
 
 #[test]
+fn without_a_probe_a_neighbour_is_given_a_second_when_our_own_network_is_back() {
+    let mut world = World::new(&[], &[("web", "web1", 12)]);
+    world.hears = false;
+    world.doubt("web1", Some(Doubt::Suspected));
+    (0..5).for_each(|_| world.probe(refused()));
+    let back = world.now;
+    let heard = back + Duration::from_millis(2);
+    let release = |world: &mut World| world.prober.release(world.now, |_| Word::Silent, |_| Some(reached(heard, back)));
+    let mut asked = 0;
+    while world.now <= back + Duration::from_millis(1100) {
+        release(&mut world);
+        assert_eq!(world.says(), Probe::None, "its address may not be known again");
+        world.probe(refused());
+        asked += 1;
+    }
+    assert!(asked >= 2, "{asked}");
+    release(&mut world);
+    assert_eq!(world.says(), Probe::Down, "and now it is");
+}
+
+#[test]
+fn the_word_that_ends_the_silence_is_told_from_those_before_it() {
+    let at = |millis| T0 + Duration::from_millis(millis);
+    for (heard, back, wanted) in [
+        (5000, 9000, 5000),
+        (8000, 9000, 8000),
+        (8990, 9000, 10_100),
+        (9000, 9000, 10_100),
+        (10_000, 9000, 10_100),
+        (11_000, 9000, 11_000),
+    ] {
+        assert_eq!(reached(at(heard), at(back)), at(wanted), "{heard}");
+    }
+}
+
+#[test]
 fn who_was_heard_before_the_first_failure_says_nothing_of_it() {
     let mut world = World::new(&[], &[("web", "web1", 12)]);
     world.doubt("web1", Some(Doubt::Suspected));

@@ -10,7 +10,8 @@
 //! * after two intervals and half a second, which is longer than either takes.
 //!
 //! Where no probe is configured a server is asked alone, once gossip doubts its member. Of such a one *down* is told once another
-//! *member* was heard after the first failure, and a probe failed that was begun after that. Where nobody else is heard it never is.
+//! *member* was heard after the first failure, and a probe failed that was begun after that, or [`REPEATED`] later where nobody had
+//! been heard before. Where nobody else is heard it never is.
 //!
 //! When the network is back they answer one after the other again, and the first must not be taken for the only one: where none was
 //! well, that some are is told once every other has failed a probe that was begun after the first one's answer. Likewise what
@@ -31,6 +32,13 @@ use crate::wire::NodeName;
 /// A neighbour whose address the kernel asked for when the network was down is asked again a second after that (`retrans_time_ms`),
 /// and only then can be reached: each at another moment.
 const REPEATED: Duration = Duration::from_millis(1100);
+/// The first word after a time in which nobody was heard is noticed at once, within this.
+const NOTICED: Duration = Duration::from_secs(1);
+
+/// From when on others can be reached of whom one was `heard` last, where nobody was until it was noticed at `back` that somebody is.
+pub fn reached(heard: Instant, back: Instant) -> Instant {
+    if heard + NOTICED > back { heard.max(back + REPEATED) } else { heard }
+}
 
 /// What there is to tell of an upstream.
 struct Release {
@@ -40,15 +48,15 @@ struct Release {
 }
 
 impl Prober {
-    /// Lets what can be told by now be told. `word` says what the second witness knows of a member whose probe fails, `heard` when
-    /// anybody but a member was heard last.
+    /// Lets what can be told by now be told. `word` says what the second witness knows of a member whose probe fails, `others` since
+    /// when, at the latest, anybody but a member can be reached ([`reached`]); `None` where nobody is heard.
     pub fn release(
         &mut self,
         now: Instant,
         word: impl Fn(&NodeName) -> Word,
-        heard: impl Fn(&NodeName) -> Option<Instant>,
+        others: impl Fn(&NodeName) -> Option<Instant>,
     ) {
-        self.release_bare(now, heard);
+        self.release_bare(now, others);
         let withheld = self.withheld.iter().filter_map(|id| self.targets.get(id)).filter(|target| !target.bare);
         let withheld = withheld.map(|target| &target.upstream);
         let upstreams: BTreeSet<UpstreamName> = withheld.chain(self.blind.keys()).cloned().collect();
@@ -84,12 +92,12 @@ impl Prober {
     }
 
     /// Where no probe is configured: of those that fail while others are heard.
-    fn release_bare(&mut self, now: Instant, heard: impl Fn(&NodeName) -> Option<Instant>) {
+    fn release_bare(&mut self, now: Instant, others: impl Fn(&NodeName) -> Option<Instant>) {
         let is_bare = |id: &TargetId| self.targets.get(id).is_some_and(|target| target.bare);
         for id in self.withheld.iter().copied().filter(is_bare).collect::<Vec<_>>() {
             let Some(target) = self.targets.get_mut(&id) else { continue };
-            let heard = heard(&target.member);
-            if target.is_silent_beside(heard)
+            let others = others(&target.member);
+            if target.is_silent_beside(others)
                 && let Some(event) = target.tell(now)
             {
                 self.events.push_back(event);

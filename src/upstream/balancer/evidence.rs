@@ -33,6 +33,10 @@ impl Hearing {
         }
     }
 
+    pub(super) fn is_isolated(self) -> bool {
+        matches!(self, Self::Isolated(_))
+    }
+
     /// By when whoever is there has been heard again.
     pub(super) fn grace_ends(self) -> Option<Instant> {
         match self {
@@ -142,7 +146,7 @@ impl Balancer {
 
     /// Whether this balancer hears nobody at all.
     pub fn is_isolated(&self) -> bool {
-        self.isolated_since().is_some()
+        self.hearing.is_isolated()
     }
 
     /// Since when this balancer is known to hear nobody at all; `None` while it hears somebody.
@@ -150,6 +154,14 @@ impl Balancer {
         match self.hearing {
             Hearing::Isolated(since) => Some(since),
             Hearing::Sound | Hearing::Since(_) => None,
+        }
+    }
+
+    /// When somebody was heard again after a time in which nobody was, a short while ago.
+    pub fn heard_again(&self) -> Option<Instant> {
+        match self.hearing {
+            Hearing::Since(end) => Some(end),
+            Hearing::Sound | Hearing::Isolated(_) => None,
         }
     }
 

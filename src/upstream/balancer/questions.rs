@@ -81,6 +81,6 @@ impl Balancer {
 
     pub(super) fn circumstances(&self, now: Instant, upstream: &Upstream) -> Circumstances {
         let held = self.holds.get(upstream.name()).is_some();
-        Circumstances { now, held, rejoining: now < self.grace_until }
+        Circumstances { now, held, rejoining: now < self.grace_until, isolated: self.is_isolated() }
     }
 }

@@ -13,7 +13,7 @@ use crate::upstream::desired::Target;
 use crate::upstream::settle::News;
 use crate::upstream::{
     Absence, Candidate, Cause, Circumstances, Decision, History, HoldReason, Intent, Judged, LeftOut, MinHealthy, Mode,
-    Options, Probe, Servers, UpstreamName, Want, decide,
+    Options, Previous, Probe, Servers, UpstreamName, Want, decide,
 };
 use crate::wire::NodeName;
 
@@ -225,7 +225,13 @@ impl Upstream {
         let memory = self.memory(at);
         let missing = memory.good().iter().filter(|(name, _)| !known.contains(name));
         let missing = missing.map(|(name, server)| Candidate::missing(name.clone(), server.addr.ip(), at.rejoining));
-        let about = |member| self.records.about(at.now, testimonies.about(member), &self.options);
+        // Who is held down for what was seen before is not taken out for it by the time alone.
+        let is_unseen = at.is_unseen(&self.options);
+        let is_spared = |member: &Candidate| is_unseen && memory.previous(&member.name) == Previous::In;
+        let about = |member| {
+            let known = self.records.about(at.now, testimonies.about(member), &self.options);
+            Candidate { flapping: known.flapping && !is_spared(&known), ..known }
+        };
         members.iter().cloned().chain(missing).map(about).collect()
     }
 

@@ -216,6 +216,42 @@ fn damping_gives_way_to_the_floor() {
 }
 
 #[test]
+fn while_nobody_is_heard_time_alone_takes_nobody_out() {
+    let policy = Policy { min_healthy: MinHealthy::Count(2), ..Policy::default() };
+    for (isolation, wanted) in [
+        (None, ["1x1", "3x1"].as_slice()),
+        (Some((115_000, 135_000)), &["1x1", "2x1", "3x1"]),
+        // Enough have been well for long enough only after that.
+        (Some((115_000, 125_000)), &["1x1", "2x1", "3x1"]),
+        (Some((115_000, 121_000)), &["1x1", "3x1"]),
+    ] {
+        let mut balancer = with(Options { policy: policy.clone(), ..options("web") });
+        balancer.handle_members(at(0), alive(&[1, 2, 3]));
+        balancer.handle_first_view(at(0));
+        let says = |balancer: &mut Balancer, millis: u64, number: u8, check: Check| {
+            run(balancer, millis);
+            balancer.handle_check(at(millis), &name(number), check);
+        };
+        // It changes too often, and is in because both others are ill, and then well again.
+        for (index, check) in [Check::Critical, Check::Passing, Check::Critical, Check::Passing].into_iter().enumerate()
+        {
+            says(&mut balancer, 100_000 + 1000 * index as u64, 2, check);
+        }
+        for (millis, check) in [(109_000, Check::Critical), (111_000, Check::Passing)] {
+            [1, 3].into_iter().for_each(|number| says(&mut balancer, millis, number, check));
+        }
+        assert_eq!(serving(&mut balancer, 114_000), ["1x1", "2x1", "3x1"]);
+        for (millis, is_isolated) in isolation.into_iter().flat_map(|(from, to)| [(from, true), (to, false)]) {
+            if millis < 134_000 {
+                run(&mut balancer, millis);
+                balancer.handle_isolation(at(millis), is_isolated);
+            }
+        }
+        assert_eq!(serving(&mut balancer, 134_000), wanted, "{isolation:?}");
+    }
+}
+
+#[test]
 fn an_application_that_is_restarted_behind_a_drain_does_not_flap() {
     let mut balancer = probed(Policy::default());
     for round in 0..4 {

@@ -6,7 +6,7 @@ use std::time::Duration;
 use weir::drain::{Ledger, Place, Promises, Question, Request, Standing, Told};
 use weir::health::answer::Outcome;
 use weir::health::isolation::Isolation;
-use weir::health::probe::{Doubt, Event, Prober, Start, TargetId};
+use weir::health::probe::{Doubt, Event, Prober, Start, TargetId, reached};
 use weir::health::query::{End, Output as Asked, Queries, QuestionId, Seen, Selector, Target, answer};
 use weir::health::second_witness::{Heard, Output as Witness, SecondWitnesses, Word};
 use weir::serf::{Answer, QueryEvent, QueryKey, QueryOutput, QueryParams, Status};
@@ -314,7 +314,11 @@ impl Agent {
             Gossip::Failed => Some(Doubt::Failed),
             Gossip::Alive | Gossip::Unknown | Gossip::Leaving | Gossip::Left => None,
         };
-        let doubted = |member: &Candidate| Some((member.name.clone(), doubt(member.gossip)?));
+        let doubted = |member: &Candidate| {
+            let doubt = doubt(member.gossip)?;
+            let doubt = if self.balancer.is_unheard(&member.name) { Doubt::Suspected } else { doubt };
+            Some((member.name.clone(), doubt))
+        };
         self.prober.handle_doubts(now, members.iter().filter_map(doubted).collect());
         let is_given_up = |member: &&Candidate| !matches!(member.gossip, Gossip::Alive | Gossip::Suspect);
         let given_up = members.iter().filter(is_given_up).map(|member| member.name.clone()).collect();
@@ -361,9 +365,11 @@ impl Agent {
             Flaw::TrustsGossip => Word::Answers,
             _ => witnesses.word(member),
         };
+        let (is_isolated, back) = (self.balancer.is_isolated(), self.balancer.heard_again());
+        let heard = |member: &NodeName| endpoint?.heard_beside(member).filter(|_| !is_isolated);
         self.prober.release(now, word, |member| match flaw {
             Flaw::TrustsProbes => Some(now),
-            _ => endpoint.and_then(|endpoint| endpoint.heard_beside(member)),
+            _ => heard(member).map(|heard| back.map_or(heard, |back| reached(heard, back))),
         });
         self.pass_on(now);
     }
