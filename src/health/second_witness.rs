@@ -56,8 +56,8 @@ pub enum Output {
 pub enum Word {
     /// A first round is under way.
     Asked,
-    /// Its agent answers.
-    Answers,
+    /// Its agent answers, since then.
+    Answers(Instant),
     /// It does not, or gossip has given it up; or nobody could be asked.
     Silent,
 }
@@ -78,6 +78,8 @@ struct Case {
     silent: bool,
     /// What is known of it is known by a round.
     is_heard: bool,
+    /// It answers, since the first of the rounds in a row in which it did.
+    answers_since: Option<Instant>,
     /// Rounds of silence in a row.
     in_a_row: u32,
     round: Round,
@@ -150,6 +152,7 @@ impl SecondWitnesses {
         }
         let silent = heard == Heard::Nothing;
         case.is_heard = true;
+        case.answers_since = if silent { None } else { Some(case.answers_since.unwrap_or(now)) };
         if silent && case.disputed.is_some() {
             return self.close(member);
         }
@@ -162,8 +165,8 @@ impl SecondWitnesses {
     pub fn word(&self, member: &NodeName) -> Word {
         match self.cases.get(member) {
             Some(Case { is_heard: false, .. }) => Word::Asked,
-            Some(Case { silent: false, .. }) => Word::Answers,
-            Some(Case { silent: true, .. }) | None => Word::Silent,
+            Some(Case { answers_since: Some(since), .. }) => Word::Answers(*since),
+            Some(Case { answers_since: None, .. }) | None => Word::Silent,
         }
     }
 
@@ -214,7 +217,8 @@ impl SecondWitnesses {
 impl Case {
     /// Its first round begins.
     fn new(now: Instant) -> Self {
-        Self { silent: false, is_heard: false, in_a_row: 0, round: Round::Until(now + ROUND_LIMIT), disputed: None }
+        let round = Round::Until(now + ROUND_LIMIT);
+        Self { silent: false, is_heard: false, answers_since: None, in_a_row: 0, round, disputed: None }
     }
 }
 
@@ -288,12 +292,14 @@ mod tests {
         assert_eq!((outputs(&mut witnesses), witnesses.poll_timeout()), (vec![ask()], Some(at(3000))));
         assert_eq!(witnesses.word(&web()), Word::Asked);
         witnesses.handle_heard(at(2), &web(), Heard::Prompt);
-        assert_eq!(witnesses.word(&web()), Word::Answers);
+        assert_eq!(witnesses.word(&web()), Word::Answers(at(2)));
         witnesses.handle_failure(at(3), &web());
         assert_eq!((outputs(&mut witnesses), witnesses.poll_timeout()), (vec![], Some(at(252))));
         witnesses.handle_timeout(at(252), |_| true);
         assert_eq!(outputs(&mut witnesses), [ask()], "its agent may be gone by now");
-        assert_eq!(witnesses.word(&web()), Word::Answers, "what it said last holds until then");
+        assert_eq!(witnesses.word(&web()), Word::Answers(at(2)), "what it said last holds until then");
+        witnesses.handle_heard(at(260), &web(), Heard::Prompt);
+        assert_eq!(witnesses.word(&web()), Word::Answers(at(2)), "since the first");
     }
 
     #[test]
@@ -423,6 +429,11 @@ mod tests {
         (told, witnesses.word(&web()))
     }
 
+    /// Whether it answers, since whenever.
+    fn answers((told, word): (Vec<Output>, Word)) -> (Vec<Output>, bool) {
+        (told, matches!(word, Word::Answers(_)))
+    }
+
     #[test]
     fn where_frames_get_lost_silence_counts_once_three_rounds_in_a_row_were_silent() {
         use Heard::{Late, Nothing, Prompt};
@@ -431,10 +442,10 @@ mod tests {
         witnesses.handle_heard(at(60), &web(), Late);
         assert_eq!((outputs(&mut witnesses), witnesses.poll_timeout()), (vec![ask()], Some(at(310))));
         let mut rounds = |heards: &[Heard]| rounds(&mut witnesses, heards);
-        assert_eq!(rounds(&[Late, Nothing, Nothing, Prompt, Nothing, Nothing]), (vec![], Word::Answers));
+        assert_eq!(answers(rounds(&[Late, Nothing, Nothing, Prompt, Nothing, Nothing])), (vec![], true));
         assert_eq!(rounds(&[Nothing]), (vec![says(true)], Word::Silent));
         assert_eq!(rounds(&[Nothing]), (vec![], Word::Silent), "it stays silent");
-        assert_eq!(rounds(&[Prompt]), (vec![says(false)], Word::Answers));
+        assert_eq!(answers(rounds(&[Prompt])), (vec![says(false)], true));
     }
 
     #[test]

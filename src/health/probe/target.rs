@@ -43,7 +43,7 @@ pub(super) struct Target {
     successes: u32,
     failures: u32,
     pub(super) first_failure: Option<Instant>,
-    /// When the first of the successes in a row began; `None` while it fails.
+    /// When the first of the successes in a row ended; `None` while it fails. Our own network may have come back within it.
     answers_since: Option<Instant>,
     /// When the newest probe that failed began.
     failed: Option<Instant>,
@@ -143,7 +143,7 @@ impl Target {
             None => {
                 self.answered = Some(begun);
                 self.failures = 0;
-                self.answers_since.get_or_insert(begun);
+                self.answers_since.get_or_insert(now);
                 self.successes = self.successes.saturating_add(1);
                 let is_well = self.probe != Probe::Down || self.successes >= self.plan.rise;
                 if is_well { self.plan.well() } else { self.probe }

@@ -5,8 +5,9 @@
 //!
 //! * once another server of the upstream has answered a probe that was begun after this one's first failure: it is not us. One
 //!   that had failed meanwhile, too, shows only that the network is back, so that this one is asked once more; or
-//! * of all of them together, once all are down and the second witness has spoken of each. If it has no answer of anybody, nothing
-//!   is seen of the upstream at all: what gossip finds out of one after the other then tells none of them from the others; or
+//! * of all of them together, once all are down and the second witness has spoken of each; where an agent answers, which may show that
+//!   the network is back, once all have failed a probe that was begun after that. If it has no answer of anybody, nothing is seen of
+//!   the upstream at all: what gossip finds out of one after the other then tells none of them from the others; or
 //! * after two intervals and half a second, which is longer than either takes.
 //!
 //! Where no probe is configured a server is asked alone, once gossip doubts its member. Of such a one *down* is told once another
@@ -125,7 +126,7 @@ impl Prober {
 
     /// An agent that answers again shows that the network is back; whoever fails a probe after that does so for itself.
     fn look_again(&mut self, now: Instant, upstream: &UpstreamName, word: impl Fn(&NodeName) -> Word) {
-        let answers = self.group(upstream).any(|(_, target)| word(&target.member) == Word::Answers);
+        let answers = self.group(upstream).any(|(_, target)| matches!(word(&target.member), Word::Answers(_)));
         let Some(answered) = self.blind.get_mut(upstream) else { return };
         let answered = match *answered {
             Some(since) => since,
@@ -146,7 +147,11 @@ impl Prober {
         let words = || all().map(|target| word(&target.member));
         let repeats = self.repeats(upstream);
         let is_overdue = all().filter_map(Target::turns_at).any(|at| at + repeats <= now);
-        let all_are_down = all().all(Target::is_down) && (is_overdue || words().all(|word| word != Word::Asked));
+        let first_answer =
+            words().filter_map(|word| if let Word::Answers(since) = word { Some(since) } else { None }).min();
+        let have_failed_since = first_answer.is_none_or(|since| all().all(|target| target.fails_since(since)));
+        let all_have_words = words().all(|word| word != Word::Asked);
+        let all_are_down = all().all(Target::is_down) && (is_overdue || all_have_words && have_failed_since);
         // Nobody, where it is us: then nobody has to be compared with everybody.
         let earliest = all().filter(|target| target.turn.is_some()).filter_map(|target| target.first_failure).min();
         let answering: Vec<&Target> = all().filter(|target| target.answered > earliest).collect();
@@ -161,7 +166,7 @@ impl Prober {
             Some(_) => was_well || is_compared,
         };
         let told: Vec<TargetId> = targets.iter().filter(|(_, target)| is_told(target)).map(|(id, _)| *id).collect();
-        let is_blind = all_are_down && !told.is_empty() && words().all(|word| word != Word::Answers);
+        let is_blind = all_are_down && !told.is_empty() && first_answer.is_none();
         Release { told, is_blind }
     }
 }

@@ -141,7 +141,7 @@ fn where_none_was_well_the_first_that_answers_is_not_the_only_one() {
         assert_eq!(who, ["web1", "web2", "web3", "web4"], "rise {rise}");
     }
     // Those that stay down are asked once more, and then told from those that do not. Where their agents answered, at once.
-    for (word, within) in [(Word::Answers, 750), (Word::Silent, 750 + 1100)] {
+    for (word, within) in [(Word::Answers(T0), 750), (Word::Silent, 750 + 1100)] {
         let mut site = Site::new(OFTEN, 3);
         site.run_with(START + 2000, |_| refused(), |_, _| word);
         assert_eq!(site.together(Probe::Down).1.len(), 3);
@@ -177,7 +177,7 @@ fn nobody_is_seen_where_neither_servers_nor_agents_answer() {
     assert_eq!(site.blind, [(at, true), (back, false)]);
     // Where one agent answers it is not us.
     let mut site = Site::new(OFTEN, 3);
-    let word = |_, member: &str| if member == "web2" { Word::Answers } else { Word::Silent };
+    let word = |_, member: &str| if member == "web2" { Word::Answers(T0) } else { Word::Silent };
     site.run_with(START + 2000, |_| refused(), word);
     assert_eq!((site.together(Probe::Down).1.len(), site.blind), (3, vec![]));
     // Nor where another server does, or did just now.
@@ -187,11 +187,30 @@ fn nobody_is_seen_where_neither_servers_nor_agents_answer() {
 }
 
 #[test]
+fn where_all_fail_an_agent_that_answers_may_show_that_the_network_is_back() {
+    // As the last of them fails for the second time: those that answer what is asked after that are well.
+    let back = START + 490;
+    let word =
+        |_, member: &str| if member == "web2" { Word::Answers(T0 + Duration::from_millis(back)) } else { Word::Silent };
+    let mut site = Site::new(OFTEN, 3);
+    site.run_with(back, |_| refused(), |_, _| Word::Asked);
+    assert_eq!(site.told, []);
+    site.run_with(START + 3000, |_| well(), word);
+    assert_eq!((&site.told[..], &site.blind[..]), (&[][..], &[][..]));
+    // Those that do not have failed: that is told together, after one more round.
+    let mut site = Site::new(OFTEN, 3);
+    site.run_with(back, |_| refused(), |_, _| Word::Asked);
+    site.run_with(START + 3000, |_| refused(), word);
+    let (at, who) = site.together(Probe::Down);
+    assert!(at > back && at <= back + 260 && who.len() == 3 && site.blind.is_empty(), "{at} {who:?}");
+}
+
+#[test]
 fn an_agent_that_answers_again_counts_once_all_servers_were_asked_after_that() {
     let mut site = Site::new(OFTEN, 3);
     site.run(START + 2000, |_| refused());
     site.blind.clear();
-    let word = |_, member: &str| if member == "web2" { Word::Answers } else { Word::Silent };
+    let word = |_, member: &str| if member == "web2" { Word::Answers(T0) } else { Word::Silent };
     site.run_with(START + 4000, |_| refused(), word);
     let [(at, false)] = site.blind[..] else { panic!("{:?}", site.blind) };
     assert!(at > START + 2000 + 1100 && at <= START + 2000 + 1100 + 500, "{at}");
@@ -244,7 +263,7 @@ fn where_nobody_is_seen_that_stays_so_whatever_is_asked() {
     assert_eq!((who.len(), &site.blind[..]), (3, &[(back, false)][..]));
     // An agent shows that the network is back.
     let mut site = asked_anew(OFTEN);
-    site.run_with(START + 4000, |_| refused(), |_, _| Word::Answers);
+    site.run_with(START + 4000, |_| refused(), |_, _| Word::Answers(T0));
     assert_eq!((site.together(Probe::Down).1.len(), site.blind.len()), (3, 1));
 }
 

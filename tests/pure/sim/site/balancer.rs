@@ -362,7 +362,7 @@ impl Agent {
         self.pass_on(now);
         let (witnesses, flaw, endpoint) = (&self.witnesses, self.flaw, sim.endpoint(id));
         let word = |member: &NodeName| match flaw {
-            Flaw::TrustsGossip => Word::Answers,
+            Flaw::TrustsGossip => Word::Answers(Instant::ZERO),
             _ => witnesses.word(member),
         };
         let (is_isolated, back) = (self.balancer.is_isolated(), self.balancer.heard_again());
