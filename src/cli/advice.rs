@@ -178,7 +178,7 @@ fn texts() -> Vec<(PathBuf, String)> {
         let tokens = read(&path).parse().expect("it compiles");
         literals(tokens, &mut |text| texts.push((path.clone(), text)));
     }
-    for path in ["README.md", "etc/weir.toml", "systemd/weir.service", "packaging/weir.conf"] {
+    for path in ["README.md", "etc/weir.toml", "systemd/weir.service", "packaging/sysusers.d/weir.conf"] {
         // Line by line: an unpaired mark must not swallow what follows.
         texts.extend(read(Path::new(path)).lines().map(|line| (path.into(), line.to_owned())));
     }
