@@ -61,6 +61,9 @@ _weir() {
             weir,info)
                 cmd="weir__subcmd__info"
                 ;;
+            weir,init)
+                cmd="weir__subcmd__init"
+                ;;
             weir,join)
                 cmd="weir__subcmd__join"
                 ;;
@@ -219,6 +222,9 @@ _weir() {
                 ;;
             weir__subcmd__help,info)
                 cmd="weir__subcmd__help__subcmd__info"
+                ;;
+            weir__subcmd__help,init)
+                cmd="weir__subcmd__help__subcmd__init"
                 ;;
             weir__subcmd__help,join)
                 cmd="weir__subcmd__help__subcmd__join"
@@ -467,7 +473,7 @@ _weir() {
 
     case "${cmd}" in
         weir)
-            opts="-v -h --format --color --quiet --version --help access agent apply status upstream explain check members health join drain leave force-leave event query tags keys info monitor reachability rtt reload config demo doctor sim keygen version completions man help"
+            opts="-v -h --format --color --quiet --version --help access agent apply status upstream explain check members health join drain leave force-leave event query tags keys info monitor reachability rtt reload config demo doctor init sim keygen version completions man help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1507,7 +1513,7 @@ _weir() {
             return 0
             ;;
         weir__subcmd__help)
-            opts="access agent apply status upstream explain check members health join drain leave force-leave event query tags keys info monitor reachability rtt reload config demo doctor sim keygen version completions man help"
+            opts="access agent apply status upstream explain check members health join drain leave force-leave event query tags keys info monitor reachability rtt reload config demo doctor init sim keygen version completions man help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1843,6 +1849,20 @@ _weir() {
             return 0
             ;;
         weir__subcmd__help__subcmd__info)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        weir__subcmd__help__subcmd__init)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -2335,6 +2355,68 @@ _weir() {
                     ;;
                 --rpc-auth)
                     COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --format)
+                    COMPREPLY=($(compgen -W "text json" -- "${cur}"))
+                    return 0
+                    ;;
+                --color)
+                    COMPREPLY=($(compgen -W "auto always never" -- "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        weir__subcmd__init)
+            opts="-h --join --key-file --name --address --port --role --tag --upstream --unit --site --yes --dry-run --force --format --color --quiet --help lb web"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --join)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --key-file)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --name)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --address)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --port)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --role)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --tag)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --upstream)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --unit)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --site)
+                    COMPREPLY=($(compgen -W "auto yes no" -- "${cur}"))
                     return 0
                     ;;
                 --format)

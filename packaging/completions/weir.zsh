@@ -1152,6 +1152,35 @@ never\:"Not at all"))' \
 '--help[Print help]' \
 && ret=0
 ;;
+(init)
+_arguments "${_arguments_options[@]}" : \
+'--join=[A member of the cluster to join\: HOST or HOST\:PORT; a web server needs one, the first balancer does not]:ADDRESS:_default' \
+'--key-file=[File that holds the cluster key, - for standard input; otherwise it is asked for, hidden]:FILE:_files' \
+'--name=[This node'\''s name; the host name up to the first dot unless given]:NAME:_default' \
+'--address=[The address that the other servers reach; asked for where there are several private ones]:ADDRESS:_default' \
+'--port=[The port that this server'\''s web server listens on; found where there is one (web)]:PORT:_default' \
+'--role=[The value of the tag role; lb or web unless given]:ROLE:_default' \
+'*--tag=[A tag of this node; repeatable]:KEY=VALUE:_default' \
+'--upstream=[The name of the upstream that is balanced; web unless given (lb)]:NAME:_default' \
+'--unit=[The unit of the application behind this web server\: weir drains before it stops (web)]:APP.service:_default' \
+'--site=[Whether to put a site on port 80\: auto, where only the distribution'\''s welcome page is, yes or no (lb)]:WHEN:((auto\:"Where port 80 has only the distribution'\''s untouched welcome page, or nothing"
+yes\:"Also in place of a welcome page that was edited"
+no\:"Not at all"))' \
+'--format=[How to write answers\: text or json]:FORMAT:((text\:"For people\: tables and sentences"
+json\:"For programs\: one JSON document"))' \
+'--color=[When to colour answers\: auto (on a terminal, unless NO_COLOR is set or TERM is dumb), always or never]:WHEN:((auto\:"On a terminal, unless NO_COLOR is set or TERM is dumb"
+always\:"Also in a pipe"
+never\:"Not at all"))' \
+'--yes[Also do what touches other software, without asking]' \
+'--dry-run[Say what would be done, and change nothing]' \
+'--force[Write the configuration anew where there is another; the old one is kept beside it]' \
+'--quiet[No notices and no progress]' \
+'-h[Print help]' \
+'--help[Print help]' \
+':kind -- What this server is to be\: lb, a balancer, or web, a web server:((lb\:"A balancer"
+web\:"A web server"))' \
+&& ret=0
+;;
 (sim)
 _arguments "${_arguments_options[@]}" : \
 '--nodes=[Nodes, all of which know each other at the start]:NODES:_default' \
@@ -1486,6 +1515,10 @@ _arguments "${_arguments_options[@]}" : \
 _arguments "${_arguments_options[@]}" : \
 && ret=0
 ;;
+(init)
+_arguments "${_arguments_options[@]}" : \
+&& ret=0
+;;
 (sim)
 _arguments "${_arguments_options[@]}" : \
 && ret=0
@@ -1547,6 +1580,7 @@ _weir_commands() {
 'config:Check, show or convert configurations' \
 'demo:Show a cluster of one balancer and two web servers on this machine, with real NGINX and real requests' \
 'doctor:Look for trouble on this host and around it, and name the remedies' \
+'init:Configure this server as a balancer or as a web server, start it, and wait until it truly works' \
 'sim:Simulate thousands of nodes in virtual time' \
 'keygen:Make a new cluster key\: 32 bytes in base64' \
 'version:Print the version' \
@@ -1785,6 +1819,7 @@ _weir__subcmd__help_commands() {
 'config:Check, show or convert configurations' \
 'demo:Show a cluster of one balancer and two web servers on this machine, with real NGINX and real requests' \
 'doctor:Look for trouble on this host and around it, and name the remedies' \
+'init:Configure this server as a balancer or as a web server, start it, and wait until it truly works' \
 'sim:Simulate thousands of nodes in virtual time' \
 'keygen:Make a new cluster key\: 32 bytes in base64' \
 'version:Print the version' \
@@ -1924,6 +1959,11 @@ _weir__subcmd__help__subcmd__help_commands() {
 _weir__subcmd__help__subcmd__info_commands() {
     local commands; commands=()
     _describe -t commands 'weir help info commands' commands "$@"
+}
+(( $+functions[_weir__subcmd__help__subcmd__init_commands] )) ||
+_weir__subcmd__help__subcmd__init_commands() {
+    local commands; commands=()
+    _describe -t commands 'weir help init commands' commands "$@"
 }
 (( $+functions[_weir__subcmd__help__subcmd__join_commands] )) ||
 _weir__subcmd__help__subcmd__join_commands() {
@@ -2113,6 +2153,11 @@ _weir__subcmd__help__subcmd__version_commands() {
 _weir__subcmd__info_commands() {
     local commands; commands=()
     _describe -t commands 'weir info commands' commands "$@"
+}
+(( $+functions[_weir__subcmd__init_commands] )) ||
+_weir__subcmd__init_commands() {
+    local commands; commands=()
+    _describe -t commands 'weir init commands' commands "$@"
 }
 (( $+functions[_weir__subcmd__join_commands] )) ||
 _weir__subcmd__join_commands() {

@@ -178,6 +178,14 @@ pub(super) fn rivals(gossip: &Gossip, advertised: IpAddr) -> io::Result<Option<V
     }
 }
 
+/// As `contenders` where any address is bound, each with whether the default route leaves from it.
+pub(super) fn private() -> io::Result<Vec<(IpAddr, String, bool)>> {
+    let any = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
+    let outward = default_source(any);
+    let private = contenders(any, &interfaces()?).into_iter();
+    Ok(private.map(|(ip, name)| (ip, name, outward == Some(ip))).collect())
+}
+
 /// From which of our addresses the world is reached: that of the default route. Nothing is sent.
 fn default_source(bound: IpAddr) -> Option<IpAddr> {
     // Documentation's networks (RFC 5737, RFC 3849), to which no route leads but the default one.

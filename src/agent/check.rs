@@ -1,5 +1,6 @@
 //! Whether an agent could start here: its addresses and ports, taken and given back at once. For `weir doctor` where none runs.
 
+use std::io;
 use std::net::{IpAddr, SocketAddr, TcpListener};
 
 use super::bind::{self, Setting, Transport};
@@ -41,6 +42,11 @@ pub(crate) fn choice(config: &Config, advertised: IpAddr) -> Option<Choice> {
     let private = address::rivals(&config.gossip, advertised).ok()??.into_iter();
     let private = private.map(|(ip, name)| (ip.to_string(), name)).collect();
     Some(Choice { advertised: advertised.to_string(), private })
+}
+
+/// The private addresses of this host, each with its interface and whether the default route leaves from it.
+pub(crate) fn private_addresses() -> io::Result<Vec<(IpAddr, String, bool)>> {
+    address::private()
 }
 
 fn rpc(listen: SocketAddr) -> Result<(), AgentError> {

@@ -49,6 +49,14 @@ fn replace_as(path: &Path, contents: &[u8], modes: u32) -> io::Result<File> {
     written
 }
 
+/// As [`replace`], of a file of root's that this group may read, whoever could read the old one.
+pub(crate) fn write_readable(path: &Path, contents: &[u8], group: &str) -> io::Result<()> {
+    let file = replace(path, contents)?;
+    let group = nix::unistd::Group::from_name(group)?.ok_or_else(|| io::Error::other(format!("no group {group}")))?;
+    fchown(&file, Some(0), Some(group.gid.as_raw()))?;
+    file.set_permissions(Permissions::from_mode(0o640))
+}
+
 /// Opens `path` for appending, creating it if it is not there.
 pub(super) fn append(path: &Path) -> io::Result<File> {
     let target = target(path)?;

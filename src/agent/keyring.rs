@@ -58,6 +58,11 @@ impl Explain for LoadError {
 }
 
 impl LoadError {
+    /// Whether there is none at all.
+    pub(crate) fn is_missing(&self) -> bool {
+        matches!(self, Self::Missing(_))
+    }
+
     /// Whether an operator has to act: a disk that is ill or late may be well in a moment.
     pub(crate) fn is_in_file(&self) -> bool {
         match self {

@@ -98,7 +98,7 @@ const FOREIGN_PROGRAMS: [&str; 21] = [
 const PROSE: [&str; 9] = ["is", "logs", "makes", "prints", "sends", "tries", "turns", "uses", "writes"];
 
 /// What may be done to a unit.
-const VERBS: [&str; 8] = ["disable", "edit", "enable", "reload", "restart", "start", "status", "stop"];
+const VERBS: [&str; 9] = ["disable", "edit", "enable", "reload", "restart", "start", "status", "stop", "unmask"];
 
 /// Units of others.
 const UNITS: [&str; 5] = ["chronyd", "nginx", "nginx.service", "serf", "serf.service"];

@@ -57,6 +57,7 @@ pub(crate) enum Command {
     Config(super::config::Config),
     Demo(super::demo::Demo),
     Doctor(super::doctor::Doctor),
+    Init(Box<super::init::Init>),
     /// Simulate thousands of nodes in virtual time
     Sim(super::sim::Sim),
     Keygen(super::keygen::Keygen),

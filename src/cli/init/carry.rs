@@ -1,0 +1,101 @@
+//! Does what the plan says, one step after the other. Each leaves the host so that a run that ends here can be gone on from.
+
+use std::path::Path;
+use std::time::Duration;
+
+use super::super::agent::failure as agent_failure;
+use super::super::config::{DEFAULT, unusable};
+use super::super::exit::Exit;
+use super::super::failure::Failure;
+use super::super::keygen;
+use super::super::output::Output;
+use super::facts;
+use super::plan::{RingKey, Start};
+use super::units::UNITS;
+use crate::agent::{self, hand};
+use crate::command;
+use crate::config::{self, Loaded};
+use crate::crypto::{Key, KeyId};
+use crate::error::{Explain as _, system_words};
+
+/// A unit that has not come up by then says why in the journal: the agent is ready in milliseconds, or waits for an address.
+const START_LIMIT: Duration = Duration::from_secs(60);
+
+/// Reads what is about to become the configuration, beside the place where it goes.
+pub(super) fn checked(text: &str) -> Result<Loaded, Failure> {
+    let failed =
+        |error: std::io::Error| Failure::new(Exit::Failed, format!("cannot check what is to be written: {error}"));
+    let directory = tempfile::tempdir().map_err(failed)?;
+    let path = directory.path().join("weir.toml");
+    std::fs::write(&path, text).map_err(failed)?;
+    // Its one mistake is in what was typed.
+    config::load(&facts::sources(&path)).map_err(|errors| {
+        let trouble = errors.mistakes().first().map(|mistake| mistake.trouble.clone()).unwrap_or_default();
+        let failure = Failure::usage(trouble.what);
+        if trouble.way_out.is_empty() { failure } else { failure.with_remedy(trouble.way_out) }
+    })
+}
+
+/// Whether an agent with this configuration could start here: addresses and ports, taken and given back at once.
+pub(super) fn check_ports(loaded: &Loaded) -> Result<(), Failure> {
+    let checked = agent::check::ports(&loaded.config, None);
+    checked.into_iter().try_for_each(|checked| checked.result.map_err(|error| agent_failure(&error)))
+}
+
+/// Writes the keyring. A new key is never shown.
+pub(super) fn ring(path: &Path, key: &RingKey, given: Option<&Key>) -> Result<KeyId, Failure> {
+    let key = match (key, given) {
+        (RingKey::Held(id), _) => return Ok(*id),
+        (_, Some(given)) => given.clone(),
+        (_, None) => keygen::generate()?,
+    };
+    hand::import(path, &key, false).map_err(|error| {
+        Failure::new(Exit::Failed, crate::error::what(&error)).with_remedy(error.remedy().unwrap_or_default())
+    })?;
+    Ok(key.id())
+}
+
+/// Writes the configuration, with the old one beside it, and reads it back as the unit will.
+pub(super) fn configuration(text: &str, aside: Option<&Path>, output: &Output) -> Result<Loaded, Failure> {
+    let path = Path::new(DEFAULT);
+    let failed = |path: &Path, error: &std::io::Error| {
+        Failure::new(Exit::Failed, format!("cannot write {}: {}", path.display(), system_words(error)))
+    };
+    if let Some(aside) = aside {
+        // A second name, so that there is one under the first at every moment.
+        std::fs::hard_link(path, aside).map_err(|error| failed(aside, &error))?;
+    }
+    agent::file::write_readable(path, text.as_bytes(), "weir").map_err(|error| failed(path, &error))?;
+    config::load(&facts::sources(path)).map_err(|errors| unusable(&errors, output))
+}
+
+/// Enables and starts the units, and waits until the agent says that it is ready.
+pub(super) fn start(start: Start) -> Result<(), Failure> {
+    let systemctl = |arguments: &[&str]| {
+        let mut command = command::clean(Path::new("systemctl"));
+        command.arg("--quiet").args(arguments);
+        command::run(command, START_LIMIT, "")
+            .map_err(|error| Failure::new(Exit::Failed, format!("systemctl: {}", system_words(&error))))
+    };
+    let enabled = systemctl(&[&["enable"][..], &UNITS].concat())?;
+    if !enabled.success {
+        let said = enabled.stderr.lines().next().unwrap_or("it gave no reason");
+        return Err(Failure::new(Exit::Failed, format!("cannot enable weir's units: {said}")));
+    }
+    let verb = match start {
+        Start::Nothing => return Ok(()),
+        Start::Stopped => "start",
+        Start::Changed => "restart",
+    };
+    let socket = systemctl(&["start", "weir-apply.socket"])?;
+    if !socket.success {
+        return Err(Failure::new(Exit::Failed, "weir-apply.socket did not start")
+            .with_remedy("'journalctl -u weir-apply.socket' says why"));
+    }
+    if !systemctl(&[verb, "weir.service"])?.success {
+        return Err(
+            Failure::new(Exit::Failed, "weir.service did not start").with_remedy("'journalctl -u weir' says why")
+        );
+    }
+    Ok(())
+}

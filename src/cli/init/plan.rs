@@ -1,0 +1,218 @@
+//! What is to be done, decided from what was asked for and what was found, without touching anything.
+
+use std::net::IpAddr;
+use std::path::PathBuf;
+
+use super::document::{Body, Document};
+use super::existing::{Contradiction, contradictions};
+use super::facts::{Candidate, Facts, Found, Ring};
+use super::wanted::{Wanted, shown};
+use super::{Kind, document};
+use crate::config::ConfigErrors;
+use crate::crypto::KeyId;
+use crate::error::Trouble;
+use crate::upstream::UpstreamName;
+
+/// The steps, in the order in which they are done.
+#[derive(Debug)]
+pub(super) struct Plan {
+    pub(super) steps: Vec<Step>,
+}
+
+/// One thing, and whether it is to be done.
+#[derive(Debug)]
+pub(super) struct Step {
+    pub(super) action: Action,
+    pub(super) state: State,
+}
+
+/// Whether a step is to be done, and who has a say in it.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum State {
+    /// It is as it should be.
+    Done,
+    /// It is weir's own, and done at once.
+    Ours,
+}
+
+/// What a step does.
+#[derive(Debug)]
+pub(super) enum Action {
+    /// The keyring.
+    Ring { key: RingKey },
+    /// The configuration. `text` is empty where it stays as it is.
+    Configuration { text: String, aside: Option<PathBuf>, summary: Summary },
+    /// The units, enabled and running.
+    Units(Start),
+}
+
+/// Where the ring's key comes from.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(super) enum RingKey {
+    /// A new one, that nobody else has.
+    New,
+    /// The cluster's, which is given.
+    Cluster,
+    /// It is there.
+    Held(KeyId),
+    /// Nothing is encrypted, by the configuration.
+    None,
+}
+
+/// How the units come to run.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Start {
+    /// They run, with this configuration.
+    Nothing,
+    /// Not all of them do.
+    Stopped,
+    /// They run with another configuration.
+    Changed,
+}
+
+/// A configuration in a few words.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(super) struct Summary {
+    pub(super) role: Option<String>,
+    pub(super) upstreams: Vec<UpstreamName>,
+    /// It is the one that we write, whose upstream selects this role.
+    pub(super) selects: Option<&'static str>,
+    pub(super) join: Vec<String>,
+}
+
+/// What was asked for in the meantime.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Answers {
+    pub(super) address: Option<IpAddr>,
+}
+
+/// Why there is no plan. Nothing was changed.
+#[derive(Debug)]
+pub(super) enum Refused {
+    /// The configuration that is there cannot be read.
+    Wrong(ConfigErrors),
+    /// It says something else.
+    Contradicted(Vec<Contradiction>),
+    /// The keyring cannot be used.
+    Ring(Trouble),
+    /// Nobody said which.
+    SeveralAddresses(Vec<Candidate>),
+    NoSystemd,
+    /// A unit of the package is not there.
+    NoUnit(&'static str),
+    /// An administrator does not want it to run.
+    Masked(&'static str),
+    /// A web server has to be told where its cluster is.
+    NoJoin,
+}
+
+impl Plan {
+    pub(super) fn make(wanted: &Wanted, facts: &Facts, answers: &Answers) -> Result<Self, Refused> {
+        if !facts.units.systemd {
+            return Err(Refused::NoSystemd);
+        }
+        if let Some(unit) = facts.units.masked() {
+            return Err(Refused::Masked(unit));
+        }
+        if let Some(unit) = facts.units.missing() {
+            return Err(Refused::NoUnit(unit));
+        }
+        let configuration = configuration(wanted, facts, answers)?;
+        let is_new = configuration.state != State::Done;
+        let steps = vec![ring(wanted, facts)?, configuration, units(facts, is_new)];
+        Ok(Self { steps })
+    }
+}
+
+fn ring(wanted: &Wanted, facts: &Facts) -> Result<Step, Refused> {
+    let (key, state) = match &facts.ring {
+        Ring::Held(id) => (RingKey::Held(*id), State::Done),
+        Ring::None => (RingKey::None, State::Done),
+        Ring::Missing if wanted.join.is_some() => (RingKey::Cluster, State::Ours),
+        Ring::Missing => (RingKey::New, State::Ours),
+        Ring::Bad(trouble) => return Err(Refused::Ring(trouble.clone())),
+    };
+    Ok(Step { action: Action::Ring { key }, state })
+}
+
+fn configuration(wanted: &Wanted, facts: &Facts, answers: &Answers) -> Result<Step, Refused> {
+    let aside = match &facts.configuration {
+        Found::Missing => None,
+        Found::Wrong(errors) if !wanted.force => return Err(Refused::Wrong(errors.clone())),
+        Found::Read(loaded) => {
+            let contradictions = contradictions(&loaded.config, wanted);
+            if contradictions.is_empty() {
+                let config = &loaded.config;
+                let summary = Summary {
+                    role: config.node.tags.get("role").cloned(),
+                    upstreams: config.upstreams.iter().map(|upstream| upstream.options.name.clone()).collect(),
+                    selects: None,
+                    join: config.gossip.join.iter().map(shown).collect(),
+                };
+                let action = Action::Configuration { text: String::new(), aside: None, summary };
+                return Ok(Step { action, state: State::Done });
+            }
+            if !wanted.force {
+                return Err(Refused::Contradicted(contradictions));
+            }
+            Some(())
+        }
+        Found::Wrong(_) => Some(()),
+    };
+    let document = document(wanted, facts, answers)?;
+    let upstreams = match &document.body {
+        Body::Balancer { upstream } => vec![upstream.clone()],
+        Body::Web { .. } => Vec::new(),
+    };
+    let summary = Summary {
+        role: Some(document.role.clone()),
+        selects: (!upstreams.is_empty()).then_some(document::SELECTED),
+        upstreams,
+        join: document.join.clone().into_iter().collect(),
+    };
+    let aside = aside.map(|()| facts.aside.clone());
+    Ok(Step { action: Action::Configuration { text: document.text(), aside, summary }, state: State::Ours })
+}
+
+fn document(wanted: &Wanted, facts: &Facts, answers: &Answers) -> Result<Document, Refused> {
+    if wanted.kind == Kind::Web && wanted.join.is_none() {
+        return Err(Refused::NoJoin);
+    }
+    let body = match wanted.kind {
+        Kind::Balancer => {
+            let named = wanted.upstream.clone();
+            Body::Balancer { upstream: named.unwrap_or_else(|| UpstreamName::new("web").expect("it is a plain word")) }
+        }
+        Kind::Web => Body::Web { port: wanted.port.unwrap_or(80) },
+    };
+    Ok(Document {
+        role: wanted.role().to_owned(),
+        name: wanted.name.clone(),
+        tags: wanted.tags.clone(),
+        advertise: advertise(wanted, facts, answers)?,
+        join: wanted.join.as_ref().map(shown),
+        body,
+    })
+}
+
+/// Only one of several is written down: the only one is found again by itself, also when it has become another.
+fn advertise(wanted: &Wanted, facts: &Facts, answers: &Answers) -> Result<Option<IpAddr>, Refused> {
+    let chosen = wanted.address.or(answers.address);
+    match (&facts.addresses[..], chosen) {
+        ([only], Some(chosen)) if only.ip == chosen => Ok(None),
+        (_, Some(chosen)) => Ok(Some(chosen)),
+        ([] | [_], None) => Ok(None),
+        (several, None) => Err(Refused::SeveralAddresses(several.to_vec())),
+    }
+}
+
+fn units(facts: &Facts, is_new: bool) -> Step {
+    let units = &facts.units;
+    let start = match (units.all_run(), units.agent_runs() && is_new) {
+        (_, true) => Start::Changed,
+        (true, false) => Start::Nothing,
+        (false, false) => Start::Stopped,
+    };
+    let is_done = start == Start::Nothing && units.all_enabled();
+    Step { action: Action::Units(start), state: if is_done { State::Done } else { State::Ours } }
+}

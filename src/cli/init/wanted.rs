@@ -1,0 +1,95 @@
+//! What was asked for on the command line, checked.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+use super::super::failure::Failure;
+use super::super::parse;
+use super::{Init, Kind, Site};
+use crate::config::{GOSSIP_PORT, JoinAddress};
+use crate::upstream::UpstreamName;
+
+/// What this server is to be, as far as it was said.
+#[derive(Clone, Debug)]
+pub(super) struct Wanted {
+    pub(super) kind: Kind,
+    /// The value of the tag `role`, if it was given.
+    pub(super) role: Option<String>,
+    pub(super) name: Option<String>,
+    pub(super) address: Option<IpAddr>,
+    pub(super) join: Option<JoinAddress>,
+    /// Of the web server.
+    pub(super) port: Option<u16>,
+    /// Besides `role`.
+    pub(super) tags: BTreeMap<String, String>,
+    pub(super) upstream: Option<UpstreamName>,
+    pub(super) force: bool,
+}
+
+impl Wanted {
+    pub(super) fn of(init: &Init) -> Result<Self, Failure> {
+        refuse_out_of_place(init)?;
+        let join = init.join.as_ref().map(|text| text.parse().map_err(|trouble| unusable("--join", text, &trouble)));
+        let tags =
+            init.tags.iter().map(|text| parse::tag(text)).collect::<Result<Vec<_>, _>>().map_err(Failure::usage)?;
+        let mut tags = parse::tags(tags, |tag, _, _| format!("give one '--tag {tag}=VALUE'"))?;
+        let role = match (&init.role, tags.remove("role")) {
+            (Some(_), Some(_)) => {
+                return Err(Failure::usage("the role is given twice").with_remedy("give --role or '--tag role=…'"));
+            }
+            (given, tag) => given.clone().or(tag),
+        };
+        if let Some(port) = init.port {
+            tags.entry("port".to_owned()).or_insert_with(|| port.to_string());
+        }
+        Ok(Self {
+            kind: init.kind,
+            role,
+            name: init.name.clone(),
+            address: init.address,
+            join: join.transpose()?,
+            port: init.port,
+            tags,
+            upstream: init.upstream.as_deref().map(upstream).transpose()?,
+            force: init.force,
+        })
+    }
+
+    /// The value of the tag `role`.
+    pub(super) fn role(&self) -> &str {
+        self.role.as_deref().unwrap_or(self.kind.as_str())
+    }
+}
+
+/// An option that means nothing for such a server would be dropped without a word.
+fn refuse_out_of_place(init: &Init) -> Result<(), Failure> {
+    let given = match init.kind {
+        Kind::Balancer => [("--port", init.port.is_some()), ("--unit", init.unit.is_some())],
+        Kind::Web => [("--upstream", init.upstream.is_some()), ("--site", init.site != Site::Auto)],
+    };
+    let other = match init.kind {
+        Kind::Balancer => Kind::Web,
+        Kind::Web => Kind::Balancer,
+    };
+    match given.into_iter().find(|(_, given)| *given) {
+        Some((option, _)) => {
+            Err(Failure::usage(format!("{option} is for 'weir init {}'", other.as_str())).with_remedy("leave it out"))
+        }
+        None => Ok(()),
+    }
+}
+
+fn unusable(option: &str, text: &str, trouble: &crate::error::Trouble) -> Failure {
+    Failure::usage(format!("{option} {text:?} {}", trouble.what)).with_remedy(trouble.way_out.clone())
+}
+
+fn upstream(name: &str) -> Result<UpstreamName, Failure> {
+    UpstreamName::new(name).ok_or_else(|| {
+        Failure::usage(format!("{name:?} is no upstream name")).with_remedy("use letters, digits, _ and -")
+    })
+}
+
+/// As people write it: without the port that everybody uses.
+pub(super) fn shown(join: &JoinAddress) -> String {
+    if join.port == GOSSIP_PORT { join.host.clone() } else { join.to_string() }
+}
