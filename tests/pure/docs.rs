@@ -251,12 +251,61 @@ fn nothing_refers_to_files_beside_the_repository() {
     assert_none(&naming);
 }
 
+/// What a heading is called in a link (`GitHub` makes it so).
+fn anchor(heading: &str) -> String {
+    let kept = heading.chars().filter(|each| each.is_alphanumeric() || matches!(each, ' ' | '-' | '_'));
+    kept.collect::<String>().to_lowercase().replace(' ', "-")
+}
+
+#[test]
+fn every_anchor_that_is_linked_exists() {
+    let link = pattern(r"\]\(([^)#\s]*)#([^)]+)\)");
+    let heading = pattern(r"(?m)^#{1,6} (.+)$");
+    let mut mistakes = Vec::new();
+    for path in files(&["README.md", "CONTRIBUTING.md", "CHANGELOG.md", "docs"]) {
+        let page = text(&path);
+        for found in link.captures_iter(&page).filter(|found| !found[1].contains("://")) {
+            let target = if found[1].is_empty() { path.clone() } else { path.parent().unwrap().join(&found[1]) };
+            let there = text(&target);
+            if !heading.captures_iter(&there).any(|heading| anchor(&heading[1]) == found[2]) {
+                mistakes.push(format!("{}: no heading is #{} in {}", shown(&path), &found[2], target.display()));
+            }
+        }
+    }
+    assert_none(&mistakes);
+}
+
+/// The blocks of `language`, each with the line above it.
+fn blocks(page: &str, language: &str) -> Vec<(String, String)> {
+    let block = pattern(&format!(r"(?ms)^([^\n]*)\n```{language}\n(.*?)^```$"));
+    block.captures_iter(page).map(|found| (found[1].to_owned(), found[2].to_owned())).collect()
+}
+
+#[test]
+fn both_pages_tell_the_same_commands_for_the_five_minutes() {
+    let of = |page: &str| -> BTreeMap<String, String> {
+        let marked = blocks(&text(&root().join(page)), "sh");
+        marked.into_iter().filter(|(mark, _)| mark.starts_with("<!-- run: package ")).collect()
+    };
+    let (short, long) = (of("README.md"), of("docs/operate.md"));
+    assert!(long.len() >= 3, "{long:?}");
+    for (mark, block) in &long {
+        assert_eq!(short.get(mark), Some(block), "{mark}");
+    }
+}
+
 /// Each as a drop-in of its own, read after those before it.
 #[test]
-fn the_configuration_that_the_readme_shows_is_taken() {
-    let readme = text(&root().join("README.md"));
-    let blocks: Vec<&str> = readme.split("```toml\n").skip(1).map(|rest| rest.split_once("```").unwrap().0).collect();
-    assert!(blocks.len() >= 3 && blocks.iter().any(|block| block.contains(".probe]")), "{blocks:?}");
+fn the_configuration_that_operators_are_shown_is_taken() {
+    for page in ["README.md", "docs/operate.md"] {
+        assert_taken(page);
+    }
+}
+
+fn assert_taken(page: &str) {
+    let page = text(&root().join(page));
+    let blocks: Vec<&str> = page.split("```toml\n").skip(1).map(|rest| rest.split_once("```").unwrap().0).collect();
+    assert!(blocks.iter().any(|block| block.contains(".probe]")), "{blocks:?}");
     let directory = tempfile::tempdir().unwrap();
     let file = |(number, block): (usize, &&str)| {
         let file = directory.path().join(format!("{number}.toml"));

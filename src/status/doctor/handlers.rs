@@ -177,7 +177,7 @@ fn conflicts(handler: &Handler, sandbox: &Sandbox) -> Vec<(String, String)> {
     if let Some(word) = gain.filter(|_| sandbox.no_new_privileges) {
         let what = format!("uses {word}, and weir.service sets NoNewPrivileges=true: it cannot become root");
         // To set that to no is of no use: for a user, most other limits imply it.
-        let way_out = "let a .path unit of systemd's do it when the handler touches a file in /var/lib/weir (README, \
+        let way_out = "let a .path unit of systemd's do it when the handler touches a file in /var/lib/weir (docs/operate.md, \
                        Event handlers)";
         found.push((what, way_out.to_owned()));
     }

@@ -1,4 +1,4 @@
-"""The cluster under test: lb balances over web1 and web2, as the README's quick start makes them."""
+"""The cluster under test: lb balances over web1 and web2, as docs/operate.md makes them by hand."""
 
 import contextlib
 import json

@@ -45,8 +45,8 @@ def packages(report, directory):
         prepare(host)
         for package in directory.glob("weir_*.deb"):
             host.put(package, "/root/out")
-        with report.claim(f"install.{host}", f"the README's line installs the package on {host}", vital=True):
-            readme.follow(host, "package install", UMASKS[host.name])
+        with report.claim(f"install.{host}", f"the page's line installs the package on {host}", vital=True):
+            readme.follow(host, "hand install", UMASKS[host.name])
 
     together(install, *ALL)
     with report.claim("install.rest", "without a configuration nothing of it runs"):
@@ -56,9 +56,9 @@ def packages(report, directory):
 
 
 def configuration(report):
-    steps = readme.marks("package") | readme.marks("both")
-    with report.claim("readme.lb", "the README's lines set up the balancer", vital=True):
-        readme.follow(lb, "package lb", UMASKS["lb"])
+    steps = readme.marks("hand") | readme.marks("both")
+    with report.claim("readme.lb", "the page's lines set up the balancer", vital=True):
+        readme.follow(lb, "hand lb", UMASKS["lb"])
         within(20, members_are, {"lb": "alive"})
     with report.claim("readme.key", "nobody else may read the key for the web servers"):
         lb.expect("stat -c %a /root/cluster.key", "600")
@@ -68,8 +68,8 @@ def configuration(report):
 
         def join(host):
             host.put(f"{scratch}/cluster.key", "/root")
-            with report.claim(f"readme.{host}", f"the README's lines set up {host}", vital=True):
-                readme.follow(host, "package web", UMASKS[host.name])
+            with report.claim(f"readme.{host}", f"the page's lines set up {host}", vital=True):
+                readme.follow(host, "hand web", UMASKS[host.name])
 
         together(join, *WEBS)
     with report.claim("join", "all three are members of one cluster", vital=True):
@@ -79,17 +79,17 @@ def configuration(report):
         for host in ALL:
             modes = "stat -c '%a %U:%G' /etc/weir/weir.toml /var/lib/weir/keyring.json"
             host.expect(modes, "640 root:weir\n600 weir:weir")
-    with report.claim("readme.members", "the members are as the README shows them"):
+    with report.claim("readme.members", "the members are as the page shows them"):
         within(10, readme.as_shown, web1, "weir members")
-    with report.claim("readme.file", "the upstream's file is as the README shows it"):
+    with report.claim("readme.file", "the upstream's file is as the page shows it"):
         within(10, readme.as_shown, lb, f"tail -n +2 {FILE}")
-    with report.claim("readme.site", "the README's lines make a site"):
-        readme.follow(lb, "package site", UMASKS["lb"])
+    with report.claim("readme.site", "the page's lines make a site"):
+        readme.follow(lb, "hand site", UMASKS["lb"])
         readme.follow(lb, "both page", UMASKS["lb"])
     with report.claim("page", "the pages of both web servers come through the balancer", vital=True):
         within(10, serves, *WEBS)
-    with report.claim("readme.all", "each block of the package's path was run"):
-        expect(steps == {"package install", "package lb", "package web", "package site", "both page"}, f"the README has {steps}")
+    with report.claim("readme.all", "each block of the path by hand was run"):
+        expect(steps == {"hand install", "hand lb", "hand web", "hand site", "both page"}, f"the page has {steps}")
     for host in ALL:
         with report.claim(f"enabled.{host}", f"what runs on {host} starts at boot, too"):
             host.expect("systemctl is-enabled weir weir-apply.socket", "enabled\nenabled")
@@ -104,7 +104,7 @@ def second_balancer(host):
         for name in ("out", "cluster.key", "weir.toml", "shop.conf"):
             lb.get(f"/root/{name}", scratch)
             host.put(f"{scratch}/{name}", "/root")
-    readme.follow(host, "package install")
+    readme.follow(host, "hand install")
     host.run(f"""cd /root; printf '[gossip]\\njoin = ["{lb.addr}"]\\n' >>weir.toml
         install -m 640 -g weir weir.toml /etc/weir/; weir keys import --file cluster.key; systemctl start weir""")
     # The site names the upstream.

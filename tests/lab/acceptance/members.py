@@ -9,7 +9,7 @@ from cluster import (
 )
 from hosts import Host, expect, pause, throughout, verb, within
 
-# The site waits no longer for a silent server (README).
+# The site waits no longer for a silent server (etc/site.conf).
 READ_TIMEOUT_S = 10
 
 

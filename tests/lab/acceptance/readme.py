@@ -1,4 +1,4 @@
-"""What the README tells to type, and what it shows."""
+"""What docs/operate.md tells to type, and what it shows."""
 
 import re
 from pathlib import Path
@@ -6,27 +6,27 @@ from pathlib import Path
 import cluster
 from hosts import expect
 
-README = Path(__file__).resolve().parents[3] / "README.md"
+PAGE = Path(__file__).resolve().parents[3] / "docs/operate.md"
 # The lab's network there.
 NET = "10.77.0."
 
 
 def block(mark):
     """The lines of the block under `<!-- MARK -->`, with this lab's addresses."""
-    found = re.search(rf"^<!-- {re.escape(mark)} -->\n```\w+\n(.*?)^```$", README.read_text(), re.MULTILINE | re.DOTALL)
-    expect(found, f"README.md has no block '{mark}'")
+    found = re.search(rf"^<!-- {re.escape(mark)} -->\n```\w+\n(.*?)^```$", PAGE.read_text(), re.MULTILINE | re.DOTALL)
+    expect(found, f"docs/operate.md has no block '{mark}'")
     net = re.sub(r"\d+$", "", cluster.lb.addr)
     return found[1].replace(NET, net)
 
 
 def follow(host, step, umask="022"):
-    """Types what the README says for this step of the package's path. Where it stays in the working directory, that is /root."""
+    """Types what the page says for this step of the path from the package by hand. Where it stays in the working directory, that is /root."""
     host.write("/root/step", block(f"run: {step}"))
     return host.run(f"umask {umask}; cd /root; bash -eu step")
 
 
 def as_shown(host, command):
-    """On a terminal it prints what the README shows, but for the order of lines and the width of columns."""
+    """On a terminal it prints what the page shows, but for the order of lines and the width of columns."""
     def even(text):
         return sorted(" ".join(line.split()) for line in text.splitlines())
 
@@ -36,5 +36,5 @@ def as_shown(host, command):
 
 
 def marks(path):
-    """Steps of a path that the README marks."""
-    return set(re.findall(rf"^<!-- run: ({path} \w+) -->$", README.read_text(), re.MULTILINE))
+    """Steps of a path that the page marks."""
+    return set(re.findall(rf"^<!-- run: ({path} \w+) -->$", PAGE.read_text(), re.MULTILINE))

@@ -183,7 +183,7 @@ def stream(report):
     def answered_by(*wanted):
         lb.expect(answers, "\n".join(map(str, wanted)))
 
-    # As the README says.
+    # As docs/operate.md says (5.2).
     lb.run(f"cp -p {config} /root/nginx.conf; echo 'stream {{ include /etc/nginx/stream.d/*.conf; }}' >>{config}; nginx -t -q; systemctl reload nginx")
     with served(SAYS_NAME), upstream(text):
         try:
