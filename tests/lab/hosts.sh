@@ -20,6 +20,8 @@
 #   delay HOST MS [JITTER [LOSS%]]  latency each way; 0 takes it out
 #   heal                            undo every fault
 #
-# WEIR_LAB names a lab: its hosts are its own. WEIR_LAB_SUITE is the Debian that they run, bookworm by default.
+# What a driver cannot do it ends with 77 and the reason.
+#
+# WEIR_LAB names a lab: its hosts are its own. WEIR_LAB_SUITE is the Debian that they run, bookworm by default; of vagrant it is WEIR_BOX.
 set -euo pipefail
 exec "$(dirname "$0")/drivers/${WEIR_LAB_DRIVER:-nspawn}" "$@"

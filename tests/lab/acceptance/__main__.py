@@ -4,7 +4,7 @@
 Usage: python3 tests/lab/acceptance [CASE...]    by default all but the measurements, each part in a lab of its own beside the others
 
 WEIR_LAB_DRIVER chooses the hosts (tests/lab/hosts.sh), WEIR_LAB_SUITE their Debian, WEIR_LAB_SMOKE=1 only what shows that the
-package works there. The report is target/lab/report-SUITE.json and .txt; when something failed, what the hosts can tell of it is
+package works there, WEIR_LAB_AT_ONCE how many parts run beside each other. The report is target/lab/report-SUITE.json and .txt; when something failed, what the hosts can tell of it is
 beside it, in kept-SUITE.
 """
 
@@ -33,7 +33,7 @@ import report as reports
 import service
 import templates
 from cluster import ALL, settle
-from hosts import VERBS, Failed, Stopped, expect, verb
+from hosts import UNABLE, VERBS, Failed, Stopped, Unable, expect, verb
 
 ROOT = Path(__file__).resolve().parents[3]
 OUT = ROOT / "target/lab"
@@ -68,6 +68,9 @@ AFTER_SMOKE = [nginx.certificates, absent.records]
 # What is claimed of all of them together.
 WHOLE = "whole"
 MOST_S = 600
+# Parts beside each other: all, but where labs cannot be. Machines of Vagrant have the same addresses in every lab.
+DRIVER = os.environ.get("WEIR_LAB_DRIVER") or "nspawn"
+AT_ONCE = int(os.environ.get("WEIR_LAB_AT_ONCE") or (1 if DRIVER == "vagrant" else len(PARTS)))
 # What wants the machine for itself, and runs only where it is named.
 MEASUREMENTS = {"latency": [latency.helper_and_direct], "loss": [dead.loss_for_minutes]}
 
@@ -75,7 +78,7 @@ MEASUREMENTS = {"latency": [latency.helper_and_direct], "loss": [dead.loss_for_m
 def ready(what):
     """Ends here where there can be no hosts."""
     done = subprocess.run([VERBS, "ready"], stdout=subprocess.PIPE, text=True)
-    if done.returncode == 77:
+    if done.returncode == UNABLE:
         print(f"SKIPPED: {what} on systemd hosts: {done.stdout.strip()}")
         sys.exit(0)
     if done.returncode:
@@ -96,7 +99,10 @@ def try_out(part, case):
     """Whether the case leaves the cluster as it found it."""
     begin = time.monotonic()
     try:
-        case(part)
+        try:
+            case(part)
+        except Unable as why:
+            part.skip(f"{case.__name__}.rest", "what is left of the case", str(why))
         verb("heal")
         settle()
     except Stopped:
@@ -155,7 +161,7 @@ def in_lab(part, cases, packages, kept):
 def in_time(report):
     part = reports.Part(report, WHOLE)
     claim = ("time", f"from nothing to the report it takes less than {MOST_S // 60} minutes")
-    if why := hosts.busy():
+    if why := hosts.busy() or (AT_ONCE < len(PARTS) and "parts ran one after the other"):
         part.skip(*claim, why)
         return
     with part.claim(*claim):
@@ -176,6 +182,8 @@ def chosen(names, smoke):
 
 def main(names):
     suite = os.environ.get("WEIR_LAB_SUITE") or "bookworm"
+    if DRIVER == "vagrant":
+        suite = f"vagrant-{(os.environ.get('WEIR_BOX') or 'ubuntu').replace('/', '-')}"
     smoke = os.environ.get("WEIR_LAB_SMOKE") == "1"
     parts = chosen(names, smoke)
     ready(f"the acceptance suite on {suite}")
@@ -184,13 +192,13 @@ def main(names):
 
     kept = OUT / f"kept-{suite}"
     shutil.rmtree(kept, ignore_errors=True)
-    report = reports.Report(suite=suite, driver=os.environ.get("WEIR_LAB_DRIVER") or "nspawn", smoke=smoke, commit=reports.commit())
+    report = reports.Report(suite=suite, driver=DRIVER, smoke=smoke, commit=reports.commit())
     with tempfile.TemporaryDirectory() as packages:
         if subprocess.run([ROOT / "tests/lab/packages", packages, "deb", "0.1.0-1"]).returncode:
             return stopped_by or 1
         # The building is no part of it.
         report.begin = time.monotonic()
-        with ThreadPoolExecutor(len(parts)) as pool:
+        with ThreadPoolExecutor(min(AT_ONCE, len(parts))) as pool:
             running = [
                 pool.submit(contextvars.Context().run, run, reports.Part(report, name), cases, Path(packages), kept)
                 for name, cases in parts.items()

@@ -18,6 +18,8 @@ VERBS = Path(__file__).resolve().parent.parent / "hosts.sh"
 PATIENCE_S = 300
 # Of load, for each core.
 BUSY = 5
+# What a verb ends with that the driver cannot do.
+UNABLE = 77
 # Of one name at once: each part of the suite has one, and suites run side by side.
 MOST_LABS = 20
 # The name of the lab that is meant: each part of the suite has its own, with hosts of the same names and addresses.
@@ -28,6 +30,10 @@ stopping = threading.Event()
 
 class Failed(Exception):
     """What was claimed does not hold, and why."""
+
+
+class Unable(Exception):
+    """These hosts cannot be treated that way, and why."""
 
 
 class Stopped(Exception):
@@ -86,6 +92,8 @@ def verb(*words, text=None):
         done = subprocess.run([VERBS, *words], input=text or "", **options)
     except subprocess.TimeoutExpired:
         raise Failed(f"no end of it in {PATIENCE_S} s: {shlex.join(words)}") from None
+    if done.returncode == UNABLE and words[0] not in ("exec", "unit"):
+        raise Unable(done.stdout.strip())
     if done.returncode:
         said = f"{done.stdout}{done.stderr}".strip()
         raise Failed(f"{' '.join(words[:2])}: status {done.returncode}: {said}\n{words[-1]}")

@@ -32,7 +32,7 @@ web.ThreadingHTTPServer(("", 8080), Handler).serve_forever()
 
 def prepare(host):
     """A user may use sudo, and a web server serves a page that names it."""
-    host.run("printf '#!/bin/sh\\nexec \"$@\"\\n' >/usr/local/bin/sudo; chmod 755 /usr/local/bin/sudo; mkdir -p /root/out")
+    host.run("mkdir -p /root/out; command -v sudo >/dev/null || { printf '#!/bin/sh\\nexec \"$@\"\\n' >/usr/local/bin/sudo; chmod 755 /usr/local/bin/sudo; }")
     if host in WEBS:
         unit = "[Service]\nWorkingDirectory=/srv/www\nExecStart=/usr/bin/python3 /srv/www.py\n[Install]\nWantedBy=multi-user.target\n"
         host.write("/etc/systemd/system/www.service", unit)

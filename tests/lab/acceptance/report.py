@@ -8,7 +8,7 @@ import time
 import traceback
 from pathlib import Path
 
-from hosts import Failed, Stopped, stopping
+from hosts import Failed, Stopped, Unable, stopping
 
 
 class Broken(Exception):
@@ -72,6 +72,9 @@ class Part:
             yield
         except Stopped:
             raise
+        except Unable as why:
+            self.skip(id, sentence, str(why))
+            return
         except Failed as failed:
             self.add(id, sentence, "failed", begin, str(failed))
         except Exception:
@@ -117,7 +120,7 @@ def keep(hosts, directory):
     for host in hosts:
         to = directory / host.name
         to.mkdir(parents=True, exist_ok=True)
-        with contextlib.suppress(Failed):
+        with contextlib.suppress(Failed, Unable):
             (to / "journal").write_text(host.journal("-o", "short-precise"))
         with contextlib.suppress(Failed):
             host.run(f"cd /; tar -cf /root/kept.tar $(ls -d {places} 2>/dev/null)")
