@@ -48,7 +48,7 @@ bench-upstreams: ## what a server that dies, hangs or is cut off costs: weir bes
 	@packaging/require serf nginx haproxy caddy ip curl
 	@RUNS=$(RUNS) $(CARGO) $(if $(DEBUG),test --features faults,bench) --locked --bench failover
 
-lab: ## on systemd hosts of this machine (as root), with a report in target/lab: SUITE=trixie, SMOKE=1 for what matters most
+lab: ## on systemd hosts of this machine (as root), with a report in target/lab: SUITE=trixie, SMOKE=1 for what matters most; LAB=vagrant: the acceptance suite on Vagrant's machines
 	@WEIR_LAB_DRIVER=$(LAB) WEIR_LAB_SUITE=$(SUITE) WEIR_LAB_SMOKE=$(SMOKE) tests/lab/all
 
 bare: ## `make demo` and `make test` on a fresh minimal Debian with nothing but Rust, make and git (as root)
