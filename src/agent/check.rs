@@ -1,10 +1,10 @@
 //! Whether an agent could start here: its addresses and ports, taken and given back at once. For `weir doctor` where none runs.
 
 use std::io;
-use std::net::{IpAddr, SocketAddr, TcpListener};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
 
 use super::bind::{self, Setting, Transport};
-use super::{AgentError, address};
+use super::{AgentError, address, holder};
 use crate::config::Config;
 use crate::status::doctor::{Choice, Port};
 
@@ -47,6 +47,12 @@ pub(crate) fn choice(config: &Config, advertised: IpAddr) -> Option<Choice> {
 /// The private addresses of this host, each with its interface and whether the default route leaves from it.
 pub(crate) fn private_addresses() -> io::Result<Vec<(IpAddr, String, bool)>> {
     address::private()
+}
+
+/// The process that takes TCP connections at a port of this host: its name and its number, where that may be seen.
+pub(crate) fn who_listens(port: u16) -> Option<(String, u32)> {
+    let holder = holder::of(SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), port), Transport::Tcp)?;
+    Some((holder.name, holder.pid))
 }
 
 fn rpc(listen: SocketAddr) -> Result<(), AgentError> {

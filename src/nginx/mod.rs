@@ -13,6 +13,7 @@ mod network;
 mod order;
 mod problem;
 mod render;
+mod server;
 mod title;
 mod tree;
 
@@ -24,6 +25,7 @@ pub use feature::Feature;
 pub use network::{host_names, ports, upstream_places};
 pub use problem::{Missing, Ours, Problem, parse_log, parse_test_output};
 pub use render::{Turn, generation_of, render};
+pub use server::{Server, servers_at};
 pub use title::MasterTitle;
 pub use tree::{
     Directive, MAX_NESTING, TooDeep, Unread, Why, all_in_block, in_block, include_pattern, includes, parse, walk,

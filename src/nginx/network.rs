@@ -16,13 +16,16 @@ pub fn ports(tree: &[Directive]) -> BTreeSet<u16> {
     walk(tree, &mut |directive, _| {
         let is_tcp = directive.name == "listen" && !directive.arguments.iter().any(|argument| argument == "udp");
         let address = directive.arguments.first().filter(|_| is_tcp);
-        ports.extend(address.filter(|address| !address.starts_with("unix:")).and_then(|address| port(address)));
+        ports.extend(address.and_then(|address| port(address)));
     });
     ports
 }
 
 /// `80`, `10.0.0.1:80`, `[::]:80`, or an address alone.
-fn port(address: &str) -> Option<u16> {
+pub(super) fn port(address: &str) -> Option<u16> {
+    if address.starts_with("unix:") {
+        return None;
+    }
     let (host, port) = split_port(address);
     match port {
         Some(port) => port.parse().ok(),

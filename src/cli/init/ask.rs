@@ -35,6 +35,17 @@ impl Terminal {
         }
     }
 
+    /// Whether Enter, or yes, is the answer.
+    pub(super) fn agrees(&mut self, question: &str) -> Result<bool, Failure> {
+        loop {
+            match self.ask(&format!("{question} [Y/n]"))?.to_ascii_lowercase().as_str() {
+                "" | "y" | "yes" => return Ok(true),
+                "n" | "no" => return Ok(false),
+                _ => {}
+            }
+        }
+    }
+
     /// What is typed after `question`.
     fn ask(&mut self, question: &str) -> Result<String, Failure> {
         let mut line = String::new();

@@ -13,8 +13,9 @@ use super::facts;
 use super::plan::{RingKey, Start};
 use super::units::UNITS;
 use crate::agent::{self, hand};
+use crate::apply::{self, NewSite, RunBy, SitePlaced};
 use crate::command;
-use crate::config::{self, Loaded};
+use crate::config::{self, Config, Loaded};
 use crate::crypto::{Key, KeyId};
 use crate::error::{Explain as _, system_words};
 
@@ -66,7 +67,33 @@ pub(super) fn configuration(text: &str, aside: Option<&Path>, output: &Output) -
         std::fs::hard_link(path, aside).map_err(|error| failed(aside, &error))?;
     }
     agent::file::write_readable(path, text.as_bytes(), "weir").map_err(|error| failed(path, &error))?;
-    config::load(&facts::sources(path)).map_err(|errors| unusable(&errors, output))
+    loaded(output)
+}
+
+/// The configuration as the unit reads it.
+pub(super) fn loaded(output: &Output) -> Result<Loaded, Failure> {
+    config::load(&facts::sources(Path::new(DEFAULT))).map_err(|errors| unusable(&errors, output))
+}
+
+/// Puts a site in place, or leaves everything as it was.
+pub(super) fn site(config: &Config, site: &NewSite) -> Result<SitePlaced, Failure> {
+    apply::put_site(&config.into(), site).map_err(|error| {
+        let trouble = error.told(RunBy::this_process());
+        let what = format!("the site was not put in place: {}", trouble.what);
+        let failure = Failure::new(Exit::Incomplete, what);
+        if trouble.way_out.is_empty() { failure } else { failure.with_remedy(trouble.way_out) }
+    })
+}
+
+/// Starts an NGINX that is installed, now and at boot.
+pub(super) fn start_nginx(unit: &str) -> Result<(), Failure> {
+    let failed = |what: &str| {
+        Failure::new(Exit::Incomplete, format!("{unit} did not start{what}")).with_remedy("'nginx -t' says why")
+    };
+    let mut command = command::clean(Path::new("systemctl"));
+    command.args(["--quiet", "enable", "--now", unit]);
+    let ran = command::run(command, START_LIMIT, "").map_err(|error| failed(&format!(": {}", system_words(&error))))?;
+    if ran.success { Ok(()) } else { Err(failed("")) }
 }
 
 /// Enables and starts the units, and waits until the agent says that it is ready.

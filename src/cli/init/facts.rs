@@ -4,11 +4,16 @@ use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
 use super::super::config::DEFAULT;
+use super::Kind;
+use super::nginx::Nginx;
 use super::units::Units;
+use super::wanted::Wanted;
 use crate::agent::hand::{self, HandError};
-use crate::config::{self, ConfigErrors, Loaded, SecretSource, Source, Sources};
+use crate::config::{self, Config, ConfigErrors, Loaded, SecretSource, Source, Sources};
 use crate::crypto::KeyId;
 use crate::error::{Explain as _, Trouble};
+use crate::nginx::{Context, Form};
+use crate::upstream::UpstreamName;
 
 /// Everything that the plan depends on.
 #[derive(Debug)]
@@ -21,6 +26,18 @@ pub(super) struct Facts {
     /// The private addresses of this host; the choice among several is not ours.
     pub(super) addresses: Vec<Candidate>,
     pub(super) units: Units,
+    /// Of a balancer.
+    pub(super) nginx: Option<Balanced>,
+}
+
+/// The NGINX that balances.
+#[derive(Debug)]
+pub(super) struct Balanced {
+    pub(super) nginx: Nginx,
+    /// The first of its upstreams that requests can be passed to.
+    pub(super) upstream: UpstreamName,
+    /// The file of that one.
+    pub(super) output: PathBuf,
 }
 
 /// The configuration that is there.
@@ -54,9 +71,10 @@ pub(super) struct Candidate {
 
 impl Facts {
     /// Looks at everything. Blocks for as long as systemd and NGINX take to answer.
-    pub(super) fn look() -> Self {
+    pub(super) fn look(wanted: &Wanted) -> Self {
         let configuration = configuration(Path::new(DEFAULT));
         Self {
+            nginx: (wanted.kind == Kind::Balancer).then(|| balanced(&configuration, wanted)).flatten(),
             ring: ring(&configuration),
             ring_path: ring_path(&configuration),
             configuration,
@@ -92,7 +110,7 @@ fn configuration(path: &Path) -> Found {
 
 /// Of the configuration that is there, or where one is by default.
 fn ring(found: &Found) -> Ring {
-    let default = config::Config::default().encryption.keyring;
+    let default = Config::default().encryption.keyring;
     let source = match found {
         Found::Read(loaded) => loaded.config.encryption.keyring.clone(),
         Found::Missing | Found::Wrong(_) => default,
@@ -111,12 +129,36 @@ fn ring(found: &Found) -> Ring {
 fn ring_path(found: &Found) -> PathBuf {
     let configured = match found {
         Found::Read(loaded) => loaded.config.encryption.keyring.clone(),
-        Found::Missing | Found::Wrong(_) => config::Config::default().encryption.keyring,
+        Found::Missing | Found::Wrong(_) => Config::default().encryption.keyring,
     };
     match configured {
         Some(SecretSource::File(path)) => path,
         None | Some(SecretSource::Credential(_) | SecretSource::Inline(_)) => PathBuf::new(),
     }
+}
+
+/// By the configuration that is there, or by the one that would be; `None` where no upstream is NGINX's to pass requests to.
+fn balanced(found: &Found, wanted: &Wanted) -> Option<Balanced> {
+    let default = Config::default();
+    let (config, upstream, output) = match found {
+        Found::Read(loaded) if !loaded.config.upstreams.is_empty() => {
+            let config = &loaded.config;
+            let (upstream, file) = config.upstreams.iter().find_map(|upstream| {
+                let file = upstream.file.as_ref()?;
+                let is_plain = file.block.context == Context::Http && file.block.form == Form::Block;
+                let is_wanted = wanted.upstream.as_ref().is_none_or(|wanted| *wanted == upstream.options.name);
+                (is_plain && is_wanted).then_some((upstream, file))
+            })?;
+            (config, upstream.options.name.clone(), file.output.clone())
+        }
+        Found::Read(_) | Found::Missing | Found::Wrong(_) => {
+            let upstream = wanted.upstream();
+            let directory = default.nginx.config.with_file_name(Context::Http.directory());
+            let output = directory.join(format!("weir-{upstream}.conf"));
+            (&default, upstream, output)
+        }
+    };
+    Some(Balanced { nginx: Nginx::look(config, &output), upstream, output })
 }
 
 fn addresses() -> Vec<Candidate> {

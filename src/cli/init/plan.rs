@@ -5,7 +5,9 @@ use std::path::PathBuf;
 
 use super::document::{Body, Document};
 use super::existing::{Contradiction, contradictions};
-use super::facts::{Candidate, Facts, Found, Ring};
+use super::facts::{Balanced, Candidate, Facts, Found, Ring};
+use super::nginx::{self, Nginx};
+use super::site::{self, Fit, Port80, Wish};
 use super::wanted::{Wanted, shown};
 use super::{Kind, document};
 use crate::config::ConfigErrors;
@@ -33,6 +35,8 @@ pub(super) enum State {
     Done,
     /// It is weir's own, and done at once.
     Ours,
+    /// It touches other software, and waits for a word.
+    Theirs,
 }
 
 /// What a step does.
@@ -44,6 +48,20 @@ pub(super) enum Action {
     Configuration { text: String, aside: Option<PathBuf>, summary: Summary },
     /// The units, enabled and running.
     Units(Start),
+    /// A site on port 80; `None` where it is there.
+    Site { path: PathBuf, upstream: UpstreamName, new: Option<SiteText> },
+    /// An NGINX that is installed, by its unit.
+    StartNginx { unit: String },
+}
+
+/// A site that is to be put in place.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(super) struct SiteText {
+    pub(super) text: String,
+    /// The link to the welcome page, which goes.
+    pub(super) without: Option<PathBuf>,
+    /// Somebody has edited that page.
+    pub(super) edited: bool,
 }
 
 /// Where the ring's key comes from.
@@ -104,6 +122,8 @@ pub(super) enum Refused {
     Masked(&'static str),
     /// A web server has to be told where its cluster is.
     NoJoin,
+    /// `--site yes`, and these have port 80.
+    OtherSite(Vec<String>),
 }
 
 impl Plan {
@@ -119,9 +139,46 @@ impl Plan {
         }
         let configuration = configuration(wanted, facts, answers)?;
         let is_new = configuration.state != State::Done;
-        let steps = vec![ring(wanted, facts)?, configuration, units(facts, is_new)];
+        let mut steps = vec![ring(wanted, facts)?, configuration, units(facts, is_new)];
+        if let Some(found) = &facts.nginx {
+            steps.extend(site(wanted, found)?);
+            steps.extend(start_nginx(&found.nginx));
+        }
         Ok(Self { steps })
     }
+
+    /// What waits for a word.
+    pub(super) fn theirs(&self) -> impl Iterator<Item = &Step> {
+        self.steps.iter().filter(|step| step.state == State::Theirs)
+    }
+}
+
+/// Only where NGINX would read it.
+fn site(wanted: &Wanted, found: &Balanced) -> Result<Option<Step>, Refused> {
+    let Balanced { nginx, upstream, output } = found;
+    let path = site::path(output);
+    let is_there = |state| matches!(state, nginx::State::Running | nginx::State::Stopped);
+    let step = |new: Option<SiteText>| {
+        let state = if new.is_some() { State::Theirs } else { State::Done };
+        Some(Step { action: Action::Site { path: path.clone(), upstream: upstream.clone(), new }, state })
+    };
+    Ok(match site::wish(wanted.site, &nginx.port80) {
+        Wish::Refused(places) => return Err(Refused::OtherSite(places)),
+        Wish::Kept => step(None),
+        Wish::Put(welcome) if is_there(nginx.state.clone()) && nginx.reads.is_some() => {
+            let fit = Fit { upstream, addresses: &welcome.addresses, ipv6: nginx.ipv6, min_timeout: nginx.min_timeout };
+            let edited = matches!(nginx.port80, Port80::Edited(_));
+            step(Some(SiteText { text: fit.text(), without: welcome.link.clone(), edited }))
+        }
+        Wish::Put(_) | Wish::Nothing => None,
+    })
+}
+
+/// Where nobody else has its port.
+fn start_nginx(nginx: &Nginx) -> Option<Step> {
+    let may = nginx.state == nginx::State::Stopped && !matches!(nginx.port80, Port80::Program(_));
+    let action = || Action::StartNginx { unit: nginx.unit.clone() };
+    (may && !nginx.unit.is_empty()).then(|| Step { action: action(), state: State::Theirs })
 }
 
 fn ring(wanted: &Wanted, facts: &Facts) -> Result<Step, Refused> {
@@ -179,10 +236,7 @@ fn document(wanted: &Wanted, facts: &Facts, answers: &Answers) -> Result<Documen
         return Err(Refused::NoJoin);
     }
     let body = match wanted.kind {
-        Kind::Balancer => {
-            let named = wanted.upstream.clone();
-            Body::Balancer { upstream: named.unwrap_or_else(|| UpstreamName::new("web").expect("it is a plain word")) }
-        }
+        Kind::Balancer => Body::Balancer { upstream: wanted.upstream() },
         Kind::Web => Body::Web { port: wanted.port.unwrap_or(80) },
     };
     Ok(Document {

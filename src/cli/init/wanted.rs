@@ -5,6 +5,7 @@ use std::net::IpAddr;
 
 use super::super::failure::Failure;
 use super::super::parse;
+use super::document::SELECTED;
 use super::{Init, Kind, Site};
 use crate::config::{GOSSIP_PORT, JoinAddress};
 use crate::upstream::UpstreamName;
@@ -23,6 +24,7 @@ pub(super) struct Wanted {
     /// Besides `role`.
     pub(super) tags: BTreeMap<String, String>,
     pub(super) upstream: Option<UpstreamName>,
+    pub(super) site: Site,
     pub(super) force: bool,
 }
 
@@ -51,8 +53,14 @@ impl Wanted {
             port: init.port,
             tags,
             upstream: init.upstream.as_deref().map(upstream).transpose()?,
+            site: init.site,
             force: init.force,
         })
+    }
+
+    /// The name of the upstream of a balancer that has none yet.
+    pub(super) fn upstream(&self) -> UpstreamName {
+        self.upstream.clone().unwrap_or_else(|| UpstreamName::new(SELECTED).expect("it is a plain word"))
     }
 
     /// The value of the tag `role`.

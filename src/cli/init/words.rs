@@ -1,15 +1,25 @@
 //! What is said, and how it is laid out (`ux §3.1`): two columns, then details.
 
 use std::fmt::Write as _;
+use std::net::SocketAddr;
 
 use super::super::config::{DEFAULT, unusable};
 use super::super::exit::Exit;
 use super::super::failure::Failure;
 use super::super::output::Output;
+use super::super::upstream::show::strength;
+use super::document;
 use super::existing::Contradiction;
 use super::facts::Candidate;
-use super::plan::{Action, Refused, RingKey, Start, State, Step, Summary};
+use super::nginx::{self, Nginx};
+use super::plan::{Action, Refused, RingKey, SiteText, Start, State, Step, Summary};
+use super::site::Port80;
+use crate::config::GOSSIP_PORT;
+use crate::error::Trouble;
 use crate::escape::escape;
+use crate::status::node::{Document, Upstream, Want};
+use crate::status::shell::argument;
+use crate::upstream::UpstreamName;
 
 /// Where the keyring is unless a configuration says otherwise.
 const RING: &str = "/var/lib/weir/keyring.json";
@@ -33,8 +43,8 @@ pub(super) fn line(step: &Step, tense: Tense) -> String {
     let file = |path: &str, detail: &str| format!("{path:<FILE_WIDTH$}   {detail}");
     let label = |past, future| match (step.state, tense) {
         (State::Done, _) => "kept",
-        (State::Ours, Tense::Past) => past,
-        (State::Ours, Tense::Future) => future,
+        (State::Ours | State::Theirs, Tense::Past) => past,
+        (State::Ours | State::Theirs, Tense::Future) => future,
     };
     match &step.action {
         Action::Ring { key: RingKey::None } => two("kept", "no keyring: the configuration turns encryption off"),
@@ -60,7 +70,155 @@ pub(super) fn line(step: &Step, tense: Tense) -> String {
             let label = if step.state == State::Done { "running" } else { label(past, future) };
             two(label, "weir.service, weir-apply.socket (enabled at boot)")
         }
+        Action::Site { path, upstream, .. } => {
+            two(label("wrote", "write"), &format!("{}   {}", path.display(), site_detail(upstream)))
+        }
+        Action::StartNginx { unit } => two(label("started", "start"), &format!("{unit} (enabled at boot)")),
     }
+}
+
+fn site_detail(upstream: &UpstreamName) -> String {
+    format!("port 80 to upstream {upstream}; answers slower than 10 s count as failed (proxy_read_timeout)")
+}
+
+/// What NGINX is and what it shows.
+pub(super) fn nginx(nginx: &Nginx, upstream: &UpstreamName) -> String {
+    let version = nginx.version.as_deref().unwrap_or("of an unknown version");
+    let running = match &nginx.state {
+        nginx::State::Missing => {
+            let text = format!(
+                "not installed, upstream {upstream} waits; 'apt install nginx' or 'dnf install nginx', then run this again"
+            );
+            return two("nginx", &text);
+        }
+        nginx::State::Odd(trouble) => return two("nginx", &trouble.to_string()),
+        nginx::State::Stopped => "not running",
+        nginx::State::Running => "running",
+    };
+    let reads = match &nginx.reads {
+        Some(pattern) => format!("reads {pattern}"),
+        None => format!("does not read conf.d/weir-{upstream}.conf"),
+    };
+    let port80 = match &nginx.port80 {
+        Port80::Free => "nothing is on port 80".to_owned(),
+        Port80::Welcome(_) => "port 80 shows only the distribution's welcome page".to_owned(),
+        Port80::Edited(_) => "port 80 shows the distribution's page, edited".to_owned(),
+        Port80::Sites(places) => format!("port 80 is used by {}", places.join(", ")),
+        Port80::Ours => "port 80 shows weir-site.conf".to_owned(),
+        Port80::Program(program) => format!("port 80 is used by {program}"),
+    };
+    two("nginx", &format!("{version} {running}, {reads}; {port80}"))
+}
+
+/// As wide as the paths of a site's two files, and some.
+const CHANGE_WIDTH: usize = 38;
+
+/// What waits for a word, and whose it is.
+pub(super) fn changes<'a>(steps: impl Iterator<Item = &'a Step>) -> String {
+    let mut text = String::from("These change NGINX:\n");
+    let mut line = |sign: char, what: &str, detail: &str| {
+        // Writing to a String cannot fail.
+        let _ = writeln!(text, "  {sign} {}   {}", escape(&format!("{what:<CHANGE_WIDTH$}")), escape(detail));
+    };
+    for step in steps {
+        match &step.action {
+            Action::Site { path, upstream, new } => {
+                line('+', &path.display().to_string(), &site_detail(upstream));
+                if let Some(SiteText { without: Some(link), edited, .. }) = new {
+                    let whose = if *edited { "edited" } else { "unchanged" };
+                    let detail = format!("{whose} welcome page; stays in sites-available");
+                    line('-', &link.display().to_string(), &detail);
+                }
+            }
+            Action::StartNginx { unit } => line('+', unit, "started, and enabled at boot"),
+            Action::Ring { .. } | Action::Configuration { .. } | Action::Units(_) => {}
+        }
+    }
+    text
+}
+
+/// What an operator types who does that step by hand.
+pub(super) fn by_hand(action: &Action) -> Vec<String> {
+    match action {
+        Action::Site { path, upstream, new } => {
+            let path = argument(&path.display().to_string()).into_owned();
+            let copy = if upstream.as_str() == document::SELECTED {
+                format!("sudo cp /usr/share/weir/site.conf {path}")
+            } else {
+                format!("sed 's,http://web;,http://{upstream};,' /usr/share/weir/site.conf | sudo tee {path}")
+            };
+            let link = new.as_ref().and_then(|new| new.without.as_ref());
+            let remove = link.map(|link| format!("sudo rm {}", argument(&link.display().to_string())));
+            let load = "sudo nginx -t && sudo nginx -s reload".to_owned();
+            remove.into_iter().chain([copy, load]).collect()
+        }
+        Action::StartNginx { unit } => vec![format!("sudo systemctl enable --now {}", argument(unit))],
+        Action::Ring { .. } | Action::Configuration { .. } | Action::Units(_) => Vec::new(),
+    }
+}
+
+/// Where no site is put: how requests reach the upstream.
+pub(super) fn own_site(upstream: &UpstreamName) -> String {
+    format!(
+        "\nRequests reach upstream {upstream} through a site of yours that says\n    proxy_pass http://{upstream};\n\
+         /usr/share/weir/site.conf is one, with timeouts that let no server's silence be felt.\n"
+    )
+}
+
+/// How the next servers come.
+pub(super) fn next(node: &str, addr: SocketAddr) -> String {
+    let (command, join) = (next_command(addr), join(addr));
+    format!(
+        "\nNext, on each web server, with the package installed:\n    {command}\n\
+         It asks for the cluster key: sudo weir keys export --show   (here on {node})\n\
+         From a machine that reaches both by ssh, without showing the key:\n    \
+         ssh {node} sudo weir keys export | ssh web1 sudo weir init web --join {join} --key-file -\n"
+    )
+}
+
+/// The line for the next server.
+pub(super) fn next_command(addr: SocketAddr) -> String {
+    format!("sudo weir init web --join {}", join(addr))
+}
+
+/// As it is typed: everybody uses the same port.
+fn join(addr: SocketAddr) -> String {
+    if addr.port() == GOSSIP_PORT { addr.ip().to_string() } else { addr.to_string() }
+}
+
+/// What was left, and what does it.
+pub(super) fn left(command: &str, commands: &[String]) -> String {
+    let mut text =
+        format!("\nLeft undone, for nobody was asked or the answer was no:\n    {command} --yes\nor by hand:\n");
+    for command in commands {
+        // Writing to a String cannot fail.
+        let _ = writeln!(text, "    {command}");
+    }
+    text
+}
+
+/// `lb1 at 10.77.0.11:7946; upstream web: generation 1 live, no servers yet (502 until the first joins)`.
+pub(super) fn ready(document: &Document, trouble: Option<&Trouble>) -> String {
+    let node = &document.node;
+    let addr = node.addr.map(|addr| format!(" at {addr}")).unwrap_or_default();
+    let mut parts = vec![format!("{}{addr}", node.name)];
+    let shown = document.upstreams.iter().filter(|upstream| upstream.output.is_some());
+    match trouble {
+        Some(trouble) => {
+            let names: Vec<&str> = shown.map(|upstream| upstream.name.as_str()).collect();
+            parts.push(format!("upstream {} waits: {}", names.join(", "), trouble.what));
+        }
+        None => parts.extend(shown.map(upstream)),
+    }
+    two("ready", &parts.join("; "))
+}
+
+fn upstream(upstream: &Upstream) -> String {
+    let generation =
+        upstream.generation.map(|generation| format!("generation {generation} live, ")).unwrap_or_default();
+    let is_empty = upstream.want.as_ref().is_some_and(|want| want.is(&Want::Placeholder));
+    let servers = if is_empty { "no servers yet (502 until the first joins)".to_owned() } else { strength(upstream) };
+    format!("upstream {}: {generation}{servers}", upstream.name)
 }
 
 /// `role lb, upstream web = members with role web`.
@@ -107,6 +265,8 @@ pub(super) fn refused(refused: &Refused, command: &str, output: &Output) -> Fail
         }
         Refused::Masked(unit) => Failure::new(Exit::Refused, format!("{unit} is masked, so it shall not start"))
             .with_remedy(format!("'systemctl unmask {unit}', then again")),
+        Refused::OtherSite(places) => Failure::new(Exit::Refused, format!("port 80 is used by {}", places.join(", ")))
+            .with_remedy("put 'proxy_pass http://web;' there, and give --site no"),
         Refused::NoJoin => Failure::usage("a web server joins a cluster, and none is named")
             .with_remedy("name a member: sudo weir init web --join ADDRESS"),
     }
