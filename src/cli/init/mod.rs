@@ -235,7 +235,7 @@ impl Run<'_, '_> {
                 Action::Configuration { text, aside, .. } if step.state == State::Ours => {
                     carry::configuration(text, aside.as_deref(), self.output)?;
                 }
-                Action::Ring { .. } | Action::Configuration { .. } => {}
+                Action::Ring { .. } | Action::Configuration { .. } | Action::Site { new: None, .. } => {}
                 Action::Units(_) | Action::Site { .. } | Action::StartNginx { .. } => continue,
             }
             self.story.line(&line)?;
