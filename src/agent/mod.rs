@@ -5,7 +5,7 @@
 //! | `driver` | the loop and its state; no other file knows it |
 //! | `commands` | what RPC clients ask for, and what they wait for |
 //! | `joins`, `join`, `join_reply`, `rejoin`, `discover` | finding others |
-//! | `upstreams`, `applier` | members to NGINX, off the loop |
+//! | `upstreams`, `applier`, `serving` | members to NGINX, off the loop; what a server is told of that |
 //! | `reload`, `tags`, `tags_file` | reading a changed configuration, what it makes of our tags, and Serf's file of them |
 //! | `udp`, `stream`, `bind`, `holder`, `address`, `check` | sockets |
 //! | `clock`, `timer` | time |
@@ -55,6 +55,7 @@ mod rejoin;
 mod reload;
 mod request;
 mod rotate;
+mod serving;
 mod signal;
 mod status;
 mod stop;

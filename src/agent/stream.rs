@@ -136,6 +136,11 @@ impl Streams {
         Self { handles: HashMap::new(), sender, receiver, source: (!bound.is_unspecified()).then_some(bound) }
     }
 
+    /// Where outgoing streams come from, if that is settled.
+    pub(super) fn source(&self) -> Option<IpAddr> {
+        self.source
+    }
+
     /// Starts to serve a stream that the endpoint took.
     pub(super) fn accepted(&mut self, id: StreamId, stream: TcpStream) {
         let inputs = self.sender.clone();
@@ -146,15 +151,7 @@ impl Streams {
     pub(super) fn connect(&mut self, id: StreamId, to: SocketAddr) {
         let (inputs, source) = (self.sender.clone(), self.source);
         self.spawn(id, move |writes| async move {
-            let begun = Instant::now();
-            let connected = match timeout(CONNECT_TIMEOUT, dial(to, source)).await {
-                Ok(dialled) => dialled.map_err(|error| dial_error(to, source, &error, begun.elapsed())),
-                Err(_elapsed) => {
-                    let cause = Cause::Silent { after: CONNECT_TIMEOUT };
-                    Err(StreamError { cause, text: format!("dial tcp {to}: i/o timeout") })
-                }
-            };
-            match connected {
+            match open(to, source).await {
                 Ok(stream) => {
                     if inputs.send((id, Told::Input(Input::Connected))).await.is_ok() {
                         serve(id, stream, inputs, writes).await;
@@ -224,6 +221,18 @@ impl Streams {
 impl Drop for Streams {
     fn drop(&mut self) {
         self.handles.values().for_each(|handle| handle.task.abort());
+    }
+}
+
+/// A connection within the time that a member has for it; it comes from `source`.
+pub(super) async fn open(to: SocketAddr, source: Option<IpAddr>) -> Result<TcpStream, StreamError> {
+    let begun = Instant::now();
+    match timeout(CONNECT_TIMEOUT, dial(to, source)).await {
+        Ok(dialled) => dialled.map_err(|error| dial_error(to, source, &error, begun.elapsed())),
+        Err(_elapsed) => {
+            let cause = Cause::Silent { after: CONNECT_TIMEOUT };
+            Err(StreamError { cause, text: format!("dial tcp {to}: i/o timeout") })
+        }
     }
 }
 

@@ -11,6 +11,7 @@ mod importer;
 mod level;
 pub mod node;
 pub mod probe;
+pub mod serving;
 pub(crate) mod shell;
 pub(crate) mod strangers;
 

@@ -35,6 +35,7 @@ use super::log::Log;
 use super::notice::Notice;
 use super::reload::{self, Reloads};
 use super::rotate::KeyRequests;
+use super::serving::Reached;
 use super::signal::{Action, Signal, Signals};
 use super::stop::{Progress, Stops};
 use super::store::Store;
@@ -84,6 +85,7 @@ pub(super) struct Agent {
     keys: KeyWriter,
     key_requests: KeyRequests,
     doctor: Doctor,
+    reached: Reached,
     tag_changes: TagChanges,
     store: Store,
     upstreams: Option<Upstreams>,

@@ -12,6 +12,7 @@ use crate::endpoint::Output;
 use crate::error::Explain as _;
 use crate::handlers::Local;
 use crate::serf::{ConflictOutcome, Event, MemberEvent, QueryEvent};
+use crate::status::serving::SERVING_QUERY;
 use crate::time::Instant;
 use crate::wire::NodeName;
 
@@ -102,6 +103,7 @@ impl Agent {
             Output::Event(event) => {
                 let is_ours = doctor::answers_query(now, &mut self.endpoint, self.config.mode, &event)
                     || self.answers_drain(now, &event)
+                    || self.answers_serving(now, &event)
                     || self.answers_health(now, &event);
                 if !is_ours {
                     self.publish(&event);
@@ -175,6 +177,24 @@ impl Agent {
             }
             (Mode::Weir | Mode::Serf, _, _) => false,
         }
+    }
+
+    /// Tells a member whether this balancer sends it requests; false if the event is for others.
+    fn answers_serving(&mut self, now: Instant, event: &Event) -> bool {
+        let Event::Query(QueryEvent { key, name, payload, source, .. }) = event else { return false };
+        let (SERVING_QUERY, Mode::Weir, Some(upstreams)) = (name.as_str(), self.config.mode, &self.upstreams) else {
+            return false;
+        };
+        let member = String::from_utf8_lossy(payload);
+        let mut told = upstreams.serving(now, &self.endpoint, &self.document(false), &member);
+        // Nobody is tried whom others ask about.
+        if let Some(known) = self.endpoint.member(&member).filter(|_| *source == member) {
+            let (name, addr) = (known.node.name.clone(), known.node.addr);
+            told.tcp = self.reached.look(now, &name, addr, self.streams.source());
+        }
+        // It asks again.
+        let _too_late = self.endpoint.respond(now, key, told.to_payload().into());
+        true
     }
 
     fn members_changed(&mut self) {

@@ -21,6 +21,7 @@ use super::super::log::Log;
 use super::super::notice::{Notice, Ready};
 use super::super::reload::Reloads;
 use super::super::rotate::KeyRequests;
+use super::super::serving::Reached;
 use super::super::signal::Signals;
 use super::super::stop::Stops;
 use super::super::store::{Restored, Store};
@@ -107,6 +108,7 @@ pub(in crate::agent) async fn start(start: Start, log: Log) -> Result<Agent, Age
         tag_changes: TagChanges::new(&config),
         key_requests: KeyRequests::default(),
         doctor: Doctor::default(),
+        reached: Reached::default(),
         reloads: Reloads::new(sources, config.clone()),
         config,
         log,

@@ -14,6 +14,7 @@ use crate::rpc::weir::{
 };
 use crate::status::health::MemberHealth;
 use crate::status::node::{self, ServerState};
+use crate::status::serving::Told;
 use crate::time::Instant;
 use crate::upstream::balancer::Upstream;
 use crate::upstream::explain::Details;
@@ -49,6 +50,23 @@ impl Upstreams {
             })
         });
         Ok(Explained { upstreams: explained.collect() })
+    }
+
+    /// Whether requests go to `member`; `document` is the node's.
+    pub(in crate::agent) fn serving(
+        &self,
+        now: Instant,
+        endpoint: &Endpoint,
+        document: &node::Document,
+        member: &str,
+    ) -> Told {
+        let request = UpstreamExplain { member: member.to_owned() };
+        match self.explain(now, endpoint, &document.upstreams, &request) {
+            Ok(Explained { upstreams }) => {
+                Told::of(document, upstreams.iter().map(|told| (&told.upstream, &told.rules[..])))
+            }
+            Err(_nobody) => Told::unknown(self.applies.generation()),
+        }
     }
 
     fn details(
