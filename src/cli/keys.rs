@@ -258,7 +258,7 @@ const MAX_KEY: usize = 4096;
 /// Reads a key from a file, or from standard input: with a prompt if that is a terminal.
 fn material(file: Option<&Path>) -> Result<Zeroizing<String>, Failure> {
     let text = match file {
-        None if std::io::stdin().is_terminal() => super::prompt::secret("cluster key")?,
+        None if std::io::stdin().is_terminal() => super::prompt::secret("cluster key", "give it with --file FILE")?,
         None => read(Path::new("-"))?,
         Some(path) => read(path)?,
     };

@@ -344,5 +344,6 @@ fn on_a_terminal_a_key_is_asked_for_and_not_shown() {
     let mut answer = String::new();
     terminal.read_to_string(&mut answer).expect("it answers");
     assert!(child.wait().expect("it ends").success(), "{answer}");
-    assert_eq!((shown.as_str(), answer.as_str()), (PROMPT, "\r\nb6e3e6b4 seals on this host (for its next start)\r\n"));
+    let told = format!("{}\r\nb6e3e6b4 seals on this host (for its next start)\r\n", "·".repeat(KEYS[1].len()));
+    assert_eq!((shown.as_str(), answer.as_str()), (PROMPT, told.as_str()));
 }
