@@ -1,19 +1,23 @@
 //! Who has a port: the process behind a bound socket, as far as `/proc` shows it to us.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use super::bind::Transport;
 
+/// The state of a socket that takes connections.
+const LISTENING: &str = "0A";
+
 /// A process that holds a socket.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub(super) struct Holder {
-    pub(super) name: String,
-    pub(super) pid: u32,
+pub(crate) struct Holder {
+    pub(crate) name: String,
+    pub(crate) pid: u32,
 }
 
 /// The process that keeps `addr` from being bound; `None` where we may not look (another user's process, a sandbox).
-pub(super) fn of(addr: SocketAddr, transport: Transport) -> Option<Holder> {
+pub(crate) fn of(addr: SocketAddr, transport: Transport) -> Option<Holder> {
     let inode = ["", "6"].into_iter().find_map(|family| {
         let table = fs::read_to_string(format!("/proc/net/{transport}{family}")).ok()?;
         inode_of(&table, addr, transport)
@@ -24,9 +28,41 @@ pub(super) fn of(addr: SocketAddr, transport: Transport) -> Option<Holder> {
     })
 }
 
+/// Who takes TCP connections at which addresses of these ports, each once.
+pub(crate) fn listeners(ports: &[u16]) -> Vec<(SocketAddr, Option<Holder>)> {
+    let tables = ["", "6"].map(|family| fs::read_to_string(format!("/proc/net/tcp{family}")).unwrap_or_default());
+    let mut found: BTreeMap<SocketAddr, u64> = BTreeMap::new();
+    for (addr, inode) in tables.iter().flat_map(|table| listening(table)) {
+        if ports.contains(&addr.port()) {
+            found.entry(addr).or_insert(inode);
+        }
+    }
+    let mut holders: BTreeMap<u64, Holder> = BTreeMap::new();
+    for pid in fs::read_dir("/proc")
+        .into_iter()
+        .flatten()
+        .flatten()
+        .filter_map(|entry| entry.file_name().to_str()?.parse().ok())
+    {
+        for inode in sockets_of(pid).filter(|inode| found.values().any(|wanted| wanted == inode)) {
+            // The first one is the master: its children inherit the socket.
+            holders.entry(inode).or_insert_with(|| Holder { name: name_of(pid), pid });
+        }
+    }
+    found.into_iter().map(|(addr, inode)| (addr, holders.get(&inode).cloned())).collect()
+}
+
+/// The listening sockets in a table of TCP's.
+fn listening(table: &str) -> impl Iterator<Item = (SocketAddr, u64)> {
+    table.lines().skip(1).filter_map(|line| {
+        let fields: Vec<_> = line.split_ascii_whitespace().collect();
+        let is_listening = *fields.get(3)? == LISTENING;
+        Some((parse_address(fields.get(1)?)?, fields.get(9)?.parse().ok()?)).filter(|_| is_listening)
+    })
+}
+
 /// The socket in `table` (`/proc/net/tcp` and its like) that is in the way of `addr`.
 fn inode_of(table: &str, addr: SocketAddr, transport: Transport) -> Option<u64> {
-    const LISTENING: &str = "0A";
     table.lines().skip(1).find_map(|line| {
         let fields: Vec<_> = line.split_ascii_whitespace().collect();
         let local = parse_address(fields.get(1)?)?;
@@ -54,9 +90,16 @@ fn parse_address(text: &str) -> Option<SocketAddr> {
 }
 
 fn holds(pid: u32, inode: u64) -> bool {
-    let wanted = format!("socket:[{inode}]");
-    let Ok(open) = fs::read_dir(format!("/proc/{pid}/fd")) else { return false };
-    open.flatten().any(|entry| fs::read_link(entry.path()).is_ok_and(|target| target.to_str() == Some(&wanted)))
+    sockets_of(pid).any(|held| held == inode)
+}
+
+/// The sockets that a process has open.
+fn sockets_of(pid: u32) -> impl Iterator<Item = u64> {
+    let open = fs::read_dir(format!("/proc/{pid}/fd")).into_iter().flatten().flatten();
+    open.filter_map(|entry| {
+        let target = fs::read_link(entry.path()).ok()?;
+        target.to_str()?.strip_prefix("socket:[")?.strip_suffix(']')?.parse().ok()
+    })
 }
 
 fn name_of(pid: u32) -> String {
@@ -84,6 +127,17 @@ mod tests {
         assert_eq!(find("127.0.0.2:7946"), None);
         assert_eq!(find("10.0.0.1:80"), Some(4713));
         assert_eq!(find("10.0.0.1:81"), None);
+    }
+
+    #[test]
+    #[cfg(target_endian = "little")]
+    fn whoever_takes_connections_is_listed() {
+        let listed: Vec<_> = listening(TABLE).map(|(addr, inode)| (addr.to_string(), inode)).collect();
+        assert_eq!(listed, [("127.0.0.1:7946".to_owned(), 4711), ("0.0.0.0:80".to_owned(), 4713)]);
+        let own = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let addr = own.local_addr().unwrap();
+        let [(found, Some(holder))] = &listeners(&[addr.port()])[..] else { panic!("it is not found") };
+        assert_eq!((*found, holder.pid), (addr, std::process::id()));
     }
 
     #[test]

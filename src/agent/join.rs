@@ -62,7 +62,7 @@ pub(super) async fn resolve(addresses: &[JoinAddress]) -> Resolved {
     resolved
 }
 
-async fn lookup(address: &JoinAddress) -> Result<Vec<SocketAddr>, String> {
+pub(super) async fn lookup(address: &JoinAddress) -> Result<Vec<SocketAddr>, String> {
     if let Ok(ip) = address.host.parse() {
         return Ok(vec![SocketAddr::new(ip, address.port)]);
     }
@@ -237,6 +237,26 @@ impl Unjoined {
         Self { target, failure, importer }
     }
 
+    /// Whether one of the two lacks the key that the other seals with.
+    pub(super) fn is_about_keys(&self) -> bool {
+        match &self.failure {
+            JoinFailure::HungUp { key: Some(_) }
+            | JoinFailure::KeyMissing { .. }
+            | JoinFailure::LacksOurKey { .. }
+            | JoinFailure::UnknownKey { .. } => true,
+            JoinFailure::HungUp { key: None }
+            | JoinFailure::Connect(_)
+            | JoinFailure::Plaintext
+            | JoinFailure::NotGossip
+            | JoinFailure::Encrypted
+            | JoinFailure::Label
+            | JoinFailure::Remote(_)
+            | JoinFailure::Malformed(_)
+            | JoinFailure::Versions
+            | JoinFailure::Timeout { .. } => false,
+        }
+    }
+
     /// For the reference's clients.
     pub(super) fn for_serf(&self) -> String {
         let why = match &self.failure {
@@ -318,7 +338,7 @@ pub(super) fn tell_unanswered(troubles: &[Trouble]) {
 }
 
 /// Why no connection came about, as each cause needs something else.
-fn unreached(addr: SocketAddr, cause: Cause, text: &str) -> Trouble {
+pub(super) fn unreached(addr: SocketAddr, cause: Cause, text: &str) -> Trouble {
     let (ip, port) = (addr.ip(), addr.port());
     let open = || format!("open {port} TCP and UDP there: {}", open_port(port));
     match cause {

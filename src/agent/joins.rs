@@ -39,6 +39,8 @@ pub(super) struct Joins {
     under_way: Vec<Joining>,
     /// Why the last try to join what is configured failed, address by address; empty after a success.
     failures: Vec<Trouble>,
+    /// One of them is that the keys differ.
+    lacks_key: bool,
     events: VecDeque<Event>,
 }
 
@@ -119,6 +121,7 @@ impl Joins {
             lookups: JoinSet::new(),
             under_way: Vec::new(),
             failures: Vec::new(),
+            lacks_key: false,
             events: VecDeque::new(),
         }
     }
@@ -189,6 +192,11 @@ impl Joins {
     /// Why nobody who is configured answered, address by address, if that is so.
     pub(super) fn failures(&self) -> &[Trouble] {
         &self.failures
+    }
+
+    /// Whether one of [`Self::failures`] is that either side lacks the other's key.
+    pub(super) fn lacks_key(&self) -> bool {
+        self.lacks_key
     }
 
     /// Joins for a client, who is told.
@@ -286,6 +294,7 @@ impl Joins {
             self.log.tell(Notice::Joined { contacted, members, elapsed });
             self.retry.succeeded(now);
             self.failures.clear();
+            self.lacks_key = false;
             self.events.push_back(Event::FirstView);
         }
         let unfound = self.rejoin.missing();
@@ -297,6 +306,7 @@ impl Joins {
                 let for_serf = || vec![Trouble::new(join_errors(&joining.unresolved, &failures), "")];
                 let told = if config.mode == Mode::Serf { for_serf() } else { troubles.clone() };
                 self.failures = troubles;
+                self.lacks_key = failures.iter().any(Unjoined::is_about_keys);
                 self.retry_later(now, endpoint, config, &told);
             }
             Purpose::Rejoin => self.rejoin.ended(now, endpoint, &troubles),

@@ -42,9 +42,7 @@ pub enum LoadError {
 impl Explain for LoadError {
     fn remedy(&self) -> Option<Cow<'_, str>> {
         Some(match self {
-            Self::Missing(_) => "run 'weir keys import' with the cluster's key ('weir keygen' makes one), or set \
-                                 encryption.seal = \"off\""
-                .into(),
+            Self::Missing(_) => "run 'weir init' or 'weir keys import'".into(),
             Self::Readable { .. } => "chmod 600 it and run 'weir keys rotate'".into(),
             Self::Read { path, source } => way_out(path, source).into(),
             Self::Length { .. } => "'weir keygen' makes one".into(),
@@ -271,10 +269,7 @@ mod tests {
     #[test]
     fn missing_ring_and_bad_key_name_the_way_out() {
         let nowhere = Path::new("/nonexistent/keyring.json");
-        assert_eq!(
-            error(nowhere),
-            "no keyring at /nonexistent/keyring.json; run 'weir keys import' with the cluster's key ('weir keygen' makes one), or set encryption.seal = \"off\""
-        );
+        assert_eq!(error(nowhere), "no keyring at /nonexistent/keyring.json; run 'weir init' or 'weir keys import'");
         with_file("[\"AAECAwQFBgcICQoLDA0O\"]", 0o600, |path| {
             let text = error(path);
             assert!(

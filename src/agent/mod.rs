@@ -4,7 +4,7 @@
 //! |---|---|
 //! | `driver` | the loop and its state; no other file knows it |
 //! | `commands` | what RPC clients ask for, and what they wait for |
-//! | `joins`, `join`, `join_reply`, `rejoin`, `discover` | finding others |
+//! | `joins`, `join`, `join_reply`, `reach`, `rejoin`, `discover` | finding others |
 //! | `upstreams`, `applier`, `serving` | members to NGINX, off the loop; what a server is told of that |
 //! | `reload`, `tags`, `tags_file` | reading a changed configuration, what it makes of our tags, and Serf's file of them |
 //! | `udp`, `stream`, `bind`, `holder`, `address`, `check` | sockets |
@@ -40,7 +40,7 @@ mod exec;
 pub(crate) mod file;
 pub(crate) mod hand;
 mod health;
-mod holder;
+pub(crate) mod holder;
 mod join;
 mod join_reply;
 mod joins;
@@ -51,6 +51,7 @@ mod leave;
 pub mod log;
 pub mod notice;
 mod process;
+pub(crate) mod reach;
 mod rejoin;
 mod reload;
 mod request;

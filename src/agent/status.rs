@@ -142,6 +142,7 @@ fn cluster(parts: &Parts<'_>, calendar: &Calendar) -> Cluster {
         queues: Queues { intents: stats.queues.intents, events: stats.queues.events, queries: stats.queues.queries },
         coordinate_resets: stats.coordinate_resets,
         join_failures: joins.failures().to_vec(),
+        lacks_key: joins.lacks_key(),
         unfound: joins.unfound().iter().filter_map(|target| unfound(endpoint, target)).collect(),
         strangers: endpoint.strangers().map(|known| stranger(known, calendar)).collect(),
         ..Cluster::default()

@@ -187,9 +187,8 @@ fn unreachable(address: &Address, error: &io::Error, is_named: bool) -> Failure 
 /// Row 13: there is none, or this server was never set up for one.
 fn no_agent(address: &Address, is_named: bool) -> Failure {
     if !is_named && !Path::new(CONFIG).exists() {
-        return Failure::new(Exit::NoAgent, "weir is not configured on this server").with_remedy(
-            "write /etc/weir/weir.toml ('weir config example' shows every key), then 'systemctl start weir'",
-        );
+        return Failure::new(Exit::NoAgent, "weir is not configured on this server")
+            .with_remedy("'sudo weir init lb' or 'sudo weir init web --join ADDRESS'");
     }
     match address {
         Address::Unix(_) => not_at_socket(address, unit::State::ask()),

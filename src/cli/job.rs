@@ -47,6 +47,12 @@ fn has_none(number: &str) -> bool {
     matches!(number.trim(), "" | "0")
 }
 
+/// The service that a process of this host belongs to.
+pub(super) fn unit_of_process(pid: u32) -> Option<String> {
+    let groups = fs::read_to_string(format!("/proc/{pid}/cgroup")).ok()?;
+    unit_of(&groups).map(ToOwned::to_owned)
+}
+
 /// The service in whose control group a process is; of one within another, the inner one.
 fn unit_of(groups: &str) -> Option<&str> {
     let paths = groups.lines().filter_map(|line| line.splitn(3, ':').nth(2));

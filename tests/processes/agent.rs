@@ -185,7 +185,7 @@ fn keyrings_and_configurations_that_cannot_be_used_get_one_line_and_code_5() {
         (
             |path| std::fs::remove_file(path).unwrap(),
             "",
-            "error: no keyring at DIR/keyring.json; run 'weir keys import' with the cluster's key ('weir keygen' makes one), or set encryption.seal = \"off\"",
+            "error: no keyring at DIR/keyring.json; run 'weir init' or 'weir keys import'",
         ),
         (
             |path| write(path, "[]", 0o600),

@@ -56,6 +56,18 @@ pub(super) fn ring(path: &Path, key: &RingKey, given: Option<&Key>) -> Result<Ke
     Ok(key.id())
 }
 
+/// A ring with which nobody was joined makes way for another key, so that it does not stay among the keys that open.
+pub(super) fn forget(path: &Path, given: &Key) -> Result<(), Failure> {
+    let is_another = hand::read(&crate::config::SecretSource::File(path.to_owned()))
+        .is_ok_and(|ring| ring.keys().iter().any(|held| held != given));
+    match if is_another { std::fs::remove_file(path) } else { Ok(()) } {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            Err(Failure::new(Exit::Failed, format!("cannot remove {}: {}", path.display(), system_words(&error))))
+        }
+        Ok(()) | Err(_) => Ok(()),
+    }
+}
+
 /// Writes the configuration, with the old one beside it, and reads it back as the unit will.
 pub(super) fn configuration(text: &str, aside: Option<&Path>, output: &Output) -> Result<Loaded, Failure> {
     let path = Path::new(DEFAULT);

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::net::IpAddr;
 
+use super::port::Check;
 use crate::upstream::UpstreamName;
 
 /// What stands in it.
@@ -25,8 +26,8 @@ pub(super) struct Document {
 pub(super) enum Body {
     /// Balances the members whose role is `web`.
     Balancer { upstream: UpstreamName },
-    /// Has a web server on this port.
-    Web { port: u16 },
+    /// Has a web server that is checked; `unit` is an application's, with the name of its own check.
+    Web { check: Check, unit: Option<(String, String)> },
 }
 
 /// The role that a balancer selects.
@@ -69,7 +70,14 @@ impl Body {
             Self::Balancer { upstream } => format!(
                 "\n[upstream.{upstream}]\nselect = {{ role = \"{SELECTED}\" }}\nprobe = {{ http = \"/\", interval = \"500ms\" }}\n"
             ),
-            Self::Web { port } => format!("\n[check.site]\nhttp = \"http://127.0.0.1:{port}/\"\n"),
+            Self::Web { check, unit } => {
+                let (kind, target) = check.setting();
+                let mut text = format!("\n[check.site]\n{kind} = {}\n", quoted(target));
+                if let Some((name, unit)) = unit {
+                    text.push_str(&format!("\n[check.{name}]\nsystemd = {}\n", quoted(unit)));
+                }
+                text
+            }
         }
     }
 }
@@ -126,7 +134,7 @@ mod tests {
         let web = Document {
             role: "web".to_owned(),
             join: Some("10.77.0.11".to_owned()),
-            ..document(Body::Web { port: 80 })
+            ..document(Body::Web { check: Check::Http("http://127.0.0.1:80/".to_owned()), unit: None })
         };
         assert_eq!(
             web.text().strip_prefix(HEAD),
@@ -134,6 +142,14 @@ mod tests {
                 "node.tags.role = \"web\"\ngossip.join = [\"10.77.0.11\"]\n\n[check.site]\nhttp = \"http://127.0.0.1:80/\"\n"
             )
         );
+    }
+
+    #[test]
+    fn an_application_is_checked_beside_its_port() {
+        let unit = Some(("app".to_owned(), "app.service".to_owned()));
+        let web = document(Body::Web { check: Check::Tcp("10.77.0.12:8080".to_owned()), unit }).text();
+        let checks = "\n[check.site]\ntcp = \"10.77.0.12:8080\"\n\n[check.app]\nsystemd = \"app.service\"\n";
+        assert!(web.ends_with(checks), "{web}");
     }
 
     #[test]

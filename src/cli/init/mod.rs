@@ -8,14 +8,18 @@
 
 mod ask;
 mod carry;
+mod change;
 mod document;
 mod existing;
 mod facts;
-mod nginx;
+mod firewall;
+mod guard;
+mod joining;
+mod key;
+mod peer;
 mod plan;
-mod ready;
-mod site;
-mod tell;
+mod port;
+mod serving;
 mod units;
 mod wanted;
 mod words;
@@ -25,19 +29,17 @@ use std::path::PathBuf;
 
 use clap::ValueEnum;
 
-use super::connect::AgentArgs;
 use super::exit::Exit;
 use super::failure::Failure;
 use super::output::Output;
-use crate::apply::NewSite;
-use crate::config::Loaded;
-use crate::status::shell;
 use ask::Terminal;
 use facts::{Facts, Found};
-use plan::{Action, Answers, Plan, State};
-use tell::Story;
+use joining::{Guarded, Web};
+use plan::{Action, Answers, Plan, RingKey, State};
 use wanted::Wanted;
-use words::Tense;
+
+use crate::agent::reach::Peer;
+use crate::crypto::Key;
 
 /// Configure this server as a balancer or as a web server, start it, and wait until it truly works.
 #[derive(Debug, clap::Args)]
@@ -129,237 +131,112 @@ impl Init {
         let wanted = Wanted::of(self)?;
         if !rustix::process::geteuid().is_root() {
             return Err(Failure::new(Exit::NotPermitted, "weir init writes this server's configuration")
-                .with_remedy(format!("use {}", self.command())));
+                .with_remedy(format!("sudo weir init {}", self.kind.as_str())));
         }
-        let mut story = Story::new(self.kind.as_str(), self.dry_run, output);
-        let exit = self.tell(&wanted, &mut story, output).await?;
-        story.end()?;
-        Ok(exit)
-    }
-
-    async fn tell(&self, wanted: &Wanted, story: &mut Story<'_>, output: &Output) -> Result<Exit, Failure> {
-        let looking = wanted.clone();
-        let facts = blocking(move || Ok(Facts::look(&looking))).await?;
-        if let Some(found) = &facts.nginx {
-            story.line(&words::nginx(&found.nginx, &found.upstream))?;
+        let mut facts = Facts::look();
+        let guarded = self.unit.as_deref().map(Guarded::look).transpose()?;
+        let is_in_doubt = wanted.join.is_some() && facts.units.agent_runs() && joining::is_key_in_doubt(output).await;
+        if is_in_doubt {
+            facts.ring = facts::Ring::Missing;
         }
-        let answers = Answers { address: address(wanted, &facts).await? };
-        let plan = Plan::make(wanted, &facts, &answers)
-            .map_err(|refused| words::refused(&refused, &self.command(), output))?;
+        let is_new = !matches!(facts.configuration, Found::Read(_)) || wanted.force;
+        let mut peer = None;
+        if let Some(join) = wanted.join.as_ref().filter(|_| is_new || facts.ring == facts::Ring::Missing) {
+            let proven = peer::prove(join, output).await?;
+            output.text(&words::two("peer", &peer::words(proven)))?;
+            peer = Some(proven);
+        }
+        let application = guarded.as_ref().map(|guarded| &guarded.application);
+        let find = || Web::find(&wanted, application, &self.command());
+        let mut answers = Answers {
+            address: self.address(&wanted, &facts, peer)?,
+            web: (is_new && self.kind == Kind::Web && wanted.join.is_some()).then(find).transpose()?,
+        };
+        let make = |answers: &Answers| {
+            Plan::make(&wanted, &facts, answers).map_err(|refused| words::refused(&refused, &self.command(), output))
+        };
+        let mut plan = make(&answers)?;
+        let changes = joining::changes(self.kind, answers.web.as_ref(), &facts);
         if self.dry_run {
-            for step in plan.steps.iter().filter(|step| step.state != State::Theirs) {
-                story.line(&words::line(step, Tense::Future))?;
+            for step in &plan.steps {
+                output.text(&words::line(step, words::Tense::Future))?;
             }
-            if plan.theirs().next().is_some() {
-                story.text(&words::changes(plan.theirs()))?;
-                story.left(&commands(&plan));
-            }
-            story.text("nothing was changed: this was a dry run\n")?;
+            guarded.map_or(Ok(()), |guarded| output.text(&guarded.line()))?;
+            joining::list(&changes, output)?;
             return Ok(Exit::Done);
         }
-        let mut run = Run { init: self, facts: &facts, plan: &plan, story, output };
-        run.write().await?;
-        let consent = run.consent().await?;
-        run.start().await?;
-        match self.kind {
-            Kind::Balancer => run.balance(consent).await,
-            Kind::Web => Ok(Exit::Done),
+        let key = match plan.steps.iter().find_map(|step| step.key()) {
+            Some(RingKey::Cluster) => Some(joining::key(self.key_file.as_deref(), output).await?),
+            Some(RingKey::New | RingKey::Held(_) | RingKey::None) | None => None,
+        };
+        joining::change(&changes, self.yes, output)?;
+        // Whoever was started has a name, and answers.
+        if let Some(started) = answers.web.take_if(|web| web.start.is_some()) {
+            answers.web = Some(started.again());
+            plan = make(&answers)?;
+        }
+        if let Some(key) = key.as_ref().filter(|_| is_in_doubt) {
+            carry::forget(&facts.ring_path, key)?;
+        }
+        carry_out(&plan, &facts, key.as_ref(), output)?;
+        if let Some(guarded) = guarded {
+            guarded.put_in_place(output)?;
+        }
+        if let Some(web) = &answers.web {
+            web.notices().iter().for_each(|text| output.notice(&format!("notice: {text}")));
+        }
+        if let Some(join) = &wanted.join {
+            joining::wait(self.kind, join, output).await?;
+        }
+        Ok(Exit::Done)
+    }
+
+    /// Whoever joins is reached where it comes from. Otherwise asks where the choice is not ours and somebody can be asked.
+    fn address(&self, wanted: &Wanted, facts: &Facts, peer: Option<Peer>) -> Result<Option<IpAddr>, Failure> {
+        if let Some(peer) = peer.filter(|peer| facts.addresses.iter().any(|candidate| candidate.ip == peer.from)) {
+            return Ok(Some(peer.from));
+        }
+        let is_open = wanted.address.is_none() && matches!(facts.configuration, Found::Missing);
+        match &facts.addresses[..] {
+            [] | [_] => Ok(None),
+            _ if !is_open => Ok(None),
+            several => match Terminal::open() {
+                Some(mut terminal) => {
+                    let chosen = terminal.choose(&words::address_question(several), several.len())?;
+                    Ok(Some(several[chosen].ip))
+                }
+                None => Ok(None),
+            },
         }
     }
 
     /// As it is typed again.
     fn command(&self) -> String {
-        let mut command = format!("sudo weir init {}", self.kind.as_str());
-        let mut option = |name: &str, value: &Option<String>| {
-            if let Some(value) = value {
-                command.push(' ');
-                command.push_str(&shell::option(name, value));
-            }
-        };
-        option("--join", &self.join);
-        option("--key-file", &self.key_file.as_ref().map(|path| path.display().to_string()));
-        option("--name", &self.name);
-        option("--address", &self.address.map(|address| address.to_string()));
-        option("--port", &self.port.map(|port| port.to_string()));
-        option("--role", &self.role);
-        option("--upstream", &self.upstream);
-        option("--unit", &self.unit);
-        self.tags.iter().for_each(|tag| option("--tag", &Some(tag.clone())));
-        match self.site {
-            Site::Auto => {}
-            Site::Yes => command.push_str(" --site yes"),
-            Site::No => command.push_str(" --site no"),
-        }
-        command
+        let join = self.join.as_ref().map(|join| format!(" --join {join}")).unwrap_or_default();
+        format!("sudo weir init {}{join}", self.kind.as_str())
     }
 }
 
-/// Asks for an address where the choice is not ours and somebody can be asked.
-async fn address(wanted: &Wanted, facts: &Facts) -> Result<Option<IpAddr>, Failure> {
-    let is_written = match facts.configuration {
-        Found::Missing => true,
-        Found::Wrong(_) | Found::Read(_) => wanted.force,
-    };
-    let several = facts.addresses.clone();
-    if wanted.address.is_some() || !is_written || several.len() < 2 {
-        return Ok(None);
-    }
-    let Some(mut terminal) = Terminal::open() else { return Ok(None) };
-    blocking(move || {
-        let chosen = terminal.choose(&words::address_question(&several), several.len())?;
-        Ok(several.get(chosen).map(|chosen| chosen.ip))
-    })
-    .await
-}
-
-/// A plan that is being carried out.
-struct Run<'a, 's> {
-    init: &'a Init,
-    facts: &'a Facts,
-    plan: &'a Plan,
-    story: &'a mut Story<'s>,
-    output: &'a Output,
-}
-
-impl Run<'_, '_> {
-    /// weir's own files.
-    async fn write(&mut self) -> Result<(), Failure> {
-        self.check_ports()?;
-        for step in &self.plan.steps {
-            let mut line = words::line(step, Tense::Past);
+/// Steps that are weir's own, each told when it is done.
+fn carry_out(plan: &Plan, facts: &Facts, given: Option<&Key>, output: &Output) -> Result<(), Failure> {
+    for step in &plan.steps {
+        let mut told = words::line(step, words::Tense::Past);
+        if step.state == State::Ours {
             match &step.action {
-                Action::Ring { key } if step.state == State::Ours => {
-                    let id = carry::ring(&self.facts.ring_path, key, None)?;
-                    line = format!("{} {id}\n", line.trim_end());
+                Action::Ring { key } => {
+                    let id = carry::ring(&facts.ring_path, key, given)?;
+                    told = told.trim_end().to_owned() + &format!(" {id}\n");
                 }
-                Action::Configuration { text, aside, .. } if step.state == State::Ours => {
-                    carry::configuration(text, aside.as_deref(), self.output)?;
+                Action::Configuration { text, aside, .. } => {
+                    if !facts.units.agent_runs() {
+                        carry::check_ports(&carry::checked(text)?)?;
+                    }
+                    carry::configuration(text, aside.as_deref(), output)?;
                 }
-                Action::Ring { .. } | Action::Configuration { .. } | Action::Site { new: None, .. } => {}
-                Action::Units(_) | Action::Site { .. } | Action::StartNginx { .. } => continue,
-            }
-            self.story.line(&line)?;
-        }
-        Ok(())
-    }
-
-    /// Before anything is written: an agent that could not start says so in its journal alone.
-    fn check_ports(&self) -> Result<(), Failure> {
-        if self.facts.units.agent_runs() {
-            return Ok(());
-        }
-        let text = self.plan.steps.iter().find_map(|step| match &step.action {
-            Action::Configuration { text, .. } if step.state == State::Ours => Some(text),
-            _ => None,
-        });
-        match (text, &self.facts.configuration) {
-            (Some(text), _) => carry::check_ports(&carry::checked(text)?),
-            (None, Found::Read(loaded)) => carry::check_ports(loaded),
-            (None, Found::Missing | Found::Wrong(_)) => Ok(()),
-        }
-    }
-
-    /// Lists what touches other software, and asks about all of it at once.
-    async fn consent(&mut self) -> Result<bool, Failure> {
-        if self.plan.theirs().next().is_none() {
-            return Ok(false);
-        }
-        self.story.text(&words::changes(self.plan.theirs()))?;
-        if self.init.yes {
-            return Ok(true);
-        }
-        match Terminal::open() {
-            Some(mut terminal) => blocking(move || terminal.agrees("do it")).await,
-            None => Ok(false),
-        }
-    }
-
-    async fn start(&mut self) -> Result<(), Failure> {
-        for step in &self.plan.steps {
-            let Action::Units(start) = step.action else { continue };
-            if step.state != State::Done {
-                self.output.progress("starting weir.service");
-                let started = blocking(move || carry::start(start)).await;
-                self.output.progress("");
-                started?;
-            }
-            self.story.line(&words::line(step, Tense::Past))?;
-        }
-        Ok(())
-    }
-
-    /// Waits for NGINX, puts the site there, and tells how the others come.
-    async fn balance(&mut self, consent: bool) -> Result<Exit, Failure> {
-        let loaded = carry::loaded(self.output)?;
-        let agent = AgentArgs::default().or_as_configured(Some(&loaded));
-        let mut ready = ready::balancer(&agent, self.output).await?;
-        let mut failed = None;
-        if consent && ready.trouble.is_none() {
-            failed = self.touch(&loaded).await.err();
-            ready = ready::balancer(&agent, self.output).await?;
-        }
-        self.story.line(&words::ready(&ready.document, ready.trouble.as_ref()))?;
-        let has_site = self.plan.steps.iter().any(|step| matches!(step.action, Action::Site { .. }));
-        if let (false, Some(found)) = (has_site, &self.facts.nginx) {
-            self.story.text(&words::own_site(&found.upstream))?;
-        }
-        if let Some(addr) = ready.document.node.addr {
-            self.story.text(&words::next(&ready.document.node.name, addr))?;
-            self.story.next(words::next_command(addr));
-        }
-        let is_left = self.plan.theirs().next().is_some() && !(consent && ready.trouble.is_none());
-        if is_left {
-            let commands = commands(self.plan);
-            self.story.text(&words::left(&self.init.command(), &commands))?;
-            self.story.left(&commands);
-        }
-        match (failed, ready.trouble) {
-            (Some(failure), _) => Err(failure),
-            (None, Some(trouble)) if !ready::is_missing(&ready.document) => {
-                Err(Failure::new(Exit::Incomplete, trouble.what).with_remedy(trouble.way_out))
-            }
-            (None, Some(_)) => Ok(Exit::Attention),
-            (None, None) if is_left => Ok(Exit::Attention),
-            (None, None) => Ok(Exit::Done),
-        }
-    }
-
-    /// What was agreed to.
-    async fn touch(&mut self, loaded: &Loaded) -> Result<(), Failure> {
-        for step in self.plan.theirs() {
-            let (loaded, output) = (loaded.clone(), self.output);
-            match &step.action {
-                Action::Site { path, new: Some(new), .. } => {
-                    let site = NewSite { path: path.clone(), text: new.text.clone(), without: new.without.clone() };
-                    output.progress("testing the site, and reloading NGINX");
-                    let placed = blocking(move || carry::site(&loaded.config, &site)).await;
-                    output.progress("");
-                    placed?;
-                }
-                Action::StartNginx { unit } => {
-                    let unit = unit.clone();
-                    output.progress("starting NGINX");
-                    let started = blocking(move || carry::start_nginx(&unit)).await;
-                    output.progress("");
-                    started?;
-                }
-                Action::Site { new: None, .. }
-                | Action::Ring { .. }
-                | Action::Configuration { .. }
-                | Action::Units(_) => {}
+                Action::Units(start) => carry::start(*start)?,
             }
         }
-        Ok(())
+        output.text(&told)?;
     }
-}
-
-/// Commands for everything that waits for a word.
-fn commands(plan: &Plan) -> Vec<String> {
-    plan.theirs().flat_map(|step| words::by_hand(&step.action)).collect()
-}
-
-/// Off the thread that hears an interrupt: whatever waits for programs, disks or people.
-async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T, Failure> + Send + 'static) -> Result<T, Failure> {
-    let ended = tokio::task::spawn_blocking(work).await;
-    ended.unwrap_or_else(|error| Err(Failure::new(Exit::Failed, format!("this was not done: {error}"))))
+    Ok(())
 }

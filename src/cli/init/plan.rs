@@ -5,11 +5,10 @@ use std::path::PathBuf;
 
 use super::document::{Body, Document};
 use super::existing::{Contradiction, contradictions};
-use super::facts::{Balanced, Candidate, Facts, Found, Ring};
-use super::nginx::{self, Nginx};
-use super::site::{self, Fit, Port80, Wish};
+use super::facts::{Candidate, Facts, Found, Ring};
+use super::joining::Web;
 use super::wanted::{Wanted, shown};
-use super::{Kind, document};
+use super::{Kind, document, port};
 use crate::config::ConfigErrors;
 use crate::crypto::KeyId;
 use crate::error::Trouble;
@@ -35,8 +34,16 @@ pub(super) enum State {
     Done,
     /// It is weir's own, and done at once.
     Ours,
-    /// It touches other software, and waits for a word.
-    Theirs,
+}
+
+impl Step {
+    /// Where the ring's key comes from, of the step that is about it.
+    pub(super) fn key(&self) -> Option<&RingKey> {
+        match &self.action {
+            Action::Ring { key } => Some(key),
+            Action::Configuration { .. } | Action::Units(_) => None,
+        }
+    }
 }
 
 /// What a step does.
@@ -48,20 +55,6 @@ pub(super) enum Action {
     Configuration { text: String, aside: Option<PathBuf>, summary: Summary },
     /// The units, enabled and running.
     Units(Start),
-    /// A site on port 80; `None` where it is there.
-    Site { path: PathBuf, upstream: UpstreamName, new: Option<SiteText> },
-    /// An NGINX that is installed, by its unit.
-    StartNginx { unit: String },
-}
-
-/// A site that is to be put in place.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub(super) struct SiteText {
-    pub(super) text: String,
-    /// The link to the welcome page, which goes.
-    pub(super) without: Option<PathBuf>,
-    /// Somebody has edited that page.
-    pub(super) edited: bool,
 }
 
 /// Where the ring's key comes from.
@@ -96,12 +89,16 @@ pub(super) struct Summary {
     /// It is the one that we write, whose upstream selects this role.
     pub(super) selects: Option<&'static str>,
     pub(super) join: Vec<String>,
+    /// Of the web server that was found: who listens there, and how that is checked.
+    pub(super) web: Option<(String, String)>,
 }
 
 /// What was asked for in the meantime.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Answers {
     pub(super) address: Option<IpAddr>,
+    /// Of a web server that has no configuration yet.
+    pub(super) web: Option<Web>,
 }
 
 /// Why there is no plan. Nothing was changed.
@@ -122,8 +119,6 @@ pub(super) enum Refused {
     Masked(&'static str),
     /// A web server has to be told where its cluster is.
     NoJoin,
-    /// `--site yes`, and these have port 80.
-    OtherSite(Vec<String>),
 }
 
 impl Plan {
@@ -138,47 +133,11 @@ impl Plan {
             return Err(Refused::NoUnit(unit));
         }
         let configuration = configuration(wanted, facts, answers)?;
-        let is_new = configuration.state != State::Done;
-        let mut steps = vec![ring(wanted, facts)?, configuration, units(facts, is_new)];
-        if let Some(found) = &facts.nginx {
-            steps.extend(site(wanted, found)?);
-            steps.extend(start_nginx(&found.nginx));
-        }
+        let ring = ring(wanted, facts)?;
+        let is_new = configuration.state != State::Done || ring.state != State::Done;
+        let steps = vec![ring, configuration, units(facts, is_new)];
         Ok(Self { steps })
     }
-
-    /// What waits for a word.
-    pub(super) fn theirs(&self) -> impl Iterator<Item = &Step> {
-        self.steps.iter().filter(|step| step.state == State::Theirs)
-    }
-}
-
-/// Only where NGINX would read it.
-fn site(wanted: &Wanted, found: &Balanced) -> Result<Option<Step>, Refused> {
-    let Balanced { nginx, upstream, output } = found;
-    let path = site::path(output);
-    let is_there = |state| matches!(state, nginx::State::Running | nginx::State::Stopped);
-    let step = |new: Option<SiteText>| {
-        let state = if new.is_some() { State::Theirs } else { State::Done };
-        Some(Step { action: Action::Site { path: path.clone(), upstream: upstream.clone(), new }, state })
-    };
-    Ok(match site::wish(wanted.site, &nginx.port80) {
-        Wish::Refused(places) => return Err(Refused::OtherSite(places)),
-        Wish::Kept => step(None),
-        Wish::Put(welcome) if is_there(nginx.state.clone()) && nginx.reads.is_some() => {
-            let fit = Fit { upstream, addresses: &welcome.addresses, ipv6: nginx.ipv6, min_timeout: nginx.min_timeout };
-            let edited = matches!(nginx.port80, Port80::Edited(_));
-            step(Some(SiteText { text: fit.text(), without: welcome.link.clone(), edited }))
-        }
-        Wish::Put(_) | Wish::Nothing => None,
-    })
-}
-
-/// Where nobody else has its port.
-fn start_nginx(nginx: &Nginx) -> Option<Step> {
-    let may = nginx.state == nginx::State::Stopped && !matches!(nginx.port80, Port80::Program(_));
-    let action = || Action::StartNginx { unit: nginx.unit.clone() };
-    (may && !nginx.unit.is_empty()).then(|| Step { action: action(), state: State::Theirs })
 }
 
 fn ring(wanted: &Wanted, facts: &Facts) -> Result<Step, Refused> {
@@ -205,6 +164,7 @@ fn configuration(wanted: &Wanted, facts: &Facts, answers: &Answers) -> Result<St
                     upstreams: config.upstreams.iter().map(|upstream| upstream.options.name.clone()).collect(),
                     selects: None,
                     join: config.gossip.join.iter().map(shown).collect(),
+                    web: None,
                 };
                 let action = Action::Configuration { text: String::new(), aside: None, summary };
                 return Ok(Step { action, state: State::Done });
@@ -217,6 +177,7 @@ fn configuration(wanted: &Wanted, facts: &Facts, answers: &Answers) -> Result<St
         Found::Wrong(_) => Some(()),
     };
     let document = document(wanted, facts, answers)?;
+    let web = answers.web.as_ref().filter(|_| wanted.kind == Kind::Web);
     let upstreams = match &document.body {
         Body::Balancer { upstream } => vec![upstream.clone()],
         Body::Web { .. } => Vec::new(),
@@ -226,6 +187,7 @@ fn configuration(wanted: &Wanted, facts: &Facts, answers: &Answers) -> Result<St
         selects: (!upstreams.is_empty()).then_some(document::SELECTED),
         upstreams,
         join: document.join.clone().into_iter().collect(),
+        web: web.map(|web| (port::words(web.port, web.listener.as_ref()), web.check().words())),
     };
     let aside = aside.map(|()| facts.aside.clone());
     Ok(Step { action: Action::Configuration { text: document.text(), aside, summary }, state: State::Ours })
@@ -235,14 +197,26 @@ fn document(wanted: &Wanted, facts: &Facts, answers: &Answers) -> Result<Documen
     if wanted.kind == Kind::Web && wanted.join.is_none() {
         return Err(Refused::NoJoin);
     }
+    let mut tags = wanted.tags.clone();
     let body = match wanted.kind {
-        Kind::Balancer => Body::Balancer { upstream: wanted.upstream() },
-        Kind::Web => Body::Web { port: wanted.port.unwrap_or(80) },
+        Kind::Balancer => {
+            let named = wanted.upstream.clone();
+            Body::Balancer { upstream: named.unwrap_or_else(|| UpstreamName::new("web").expect("it is a plain word")) }
+        }
+        Kind::Web => {
+            let unasked = || Web { port: wanted.port.unwrap_or(80), ..Web::default() };
+            let web = answers.web.clone().unwrap_or_else(unasked);
+            // What balancers take without a word needs no tag.
+            if web.port != 80 {
+                tags.entry("port".to_owned()).or_insert_with(|| web.port.to_string());
+            }
+            Body::Web { check: web.check(), unit: web.unit }
+        }
     };
     Ok(Document {
         role: wanted.role().to_owned(),
         name: wanted.name.clone(),
-        tags: wanted.tags.clone(),
+        tags,
         advertise: advertise(wanted, facts, answers)?,
         join: wanted.join.as_ref().map(shown),
         body,

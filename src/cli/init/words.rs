@@ -225,6 +225,7 @@ fn upstream(upstream: &Upstream) -> String {
 fn summarised(summary: &Summary) -> String {
     let mut parts = Vec::new();
     parts.extend(summary.role.as_ref().map(|role| format!("role {role}")));
+    parts.extend(summary.web.as_ref().map(|(port, _)| port.clone()));
     if let Some((first, others)) = summary.upstreams.split_first() {
         let mut text = format!("upstream {first}");
         for other in others {
@@ -239,6 +240,7 @@ fn summarised(summary: &Summary) -> String {
     if !summary.join.is_empty() {
         parts.push(format!("join {}", summary.join.join(", ")));
     }
+    parts.extend(summary.web.as_ref().map(|(_, check)| check.clone()));
     parts.join(", ")
 }
 

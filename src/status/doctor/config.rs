@@ -40,7 +40,7 @@ pub fn configuration(facts: &Configuration) -> Findings {
             "config.file",
             path,
             format!("there is no {path}: weir is not configured on this server"),
-            "write it ('weir config example' shows every key), then 'systemctl start weir'; or name yours with --config-file",
+            "'sudo weir init lb' or 'sudo weir init web --join ADDRESS'; or name yours with --config-file",
         ),
         Configuration::Denied { path } => findings.skip(
             "config.file",

@@ -26,6 +26,9 @@ pub struct Cluster {
     pub coordinate_resets: Option<u64>,
     /// Why nobody of `gossip.join` could be joined.
     pub join_failures: Vec<Trouble>,
+    /// One of them is that this node and whoever it tried do not have the same key.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub lacks_key: bool,
     /// Since when a balancer hears nobody, so that it believes nothing of what its gossip finds out; `None` while it hears somebody.
     pub isolated_since: Option<String>,
     /// Members of an earlier run that were not heard of since the start.
