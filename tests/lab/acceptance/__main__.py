@@ -22,6 +22,7 @@ from pathlib import Path
 
 import absent
 import checks
+import days
 import dead
 import departure
 import hosts
@@ -57,6 +58,9 @@ PARTS = {
     "nginx": [
         nginx.broken_neighbour, nginx.operator, nginx.counts, nginx.quiet, nginx.port_in_use, nginx.stopped, nginx.master_killed,
         nginx.reinstalled, nginx.helper_killed, nginx.others_reload,
+    ],
+    "days": [
+        days.power_orders, days.host_stopped, days.left, days.reloaded, days.rotated, days.asked, days.journal, days.removed,
     ],
     # What is told of the file that HAProxy's package brings is told for an hour.
     "packages": [install.upgraded, absent.not_installed, templates.haproxy],

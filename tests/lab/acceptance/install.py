@@ -146,6 +146,15 @@ def upgraded(report):
                 host.expect(version, newer)
                 within(20, whole)
                 untold(lb, since, f"member left member={host}")
+        for host in ALL:
+            with report.claim(f"downgrade.{host}", f"{host} goes back to the version before, and does not leave for it either"):
+                since = now(web1 if host is lb else lb)
+                said = host.run(f"{apt} --allow-downgrades /root/out/weir_*.deb 2>&1 >/dev/null")
+                expect(re.fullmatch("(dpkg: warning: downgrading weir from .*\n)?", said), said)
+                host.expect(version, newer.removesuffix(".1"))
+                within(20, whole)
+                within(20, host.run, "weir status --quiet")
+                untold(web1 if host is lb else lb, since, f"member left member={host}")
     with report.claim("upgrade.visitors", "no visitor is turned away"):
         none_failed(became)
     web1.run("weir tags --set weight=2")

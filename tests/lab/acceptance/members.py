@@ -115,11 +115,14 @@ def cut(report):
 
 def reboot(report):
     """All three, orderly."""
+    before = servers()
     with report.claim("reboot", "rebooted at once all three are a cluster again, and the page is served, with nothing typed"):
         verb("reboot", *ALL)
         begin = time.monotonic()
         within(60, whole)
         report.figure("reboot_to_page_s", round(time.monotonic() - begin, 2))
+    with report.claim("reboot.weights", "with the weights of before"):
+        expect(servers() == before, f"they are {servers()}, and were {before}")
     with report.claim("reboot.units", "what ran runs"):
         for host in ALL:
             active(host, "weir", "weir-apply.socket")
@@ -162,11 +165,16 @@ def two_balancers(report):
         within(20, lambda: expect(len(members(second)) == 4, str(members(second))))
         within(10, servers_are, *WEBS, at=second)
         within(5, serves, *WEBS, at=second)
-    with report.claim("second.alone", "it goes on when the first loses power, and follows changes"):
-        verb("kill", lb)
-        within(5, serves, *WEBS, at=second)
-        web1.run("weir tags --set weight=4")
-        within(10, weights_are, 2, 1, at=second)
+    with visitors(at=second) as became:
+        with report.claim("second.alone", "it goes on when the first loses power, and follows changes"):
+            verb("kill", lb)
+            within(5, serves, *WEBS, at=second)
+            web1.run("weir tags --set weight=4")
+            within(10, weights_are, 2, 1, at=second)
+            # So long until the first one is held dead.
+            pause(READ_TIMEOUT_S)
+    with report.claim("second.visitors", "no visitor of it notices"):
+        none_failed(became)
     with report.claim("second.first", "the first comes back with what has changed meanwhile"):
         verb("start", lb)
         within(40, lambda: expect(set(members().values()) == {"alive"}, str(members())))
