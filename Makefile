@@ -7,7 +7,7 @@ SHELL := /bin/bash
 # Not every user has where Debian keeps nginx and haproxy.
 export PATH := $(PATH):/usr/sbin:/sbin
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-quick sim kept flood bench bench-upstreams lab bare lint generate package clean
+.PHONY: help demo test test-quick sim kept flood bench bench-upstreams lab bare lint generate package release clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -62,8 +62,11 @@ lint: ## formatting, clippy and the links of the documentation
 generate: ## packaging/man and packaging/completions anew, after a change of the command line
 	WEIR_BLESS=1 $(CARGO) test --locked --test processes manual_pages_and_completions
 
-package: ## out/weir_*.deb and out/weir-*.rpm
-	@packaging/build
+package: ## out/weir_*.deb and out/weir-*.rpm, portable by zig; for the other architecture too where Rust has its library
+	@ARCH=$${ARCH:-all} packaging/build
+
+release: ## packages built twice and compared, SBOM and SHA256SUMS in out/release: ONCE=1 for one build
+	@packaging/release
 
 clean: ## remove what was built
 	$(CARGO) clean
