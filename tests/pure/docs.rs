@@ -281,6 +281,35 @@ fn blocks(page: &str, language: &str) -> Vec<(String, String)> {
     block.captures_iter(page).map(|found| (found[1].to_owned(), found[2].to_owned())).collect()
 }
 
+/// What the pages for operators tell to type is typed by the lab, but for these.
+#[test]
+fn every_block_of_commands_is_run_by_a_suite_or_named_as_one_that_is_not() {
+    let run = pattern(r"^<!-- run: (\w+ [\w-]+) -->$");
+    let suites: Vec<String> = files(&["tests/lab"]).iter().map(|path| text(path)).collect();
+    let mut not_run = Vec::new();
+    let mut mistakes = Vec::new();
+    for page in ["README.md", "docs/operate.md"] {
+        // README's five minutes are init's.
+        let five_minutes = |(mark, _): &(String, String)| mark.starts_with("<!-- run: package ");
+        for (mark, block) in blocks(&text(&root().join(page)), "sh").into_iter().filter(|block| !five_minutes(block)) {
+            match run.captures(&mark) {
+                Some(found) if suites.iter().any(|suite| suite.contains(&found[1])) => {}
+                Some(found) => mistakes.push(format!("{page}: no suite runs {:?}", &found[1])),
+                None => not_run.push(format!("{mark}{}", block.lines().next().unwrap_or_default())),
+            }
+        }
+    }
+    assert_none(&mistakes);
+    let named = [
+        "make demo    # one balancer and two web servers on this machine, encrypted, behind real NGINX, while servers come and go",
+        "<!-- not run: the lab's hosts have no such firewall -->\
+         sudo firewall-cmd --permanent --add-port=7946/tcp --add-port=7946/udp",
+        "<!-- not run: the lab's hosts have no such firewall -->sudo ufw allow 7946",
+        "<!-- not run: no SELinux in the lab's kernel -->sudo setsebool -P httpd_can_network_connect on",
+    ];
+    assert_eq!(not_run, named);
+}
+
 #[test]
 fn both_pages_tell_the_same_commands_for_the_five_minutes() {
     let of = |page: &str| -> BTreeMap<String, String> {
