@@ -58,7 +58,7 @@ pub(super) fn ring(path: &Path, key: &RingKey, given: Option<&Key>) -> Result<Ke
 
 /// A ring with which nobody was joined makes way for another key, so that it does not stay among the keys that open.
 pub(super) fn forget(path: &Path, given: &Key) -> Result<(), Failure> {
-    let is_another = hand::read(&crate::config::SecretSource::File(path.to_owned()))
+    let is_another = hand::read(&config::SecretSource::File(path.to_owned()))
         .is_ok_and(|ring| ring.keys().iter().any(|held| held != given));
     match if is_another { std::fs::remove_file(path) } else { Ok(()) } {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => {

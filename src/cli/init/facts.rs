@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use super::super::config::DEFAULT;
 use super::Kind;
+use super::firewall::Walls;
 use super::nginx::Nginx;
 use super::units::Units;
 use super::wanted::Wanted;
@@ -28,6 +29,8 @@ pub(super) struct Facts {
     pub(super) units: Units,
     /// Of a balancer.
     pub(super) nginx: Option<Balanced>,
+    /// Firewalls, and what else is between this server and others.
+    pub(super) walls: Walls,
 }
 
 /// The NGINX that balances.
@@ -81,6 +84,7 @@ impl Facts {
             aside: aside(Path::new(DEFAULT)),
             addresses: addresses(),
             units: Units::look(),
+            walls: Walls::look(),
         }
     }
 }

@@ -12,14 +12,14 @@ use super::super::output::Output;
 use super::super::session::Session;
 use super::ask::Terminal;
 use super::change::Change;
-use super::facts::{Facts, Found};
-use super::firewall::{Needs, Walls};
+use super::firewall::Needs;
 use super::guard::Application;
 use super::port::{self, Check, Choice, Listener, Ports};
+use super::tell::Story;
 use super::wanted::Wanted;
 use super::words::two;
 use super::{Kind, guard, key, serving};
-use crate::config::{Config, GOSSIP_PORT, JoinAddress};
+use crate::config::{Config, GOSSIP_PORT};
 use crate::rpc::weir::NodeStatus;
 
 /// An agent that was found running answers from memory.
@@ -56,12 +56,6 @@ impl Web {
         Ok(Self { port, listener, unit, start })
     }
 
-    /// The same once it was started.
-    pub(super) fn again(self) -> Self {
-        let Choice::Port(_, listener) = Ports::look(Some(self.port)).choose(Some(self.port)) else { return self };
-        Self { listener, ..self }
-    }
-
     /// What is worth knowing about it.
     pub(super) fn notices(&self) -> Vec<String> {
         port::notices(self.port, self.listener.as_ref())
@@ -81,47 +75,15 @@ fn unknown(choice: &Choice, command: &str) -> Failure {
     port::unknown(choice, command).unwrap_or_else(|| Failure::usage("the port is not known").with_remedy("give --port"))
 }
 
-/// What has to be changed of other software.
-pub(super) fn changes(kind: Kind, web: Option<&Web>, facts: &Facts) -> Vec<Change> {
-    let config = match &facts.configuration {
-        Found::Read(loaded) => Some(&loaded.config),
-        Found::Missing | Found::Wrong(_) => None,
-    };
-    let start = web.and_then(|web| web.start.clone());
-    start.into_iter().chain(Walls::look().openings(needs(kind, web, config))).collect()
-}
-
 /// What has to get in here: on a web server its site for balancers, on a balancer everybody's. `config` is the one that is there.
-fn needs(kind: Kind, web: Option<&Web>, config: Option<&Config>) -> Needs {
+pub(super) fn needs(kind: Kind, web: Option<&Web>, has_site: bool, config: Option<&Config>) -> Needs {
     let gossip = config.map_or(GOSSIP_PORT, |config| config.gossip.bind.port);
     let tagged = config.and_then(|config| config.node.tags.get("port")).and_then(|port| port.parse().ok());
     let site = match kind {
         Kind::Web => Some(web.map(|web| web.port).or(tagged).unwrap_or(80)),
-        // Where its site listens is an operator's own once it is set up.
-        Kind::Balancer => config.is_none().then_some(80),
+        Kind::Balancer => has_site.then_some(80),
     };
     Needs { gossip, site, balances: kind == Kind::Balancer }
-}
-
-/// Lists them.
-pub(super) fn list(changes: &[Change], output: &Output) -> Result<(), Failure> {
-    let lines: Vec<String> =
-        changes.iter().map(|Change { subject, why, .. }| format!("  + {subject:<12} {why}\n")).collect();
-    if lines.is_empty() { Ok(()) } else { output.text(&format!("These change other software:\n{}", lines.concat())) }
-}
-
-/// Makes them where somebody agrees. What is left undone is printed as commands.
-pub(super) fn change(changes: &[Change], yes: bool, output: &Output) -> Result<(), Failure> {
-    if changes.is_empty() {
-        return Ok(());
-    }
-    list(changes, output)?;
-    let agrees = yes || Terminal::open().map(|mut terminal| terminal.agrees("do it")).transpose()?.unwrap_or(false);
-    if agrees {
-        return changes.iter().try_for_each(Change::make);
-    }
-    output.text("left undone; as root:\n")?;
-    changes.iter().flat_map(Change::typed).try_for_each(|typed| output.text(&format!("    {typed}\n")))
 }
 
 /// The cluster's key, from where it was said.
@@ -137,9 +99,10 @@ pub(super) async fn is_key_in_doubt(output: &Output) -> bool {
 }
 
 /// The guard of an application: what it is for, and what has to be done.
+#[derive(Clone, Debug)]
 pub(super) struct Guarded {
     pub(super) application: Application,
-    steps: guard::Steps,
+    pub(super) steps: guard::Steps,
 }
 
 impl Guarded {
@@ -148,31 +111,28 @@ impl Guarded {
         let steps = application.steps(application.look()?)?;
         Ok(Self { application, steps })
     }
-
-    pub(super) fn put_in_place(&self, output: &Output) -> Result<(), Failure> {
-        self.application.put_in_place(&self.steps)?;
-        output.text(&self.line())
-    }
-
-    pub(super) fn line(&self) -> String {
-        two(if self.steps.is_empty() { "kept" } else { "guard" }, &self.application.words())
-    }
 }
 
-/// Waits until this server is a member whom the balancers reach, and of a web server until requests come.
-pub(super) async fn wait(kind: Kind, join: &JoinAddress, output: &Output) -> Result<(), Failure> {
-    let agent = AgentArgs::default();
-    let again = format!("sudo weir init {} --join {}", kind.as_str(), super::wanted::shown(join));
-    let mut joined = serving::joined(&agent, output, &again).await?;
-    let ways = joined.ways(&agent, output).await?;
-    output.text(&two("joined", &joined.words(&ways)))?;
+/// Waits until this server is a member whom the balancers reach, and of a web server until requests come. Each line is told as soon as
+/// it is true.
+pub(super) async fn wait(
+    kind: Kind,
+    agent: &AgentArgs,
+    again: &str,
+    story: &mut Story<'_>,
+    output: &Output,
+) -> Result<(), Failure> {
+    let mut joined = serving::joined(agent, output, again).await?;
+    let ways = joined.ways(agent, output).await?;
+    output.progress("");
+    story.line(&two("joined", &joined.words(&ways)))?;
     if let Some(silence) = ways.silence() {
         return Err(silence);
     }
     if kind == Kind::Web {
-        let served = joined.served(&agent, output).await?;
+        let served = joined.served(agent, output).await?;
         for by in &served.by {
-            output.text(&two("serving", &by.words(&joined.name)))?;
+            story.line(&two("serving", &by.words(&joined.name)))?;
         }
         tell(served.troubles, served.by.is_empty(), output)?;
     }
@@ -187,7 +147,12 @@ fn tell(troubles: Vec<Failure>, is_unserved: bool, output: &Output) -> Result<()
     match first {
         None => Ok(()),
         Some(trouble) if is_unserved => Err(trouble),
-        Some(trouble) => Err(Failure::new(Exit::Attention, trouble.message().to_owned())
-            .with_remedy(trouble.remedy().unwrap_or_default().to_owned())),
+        Some(trouble) => {
+            let failure = Failure::new(Exit::Attention, trouble.message().to_owned());
+            Err(match trouble.remedy() {
+                Some(remedy) => failure.with_remedy(remedy.to_owned()),
+                None => failure,
+            })
+        }
     }
 }

@@ -16,10 +16,14 @@ mod firewall;
 mod guard;
 mod joining;
 mod key;
+mod nginx;
 mod peer;
 mod plan;
 mod port;
+mod ready;
 mod serving;
+mod site;
+mod tell;
 mod units;
 mod wanted;
 mod words;
@@ -29,17 +33,22 @@ use std::path::PathBuf;
 
 use clap::ValueEnum;
 
+use super::connect::AgentArgs;
 use super::exit::Exit;
 use super::failure::Failure;
 use super::output::Output;
+use crate::agent::reach::Peer;
+use crate::apply::NewSite;
+use crate::config::Loaded;
+use crate::crypto::Key;
+use crate::status::shell;
 use ask::Terminal;
-use facts::{Facts, Found};
+use facts::{Facts, Found, Ring};
 use joining::{Guarded, Web};
 use plan::{Action, Answers, Plan, RingKey, State};
+use tell::Story;
 use wanted::Wanted;
-
-use crate::agent::reach::Peer;
-use crate::crypto::Key;
+use words::Tense;
 
 /// Configure this server as a balancer or as a web server, start it, and wait until it truly works.
 #[derive(Debug, clap::Args)]
@@ -131,112 +140,333 @@ impl Init {
         let wanted = Wanted::of(self)?;
         if !rustix::process::geteuid().is_root() {
             return Err(Failure::new(Exit::NotPermitted, "weir init writes this server's configuration")
-                .with_remedy(format!("sudo weir init {}", self.kind.as_str())));
+                .with_remedy(format!("use {}", self.command())));
         }
-        let mut facts = Facts::look();
-        let guarded = self.unit.as_deref().map(Guarded::look).transpose()?;
+        let mut story = Story::new(self.kind.as_str(), self.dry_run, output);
+        let exit = self.tell(&wanted, &mut story, output).await?;
+        story.end()?;
+        Ok(exit)
+    }
+
+    async fn tell(&self, wanted: &Wanted, story: &mut Story<'_>, output: &Output) -> Result<Exit, Failure> {
+        let looking = wanted.clone();
+        let mut facts = blocking(move || Ok(Facts::look(&looking))).await?;
+        if let Some(found) = &facts.nginx {
+            story.line(&words::nginx(&found.nginx, &found.upstream))?;
+        }
+        // A key with which nobody was joined is asked for again.
         let is_in_doubt = wanted.join.is_some() && facts.units.agent_runs() && joining::is_key_in_doubt(output).await;
         if is_in_doubt {
-            facts.ring = facts::Ring::Missing;
+            facts.ring = Ring::Missing;
         }
-        let is_new = !matches!(facts.configuration, Found::Read(_)) || wanted.force;
-        let mut peer = None;
-        if let Some(join) = wanted.join.as_ref().filter(|_| is_new || facts.ring == facts::Ring::Missing) {
-            let proven = peer::prove(join, output).await?;
-            output.text(&words::two("peer", &peer::words(proven)))?;
-            peer = Some(proven);
-        }
-        let application = guarded.as_ref().map(|guarded| &guarded.application);
-        let find = || Web::find(&wanted, application, &self.command());
-        let mut answers = Answers {
-            address: self.address(&wanted, &facts, peer)?,
-            web: (is_new && self.kind == Kind::Web && wanted.join.is_some()).then(find).transpose()?,
-        };
-        let make = |answers: &Answers| {
-            Plan::make(&wanted, &facts, answers).map_err(|refused| words::refused(&refused, &self.command(), output))
-        };
-        let mut plan = make(&answers)?;
-        let changes = joining::changes(self.kind, answers.web.as_ref(), &facts);
+        let answers = self.answers(wanted, &facts, story, output).await?;
+        let plan = Plan::make(wanted, &facts, &answers)
+            .map_err(|refused| words::refused(&refused, &self.command(), output))?;
         if self.dry_run {
-            for step in &plan.steps {
-                output.text(&words::line(step, words::Tense::Future))?;
-            }
-            guarded.map_or(Ok(()), |guarded| output.text(&guarded.line()))?;
-            joining::list(&changes, output)?;
-            return Ok(Exit::Done);
+            return dry_run(&plan, story);
         }
-        let key = match plan.steps.iter().find_map(|step| step.key()) {
+        let mut run = Run { init: self, facts: &facts, plan: &plan, web: answers.web.as_ref(), story, output };
+        run.check_ports()?;
+        let key = match plan.key() {
             Some(RingKey::Cluster) => Some(joining::key(self.key_file.as_deref(), output).await?),
             Some(RingKey::New | RingKey::Held(_) | RingKey::None) | None => None,
         };
-        joining::change(&changes, self.yes, output)?;
-        // Whoever was started has a name, and answers.
-        if let Some(started) = answers.web.take_if(|web| web.start.is_some()) {
-            answers.web = Some(started.again());
-            plan = make(&answers)?;
-        }
         if let Some(key) = key.as_ref().filter(|_| is_in_doubt) {
             carry::forget(&facts.ring_path, key)?;
         }
-        carry_out(&plan, &facts, key.as_ref(), output)?;
-        if let Some(guarded) = guarded {
-            guarded.put_in_place(output)?;
-        }
-        if let Some(web) = &answers.web {
-            web.notices().iter().for_each(|text| output.notice(&format!("notice: {text}")));
-        }
-        if let Some(join) = &wanted.join {
-            joining::wait(self.kind, join, output).await?;
-        }
-        Ok(Exit::Done)
+        run.write(key.as_ref())?;
+        let consent = run.consent().await?;
+        run.start(consent).await?;
+        run.wait(consent).await
     }
 
-    /// Whoever joins is reached where it comes from. Otherwise asks where the choice is not ours and somebody can be asked.
-    fn address(&self, wanted: &Wanted, facts: &Facts, peer: Option<Peer>) -> Result<Option<IpAddr>, Failure> {
-        if let Some(peer) = peer.filter(|peer| facts.addresses.iter().any(|candidate| candidate.ip == peer.from)) {
-            return Ok(Some(peer.from));
+    /// What the host does not say by itself.
+    async fn answers(
+        &self,
+        wanted: &Wanted,
+        facts: &Facts,
+        story: &mut Story<'_>,
+        output: &Output,
+    ) -> Result<Answers, Failure> {
+        let guarded = match self.unit.clone() {
+            Some(unit) => Some(blocking(move || Guarded::look(&unit)).await?),
+            None => None,
+        };
+        let is_new = is_written(wanted, facts);
+        let mut peer = None;
+        if let Some(join) = wanted.join.as_ref().filter(|_| is_new || facts.ring == Ring::Missing) {
+            let proven = peer::prove(join, output).await?;
+            story.line(&words::two("peer", &peer::words(proven)))?;
+            peer = Some(proven);
         }
-        let is_open = wanted.address.is_none() && matches!(facts.configuration, Found::Missing);
-        match &facts.addresses[..] {
-            [] | [_] => Ok(None),
-            _ if !is_open => Ok(None),
-            several => match Terminal::open() {
-                Some(mut terminal) => {
-                    let chosen = terminal.choose(&words::address_question(several), several.len())?;
-                    Ok(Some(several[chosen].ip))
-                }
-                None => Ok(None),
-            },
+        let mut web = None;
+        if is_new && self.kind == Kind::Web && wanted.join.is_some() {
+            let (wanted, command) = (wanted.clone(), self.command());
+            let application = guarded.as_ref().map(|guarded| guarded.application.clone());
+            web = Some(blocking(move || Web::find(&wanted, application.as_ref(), &command)).await?);
         }
+        Ok(Answers { address: address(wanted, facts, peer).await?, web, guarded })
     }
 
     /// As it is typed again.
     fn command(&self) -> String {
-        let join = self.join.as_ref().map(|join| format!(" --join {join}")).unwrap_or_default();
-        format!("sudo weir init {}{join}", self.kind.as_str())
+        let mut command = format!("sudo weir init {}", self.kind.as_str());
+        let mut option = |name: &str, value: &Option<String>| {
+            if let Some(value) = value {
+                command.push(' ');
+                command.push_str(&shell::option(name, value));
+            }
+        };
+        option("--join", &self.join);
+        option("--key-file", &self.key_file.as_ref().map(|path| path.display().to_string()));
+        option("--name", &self.name);
+        option("--address", &self.address.map(|address| address.to_string()));
+        option("--port", &self.port.map(|port| port.to_string()));
+        option("--role", &self.role);
+        option("--upstream", &self.upstream);
+        option("--unit", &self.unit);
+        self.tags.iter().for_each(|tag| option("--tag", &Some(tag.clone())));
+        match self.site {
+            Site::Auto => {}
+            Site::Yes => command.push_str(" --site yes"),
+            Site::No => command.push_str(" --site no"),
+        }
+        command
     }
 }
 
-/// Steps that are weir's own, each told when it is done.
-fn carry_out(plan: &Plan, facts: &Facts, given: Option<&Key>, output: &Output) -> Result<(), Failure> {
-    for step in &plan.steps {
-        let mut told = words::line(step, words::Tense::Past);
-        if step.state == State::Ours {
+/// Whether a configuration may be written.
+fn is_written(wanted: &Wanted, facts: &Facts) -> bool {
+    match facts.configuration {
+        Found::Missing => true,
+        Found::Wrong(_) | Found::Read(_) => wanted.force,
+    }
+}
+
+/// Whoever joins is reached where it comes from. Otherwise asks, where the choice is not ours and somebody can be asked.
+async fn address(wanted: &Wanted, facts: &Facts, peer: Option<Peer>) -> Result<Option<IpAddr>, Failure> {
+    let several = facts.addresses.clone();
+    if wanted.address.is_some() || !is_written(wanted, facts) || several.len() < 2 {
+        return Ok(None);
+    }
+    if let Some(peer) = peer.filter(|peer| several.iter().any(|candidate| candidate.ip == peer.from)) {
+        return Ok(Some(peer.from));
+    }
+    let Some(mut terminal) = Terminal::open() else { return Ok(None) };
+    blocking(move || {
+        let chosen = terminal.choose(&words::address_question(&several), several.len())?;
+        Ok(several.get(chosen).map(|chosen| chosen.ip))
+    })
+    .await
+}
+
+/// What would be done, and nothing else.
+fn dry_run(plan: &Plan, story: &mut Story<'_>) -> Result<Exit, Failure> {
+    for step in plan.steps.iter().filter(|step| step.state != State::Theirs) {
+        story.line(&words::line(step, Tense::Future))?;
+    }
+    if plan.theirs().next().is_some() {
+        story.text(&words::changes(plan.theirs()))?;
+        story.left(&commands(plan, |_| true));
+    }
+    story.text("nothing was changed: this was a dry run\n")?;
+    Ok(Exit::Done)
+}
+
+/// A plan that is being carried out.
+struct Run<'a, 's> {
+    init: &'a Init,
+    facts: &'a Facts,
+    plan: &'a Plan,
+    web: Option<&'a Web>,
+    story: &'a mut Story<'s>,
+    output: &'a Output,
+}
+
+impl Run<'_, '_> {
+    /// weir's own files.
+    fn write(&mut self, given: Option<&Key>) -> Result<(), Failure> {
+        for step in &self.plan.steps {
+            let mut line = words::line(step, Tense::Past);
             match &step.action {
-                Action::Ring { key } => {
-                    let id = carry::ring(&facts.ring_path, key, given)?;
-                    told = told.trim_end().to_owned() + &format!(" {id}\n");
+                Action::Ring { key } if step.state == State::Ours => {
+                    let id = carry::ring(&self.facts.ring_path, key, given)?;
+                    line = words::ring(key, id);
                 }
-                Action::Configuration { text, aside, .. } => {
-                    if !facts.units.agent_runs() {
-                        carry::check_ports(&carry::checked(text)?)?;
+                Action::Configuration { text, aside, .. } if step.state == State::Ours => {
+                    carry::configuration(text, aside.as_deref(), self.output)?;
+                }
+                Action::Ring { .. } | Action::Configuration { .. } | Action::Site { new: None, .. } => {}
+                Action::Change(_)
+                | Action::Units(_)
+                | Action::Guard(_)
+                | Action::Site { .. }
+                | Action::StartNginx { .. } => continue,
+            }
+            self.story.line(&line)?;
+        }
+        Ok(())
+    }
+
+    /// Before anything is written: an agent that could not start says so in its journal alone.
+    fn check_ports(&self) -> Result<(), Failure> {
+        if self.facts.units.agent_runs() {
+            return Ok(());
+        }
+        let text = self.plan.steps.iter().find_map(|step| match &step.action {
+            Action::Configuration { text, .. } if step.state == State::Ours => Some(text),
+            _ => None,
+        });
+        match (text, &self.facts.configuration) {
+            (Some(text), _) => carry::check_ports(&carry::checked(text)?),
+            (None, Found::Read(loaded)) => carry::check_ports(loaded),
+            (None, Found::Missing | Found::Wrong(_)) => Ok(()),
+        }
+    }
+
+    /// Lists what touches other software, and asks about all of it at once.
+    async fn consent(&mut self) -> Result<bool, Failure> {
+        if self.plan.theirs().next().is_none() {
+            return Ok(false);
+        }
+        self.story.text(&words::changes(self.plan.theirs()))?;
+        if self.init.yes {
+            return Ok(true);
+        }
+        match Terminal::open() {
+            Some(mut terminal) => blocking(move || terminal.agrees("do it")).await,
+            None => Ok(false),
+        }
+    }
+
+    /// What stands in the way goes first.
+    async fn start(&mut self, consent: bool) -> Result<(), Failure> {
+        for step in &self.plan.steps {
+            match &step.action {
+                Action::Change(change) if consent => {
+                    let change = change.clone();
+                    self.output.progress(&format!("changing {}", change.subject));
+                    let made = blocking(move || change.make()).await;
+                    self.output.progress("");
+                    made?;
+                }
+                Action::Units(start) => {
+                    let start = *start;
+                    if step.state != State::Done {
+                        self.output.progress("starting weir.service");
+                        let started = blocking(move || carry::start(start)).await;
+                        self.output.progress("");
+                        started?;
                     }
-                    carry::configuration(text, aside.as_deref(), output)?;
+                    self.story.line(&words::line(step, Tense::Past))?;
                 }
-                Action::Units(start) => carry::start(*start)?,
+                Action::Guard(guarded) => {
+                    let guarded = guarded.clone();
+                    blocking(move || guarded.application.put_in_place(&guarded.steps)).await?;
+                    self.story.line(&words::line(step, Tense::Past))?;
+                }
+                Action::Change(_)
+                | Action::Ring { .. }
+                | Action::Configuration { .. }
+                | Action::Site { .. }
+                | Action::StartNginx { .. } => {}
             }
         }
-        output.text(&told)?;
+        let notices = self.web.map(Web::notices).unwrap_or_default();
+        notices.iter().for_each(|text| self.output.notice(&format!("notice: {text}")));
+        Ok(())
     }
-    Ok(())
+
+    /// Waits until this server is what it was to be, and says what was left.
+    async fn wait(&mut self, consent: bool) -> Result<Exit, Failure> {
+        let loaded = carry::loaded(self.output)?;
+        let agent = AgentArgs::default().or_as_configured(Some(&loaded));
+        let mut joined = Ok(());
+        if self.init.join.is_some() {
+            let again = self.init.command();
+            joined = joining::wait(self.init.kind, &agent, &again, self.story, self.output).await;
+        }
+        let ended = match (self.init.kind, joined) {
+            (Kind::Balancer, Ok(())) => self.balance(&loaded, &agent, consent).await,
+            (Kind::Web, Ok(())) => Ok((Exit::Done, consent)),
+            (_, Err(failure)) => Err(failure),
+        };
+        let touched = matches!(ended, Ok((_, true)));
+        let left = commands(self.plan, |action| !(touched || consent && matches!(action, Action::Change(_))));
+        if !left.is_empty() {
+            self.story.text(&words::left(&self.init.command(), &left))?;
+            self.story.left(&left);
+        }
+        match ended? {
+            (Exit::Done, _) if !left.is_empty() => Ok(Exit::Attention),
+            (exit, _) => Ok(exit),
+        }
+    }
+
+    /// Waits for NGINX, puts the site there, and tells how the others come. Also whether NGINX was touched as it was to be.
+    async fn balance(&mut self, loaded: &Loaded, agent: &AgentArgs, consent: bool) -> Result<(Exit, bool), Failure> {
+        let mut ready = ready::balancer(agent, self.output).await?;
+        let may_touch = consent && ready.trouble.is_none();
+        let mut touched = Ok(());
+        if may_touch {
+            touched = self.touch(loaded).await;
+            ready = ready::balancer(agent, self.output).await?;
+        }
+        self.story.line(&words::ready(&ready.document, ready.trouble.as_ref()))?;
+        let has_site = self.plan.steps.iter().any(|step| matches!(step.action, Action::Site { .. }));
+        if let (false, Some(found)) = (has_site, &self.facts.nginx) {
+            self.story.text(&words::own_site(&found.upstream))?;
+        }
+        if let Some(addr) = ready.document.node.addr {
+            self.story.text(&words::next(&ready.document.node.name, addr))?;
+            self.story.next(words::next_command(addr));
+        }
+        touched?;
+        match ready.trouble {
+            None => Ok((Exit::Done, may_touch)),
+            Some(_) if ready::is_missing(&ready.document) => Ok((Exit::Attention, may_touch)),
+            Some(trouble) => Err(Failure::new(Exit::Incomplete, trouble.what).with_remedy(trouble.way_out)),
+        }
+    }
+
+    /// What was agreed to.
+    async fn touch(&mut self, loaded: &Loaded) -> Result<(), Failure> {
+        for step in self.plan.theirs() {
+            let (loaded, output) = (loaded.clone(), self.output);
+            match &step.action {
+                Action::Site { path, new: Some(new), .. } => {
+                    let site = NewSite { path: path.clone(), text: new.text.clone(), without: new.without.clone() };
+                    output.progress("testing the site, and reloading NGINX");
+                    let placed = blocking(move || carry::site(&loaded.config, &site)).await;
+                    output.progress("");
+                    placed?;
+                }
+                Action::StartNginx { unit } => {
+                    let unit = unit.clone();
+                    output.progress("starting NGINX");
+                    let started = blocking(move || carry::start_nginx(&unit)).await;
+                    output.progress("");
+                    started?;
+                }
+                Action::Site { new: None, .. }
+                | Action::Ring { .. }
+                | Action::Configuration { .. }
+                | Action::Change(_)
+                | Action::Units(_)
+                | Action::Guard(_) => {}
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Commands for what waits for a word and is `wanted`.
+fn commands(plan: &Plan, wanted: impl Fn(&Action) -> bool) -> Vec<String> {
+    plan.theirs().filter(|step| wanted(&step.action)).flat_map(|step| words::by_hand(&step.action)).collect()
+}
+
+/// Off the thread that hears an interrupt: whatever waits for programs, disks or people.
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T, Failure> + Send + 'static) -> Result<T, Failure> {
+    let ended = tokio::task::spawn_blocking(work).await;
+    ended.unwrap_or_else(|error| Err(Failure::new(Exit::Failed, format!("this was not done: {error}"))))
 }

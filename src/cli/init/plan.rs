@@ -3,12 +3,15 @@
 use std::net::IpAddr;
 use std::path::PathBuf;
 
+use super::change::Change;
 use super::document::{Body, Document};
 use super::existing::{Contradiction, contradictions};
-use super::facts::{Candidate, Facts, Found, Ring};
-use super::joining::Web;
+use super::facts::{Balanced, Candidate, Facts, Found, Ring};
+use super::joining::{Guarded, Web};
+use super::nginx::{self, Nginx};
+use super::site::{self, Fit, Port80, Wish};
 use super::wanted::{Wanted, shown};
-use super::{Kind, document, port};
+use super::{Kind, document, joining, port};
 use crate::config::ConfigErrors;
 use crate::crypto::KeyId;
 use crate::error::Trouble;
@@ -34,16 +37,8 @@ pub(super) enum State {
     Done,
     /// It is weir's own, and done at once.
     Ours,
-}
-
-impl Step {
-    /// Where the ring's key comes from, of the step that is about it.
-    pub(super) fn key(&self) -> Option<&RingKey> {
-        match &self.action {
-            Action::Ring { key } => Some(key),
-            Action::Configuration { .. } | Action::Units(_) => None,
-        }
-    }
+    /// It touches other software, and waits for a word.
+    Theirs,
 }
 
 /// What a step does.
@@ -53,8 +48,26 @@ pub(super) enum Action {
     Ring { key: RingKey },
     /// The configuration. `text` is empty where it stays as it is.
     Configuration { text: String, aside: Option<PathBuf>, summary: Summary },
+    /// Other software that stands between this server and the others, or that is to run here; before anything is started.
+    Change(Change),
     /// The units, enabled and running.
     Units(Start),
+    /// The unit that drains while an application is away.
+    Guard(Guarded),
+    /// A site on port 80; `None` where it is there.
+    Site { path: PathBuf, upstream: UpstreamName, new: Option<SiteText> },
+    /// An NGINX that is installed, by its unit.
+    StartNginx { unit: String },
+}
+
+/// A site that is to be put in place.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(super) struct SiteText {
+    pub(super) text: String,
+    /// The link to the welcome page, which goes.
+    pub(super) without: Option<PathBuf>,
+    /// Somebody has edited that page.
+    pub(super) edited: bool,
 }
 
 /// Where the ring's key comes from.
@@ -99,6 +112,8 @@ pub(super) struct Answers {
     pub(super) address: Option<IpAddr>,
     /// Of a web server that has no configuration yet.
     pub(super) web: Option<Web>,
+    /// The application that was named.
+    pub(super) guarded: Option<Guarded>,
 }
 
 /// Why there is no plan. Nothing was changed.
@@ -119,6 +134,8 @@ pub(super) enum Refused {
     Masked(&'static str),
     /// A web server has to be told where its cluster is.
     NoJoin,
+    /// `--site yes`, and these have port 80.
+    OtherSite(Vec<String>),
 }
 
 impl Plan {
@@ -135,9 +152,73 @@ impl Plan {
         let configuration = configuration(wanted, facts, answers)?;
         let ring = ring(wanted, facts)?;
         let is_new = configuration.state != State::Done || ring.state != State::Done;
-        let steps = vec![ring, configuration, units(facts, is_new)];
+        let site = facts.nginx.as_ref().map(|found| site(wanted, found)).transpose()?.flatten();
+        let mut steps = vec![ring, configuration];
+        steps.extend(changes(wanted, facts, answers, site.is_some()));
+        steps.push(units(facts, is_new));
+        steps.extend(answers.guarded.as_ref().map(guard));
+        steps.extend(site);
+        steps.extend(facts.nginx.as_ref().and_then(|found| start_nginx(&found.nginx)));
         Ok(Self { steps })
     }
+
+    /// Where the ring's key comes from.
+    pub(super) fn key(&self) -> Option<&RingKey> {
+        self.steps.iter().find_map(|step| match &step.action {
+            Action::Ring { key } => Some(key),
+            _ => None,
+        })
+    }
+
+    /// What waits for a word.
+    pub(super) fn theirs(&self) -> impl Iterator<Item = &Step> + Clone {
+        self.steps.iter().filter(|step| step.state == State::Theirs)
+    }
+}
+
+/// What is in the way, and a web server that does not run.
+fn changes(wanted: &Wanted, facts: &Facts, answers: &Answers, has_site: bool) -> Vec<Step> {
+    let config = match &facts.configuration {
+        Found::Read(loaded) => Some(&loaded.config),
+        Found::Missing | Found::Wrong(_) => None,
+    };
+    let needs = joining::needs(wanted.kind, answers.web.as_ref(), has_site, config);
+    let start = answers.web.as_ref().and_then(|web| web.start.clone());
+    let all = start.into_iter().chain(facts.walls.openings(needs));
+    all.map(|change| Step { action: Action::Change(change), state: State::Theirs }).collect()
+}
+
+fn guard(guarded: &Guarded) -> Step {
+    let state = if guarded.steps.is_empty() { State::Done } else { State::Ours };
+    Step { action: Action::Guard(guarded.clone()), state }
+}
+
+/// Only where NGINX would read it.
+fn site(wanted: &Wanted, found: &Balanced) -> Result<Option<Step>, Refused> {
+    let Balanced { nginx, upstream, output } = found;
+    let path = site::path(output);
+    let is_there = |state| matches!(state, nginx::State::Running | nginx::State::Stopped);
+    let step = |new: Option<SiteText>| {
+        let state = if new.is_some() { State::Theirs } else { State::Done };
+        Some(Step { action: Action::Site { path: path.clone(), upstream: upstream.clone(), new }, state })
+    };
+    Ok(match site::wish(wanted.site, &nginx.port80) {
+        Wish::Refused(places) => return Err(Refused::OtherSite(places)),
+        Wish::Kept => step(None),
+        Wish::Put(welcome) if is_there(nginx.state.clone()) && nginx.reads.is_some() => {
+            let fit = Fit { upstream, addresses: &welcome.addresses, ipv6: nginx.ipv6, min_timeout: nginx.min_timeout };
+            let edited = matches!(nginx.port80, Port80::Edited(_));
+            step(Some(SiteText { text: fit.text(), without: welcome.link.clone(), edited }))
+        }
+        Wish::Put(_) | Wish::Nothing => None,
+    })
+}
+
+/// Where nobody else has its port.
+fn start_nginx(nginx: &Nginx) -> Option<Step> {
+    let may = nginx.state == nginx::State::Stopped && !matches!(nginx.port80, Port80::Program(_));
+    let action = || Action::StartNginx { unit: nginx.unit.clone() };
+    (may && !nginx.unit.is_empty()).then(|| Step { action: action(), state: State::Theirs })
 }
 
 fn ring(wanted: &Wanted, facts: &Facts) -> Result<Step, Refused> {
@@ -199,10 +280,7 @@ fn document(wanted: &Wanted, facts: &Facts, answers: &Answers) -> Result<Documen
     }
     let mut tags = wanted.tags.clone();
     let body = match wanted.kind {
-        Kind::Balancer => {
-            let named = wanted.upstream.clone();
-            Body::Balancer { upstream: named.unwrap_or_else(|| UpstreamName::new("web").expect("it is a plain word")) }
-        }
+        Kind::Balancer => Body::Balancer { upstream: wanted.upstream() },
         Kind::Web => {
             let unasked = || Web { port: wanted.port.unwrap_or(80), ..Web::default() };
             let web = answers.web.clone().unwrap_or_else(unasked);

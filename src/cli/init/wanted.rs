@@ -41,7 +41,7 @@ impl Wanted {
             }
             (given, tag) => given.clone().or(tag),
         };
-        if let Some(port) = init.port {
+        if let Some(port) = init.port.filter(|port| *port != 80) {
             tags.entry("port".to_owned()).or_insert_with(|| port.to_string());
         }
         Ok(Self {

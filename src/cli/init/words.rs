@@ -15,6 +15,7 @@ use super::nginx::{self, Nginx};
 use super::plan::{Action, Refused, RingKey, SiteText, Start, State, Step, Summary};
 use super::site::Port80;
 use crate::config::GOSSIP_PORT;
+use crate::crypto::KeyId;
 use crate::error::Trouble;
 use crate::escape::escape;
 use crate::status::node::{Document, Upstream, Want};
@@ -36,6 +37,12 @@ pub(super) enum Tense {
 /// One line of two columns.
 pub(super) fn two(label: &str, text: &str) -> String {
     format!("  {label:<10}{}\n", escape(text))
+}
+
+/// The keyring that was written.
+pub(super) fn ring(key: &RingKey, id: KeyId) -> String {
+    let kind = if *key == RingKey::New { "new key" } else { "key" };
+    two("wrote", &format!("{RING:<FILE_WIDTH$}   {kind} {id}"))
 }
 
 /// A step, done or to be done.
@@ -74,6 +81,8 @@ pub(super) fn line(step: &Step, tense: Tense) -> String {
             two(label("wrote", "write"), &format!("{}   {}", path.display(), site_detail(upstream)))
         }
         Action::StartNginx { unit } => two(label("started", "start"), &format!("{unit} (enabled at boot)")),
+        Action::Guard(guarded) => two(label("guarded", "guard"), &guarded.application.words()),
+        Action::Change(change) => two(label("changed", "change"), &format!("{}   {}", change.subject, change.why)),
     }
 }
 
@@ -114,8 +123,14 @@ pub(super) fn nginx(nginx: &Nginx, upstream: &UpstreamName) -> String {
 const CHANGE_WIDTH: usize = 38;
 
 /// What waits for a word, and whose it is.
-pub(super) fn changes<'a>(steps: impl Iterator<Item = &'a Step>) -> String {
-    let mut text = String::from("These change NGINX:\n");
+pub(super) fn changes<'a>(steps: impl Iterator<Item = &'a Step> + Clone) -> String {
+    let mut whose: Vec<&str> = Vec::new();
+    for subject in steps.clone().filter_map(|step| subject(&step.action)) {
+        if !whose.contains(&subject) {
+            whose.push(subject);
+        }
+    }
+    let mut text = format!("These change {}:\n", whose.join(", "));
     let mut line = |sign: char, what: &str, detail: &str| {
         // Writing to a String cannot fail.
         let _ = writeln!(text, "  {sign} {}   {}", escape(&format!("{what:<CHANGE_WIDTH$}")), escape(detail));
@@ -131,10 +146,21 @@ pub(super) fn changes<'a>(steps: impl Iterator<Item = &'a Step>) -> String {
                 }
             }
             Action::StartNginx { unit } => line('+', unit, "started, and enabled at boot"),
-            Action::Ring { .. } | Action::Configuration { .. } | Action::Units(_) => {}
+            Action::Change(change) => line('+', &change.subject, &change.why),
+            Action::Ring { .. } | Action::Configuration { .. } | Action::Units(_) | Action::Guard(_) => {}
         }
     }
     text
+}
+
+/// Whose software a step touches.
+fn subject(action: &Action) -> Option<&str> {
+    match action {
+        Action::Site { .. } | Action::StartNginx { .. } => Some("NGINX"),
+        Action::Change(change) if change.subject == "nginx" => Some("NGINX"),
+        Action::Change(change) => Some(&change.subject),
+        Action::Ring { .. } | Action::Configuration { .. } | Action::Units(_) | Action::Guard(_) => None,
+    }
 }
 
 /// What an operator types who does that step by hand.
@@ -153,7 +179,8 @@ pub(super) fn by_hand(action: &Action) -> Vec<String> {
             remove.into_iter().chain([copy, load]).collect()
         }
         Action::StartNginx { unit } => vec![format!("sudo systemctl enable --now {}", argument(unit))],
-        Action::Ring { .. } | Action::Configuration { .. } | Action::Units(_) => Vec::new(),
+        Action::Change(change) => change.typed().into_iter().map(|command| format!("sudo {command}")).collect(),
+        Action::Ring { .. } | Action::Configuration { .. } | Action::Units(_) | Action::Guard(_) => Vec::new(),
     }
 }
 
