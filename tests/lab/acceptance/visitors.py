@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Visitors of a site, at a steady rate and each with a connection of its own, until standard input ends.
 
-visitors.py RATE HOST [ADDRESS]   Prints what became of them as JSON: how many saw each page, failures, the slowest's time.
+visitors.py RATE HOST [ADDRESS [PATIENCE]]   Prints what became of them as JSON: how many saw each page, failures, the slowest's time.
 """
 import collections
 import http.client
@@ -18,11 +18,11 @@ pages, failures, slowest = collections.Counter(), [], 0.0
 lock = threading.Lock()
 
 
-def visit(host, address):
+def visit(host, address, patience):
     global slowest
     at, begin, said = time.time(), time.monotonic(), None
     try:
-        connection = http.client.HTTPConnection(address, timeout=PATIENCE_S)
+        connection = http.client.HTTPConnection(address, timeout=patience)
         connection.request("GET", "/", headers={"Host": host, "Connection": "close"})
         answer = connection.getresponse()
         page = answer.read().decode().strip()
@@ -39,11 +39,11 @@ def visit(host, address):
             pages[page] += 1
 
 
-def main(rate, host, address="127.0.0.1"):
+def main(rate, host, address="127.0.0.1", patience=PATIENCE_S):
     due, visits = time.monotonic(), []
     while not select.select([sys.stdin], [], [], max(0.0, due - time.monotonic()))[0]:
         due += 1 / float(rate)
-        visits.append(threading.Thread(target=visit, args=(host, address)))
+        visits.append(threading.Thread(target=visit, args=(host, address, float(patience))))
         visits[-1].start()
     for each in visits:
         each.join()
