@@ -310,6 +310,35 @@ fn every_block_of_commands_is_run_by_a_suite_or_named_as_one_that_is_not() {
     assert_eq!(not_run, named);
 }
 
+/// The commands of weir's in `page`, each once: its words up to the first that is an operand or an option.
+fn commands(page: &str) -> BTreeSet<String> {
+    // These have commands below them.
+    const GROUPS: [&str; 5] = ["check", "config", "init", "keys", "upstream"];
+    let inline = pattern(r"`(?:sudo )?weir ([a-z-]+)(?: ([a-z-]+))?[^`]*`");
+    let words = |found: regex::Captures<'_>| match found.get(2) {
+        Some(second) if GROUPS.contains(&&found[1]) => format!("{} {}", &found[1], second.as_str()),
+        _ => found[1].to_owned(),
+    };
+    inline.captures_iter(page).map(words).collect()
+}
+
+/// In a script of the lab, or by a test of the program itself, whose arguments may be strings of their own.
+#[test]
+fn every_command_that_operators_are_told_is_run_by_some_test() {
+    let tests: Vec<String> = files(&["tests/lab", "tests/processes"]).iter().map(|path| text(path)).collect();
+    let is_run = |command: &str| {
+        let ways =
+            [format!("weir {command}"), format!("\"{command}"), format!("\"{}\"", command.replace(' ', "\", \""))];
+        tests.iter().any(|test| ways.iter().any(|way| test.contains(way.as_str())))
+    };
+    let page = text(&root().join("docs/operate.md"));
+    let told = commands(&page);
+    assert!(told.len() > 30 && told.contains("upstream rollback") && told.contains("drain"), "{told:?}");
+    let not_run: Vec<String> = told.into_iter().filter(|command| !is_run(command)).collect();
+    // Built next.
+    assert_eq!(not_run, ["init lb", "init web"]);
+}
+
 #[test]
 fn both_pages_tell_the_same_commands_for_the_five_minutes() {
     let of = |page: &str| -> BTreeMap<String, String> {

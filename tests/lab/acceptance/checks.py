@@ -82,6 +82,8 @@ def checks(report):
             within(10, health, "critical")
             web1.expect("weir check warn", "job is warning")
             within(5, health, "warning")
+            web1.expect("weir check fail", "job is critical")
+            within(5, health, "critical")
         with report.claim("check.hangs", "a program that hangs is critical, is never there twice, and delays no other check"):
             web1.run("rm -f /tmp/hangs*")
             configured(only + "[check.slow]" + CONFIG.partition("[check.slow]")[2])
