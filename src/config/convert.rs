@@ -1,5 +1,6 @@
 //! `weir config convert`: one of Serf's JSON files as TOML.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use crate::error::Trouble;
@@ -37,6 +38,7 @@ pub fn convert(path: &str, text: &str) -> Result<Converted, ConfigErrors> {
         return Err(errors);
     }
     complete(&mut layer);
+    join_once(&mut layer.table);
     let mut toml = String::new();
     write(&layer.table, "", &mut toml);
     Ok(Converted { toml, notices: layer.notices })
@@ -81,6 +83,17 @@ fn complete(layer: &mut Layer) {
         let what = format!("the tags of {} are not taken over", path.display());
         layer.notice(at, Trouble::new(what, "add them to [node.tags]"));
     }
+}
+
+/// An address with which Serf starts and that it tries again later (`start_join`, `retry_join`) is one to join here.
+fn join_once(table: &mut Table) {
+    let Some(Value::Table(gossip)) = table.get_mut("gossip").map(|item| &mut item.value) else { return };
+    let Some(Value::List(addresses)) = gossip.get_mut("join").map(|item| &mut item.value) else { return };
+    let mut seen = BTreeSet::new();
+    addresses.retain(|address| match &address.value {
+        Value::Text(text) => seen.insert(text.clone()),
+        _ => true,
+    });
 }
 
 /// A path that only Serf takes, and where it stands.

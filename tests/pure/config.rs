@@ -746,6 +746,13 @@ fn serfs_file_becomes_toml_that_means_the_same() {
 }
 
 #[test]
+fn an_address_that_serf_joins_twice_is_converted_once() {
+    let json = r#"{"encrypt_key": "", "start_join": ["10.77.0.11", "10.77.0.12"], "retry_join": ["10.77.0.12", "10.77.0.11", "lb"]}"#;
+    let converted = convert("serf.json", json).unwrap().toml;
+    assert!(converted.contains("\njoin = [\"10.77.0.11\", \"10.77.0.12\", \"lb\"]\n"), "{converted}");
+}
+
+#[test]
 fn paths_of_serfs_may_be_relative_and_its_converted_file_says_which_are_to_be_changed() {
     let json = "{\"keyring_file\": \"keyring.json\",\n\"snapshot_path\": \"snap\"}";
     let files = Files::new(&[("serf.json", json)]);
