@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""The acceptance suite: weir on systemd hosts, from nothing to a report.
+"""The acceptance suite: weir on systemd hosts, from nothing to a report. One part is set up by `weir init`, the others by hand.
 
 Usage: python3 tests/lab/acceptance [CASE...]    by default all but the measurements, each part in a lab of its own beside the others
 
@@ -25,6 +25,7 @@ import checks
 import days
 import dead
 import departure
+import first
 import hosts
 import install
 import latency
@@ -41,6 +42,8 @@ OUT = ROOT / "target/lab"
 
 # In order of worth: what comes first in a part tells most if it fails.
 SMOKE = "smoke"
+# As the README has it.
+FIRST = "first"
 PARTS = {
     SMOKE: [install.sound, install.privileges, members.weights, members.kill, members.leave, members.reboot],
     "dead": [
@@ -62,6 +65,7 @@ PARTS = {
     "days": [
         days.power_orders, days.host_stopped, days.left, days.reloaded, days.rotated, days.asked, days.journal, days.removed,
     ],
+    FIRST: [first.again, first.third, first.second, first.enterprise, first.day_after],
     # What is told of the file that HAProxy's package brings is told for an hour.
     "packages": [install.upgraded, absent.not_installed, templates.haproxy],
     # So is an edit, and without a directory all is to be well again.
@@ -91,6 +95,9 @@ def ready(what):
 
 def set_up(part, packages):
     """From nothing to a page served."""
+    if part.name == FIRST:
+        first.set_up(part, packages)
+        return
     begin = time.monotonic()
     with part.claim("up", "three hosts boot", vital=True):
         verb("up", *ALL)
@@ -140,7 +147,7 @@ def run(part, cases, packages, kept):
 def in_lab(part, cases, packages, kept):
     try:
         # What the first part shows the others only use.
-        part.failures_only = part.name != SMOKE
+        part.failures_only = part.name not in (SMOKE, FIRST)
         set_up(part, packages)
         part.failures_only = False
         for case in cases:

@@ -3,13 +3,14 @@
 import json
 import re
 
+import install
 from cluster import (
     ALL, FILE, WEBS, active, all_alive, lb, members_are, none_failed, now, serves, servers, servers_are, told, untold,
     visitors, web1, web2, weights_are, whole,
 )
 from hosts import expect, throughout, verb, within
 
-APT = "DEBIAN_FRONTEND=noninteractive apt-get -y -qq -o Dpkg::Use-Pty=0"
+APT = install.APT
 CONFIG = "/etc/weir/weir.toml"
 # A web server that is not NGINX stops after the agent has left, as the unit's head says.
 ORDER = "/etc/systemd/system/weir.service.d/order.conf"

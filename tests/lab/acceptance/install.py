@@ -12,6 +12,7 @@ from cluster import (
 )
 from hosts import expect, pause, together, within
 
+APT = "DEBIAN_FRONTEND=noninteractive apt-get -y -qq -o Dpkg::Use-Pty=0"
 # Each mistake of permissions shows under one of the two only.
 UMASKS = {"lb": "022", "web1": "077", "web2": "022"}
 # By itself it lets five wait, which are soon there on a busy machine, and NGINX holds it for dead; so many as NGINX lets wait.
@@ -34,10 +35,15 @@ def prepare(host):
     """A user may use sudo, and a web server serves a page that names it."""
     host.run("mkdir -p /root/out; command -v sudo >/dev/null || { printf '#!/bin/sh\\nexec \"$@\"\\n' >/usr/local/bin/sudo; chmod 755 /usr/local/bin/sudo; }")
     if host in WEBS:
-        unit = "[Service]\nWorkingDirectory=/srv/www\nExecStart=/usr/bin/python3 /srv/www.py\n[Install]\nWantedBy=multi-user.target\n"
-        host.write("/etc/systemd/system/www.service", unit)
-        host.write("/srv/www.py", WEB_SERVER)
-        host.run("mkdir -p /srv/www; echo \"from $(hostname)\" >/srv/www/index.html; systemctl enable -q --now www")
+        web_server(host)
+
+
+def web_server(host):
+    """A page that names the host, on port 8080, by unit www."""
+    unit = "[Service]\nWorkingDirectory=/srv/www\nExecStart=/usr/bin/python3 /srv/www.py\n[Install]\nWantedBy=multi-user.target\n"
+    host.write("/etc/systemd/system/www.service", unit)
+    host.write("/srv/www.py", WEB_SERVER)
+    host.run("mkdir -p /srv/www; echo \"from $(hostname)\" >/srv/www/index.html; systemctl enable -q --now www")
 
 
 def packages(report, directory):
@@ -114,7 +120,7 @@ def second_balancer(host):
 
 def upgraded(report):
     """To the next version, one host after another: the same package under a higher number."""
-    apt = "DEBIAN_FRONTEND=noninteractive apt-get -y -qq -o Dpkg::Use-Pty=0 install"
+    apt = f"{APT} install"
     make = "cd /root; dpkg-deb -R out/weir_*.deb newer; sed -i 's/^Version: .*/&.1/' newer/DEBIAN/control; dpkg-deb -b -Zgzip newer >/dev/null"
     version = "dpkg-query -W -f '${Version}' weir"
     newer = lb.says(version) + ".1"

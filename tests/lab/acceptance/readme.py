@@ -11,10 +11,10 @@ PAGE = Path(__file__).resolve().parents[3] / "docs/operate.md"
 NET = "10.77.0."
 
 
-def block(mark):
-    """The lines of the block under `<!-- MARK -->`, with this lab's addresses."""
-    found = re.search(rf"^<!-- {re.escape(mark)} -->\n```\w+\n(.*?)^```$", PAGE.read_text(), re.MULTILINE | re.DOTALL)
-    expect(found, f"docs/operate.md has no block '{mark}'")
+def block(mark, page=PAGE):
+    """The lines of the page's block under `<!-- MARK -->`, with this lab's addresses."""
+    found = re.search(rf"^<!-- {re.escape(mark)} -->\n```\w+\n(.*?)^```$", page.read_text(), re.MULTILINE | re.DOTALL)
+    expect(found, f"{page.name} has no block '{mark}'")
     net = re.sub(r"\d+$", "", cluster.lb.addr)
     return found[1].replace(NET, net)
 
