@@ -49,6 +49,11 @@ pub(crate) fn private_addresses() -> io::Result<Vec<(IpAddr, String, bool)>> {
     address::private()
 }
 
+/// Every address of this host.
+pub(crate) fn own_addresses() -> io::Result<Vec<IpAddr>> {
+    Ok(address::interfaces()?.into_iter().map(|interface| interface.ip).collect())
+}
+
 /// The process that takes TCP connections at a port of this host: its name and its number, where that may be seen.
 pub(crate) fn who_listens(port: u16) -> Option<(String, u32)> {
     let holder = holder::of(SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), port), Transport::Tcp)?;

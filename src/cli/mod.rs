@@ -128,7 +128,7 @@ fn run(command: Command, output: &Output) -> Result<Exit, Failure> {
         Command::Config(config) => config.run(output),
         Command::Demo(demo) => demo.run(output),
         Command::Doctor(doctor) => converse_with(doctor.run(output), false),
-        Command::Init(init) => converse_with(init.run(output), false),
+        Command::Init(init) => init::ended(converse_with(init.run(output), false)),
         Command::Sim(sim) => sim.run(output),
         Command::Version(version) => version.run(output),
         Command::Keygen(keygen) => keygen.run(output),

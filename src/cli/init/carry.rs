@@ -4,23 +4,30 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::super::agent::failure as agent_failure;
+use tokio::time::timeout;
+
 use super::super::config::{DEFAULT, unusable};
+use super::super::connect::AgentArgs;
 use super::super::exit::Exit;
 use super::super::failure::Failure;
 use super::super::keygen;
 use super::super::output::Output;
-use super::facts;
+use super::super::session::Session;
+use super::facts::{self, Pending};
 use super::plan::{RingKey, Start};
 use super::units::UNITS;
 use crate::agent::{self, hand};
 use crate::apply::{self, NewSite, RunBy, SitePlaced};
 use crate::command;
-use crate::config::{self, Config, Loaded};
+use crate::config::{self, Config, Loaded, When};
 use crate::crypto::{Key, KeyId};
 use crate::error::{Explain as _, system_words};
+use crate::rpc::weir::Reload;
 
 /// A unit that has not come up by then says why in the journal: the agent is ready in milliseconds, or waits for an address.
 const START_LIMIT: Duration = Duration::from_secs(60);
+/// An agent answers at once.
+const ANSWER: Duration = Duration::from_secs(5);
 
 /// Reads what is about to become the configuration, beside the place where it goes.
 pub(super) fn checked(text: &str) -> Result<Loaded, Failure> {
@@ -75,8 +82,8 @@ pub(super) fn configuration(text: &str, aside: Option<&Path>, output: &Output) -
         Failure::new(Exit::Failed, format!("cannot write {}: {}", path.display(), system_words(error)))
     };
     if let Some(aside) = aside {
-        // A second name, so that there is one under the first at every moment.
-        std::fs::hard_link(path, aside).map_err(|error| failed(aside, &error))?;
+        // Also where the path is a link to it.
+        std::fs::copy(path, aside).map_err(|error| failed(aside, &error))?;
     }
     agent::file::write_readable(path, text.as_bytes(), "weir").map_err(|error| failed(path, &error))?;
     loaded(output)
@@ -124,6 +131,7 @@ pub(super) fn start(start: Start) -> Result<(), Failure> {
     let verb = match start {
         Start::Nothing => return Ok(()),
         Start::Stopped => "start",
+        Start::Outdated => "reload",
         Start::Changed => "restart",
     };
     let socket = systemctl(&["start", "weir-apply.socket"])?;
@@ -131,10 +139,33 @@ pub(super) fn start(start: Start) -> Result<(), Failure> {
         return Err(Failure::new(Exit::Failed, "weir-apply.socket did not start")
             .with_remedy("'journalctl -u weir-apply.socket' says why"));
     }
-    if !systemctl(&[verb, "weir.service"])?.success {
-        return Err(
-            Failure::new(Exit::Failed, "weir.service did not start").with_remedy("'journalctl -u weir' says why")
-        );
+    if systemctl(&[verb, "weir.service"])?.success {
+        return Ok(());
     }
+    let what = match start {
+        Start::Outdated => "weir.service did not take over its configuration",
+        Start::Nothing | Start::Stopped | Start::Changed => "weir.service did not start",
+    };
+    Err(Failure::new(Exit::Failed, what).with_remedy("'journalctl -u weir' says why"))
+}
+
+/// How the configuration that the agent has differs from the one that is there. One that says nothing has the same.
+pub(super) async fn pending(agent: &AgentArgs, output: &Output) -> Pending {
+    let Ok(mut session) = Session::open(agent, &output.silent()).await else { return Pending::Nothing };
+    let Ok(Ok(told)) = timeout(ANSWER, session.weir(&Reload { dry_run: true })).await else { return Pending::Nothing };
+    if told.changes.iter().any(|change| change.when.is(&When::Restart)) {
+        Pending::Restart
+    } else if told.changes.is_empty() {
+        Pending::Nothing
+    } else {
+        Pending::Live
+    }
+}
+
+/// Has the agent look again at what it could not put in place.
+pub(super) async fn try_again(agent: &AgentArgs, output: &Output) -> Result<(), Failure> {
+    let mut session = Session::open(agent, output).await?;
+    // What it says of it shows in its upstreams.
+    let _ = timeout(ANSWER, session.weir(&Reload { dry_run: false })).await;
     Ok(())
 }

@@ -26,11 +26,26 @@ pub(super) struct Facts {
     pub(super) ring_path: PathBuf,
     /// The private addresses of this host; the choice among several is not ours.
     pub(super) addresses: Vec<Candidate>,
+    /// All of them.
+    pub(super) own: Vec<IpAddr>,
     pub(super) units: Units,
+    /// By the running agent's word.
+    pub(super) pending: Pending,
     /// Of a balancer.
     pub(super) nginx: Option<Balanced>,
     /// Firewalls, and what else is between this server and others.
     pub(super) walls: Walls,
+}
+
+/// What of the configuration the running agent has not taken over.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub(super) enum Pending {
+    #[default]
+    Nothing,
+    /// It does so on reload.
+    Live,
+    /// It does so when it is started again.
+    Restart,
 }
 
 /// The NGINX that balances.
@@ -83,7 +98,9 @@ impl Facts {
             configuration,
             aside: aside(Path::new(DEFAULT)),
             addresses: addresses(),
+            own: crate::agent::check::own_addresses().unwrap_or_default(),
             units: Units::look(),
+            pending: Pending::default(),
             walls: Walls::look(),
         }
     }

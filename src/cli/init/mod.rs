@@ -154,6 +154,13 @@ impl Init {
         if let Some(found) = &facts.nginx {
             story.line(&words::nginx(&found.nginx, &found.upstream))?;
         }
+        if let Some(address) = wanted.address.filter(|address| !facts.own.contains(address)) {
+            output.notice(&words::elsewhere(address, &facts.addresses));
+        }
+        if let (true, Found::Read(loaded)) = (facts.units.agent_runs(), &facts.configuration) {
+            let agent = AgentArgs::default().or_as_configured(Some(loaded));
+            facts.pending = carry::pending(&agent, output).await;
+        }
         // A key with which nobody was joined is asked for again.
         let is_in_doubt = wanted.join.is_some() && facts.units.agent_runs() && joining::is_key_in_doubt(output).await;
         if is_in_doubt {
@@ -235,6 +242,15 @@ impl Init {
     }
 }
 
+/// An interrupt ends it between two steps, or in one that the next run does again.
+pub(super) fn ended(result: Result<Exit, Failure>) -> Result<Exit, Failure> {
+    match result {
+        Ok(Exit::Interrupted) => Err(Failure::new(Exit::Interrupted, "interrupted, and what was written stays")
+            .with_remedy("run it again: it goes on from there")),
+        ended => ended,
+    }
+}
+
 /// Whether a configuration may be written.
 fn is_written(wanted: &Wanted, facts: &Facts) -> bool {
     match facts.configuration {
@@ -263,7 +279,7 @@ async fn address(wanted: &Wanted, facts: &Facts, peer: Option<Peer>) -> Result<O
 /// What would be done, and nothing else.
 fn dry_run(plan: &Plan, story: &mut Story<'_>) -> Result<Exit, Failure> {
     for step in plan.steps.iter().filter(|step| step.state != State::Theirs) {
-        story.line(&words::line(step, Tense::Future))?;
+        story.line(&words::line(step, plan.kind, Tense::Future))?;
     }
     if plan.theirs().next().is_some() {
         story.text(&words::changes(plan.theirs()))?;
@@ -287,7 +303,7 @@ impl Run<'_, '_> {
     /// weir's own files.
     fn write(&mut self, given: Option<&Key>) -> Result<(), Failure> {
         for step in &self.plan.steps {
-            let mut line = words::line(step, Tense::Past);
+            let mut line = words::line(step, self.init.kind, Tense::Past);
             match &step.action {
                 Action::Ring { key } if step.state == State::Ours => {
                     let id = carry::ring(&self.facts.ring_path, key, given)?;
@@ -358,12 +374,12 @@ impl Run<'_, '_> {
                         self.output.progress("");
                         started?;
                     }
-                    self.story.line(&words::line(step, Tense::Past))?;
+                    self.story.line(&words::line(step, self.init.kind, Tense::Past))?;
                 }
                 Action::Guard(guarded) => {
                     let guarded = guarded.clone();
                     blocking(move || guarded.application.put_in_place(&guarded.steps)).await?;
-                    self.story.line(&words::line(step, Tense::Past))?;
+                    self.story.line(&words::line(step, self.init.kind, Tense::Past))?;
                 }
                 Action::Change(_)
                 | Action::Ring { .. }
@@ -406,27 +422,40 @@ impl Run<'_, '_> {
     /// Waits for NGINX, puts the site there, and tells how the others come. Also whether NGINX was touched as it was to be.
     async fn balance(&mut self, loaded: &Loaded, agent: &AgentArgs, consent: bool) -> Result<(Exit, bool), Failure> {
         let mut ready = ready::balancer(agent, self.output).await?;
+        if ready.trouble.is_some() && self.facts.units.agent_runs() {
+            // What was in its way may be gone, and it looks only now and then.
+            carry::try_again(agent, self.output).await?;
+            ready = ready::balancer(agent, self.output).await?;
+        }
         let may_touch = consent && ready.trouble.is_none();
         let mut touched = Ok(());
         if may_touch {
             touched = self.touch(loaded).await;
-            ready = ready::balancer(agent, self.output).await?;
+            let starts = self.plan.theirs().any(|step| matches!(step.action, Action::StartNginx { .. }));
+            let seen = starts && touched.is_ok();
+            ready = if seen {
+                ready::running(agent, self.output).await?
+            } else {
+                ready::balancer(agent, self.output).await?
+            };
         }
         self.story.line(&words::ready(&ready.document, ready.trouble.as_ref()))?;
+        touched?;
+        let is_missing = ready::is_missing(&ready.document);
+        if let Some(trouble) = ready.trouble.filter(|_| !is_missing) {
+            return Err(Failure::new(Exit::Incomplete, trouble.what).with_remedy(trouble.way_out));
+        }
         let has_site = self.plan.steps.iter().any(|step| matches!(step.action, Action::Site { .. }));
         if let (false, Some(found)) = (has_site, &self.facts.nginx) {
-            self.story.text(&words::own_site(&found.upstream))?;
+            self.story.text(&words::own_site(&found.upstream, &found.nginx.port80, &self.init.command()))?;
         }
-        if let Some(addr) = ready.document.node.addr {
+        // Whoever joins was told so by the first.
+        if let (None, Some(addr)) = (&self.init.join, ready.document.node.addr) {
             self.story.text(&words::next(&ready.document.node.name, addr))?;
             self.story.next(words::next_command(addr));
         }
-        touched?;
-        match ready.trouble {
-            None => Ok((Exit::Done, may_touch)),
-            Some(_) if ready::is_missing(&ready.document) => Ok((Exit::Attention, may_touch)),
-            Some(trouble) => Err(Failure::new(Exit::Incomplete, trouble.what).with_remedy(trouble.way_out)),
-        }
+        let works = !is_missing && !ready::is_stopped(&ready.document);
+        Ok((if works { Exit::Done } else { Exit::Attention }, may_touch))
     }
 
     /// What was agreed to.

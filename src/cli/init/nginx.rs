@@ -102,25 +102,26 @@ fn page(server: &Server<'_>, file: &Path, main: &Path, ours: &Path) -> Page {
     if file == ours {
         return Page::Ours;
     }
-    let has_no_content = || site::root(server).is_some_and(|root| !has_own_content(&root));
+    let shows_only = |page: &[&str]| site::root(server).is_some_and(|root| !holds_more_than(&root, page));
     let named = |name: &str| file.file_name().is_some_and(|file| file == name);
     let in_directory = |name: &str| file.parent().and_then(Path::file_name).is_some_and(|directory| directory == name);
     if named("default") && in_directory(ENABLED) && file.is_symlink() {
         // What it leads to is the package's file.
-        let untouched = file.canonicalize().is_ok_and(|target| is_as_packaged(&target)) && has_no_content();
+        let untouched =
+            file.canonicalize().is_ok_and(|target| is_as_packaged(&target)) && shows_only(&site::DEBIAN_PAGE);
         return Page::Distribution { link: Some(file.to_owned()), untouched };
     }
     let is_shipped_place = file == main || named("default.conf") && in_directory(Context::Http.directory());
-    if is_shipped_place && site::is_built_in(server) && has_no_content() {
+    if is_shipped_place && site::is_built_in(server) && shows_only(&site::BUILT_IN_PAGE) {
         return Page::Distribution { link: None, untouched: true };
     }
     Page::Somebodys
 }
 
-fn has_own_content(root: &Path) -> bool {
+fn holds_more_than(root: &Path, page: &[&str]) -> bool {
     let Ok(entries) = fs::read_dir(root) else { return false };
     let names: Vec<String> = entries.flatten().map(|entry| entry.file_name().to_string_lossy().into_owned()).collect();
-    site::own_content(names.iter().map(String::as_str)).is_some()
+    site::is_more_than(names.iter().map(String::as_str), page)
 }
 
 /// Whether a configuration file is the one that came with its package, by the checksum that dpkg has of it.

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use super::change::Change;
 use super::document::{Body, Document};
 use super::existing::{Contradiction, contradictions};
-use super::facts::{Balanced, Candidate, Facts, Found, Ring};
+use super::facts::{Balanced, Candidate, Facts, Found, Pending, Ring};
 use super::joining::{Guarded, Web};
 use super::nginx::{self, Nginx};
 use super::site::{self, Fit, Port80, Wish};
@@ -20,6 +20,7 @@ use crate::upstream::UpstreamName;
 /// The steps, in the order in which they are done.
 #[derive(Debug)]
 pub(super) struct Plan {
+    pub(super) kind: Kind,
     pub(super) steps: Vec<Step>,
 }
 
@@ -90,6 +91,8 @@ pub(super) enum Start {
     Nothing,
     /// Not all of them do.
     Stopped,
+    /// The agent runs, and has not taken over all of the configuration.
+    Outdated,
     /// They run with another configuration.
     Changed,
 }
@@ -135,7 +138,10 @@ pub(super) enum Refused {
     /// A web server has to be told where its cluster is.
     NoJoin,
     /// `--site yes`, and these have port 80.
-    OtherSite(Vec<String>),
+    OtherSite {
+        upstream: UpstreamName,
+        places: Vec<String>,
+    },
 }
 
 impl Plan {
@@ -159,7 +165,7 @@ impl Plan {
         steps.extend(answers.guarded.as_ref().map(guard));
         steps.extend(site);
         steps.extend(facts.nginx.as_ref().and_then(|found| start_nginx(&found.nginx)));
-        Ok(Self { steps })
+        Ok(Self { kind: wanted.kind, steps })
     }
 
     /// Where the ring's key comes from.
@@ -203,7 +209,7 @@ fn site(wanted: &Wanted, found: &Balanced) -> Result<Option<Step>, Refused> {
         Some(Step { action: Action::Site { path: path.clone(), upstream: upstream.clone(), new }, state })
     };
     Ok(match site::wish(wanted.site, &nginx.port80) {
-        Wish::Refused(places) => return Err(Refused::OtherSite(places)),
+        Wish::Refused(places) => return Err(Refused::OtherSite { upstream: upstream.clone(), places }),
         Wish::Kept => step(None),
         Wish::Put(welcome) if is_there(nginx.state.clone()) && nginx.reads.is_some() => {
             let fit = Fit { upstream, addresses: &welcome.addresses, ipv6: nginx.ipv6, min_timeout: nginx.min_timeout };
@@ -314,10 +320,12 @@ fn advertise(wanted: &Wanted, facts: &Facts, answers: &Answers) -> Result<Option
 
 fn units(facts: &Facts, is_new: bool) -> Step {
     let units = &facts.units;
-    let start = match (units.all_run(), units.agent_runs() && is_new) {
-        (_, true) => Start::Changed,
-        (true, false) => Start::Nothing,
-        (false, false) => Start::Stopped,
+    let start = match (units.agent_runs(), facts.pending) {
+        (true, Pending::Restart) => Start::Changed,
+        (true, _) if is_new => Start::Changed,
+        (true, Pending::Live) => Start::Outdated,
+        (true, Pending::Nothing) if units.all_run() => Start::Nothing,
+        (true | false, _) => Start::Stopped,
     };
     let is_done = start == Start::Nothing && units.all_enabled();
     Step { action: Action::Units(start), state: if is_done { State::Done } else { State::Ours } }

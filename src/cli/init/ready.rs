@@ -19,6 +19,8 @@ const PATIENCE: Duration = Duration::from_secs(30);
 const SURE: Duration = Duration::from_secs(3);
 /// How often the agent is asked.
 const LOOK: Duration = Duration::from_millis(100);
+/// The agent looks at NGINX from time to time.
+const SEEN: Duration = Duration::from_secs(15);
 /// An agent answers at once.
 const ANSWER: Duration = Duration::from_secs(5);
 
@@ -88,4 +90,23 @@ fn obstacle(document: &Document) -> Option<Trouble> {
     let last = document.apply.as_ref()?.last.as_ref()?;
     let is_in_place = last.result.word().is_none_or(|result| result.is_in_place());
     (!is_in_place).then(|| last.trouble())
+}
+
+/// Waits until the agent has seen the NGINX that was started.
+pub(super) async fn running(agent: &AgentArgs, output: &Output) -> Result<Ready, Failure> {
+    let started = Instant::now();
+    loop {
+        let ready = balancer(agent, output).await?;
+        if !is_stopped(&ready.document) || started.elapsed() >= SEEN {
+            output.progress("");
+            return Ok(ready);
+        }
+        output.progress("waiting for NGINX to be seen");
+        sleep(LOOK).await;
+    }
+}
+
+/// By the agent's word, which may be seconds old.
+pub(super) fn is_stopped(document: &Document) -> bool {
+    document.nginx.as_ref().is_some_and(|nginx| nginx.state.is(&NginxState::Stopped))
 }

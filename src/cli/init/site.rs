@@ -10,15 +10,17 @@ use crate::upstream::UpstreamName;
 /// The site that is shipped.
 const SHIPPED: &str = include_str!("../../../etc/site.conf");
 
-/// Files that distributions put where their welcome page is.
-const PACKAGED: [&str; 11] = [
+/// What Debian puts where its welcome page is.
+pub(super) const DEBIAN_PAGE: [&str; 1] = ["index.nginx-debian.html"];
+
+/// What others do.
+pub(super) const BUILT_IN_PAGE: [&str; 10] = [
     "404.html",
     "50x.html",
     "en-US",
     "icons",
     "img",
     "index.html",
-    "index.nginx-debian.html",
     "nginx-logo.png",
     "nginx_modules",
     "poweredby.png",
@@ -76,7 +78,13 @@ pub(super) enum Page {
 impl Port80 {
     /// From all who answer there.
     pub(super) fn of(seen: &[Seen]) -> Self {
-        let sites = || Self::Sites(seen.iter().map(|seen| seen.place.clone()).collect());
+        let is_somebodys = |seen: &&Seen| !matches!(seen.page, Page::Distribution { untouched: true, .. });
+        let named = |all: Vec<&Seen>| Self::Sites(all.into_iter().map(|seen| seen.place.clone()).collect());
+        // The page beside them is not worth a word.
+        let sites = || match seen.iter().filter(is_somebodys).collect::<Vec<_>>() {
+            none if none.is_empty() => named(seen.iter().collect()),
+            some => named(some),
+        };
         if seen.iter().any(|seen| seen.page == Page::Ours) {
             return Self::Ours;
         }
@@ -127,9 +135,9 @@ pub(super) fn root(server: &Server<'_>) -> Option<PathBuf> {
     in_block(block, "root").or_else(of_location)?.arguments.first().map(PathBuf::from)
 }
 
-/// The first name in such a directory that is nobody's but this server's owner's.
-pub(super) fn own_content<'a>(names: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
-    names.into_iter().find(|name| !PACKAGED.contains(name) && !name.starts_with('.'))
+/// Whether a directory with these names holds more than the distribution's own `page`.
+pub(super) fn is_more_than<'a>(names: impl IntoIterator<Item = &'a str>, page: &[&str]) -> bool {
+    names.into_iter().any(|name| !page.contains(&name) && !name.starts_with('.'))
 }
 
 /// What is to become of port 80.
@@ -264,7 +272,7 @@ mod tests {
             assert_eq!(Port80::of(&all), wanted, "{all:?}");
         }
         let both = [seen(distribution(link, true), true), seen(Page::Somebodys, false)];
-        assert!(matches!(Port80::of(&both), Port80::Sites(places) if places.len() == 2));
+        assert_eq!(Port80::of(&both), sites(), "the page beside a site is not named");
     }
 
     #[test]
@@ -307,8 +315,10 @@ mod tests {
         assert_eq!(built_in(edited), (false, None));
         let php = "server { listen 80; root /srv; location ~ \\.php$ { fastcgi_pass unix:/run/php; } }";
         assert!(!built_in(php).0);
-        assert_eq!(own_content(["index.nginx-debian.html", ".well-known"]), None);
-        assert_eq!(own_content(["index.html", "shop"]), Some("shop"));
+        assert!(!is_more_than(["index.nginx-debian.html", ".well-known"], &DEBIAN_PAGE));
+        assert!(is_more_than(["index.nginx-debian.html", "index.html"], &DEBIAN_PAGE));
+        assert!(!is_more_than(["index.html", "404.html"], &BUILT_IN_PAGE));
+        assert!(is_more_than(["index.html", "shop"], &BUILT_IN_PAGE));
     }
 
     #[test]

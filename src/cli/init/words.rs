@@ -1,13 +1,14 @@
 //! What is said, and how it is laid out (`ux §3.1`): two columns, then details.
 
 use std::fmt::Write as _;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use super::super::config::{DEFAULT, unusable};
 use super::super::exit::Exit;
 use super::super::failure::Failure;
 use super::super::output::Output;
 use super::super::upstream::show::strength;
+use super::Kind;
 use super::document;
 use super::existing::Contradiction;
 use super::facts::Candidate;
@@ -18,7 +19,7 @@ use crate::config::GOSSIP_PORT;
 use crate::crypto::KeyId;
 use crate::error::Trouble;
 use crate::escape::escape;
-use crate::status::node::{Document, Upstream, Want};
+use crate::status::node::{Document, NginxState, Upstream, Want};
 use crate::status::shell::argument;
 use crate::upstream::UpstreamName;
 
@@ -46,7 +47,7 @@ pub(super) fn ring(key: &RingKey, id: KeyId) -> String {
 }
 
 /// A step, done or to be done.
-pub(super) fn line(step: &Step, tense: Tense) -> String {
+pub(super) fn line(step: &Step, kind: Kind, tense: Tense) -> String {
     let file = |path: &str, detail: &str| format!("{path:<FILE_WIDTH$}   {detail}");
     let label = |past, future| match (step.state, tense) {
         (State::Done, _) => "kept",
@@ -71,11 +72,16 @@ pub(super) fn line(step: &Step, tense: Tense) -> String {
         Action::Units(start) => {
             let (past, future) = match start {
                 Start::Changed => ("restarted", "restart"),
+                Start::Outdated => ("reloaded", "reload"),
                 Start::Stopped => ("started", "start"),
                 Start::Nothing => ("enabled", "enable"),
             };
             let label = if step.state == State::Done { "running" } else { label(past, future) };
-            two(label, "weir.service, weir-apply.socket (enabled at boot)")
+            let units = match kind {
+                Kind::Balancer => "weir.service, weir-apply.socket",
+                Kind::Web => "weir.service",
+            };
+            two(label, &format!("{units} (enabled at boot)"))
         }
         Action::Site { path, upstream, .. } => {
             two(label("wrote", "write"), &format!("{}   {}", path.display(), site_detail(upstream)))
@@ -185,7 +191,12 @@ pub(super) fn by_hand(action: &Action) -> Vec<String> {
 }
 
 /// Where no site is put: how requests reach the upstream.
-pub(super) fn own_site(upstream: &UpstreamName) -> String {
+pub(super) fn own_site(upstream: &UpstreamName, port80: &Port80, command: &str) -> String {
+    if let Port80::Program(program) = port80 {
+        return format!(
+            "\nNGINX is not running, and port 80 is used by {program}; stop that, then again:\n    {command}\n"
+        );
+    }
     format!(
         "\nRequests reach upstream {upstream} through a site of yours that says\n    proxy_pass http://{upstream};\n\
          /usr/share/weir/site.conf is one, with timeouts that let no server's silence be felt.\n"
@@ -215,8 +226,7 @@ fn join(addr: SocketAddr) -> String {
 
 /// What was left, and what does it.
 pub(super) fn left(command: &str, commands: &[String]) -> String {
-    let mut text =
-        format!("\nLeft undone, for nobody was asked or the answer was no:\n    {command} --yes\nor by hand:\n");
+    let mut text = format!("\nLeft undone; this does it:\n    {command} --yes\nor by hand:\n");
     for command in commands {
         // Writing to a String cannot fail.
         let _ = writeln!(text, "    {command}");
@@ -224,10 +234,18 @@ pub(super) fn left(command: &str, commands: &[String]) -> String {
     text
 }
 
+/// Of an address that was named and is none of this host's.
+pub(super) fn elsewhere(address: IpAddr, candidates: &[Candidate]) -> String {
+    let has: Vec<String> = candidates.iter().map(|one| one.ip.to_string()).collect();
+    let has = if has.is_empty() { String::new() } else { format!(" (it has {})", has.join(", ")) };
+    format!("notice: this server has no address {address} itself{has}; the others must be led here by it")
+}
+
 /// `lb1 at 10.77.0.11:7946; upstream web: generation 1 live, no servers yet (502 until the first joins)`.
 pub(super) fn ready(document: &Document, trouble: Option<&Trouble>) -> String {
     let node = &document.node;
     let addr = node.addr.map(|addr| format!(" at {addr}")).unwrap_or_default();
+    let runs = document.nginx.as_ref().is_none_or(|nginx| !nginx.state.is(&NginxState::Stopped));
     let mut parts = vec![format!("{}{addr}", node.name)];
     let shown = document.upstreams.iter().filter(|upstream| upstream.output.is_some());
     match trouble {
@@ -235,17 +253,17 @@ pub(super) fn ready(document: &Document, trouble: Option<&Trouble>) -> String {
             let names: Vec<&str> = shown.map(|upstream| upstream.name.as_str()).collect();
             parts.push(format!("upstream {} waits: {}", names.join(", "), trouble.what));
         }
-        None => parts.extend(shown.map(upstream)),
+        None => parts.extend(shown.map(|shown| upstream(shown, runs))),
     }
-    two("ready", &parts.join("; "))
+    two(if trouble.is_some() { "waits" } else { "ready" }, &parts.join("; "))
 }
 
-fn upstream(upstream: &Upstream) -> String {
-    let generation =
-        upstream.generation.map(|generation| format!("generation {generation} live, ")).unwrap_or_default();
+fn upstream(upstream: &Upstream, runs: bool) -> String {
+    let state = if runs { "live" } else { "in place, NGINX is not running" };
+    let generation = upstream.generation.map(|generation| format!("generation {generation} {state}, "));
     let is_empty = upstream.want.as_ref().is_some_and(|want| want.is(&Want::Placeholder));
     let servers = if is_empty { "no servers yet (502 until the first joins)".to_owned() } else { strength(upstream) };
-    format!("upstream {}: {generation}{servers}", upstream.name)
+    format!("upstream {}: {}{servers}", upstream.name, generation.unwrap_or_default())
 }
 
 /// `role lb, upstream web = members with role web`.
@@ -294,8 +312,10 @@ pub(super) fn refused(refused: &Refused, command: &str, output: &Output) -> Fail
         }
         Refused::Masked(unit) => Failure::new(Exit::Refused, format!("{unit} is masked, so it shall not start"))
             .with_remedy(format!("'systemctl unmask {unit}', then again")),
-        Refused::OtherSite(places) => Failure::new(Exit::Refused, format!("port 80 is used by {}", places.join(", ")))
-            .with_remedy("put 'proxy_pass http://web;' there, and give --site no"),
+        Refused::OtherSite { upstream, places } => {
+            Failure::new(Exit::Refused, format!("port 80 is used by {}", places.join(", ")))
+                .with_remedy(format!("put 'proxy_pass http://{upstream};' there, and give --site no"))
+        }
         Refused::NoJoin => Failure::usage("a web server joins a cluster, and none is named")
             .with_remedy("name a member: sudo weir init web --join ADDRESS"),
     }
