@@ -14,8 +14,8 @@ use crate::wire::NodeName;
 
 /// Whoever is there takes a connection within milliseconds.
 const PATIENCE: Duration = Duration::from_secs(3);
-/// How long a result counts.
-const FRESH: Duration = Duration::from_secs(5);
+/// How long a result counts: whoever has opened a firewall asks again at once.
+const FRESH: Duration = Duration::from_secs(1);
 /// A question or two, until somebody else asks.
 const KEPT: Duration = Duration::from_secs(60);
 /// Members that are tried at a time.
@@ -30,16 +30,17 @@ pub(super) struct Reached {
 #[derive(Debug)]
 struct Try {
     to: SocketAddr,
-    begun: Instant,
+    /// When it was begun, or its end was told.
+    at: Instant,
     /// The end of the one under way.
     came: Option<oneshot::Receiver<bool>>,
-    /// How the last one ended.
+    /// How it ended.
     result: Option<bool>,
 }
 
 impl Reached {
-    /// Whether `member` takes connections at `to`; `None` while that is not known. A try that is due is begun, and its end told to
-    /// whoever asks next. Must be called inside the runtime.
+    /// Whether `member` takes connections at `to`; `None` while that is not known: what an earlier run of it was told does not count.
+    /// A try that is due is begun, and its end told to whoever asks next. Must be called inside the runtime.
     pub(super) fn look(
         &mut self,
         now: Instant,
@@ -47,12 +48,12 @@ impl Reached {
         to: SocketAddr,
         source: Option<IpAddr>,
     ) -> Option<bool> {
-        self.tries.retain(|_, known| now.since(known.begun) < KEPT);
+        self.tries.retain(|_, known| now.since(known.at) < KEPT);
         if let Some(known) = self.tries.get_mut(member).filter(|known| known.to == to) {
             if let Some(Ok(result)) = known.came.as_mut().map(oneshot::Receiver::try_recv) {
-                (known.result, known.came) = (Some(result), None);
+                (known.result, known.came, known.at) = (Some(result), None, now);
             }
-            if known.came.is_some() || now.since(known.begun) < FRESH {
+            if known.came.is_some() || now.since(known.at) < FRESH {
                 return known.result;
             }
         } else if self.tries.len() >= MAX_TRIES {
@@ -64,9 +65,8 @@ impl Reached {
             // Nobody may want to know any more.
             let _gone = sender.send(reached.is_ok_and(|opened| opened.is_ok()));
         });
-        let result = self.tries.remove(member).filter(|known| known.to == to).and_then(|known| known.result);
-        self.tries.insert(member.clone(), Try { to, begun: now, came: Some(came), result });
-        result
+        self.tries.insert(member.clone(), Try { to, at: now, came: Some(came), result: None });
+        None
     }
 }
 
@@ -98,8 +98,8 @@ mod tests {
         drop(open);
         assert_eq!(reached.look(start, &name, to, None), Some(true), "it is fresh");
         let later = start + FRESH;
-        assert_eq!(reached.look(later, &name, to, None), Some(true), "until another try has ended");
-        assert_eq!(told(&mut reached, later, to, Some(true)).await, Some(false));
+        assert_eq!(reached.look(later, &name, to, None), None, "another try is under way");
+        assert_eq!(told(&mut reached, later, to, None).await, Some(false));
         let elsewhere = "127.0.0.1:9".parse().unwrap();
         assert_eq!(reached.look(later, &name, elsewhere, None), None, "it has moved");
     }

@@ -35,7 +35,8 @@ pub(crate) fn operand(word: &str) -> Cow<'_, str> {
 
 /// As [`argument`], as the value of `option`.
 pub(crate) fn option(option: &str, word: &str) -> String {
-    let between = if word.starts_with('-') { '=' } else { ' ' };
+    // Standard input is no option.
+    let between = if word.starts_with('-') && word != "-" { '=' } else { ' ' };
     format!("{option}{between}{}", argument(word))
 }
 
@@ -76,6 +77,7 @@ mod tests {
             assert_eq!(argument(name), written);
         }
         assert_eq!((operand("-p").as_ref(), operand("p").as_ref()), ("-- -p", "p"));
+        assert_eq!(option("--key-file", "-"), "--key-file -");
         assert_eq!((option("--force", "-p"), option("--force", "p q")), ("--force=-p".into(), "--force 'p q'".into()));
     }
 }

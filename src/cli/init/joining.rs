@@ -3,7 +3,7 @@
 
 use std::path::Path;
 
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use super::super::connect::AgentArgs;
 use super::super::exit::Exit;
@@ -67,7 +67,19 @@ impl Web {
 }
 
 fn start(program: &str, unit: &str) -> Change {
-    Change::new(program, "starts it, now and at boot", &[&["systemctl", "enable", "--now", unit]])
+    Change::new(program, "started, and enabled at boot", &[&["systemctl", "enable", "--now", unit]])
+}
+
+/// A web server that is installed and does not run, where one was found before. `config` is of this server. Blocks.
+pub(super) fn stopped(config: &Config) -> Option<Change> {
+    // On another port it was something else.
+    if config.node.tags.get("port").is_some_and(|port| port != "80") {
+        return None;
+    }
+    match Ports::look(None).choose(None) {
+        Choice::Stopped(program, unit) => Some(start(program, unit)),
+        Choice::Port(..) | Choice::Several(_) | Choice::Hidden(_) | Choice::Nothing => None,
+    }
 }
 
 /// Nobody can be asked.
@@ -118,11 +130,11 @@ impl Guarded {
 pub(super) async fn wait(
     kind: Kind,
     agent: &AgentArgs,
-    again: &str,
+    (again, started): (&str, Option<Instant>),
     story: &mut Story<'_>,
     output: &Output,
 ) -> Result<(), Failure> {
-    let mut joined = serving::joined(agent, output, again).await?;
+    let mut joined = serving::joined(agent, output, again, started).await?;
     let ways = joined.ways(agent, output).await?;
     output.progress("");
     story.line(&two("joined", &joined.words(&ways)))?;

@@ -32,6 +32,7 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 
 use clap::ValueEnum;
+use tokio::time::Instant;
 
 use super::connect::AgentArgs;
 use super::exit::Exit;
@@ -45,7 +46,7 @@ use crate::status::shell;
 use ask::Terminal;
 use facts::{Facts, Found, Ring};
 use joining::{Guarded, Web};
-use plan::{Action, Answers, Plan, RingKey, State};
+use plan::{Action, Answers, Plan, RingKey, Start, State};
 use tell::Story;
 use wanted::Wanted;
 use words::Tense;
@@ -172,7 +173,8 @@ impl Init {
         if self.dry_run {
             return dry_run(&plan, story);
         }
-        let mut run = Run { init: self, facts: &facts, plan: &plan, web: answers.web.as_ref(), story, output };
+        let web = answers.web.as_ref();
+        let mut run = Run { init: self, facts: &facts, plan: &plan, web, started: None, story, output };
         run.check_ports()?;
         let key = match plan.key() {
             Some(RingKey::Cluster) => Some(joining::key(self.key_file.as_deref(), output).await?),
@@ -212,7 +214,12 @@ impl Init {
             let application = guarded.as_ref().map(|guarded| guarded.application.clone());
             web = Some(blocking(move || Web::find(&wanted, application.as_ref(), &command)).await?);
         }
-        Ok(Answers { address: address(wanted, facts, peer).await?, web, guarded })
+        let mut stopped = None;
+        if let (false, Kind::Web, Found::Read(loaded)) = (is_new, self.kind, &facts.configuration) {
+            let config = loaded.config.clone();
+            stopped = blocking(move || Ok(joining::stopped(&config))).await?;
+        }
+        Ok(Answers { address: address(wanted, facts, peer).await?, web, stopped, guarded })
     }
 
     /// As it is typed again.
@@ -295,6 +302,8 @@ struct Run<'a, 's> {
     facts: &'a Facts,
     plan: &'a Plan,
     web: Option<&'a Web>,
+    /// When the agent was, if it was.
+    started: Option<Instant>,
     story: &'a mut Story<'s>,
     output: &'a Output,
 }
@@ -373,6 +382,7 @@ impl Run<'_, '_> {
                         let started = blocking(move || carry::start(start)).await;
                         self.output.progress("");
                         started?;
+                        self.started = Some(Instant::now()).filter(|_| start != Start::Nothing);
                     }
                     self.story.line(&words::line(step, self.init.kind, Tense::Past))?;
                 }
@@ -400,7 +410,7 @@ impl Run<'_, '_> {
         let mut joined = Ok(());
         if self.init.join.is_some() {
             let again = self.init.command();
-            joined = joining::wait(self.init.kind, &agent, &again, self.story, self.output).await;
+            joined = joining::wait(self.init.kind, &agent, (&again, self.started), self.story, self.output).await;
         }
         let ended = match (self.init.kind, joined) {
             (Kind::Balancer, Ok(())) => self.balance(&loaded, &agent, consent).await,

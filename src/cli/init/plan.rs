@@ -115,6 +115,8 @@ pub(super) struct Answers {
     pub(super) address: Option<IpAddr>,
     /// Of a web server that has no configuration yet.
     pub(super) web: Option<Web>,
+    /// A web server that does not run, of a server that is configured.
+    pub(super) stopped: Option<Change>,
     /// The application that was named.
     pub(super) guarded: Option<Guarded>,
 }
@@ -189,7 +191,7 @@ fn changes(wanted: &Wanted, facts: &Facts, answers: &Answers, has_site: bool) ->
         Found::Missing | Found::Wrong(_) => None,
     };
     let needs = joining::needs(wanted.kind, answers.web.as_ref(), has_site, config);
-    let start = answers.web.as_ref().and_then(|web| web.start.clone());
+    let start = answers.web.as_ref().and_then(|web| web.start.clone()).or_else(|| answers.stopped.clone());
     let all = start.into_iter().chain(facts.walls.openings(needs));
     all.map(|change| Step { action: Action::Change(change), state: State::Theirs }).collect()
 }

@@ -24,8 +24,8 @@ use crate::status::shell::open_port;
 use crate::upstream::Generation;
 use crate::upstream::explain::Question;
 
-/// A join takes milliseconds; its second try comes after one second, its fifth after fifteen.
-const JOIN_PATIENCE: Duration = Duration::from_secs(20);
+/// A join takes milliseconds; its second try comes after one second, its fourth after seven.
+const JOIN_PATIENCE: Duration = Duration::from_secs(10);
 /// Three failures of a check are told after fifteen seconds.
 const SERVING_PATIENCE: Duration = Duration::from_secs(30);
 /// Nothing but an operator changes what a balancer says for as long.
@@ -51,14 +51,23 @@ pub(super) struct Joined {
     pub(super) name: String,
     /// How many there are.
     members: usize,
-    at: Instant,
+    /// When it joined; `None` if it was a member before.
+    at: Option<Instant>,
     port: u16,
     heard: Heard,
 }
 
-/// Waits until somebody else is a member. `again` is the command that asks for the key anew.
-pub(super) async fn joined(agent: &AgentArgs, output: &Output, again: &str) -> Result<Joined, Failure> {
+/// Waits until somebody else is a member. `again` is the command that asks for the key anew; the agent was started at `started`, or
+/// long ago.
+pub(super) async fn joined(
+    agent: &AgentArgs,
+    output: &Output,
+    again: &str,
+    started: Option<Instant>,
+) -> Result<Joined, Failure> {
     let until = Instant::now() + JOIN_PATIENCE;
+    // Whoever answers at once has answered as the agent started.
+    let mut at = started;
     loop {
         let document = document(agent, output).await?;
         if let Some(trouble) = document.node.name_conflict() {
@@ -68,7 +77,7 @@ pub(super) async fn joined(agent: &AgentArgs, output: &Output, again: &str) -> R
             let members = document.cluster.alive;
             let port = document.node.addr.map_or(GOSSIP_PORT, |addr| addr.port());
             let name = document.node.name;
-            return Ok(Joined { name, members, at: Instant::now(), port, heard: Heard::default() });
+            return Ok(Joined { name, members, at, port, heard: Heard::default() });
         }
         if let Some(refused) = key::refused(&document, again) {
             return Err(refused);
@@ -78,6 +87,7 @@ pub(super) async fn joined(agent: &AgentArgs, output: &Output, again: &str) -> R
         }
         output.progress(&format!("  {:<10}nobody has answered yet …", "joined"));
         sleep(PAUSE).await;
+        at = Some(Instant::now());
     }
 }
 
@@ -194,8 +204,8 @@ fn named(names: &[String]) -> Option<(String, &'static str)> {
 pub(super) struct Serving {
     pub(super) balancer: String,
     pub(super) generation: Generation,
-    /// Since the join.
-    pub(super) after: Duration,
+    /// Since the join; `None` if that is long ago.
+    pub(super) after: Option<Duration>,
 }
 
 /// What came of waiting for requests.
@@ -258,13 +268,14 @@ impl Joined {
             session.query(question).await?;
             while came < count {
                 match session.answer().await? {
-                    QueryRecord::Response { from, payload } => {
+                    // A balancer hears itself as well.
+                    QueryRecord::Response { from, payload } if from != self.name => {
                         if let Some(told) = Told::parse(&payload) {
                             came += 1;
                             self.heard.take(from, told, self.at);
                         }
                     }
-                    QueryRecord::Ack { .. } => {}
+                    QueryRecord::Response { .. } | QueryRecord::Ack { .. } => {}
                     QueryRecord::Done => break,
                 }
             }
@@ -276,13 +287,13 @@ impl Joined {
 }
 
 impl Heard {
-    fn take(&mut self, from: String, told: Told, joined: Instant) {
+    fn take(&mut self, from: String, told: Told, joined: Option<Instant>) {
         let now = Instant::now();
         if told.serving().next().is_some() {
             let serving = Serving {
                 balancer: from.clone(),
                 generation: told.generation.unwrap_or_default(),
-                after: now - joined,
+                after: joined.map(|joined| now - joined),
             };
             self.serving.entry(from.clone()).or_insert(serving);
         }
@@ -399,8 +410,8 @@ impl Serving {
     /// `lb1 sends requests to web1: generation 2, confirmed 1.4 s after the join`.
     pub(super) fn words(&self, member: &str) -> String {
         let Self { balancer, generation, after } = self;
-        let after = after.as_secs_f64();
-        format!("{balancer} sends requests to {member}: generation {generation}, confirmed {after:.1} s after the join")
+        let after = after.map(|after| format!(", confirmed {:.1} s after the join", after.as_secs_f64()));
+        format!("{balancer} sends requests to {member}: generation {generation}{}", after.unwrap_or_default())
     }
 }
 
@@ -500,7 +511,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn each_balancer_is_waited_for_and_told_of() {
-        let start = Instant::now();
+        let start = Some(Instant::now());
         let names = ["lb1".to_owned(), "lb2".to_owned()];
         let mut heard = Heard::default();
         let serving =
@@ -521,14 +532,15 @@ mod tests {
         let served = heard.outcome(&names, "web1");
         let lines: Vec<String> = served.by.iter().map(|by| by.words("web1")).collect();
         assert_eq!(lines, ["lb1 sends requests to web1: generation 2, confirmed 1.4 s after the join"]);
+        let before = Serving { after: None, ..served.by[0].clone() };
+        assert_eq!(before.words("web1"), "lb1 sends requests to web1: generation 2");
         assert_eq!(served.troubles.len(), 1);
         assert!(served.troubles[0].sentence().starts_with("lb2 sends no requests to web1: "));
     }
 
     #[test]
     fn whoever_is_reached_is_named() {
-        let joined =
-            Joined { name: "web1".into(), members: 2, at: Instant::now(), port: 7946, heard: Heard::default() };
+        let joined = Joined { name: "web1".into(), members: 2, at: None, port: 7946, heard: Heard::default() };
         let ways = |names: &[&str], back: &[(&str, bool)]| Ways {
             reached: names.iter().map(|name| (*name).to_owned()).collect(),
             silent: Vec::new(),
