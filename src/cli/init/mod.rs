@@ -456,7 +456,7 @@ impl Run<'_, '_> {
             return Err(Failure::new(Exit::Incomplete, trouble.what).with_remedy(trouble.way_out));
         }
         let has_site = self.plan.steps.iter().any(|step| matches!(step.action, Action::Site { .. }));
-        if let (false, Some(found)) = (has_site, &self.facts.nginx) {
+        if let (false, false, Some(found)) = (has_site, is_missing, &self.facts.nginx) {
             self.story.text(&words::own_site(&found.upstream, &found.nginx.port80, &self.init.command()))?;
         }
         // Whoever joins was told so by the first.
@@ -509,3 +509,6 @@ async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T, Failure> +
     let ended = tokio::task::spawn_blocking(work).await;
     ended.unwrap_or_else(|error| Err(Failure::new(Exit::Failed, format!("this was not done: {error}"))))
 }
+
+#[cfg(test)]
+mod tests;

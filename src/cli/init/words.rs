@@ -251,7 +251,9 @@ pub(super) fn ready(document: &Document, trouble: Option<&Trouble>) -> String {
     match trouble {
         Some(trouble) => {
             let names: Vec<&str> = shown.map(|upstream| upstream.name.as_str()).collect();
-            parts.push(format!("upstream {} waits: {}", names.join(", "), trouble.what));
+            let is_missing = document.nginx.as_ref().is_some_and(|nginx| nginx.state.is(&NginxState::NotInstalled));
+            let why = if is_missing { " for NGINX".to_owned() } else { format!(": {}", trouble.what) };
+            parts.push(format!("upstream {} waits{why}", names.join(", ")));
         }
         None => parts.extend(shown.map(|shown| upstream(shown, runs))),
     }

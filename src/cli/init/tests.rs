@@ -1,0 +1,292 @@
+//! What is planned, and said, on many hosts: each host as facts, each transcript as a dry run shows it.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::path::PathBuf;
+
+use super::super::args::{self, Command};
+use super::super::output::{Color, Format, Output};
+use super::facts::{Balanced, Candidate, Pending};
+use super::firewall::Walls;
+use super::nginx::{self, Nginx};
+use super::plan::{Refused, Start};
+use super::site::{Port80, Welcome};
+use super::units::{UNITS, Unit, Units};
+use super::*;
+use crate::crypto::{Key, KeyId};
+use crate::error::Trouble;
+use crate::upstream::UpstreamName;
+
+fn init(arguments: &str) -> Box<Init> {
+    let typed = format!("weir init {arguments}");
+    let parsed = args::parse(typed.split(' ').map(Into::into)).expect("these are arguments");
+    let Command::Init(init) = parsed.command else { panic!("it is init") };
+    init
+}
+
+fn unit(active: bool, enabled: bool) -> Unit {
+    Unit { loaded: true, masked: false, active, enabled }
+}
+
+fn units(of: Unit) -> Units {
+    Units { systemd: true, known: UNITS.into_iter().map(|name| (name.to_owned(), of)).collect::<BTreeMap<_, _>>() }
+}
+
+fn debians_page() -> Port80 {
+    let link = Some(PathBuf::from("/etc/nginx/sites-enabled/default"));
+    Port80::Welcome(Welcome { addresses: vec!["80".to_owned(), "[::]:80".to_owned()], link })
+}
+
+fn key() -> KeyId {
+    Key::new(&[7; 32]).expect("it is long enough").id()
+}
+
+/// A Debian with the package and NGINX, as they come.
+fn debian() -> Facts {
+    Facts {
+        configuration: Found::Missing,
+        aside: PathBuf::from("/etc/weir/weir.toml.old"),
+        ring: Ring::Missing,
+        ring_path: PathBuf::from("/var/lib/weir/keyring.json"),
+        addresses: vec![candidate("10.77.0.11", "eth0", true)],
+        own: vec![[10, 77, 0, 11].into()],
+        units: units(unit(false, true)),
+        pending: Pending::Nothing,
+        nginx: Some(balanced(nginx::State::Running, debians_page())),
+        walls: Walls::default(),
+    }
+}
+
+fn candidate(ip: &str, interface: &str, outward: bool) -> Candidate {
+    Candidate { ip: ip.parse().expect("an address"), interface: interface.to_owned(), outward }
+}
+
+fn balanced(state: nginx::State, port80: Port80) -> Balanced {
+    Balanced {
+        nginx: Nginx {
+            state,
+            version: Some("1.22.1".to_owned()),
+            reads: Some("/etc/nginx/conf.d/*.conf".to_owned()),
+            port80,
+            min_timeout: false,
+            ipv6: true,
+            unit: "nginx.service".to_owned(),
+        },
+        upstream: UpstreamName::new("web").expect("a plain word"),
+        output: PathBuf::from("/etc/nginx/conf.d/weir-web.conf"),
+    }
+}
+
+/// With this configuration, and an agent that runs with it.
+fn configured(text: &str) -> Facts {
+    let directory = tempfile::tempdir().expect("a directory");
+    let path = directory.path().join("weir.toml");
+    std::fs::write(&path, text).expect("it is ours");
+    let configuration = match crate::config::load(&facts::sources(&path)) {
+        Ok(loaded) => Found::Read(Box::new(loaded)),
+        Err(errors) => Found::Wrong(errors),
+    };
+    Facts { configuration, ring: Ring::Held(key()), units: units(unit(true, true)), ..debian() }
+}
+
+const BALANCER: &str = "node.tags.role = \"lb\"\n[upstream.web]\nselect = { role = \"web\" }\n";
+
+fn made(arguments: &str, facts: &Facts, answers: &Answers) -> Result<Plan, Refused> {
+    Plan::make(&Wanted::of(&init(arguments)).expect("they can be used"), facts, answers)
+}
+
+/// As a dry run tells it, and what would be left without a yes.
+fn transcript(arguments: &str, facts: &Facts, answers: &Answers) -> String {
+    let output = Output::new(Format::Text, Color::Never, false);
+    let mut text = format!("$ weir init {arguments}\n");
+    if let Some(found) = facts.nginx.as_ref().filter(|_| arguments.starts_with("lb")) {
+        text.push_str(&words::nginx(&found.nginx, &found.upstream));
+    }
+    let plan = match made(arguments, facts, answers) {
+        Ok(plan) => plan,
+        Err(refused) => {
+            let failure = words::refused(&refused, &init(arguments).command(), &output);
+            // Writing to a String cannot fail.
+            let _ = writeln!(text, "{} ({})", failure.to_text(), failure.exit().code());
+            return text;
+        }
+    };
+    for step in plan.steps.iter().filter(|step| step.state != State::Theirs) {
+        text.push_str(&words::line(step, plan.kind, Tense::Future));
+    }
+    if plan.theirs().next().is_some() {
+        text.push_str(&words::changes(plan.theirs()));
+        text.push_str(&words::left(&init(arguments).command(), &commands(&plan, |_| true)));
+    }
+    text
+}
+
+#[test]
+fn plans_are_as_golden() {
+    let none = Answers::default;
+    let answered = |ip: &str| Answers { address: ip.parse().ok(), ..none() };
+    let two = || Facts {
+        addresses: vec![candidate("10.0.2.15", "eth0", true), candidate("10.77.0.11", "eth1", false)],
+        ..debian()
+    };
+    let with = |state, port80| Facts { nginx: Some(balanced(state, port80)), ..debian() };
+    let running = |port80| with(nginx::State::Running, port80);
+    let edited =
+        || Port80::Edited(Welcome { link: Some("/etc/nginx/sites-enabled/default".into()), ..Welcome::default() });
+    let built_in = || Port80::Welcome(Welcome { addresses: vec!["80".to_owned()], link: None });
+    let shop = || Port80::Sites(vec!["sites-enabled/shop:3".to_owned()]);
+    let apache = || Port80::Program("apache2 (pid 812)".to_owned());
+    let done = || Facts { nginx: Some(balanced(nginx::State::Running, Port80::Ours)), ..configured(BALANCER) };
+    let half = |pending| Facts { pending, ..done() };
+    let stopped_agent = || Facts { units: units(unit(false, true)), ..done() };
+    let el = || Facts {
+        units: units(unit(false, false)),
+        nginx: Some(balanced(nginx::State::Running, built_in())),
+        ..debian()
+    };
+    let masked = || Facts { units: units(Unit { masked: true, ..Unit::default() }), ..debian() };
+    let bad_ring =
+        || Facts { ring: Ring::Bad(Trouble::new("keyring.json can be read by others", "chmod 600 it")), ..debian() };
+    let unread = || {
+        let mut facts = debian();
+        if let Some(found) = &mut facts.nginx {
+            found.nginx.reads = None;
+        }
+        facts
+    };
+    let web = |start| Answers { web: Some(Web { port: 8080, start, ..Web::default() }), ..none() };
+    let start = change::Change::new(
+        "nginx",
+        "started, and enabled at boot",
+        &[&["systemctl", "enable", "--now", "nginx.service"]],
+    );
+    let rows: Vec<(&str, &str, Facts, Answers)> = vec![
+        ("as it comes", "lb", debian(), none()),
+        ("EL: nothing is enabled, and the welcome page is built in", "lb", el(), none()),
+        ("no site", "lb --site no", debian(), none()),
+        ("another upstream", "lb --upstream shop --name lb1 --tag zone=a", debian(), none()),
+        ("edited welcome page", "lb", running(edited()), none()),
+        ("edited welcome page that may go", "lb --site yes", running(edited()), none()),
+        ("a site of somebody's", "lb", running(shop()), none()),
+        ("a site of somebody's, which has to go", "lb --site yes", running(shop()), none()),
+        ("nothing on port 80", "lb", running(Port80::Free), none()),
+        ("NGINX stopped", "lb", with(nginx::State::Stopped, debians_page()), none()),
+        ("NGINX stopped, and its port taken", "lb", with(nginx::State::Stopped, apache()), none()),
+        ("NGINX missing", "lb", with(nginx::State::Missing, Port80::Free), none()),
+        ("conf.d not included", "lb", unread(), none()),
+        ("several addresses, nobody to ask", "lb", two(), none()),
+        ("several addresses, asked", "lb", two(), answered("10.77.0.11")),
+        ("several addresses, named", "lb --address 10.77.0.11", two(), none()),
+        ("the only address, named", "lb --address 10.77.0.11", debian(), none()),
+        ("a second balancer", "lb --join 10.77.0.11", debian(), none()),
+        ("run again", "lb", done(), none()),
+        ("run again, agent stopped", "lb", stopped_agent(), none()),
+        ("run again, the agent has not heard of a change", "lb", half(Pending::Live), none()),
+        ("run again, a change needs a restart", "lb", half(Pending::Restart), none()),
+        ("by hand, agrees", "lb", configured("[upstream.shop]\nselect = { tier = \"front\" }\n"), none()),
+        ("by hand, another role", "lb", configured("node.tags.role = \"web\"\n"), none()),
+        ("by hand, another role, forced", "lb --force", configured("node.tags.role = \"web\"\n"), none()),
+        ("everything else", "lb --upstream shop --name x --join lb2 --address 10.77.0.12 --tag a=b", done(), none()),
+        ("no configuration", "lb", configured("[upstrem.web]\n"), none()),
+        ("masked", "lb", masked(), none()),
+        ("a keyring that others read", "lb", bad_ring(), none()),
+        ("web without a cluster", "web", debian(), none()),
+        ("web", "web --join 10.77.0.11 --port 80", debian(), none()),
+        ("web on another port, its server stopped", "web --join lb1:7947", debian(), web(Some(start))),
+        (
+            "web, run again",
+            "web --join 10.77.0.11",
+            configured("node.tags.role = \"web\"\ngossip.join = [\"10.77.0.11\"]\n"),
+            none(),
+        ),
+        (
+            "web, another cluster",
+            "web --join 10.77.0.99",
+            configured("node.tags.role = \"web\"\ngossip.join = [\"10.77.0.11\"]\n"),
+            none(),
+        ),
+    ];
+    let mut text = String::new();
+    for (name, arguments, facts, answers) in &rows {
+        // Writing to a String cannot fail.
+        let _ = writeln!(text, "# {name}\n{}", transcript(arguments, facts, answers));
+    }
+    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/golden/cli/init-plans.txt");
+    if std::env::var_os("WEIR_BLESS").is_some() {
+        std::fs::write(&path, &text).expect("the tree is writable");
+    }
+    let expected = std::fs::read_to_string(&path).unwrap_or_default();
+    let differs = expected.lines().zip(text.lines()).find(|(expected, actual)| expected != actual);
+    assert_eq!(differs, None, "WEIR_BLESS=1 writes it again");
+    assert_eq!(expected.len(), text.len());
+}
+
+#[test]
+fn a_plan_that_was_carried_out_leaves_nothing_to_do() {
+    let written = |facts: &Facts| {
+        let plan = made("lb", facts, &Answers::default()).expect("a plan");
+        plan.steps.iter().find_map(|step| match &step.action {
+            Action::Configuration { text, .. } => Some(text.clone()),
+            _ => None,
+        })
+    };
+    let text = written(&debian()).expect("it is written");
+    let after = Facts { nginx: Some(balanced(nginx::State::Running, Port80::Ours)), ..configured(&text) };
+    let again = made("lb", &after, &Answers::default()).expect("a plan");
+    assert!(again.steps.iter().all(|step| step.state == State::Done), "{:?}", again.steps);
+    assert_eq!(written(&after).as_deref(), Some(""), "nothing is written");
+}
+
+#[test]
+fn units_are_started_restarted_or_left_alone() {
+    let start = |facts: &Facts| {
+        let plan = made("lb", facts, &Answers::default()).expect("a plan");
+        plan.steps.iter().find_map(|step| match step.action {
+            Action::Units(start) => Some((start, step.state)),
+            _ => None,
+        })
+    };
+    let with = |unit, pending| Facts { units: units(unit), pending, ..configured(BALANCER) };
+    for (facts, wanted) in [
+        (debian(), (Start::Stopped, State::Ours)),
+        (with(unit(true, true), Pending::Nothing), (Start::Nothing, State::Done)),
+        (with(unit(true, false), Pending::Nothing), (Start::Nothing, State::Ours)),
+        (with(unit(false, true), Pending::Nothing), (Start::Stopped, State::Ours)),
+        (with(unit(true, true), Pending::Live), (Start::Outdated, State::Ours)),
+        (with(unit(true, true), Pending::Restart), (Start::Changed, State::Ours)),
+        (Facts { units: units(unit(true, true)), ..debian() }, (Start::Changed, State::Ours)),
+    ] {
+        assert_eq!(start(&facts), Some(wanted), "{facts:?}");
+    }
+}
+
+#[test]
+fn what_is_typed_again_does_the_same() {
+    for arguments in [
+        "lb",
+        "lb --upstream shop --site no",
+        "web --join 10.77.0.11 --port 8080 --unit app.service --tag a=b --tag c=d",
+        "lb --join lb1 --key-file /root/key --name lb2 --address 10.77.0.12 --role balancer --site yes",
+    ] {
+        let command = init(arguments).command().replace('\'', "");
+        assert_eq!(command, format!("sudo weir init {arguments}"));
+    }
+}
+
+#[test]
+fn an_option_out_of_place_is_not_dropped() {
+    for (arguments, said) in [
+        ("lb --port 80", "--port is for 'weir init web'; leave it out"),
+        ("web --site no", "--site is for 'weir init lb'; leave it out"),
+        ("lb --role a --tag role=b", "the role is given twice; give --role or '--tag role=…'"),
+        ("lb --tag a=b --tag a=c", "tag 'a' is given twice; give one '--tag a=VALUE'"),
+        ("lb --upstream a/b", "\"a/b\" is no upstream name; use letters, digits, _ and -"),
+        (
+            "web --join a:b:c:d",
+            "--join \"a:b:c:d\" is not an address; write a host name or address, \"lb1\" or \"10.77.0.11:7946\"",
+        ),
+    ] {
+        let failure = Wanted::of(&init(arguments)).expect_err(arguments);
+        assert_eq!((failure.sentence().as_str(), failure.exit()), (said, Exit::Usage));
+    }
+}
