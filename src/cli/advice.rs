@@ -99,7 +99,7 @@ const FOREIGN_PROGRAMS: [&str; 21] = [
 const PROSE: [&str; 9] = ["is", "logs", "makes", "prints", "sends", "tries", "turns", "uses", "writes"];
 
 /// What may be done to a unit.
-const VERBS: [&str; 8] = ["disable", "edit", "enable", "reload", "restart", "start", "status", "stop"];
+const VERBS: [&str; 9] = ["disable", "edit", "enable", "reload", "restart", "start", "status", "stop", "unmask"];
 
 /// Units of others.
 const UNITS: [&str; 7] = ["app", "chronyd", "keepalived", "nginx", "nginx.service", "serf", "serf.service"];
@@ -182,7 +182,9 @@ fn texts() -> Vec<(PathBuf, String)> {
         let tokens = read(&path).parse().expect("it compiles");
         literals(tokens, &mut |text| texts.push((path.clone(), text)));
     }
-    for path in ["README.md", "docs/operate.md", "etc/weir.toml", "systemd/weir.service", "packaging/weir.conf"] {
+    for path in
+        ["README.md", "docs/operate.md", "etc/weir.toml", "systemd/weir.service", "packaging/sysusers.d/weir.conf"]
+    {
         // Line by line: an unpaired mark must not swallow what follows.
         texts.extend(read(Path::new(path)).lines().map(|line| (path.into(), line.to_owned())));
     }

@@ -309,10 +309,13 @@ fn document(wanted: &Wanted, facts: &Facts, answers: &Answers) -> Result<Documen
     })
 }
 
-/// Only one of several is written down: the only one is found again by itself, also when it has become another.
+/// What was named is written down, for whoever names it again finds it; and one of several. The only one is found again by itself, also
+/// when it has become another.
 fn advertise(wanted: &Wanted, facts: &Facts, answers: &Answers) -> Result<Option<IpAddr>, Refused> {
-    let chosen = wanted.address.or(answers.address);
-    match (&facts.addresses[..], chosen) {
+    if wanted.address.is_some() {
+        return Ok(wanted.address);
+    }
+    match (&facts.addresses[..], answers.address) {
         ([only], Some(chosen)) if only.ip == chosen => Ok(None),
         (_, Some(chosen)) => Ok(Some(chosen)),
         ([] | [_], None) => Ok(None),
