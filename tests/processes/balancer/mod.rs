@@ -14,6 +14,7 @@ mod operator;
 mod probe_load;
 mod probes;
 mod questions;
+mod serving;
 mod shares;
 pub(crate) mod stage;
 mod trouble;
