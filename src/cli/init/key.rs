@@ -125,7 +125,7 @@ pub(super) fn refused(document: &Document, again: &str) -> Option<Failure> {
         document.cluster.join_failures.iter().map(|trouble| trouble.what.as_str()).collect::<Vec<_>>().join(", ");
     Some(
         Failure::new(Exit::Failed, what)
-            .with_remedy(format!("compare 'weir keys list' (serf keys -list) there; '{again}' asks for the key again")),
+            .with_remedy(format!("compare 'weir keys list' (serf keys -list) there; '{again}' takes another key")),
     )
 }
 
@@ -200,8 +200,8 @@ mod tests {
         assert_eq!(
             told.sentence(),
             format!(
-                "{hung_up}; compare 'weir keys list' (serf keys -list) there; 'sudo weir init web --join 10.77.0.11' asks for \
-                 the key again"
+                "{hung_up}; compare 'weir keys list' (serf keys -list) there; 'sudo weir init web --join 10.77.0.11' takes \
+                 another key"
             )
         );
         document.cluster.alive = 2;
