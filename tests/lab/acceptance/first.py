@@ -314,12 +314,12 @@ def rpm(directory):
 def day_after(report):
     """What the same hosts are asked for next."""
     install.sound(report)
+    together(install.make_newer, *ALL)
     with visitors() as became:
         for host in ALL:
             with report.claim(f"after.upgrade.{host}", f"{host} is upgraded without a leave"):
                 at = web1 if host is lb else lb
                 since = now(at)
-                host.run("cd /root; dpkg-deb -R out/weir_*.deb newer; sed -i 's/^Version: .*/&.1/' newer/DEBIAN/control; dpkg-deb -b -Zgzip newer >/dev/null")
                 host.silent(f"{APT} install /root/newer.deb")
                 within(20, whole)
                 untold(at, since, f"member left member={host}")
