@@ -737,7 +737,7 @@ complete -c weir -n "__fish_weir_using_subcommand init" -l port -d 'The port tha
 complete -c weir -n "__fish_weir_using_subcommand init" -l role -d 'The value of the tag role; lb or web unless given' -r
 complete -c weir -n "__fish_weir_using_subcommand init" -l tag -d 'A tag of this node; repeatable' -r
 complete -c weir -n "__fish_weir_using_subcommand init" -l upstream -d 'The name of the upstream that is balanced; web unless given (lb)' -r
-complete -c weir -n "__fish_weir_using_subcommand init" -l unit -d 'The unit of the application behind this web server: weir drains before it stops (web)' -r
+complete -c weir -n "__fish_weir_using_subcommand init" -l unit -d 'The unit of the application behind this web server; this node drains before that stops (web)' -r
 complete -c weir -n "__fish_weir_using_subcommand init" -l site -d 'Whether to put a site on port 80: auto, where only the distribution\'s welcome page is, yes or no (lb)' -r -f -a "auto\t'Where port 80 has only the distribution\'s untouched welcome page, or nothing'
 yes\t'Also in place of a welcome page that was edited'
 no\t'Not at all'"

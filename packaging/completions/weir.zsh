@@ -1162,7 +1162,7 @@ _arguments "${_arguments_options[@]}" : \
 '--role=[The value of the tag role; lb or web unless given]:ROLE:_default' \
 '*--tag=[A tag of this node; repeatable]:KEY=VALUE:_default' \
 '--upstream=[The name of the upstream that is balanced; web unless given (lb)]:NAME:_default' \
-'--unit=[The unit of the application behind this web server\: weir drains before it stops (web)]:APP.service:_default' \
+'--unit=[The unit of the application behind this web server; this node drains before that stops (web)]:APP.service:_default' \
 '--site=[Whether to put a site on port 80\: auto, where only the distribution'\''s welcome page is, yes or no (lb)]:WHEN:((auto\:"Where port 80 has only the distribution'\''s untouched welcome page, or nothing"
 yes\:"Also in place of a welcome page that was edited"
 no\:"Not at all"))' \

@@ -99,7 +99,8 @@ const FOREIGN_PROGRAMS: [&str; 21] = [
 const PROSE: [&str; 9] = ["is", "logs", "makes", "prints", "sends", "tries", "turns", "uses", "writes"];
 
 /// What may be done to a unit.
-const VERBS: [&str; 9] = ["disable", "edit", "enable", "reload", "restart", "start", "status", "stop", "unmask"];
+const VERBS: [&str; 10] =
+    ["disable", "edit", "enable", "list-units", "reload", "restart", "start", "status", "stop", "unmask"];
 
 /// Units of others.
 const UNITS: [&str; 7] = ["app", "chronyd", "keepalived", "nginx", "nginx.service", "serf", "serf.service"];
@@ -107,8 +108,8 @@ const UNITS: [&str; 7] = ["app", "chronyd", "keepalived", "nginx", "nginx.servic
 /// What the pages for operators name already, as it is built next.
 const NEXT: &str = "weir init ";
 
-/// What looks like a key and is none: a finding, files, a unit, a socket.
-const NO_KEYS: [&str; 5] = ["gossip.udp", "nginx.conf", "nginx.pid", "nginx.service", "rpc.sock"];
+/// What looks like a key and is none: a finding, files, a site, a unit, a socket.
+const NO_KEYS: [&str; 6] = ["gossip.udp", "nginx.conf", "nginx.org", "nginx.pid", "nginx.service", "rpc.sock"];
 
 #[test]
 fn what_messages_tell_people_to_run_is_there() {
@@ -161,7 +162,7 @@ fn a_phantom_is_told_from_what_is_there() {
         assert!(commands_in(right).iter().all(|command| problem(command).is_none()), "{right}");
     }
     for wrong in [
-        "run 'weir init'",
+        "run 'weir frob'",
         "'sudo weir keys frobnicate'",
         "weir keys rotate --bogus",
         "'systemctl edit weir-guard'",

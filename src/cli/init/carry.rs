@@ -137,7 +137,7 @@ pub(super) fn start(start: Start) -> Result<(), Failure> {
     let socket = systemctl(&["start", "weir-apply.socket"])?;
     if !socket.success {
         return Err(Failure::new(Exit::Failed, "weir-apply.socket did not start")
-            .with_remedy("'journalctl -u weir-apply.socket' says why"));
+            .with_remedy("'systemctl status weir-apply.socket' says why"));
     }
     if systemctl(&[verb, "weir.service"])?.success {
         return Ok(());

@@ -1,4 +1,4 @@
-//! What stands between this server and the others: firewalld, ufw and SELinux, found and opened by their own commands.
+//! What stands between this server and the others, found and opened by its own commands (firewalld, SELinux, and Debian's firewall).
 
 use std::fs;
 use std::path::Path;
@@ -19,7 +19,7 @@ const BOOLEAN: &str = "httpd_can_network_connect";
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub(super) struct Walls {
     firewalld: Option<Firewalld>,
-    /// What `ufw status` says while it is active.
+    /// What ufw says while it is active.
     ufw: Option<String>,
     /// SELinux is enforced and keeps NGINX from connecting to other servers.
     selinux: bool,

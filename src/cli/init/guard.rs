@@ -1,4 +1,4 @@
-//! `--unit APP.service`: weir stops before the application and drains before it restarts (`protocols A.6`).
+//! `--unit APP.service`, for an agent that stops before the application, and drains before that restarts (`protocols A.6`).
 
 use std::fs;
 use std::io;
@@ -104,7 +104,7 @@ impl Application {
     pub(super) fn steps(&self, known: Known) -> Result<Steps, Failure> {
         if !known.is_there {
             return Err(Failure::usage(format!("there is no unit {}", self.unit()))
-                .with_remedy("'systemctl list-units --type=service' lists those that are there"));
+                .with_remedy("'systemctl list-units' lists those that run"));
         }
         Ok(Steps { drop_in: !known.ordered, enable: !known.guarded, start: known.runs && !known.on_guard })
     }
@@ -168,7 +168,7 @@ fn write(path: &Path, text: &str) -> io::Result<()> {
 }
 
 fn systemctl(arguments: &[&str]) -> Result<(), Failure> {
-    let typed = format!("systemctl {}", arguments.join(" "));
+    let typed = [&["systemctl"][..], arguments].concat().join(" ");
     let mut systemctl = command::clean(Path::new("systemctl"));
     systemctl.args(arguments);
     let failed = |why: &str| {
@@ -207,7 +207,7 @@ mod tests {
         assert!(known(up, standing, true).is_ok_and(|steps| steps.is_empty()));
         assert_eq!(
             known("LoadState=not-found\nActiveState=inactive\n", down, false).map_err(|failure| failure.sentence()),
-            Err("there is no unit app.service; 'systemctl list-units --type=service' lists those that are there".into())
+            Err("there is no unit app.service; 'systemctl list-units' lists those that run".into())
         );
     }
 

@@ -86,7 +86,7 @@ pub(crate) struct Init {
     /// The name of the upstream that is balanced; web unless given (lb)
     #[arg(long, value_name = "NAME")]
     upstream: Option<String>,
-    /// The unit of the application behind this web server: weir drains before it stops (web)
+    /// The unit of the application behind this web server; this node drains before that stops (web)
     #[arg(long, value_name = "APP.service")]
     unit: Option<String>,
     /// Whether to put a site on port 80: auto, where only the distribution's welcome page is, yes or no (lb)
@@ -140,7 +140,7 @@ impl Init {
     pub(crate) async fn run(&self, output: &Output) -> Result<Exit, Failure> {
         let wanted = Wanted::of(self)?;
         if !rustix::process::geteuid().is_root() {
-            return Err(Failure::new(Exit::NotPermitted, "weir init writes this server's configuration")
+            return Err(Failure::new(Exit::NotPermitted, "this writes the server's configuration")
                 .with_remedy(format!("use {}", self.command())));
         }
         let mut story = Story::new(self.kind.as_str(), self.dry_run, output);
@@ -224,7 +224,11 @@ impl Init {
 
     /// As it is typed again.
     fn command(&self) -> String {
-        let mut command = format!("sudo weir init {}", self.kind.as_str());
+        let mut command = match self.kind {
+            Kind::Balancer => "sudo weir init lb",
+            Kind::Web => "sudo weir init web",
+        }
+        .to_owned();
         let mut option = |name: &str, value: &Option<String>| {
             if let Some(value) = value {
                 command.push(' ');

@@ -11,7 +11,7 @@ use super::super::output::Output;
 use super::super::session::Session;
 use crate::error::Trouble;
 use crate::rpc::weir::NodeStatus;
-use crate::status::node::{Document, NginxState, Upstream};
+use crate::status::node::{Document, NginxState, Upstream, Want};
 
 /// A first apply takes a second; a reload of a configuration that looks up names may take ten.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -75,9 +75,10 @@ pub(super) async fn balancer(agent: &AgentArgs, output: &Output) -> Result<Ready
     }
 }
 
-/// What has no file of NGINX's waits for nobody.
+/// What has no file of NGINX's waits for nobody, and what NGINX is to keep as it is waits for the first server.
 fn is_live(upstream: &Upstream) -> bool {
-    upstream.output.is_none() || upstream.live && upstream.generation.is_some()
+    let is_kept = upstream.want.as_ref().is_some_and(|want| want.is(&Want::Hold));
+    upstream.output.is_none() || is_kept || upstream.live && upstream.generation.is_some()
 }
 
 /// NGINX is, and nobody installs it meanwhile.

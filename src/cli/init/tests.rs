@@ -82,7 +82,8 @@ fn configured(text: &str) -> Facts {
     let directory = tempfile::tempdir().expect("a directory");
     let path = directory.path().join("weir.toml");
     std::fs::write(&path, text).expect("it is ours");
-    let configuration = match crate::config::load(&facts::sources(&path)) {
+    let sources = crate::config::Sources { host_name: "lb1".to_owned(), ..facts::sources(&path) };
+    let configuration = match crate::config::load(&sources) {
         Ok(loaded) => Found::Read(Box::new(loaded)),
         Err(errors) => Found::Wrong(errors),
     };
@@ -96,10 +97,18 @@ fn made(arguments: &str, facts: &Facts, answers: &Answers) -> Result<Plan, Refus
 }
 
 /// As a dry run tells it, and what would be left without a yes.
-fn transcript(arguments: &str, facts: &Facts, answers: &Answers) -> String {
+fn transcript(arguments: &str, facts: &mut Facts, answers: &Answers) -> String {
+    let wanted = Wanted::of(&init(arguments)).expect("they can be used");
+    // As the look at a host has it.
+    facts.nginx = facts.nginx.take().filter(|_| wanted.kind == Kind::Balancer);
+    if let (Found::Missing, Some(found)) = (&facts.configuration, &mut facts.nginx) {
+        found.upstream = wanted.upstream();
+        found.output = PathBuf::from(format!("/etc/nginx/conf.d/weir-{}.conf", found.upstream));
+    }
+    let facts = &*facts;
     let output = Output::new(Format::Text, Color::Never, false);
     let mut text = format!("$ weir init {arguments}\n");
-    if let Some(found) = facts.nginx.as_ref().filter(|_| arguments.starts_with("lb")) {
+    if let Some(found) = &facts.nginx {
         text.push_str(&words::nginx(&found.nginx, &found.upstream));
     }
     let plan = match made(arguments, facts, answers) {
@@ -207,9 +216,9 @@ fn plans_are_as_golden() {
         ),
     ];
     let mut text = String::new();
-    for (name, arguments, facts, answers) in &rows {
+    for (name, arguments, mut facts, answers) in rows {
         // Writing to a String cannot fail.
-        let _ = writeln!(text, "# {name}\n{}", transcript(arguments, facts, answers));
+        let _ = writeln!(text, "# {name}\n{}", transcript(arguments, &mut facts, &answers));
     }
     let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/golden/cli/init-plans.txt");
     if std::env::var_os("WEIR_BLESS").is_some() {
@@ -276,8 +285,8 @@ fn what_is_typed_again_does_the_same() {
 #[test]
 fn an_option_out_of_place_is_not_dropped() {
     for (arguments, said) in [
-        ("lb --port 80", "--port is for 'weir init web'; leave it out"),
-        ("web --site no", "--site is for 'weir init lb'; leave it out"),
+        ("lb --port 80", "--port is for a web server; leave it out"),
+        ("web --site no", "--site is for a balancer; leave it out"),
         ("lb --role a --tag role=b", "the role is given twice; give --role or '--tag role=…'"),
         ("lb --tag a=b --tag a=c", "tag 'a' is given twice; give one '--tag a=VALUE'"),
         ("lb --upstream a/b", "\"a/b\" is no upstream name; use letters, digits, _ and -"),

@@ -75,14 +75,12 @@ fn refuse_out_of_place(init: &Init) -> Result<(), Failure> {
         Kind::Balancer => [("--port", init.port.is_some()), ("--unit", init.unit.is_some())],
         Kind::Web => [("--upstream", init.upstream.is_some()), ("--site", init.site != Site::Auto)],
     };
-    let other = match init.kind {
-        Kind::Balancer => Kind::Web,
-        Kind::Web => Kind::Balancer,
+    let whose = match init.kind {
+        Kind::Balancer => "a web server",
+        Kind::Web => "a balancer",
     };
     match given.into_iter().find(|(_, given)| *given) {
-        Some((option, _)) => {
-            Err(Failure::usage(format!("{option} is for 'weir init {}'", other.as_str())).with_remedy("leave it out"))
-        }
+        Some((option, _)) => Err(Failure::usage(format!("{option} is for {whose}")).with_remedy("leave it out")),
         None => Ok(()),
     }
 }

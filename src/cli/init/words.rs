@@ -19,7 +19,7 @@ use crate::config::GOSSIP_PORT;
 use crate::crypto::KeyId;
 use crate::error::Trouble;
 use crate::escape::escape;
-use crate::status::node::{Document, NginxState, Upstream, Want};
+use crate::status::node::{Document, Kept, NginxState, Upstream, Want};
 use crate::status::shell::argument;
 use crate::upstream::UpstreamName;
 
@@ -192,6 +192,12 @@ pub(super) fn by_hand(action: &Action) -> Vec<String> {
 
 /// Where no site is put: how requests reach the upstream.
 pub(super) fn own_site(upstream: &UpstreamName, port80: &Port80, command: &str) -> String {
+    if let Port80::Edited(_) = port80 {
+        return format!(
+            "\nThe page on port 80 was edited, so it stays. A site that passes requests to upstream {upstream} takes its place by:\n    \
+             {command} --site yes\n"
+        );
+    }
     if let Port80::Program(program) = port80 {
         return format!(
             "\nNGINX is not running, and port 80 is used by {program}; stop that, then again:\n    {command}\n"
@@ -252,8 +258,8 @@ pub(super) fn ready(document: &Document, trouble: Option<&Trouble>) -> String {
         Some(trouble) => {
             let names: Vec<&str> = shown.map(|upstream| upstream.name.as_str()).collect();
             let is_missing = document.nginx.as_ref().is_some_and(|nginx| nginx.state.is(&NginxState::NotInstalled));
-            let why = if is_missing { " for NGINX".to_owned() } else { format!(": {}", trouble.what) };
-            parts.push(format!("upstream {} waits{why}", names.join(", ")));
+            let why = if is_missing { "NGINX is not installed" } else { &trouble.what };
+            parts.push(format!("upstream {}: {why}", names.join(", ")));
         }
         None => parts.extend(shown.map(|shown| upstream(shown, runs))),
     }
@@ -261,6 +267,12 @@ pub(super) fn ready(document: &Document, trouble: Option<&Trouble>) -> String {
 }
 
 fn upstream(upstream: &Upstream, runs: bool) -> String {
+    if upstream.kept.as_ref().is_some_and(|kept| kept.is(&Kept::Before)) {
+        return format!(
+            "upstream {}: no servers yet, NGINX keeps the file that was there until the first joins",
+            upstream.name
+        );
+    }
     let state = if runs { "live" } else { "in place, NGINX is not running" };
     let generation = upstream.generation.map(|generation| format!("generation {generation} {state}, "));
     let is_empty = upstream.want.as_ref().is_some_and(|want| want.is(&Want::Placeholder));
@@ -301,9 +313,8 @@ pub(super) fn refused(refused: &Refused, command: &str, output: &Output) -> Fail
         Refused::Ring(trouble) => Failure::new(Exit::Failed, trouble.what.clone()).with_remedy(trouble.way_out.clone()),
         Refused::SeveralAddresses(candidates) => {
             let all: Vec<String> = candidates.iter().map(|one| format!("{} ({})", one.ip, one.interface)).collect();
-            let first = candidates.first().map(|one| one.ip.to_string()).unwrap_or_default();
             Failure::usage(format!("this server has several private addresses: {}", all.join(", ")))
-                .with_remedy(format!("say which one the other servers reach: {command} --address {first}"))
+                .with_remedy(format!("say which one the other servers reach: {command} --address ADDRESS"))
         }
         Refused::NoSystemd => Failure::new(Exit::Failed, "systemd does not run here, so there is no unit to start")
             .with_remedy(
