@@ -157,6 +157,8 @@ def even(text):
     text = re.sub(r"\b\d+\.\d s\b", "SECONDS", text)
     text = re.sub(r"\bgeneration [2-9]\b", "generation N", text)
     text = re.sub(r"(nginx +)\d+\.\d+\.\d+\b", r"\1VERSION", text)
+    # Not every NGINX tells it to those who ask over HTTP.
+    text = text.replace("(nginx VERSION listens there)", "(nginx listens there)")
     text = re.sub(r"^(\? address .*?)  +.*", r"\1 …", text, flags=re.MULTILINE)
     return "\n".join(line.rstrip() for line in text.strip().splitlines())
 
