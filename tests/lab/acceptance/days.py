@@ -5,7 +5,7 @@ import re
 
 import install
 from cluster import (
-    ALL, FILE, WEBS, active, all_alive, lb, members_are, none_failed, now, serves, servers, servers_are, told, untold,
+    ALL, FILE, WEBS, active, all_alive, lb, members_are, none_failed, now, serves, servers_are, told, untold,
     visitors, web1, web2, weights_are, whole,
 )
 from hosts import expect, throughout, verb, within
