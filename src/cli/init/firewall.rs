@@ -19,7 +19,7 @@ const BOOLEAN: &str = "httpd_can_network_connect";
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub(super) struct Walls {
     firewalld: Option<Firewalld>,
-    /// What ufw says while it is active.
+    /// What Debian's firewall says of itself while it is active.
     ufw: Option<String>,
     /// SELinux is enforced and keeps NGINX from connecting to other servers.
     selinux: bool,
