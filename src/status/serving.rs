@@ -20,6 +20,9 @@ pub const SERVING_QUERY: &str = "weir-serving";
 pub struct Told {
     /// What is in place there; `None` if nothing is.
     pub generation: Option<Generation>,
+    /// Where it knows the member of that name, by its gossip; `None` if it knows none. Two hosts may have one name.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub at: Option<SocketAddr>,
     /// Whether it reaches the member's gossip port by TCP; `None` while it tries.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tcp: Option<bool>,
@@ -83,7 +86,7 @@ impl Told {
             upstreams.push(ToldIn::of(document, upstream, rules));
         }
         upstreams.sort_by_key(|told| told.place.word().copied());
-        Self { generation, upstreams, tcp: None }
+        Self { generation, upstreams, ..Self::default() }
     }
 
     /// `None` if it is none.

@@ -187,10 +187,13 @@ impl Agent {
         };
         let member = String::from_utf8_lossy(payload);
         let mut told = upstreams.serving(now, &self.endpoint, &self.document(false), &member);
-        // Nobody is tried whom others ask about.
-        if let Some(known) = self.endpoint.member(&member).filter(|_| *source == member) {
+        if let Some(known) = self.endpoint.member(&member) {
             let (name, addr) = (known.node.name.clone(), known.node.addr);
-            told.tcp = self.reached.look(now, &name, addr, self.streams.source());
+            told.at = Some(addr);
+            // Nobody is tried whom others ask about.
+            if *source == member {
+                told.tcp = self.reached.look(now, &name, addr, self.streams.source());
+            }
         }
         // It asks again.
         let _too_late = self.endpoint.respond(now, key, told.to_payload().into());

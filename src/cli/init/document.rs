@@ -51,7 +51,7 @@ impl Document {
         }
         line("node.tags.role", &quoted(&self.role));
         for (tag, value) in &self.tags {
-            line(&format!("node.tags.{}", key(tag)), &quoted(value));
+            line(&format!("node.tags.{}", key(tag)), &valued(tag, value));
         }
         if let Some(address) = self.advertise {
             line("gossip.advertise", &quoted(&address.to_string()));
@@ -86,6 +86,12 @@ impl Body {
 fn key(name: &str) -> String {
     let is_bare = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-');
     if !name.is_empty() && name.chars().all(is_bare) { name.to_owned() } else { quoted(name) }
+}
+
+/// A port is a number, as people write it; what else a tag has is text, whatever it looks like.
+fn valued(tag: &str, value: &str) -> String {
+    let port = value.parse::<u16>().ok().filter(|port| tag == "port" && port.to_string() == value);
+    port.map_or_else(|| quoted(value), |port| port.to_string())
 }
 
 /// A basic string of TOML.
@@ -154,7 +160,8 @@ mod tests {
 
     #[test]
     fn whatever_is_in_it_is_read_back_as_it_was_meant() {
-        let tags = [("zone", "a\"b\\c"), ("a b", "x\ty")].map(|(tag, value)| (tag.to_owned(), value.to_owned()));
+        let tags = [("zone", "a\"b\\c"), ("a b", "x\ty"), ("port", "8080"), ("max_conns", "1")]
+            .map(|(tag, value)| (tag.to_owned(), value.to_owned()));
         let full = Document {
             name: Some("lb1".to_owned()),
             tags: tags.into(),
@@ -162,6 +169,8 @@ mod tests {
             join: Some("lb2:7947".to_owned()),
             ..document(balancer())
         };
+        let text = full.text();
+        assert!(text.contains("node.tags.port = 8080\n") && text.contains("node.tags.max_conns = \"1\"\n"), "{text}");
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("weir.toml");
         std::fs::write(&path, full.text()).unwrap();

@@ -2,6 +2,7 @@
 //! (`ux §5`, `protocols D.5`).
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep, timeout};
@@ -37,6 +38,8 @@ const ASK_EVERY: Duration = Duration::from_millis(500);
 const ANSWER_WITHIN: Duration = Duration::from_secs(1);
 /// The agent answers its own clients within this time.
 const PATIENCE: Duration = Duration::from_secs(5);
+/// The way out of a name that another one has. What is there already has the name, so that it is written anew.
+const RENAME: &str = "run it again with another --name, and --force";
 /// Members that are pinged, and named.
 const MAX_PINGED: usize = 32;
 const MAX_NAMED: usize = 3;
@@ -53,7 +56,8 @@ pub(super) struct Joined {
     members: usize,
     /// When it joined; `None` if it was a member before.
     at: Option<Instant>,
-    port: u16,
+    /// Where others know it.
+    addr: Option<SocketAddr>,
     heard: Heard,
 }
 
@@ -70,14 +74,12 @@ pub(super) async fn joined(
     let mut at = started;
     loop {
         let document = document(agent, output).await?;
-        if let Some(trouble) = document.node.name_conflict() {
-            return Err(Failure::new(Exit::Failed, trouble.what).with_remedy(trouble.way_out));
-        }
+        refuse_conflict(&document)?;
         if others(&document).next().is_some() {
             let members = document.cluster.alive;
-            let port = document.node.addr.map_or(GOSSIP_PORT, |addr| addr.port());
+            let addr = document.node.addr;
             let name = document.node.name;
-            return Ok(Joined { name, members, at, port, heard: Heard::default() });
+            return Ok(Joined { name, members, at, addr, heard: Heard { own: addr, ..Heard::default() } });
         }
         if let Some(refused) = key::refused(&document, again) {
             return Err(refused);
@@ -89,6 +91,12 @@ pub(super) async fn joined(
         sleep(PAUSE).await;
         at = Some(Instant::now());
     }
+}
+
+/// Another one has this node's name, by the agent's word.
+fn refuse_conflict(document: &Document) -> Result<(), Failure> {
+    let conflict = document.node.name_conflict();
+    conflict.map_or(Ok(()), |trouble| Err(Failure::new(Exit::Failed, trouble.what).with_remedy(RENAME)))
 }
 
 /// Why nobody was joined in time, in the agent's words.
@@ -145,14 +153,30 @@ impl Joined {
         let reached: Vec<String> = reached.into_keys().collect();
         let asked: Vec<&String> = balancers.iter().filter(|name| reached.contains(*name)).collect();
         let until = Instant::now() + BACK_PATIENCE;
-        while asked.iter().any(|name| self.heard.back(name).is_none()) && Instant::now() < until {
+        let is_open = |heard: &Heard| heard.namesake().is_some() || asked.iter().any(|name| heard.back(name).is_none());
+        while is_open(&self.heard) && Instant::now() < until {
             output.progress(&format!("  {:<10}asking whether this server is reached …", "joined"));
             self.ask(agent, output, asked.len()).await?;
+            // The members decide whose a name is, which takes seconds.
+            if self.heard.namesake().is_some() {
+                refuse_conflict(&self::document(agent, output).await?)?;
+            }
             sleep(PAUSE).await;
         }
         output.progress("");
+        self.refuse_namesake()?;
         let back = asked.iter().filter_map(|name| Some(((*name).clone(), self.heard.back(name)?))).collect();
-        Ok(Ways { reached, silent, back, port: self.port })
+        let port = self.addr.map_or(GOSSIP_PORT, |addr| addr.port());
+        Ok(Ways { reached, silent, back, port })
+    }
+
+    /// What balancers say would be about another host.
+    fn refuse_namesake(&self) -> Result<(), Failure> {
+        let Some((balancer, addr)) = self.heard.namesake() else { return Ok(()) };
+        let name = &self.name;
+        let what =
+            format!("another member is called '{name}': {balancer} knows it at {addr}, which is not this server");
+        Err(Failure::new(Exit::Failed, what).with_remedy(RENAME))
     }
 
     /// `2 members; lb1 answers over TCP and UDP, both ways`.
@@ -219,6 +243,8 @@ pub(super) struct Served {
 /// What balancers have said so far.
 #[derive(Debug, Default)]
 struct Heard {
+    /// Whom it is about.
+    own: Option<SocketAddr>,
     last: BTreeMap<String, Told>,
     serving: BTreeMap<String, Serving>,
     /// Since when each says the same.
@@ -231,6 +257,7 @@ impl Joined {
         let begun = Instant::now();
         loop {
             let document = document(agent, output).await?;
+            refuse_conflict(&document)?;
             let balancers: Vec<String> = balancers(&document).map(|member| member.name.clone()).collect();
             if balancers.is_empty() && begun.elapsed() >= BALANCER_PATIENCE {
                 return Err(Failure::new(Exit::Incomplete, "no balancer is a member yet, so no request comes here")
@@ -244,6 +271,7 @@ impl Joined {
             let is_settled = !balancers.is_empty() && balancers.iter().all(|name| self.heard.is_settled(name));
             if is_settled || is_over {
                 output.progress("");
+                self.refuse_namesake()?;
                 return Ok(self.heard.outcome(&balancers, &self.name));
             }
             let is_open = |name: &&String| !self.heard.serving.contains_key(*name);
@@ -289,7 +317,7 @@ impl Joined {
 impl Heard {
     fn take(&mut self, from: String, told: Told, joined: Option<Instant>) {
         let now = Instant::now();
-        if told.serving().next().is_some() {
+        if !self.is_namesake(&told) && told.serving().next().is_some() {
             let serving = Serving {
                 balancer: from.clone(),
                 generation: told.generation.unwrap_or_default(),
@@ -297,11 +325,29 @@ impl Heard {
             };
             self.serving.entry(from.clone()).or_insert(serving);
         }
-        let is_same = self.last.get(&from).is_some_and(|last| last.upstreams == told.upstreams);
+        let is_same = self.last.get(&from).is_some_and(|last| (last.at, &last.upstreams) == (told.at, &told.upstreams));
         if !is_same {
             self.since.insert(from.clone(), now);
         }
         self.last.insert(from, told);
+    }
+
+    /// Whether an answer is about another host of this name. One that does not say where it is says where requests go.
+    fn is_namesake(&self, told: &Told) -> bool {
+        let Some(own) = self.own else { return false };
+        match told.at {
+            Some(at) => at != own,
+            None => told.serving().filter_map(|told| told.addr).any(|addr| addr.ip() != own.ip()),
+        }
+    }
+
+    /// A balancer that knows another host by this name, and where that is.
+    fn namesake(&self) -> Option<(&str, SocketAddr)> {
+        let mut others = self.last.iter().filter(|(_, told)| self.is_namesake(told));
+        others.find_map(|(from, told)| {
+            let addr = told.at.or_else(|| told.serving().find_map(|told| told.addr))?;
+            Some((from.as_str(), addr))
+        })
     }
 
     /// Whether that balancer could connect to this server.
@@ -311,7 +357,10 @@ impl Heard {
 
     /// Whether nothing will change by itself: requests come, or somebody has to act.
     fn is_settled(&self, balancer: &str) -> bool {
-        let needs_somebody = || self.last.get(balancer)?.upstreams.first().map(needs_somebody);
+        let needs_somebody = || {
+            let last = self.last.get(balancer)?;
+            Some(self.is_namesake(last) || last.upstreams.first().is_some_and(needs_somebody))
+        };
         let is_settled = || self.since.get(balancer).is_some_and(|since| since.elapsed() >= SETTLED);
         self.serving.contains_key(balancer) || needs_somebody() == Some(true) && is_settled()
     }
@@ -418,6 +467,7 @@ impl Serving {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::status::node::Node;
 
     fn told(place: Place, rule: Option<(Question, &str)>, why: &str) -> ToldIn {
         ToldIn {
@@ -514,8 +564,11 @@ mod tests {
         let start = Some(Instant::now());
         let names = ["lb1".to_owned(), "lb2".to_owned()];
         let mut heard = Heard::default();
-        let serving =
-            Told { generation: Some(Generation(2)), tcp: None, upstreams: vec![told(Place::Serving, None, "")] };
+        let serving = Told {
+            generation: Some(Generation(2)),
+            upstreams: vec![told(Place::Serving, None, "")],
+            ..Told::default()
+        };
         tokio::time::advance(Duration::from_millis(1400)).await;
         heard.take("lb1".into(), serving.clone(), start);
         assert!(heard.is_settled("lb1") && !heard.is_settled("lb2"));
@@ -538,9 +591,47 @@ mod tests {
         assert!(served.troubles[0].sentence().starts_with("lb2 sends no requests to web1: "));
     }
 
+    #[tokio::test(start_paused = true)]
+    async fn what_is_said_of_another_host_of_this_name_is_not_about_this_one() {
+        let own: Option<SocketAddr> = "10.77.0.15:7946".parse().ok();
+        let serving = |at: Option<&str>| Told {
+            at: at.map(|at| at.parse().unwrap()),
+            upstreams: vec![told(Place::Serving, None, "")],
+            ..Told::default()
+        };
+        for (at, refused) in [
+            (Some("10.77.0.15:7946"), None),
+            (Some("10.77.0.12:7946"), Some("10.77.0.12:7946")),
+            (Some("10.77.0.15:7947"), Some("10.77.0.15:7947")),
+            (None, Some("10.77.0.12:80")),
+        ] {
+            let heard = Heard { own, ..Heard::default() };
+            let mut joined = Joined { name: "web1".into(), members: 3, at: None, addr: own, heard };
+            joined.heard.take("lb1".into(), serving(at), None);
+            assert_eq!(joined.heard.serving.is_empty(), refused.is_some(), "{at:?}");
+            let wanted = refused.map(|addr| {
+                format!(
+                    "another member is called 'web1': lb1 knows it at {addr}, which is not this server; run it again with \
+                     another --name, and --force"
+                )
+            });
+            assert_eq!(joined.refuse_namesake().err().map(|failure| failure.sentence()), wanted);
+            tokio::time::advance(SETTLED).await;
+            assert!(joined.heard.is_settled("lb1"));
+            // It had to do without the name.
+            joined.heard.take("lb1".into(), serving(Some("10.77.0.15:7946")), None);
+            assert!(joined.refuse_namesake().is_ok() && !joined.heard.serving.is_empty());
+        }
+        let elsewhere =
+            Document { node: Node { silenced: true, name: "web1".into(), ..Node::default() }, ..Document::default() };
+        let told = refuse_conflict(&elsewhere).unwrap_err();
+        assert!(told.sentence().ends_with("; run it again with another --name, and --force"), "{told:?}");
+        assert_eq!(told.exit(), Exit::Failed);
+    }
+
     #[test]
     fn whoever_is_reached_is_named() {
-        let joined = Joined { name: "web1".into(), members: 2, at: None, port: 7946, heard: Heard::default() };
+        let joined = Joined { name: "web1".into(), members: 2, at: None, addr: None, heard: Heard::default() };
         let ways = |names: &[&str], back: &[(&str, bool)]| Ways {
             reached: names.iter().map(|name| (*name).to_owned()).collect(),
             silent: Vec::new(),
