@@ -119,6 +119,8 @@ pub enum Error {
     MasterGone,
     /// The master did not become idle, so nobody could tell what its workers read. `names` as of [`Self::TestTooSlow`].
     MasterBusy { pid: u32, waited: Duration, names: BTreeMap<String, String> },
+    /// Somebody has stopped the master, as SIGSTOP does, so that it reads nothing.
+    MasterStopped { pid: u32 },
     /// The reload command failed.
     ReloadCommand { program: String, what: String },
     /// The master is idle again and no new worker serves. Its own words, if its log has any.
@@ -363,6 +365,9 @@ impl Error {
             Self::MasterBusy { pid, waited, .. } => {
                 format!("nginx's master {pid} was still reading its configuration after {} s", waited.as_secs())
             }
+            Self::MasterStopped { pid } => {
+                format!("nginx's master {pid} is stopped, as SIGSTOP does, and reads nothing")
+            }
             Self::ReloadCommand { program, what } => format!("{program} failed: {what}"),
             Self::NotLoaded { problem: Some(problem), .. } | Self::NotConfirmed { problem: Some(problem), .. } => {
                 problem.to_string()
@@ -468,6 +473,7 @@ impl Error {
                 let known = problem.as_ref().and_then(Problem::remedy);
                 Some(known.unwrap_or_else(|| format!("see {}", log.display())))
             }
+            Self::MasterStopped { pid } => Some(format!("'kill -CONT {pid}'; weir tries again")),
             Self::ReloadCommand { .. } => Some("correct nginx.reload".to_owned()),
             Self::MasterBusy { names, .. } => {
                 let raise = "set nginx.confirm_timeout higher";

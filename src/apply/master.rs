@@ -74,6 +74,11 @@ impl Master {
         self.process.is_there()
     }
 
+    /// Whether somebody has stopped it.
+    pub(super) fn is_stopped(&self) -> bool {
+        proc::stat(self.process.pid).is_some_and(|stat| stat.stopped)
+    }
+
     /// Its workers: those that serve and those that are shutting down.
     pub(super) fn workers(&self) -> Workers {
         Workers::of(self.process)

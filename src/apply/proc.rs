@@ -28,6 +28,8 @@ impl Process {
 pub(super) struct Stat {
     pub(super) comm: String,
     pub(super) zombie: bool,
+    /// By SIGSTOP, a terminal or a debugger.
+    pub(super) stopped: bool,
     pub(super) parent: u32,
     pub(super) started: u64,
 }
@@ -139,6 +141,7 @@ fn parse_stat(text: &str) -> Option<Stat> {
     Some(Stat {
         comm,
         zombie: matches!(*fields.first()?, "Z" | "X"),
+        stopped: matches!(*fields.first()?, "T" | "t"),
         parent: fields.get(1)?.parse().ok()?,
         started: fields.get(19)?.parse().ok()?,
     })
@@ -186,7 +189,9 @@ mod tests {
     fn a_name_with_parentheses_does_not_shift_the_fields() {
         let text = "812 (ng) inx) S 1 812 812 0 -1 4194624 98 0 0 0 1 2 3 4 20 0 1 0 4711 1000 20";
         let stat = parse_stat(text).unwrap();
-        assert_eq!(stat, Stat { comm: "ng) inx".to_owned(), zombie: false, parent: 1, started: 4711 });
+        let known = Stat { comm: "ng) inx".to_owned(), zombie: false, stopped: false, parent: 1, started: 4711 };
+        assert_eq!(stat, known);
+        assert_eq!(parse_stat(&text.replace(") S", ") T")), Some(Stat { stopped: true, ..known }));
         assert_eq!(parse_stat(""), None);
         assert_eq!(parse_stat("1 (x) S 1"), None);
     }

@@ -473,6 +473,7 @@ mod tests {
             Error::Upgrading { pid_file: path() },
             Error::MasterGone,
             Error::MasterBusy { pid: 7, waited, names: names(4) },
+            Error::MasterStopped { pid: 7 },
             Error::ReloadCommand { program: "systemctl reload nginx".to_owned(), what: "it gave no reason".to_owned() },
             Error::NotLoaded { problem: Some(problem()), log: path() },
             Error::NotConfirmed { waited, problem: None, log: path() },
@@ -707,6 +708,10 @@ mod tests {
             (
                 Error::MasterBusy { pid: 7, waited, names: names(&[]) },
                 "nginx's master 7 was still reading its configuration after 30 s; set nginx.confirm_timeout higher",
+            ),
+            (
+                Error::MasterStopped { pid: 7 },
+                "nginx's master 7 is stopped, as SIGSTOP does, and reads nothing; 'kill -CONT 7'; weir tries again",
             ),
         ] {
             assert_eq!(error.to_string(), text);

@@ -283,12 +283,16 @@ impl<'a> Nginx<'a> {
                 Verdict::Gone => Error::MasterGone,
                 Verdict::NotLoaded => Error::NotLoaded { problem, log },
                 Verdict::StillReading => self.busy(master, patience.reading),
+                Verdict::TimedOut if master.is_stopped() => Error::MasterStopped { pid: master.pid() },
                 Verdict::TimedOut => Error::NotConfirmed { waited: patience.confirm, problem, log },
             }
         })
     }
 
     fn busy(&self, master: &Master, waited: Duration) -> Error {
+        if master.is_stopped() {
+            return Error::MasterStopped { pid: master.pid() };
+        }
         Error::MasterBusy { pid: master.pid(), waited, names: self.names.clone() }
     }
 }

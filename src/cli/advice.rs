@@ -15,7 +15,7 @@ use super::args::definition;
 use super::serf_compat::is_command;
 
 /// Commands of others that we advise, word by word; `*` is any word.
-const FOREIGN: [&str; 52] = [
+const FOREIGN: [&str; 53] = [
     "apt install chrony",
     "apt install libnginx-mod-stream",
     "apt install nginx",
@@ -46,6 +46,7 @@ const FOREIGN: [&str; 52] = [
     "journalctl -p info",
     "journalctl -u weir",
     "journalctl -u weir-apply",
+    "kill -CONT *",
     "kill -QUIT $(cat *",
     "make demo",
     "mkdir *",
