@@ -39,7 +39,7 @@ pub struct Past {
 #[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Outcome {
-    /// Its run has not ended.
+    /// Its run has not ended, or what was put back in its place is not confirmed either.
     Open,
     /// In place, and nobody has been seen to serve it.
     Stored,
@@ -78,7 +78,15 @@ impl Past {
 /// By the records, oldest first.
 pub(super) fn of(records: &[Record]) -> Vec<Past> {
     let mut all: BTreeMap<Generation, Past> = BTreeMap::new();
+    // What was put back counts once it is confirmed, or nobody runs who could.
+    let mut back = None;
     for Record { at, event } in records {
+        if matches!(event, Event::Live(_) | Event::Stored { .. })
+            && let Some((failed, to)) = back.take()
+            && let Some(past) = all.get_mut(&failed)
+        {
+            past.outcome = Outcome::RolledBack { to };
+        }
         match event {
             Event::Base(_) | Event::Foreign { .. } | Event::Reload { .. } => {}
             Event::Begin(Begin { generation, work, .. }) => {
@@ -101,7 +109,8 @@ pub(super) fn of(records: &[Record]) -> Vec<Past> {
             }
             Event::Back { failed, to, cause } => {
                 if let Some(past) = all.get_mut(failed) {
-                    (past.outcome, past.error) = (Outcome::RolledBack { to: *to }, Some(cause.clone()));
+                    past.error = Some(cause.clone());
+                    back = Some((*failed, *to));
                 }
             }
             Event::Abort(Abort { generation, step, cause, work, may_be_served: _ }) => {

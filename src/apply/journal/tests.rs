@@ -39,6 +39,21 @@ fn what_is_written_is_read_again_and_a_torn_tail_is_cut() {
 }
 
 #[test]
+fn a_generation_is_rolled_back_when_what_was_put_back_is_confirmed() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut journal = Journal::read(dir.path()).unwrap();
+    for event in [begin(1), live(1), begin(2)] {
+        journal.write(event).unwrap();
+    }
+    journal.write(Event::Back { failed: Generation(2), to: Generation(1), cause: Error::MasterGone }).unwrap();
+    assert_eq!(outcomes(&journal), [(1, Outcome::Live), (2, Outcome::Open)]);
+    assert_eq!(journal.history()[1].error, Some(Error::MasterGone), "why it is open");
+    journal.write(live(1)).unwrap();
+    assert_eq!(outcomes(&journal), [(1, Outcome::Live), (2, Outcome::RolledBack { to: Generation(1) })]);
+    assert_eq!(journal.history()[1].error, Some(Error::MasterGone));
+}
+
+#[test]
 fn a_journal_that_cannot_be_read_says_why_and_stays() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("journal");
