@@ -11,6 +11,7 @@ use crate::agent::clock::{self, Calendar};
 use crate::apply::{Error, Followed, Kept, Left, Report, RunBy, Waits};
 use crate::config::Config;
 use crate::error::Trouble;
+use crate::nginx::Context;
 use crate::status::node::{
     self, Apply, ApplyResult, Balancing, Change, ForeignEdit, Held, HeldUnconfigured, LastApply, Miss, Reload,
 };
@@ -212,8 +213,8 @@ impl Upstreams {
     pub(in crate::agent) fn status(&self, config: &Config, calendar: &Calendar) -> Balancing {
         let applies = &self.applies;
         let upstream = |each: &Upstream| {
-            let output = config.upstreams.iter().find(|configured| configured.options.name == *each.name());
-            let output = output.and_then(|configured| configured.file.as_ref()).map(|file| &file.output);
+            let configured = config.upstreams.iter().find(|configured| configured.options.name == *each.name());
+            let file = configured.and_then(|configured| configured.file.as_ref());
             let held = self.balancer.holds().get(each.name()).map(held);
             let told = decided(each, &self.probes, &self.health, calendar);
             let is_untouched = applies.untouched.contains(each.name());
@@ -228,7 +229,8 @@ impl Upstreams {
                 }),
                 since: each.since().map(|since| calendar.date(since)),
                 held,
-                output: output.map(|path| path.display().to_string()),
+                output: file.map(|file| file.output.display().to_string()),
+                stream: file.is_some_and(|file| file.block.context == Context::Stream),
                 ..if is_untouched { told.untouched() } else { told }
             }
         };

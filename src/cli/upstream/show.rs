@@ -128,7 +128,7 @@ fn notes(upstream: &Upstream) -> Vec<String> {
     let mut notes = Vec::new();
     notes.extend(upstream.held.as_ref().map(|held| told(held, &upstream.name)));
     if upstream.want.as_ref().is_some_and(|want| want.is(&Want::Placeholder)) {
-        notes.push("no server: requests are answered 502".to_owned());
+        notes.push(format!("no server: {}", upstream.unserved()));
     }
     notes.extend(upstream.kept.as_ref().map(ToString::to_string));
     if !upstream.waiting.is_empty() {
@@ -175,6 +175,16 @@ mod tests {
     use super::*;
     use crate::status::node::tests::full;
     use crate::upstream::{VerdictReason, Witness};
+
+    #[test]
+    fn without_a_server_a_stream_closes_connections() {
+        let mut web = full().upstreams.remove(0);
+        (web.want, web.waiting) = (Some(Want::Placeholder.into()), Vec::new());
+        web.held = None;
+        assert_eq!(notes(&web), ["no server: requests are answered 502"]);
+        web.stream = true;
+        assert_eq!(notes(&web), ["no server: connections are closed"]);
+    }
 
     #[test]
     fn who_is_in_for_a_hold_alone_is_counted_apart() {

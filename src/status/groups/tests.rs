@@ -79,6 +79,8 @@ fn ends_are_told_in_words() {
     assert_eq!(upstreams(&document)["web"], "1 of 1 in, nobody is well: the last good ones stay");
     document.upstreams[0].want = Some(Want::Placeholder.into());
     assert_eq!(upstreams(&document)["web"], "1 of 1 in, requests are answered 502");
+    document.upstreams[0].stream = true;
+    assert_eq!(upstreams(&document)["web"], "1 of 1 in, connections are closed");
     document.upstreams[0].mode = None;
     assert_eq!(upstreams(&document)["web"], "undecided");
 }

@@ -345,7 +345,7 @@ fn of_upstream(upstream: &Upstream, is_alone: bool) -> Option<(Kind, Trouble)> {
     let start = || to_start(name, is_alone);
     match want {
         Want::Placeholder => {
-            let what = format!("upstream {name} has no server, requests are answered 502");
+            let what = format!("upstream {name} has no server, {}", upstream.unserved());
             Some((Kind::Empty, with_left_out(upstream, what, &start())))
         }
         Want::Hold => {

@@ -39,6 +39,8 @@ pub struct Upstream {
     pub kept: Option<Known<Kept>>,
     /// Its file; `None` without one.
     pub output: Option<String>,
+    /// NGINX passes on connections of its `stream` block, and no requests.
+    pub stream: bool,
     /// Since when the group does as it does.
     pub since: Option<String>,
     /// Fewest servers that must be well for mode normal.
@@ -66,7 +68,7 @@ pub struct Held {
 #[serde(rename_all = "snake_case")]
 pub enum Want {
     Servers,
-    /// A line that answers 502.
+    /// A line without a server: [`Upstream::unserved`].
     Placeholder,
     /// What it has.
     Hold,
@@ -176,6 +178,11 @@ impl Upstream {
     /// One that was not decided about yet.
     pub fn undecided(name: &str) -> Self {
         Self { name: name.to_owned(), ..Self::default() }
+    }
+
+    /// What becomes of a visitor where there is no server.
+    pub fn unserved(&self) -> &'static str {
+        if self.stream { "connections are closed" } else { "requests are answered 502" }
     }
 
     /// What was decided, beside what is `live`. Since when that is in place is for whoever applies it to add.

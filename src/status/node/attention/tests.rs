@@ -301,6 +301,14 @@ fn how_upstreams_do() {
         ["error empty web: upstream web has no server, requests are answered 502; \
             start a member that upstream.web.select matches"]
     );
+    let stream = of_web(|web| {
+        (web.want, web.stream, web.left_out) = (Some(Want::Placeholder.into()), true, Vec::new());
+    });
+    assert_eq!(
+        stream,
+        ["error empty web: upstream web has no server, connections are closed; \
+            start a member that upstream.web.select matches"]
+    );
     let kept = |kept: Kept| {
         of(|document| {
             let web = &mut document.upstreams[0];
