@@ -65,7 +65,8 @@ pub(crate) struct Member {
     pub(crate) tags: BTreeMap<String, String>,
     pub(crate) status: String,
     pub(crate) protocol: Protocol,
-    /// What a balancer makes of its answers, else what the member says about its checks; `None` if that is nothing.
+    /// What a balancer makes of its answers, else what the member says about its checks; `None` if that is nothing, and of who is
+    /// not there any more, whatever it said last.
     pub(crate) health: Option<String>,
     /// Whether it asked for no new requests.
     pub(crate) draining: bool,
@@ -77,12 +78,13 @@ impl From<proto::Member> for Member {
     fn from(member: proto::Member) -> Self {
         let [_, _, _, min, max, version] = member.versions.0;
         let tag = |name| member.tags.get(name).filter(|value| !value.is_empty());
+        let is_there = !matches!(member.status, proto::Status::Failed | proto::Status::Left);
         Self {
             addr: SocketAddr::new(member.addr, member.port).to_string(),
             port: member.port,
             status: member.status.to_string(),
             protocol: Protocol { max, min, version },
-            health: tag("weir_health").cloned(),
+            health: tag("weir_health").filter(|_| is_there).cloned(),
             draining: tag("weir_drain").is_some(),
             since: None,
             name: member.name,
@@ -257,7 +259,8 @@ pub(crate) fn render(members: &[Member], detailed: bool, layout: Layout, output:
         .render(layout, |column, text| if matches!(column, 2 | 4) { output.paint_state(text) } else { text.to_owned() })
 }
 
-/// `draining` before all else, then what the checks say; `-` without checks, and of a plain Serf agent that no balancer asks.
+/// `draining` before all else, then what the checks say; `-` without checks, of who is not there any more, and of a plain Serf
+/// agent that no balancer asks.
 fn health_word(member: &Member) -> String {
     if member.draining {
         return "draining".to_owned();

@@ -26,7 +26,12 @@ fn cluster() -> Script {
                 Status::Alive,
                 &[("role", "web"), ("port", "80"), ("weir_health", "passing"), ("weir_drain", "ab 1")],
             ),
-            member("old\x1b[2J\n", 24, Status::Failed, &[("note", "two\nlines\tand a tab")]),
+            member(
+                "old\x1b[2J\n",
+                24,
+                Status::Failed,
+                &[("note", "two\nlines\tand a tab"), ("weir_health", "passing")],
+            ),
         ],
         stats: BTreeMap::from([
             ("agent".to_owned(), BTreeMap::from([pair("name", "lb1")])),
