@@ -39,6 +39,8 @@ pub fn diff(before: &Config, after: &Config) -> Vec<Change> {
         .filter(|new| is_told(before, new))
         .map(|new| Change { key: new.key(), before: find(before, new), after: Some(text(new)), when: new.when.into() })
         .filter(|change| change.before != change.after)
+        // An empty one is the host's.
+        .filter(|change| change.key != "node.name" || before.node.name != after.node.name)
         .collect();
     let gone = before.settings().iter().filter(|old| find(after, old).is_none() && is_told(after, old));
     changes.extend(gone.map(|old| Change {

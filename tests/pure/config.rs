@@ -681,6 +681,18 @@ fn what_needs_a_restart_is_told_until_there_was_one_or_it_is_taken_back() {
 }
 
 #[test]
+fn the_host_s_name_is_the_same_written_down_or_not() {
+    let with = |text: &str| toml(&format!("encryption.seal = \"off\"\n{text}")).unwrap().config;
+    let host = with("").node.name;
+    let (empty, written) = (with("node.name = \"\""), with(&format!("node.name = \"{host}\"")));
+    assert!(reload::diff(&empty, &written).is_empty());
+    assert!(reload::diff(&written, &empty).is_empty());
+    assert!(reload::diff(&with(""), &empty).is_empty());
+    let other = reload::diff(&empty, &with("node.name = \"other\""));
+    assert_eq!(other.iter().map(|change| change.key.as_str()).collect::<Vec<_>>(), ["node.name"]);
+}
+
+#[test]
 fn of_what_apply_depends_on_a_reload_leaves_what_needs_a_restart() {
     let with = |more: &str| toml(&format!("encryption.seal = \"off\"\n{more}")).unwrap().config;
     let pinned =
