@@ -55,7 +55,15 @@ impl fmt::Display for Setting {
 pub enum BindError {
     /// Somebody has the port, and we may see who.
     #[error("cannot bind {addr}/{transport}: in use by {name} (pid {pid})")]
-    InUseBy { addr: SocketAddr, transport: Transport, setting: Setting, name: String, pid: u32 },
+    InUseBy {
+        addr: SocketAddr,
+        transport: Transport,
+        setting: Setting,
+        name: String,
+        pid: u32,
+        /// systemd runs it, as the service of its name.
+        service: bool,
+    },
     /// Somebody has the port.
     #[error("cannot bind {addr}/{transport}: in use by another process")]
     InUse { addr: SocketAddr, transport: Transport, setting: Setting },
@@ -71,12 +79,16 @@ impl Explain for BindError {
     fn remedy(&self) -> Option<Cow<'_, str>> {
         Some(match self {
             // A service that systemd knows by the program's name can be stopped by that name.
-            Self::InUseBy { name, setting, .. } if name == "weir" => {
+            Self::InUseBy { name, setting, service: true, .. } if name == "weir" => {
                 format!("stop it with 'systemctl stop weir' or set {setting}").into()
             }
             // Debian's package starts it again with the host.
             Self::InUseBy { name, setting, .. } if name == "serf" => {
                 format!("stop it for good with 'systemctl disable --now serf' or set {setting}").into()
+            }
+            // Of one that was started by hand no unit knows.
+            Self::InUseBy { name, pid, setting, .. } if name == "weir" => {
+                format!("it is no service's: stop it with 'kill {pid}' or set {setting}").into()
             }
             Self::InUseBy { setting, .. } | Self::InUse { setting, .. } => format!("stop it or set {setting}").into(),
             Self::NoSuchAddress { setting, .. } => format!("correct {setting}").into(),
@@ -127,7 +139,10 @@ fn socket(addr: SocketAddr, kind: Type, protocol: Protocol) -> io::Result<Socket
 pub(super) fn explain(addr: SocketAddr, transport: Transport, setting: Setting, source: io::Error) -> BindError {
     match source.kind() {
         io::ErrorKind::AddrInUse => match holder::of(addr, transport) {
-            Some(holder) => BindError::InUseBy { addr, transport, setting, name: holder.name, pid: holder.pid },
+            Some(holder) => {
+                let service = holder.is_service();
+                BindError::InUseBy { addr, transport, setting, name: holder.name, pid: holder.pid, service }
+            }
             None => BindError::InUse { addr, transport, setting },
         },
         io::ErrorKind::AddrNotAvailable => BindError::NoSuchAddress { addr, setting, has: own_addresses(addr.ip()) },
@@ -196,6 +211,18 @@ mod tests {
     }
 
     #[test]
+    fn an_agent_that_is_no_services_is_stopped_by_its_number() {
+        let remedy = |service| {
+            let addr = "10.77.0.11:7946".parse().unwrap();
+            let (transport, setting) = (Transport::Tcp, Setting::GossipBind);
+            let error = BindError::InUseBy { addr, transport, setting, name: "weir".to_owned(), pid: 812, service };
+            error.remedy().map(Cow::into_owned)
+        };
+        assert_eq!(remedy(true).as_deref(), Some("stop it with 'systemctl stop weir' or set gossip.bind"));
+        assert_eq!(remedy(false).as_deref(), Some("it is no service's: stop it with 'kill 812' or set gossip.bind"));
+    }
+
+    #[test]
     fn known_services_are_stopped_by_name() {
         let error = BindError::InUseBy {
             addr: "10.77.0.11:7946".parse().unwrap(),
@@ -203,6 +230,7 @@ mod tests {
             setting: Setting::GossipBind,
             name: "serf".to_owned(),
             pid: 812,
+            service: true,
         };
         assert_eq!(
             error.sentence(),

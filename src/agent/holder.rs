@@ -16,6 +16,19 @@ pub(crate) struct Holder {
     pub(crate) pid: u32,
 }
 
+impl Holder {
+    /// Whether systemd runs it as the service of its own name.
+    pub(super) fn is_service(&self) -> bool {
+        let groups = fs::read_to_string(format!("/proc/{}/cgroup", self.pid)).unwrap_or_default();
+        is_within(&groups, &format!("{}.service", self.name))
+    }
+}
+
+/// Whether the control groups of a process are of this unit.
+fn is_within(groups: &str, unit: &str) -> bool {
+    groups.lines().filter_map(|line| line.splitn(3, ':').nth(2)).any(|path| path.split('/').any(|part| part == unit))
+}
+
 /// The process that keeps `addr` from being bound; `None` where we may not look (another user's process, a sandbox).
 pub(crate) fn of(addr: SocketAddr, transport: Transport) -> Option<Holder> {
     let inode = ["", "6"].into_iter().find_map(|family| {
@@ -138,6 +151,14 @@ mod tests {
         let addr = own.local_addr().unwrap();
         let [(found, Some(holder))] = &listeners(&[addr.port()])[..] else { panic!("it is not found") };
         assert_eq!((*found, holder.pid), (addr, std::process::id()));
+    }
+
+    #[test]
+    fn a_service_is_known_by_its_control_group() {
+        assert!(is_within("0::/system.slice/weir.service\n", "weir.service"));
+        assert!(is_within("1:name=systemd:/system.slice/weir.service\n0::/\n", "weir.service"));
+        assert!(!is_within("0::/user.slice/user-0.slice/session-1.scope\n", "weir.service"));
+        assert!(!is_within("0::/system.slice/my-weir.service\n", "weir.service"));
     }
 
     #[test]

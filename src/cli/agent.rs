@@ -223,7 +223,14 @@ mod tests {
             (AgentError::Bind(BindError::NoSuchAddress { addr: addr(), setting, has: has() }), Exit::Failed),
             (AgentError::Bind(BindError::InUse { addr: addr(), transport, setting }), Exit::Failed),
             (
-                AgentError::Bind(BindError::InUseBy { addr: addr(), transport, setting, name: name(), pid: 1 }),
+                AgentError::Bind(BindError::InUseBy {
+                    addr: addr(),
+                    transport,
+                    setting,
+                    name: name(),
+                    pid: 1,
+                    service: true,
+                }),
                 Exit::Failed,
             ),
             (
