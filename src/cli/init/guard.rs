@@ -30,6 +30,8 @@ pub(super) struct Known {
     is_there: bool,
     /// It runs, or is to run again in a moment.
     runs: bool,
+    /// It has failed, and stays so until somebody sees to it.
+    failed: bool,
     /// Its guard starts with it.
     guarded: bool,
     /// Its guard stands by.
@@ -54,6 +56,10 @@ impl Application {
         let is_plain = |c: char| c.is_ascii_alphanumeric() || "@._-:\\".contains(c);
         let other = ["socket", "timer", "target", "path", "mount", "slice", "scope"];
         let is_service = !other.iter().any(|kind| text.ends_with(&format!(".{kind}")));
+        if is_weirs(name) {
+            return Err(Failure::usage(format!("--unit {text:?} is a unit of weir's own"))
+                .with_remedy("name the application's: --unit APP.service"));
+        }
         if !name.is_empty() && name.chars().all(is_plain) && is_service {
             return Ok(Self { name: name.to_owned() });
         }
@@ -106,6 +112,14 @@ impl Application {
             return Err(Failure::usage(format!("there is no unit {}", self.unit()))
                 .with_remedy("'systemctl list-units' lists those that run"));
         }
+        // What is not guarded yet may have been mistyped; a check of it would keep this server out.
+        if known.failed && !known.guarded {
+            let unit = self.unit();
+            return Err(Failure::new(Exit::Refused, format!("{unit} has failed, and would keep this server out"))
+                .with_remedy(format!(
+                    "'systemctl status {unit}' says why; start it, then again, or name another unit"
+                )));
+        }
         Ok(Steps { drop_in: !known.ordered, enable: !known.guarded, start: known.runs && !known.on_guard })
     }
 
@@ -141,6 +155,12 @@ impl Application {
     }
 }
 
+/// Whether it is of this package: what guards the agent's own units would drain at each of their restarts.
+fn is_weirs(name: &str) -> bool {
+    let template = name.split('@').next().unwrap_or_default();
+    ["weir", "weir-apply", "weir-apply-recover", "weir-guard"].contains(&template)
+}
+
 impl Known {
     /// Of lines `KEY=VALUE` about the unit and about its guard.
     fn of(unit: &str, guard: &str, ordered: bool) -> Self {
@@ -148,6 +168,7 @@ impl Known {
         Self {
             is_there: has(unit, "LoadState=loaded"),
             runs: ["active", "reloading", "activating"].iter().any(|state| has(unit, &format!("ActiveState={state}"))),
+            failed: has(unit, "ActiveState=failed"),
             guarded: has(guard, "UnitFileState=enabled"),
             on_guard: has(guard, "ActiveState=active"),
             ordered,
@@ -197,9 +218,28 @@ mod tests {
     }
 
     #[test]
+    fn weirs_own_units_are_no_application() {
+        for own in ["weir", "weir.service", "weir-apply", "weir-apply-recover.service", "weir-guard@nginx.service"] {
+            let failure = Application::named(own).unwrap_err();
+            let told = format!("--unit {own:?} is a unit of weir's own; name the application's: --unit APP.service");
+            assert_eq!((failure.sentence(), failure.exit()), (told, Exit::Usage));
+        }
+        assert_eq!(Application::named("weir-shop").unwrap().unit(), "weir-shop.service");
+    }
+
+    #[test]
     fn only_what_is_missing_is_done() {
         let known = |unit: &str, guard: &str, ordered| app().steps(Known::of(unit, guard, ordered));
         let (up, down) = ("LoadState=loaded\nActiveState=active\n", "LoadState=loaded\nActiveState=inactive\n");
+        let failed = "LoadState=loaded\nActiveState=failed\n";
+        let told = known(failed, down, false).map_err(|failure| (failure.exit(), failure.sentence()));
+        let said = "app.service has failed, and would keep this server out; 'systemctl status app.service' says why; start \
+            it, then again, or name another unit";
+        assert_eq!(told, Err((Exit::Refused, said.to_owned())));
+        assert!(
+            known(failed, "ActiveState=inactive\nUnitFileState=enabled\n", true).is_ok(),
+            "it was asked for before"
+        );
         let all = Steps { drop_in: true, enable: true, start: true };
         assert_eq!(known(up, down, false), Ok(all.clone()));
         assert_eq!(known(down, down, false), Ok(Steps { start: false, ..all }), "it begins with its application");
