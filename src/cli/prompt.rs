@@ -79,7 +79,7 @@ impl Drop for Quiet<'_> {
 /// Asks `question` on the terminal, and reads one line that it does not show. `way_out` is for where there is no terminal.
 pub(crate) fn secret(question: &str, way_out: &str) -> Result<Zeroizing<String>, Failure> {
     let terminal = Terminal::open();
-    let no_terminal = || Failure::usage(format!("no terminal to ask for the {question} on")).with_remedy(way_out);
+    let no_terminal = || no_terminal(question, way_out);
     let before = terminal.modes().map_err(|_| no_terminal())?;
     let mut silent = before.clone();
     silent.local_modes.remove(LocalModes::ECHO | LocalModes::ICANON | LocalModes::ISIG);
@@ -87,6 +87,11 @@ pub(crate) fn secret(question: &str, way_out: &str) -> Result<Zeroizing<String>,
     let quiet = Quiet { terminal: &terminal, before };
     terminal.show(&format!("{question} (hidden): "));
     read_line(|| quiet.terminal.byte(), |text| quiet.terminal.show(text))
+}
+
+fn no_terminal(question: &str, way_out: &str) -> Failure {
+    let what = question.trim_start_matches("? ");
+    Failure::usage(format!("there is no terminal to ask for the {what} on")).with_remedy(way_out)
 }
 
 fn read_line(
@@ -122,6 +127,12 @@ fn read_line(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn where_nobody_can_be_asked_a_plain_sentence_says_so() {
+        let told = no_terminal("? cluster key", "give it with --key-file FILE").sentence();
+        assert_eq!(told, "there is no terminal to ask for the cluster key on; give it with --key-file FILE");
+    }
 
     #[test]
     fn a_line_can_be_corrected_and_given_up() {
