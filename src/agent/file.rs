@@ -51,9 +51,17 @@ fn replace_as(path: &Path, contents: &[u8], modes: u32) -> io::Result<File> {
 
 /// As [`replace`], of a file of root's that this group may read, whoever could read the old one.
 pub(crate) fn write_readable(path: &Path, contents: &[u8], group: &str) -> io::Result<()> {
-    let file = replace(path, contents)?;
+    let_group_read(&replace(path, contents)?, group)
+}
+
+/// Makes a file that is there such a one.
+pub(crate) fn make_readable(path: &Path, group: &str) -> io::Result<()> {
+    let_group_read(&OpenOptions::new().read(true).custom_flags(nix::libc::O_NOFOLLOW).open(path)?, group)
+}
+
+fn let_group_read(file: &File, group: &str) -> io::Result<()> {
     let group = nix::unistd::Group::from_name(group)?.ok_or_else(|| io::Error::other(format!("no group {group}")))?;
-    fchown(&file, Some(0), Some(group.gid.as_raw()))?;
+    fchown(file, Some(0), Some(group.gid.as_raw()))?;
     file.set_permissions(Permissions::from_mode(0o640))
 }
 

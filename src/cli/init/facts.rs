@@ -1,6 +1,7 @@
 //! What is found on this host. Nothing is changed.
 
 use std::net::IpAddr;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use super::super::config::DEFAULT;
@@ -14,12 +15,17 @@ use crate::config::{self, Config, ConfigErrors, Loaded, SecretSource, Source, So
 use crate::crypto::KeyId;
 use crate::error::{Explain as _, Trouble};
 use crate::nginx::{Context, Form};
+use crate::status::shell::argument;
 use crate::upstream::UpstreamName;
 
 /// Everything that the plan depends on.
 #[derive(Debug)]
 pub(super) struct Facts {
     pub(super) configuration: Found,
+    /// Files beside it, in the order in which they are read.
+    pub(super) drop_ins: Vec<PathBuf>,
+    /// Whether the agent may read them all.
+    pub(super) access: Access,
     /// Where one that is written anew is kept.
     pub(super) aside: PathBuf,
     pub(super) ring: Ring,
@@ -66,6 +72,97 @@ pub(super) enum Found {
     Read(Box<Loaded>),
 }
 
+/// Whether the agent, which is no root, may read the configuration.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub(super) struct Access {
+    /// Files of root's that it may not, or that others may write.
+    pub(super) closed: Vec<PathBuf>,
+    /// What is not ours to change.
+    pub(super) trouble: Option<Trouble>,
+}
+
+/// The agent's user, by its numbers.
+#[derive(Clone, Copy, Debug)]
+struct User {
+    uid: u32,
+    gid: u32,
+}
+
+/// Owner, group and mode of a file or directory.
+#[derive(Clone, Copy, Debug)]
+struct Rights {
+    uid: u32,
+    gid: u32,
+    mode: u32,
+}
+
+impl Rights {
+    fn of(path: &Path) -> Option<Self> {
+        let metadata = path.metadata().ok()?;
+        Some(Self { uid: metadata.uid(), gid: metadata.gid(), mode: metadata.mode() })
+    }
+
+    /// Whether `user` may read a file (4), or go through a directory (1).
+    const fn allow(self, user: User, bit: u32) -> bool {
+        let shift = if self.uid == user.uid {
+            6
+        } else if self.gid == user.gid {
+            3
+        } else {
+            0
+        };
+        self.mode >> shift & bit != 0
+    }
+
+    /// Whether anybody but root may write it.
+    const fn is_open(self) -> bool {
+        self.mode & 0o022 != 0
+    }
+}
+
+impl Access {
+    fn look<'a>(paths: impl Iterator<Item = &'a Path>) -> Self {
+        let mut access = Self::default();
+        // Without the user there is no package.
+        let Ok(Some(weir)) = nix::unistd::User::from_name("weir") else { return access };
+        let user = User { uid: weir.uid.as_raw(), gid: weir.gid.as_raw() };
+        for path in paths {
+            access.take(path, user, 0);
+        }
+        access
+    }
+
+    /// `owner` is root.
+    fn take(&mut self, path: &Path, user: User, owner: u32) {
+        let (Ok(real), Some(rights)) = (path.canonicalize(), Rights::of(path)) else { return };
+        let mut on_the_way = real.ancestors().skip(1);
+        let shut = on_the_way.find(|on_the_way| Rights::of(on_the_way).is_some_and(|rights| !rights.allow(user, 1)));
+        let may_read = rights.allow(user, 4);
+        let is_link = path.symlink_metadata().is_ok_and(|metadata| metadata.is_symlink());
+        if shut.is_none() && may_read && !(rights.is_open() && rights.uid == owner && !is_link) {
+            return;
+        }
+        if shut.is_none() && !is_link && rights.uid == owner {
+            return self.closed.push(path.to_owned());
+        }
+        let shown = argument(&real.display().to_string()).into_owned();
+        let what = match shut {
+            Some(directory) => {
+                format!("the agent may not read {shown}: {} is closed to user weir", directory.display())
+            }
+            None => format!("the agent may not read {shown}: it is closed to user weir"),
+        };
+        let way_out = match (shut, is_link) {
+            (Some(_), true) => format!("put the file itself at {}", path.display()),
+            (Some(directory), false) => {
+                format!("'chgrp weir {0}' and 'chmod 750 {0}', then again", directory.display())
+            }
+            (None, _) => format!("'chown root:weir {shown}' and 'chmod 640 {shown}', then again"),
+        };
+        self.trouble.get_or_insert(Trouble::new(what, way_out));
+    }
+}
+
 /// The keyring that is there.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(super) enum Ring {
@@ -91,11 +188,15 @@ impl Facts {
     /// Looks at everything. Blocks for as long as systemd and NGINX take to answer.
     pub(super) fn look(wanted: &Wanted) -> Self {
         let configuration = configuration(Path::new(DEFAULT));
+        let drop_ins = drop_ins(&Path::new(DEFAULT).with_extension("d"));
+        let access = Access::look(std::iter::once(Path::new(DEFAULT)).chain(drop_ins.iter().map(PathBuf::as_path)));
         Self {
             nginx: (wanted.kind == Kind::Balancer).then(|| balanced(&configuration, wanted)).flatten(),
             ring: ring(&configuration),
             ring_path: ring_path(&configuration),
             configuration,
+            drop_ins,
+            access,
             aside: aside(Path::new(DEFAULT)),
             addresses: addresses(),
             own: crate::agent::check::own_addresses().unwrap_or_default(),
@@ -117,6 +218,17 @@ fn aside(path: &Path) -> PathBuf {
 pub(super) fn sources(path: &Path) -> Sources {
     let here = Sources::here(vec![Source::File(path.into())], config::Overrides::default(), false);
     Sources { environment: Vec::new(), pipes: false, ..here }
+}
+
+/// As the configuration's reader takes them; what cannot be listed it tells itself.
+fn drop_ins(directory: &Path) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(directory).into_iter().flatten().filter_map(Result::ok);
+    let is_hidden = |path: &Path| path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"."));
+    let is_wanted =
+        |path: &PathBuf| path.extension().is_some_and(|end| end == "toml") && !is_hidden(path) && !path.is_dir();
+    let mut paths: Vec<PathBuf> = entries.map(|entry| entry.path()).filter(is_wanted).collect();
+    paths.sort();
+    paths
 }
 
 fn configuration(path: &Path) -> Found {
@@ -186,4 +298,44 @@ fn addresses() -> Vec<Candidate> {
     // Whoever cannot list addresses says so when it is to bind one.
     let private = crate::agent::check::private_addresses().unwrap_or_default().into_iter();
     private.map(|(ip, interface, outward)| Candidate { ip, interface, outward }).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::{self, Permissions};
+    use std::os::unix::fs::{PermissionsExt as _, symlink};
+
+    use super::*;
+
+    #[test]
+    fn what_the_agent_may_not_read_is_mended_or_told() {
+        let dir = tempfile::tempdir().expect("a directory");
+        fs::set_permissions(dir.path(), Permissions::from_mode(0o755)).expect("it is ours");
+        let (file, link, shut) = (dir.path().join("weir.toml"), dir.path().join("link"), dir.path().join("shut"));
+        fs::create_dir(&shut).expect("it is ours");
+        fs::write(&file, "").expect("it is ours");
+        fs::write(shut.join("w.toml"), "").expect("it is ours");
+        let Rights { uid: own, gid, .. } = Rights::of(&file).expect("it is there");
+        let user = User { uid: own + 1, gid };
+        let look = |path: &Path, owner| {
+            let mut access = Access::default();
+            access.take(path, user, owner);
+            (access.closed.len(), access.trouble.map(|trouble| trouble.way_out).unwrap_or_default())
+        };
+        for (mode, closed) in [(0o640, 0), (0o644, 0), (0o600, 1), (0o660, 1), (0o604, 1)] {
+            fs::set_permissions(&file, Permissions::from_mode(mode)).expect("it is ours");
+            assert_eq!(look(&file, own), (closed, String::new()), "{mode:o}");
+        }
+        fs::set_permissions(&file, Permissions::from_mode(0o600)).expect("it is ours");
+        let shown = file.display();
+        let by_hand = format!("'chown root:weir {shown}' and 'chmod 640 {shown}', then again");
+        assert_eq!(look(&file, own + 2), (0, by_hand.clone()), "it is somebody's");
+        symlink(&file, &link).expect("it is ours");
+        assert_eq!(look(&link, own), (0, by_hand));
+        fs::remove_file(&link).expect("it is ours");
+        symlink(shut.join("w.toml"), &link).expect("it is ours");
+        fs::set_permissions(&shut, Permissions::from_mode(0o700)).expect("it is ours");
+        assert_eq!(look(&link, own), (0, format!("put the file itself at {}", link.display())));
+        assert_eq!(look(&dir.path().join("none"), own), (0, String::new()));
+    }
 }

@@ -1,6 +1,7 @@
 //! What a server that joins a cluster does beside its plan: it proves the way to a member, finds its web server, asks for the key, and
 //! waits until it truly works.
 
+use std::io::IsTerminal as _;
 use std::path::Path;
 
 use tokio::time::{Instant, timeout};
@@ -100,7 +101,15 @@ pub(super) fn needs(kind: Kind, web: Option<&Web>, has_site: bool, config: Optio
 
 /// The cluster's key, from where it was said.
 pub(super) async fn key(key_file: Option<&Path>, output: &Output) -> Result<crate::crypto::Key, Failure> {
-    key::Source::of(key_file).read(output).await
+    key::Source::of(key_file, std::io::stdin().is_terminal()).read(output).await
+}
+
+/// A file with it, looked at beforehand. What is typed or piped is not.
+pub(super) async fn check_key_file(key_file: Option<&Path>, output: &Output) -> Result<(), Failure> {
+    match key::Source::of(key_file, true) {
+        file @ key::Source::File(_) => file.read(output).await.map(drop),
+        key::Source::Prompt | key::Source::Input => Ok(()),
+    }
 }
 
 /// Whether the agent that runs here has joined nobody for want of the cluster's key. One that says nothing has not said that.

@@ -30,11 +30,17 @@ pub(super) enum Source {
 }
 
 impl Source {
-    /// As `--key-file` says.
-    pub(super) fn of(key_file: Option<&Path>) -> Self {
+    /// As `--key-file` says. Nobody types a key where it is shown, so standard input that is a terminal is a prompt.
+    pub(super) fn of(key_file: Option<&Path>, is_terminal: bool) -> Self {
         match key_file {
             None => Self::Prompt,
-            Some(path) if path == Path::new("-") => Self::Input,
+            Some(path) if path == Path::new("-") => {
+                if is_terminal {
+                    Self::Prompt
+                } else {
+                    Self::Input
+                }
+            }
             Some(path) => Self::File(path.to_owned()),
         }
     }
@@ -173,7 +179,7 @@ mod tests {
         let output = Output::new(Default::default(), Default::default(), true);
         let read = |mode| {
             fs::set_permissions(&path, Permissions::from_mode(mode)).unwrap();
-            Source::of(Some(&path)).read_blocking(&output).map(|key| key.id().to_string())
+            Source::of(Some(&path), true).read_blocking(&output).map(|key| key.id().to_string())
         };
         let id = Key::from_base64(KEY).unwrap().id().to_string();
         assert_eq!((read(0o600), read(0o400)), (Ok(id.clone()), Ok(id)));
@@ -185,7 +191,9 @@ mod tests {
         }
         let missing = Source::File(dir.path().join("none")).read_blocking(&output).unwrap_err();
         assert!(missing.sentence().ends_with("no such file or directory; correct the path"), "{missing:?}");
-        assert_eq!((Source::of(None), Source::of(Some(Path::new("-")))), (Source::Prompt, Source::Input));
+        let input = |is_terminal| Source::of(Some(Path::new("-")), is_terminal);
+        assert_eq!((input(false), input(true)), (Source::Input, Source::Prompt), "it would be shown");
+        assert_eq!(Source::of(None, false), Source::Prompt);
     }
 
     #[test]

@@ -170,12 +170,15 @@ impl Init {
         let answers = self.answers(wanted, &facts, story, output).await?;
         let plan = Plan::make(wanted, &facts, &answers)
             .map_err(|refused| words::refused(&refused, &self.command(), output))?;
+        check(&facts, &plan, output)?;
         if self.dry_run {
+            if plan.key() == Some(&RingKey::Cluster) {
+                joining::check_key_file(self.key_file.as_deref(), output).await?;
+            }
             return dry_run(&plan, story);
         }
         let web = answers.web.as_ref();
         let mut run = Run { init: self, facts: &facts, plan: &plan, web, started: None, story, output };
-        run.check_ports()?;
         let key = match plan.key() {
             Some(RingKey::Cluster) => Some(joining::key(self.key_file.as_deref(), output).await?),
             Some(RingKey::New | RingKey::Held(_) | RingKey::None) | None => None,
@@ -300,6 +303,23 @@ fn dry_run(plan: &Plan, story: &mut Story<'_>) -> Result<Exit, Failure> {
     Ok(Exit::Done)
 }
 
+/// Before anything is written: an agent that could not start says so in its journal alone.
+fn check(facts: &Facts, plan: &Plan, output: &Output) -> Result<(), Failure> {
+    let text = plan.steps.iter().find_map(|step| match &step.action {
+        Action::Configuration { text, .. } if step.state == State::Ours => Some(text),
+        _ => None,
+    });
+    let checked = text.map(|text| carry::checked(text, &facts.drop_ins, output)).transpose()?;
+    let loaded = match &facts.configuration {
+        Found::Read(loaded) => checked.as_ref().or(Some(loaded)),
+        Found::Missing | Found::Wrong(_) => checked.as_ref(),
+    };
+    match loaded.filter(|_| !facts.units.agent_runs()) {
+        Some(loaded) => carry::check_ports(loaded),
+        None => Ok(()),
+    }
+}
+
 /// A plan that is being carried out.
 struct Run<'a, 's> {
     init: &'a Init,
@@ -325,6 +345,7 @@ impl Run<'_, '_> {
                 Action::Configuration { text, aside, .. } if step.state == State::Ours => {
                     carry::configuration(text, aside.as_deref(), self.output)?;
                 }
+                Action::Open(path) => carry::open(path)?,
                 Action::Ring { .. } | Action::Configuration { .. } | Action::Site { new: None, .. } => {}
                 Action::Change(_)
                 | Action::Units(_)
@@ -335,22 +356,6 @@ impl Run<'_, '_> {
             self.story.line(&line)?;
         }
         Ok(())
-    }
-
-    /// Before anything is written: an agent that could not start says so in its journal alone.
-    fn check_ports(&self) -> Result<(), Failure> {
-        if self.facts.units.agent_runs() {
-            return Ok(());
-        }
-        let text = self.plan.steps.iter().find_map(|step| match &step.action {
-            Action::Configuration { text, .. } if step.state == State::Ours => Some(text),
-            _ => None,
-        });
-        match (text, &self.facts.configuration) {
-            (Some(text), _) => carry::check_ports(&carry::checked(text)?),
-            (None, Found::Read(loaded)) => carry::check_ports(loaded),
-            (None, Found::Missing | Found::Wrong(_)) => Ok(()),
-        }
     }
 
     /// Lists what touches other software, and asks about all of it at once.
@@ -398,6 +403,7 @@ impl Run<'_, '_> {
                 Action::Change(_)
                 | Action::Ring { .. }
                 | Action::Configuration { .. }
+                | Action::Open(_)
                 | Action::Site { .. }
                 | Action::StartNginx { .. } => {}
             }
@@ -494,6 +500,7 @@ impl Run<'_, '_> {
                 Action::Site { new: None, .. }
                 | Action::Ring { .. }
                 | Action::Configuration { .. }
+                | Action::Open(_)
                 | Action::Change(_)
                 | Action::Units(_)
                 | Action::Guard(_) => {}

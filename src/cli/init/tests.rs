@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use super::super::args::{self, Command};
 use super::super::output::{Color, Format, Output};
-use super::facts::{Balanced, Candidate, Pending};
+use super::facts::{Access, Balanced, Candidate, Pending};
 use super::firewall::Walls;
 use super::nginx::{self, Nginx};
 use super::plan::{Refused, Start};
@@ -45,6 +45,8 @@ fn key() -> KeyId {
 fn debian() -> Facts {
     Facts {
         configuration: Found::Missing,
+        drop_ins: Vec::new(),
+        access: Access::default(),
         aside: PathBuf::from("/etc/weir/weir.toml.old"),
         ring: Ring::Missing,
         ring_path: PathBuf::from("/var/lib/weir/keyring.json"),
@@ -88,6 +90,17 @@ fn configured(text: &str) -> Facts {
         Err(errors) => Found::Wrong(errors),
     };
     Facts { configuration, ring: Ring::Held(key()), units: units(unit(true, true)), ..debian() }
+}
+
+/// With this in a file beside a good configuration.
+fn beside(text: &str) -> Facts {
+    let directory = tempfile::tempdir().expect("a directory");
+    let path = directory.path().join("weir.toml");
+    std::fs::write(&path, BALANCER).expect("it is ours");
+    std::fs::create_dir(directory.path().join("weir.d")).expect("it is ours");
+    std::fs::write(directory.path().join("weir.d/a.toml"), text).expect("it is ours");
+    let errors = crate::config::load(&facts::sources(&path)).expect_err("it is wrong");
+    Facts { configuration: Found::Wrong(errors), ..configured(BALANCER) }
 }
 
 const BALANCER: &str = "node.tags.role = \"lb\"\n[upstream.web]\nselect = { role = \"web\" }\n";
@@ -197,6 +210,28 @@ fn plans_are_as_golden() {
         ("by hand, another role, forced", "lb --force", configured("node.tags.role = \"web\"\n"), none()),
         ("everything else", "lb --upstream shop --name x --join lb2 --address 10.77.0.12 --tag a=b", done(), none()),
         ("no configuration", "lb", configured("[upstrem.web]\n"), none()),
+        ("a file beside it is wrong", "lb", beside("x ="), none()),
+        (
+            "the agent may not read its configuration",
+            "lb",
+            Facts {
+                access: Access { closed: vec![PathBuf::from("/etc/weir/weir.toml")], trouble: None },
+                ..stopped_agent()
+            },
+            none(),
+        ),
+        (
+            "it leads elsewhere",
+            "lb",
+            Facts {
+                access: Access {
+                    trouble: Some(Trouble::new("the agent may not read /root/w.toml", "put the file itself there")),
+                    ..Access::default()
+                },
+                ..stopped_agent()
+            },
+            none(),
+        ),
         ("masked", "lb", masked(), none()),
         ("a keyring that others read", "lb", bad_ring(), none()),
         ("web without a cluster", "web", debian(), none()),
