@@ -20,6 +20,8 @@ pub struct NewSite {
     /// A name that nobody has yet, in a directory that NGINX reads.
     pub path: PathBuf,
     pub text: String,
+    /// The name has this file, which makes way; if it is another by now, it stays.
+    pub replaces: Option<String>,
     /// The link to a site that would answer instead. What it leads to stays.
     pub without: Option<PathBuf>,
 }
@@ -41,17 +43,20 @@ pub fn put_site(options: &Options, site: &NewSite) -> Result<SitePlaced, Error> 
     let _lock = Lock::take(&options.apply.state)?;
     let nginx = Nginx::find(&options.nginx, options.names())?;
     let place = Place::of(&site.path)?;
-    if !matches!(place.entry()?, Entry::Missing) {
+    let may_go = match (place.entry()?, &site.replaces) {
+        (Entry::Missing, None) => true,
+        (Entry::File(found), Some(known)) => found.bytes == known.as_bytes(),
+        (Entry::Missing | Entry::File(_) | Entry::Odd { .. }, _) => false,
+    };
+    if !may_go {
         return Err(Error::write(&site.path)(io::ErrorKind::AlreadyExists.into()));
     }
     let master = nginx.master()?;
     let link = site.without.as_deref().map(Link::read).transpose()?;
     place.write_candidate(site.text.as_bytes(), None)?;
     let placed = put(options, &nginx, site, &place, link.as_ref(), master.as_ref());
-    if placed.is_err() {
-        // The first error is the one to tell; what is left beside the target no include reads.
-        let _ = place.clear();
-    }
+    // The first error is the one to tell; what is left beside the target, and what it displaced, no include reads.
+    let _ = place.clear();
     placed
 }
 
@@ -63,31 +68,32 @@ fn put(
     link: Option<&Link>,
     master: Option<&Master>,
 ) -> Result<SitePlaced, Error> {
-    let (dot, created) = (place.dot(), [site.path.as_path()]);
+    let (dot, path) = (place.dot(), [site.path.as_path()]);
+    let created = if site.replaces.is_some() { &[][..] } else { &path };
     let away = link.map(|link| Candidate { target: &link.path, file: None });
     let candidates: Vec<Candidate<'_>> =
         std::iter::once(Candidate { target: &site.path, file: Some(&dot) }).chain(away).collect();
-    let tested = match nginx.validate(&options.weir, &candidates, &created, &options.ours())? {
+    let tested = match nginx.validate(&options.weir, &candidates, created, &options.ours())? {
         Validation::Passed(patience) => Some(patience),
         Validation::NeedsPlacing(_) => None,
     };
-    let done = exchange(place, link).and_then(|()| {
+    let done = exchange(site, place, link).and_then(|()| {
         let patience = match tested {
             Some(patience) => patience,
             None => {
                 let started = Instant::now();
-                nginx.test_with(&created, &options.ours())?;
+                nginx.test_with(created, &options.ours())?;
                 Patience::after(started.elapsed(), options.nginx.confirm_timeout)
             }
         };
         load(nginx, master, patience, options)
     });
-    done.inspect_err(|_| go_back(options, nginx, place, link, master))
+    done.inspect_err(|_| go_back(options, nginx, site, place, link, master))
 }
 
-fn exchange(place: &Place, link: Option<&Link>) -> Result<(), Error> {
+fn exchange(site: &NewSite, place: &Place, link: Option<&Link>) -> Result<(), Error> {
     link.map_or(Ok(()), Link::remove)?;
-    place.place_new()?;
+    if site.replaces.is_some() { place.exchange() } else { place.place_new() }?;
     place.sync()
 }
 
@@ -106,9 +112,21 @@ fn load(
 }
 
 /// As far as it goes: the failure before this is the one to tell.
-fn go_back(options: &Options, nginx: &Nginx<'_>, place: &Place, link: Option<&Link>, master: Option<&Master>) {
+fn go_back(
+    options: &Options,
+    nginx: &Nginx<'_>,
+    site: &NewSite,
+    place: &Place,
+    link: Option<&Link>,
+    master: Option<&Master>,
+) {
     let back = || {
-        if matches!(place.entry()?, Entry::File(_)) {
+        if let Some(before) = &site.replaces {
+            // Where the exchange itself failed, it is there.
+            if place.beside()?.is_some_and(|bytes| bytes == before.as_bytes()) {
+                place.exchange()?;
+            }
+        } else if matches!(place.entry()?, Entry::File(_)) {
             place.take_away()?;
             place.clear()?;
         }

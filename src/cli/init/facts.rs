@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use super::super::config::DEFAULT;
 use super::Kind;
+use super::existing::contradictions;
 use super::firewall::Walls;
 use super::nginx::Nginx;
 use super::units::Units;
@@ -39,6 +40,8 @@ pub(super) struct Facts {
     pub(super) pending: Pending,
     /// Of a balancer.
     pub(super) nginx: Option<Balanced>,
+    /// Of a web server: the site on port 80 that passes requests on to this upstream.
+    pub(super) balancers_site: Option<(PathBuf, UpstreamName)>,
     /// Firewalls, and what else is between this server and others.
     pub(super) walls: Walls,
 }
@@ -192,6 +195,7 @@ impl Facts {
         let access = Access::look(std::iter::once(Path::new(DEFAULT)).chain(drop_ins.iter().map(PathBuf::as_path)));
         Self {
             nginx: (wanted.kind == Kind::Balancer).then(|| balanced(&configuration, wanted)).flatten(),
+            balancers_site: (wanted.kind == Kind::Web).then(|| balancers_site(&configuration)).flatten(),
             ring: ring(&configuration),
             ring_path: ring_path(&configuration),
             configuration,
@@ -274,7 +278,7 @@ fn ring_path(found: &Found) -> PathBuf {
 fn balanced(found: &Found, wanted: &Wanted) -> Option<Balanced> {
     let default = Config::default();
     let (config, upstream, output) = match found {
-        Found::Read(loaded) if !loaded.config.upstreams.is_empty() => {
+        Found::Read(loaded) if !loaded.config.upstreams.is_empty() && !is_replaced(&loaded.config, wanted) => {
             let config = &loaded.config;
             let (upstream, file) = config.upstreams.iter().find_map(|upstream| {
                 let file = upstream.file.as_ref()?;
@@ -292,6 +296,19 @@ fn balanced(found: &Found, wanted: &Wanted) -> Option<Balanced> {
         }
     };
     Some(Balanced { nginx: Nginx::look(config, &output), upstream, output })
+}
+
+/// Whether another is written in its place.
+fn is_replaced(config: &Config, wanted: &Wanted) -> bool {
+    wanted.force && !contradictions(config, wanted).is_empty()
+}
+
+/// Of a web server: what is left of a balancer.
+fn balancers_site(found: &Found) -> Option<(PathBuf, UpstreamName)> {
+    match found {
+        Found::Read(loaded) => super::nginx::balancers_site(&loaded.config),
+        Found::Missing | Found::Wrong(_) => super::nginx::balancers_site(&Config::default()),
+    }
 }
 
 fn addresses() -> Vec<Candidate> {

@@ -474,7 +474,11 @@ impl Run<'_, '_> {
             self.story.text(&words::next(&ready.document.node.name, addr))?;
             self.story.next(words::next_command(addr));
         }
-        let works = !is_missing && !ready::is_stopped(&ready.document);
+        let astray = self.plan.astray();
+        if let Some((path, own, upstream)) = astray {
+            self.story.text(&words::astray(path, own, upstream))?;
+        }
+        let works = !is_missing && !ready::is_stopped(&ready.document) && astray.is_none();
         Ok((if works { Exit::Done } else { Exit::Attention }, may_touch))
     }
 
@@ -484,7 +488,12 @@ impl Run<'_, '_> {
             let (loaded, output) = (loaded.clone(), self.output);
             match &step.action {
                 Action::Site { path, new: Some(new), .. } => {
-                    let site = NewSite { path: path.clone(), text: new.text.clone(), without: new.without.clone() };
+                    let site = NewSite {
+                        path: path.clone(),
+                        text: new.text.clone(),
+                        replaces: new.replaces.clone(),
+                        without: new.without.clone(),
+                    };
                     output.progress("testing the site, and reloading NGINX");
                     let placed = blocking(move || carry::site(&loaded.config, &site)).await;
                     output.progress("");

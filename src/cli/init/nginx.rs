@@ -4,12 +4,13 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::site::{self, Page, Port80, Seen};
+use super::site::{self, Own, Page, Port80, Seen};
 use crate::apply::{self, Options, RunBy};
 use crate::command;
 use crate::config::Config;
 use crate::error::Trouble;
 use crate::nginx::{Context, Directive, Feature, Server, include_pattern, includes, servers_at, walk};
+use crate::upstream::UpstreamName;
 
 /// Package managers answer from their databases.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -54,8 +55,8 @@ impl Nginx {
         };
         let main = &config.nginx.config;
         let (tree, _unread) = apply::read_tree(main);
-        let seen: Vec<Seen> =
-            servers_at(&tree, 80).iter().map(|server| seen(server, main, &site::path(output))).collect();
+        let (servers, ours) = (servers_at(&tree, 80), site::path(output));
+        let seen: Vec<Seen> = servers.iter().map(|server| seen(server, &servers, main, &ours)).collect();
         let mut port80 = Port80::of(&seen);
         if state != State::Running
             && let Some(program) = other_program()
@@ -87,21 +88,32 @@ fn reads(tree: &[Directive], main: &Path, output: &Path) -> Option<String> {
     found.map(|pattern| pattern.display().to_string())
 }
 
-fn seen(server: &Server<'_>, main: &Path, ours: &Path) -> Seen {
+/// weir's own site on port 80 and the upstream that it passes requests to, where that is one of weir's: what a balancer has.
+pub(super) fn balancers_site(config: &Config) -> Option<(PathBuf, UpstreamName)> {
+    let (tree, _unread) = apply::read_tree(&config.nginx.config);
+    let servers = servers_at(&tree, 80);
+    let path = servers.iter().map(|server| &*server.directive.file).find(|file| site::path(file) == **file)?;
+    let is_kept = |name: &UpstreamName| path.with_file_name(format!("weir-{name}.conf")).exists();
+    own(path, &servers).passes.into_iter().find(is_kept).map(|upstream| (path.to_owned(), upstream))
+}
+
+fn own(path: &Path, servers: &[Server<'_>]) -> Own {
+    let within: Vec<&Server<'_>> = servers.iter().filter(|server| *server.directive.file == *path).collect();
+    Own::of(fs::read_to_string(path).unwrap_or_default(), &within)
+}
+
+fn seen(server: &Server<'_>, all: &[Server<'_>], main: &Path, ours: &Path) -> Seen {
     let file = &*server.directive.file;
     let shown = main.parent().and_then(|directory| file.strip_prefix(directory).ok()).unwrap_or(file);
     Seen {
         place: format!("{}:{}", shown.display(), server.directive.line),
         addresses: server.addresses.iter().map(|address| (*address).to_owned()).collect(),
         is_default: server.is_default,
-        page: page(server, file, main, ours),
+        page: if file == ours { Page::Ours(own(file, all)) } else { page(server, file, main) },
     }
 }
 
-fn page(server: &Server<'_>, file: &Path, main: &Path, ours: &Path) -> Page {
-    if file == ours {
-        return Page::Ours;
-    }
+fn page(server: &Server<'_>, file: &Path, main: &Path) -> Page {
     let shows_only = |page: &[&str]| site::root(server).is_some_and(|root| !holds_more_than(&root, page));
     let named = |name: &str| file.file_name().is_some_and(|file| file == name);
     let in_directory = |name: &str| file.parent().and_then(Path::file_name).is_some_and(|directory| directory == name);

@@ -1,7 +1,7 @@
 //! What is to be done, decided from what was asked for and what was found, without touching anything.
 
 use std::net::IpAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::change::Change;
 use super::document::{Body, Document};
@@ -9,7 +9,7 @@ use super::existing::{Contradiction, contradictions};
 use super::facts::{Balanced, Candidate, Facts, Found, Pending, Ring};
 use super::joining::{Guarded, Web};
 use super::nginx::{self, Nginx};
-use super::site::{self, Fit, Port80, Wish};
+use super::site::{self, Fit, Own, Port80, Wish};
 use super::wanted::{Wanted, shown};
 use super::{Kind, document, joining, port};
 use crate::config::ConfigErrors;
@@ -22,6 +22,8 @@ use crate::upstream::UpstreamName;
 pub(super) struct Plan {
     pub(super) kind: Kind,
     pub(super) steps: Vec<Step>,
+    /// Of the configuration.
+    pub(super) upstreams: Vec<UpstreamName>,
 }
 
 /// One thing, and whether it is to be done.
@@ -49,16 +51,14 @@ pub(super) enum Action {
     Ring { key: RingKey },
     /// The configuration. `text` is empty where it stays as it is.
     Configuration { text: String, aside: Option<PathBuf>, summary: Summary },
-    /// A file of the configuration that the agent may not read, or that others may write.
-    Open(PathBuf),
     /// Other software that stands between this server and the others, or that is to run here; before anything is started.
     Change(Change),
     /// The units, enabled and running.
     Units(Start),
     /// The unit that drains while an application is away.
     Guard(Guarded),
-    /// A site on port 80; `None` where it is there.
-    Site { path: PathBuf, upstream: UpstreamName, new: Option<SiteText> },
+    /// A site on port 80; `new` is `None` where it stays as it is: `own` is what is there.
+    Site { path: PathBuf, upstream: UpstreamName, new: Option<SiteText>, own: Option<Own> },
     /// An NGINX that is installed, by its unit.
     StartNginx { unit: String },
 }
@@ -71,6 +71,8 @@ pub(super) struct SiteText {
     pub(super) without: Option<PathBuf>,
     /// Somebody has edited that page.
     pub(super) edited: bool,
+    /// What it takes the place of: the site of an earlier run.
+    pub(super) replaces: Option<String>,
 }
 
 /// Where the ring's key comes from.
@@ -128,8 +130,6 @@ pub(super) struct Answers {
 pub(super) enum Refused {
     /// The configuration that is there cannot be read.
     Wrong(ConfigErrors),
-    /// The agent may not read it, and that is not init's to change.
-    Closed(Trouble),
     /// It says something else.
     Contradicted(Vec<Contradiction>),
     /// The keyring cannot be used.
@@ -148,6 +148,11 @@ pub(super) enum Refused {
         upstream: UpstreamName,
         places: Vec<String>,
     },
+    /// What a web server would have for its site passes requests on to other servers.
+    BalancersSite {
+        path: PathBuf,
+        upstream: UpstreamName,
+    },
 }
 
 impl Plan {
@@ -164,25 +169,40 @@ impl Plan {
         let configuration = configuration(wanted, facts, answers)?;
         let ring = ring(wanted, facts)?;
         let is_new = configuration.state != State::Done || ring.state != State::Done;
-        let site = facts.nginx.as_ref().map(|found| site(wanted, found)).transpose()?.flatten();
-        if let Some(trouble) = &facts.access.trouble {
-            return Err(Refused::Closed(trouble.clone()));
+        let upstreams = match &configuration.action {
+            Action::Configuration { summary, .. } => summary.upstreams.clone(),
+            _ => Vec::new(),
+        };
+        if let Some((path, upstream)) = &facts.balancers_site
+            && upstreams.is_empty()
+            && is_on_port_80(facts, answers)
+        {
+            return Err(Refused::BalancersSite { path: path.clone(), upstream: upstream.clone() });
         }
+        let site = facts.nginx.as_ref().map(|found| site(wanted, found, &upstreams)).transpose()?.flatten();
         let mut steps = vec![ring, configuration];
-        let open = |path: &PathBuf| Step { action: Action::Open(path.clone()), state: State::Ours };
-        steps.extend(facts.access.closed.iter().map(open));
         steps.extend(changes(wanted, facts, answers, site.is_some()));
         steps.push(units(facts, is_new));
         steps.extend(answers.guarded.as_ref().map(guard));
         steps.extend(site);
         steps.extend(facts.nginx.as_ref().and_then(|found| start_nginx(&found.nginx)));
-        Ok(Self { kind: wanted.kind, steps })
+        Ok(Self { kind: wanted.kind, steps, upstreams })
     }
 
     /// Where the ring's key comes from.
     pub(super) fn key(&self) -> Option<&RingKey> {
         self.steps.iter().find_map(|step| match &step.action {
             Action::Ring { key } => Some(key),
+            _ => None,
+        })
+    }
+
+    /// The site that was edited and passes requests to upstreams that are not kept, and the one that is.
+    pub(super) fn astray(&self) -> Option<(&Path, &Own, &UpstreamName)> {
+        self.steps.iter().find_map(|step| match &step.action {
+            Action::Site { path, upstream, new: None, own: Some(own) } if !own.fits(&self.upstreams) => {
+                Some((path.as_path(), own, upstream))
+            }
             _ => None,
         })
     }
@@ -205,27 +225,44 @@ fn changes(wanted: &Wanted, facts: &Facts, answers: &Answers, has_site: bool) ->
     all.map(|change| Step { action: Action::Change(change), state: State::Theirs }).collect()
 }
 
+/// Whether a web server's site is where a balancer has its own.
+fn is_on_port_80(facts: &Facts, answers: &Answers) -> bool {
+    match (&answers.web, &facts.configuration) {
+        (Some(web), _) => web.port == 80,
+        (None, Found::Read(loaded)) => loaded.config.node.tags.get("port").is_none_or(|port| port == "80"),
+        (None, Found::Missing | Found::Wrong(_)) => true,
+    }
+}
+
 fn guard(guarded: &Guarded) -> Step {
     let state = if guarded.steps.is_empty() { State::Done } else { State::Ours };
     Step { action: Action::Guard(guarded.clone()), state }
 }
 
 /// Only where NGINX would read it.
-fn site(wanted: &Wanted, found: &Balanced) -> Result<Option<Step>, Refused> {
+fn site(wanted: &Wanted, found: &Balanced, upstreams: &[UpstreamName]) -> Result<Option<Step>, Refused> {
     let Balanced { nginx, upstream, output } = found;
     let path = site::path(output);
     let is_there = |state| matches!(state, nginx::State::Running | nginx::State::Stopped);
     let step = |new: Option<SiteText>| {
         let state = if new.is_some() { State::Theirs } else { State::Done };
-        Some(Step { action: Action::Site { path: path.clone(), upstream: upstream.clone(), new }, state })
+        let own = match &nginx.port80 {
+            Port80::Ours(own) => Some(own.clone()),
+            _ => None,
+        };
+        Some(Step { action: Action::Site { path: path.clone(), upstream: upstream.clone(), new, own }, state })
     };
-    Ok(match site::wish(wanted.site, &nginx.port80) {
+    Ok(match site::wish(wanted.site, &nginx.port80, upstreams) {
         Wish::Refused(places) => return Err(Refused::OtherSite { upstream: upstream.clone(), places }),
         Wish::Kept => step(None),
+        Wish::Renew(written) => {
+            let fit = Fit { upstream, addresses: &written.addresses, ipv6: nginx.ipv6, min_timeout: nginx.min_timeout };
+            step(Some(SiteText { text: fit.text(), without: None, edited: false, replaces: Some(written.text) }))
+        }
         Wish::Put(welcome) if is_there(nginx.state.clone()) && nginx.reads.is_some() => {
             let fit = Fit { upstream, addresses: &welcome.addresses, ipv6: nginx.ipv6, min_timeout: nginx.min_timeout };
             let edited = matches!(nginx.port80, Port80::Edited(_));
-            step(Some(SiteText { text: fit.text(), without: welcome.link.clone(), edited }))
+            step(Some(SiteText { text: fit.text(), without: welcome.link.clone(), edited, replaces: None }))
         }
         Wish::Put(_) | Wish::Nothing => None,
     })

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 use super::Site;
-use crate::nginx::{Directive, Server, in_block};
+use crate::nginx::{Directive, Server, in_block, walk};
 use crate::upstream::UpstreamName;
 
 /// The site that is shipped.
@@ -39,9 +39,53 @@ pub(super) enum Port80 {
     /// Sites, by their places.
     Sites(Vec<String>),
     /// The one of an earlier run.
-    Ours,
+    Ours(Own),
     /// Another program: `apache2 (pid 812)`.
     Program(String),
+}
+
+/// The site of an earlier run.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub(super) struct Own {
+    /// The names that it passes requests to, in its order: upstreams of NGINX's.
+    pub(super) passes: Vec<UpstreamName>,
+    /// As that run wrote it, for this one; `None` where somebody has edited it.
+    pub(super) written: Option<Written>,
+}
+
+/// A site that nobody has edited.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(super) struct Written {
+    pub(super) text: String,
+    pub(super) addresses: Vec<String>,
+}
+
+impl Own {
+    /// From its file and the servers in it.
+    pub(super) fn of(text: String, servers: &[&Server<'_>]) -> Self {
+        let mut passes: Vec<UpstreamName> = Vec::new();
+        let blocks = servers.iter().filter_map(|server| server.directive.block.as_deref());
+        blocks.for_each(|block| {
+            walk(block, &mut |directive, _| {
+                let to = directive.arguments.first().filter(|_| directive.name == "proxy_pass");
+                let host = to.and_then(|to| to.strip_prefix("http://")?.split('/').next());
+                passes.extend(host.and_then(UpstreamName::new).filter(|name| !passes.contains(name)));
+            });
+        });
+        let addresses: Vec<String> =
+            servers.iter().flat_map(|server| &server.addresses).map(|a| (*a).to_owned()).collect();
+        let is_as_written = |upstream: &UpstreamName| {
+            let fit = Fit { upstream, addresses: &addresses, ipv6: false, min_timeout: false };
+            text == fit.text() || text == Fit { min_timeout: true, ..fit }.text()
+        };
+        let untouched = passes.first().is_some_and(is_as_written);
+        Self { written: untouched.then_some(Written { text, addresses }), passes }
+    }
+
+    /// Whether requests go to one of these, by its own words; one that names nobody is an operator's to understand.
+    pub(super) fn fits(&self, upstreams: &[UpstreamName]) -> bool {
+        self.passes.is_empty() || self.passes.iter().any(|name| upstreams.contains(name))
+    }
 }
 
 /// The distribution's page.
@@ -66,7 +110,7 @@ pub(super) struct Seen {
 /// Whose a server is.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(super) enum Page {
-    Ours,
+    Ours(Own),
     /// The distribution's. The link by which NGINX reads it, if it does by one.
     Distribution {
         link: Option<PathBuf>,
@@ -85,8 +129,12 @@ impl Port80 {
             none if none.is_empty() => named(seen.iter().collect()),
             some => named(some),
         };
-        if seen.iter().any(|seen| seen.page == Page::Ours) {
-            return Self::Ours;
+        let own = seen.iter().find_map(|seen| match &seen.page {
+            Page::Ours(own) => Some(own),
+            Page::Distribution { .. } | Page::Somebodys => None,
+        });
+        if let Some(own) = own {
+            return Self::Ours(own.clone());
         }
         let mut welcome = Welcome::default();
         let mut all_untouched = true;
@@ -147,16 +195,21 @@ pub(super) enum Wish {
     Put(Welcome),
     /// It is there.
     Kept,
+    /// It is there as it was written, for an upstream that is no more.
+    Renew(Written),
     /// Nothing is touched: somebody writes a site, or has.
     Nothing,
     /// `--site yes`, and it is somebody's.
     Refused(Vec<String>),
 }
 
-/// By `--site` and what is there.
-pub(super) fn wish(site: Site, port80: &Port80) -> Wish {
+/// By `--site` and what is there; `upstreams` are those of the configuration.
+pub(super) fn wish(site: Site, port80: &Port80, upstreams: &[UpstreamName]) -> Wish {
     match (site, port80) {
-        (_, Port80::Ours) => Wish::Kept,
+        (Site::Auto | Site::Yes, Port80::Ours(own)) if !own.fits(upstreams) => {
+            own.written.clone().map_or(Wish::Kept, Wish::Renew)
+        }
+        (_, Port80::Ours(_)) => Wish::Kept,
         (Site::No, _) => Wish::Nothing,
         (Site::Auto | Site::Yes, Port80::Free) => Wish::Put(Welcome::default()),
         (Site::Auto | Site::Yes, Port80::Welcome(welcome)) | (Site::Yes, Port80::Edited(welcome)) => {
@@ -255,6 +308,37 @@ mod tests {
         Page::Distribution { link: link.map(PathBuf::from), untouched }
     }
 
+    fn name(name: &str) -> UpstreamName {
+        UpstreamName::new(name).unwrap()
+    }
+
+    fn written(upstream: &str) -> Written {
+        let addresses = vec!["80".to_owned(), "[::]:80".to_owned()];
+        let upstream = name(upstream);
+        let fit = Fit { upstream: &upstream, addresses: &addresses, ipv6: false, min_timeout: true };
+        Written { text: fit.text(), addresses }
+    }
+
+    fn own(upstream: &str, untouched: bool) -> Own {
+        Own { passes: vec![name(upstream)], written: untouched.then(|| written(upstream)) }
+    }
+
+    #[test]
+    fn a_site_of_ours_is_known_by_its_file() {
+        let of = |text: &str| {
+            let tree = parse(Path::new("/etc/nginx/conf.d/weir-site.conf"), &format!("http {{\n{text}}}")).unwrap();
+            let servers = servers_at(&tree, 80);
+            Own::of(text.to_owned(), &servers.iter().collect::<Vec<_>>())
+        };
+        let text = written("shop").text;
+        assert_eq!(of(&text), own("shop", true));
+        let edited = text.replace("proxy_read_timeout 10s;", "proxy_read_timeout 60s;");
+        assert_eq!(of(&edited), own("shop", false));
+        assert!(!own("shop", true).fits(&[name("web")]) && own("shop", true).fits(&[name("web"), name("shop")]));
+        let else_where = of("server { listen 80; location / { proxy_pass http://127.0.0.1:8080; } }");
+        assert!(else_where.passes.is_empty() && else_where.fits(&[name("web")]));
+    }
+
     #[test]
     fn port_80_is_whoever_answers_there() {
         let link = Some("/etc/nginx/sites-enabled/default");
@@ -267,7 +351,10 @@ mod tests {
             (vec![seen(distribution(None, true), true)], sites()),
             (vec![seen(distribution(link, false), true)], Port80::Edited(welcome(link))),
             (vec![seen(Page::Somebodys, false)], sites()),
-            (vec![seen(Page::Ours, true), seen(Page::Somebodys, false)], Port80::Ours),
+            (
+                vec![seen(Page::Ours(own("web", true)), true), seen(Page::Somebodys, false)],
+                Port80::Ours(own("web", true)),
+            ),
         ] {
             assert_eq!(Port80::of(&all), wanted, "{all:?}");
         }
@@ -281,20 +368,25 @@ mod tests {
         let sites = Port80::Sites(vec!["shop:3".to_owned()]);
         let program = Port80::Program("apache2 (pid 8)".to_owned());
         let put = Wish::Put(Welcome::default());
+        let (kept, stale) = (Port80::Ours(own("web", true)), Port80::Ours(own("shop", true)));
         for (site, port80, wanted) in [
             (Site::Auto, &free, put.clone()),
             (Site::Auto, &Port80::Welcome(Welcome::default()), put.clone()),
             (Site::Auto, &edited, Wish::Nothing),
             (Site::Auto, &sites, Wish::Nothing),
             (Site::Auto, &program, Wish::Nothing),
-            (Site::Auto, &Port80::Ours, Wish::Kept),
+            (Site::Auto, &kept, Wish::Kept),
+            (Site::Auto, &stale, Wish::Renew(written("shop"))),
+            (Site::Yes, &stale, Wish::Renew(written("shop"))),
+            (Site::Auto, &Port80::Ours(own("shop", false)), Wish::Kept),
+            (Site::No, &stale, Wish::Kept),
             (Site::Yes, &edited, put.clone()),
             (Site::Yes, &sites, Wish::Refused(vec!["shop:3".to_owned()])),
             (Site::Yes, &program, Wish::Refused(vec!["apache2 (pid 8)".to_owned()])),
             (Site::No, &free, Wish::Nothing),
-            (Site::No, &Port80::Ours, Wish::Kept),
+            (Site::No, &kept, Wish::Kept),
         ] {
-            assert_eq!(wish(site, port80), wanted, "{site:?} {port80:?}");
+            assert_eq!(wish(site, port80, &[name("web")]), wanted, "{site:?} {port80:?}");
         }
     }
 

@@ -10,7 +10,7 @@ use super::facts::{Access, Balanced, Candidate, Pending};
 use super::firewall::Walls;
 use super::nginx::{self, Nginx};
 use super::plan::{Refused, Start};
-use super::site::{Port80, Welcome};
+use super::site::{Own, Port80, Welcome, Written};
 use super::units::{UNITS, Unit, Units};
 use super::*;
 use crate::crypto::{Key, KeyId};
@@ -55,8 +55,16 @@ fn debian() -> Facts {
         units: units(unit(false, true)),
         pending: Pending::Nothing,
         nginx: Some(balanced(nginx::State::Running, debians_page())),
+        balancers_site: None,
         walls: Walls::default(),
     }
+}
+
+/// A site of an earlier run, as it was written for this upstream.
+fn ours(upstream: &str) -> Own {
+    let upstream = UpstreamName::new(upstream).expect("a plain word");
+    let written = Written { text: format!("site of {upstream}"), addresses: vec!["80".to_owned()] };
+    Own { passes: vec![upstream], written: Some(written) }
 }
 
 fn candidate(ip: &str, interface: &str, outward: bool) -> Candidate {
@@ -114,7 +122,8 @@ fn transcript(arguments: &str, facts: &mut Facts, answers: &Answers) -> String {
     let wanted = Wanted::of(&init(arguments)).expect("they can be used");
     // As the look at a host has it.
     facts.nginx = facts.nginx.take().filter(|_| wanted.kind == Kind::Balancer);
-    if let (Found::Missing, Some(found)) = (&facts.configuration, &mut facts.nginx) {
+    let is_new = matches!(facts.configuration, Found::Missing) || wanted.force;
+    if let (true, Some(found)) = (is_new, &mut facts.nginx) {
         found.upstream = wanted.upstream();
         found.output = PathBuf::from(format!("/etc/nginx/conf.d/weir-{}.conf", found.upstream));
     }
@@ -158,7 +167,13 @@ fn plans_are_as_golden() {
     let built_in = || Port80::Welcome(Welcome { addresses: vec!["80".to_owned()], link: None });
     let shop = || Port80::Sites(vec!["sites-enabled/shop:3".to_owned()]);
     let apache = || Port80::Program("apache2 (pid 812)".to_owned());
-    let done = || Facts { nginx: Some(balanced(nginx::State::Running, Port80::Ours)), ..configured(BALANCER) };
+    let done =
+        || Facts { nginx: Some(balanced(nginx::State::Running, Port80::Ours(ours("web")))), ..configured(BALANCER) };
+    let stale = |own| Facts { nginx: Some(balanced(nginx::State::Running, Port80::Ours(own))), ..configured(BALANCER) };
+    let balancer = || {
+        let path = PathBuf::from("/etc/nginx/conf.d/weir-site.conf");
+        Facts { balancers_site: Some((path, UpstreamName::new("web").expect("a plain word"))), ..debian() }
+    };
     let half = |pending| Facts { pending, ..done() };
     let stopped_agent = || Facts { units: units(unit(false, true)), ..done() };
     let el = || Facts {
@@ -205,6 +220,11 @@ fn plans_are_as_golden() {
         ("run again, agent stopped", "lb", stopped_agent(), none()),
         ("run again, the agent has not heard of a change", "lb", half(Pending::Live), none()),
         ("run again, a change needs a restart", "lb", half(Pending::Restart), none()),
+        ("another upstream, forced: the site of the former one", "lb --upstream shop --force", done(), none()),
+        ("and after that was left undone", "lb", stale(ours("shop")), none()),
+        ("the same, and it was edited", "lb", stale(Own { written: None, ..ours("shop") }), none()),
+        ("web where a balancer was", "web --join 10.77.0.11", balancer(), none()),
+        ("web where a balancer was, beside it", "web --join 10.77.0.11 --port 8080", balancer(), web(None)),
         ("by hand, agrees", "lb", configured("[upstream.shop]\nselect = { tier = \"front\" }\n"), none()),
         ("by hand, another role", "lb", configured("node.tags.role = \"web\"\n"), none()),
         ("by hand, another role, forced", "lb --force", configured("node.tags.role = \"web\"\n"), none()),
@@ -275,7 +295,7 @@ fn a_plan_that_was_carried_out_leaves_nothing_to_do() {
         })
     };
     let text = written(&debian()).expect("it is written");
-    let after = Facts { nginx: Some(balanced(nginx::State::Running, Port80::Ours)), ..configured(&text) };
+    let after = Facts { nginx: Some(balanced(nginx::State::Running, Port80::Ours(ours("web")))), ..configured(&text) };
     let again = made("lb", &after, &Answers::default()).expect("a plan");
     assert!(again.steps.iter().all(|step| step.state == State::Done), "{:?}", again.steps);
     assert_eq!(written(&after).as_deref(), Some(""), "nothing is written");

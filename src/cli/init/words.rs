@@ -15,8 +15,8 @@ use super::existing::Contradiction;
 use super::facts::Candidate;
 use super::nginx::{self, Nginx};
 use super::plan::{Action, Refused, RingKey, SiteText, Start, State, Step, Summary};
-use super::site::Port80;
-use crate::config::{GOSSIP_PORT, Origin};
+use super::site::{Own, Port80};
+use crate::config::GOSSIP_PORT;
 use crate::crypto::KeyId;
 use crate::error::Trouble;
 use crate::escape::escape;
@@ -70,9 +70,6 @@ pub(super) fn line(step: &Step, kind: Kind, tense: Tense) -> String {
             let aside = aside.as_ref().map(|path| format!("; the old one is {}", path.display())).unwrap_or_default();
             two(label("wrote", "write"), &file(DEFAULT, &format!("{}{aside}", summarised(summary))))
         }
-        Action::Open(path) => {
-            two(label("mended", "mend"), &file(&path.display().to_string(), "owner root, group weir, mode 0640"))
-        }
         Action::Units(start) => {
             let (past, future) = match start {
                 Start::Changed => ("restarted", "restart"),
@@ -87,6 +84,9 @@ pub(super) fn line(step: &Step, kind: Kind, tense: Tense) -> String {
             };
             two(label, &format!("{units} (enabled at boot)"))
         }
+        Action::Site { path, new: None, own: Some(own), .. } => {
+            two("kept", &format!("{}   {}", path.display(), own_detail(own)))
+        }
         Action::Site { path, upstream, .. } => {
             two(label("wrote", "write"), &format!("{}   {}", path.display(), site_detail(upstream)))
         }
@@ -98,6 +98,29 @@ pub(super) fn line(step: &Step, kind: Kind, tense: Tense) -> String {
 
 fn site_detail(upstream: &UpstreamName) -> String {
     format!("port 80 to upstream {upstream}; answers slower than 10 s count as failed (proxy_read_timeout)")
+}
+
+/// By its own words.
+fn own_detail(own: &Own) -> String {
+    match (&own.passes[..], &own.written) {
+        ([upstream], Some(_)) => site_detail(upstream),
+        ([], _) => "port 80, edited by you".to_owned(),
+        (passes, _) => format!("port 80 to upstream {}, edited by you", listed(passes)),
+    }
+}
+
+fn listed(upstreams: &[UpstreamName]) -> String {
+    upstreams.iter().map(UpstreamName::as_str).collect::<Vec<_>>().join(", ")
+}
+
+/// A site that somebody has edited is not ours to write anew.
+pub(super) fn astray(path: &Path, own: &Own, upstream: &UpstreamName) -> String {
+    format!(
+        "\nRequests on port 80 go to upstream {}, which weir keeps no more; {} was edited, so it stays. Write there\n    \
+         proxy_pass http://{upstream};\nand load it: sudo nginx -t && sudo nginx -s reload\n",
+        listed(&own.passes),
+        path.display()
+    )
 }
 
 /// What NGINX is and what it shows.
@@ -123,7 +146,7 @@ pub(super) fn nginx(nginx: &Nginx, upstream: &UpstreamName) -> String {
         Port80::Welcome(_) => "port 80 shows only the distribution's welcome page".to_owned(),
         Port80::Edited(_) => "port 80 shows the distribution's page, edited".to_owned(),
         Port80::Sites(places) => format!("port 80 is used by {}", places.join(", ")),
-        Port80::Ours => "port 80 shows weir-site.conf".to_owned(),
+        Port80::Ours(_) => "port 80 shows weir-site.conf".to_owned(),
         Port80::Program(program) => format!("port 80 is used by {program}"),
     };
     two("nginx", &format!("{version} {running}, {reads}; {port80}"))
@@ -147,8 +170,10 @@ pub(super) fn changes<'a>(steps: impl Iterator<Item = &'a Step> + Clone) -> Stri
     };
     for step in steps {
         match &step.action {
-            Action::Site { path, upstream, new } => {
-                line('+', &path.display().to_string(), &site_detail(upstream));
+            Action::Site { path, upstream, new, own } => {
+                let sign = if own.is_some() { '~' } else { '+' };
+                let before = own.as_ref().map(|own| format!("; so far to {}", listed(&own.passes))).unwrap_or_default();
+                line(sign, &path.display().to_string(), &format!("{}{before}", site_detail(upstream)));
                 if let Some(SiteText { without: Some(link), edited, .. }) = new {
                     let whose = if *edited { "edited" } else { "unchanged" };
                     let detail = format!("{whose} welcome page; stays in sites-available");
@@ -157,11 +182,7 @@ pub(super) fn changes<'a>(steps: impl Iterator<Item = &'a Step> + Clone) -> Stri
             }
             Action::StartNginx { unit } => line('+', unit, "started, and enabled at boot"),
             Action::Change(change) => line('+', &change.subject, &change.why),
-            Action::Ring { .. }
-            | Action::Configuration { .. }
-            | Action::Open(_)
-            | Action::Units(_)
-            | Action::Guard(_) => {}
+            Action::Ring { .. } | Action::Configuration { .. } | Action::Units(_) | Action::Guard(_) => {}
         }
     }
     text
@@ -173,16 +194,14 @@ fn subject(action: &Action) -> Option<&str> {
         Action::Site { .. } | Action::StartNginx { .. } => Some("NGINX"),
         Action::Change(change) if change.subject == "nginx" => Some("NGINX"),
         Action::Change(change) => Some(&change.subject),
-        Action::Ring { .. } | Action::Configuration { .. } | Action::Open(_) | Action::Units(_) | Action::Guard(_) => {
-            None
-        }
+        Action::Ring { .. } | Action::Configuration { .. } | Action::Units(_) | Action::Guard(_) => None,
     }
 }
 
 /// What an operator types who does that step by hand.
 pub(super) fn by_hand(action: &Action) -> Vec<String> {
     match action {
-        Action::Site { path, upstream, new } => {
+        Action::Site { path, upstream, new, .. } => {
             let path = argument(&path.display().to_string()).into_owned();
             let copy = if upstream.as_str() == document::SELECTED {
                 format!("sudo cp /usr/share/weir/site.conf {path}")
@@ -196,9 +215,7 @@ pub(super) fn by_hand(action: &Action) -> Vec<String> {
         }
         Action::StartNginx { unit } => vec![format!("sudo systemctl enable --now {}", argument(unit))],
         Action::Change(change) => change.typed().into_iter().map(|command| format!("sudo {command}")).collect(),
-        Action::Ring { .. } | Action::Configuration { .. } | Action::Open(_) | Action::Units(_) | Action::Guard(_) => {
-            Vec::new()
-        }
+        Action::Ring { .. } | Action::Configuration { .. } | Action::Units(_) | Action::Guard(_) => Vec::new(),
     }
 }
 
@@ -319,16 +336,7 @@ fn summarised(summary: &Summary) -> String {
 pub(super) fn refused(refused: &Refused, command: &str, output: &Output) -> Failure {
     match refused {
         Refused::Wrong(errors) => {
-            let is_ours = errors.mistakes().iter().all(|mistake| !is_drop_in(&mistake.at));
-            let way_out = if is_ours {
-                "correct it, or --force writes it anew and keeps this one beside it"
-            } else {
-                "correct it"
-            };
-            unusable(errors, output).with_remedy(way_out)
-        }
-        Refused::Closed(trouble) => {
-            Failure::new(Exit::Refused, trouble.what.clone()).with_remedy(trouble.way_out.clone())
+            unusable(errors, output).with_remedy("correct it, or --force writes it anew and keeps this one beside it")
         }
         Refused::Contradicted(contradictions) => contradicted(contradictions),
         Refused::Ring(trouble) => Failure::new(Exit::Failed, trouble.what.clone()).with_remedy(trouble.way_out.clone()),
@@ -350,15 +358,19 @@ pub(super) fn refused(refused: &Refused, command: &str, output: &Output) -> Fail
             Failure::new(Exit::Refused, format!("port 80 is used by {}", places.join(", ")))
                 .with_remedy(format!("put 'proxy_pass http://{upstream};' there, and give --site no"))
         }
+        Refused::BalancersSite { path, upstream } => {
+            let path = path.display();
+            let what = format!(
+                "port 80 here is a balancer's: {path} passes requests on to the servers of upstream {upstream}"
+            );
+            Failure::new(Exit::Refused, what).with_remedy(format!(
+                "'sudo rm {path}' and 'sudo nginx -s reload' take it out, then again, or name the port of this server's site: \
+                 {command} --port PORT"
+            ))
+        }
         Refused::NoJoin => Failure::usage("a web server joins a cluster, and none is named")
             .with_remedy("name a member: sudo weir init web --join ADDRESS"),
     }
-}
-
-/// Not in the file that init writes.
-fn is_drop_in(at: &Origin) -> bool {
-    let Origin::File { path, .. } = at else { return false };
-    Path::new(&**path).parent().is_some_and(|parent| parent.ends_with("weir.d"))
 }
 
 fn contradicted(contradictions: &[Contradiction]) -> Failure {
