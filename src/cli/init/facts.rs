@@ -212,7 +212,7 @@ impl Facts {
 }
 
 /// The first name beside `path` that is free: what was kept before is not lost.
-fn aside(path: &Path) -> PathBuf {
+pub(super) fn aside(path: &Path) -> PathBuf {
     let name = |number: u32| PathBuf::from(format!("{}.old{number}", path.display()));
     let names = std::iter::once(PathBuf::from(format!("{}.old", path.display()))).chain((2..).map(name));
     names.into_iter().find(|name| name.symlink_metadata().is_err()).unwrap_or_else(|| name(0))

@@ -150,6 +150,16 @@ impl Init {
     }
 
     async fn tell(&self, wanted: &Wanted, story: &mut Story<'_>, output: &Output) -> Result<Exit, Failure> {
+        if !self.dry_run {
+            let telling = *output;
+            let tell = move || telling.progress("waiting for weir.service to leave the cluster");
+            blocking(move || {
+                units::wait_for_leave(tell);
+                Ok(())
+            })
+            .await?;
+            output.progress("");
+        }
         let looking = wanted.clone();
         let mut facts = blocking(move || Ok(Facts::look(&looking))).await?;
         if let Some(found) = &facts.nginx {
@@ -167,6 +177,10 @@ impl Init {
         if is_in_doubt {
             facts.ring = Ring::Missing;
         }
+        let forced = self.forced_key(wanted, &facts, output).await?;
+        if forced.is_some() {
+            facts.ring = Ring::Missing;
+        }
         let answers = self.answers(wanted, &facts, story, output).await?;
         let plan = Plan::make(wanted, &facts, &answers)
             .map_err(|refused| words::refused(&refused, &self.command(), output))?;
@@ -180,16 +194,39 @@ impl Init {
         let web = answers.web.as_ref();
         let mut run = Run { init: self, facts: &facts, plan: &plan, web, started: None, story, output };
         let key = match plan.key() {
+            Some(RingKey::Cluster) if forced.is_some() => forced.clone(),
             Some(RingKey::Cluster) => Some(joining::key(self.key_file.as_deref(), output).await?),
             Some(RingKey::New | RingKey::Held(_) | RingKey::None) | None => None,
         };
         if let Some(key) = key.as_ref().filter(|_| is_in_doubt) {
             carry::forget(&facts.ring_path, key)?;
         }
+        if forced.is_some() {
+            let aside = carry::ring_aside(&facts.ring_path)?;
+            run.story.line(&words::two("kept", &format!("{}   the keyring so far", aside.display())))?;
+        }
         run.write(key.as_ref())?;
         let consent = run.consent().await?;
         run.start(consent).await?;
         run.wait(consent).await
+    }
+
+    /// With `--force`, the key that was given for a cluster, where the keyring that is there lacks it.
+    async fn forced_key(&self, wanted: &Wanted, facts: &Facts, output: &Output) -> Result<Option<Key>, Failure> {
+        let is_another = match &facts.configuration {
+            Found::Read(loaded) => wanted.join.as_ref().is_some_and(|join| !loaded.config.gossip.join.contains(join)),
+            Found::Missing | Found::Wrong(_) => false,
+        };
+        // Whoever names another member can be asked for the key of its cluster.
+        let is_given = self.key_file.is_some() || is_another && !self.dry_run && Terminal::open().is_some();
+        let may = wanted.force && wanted.join.is_some() && is_given && matches!(facts.ring, Ring::Held(_));
+        // A dry run leaves standard input to the run after it.
+        let reads = !self.dry_run || self.key_file.as_ref().is_some_and(|file| file.as_os_str() != "-");
+        if !(may && reads) {
+            return Ok(None);
+        }
+        let key = joining::key(self.key_file.as_deref(), output).await?;
+        Ok(Some(key).filter(|key| !carry::holds(&facts.ring_path, key)))
     }
 
     /// What the host does not say by itself.

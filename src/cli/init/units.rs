@@ -2,12 +2,16 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::command;
 
 /// systemd answers from memory.
 const PATIENCE: Duration = Duration::from_secs(5);
+
+/// A leave takes up to 30 s, and systemd ends it after 40.
+const LEAVE: Duration = Duration::from_secs(45);
+const PAUSE: Duration = Duration::from_millis(200);
 
 /// What makes a server run at boot.
 pub(super) const UNITS: [&str; 3] = ["weir.service", "weir-apply.socket", "weir-apply-recover.service"];
@@ -69,6 +73,25 @@ impl Units {
     }
 }
 
+/// Waits while the agent leaves after a stop, for as long as that takes: what follows then finds its ports free. Blocks.
+pub(super) fn wait_for_leave(mut tell: impl FnMut()) {
+    let until = Instant::now() + LEAVE;
+    while is_leaving() && Instant::now() < until {
+        tell();
+        std::thread::sleep(PAUSE);
+    }
+}
+
+fn is_leaving() -> bool {
+    let mut show = command::clean(Path::new("systemctl"));
+    show.args(["show", "--property=ActiveState", "--value", "--", RUNNING[0]]);
+    command::run(show, PATIENCE, "").is_ok_and(|ran| is_stopping(&ran.stdout))
+}
+
+fn is_stopping(state: &str) -> bool {
+    state.trim() == "deactivating"
+}
+
 /// Blocks of `KEY=VALUE`, a blank line between.
 fn parse(text: &str) -> BTreeMap<String, Unit> {
     let one = |block: &str| {
@@ -82,4 +105,17 @@ fn parse(text: &str) -> BTreeMap<String, Unit> {
         Some((value("Id")?.to_owned(), unit))
     };
     text.split("\n\n").filter_map(one).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_unit_that_is_being_stopped_is_waited_for() {
+        assert!(is_stopping("deactivating\n"));
+        for other in ["active\n", "inactive\n", "failed\n", "activating\n", ""] {
+            assert!(!is_stopping(other), "{other}");
+        }
+    }
 }
