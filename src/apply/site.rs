@@ -111,6 +111,19 @@ fn load(
     }
 }
 
+fn exchange_back(site: &NewSite, place: &Place) -> Result<(), Error> {
+    if let Some(before) = &site.replaces {
+        // Where the exchange itself failed, it is there.
+        if place.beside()?.is_some_and(|bytes| bytes == before.as_bytes()) {
+            place.exchange()?;
+        }
+    } else if matches!(place.entry()?, Entry::File(_)) {
+        place.take_away()?;
+        place.clear()?;
+    }
+    Ok(())
+}
+
 /// As far as it goes: the failure before this is the one to tell.
 fn go_back(
     options: &Options,
@@ -121,15 +134,7 @@ fn go_back(
     master: Option<&Master>,
 ) {
     let back = || {
-        if let Some(before) = &site.replaces {
-            // Where the exchange itself failed, it is there.
-            if place.beside()?.is_some_and(|bytes| bytes == before.as_bytes()) {
-                place.exchange()?;
-            }
-        } else if matches!(place.entry()?, Entry::File(_)) {
-            place.take_away()?;
-            place.clear()?;
-        }
+        exchange_back(site, place)?;
         link.map_or(Ok(()), Link::restore)?;
         place.sync()?;
         // One that has loaded the site, though it was not seen to, serves what is there.
@@ -166,6 +171,33 @@ impl Link {
         match std::os::unix::fs::symlink(&self.to, &self.path) {
             Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(Error::write(&self.path)(error)),
             Ok(()) | Err(_) => disk::sync_parent(&self.path),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_site_takes_the_place_of_another_and_gives_it_back() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("weir-site.conf");
+        let read = || fs::read_to_string(&path).ok();
+        let (old, new) = (Some("old".to_owned()), Some("new".to_owned()));
+        for before in [None, old.clone()] {
+            if let Some(text) = &before {
+                fs::write(&path, text).unwrap();
+            }
+            let site = NewSite { path: path.clone(), text: "new".to_owned(), replaces: before.clone(), without: None };
+            let place = Place::of(&path).unwrap();
+            place.write_candidate(site.text.as_bytes(), None).unwrap();
+            exchange_back(&site, &place).unwrap();
+            assert_eq!(read(), before, "nothing was exchanged");
+            exchange(&site, &place, None).unwrap();
+            assert_eq!(read(), new);
+            exchange_back(&site, &place).unwrap();
+            assert_eq!(read(), before);
         }
     }
 }
