@@ -459,6 +459,10 @@ impl Run<'_, '_> {
             let again = self.init.command();
             joined = joining::wait(self.init.kind, &agent, (&again, self.started), self.story, self.output).await;
         }
+        // The likeliest reason stands beside the failure.
+        if let (Err(_), Some(address)) = (&joined, self.init.address.filter(|ip| !self.facts.own.contains(ip))) {
+            self.output.notice(&words::elsewhere(address, &self.facts.addresses));
+        }
         let ended = match (self.init.kind, joined) {
             (Kind::Balancer, Ok(())) => self.balance(&loaded, &agent, consent).await,
             (Kind::Web, Ok(())) => Ok((Exit::Done, consent)),

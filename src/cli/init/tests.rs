@@ -344,6 +344,16 @@ fn an_option_out_of_place_is_not_dropped() {
         ("web --site no", "--site is for a balancer; leave it out"),
         ("lb --role a --tag role=b", "the role is given twice; give --role or '--tag role=…'"),
         ("lb --tag a=b --tag a=c", "tag 'a' is given twice; give one '--tag a=VALUE'"),
+        (
+            "lb --address 127.0.0.1",
+            "--address 127.0.0.1 is the loopback address, by which no other server reaches this one; name one of this \
+             server's: 'ip address' lists them",
+        ),
+        ("lb --address ::", "--address :: is no server's address; name one of this server's: 'ip address' lists them"),
+        (
+            "web --join 10.77.0.11 --address 10.77.0.11",
+            "--address 10.77.0.11 is the member that --join names; give this server's own: 'ip address' lists them",
+        ),
         ("lb --upstream a/b", "\"a/b\" is no upstream name; use letters, digits, _ and -"),
         (
             "web --join a:b:c:d",

@@ -31,6 +31,7 @@ pub(super) struct Wanted {
 impl Wanted {
     pub(super) fn of(init: &Init) -> Result<Self, Failure> {
         refuse_out_of_place(init)?;
+        init.address.map_or(Ok(()), refuse_unreachable)?;
         let join = init.join.as_ref().map(|text| text.parse().map_err(|trouble| unusable("--join", text, &trouble)));
         let tags =
             init.tags.iter().map(|text| parse::tag(text)).collect::<Result<Vec<_>, _>>().map_err(Failure::usage)?;
@@ -44,12 +45,18 @@ impl Wanted {
         if let Some(port) = init.port.filter(|port| *port != 80) {
             tags.entry("port".to_owned()).or_insert_with(|| port.to_string());
         }
+        let join = join.transpose()?;
+        let of_member = |ip: &IpAddr| join.as_ref().is_some_and(|join: &JoinAddress| join.host.parse() == Ok(*ip));
+        if let Some(address) = init.address.filter(of_member) {
+            return Err(Failure::usage(format!("--address {address} is the member that --join names"))
+                .with_remedy("give this server's own: 'ip address' lists them"));
+        }
         Ok(Self {
             kind: init.kind,
             role,
             name: init.name.clone(),
             address: init.address,
-            join: join.transpose()?,
+            join,
             port: init.port,
             tags,
             upstream: init.upstream.as_deref().map(upstream).transpose()?,
@@ -67,6 +74,17 @@ impl Wanted {
     pub(super) fn role(&self) -> &str {
         self.role.as_deref().unwrap_or(self.kind.as_str())
     }
+}
+
+/// What no other server can reach this one by.
+fn refuse_unreachable(address: IpAddr) -> Result<(), Failure> {
+    let what = match address {
+        ip if ip.is_loopback() => "is the loopback address, by which no other server reaches this one",
+        ip if ip.is_unspecified() || ip.is_multicast() => "is no server's address",
+        _ => return Ok(()),
+    };
+    Err(Failure::usage(format!("--address {address} {what}"))
+        .with_remedy("name one of this server's: 'ip address' lists them"))
 }
 
 /// An option that means nothing for such a server would be dropped without a word.
