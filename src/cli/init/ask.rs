@@ -35,7 +35,7 @@ impl Terminal {
         }
     }
 
-    /// Yes unless somebody says no. Asked again until it is one of the two.
+    /// Whether Enter, or yes, is the answer.
     pub(super) fn agrees(&mut self, question: &str) -> Result<bool, Failure> {
         loop {
             match self.ask(&format!("{question} [Y/n]"))?.to_ascii_lowercase().as_str() {

@@ -30,7 +30,8 @@ const START_LIMIT: Duration = Duration::from_secs(60);
 const ANSWER: Duration = Duration::from_secs(5);
 
 /// Reads what is about to become the configuration, beside the place where it goes.
-pub(super) fn checked(text: &str) -> Result<Loaded, Failure> {
+/// Then with the files that lie beside it there, `drop_ins`.
+pub(super) fn checked(text: &str, drop_ins: &[PathBuf], output: &Output) -> Result<Loaded, Failure> {
     let failed =
         |error: std::io::Error| Failure::new(Exit::Failed, format!("cannot check what is to be written: {error}"));
     let directory = tempfile::tempdir().map_err(failed)?;
@@ -41,6 +42,16 @@ pub(super) fn checked(text: &str) -> Result<Loaded, Failure> {
         let trouble = errors.mistakes().first().map(|mistake| mistake.trouble.clone()).unwrap_or_default();
         let failure = Failure::usage(trouble.what);
         if trouble.way_out.is_empty() { failure } else { failure.with_remedy(trouble.way_out) }
+    })?;
+    let mut sources = facts::sources(&path);
+    sources.paths.extend(drop_ins.iter().cloned().map(config::Source::File));
+    config::load(&sources).map_err(|errors| unusable(&errors, output).with_remedy("correct it"))
+}
+
+/// Makes a file of root's one that the agent may read and nobody else may write.
+pub(super) fn open(path: &Path) -> Result<(), Failure> {
+    agent::file::make_readable(path, "weir").map_err(|error| {
+        Failure::new(Exit::Failed, format!("cannot change {}: {}", path.display(), system_words(&error)))
     })
 }
 
@@ -186,6 +197,27 @@ pub(super) async fn try_again(agent: &AgentArgs, output: &Output) -> Result<(), 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_would_not_start_is_seen_before_anything_is_written() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let drop_in = dir.path().join("weir.d").join("a.toml");
+        std::fs::create_dir_all(dir.path().join("weir.d")).expect("it is ours");
+        let output = Output::new(Default::default(), Default::default(), true);
+        let told = |text: &str, beside: &str| {
+            std::fs::write(&drop_in, beside).expect("it is ours");
+            let checked = checked(text, std::slice::from_ref(&drop_in), &output);
+            checked
+                .map(|loaded| loaded.config.node.name.as_str().to_owned())
+                .map_err(|failure| (failure.exit(), failure.remedy().unwrap_or_default().to_owned()))
+        };
+        let text = "node.name = \"web1\"\n";
+        assert_eq!(told(text, "log.level = \"debug\"\n"), Ok("web1".to_owned()));
+        assert_eq!(told(text, "node.name = \"web2\"\n"), Ok("web2".to_owned()), "it is read as the unit reads it");
+        assert_eq!(told(text, "x="), Err((Exit::Configuration, "correct it".to_owned())));
+        let (exit, _) = told("node.name = \"a b\"\n", "").expect_err("it is no name");
+        assert_eq!(exit, Exit::Usage, "it was typed");
+    }
 
     #[test]
     fn a_keyring_makes_way_for_another_key_and_stays_beside() {

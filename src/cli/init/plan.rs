@@ -51,6 +51,8 @@ pub(super) enum Action {
     Ring { key: RingKey },
     /// The configuration. `text` is empty where it stays as it is.
     Configuration { text: String, aside: Option<PathBuf>, summary: Summary },
+    /// A file of the configuration that the agent may not read, or that others may write.
+    Open(PathBuf),
     /// Other software that stands between this server and the others, or that is to run here; before anything is started.
     Change(Change),
     /// The units, enabled and running.
@@ -130,6 +132,8 @@ pub(super) struct Answers {
 pub(super) enum Refused {
     /// The configuration that is there cannot be read.
     Wrong(ConfigErrors),
+    /// The agent may not read it, and that is not init's to change.
+    Closed(Trouble),
     /// It says something else.
     Contradicted(Vec<Contradiction>),
     /// The keyring cannot be used.
@@ -169,6 +173,9 @@ impl Plan {
         let configuration = configuration(wanted, facts, answers)?;
         let ring = ring(wanted, facts)?;
         let is_new = configuration.state != State::Done || ring.state != State::Done;
+        if let Some(trouble) = &facts.access.trouble {
+            return Err(Refused::Closed(trouble.clone()));
+        }
         let upstreams = match &configuration.action {
             Action::Configuration { summary, .. } => summary.upstreams.clone(),
             _ => Vec::new(),
@@ -181,6 +188,8 @@ impl Plan {
         }
         let site = facts.nginx.as_ref().map(|found| site(wanted, found, &upstreams)).transpose()?.flatten();
         let mut steps = vec![ring, configuration];
+        let open = |path: &PathBuf| Step { action: Action::Open(path.clone()), state: State::Ours };
+        steps.extend(facts.access.closed.iter().map(open));
         steps.extend(changes(wanted, facts, answers, site.is_some()));
         steps.push(units(facts, is_new));
         steps.extend(answers.guarded.as_ref().map(guard));

@@ -16,7 +16,7 @@ use super::facts::Candidate;
 use super::nginx::{self, Nginx};
 use super::plan::{Action, Refused, RingKey, SiteText, Start, State, Step, Summary};
 use super::site::{Own, Port80};
-use crate::config::GOSSIP_PORT;
+use crate::config::{GOSSIP_PORT, Origin};
 use crate::crypto::KeyId;
 use crate::error::Trouble;
 use crate::escape::escape;
@@ -69,6 +69,9 @@ pub(super) fn line(step: &Step, kind: Kind, tense: Tense) -> String {
         Action::Configuration { summary, aside, .. } => {
             let aside = aside.as_ref().map(|path| format!("; the old one is {}", path.display())).unwrap_or_default();
             two(label("wrote", "write"), &file(DEFAULT, &format!("{}{aside}", summarised(summary))))
+        }
+        Action::Open(path) => {
+            two(label("mended", "mend"), &file(&path.display().to_string(), "owner root, group weir, mode 0640"))
         }
         Action::Units(start) => {
             let (past, future) = match start {
@@ -182,7 +185,11 @@ pub(super) fn changes<'a>(steps: impl Iterator<Item = &'a Step> + Clone) -> Stri
             }
             Action::StartNginx { unit } => line('+', unit, "started, and enabled at boot"),
             Action::Change(change) => line('+', &change.subject, &change.why),
-            Action::Ring { .. } | Action::Configuration { .. } | Action::Units(_) | Action::Guard(_) => {}
+            Action::Ring { .. }
+            | Action::Configuration { .. }
+            | Action::Open(_)
+            | Action::Units(_)
+            | Action::Guard(_) => {}
         }
     }
     text
@@ -194,7 +201,9 @@ fn subject(action: &Action) -> Option<&str> {
         Action::Site { .. } | Action::StartNginx { .. } => Some("NGINX"),
         Action::Change(change) if change.subject == "nginx" => Some("NGINX"),
         Action::Change(change) => Some(&change.subject),
-        Action::Ring { .. } | Action::Configuration { .. } | Action::Units(_) | Action::Guard(_) => None,
+        Action::Ring { .. } | Action::Configuration { .. } | Action::Open(_) | Action::Units(_) | Action::Guard(_) => {
+            None
+        }
     }
 }
 
@@ -215,7 +224,9 @@ pub(super) fn by_hand(action: &Action) -> Vec<String> {
         }
         Action::StartNginx { unit } => vec![format!("sudo systemctl enable --now {}", argument(unit))],
         Action::Change(change) => change.typed().into_iter().map(|command| format!("sudo {command}")).collect(),
-        Action::Ring { .. } | Action::Configuration { .. } | Action::Units(_) | Action::Guard(_) => Vec::new(),
+        Action::Ring { .. } | Action::Configuration { .. } | Action::Open(_) | Action::Units(_) | Action::Guard(_) => {
+            Vec::new()
+        }
     }
 }
 
@@ -336,7 +347,16 @@ fn summarised(summary: &Summary) -> String {
 pub(super) fn refused(refused: &Refused, command: &str, output: &Output) -> Failure {
     match refused {
         Refused::Wrong(errors) => {
-            unusable(errors, output).with_remedy("correct it, or --force writes it anew and keeps this one beside it")
+            let is_ours = errors.mistakes().iter().all(|mistake| !is_drop_in(&mistake.at));
+            let way_out = if is_ours {
+                "correct it, or --force writes it anew and keeps this one beside it"
+            } else {
+                "correct it"
+            };
+            unusable(errors, output).with_remedy(way_out)
+        }
+        Refused::Closed(trouble) => {
+            Failure::new(Exit::Refused, trouble.what.clone()).with_remedy(trouble.way_out.clone())
         }
         Refused::Contradicted(contradictions) => contradicted(contradictions),
         Refused::Ring(trouble) => Failure::new(Exit::Failed, trouble.what.clone()).with_remedy(trouble.way_out.clone()),
@@ -371,6 +391,12 @@ pub(super) fn refused(refused: &Refused, command: &str, output: &Output) -> Fail
         Refused::NoJoin => Failure::usage("a web server joins a cluster, and none is named")
             .with_remedy("name a member: sudo weir init web --join ADDRESS"),
     }
+}
+
+/// Not in the file that init writes.
+fn is_drop_in(at: &Origin) -> bool {
+    let Origin::File { path, .. } = at else { return false };
+    Path::new(&**path).parent().is_some_and(|parent| parent.ends_with("weir.d"))
 }
 
 fn contradicted(contradictions: &[Contradiction]) -> Failure {
