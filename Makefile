@@ -24,8 +24,8 @@ MEASURING := hostile::flood::an_agent load::readers balancer::probe_load apply::
 
 test: ## everything that proves weir: unit, property, simulation, against real serf and nginx, packages on systemd hosts (as root)
 	@packaging/require serf nginx nginx-stream haproxy python3 ip
-	unset $${!WEIR_@}; RESTART_KILLS=200 $(CARGO) test --locked --features faults -- --include-ignored --test-threads=$(TEST_THREADS) $(MEASURING:%=--skip=%)
-	unset $${!WEIR_@}; $(CARGO) test --locked --features faults --test processes -- --ignored --test-threads=1 $(MEASURING)
+	unset $${!WEIR_LAB_@}; RESTART_KILLS=200 $(CARGO) test --locked --features faults -- --include-ignored --test-threads=$(TEST_THREADS) $(MEASURING:%=--skip=%)
+	unset $${!WEIR_LAB_@}; $(CARGO) test --locked --features faults --test processes -- --ignored --test-threads=1 $(MEASURING)
 	@tests/lab/all
 
 test-quick: ## only what needs nothing installed
