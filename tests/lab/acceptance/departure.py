@@ -99,7 +99,8 @@ def flight(report):
         expect(all(line.startswith("200 ") for line in answered), f"{answered}")
         ended = told(web1, since, r"requests on their way are not waited for any longer by=(\S+) took_ms=(\d+)")
         report.figure("flight", {"by": ended[1], "took_ms": int(ended[2])})
-        expect(2200 < int(ended[2]) < DRAIN_TIME_S * 1000 and ended[1] != "drain_time", ended[0])
+        # How long that is left to wait for depends on when the balancer had confirmed.
+        expect(int(ended[2]) < DRAIN_TIME_S * 1000 and ended[1] != "drain_time", ended[0])
     web1.run("systemctl start weir")
     within(15, whole)
 
