@@ -188,7 +188,10 @@ fn agent_that_cannot_start_says_why_in_one_line() {
     let ran = run(weir(), &["agent", "--config-file", &keyless]);
     assert_eq!(ran.code, Some(5));
     let line = ran.stderr.lines().last().expect("a line");
-    assert!(line.starts_with("error: no keyring at /nowhere/keyring.json; run 'weir init' or 'weir keys import'"), "{ran:?}");
+    assert!(
+        line.starts_with("error: no keyring at /nowhere/keyring.json; run 'weir init' or 'weir keys import'"),
+        "{ran:?}"
+    );
 }
 
 #[test]
