@@ -1,4 +1,4 @@
-//! A site of NGINX's, put in place once on an operator's word (`weir init`): not one of the targets, and never touched again.
+//! A site of NGINX's, put in place on an operator's word (`weir init`): not one of the targets, and not touched without one.
 
 use std::ffi::OsStr;
 use std::fs;
@@ -17,10 +17,10 @@ use super::{Error, Options, disk};
 /// What is to be put where.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct NewSite {
-    /// A name that nobody has yet, in a directory that NGINX reads.
+    /// In a directory that NGINX reads.
     pub path: PathBuf,
     pub text: String,
-    /// The name has this file, which makes way; if it is another by now, it stays.
+    /// What is there and makes way, nothing unless given; if it is another by now, it stays.
     pub replaces: Option<String>,
     /// The link to a site that would answer instead. What it leads to stays.
     pub without: Option<PathBuf>,
@@ -117,7 +117,8 @@ fn exchange_back(site: &NewSite, place: &Place) -> Result<(), Error> {
         if place.beside()?.is_some_and(|bytes| bytes == before.as_bytes()) {
             place.exchange()?;
         }
-    } else if matches!(place.entry()?, Entry::File(_)) {
+    } else if matches!(place.entry()?, Entry::File(found) if found.bytes == site.text.as_bytes()) {
+        // What somebody else has put there meanwhile stays.
         place.take_away()?;
         place.clear()?;
     }
@@ -199,5 +200,11 @@ mod tests {
             exchange_back(&site, &place).unwrap();
             assert_eq!(read(), before);
         }
+        let site = NewSite { path: path.clone(), text: "new".to_owned(), replaces: None, without: None };
+        let place = Place::of(&path).unwrap();
+        place.write_candidate(site.text.as_bytes(), None).unwrap();
+        assert!(exchange(&site, &place, None).is_err(), "somebody else has the name");
+        exchange_back(&site, &place).unwrap();
+        assert_eq!(read(), old, "and keeps it");
     }
 }
