@@ -72,6 +72,9 @@ impl Told {
     /// More is not sent: `query_response_size_limit` is 1024 by default, and a relay adds to it.
     pub const MAX_BYTES: usize = 512;
 
+    /// No more upstreams fit, however short what is said about each is: `{"name":"a","place":"serving"}`.
+    const MAX_UPSTREAMS: usize = Self::MAX_BYTES / 32;
+
     /// A balancer that knows no member of that name.
     pub fn unknown(generation: Option<Generation>) -> Self {
         Self { generation, ..Self::default() }
@@ -96,7 +99,8 @@ impl Told {
 
     /// As it is sent, in at most [`Self::MAX_BYTES`]: texts are cut, then whole upstreams.
     pub fn to_payload(&self) -> String {
-        let mut told = self.clone();
+        let upstreams = self.upstreams.iter().take(Self::MAX_UPSTREAMS).cloned().collect();
+        let mut told = Self { upstreams, ..*self };
         loop {
             let text = to_json(&told);
             if text.len() <= Self::MAX_BYTES {
