@@ -191,6 +191,13 @@ pub(super) fn user_of_process(pid: u32) -> Option<User> {
     Some(User { uid, name: user.map_or_else(|| uid.to_string(), |user| user.name), groups })
 }
 
+/// Whether the file that a process of this program was started from has been replaced. Only root and the process's own user are told.
+pub(super) fn is_replaced(pid: u32) -> bool {
+    // As the kernel marks it: proc_pid_exe(5).
+    let file = fs::read_link(format!("/proc/{pid}/exe"));
+    file.is_ok_and(|file| file.as_os_str().as_encoded_bytes().ends_with(b"/weir (deleted)"))
+}
+
 /// A user of this host and its own group.
 pub(super) fn user_named(name: &str) -> Option<User> {
     let user = nix::unistd::User::from_name(name).ok()??;

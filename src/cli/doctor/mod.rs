@@ -30,6 +30,7 @@ use crate::status::doctor::{self, Configuration, Findings, Group, Level, Ports, 
 use conversation::Heard;
 
 /// What the packaged agent reads.
+const VERSION: &str = env!("CARGO_PKG_VERSION");
 const DEFAULT_CONFIG: &str = "/etc/weir/weir.toml";
 
 /// Look for trouble on this host and around it, and name the remedies.
@@ -103,7 +104,8 @@ impl Doctor {
             }
         }
         if self.wants(Group::Agent) && !(is_new && self.wants(Group::Config)) {
-            findings.extend(doctor::agent(&heard.agent, env!("CARGO_PKG_VERSION")));
+            let is_replaced = heard.pid().is_some_and(host::is_replaced);
+            findings.extend(doctor::agent(&heard.agent, doctor::ThisProgram { version: VERSION, is_replaced }));
         }
         if let Some(loaded) = loaded {
             self.examine_host(&mut findings, loaded, &heard, agent_user, unit.as_ref()).await;
@@ -136,7 +138,7 @@ impl Doctor {
             findings.skip("agent.host", address, message, "run 'weir doctor' there");
         }
         if self.wants(Group::Agent) {
-            findings.extend(doctor::agent(&heard.agent, env!("CARGO_PKG_VERSION")));
+            findings.extend(doctor::agent(&heard.agent, doctor::ThisProgram { version: VERSION, is_replaced: false }));
         }
         self.examine_clock(&mut findings, &heard).await;
         if self.wants(Group::Keys) {

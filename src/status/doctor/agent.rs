@@ -25,8 +25,16 @@ pub enum Agent {
     Running(Box<Document>),
 }
 
-/// Judges it; `version` is this program's.
-pub fn agent(facts: &Agent, version: &str) -> Findings {
+/// This program, beside the one that the agent runs.
+#[derive(Clone, Copy, Debug)]
+pub struct ThisProgram {
+    pub version: &'static str,
+    /// Another file has the place of the one that the agent was started from. Not every user can know.
+    pub is_replaced: bool,
+}
+
+/// Judges it.
+pub fn agent(facts: &Agent, program: ThisProgram) -> Findings {
     const RUNNING: &str = "agent.running";
     let mut findings = Findings::default();
     match facts {
@@ -51,19 +59,23 @@ pub fn agent(facts: &Agent, version: &str) -> Findings {
         ),
         Agent::Running(document) => {
             findings.pass(RUNNING, "");
-            judge_running(&mut findings, document, version);
+            judge_running(&mut findings, document, program);
         }
     }
     findings
 }
 
-fn judge_running(findings: &mut Findings, document: &Document, version: &str) {
+fn judge_running(findings: &mut Findings, document: &Document, program: ThisProgram) {
     let node = &document.node;
-    if node.version == version {
-        findings.pass("agent.version", "");
-    } else {
-        let message = format!("the agent is weir {}, this program {version}", node.version);
-        findings.warn("agent.version", "weir", message, "systemctl restart weir");
+    let ThisProgram { version, is_replaced } = program;
+    let before = match (node.version == version, is_replaced) {
+        (true, false) => None,
+        (true, true) => Some(format!("the agent still runs another weir {version}, whose file was replaced since")),
+        (false, _) => Some(format!("the agent is weir {}, this program {version}", node.version)),
+    };
+    match before {
+        Some(message) => findings.warn("agent.version", "weir", message, "systemctl restart weir"),
+        None => findings.pass("agent.version", ""),
     }
     match node.name_conflict() {
         Some(Trouble { what, way_out }) => findings.error("agent.name", &node.name, what, &way_out),
@@ -119,6 +131,8 @@ mod tests {
         Agent::Running(Box::new(document))
     }
 
+    const ONE: ThisProgram = ThisProgram { version: "1", is_replaced: false };
+
     fn ended(document: &mut Document, result: ApplyResult) {
         let last = document.apply.as_mut().unwrap().last.as_mut().unwrap();
         (last.result, last.message, last.remedy) = (result.into(), "refused".into(), Some("mend it".into()));
@@ -139,8 +153,10 @@ mod tests {
         ];
         for (change, found) in rows {
             let facts = running(change);
-            assert_eq!(summary(&agent(&facts, "1")), found, "{facts:?}");
+            assert_eq!(summary(&agent(&facts, ONE)), found, "{facts:?}");
         }
+        let replaced = ThisProgram { is_replaced: true, ..ONE };
+        assert_eq!(summary(&agent(&running(|_| {}), replaced)), ["warn agent.version weir"]);
     }
 
     #[test]
@@ -152,7 +168,7 @@ mod tests {
             let claim = NameClaim { name: "web1".to_owned(), holder: addr(12), other: addr(14), ago_s: claim_s };
             document.cluster.name_claims.push(claim);
             document.cluster.long_names.push(LongName { addr: addr(15), bytes: 600, ago_s: long_s });
-            let findings = agent(&Agent::Running(Box::new(document)), "1");
+            let findings = agent(&Agent::Running(Box::new(document)), ONE);
             let line = |found: &super::super::finding::Finding| {
                 format!("{} {}; {}", found.id, found.message, found.remedy.clone().unwrap_or_default())
             };
@@ -168,7 +184,7 @@ mod tests {
 
     #[test]
     fn an_apply_that_went_wrong_keeps_its_way_out() {
-        let findings = agent(&running(|document| ended(document, ApplyResult::Refused)), "1");
+        let findings = agent(&running(|document| ended(document, ApplyResult::Refused)), ONE);
         let finding = findings.iter().next().unwrap();
         assert_eq!(finding.message, "the last apply failed: refused");
         assert_eq!(finding.remedy.as_deref(), Some("mend it"));
@@ -177,10 +193,10 @@ mod tests {
     #[test]
     fn an_agent_that_is_down_is_no_error_and_one_that_is_closed_is_not_judged() {
         let trouble = Trouble::new("no agent at /x", "'systemctl start weir'");
-        let absent = agent(&Agent::Absent(trouble.clone()), "1");
+        let absent = agent(&Agent::Absent(trouble.clone()), ONE);
         assert_eq!(summary(&absent), ["warn agent.running weir"]);
-        assert_eq!(summary(&agent(&Agent::Silent { what: trouble.what.clone() }, "1")), ["error agent.running weir"]);
-        assert_eq!(summary(&agent(&Agent::Denied(trouble), "1")), ["skip agent.running weir"]);
-        assert_eq!(summary(&agent(&Agent::Foreign, "1")), ["info agent.running weir"]);
+        assert_eq!(summary(&agent(&Agent::Silent { what: trouble.what.clone() }, ONE)), ["error agent.running weir"]);
+        assert_eq!(summary(&agent(&Agent::Denied(trouble), ONE)), ["skip agent.running weir"]);
+        assert_eq!(summary(&agent(&Agent::Foreign, ONE)), ["info agent.running weir"]);
     }
 }

@@ -23,7 +23,7 @@ mod report;
 mod upstreams;
 
 pub use access::{Access, Permission};
-pub use agent::{Agent, agent};
+pub use agent::{Agent, ThisProgram, agent};
 pub use attention::attention;
 pub use checks::{Authority, Checks, Guarded, checks};
 pub use clock::{Clock, PeerClock, clock};
