@@ -228,6 +228,19 @@ fn strangers_are_told_by_what_the_envelope_tells() {
         "warn 10.0.0.1 seals with key b07e4410, this keyring has only aa (last 3 s ago); 'weir keys export' there, 'weir \
          keys import' here"
     );
+    // Two of three members have it, and hear us by an older one meanwhile: a rotation went on without us.
+    let others = [1, 2].map(|host| {
+        let addr = format!("10.0.0.{host}:7946").parse().unwrap();
+        Stranger { addr, ..stranger("key_unknown", Some("b07e4410"), 3) }
+    });
+    let absent = cluster(&[("web1", "alive"), ("web2", "alive")], others.to_vec());
+    let findings = keys(&facts(Some(&absent), Agreement::NotAsked));
+    for (finding, who) in findings.iter().zip(["web1 (10.0.0.1)", "web2 (10.0.0.2)"]) {
+        let said = format!("{who} seals with key b07e4410, this keyring has only aa (last 3 s ago)");
+        assert_eq!(finding.message, said);
+        assert_eq!(finding.remedy.as_deref(), Some("'weir keys export' there, 'weir keys import' here"));
+    }
+    assert_eq!(summary(&findings).len(), 2);
     // Long ago, and in the ring by now: mended.
     for cured in [stranger("not_opened", None, 601), stranger("key_unknown", Some("aa"), 3)] {
         let findings = keys(&facts(Some(&agent(vec![], vec![cured])), Agreement::NotAsked));
