@@ -39,6 +39,8 @@ pub(crate) struct Output {
     color: bool,
     quiet: bool,
     terminal: bool,
+    /// A terminal can take back what it shows.
+    redraws: bool,
 }
 
 impl Output {
@@ -50,7 +52,7 @@ impl Output {
             Color::Never => false,
             Color::Auto => terminal && !colour_is_unwanted(),
         };
-        Self { format, color, quiet, terminal }
+        Self { format, color, quiet, terminal, redraws: !is_dumb() }
     }
 
     /// The same without notices and progress.
@@ -113,10 +115,11 @@ impl Output {
         }
     }
 
-    /// How far long work has come, on a line that the next call replaces; an empty one clears it. For a person who waits.
+    /// How far long work has come, on a line that the next call replaces; an empty one clears it. For a person who waits, at a
+    /// terminal that can do so.
     pub(crate) fn progress(&self, text: &str) {
         let mut stderr = std::io::stderr();
-        if !self.quiet && !self.is_json() && stderr.is_terminal() {
+        if !self.quiet && !self.is_json() && self.redraws && stderr.is_terminal() {
             let _ = write!(stderr, "\r\x1b[K{text}"); // nobody is left to tell that standard error is gone
         }
     }
@@ -139,7 +142,7 @@ impl Output {
 
     /// Clears a terminal before a view is drawn again.
     pub(crate) fn clear(&self) -> Result<(), Failure> {
-        if self.terminal { self.text("\x1b[H\x1b[2J") } else { Ok(()) }
+        if self.terminal && self.redraws { self.text("\x1b[H\x1b[2J") } else { Ok(()) }
     }
 }
 
@@ -154,8 +157,12 @@ pub(crate) fn to_json_line(value: &impl Serialize) -> String {
 }
 
 fn colour_is_unwanted() -> bool {
-    std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty())
-        || std::env::var_os("TERM").is_some_and(|term| term == "dumb")
+    std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty()) || is_dumb()
+}
+
+/// A terminal that knows no escape sequences, by its own word.
+fn is_dumb() -> bool {
+    std::env::var_os("TERM").is_some_and(|term| term == "dumb")
 }
 
 fn style_of_state(text: &str) -> Option<Style> {
