@@ -309,8 +309,11 @@ fn first(most: usize, mut lines: Vec<String>, command: impl Fn() -> String) -> V
 fn strength(upstream: &Upstream, want: Option<&Want>) -> String {
     let panic = if upstream.panic { " (panic)" } else { "" };
     match want {
-        Some(Want::Placeholder) if upstream.stream => format!("no server, {}", upstream.unserved()),
-        Some(Want::Placeholder) => "no server, 502".to_owned(),
+        Some(Want::Placeholder) => match upstream.unserved() {
+            Some(unserved) if upstream.stream => format!("no server, {unserved}"),
+            Some(_) => "no server, 502".to_owned(),
+            None => "no server".to_owned(),
+        },
         Some(Want::Hold) => {
             upstream.kept.as_ref().map_or_else(|| "nginx keeps what it has".to_owned(), Known::to_string)
         }

@@ -164,7 +164,7 @@ fn line(upstream: &Upstream) -> String {
     let Some(mode) = &upstream.mode else { return "undecided".to_owned() };
     let placeholder = upstream.want.as_ref().is_some_and(|want| want.is(&Want::Placeholder));
     let mode = match mode.word().filter(|_| !placeholder) {
-        None if placeholder => format!(", {}", upstream.unserved()),
+        None if placeholder => upstream.unserved().map(|unserved| format!(", {unserved}")).unwrap_or_default(),
         Some(Mode::Normal) | None => String::new(),
         Some(Mode::Floor) => ", too few are well: those that are ill stay".to_owned(),
         Some(Mode::Last) => ", nobody is well: the last good ones stay".to_owned(),

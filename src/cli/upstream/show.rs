@@ -128,7 +128,8 @@ fn notes(upstream: &Upstream) -> Vec<String> {
     let mut notes = Vec::new();
     notes.extend(upstream.held.as_ref().map(|held| told(held, &upstream.name)));
     if upstream.want.as_ref().is_some_and(|want| want.is(&Want::Placeholder)) {
-        notes.push(format!("no server: {}", upstream.unserved()));
+        let unserved = upstream.unserved().map(|unserved| format!(": {unserved}")).unwrap_or_default();
+        notes.push(format!("no server{unserved}"));
     }
     notes.extend(upstream.kept.as_ref().map(ToString::to_string));
     if !upstream.waiting.is_empty() {

@@ -345,7 +345,8 @@ fn of_upstream(upstream: &Upstream, is_alone: bool) -> Option<(Kind, Trouble)> {
     let start = || to_start(name, is_alone);
     match want {
         Want::Placeholder => {
-            let what = format!("upstream {name} has no server, {}", upstream.unserved());
+            let unserved = upstream.unserved().map(|unserved| format!(", {unserved}")).unwrap_or_default();
+            let what = format!("upstream {name} has no server{unserved}");
             Some((Kind::Empty, with_left_out(upstream, what, &start())))
         }
         Want::Hold => {

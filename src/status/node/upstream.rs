@@ -180,9 +180,10 @@ impl Upstream {
         Self { name: name.to_owned(), ..Self::default() }
     }
 
-    /// What becomes of a visitor where there is no server.
-    pub fn unserved(&self) -> &'static str {
-        if self.stream { "connections are closed" } else { "requests are answered 502" }
+    /// What becomes of a visitor where there is no server. `None` where that is not in place: what NGINX has instead is not known.
+    pub fn unserved(&self) -> Option<&'static str> {
+        let unserved = if self.stream { "connections are closed" } else { "requests are answered 502" };
+        self.live.then_some(unserved)
     }
 
     /// What was decided, beside what is `live`. Since when that is in place is for whoever applies it to add.

@@ -301,6 +301,12 @@ fn how_upstreams_do() {
         ["error empty web: upstream web has no server, requests are answered 502; \
             start a member that upstream.web.select matches"]
     );
+    // Somebody else's block of that name may serve.
+    let waiting = of_web(|web| {
+        (web.want, web.live, web.left_out) = (Some(Want::Placeholder.into()), false, Vec::new());
+    });
+    let told = "error empty web: upstream web has no server; start a member that upstream.web.select matches";
+    assert!(waiting.iter().any(|line| line == told), "{waiting:?}");
     let stream = of_web(|web| {
         (web.want, web.stream, web.left_out) = (Some(Want::Placeholder.into()), true, Vec::new());
     });
