@@ -195,9 +195,10 @@ fn checked(tag: Option<&String>, known: Option<&MemberHealth>) -> String {
     said.into_iter().chain(since).collect::<Vec<_>>().join(", ")
 }
 
-/// `GET http://10.77.0.13:80/: connection refused, 2 of fall 2`.
+/// `GET http://10.77.0.13:80/: connection refused, 2 of fall 2`; of more than it takes, `60 times in a row`.
 fn probed(node::Probe { question, error, took_ms, failures, fall, .. }: &node::Probe) -> String {
     match (error, took_ms) {
+        (Some(error), _) if failures > fall => format!("{question}: {error}, {failures} times in a row"),
         (Some(error), _) => format!("{question}: {error}, {failures} of fall {fall}"),
         (None, Some(took)) => format!("{question}: {took:.1} ms"),
         (None, None) => question.clone(),
@@ -289,5 +290,23 @@ fn nowhere(member: &str) -> PlannedServer {
         reason: None,
         notes: Vec::new(),
         addr_supposed: false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn more_failures_than_it_takes_are_counted_plainly() {
+        let of = |failures| {
+            let asked = serde_json::json!({
+                "state": "down", "question": "GET http://10.77.0.13:80/", "error": "connection refused", "failures": failures, "fall": 2,
+            });
+            probed(&serde_json::from_value(asked).unwrap())
+        };
+        assert_eq!(of(1), "GET http://10.77.0.13:80/: connection refused, 1 of fall 2");
+        assert_eq!(of(2), "GET http://10.77.0.13:80/: connection refused, 2 of fall 2");
+        assert_eq!(of(60), "GET http://10.77.0.13:80/: connection refused, 60 times in a row");
     }
 }
