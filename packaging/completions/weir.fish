@@ -748,7 +748,7 @@ always\t'Also in a pipe'
 never\t'Not at all'"
 complete -c weir -n "__fish_weir_using_subcommand init" -l yes -d 'Also do what touches other software, without asking'
 complete -c weir -n "__fish_weir_using_subcommand init" -l dry-run -d 'Say what would be done, and change nothing'
-complete -c weir -n "__fish_weir_using_subcommand init" -l force -d 'Write the configuration anew where there is another; the old one is kept beside it'
+complete -c weir -n "__fish_weir_using_subcommand init" -l force -d 'Write the configuration anew where there is another, also for another --unit; the old one is kept beside it'
 complete -c weir -n "__fish_weir_using_subcommand init" -l quiet -d 'No notices and no progress'
 complete -c weir -n "__fish_weir_using_subcommand init" -s h -l help -d 'Print help'
 complete -c weir -n "__fish_weir_using_subcommand sim" -l nodes -d 'Nodes, all of which know each other at the start' -r

@@ -1173,7 +1173,7 @@ always\:"Also in a pipe"
 never\:"Not at all"))' \
 '--yes[Also do what touches other software, without asking]' \
 '--dry-run[Say what would be done, and change nothing]' \
-'--force[Write the configuration anew where there is another; the old one is kept beside it]' \
+'--force[Write the configuration anew where there is another, also for another --unit; the old one is kept beside it]' \
 '--quiet[No notices and no progress]' \
 '-h[Print help]' \
 '--help[Print help]' \

@@ -59,6 +59,14 @@ pub(crate) fn make_readable(path: &Path, group: &str) -> io::Result<()> {
     let_group_read(&OpenOptions::new().read(true).custom_flags(nix::libc::O_NOFOLLOW).open(path)?, group)
 }
 
+/// Makes a file that is there this user's, where there is one. Only root can.
+pub(crate) fn give_to(path: &Path, user: &str) -> io::Result<()> {
+    let user = nix::unistd::User::from_name(user)?.filter(|_| rustix::process::geteuid().is_root());
+    let Some(user) = user else { return Ok(()) };
+    let file = OpenOptions::new().read(true).custom_flags(nix::libc::O_NOFOLLOW).open(target(path)?)?;
+    fchown(file, Some(user.uid.as_raw()), Some(user.gid.as_raw()))
+}
+
 fn let_group_read(file: &File, group: &str) -> io::Result<()> {
     let group = nix::unistd::Group::from_name(group)?.ok_or_else(|| io::Error::other(format!("no group {group}")))?;
     fchown(file, Some(0), Some(group.gid.as_raw()))?;

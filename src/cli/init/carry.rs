@@ -29,23 +29,25 @@ const START_LIMIT: Duration = Duration::from_secs(60);
 /// An agent answers at once.
 const ANSWER: Duration = Duration::from_secs(5);
 
-/// Reads what is about to become the configuration, beside the place where it goes.
-/// Then with the files that lie beside it there, `drop_ins`.
+/// Reads what is about to become the configuration as the unit will, with the files that lie beside it there, `drop_ins`.
 pub(super) fn checked(text: &str, drop_ins: &[PathBuf], output: &Output) -> Result<Loaded, Failure> {
     let failed =
         |error: std::io::Error| Failure::new(Exit::Failed, format!("cannot check what is to be written: {error}"));
     let directory = tempfile::tempdir().map_err(failed)?;
     let path = directory.path().join("weir.toml");
     std::fs::write(&path, text).map_err(failed)?;
-    // Its one mistake is in what was typed.
-    config::load(&facts::sources(&path)).map_err(|errors| {
-        let trouble = errors.mistakes().first().map(|mistake| mistake.trouble.clone()).unwrap_or_default();
-        let failure = Failure::usage(trouble.what);
-        if trouble.way_out.is_empty() { failure } else { failure.with_remedy(trouble.way_out) }
-    })?;
-    let mut sources = facts::sources(&path);
-    sources.paths.extend(drop_ins.iter().cloned().map(config::Source::File));
-    config::load(&sources).map_err(|errors| unusable(&errors, output).with_remedy("correct it"))
+    let alone = facts::sources(&path);
+    let mut whole = alone.clone();
+    whole.paths.extend(drop_ins.iter().cloned().map(config::Source::File));
+    config::load(&whole).map_err(|errors| match config::load(&alone) {
+        // Its one mistake is in what was typed.
+        Err(typed) => {
+            let trouble = typed.mistakes().first().map(|mistake| mistake.trouble.clone()).unwrap_or_default();
+            let failure = Failure::usage(trouble.what);
+            if trouble.way_out.is_empty() { failure } else { failure.with_remedy(trouble.way_out) }
+        }
+        Ok(_) => unusable(&errors, output).with_remedy("correct it"),
+    })
 }
 
 /// Makes a file of root's one that the agent may read and nobody else may write.
@@ -71,6 +73,8 @@ pub(super) fn ring(path: &Path, key: &RingKey, given: Option<&Key>) -> Result<Ke
     hand::import(path, &key, false).map_err(|error| {
         Failure::new(Exit::Failed, crate::error::what(&error)).with_remedy(error.remedy().unwrap_or_default())
     })?;
+    // It may lie in a directory of root's, by a file beside the configuration.
+    agent::file::give_to(path, "weir").map_err(|error| Failure::of_file("give to user weir", path, &error))?;
     Ok(key.id())
 }
 
@@ -217,6 +221,9 @@ mod tests {
         assert_eq!(told(text, "x="), Err((Exit::Configuration, "correct it".to_owned())));
         let (exit, _) = told("node.name = \"a b\"\n", "").expect_err("it is no name");
         assert_eq!(exit, Exit::Usage, "it was typed");
+        let v6 = "gossip.advertise = \"fd00::16\"\n";
+        assert_eq!(told(v6, "").map_err(|(exit, _)| exit), Err(Exit::Usage));
+        assert!(told(v6, "gossip.bind = \"[::]:7946\"\n").is_ok(), "what lies beside it counts");
     }
 
     #[test]

@@ -4,7 +4,12 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::net::IpAddr;
 
-use super::port::Check;
+use serde::Deserialize;
+
+use super::Kind;
+use super::guard::{Amendment, UnitCheck};
+use super::port::{self, Check};
+use super::wanted::{Wanted, shown};
 use crate::upstream::UpstreamName;
 
 /// What stands in it.
@@ -27,7 +32,7 @@ pub(super) enum Body {
     /// Balances the members whose role is `web`.
     Balancer { upstream: UpstreamName },
     /// Has a web server that is checked; `unit` is an application's, with the name of its own check.
-    Web { check: Check, unit: Option<(String, String)> },
+    Web { check: Check, unit: Option<UnitCheck> },
 }
 
 /// The role that a balancer selects.
@@ -38,7 +43,108 @@ const HEAD: &str = "\
 # After a change: systemctl reload weir
 ";
 
+/// The file as TOML has it. Whether it is one of ours shows when it is written again.
+#[derive(Deserialize)]
+struct Read {
+    node: Node,
+    #[serde(default)]
+    gossip: Gossip,
+    #[serde(default)]
+    upstream: toml::Table,
+    #[serde(default)]
+    check: BTreeMap<String, BTreeMap<String, String>>,
+}
+
+#[derive(Deserialize)]
+struct Node {
+    name: Option<String>,
+    tags: toml::Table,
+}
+
+#[derive(Default, Deserialize)]
+struct Gossip {
+    advertise: Option<IpAddr>,
+    join: Option<[String; 1]>,
+}
+
+impl Read {
+    fn document(self) -> Option<Document> {
+        let text = |value: &toml::Value| match value {
+            toml::Value::String(text) => Some(text.clone()),
+            toml::Value::Integer(number) => Some(number.to_string()),
+            _ => None,
+        };
+        let tags = self.node.tags.iter().map(|(tag, value)| Some((tag.clone(), text(value)?)));
+        let mut tags = tags.collect::<Option<BTreeMap<_, _>>>()?;
+        let body = match self.upstream.keys().next() {
+            Some(name) => Body::Balancer { upstream: UpstreamName::new(name)? },
+            None => web(self.check)?,
+        };
+        Some(Document {
+            role: tags.remove("role")?,
+            name: self.node.name,
+            tags,
+            advertise: self.gossip.advertise,
+            join: self.gossip.join.map(|[join]| join),
+            body,
+        })
+    }
+}
+
+fn web(mut checks: BTreeMap<String, BTreeMap<String, String>>) -> Option<Body> {
+    let mut site = checks.remove("site")?;
+    let check = site.remove("http").map(Check::Http).or_else(|| site.remove("tcp").map(Check::Tcp))?;
+    let unit = match checks.pop_first() {
+        Some((name, mut unit)) => Some((name, unit.remove("systemd")?)),
+        None => None,
+    };
+    Some(Body::Web { check, unit })
+}
+
 impl Document {
+    /// As far as it was said on the command line; what others reach, and who listens where, is not known yet.
+    pub(super) fn sketched(wanted: &Wanted) -> Self {
+        let body = match wanted.kind {
+            Kind::Balancer => Body::Balancer { upstream: wanted.upstream() },
+            Kind::Web => Body::Web { check: port::check(wanted.port.unwrap_or(80), None), unit: None },
+        };
+        Self {
+            role: wanted.role().to_owned(),
+            name: wanted.name.clone(),
+            tags: wanted.tags.clone(),
+            advertise: None,
+            join: wanted.join.as_ref().map(shown),
+            body,
+        }
+    }
+
+    /// Of a file that is as it was written, and that nobody has edited since.
+    pub(super) fn written(text: &str) -> Option<Self> {
+        let document = toml::from_str::<Read>(text).ok()?.document()?;
+        (document.text() == text).then_some(document)
+    }
+
+    /// The unit that it checks.
+    pub(super) fn unit(&self) -> Option<&str> {
+        match &self.body {
+            Body::Web { unit: Some((_, unit)), .. } => Some(unit),
+            Body::Web { unit: None, .. } | Body::Balancer { .. } => None,
+        }
+    }
+
+    /// With another check of a unit. What of `amendment` is not in this file is left of it.
+    pub(super) fn amended(&self, mut amendment: Amendment) -> (Self, Amendment) {
+        let mut document = self.clone();
+        if let Body::Web { unit, .. } = &mut document.body {
+            let (own, others) = amendment.remove.into_iter().partition(|former| unit.as_ref() == Some(former));
+            let own: Vec<UnitCheck> = own;
+            amendment.remove = others;
+            let stays = unit.take().filter(|_| own.is_empty());
+            *unit = amendment.add.take().or(stays);
+        }
+        (document, amendment)
+    }
+
     /// The file.
     pub(super) fn text(&self) -> String {
         let mut text = HEAD.to_owned();
@@ -156,6 +262,42 @@ mod tests {
         let web = document(Body::Web { check: Check::Tcp("10.77.0.12:8080".to_owned()), unit }).text();
         let checks = "\n[check.site]\ntcp = \"10.77.0.12:8080\"\n\n[check.app]\nsystemd = \"app.service\"\n";
         assert!(web.ends_with(checks), "{web}");
+    }
+
+    #[test]
+    fn a_file_that_nobody_edited_is_known_and_gets_another_unit() {
+        let unit = |name: &str| (name.to_owned(), format!("{name}.service"));
+        let web = |own: Option<UnitCheck>| Document {
+            role: "web".to_owned(),
+            name: Some("web1".to_owned()),
+            tags: [("port", "8080"), ("a b", "c\"d"), ("zone", "1")]
+                .map(|(tag, value)| (tag.into(), value.into()))
+                .into(),
+            advertise: Some([10, 77, 0, 12].into()),
+            join: Some("lb1:7947".to_owned()),
+            ..document(Body::Web { check: Check::Tcp("127.0.0.1:8080".to_owned()), unit: own })
+        };
+        for whole in [document(balancer()), web(None), web(Some(unit("app")))] {
+            let text = whole.text();
+            assert_eq!(Document::written(&text).as_ref(), Some(&whole));
+            for edited in [text.replace("Written", "written"), format!("{text}# mine\n"), text.replace(" = ", "=")] {
+                assert_eq!(Document::written(&edited), None, "{edited}");
+            }
+        }
+        assert_eq!(Document::written("node.tags.role = \"web\"\n"), None);
+        let (bad, app) = (unit("bad"), unit("app"));
+        let amend = |add: Option<&UnitCheck>, remove: &[&UnitCheck]| Amendment {
+            add: add.cloned(),
+            remove: remove.iter().map(|former| (*former).clone()).collect(),
+        };
+        for (own, amendment, wanted, left) in [
+            (None, amend(Some(&app), &[]), Some(&app), amend(None, &[])),
+            (Some(&bad), amend(Some(&app), &[&bad]), Some(&app), amend(None, &[])),
+            (Some(&bad), amend(None, &[&bad]), None, amend(None, &[])),
+            (Some(&app), amend(None, &[&bad]), Some(&app), amend(None, &[&bad])),
+        ] {
+            assert_eq!(web(own.cloned()).amended(amendment), (web(wanted.cloned()), left));
+        }
     }
 
     #[test]

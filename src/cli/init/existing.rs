@@ -93,12 +93,17 @@ fn upstream(config: &Config, wanted: &Wanted) -> Option<Contradiction> {
     }
 }
 
+/// A tag may be there without a value.
+fn named(value: &str) -> &str {
+    if value.is_empty() { "an empty one" } else { value }
+}
+
 /// `role web, not lb`.
 impl fmt::Display for Contradiction {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let listed = |names: Vec<String>| if names.is_empty() { "none".to_owned() } else { names.join(", ") };
         match self {
-            Self::Role { has: Some(has), wants } => write!(f, "role {has}, not {wants}"),
+            Self::Role { has: Some(has), wants } => write!(f, "role {}, not {wants}", named(has)),
             Self::Role { has: None, wants } => write!(f, "no role, not {wants}"),
             Self::Name { has, wants } => write!(f, "name {has}, not {wants}"),
             Self::Address { has: Some(has), wants } => write!(f, "address {has}, not {wants}"),
@@ -111,8 +116,8 @@ impl fmt::Display for Contradiction {
             Self::Upstream { has, wants } => {
                 write!(f, "upstream {}, not {wants}", listed(has.iter().map(ToString::to_string).collect()))
             }
-            Self::Tag { tag, has: Some(has), wants } => write!(f, "tag {tag}={has}, not {wants}"),
-            Self::Tag { tag, has: None, wants } => write!(f, "no tag {tag}, not {wants}"),
+            Self::Tag { tag, has: Some(has), wants } => write!(f, "tag {tag}={has}, not {}", named(wants)),
+            Self::Tag { tag, has: None, wants } => write!(f, "no tag {tag}, not {}", named(wants)),
         }
     }
 }

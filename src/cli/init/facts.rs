@@ -5,14 +5,18 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use super::super::config::DEFAULT;
+use super::super::failure::Failure;
 use super::Kind;
+use super::document::Document;
 use super::existing::contradictions;
 use super::firewall::Walls;
+use super::guard::Guarded;
 use super::nginx::Nginx;
+use super::port::{Choice, Ports};
 use super::units::Units;
 use super::wanted::Wanted;
 use crate::agent::hand::{self, HandError};
-use crate::config::{self, Config, ConfigErrors, Loaded, SecretSource, Source, Sources};
+use crate::config::{self, Advertise, BindHost, Config, ConfigErrors, Loaded, SecretSource, Source, Sources};
 use crate::crypto::KeyId;
 use crate::error::{Explain as _, Trouble};
 use crate::nginx::{Context, Form};
@@ -23,6 +27,10 @@ use crate::upstream::UpstreamName;
 #[derive(Debug)]
 pub(super) struct Facts {
     pub(super) configuration: Found,
+    /// What it was written as, if nobody has edited it since.
+    pub(super) written: Option<Document>,
+    /// The one that the agent is to have, as far as it is known before anything is asked: with the files beside it.
+    pub(super) coming: Config,
     /// Files beside it, in the order in which they are read.
     pub(super) drop_ins: Vec<PathBuf>,
     /// Whether the agent may read them all.
@@ -31,7 +39,7 @@ pub(super) struct Facts {
     pub(super) aside: PathBuf,
     pub(super) ring: Ring,
     pub(super) ring_path: PathBuf,
-    /// The private addresses of this host; the choice among several is not ours.
+    /// The private addresses of this host, unless a file beside the configuration says which; the choice among several is not ours.
     pub(super) addresses: Vec<Candidate>,
     /// All of them.
     pub(super) own: Vec<IpAddr>,
@@ -42,6 +50,8 @@ pub(super) struct Facts {
     pub(super) nginx: Option<Balanced>,
     /// Of a web server: the site on port 80 that passes requests on to this upstream.
     pub(super) balancers_site: Option<(PathBuf, UpstreamName)>,
+    /// The application that was named.
+    pub(super) guarded: Option<Guarded>,
     /// Firewalls, and what else is between this server and others.
     pub(super) walls: Walls,
 }
@@ -124,28 +134,37 @@ impl Rights {
 }
 
 impl Access {
-    fn look<'a>(paths: impl Iterator<Item = &'a Path>) -> Self {
+    /// The configuration, which may be `ours` as it was written, and the files beside it.
+    fn look(path: &Path, ours: bool, drop_ins: &[PathBuf]) -> Self {
         let mut access = Self::default();
         // Without the user there is no package.
         let Ok(Some(weir)) = nix::unistd::User::from_name("weir") else { return access };
         let user = User { uid: weir.uid.as_raw(), gid: weir.gid.as_raw() };
-        for path in paths {
-            access.take(path, user, 0);
-        }
+        access.take(path, user, 0, ours);
+        drop_ins.iter().for_each(|path| access.take(path, user, 0, false));
         access
     }
 
-    /// `owner` is root.
-    fn take(&mut self, path: &Path, user: User, owner: u32) {
-        let (Ok(real), Some(rights)) = (path.canonicalize(), Rights::of(path)) else { return };
+    /// `owner` is root. What is `ours` goes back to it from whoever has it.
+    fn take(&mut self, path: &Path, user: User, owner: u32, ours: bool) {
+        let link = std::fs::read_link(path).ok();
+        let (Ok(real), Some(rights)) = (path.canonicalize(), Rights::of(path)) else {
+            if let Some(target) = link {
+                let path = path.display();
+                let what = format!("{path} leads to {}, which is not there", target.display());
+                let way_out = format!("'sudo rm {path}', or put the file there, then again");
+                self.trouble.get_or_insert(Trouble::new(what, way_out));
+            }
+            return;
+        };
         let mut on_the_way = real.ancestors().skip(1);
         let shut = on_the_way.find(|on_the_way| Rights::of(on_the_way).is_some_and(|rights| !rights.allow(user, 1)));
         let may_read = rights.allow(user, 4);
-        let is_link = path.symlink_metadata().is_ok_and(|metadata| metadata.is_symlink());
-        if shut.is_none() && may_read && !(rights.is_open() && rights.uid == owner && !is_link) {
+        let is_roots = rights.uid == owner;
+        if shut.is_none() && may_read && is_roots && !rights.is_open() {
             return;
         }
-        if shut.is_none() && !is_link && rights.uid == owner {
+        if shut.is_none() && link.is_none() && (is_roots || ours) {
             return self.closed.push(path.to_owned());
         }
         let shown = argument(&real.display().to_string()).into_owned();
@@ -153,9 +172,10 @@ impl Access {
             Some(directory) => {
                 format!("the agent may not read {shown}: {} is closed to user weir", directory.display())
             }
-            None => format!("the agent may not read {shown}: it is closed to user weir"),
+            None if !may_read => format!("the agent may not read {shown}: it is closed to user weir"),
+            None => format!("others than root may write {shown}"),
         };
-        let way_out = match (shut, is_link) {
+        let way_out = match (shut, link.is_some()) {
             (Some(_), true) => format!("put the file itself at {}", path.display()),
             (Some(directory), false) => {
                 format!("'chgrp weir {0}' and 'chmod 750 {0}', then again", directory.display())
@@ -174,6 +194,8 @@ pub(super) enum Ring {
     Held(KeyId),
     /// It cannot be used.
     Bad(Trouble),
+    /// The unit brings it along, by this name.
+    Credential(String),
     /// The configuration says that nothing is encrypted, or has the key itself.
     None,
 }
@@ -189,25 +211,39 @@ pub(super) struct Candidate {
 
 impl Facts {
     /// Looks at everything. Blocks for as long as systemd and NGINX take to answer.
-    pub(super) fn look(wanted: &Wanted) -> Self {
-        let configuration = configuration(Path::new(DEFAULT));
-        let drop_ins = drop_ins(&Path::new(DEFAULT).with_extension("d"));
-        let access = Access::look(std::iter::once(Path::new(DEFAULT)).chain(drop_ins.iter().map(PathBuf::as_path)));
-        Self {
-            nginx: (wanted.kind == Kind::Balancer).then(|| balanced(&configuration, wanted)).flatten(),
-            balancers_site: (wanted.kind == Kind::Web).then(|| balancers_site(&configuration)).flatten(),
-            ring: ring(&configuration),
-            ring_path: ring_path(&configuration),
+    pub(super) fn look(wanted: &Wanted) -> Result<Self, Failure> {
+        let path = Path::new(DEFAULT);
+        let configuration = configuration(path);
+        let written = std::fs::read_to_string(path).ok().and_then(|text| Document::written(&text));
+        let drop_ins = drop_ins(&path.with_extension("d"));
+        let access = Access::look(path, written.is_some(), &drop_ins);
+        let checked = written.as_ref().and_then(Document::unit);
+        let look = |application| Guarded::look(application, listening(&configuration), checked);
+        let guarded = wanted.unit.as_ref().map(look).transpose()?;
+        let (coming, is_new) = match &configuration {
+            Found::Read(loaded) if !is_replaced(&loaded.config, wanted, guarded.as_ref()) => {
+                (loaded.config.clone(), false)
+            }
+            Found::Read(_) | Found::Missing | Found::Wrong(_) => (coming(wanted, &drop_ins), true),
+        };
+        Ok(Self {
+            nginx: (wanted.kind == Kind::Balancer).then(|| balanced(&coming, wanted, is_new)).flatten(),
+            balancers_site: (wanted.kind == Kind::Web).then(|| super::nginx::balancers_site(&coming)).flatten(),
+            ring: ring(&coming),
+            ring_path: ring_path(&coming),
             configuration,
+            written,
             drop_ins,
             access,
-            aside: aside(Path::new(DEFAULT)),
-            addresses: addresses(),
+            aside: aside(path),
+            addresses: if is_chosen(&coming) { Vec::new() } else { addresses() },
             own: crate::agent::check::own_addresses().unwrap_or_default(),
             units: Units::look(),
             pending: Pending::default(),
+            guarded,
             walls: Walls::look(),
-        }
+            coming,
+        })
     }
 }
 
@@ -245,70 +281,83 @@ fn configuration(path: &Path) -> Found {
     }
 }
 
-/// Of the configuration that is there, or where one is by default.
-fn ring(found: &Found) -> Ring {
-    let default = Config::default().encryption.keyring;
-    let source = match found {
-        Found::Read(loaded) => loaded.config.encryption.keyring.clone(),
-        Found::Missing | Found::Wrong(_) => default,
+/// As far as it was said what is to be written, with the files beside it. Where they are wrong that is told before anything is written.
+fn coming(wanted: &Wanted, drop_ins: &[PathBuf]) -> Config {
+    let load = || {
+        let directory = tempfile::tempdir().ok()?;
+        let path = directory.path().join("weir.toml");
+        std::fs::write(&path, Document::sketched(wanted).text()).ok()?;
+        let mut sources = sources(&path);
+        sources.paths.extend(drop_ins.iter().cloned().map(Source::File));
+        config::load(&sources).ok()
     };
-    match source {
-        None | Some(SecretSource::Inline(_)) => Ring::None,
-        Some(source) => match hand::read(&source) {
-            Ok(ring) => Ring::Held(ring.primary().id()),
-            Err(HandError::Load(error)) if error.is_missing() => Ring::Missing,
-            Err(error) => Ring::Bad(Trouble::new(crate::error::what(&error), error.remedy().unwrap_or_default())),
-        },
+    load().map(|loaded| loaded.config).unwrap_or_default()
+}
+
+/// Whether nobody is to be asked which address others reach.
+fn is_chosen(config: &Config) -> bool {
+    let is_bound = match &config.gossip.bind.host {
+        BindHost::Address(ip) => !ip.is_unspecified(),
+        BindHost::Interface(_) => true,
+    };
+    is_bound || matches!(config.gossip.advertise, Advertise::Address(..))
+}
+
+/// Whose the port is of a web server that is configured; `None` where none is.
+fn listening(found: &Found) -> Option<Option<String>> {
+    let Found::Read(loaded) = found else { return None };
+    let port = loaded.config.node.tags.get("port").and_then(|port| port.parse().ok()).unwrap_or(80);
+    match Ports::look(Some(port)).choose(Some(port)) {
+        Choice::Port(_, listener) => Some(listener.and_then(|listener| listener.unit)),
+        Choice::Several(_) | Choice::Stopped(..) | Choice::Hidden(_) | Choice::Nothing => Some(None),
+    }
+}
+
+fn ring(config: &Config) -> Ring {
+    let source = match &config.encryption.keyring {
+        None | Some(SecretSource::Inline(_)) => return Ring::None,
+        // What the unit has is not seen from here.
+        Some(SecretSource::Credential(name)) => return Ring::Credential(name.clone()),
+        Some(source @ SecretSource::File(_)) => source,
+    };
+    match hand::read(source) {
+        Ok(ring) => Ring::Held(ring.primary().id()),
+        Err(HandError::Load(error)) if error.is_missing() => Ring::Missing,
+        Err(error) => Ring::Bad(Trouble::new(crate::error::what(&error), error.remedy().unwrap_or_default())),
     }
 }
 
 /// Where a keyring is, or goes.
-fn ring_path(found: &Found) -> PathBuf {
-    let configured = match found {
-        Found::Read(loaded) => loaded.config.encryption.keyring.clone(),
-        Found::Missing | Found::Wrong(_) => Config::default().encryption.keyring,
-    };
-    match configured {
-        Some(SecretSource::File(path)) => path,
+fn ring_path(config: &Config) -> PathBuf {
+    match &config.encryption.keyring {
+        Some(SecretSource::File(path)) => path.clone(),
         None | Some(SecretSource::Credential(_) | SecretSource::Inline(_)) => PathBuf::new(),
     }
 }
 
-/// By the configuration that is there, or by the one that would be; `None` where no upstream is NGINX's to pass requests to.
-fn balanced(found: &Found, wanted: &Wanted) -> Option<Balanced> {
-    let default = Config::default();
-    let (config, upstream, output) = match found {
-        Found::Read(loaded) if !loaded.config.upstreams.is_empty() && !is_replaced(&loaded.config, wanted) => {
-            let config = &loaded.config;
-            let (upstream, file) = config.upstreams.iter().find_map(|upstream| {
-                let file = upstream.file.as_ref()?;
-                let is_plain = file.block.context == Context::Http && file.block.form == Form::Block;
-                let is_wanted = wanted.upstream.as_ref().is_none_or(|wanted| *wanted == upstream.options.name);
-                (is_plain && is_wanted).then_some((upstream, file))
-            })?;
-            (config, upstream.options.name.clone(), file.output.clone())
-        }
-        Found::Read(_) | Found::Missing | Found::Wrong(_) => {
-            let upstream = wanted.upstream();
-            let directory = default.nginx.config.with_file_name(Context::Http.directory());
-            let output = directory.join(format!("weir-{upstream}.conf"));
-            (&default, upstream, output)
-        }
+/// `None` where no upstream is NGINX's to pass requests to. The one of a configuration that is new is known by its name.
+fn balanced(config: &Config, wanted: &Wanted, is_new: bool) -> Option<Balanced> {
+    let name = if is_new { Some(wanted.upstream()) } else { wanted.upstream.clone() };
+    let (upstream, output) = if config.upstreams.is_empty() {
+        let upstream = wanted.upstream();
+        let directory = config.nginx.config.with_file_name(Context::Http.directory());
+        let output = directory.join(format!("weir-{upstream}.conf"));
+        (upstream, output)
+    } else {
+        config.upstreams.iter().find_map(|upstream| {
+            let file = upstream.file.as_ref()?;
+            let is_plain = file.block.context == Context::Http && file.block.form == Form::Block;
+            let is_wanted = name.as_ref().is_none_or(|name| *name == upstream.options.name);
+            (is_plain && is_wanted).then(|| (upstream.options.name.clone(), file.output.clone()))
+        })?
     };
     Some(Balanced { nginx: Nginx::look(config, &output), upstream, output })
 }
 
 /// Whether another is written in its place.
-fn is_replaced(config: &Config, wanted: &Wanted) -> bool {
-    wanted.force && !contradictions(config, wanted).is_empty()
-}
-
-/// Of a web server: what is left of a balancer.
-fn balancers_site(found: &Found) -> Option<(PathBuf, UpstreamName)> {
-    match found {
-        Found::Read(loaded) => super::nginx::balancers_site(&loaded.config),
-        Found::Missing | Found::Wrong(_) => super::nginx::balancers_site(&Config::default()),
-    }
+pub(super) fn is_replaced(config: &Config, wanted: &Wanted, guarded: Option<&Guarded>) -> bool {
+    let is_amended = || guarded.is_some_and(|guarded| !guarded.amendment(config).is_empty());
+    wanted.force && (!contradictions(config, wanted).is_empty() || is_amended())
 }
 
 fn addresses() -> Vec<Candidate> {
@@ -325,6 +374,40 @@ mod tests {
     use super::*;
 
     #[test]
+    fn what_lies_beside_the_configuration_counts_before_that_is_written() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let drop_in = dir.path().join("a.toml");
+        let wanted = |kind| Wanted {
+            kind,
+            role: None,
+            name: Some("x1".to_owned()),
+            address: None,
+            join: Some("lb1".parse().expect("it is a name")),
+            port: None,
+            tags: Default::default(),
+            upstream: None,
+            unit: None,
+            site: super::super::Site::Auto,
+            force: false,
+        };
+        let coming = |kind, text: &str| {
+            fs::write(&drop_in, text).expect("it is ours");
+            coming(&wanted(kind), std::slice::from_ref(&drop_in))
+        };
+        let path = dir.path().join("k.json");
+        let moved = coming(Kind::Web, &format!("encryption.keyring = {:?}\n", path.display().to_string()));
+        assert_eq!((ring_path(&moved), ring(&moved)), (path, Ring::Missing));
+        let unit = coming(Kind::Web, "encryption.keyring = \"credential:ring\"\ncheck.site.interval = \"1s\"\n");
+        assert_eq!(ring(&unit), Ring::Credential("ring".to_owned()));
+        assert_eq!(ring(&coming(Kind::Balancer, "encryption.seal = \"off\"\n")), Ring::None);
+        let bound =
+            coming(Kind::Balancer, "gossip.bind = \"10.0.0.1:7947\"\nupstream.web.nginx.method = \"least_conn\"\n");
+        assert!(is_chosen(&bound) && bound.gossip.bind.port == 7947 && bound.upstreams.len() == 1);
+        assert!(!is_chosen(&coming(Kind::Web, "gossip.bind = \"[::]:7946\"\n")));
+        assert!(coming(Kind::Web, "x=").checks.is_empty(), "what is wrong is told later");
+    }
+
+    #[test]
     fn what_the_agent_may_not_read_is_mended_or_told() {
         let dir = tempfile::tempdir().expect("a directory");
         fs::set_permissions(dir.path(), Permissions::from_mode(0o755)).expect("it is ours");
@@ -334,11 +417,12 @@ mod tests {
         fs::write(shut.join("w.toml"), "").expect("it is ours");
         let Rights { uid: own, gid, .. } = Rights::of(&file).expect("it is there");
         let user = User { uid: own + 1, gid };
-        let look = |path: &Path, owner| {
+        let look_at = |path: &Path, owner, ours| {
             let mut access = Access::default();
-            access.take(path, user, owner);
+            access.take(path, user, owner, ours);
             (access.closed.len(), access.trouble.map(|trouble| trouble.way_out).unwrap_or_default())
         };
+        let look = |path: &Path, owner| look_at(path, owner, false);
         for (mode, closed) in [(0o640, 0), (0o644, 0), (0o600, 1), (0o660, 1), (0o604, 1)] {
             fs::set_permissions(&file, Permissions::from_mode(mode)).expect("it is ours");
             assert_eq!(look(&file, own), (closed, String::new()), "{mode:o}");
@@ -347,6 +431,11 @@ mod tests {
         let shown = file.display();
         let by_hand = format!("'chown root:weir {shown}' and 'chmod 640 {shown}', then again");
         assert_eq!(look(&file, own + 2), (0, by_hand.clone()), "it is somebody's");
+        for mode in [0o600, 0o640, 0o664] {
+            fs::set_permissions(&file, Permissions::from_mode(mode)).expect("it is ours");
+            assert_eq!(look(&file, own + 2), (0, by_hand.clone()), "{mode:o}: whoever has it rules this node");
+            assert_eq!(look_at(&file, own + 2, true), (1, String::new()), "{mode:o}: it is as it was written");
+        }
         symlink(&file, &link).expect("it is ours");
         assert_eq!(look(&link, own), (0, by_hand));
         fs::remove_file(&link).expect("it is ours");
@@ -354,5 +443,9 @@ mod tests {
         fs::set_permissions(&shut, Permissions::from_mode(0o700)).expect("it is ours");
         assert_eq!(look(&link, own), (0, format!("put the file itself at {}", link.display())));
         assert_eq!(look(&dir.path().join("none"), own), (0, String::new()));
+        fs::remove_file(&link).expect("it is ours");
+        symlink("/nonexistent/w.toml", &link).expect("it is ours");
+        let dangling = format!("'sudo rm {}', or put the file there, then again", link.display());
+        assert_eq!(look(&link, own), (0, dangling));
     }
 }

@@ -8,6 +8,7 @@ use std::time::Duration;
 use super::super::exit::Exit;
 use super::super::failure::Failure;
 use crate::command;
+use crate::config::{Config, Subject};
 
 /// systemd answers from memory.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -26,18 +27,54 @@ pub(super) struct Application {
 /// What systemd knows of it and of its guard.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub(super) struct Known {
-    /// There is such a unit.
-    is_there: bool,
-    /// It runs, or is to run again in a moment.
-    runs: bool,
-    /// It has failed, and stays so until somebody sees to it.
-    failed: bool,
+    standing: Standing,
     /// Its guard starts with it.
     guarded: bool,
     /// Its guard stands by.
     on_guard: bool,
     /// The drop-in is there, as it should be.
     ordered: bool,
+}
+
+/// Whether a check of it can ever pass.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub(super) enum Standing {
+    /// There is no such unit.
+    #[default]
+    Missing,
+    /// systemd cannot read its file.
+    Unusable,
+    /// An administrator does not want it to run.
+    Masked,
+    /// It is never active for longer than its work takes.
+    Oneshot,
+    /// It has failed, and stays so until somebody sees to it.
+    Failed,
+    /// It can run, and does not.
+    Stopped,
+    /// It runs, or is to run again in a moment.
+    Runs,
+}
+
+/// A check of a unit: its name and its target.
+pub(super) type UnitCheck = (String, String);
+
+/// An application that was named, and what was found about it.
+#[derive(Clone, Debug)]
+pub(super) struct Guarded {
+    pub(super) application: Application,
+    pub(super) known: Known,
+    /// Those that an earlier run was given.
+    pub(super) former: Vec<Application>,
+    /// On a server that is configured: its check, unless what listens on the port is of it.
+    pub(super) check: Option<UnitCheck>,
+}
+
+/// What a configuration lacks of the checks of units, and has of former ones.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub(super) struct Amendment {
+    pub(super) add: Option<UnitCheck>,
+    pub(super) remove: Vec<UnitCheck>,
 }
 
 /// What has to be done.
@@ -92,7 +129,7 @@ impl Application {
     pub(super) fn look(&self) -> Result<Known, Failure> {
         let show = |unit: &str| {
             let mut show = command::clean(Path::new("systemctl"));
-            show.args(["show", "--property=LoadState,ActiveState,UnitFileState", "--", unit]);
+            show.args(["show", "--property=LoadState,ActiveState,UnitFileState,Type,RemainAfterExit", "--", unit]);
             command::run(show, PATIENCE, "").map(|ran| ran.stdout)
         };
         let ask = |unit: &str| {
@@ -106,21 +143,10 @@ impl Application {
         Ok(Known::of(&unit, &guard, ordered))
     }
 
-    /// What has to be done, or why that makes no sense.
-    pub(super) fn steps(&self, known: Known) -> Result<Steps, Failure> {
-        if !known.is_there {
-            return Err(Failure::usage(format!("there is no unit {}", self.unit()))
-                .with_remedy("'systemctl list-units' lists those that run"));
-        }
-        // What is not guarded yet may have been mistyped; a check of it would keep this server out.
-        if known.failed && !known.guarded {
-            let unit = self.unit();
-            return Err(Failure::new(Exit::Refused, format!("{unit} has failed, and would keep this server out"))
-                .with_remedy(format!(
-                    "'systemctl status {unit}' says why; start it, then again, or name another unit"
-                )));
-        }
-        Ok(Steps { drop_in: !known.ordered, enable: !known.guarded, start: known.runs && !known.on_guard })
+    /// What has to be done.
+    pub(super) const fn steps(known: Known) -> Steps {
+        let runs = matches!(known.standing, Standing::Runs);
+        Steps { drop_in: !known.ordered, enable: !known.guarded, start: runs && !known.on_guard }
     }
 
     /// Does that. Blocks.
@@ -139,6 +165,40 @@ impl Application {
         Ok(())
     }
 
+    /// Takes that back, of an earlier run: the drop-in last, for it says that this is to be done. Blocks.
+    pub(super) fn take_back(&self) -> Result<(), Failure> {
+        systemctl(&["disable", "--quiet", "--now", &self.guard()])?;
+        // Nobody would end its drain any more. Where there is no agent, or none that drains for it, there is nothing to end.
+        if let Ok(program) = std::env::current_exe() {
+            let mut undo = command::clean(&program);
+            undo.args(["--quiet", "drain", "--undo", &format!("--if-guard={}", self.unit())]);
+            drop(command::run(undo, START_PATIENCE, ""));
+        }
+        let path = self.drop_in();
+        match fs::remove_file(&path) {
+            Ok(()) => {}
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(Failure::of_file("remove", &path, &error)),
+        }
+        // Others may have theirs in it.
+        drop(fs::remove_dir(DROP_INS));
+        systemctl(&["daemon-reload"])
+    }
+
+    /// Those whose drop-in is as an earlier run wrote it.
+    fn ordered(directory: &Path) -> Vec<Self> {
+        let entries = fs::read_dir(directory).into_iter().flatten().flatten();
+        let mut all: Vec<Self> = entries.filter_map(|entry| Self::ordered_by(&entry.path())).collect();
+        all.sort_by(|one, other| one.name.cmp(&other.name));
+        all
+    }
+
+    fn ordered_by(path: &Path) -> Option<Self> {
+        let unit = path.file_name()?.to_str()?.strip_prefix("after-")?.strip_suffix(".conf")?;
+        let application = Self::named(unit).ok()?;
+        fs::read_to_string(path).is_ok_and(|text| text == application.text()).then_some(application)
+    }
+
     /// `weir-guard@app.service: drains before app.service stops, weir.service stops before it`.
     pub(super) fn words(&self) -> String {
         let unit = self.unit();
@@ -146,7 +206,7 @@ impl Application {
     }
 
     /// A check of the unit, where what is checked on the port is not of it: its name and its target.
-    pub(super) fn check(&self, listening: Option<&str>) -> Option<(String, String)> {
+    pub(super) fn check(&self, listening: Option<&str>) -> Option<UnitCheck> {
         let unit = self.unit();
         let plain = |c: char| if c.is_ascii_alphanumeric() || matches!(c, '_' | '-') { c } else { '-' };
         let name: String = self.name.chars().map(plain).collect();
@@ -163,16 +223,81 @@ fn is_weirs(name: &str) -> bool {
 
 impl Known {
     /// Of lines `KEY=VALUE` about the unit and about its guard.
-    fn of(unit: &str, guard: &str, ordered: bool) -> Self {
+    pub(super) fn of(unit: &str, guard: &str, ordered: bool) -> Self {
         let has = |text: &str, line: &str| text.lines().any(|each| each == line);
         Self {
-            is_there: has(unit, "LoadState=loaded"),
-            runs: ["active", "reloading", "activating"].iter().any(|state| has(unit, &format!("ActiveState={state}"))),
-            failed: has(unit, "ActiveState=failed"),
+            standing: Standing::of(unit),
             guarded: has(guard, "UnitFileState=enabled"),
             on_guard: has(guard, "ActiveState=active"),
             ordered,
         }
+    }
+}
+
+impl Standing {
+    fn of(unit: &str) -> Self {
+        let value = |key: &str| unit.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix('='));
+        match (value("LoadState"), value("ActiveState")) {
+            (Some("masked"), _) => Self::Masked,
+            (Some("loaded"), _) if value("Type") == Some("oneshot") && value("RemainAfterExit") == Some("no") => {
+                Self::Oneshot
+            }
+            (Some("loaded"), Some("active" | "reloading" | "activating")) => Self::Runs,
+            (Some("loaded"), Some("failed")) => Self::Failed,
+            (Some("loaded"), _) => Self::Stopped,
+            (None | Some("not-found"), _) => Self::Missing,
+            (Some(_), _) => Self::Unusable,
+        }
+    }
+}
+
+impl Guarded {
+    /// `listening` is whose the port of a server is that is configured, `checked` the unit in a configuration that is as an earlier run
+    /// wrote it. Blocks.
+    pub(super) fn look(
+        application: &Application,
+        listening: Option<Option<String>>,
+        checked: Option<&str>,
+    ) -> Result<Self, Failure> {
+        let mut former = Application::ordered(Path::new(DROP_INS));
+        let checked = checked.and_then(|unit| Application::named(unit).ok());
+        former.extend(checked.filter(|checked| !former.contains(checked)));
+        former.retain(|former| former != application);
+        let check = listening.and_then(|listening| application.check(listening.as_deref()));
+        Ok(Self { application: application.clone(), known: application.look()?, former, check })
+    }
+
+    /// Why it is not to be guarded and checked. What is guarded already may stand still for a while.
+    pub(super) const fn refusal(&self) -> Option<Standing> {
+        match self.known.standing {
+            Standing::Runs | Standing::Stopped => None,
+            Standing::Failed | Standing::Masked if self.known.guarded => None,
+            standing => Some(standing),
+        }
+    }
+
+    /// It does not run, which its check tells the balancers.
+    pub(super) const fn is_idle(&self) -> bool {
+        !matches!(self.known.standing, Standing::Runs)
+    }
+
+    /// What a configuration has otherwise than `--unit` would have it.
+    pub(super) fn amendment(&self, config: &Config) -> Amendment {
+        let checks = config.checks.iter().filter_map(|check| match &check.subject {
+            Subject::Systemd(unit) => Some((check.name.clone(), unit.as_str().to_owned())),
+            Subject::Service { .. } | Subject::Exec(_) | Subject::Ttl(_) => None,
+        });
+        let checks: Vec<UnitCheck> = checks.collect();
+        let is_there = |wanted: &UnitCheck| checks.iter().any(|(_, unit)| *unit == wanted.1);
+        let add = self.check.clone().filter(|check| !is_there(check));
+        let is_former = |(_, unit): &UnitCheck| self.former.iter().any(|former| former.unit() == *unit);
+        Amendment { add, remove: checks.iter().filter(|check| is_former(check)).cloned().collect() }
+    }
+}
+
+impl Amendment {
+    pub(super) fn is_empty(&self) -> bool {
+        self.add.is_none() && self.remove.is_empty()
     }
 }
 
@@ -229,26 +354,54 @@ mod tests {
 
     #[test]
     fn only_what_is_missing_is_done() {
-        let known = |unit: &str, guard: &str, ordered| app().steps(Known::of(unit, guard, ordered));
+        let known = |unit: &str, guard: &str, ordered| Application::steps(Known::of(unit, guard, ordered));
         let (up, down) = ("LoadState=loaded\nActiveState=active\n", "LoadState=loaded\nActiveState=inactive\n");
-        let failed = "LoadState=loaded\nActiveState=failed\n";
-        let told = known(failed, down, false).map_err(|failure| (failure.exit(), failure.sentence()));
-        let said = "app.service has failed, and would keep this server out; 'systemctl status app.service' says why; start \
-            it, then again, or name another unit";
-        assert_eq!(told, Err((Exit::Refused, said.to_owned())));
-        assert!(
-            known(failed, "ActiveState=inactive\nUnitFileState=enabled\n", true).is_ok(),
-            "it was asked for before"
-        );
         let all = Steps { drop_in: true, enable: true, start: true };
-        assert_eq!(known(up, down, false), Ok(all.clone()));
-        assert_eq!(known(down, down, false), Ok(Steps { start: false, ..all }), "it begins with its application");
+        assert_eq!(known(up, down, false), all.clone());
+        assert_eq!(known(down, down, false), Steps { start: false, ..all }, "it begins with its application");
         let standing = "LoadState=loaded\nActiveState=active\nUnitFileState=enabled\n";
-        assert!(known(up, standing, true).is_ok_and(|steps| steps.is_empty()));
-        assert_eq!(
-            known("LoadState=not-found\nActiveState=inactive\n", down, false).map_err(|failure| failure.sentence()),
-            Err("there is no unit app.service; 'systemctl list-units' lists those that run".into())
-        );
+        assert!(known(up, standing, true).is_empty());
+    }
+
+    #[test]
+    fn what_can_never_be_active_is_refused() {
+        let enabled = "ActiveState=inactive\nUnitFileState=enabled\n";
+        for (unit, standing, refused, refused_again) in [
+            ("LoadState=loaded\nActiveState=active\nType=simple\nRemainAfterExit=no\n", Standing::Runs, false, false),
+            ("LoadState=loaded\nActiveState=inactive\nType=simple\n", Standing::Stopped, false, false),
+            ("LoadState=loaded\nActiveState=deactivating\n", Standing::Stopped, false, false),
+            ("LoadState=loaded\nActiveState=failed\nType=notify\n", Standing::Failed, true, false),
+            ("LoadState=masked\nActiveState=inactive\n", Standing::Masked, true, false),
+            ("LoadState=loaded\nActiveState=failed\nType=oneshot\nRemainAfterExit=no\n", Standing::Oneshot, true, true),
+            ("LoadState=loaded\nActiveState=active\nType=oneshot\nRemainAfterExit=yes\n", Standing::Runs, false, false),
+            ("LoadState=bad-setting\nActiveState=inactive\n", Standing::Unusable, true, true),
+            ("LoadState=not-found\nActiveState=inactive\n", Standing::Missing, true, true),
+            ("", Standing::Missing, true, true),
+        ] {
+            let of = |guard| Guarded {
+                application: app(),
+                known: Known::of(unit, guard, false),
+                former: Vec::new(),
+                check: None,
+            };
+            assert_eq!(of("").refusal(), refused.then_some(standing), "{unit}");
+            assert_eq!(of(enabled).refusal(), refused_again.then_some(standing), "it was asked for before: {unit}");
+            assert_eq!(of("").is_idle(), standing != Standing::Runs);
+        }
+    }
+
+    #[test]
+    fn only_a_drop_in_of_our_own_names_a_former_application() {
+        let dir = tempfile::tempdir().unwrap();
+        let put = |name: &str, text: &str| fs::write(dir.path().join(name), text).unwrap();
+        let bad = Application::named("bad").unwrap();
+        put("after-bad.service.conf", &bad.text());
+        put("after-app.service.conf", &app().text());
+        put("after-edited.service.conf", "# Written by weir init.\n[Unit]\nAfter=edited.service x.service\n");
+        put("override.conf", "[Unit]\nAfter=mine.service\n");
+        put("after-other.service.conf", &app().text());
+        assert_eq!(Application::ordered(dir.path()), [app(), bad]);
+        assert_eq!(Application::ordered(&dir.path().join("none")), []);
     }
 
     #[test]

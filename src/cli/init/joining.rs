@@ -14,12 +14,12 @@ use super::super::session::Session;
 use super::ask::Terminal;
 use super::change::Change;
 use super::firewall::Needs;
-use super::guard::Application;
+use super::guard::UnitCheck;
 use super::port::{self, Check, Choice, Listener, Ports};
 use super::tell::Story;
 use super::wanted::Wanted;
 use super::words::two;
-use super::{Kind, guard, key, serving};
+use super::{Kind, key, serving};
 use crate::config::{Config, GOSSIP_PORT};
 use crate::rpc::weir::NodeStatus;
 
@@ -33,14 +33,14 @@ pub(super) struct Web {
     /// Who is there now.
     pub(super) listener: Option<Listener>,
     /// A check of the application, with its name.
-    pub(super) unit: Option<(String, String)>,
+    pub(super) unit: Option<UnitCheck>,
     /// It is installed and is to be started.
     pub(super) start: Option<Change>,
 }
 
 impl Web {
     /// Finds it; where that is not clear, asks whoever can be asked. `command` is what was typed.
-    pub(super) fn find(wanted: &Wanted, application: Option<&Application>, command: &str) -> Result<Self, Failure> {
+    pub(super) fn find(wanted: &Wanted, command: &str) -> Result<Self, Failure> {
         let choice = Ports::look(wanted.port).choose(wanted.port);
         let (port, listener, start) = match &choice {
             Choice::Port(port, listener) => (*port, listener.clone(), None),
@@ -53,7 +53,7 @@ impl Web {
             Choice::Hidden(_) | Choice::Nothing => return Err(unknown(&choice, command)),
         };
         let of_unit = listener.as_ref().and_then(|listener| listener.unit.as_deref());
-        let unit = application.and_then(|application| application.check(of_unit));
+        let unit = wanted.unit.as_ref().and_then(|application| application.check(of_unit));
         Ok(Self { port, listener, unit, start })
     }
 
@@ -117,21 +117,6 @@ pub(super) async fn is_key_in_doubt(output: &Output) -> bool {
     let Ok(mut session) = Session::open(&AgentArgs::default(), &output.silent()).await else { return false };
     let document = timeout(PATIENCE, session.weir(&NodeStatus { members: false })).await;
     document.is_ok_and(|answered| answered.is_ok_and(|document| key::is_in_doubt(&document)))
-}
-
-/// The guard of an application: what it is for, and what has to be done.
-#[derive(Clone, Debug)]
-pub(super) struct Guarded {
-    pub(super) application: Application,
-    pub(super) steps: guard::Steps,
-}
-
-impl Guarded {
-    pub(super) fn look(unit: &str) -> Result<Self, Failure> {
-        let application = Application::named(unit)?;
-        let steps = application.steps(application.look()?)?;
-        Ok(Self { application, steps })
-    }
 }
 
 /// Waits until this server is a member whom the balancers reach, and of a web server until requests come. Each line is told as soon as

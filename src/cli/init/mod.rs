@@ -45,7 +45,7 @@ use crate::crypto::Key;
 use crate::status::shell;
 use ask::Terminal;
 use facts::{Facts, Found, Ring};
-use joining::{Guarded, Web};
+use joining::Web;
 use plan::{Action, Answers, Plan, RingKey, Start, State};
 use tell::Story;
 use wanted::Wanted;
@@ -98,7 +98,7 @@ pub(crate) struct Init {
     /// Say what would be done, and change nothing
     #[arg(long)]
     dry_run: bool,
-    /// Write the configuration anew where there is another; the old one is kept beside it
+    /// Write the configuration anew where there is another, also for another --unit; the old one is kept beside it
     #[arg(long)]
     force: bool,
 }
@@ -161,7 +161,7 @@ impl Init {
             output.progress("");
         }
         let looking = wanted.clone();
-        let mut facts = blocking(move || Ok(Facts::look(&looking))).await?;
+        let mut facts = blocking(move || Facts::look(&looking)).await?;
         if let Some(found) = &facts.nginx {
             story.line(&words::nginx(&found.nginx, &found.upstream))?;
         }
@@ -172,8 +172,11 @@ impl Init {
             let agent = AgentArgs::default().or_as_configured(Some(loaded));
             facts.pending = carry::pending(&agent, output).await;
         }
+        plan::refuse_units(&facts).map_err(|refused| words::refused(&refused, &self.command(), output))?;
         // A key with which nobody was joined is asked for again.
-        let is_in_doubt = wanted.join.is_some() && facts.units.agent_runs() && joining::is_key_in_doubt(output).await;
+        let has_ring = !facts.ring_path.as_os_str().is_empty();
+        let is_in_doubt =
+            has_ring && wanted.join.is_some() && facts.units.agent_runs() && joining::is_key_in_doubt(output).await;
         if is_in_doubt {
             facts.ring = Ring::Missing;
         }
@@ -185,6 +188,9 @@ impl Init {
         let plan = Plan::make(wanted, &facts, &answers)
             .map_err(|refused| words::refused(&refused, &self.command(), output))?;
         check(&facts, &plan, output)?;
+        if let Some(idle) = facts.guarded.as_ref().and_then(words::idle) {
+            output.notice(&idle);
+        }
         if self.dry_run {
             if plan.key() == Some(&RingKey::Cluster) {
                 joining::check_key_file(self.key_file.as_deref(), output).await?;
@@ -196,7 +202,7 @@ impl Init {
         let key = match plan.key() {
             Some(RingKey::Cluster) if forced.is_some() => forced.clone(),
             Some(RingKey::Cluster) => Some(joining::key(self.key_file.as_deref(), output).await?),
-            Some(RingKey::New | RingKey::Held(_) | RingKey::None) | None => None,
+            Some(RingKey::New | RingKey::Held(_) | RingKey::Credential(_) | RingKey::None) | None => None,
         };
         if let Some(key) = key.as_ref().filter(|_| is_in_doubt) {
             carry::forget(&facts.ring_path, key)?;
@@ -237,10 +243,6 @@ impl Init {
         story: &mut Story<'_>,
         output: &Output,
     ) -> Result<Answers, Failure> {
-        let guarded = match self.unit.clone() {
-            Some(unit) => Some(blocking(move || Guarded::look(&unit)).await?),
-            None => None,
-        };
         let is_new = is_written(wanted, facts);
         let mut peer = None;
         if let Some(join) = wanted.join.as_ref().filter(|_| is_new || facts.ring == Ring::Missing) {
@@ -251,15 +253,14 @@ impl Init {
         let mut web = None;
         if is_new && self.kind == Kind::Web && wanted.join.is_some() {
             let (wanted, command) = (wanted.clone(), self.command());
-            let application = guarded.as_ref().map(|guarded| guarded.application.clone());
-            web = Some(blocking(move || Web::find(&wanted, application.as_ref(), &command)).await?);
+            web = Some(blocking(move || Web::find(&wanted, &command)).await?);
         }
         let mut stopped = None;
         if let (false, Kind::Web, Found::Read(loaded)) = (is_new, self.kind, &facts.configuration) {
             let config = loaded.config.clone();
             stopped = blocking(move || Ok(joining::stopped(&config))).await?;
         }
-        Ok(Answers { address: address(wanted, facts, peer).await?, web, stopped, guarded })
+        Ok(Answers { address: address(wanted, facts, peer).await?, web, stopped })
     }
 
     /// As it is typed again.
@@ -336,6 +337,10 @@ fn dry_run(plan: &Plan, story: &mut Story<'_>) -> Result<Exit, Failure> {
         story.text(&words::changes(plan.theirs()))?;
         story.left(&commands(plan, |_| true));
     }
+    if !plan.by_hand.is_empty() {
+        story.text(&words::amended_by_hand(&plan.by_hand))?;
+        story.left(&words::amending(&plan.by_hand));
+    }
     story.text("nothing was changed: this was a dry run\n")?;
     Ok(Exit::Done)
 }
@@ -375,9 +380,9 @@ impl Run<'_, '_> {
         for step in &self.plan.steps {
             let mut line = words::line(step, self.init.kind, Tense::Past);
             match &step.action {
-                Action::Ring { key } if step.state == State::Ours => {
-                    let id = carry::ring(&self.facts.ring_path, key, given)?;
-                    line = words::ring(key, id);
+                Action::Ring { key, path } if step.state == State::Ours => {
+                    let id = carry::ring(path, key, given)?;
+                    line = words::ring(path, key, id);
                 }
                 Action::Configuration { text, aside, .. } if step.state == State::Ours => {
                     carry::configuration(text, aside.as_deref(), self.output)?;
@@ -386,7 +391,8 @@ impl Run<'_, '_> {
                 Action::Ring { .. } | Action::Configuration { .. } | Action::Site { new: None, .. } => {}
                 Action::Change(_)
                 | Action::Units(_)
-                | Action::Guard(_)
+                | Action::Unguard(_)
+                | Action::Guard(..)
                 | Action::Site { .. }
                 | Action::StartNginx { .. } => continue,
             }
@@ -432,9 +438,14 @@ impl Run<'_, '_> {
                     }
                     self.story.line(&words::line(step, self.init.kind, Tense::Past))?;
                 }
-                Action::Guard(guarded) => {
-                    let guarded = guarded.clone();
-                    blocking(move || guarded.application.put_in_place(&guarded.steps)).await?;
+                Action::Unguard(former) => {
+                    let former = former.clone();
+                    blocking(move || former.take_back()).await?;
+                    self.story.line(&words::line(step, self.init.kind, Tense::Past))?;
+                }
+                Action::Guard(application, steps) => {
+                    let (application, steps) = (application.clone(), steps.clone());
+                    blocking(move || application.put_in_place(&steps)).await?;
                     self.story.line(&words::line(step, self.init.kind, Tense::Past))?;
                 }
                 Action::Change(_)
@@ -474,8 +485,13 @@ impl Run<'_, '_> {
             self.story.text(&words::left(&self.init.command(), &left))?;
             self.story.left(&left);
         }
+        let by_hand = &self.plan.by_hand;
+        if !by_hand.is_empty() {
+            self.story.text(&words::amended_by_hand(by_hand))?;
+            self.story.left(&words::amending(by_hand));
+        }
         match ended? {
-            (Exit::Done, _) if !left.is_empty() => Ok(Exit::Attention),
+            (Exit::Done, _) if !left.is_empty() || !by_hand.is_empty() => Ok(Exit::Attention),
             (exit, _) => Ok(exit),
         }
     }
@@ -553,7 +569,8 @@ impl Run<'_, '_> {
                 | Action::Open(_)
                 | Action::Change(_)
                 | Action::Units(_)
-                | Action::Guard(_) => {}
+                | Action::Unguard(_)
+                | Action::Guard(..) => {}
             }
         }
         Ok(())

@@ -6,13 +6,14 @@ use std::path::{Path, PathBuf};
 use super::change::Change;
 use super::document::{Body, Document};
 use super::existing::{Contradiction, contradictions};
-use super::facts::{Balanced, Candidate, Facts, Found, Pending, Ring};
-use super::joining::{Guarded, Web};
+use super::facts::{Balanced, Candidate, Facts, Found, Pending, Ring, is_replaced};
+use super::guard::{Amendment, Application, Guarded, Standing, Steps};
+use super::joining::Web;
 use super::nginx::{self, Nginx};
 use super::site::{self, Fit, Own, Port80, Wish};
 use super::wanted::{Wanted, shown};
 use super::{Kind, document, joining, port};
-use crate::config::ConfigErrors;
+use crate::config::{Config, ConfigErrors};
 use crate::crypto::KeyId;
 use crate::error::Trouble;
 use crate::upstream::UpstreamName;
@@ -24,6 +25,8 @@ pub(super) struct Plan {
     pub(super) steps: Vec<Step>,
     /// Of the configuration.
     pub(super) upstreams: Vec<UpstreamName>,
+    /// What `--unit` asks of a configuration that somebody has edited, so that it is not ours to change.
+    pub(super) by_hand: Amendment,
 }
 
 /// One thing, and whether it is to be done.
@@ -48,7 +51,7 @@ pub(super) enum State {
 #[derive(Debug)]
 pub(super) enum Action {
     /// The keyring.
-    Ring { key: RingKey },
+    Ring { key: RingKey, path: PathBuf },
     /// The configuration. `text` is empty where it stays as it is.
     Configuration { text: String, aside: Option<PathBuf>, summary: Summary },
     /// A file of the configuration that the agent may not read, or that others may write.
@@ -58,7 +61,9 @@ pub(super) enum Action {
     /// The units, enabled and running.
     Units(Start),
     /// The unit that drains while an application is away.
-    Guard(Guarded),
+    Guard(Application, Steps),
+    /// The one of an application that was named before.
+    Unguard(Application),
     /// A site on port 80; `new` is `None` where it stays as it is: `own` is what is there.
     Site { path: PathBuf, upstream: UpstreamName, new: Option<SiteText>, own: Option<Own> },
     /// An NGINX that is installed, by its unit.
@@ -86,6 +91,8 @@ pub(super) enum RingKey {
     Cluster,
     /// It is there.
     Held(KeyId),
+    /// The unit brings it along, by this name.
+    Credential(String),
     /// Nothing is encrypted, by the configuration.
     None,
 }
@@ -113,6 +120,8 @@ pub(super) struct Summary {
     pub(super) join: Vec<String>,
     /// Of the web server that was found: who listens there, and how that is checked.
     pub(super) web: Option<(String, String)>,
+    /// The unit that is checked besides.
+    pub(super) unit: Option<String>,
 }
 
 /// What was asked for in the meantime.
@@ -123,8 +132,6 @@ pub(super) struct Answers {
     pub(super) web: Option<Web>,
     /// A web server that does not run, of a server that is configured.
     pub(super) stopped: Option<Change>,
-    /// The application that was named.
-    pub(super) guarded: Option<Guarded>,
 }
 
 /// Why there is no plan. Nothing was changed.
@@ -145,6 +152,8 @@ pub(super) enum Refused {
     NoUnit(&'static str),
     /// An administrator does not want it to run.
     Masked(&'static str),
+    /// A check of this application would keep the server out.
+    Application(Application, Standing),
     /// A web server has to be told where its cluster is.
     NoJoin,
     /// `--site yes`, and these have port 80.
@@ -161,18 +170,10 @@ pub(super) enum Refused {
 
 impl Plan {
     pub(super) fn make(wanted: &Wanted, facts: &Facts, answers: &Answers) -> Result<Self, Refused> {
-        if !facts.units.systemd {
-            return Err(Refused::NoSystemd);
-        }
-        if let Some(unit) = facts.units.masked() {
-            return Err(Refused::Masked(unit));
-        }
-        if let Some(unit) = facts.units.missing() {
-            return Err(Refused::NoUnit(unit));
-        }
-        let configuration = configuration(wanted, facts, answers)?;
+        refuse_units(facts)?;
+        let Configured { step: configuration, by_hand, is_amended } = configuration(wanted, facts, answers)?;
         let ring = ring(wanted, facts)?;
-        let is_new = configuration.state != State::Done || ring.state != State::Done;
+        let is_new = !is_amended && configuration.state != State::Done || ring.state != State::Done;
         if let Some(trouble) = &facts.access.trouble {
             return Err(Refused::Closed(trouble.clone()));
         }
@@ -191,17 +192,17 @@ impl Plan {
         let open = |path: &PathBuf| Step { action: Action::Open(path.clone()), state: State::Ours };
         steps.extend(facts.access.closed.iter().map(open));
         steps.extend(changes(wanted, facts, answers, site.is_some()));
-        steps.push(units(facts, is_new));
-        steps.extend(answers.guarded.as_ref().map(guard));
+        steps.push(units(facts, is_new, is_amended));
+        steps.extend(facts.guarded.iter().flat_map(guards));
         steps.extend(site);
         steps.extend(facts.nginx.as_ref().and_then(|found| start_nginx(&found.nginx)));
-        Ok(Self { kind: wanted.kind, steps, upstreams })
+        Ok(Self { kind: wanted.kind, steps, upstreams, by_hand })
     }
 
     /// Where the ring's key comes from.
     pub(super) fn key(&self) -> Option<&RingKey> {
         self.steps.iter().find_map(|step| match &step.action {
-            Action::Ring { key } => Some(key),
+            Action::Ring { key, .. } => Some(key),
             _ => None,
         })
     }
@@ -222,13 +223,24 @@ impl Plan {
     }
 }
 
+/// What of systemd's units is in the way, whatever else is asked for.
+pub(super) fn refuse_units(facts: &Facts) -> Result<(), Refused> {
+    if !facts.units.systemd {
+        return Err(Refused::NoSystemd);
+    }
+    if let Some(unit) = facts.units.masked() {
+        return Err(Refused::Masked(unit));
+    }
+    if let Some(unit) = facts.units.missing() {
+        return Err(Refused::NoUnit(unit));
+    }
+    let refused = facts.guarded.as_ref().and_then(|guarded| Some((&guarded.application, guarded.refusal()?)));
+    refused.map_or(Ok(()), |(application, standing)| Err(Refused::Application(application.clone(), standing)))
+}
+
 /// What is in the way, and a web server that does not run.
 fn changes(wanted: &Wanted, facts: &Facts, answers: &Answers, has_site: bool) -> Vec<Step> {
-    let config = match &facts.configuration {
-        Found::Read(loaded) => Some(&loaded.config),
-        Found::Missing | Found::Wrong(_) => None,
-    };
-    let needs = joining::needs(wanted.kind, answers.web.as_ref(), has_site, config);
+    let needs = joining::needs(wanted.kind, answers.web.as_ref(), has_site, Some(&facts.coming));
     let start = answers.web.as_ref().and_then(|web| web.start.clone()).or_else(|| answers.stopped.clone());
     let all = start.into_iter().chain(facts.walls.openings(needs));
     all.map(|change| Step { action: Action::Change(change), state: State::Theirs }).collect()
@@ -243,9 +255,13 @@ fn is_on_port_80(facts: &Facts, answers: &Answers) -> bool {
     }
 }
 
-fn guard(guarded: &Guarded) -> Step {
-    let state = if guarded.steps.is_empty() { State::Done } else { State::Ours };
-    Step { action: Action::Guard(guarded.clone()), state }
+/// Those of former applications go before another comes.
+fn guards(guarded: &Guarded) -> Vec<Step> {
+    let steps = Application::steps(guarded.known);
+    let state = if steps.is_empty() { State::Done } else { State::Ours };
+    let former =
+        guarded.former.iter().map(|former| Step { action: Action::Unguard(former.clone()), state: State::Ours });
+    former.chain([Step { action: Action::Guard(guarded.application.clone(), steps), state }]).collect()
 }
 
 /// Only where NGINX would read it.
@@ -287,38 +303,35 @@ fn start_nginx(nginx: &Nginx) -> Option<Step> {
 fn ring(wanted: &Wanted, facts: &Facts) -> Result<Step, Refused> {
     let (key, state) = match &facts.ring {
         Ring::Held(id) => (RingKey::Held(*id), State::Done),
+        Ring::Credential(name) => (RingKey::Credential(name.clone()), State::Done),
         Ring::None => (RingKey::None, State::Done),
         Ring::Missing if wanted.join.is_some() => (RingKey::Cluster, State::Ours),
         Ring::Missing => (RingKey::New, State::Ours),
         Ring::Bad(trouble) => return Err(Refused::Ring(trouble.clone())),
     };
-    Ok(Step { action: Action::Ring { key }, state })
+    Ok(Step { action: Action::Ring { key, path: facts.ring_path.clone() }, state })
 }
 
-fn configuration(wanted: &Wanted, facts: &Facts, answers: &Answers) -> Result<Step, Refused> {
+/// What becomes of the configuration.
+struct Configured {
+    step: Step,
+    by_hand: Amendment,
+    /// Of what there was another unit is checked, and nothing else has changed.
+    is_amended: bool,
+}
+
+fn configuration(wanted: &Wanted, facts: &Facts, answers: &Answers) -> Result<Configured, Refused> {
     let aside = match &facts.configuration {
         Found::Missing => None,
         Found::Wrong(errors) if !wanted.force => return Err(Refused::Wrong(errors.clone())),
-        Found::Read(loaded) => {
+        Found::Read(loaded) if !is_replaced(&loaded.config, wanted, facts.guarded.as_ref()) => {
             let contradictions = contradictions(&loaded.config, wanted);
-            if contradictions.is_empty() {
-                let config = &loaded.config;
-                let summary = Summary {
-                    role: config.node.tags.get("role").cloned(),
-                    upstreams: config.upstreams.iter().map(|upstream| upstream.options.name.clone()).collect(),
-                    selects: None,
-                    join: config.gossip.join.iter().map(shown).collect(),
-                    web: None,
-                };
-                let action = Action::Configuration { text: String::new(), aside: None, summary };
-                return Ok(Step { action, state: State::Done });
-            }
-            if !wanted.force {
-                return Err(Refused::Contradicted(contradictions));
-            }
-            Some(())
+            return match contradictions.is_empty() {
+                true => Ok(kept(&loaded.config, facts)),
+                false => Err(Refused::Contradicted(contradictions)),
+            };
         }
-        Found::Wrong(_) => Some(()),
+        Found::Read(_) | Found::Wrong(_) => Some(facts.aside.clone()),
     };
     let document = document(wanted, facts, answers)?;
     let web = answers.web.as_ref().filter(|_| wanted.kind == Kind::Web);
@@ -332,9 +345,39 @@ fn configuration(wanted: &Wanted, facts: &Facts, answers: &Answers) -> Result<St
         upstreams,
         join: document.join.clone().into_iter().collect(),
         web: web.map(|web| (port::words(web.port, web.listener.as_ref()), web.check().words())),
+        unit: document.unit().map(ToOwned::to_owned),
     };
-    let aside = aside.map(|()| facts.aside.clone());
-    Ok(Step { action: Action::Configuration { text: document.text(), aside, summary }, state: State::Ours })
+    let step = Step { action: Action::Configuration { text: document.text(), aside, summary }, state: State::Ours };
+    Ok(Configured { step, by_hand: Amendment::default(), is_amended: false })
+}
+
+/// It says what was asked for, but perhaps for the application. A file that nobody has edited gets the check of that.
+fn kept(config: &Config, facts: &Facts) -> Configured {
+    let summary = Summary {
+        role: config.node.tags.get("role").cloned(),
+        upstreams: config.upstreams.iter().map(|upstream| upstream.options.name.clone()).collect(),
+        selects: None,
+        join: config.gossip.join.iter().map(shown).collect(),
+        web: None,
+        unit: None,
+    };
+    let asked = facts.guarded.as_ref().map(|guarded| guarded.amendment(config)).unwrap_or_default();
+    let (amended, by_hand) = match &facts.written {
+        Some(written) => {
+            let (amended, left) = written.amended(asked);
+            (Some(amended).filter(|amended| amended != written), left)
+        }
+        None => (None, asked),
+    };
+    let summary = Summary { unit: amended.as_ref().and_then(Document::unit).map(ToOwned::to_owned), ..summary };
+    let is_amended = amended.is_some();
+    let text = amended.map(|amended| amended.text()).unwrap_or_default();
+    let state = if is_amended { State::Ours } else { State::Done };
+    Configured {
+        step: Step { action: Action::Configuration { text, aside: None, summary }, state },
+        by_hand,
+        is_amended,
+    }
 }
 
 fn document(wanted: &Wanted, facts: &Facts, answers: &Answers) -> Result<Document, Refused> {
@@ -378,12 +421,13 @@ fn advertise(wanted: &Wanted, facts: &Facts, answers: &Answers) -> Result<Option
     }
 }
 
-fn units(facts: &Facts, is_new: bool) -> Step {
+fn units(facts: &Facts, is_new: bool, is_amended: bool) -> Step {
     let units = &facts.units;
     let start = match (units.agent_runs(), facts.pending) {
         (true, Pending::Restart) => Start::Changed,
         (true, _) if is_new => Start::Changed,
         (true, Pending::Live) => Start::Outdated,
+        (true, Pending::Nothing) if is_amended => Start::Outdated,
         (true, Pending::Nothing) if units.all_run() => Start::Nothing,
         (true | false, _) => Start::Stopped,
     };

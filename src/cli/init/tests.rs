@@ -6,8 +6,10 @@ use std::path::PathBuf;
 
 use super::super::args::{self, Command};
 use super::super::output::{Color, Format, Output};
+use super::document::Document;
 use super::facts::{Access, Balanced, Candidate, Pending};
 use super::firewall::Walls;
+use super::guard::{Application, Guarded, Known};
 use super::nginx::{self, Nginx};
 use super::plan::{Refused, Start};
 use super::site::{Own, Port80, Welcome, Written};
@@ -45,6 +47,9 @@ fn key() -> KeyId {
 fn debian() -> Facts {
     Facts {
         configuration: Found::Missing,
+        written: None,
+        coming: crate::config::Config::default(),
+        guarded: None,
         drop_ins: Vec::new(),
         access: Access::default(),
         aside: PathBuf::from("/etc/weir/weir.toml.old"),
@@ -97,7 +102,18 @@ fn configured(text: &str) -> Facts {
         Ok(loaded) => Found::Read(Box::new(loaded)),
         Err(errors) => Found::Wrong(errors),
     };
-    Facts { configuration, ring: Ring::Held(key()), units: units(unit(true, true)), ..debian() }
+    let coming = match &configuration {
+        Found::Read(loaded) => loaded.config.clone(),
+        Found::Missing | Found::Wrong(_) => crate::config::Config::default(),
+    };
+    Facts {
+        configuration,
+        coming,
+        written: Document::written(text),
+        ring: Ring::Held(key()),
+        units: units(unit(true, true)),
+        ..debian()
+    }
 }
 
 /// With this in a file beside a good configuration.
@@ -142,6 +158,7 @@ fn transcript(arguments: &str, facts: &mut Facts, answers: &Answers) -> String {
             return text;
         }
     };
+    text.push_str(&facts.guarded.as_ref().and_then(words::idle).map(|line| line + "\n").unwrap_or_default());
     for step in plan.steps.iter().filter(|step| step.state != State::Theirs) {
         text.push_str(&words::line(step, plan.kind, Tense::Future));
     }
@@ -149,7 +166,32 @@ fn transcript(arguments: &str, facts: &mut Facts, answers: &Answers) -> String {
         text.push_str(&words::changes(plan.theirs()));
         text.push_str(&words::left(&init(arguments).command(), &commands(&plan, |_| true)));
     }
+    if !plan.by_hand.is_empty() {
+        text.push_str(&words::amended_by_hand(&plan.by_hand));
+    }
     text
+}
+
+/// A web server that is set up and checks this unit, as it was written.
+fn web_server(unit: Option<&str>) -> String {
+    let unit = unit.map(|unit| format!("\n[check.{unit}]\nsystemd = \"{unit}.service\"\n")).unwrap_or_default();
+    format!(
+        "# Written by weir init. Every key, with what it does: /usr/share/weir/weir.toml\n# After a change: systemctl reload weir\n\
+         node.tags.role = \"web\"\ngossip.join = [\"10.77.0.11\"]\n\n[check.site]\nhttp = \"http://127.0.0.1:80/\"\n{unit}"
+    )
+}
+
+/// `--unit app` on such a host, where systemd says this of it, and `former` was named before.
+fn with_unit(said: &str, former: &[&str], facts: Facts) -> Facts {
+    let named = |name: &str| Application::named(name).expect("it is a unit");
+    let is_configured = matches!(facts.configuration, Found::Read(_));
+    let guarded = Guarded {
+        application: named("app"),
+        known: Known::of(said, "", false),
+        former: former.iter().map(|name| named(name)).collect(),
+        check: named("app").check(None).filter(|_| is_configured),
+    };
+    Facts { guarded: Some(guarded), ..facts }
 }
 
 #[test]
@@ -270,6 +312,53 @@ fn plans_are_as_golden() {
             none(),
         ),
     ];
+    let unit = "web --join 10.77.0.11 --unit app";
+    let (up, down) = ("LoadState=loaded\nActiveState=active\n", "LoadState=loaded\nActiveState=inactive\n");
+    let of = |checked: Option<&str>| configured(&web_server(checked));
+    let edited_by_hand = |checked: Option<&str>| configured(&format!("{}# mine\n", web_server(checked)));
+    let app = Some(("app".to_owned(), "app.service".to_owned()));
+    let checked = || Answers { web: Some(Web { port: 80, unit: app.clone(), ..Web::default() }), ..none() };
+    let units: Vec<(&str, &str, Facts, Answers)> = vec![
+        ("an application", unit, with_unit(up, &[], debian()), checked()),
+        ("an application that does not run", unit, with_unit(down, &[], debian()), checked()),
+        ("one that has failed", unit, with_unit("LoadState=loaded\nActiveState=failed\n", &[], debian()), none()),
+        ("one that is masked", unit, with_unit("LoadState=masked\n", &[], debian()), none()),
+        (
+            "one that ends by itself",
+            unit,
+            with_unit(&format!("{down}Type=oneshot\nRemainAfterExit=no\n"), &[], debian()),
+            none(),
+        ),
+        ("one that is not there", unit, with_unit("LoadState=not-found\n", &[], debian()), none()),
+        ("one whose file is wrong", unit, with_unit("LoadState=bad-setting\n", &[], debian()), none()),
+        ("on a server that is set up", unit, with_unit(up, &[], of(None)), none()),
+        ("the same again", unit, with_unit(up, &[], of(Some("app"))), none()),
+        ("another one was named before", unit, with_unit(up, &["bad"], of(Some("bad"))), none()),
+        ("the configuration was edited", unit, with_unit(up, &[], edited_by_hand(None)), none()),
+        (
+            "it was edited, and another one named before",
+            unit,
+            with_unit(up, &["bad"], edited_by_hand(Some("bad"))),
+            none(),
+        ),
+        (
+            "the same, forced",
+            "web --join 10.77.0.11 --unit app --force",
+            with_unit(up, &["bad"], edited_by_hand(Some("bad"))),
+            checked(),
+        ),
+    ];
+    let moved = |path: &str| Facts { ring_path: PathBuf::from(path), ..debian() };
+    let effective: Vec<(&str, &str, Facts, Answers)> = vec![
+        ("a file beside it moves the keyring", "lb --site no", moved("/etc/weir/k.json"), none()),
+        (
+            "the unit brings the keyring along",
+            "lb --site no",
+            Facts { ring: Ring::Credential("ring".to_owned()), ..debian() },
+            none(),
+        ),
+    ];
+    let rows = rows.into_iter().chain(units).chain(effective);
     let mut text = String::new();
     for (name, arguments, mut facts, answers) in rows {
         // Writing to a String cannot fail.
@@ -325,6 +414,21 @@ fn units_are_started_restarted_or_left_alone() {
 }
 
 #[test]
+fn what_is_added_by_hand_is_read_as_it_is_meant() {
+    let add = Some(("app".to_owned(), "app.service".to_owned()));
+    let amendment = guard::Amendment { add, remove: Vec::new() };
+    let commands = words::amending(&amendment);
+    let [add, reload] = &commands[..] else { panic!("{commands:?}") };
+    assert_eq!(reload, "sudo systemctl reload weir");
+    assert_eq!(add, "printf '\\n[check.app]\\nsystemd = \"app.service\"\\n' | sudo tee -a /etc/weir/weir.toml");
+    let edited = format!("{}# mine\n", web_server(None));
+    let after = configured(&format!("{edited}\n[check.app]\nsystemd = \"app.service\"\n"));
+    let Found::Read(loaded) = &after.configuration else { panic!("it is well") };
+    let guarded = with_unit("", &[], configured(&edited)).guarded.expect("it was named");
+    assert!(guarded.amendment(&loaded.config).is_empty(), "nothing is left to do");
+}
+
+#[test]
 fn what_is_typed_again_does_the_same() {
     for arguments in [
         "lb",
@@ -342,6 +446,8 @@ fn an_option_out_of_place_is_not_dropped() {
     for (arguments, said) in [
         ("lb --port 80", "--port is for a web server; leave it out"),
         ("web --site no", "--site is for a balancer; leave it out"),
+        ("web --name= --join lb1", "--name is empty; leave it out for the host name"),
+        ("lb --role=", "--role is empty; leave it out for lb or web"),
         ("lb --role a --tag role=b", "the role is given twice; give --role or '--tag role=…'"),
         ("lb --tag a=b --tag a=c", "tag 'a' is given twice; give one '--tag a=VALUE'"),
         (

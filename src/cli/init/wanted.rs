@@ -6,6 +6,7 @@ use std::net::IpAddr;
 use super::super::failure::Failure;
 use super::super::parse;
 use super::document::SELECTED;
+use super::guard::Application;
 use super::{Init, Kind, Site};
 use crate::config::{GOSSIP_PORT, JoinAddress};
 use crate::upstream::UpstreamName;
@@ -24,6 +25,8 @@ pub(super) struct Wanted {
     /// Besides `role`.
     pub(super) tags: BTreeMap<String, String>,
     pub(super) upstream: Option<UpstreamName>,
+    /// Of the application behind the web server.
+    pub(super) unit: Option<Application>,
     pub(super) site: Site,
     pub(super) force: bool,
 }
@@ -31,6 +34,8 @@ pub(super) struct Wanted {
 impl Wanted {
     pub(super) fn of(init: &Init) -> Result<Self, Failure> {
         refuse_out_of_place(init)?;
+        refuse_empty("--name", init.name.as_deref(), "leave it out for the host name")?;
+        refuse_empty("--role", init.role.as_deref(), "leave it out for lb or web")?;
         init.address.map_or(Ok(()), refuse_unreachable)?;
         let join = init.join.as_ref().map(|text| text.parse().map_err(|trouble| unusable("--join", text, &trouble)));
         let tags =
@@ -60,6 +65,7 @@ impl Wanted {
             port: init.port,
             tags,
             upstream: init.upstream.as_deref().map(upstream).transpose()?,
+            unit: init.unit.as_deref().map(Application::named).transpose()?,
             site: init.site,
             force: init.force,
         })
@@ -73,6 +79,14 @@ impl Wanted {
     /// The value of the tag `role`.
     pub(super) fn role(&self) -> &str {
         self.role.as_deref().unwrap_or(self.kind.as_str())
+    }
+}
+
+/// An empty value, as of a variable of a script that is not set.
+fn refuse_empty(option: &str, value: Option<&str>, way_out: &str) -> Result<(), Failure> {
+    match value {
+        Some("") => Err(Failure::usage(format!("{option} is empty")).with_remedy(way_out)),
+        Some(_) | None => Ok(()),
     }
 }
 

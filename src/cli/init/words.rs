@@ -13,6 +13,7 @@ use super::Kind;
 use super::document;
 use super::existing::Contradiction;
 use super::facts::Candidate;
+use super::guard::{Amendment, Guarded, Standing, UnitCheck};
 use super::nginx::{self, Nginx};
 use super::plan::{Action, Refused, RingKey, SiteText, Start, State, Step, Summary};
 use super::site::{Own, Port80};
@@ -24,6 +25,8 @@ use crate::status::node::{Document, Kept, NginxState, Upstream, Want};
 use crate::status::shell::argument;
 use crate::upstream::UpstreamName;
 
+/// Has the agent take over what was edited.
+const RELOAD: &str = "sudo systemctl reload weir";
 /// Where the keyring is unless a configuration says otherwise.
 const RING: &str = "/var/lib/weir/keyring.json";
 /// As wide as that, so that the details of both files stand below each other.
@@ -42,9 +45,9 @@ pub(super) fn two(label: &str, text: &str) -> String {
 }
 
 /// The keyring that was written.
-pub(super) fn ring(key: &RingKey, id: KeyId) -> String {
+pub(super) fn ring(path: &Path, key: &RingKey, id: KeyId) -> String {
     let kind = if *key == RingKey::New { "new key" } else { "key" };
-    two("wrote", &format!("{RING:<FILE_WIDTH$}   {kind} {id}"))
+    two("wrote", &format!("{:<FILE_WIDTH$}   {kind} {id}", path.display().to_string()))
 }
 
 /// A step, done or to be done.
@@ -56,15 +59,15 @@ pub(super) fn line(step: &Step, kind: Kind, tense: Tense) -> String {
         (State::Ours | State::Theirs, Tense::Future) => future,
     };
     match &step.action {
-        Action::Ring { key: RingKey::None } => two("kept", "no keyring: the configuration turns encryption off"),
-        Action::Ring { key } => {
-            let detail = match key {
-                RingKey::New => "new key".to_owned(),
-                RingKey::Cluster => "the cluster's key".to_owned(),
-                RingKey::Held(id) => format!("key {id}"),
-                RingKey::None => String::new(),
-            };
-            two(label("wrote", "write"), &file(RING, &detail))
+        Action::Ring { key, path } => {
+            let ring = |detail: &str| two(label("wrote", "write"), &file(&path.display().to_string(), detail));
+            match key {
+                RingKey::New => ring("new key"),
+                RingKey::Cluster => ring("the cluster's key"),
+                RingKey::Held(id) => ring(&format!("key {id}")),
+                RingKey::Credential(name) => two("kept", &format!("the keyring is credential {name} of the unit")),
+                RingKey::None => two("kept", "no keyring: the configuration turns encryption off"),
+            }
         }
         Action::Configuration { summary, aside, .. } => {
             let aside = aside.as_ref().map(|path| format!("; the old one is {}", path.display())).unwrap_or_default();
@@ -94,7 +97,11 @@ pub(super) fn line(step: &Step, kind: Kind, tense: Tense) -> String {
             two(label("wrote", "write"), &format!("{}   {}", path.display(), site_detail(upstream)))
         }
         Action::StartNginx { unit } => two(label("started", "start"), &format!("{unit} (enabled at boot)")),
-        Action::Guard(guarded) => two(label("guarded", "guard"), &guarded.application.words()),
+        Action::Guard(application, _) => two(label("guarded", "guard"), &application.words()),
+        Action::Unguard(former) => two(
+            label("unguarded", "unguard"),
+            &format!("{}: {} was named by an earlier run", former.guard(), former.unit()),
+        ),
         Action::Change(change) => two(label("changed", "change"), &format!("{}   {}", change.subject, change.why)),
     }
 }
@@ -189,7 +196,8 @@ pub(super) fn changes<'a>(steps: impl Iterator<Item = &'a Step> + Clone) -> Stri
             | Action::Configuration { .. }
             | Action::Open(_)
             | Action::Units(_)
-            | Action::Guard(_) => {}
+            | Action::Unguard(_)
+            | Action::Guard(..) => {}
         }
     }
     text
@@ -201,9 +209,12 @@ fn subject(action: &Action) -> Option<&str> {
         Action::Site { .. } | Action::StartNginx { .. } => Some("NGINX"),
         Action::Change(change) if change.subject == "nginx" => Some("NGINX"),
         Action::Change(change) => Some(&change.subject),
-        Action::Ring { .. } | Action::Configuration { .. } | Action::Open(_) | Action::Units(_) | Action::Guard(_) => {
-            None
-        }
+        Action::Ring { .. }
+        | Action::Configuration { .. }
+        | Action::Open(_)
+        | Action::Units(_)
+        | Action::Unguard(_)
+        | Action::Guard(..) => None,
     }
 }
 
@@ -224,9 +235,12 @@ pub(super) fn by_hand(action: &Action) -> Vec<String> {
         }
         Action::StartNginx { unit } => vec![format!("sudo systemctl enable --now {}", argument(unit))],
         Action::Change(change) => change.typed().into_iter().map(|command| format!("sudo {command}")).collect(),
-        Action::Ring { .. } | Action::Configuration { .. } | Action::Open(_) | Action::Units(_) | Action::Guard(_) => {
-            Vec::new()
-        }
+        Action::Ring { .. }
+        | Action::Configuration { .. }
+        | Action::Open(_)
+        | Action::Units(_)
+        | Action::Unguard(_)
+        | Action::Guard(..) => Vec::new(),
     }
 }
 
@@ -268,6 +282,41 @@ pub(super) fn next_command(addr: SocketAddr) -> String {
 /// As it is typed: everybody uses the same port.
 fn join(addr: SocketAddr) -> String {
     if addr.port() == GOSSIP_PORT { addr.ip().to_string() } else { addr.to_string() }
+}
+
+/// Of an application that does not run.
+pub(super) fn idle(guarded: &Guarded) -> Option<String> {
+    let unit = guarded.application.unit();
+    let text = || format!("notice: {unit} does not run; until it does its check keeps this server out");
+    guarded.is_idle().then(text)
+}
+
+/// A configuration that somebody has edited is not ours to change.
+pub(super) fn amended_by_hand(amendment: &Amendment) -> String {
+    let mut text = String::new();
+    // Writing to a String cannot fail.
+    if let Some((name, unit)) = &amendment.add {
+        let _ = write!(
+            text,
+            "\n{DEFAULT} was edited, so it stays. Add at its end\n    [check.{name}]\n    systemd = \"{unit}\"\n"
+        );
+    }
+    for (name, unit) in &amendment.remove {
+        let _ = writeln!(
+            text,
+            "\nTake out check.{name}, which is of {unit}; 'weir config show --origin' says where it stands."
+        );
+    }
+    let _ = writeln!(text, "Then: {RELOAD}");
+    text
+}
+
+/// What of that a command does.
+pub(super) fn amending(amendment: &Amendment) -> Vec<String> {
+    let add = |(name, unit): &UnitCheck| {
+        format!("printf '\\n[check.{name}]\\nsystemd = \"{unit}\"\\n' | sudo tee -a {DEFAULT}")
+    };
+    amendment.add.iter().map(add).chain((!amendment.is_empty()).then(|| RELOAD.to_owned())).collect()
 }
 
 /// What was left, and what does it.
@@ -340,6 +389,7 @@ fn summarised(summary: &Summary) -> String {
         parts.push(format!("join {}", summary.join.join(", ")));
     }
     parts.extend(summary.web.as_ref().map(|(_, check)| check.clone()));
+    parts.extend(summary.unit.as_ref().map(|unit| format!("check {unit}")));
     parts.join(", ")
 }
 
@@ -374,6 +424,7 @@ pub(super) fn refused(refused: &Refused, command: &str, output: &Output) -> Fail
         }
         Refused::Masked(unit) => Failure::new(Exit::Refused, format!("{unit} is masked, so it shall not start"))
             .with_remedy(format!("'systemctl unmask {unit}', then again")),
+        Refused::Application(application, standing) => unfit(&application.unit(), *standing),
         Refused::OtherSite { upstream, places } => {
             Failure::new(Exit::Refused, format!("port 80 is used by {}", places.join(", ")))
                 .with_remedy(format!("put 'proxy_pass http://{upstream};' there, and give --site no"))
@@ -390,6 +441,32 @@ pub(super) fn refused(refused: &Refused, command: &str, output: &Output) -> Fail
         }
         Refused::NoJoin => Failure::usage("a web server joins a cluster, and none is named")
             .with_remedy("name a member: sudo weir init web --join ADDRESS"),
+    }
+}
+
+/// An application whose check would never pass.
+fn unfit(unit: &str, standing: Standing) -> Failure {
+    let other = "or name another unit";
+    let refused = |what: String, way_out: String| Failure::new(Exit::Refused, what).with_remedy(way_out);
+    match standing {
+        Standing::Missing => Failure::usage(format!("there is no unit {unit}"))
+            .with_remedy("'systemctl list-units' lists those that run"),
+        Standing::Unusable => refused(
+            format!("systemd cannot use the file of {unit}"),
+            format!("'systemctl status {unit}' says why; correct it, then again, {other}"),
+        ),
+        Standing::Masked => refused(
+            format!("{unit} is masked, and would keep this server out"),
+            format!("'systemctl unmask {unit}' and start it, then again, {other}"),
+        ),
+        Standing::Oneshot => refused(
+            format!("{unit} ends when its work is done (Type=oneshot), and would keep this server out"),
+            "name the unit that goes on to run, or set RemainAfterExit=yes there".to_owned(),
+        ),
+        Standing::Failed | Standing::Stopped | Standing::Runs => refused(
+            format!("{unit} has failed, and would keep this server out"),
+            format!("'systemctl status {unit}' says why; start it, then again, {other}"),
+        ),
     }
 }
 
