@@ -9,11 +9,11 @@ use crate::serf;
 use crate::swim::Node;
 use crate::time::Instant;
 use crate::wire::DecodeError;
-use crate::wire::message::{Ack, Ping, PushPull, StreamMessage, kind};
+use crate::wire::message::{Ack, Ping, PushNode, PushPull, StreamMessage, kind};
 use tracing::debug;
 
 use super::envelope::{Seal, StreamContent, is_gossip};
-use super::join::{Exchange, JoinFailure, JoinId, JoinKind, StreamError};
+use super::join::{Exchange, Join, JoinFailure, JoinId, JoinKind, StreamError};
 use super::peers::Knowledge;
 use super::stream::{Refused, Role, Session, Stream, StreamId};
 use super::{Drop, Endpoint, Joined, Output};
@@ -106,10 +106,11 @@ impl Endpoint {
             self.open_exchange(now, addr, exchange);
         }
         if let Some(join) = self.joins.take_finished(id) {
-            if join.contacted > 0 && join.kind != JoinKind::Reconnect {
+            if join.contacted > 0 && join.kind.is_announced() {
                 self.serf.joined(now);
             }
-            let joined = Joined { id, contacted: join.contacted, failures: join.failures };
+            let Join { contacted, listed, failures, .. } = join;
+            let joined = Joined { id, contacted, listed, failures };
             self.outputs.push_back(Output::Joined(joined));
         }
     }
@@ -131,10 +132,18 @@ impl Endpoint {
     /// What we say first on a stream that we opened.
     fn request(&self, role: Role) -> Option<StreamMessage> {
         match role {
-            Role::Exchange(exchange) => Some(StreamMessage::PushPull(self.push_pull(exchange.join.is_some()))),
+            Role::Exchange(exchange) => Some(StreamMessage::PushPull(match self.join_kind(&exchange) {
+                Some(JoinKind::Survey) => PushPull::default(),
+                join => self.push_pull(join.is_some()),
+            })),
             Role::Ping(ping) => Some(StreamMessage::Ping(ping)),
             Role::Accepted | Role::Finishing => None,
         }
+    }
+
+    /// What the join is for that an exchange belongs to, if it belongs to one.
+    fn join_kind(&self, exchange: &Exchange) -> Option<JoinKind> {
+        exchange.join.as_ref().and_then(|(id, _)| self.joins.kind(*id))
     }
 
     /// Whether a stream of ours goes in the session envelope (`session §6`).
@@ -352,8 +361,14 @@ impl Endpoint {
         self.outputs.push_back(Output::Close { stream });
         match (open.role, answer) {
             (Role::Exchange(exchange), StreamMessage::PushPull(theirs)) => {
-                let kind = exchange.join.as_ref().and_then(|(id, _)| self.joins.kind(*id));
-                let result = if self.merge(now, theirs, kind) { Ok(()) } else { Err(JoinFailure::Versions) };
+                let result = match (self.join_kind(&exchange), &exchange.join) {
+                    (Some(JoinKind::Survey), Some((id, _))) => {
+                        self.joins.listed(*id, self.with_ports(theirs.nodes));
+                        Ok(())
+                    }
+                    (kind, _) if self.merge(now, theirs, kind) => Ok(()),
+                    _ => Err(JoinFailure::Versions),
+                };
                 self.end_exchange(now, exchange, result);
             }
             (Role::Exchange(exchange), StreamMessage::Error(text)) => {
@@ -465,13 +480,8 @@ impl Endpoint {
 
     /// Merges the other side's state. False if none of its members speaks a version that we understand.
     fn merge(&mut self, now: Instant, theirs: PushPull, join: Option<JoinKind>) -> bool {
-        let (entries, mut nodes) = (theirs.nodes.len() + theirs.skipped, theirs.nodes);
+        let (entries, nodes) = (theirs.nodes.len() + theirs.skipped, self.with_ports(theirs.nodes));
         self.note_long_name(now, theirs.long_name);
-        for node in &mut nodes {
-            if node.alive.addr.port() == 0 {
-                node.alive.addr.set_port(self.options.advertise.port());
-            }
-        }
         let used = self.swim.merge(now, nodes);
         if used == 0 && entries > 0 {
             return false;
@@ -485,6 +495,14 @@ impl Endpoint {
         }
         self.traffic.exchanges += 1;
         true
+    }
+
+    /// Port 0 in an entry means the receiver's own.
+    fn with_ports(&self, mut nodes: Vec<PushNode>) -> Vec<PushNode> {
+        for node in nodes.iter_mut().filter(|node| node.alive.addr.port() == 0) {
+            node.alive.addr.set_port(self.options.advertise.port());
+        }
+        nodes
     }
 
     fn push_pull(&self, join: bool) -> PushPull {

@@ -9,6 +9,7 @@ use std::time::Duration;
 use crate::crypto::KeyId;
 use crate::error::Explain;
 use crate::wire::NodeName;
+use crate::wire::message::PushNode;
 
 /// Exchanges of one join under way at once.
 const MAX_PARALLEL: usize = 8;
@@ -40,6 +41,18 @@ pub enum JoinKind {
     Rejoin,
     /// To a failed member: no join intent.
     Reconnect,
+    /// By somebody who is no member, and is none afterwards: nothing of ours is told, and nothing is merged (`protocols D.6`).
+    Survey,
+}
+
+impl JoinKind {
+    /// Whether a join intent follows.
+    pub(super) const fn is_announced(self) -> bool {
+        match self {
+            Self::Join { .. } | Self::Rejoin => true,
+            Self::Reconnect | Self::Survey => false,
+        }
+    }
 }
 
 /// Why a stream was not opened, or broke.
@@ -186,6 +199,7 @@ pub(super) struct Join {
     waiting: VecDeque<JoinTarget>,
     running: usize,
     pub(super) contacted: usize,
+    pub(super) listed: Vec<PushNode>,
     pub(super) failures: Vec<(JoinTarget, JoinFailure)>,
 }
 
@@ -200,7 +214,8 @@ impl Joins {
     pub(super) fn start(&mut self, kind: JoinKind, targets: Vec<JoinTarget>) -> JoinId {
         self.next += 1;
         let id = JoinId(self.next);
-        let join = Join { kind, waiting: targets.into(), running: 0, contacted: 0, failures: Vec::new() };
+        let (listed, failures) = (Vec::new(), Vec::new());
+        let join = Join { kind, waiting: targets.into(), running: 0, contacted: 0, listed, failures };
         self.joins.insert(id, join);
         id
     }
@@ -218,6 +233,13 @@ impl Joins {
         let target = join.waiting.pop_front()?;
         join.running += 1;
         Some(target)
+    }
+
+    /// Whom a survey was told of.
+    pub(super) fn listed(&mut self, id: JoinId, nodes: Vec<PushNode>) {
+        if let Some(join) = self.joins.get_mut(&id) {
+            join.listed.extend(nodes);
+        }
     }
 
     pub(super) fn ended(&mut self, id: JoinId, target: JoinTarget, result: Result<(), JoinFailure>) {

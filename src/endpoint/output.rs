@@ -7,6 +7,7 @@ use crate::crypto::Keyring;
 use crate::health::second_witness::Heard;
 use crate::serf;
 use crate::wire::NodeName;
+use crate::wire::message::PushNode;
 
 use super::join::{JoinFailure, JoinId, JoinTarget};
 use super::keys::{Asker, KeyChangeId};
@@ -140,6 +141,8 @@ pub struct Joined {
     pub id: JoinId,
     /// Addresses that state was exchanged with.
     pub contacted: usize,
+    /// Of a survey: every entry of their lists, as they have it.
+    pub listed: Vec<PushNode>,
     /// The others.
     pub failures: Vec<(JoinTarget, JoinFailure)>,
 }

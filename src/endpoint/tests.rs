@@ -8,12 +8,16 @@ use rand::rngs::StdRng;
 
 use super::*;
 use crate::crypto::Key;
-use crate::wire::message::SeqNo;
+use crate::wire::message::{PushPull, SeqNo, StreamMessage};
 
 const NOW: Instant = Instant::from_nanos(3_600_000_000_000);
 
 fn endpoint(key: Option<u8>) -> Endpoint {
-    let name = NodeName::new("us").unwrap();
+    named("us", key)
+}
+
+fn named(name: &str, key: Option<u8>) -> Endpoint {
+    let name = NodeName::new(name).unwrap();
     let options = Options::new(name, SocketAddr::from(([127, 0, 0, 1], 7946)));
     let keyring = key.map(|fill| Keyring::new(Key::new(&[fill; 32]).unwrap(), []));
     Endpoint::new(options, keyring, Restored::default(), StdRng::seed_from_u64(1), Box::new(|bytes| bytes.fill(9)), NOW)
@@ -173,6 +177,50 @@ fn peer_that_resets_a_join_is_tried_once_more_in_a_session_and_one_that_refuses_
     let only = connect(drain(&mut us)).expect("a join dials");
     us.handle_stream_end(NOW, only, Some("connection refused".into()));
     assert!(connect(drain(&mut us)).is_none());
+}
+
+#[test]
+fn a_survey_is_told_who_is_a_member_and_leaves_no_trace() {
+    let node = |name: &str, host: u8| {
+        let (name, addr) = (NodeName::new(name).unwrap(), SocketAddr::from(([127, 0, 0, host], 7946)));
+        Arc::new(swim::Node { name, addr, meta: Bytes::new(), versions: Versions::OURS })
+    };
+    for key in [None, Some(1)] {
+        let (mut us, mut them) = (endpoint(key), named("them", key));
+        // Somebody else has our name.
+        them.preload(NOW, &[node("us", 9), node("web", 3)]);
+        drain(&mut us);
+        drain(&mut them);
+        let before = format!("{:?}", them.members().collect::<Vec<_>>());
+        us.join(NOW, JoinKind::Survey, vec![JoinTarget { label: "them".to_owned(), addr: peer() }]);
+        let Some(Output::Connect { stream, .. }) = us.poll_output() else { panic!("it dials") };
+        us.handle_connected(NOW, stream);
+        let Some(Output::Write { data: question, .. }) = us.poll_output() else { panic!("it asks") };
+        let empty = StreamMessage::PushPull(PushPull::default());
+        if key.is_none() {
+            assert_eq!(question, empty.encode(true), "nothing is told, and it is no join");
+        }
+        let accepted = them.handle_accepted(NOW, peer()).expect("there is room");
+        them.handle_stream_data(NOW, accepted, &question);
+        let [Output::Write { data: answer, close: true, .. }] = &drain(&mut them)[..] else {
+            panic!("an answer, and nothing else")
+        };
+        us.handle_stream_data(NOW, stream, answer);
+        let [Output::Close { .. }, Output::Joined(joined)] = &drain(&mut us)[..] else {
+            panic!("a list, and nothing else")
+        };
+        let mut listed: Vec<_> = joined.listed.iter().map(|node| node.alive.node.as_str()).collect();
+        listed.sort_unstable();
+        assert_eq!((&listed[..], joined.contacted), (&["them", "us", "web"][..], 1));
+        assert_eq!(format!("{:?}", them.members().collect::<Vec<_>>()), before);
+        assert_eq!(us.members().count(), 1);
+        // Nor is anything said later.
+        for endpoint in [&mut us, &mut them] {
+            assert_eq!(endpoint.drops(), &Drops::default());
+        }
+        us.handle_timeout(us.poll_timeout());
+        assert!(drain(&mut us).is_empty());
+    }
 }
 
 #[test]
