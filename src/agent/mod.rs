@@ -9,6 +9,7 @@
 //! | `reload`, `tags`, `tags_file` | reading a changed configuration, what it makes of our tags, and Serf's file of them |
 //! | `udp`, `stream`, `bind`, `holder`, `address`, `check` | sockets |
 //! | `clock`, `timer` | time |
+//! | `random` | what is drawn |
 //! | `store`, `keyring`, `key_state`, `key_writer`, `hand`, `file` | what is on disk |
 //! | `rotate`, `doctor`, `status` | what RPC asks for about keys, and for `weir doctor` and `weir info` |
 //! | `exec`, `checks`, `process` | handler scripts, checks, and the programs that both run |
@@ -51,6 +52,7 @@ mod leave;
 pub mod log;
 pub mod notice;
 mod process;
+mod random;
 pub(crate) mod reach;
 mod rejoin;
 mod reload;

@@ -17,9 +17,10 @@ use tokio::time::{Instant, sleep_until, timeout};
 use tracing::{info, warn};
 
 use super::udp::canonical;
-use crate::endpoint::{Cause, StreamError, StreamId};
+use crate::endpoint::{Cause, Endpoint, StreamError, StreamId};
 use crate::error::system_words;
 use crate::outage::Outage;
+use crate::time;
 
 /// memberlist's TCP timeout.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -96,6 +97,17 @@ pub(super) enum Input {
     Data(Vec<u8>),
     /// No more data; the text says why if it was not the peer's orderly end.
     End(Option<StreamError>),
+}
+
+impl Input {
+    /// Tells the endpoint whose stream it is.
+    pub(super) fn hand_to(self, endpoint: &mut Endpoint, now: time::Instant, id: StreamId) {
+        match self {
+            Self::Connected => endpoint.handle_connected(now, id),
+            Self::Data(data) => endpoint.handle_stream_data(now, id, &data),
+            Self::End(error) => endpoint.handle_stream_end(now, id, error),
+        }
+    }
 }
 
 /// What a task tells.

@@ -182,12 +182,7 @@ impl Agent {
     }
 
     fn handle_stream(&mut self, id: StreamId, input: Input) {
-        let now = clock::now();
-        match input {
-            Input::Connected => self.endpoint.handle_connected(now, id),
-            Input::Data(data) => self.endpoint.handle_stream_data(now, id, &data),
-            Input::End(error) => self.endpoint.handle_stream_end(now, id, error),
-        }
+        input.hand_to(&mut self.endpoint, clock::now(), id);
     }
 
     fn handle_applied(&mut self, done: Done) {

@@ -5,8 +5,6 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 use std::time::SystemTime;
 
-use rand::SeedableRng;
-use rand::rngs::{StdRng, SysRng};
 use tracing::warn;
 
 use super::super::checks::LocalChecks;
@@ -30,7 +28,7 @@ use super::super::systemd::Systemd;
 use super::super::tags_file::{self, TagChanges};
 use super::super::timer::Timer;
 use super::super::upstreams::{InPlace, Upstreams};
-use super::super::{AgentError, Start, address, bind, check, clock, file, key_state, keyring, tags};
+use super::super::{AgentError, Start, address, bind, check, clock, file, key_state, keyring, random, tags};
 use super::Agent;
 use crate::config::{Config, Mode, SecretSource};
 use crate::crypto::Keyring;
@@ -69,7 +67,7 @@ pub(in crate::agent) async fn start(start: Start, log: Log) -> Result<Agent, Age
     tell_listening(&log, &config, bound, ring.as_ref());
     warn_of_choice(&config, advertise.ip());
 
-    let rng = || StdRng::try_from_rng(&mut SysRng).map_err(|error| AgentError::System(std::io::Error::other(error)));
+    let rng = || random::seeded().map_err(AgentError::System);
     let mut checks = LocalChecks::new(now, &config.checks, rng()?);
     let mut tags = own_tags(&config, &restored, &mut checks);
     let kept = restored.drain.take();
@@ -79,7 +77,7 @@ pub(in crate::agent) async fn start(start: Start, log: Log) -> Result<Agent, Age
     }
     let options = endpoint::Options { tags, ..config.endpoint(advertise) };
     let (rng, leave_rng) = (rng()?, rng()?);
-    let endpoint = Endpoint::new(options, ring, restored.endpoint, rng, Box::new(system_random), now);
+    let endpoint = Endpoint::new(options, ring, restored.endpoint, rng, Box::new(random::system), now);
     let commands = Commands::listen(&config.rpc, &log)?;
     let discovery = match &config.gossip.discover {
         Some(cluster) => Some(
@@ -211,10 +209,4 @@ fn warn_of_choice(config: &Config, advertised: IpAddr) {
     if let Some(choice) = check::choice(config, advertised) {
         warn!(reason = choice.words(), "the advertised address was a choice; set gossip.advertise");
     }
-}
-
-/// The operating system's generator. It does not fail once it has been seen to work, and the agent has drawn from it.
-fn system_random(bytes: &mut [u8]) {
-    use rand::TryRng as _;
-    SysRng.try_fill_bytes(bytes).expect("the system's generator worked at start");
 }
