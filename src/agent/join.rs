@@ -257,6 +257,11 @@ impl Unjoined {
         }
     }
 
+    /// Whether somebody was there and we do not understand each other.
+    pub(super) fn is_answered(&self) -> bool {
+        !matches!(self.failure, JoinFailure::Connect(_) | JoinFailure::Timeout { .. })
+    }
+
     /// For the reference's clients.
     pub(super) fn for_serf(&self) -> String {
         let why = match &self.failure {

@@ -37,11 +37,19 @@ pub(super) struct Joins {
     /// Names that are being looked up.
     lookups: JoinSet<Found>,
     under_way: Vec<Joining>,
-    /// Why the last try to join what is configured failed, address by address; empty after a success.
-    failures: Vec<Trouble>,
+    /// The last try to join what is configured.
+    configured: Failed,
+    /// Members of the snapshot that answered the last try, and are not understood. Who does not answer may come by itself.
+    remembered: Failed,
+    events: VecDeque<Event>,
+}
+
+/// Why a try failed, address by address; empty after a success.
+#[derive(Debug, Default)]
+struct Failed {
+    troubles: Vec<Trouble>,
     /// One of them is that the keys differ.
     lacks_key: bool,
-    events: VecDeque<Event>,
 }
 
 /// What a join means to the rest of the agent.
@@ -120,8 +128,8 @@ impl Joins {
             log,
             lookups: JoinSet::new(),
             under_way: Vec::new(),
-            failures: Vec::new(),
-            lacks_key: false,
+            configured: Failed::default(),
+            remembered: Failed::default(),
             events: VecDeque::new(),
         }
     }
@@ -189,14 +197,16 @@ impl Joins {
         }
     }
 
-    /// Why nobody who is configured answered, address by address, if that is so.
-    pub(super) fn failures(&self) -> &[Trouble] {
-        &self.failures
+    /// Why nobody who is configured answered, address by address, if that is so, and who of the snapshot is not understood.
+    pub(super) fn failures(&self) -> Vec<Trouble> {
+        let Self { configured, remembered, .. } = self;
+        let others = remembered.troubles.iter().filter(|trouble| !configured.troubles.contains(trouble));
+        configured.troubles.iter().chain(others).cloned().collect()
     }
 
     /// Whether one of [`Self::failures`] is that either side lacks the other's key.
     pub(super) fn lacks_key(&self) -> bool {
-        self.lacks_key
+        self.configured.lacks_key || self.remembered.lacks_key
     }
 
     /// Joins for a client, who is told.
@@ -293,8 +303,7 @@ impl Joins {
             let elapsed = now.since(joining.started);
             self.log.tell(Notice::Joined { contacted, members, elapsed });
             self.retry.succeeded(now);
-            self.failures.clear();
-            self.lacks_key = false;
+            (self.configured, self.remembered) = Default::default();
             self.events.push_back(Event::FirstView);
         }
         let unfound = self.rejoin.missing();
@@ -305,11 +314,15 @@ impl Joins {
             Purpose::Configured if contacted == 0 => {
                 let for_serf = || vec![Trouble::new(join_errors(&joining.unresolved, &failures), "")];
                 let told = if config.mode == Mode::Serf { for_serf() } else { troubles.clone() };
-                self.failures = troubles;
-                self.lacks_key = failures.iter().any(Unjoined::is_about_keys);
+                self.configured = Failed { troubles, lacks_key: failures.iter().any(Unjoined::is_about_keys) };
                 self.retry_later(now, endpoint, config, &told);
             }
-            Purpose::Rejoin => self.rejoin.ended(now, endpoint, &troubles),
+            Purpose::Rejoin => {
+                if contacted == 0 {
+                    self.remembered = Failed::of_answers(&failures);
+                }
+                self.rejoin.ended(now, endpoint, &troubles);
+            }
             Purpose::Configured | Purpose::Discovered => join::tell_unanswered(&troubles),
             Purpose::Client(reply) => reply.done(contacted, &joining.tried, &joining.unresolved, &failures),
         }
@@ -342,6 +355,20 @@ impl Joins {
                 self.start(now, endpoint, config, Found { purpose: Purpose::Rejoin, resolved });
             }
             rejoin::Step::Forget(names) => self.events.extend(names.into_iter().map(Event::Forgotten)),
+        }
+        if !self.rejoin.is_needed() {
+            self.remembered = Failed::default();
+        }
+    }
+}
+
+impl Failed {
+    /// Of those who answered.
+    fn of_answers(failures: &[Unjoined]) -> Self {
+        let answered = failures.iter().filter(|failed| failed.is_answered());
+        Self {
+            troubles: answered.map(join::explain).collect(),
+            lacks_key: failures.iter().any(Unjoined::is_about_keys),
         }
     }
 }

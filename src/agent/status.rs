@@ -141,7 +141,7 @@ fn cluster(parts: &Parts<'_>, calendar: &Calendar) -> Cluster {
         clocks: Clocks { member: stats.member_time.0, event: stats.event_time.0, query: stats.query_time.0 },
         queues: Queues { intents: stats.queues.intents, events: stats.queues.events, queries: stats.queues.queries },
         coordinate_resets: stats.coordinate_resets,
-        join_failures: joins.failures().to_vec(),
+        join_failures: joins.failures(),
         lacks_key: joins.lacks_key(),
         unfound: joins.unfound().iter().filter_map(|target| unfound(endpoint, target)).collect(),
         strangers: endpoint.strangers().map(|known| stranger(known, calendar)).collect(),

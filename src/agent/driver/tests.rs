@@ -397,6 +397,37 @@ fn killed_agent_rejoins_from_its_snapshot_alone() {
 }
 
 #[test]
+fn whom_the_snapshot_knows_and_who_has_another_key_is_told() {
+    run_test(async {
+        let lab = Lab::new();
+        let path = lab.path("snapshot");
+        let (old, new) = (lab.keyring("old.json", &[KEYS[0]]), lab.keyring("new.json", &[KEYS[1]]));
+        let mut a = lab.agent("a", "127.7.30.1", Some(&old), ALONE).await;
+        let addr = a.udp.local();
+        let more = format!("{}\ngossip.join = [\"{addr}\"]", remembering(&path));
+        let mut b = lab.agent("b", "127.7.30.2", Some(&old), &more).await;
+        let knows = |text: String| text.contains(" alive a ");
+        until(&mut [&mut a, &mut b], "b has written a down", |_| std::fs::read_to_string(&path).is_ok_and(knows)).await;
+        drop((a, b));
+        // As a restore leaves it: without what the cluster seals with by now.
+        let mut a = lab.agent("a", "", Some(&new), &format!("{ALONE}\ngossip.bind = \"{addr}\"")).await;
+        let mut b = lab.agent("b", "127.7.30.2", Some(&old), &remembering(&path)).await;
+        assert!(b.config.gossip.join.is_empty());
+        until(&mut [&mut a, &mut b], "b is told why", |all| all[1].joins.lacks_key()).await;
+        let [told] = &b.joins.failures()[..] else { panic!("{:?}", b.joins.failures()) };
+        assert!(told.what.starts_with("127.7.30.1 seals with key "), "{told}");
+        let document = b.document(false);
+        let Some(attention) = document.attention.iter().find(|one| one.kind.is(&Kind::Alone)) else { panic!() };
+        assert_eq!(attention.message, format!("this node is alone: {}", told.what));
+        assert_eq!(attention.remedy.as_deref(), Some(&*told.way_out));
+        drop(b);
+        let mut b = lab.agent("b", "127.7.30.2", Some(&new), &remembering(&path)).await;
+        until(&mut [&mut a, &mut b], "b is back", |all| status(all[1], "a") == Some(Status::Alive)).await;
+        assert!(b.joins.failures().is_empty() && !b.joins.lacks_key());
+    });
+}
+
+#[test]
 fn agent_that_left_comes_back_when_it_is_started_again() {
     run_test(async {
         let lab = Lab::new();

@@ -24,7 +24,7 @@ pub struct Cluster {
     pub queues: Queues,
     /// Absent where coordinates are off.
     pub coordinate_resets: Option<u64>,
-    /// Why nobody of `gossip.join` could be joined.
+    /// Why nobody of `gossip.join` could be joined, and who of the snapshot answers and is not understood.
     pub join_failures: Vec<Trouble>,
     /// One of them is that this node and whoever it tried do not have the same key.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
