@@ -148,9 +148,9 @@ fn advertise(
         ([only], _) => Ok(only.0),
         (_, Some(outward)) => Ok(outward),
         ([], None) => {
-            let has: Vec<_> = routable(all).collect();
-            let only_ipv6 = bound.is_ipv4() && !has.is_empty() && has.iter().all(|(ip, _)| ip.is_ipv6());
-            Err(if only_ipv6 { AddressError::NoIpv4(has) } else { AddressError::NoPrivate(has) })
+            let has = routable(all).collect();
+            let lacks_ipv4 = bound.is_ipv4() && has_ipv6_alone(all);
+            Err(if lacks_ipv4 { AddressError::NoIpv4(has) } else { AddressError::NoPrivate(has) })
         }
         (_, None) => Err(AddressError::Ambiguous(private)),
     }
@@ -178,12 +178,19 @@ pub(super) fn rivals(gossip: &Gossip, advertised: IpAddr) -> io::Result<Option<V
     }
 }
 
-/// As `contenders` where any address is bound, each with whether the default route leaves from it.
+/// As `contenders` where any address is bound, each with whether the default route leaves from it. Of IPv6 where there is no IPv4.
 pub(super) fn private() -> io::Result<Vec<(IpAddr, String, bool)>> {
-    let any = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
+    let all = interfaces()?;
+    let any: IpAddr = if has_ipv6_alone(&all) { Ipv6Addr::UNSPECIFIED.into() } else { Ipv4Addr::UNSPECIFIED.into() };
     let outward = default_source(any);
-    let private = contenders(any, &interfaces()?).into_iter();
+    let private = contenders(any, &all).into_iter();
     Ok(private.map(|(ip, name)| (ip, name, outward == Some(ip))).collect())
+}
+
+/// Whether others can reach this host by IPv6 and not by IPv4.
+pub(super) fn has_ipv6_alone(all: &[Interface]) -> bool {
+    let mut families = routable(all).map(|(ip, _)| ip.is_ipv6()).peekable();
+    families.peek().is_some() && families.all(|is_ipv6| is_ipv6)
 }
 
 /// From which of our addresses the world is reached: that of the default route. Nothing is sent.
@@ -316,6 +323,15 @@ mod tests {
             unbindable("lo", &all).sentence(),
             "cannot bind to interface lo: it is down or has no address; bring it up, or correct gossip.bind"
         );
+    }
+
+    #[test]
+    fn a_host_without_ipv4_is_known() {
+        let alone = |list: &[(&str, &str)]| has_ipv6_alone(&host(list));
+        let (lo, link, ula) = (("lo", "127.0.0.1"), ("eth0", "fe80::1"), ("eth0", "fd00::5"));
+        assert!(alone(&[lo, link, ula]));
+        assert!(!alone(&[lo, link]), "nobody reaches it");
+        assert!(!alone(&[lo, ula, ("eth1", "203.0.113.9")]));
     }
 
     #[test]

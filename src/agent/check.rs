@@ -54,6 +54,11 @@ pub(crate) fn own_addresses() -> io::Result<Vec<IpAddr>> {
     Ok(address::interfaces()?.into_iter().map(|interface| interface.ip).collect())
 }
 
+/// Whether others can reach this host by IPv6 and not by IPv4.
+pub(crate) fn has_ipv6_alone() -> io::Result<bool> {
+    Ok(address::has_ipv6_alone(&address::interfaces()?))
+}
+
 /// The process that takes TCP connections at a port of this host: its name and its number, where that may be seen.
 pub(crate) fn who_listens(port: u16) -> Option<(String, u32)> {
     let holder = holder::of(SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), port), Transport::Tcp)?;

@@ -7,9 +7,11 @@ use std::net::IpAddr;
 use serde::Deserialize;
 
 use super::Kind;
+use super::beside::both_families;
 use super::guard::{Amendment, UnitCheck};
 use super::port::{self, Check};
 use super::wanted::{Wanted, shown};
+use crate::config::BindAddress;
 use crate::upstream::UpstreamName;
 
 /// What stands in it.
@@ -19,6 +21,8 @@ pub(super) struct Document {
     pub(super) name: Option<String>,
     /// Besides `role`.
     pub(super) tags: BTreeMap<String, String>,
+    /// Where the default, any address of IPv4, does not do.
+    pub(super) bind: Option<BindAddress>,
     /// Where it was chosen among several.
     pub(super) advertise: Option<IpAddr>,
     /// As it is typed.
@@ -63,6 +67,7 @@ struct Node {
 
 #[derive(Default, Deserialize)]
 struct Gossip {
+    bind: Option<String>,
     advertise: Option<IpAddr>,
     join: Option<[String; 1]>,
 }
@@ -84,6 +89,7 @@ impl Read {
             role: tags.remove("role")?,
             name: self.node.name,
             tags,
+            bind: self.gossip.bind.map(|_| both_families()),
             advertise: self.gossip.advertise,
             join: self.gossip.join.map(|[join]| join),
             body,
@@ -112,6 +118,8 @@ impl Document {
             role: wanted.role().to_owned(),
             name: wanted.name.clone(),
             tags: wanted.tags.clone(),
+            // Whatever the files beside it advertise, it is served.
+            bind: Some(both_families()),
             advertise: None,
             join: wanted.join.as_ref().map(shown),
             body,
@@ -158,6 +166,9 @@ impl Document {
         line("node.tags.role", &quoted(&self.role));
         for (tag, value) in &self.tags {
             line(&format!("node.tags.{}", key(tag)), &valued(tag, value));
+        }
+        if let Some(bind) = &self.bind {
+            line("gossip.bind", &quoted(&bind.to_string()));
         }
         if let Some(address) = self.advertise {
             line("gossip.advertise", &quoted(&address.to_string()));
@@ -220,10 +231,11 @@ fn quoted(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::{Source, Sources, load};
+    use crate::config::{BindHost, GOSSIP_PORT, Source, Sources, load};
 
     fn document(body: Body) -> Document {
-        Document { role: "lb".to_owned(), name: None, tags: BTreeMap::new(), advertise: None, join: None, body }
+        let role = "lb".to_owned();
+        Document { role, name: None, tags: BTreeMap::new(), bind: None, advertise: None, join: None, body }
     }
 
     fn balancer() -> Body {
@@ -273,6 +285,7 @@ mod tests {
             tags: [("port", "8080"), ("a b", "c\"d"), ("zone", "1")]
                 .map(|(tag, value)| (tag.into(), value.into()))
                 .into(),
+            bind: Some(both_families()),
             advertise: Some([10, 77, 0, 12].into()),
             join: Some("lb1:7947".to_owned()),
             ..document(Body::Web { check: Check::Tcp("127.0.0.1:8080".to_owned()), unit: own })
@@ -304,9 +317,11 @@ mod tests {
     fn whatever_is_in_it_is_read_back_as_it_was_meant() {
         let tags = [("zone", "a\"b\\c"), ("a b", "x\ty"), ("port", "8080"), ("max_conns", "1")]
             .map(|(tag, value)| (tag.to_owned(), value.to_owned()));
+        let any = BindHost::Address(std::net::Ipv6Addr::UNSPECIFIED.into());
         let full = Document {
             name: Some("lb1".to_owned()),
             tags: tags.into(),
+            bind: Some(BindAddress { host: any, port: GOSSIP_PORT }),
             advertise: Some([10, 77, 0, 11].into()),
             join: Some("lb2:7947".to_owned()),
             ..document(balancer())
@@ -325,6 +340,7 @@ mod tests {
             (Some("lb".into()), Some("a\"b\\c".into()), Some("x\ty".into()))
         );
         assert_eq!(config.gossip.join[0].to_string(), "lb2:7947");
+        assert_eq!(config.gossip.bind.to_string(), "[::]:7946");
         assert_eq!(config.upstreams[0].options.name.as_str(), "web");
     }
 }

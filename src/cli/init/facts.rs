@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use super::super::config::DEFAULT;
 use super::super::failure::Failure;
 use super::Kind;
+use super::beside::Beside;
 use super::document::Document;
 use super::existing::contradictions;
 use super::firewall::Walls;
@@ -16,7 +17,7 @@ use super::port::{Choice, Ports};
 use super::units::Units;
 use super::wanted::Wanted;
 use crate::agent::hand::{self, HandError};
-use crate::config::{self, Advertise, BindHost, Config, ConfigErrors, Loaded, SecretSource, Source, Sources};
+use crate::config::{self, Config, ConfigErrors, Loaded, SecretSource, Source, Sources};
 use crate::crypto::KeyId;
 use crate::error::{Explain as _, Trouble};
 use crate::nginx::{Context, Form};
@@ -33,14 +34,18 @@ pub(super) struct Facts {
     pub(super) coming: Config,
     /// Files beside it, in the order in which they are read.
     pub(super) drop_ins: Vec<PathBuf>,
+    /// What they say of addresses.
+    pub(super) beside: Beside,
     /// Whether the agent may read them all.
     pub(super) access: Access,
     /// Where one that is written anew is kept.
     pub(super) aside: PathBuf,
     pub(super) ring: Ring,
     pub(super) ring_path: PathBuf,
-    /// The private addresses of this host, unless a file beside the configuration says which; the choice among several is not ours.
+    /// The private addresses of this host; the choice among several is not ours.
     pub(super) addresses: Vec<Candidate>,
+    /// Others reach it by IPv6 and not by IPv4.
+    pub(super) ipv6_alone: bool,
     /// All of them.
     pub(super) own: Vec<IpAddr>,
     pub(super) units: Units,
@@ -232,11 +237,13 @@ impl Facts {
             ring: ring(&coming),
             ring_path: ring_path(&coming),
             configuration,
+            beside: Beside::of(&coming, &drop_ins),
             written,
             drop_ins,
             access,
             aside: aside(path),
-            addresses: if is_chosen(&coming) { Vec::new() } else { addresses() },
+            addresses: addresses(),
+            ipv6_alone: crate::agent::check::has_ipv6_alone().unwrap_or_default(),
             own: crate::agent::check::own_addresses().unwrap_or_default(),
             units: Units::look(),
             pending: Pending::default(),
@@ -282,7 +289,7 @@ fn configuration(path: &Path) -> Found {
 }
 
 /// As far as it was said what is to be written, with the files beside it. Where they are wrong that is told before anything is written.
-fn coming(wanted: &Wanted, drop_ins: &[PathBuf]) -> Config {
+pub(super) fn coming(wanted: &Wanted, drop_ins: &[PathBuf]) -> Config {
     let load = || {
         let directory = tempfile::tempdir().ok()?;
         let path = directory.path().join("weir.toml");
@@ -292,15 +299,6 @@ fn coming(wanted: &Wanted, drop_ins: &[PathBuf]) -> Config {
         config::load(&sources).ok()
     };
     load().map(|loaded| loaded.config).unwrap_or_default()
-}
-
-/// Whether nobody is to be asked which address others reach.
-fn is_chosen(config: &Config) -> bool {
-    let is_bound = match &config.gossip.bind.host {
-        BindHost::Address(ip) => !ip.is_unspecified(),
-        BindHost::Interface(_) => true,
-    };
-    is_bound || matches!(config.gossip.advertise, Advertise::Address(..))
 }
 
 /// Whose the port is of a web server that is configured; `None` where none is.
@@ -402,8 +400,7 @@ mod tests {
         assert_eq!(ring(&coming(Kind::Balancer, "encryption.seal = \"off\"\n")), Ring::None);
         let bound =
             coming(Kind::Balancer, "gossip.bind = \"10.0.0.1:7947\"\nupstream.web.nginx.method = \"least_conn\"\n");
-        assert!(is_chosen(&bound) && bound.gossip.bind.port == 7947 && bound.upstreams.len() == 1);
-        assert!(!is_chosen(&coming(Kind::Web, "gossip.bind = \"[::]:7946\"\n")));
+        assert_eq!((bound.gossip.bind.port, bound.upstreams.len()), (7947, 1));
         assert!(coming(Kind::Web, "x=").checks.is_empty(), "what is wrong is told later");
     }
 

@@ -7,6 +7,7 @@
 //! a configuration that it would not load. The next run goes on from what it finds.
 
 mod ask;
+mod beside;
 mod carry;
 mod change;
 mod document;
@@ -260,7 +261,7 @@ impl Init {
             let config = loaded.config.clone();
             stopped = blocking(move || Ok(joining::stopped(&config))).await?;
         }
-        Ok(Answers { address: address(wanted, facts, peer).await?, web, stopped })
+        Ok(Answers { address: address(wanted, facts, peer).await?, peer, web, stopped })
     }
 
     /// As it is typed again.
@@ -314,11 +315,12 @@ fn is_written(wanted: &Wanted, facts: &Facts) -> bool {
 /// Whoever joins is reached where it comes from. Otherwise asks, where the choice is not ours and somebody can be asked.
 async fn address(wanted: &Wanted, facts: &Facts, peer: Option<Peer>) -> Result<Option<IpAddr>, Failure> {
     let several = facts.addresses.clone();
-    if wanted.address.is_some() || !is_written(wanted, facts) || several.len() < 2 {
+    if wanted.address.is_some() || !is_written(wanted, facts) || !facts.beside.is_open() {
         return Ok(None);
     }
-    if let Some(peer) = peer.filter(|peer| several.iter().any(|candidate| candidate.ip == peer.from)) {
-        return Ok(Some(peer.from));
+    let known = peer.and_then(|peer| known_by(facts, peer));
+    if known.is_some() || several.len() < 2 {
+        return Ok(known);
     }
     let Some(mut terminal) = Terminal::open() else { return Ok(None) };
     blocking(move || {
@@ -326,6 +328,17 @@ async fn address(wanted: &Wanted, facts: &Facts, peer: Option<Peer>) -> Result<O
         Ok(several.get(chosen).map(|chosen| chosen.ip))
     })
     .await
+}
+
+/// By which address the member that is joined knows this server, where the agent would not take that by itself: it takes the only one,
+/// and of both families one of IPv4.
+fn known_by(facts: &Facts, peer: Peer) -> Option<IpAddr> {
+    let is_candidate = |candidate: &facts::Candidate| candidate.ip == peer.from;
+    let is_chosen = match peer.from {
+        IpAddr::V6(from) if !facts.ipv6_alone => !from.is_loopback(),
+        _ => facts.addresses.len() > 1 && facts.addresses.iter().any(is_candidate),
+    };
+    is_chosen.then_some(peer.from)
 }
 
 /// What would be done, and nothing else.

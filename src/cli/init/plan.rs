@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
+use super::beside::both_families;
 use super::change::Change;
 use super::document::{Body, Document};
 use super::existing::{Contradiction, contradictions};
@@ -13,7 +14,8 @@ use super::nginx::{self, Nginx};
 use super::site::{self, Fit, Own, Port80, Wish};
 use super::wanted::{Wanted, shown};
 use super::{Kind, document, joining, port};
-use crate::config::{Config, ConfigErrors};
+use crate::agent::reach::Peer;
+use crate::config::{Advertise, BindAddress, Config, ConfigErrors};
 use crate::crypto::KeyId;
 use crate::error::Trouble;
 use crate::upstream::UpstreamName;
@@ -128,6 +130,8 @@ pub(super) struct Summary {
 #[derive(Clone, Debug, Default)]
 pub(super) struct Answers {
     pub(super) address: Option<IpAddr>,
+    /// The member that takes our connection.
+    pub(super) peer: Option<Peer>,
     /// Of a web server that has no configuration yet.
     pub(super) web: Option<Web>,
     /// A web server that does not run, of a server that is configured.
@@ -187,7 +191,8 @@ impl Plan {
         {
             return Err(Refused::BalancersSite { path: path.clone(), upstream: upstream.clone() });
         }
-        let site = facts.nginx.as_ref().map(|found| site(wanted, found, &upstreams)).transpose()?.flatten();
+        let site =
+            facts.nginx.as_ref().map(|found| site(wanted, found, &upstreams, facts.ipv6_alone)).transpose()?.flatten();
         let mut steps = vec![ring, configuration];
         let open = |path: &PathBuf| Step { action: Action::Open(path.clone()), state: State::Ours };
         steps.extend(facts.access.closed.iter().map(open));
@@ -265,7 +270,12 @@ fn guards(guarded: &Guarded) -> Vec<Step> {
 }
 
 /// Only where NGINX would read it.
-fn site(wanted: &Wanted, found: &Balanced, upstreams: &[UpstreamName]) -> Result<Option<Step>, Refused> {
+fn site(
+    wanted: &Wanted,
+    found: &Balanced,
+    upstreams: &[UpstreamName],
+    ipv6_alone: bool,
+) -> Result<Option<Step>, Refused> {
     let Balanced { nginx, upstream, output } = found;
     let path = site::path(output);
     let is_there = |state| matches!(state, nginx::State::Running | nginx::State::Stopped);
@@ -285,7 +295,8 @@ fn site(wanted: &Wanted, found: &Balanced, upstreams: &[UpstreamName]) -> Result
             step(Some(SiteText { text: fit.text(), without: None, edited: false, replaces: Some(written.text) }))
         }
         Wish::Put(welcome) if is_there(nginx.state.clone()) && nginx.reads.is_some() => {
-            let fit = Fit { upstream, addresses: &welcome.addresses, ipv6: nginx.ipv6, min_timeout: nginx.min_timeout };
+            let addresses = welcome.reached(ipv6_alone);
+            let fit = Fit { upstream, addresses: &addresses, ipv6: nginx.ipv6, min_timeout: nginx.min_timeout };
             let edited = matches!(nginx.port80, Port80::Edited(_));
             step(Some(SiteText { text: fit.text(), without: welcome.link.clone(), edited, replaces: None }))
         }
@@ -401,6 +412,7 @@ fn document(wanted: &Wanted, facts: &Facts, answers: &Answers) -> Result<Documen
         role: wanted.role().to_owned(),
         name: wanted.name.clone(),
         tags,
+        bind: bind(wanted, facts, answers),
         advertise: advertise(wanted, facts, answers)?,
         join: wanted.join.as_ref().map(shown),
         body,
@@ -417,8 +429,21 @@ fn advertise(wanted: &Wanted, facts: &Facts, answers: &Answers) -> Result<Option
         ([only], Some(chosen)) if only.ip == chosen => Ok(None),
         (_, Some(chosen)) => Ok(Some(chosen)),
         ([] | [_], None) => Ok(None),
+        (_, None) if !facts.beside.is_open() => Ok(None),
         (several, None) => Err(Refused::SeveralAddresses(several.to_vec())),
     }
+}
+
+/// Only where this server is reached, or reaches the member that it joins, by IPv6, and no file beside it says what is bound.
+fn bind(wanted: &Wanted, facts: &Facts, answers: &Answers) -> Option<BindAddress> {
+    let advertised = match facts.beside.advertise {
+        Some(Advertise::Address(ip, _)) => Some(ip),
+        Some(Advertise::Auto | Advertise::FirstPrivate) => None,
+        None => wanted.address.or(answers.address),
+    };
+    let joins_by_ipv6 = answers.peer.is_some_and(|peer| peer.addr.is_ipv6());
+    let is_ipv6 = joins_by_ipv6 || advertised.map_or(facts.ipv6_alone, |ip| ip.is_ipv6());
+    (is_ipv6 && facts.beside.bind.is_none()).then(both_families)
 }
 
 fn units(facts: &Facts, is_new: bool, is_amended: bool) -> Step {

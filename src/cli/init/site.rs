@@ -10,6 +10,9 @@ use crate::upstream::UpstreamName;
 /// The site that is shipped.
 const SHIPPED: &str = include_str!("../../../etc/site.conf");
 
+/// Port 80 of every address of IPv6.
+const IPV6: &str = "[::]:80";
+
 /// What Debian puts where its welcome page is.
 pub(super) const DEBIAN_PAGE: [&str; 1] = ["index.nginx-debian.html"];
 
@@ -95,6 +98,15 @@ pub(super) struct Welcome {
     pub(super) addresses: Vec<String>,
     /// The link by which NGINX reads it, where it has to go; otherwise a site before it answers.
     pub(super) link: Option<PathBuf>,
+}
+
+impl Welcome {
+    /// The addresses of a site in its place: also one of IPv6, where nobody comes by IPv4.
+    pub(super) fn reached(&self, ipv6_alone: bool) -> Vec<String> {
+        let is_ipv6 = |address: &String| address.starts_with('[');
+        let lacks_it = ipv6_alone && !self.addresses.is_empty() && !self.addresses.iter().any(is_ipv6);
+        self.addresses.iter().cloned().chain(lacks_it.then(|| IPV6.to_owned())).collect()
+    }
 }
 
 /// A server on port 80, and what is known of its file.
@@ -266,7 +278,7 @@ impl Fit<'_> {
     }
 
     fn listens(&self) -> String {
-        let free = if self.ipv6 { &["80", "[::]:80"][..] } else { &["80"] };
+        let free = if self.ipv6 { &["80", IPV6][..] } else { &["80"] };
         let addresses: Vec<&str> = match self.addresses {
             [] => free.to_vec(),
             some => some.iter().map(String::as_str).collect(),
@@ -431,6 +443,12 @@ mod tests {
         let plain = Fit { addresses: &[], min_timeout: false, ..fit.clone() }.text();
         assert!(!plain.contains("keepalive_min_timeout") && !plain.contains("\n\n\n"), "{plain}");
         assert_eq!(plain.matches("listen 80 default_server;").count(), 1, "{plain}");
+        let reached = |addresses: &[&str], ipv6_alone| {
+            let addresses = addresses.iter().map(|address| (*address).to_owned()).collect();
+            Welcome { addresses, link: None }.reached(ipv6_alone).join(" ")
+        };
+        assert_eq!((reached(&["80"], false), reached(&["80"], true)), ("80".to_owned(), "80 [::]:80".to_owned()));
+        assert_eq!((reached(&["80", "[::]:80"], true), reached(&[], true)), ("80 [::]:80".to_owned(), String::new()));
         assert!(Fit { addresses: &[], ipv6: true, ..fit }.text().contains("listen [::]:80 default_server;"));
     }
 }

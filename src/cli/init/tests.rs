@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use super::super::args::{self, Command};
 use super::super::output::{Color, Format, Output};
+use super::beside::{Beside, both_families};
 use super::document::Document;
 use super::facts::{Access, Balanced, Candidate, Pending};
 use super::firewall::Walls;
@@ -15,6 +16,7 @@ use super::plan::{Refused, Start};
 use super::site::{Own, Port80, Welcome, Written};
 use super::units::{UNITS, Unit, Units};
 use super::*;
+use crate::config::BindAddress;
 use crate::crypto::{Key, KeyId};
 use crate::error::Trouble;
 use crate::upstream::UpstreamName;
@@ -24,6 +26,10 @@ fn init(arguments: &str) -> Box<Init> {
     let parsed = args::parse(typed.split(' ').map(Into::into)).expect("these are arguments");
     let Command::Init(init) = parsed.command else { panic!("it is init") };
     init
+}
+
+pub(super) fn wanted(arguments: &str) -> Wanted {
+    Wanted::of(&init(arguments)).expect("they can be used")
 }
 
 fn unit(active: bool, enabled: bool) -> Unit {
@@ -51,11 +57,13 @@ fn debian() -> Facts {
         coming: crate::config::Config::default(),
         guarded: None,
         drop_ins: Vec::new(),
+        beside: Beside::default(),
         access: Access::default(),
         aside: PathBuf::from("/etc/weir/weir.toml.old"),
         ring: Ring::Missing,
         ring_path: PathBuf::from("/var/lib/weir/keyring.json"),
         addresses: vec![candidate("10.77.0.11", "eth0", true)],
+        ipv6_alone: false,
         own: vec![[10, 77, 0, 11].into()],
         units: units(unit(false, true)),
         pending: Pending::Nothing,
@@ -130,12 +138,12 @@ fn beside(text: &str) -> Facts {
 const BALANCER: &str = "node.tags.role = \"lb\"\n[upstream.web]\nselect = { role = \"web\" }\n";
 
 fn made(arguments: &str, facts: &Facts, answers: &Answers) -> Result<Plan, Refused> {
-    Plan::make(&Wanted::of(&init(arguments)).expect("they can be used"), facts, answers)
+    Plan::make(&wanted(arguments), facts, answers)
 }
 
 /// As a dry run tells it, and what would be left without a yes.
 fn transcript(arguments: &str, facts: &mut Facts, answers: &Answers) -> String {
-    let wanted = Wanted::of(&init(arguments)).expect("they can be used");
+    let wanted = wanted(arguments);
     // As the look at a host has it.
     facts.nginx = facts.nginx.take().filter(|_| wanted.kind == Kind::Balancer);
     let is_new = matches!(facts.configuration, Found::Missing) || wanted.force;
@@ -161,6 +169,12 @@ fn transcript(arguments: &str, facts: &mut Facts, answers: &Answers) -> String {
     text.push_str(&facts.guarded.as_ref().and_then(words::idle).map(|line| line + "\n").unwrap_or_default());
     for step in plan.steps.iter().filter(|step| step.state != State::Theirs) {
         text.push_str(&words::line(step, plan.kind, Tense::Future));
+        if let Action::Configuration { text: written, .. } = &step.action {
+            for line in written.lines().filter(|line| line.starts_with("gossip.")) {
+                // Writing to a String cannot fail.
+                let _ = writeln!(text, "            | {line}");
+            }
+        }
     }
     if plan.theirs().next().is_some() {
         text.push_str(&words::changes(plan.theirs()));
@@ -233,6 +247,17 @@ fn plans_are_as_golden() {
         }
         facts
     };
+    let ipv6 = |address: &str| Facts {
+        addresses: vec![candidate(address, "eth0", true)],
+        own: vec![address.parse().expect("an address")],
+        ipv6_alone: true,
+        ..debian()
+    };
+    let bound = |bind: BindAddress| Facts { beside: Beside { bind: Some(bind), advertise: None }, ..ipv6("fd00::11") };
+    let by = |peer: &str, from: &str| {
+        let (addr, from) = (peer.parse().expect("an address"), from.parse().expect("an address"));
+        Answers { peer: Some(Peer { addr, from }), ..none() }
+    };
     let web = |start| Answers { web: Some(Web { port: 8080, start, ..Web::default() }), ..none() };
     let start = change::Change::new(
         "nginx",
@@ -257,6 +282,22 @@ fn plans_are_as_golden() {
         ("several addresses, asked", "lb", two(), answered("10.77.0.11")),
         ("several addresses, named", "lb --address 10.77.0.11", two(), none()),
         ("the only address, named", "lb --address 10.77.0.11", debian(), none()),
+        ("IPv6 alone", "lb", ipv6("fd00::11"), none()),
+        ("IPv6 alone, and a file beside it binds that", "lb", bound(both_families()), none()),
+        ("both families, and IPv6 named", "lb --address fd00::11", debian(), none()),
+        (
+            "both families, joined by IPv6",
+            "web --join fd00::11",
+            debian(),
+            Answers { address: "fd00::12".parse().ok(), ..by("[fd00::11]:7946", "fd00::12") },
+        ),
+        (
+            "joined by IPv6, and IPv4 named",
+            "lb --join fd00::11 --address 10.77.0.12",
+            debian(),
+            by("[fd00::11]:7946", "fd00::12"),
+        ),
+        ("IPv6 alone, joined", "web --join [fd00::11]", ipv6("fd00::12"), by("[fd00::11]:7946", "fd00::12")),
         ("a second balancer", "lb --join 10.77.0.11", debian(), none()),
         ("run again", "lb", done(), none()),
         ("run again, agent stopped", "lb", stopped_agent(), none()),
@@ -375,6 +416,27 @@ fn plans_are_as_golden() {
 }
 
 #[test]
+fn whoever_joins_is_known_by_the_address_from_which_it_came() {
+    let knows = |host: &[&str], from: &str| {
+        let addresses: Vec<_> = host.iter().map(|ip| candidate(ip, "eth0", false)).collect();
+        let ipv6_alone = addresses.iter().all(|candidate| candidate.ip.is_ipv6());
+        let (addr, from) = ("10.77.0.11:7946".parse().expect("an address"), from.parse().expect("an address"));
+        known_by(&Facts { addresses, ipv6_alone, ..debian() }, Peer { addr, from }).is_some()
+    };
+    for (host, from, is_written) in [
+        (&["10.77.0.12"][..], "10.77.0.12", false),
+        (&["10.77.0.12", "10.0.2.15"], "10.77.0.12", true),
+        (&["10.77.0.12", "10.0.2.15"], "203.0.113.9", false),
+        (&["10.77.0.12"], "fd00::12", true),
+        (&["10.77.0.12"], "::1", false),
+        (&["fd00::12"], "fd00::12", false),
+        (&["fd00::12", "fd01::12"], "fd01::12", true),
+    ] {
+        assert_eq!(knows(host, from), is_written, "{host:?} {from}");
+    }
+}
+
+#[test]
 fn a_plan_that_was_carried_out_leaves_nothing_to_do() {
     let written = |facts: &Facts| {
         let plan = made("lb", facts, &Answers::default()).expect("a plan");
@@ -454,6 +516,11 @@ fn an_option_out_of_place_is_not_dropped() {
             "lb --address 127.0.0.1",
             "--address 127.0.0.1 is the loopback address, by which no other server reaches this one; name one of this \
              server's: 'ip address' lists them",
+        ),
+        (
+            "lb --address fe80::1",
+            "--address fe80::1 is of one link alone, so other servers do not reach this one by it; name one of this server's: \
+             'ip address' lists them",
         ),
         ("lb --address ::", "--address :: is no server's address; name one of this server's: 'ip address' lists them"),
         (

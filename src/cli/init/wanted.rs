@@ -94,6 +94,9 @@ fn refuse_empty(option: &str, value: Option<&str>, way_out: &str) -> Result<(), 
 fn refuse_unreachable(address: IpAddr) -> Result<(), Failure> {
     let what = match address {
         ip if ip.is_loopback() => "is the loopback address, by which no other server reaches this one",
+        IpAddr::V6(ip) if ip.is_unicast_link_local() => {
+            "is of one link alone, so other servers do not reach this one by it"
+        }
         ip if ip.is_unspecified() || ip.is_multicast() => "is no server's address",
         _ => return Ok(()),
     };

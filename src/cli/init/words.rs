@@ -281,7 +281,8 @@ pub(super) fn next_command(addr: SocketAddr) -> String {
 
 /// As it is typed: everybody uses the same port.
 fn join(addr: SocketAddr) -> String {
-    if addr.port() == GOSSIP_PORT { addr.ip().to_string() } else { addr.to_string() }
+    let typed = if addr.port() == GOSSIP_PORT { addr.ip().to_string() } else { addr.to_string() };
+    argument(&typed).into_owned()
 }
 
 /// Of an application that does not run.
