@@ -262,6 +262,11 @@ impl Unjoined {
         !matches!(self.failure, JoinFailure::Connect(_) | JoinFailure::Timeout { .. })
     }
 
+    /// Whether it takes connections, and nothing came in time.
+    pub(super) fn is_silence(&self) -> bool {
+        matches!(self.failure, JoinFailure::Timeout { connected: true, .. })
+    }
+
     /// For the reference's clients.
     pub(super) fn for_serf(&self) -> String {
         let why = match &self.failure {

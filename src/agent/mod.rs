@@ -4,7 +4,7 @@
 //! |---|---|
 //! | `driver` | the loop and its state; no other file knows it |
 //! | `commands` | what RPC clients ask for, and what they wait for |
-//! | `joins`, `join`, `join_reply`, `reach`, `rejoin`, `discover` | finding others |
+//! | `joins`, `join`, `join_reply`, `reach`, `survey`, `rejoin`, `discover` | finding others |
 //! | `upstreams`, `applier`, `serving` | members to NGINX, off the loop; what a server is told of that |
 //! | `reload`, `tags`, `tags_file` | reading a changed configuration, what it makes of our tags, and Serf's file of them |
 //! | `udp`, `stream`, `bind`, `holder`, `address`, `check` | sockets |
@@ -64,6 +64,7 @@ mod status;
 mod stop;
 mod store;
 mod stream;
+pub(crate) mod survey;
 mod systemd;
 mod tags;
 mod tags_file;

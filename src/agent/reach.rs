@@ -25,21 +25,34 @@ pub(crate) struct Peer {
     pub(crate) from: IpAddr,
 }
 
+/// Why nobody was found.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(crate) enum Unreached {
+    /// It is this host's own agent that would be there, and nobody else.
+    Own(SocketAddr),
+    /// What is in the way.
+    Trouble(Trouble),
+}
+
 /// Connects to each address of a name at once, those of IPv4 first, and hangs up: members are used to that. The first one that takes the connection,
-/// or what is in the way of the first. Connections come from `source`, if the agent is going to be bound to it.
-pub(crate) async fn reach(address: &JoinAddress, source: Option<IpAddr>) -> Result<Peer, Trouble> {
+/// or what is in the way of the first. Those that are `own` are nobody to join.
+pub(crate) async fn reach(address: &JoinAddress, own: impl Fn(SocketAddr) -> bool) -> Result<Peer, Unreached> {
     let found = lookup(address).await.map_err(|reason| {
         let what = format!("cannot resolve '{}' to join: {reason}", address.host);
-        Trouble::new(what, "correct the name, or give an address")
+        Unreached::Trouble(Trouble::new(what, "correct the name, or give an address"))
     })?;
-    let has_ipv4 = found.iter().any(SocketAddr::is_ipv4);
+    let (own, others): (Vec<_>, Vec<_>) = found.into_iter().partition(|addr| own(*addr));
+    if let (Some(own), []) = (own.first(), &others[..]) {
+        return Err(Unreached::Own(*own));
+    }
+    let has_ipv4 = others.iter().any(SocketAddr::is_ipv4);
     let mut tries = JoinSet::new();
-    for (index, addr) in found.into_iter().enumerate() {
+    for (index, addr) in others.into_iter().enumerate() {
         tries.spawn(async move {
             if has_ipv4 && addr.is_ipv6() {
                 sleep(IPV4_FIRST).await;
             }
-            let opened = stream::open(addr, source).await;
+            let opened = stream::open(addr, None).await;
             let from = |stream: TcpStream| stream.local_addr().map_err(|error| StreamError::from(error.to_string()));
             (index, addr, opened.and_then(from))
         });
@@ -54,7 +67,8 @@ pub(crate) async fn reach(address: &JoinAddress, source: Option<IpAddr>) -> Resu
     }
     troubles.sort_by_key(|(index, _)| *index);
     let first = troubles.into_iter().next().map(|(_, trouble)| trouble);
-    Err(first.unwrap_or_else(|| Trouble::new(format!("{address} could not be tried"), "run it again")))
+    let untried = || Trouble::new(format!("{address} could not be tried"), "run it again");
+    Err(Unreached::Trouble(first.unwrap_or_else(untried)))
 }
 
 #[cfg(test)]
@@ -68,14 +82,17 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let addr = listener.local_addr().unwrap();
         let at = |host: &str, port| JoinAddress { host: host.to_owned(), port };
-        assert_eq!(reach(&at("127.0.0.1", addr.port()), None).await, Ok(Peer { addr, from: addr.ip() }));
+        let others = |_| false;
+        assert_eq!(reach(&at("127.0.0.1", addr.port()), others).await, Ok(Peer { addr, from: addr.ip() }));
+        assert_eq!(reach(&at("127.0.0.1", addr.port()), |own| own == addr).await, Err(Unreached::Own(addr)));
         if TcpListener::bind(("::1", addr.port())).await.is_ok() {
-            assert_eq!(reach(&at("localhost", addr.port()), None).await, Ok(Peer { addr, from: addr.ip() }));
+            assert_eq!(reach(&at("localhost", addr.port()), others).await, Ok(Peer { addr, from: addr.ip() }));
         }
         drop(listener);
-        let refused = reach(&at("127.0.0.1", addr.port()), None).await.unwrap_err().to_string();
-        assert_eq!(refused, format!("nothing listens on {addr}; start weir there, or correct the port"));
-        let unknown = reach(&at("name.invalid", 7946), None).await.unwrap_err();
+        let refused = reach(&at("127.0.0.1", addr.port()), others).await;
+        let nobody = Trouble::new(format!("nothing listens on {addr}"), "start weir there, or correct the port");
+        assert_eq!(refused, Err(Unreached::Trouble(nobody)));
+        let Err(Unreached::Trouble(unknown)) = reach(&at("name.invalid", 7946), others).await else { panic!("it is") };
         assert!(unknown.what.starts_with("cannot resolve 'name.invalid' to join: "), "{unknown}");
         assert_eq!(unknown.way_out, "correct the name, or give an address");
     }

@@ -1,6 +1,6 @@
 //! What is found on this host. Nothing is changed.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
@@ -17,7 +17,7 @@ use super::port::{Choice, Ports};
 use super::units::Units;
 use super::wanted::Wanted;
 use crate::agent::hand::{self, HandError};
-use crate::config::{self, Config, ConfigErrors, Loaded, SecretSource, Source, Sources};
+use crate::config::{self, Config, ConfigErrors, GOSSIP_PORT, Loaded, SecretSource, Source, Sources};
 use crate::crypto::KeyId;
 use crate::error::{Explain as _, Trouble};
 use crate::nginx::{Context, Form};
@@ -251,6 +251,29 @@ impl Facts {
             walls: Walls::look(),
             coming,
         })
+    }
+}
+
+impl Facts {
+    /// Whether nobody but this host's own agent is there.
+    pub(super) fn is_own_agent(&self, addr: SocketAddr) -> bool {
+        let ip = addr.ip().to_canonical();
+        let is_own = ip.is_loopback() || ip.is_unspecified() || self.own.contains(&ip);
+        is_own && addr.port() == self.gossip_port()
+    }
+
+    /// Where the agent takes gossip, by the configuration that is there, or else by the files beside it.
+    fn gossip_port(&self) -> u16 {
+        let of = |loaded: &Loaded| loaded.config.gossip.bind.port;
+        match &self.configuration {
+            Found::Read(loaded) => of(loaded),
+            Found::Missing if !self.drop_ins.is_empty() => {
+                let paths = self.drop_ins.iter().cloned().map(Source::File).collect();
+                let alone = Sources { paths, ..sources(Path::new(DEFAULT)) };
+                config::load(&alone).as_ref().map_or(GOSSIP_PORT, of)
+            }
+            Found::Missing | Found::Wrong(_) => GOSSIP_PORT,
+        }
     }
 }
 

@@ -104,11 +104,14 @@ pub(super) async fn key(key_file: Option<&Path>, output: &Output) -> Result<crat
     key::Source::of(key_file, std::io::stdin().is_terminal()).read(output).await
 }
 
-/// A file with it, looked at beforehand. What is typed or piped is not.
-pub(super) async fn check_key_file(key_file: Option<&Path>, output: &Output) -> Result<(), Failure> {
+/// The one in a file, beforehand. What is typed or piped is left to the run after it.
+pub(super) async fn key_of_file(
+    key_file: Option<&Path>,
+    output: &Output,
+) -> Result<Option<crate::crypto::Key>, Failure> {
     match key::Source::of(key_file, true) {
-        file @ key::Source::File(_) => file.read(output).await.map(drop),
-        key::Source::Prompt | key::Source::Input => Ok(()),
+        file @ key::Source::File(_) => file.read(output).await.map(Some),
+        key::Source::Prompt | key::Source::Input => Ok(None),
     }
 }
 

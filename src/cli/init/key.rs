@@ -129,10 +129,13 @@ pub(super) fn refused(document: &Document, again: &str) -> Option<Failure> {
     }
     let what =
         document.cluster.join_failures.iter().map(|trouble| trouble.what.as_str()).collect::<Vec<_>>().join(", ");
-    Some(
-        Failure::new(Exit::Failed, what)
-            .with_remedy(format!("compare 'weir keys list' (serf keys -list) there; '{again}' takes another key")),
-    )
+    Some(of_another(what, again))
+}
+
+/// `what` is how that showed.
+pub(super) fn of_another(what: String, again: &str) -> Failure {
+    Failure::new(Exit::Failed, what)
+        .with_remedy(format!("compare 'weir keys list' (serf keys -list) there; '{again}' takes another key"))
 }
 
 #[cfg(test)]

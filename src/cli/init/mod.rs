@@ -24,6 +24,7 @@ mod port;
 mod ready;
 mod serving;
 mod site;
+mod survey;
 mod tell;
 mod units;
 mod wanted;
@@ -48,6 +49,7 @@ use ask::Terminal;
 use facts::{Facts, Found, Ring};
 use joining::Web;
 use plan::{Action, Answers, Plan, RingKey, Start, State};
+use survey::Obstacle;
 use tell::Story;
 use wanted::Wanted;
 use words::Tense;
@@ -186,29 +188,19 @@ impl Init {
             facts.ring = Ring::Missing;
         }
         let answers = self.answers(wanted, &facts, story, output).await?;
-        let plan = Plan::make(wanted, &facts, &answers)
-            .map_err(|refused| words::refused(&refused, &self.command(), output))?;
-        check(&facts, &plan, output)?;
+        let Agreed { plan, key, makes_way } = self.agree(wanted, &mut facts, &answers, forced, output).await?;
         if let Some(idle) = facts.guarded.as_ref().and_then(words::idle) {
             output.notice(&idle);
         }
         if self.dry_run {
-            if plan.key() == Some(&RingKey::Cluster) {
-                joining::check_key_file(self.key_file.as_deref(), output).await?;
-            }
             return dry_run(&plan, story);
         }
         let web = answers.web.as_ref();
         let mut run = Run { init: self, facts: &facts, plan: &plan, web, started: None, story, output };
-        let key = match plan.key() {
-            Some(RingKey::Cluster) if forced.is_some() => forced.clone(),
-            Some(RingKey::Cluster) => Some(joining::key(self.key_file.as_deref(), output).await?),
-            Some(RingKey::New | RingKey::Held(_) | RingKey::Credential(_) | RingKey::None) | None => None,
-        };
         if let Some(key) = key.as_ref().filter(|_| is_in_doubt) {
             carry::forget(&facts.ring_path, key)?;
         }
-        if forced.is_some() {
+        if makes_way {
             let aside = carry::ring_aside(&facts.ring_path)?;
             run.story.line(&words::two("kept", &format!("{}   the keyring so far", aside.display())))?;
         }
@@ -216,6 +208,50 @@ impl Init {
         let consent = run.consent().await?;
         run.start(consent).await?;
         run.wait(consent).await
+    }
+
+    /// The plan, and that the cluster has nothing against it, as far as the member that was proven can tell. `forced` is a key that
+    /// takes the place of the ring that is there; so does the one that is asked for where that ring is not the cluster's.
+    async fn agree(
+        &self,
+        wanted: &Wanted,
+        facts: &mut Facts,
+        answers: &Answers,
+        forced: Option<Key>,
+        output: &Output,
+    ) -> Result<Agreed, Failure> {
+        let mut makes_way = forced.is_some();
+        loop {
+            let plan = Plan::make(wanted, facts, answers)
+                .map_err(|refused| words::refused(&refused, &self.command(), output))?;
+            let config = check(facts, &plan, output)?;
+            let key = match plan.key() {
+                Some(RingKey::Cluster) if forced.is_some() => forced.clone(),
+                Some(RingKey::Cluster) if self.dry_run => {
+                    joining::key_of_file(self.key_file.as_deref(), output).await?
+                }
+                Some(RingKey::Cluster) => Some(joining::key(self.key_file.as_deref(), output).await?),
+                Some(RingKey::New | RingKey::Held(_) | RingKey::Credential(_) | RingKey::None) | None => None,
+            };
+            let has_key = key.is_some() || plan.key() != Some(&RingKey::Cluster);
+            let asked = match (answers.peer.filter(|_| plan.is_new() && has_key), &config) {
+                (Some(peer), Some(loaded)) => survey::ask(peer, (&loaded.config, facts), key.as_ref(), output).await,
+                (None, _) | (_, None) => Ok(()),
+            };
+            let is_file = !facts.ring_path.as_os_str().is_empty();
+            match (asked, plan.key()) {
+                (Ok(()), _) => return Ok(Agreed { plan, key, makes_way }),
+                (Err(Obstacle::Key(trouble)), Some(RingKey::Held(_))) if is_file => {
+                    output.notice(&format!("notice: {}; the cluster's key takes its place", trouble.what));
+                    facts.ring = Ring::Missing;
+                    makes_way = true;
+                }
+                (Err(obstacle), _) => {
+                    let is_there = !matches!(facts.configuration, Found::Missing);
+                    return Err(obstacle.told(&self.command(), is_there));
+                }
+            }
+        }
     }
 
     /// With `--force`, the key that was given for a cluster, where the keyring that is there lacks it.
@@ -247,7 +283,7 @@ impl Init {
         let is_new = is_written(wanted, facts);
         let mut peer = None;
         if let Some(join) = wanted.join.as_ref().filter(|_| is_new || facts.ring == Ring::Missing) {
-            let proven = peer::prove(join, output).await?;
+            let proven = peer::prove(join, facts, output).await?;
             story.line(&words::two("peer", &peer::words(proven)))?;
             peer = Some(proven);
         }
@@ -358,21 +394,30 @@ fn dry_run(plan: &Plan, story: &mut Story<'_>) -> Result<Exit, Failure> {
     Ok(Exit::Done)
 }
 
-/// Before anything is written: an agent that could not start says so in its journal alone.
-fn check(facts: &Facts, plan: &Plan, output: &Output) -> Result<(), Failure> {
+/// Before anything is written: an agent that could not start says so in its journal alone. Returns the configuration as it will be.
+fn check(facts: &Facts, plan: &Plan, output: &Output) -> Result<Option<Loaded>, Failure> {
     let text = plan.steps.iter().find_map(|step| match &step.action {
         Action::Configuration { text, .. } if step.state == State::Ours => Some(text),
         _ => None,
     });
     let checked = text.map(|text| carry::checked(text, &facts.drop_ins, output)).transpose()?;
     let loaded = match &facts.configuration {
-        Found::Read(loaded) => checked.as_ref().or(Some(loaded)),
-        Found::Missing | Found::Wrong(_) => checked.as_ref(),
+        Found::Read(loaded) => checked.or_else(|| Some((**loaded).clone())),
+        Found::Missing | Found::Wrong(_) => checked,
     };
-    match loaded.filter(|_| !facts.units.agent_runs()) {
-        Some(loaded) => carry::check_ports(loaded),
-        None => Ok(()),
+    if let Some(loaded) = loaded.as_ref().filter(|_| !facts.units.agent_runs()) {
+        carry::check_ports(loaded)?;
     }
+    Ok(loaded)
+}
+
+/// What is to be done, with what it takes.
+struct Agreed {
+    plan: Plan,
+    /// The cluster's, where that is to be written.
+    key: Option<Key>,
+    /// The ring that is there is kept beside it.
+    makes_way: bool,
 }
 
 /// A plan that is being carried out.

@@ -129,9 +129,9 @@ pub(super) struct Summary {
 /// What was asked for in the meantime.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Answers {
-    pub(super) address: Option<IpAddr>,
-    /// The member that takes our connection.
+    /// The member to join, where its key or its configuration may be written.
     pub(super) peer: Option<Peer>,
+    pub(super) address: Option<IpAddr>,
     /// Of a web server that has no configuration yet.
     pub(super) web: Option<Web>,
     /// A web server that does not run, of a server that is configured.
@@ -209,6 +209,20 @@ impl Plan {
         self.steps.iter().find_map(|step| match &step.action {
             Action::Ring { key, .. } => Some(key),
             _ => None,
+        })
+    }
+
+    /// Whether what this server is to the cluster is written anew.
+    pub(super) fn is_new(&self) -> bool {
+        self.steps.iter().any(|step| match &step.action {
+            Action::Ring { .. } | Action::Configuration { .. } => step.state != State::Done,
+            Action::Open(_)
+            | Action::Change(_)
+            | Action::Units(_)
+            | Action::Guard(..)
+            | Action::Unguard(_)
+            | Action::Site { .. }
+            | Action::StartNginx { .. } => false,
         })
     }
 

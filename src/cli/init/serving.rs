@@ -93,6 +93,11 @@ pub(super) async fn joined(
     }
 }
 
+/// Another one has this name, by the word of whoever knows it there.
+pub(super) fn namesake(name: &str, by: &str, addr: SocketAddr) -> String {
+    format!("another member is called '{name}': {by} knows it at {addr}, which is not this server")
+}
+
 /// Another one has this node's name, by the agent's word.
 fn refuse_conflict(document: &Document) -> Result<(), Failure> {
     let conflict = document.node.name_conflict();
@@ -173,10 +178,7 @@ impl Joined {
     /// What balancers say would be about another host.
     fn refuse_namesake(&self) -> Result<(), Failure> {
         let Some((balancer, addr)) = self.heard.namesake() else { return Ok(()) };
-        let name = &self.name;
-        let what =
-            format!("another member is called '{name}': {balancer} knows it at {addr}, which is not this server");
-        Err(Failure::new(Exit::Failed, what).with_remedy(RENAME))
+        Err(Failure::new(Exit::Failed, namesake(&self.name, balancer, addr)).with_remedy(RENAME))
     }
 
     /// `2 members; lb1 answers over TCP and UDP, both ways`.

@@ -453,6 +453,46 @@ fn a_plan_that_was_carried_out_leaves_nothing_to_do() {
 }
 
 #[test]
+fn the_agent_of_this_host_is_nobody_to_join() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let drop_in = directory.path().join("a.toml");
+    std::fs::write(&drop_in, "gossip.bind = \"0.0.0.0:7950\"\n").expect("it is ours");
+    let beside = Facts { drop_ins: vec![drop_in], ..debian() };
+    let moved = configured("gossip.bind = \"0.0.0.0:7950\"\n");
+    for (facts, addr, own) in [
+        (&debian(), "10.77.0.11:7946", true),
+        (&debian(), "127.0.1.1:7946", true),
+        (&debian(), "[::1]:7946", true),
+        (&debian(), "[::ffff:10.77.0.11]:7946", true),
+        (&debian(), "0.0.0.0:7946", true),
+        (&debian(), "10.77.0.12:7946", false),
+        (&debian(), "10.77.0.11:7950", false),
+        (&moved, "10.77.0.11:7950", true),
+        (&moved, "10.77.0.11:7946", false),
+        (&beside, "10.77.0.11:7950", true),
+        (&beside, "10.77.0.11:7946", false),
+    ] {
+        assert_eq!(facts.is_own_agent(addr.parse().expect("an address")), own, "{addr}");
+    }
+}
+
+#[test]
+fn the_cluster_is_asked_only_where_this_server_is_written_anew() {
+    let web = "node.tags.role = \"web\"\ngossip.join = [\"10.77.0.11\"]\n";
+    let lacks_ring = Facts { ring: Ring::Missing, ..configured(web) };
+    for (arguments, facts, is_new) in [
+        ("web --join 10.77.0.11 --port 80", debian(), true),
+        ("web --join 10.77.0.11", configured(web), false),
+        ("web --join 10.77.0.11 --force", configured(web), false),
+        ("web --join 10.77.0.12 --force", configured(web), true),
+        ("web --join 10.77.0.11", lacks_ring, true),
+    ] {
+        let plan = made(arguments, &facts, &Answers::default()).expect("a plan");
+        assert_eq!(plan.is_new(), is_new, "{arguments}");
+    }
+}
+
+#[test]
 fn units_are_started_restarted_or_left_alone() {
     let start = |facts: &Facts| {
         let plan = made("lb", facts, &Answers::default()).expect("a plan");
