@@ -18,6 +18,8 @@ const PATIENCE: Duration = Duration::from_secs(3);
 const FRESH: Duration = Duration::from_secs(1);
 /// A question or two, until somebody else asks.
 const KEPT: Duration = Duration::from_secs(60);
+/// How long the end of a try waits for whoever began it: later it may be over for somebody who has asked anew.
+const AWAITED: Duration = Duration::from_secs(4);
 /// Members that are tried at a time.
 const MAX_TRIES: usize = 32;
 
@@ -48,7 +50,7 @@ impl Reached {
         to: SocketAddr,
         source: Option<IpAddr>,
     ) -> Option<bool> {
-        self.tries.retain(|_, known| now.since(known.at) < KEPT);
+        self.tries.retain(|_, known| now.since(known.at) < if known.came.is_some() { AWAITED } else { KEPT });
         if let Some(known) = self.tries.get_mut(member).filter(|known| known.to == to) {
             if let Some(Ok(result)) = known.came.as_mut().map(oneshot::Receiver::try_recv) {
                 (known.result, known.came, known.at) = (Some(result), None, now);
@@ -100,6 +102,14 @@ mod tests {
         let later = start + FRESH;
         assert_eq!(reached.look(later, &name, to, None), None, "another try is under way");
         assert_eq!(told(&mut reached, later, to, None).await, Some(false));
+        let open = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let to = open.local_addr().unwrap();
+        assert_eq!(reached.look(later, &name, to, None), None, "it has moved");
+        let (_stream, _) = open.accept().await.unwrap();
+        for _ in 0..256 {
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(reached.look(later + AWAITED, &name, to, None), None, "nobody asked how that try ended");
         let elsewhere = "127.0.0.1:9".parse().unwrap();
         assert_eq!(reached.look(later, &name, elsewhere, None), None, "it has moved");
     }
