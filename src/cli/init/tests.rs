@@ -544,6 +544,22 @@ fn what_is_typed_again_does_the_same() {
 }
 
 #[test]
+fn the_next_server_is_told_an_address_that_a_shell_takes() {
+    for (addr, typed) in [
+        ("10.77.0.11:7946", "10.77.0.11"),
+        ("10.77.0.11:7947", "10.77.0.11:7947"),
+        ("[fd00::11]:7946", "fd00::11"),
+        ("[fd00::11]:7947", "'[fd00::11]:7947'"),
+    ] {
+        let addr = addr.parse().expect("an address");
+        assert_eq!(words::next_command(addr), format!("sudo weir init web --join {typed}"));
+        assert!(
+            words::next("lb", addr).contains(&format!("| ssh web1 sudo weir init web --join {typed} --key-file -"))
+        );
+    }
+}
+
+#[test]
 fn an_option_out_of_place_is_not_dropped() {
     for (arguments, said) in [
         ("lb --port 80", "--port is for a web server; leave it out"),
