@@ -16,6 +16,7 @@ use super::super::session::Session;
 use super::facts::{self, Pending};
 use super::plan::{RingKey, Start};
 use super::units::UNITS;
+use super::unstarted::Reason;
 use crate::agent::{self, hand};
 use crate::apply::{self, NewSite, RunBy, SitePlaced};
 use crate::command;
@@ -170,11 +171,10 @@ pub(super) fn start(start: Start) -> Result<(), Failure> {
     if systemctl(&[verb, "weir.service"])?.success {
         return Ok(());
     }
-    let what = match start {
-        Start::Outdated => "weir.service did not take over its configuration",
-        Start::Nothing | Start::Stopped | Start::Changed => "weir.service did not start",
-    };
-    Err(Failure::new(Exit::Failed, what).with_remedy("'journalctl -u weir' says why"))
+    Err(match start {
+        Start::Outdated => Reason::of_reload().failure("weir.service did not take over its configuration"),
+        Start::Nothing | Start::Stopped | Start::Changed => Reason::of_start().failure("weir.service did not start"),
+    })
 }
 
 /// How the configuration that the agent has differs from the one that is there. One that says nothing has the same.

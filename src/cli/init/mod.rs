@@ -27,6 +27,7 @@ mod site;
 mod survey;
 mod tell;
 mod units;
+mod unstarted;
 mod wanted;
 mod words;
 
