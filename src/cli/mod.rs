@@ -128,7 +128,10 @@ fn run(command: Command, output: &Output) -> Result<Exit, Failure> {
         Command::Config(config) => config.run(output),
         Command::Demo(demo) => demo.run(output),
         Command::Doctor(doctor) => converse_with(doctor.run(output), false),
-        Command::Init(init) => init::ended(converse_with(init.run(output), false)),
+        Command::Init(init) => {
+            let changed = init::Changed::default();
+            init::ended(converse_with(init.run(&changed, output), false), &changed)
+        }
         Command::Sim(sim) => sim.run(output),
         Command::Version(version) => version.run(output),
         Command::Keygen(keygen) => keygen.run(output),

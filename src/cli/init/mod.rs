@@ -17,6 +17,7 @@ mod firewall;
 mod guard;
 mod joining;
 mod key;
+mod lock;
 mod nginx;
 mod peer;
 mod plan;
@@ -31,8 +32,9 @@ mod unstarted;
 mod wanted;
 mod words;
 
+use std::cell::Cell;
 use std::net::IpAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::ValueEnum;
 use tokio::time::Instant;
@@ -49,6 +51,7 @@ use crate::status::shell;
 use ask::Terminal;
 use facts::{Facts, Found, Ring};
 use joining::Web;
+use lock::Lock;
 use plan::{Action, Answers, Plan, RingKey, Start, State};
 use survey::Obstacle;
 use tell::Story;
@@ -140,20 +143,38 @@ pub(crate) enum Site {
     No,
 }
 
+/// Whether a run has changed anything of this host yet.
+#[derive(Debug, Default)]
+pub(crate) struct Changed(Cell<bool>);
+
+impl Changed {
+    fn begin(&self) {
+        self.0.set(true);
+    }
+}
+
 impl Init {
-    pub(crate) async fn run(&self, output: &Output) -> Result<Exit, Failure> {
+    pub(crate) async fn run(&self, changed: &Changed, output: &Output) -> Result<Exit, Failure> {
         let wanted = Wanted::of(self)?;
         if !rustix::process::geteuid().is_root() {
             return Err(Failure::new(Exit::NotPermitted, "this writes the server's configuration")
                 .with_remedy(format!("use {}", self.command())));
         }
+        let take = || Lock::take(Path::new(lock::PLACE));
+        let _lock = if self.dry_run { None } else { Some(blocking(take).await?) };
         let mut story = Story::new(self.kind.as_str(), self.dry_run, output);
-        let exit = self.tell(&wanted, &mut story, output).await?;
+        let exit = self.tell(&wanted, changed, &mut story, output).await?;
         story.end()?;
         Ok(exit)
     }
 
-    async fn tell(&self, wanted: &Wanted, story: &mut Story<'_>, output: &Output) -> Result<Exit, Failure> {
+    async fn tell(
+        &self,
+        wanted: &Wanted,
+        changed: &Changed,
+        story: &mut Story<'_>,
+        output: &Output,
+    ) -> Result<Exit, Failure> {
         if !self.dry_run {
             let telling = *output;
             let tell = move || telling.progress("waiting for weir.service to leave the cluster");
@@ -197,11 +218,13 @@ impl Init {
             return dry_run(&plan, story);
         }
         let web = answers.web.as_ref();
-        let mut run = Run { init: self, facts: &facts, plan: &plan, web, started: None, story, output };
+        let mut run = Run { init: self, facts: &facts, plan: &plan, web, started: None, changed, story, output };
         if let Some(key) = key.as_ref().filter(|_| is_in_doubt) {
+            changed.begin();
             carry::forget(&facts.ring_path, key)?;
         }
         if makes_way {
+            changed.begin();
             let aside = carry::ring_aside(&facts.ring_path)?;
             run.story.line(&words::two("kept", &format!("{}   the keyring so far", aside.display())))?;
         }
@@ -333,8 +356,11 @@ impl Init {
 }
 
 /// An interrupt ends it between two steps, or in one that the next run does again.
-pub(super) fn ended(result: Result<Exit, Failure>) -> Result<Exit, Failure> {
+pub(super) fn ended(result: Result<Exit, Failure>, changed: &Changed) -> Result<Exit, Failure> {
     match result {
+        Ok(Exit::Interrupted) if !changed.0.get() => {
+            Err(Failure::new(Exit::Interrupted, "interrupted; nothing was changed"))
+        }
         Ok(Exit::Interrupted) => Err(Failure::new(Exit::Interrupted, "interrupted, and what was written stays")
             .with_remedy("run it again: it goes on from there")),
         ended => ended,
@@ -429,6 +455,7 @@ struct Run<'a, 's> {
     web: Option<&'a Web>,
     /// When the agent was, if it was.
     started: Option<Instant>,
+    changed: &'a Changed,
     story: &'a mut Story<'s>,
     output: &'a Output,
 }
@@ -440,13 +467,18 @@ impl Run<'_, '_> {
             let mut line = words::line(step, self.init.kind, Tense::Past);
             match &step.action {
                 Action::Ring { key, path } if step.state == State::Ours => {
+                    self.changed.begin();
                     let id = carry::ring(path, key, given)?;
                     line = words::ring(path, key, id);
                 }
                 Action::Configuration { text, aside, .. } if step.state == State::Ours => {
+                    self.changed.begin();
                     carry::configuration(text, aside.as_deref(), self.output)?;
                 }
-                Action::Open(path) => carry::open(path)?,
+                Action::Open(path) => {
+                    self.changed.begin();
+                    carry::open(path)?;
+                }
                 Action::Ring { .. } | Action::Configuration { .. } | Action::Site { new: None, .. } => {}
                 Action::Change(_)
                 | Action::Units(_)
@@ -477,6 +509,9 @@ impl Run<'_, '_> {
 
     /// What stands in the way goes first.
     async fn start(&mut self, consent: bool) -> Result<(), Failure> {
+        if consent || self.plan.steps.iter().any(|step| step.state == State::Ours) {
+            self.changed.begin();
+        }
         for step in &self.plan.steps {
             match &step.action {
                 Action::Change(change) if consent => {

@@ -516,6 +516,17 @@ fn units_are_started_restarted_or_left_alone() {
 }
 
 #[test]
+fn an_interrupt_is_told_by_whether_anything_was_changed() {
+    let changed = Changed::default();
+    let told = || ended(Ok(Exit::Interrupted), &changed).map_err(|failure| (failure.exit(), failure.sentence()));
+    assert_eq!(told(), Err((Exit::Interrupted, "interrupted; nothing was changed".to_owned())));
+    changed.begin();
+    let stays = "interrupted, and what was written stays; run it again: it goes on from there";
+    assert_eq!(told(), Err((Exit::Interrupted, stays.to_owned())));
+    assert_eq!(ended(Ok(Exit::Done), &changed), Ok(Exit::Done));
+}
+
+#[test]
 fn what_is_added_by_hand_is_read_as_it_is_meant() {
     let add = Some(("app".to_owned(), "app.service".to_owned()));
     let amendment = guard::Amendment { add, remove: Vec::new() };
