@@ -124,10 +124,12 @@ impl Text for JoinAddress {
         let (host, port) = split_port(text).ok_or_else(wrong)?;
         let name = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_');
         let named = host.len() <= 253 && host.chars().all(name);
-        if host.is_empty() || port == Some(0) || !(named || host.parse::<IpAddr>().is_ok()) {
+        // One address has one spelling.
+        let address = host.parse::<IpAddr>().map(|address| address.to_string()).ok();
+        if host.is_empty() || port == Some(0) || !(named || address.is_some()) {
             return Err(wrong());
         }
-        Ok(Self { host: host.to_owned(), port: port.unwrap_or(GOSSIP_PORT) })
+        Ok(Self { host: address.unwrap_or_else(|| host.to_owned()), port: port.unwrap_or(GOSSIP_PORT) })
     }
 
     fn text(&self) -> String {
@@ -244,6 +246,7 @@ mod tests {
             ("10.77.0.11", Some("10.77.0.11:7946")),
             ("fe80::1", Some("[fe80::1]:7946")),
             ("[fe80::1]:80", Some("[fe80::1]:80")),
+            ("[FD00:0::11]", Some("[fd00::11]:7946")),
             ("", None),
             ("lb1:0", None),
             ("lb1:http", None),
