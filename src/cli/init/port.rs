@@ -45,6 +45,8 @@ pub(super) struct Listener {
     program: Option<String>,
     /// The unit that its process belongs to.
     pub(super) unit: Option<String>,
+    /// Where it took a connection from this host.
+    local: Option<IpAddr>,
     answer: Answer,
 }
 
@@ -114,12 +116,15 @@ impl Ports {
             let is_known = listeners.iter().any(|known: &Listener| known.port == port);
             let Some(at) = at(of_port.iter().map(|(addr, _)| addr.ip())).filter(|_| !is_known) else { continue };
             let holder = of_port.iter().find_map(|(_, holder)| holder.as_ref());
+            let asked = at.tried(port).into_iter().find_map(|addr| Some((addr.ip(), ask(addr)?)));
+            let (local, answer) = asked.unzip();
             listeners.push(Listener {
                 port,
                 at,
                 program: holder.map(|holder| holder.name.clone()),
                 unit: holder.and_then(|holder| unit_of_process(holder.pid)),
-                answer: at.tried(port).iter().find_map(|addr| ask(*addr)).unwrap_or_default(),
+                local,
+                answer: answer.unwrap_or_default(),
             });
         }
         Self { listeners, stopped: stopped() }
@@ -253,9 +258,10 @@ impl Listener {
 
 /// How to look at `port`; nobody is there yet, or it is `listener`.
 pub(super) fn check(port: u16, listener: Option<&Listener>) -> Check {
-    let ip = match listener.map(|listener| listener.at) {
-        Some(At::One(ip)) => ip,
-        Some(At::Everywhere | At::Loopback) | None => Ipv4Addr::LOCALHOST.into(),
+    let ip = match listener.map(|listener| (listener.at, listener.local)) {
+        Some((At::One(ip), _)) => ip,
+        Some((At::Everywhere | At::Loopback, Some(local))) => local,
+        Some((At::Everywhere | At::Loopback, None)) | None => Ipv4Addr::LOCALHOST.into(),
     };
     let place = SocketAddr::new(ip, port).to_string();
     match listener.map(|listener| &listener.answer) {
@@ -362,7 +368,7 @@ mod tests {
     const COMMAND: &str = "sudo weir init web --join 10.77.0.11";
 
     fn listener(port: u16, at: At, program: &str, said: &str) -> Listener {
-        Listener { port, at, program: Some(program.to_owned()), unit: None, answer: read(said) }
+        Listener { port, at, program: Some(program.to_owned()), unit: None, local: None, answer: read(said) }
     }
 
     fn nginx(port: u16, body: &str) -> Listener {
@@ -436,6 +442,8 @@ mod tests {
         assert_eq!(of(None), "check http://127.0.0.1:8080/");
         assert_eq!(of(Some(&python(At::Everywhere))), "check http://127.0.0.1:8080/");
         assert_eq!(of(Some(&mail(At::Everywhere))), "check tcp 127.0.0.1:8080");
+        let ipv6 = Listener { local: Some(Ipv6Addr::LOCALHOST.into()), ..python(At::Everywhere) };
+        assert_eq!(of(Some(&ipv6)), "check http://[::1]:8080/", "it takes no IPv4");
         let one = At::One([10, 77, 0, 12].into());
         assert_eq!(of(Some(&python(one))), "check http://10.77.0.12:8080/");
         assert_eq!(check(80, Some(&mail(one))).setting(), ("tcp", "10.77.0.12:80"));
@@ -480,7 +488,7 @@ mod tests {
         let said = |program: Option<&str>, header: &str| {
             let answer = read(&format!("HTTP/1.1 200 OK\r\n{header}\r\n\r\n"));
             let program = program.map(ToOwned::to_owned);
-            Listener { port: 80, at: At::Everywhere, program, unit: None, answer }.name()
+            Listener { program, answer, ..nginx(80, "") }.name()
         };
         assert_eq!(said(Some("nginx"), "Server: nginx/1.22.1"), "nginx 1.22.1");
         assert_eq!(said(Some("nginx"), "Server: nginx"), "nginx");
@@ -518,5 +526,6 @@ mod tests {
         };
         assert!(answering.join().unwrap().starts_with("GET / HTTP/1.0"));
         assert_eq!((found, listener.at, listener.is_welcome_page()), (port, At::Loopback, true));
+        assert_eq!(listener.local, Some(Ipv4Addr::LOCALHOST.into()));
     }
 }
