@@ -45,7 +45,7 @@ use super::failure::Failure;
 use super::output::Output;
 use crate::agent::reach::Peer;
 use crate::apply::NewSite;
-use crate::config::Loaded;
+use crate::config::{Config, Loaded};
 use crate::crypto::Key;
 use crate::status::shell;
 use ask::Terminal;
@@ -249,6 +249,9 @@ impl Init {
             let plan = Plan::make(wanted, facts, answers)
                 .map_err(|refused| words::refused(&refused, &self.command(), output))?;
             let config = check(facts, &plan, output)?;
+            if let Some(loaded) = &config {
+                self.refuse_overruled(wanted, &loaded.config, &plan)?;
+            }
             let key = match plan.key() {
                 Some(RingKey::Cluster) if forced.is_some() => forced.clone(),
                 Some(RingKey::Cluster) if self.dry_run => {
@@ -265,16 +268,28 @@ impl Init {
             let is_file = !facts.ring_path.as_os_str().is_empty();
             match (asked, plan.key()) {
                 (Ok(()), _) => return Ok(Agreed { plan, key, makes_way }),
-                (Err(Obstacle::Key(trouble)), Some(RingKey::Held(_))) if is_file => {
+                (Err(Obstacle::Key { trouble, label: None }), Some(RingKey::Held(_))) if is_file => {
                     output.notice(&format!("notice: {}; the cluster's key takes its place", trouble.what));
                     facts.ring = Ring::Missing;
                     makes_way = true;
                 }
                 (Err(obstacle), _) => {
                     let is_there = !matches!(facts.configuration, Found::Missing);
-                    return Err(obstacle.told(&self.command(), is_there));
+                    return Err(obstacle.told(&self.asking(), is_there));
                 }
             }
+        }
+    }
+
+    /// What was asked for and a file beside the configuration has otherwise would be dropped without a word.
+    fn refuse_overruled(&self, wanted: &Wanted, config: &Config, plan: &Plan) -> Result<(), Failure> {
+        let overruled = existing::contradictions(config, wanted);
+        if !overruled.is_empty() {
+            return Err(words::overruled(&overruled));
+        }
+        match (&self.key_file, plan.key()) {
+            (Some(_), Some(key @ (RingKey::Credential(_) | RingKey::None))) => Err(words::useless_key(key)),
+            _ => Ok(()),
         }
     }
 
@@ -326,6 +341,15 @@ impl Init {
 
     /// As it is typed again.
     fn command(&self) -> String {
+        self.typed(self.key_file.as_deref())
+    }
+
+    /// As it is typed to give another key: from a file it would be the same one.
+    fn asking(&self) -> String {
+        self.typed(self.key_file.as_deref().filter(|file| file.as_os_str() == "-"))
+    }
+
+    fn typed(&self, key_file: Option<&Path>) -> String {
         let mut command = match self.kind {
             Kind::Balancer => "sudo weir init lb",
             Kind::Web => "sudo weir init web",
@@ -338,7 +362,7 @@ impl Init {
             }
         };
         option("--join", &self.join);
-        option("--key-file", &self.key_file.as_ref().map(|path| path.display().to_string()));
+        option("--key-file", &key_file.map(|path| path.display().to_string()));
         option("--name", &self.name);
         option("--address", &self.address.map(|address| address.to_string()));
         option("--port", &self.port.map(|port| port.to_string()));
@@ -561,7 +585,7 @@ impl Run<'_, '_> {
         let agent = AgentArgs::default().or_as_configured(Some(&loaded));
         let mut joined = Ok(());
         if self.init.join.is_some() {
-            let again = self.init.command();
+            let again = self.init.asking();
             joined = joining::wait(self.init.kind, &agent, (&again, self.started), self.story, self.output).await;
         }
         // The likeliest reason stands beside the failure.

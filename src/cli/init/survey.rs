@@ -27,8 +27,8 @@ pub(super) struct Identity<'a> {
     advertised: Option<SocketAddr>,
     /// This host's addresses.
     own: &'a [IpAddr],
-    /// Its name so far.
-    former: Option<&'a NodeName>,
+    /// Its name so far, and where others were told to find it.
+    former: Option<(&'a NodeName, Option<IpAddr>)>,
 }
 
 /// What another member has already.
@@ -41,19 +41,19 @@ pub(super) enum Taken {
 impl<'a> Identity<'a> {
     /// As `config` will have it on this host.
     fn of(config: &'a Config, facts: &'a Facts) -> Self {
-        let advertised = match config.gossip.advertise {
+        let advertised = |config: &Config| match config.gossip.advertise {
             Advertise::Address(ip, port) => Some(SocketAddr::new(ip, port.unwrap_or(config.gossip.bind.port))),
             Advertise::Auto | Advertise::FirstPrivate => None,
         };
         let former = match &facts.configuration {
-            Found::Read(loaded) => Some(&loaded.config.node.name),
+            Found::Read(loaded) => Some((&loaded.config.node.name, advertised(&loaded.config).map(|addr| addr.ip()))),
             Found::Missing | Found::Wrong(_) => None,
         };
-        Self { name: &config.node.name, advertised, own: &facts.own, former }
+        Self { name: &config.node.name, advertised: advertised(config), own: &facts.own, former }
     }
 
     /// As the members judge it: who has left or failed has nothing any more. Who is at an address of this host is this server as
-    /// it was, and so is who had this server's former name where it is to be.
+    /// it was, and so is who has its former name where it is to be, or where it said to be until now.
     fn judge(&self, listed: &[PushNode]) -> Result<(), Taken> {
         for PushNode { alive, state } in listed {
             let is_present = match state {
@@ -64,10 +64,16 @@ impl<'a> Identity<'a> {
                 continue;
             }
             let is_there = self.advertised == Some(alive.addr);
+            let is_former = |(name, at): (&NodeName, Option<IpAddr>)| {
+                alive.node == *name && (is_there || at == Some(alive.addr.ip()))
+            };
+            if self.former.is_some_and(is_former) {
+                continue;
+            }
             if alive.node == *self.name && !is_there {
                 return Err(Taken::Name { name: alive.node.clone(), at: alive.addr });
             }
-            if is_there && alive.node != *self.name && self.former != Some(&alive.node) {
+            if is_there && alive.node != *self.name {
                 return Err(Taken::Address { addr: alive.addr, by: alive.node.clone() });
             }
         }
@@ -78,8 +84,8 @@ impl<'a> Identity<'a> {
 /// Why this server would not be the member that it is to be. Nothing was written.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(super) enum Obstacle {
-    /// The key is not the cluster's.
-    Key(Trouble),
+    /// The key is not the cluster's, or else this label is not.
+    Key { trouble: Trouble, label: Option<String> },
     /// Nobody is joined there.
     Peer(Trouble),
     /// `by` is who says so.
@@ -111,7 +117,10 @@ pub(super) async fn ask(
             let by = peer_itself.map_or(peer.addr.ip().to_string(), |node| node.alive.node.as_str().to_owned());
             Obstacle::Taken { taken, by }
         }),
-        Err(Unanswered::Key(trouble)) => Err(Obstacle::Key(trouble)),
+        Err(Unanswered::Key(trouble)) => {
+            let label = Some(config.gossip.label.clone()).filter(|label| !label.is_empty());
+            Err(Obstacle::Key { trouble, label })
+        }
         Err(Unanswered::Refused(trouble)) => Err(Obstacle::Peer(trouble)),
         Err(Unanswered::Silent(trouble)) => {
             output.notice(&format!("notice: {}; it may only be slow, so this goes on", trouble.what));
@@ -126,7 +135,12 @@ impl Obstacle {
     pub(super) fn told(&self, again: &str, force: bool) -> Failure {
         let forced = if force { ", and --force" } else { "" };
         match self {
-            Self::Key(trouble) => key::of_another(trouble.what.clone(), again),
+            Self::Key { trouble, label: None } => key::of_another(trouble.what.clone(), again),
+            // What is sealed under another label looks like that.
+            Self::Key { trouble, label: Some(label) } => {
+                let what = format!("{}, or has another gossip.label than {label:?}", trouble.what);
+                key::of_another(what, again)
+            }
             Self::Peer(trouble) => {
                 let failure = Failure::new(Exit::Incomplete, trouble.what.clone());
                 if trouble.way_out.is_empty() { failure } else { failure.with_remedy(trouble.way_out.clone()) }
@@ -169,7 +183,8 @@ mod tests {
         let public = "203.0.113.9:7946";
         let as_name = |at: &str| Err(Taken::Name { name: name("web1"), at: at.parse().expect("an address") });
         let as_address = |by: &str| Err(Taken::Address { addr: public.parse().expect("an address"), by: name(by) });
-        // advertised, former name, member, outcome
+        let mistyped = Some((&web1, Some(IpAddr::from([10, 77, 0, 99]))));
+        // advertised, former name and address, member, outcome
         for (advertised, former, member, outcome) in [
             (None, None, ("web1", "10.77.0.13:7946", Alive), as_name("10.77.0.13:7946")),
             (None, None, ("web1", "10.77.0.13:7946", Suspect), as_name("10.77.0.13:7946")),
@@ -178,15 +193,17 @@ mod tests {
             (None, None, ("WEB1", "10.77.0.13:7946", Alive), Ok(())),
             (None, None, ("web1", "10.77.0.12:7946", Alive), Ok(())),
             (None, None, ("web1", "10.77.0.12:7947", Alive), Ok(())),
-            (None, Some(&web1), ("web1", "10.77.0.13:7946", Alive), as_name("10.77.0.13:7946")),
-            (None, Some(&web2), ("web2", "10.77.0.12:7946", Alive), Ok(())),
+            (None, Some((&web1, None)), ("web1", "10.77.0.13:7946", Alive), as_name("10.77.0.13:7946")),
+            (None, Some((&web2, None)), ("web2", "10.77.0.12:7946", Alive), Ok(())),
+            (None, mistyped, ("web1", "10.77.0.99:7946", Alive), Ok(())),
+            (None, mistyped, ("web1", "10.77.0.13:7946", Alive), as_name("10.77.0.13:7946")),
             (Some(public), None, ("web1", public, Alive), Ok(())),
             (Some(public), None, ("web1", "203.0.113.9:7947", Alive), as_name("203.0.113.9:7947")),
             (Some(public), None, ("web2", public, Alive), as_address("web2")),
             (Some(public), None, ("web2", public, Suspect), as_address("web2")),
             (Some(public), None, ("web2", public, Left), Ok(())),
             (Some(public), None, ("web2", "203.0.113.9:7947", Alive), Ok(())),
-            (Some(public), Some(&web2), ("web2", public, Alive), Ok(())),
+            (Some(public), Some((&web2, None)), ("web2", public, Alive), Ok(())),
             (Some("10.77.0.12:7946"), None, ("web2", "10.77.0.12:7946", Alive), Ok(())),
         ] {
             let advertised = advertised.map(|addr: &str| addr.parse().expect("an address"));
@@ -202,6 +219,10 @@ mod tests {
         let at = "10.77.0.13:7946".parse().expect("an address");
         let taken = |taken| Obstacle::Taken { taken, by: "lb1".to_owned() };
         let called = taken(Taken::Name { name: name("web1"), at });
+        let key = |label: Option<&str>| Obstacle::Key {
+            trouble: Trouble::new("10.77.0.11 hung up", "'weir keys import' here"),
+            label: label.map(ToOwned::to_owned),
+        };
         let placed = taken(Taken::Address { addr: at, by: name("web2") });
         for (obstacle, force, exit, said) in [
             (
@@ -232,11 +253,18 @@ mod tests {
                 "10.77.0.11:80 does not speak gossip; wrong port?",
             ),
             (
-                &Obstacle::Key(Trouble::new("10.77.0.11 hung up", "'weir keys import' here")),
+                &key(None),
                 false,
                 Exit::Failed,
                 "10.77.0.11 hung up; compare 'weir keys list' (serf keys -list) there; 'sudo weir init web --join 10.77.0.11' \
                  takes another key",
+            ),
+            (
+                &key(Some("blue")),
+                false,
+                Exit::Failed,
+                "10.77.0.11 hung up, or has another gossip.label than \"blue\"; compare 'weir keys list' (serf keys -list) there; 'sudo \
+                 weir init web --join 10.77.0.11' takes another key",
             ),
         ] {
             let failure = obstacle.told(again, force);

@@ -47,6 +47,12 @@ impl Wanted {
             }
             (given, tag) => given.clone().or(tag),
         };
+        if let (Some(port), Some(tag)) =
+            (init.port, tags.get("port").filter(|tag| init.port.is_some_and(|port| **tag != port.to_string())))
+        {
+            return Err(Failure::usage(format!("the port is given twice: --port {port} and --tag port={tag}"))
+                .with_remedy("leave out the one that is not so"));
+        }
         if let Some(port) = init.port.filter(|port| *port != 80) {
             tags.entry("port".to_owned()).or_insert_with(|| port.to_string());
         }

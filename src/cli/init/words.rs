@@ -477,6 +477,26 @@ fn is_drop_in(at: &Origin) -> bool {
     Path::new(&**path).parent().is_some_and(|parent| parent.ends_with("weir.d"))
 }
 
+/// Files beside the configuration say otherwise, and count.
+pub(super) fn overruled(contradictions: &[Contradiction]) -> Failure {
+    let all: Vec<String> = contradictions.iter().map(ToString::to_string).collect();
+    Failure::new(Exit::Refused, format!("a file in /etc/weir/weir.d has {}", all.join("; ")))
+        .with_remedy("correct it there, or ask for the same here ('weir config show --origin' says where each is set)")
+}
+
+/// A key was given, and there is no keyring of ours that takes it.
+pub(super) fn useless_key(key: &RingKey) -> Failure {
+    let what = match key {
+        RingKey::Credential(name) => {
+            format!("the keyring is the unit's credential {name:?}, which is not init's to write")
+        }
+        RingKey::New | RingKey::Cluster | RingKey::Held(_) | RingKey::None => {
+            "by a file in /etc/weir/weir.d there is no keyring to write the key to".to_owned()
+        }
+    };
+    Failure::new(Exit::Refused, what).with_remedy("leave out --key-file, or take that out of weir.d")
+}
+
 fn contradicted(contradictions: &[Contradiction]) -> Failure {
     let all: Vec<String> = contradictions.iter().map(ToString::to_string).collect();
     Failure::new(Exit::Refused, format!("{DEFAULT} has {}", all.join("; ")))
