@@ -162,6 +162,11 @@ pub(super) fn start(start: Start) -> Result<(), Failure> {
         Start::Stopped => "start",
         Start::Outdated => "reload",
         Start::Changed => "restart",
+        Start::Moved => {
+            // Which is a leave.
+            systemctl(&["stop", "weir.service"])?;
+            "start"
+        }
     };
     let socket = systemctl(&["start", "weir-apply.socket"])?;
     if !socket.success {
@@ -173,7 +178,9 @@ pub(super) fn start(start: Start) -> Result<(), Failure> {
     }
     Err(match start {
         Start::Outdated => Reason::of_reload().failure("weir.service did not take over its configuration"),
-        Start::Nothing | Start::Stopped | Start::Changed => Reason::of_start().failure("weir.service did not start"),
+        Start::Nothing | Start::Stopped | Start::Changed | Start::Moved => {
+            Reason::of_start().failure("weir.service did not start")
+        }
     })
 }
 

@@ -110,6 +110,8 @@ pub(super) enum Start {
     Outdated,
     /// They run with another configuration.
     Changed,
+    /// The same, under another name or address: the others are to know that the one so far has gone.
+    Moved,
 }
 
 /// A configuration in a few words.
@@ -197,7 +199,7 @@ impl Plan {
         let open = |path: &PathBuf| Step { action: Action::Open(path.clone()), state: State::Ours };
         steps.extend(facts.access.closed.iter().map(open));
         steps.extend(changes(wanted, facts, answers, site.is_some()));
-        steps.push(units(facts, is_new, is_amended));
+        steps.push(units(facts, (is_new, is_moved(wanted, facts)), is_amended));
         steps.extend(facts.guarded.iter().flat_map(guards));
         steps.extend(site);
         steps.extend(facts.nginx.as_ref().and_then(|found| start_nginx(&found.nginx)));
@@ -448,6 +450,19 @@ fn advertise(wanted: &Wanted, facts: &Facts, answers: &Answers) -> Result<Option
     }
 }
 
+/// Whether others are to know this server by another name or address than the one that the agent has. Who joins nobody is not sent away
+/// from those who know it.
+fn is_moved(wanted: &Wanted, facts: &Facts) -> bool {
+    let Found::Read(loaded) = &facts.configuration else { return false };
+    let former = match loaded.config.gossip.advertise {
+        Advertise::Address(ip, _) => Some(ip),
+        Advertise::Auto | Advertise::FirstPrivate => None,
+    };
+    let is_named = wanted.name.as_ref().is_some_and(|name| name != loaded.config.node.name.as_str());
+    let is_placed = wanted.address.is_some_and(|address| former != Some(address));
+    wanted.join.is_some() && (is_named || is_placed)
+}
+
 /// Only where this server is reached, or reaches the member that it joins, by IPv6, and no file beside it says what is bound.
 fn bind(wanted: &Wanted, facts: &Facts, answers: &Answers) -> Option<BindAddress> {
     let advertised = match facts.beside.advertise {
@@ -460,9 +475,10 @@ fn bind(wanted: &Wanted, facts: &Facts, answers: &Answers) -> Option<BindAddress
     (is_ipv6 && facts.beside.bind.is_none()).then(both_families)
 }
 
-fn units(facts: &Facts, is_new: bool, is_amended: bool) -> Step {
+fn units(facts: &Facts, (is_new, is_moved): (bool, bool), is_amended: bool) -> Step {
     let units = &facts.units;
     let start = match (units.agent_runs(), facts.pending) {
+        (true, _) if is_new && is_moved => Start::Moved,
         (true, Pending::Restart) => Start::Changed,
         (true, _) if is_new => Start::Changed,
         (true, Pending::Live) => Start::Outdated,

@@ -513,6 +513,16 @@ fn units_are_started_restarted_or_left_alone() {
     ] {
         assert_eq!(start(&facts), Some(wanted), "{facts:?}");
     }
+    for (arguments, wanted) in [
+        ("web --join 10.77.0.11 --force --role app", Start::Changed),
+        ("web --join 10.77.0.11 --force --name web7", Start::Moved),
+        ("web --join 10.77.0.11 --force --address 10.77.0.12", Start::Moved),
+        ("lb --force --name web7", Start::Changed),
+    ] {
+        let plan = made(arguments, &with(unit(true, true), Pending::Nothing), &Answers::default()).expect("a plan");
+        let units = |step: &plan::Step| matches!(step.action, Action::Units(start) if start == wanted);
+        assert!(plan.steps.iter().any(units), "{arguments}");
+    }
 }
 
 #[test]

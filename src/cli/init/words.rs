@@ -78,7 +78,7 @@ pub(super) fn line(step: &Step, kind: Kind, tense: Tense) -> String {
         }
         Action::Units(start) => {
             let (past, future) = match start {
-                Start::Changed => ("restarted", "restart"),
+                Start::Changed | Start::Moved => ("restarted", "restart"),
                 Start::Outdated => ("reloaded", "reload"),
                 Start::Stopped => ("started", "start"),
                 Start::Nothing => ("enabled", "enable"),
