@@ -15,6 +15,8 @@ pub struct Standing {
     pub called: bool,
     /// Its key was in our ring and was removed.
     pub removed: bool,
+    /// Another member seals with the same key. Who was away hears of the others one by one.
+    pub shared: bool,
     /// Members that hear us, ourselves included, or that were there when the key was removed.
     pub with_us: usize,
     /// Members that do not: failed ones, those not found since our start, and this host if it is one.
@@ -56,7 +58,8 @@ impl Standing {
         called: bool,
         removed: Option<usize>,
     ) -> Self {
-        let mut standing = Self { member: false, called, removed: removed.is_some(), with_us: 0, without_us: 0 };
+        let mut standing =
+            Self { member: false, called, removed: removed.is_some(), shared: false, with_us: 0, without_us: 0 };
         for Voter { addr, presence } in members {
             let it = presence != Presence::Own && is_it(addr);
             standing.member |= it;
@@ -72,13 +75,16 @@ impl Standing {
     }
 
     pub fn importer(self) -> Importer {
-        let Self { member, called, removed, with_us, without_us } = self;
+        let Self { member, called, removed, shared, with_us, without_us } = self;
         let alone = with_us <= 1;
         if !member && called && alone {
             // Whoever is alone and calls wants to be let in.
             Importer::We
         } else if !member && !removed {
             Importer::Newcomer
+        } else if member && shared && !removed {
+            // It is nobody's own.
+            Importer::We
         } else if !member || with_us > without_us || removed && !alone {
             Importer::They
         } else if with_us < without_us {
@@ -157,8 +163,11 @@ mod tests {
     #[test]
     fn who_has_to_import_the_key_of_the_other() {
         let check = |member, called, removed, (with_us, without_us), importer| {
-            let standing = Standing { member, called, removed, with_us, without_us };
+            let standing = Standing { member, called, removed, shared: false, with_us, without_us };
             assert_eq!(standing.importer(), importer, "{standing:?}");
+            // We were away during a rotation, and have not heard of all others yet; unless those two were locked out.
+            let shared = Standing { shared: true, ..standing };
+            assert_eq!(shared.importer(), if member && !removed { We } else { importer }, "{shared:?}");
         };
         // member called removed with, without us
         check(true, false, true, (2, 1), They); // locked out by `keys rotate --force`

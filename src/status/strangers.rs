@@ -6,7 +6,6 @@ use std::net::SocketAddr;
 
 use super::node::{Document, HEARD_S, Member, Stranger};
 use super::{Presence, Standing, Trouble, Voter};
-use crate::endpoint::MAX_STRANGERS;
 use crate::serf::Status as MemberStatus;
 
 /// Those that were heard within so many seconds and are still not understood, one for each host as a rule.
@@ -49,7 +48,8 @@ fn of(stranger: &Stranger, document: &Document) -> (Trouble, bool) {
     let removed = removed.map(|removed| removed.members);
     // Who joined nobody is not one that others should follow.
     let called = !document.cluster.join_failures.is_empty();
-    let standing = Standing::of(voters(document, stranger), |addr| addr.ip() == stranger.addr.ip(), called, removed);
+    let standing = Standing::of(voters(document), |addr| addr.ip() == stranger.addr.ip(), called, removed);
+    let standing = Standing { shared: is_shared(stranger, document), ..standing };
     let wanted = |way_out: &str| {
         if standing.member { way_out.to_owned() } else { format!("if it is to be a member: {way_out}") }
     };
@@ -74,22 +74,25 @@ fn of(stranger: &Stranger, document: &Document) -> (Trouble, bool) {
     (trouble, standing.member)
 }
 
-/// Everybody whom the agent knows. A member that answers here and seals as `stranger` does is with that one.
-fn voters<'a>(document: &'a Document, stranger: &'a Stranger) -> impl Iterator<Item = Voter> + 'a {
-    let within_s = HEARD_S.max(stranger.ago_s);
-    let alike = move |other: &Stranger| {
-        (&other.reason, &other.key) == (&stranger.reason, &stranger.key) && other.ago_s <= within_s
-    };
-    let strangers = &document.cluster.strangers;
-    // No more of them are remembered: whoever is not among them may be like them.
-    let is_full = strangers.iter().filter(|other| alike(other)).count() >= MAX_STRANGERS;
-    let is_with_it =
-        move |addr: SocketAddr| is_full || strangers.iter().any(|other| other.addr.ip() == addr.ip() && alike(other));
-    let member = move |member: &Member| {
+/// Whether another member seals as `stranger` does.
+fn is_shared(stranger: &Stranger, document: &Document) -> bool {
+    let is_member =
+        |addr: SocketAddr| document.members.iter().any(|member| !member.own && member.addr.ip() == addr.ip());
+    document.cluster.strangers.iter().any(|other| {
+        other.addr.ip() != stranger.addr.ip()
+            && (&other.reason, &other.key) == (&stranger.reason, &stranger.key)
+            && other.ago_s <= HEARD_S.max(stranger.ago_s)
+            && is_member(other.addr)
+    })
+}
+
+/// Everybody whom the agent knows.
+fn voters(document: &Document) -> impl Iterator<Item = Voter> + '_ {
+    let member = |member: &Member| {
         let presence = match member.status.word() {
             _ if member.own => Presence::Own,
-            Some(MemberStatus::Alive | MemberStatus::Leaving) if !is_with_it(member.addr) => Presence::Present,
-            Some(MemberStatus::Alive | MemberStatus::Leaving | MemberStatus::Failed) | None => Presence::Missing,
+            Some(MemberStatus::Alive | MemberStatus::Leaving) => Presence::Present,
+            Some(MemberStatus::Failed) | None => Presence::Missing,
             Some(MemberStatus::Left) => Presence::Left,
         };
         Voter { addr: member.addr, presence }

@@ -584,7 +584,8 @@ impl Run<'_, '_> {
         let loaded = carry::loaded(self.output)?;
         let agent = AgentArgs::default().or_as_configured(Some(&loaded));
         let mut joined = Ok(());
-        if self.init.join.is_some() {
+        // What joins by its configuration is waited for all the same.
+        if self.init.join.is_some() || !loaded.config.gossip.join.is_empty() {
             let again = self.init.asking();
             joined = joining::wait(self.init.kind, &agent, (&again, self.started), self.story, self.output).await;
         }

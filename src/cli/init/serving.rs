@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use tokio::net::TcpStream;
+use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::super::connect::AgentArgs;
@@ -135,8 +137,10 @@ fn balancers(document: &Document) -> impl Iterator<Item = &Member> {
 pub(super) struct Ways {
     /// They answer pings.
     reached: Vec<String>,
-    /// They do not, and took a connection.
+    /// They do not, and take a connection.
     silent: Vec<String>,
+    /// They do not, nor do they take a connection any more.
+    gone: Vec<String>,
     /// Balancers that have tried to connect to this server, and whether they could.
     back: BTreeMap<String, bool>,
     port: u16,
@@ -156,6 +160,7 @@ impl Joined {
         let probed = timeout(PATIENCE, session.weir(&Probe { members: asked })).await;
         let Probed { reached, silent } = probed.ok().transpose()?.unwrap_or_default();
         let reached: Vec<String> = reached.into_keys().collect();
+        let (silent, gone) = told_apart(silent, &document).await;
         let asked: Vec<&String> = balancers.iter().filter(|name| reached.contains(*name)).collect();
         let until = Instant::now() + BACK_PATIENCE;
         let is_open = |heard: &Heard| heard.namesake().is_some() || asked.iter().any(|name| heard.back(name).is_none());
@@ -172,7 +177,7 @@ impl Joined {
         self.refuse_namesake()?;
         let back = asked.iter().filter_map(|name| Some(((*name).clone(), self.heard.back(name)?))).collect();
         let port = self.addr.map_or(GOSSIP_PORT, |addr| addr.port());
-        Ok(Ways { reached, silent, back, port })
+        Ok(Ways { reached, silent, gone, back, port })
     }
 
     /// What balancers say would be about another host.
@@ -192,15 +197,40 @@ impl Joined {
     }
 }
 
+/// Those of `silent` that take a connection, and those that do not: of all that at the same time.
+async fn told_apart(silent: Vec<String>, document: &Document) -> (Vec<String>, Vec<String>) {
+    let mut tries = JoinSet::new();
+    for name in silent {
+        let addr = others(document).find(|member| member.name == name).map(|member| member.addr);
+        tries.spawn(async move {
+            let Some(addr) = addr else { return (name, false) };
+            let opened = timeout(PATIENCE, TcpStream::connect(addr)).await;
+            (name, opened.is_ok_and(|opened| opened.is_ok()))
+        });
+    }
+    let mut tried = tries.join_all().await;
+    tried.sort();
+    let (silent, gone): (Vec<_>, Vec<_>) = tried.into_iter().partition(|(_, takes)| *takes);
+    let names = |tried: Vec<(String, bool)>| tried.into_iter().map(|(name, _)| name).collect();
+    (names(silent), names(gone))
+}
+
 impl Ways {
     /// Row 11 of `ux §4` about those that do not answer.
     pub(super) fn silence(&self) -> Option<Failure> {
         let port = self.port;
-        let (names, verb) = named(&self.silent)?;
+        let Some((names, verb)) = named(&self.silent) else { return self.absence() };
         let what = format!("{names} {verb} over TCP but not UDP");
         let open = open_port(port);
         let way_out = format!("open UDP {port} both ways, otherwise members are suspected again and again: {open}");
         Some(Failure::new(Exit::Incomplete, what).with_remedy(way_out))
+    }
+
+    /// About those that neither protocol reaches.
+    fn absence(&self) -> Option<Failure> {
+        let (names, verb) = named(&self.gone)?;
+        let what = format!("{names} {verb} neither over TCP nor UDP");
+        Some(Failure::new(Exit::Incomplete, what).with_remedy("'weir doctor' says what is in the way"))
     }
 
     /// The same about TCP, of those who cannot connect to this server.
@@ -637,6 +667,7 @@ mod tests {
         let ways = |names: &[&str], back: &[(&str, bool)]| Ways {
             reached: names.iter().map(|name| (*name).to_owned()).collect(),
             silent: Vec::new(),
+            gone: Vec::new(),
             back: back.iter().map(|(name, reached)| ((*name).to_owned(), *reached)).collect(),
             port: 7946,
         };
@@ -652,6 +683,9 @@ mod tests {
         let closed = ways(&["lb1"], &[("lb1", false)]).closed().unwrap().sentence();
         assert!(closed.starts_with("lb1 cannot connect to TCP 7946 of this server; open 7946 TCP and UDP here: "));
         let silent = Ways { silent: vec!["lb1".into()], ..ways(&[], &[]) };
+        let gone = Ways { gone: vec!["lb1".into()], ..ways(&[], &[]) };
+        let told = gone.silence().unwrap().sentence();
+        assert_eq!(told, "lb1 answers neither over TCP nor UDP; 'weir doctor' says what is in the way");
         let failure = silent.silence().unwrap();
         assert!(failure.sentence().starts_with(
             "lb1 answers over TCP but not UDP; open UDP 7946 both ways, otherwise members are suspected again and again: "

@@ -228,12 +228,13 @@ fn strangers_are_told_by_what_the_envelope_tells() {
         "warn 10.0.0.1 seals with key b07e4410, this keyring has only aa (last 3 s ago); 'weir keys export' there, 'weir \
          keys import' here"
     );
-    // Two of three members have it, and hear us by an older one meanwhile: a rotation went on without us.
+    // More than one has it, and hears us by an older one meanwhile: a rotation went on without us. The other three are heard soon.
     let others = [1, 2].map(|host| {
         let addr = format!("10.0.0.{host}:7946").parse().unwrap();
         Stranger { addr, ..stranger("key_unknown", Some("b07e4410"), 3) }
     });
-    let absent = cluster(&[("web1", "alive"), ("web2", "alive")], others.to_vec());
+    let members = ["web1", "web2", "web3", "web4", "web5"].map(|name| (name, "alive"));
+    let absent = cluster(&members, others.to_vec());
     let findings = keys(&facts(Some(&absent), Agreement::NotAsked));
     for (finding, who) in findings.iter().zip(["web1 (10.0.0.1)", "web2 (10.0.0.2)"]) {
         let said = format!("{who} seals with key b07e4410, this keyring has only aa (last 3 s ago)");
