@@ -17,7 +17,7 @@ use super::port::{Choice, Ports};
 use super::units::Units;
 use super::wanted::Wanted;
 use crate::agent::hand::{self, HandError};
-use crate::config::{self, Config, ConfigErrors, GOSSIP_PORT, Loaded, SecretSource, Source, Sources};
+use crate::config::{self, Advertise, Config, ConfigErrors, GOSSIP_PORT, Loaded, SecretSource, Source, Sources};
 use crate::crypto::KeyId;
 use crate::error::{Explain as _, Trouble};
 use crate::nginx::{Context, Form};
@@ -273,6 +273,19 @@ impl Facts {
                 config::load(&alone).as_ref().map_or(GOSSIP_PORT, of)
             }
             Found::Missing | Found::Wrong(_) => GOSSIP_PORT,
+        }
+    }
+}
+
+impl Facts {
+    /// Where the configuration so far has others find this server, if it says so.
+    pub(super) fn former(&self) -> Option<IpAddr> {
+        match &self.configuration {
+            Found::Read(loaded) => match loaded.config.gossip.advertise {
+                Advertise::Address(ip, _) => Some(ip),
+                Advertise::Auto | Advertise::FirstPrivate => None,
+            },
+            Found::Missing | Found::Wrong(_) => None,
         }
     }
 }

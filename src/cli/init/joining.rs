@@ -2,6 +2,7 @@
 //! waits until it truly works.
 
 use std::io::IsTerminal as _;
+use std::net::IpAddr;
 use std::path::Path;
 
 use tokio::time::{Instant, timeout};
@@ -128,10 +129,12 @@ pub(super) async fn wait(
     kind: Kind,
     agent: &AgentArgs,
     (again, started): (&str, Option<Instant>),
+    former: Option<IpAddr>,
     story: &mut Story<'_>,
     output: &Output,
 ) -> Result<(), Failure> {
     let mut joined = serving::joined(agent, output, again, started).await?;
+    joined.former = former;
     let ways = joined.ways(agent, output).await?;
     output.progress("");
     story.line(&two("joined", &joined.words(&ways)))?;

@@ -587,7 +587,8 @@ impl Run<'_, '_> {
         // What joins by its configuration is waited for all the same.
         if self.init.join.is_some() || !loaded.config.gossip.join.is_empty() {
             let again = self.init.asking();
-            joined = joining::wait(self.init.kind, &agent, (&again, self.started), self.story, self.output).await;
+            let run = (again.as_str(), self.started);
+            joined = joining::wait(self.init.kind, &agent, run, self.facts.former(), self.story, self.output).await;
         }
         // The likeliest reason stands beside the failure.
         if let (Err(_), Some(address)) = (&joined, self.init.address.filter(|ip| !self.facts.own.contains(ip))) {

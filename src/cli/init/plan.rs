@@ -454,12 +454,8 @@ fn advertise(wanted: &Wanted, facts: &Facts, answers: &Answers) -> Result<Option
 /// from those who know it.
 fn is_moved(wanted: &Wanted, facts: &Facts) -> bool {
     let Found::Read(loaded) = &facts.configuration else { return false };
-    let former = match loaded.config.gossip.advertise {
-        Advertise::Address(ip, _) => Some(ip),
-        Advertise::Auto | Advertise::FirstPrivate => None,
-    };
     let is_named = wanted.name.as_ref().is_some_and(|name| name != loaded.config.node.name.as_str());
-    let is_placed = wanted.address.is_some_and(|address| former != Some(address));
+    let is_placed = wanted.address.is_some_and(|address| facts.former() != Some(address));
     wanted.join.is_some() && (is_named || is_placed)
 }
 

@@ -2,7 +2,7 @@
 //! (`ux §5`, `protocols D.5`).
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use tokio::net::TcpStream;
@@ -60,6 +60,8 @@ pub(super) struct Joined {
     at: Option<Instant>,
     /// Where others know it.
     addr: Option<SocketAddr>,
+    /// Where others were told to find it before.
+    pub(super) former: Option<IpAddr>,
     heard: Heard,
 }
 
@@ -81,7 +83,14 @@ pub(super) async fn joined(
             let members = document.cluster.alive;
             let addr = document.node.addr;
             let name = document.node.name;
-            return Ok(Joined { name, members, at, addr, heard: Heard { own: addr, ..Heard::default() } });
+            return Ok(Joined {
+                name,
+                members,
+                at,
+                addr,
+                former: None,
+                heard: Heard { own: addr, ..Heard::default() },
+            });
         }
         if let Some(refused) = key::refused(&document, again) {
             return Err(refused);
@@ -183,6 +192,10 @@ impl Joined {
     /// What balancers say would be about another host.
     fn refuse_namesake(&self) -> Result<(), Failure> {
         let Some((balancer, addr)) = self.heard.namesake() else { return Ok(()) };
+        if self.former == Some(addr.ip()) {
+            let what = format!("{balancer} still knows this server at {addr}, where it was before");
+            return Err(Failure::new(Exit::Incomplete, what).with_remedy("run it again in half a minute"));
+        }
         Err(Failure::new(Exit::Failed, namesake(&self.name, balancer, addr)).with_remedy(RENAME))
     }
 
@@ -638,7 +651,7 @@ mod tests {
             (None, Some("10.77.0.12:80")),
         ] {
             let heard = Heard { own, ..Heard::default() };
-            let mut joined = Joined { name: "web1".into(), members: 3, at: None, addr: own, heard };
+            let mut joined = Joined { name: "web1".into(), members: 3, at: None, addr: own, former: None, heard };
             joined.heard.take("lb1".into(), serving(at), None);
             assert_eq!(joined.heard.serving.is_empty(), refused.is_some(), "{at:?}");
             let wanted = refused.map(|addr| {
@@ -663,7 +676,8 @@ mod tests {
 
     #[test]
     fn whoever_is_reached_is_named() {
-        let joined = Joined { name: "web1".into(), members: 2, at: None, addr: None, heard: Heard::default() };
+        let joined =
+            Joined { name: "web1".into(), members: 2, at: None, addr: None, former: None, heard: Heard::default() };
         let ways = |names: &[&str], back: &[(&str, bool)]| Ways {
             reached: names.iter().map(|name| (*name).to_owned()).collect(),
             silent: Vec::new(),

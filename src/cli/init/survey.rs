@@ -41,15 +41,15 @@ pub(super) enum Taken {
 impl<'a> Identity<'a> {
     /// As `config` will have it on this host.
     fn of(config: &'a Config, facts: &'a Facts) -> Self {
-        let advertised = |config: &Config| match config.gossip.advertise {
+        let advertised = match config.gossip.advertise {
             Advertise::Address(ip, port) => Some(SocketAddr::new(ip, port.unwrap_or(config.gossip.bind.port))),
             Advertise::Auto | Advertise::FirstPrivate => None,
         };
         let former = match &facts.configuration {
-            Found::Read(loaded) => Some((&loaded.config.node.name, advertised(&loaded.config).map(|addr| addr.ip()))),
+            Found::Read(loaded) => Some((&loaded.config.node.name, facts.former())),
             Found::Missing | Found::Wrong(_) => None,
         };
-        Self { name: &config.node.name, advertised: advertised(config), own: &facts.own, former }
+        Self { name: &config.node.name, advertised, own: &facts.own, former }
     }
 
     /// As the members judge it: who has left or failed has nothing any more. Who is at an address of this host is this server as
