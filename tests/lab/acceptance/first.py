@@ -14,13 +14,11 @@ import readme
 from cluster import (
     ALL, DETECTED_S, WEBS, lb, members, none_failed, now, pages, serves, servers_are, told, untold, visitors, web1, whole,
 )
-from hosts import Host, expect, together, verb, within
+from hosts import Host, crowded, expect, together, verb, within
 
 ROOT = Path(__file__).resolve().parents[3]
 APT = install.APT
 MOST_S = 60
-# Of what wants to run, per core: with more, seconds say nothing of weir.
-CROWDED = 10
 OWN = "/etc/weir /var/lib/weir/keyring.json /etc/nginx"
 FILES = f"find {OWN} -printf '%p %m %u %T@ %i\\n' | sort"
 # The address that a machine of Vagrant or of a cloud has besides, from where the default route leaves.
@@ -122,9 +120,8 @@ def set_up(report, packages):
     report.figure("first_six_commands_s", took)
     report.figure("first_to_page_s", round(work, 1))
     claim = ("first.time", f"six commands, and the page is served within {MOST_S} s of work")
-    load, cores = os.getloadavg()[0], os.cpu_count()
-    if work >= MOST_S and load > CROWDED * cores:
-        report.skip(*claim, f"it took {work:.1f} s, and the machine does much besides: its load is {load:.1f} on {cores} cores")
+    if work >= MOST_S and (why := crowded()):
+        report.skip(*claim, f"it took {work:.1f} s, and {why}")
     else:
         with report.claim(*claim):
             expect(len(took) == 6, f"{took}")

@@ -18,6 +18,8 @@ VERBS = Path(__file__).resolve().parent.parent / "hosts.sh"
 PATIENCE_S = 300
 # Of load, for each core.
 BUSY = 5
+# With more, seconds say nothing of weir.
+CROWDED = 10
 # What a verb ends with that the driver cannot do.
 UNABLE = 77
 # Of one name at once: each part of the suite has one, and suites run side by side.
@@ -157,6 +159,12 @@ def busy():
     """Why times measured now would say little, if so: per core, over a quarter of an hour, much more wants to run."""
     load, cores = os.getloadavg()[2], os.cpu_count()
     return f"the machine does much besides: its load is {load:.1f} on {cores} cores" if load > BUSY * cores else None
+
+
+def crowded():
+    """Why what takes a moment may take long just now, if so."""
+    load, cores = os.getloadavg()[0], os.cpu_count()
+    return f"the machine does much besides: its load is {load:.1f} on {cores} cores" if load > CROWDED * cores else None
 
 
 def take(name):
