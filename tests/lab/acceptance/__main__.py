@@ -119,7 +119,11 @@ def try_out(part, case):
     except Stopped:
         raise
     except Exception as error:
-        part.add(f"{case.__name__}.end", "the case ends, and leaves the cluster whole", "failed", begin, what(error))
+        claim = (f"{case.__name__}.end", "the case ends, and leaves the cluster whole")
+        if isinstance(error, Failed):
+            part.fail(*claim, begin, error)
+        else:
+            part.add(*claim, "failed", begin, what(error))
         return False
     return True
 
@@ -130,28 +134,35 @@ def what(error):
 
 
 def run(part, cases, packages, kept):
-    """One part, in a lab of its own. What goes wrong outside of every claim is one that failed: the others' report is written."""
+    """One part, in a lab of its own. What goes wrong outside of every claim is one that failed: the others' report is written.
+    Returns the cases that are to be tried again."""
     begin = time.monotonic()
+    late = []
     try:
         hosts.take("acceptance")
         try:
-            in_lab(part, cases, packages, kept)
+            in_lab(part, cases, packages, kept, late)
         finally:
             verb("down")
     except Stopped:
         pass
     except Exception as error:
         part.add(f"{part.name}.end", "the part comes to its end", "failed", begin, what(error))
+    return late
 
 
-def in_lab(part, cases, packages, kept):
+def in_lab(part, cases, packages, kept, late):
     try:
         # What the first part shows the others only use.
-        part.failures_only = part.name not in (SMOKE, FIRST)
+        part.failures_only = part.again or part.name not in (SMOKE, FIRST)
         set_up(part, packages)
         part.failures_only = False
         for case in cases:
-            if try_out(part, case):
+            part.late = False
+            whole = try_out(part, case)
+            if part.late:
+                late.append(case)
+            if whole:
                 continue
             # The others are to find what they expect.
             reports.keep(ALL, kept / f"{part.name}-{case.__name__}")
@@ -214,8 +225,10 @@ def main(names):
                 pool.submit(contextvars.Context().run, run, reports.Part(report, name), cases, Path(packages), kept)
                 for name, cases in parts.items()
             ]
-            for each in running:
-                each.result()
+            late = {name: each.result() for name, each in zip(parts, running)}
+        for name, cases in late.items():
+            if cases:
+                run(reports.Part(report, name, again=True), cases, Path(packages), kept)
     if not names and not stopped_by:
         in_time(report)
     report.write(OUT, f"report-{suite}", [*parts, WHOLE])

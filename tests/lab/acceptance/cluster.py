@@ -78,11 +78,14 @@ def visitors(rate=40, at=lb):
     became = {}
     try:
         # Some that find all well come first.
+        running.stdout.readline()
         pause(0.5)
         yield became
         pause(0.5)
     finally:
-        said, _ = running.communicate()
+        running.stdin.close()
+        said = running.stdout.read()
+        running.wait()
     became.update(json.loads(said or "{}"))
 
 

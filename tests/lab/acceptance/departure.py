@@ -10,7 +10,7 @@ from cluster import (
     DETECTED_S, SITE, WEBS, active, all_alive, lb, members, none_failed, now, servers, servers_are, told, untold, visitors, web1,
     web2, whole,
 )
-from hosts import Host, expect, pause, throughout, together, verb, within
+from hosts import Host, expect, in_time, pause, throughout, together, verb, within
 
 OBEYS = "/etc/weir/weir.d/50-obeys.toml"
 CHECKED = "/etc/weir/weir.d/50-checked.toml"
@@ -82,7 +82,7 @@ def flight(report):
         web1.run("systemctl stop weir")
         took = time.monotonic() - begin
         report.figure("leave_idle_s", round(took, 2))
-        expect(took < QUICK_S, f"{took:.2f} s")
+        in_time(took < QUICK_S, f"{took:.2f} s")
     with report.claim("drain.last", "the last server is not drained (exit code 6), and goes on to serve"):
         exits(web2, "weir drain", 6)
         throughout(1, servers_are, web2)
@@ -301,7 +301,7 @@ def second_balancer(report):
         report.figure("drain_dead_balancer_s", round(took, 2))
         expect(re.search(r"^ *web3 +failed since .*, not waited for", said, re.MULTILINE), said)
         servers_are(web2)
-        expect(took < 5 + DRAIN_TIME_S + 3, f"{took:.1f} s")
+        in_time(took < 5 + DRAIN_TIME_S + 3, f"{took:.1f} s")
         web1.run("weir drain --undo")
     # Gone for good: it is no part of what other cases find.
     lb.run("weir --quiet force-leave --prune web3")

@@ -16,7 +16,7 @@ from pathlib import Path
 VERBS = Path(__file__).resolve().parent.parent / "hosts.sh"
 # An answer that takes longer is none.
 PATIENCE_S = 300
-# Of load, for each core.
+# Of load, for each core. With more, what is late is tried again once the others have ended.
 BUSY = 5
 # With more, seconds say nothing of weir.
 CROWDED = 10
@@ -34,6 +34,10 @@ class Failed(Exception):
     """What was claimed does not hold, and why."""
 
 
+class Untimely(Failed):
+    """It does not hold at its time. On a machine that does much besides that says little of weir."""
+
+
 class Unable(Exception):
     """These hosts cannot be treated that way, and why."""
 
@@ -47,6 +51,11 @@ def expect(holds, why):
         raise Failed(why)
 
 
+def in_time(holds, why):
+    if not holds:
+        raise Untimely(why)
+
+
 def within(seconds, look, *args, **named):
     """Waits until `look` no longer fails. Returns its answer."""
     begin = time.monotonic()
@@ -55,7 +64,7 @@ def within(seconds, look, *args, **named):
             return look(*args, **named)
         except Failed as failed:
             if time.monotonic() > begin + seconds:
-                raise Failed(f"not within {seconds} s: {failed}") from None
+                raise Untimely(f"not within {seconds} s: {failed}") from None
         # A look costs more than what it looks at: whoever has waited long can wait a little longer.
         pause(min(0.1 + (time.monotonic() - begin) / 20, 0.5))
 
@@ -64,7 +73,10 @@ def throughout(seconds, look, *args, **named):
     """Looks again and again, and fails as soon as `look` does."""
     end = time.monotonic() + seconds
     while time.monotonic() < end:
-        look(*args, **named)
+        try:
+            look(*args, **named)
+        except Failed as failed:
+            raise Untimely(f"{failed}") from None
         pause(0.2)
 
 
@@ -161,10 +173,10 @@ def busy():
     return f"the machine does much besides: its load is {load:.1f} on {cores} cores" if load > BUSY * cores else None
 
 
-def crowded():
+def crowded(limit=CROWDED):
     """Why what takes a moment may take long just now, if so."""
     load, cores = os.getloadavg()[0], os.cpu_count()
-    return f"the machine does much besides: its load is {load:.1f} on {cores} cores" if load > CROWDED * cores else None
+    return f"the machine does much besides: its load is {load:.1f} on {cores} cores" if load > limit * cores else None
 
 
 def take(name):

@@ -8,11 +8,14 @@ import time
 import traceback
 from pathlib import Path
 
-from hosts import Failed, Stopped, Unable, stopping
+from hosts import BUSY, Failed, Stopped, Unable, Untimely, crowded, stopping
 
 
 class Broken(Exception):
     """A claim failed that all others of its part rest on."""
+
+
+RESULTS = ("passed", "failed", "skipped", "late")
 
 
 class Report:
@@ -35,7 +38,7 @@ class Report:
 
     def summary(self):
         took = time.monotonic() - self.begin
-        counts = ", ".join(f"{self.count(result)} {result}" for result in ("passed", "failed", "skipped"))
+        counts = ", ".join(f"{self.count(result)} {result}" for result in RESULTS if result != "late" or self.count(result))
         return f"{counts} in {took:.0f} s"
 
     def write(self, directory, name, parts):
@@ -44,7 +47,7 @@ class Report:
         document = {
             **self.about,
             "took_s": round(time.monotonic() - self.begin, 1),
-            **{result: self.count(result) for result in ("passed", "failed", "skipped")},
+            **{result: self.count(result) for result in RESULTS},
             "figures": self.figures,
             "claims": claims,
         }
@@ -58,9 +61,12 @@ class Report:
 class Part:
     """A part of the report, of the cases that one lab serves."""
 
-    def __init__(self, report, name):
+    def __init__(self, report, name, again=False):
         self.report = report
         self.name = name
+        # What is late is tried once more.
+        self.again = again
+        self.late = False
         # What another part claims as well is of interest only if it fails.
         self.failures_only = False
 
@@ -76,7 +82,7 @@ class Part:
             self.skip(id, sentence, str(why))
             return
         except Failed as failed:
-            self.add(id, sentence, "failed", begin, str(failed))
+            self.fail(id, sentence, begin, failed, vital)
         except Exception:
             # A mistake of the suite's own.
             self.add(id, sentence, "failed", begin, traceback.format_exc())
@@ -85,6 +91,12 @@ class Part:
             return
         if vital:
             raise Broken(id)
+
+    def fail(self, id, sentence, begin, failed, vital=False):
+        """What is late on a machine that does much besides has not failed yet."""
+        why = isinstance(failed, Untimely) and not vital and not self.again and crowded(BUSY)
+        self.late = self.late or bool(why)
+        self.add(id, sentence, "late" if why else "failed", begin, f"{why}\n{failed}" if why else str(failed))
 
     def skip(self, id, sentence, why):
         self.add(id, sentence, "skipped", time.monotonic(), why)
@@ -107,7 +119,7 @@ class Part:
 
 
 def line(claim):
-    word = {"passed": "ok", "failed": "FAILED", "skipped": "SKIPPED"}[claim["result"]]
+    word = {"passed": "ok", "failed": "FAILED", "skipped": "SKIPPED", "late": "late, to be tried again"}[claim["result"]]
     told = f"{word}: {claim['id']}: {claim['sentence']} ({claim['took_s']:.1f} s)"
     return "\n    ".join([told, *claim.get("said", "").splitlines()])
 

@@ -2,6 +2,7 @@
 """Visitors of a site, at a steady rate and each with a connection of its own, until standard input ends.
 
 visitors.py RATE HOST [ADDRESS [PATIENCE]]   Prints what became of them as JSON: how many saw each page, failures, the slowest's time.
+A line before it says that the first has been answered.
 """
 import collections
 import http.client
@@ -33,6 +34,8 @@ def visit(host, address, patience):
     took = time.monotonic() - begin
     with lock:
         slowest = max(slowest, took)
+        if not pages and not failures:
+            print("they come", flush=True)
         if said:
             failures.append({"at": round(at, 3), "took_s": round(took, 3), "said": said})
         else:
