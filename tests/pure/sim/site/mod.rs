@@ -32,7 +32,7 @@ use rules::{Broken, Rule};
 use world::World;
 
 /// Seeds of a run without `WEIR_SITE_SEEDS`, of each kind.
-const SEEDS: u64 = 12;
+const SEEDS: u64 = 8;
 /// From how many on every state of [`SOMETIMES`] must have been seen.
 const LONG_RUN: u64 = 200;
 /// Partitions of different shapes that such a run must have had.
