@@ -1,17 +1,19 @@
 //! Joining: names to addresses off the loop, and tries that go on until one is answered (`ux §4` rows 9 and 10).
 
 use std::borrow::Cow;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use tokio::net::lookup_host;
 use tokio::time::timeout;
 use tracing::info;
 
+use super::rejoin;
 use crate::config::JoinAddress;
-use crate::endpoint::{Cause, Endpoint, JoinFailure, JoinTarget, StreamError};
+use crate::endpoint::{Cause, Endpoint, JoinFailure, JoinTarget, Stranger, StreamError};
 use crate::error::Explain;
 use crate::serf::Status;
+use crate::status::node::HEARD_S;
 use crate::status::shell::{open_port, start_there};
 use crate::status::{Importer, Presence, Standing, Trouble, Voter};
 use crate::time::Instant;
@@ -213,22 +215,26 @@ pub(super) struct Unjoined {
 }
 
 impl Unjoined {
-    /// `unfound` are members of the snapshot that were not heard of since the start.
+    /// `unfound` are members of the snapshot that were not heard of since the start, `named` those of `gossip.join` that failed as
+    /// well.
     pub(super) fn new(
         endpoint: &Endpoint,
         unfound: &[JoinTarget],
+        named: &[(JoinTarget, JoinFailure)],
         (target, failure): &(JoinTarget, JoinFailure),
     ) -> Self {
-        let removed = match failure {
-            JoinFailure::KeyMissing { theirs, .. } => endpoint.removed_keys().find(|removed| removed.key == *theirs),
+        let key = match failure {
+            JoinFailure::KeyMissing { theirs, .. } => Some(*theirs),
             _ => None,
         };
-        let standing = Standing::of(
-            voters(endpoint, unfound),
-            |addr| addr == target.addr,
-            true,
-            removed.map(|removed| removed.members),
-        );
+        let removed = endpoint.removed_keys().find(|removed| Some(removed.key) == key).map(|removed| removed.members);
+        // It was refused, or refused us, a moment ago.
+        let is_it = |stranger: &&Stranger| stranger.addr.ip() == target.addr.ip() && stranger.key == key;
+        let heard = endpoint.strangers().filter(is_it).max_by_key(|stranger| stranger.last);
+        let alike = heard.map(|heard| alike(endpoint, heard)).unwrap_or_default();
+        let standing =
+            Standing::of(voters(endpoint, unfound, named), |addr| addr == target.addr, true, removed, &alike);
+        let standing = Standing { unheard: heard.map_or(0, |heard| endpoint.unheard_since(heard)), ..standing };
         Self { target: target.clone(), failure: failure.clone(), importer: standing.importer() }
     }
 
@@ -255,6 +261,16 @@ impl Unjoined {
             | JoinFailure::Versions
             | JoinFailure::Timeout { .. } => false,
         }
+    }
+
+    /// That of one whom `gossip.join` names.
+    pub(super) fn as_named(&self) -> Trouble {
+        self.of(&format!("{}, which gossip.join names,", self.target.addr.ip()))
+    }
+
+    /// That of a member of the snapshot.
+    pub(super) fn as_remembered(&self) -> Trouble {
+        self.of(&format!("{} ({})", self.target.label, self.target.addr.ip()))
     }
 
     /// Whether somebody was there and we do not understand each other.
@@ -299,21 +315,38 @@ impl Unjoined {
     }
 }
 
+/// Others that seal as `stranger` does.
+fn alike(endpoint: &Endpoint, stranger: &Stranger) -> Vec<IpAddr> {
+    let is_alike = |other: &&Stranger| {
+        other.addr.ip() != stranger.addr.ip()
+            && (other.reason, other.key) == (stranger.reason, stranger.key)
+            && stranger.last.since(other.last).as_secs() <= HEARD_S
+    };
+    endpoint.strangers().filter(is_alike).map(|other| other.addr.ip()).collect()
+}
+
 /// Everybody who is known here, as a question of keys counts them.
-fn voters(endpoint: &Endpoint, unfound: &[JoinTarget]) -> Vec<Voter> {
+fn voters(endpoint: &Endpoint, unfound: &[JoinTarget], named: &[(JoinTarget, JoinFailure)]) -> Vec<Voter> {
     let own = &endpoint.local().name;
     let member = |member: &crate::serf::Member| {
         let presence = match member.status {
             _ if member.node.name == *own => Presence::Own,
             Status::Alive | Status::Leaving => Presence::Present,
-            Status::Failed => Presence::Missing,
+            Status::Failed => Presence::Failed,
             Status::Left => Presence::Left,
         };
         Voter { addr: member.node.addr, presence }
     };
     let unheard = unfound.iter().filter(|target| endpoint.member(&target.label).is_none());
-    let missing = unheard.map(|target| Voter { addr: target.addr, presence: Presence::Missing });
-    endpoint.members().map(member).chain(missing).collect()
+    let missing = unheard.map(|target| Voter { addr: target.addr, presence: Presence::Unfound });
+    let mut voters: Vec<Voter> = endpoint.members().map(member).chain(missing).collect();
+    // Whoever is alone has yet to be let in.
+    for (JoinTarget { addr, .. }, _) in named.iter().filter(|_| !rejoin::is_alone(endpoint)) {
+        if voters.iter().all(|voter| voter.addr != *addr) {
+            voters.push(Voter { addr: *addr, presence: Presence::Unfound });
+        }
+    }
+    voters
 }
 
 /// Why an address was not joined, in words for the operator, with the way out.

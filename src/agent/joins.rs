@@ -19,6 +19,7 @@ use crate::config::{Config, JoinAddress, Mode};
 use crate::endpoint::{Endpoint, JoinFailure, JoinId, JoinKind, JoinTarget, Joined};
 use crate::serf::{Member, Status};
 use crate::status::Trouble;
+use crate::status::node::Apart;
 use crate::time::Instant;
 
 /// Failed members that are tried at once when something has changed for all of them.
@@ -48,8 +49,8 @@ pub(super) struct Joins {
 #[derive(Debug, Default)]
 struct Failed {
     troubles: Vec<Trouble>,
-    /// One of them is that the keys differ.
-    lacks_key: bool,
+    /// Those of them who have another key. A success elsewhere does not make up for them.
+    refused: Vec<Apart>,
 }
 
 /// What a join means to the rest of the agent.
@@ -206,7 +207,19 @@ impl Joins {
 
     /// Whether one of [`Self::failures`] is that either side lacks the other's key.
     pub(super) fn lacks_key(&self) -> bool {
-        self.configured.lacks_key || self.remembered.lacks_key
+        !self.configured.refused.is_empty() || !self.remembered.refused.is_empty()
+    }
+
+    /// Who of `gossip.join` and of the snapshot has another key, each host once.
+    pub(super) fn refused(&self, endpoint: &Endpoint) -> Vec<Apart> {
+        let mut list: Vec<Apart> = Vec::new();
+        for refused in self.configured.refused.iter().chain(&self.remembered.refused) {
+            let is_known = list.iter().any(|known| known.addr == refused.addr);
+            if !is_known && !is_present_at(endpoint, refused.addr) {
+                list.push(refused.clone());
+            }
+        }
+        list
     }
 
     /// Joins for a client, who is told.
@@ -255,12 +268,16 @@ impl Joins {
     }
 
     /// Contacts what was found, unless it is a member.
-    pub(super) fn handle_found(&mut self, now: Instant, endpoint: &mut Endpoint, config: &Config, found: Found) {
+    pub(super) fn handle_found(&mut self, now: Instant, endpoint: &mut Endpoint, config: &Config, mut found: Found) {
         if let (Purpose::Discovered, [JoinTarget { addr, .. }]) = (&found.purpose, &found.resolved.targets[..]) {
             if endpoint.members().any(|member| member.node.addr == *addr) {
                 return;
             }
             info!(%addr, "discovered");
+        }
+        if matches!(found.purpose, Purpose::Configured) && !self.configured.refused.is_empty() {
+            // Some have joined meanwhile.
+            found.resolved.targets.retain(|target| !is_present_at(endpoint, target.addr));
         }
         self.start(now, endpoint, config, found);
     }
@@ -274,6 +291,11 @@ impl Joins {
         };
         let tried = targets.iter().map(|target| target.label.clone()).collect();
         let mut joining = Joining { purpose, id: None, started: now, tried, unresolved };
+        if matches!(joining.purpose, Purpose::Configured) && targets.is_empty() && joining.unresolved.is_empty() {
+            // All of them are members by now.
+            self.configured = Failed::default();
+            return self.retry.succeeded(now);
+        }
         if targets.is_empty() {
             return self.end(now, endpoint, config, joining, 0, &[]);
         }
@@ -298,24 +320,34 @@ impl Joins {
         contacted: usize,
         failures: &[(JoinTarget, JoinFailure)],
     ) {
+        let is_configured = matches!(joining.purpose, Purpose::Configured);
         if contacted > 0 {
             let members = endpoint.members().count();
             let elapsed = now.since(joining.started);
             self.log.tell(Notice::Joined { contacted, members, elapsed });
-            self.retry.succeeded(now);
-            (self.configured, self.remembered) = Default::default();
+            self.remembered = Failed::default();
+            if is_configured || self.configured.refused.is_empty() {
+                self.retry.succeeded(now);
+                self.configured = Failed::default();
+            }
             self.events.push_back(Event::FirstView);
         }
         let unfound = self.rejoin.missing();
-        let failures: Vec<_> = failures.iter().map(|failed| Unjoined::new(endpoint, unfound, failed)).collect();
+        let named = if is_configured { failures } else { &[] };
+        let failures: Vec<_> = failures.iter().map(|failed| Unjoined::new(endpoint, unfound, named, failed)).collect();
         let mut troubles: Vec<_> = joining.unresolved.iter().map(Trouble::of).collect();
         troubles.extend(failures.iter().map(join::explain));
         match joining.purpose {
             Purpose::Configured if contacted == 0 => {
                 let for_serf = || vec![Trouble::new(join_errors(&joining.unresolved, &failures), "")];
                 let told = if config.mode == Mode::Serf { for_serf() } else { troubles.clone() };
-                self.configured = Failed { troubles, lacks_key: failures.iter().any(Unjoined::is_about_keys) };
+                self.configured = Failed { troubles, refused: refused(&failures, |it| it.as_named()) };
                 self.retry_later(now, endpoint, config, &told);
+            }
+            Purpose::Configured => {
+                join::tell_unanswered(&troubles);
+                self.configured.refused = refused(&failures, |it| it.as_named());
+                self.go_on(now, endpoint, config);
             }
             Purpose::Rejoin => {
                 if contacted == 0 {
@@ -323,7 +355,7 @@ impl Joins {
                 }
                 self.rejoin.ended(now, endpoint, &troubles);
             }
-            Purpose::Configured | Purpose::Discovered => join::tell_unanswered(&troubles),
+            Purpose::Discovered => join::tell_unanswered(&troubles),
             Purpose::Client(reply) => reply.done(contacted, &joining.tried, &joining.unresolved, &failures),
         }
         if let Some(discovery) = &mut self.discovery {
@@ -343,7 +375,18 @@ impl Joins {
                     self.events.push_back(Event::GaveUp);
                 }
             }
-            Next::Nothing => join::tell_unanswered(troubles),
+            Next::Nothing => {
+                join::tell_unanswered(troubles);
+                self.go_on(now, endpoint, config);
+            }
+        }
+    }
+
+    /// Others were joined by another way or at another address, but not who has another key: with the key of before, hosts find
+    /// each other beside the cluster. Serf's agent stops with the first answer.
+    fn go_on(&mut self, now: Instant, endpoint: &Endpoint, config: &Config) {
+        if !self.configured.refused.is_empty() && config.mode == Mode::Weir && !endpoint.is_leaving() {
+            self.retry.again(now + config.gossip.join_retry_interval);
         }
     }
 
@@ -366,11 +409,19 @@ impl Failed {
     /// Of those who answered.
     fn of_answers(failures: &[Unjoined]) -> Self {
         let answered = failures.iter().filter(|failed| failed.is_answered());
-        Self {
-            troubles: answered.map(join::explain).collect(),
-            lacks_key: failures.iter().any(Unjoined::is_about_keys),
-        }
+        Self { troubles: answered.map(join::explain).collect(), refused: refused(failures, |it| it.as_remembered()) }
     }
+}
+
+/// Those of `failures` that are about keys.
+fn refused(failures: &[Unjoined], trouble: impl Fn(&Unjoined) -> Trouble) -> Vec<Apart> {
+    let about_keys = failures.iter().filter(|failed| failed.is_about_keys());
+    about_keys.map(|failed| Apart { addr: failed.target.addr, trouble: trouble(failed) }).collect()
+}
+
+/// Whether a member is there.
+fn is_present_at(endpoint: &Endpoint, addr: SocketAddr) -> bool {
+    endpoint.members().any(|member| member.node.addr == addr && member.status.is_present())
 }
 
 fn found_by_mdns(addr: SocketAddr) -> Found {

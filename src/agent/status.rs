@@ -143,8 +143,9 @@ fn cluster(parts: &Parts<'_>, calendar: &Calendar) -> Cluster {
         coordinate_resets: stats.coordinate_resets,
         join_failures: joins.failures(),
         lacks_key: joins.lacks_key(),
+        refused: joins.refused(endpoint),
         unfound: joins.unfound().iter().filter_map(|target| unfound(endpoint, target)).collect(),
-        strangers: endpoint.strangers().map(|known| stranger(known, calendar)).collect(),
+        strangers: endpoint.strangers().map(|known| stranger(endpoint, known, calendar)).collect(),
         ..Cluster::default()
     };
     for known in endpoint.name_troubles() {
@@ -192,12 +193,13 @@ fn unfound(endpoint: &Endpoint, JoinTarget { label, addr }: &JoinTarget) -> Opti
     endpoint.member(label).is_none().then(|| node::Unfound { name: label.clone(), addr: *addr })
 }
 
-fn stranger(stranger: &Stranger, calendar: &Calendar) -> node::Stranger {
+fn stranger(endpoint: &Endpoint, stranger: &Stranger, calendar: &Calendar) -> node::Stranger {
     node::Stranger {
         addr: stranger.addr,
         reason: stranger.reason.as_str().to_owned(),
         key: stranger.key.map(|key| key.to_string()),
         ago_s: calendar.age(stranger.last).as_secs(),
+        unheard: endpoint.unheard_since(stranger),
         member: false,
         trouble: None,
     }

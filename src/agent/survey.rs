@@ -79,7 +79,7 @@ pub(crate) async fn survey(config: &Config, ring: Option<Keyring>, peer: Peer) -
 
 fn ended(endpoint: &Endpoint, joined: Joined) -> Result<Vec<PushNode>, Unanswered> {
     let Some(failed) = joined.failures.first() else { return Ok(joined.listed) };
-    let unjoined = Unjoined::new(endpoint, &[], failed);
+    let unjoined = Unjoined::new(endpoint, &[], &[], failed);
     let trouble = join::explain(&unjoined);
     Err(if unjoined.is_about_keys() {
         Unanswered::Key(trouble)

@@ -443,6 +443,9 @@ impl Endpoint {
                 (Some(first), _) => first.clone(),
                 (None, failure) => failure,
             };
+            if let JoinFailure::KeyMissing { theirs, .. } = failure {
+                self.note_stranger(now, open.peer, Drop::KeyUnknown, Some(theirs));
+            }
             self.end_exchange(now, exchange, Err(failure));
         }
     }

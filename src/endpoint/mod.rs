@@ -342,7 +342,7 @@ impl Endpoint {
     /// Remembers somebody who was not understood, unless that is as it should be.
     fn note_stranger(&mut self, now: Instant, addr: SocketAddr, reason: Drop, key: Option<KeyId>) {
         if !self.removed.explains(reason, key, now) {
-            self.strangers.note(Stranger { addr, reason, key, last: now });
+            self.strangers.note(Stranger { addr, reason, key, first: now, last: now });
         }
     }
 

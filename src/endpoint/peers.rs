@@ -76,8 +76,8 @@ struct Peer {
     doubtful: bool,
     /// Order of the ping that taught last.
     taught: u64,
-    /// The key of its last accepted ping.
-    key: Option<KeyId>,
+    /// The key of its last accepted ping, and when that came.
+    key: Option<(KeyId, Instant)>,
     pinged: Option<Instant>,
     waiting: Vec<Waiting>,
 }
@@ -174,7 +174,12 @@ impl Peers {
 
     /// The key that the member's last accepted ping was sealed with.
     pub(super) fn key(&self, name: &NodeName) -> Option<KeyId> {
-        self.peers.get(name).and_then(|peer| peer.key)
+        self.peers.get(name)?.key.map(|(key, _)| key)
+    }
+
+    /// When the member's last accepted ping came.
+    pub(super) fn last_ping(&self, name: &NodeName) -> Option<Instant> {
+        self.peers.get(name)?.key.map(|(_, at)| at)
     }
 
     /// Whether `name` is recorded at this address.
@@ -202,7 +207,7 @@ impl Peers {
         if peer.addr != addr {
             return false;
         }
-        peer.key = Some(key);
+        peer.key = Some((key, now));
         let news = hint.is_some_and(|id| peer.knowledge != Knowledge::Session(id));
         news && self.may_ping(name, now)
     }

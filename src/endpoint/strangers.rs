@@ -4,6 +4,7 @@
 
 use std::collections::VecDeque;
 use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
 
 use crate::crypto::KeyId;
 use crate::time::Instant;
@@ -12,6 +13,9 @@ use super::Drop;
 
 /// Most that are remembered.
 pub const MAX_STRANGERS: usize = 16;
+
+/// Whoever was not heard for this long begins anew.
+const OF_LATE: Duration = Duration::from_secs(60);
 
 /// Somebody whose packets or streams were refused whole.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -22,7 +26,8 @@ pub struct Stranger {
     pub reason: Drop,
     /// The key that it seals with, where the envelope tells.
     pub key: Option<KeyId>,
-    /// When it last was.
+    /// When it was first, of late, and last.
+    pub first: Instant,
     pub last: Instant,
 }
 
@@ -32,13 +37,16 @@ pub(super) struct Strangers(VecDeque<Stranger>);
 
 impl Strangers {
     /// Remembers a refusal, if its reason is that of a host that is set up differently.
-    pub(super) fn note(&mut self, stranger: Stranger) {
+    pub(super) fn note(&mut self, mut stranger: Stranger) {
         if !tells(stranger.reason) {
             return;
         }
-        let same = |known: &Stranger| {
-            (known.addr.ip(), known.reason, known.key) == (stranger.addr.ip(), stranger.reason, stranger.key)
-        };
+        let entry = |stranger: &Stranger| (stranger.addr.ip(), stranger.reason, stranger.key);
+        let of = entry(&stranger);
+        let same = |known: &Stranger| entry(known) == of;
+        if let Some(known) = self.0.iter().find(|known| same(known) && stranger.last.since(known.last) < OF_LATE) {
+            stranger.first = known.first;
+        }
         self.0.retain(|known| !same(known));
         if self.0.len() == MAX_STRANGERS {
             self.0.pop_front();
@@ -97,7 +105,8 @@ mod tests {
 
     fn stranger(host: u8, port: u16, reason: Drop, key: Option<u8>, at: u64) -> Stranger {
         let addr = SocketAddr::from(([10, 0, 0, host], port));
-        Stranger { addr, reason, key: key.map(|fill| KeyId([fill; 4])), last: Instant::from_nanos(at) }
+        let at = Instant::from_nanos(at);
+        Stranger { addr, reason, key: key.map(|fill| KeyId([fill; 4])), first: at, last: at }
     }
 
     #[test]
@@ -110,6 +119,13 @@ mod tests {
         strangers.note(stranger(1, 9, Drop::Malformed, None, 5));
         let ports = |strangers: &Strangers| strangers.iter().map(|known| known.addr.port()).collect::<Vec<_>>();
         assert_eq!(ports(&strangers), [6, 7, 8]);
+        let spans =
+            |strangers: &Strangers| strangers.iter().map(|known| known.last.since(known.first)).collect::<Vec<_>>();
+        assert_eq!(spans(&strangers), [0, 2, 0].map(Duration::from_nanos));
+        let later = u64::try_from(OF_LATE.as_nanos()).unwrap() + 3;
+        strangers.note(stranger(1, 7, Drop::KeyUnknown, Some(1), later));
+        strangers.note(stranger(1, 8, Drop::NotOpened, None, later));
+        assert_eq!(spans(&strangers), [Duration::ZERO, Duration::ZERO, OF_LATE - Duration::from_nanos(1)]);
         for host in 2..=15 {
             strangers.note(stranger(host, 100, Drop::Plaintext, None, 6));
         }

@@ -19,6 +19,8 @@ use crate::wire::serf::{Coordinate, Tags, decode_tags};
 
 /// So long after a change of the key that seals, somebody's ping under the new one has come as a rule.
 const FOLLOWED: Duration = Duration::from_secs(15);
+/// Within this time whoever does not answer any more is found dead as a rule.
+const SETTLED: Duration = Duration::from_secs(30);
 
 impl Endpoint {
     /// Exchanges state with every address of `targets`, a few at a time; `Output::Joined` tells the result.
@@ -153,6 +155,21 @@ impl Endpoint {
     /// Who was refused of late for its keys, envelope or label; the one heard longest ago first.
     pub fn strangers(&self) -> impl Iterator<Item = &Stranger> {
         self.strangers.iter()
+    }
+
+    /// Members that count as alive and have not pinged since `stranger` was heard: until they do, or it has been heard for a while,
+    /// they may turn out to seal as it does. A ping goes by the primary key first, so whoever has two pings of the other kind first.
+    pub fn unheard_since(&self, stranger: &Stranger) -> usize {
+        if stranger.last.since(stranger.first) >= SETTLED {
+            return 0;
+        }
+        let is_other = |member: &&serf::Member| {
+            member.status == Status::Alive
+                && member.node.name != self.options.name
+                && member.node.addr.ip() != stranger.addr.ip()
+        };
+        let last_ping = |member: &serf::Member| self.peers.last_ping(&member.node.name);
+        self.members().filter(is_other).filter(|member| last_ping(member) < Some(stranger.first)).count()
     }
 
     /// Names that keep others from being members, as seen of late; the one seen longest ago first.

@@ -2,12 +2,12 @@
 //! (`ux §4` rows 3 and 4). A key that is imported on the wrong side splits the cluster, or lets back in who was shut out.
 
 use std::fmt::Display;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use super::Trouble;
 
 /// What a node knows of a host whose key it lacks, or that lacks its own. Members are counted without that host.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub struct Standing {
     /// It is or was a member: the table holds it, or the snapshot of an earlier run.
     pub member: bool,
@@ -15,8 +15,12 @@ pub struct Standing {
     pub called: bool,
     /// Its key was in our ring and was removed.
     pub removed: bool,
+    /// It was not found since our start, so that others may have gone with it.
+    pub unfound: bool,
     /// Another member seals with the same key. Who was away hears of the others one by one.
     pub shared: bool,
+    /// Of those with us, the ones that are only believed to be: they have not pinged us since this host was heard.
+    pub unheard: usize,
     /// Members that hear us, ourselves included, or that were there when the key was removed.
     pub with_us: usize,
     /// Members that do not: failed ones, those not found since our start, and this host if it is one.
@@ -35,8 +39,9 @@ pub enum Presence {
     /// It is this node.
     Own,
     Present,
-    /// Failed, or not found since our start.
-    Missing,
+    Failed,
+    /// Known from an earlier run or by `gossip.join`, and not found since our start.
+    Unfound,
     Left,
 }
 
@@ -48,25 +53,31 @@ pub enum Importer {
     They,
     /// It never was a member: ours must not be changed for it.
     Newcomer,
+    /// It is or was a member, and those who would have the last word are yet to be heard.
+    Undecided,
 }
 
 impl Standing {
-    /// Of the host that `is_it` says; whether we `called` it, and with how many members its key was removed, if it was.
+    /// Of the host that `is_it` says; whether we `called` it, and with how many members its key was removed, if it was. Others
+    /// that are `alike` seal as it does.
     pub fn of(
         members: impl IntoIterator<Item = Voter>,
         is_it: impl Fn(SocketAddr) -> bool,
         called: bool,
         removed: Option<usize>,
+        alike: &[IpAddr],
     ) -> Self {
-        let mut standing =
-            Self { member: false, called, removed: removed.is_some(), shared: false, with_us: 0, without_us: 0 };
+        let mut standing = Self { called, removed: removed.is_some(), ..Self::default() };
         for Voter { addr, presence } in members {
-            let it = presence != Presence::Own && is_it(addr);
+            let other = presence != Presence::Own;
+            let it = other && is_it(addr);
             standing.member |= it;
+            standing.unfound |= it && presence == Presence::Unfound;
+            standing.shared |= other && !it && alike.contains(&addr.ip());
             match presence {
                 Presence::Left => {}
                 Presence::Own | Presence::Present if !it => standing.with_us += 1,
-                Presence::Own | Presence::Present | Presence::Missing => standing.without_us += 1,
+                Presence::Own | Presence::Present | Presence::Failed | Presence::Unfound => standing.without_us += 1,
             }
         }
         // Who took part in the removal holds the key of after it, wherever it is now.
@@ -75,7 +86,7 @@ impl Standing {
     }
 
     pub fn importer(self) -> Importer {
-        let Self { member, called, removed, shared, with_us, without_us } = self;
+        let Self { member, called, removed, unfound, shared, unheard, with_us, without_us } = self;
         let alone = with_us <= 1;
         if !member && called && alone {
             // Whoever is alone and calls wants to be let in.
@@ -85,6 +96,8 @@ impl Standing {
         } else if member && shared && !removed {
             // It is nobody's own.
             Importer::We
+        } else if member && !removed && with_us > without_us && (unfound || with_us <= without_us + unheard) {
+            Importer::Undecided
         } else if !member || with_us > without_us || removed && !alone {
             Importer::They
         } else if with_us < without_us {
@@ -110,7 +123,7 @@ impl Importer {
         let nobodys =
             key.map_or_else(|| "a key that nobody else has".to_owned(), |key| format!("{key}, which nobody else has"));
         let what = match self {
-            Self::We => format!("{who} {seals}"),
+            Self::We | Self::Undecided => format!("{who} {seals}"),
             Self::They => format!("{who} was shut out: it seals with {nobodys}"),
             Self::Newcomer => format!("{who} is no member and {seals}"),
         };
@@ -124,6 +137,10 @@ impl Importer {
             (Self::We, false) => "'weir keys export' (serf keys -list) there, 'weir keys import' here",
             (Self::They, true) => "'weir keys export' here, 'weir keys import' there",
             (Self::They, false) => "'weir keys export' here, 'weir keys import' (serf: -keyring-file) there",
+            (Self::Undecided, _) => {
+                "see with 'weir keys list' on other members which of the two most have, then 'weir keys import' it where it is \
+                 lacking"
+            }
             (Self::Newcomer, true) => "if it is to be one: 'weir keys export' here, 'weir keys import' there",
             (Self::Newcomer, false) => {
                 "if it is to be one: 'weir keys export' here, 'weir keys import' (serf: -keyring-file) there"
@@ -135,6 +152,10 @@ impl Importer {
     pub const fn after_hanging_up(self) -> &'static str {
         match self {
             Self::We => "compare 'weir keys list' (serf keys -list) there, then 'weir keys import' here",
+            Self::Undecided => {
+                "compare 'weir keys list' (serf keys -list) there and on other members, then 'weir keys import' where the key of \
+                 most is lacking"
+            }
             Self::They | Self::Newcomer => {
                 "compare 'weir keys list' (serf keys -list) there; 'weir keys export' here shows the key that it lacks"
             }
@@ -146,6 +167,7 @@ impl Importer {
         match self {
             Self::We => format!("'weir keys use {theirs}' here"),
             Self::They | Self::Newcomer => "'weir keys export' here, 'weir keys import' there".to_owned(),
+            Self::Undecided => self.way_out(true).to_owned(),
         }
     }
 }
@@ -157,13 +179,13 @@ fn list(ring: &[impl Display]) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::Importer::{Newcomer, They, We};
+    use super::Importer::{Newcomer, They, Undecided, We};
     use super::*;
 
     #[test]
     fn who_has_to_import_the_key_of_the_other() {
         let check = |member, called, removed, (with_us, without_us), importer| {
-            let standing = Standing { member, called, removed, shared: false, with_us, without_us };
+            let standing = Standing { member, called, removed, with_us, without_us, ..Standing::default() };
             assert_eq!(standing.importer(), importer, "{standing:?}");
             // We were away during a rotation, and have not heard of all others yet; unless those two were locked out.
             let shared = Standing { shared: true, ..standing };
@@ -194,12 +216,12 @@ mod tests {
 
     #[test]
     fn members_are_counted_without_the_host_itself() {
-        use Presence::{Left, Missing, Own, Present};
+        use Presence::{Failed as Missing, Left, Own, Present};
         let addr = |host: u8| SocketAddr::from(([10, 0, 0, host], 7946));
         let count = |members: &[(u8, Presence)]| {
             let voters = members.iter().map(|&(host, presence)| Voter { addr: addr(host), presence });
             let Standing { member, with_us, without_us, .. } =
-                Standing::of(voters, |at| at.ip() == addr(3).ip(), false, None);
+                Standing::of(voters, |at| at.ip() == addr(3).ip(), false, None, &[]);
             (member, with_us, without_us)
         };
         assert_eq!(count(&[(1, Own), (2, Present), (3, Missing)]), (true, 2, 1));
@@ -208,12 +230,48 @@ mod tests {
         assert_eq!(count(&[(1, Own), (2, Missing), (4, Missing)]), (false, 1, 2));
         assert_eq!(count(&[(1, Own), (2, Left), (3, Left)]), (true, 1, 0));
         // Restarted after it has removed the key of 3 together with 2, whom it has not found yet.
-        let voters =
-            [(1, Own), (2, Missing), (3, Missing)].map(|(host, presence)| Voter { addr: addr(host), presence });
-        let restarted = Standing::of(voters, |at| at == addr(3), false, Some(2));
+        let voters = [(1, Own), (2, Presence::Unfound), (3, Presence::Unfound)]
+            .map(|(host, presence)| Voter { addr: addr(host), presence });
+        let restarted = Standing::of(voters, |at| at == addr(3), false, Some(2), &[]);
         assert_eq!((restarted.with_us, restarted.importer()), (2, They));
         // Behind one address with us.
         assert_eq!(count(&[(3, Own), (2, Present)]), (false, 2, 0));
+    }
+
+    #[test]
+    fn nobody_is_said_to_be_shut_out_before_those_with_us_were_heard() {
+        let check = |(with_us, unheard, without_us), importer| {
+            let standing = Standing { member: true, with_us, unheard, without_us, ..Standing::default() };
+            assert_eq!(standing.importer(), importer, "{standing:?}");
+            // Of a key that was removed here it is known.
+            let removed = Standing { removed: true, ..standing };
+            assert_ne!(removed.importer(), Undecided, "{removed:?}");
+            let restarted = Standing { unfound: true, ..standing };
+            assert_eq!(restarted.importer(), if importer == They { Undecided } else { importer }, "{restarted:?}");
+            let newcomer = Standing { member: false, ..standing };
+            assert_eq!(newcomer.importer(), Newcomer, "{newcomer:?}");
+        };
+        // with us, of those unheard; without us
+        check((3, 0, 1), They);
+        check((3, 1, 1), They);
+        check((3, 2, 1), Undecided);
+        check((2, 1, 1), Undecided);
+        check((5, 4, 1), Undecided);
+        check((2, 1, 3), We);
+        check((1, 0, 1), We);
+    }
+
+    #[test]
+    fn a_key_is_shared_where_another_member_has_it() {
+        use Presence::{Own, Present, Unfound as Missing};
+        let ip = |host: u8| IpAddr::from([10, 0, 0, host]);
+        let is_shared = |alike: &[IpAddr]| {
+            let members = [(1, Own), (2, Present), (3, Missing), (4, Missing)];
+            let voters = members.map(|(host, presence)| Voter { addr: SocketAddr::new(ip(host), 7946), presence });
+            Standing::of(voters, |at| at.ip() == ip(3), false, None, alike).shared
+        };
+        assert!(is_shared(&[ip(3), ip(4)]) && is_shared(&[ip(2)]));
+        assert!(!is_shared(&[ip(3)]) && !is_shared(&[ip(1)]) && !is_shared(&[ip(9)]) && !is_shared(&[]));
     }
 
     #[test]
@@ -237,6 +295,12 @@ mod tests {
                  'weir keys export' here, 'weir keys import' there",
             ),
             (
+                Undecided,
+                key,
+                "web1 seals with key b07e4410, this keyring has only 3fa9c1d2; see with 'weir keys list' on other members \
+                 which of the two most have, then 'weir keys import' it where it is lacking",
+            ),
+            (
                 We,
                 None,
                 "web1 seals with a key that this keyring lacks (it has 3fa9c1d2); 'weir keys export' (serf keys -list) \
@@ -251,7 +315,7 @@ mod tests {
         ] {
             assert_eq!(importer.lacked_key("web1", key, &["3fa9c1d2"]).to_string(), said);
         }
-        for importer in [They, Newcomer] {
+        for importer in [They, Newcomer, Undecided] {
             for way_out in [
                 importer.way_out(true).to_owned(),
                 importer.way_out(false).to_owned(),

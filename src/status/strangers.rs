@@ -2,7 +2,7 @@
 //! (`ux §4` rows 3 to 5). Addresses may be forged, so it is a hint and never more.
 
 use std::fmt::Display;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use super::node::{Document, HEARD_S, Member, Stranger};
 use super::{Presence, Standing, Trouble, Voter};
@@ -48,8 +48,9 @@ fn of(stranger: &Stranger, document: &Document) -> (Trouble, bool) {
     let removed = removed.map(|removed| removed.members);
     // Who joined nobody is not one that others should follow.
     let called = !document.cluster.join_failures.is_empty();
-    let standing = Standing::of(voters(document), |addr| addr.ip() == stranger.addr.ip(), called, removed);
-    let standing = Standing { shared: is_shared(stranger, document), ..standing };
+    let is_it = |addr: SocketAddr| addr.ip() == stranger.addr.ip();
+    let standing = Standing::of(voters(document), is_it, called, removed, &alike(stranger, document));
+    let standing = Standing { unheard: stranger.unheard, ..standing };
     let wanted = |way_out: &str| {
         if standing.member { way_out.to_owned() } else { format!("if it is to be a member: {way_out}") }
     };
@@ -74,16 +75,14 @@ fn of(stranger: &Stranger, document: &Document) -> (Trouble, bool) {
     (trouble, standing.member)
 }
 
-/// Whether another member seals as `stranger` does.
-fn is_shared(stranger: &Stranger, document: &Document) -> bool {
-    let is_member =
-        |addr: SocketAddr| document.members.iter().any(|member| !member.own && member.addr.ip() == addr.ip());
-    document.cluster.strangers.iter().any(|other| {
+/// Others that seal as `stranger` does.
+fn alike(stranger: &Stranger, document: &Document) -> Vec<IpAddr> {
+    let is_alike = |other: &&Stranger| {
         other.addr.ip() != stranger.addr.ip()
             && (&other.reason, &other.key) == (&stranger.reason, &stranger.key)
             && other.ago_s <= HEARD_S.max(stranger.ago_s)
-            && is_member(other.addr)
-    })
+    };
+    document.cluster.strangers.iter().filter(is_alike).map(|other| other.addr.ip()).collect()
 }
 
 /// Everybody whom the agent knows.
@@ -92,14 +91,20 @@ fn voters(document: &Document) -> impl Iterator<Item = Voter> + '_ {
         let presence = match member.status.word() {
             _ if member.own => Presence::Own,
             Some(MemberStatus::Alive | MemberStatus::Leaving) => Presence::Present,
-            Some(MemberStatus::Failed) | None => Presence::Missing,
+            Some(MemberStatus::Failed) | None => Presence::Failed,
             Some(MemberStatus::Left) => Presence::Left,
         };
         Voter { addr: member.addr, presence }
     };
     let unfound = document.cluster.unfound.iter();
-    let missing = unfound.map(|unfound| Voter { addr: unfound.addr, presence: Presence::Missing });
-    document.members.iter().map(member).chain(missing)
+    let missing = unfound.map(|unfound| Voter { addr: unfound.addr, presence: Presence::Unfound });
+    let is_known = |addr: IpAddr| {
+        let members = document.members.iter().map(|member| member.addr);
+        members.chain(document.cluster.unfound.iter().map(|unfound| unfound.addr)).any(|known| known.ip() == addr)
+    };
+    let named = document.cluster.apart().iter().filter(move |refused| !is_known(refused.addr.ip()));
+    let named = named.map(|refused| Voter { addr: refused.addr, presence: Presence::Unfound });
+    document.members.iter().map(member).chain(missing).chain(named)
 }
 
 /// `web1 (10.77.0.12)` where the address is a member's.

@@ -16,7 +16,7 @@ use crate::rpc::proto::QueryRecord;
 use crate::rpc::weir::{Answer, Asked, CheckSet, Reload};
 use crate::serf::{QueryParams, Status};
 use crate::status::groups::groups;
-use crate::status::node::Kind;
+use crate::status::node::{Attention, Kind};
 
 mod drain;
 mod rotate;
@@ -424,6 +424,36 @@ fn whom_the_snapshot_knows_and_who_has_another_key_is_told() {
         let mut b = lab.agent("b", "127.7.30.2", Some(&new), &remembering(&path)).await;
         until(&mut [&mut a, &mut b], "b is back", |all| status(all[1], "a") == Some(Status::Alive)).await;
         assert!(b.joins.failures().is_empty() && !b.joins.lacks_key());
+    });
+}
+
+#[test]
+fn who_has_another_key_is_told_also_by_those_who_found_each_other() {
+    run_test(async {
+        let lab = Lab::new();
+        let (old, new) = (lab.keyring("old.json", &[KEYS[0]]), lab.keyring("new.json", &[KEYS[1]]));
+        let path = lab.path("b");
+        let mut a = lab.agent("a", "127.7.31.1", Some(&old), ALONE).await;
+        let addr = a.udp.local();
+        let more = format!("{}\ngossip.join = [\"{addr}\"]", remembering(&path));
+        let mut b = lab.agent("b", "127.7.31.2", Some(&old), &more).await;
+        let knows = |text: String| text.contains(" alive a ");
+        until(&mut [&mut a, &mut b], "b has written a down", |_| std::fs::read_to_string(&path).is_ok_and(knows)).await;
+        drop((a, b));
+        // One that missed a rotation, and one that has the same old key and joins it.
+        let mut a = lab.agent("a", "", Some(&new), &format!("{ALONE}\ngossip.bind = \"{addr}\"")).await;
+        let mut b = lab.agent("b", "127.7.31.2", Some(&old), &more).await;
+        let to_both = format!("{ALONE}\ngossip.join = [\"{addr}\", \"{}\"]", b.udp.local());
+        let mut c = lab.agent("c", "127.7.31.3", Some(&old), &to_both).await;
+        let apart = |agent: &Agent| agent.document(false).cluster.apart().len() == 1;
+        let is_told = |all: &[&mut Agent]| apart(all[1]) && apart(all[2]);
+        until(&mut [&mut a, &mut b, &mut c], "both are told", |all| is_told(all)).await;
+        for agent in [&b, &c] {
+            let document = agent.document(false);
+            let is_told = |one: &&Attention| one.kind.is(&Kind::Keys) && one.subject == addr.ip().to_string();
+            let Some(told) = document.attention.iter().find(is_told) else { panic!("{:?}", document.attention) };
+            assert!(told.message.contains("seals with key ") && !told.message.contains("shut out"), "{told:?}");
+        }
     });
 }
 

@@ -79,6 +79,7 @@ pub(super) async fn gossip(loaded: Option<&Loaded>, heard: &Heard) -> Gossip {
             .filter(|_| is_alone)
             .map(|document| document.cluster.join_failures.clone())
             .unwrap_or_default(),
+        apart: heard.document().map(|document| document.cluster.apart().to_vec()).unwrap_or_default(),
         no_pings,
         by_hand,
         other_key,

@@ -47,7 +47,11 @@ const fn place_of(kind: Kind) -> Place {
         Kind::Probe => each(Group::Nginx, "nginx.probe", &["nginx.probe"]),
         Kind::AgentLost => each(Group::Nginx, "nginx.agent_lost", &["nginx.agent_lost"]),
         Kind::Template => each(Group::Agent, "agent.template", &["agent.template"]),
-        Kind::Keys => each(Group::Keys, "keys.agent", &["keys.worn", "keys.unknown", "keys.agreement"]),
+        Kind::Keys => each(
+            Group::Keys,
+            "keys.agent",
+            &["keys.worn", "keys.unknown", "keys.agreement", "gossip.join", "gossip.key"],
+        ),
         Kind::Snapshot => place(Group::Files, "files.snapshot", &["files.snapshot", "files.directory", "files.space"]),
         Kind::Config => place(Group::Config, "config.running", &["config.running", "config.file"]),
         Kind::Handlers => each(Group::Handlers, "handlers.run", &["handlers.program"]),

@@ -35,7 +35,7 @@ const fn rule(causes: &'static [&'static str], effect: &'static str, level: Leve
     Rule { causes, effect, level, same_subject: false }
 }
 
-const RULES: [Rule; 13] = [
+const RULES: [Rule; 15] = [
     rule(&["files.keyring"], "keys.ring", Level::Error),
     rule(&["files.keyring", "keys.ring"], "gossip.udp", Level::Skip),
     rule(&["agent.name"], "gossip.name", Level::Error),
@@ -46,6 +46,8 @@ const RULES: [Rule; 13] = [
     rule(&NO_ONE, "keys.agreement", Level::Warn),
     rule(&NO_ONE, "keys.agreement", Level::Skip),
     Rule { causes: &NOT_ONE, effect: "keys.agreement", level: Level::Warn, same_subject: true },
+    Rule { causes: &["gossip.key"], effect: "gossip.join", level: Level::Error, same_subject: true },
+    Rule { causes: &["gossip.join", "gossip.key"], effect: "keys.unknown", level: Level::Warn, same_subject: true },
     rule(&NO_ONE, "agent.overload", Level::Warn),
     rule(&NOT_ONE, "agent.overload", Level::Warn),
     rule(&["files.output", "nginx.installed", "nginx.running", "nginx.test"], "agent.apply", Level::Error),
@@ -102,7 +104,7 @@ mod tests {
     fn causes_are_told_and_their_consequences_not_again() {
         use Level::{Error, Info, Skip, Warn};
         let absent = (Warn, "agent.running", "weir");
-        let rows: [(&[Found<'_>], &[&str]); 12] = [
+        let rows: [(&[Found<'_>], &[&str]); 14] = [
             (&[absent], &["warn agent.running weir"]),
             (
                 &[
@@ -132,6 +134,23 @@ mod tests {
             (
                 &[(Error, "gossip.udp", "web1"), (Warn, "keys.agreement", "web1"), (Warn, "keys.agreement", "web2")],
                 &["error gossip.udp web1", "warn keys.agreement web2"],
+            ),
+            (
+                &[
+                    (Error, "gossip.join", "10.0.0.1"),
+                    (Warn, "keys.unknown", "10.0.0.1"),
+                    (Warn, "keys.unknown", "10.0.0.2"),
+                ],
+                &["error gossip.join 10.0.0.1", "warn keys.unknown 10.0.0.2"],
+            ),
+            (
+                &[
+                    (Error, "gossip.key", "10.0.0.1"),
+                    (Error, "gossip.join", "10.0.0.1"),
+                    (Error, "gossip.join", "join"),
+                    (Warn, "keys.unknown", "10.0.0.1"),
+                ],
+                &["error gossip.key 10.0.0.1", "error gossip.join join"],
             ),
             // Worse than silence.
             (

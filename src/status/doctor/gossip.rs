@@ -7,6 +7,7 @@ use std::net::SocketAddr;
 
 use super::finding::Findings;
 use super::{Level, Trouble};
+use crate::status::node::Apart;
 use crate::status::shell::{open_port, operand, start_there};
 pub use own::{Advertised, Link, Own};
 
@@ -81,6 +82,8 @@ pub struct Gossip {
     pub join: Vec<JoinPlace>,
     /// Why the agent could join nobody.
     pub join_failures: Vec<Trouble>,
+    /// Who has another key while others are there.
+    pub apart: Vec<Apart>,
     /// Why pings were not possible, and the way to have them.
     pub no_pings: Option<Trouble>,
     /// The pings were doctor's own: then a missing answer may mean another key.
@@ -169,6 +172,9 @@ pub fn gossip(facts: &Gossip) -> Findings {
     }
     for Trouble { what, way_out } in &facts.join_failures {
         findings.error("gossip.join", "join", format!("this node has joined nobody: {what}"), way_out);
+    }
+    for Apart { addr, trouble: Trouble { what, way_out } } in &facts.apart {
+        findings.error("gossip.join", addr.ip(), what, way_out);
     }
     if facts.join_failures.is_empty() {
         judge_join(&mut findings, facts);

@@ -208,6 +208,9 @@ pub fn attention(document: &Document) -> Vec<Attention> {
     for key in document.keys.keys.iter().filter(|key| key.worn >= WORN) {
         add(Kind::Keys, &key.id, worn(&key.id, key.worn), key.worn_since.as_ref());
     }
+    for refused in document.cluster.apart().iter().take(MAX_NAMED) {
+        add(Kind::Keys, &refused.addr.ip().to_string(), refused.trouble.clone(), None);
+    }
     for (stranger, trouble) in unheard(document).take(MAX_NAMED) {
         add(Kind::Keys, &stranger.addr.ip().to_string(), trouble.clone(), None);
     }
@@ -262,8 +265,10 @@ fn unheard(document: &Document) -> impl Iterator<Item = (&Stranger, &Trouble)> {
     let cluster = &document.cluster;
     let is_missed = move |stranger: &&Stranger| stranger.member || cluster.hears_nobody();
     let missed = strangers::heard(document, HEARD_S).filter(is_missed);
-    let told = missed.filter_map(|stranger| Some((stranger, stranger.trouble.as_ref()?)));
-    told.filter(|(_, trouble)| !(cluster.hears_nobody() && cluster.join_failures.contains(trouble)))
+    let others = missed.filter(move |stranger| !cluster.is_apart(stranger.addr.ip()));
+    let told = others.filter_map(|stranger| Some((stranger, stranger.trouble.as_ref()?)));
+    let by_join = move |trouble| cluster.lacks_key || cluster.join_failures.contains(trouble);
+    told.filter(move |(_, trouble)| !(cluster.hears_nobody() && by_join(trouble)))
 }
 
 fn drained(Drain { operator, guard, guards, reason, confirmed, open }: &Drain) -> Trouble {

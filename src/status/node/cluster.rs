@@ -1,7 +1,7 @@
 //! The cluster as one node sees it.
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use serde::{Deserialize, Serialize};
 
@@ -29,6 +29,8 @@ pub struct Cluster {
     /// One of them is that this node and whoever it tried do not have the same key.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub lacks_key: bool,
+    /// Who of them that is, and whoever else `gossip.join` names and has another key though others were joined.
+    pub refused: Vec<Apart>,
     /// Since when a balancer hears nobody, so that it believes nothing of what its gossip finds out; `None` while it hears somebody.
     pub isolated_since: Option<String>,
     /// Members of an earlier run that were not heard of since the start.
@@ -45,6 +47,16 @@ impl Cluster {
     /// Whether nobody else is there.
     pub fn hears_nobody(&self) -> bool {
         self.alive + self.leaving <= 1
+    }
+
+    /// Who has another key while others are there: two parts of one cluster, or somebody who was left behind.
+    pub fn apart(&self) -> &[Apart] {
+        if self.hears_nobody() { &[] } else { &self.refused }
+    }
+
+    /// Whether somebody at that address is among them.
+    pub(in crate::status) fn is_apart(&self, ip: IpAddr) -> bool {
+        self.apart().iter().any(|refused| refused.addr.ip() == ip)
     }
 
     /// Whether no other member is known that has not left.
@@ -107,6 +119,14 @@ pub struct Unfound {
     pub addr: SocketAddr,
 }
 
+/// Somebody who answers where a member should be, and does not have the same key.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub struct Apart {
+    pub addr: SocketAddr,
+    #[serde(flatten)]
+    pub trouble: Trouble,
+}
+
 /// Somebody whose packets or streams are refused. The address may be forged.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub struct Stranger {
@@ -118,6 +138,9 @@ pub struct Stranger {
     pub key: Option<String>,
     /// Since it was last heard.
     pub ago_s: u64,
+    /// Members that may turn out to seal as it does: they have not pinged this node since it was heard, which was a moment ago.
+    #[serde(default)]
+    pub unheard: usize,
     /// A member is or was at its address.
     #[serde(default)]
     pub member: bool,

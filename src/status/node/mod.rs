@@ -33,7 +33,9 @@ pub use attention::{Attention, CLAIM_S, HEARD_S, Kind, attention};
 pub(super) use attention::{to_start, too_many_wanted};
 pub use change::{Change, Field, Value};
 pub use check::{Check, CheckKind, Health};
-pub use cluster::{Clocks, Cluster, LastChange, LongName, Member, NameClaim, Queues, Stranger, Traffic, Unfound};
+pub use cluster::{
+    Apart, Clocks, Cluster, LastChange, LongName, Member, NameClaim, Queues, Stranger, Traffic, Unfound,
+};
 pub use config::{Configuration, Refused};
 pub use handler::{Handler, LastRun, Run};
 pub use keys::{Key, Keys, RemovedKey, WORN};

@@ -43,6 +43,7 @@ pub(crate) fn full() -> Document {
                 reason: text("key_unknown"),
                 key: Some(text("b07e4410")),
                 ago_s: 5,
+                unheard: 0,
                 member: false,
                 trouble: Some(Trouble::new("10.77.0.99 is no member", "see to it")),
             }],

@@ -363,6 +363,15 @@ fn who_lacks_this_hosts_key_is_behind_no_firewall() {
 }
 
 #[test]
+fn who_is_to_be_joined_and_has_another_key_is_told_although_others_were_joined() {
+    let addr: SocketAddr = "10.77.0.11:7946".parse().unwrap();
+    let trouble = Trouble::new("10.77.0.11, which gossip.join names, seals with key bb", "import it");
+    let join = vec![JoinPlace { place: "lb1".into(), result: Ok(vec![(addr, Tcp::Open)]) }];
+    let facts = Gossip { join, apart: vec![Apart { addr, trouble }], own: healthy(), ..Gossip::default() };
+    assert_eq!(summary(&gossip(&facts)), ["error gossip.join 10.77.0.11"]);
+}
+
+#[test]
 fn a_member_that_others_reach_is_up() {
     let facts = Gossip {
         members: members(&[(Tcp::Silent, Udp::Silent), (Tcp::Open, Udp::Answered)]),

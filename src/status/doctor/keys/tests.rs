@@ -138,7 +138,8 @@ fn who_needs_the_old_envelope() {
 
 fn stranger(reason: &str, key: Option<&str>, ago_s: u64) -> Stranger {
     let addr = "10.0.0.1:5000".parse().unwrap();
-    Stranger { addr, reason: reason.to_owned(), key: key.map(ToOwned::to_owned), ago_s, member: false, trouble: None }
+    let (reason, key) = (reason.to_owned(), key.map(ToOwned::to_owned));
+    Stranger { addr, reason, key, ago_s, unheard: 0, member: false, trouble: None }
 }
 
 /// lb1 with members at 10.0.0.1 and so on, of this status.

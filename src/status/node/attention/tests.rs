@@ -1,7 +1,7 @@
 use super::super::super::node;
 use super::super::tests::full;
 use super::super::{
-    Failing, LastApply, LastRun, Miss, Moment, Nginx, Refused, Run, Server, ServerState, Slow, Snapshot, Unseen,
+    Apart, Failing, LastApply, LastRun, Miss, Moment, Nginx, Refused, Run, Server, ServerState, Slow, Snapshot, Unseen,
 };
 use super::*;
 use crate::upstream::Witness;
@@ -577,12 +577,44 @@ fn a_node_that_joins_nobody_is_told_why_while_nobody_else_is_there() {
 }
 
 #[test]
+fn who_has_another_key_is_told_of_while_others_are_there() {
+    let trouble = Trouble::new("10.77.0.12, which gossip.join names, seals with key b07e4410", "import it");
+    let apart = Apart { addr: "10.77.0.12:7946".parse().unwrap(), trouble: trouble.clone() };
+    let heard = Stranger {
+        addr: "10.77.0.12:5000".parse().unwrap(),
+        reason: "key_unknown".to_owned(),
+        key: Some("b07e4410".to_owned()),
+        ago_s: 5,
+        unheard: 0,
+        member: true,
+        trouble: Some(Trouble::new("web1 seals with key b07e4410", "import it")),
+    };
+    let told = |alive| {
+        of(|document| {
+            let (refused, strangers) = (vec![apart.clone()], vec![heard.clone()]);
+            let join_failures = vec![trouble.clone()];
+            document.cluster =
+                Cluster { alive, refused, strangers, join_failures, lacks_key: true, ..Cluster::default() };
+            document.upstreams = Vec::new();
+        })
+    };
+    assert_eq!(
+        told(2),
+        [
+            "warn keys 10.77.0.12: 10.77.0.12, which gossip.join names, seals with key b07e4410; import it (since unknown)"
+        ]
+    );
+    assert_eq!(told(1).len(), 1, "that nobody was joined says it: {:?}", told(1));
+}
+
+#[test]
 fn whoever_should_be_understood_is_told_of_while_it_speaks() {
     let stranger = |ago_s, member| Stranger {
         addr: "10.77.0.12:7946".parse().unwrap(),
         reason: "key_unknown".to_owned(),
         key: Some("b07e4410".to_owned()),
         ago_s,
+        unheard: 0,
         member,
         trouble: Some(Trouble::new("web1 seals with key b07e4410", "import it")),
     };
