@@ -30,7 +30,7 @@ mod tests;
 mod verbs;
 
 use std::collections::{BTreeMap, VecDeque};
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -341,9 +341,14 @@ impl Endpoint {
 
     /// Remembers somebody who was not understood, unless that is as it should be.
     fn note_stranger(&mut self, now: Instant, addr: SocketAddr, reason: Drop, key: Option<KeyId>) {
-        if !self.removed.explains(reason, key, now) {
+        if !self.removed.explains(reason, key, now) || self.is_failed_at(addr.ip()) {
             self.strangers.note(Stranger { addr, reason, key, first: now, last: now });
         }
+    }
+
+    /// Whether a member there has failed: then it did not just miss the last word of a rotation.
+    fn is_failed_at(&self, ip: IpAddr) -> bool {
+        self.members().any(|member| member.status == serf::Status::Failed && member.node.addr.ip() == ip)
     }
 
     /// Moves what the layers produced between them and out, until nothing is left to move, then sets the pace of gossip.

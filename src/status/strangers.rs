@@ -8,6 +8,9 @@ use super::node::{Document, HEARD_S, Member, Stranger};
 use super::{Presence, Standing, Trouble, Voter};
 use crate::serf::Status as MemberStatus;
 
+/// A stranger that was heard this recently is still there. What lies further back may have been put right since.
+pub(crate) const RECENT_S: u64 = 600;
+
 /// Those that were heard within so many seconds and are still not understood, one for each host as a rule.
 pub(crate) fn heard(document: &Document, within_s: u64) -> impl Iterator<Item = &Stranger> {
     let heard = move || {
@@ -20,6 +23,11 @@ pub(crate) fn heard(document: &Document, within_s: u64) -> impl Iterator<Item = 
         stranger.reason == "not_opened" && heard().any(named)
     };
     heard().filter(move |stranger| !is_known_better(stranger))
+}
+
+/// Whether it is not understood for its key.
+pub(crate) fn is_about_keys(stranger: &Stranger) -> bool {
+    matches!(stranger.reason.as_str(), "key_unknown" | "not_opened")
 }
 
 /// Its key is here by now.
@@ -36,7 +44,7 @@ pub(crate) fn explain(document: &mut Document) {
 }
 
 /// What it means that `stranger` is not understood, and the way out.
-pub(super) fn trouble(stranger: &Stranger, document: &Document) -> Trouble {
+pub(crate) fn trouble(stranger: &Stranger, document: &Document) -> Trouble {
     of(stranger, document).0
 }
 

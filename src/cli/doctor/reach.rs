@@ -14,8 +14,8 @@ use super::{host, own, ping};
 use crate::config::{BindHost, Config, JoinAddress, Loaded};
 use crate::error::system_words;
 use crate::serf::Status;
-use crate::status::doctor::{Gossip, JoinPlace, Member, OtherKey, Standing, Tcp, Trouble, Udp};
-use crate::status::node;
+use crate::status::doctor::{Gossip, JoinPlace, Member, OtherKey, Standing, Tcp, Trouble, Udp, Undecipherable};
+use crate::status::{node, strangers};
 
 /// A host that is there answers within milliseconds; a firewall that drops takes all of it.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
@@ -80,6 +80,7 @@ pub(super) async fn gossip(loaded: Option<&Loaded>, heard: &Heard) -> Gossip {
             .map(|document| document.cluster.join_failures.clone())
             .unwrap_or_default(),
         apart: heard.document().map(|document| document.cluster.apart().to_vec()).unwrap_or_default(),
+        undecipherable: undecipherable(heard, &deaf),
         no_pings,
         by_hand,
         other_key,
@@ -106,6 +107,17 @@ async fn pings(
         return Err(Trouble::new("no agent answers and no configuration can be read", "sudo weir doctor"));
     };
     Ok((ping::by_hand(config, ping::ring(config)?, from, members).await?, true))
+}
+
+/// Those who do not answer and are heard with a key that is not ours.
+fn undecipherable(heard: &Heard, silent: &[&node::Member]) -> Vec<Undecipherable> {
+    let Some(document) = heard.document() else { return Vec::new() };
+    let about_keys =
+        strangers::heard(document, strangers::RECENT_S).filter(|stranger| strangers::is_about_keys(stranger));
+    let is_silent = |stranger: &&node::Stranger| silent.iter().any(|member| member.addr.ip() == stranger.addr.ip());
+    let said = about_keys.filter(is_silent);
+    said.map(|stranger| Undecipherable { addr: stranger.addr, trouble: strangers::trouble(stranger, document) })
+        .collect()
 }
 
 /// A key of this host's ring that these answer, who do not answer its primary key.

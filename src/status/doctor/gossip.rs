@@ -73,6 +73,14 @@ pub struct OtherKey {
     pub members: Vec<String>,
 }
 
+/// A member that is heard and not understood.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Undecipherable {
+    pub addr: SocketAddr,
+    /// What that means.
+    pub trouble: Trouble,
+}
+
 /// Facts about the way to others.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct Gossip {
@@ -84,6 +92,8 @@ pub struct Gossip {
     pub join_failures: Vec<Trouble>,
     /// Who has another key while others are there.
     pub apart: Vec<Apart>,
+    /// Members that take connections, answer no ping and seal with a key that is not ours.
+    pub undecipherable: Vec<Undecipherable>,
     /// Why pings were not possible, and the way to have them.
     pub no_pings: Option<Trouble>,
     /// The pings were doctor's own: then a missing answer may mean another key.
@@ -103,11 +113,19 @@ impl Gossip {
         self.members.iter().any(answers) || joined.into_iter().any(|(_, tcp)| heard(tcp))
     }
 
+    /// Whether its silence over UDP is that of keys: it is heard with another one, or others are and nobody answers.
+    fn is_undecipherable(&self, member: &Member) -> bool {
+        let is_silent = |member: &Member| member.tcp == Tcp::Open && member.udp == Udp::Silent;
+        let is_heard = |member: &Member| self.undecipherable.iter().any(|heard| heard.addr.ip() == member.addr.ip());
+        let nobody_answers = || self.members.iter().all(|member| member.udp != Udp::Answered);
+        is_silent(member) && (is_heard(member) || !self.undecipherable.is_empty() && nobody_answers())
+    }
+
     /// How all members are silent, where there are several and all are in the same way.
     fn common_silence(&self) -> Option<Silence> {
         let all = |how: fn(&Member) -> bool| self.members.len() > 1 && self.members.iter().all(how);
         let reachable = |member: &Member| self.own.gap(member.addr.ip()).is_none();
-        if self.other_key.is_some() || !self.members.iter().any(reachable) {
+        if self.other_key.is_some() || !self.undecipherable.is_empty() || !self.members.iter().any(reachable) {
             None
         } else if all(|member| member.tcp == Tcp::Open && member.udp == Udp::Silent) {
             Some(Silence::Udp)
@@ -147,10 +165,15 @@ pub fn gossip(facts: &Gossip) -> Findings {
     let lacks_key =
         |member: &Member| facts.other_key.as_ref().is_some_and(|other| other.members.contains(&member.name));
     // Of those that do not answer it is known why.
-    let judged = |member: &&Member| (cause.is_none() || member.udp == Udp::Answered) && !lacks_key(member);
+    let judged = |member: &&Member| {
+        (cause.is_none() || member.udp == Udp::Answered) && !lacks_key(member) && !facts.is_undecipherable(member)
+    };
     match facts.common_silence().filter(|_| cause.is_none()) {
         Some(silence) => judge_silence(&mut findings, facts, silence),
         None => facts.members.iter().filter(judged).for_each(|member| judge(&mut findings, member, facts, others)),
+    }
+    for Undecipherable { addr, trouble: Trouble { what, way_out } } in &facts.undecipherable {
+        findings.error("gossip.key", addr.ip(), what, way_out);
     }
     if let Some(other_key) = &facts.other_key {
         judge_key(&mut findings, other_key);

@@ -13,8 +13,6 @@ use crate::status::strangers;
 const MAX_SHOWN: usize = 8;
 /// Whoever seals with what others lack takes the key that most seal with.
 const IMPORT_THERE: &str = "'weir keys export' on one of the others, 'weir keys import' there";
-/// A stranger that was heard this recently is still there. What lies further back may have been put right since.
-const RECENT_S: u64 = 600;
 
 /// The ring on disk.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -168,7 +166,7 @@ fn judge_envelopes(findings: &mut Findings, seal: Option<&str>, document: &Docum
 /// Who seals in a way that is not understood here. Its address may be forged, so it is never more than a warning.
 fn judge_strangers(findings: &mut Findings, document: &Document) {
     const ID: &str = "keys.unknown";
-    let mut told = strangers::heard(document, RECENT_S).peekable();
+    let mut told = strangers::heard(document, strangers::RECENT_S).peekable();
     if told.peek().is_none() {
         findings.pass(ID, "");
     }

@@ -30,7 +30,9 @@ pub use clock::{Clock, PeerClock, clock};
 pub use config::{Configuration, Pending, configuration};
 pub use files::{File, Files, Purpose, Stat, User, files};
 pub use finding::{Finding, Findings, Group};
-pub use gossip::{Advertised, Gossip, JoinPlace, Link, Member, OtherKey, Own, Standing, Tcp, Udp, gossip};
+pub use gossip::{
+    Advertised, Gossip, JoinPlace, Link, Member, OtherKey, Own, Standing, Tcp, Udp, Undecipherable, gossip,
+};
 pub use handlers::{Handler, Handlers, Program, ProtectSystem, Sandbox, handlers};
 pub use keys::{Agreement, Keys, Ring, keys};
 pub use leave::{Leave, leave};

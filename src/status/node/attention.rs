@@ -151,6 +151,10 @@ pub fn attention(document: &Document) -> Vec<Attention> {
         add(Kind::Check, &check.name, critical(check), check.since.as_ref());
     }
     let is_alone = document.cluster.is_alone();
+    let not_understood = |ip| {
+        let heard = strangers::heard(document, HEARD_S).find(|stranger| stranger.addr.ip() == ip);
+        heard.and_then(|stranger| stranger.trouble.as_ref())
+    };
     for upstream in &document.upstreams {
         if let Some((kind, trouble)) = of_upstream(upstream, is_alone) {
             add(kind, &upstream.name, trouble, upstream.since.as_ref());
@@ -164,7 +168,7 @@ pub fn attention(document: &Document) -> Vec<Attention> {
         if let Some((trouble, since)) = servers::unasked(upstream) {
             add(Kind::Probe, &upstream.name, trouble, since);
         }
-        if let Some((trouble, since)) = servers::agents_lost(upstream) {
+        if let Some((trouble, since)) = servers::agents_lost(upstream, not_understood) {
             add(Kind::AgentLost, &upstream.name, trouble, since);
         }
     }

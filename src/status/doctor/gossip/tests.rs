@@ -363,6 +363,32 @@ fn who_lacks_this_hosts_key_is_behind_no_firewall() {
 }
 
 #[test]
+fn who_is_heard_with_another_key_is_behind_no_firewall() {
+    let deaf = || (Tcp::Open, Udp::Silent);
+    let well = || (Tcp::Open, Udp::Answered);
+    for (answers, heard, found) in [
+        (vec![deaf()], &["10.77.0.13"][..], &["error gossip.key 10.77.0.13"][..]),
+        // A rotation went on without this host: of those that were not heard yet it is the same.
+        (vec![deaf(), deaf()], &["10.77.0.13"], &["error gossip.key 10.77.0.13"]),
+        (
+            vec![deaf(), deaf()],
+            &["10.77.0.13", "10.77.0.14"],
+            &["error gossip.key 10.77.0.13", "error gossip.key 10.77.0.14"],
+        ),
+        (vec![deaf(), well(), deaf()], &["10.77.0.13"], &["error gossip.udp web4", "error gossip.key 10.77.0.13"]),
+        (vec![deaf(), deaf()], &[], &["error gossip.udp members"]),
+    ] {
+        let undecipherable = |ip: &&str| Undecipherable {
+            addr: SocketAddr::new(ip.parse().unwrap(), 50_000),
+            trouble: Trouble::new("it seals with key bb", "'weir keys export' there, 'weir keys import' here"),
+        };
+        let undecipherable = heard.iter().map(undecipherable).collect();
+        let facts = Gossip { members: members(&answers), undecipherable, own: healthy(), ..Gossip::default() };
+        assert_eq!(summary(&gossip(&facts)), found, "{answers:?} {heard:?}");
+    }
+}
+
+#[test]
 fn who_is_to_be_joined_and_has_another_key_is_told_although_others_were_joined() {
     let addr: SocketAddr = "10.77.0.11:7946".parse().unwrap();
     let trouble = Trouble::new("10.77.0.11, which gossip.join names, seals with key bb", "import it");

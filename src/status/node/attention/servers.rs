@@ -1,5 +1,7 @@
 //! Servers that ail in a way which NGINX's file does not show.
 
+use std::net::IpAddr;
+
 use super::super::Server;
 use super::{MAX_NAMED, ServerState, Upstream};
 use crate::status::Trouble;
@@ -25,13 +27,32 @@ pub(super) fn unasked(upstream: &Upstream) -> Option<(Trouble, Option<&String>)>
     Some((Trouble::new(what, way_out), probe.since.as_ref()))
 }
 
-/// Those that gossip has lost and that stay because their service answers, and since when the first of them is.
-pub(super) fn agents_lost(upstream: &Upstream) -> Option<(Trouble, Option<&String>)> {
+/// Those that gossip has lost and that stay because their service answers, and since when the first of them is. Where of all of them
+/// something is heard that is `not_understood`, why says that.
+pub(super) fn agents_lost<'a>(
+    upstream: &'a Upstream,
+    not_understood: impl Fn(IpAddr) -> Option<&'a Trouble>,
+) -> Option<(Trouble, Option<&'a String>)> {
     let is_lost = |server: &&Server| {
         server.state.is(&ServerState::In)
             && server.witness.as_ref().is_some_and(|witness| witness.is(&Witness::FailedAnswers))
     };
     let lost: Vec<&Server> = upstream.servers.iter().filter(is_lost).collect();
+    let silent: Vec<&Server> =
+        lost.iter().filter(|server| not_understood(server.addr.ip()).is_none()).copied().collect();
+    if let (Some(first), []) = (lost.first(), &silent[..]) {
+        let what = format!(
+            "what speaks at the address of {} is not understood, and the service there answers: in upstream {} nothing changes",
+            names(&lost),
+            upstream.name
+        );
+        let way_out = not_understood(first.addr.ip()).map(|trouble| trouble.way_out.clone()).unwrap_or_default();
+        return Some((
+            Trouble::new(what, way_out),
+            lost.iter().filter_map(|server| server.gossip_since.as_ref()).min(),
+        ));
+    }
+    let lost = silent;
     let first = lost.first()?;
     let (agent, verb, service) = match lost.len() {
         1 => ("agent", "is", "its service answers"),

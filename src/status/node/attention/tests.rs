@@ -516,6 +516,42 @@ fn servers_that_flap_and_agents_that_are_lost() {
 }
 
 #[test]
+fn an_agent_that_is_heard_and_not_understood_is_not_to_be_started() {
+    let told = |others: &[u8], heard: &[u8]| {
+        of(|document| {
+            let server = document.upstreams[0].servers[0].clone();
+            let lost = |host: &u8| Server {
+                member: format!("web{host}"),
+                addr: ([10, 77, 9, *host], 80).into(),
+                state: ServerState::In.into(),
+                witness: Some(Witness::FailedAnswers.into()),
+                ..server.clone()
+            };
+            document.upstreams[0].servers = others.iter().map(lost).collect();
+            let stranger = |host: &u8| Stranger {
+                addr: ([10, 77, 9, *host], 7946).into(),
+                reason: "key_unknown".to_owned(),
+                key: Some("b07e4410".to_owned()),
+                ago_s: 5,
+                unheard: 0,
+                member: false,
+                trouble: Some(Trouble::new("it was shut out", "import there")),
+            };
+            document.cluster.strangers = heard.iter().map(stranger).collect();
+        })
+        .into_iter()
+        .find(|line| line.starts_with("warn agent_lost"))
+        .unwrap()
+    };
+    let silent = told(&[1, 2], &[2]);
+    assert!(silent.contains("the agent of web1 is lost") && silent.contains("start the agent there"), "{silent}");
+    let heard = told(&[1, 2], &[1, 2]);
+    let wanted = "warn agent_lost web: what speaks at the address of web1, web2 is not understood, and the service there \
+                  answers: in upstream web nothing changes; import there";
+    assert!(heard.starts_with(wanted), "{heard}");
+}
+
+#[test]
 fn a_critical_check_of_this_node_is_told_by_its_first_line() {
     let told = |kind: CheckKind, target: &str, state: State, output: &str| {
         of(|document| {
