@@ -457,6 +457,33 @@ fn a_claim_to_the_name_of_a_member_is_told_as_long_as_that_is_there() {
 }
 
 #[test]
+fn who_has_not_pinged_since_a_stranger_was_heard_may_be_with_it() {
+    use crate::wire::message::{Ping, Source};
+    let unheard = |us: &Endpoint| us.strangers().map(|stranger| us.unheard_since(stranger)).collect::<Vec<_>>();
+    let secs = Duration::from_secs;
+    let stranger = |us: &mut Endpoint, now| {
+        let ring = Keyring::new(Key::new(&[2; 32]).unwrap(), []);
+        let plain = wire_packet::encode(&[ping(9)], false, false);
+        us.handle_datagram(now, SocketAddr::from(([127, 0, 0, 9], 7946)), &ring.seal_packet([0; 12], b"", &plain));
+    };
+    let (mut us, ring) = with_friend();
+    stranger(&mut us, NOW);
+    assert_eq!(unheard(&us), [1]);
+    let source = Source { addr: Some(peer()), node: Some(NodeName::new("friend").unwrap()) };
+    let ping = Message::Ping(Ping { seq_no: SeqNo::new(3), node: None, source, weir: None }).encode();
+    let plain = wire_packet::encode(&[ping], false, false);
+    us.handle_datagram(NOW + secs(1), peer(), &ring.seal_packet([2; 12], b"", &plain));
+    assert_eq!(unheard(&us), [0]);
+    // Whoever does not answer is found dead in that time.
+    let (mut us, _) = with_friend();
+    stranger(&mut us, NOW);
+    stranger(&mut us, NOW + secs(29));
+    assert_eq!(unheard(&us), [1]);
+    stranger(&mut us, NOW + secs(30));
+    assert_eq!(unheard(&us), [0]);
+}
+
+#[test]
 fn heard_is_who_was_understood() {
     let mut us = endpoint(Some(1));
     us.handle_datagram(NOW, peer(), &wire_packet::encode(&[ping(1)], false, false));
