@@ -89,12 +89,12 @@ impl Drain {
         let other = self.other(&own);
         let is_begun = self.no_wait && story.end().is_none();
         if let Some(failed) = failure(&story, other, self.undo).filter(|_| !is_begun) {
-            return Err(failed);
+            return Err(self.waiting(failed));
         }
         if output.is_json() {
             output.json(story.outcome())?;
         } else {
-            output.text(&(said(&story, other, self.undo) + "\n"))?;
+            output.text(&(said(&story, self.undo, &self.way_back(other)) + "\n"))?;
         }
         let is_lost = matches!(story.end(), Some(Line::RemoteLost { .. }));
         Ok(if is_lost { Exit::Incomplete } else { Exit::Done })
@@ -178,6 +178,26 @@ impl Drain {
         }
     }
 
+    /// A guard's drain ends with its application's return, not by an operator's word.
+    fn way_back(&self, other: Option<&str>) -> String {
+        match self.guard.as_deref() {
+            None => {
+                let undo = command(&["weir", "drain", "--undo"], other);
+                format!("undo with: {}", undo.trim_matches('\''))
+            }
+            Some("") => "it serves again once its application is back".to_owned(),
+            Some(unit) => format!("it serves again once {} is back", escape(unit)),
+        }
+    }
+
+    /// What a guard's drain still waits for nobody has to ask for once more.
+    fn waiting(&self, failed: Failure) -> Failure {
+        if self.guard.is_none() || failed.exit() != Exit::Incomplete {
+            return failed;
+        }
+        Failure::new(failed.exit(), failed.message()).with_remedy(self.way_back(None))
+    }
+
     fn is_guard(&self) -> bool {
         self.guard.is_some() || self.if_guard.is_some()
     }
@@ -215,34 +235,32 @@ impl From<SessionError> for NotTold {
 }
 
 /// The answer.
-fn said(story: &Story, other: Option<&str>, undoes: bool) -> String {
+fn said(story: &Story, undoes: bool, way_back: &str) -> String {
     let node = escape(story.member());
-    let undo = command(&["weir", "drain", "--undo"], other);
-    let undo = undo.trim_matches('\'');
     match story.end() {
         Some(Line::Drained { unreachable, gone, .. }) if !unreachable.is_empty() || !gone.is_empty() => {
             let failed = (!unreachable.is_empty()).then(|| format!("{} failed", have(unreachable)));
             let left = (!gone.is_empty()).then(|| format!("{} left without having confirmed that", have(gone)));
             let them = failed.into_iter().chain(left).collect::<Vec<_>>().join(", and ");
-            format!("{node} is draining; {them}, and may still send it requests; undo with: {undo}")
+            format!("{node} is draining; {them}, and may still send it requests; {way_back}")
         }
         Some(Line::Drained { unheard: true, .. }) => {
-            format!("{node} is draining; no balancer is there to confirm that; undo with: {undo}")
+            format!("{node} is draining; no balancer is there to confirm that; {way_back}")
         }
         Some(Line::Drained { .. }) if story.is_kept() => {
-            format!("{node} gets no new requests, also after a restart; undo with: {undo}")
+            format!("{node} gets no new requests, also after a restart; {way_back}")
         }
-        Some(Line::Drained { .. }) => format!("{node} gets no new requests until its agent stops; undo with: {undo}"),
+        Some(Line::Drained { .. }) => format!("{node} gets no new requests until its agent stops; {way_back}"),
         Some(Line::Undone { id: None, stays: false, .. }) => format!("{node} was not draining"),
         Some(Line::Undone { stays: true, operator, guards, .. }) => stays(&node, *operator, guards),
         Some(Line::Undone { ended_guards, .. }) => format!("{node} serves again{}", ended(ended_guards)),
         Some(Line::RemoteLost { text, .. }) => {
             let order = if undoes { "serve again" } else { "drain" };
             let why = if text.is_empty() { "it does not answer any more".into() } else { escape(text) };
-            let way_back = if undoes { String::new() } else { format!("; undo with: {undo}") };
-            format!("{node} is asked to {order}; how that ends is not known: {why}{way_back}")
+            let then = if undoes { String::new() } else { format!("; {way_back}") };
+            format!("{node} is asked to {order}; how that ends is not known: {why}{then}")
         }
-        Some(_) | None => format!("{node} is draining; undo with: {undo}"),
+        Some(_) | None => format!("{node} is draining; {way_back}"),
     }
 }
 

@@ -77,10 +77,10 @@ impl SafeLeave {
     /// Serves again. A leave that still drains is over with that, if the process is not about to be stopped.
     fn undo(&mut self, now: Instant, endpoint: &Endpoint) -> Result<u64, Refusal> {
         if let Some(late) = self.departure.too_late() {
-            let drained = self.departure.kept().is_some();
+            let kept = self.departure.kept().map(|kept| kept.operator);
             return Err(match late {
-                TooLate::Leaving => leaves(Some(drained)),
-                TooLate::Stopping => stops(drained),
+                TooLate::Leaving => leaves(kept),
+                TooLate::Stopping => stops(kept),
             });
         }
         if self.departure.is_leaving() {
@@ -153,23 +153,21 @@ impl SafeLeave {
     }
 }
 
-/// Serf's leave is under way; `drained` if a drain is kept for the next start, `None` if that is no matter.
-fn leaves(drained: Option<bool>) -> Refusal {
-    Refusal::new("this node leaves the cluster")
-        .with_remedy(start_again(drained.unwrap_or_default()))
-        .of_kind(Kind::Overruled)
+/// Serf's leave is under way; `kept` is of a drain that is kept for the next start: whether an operator asked for it.
+fn leaves(kept: Option<bool>) -> Refusal {
+    Refusal::new("this node leaves the cluster").with_remedy(start_again(kept)).of_kind(Kind::Overruled)
 }
 
 /// The service is stopped, and whoever stops it does not ask.
-fn stops(drained: bool) -> Refusal {
+fn stops(kept: Option<bool>) -> Refusal {
     let what = "this node leaves because its agent is being stopped, and that cannot be taken back";
-    Refusal::new(what).with_remedy(start_again(drained)).of_kind(Kind::Overruled)
+    Refusal::new(what).with_remedy(start_again(kept)).of_kind(Kind::Overruled)
 }
 
-fn start_again(drained: bool) -> &'static str {
-    if drained {
-        "start the agent again once it has ended, and then 'weir drain --undo'"
-    } else {
-        "start the agent again once it has ended, and it serves"
+const fn start_again(kept: Option<bool>) -> &'static str {
+    match kept {
+        Some(true) => "start the agent again once it has ended, and then 'weir drain --undo'",
+        Some(false) => "start the agent again once it has ended, and it serves once the guarded application is back",
+        None => "start the agent again once it has ended, and it serves",
     }
 }

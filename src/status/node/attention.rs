@@ -275,30 +275,41 @@ fn unheard(document: &Document) -> impl Iterator<Item = (&Stranger, &Trouble)> {
     told.filter(move |(_, trouble)| !(cluster.hears_nobody() && by_join(trouble)))
 }
 
-fn drained(Drain { operator, guard, guards, reason, confirmed, open }: &Drain) -> Trouble {
-    let reason = reason.as_ref().map_or_else(String::new, |reason| format!(" ({reason})"));
-    let app = match &guards[..] {
-        [] => "the application that its guard unit looks after was stopped".to_owned(),
-        [unit] => format!("{unit} was stopped"),
-        units => format!("{} were stopped", units.join(", ")),
-    };
-    let order = match (operator, guard) {
-        (false, _) => app,
-        (true, false) => format!("it is drained{reason}"),
-        (true, true) => format!("it is drained{reason}, and {app}"),
-    };
-    let what = match (&confirmed[..], &open[..]) {
-        (_, [_, ..]) => format!("{} may still send this node requests though {order}", open.join(", ")),
+fn drained(drain: &Drain) -> Trouble {
+    let (order, way_out) = (drain.order(), drain.way_out());
+    let what = match (&drain.confirmed[..], &drain.open[..]) {
+        (_, open @ [_, ..]) => format!("{} may still send this node requests though {order}", open.join(", ")),
         ([], []) => format!("no balancer is there to confirm that this node gets no requests: {order}"),
         ([_, ..], []) => format!("balancers send this node nothing new: {order}"),
     };
-    let way_out = match (operator, guard) {
-        (false, _) => "start the application again, or 'weir drain --undo' where it runs and has no guard any more",
-        (true, false) => "undo with 'weir drain --undo'",
-        (true, true) => "start the application again, and 'weir drain --undo'",
-    };
     let waits = "'weir drain' waits for them and says why";
-    Trouble::new(what, if open.is_empty() { way_out.to_owned() } else { format!("{waits}; {way_out}") })
+    Trouble::new(what, if drain.open.is_empty() { way_out.to_owned() } else { format!("{waits}; {way_out}") })
+}
+
+impl Drain {
+    /// Whose order it is: `it is drained (kernel)`, `app.service was stopped`.
+    pub fn order(&self) -> String {
+        let reason = self.reason.as_ref().map_or_else(String::new, |reason| format!(" ({reason})"));
+        let app = match &self.guards[..] {
+            [] => "the application that its guard unit looks after was stopped".to_owned(),
+            [unit] => format!("{unit} was stopped"),
+            units => format!("{} were stopped", units.join(", ")),
+        };
+        match (self.operator, self.guard) {
+            (false, _) => app,
+            (true, false) => format!("it is drained{reason}"),
+            (true, true) => format!("it is drained{reason}, and {app}"),
+        }
+    }
+
+    /// How that is taken back: what a guard has asked for ends with its application's return.
+    pub const fn way_out(&self) -> &'static str {
+        match (self.operator, self.guard) {
+            (false, _) => "start the application again, or 'weir drain --undo' where it runs and has no guard any more",
+            (true, false) => "undo with 'weir drain --undo'",
+            (true, true) => "start the application again, and 'weir drain --undo'",
+        }
+    }
 }
 
 /// A check that speaks against this node, by the first line of what it found.

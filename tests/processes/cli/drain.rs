@@ -233,7 +233,7 @@ fn without_times(text: &str) -> String {
 #[test]
 fn a_drain_tells_each_balancer_what_decided_and_the_way_back() {
     let drain = &["drain"][..];
-    let rows: [(Answers, &[&str]); 38] = [
+    let rows: [(Answers, &[&str]); 40] = [
         (|command, _| answer(drained, command), &["drain", "--reason", "kernel"]),
         (|command, _| answer(drained, command), &["drain", "--no-wait"]),
         (|command, _| answer(drained, command), &["drain", "--quiet"]),
@@ -254,6 +254,8 @@ fn a_drain_tells_each_balancer_what_decided_and_the_way_back() {
             |command, _| answer(|| undone_for_guards(&["app.service"]), command),
             &["drain", "--undo", "--format", "json"],
         ),
+        (|command, _| answer(drained, command), &["drain", "--guard"]),
+        (|command, _| answer(unconfirmed, command), &["drain", "--guard"]),
         (|command, _| answer(guarded, command), &["drain", "--undo", "--if-guard"]),
         (|command, _| answer(guarded_twice, command), &["drain", "--undo", "--if-guard=a.service"]),
         (|command, _| answer(left_behind, command), drain),
