@@ -204,6 +204,7 @@ impl WentBack {
 /// Blocks. `before` is held already.
 fn go_back(applier: &Applier, state: &Path, rollback: Rollback, before: &Holds) -> WentBack {
     let to = rollback.to;
+    info!(generation = %to, reason = rollback.reason.as_ref().map(Reason::as_str), "an operator goes back to an older generation");
     let (started, by) = (clock::now(), applier.run_by());
     let (outcome, holds) = match applier.roll_back(rollback) {
         Ok((report, holds)) => (Ok(report), holds),
@@ -356,6 +357,9 @@ impl Upstreams {
             self.watch.applied(now, None, self.applier.run_by());
             return answer.send(Err(Refusal::new("going back broke off").with_remedy("see 'journalctl -u weir'")));
         };
+        for (upstream, Hold { reason, .. }) in held.iter() {
+            info!(%upstream, reason = reason.as_ref().map(Reason::as_str), "held");
+        }
         self.balancer.handle_explained(&explained);
         let by = self.applier.run_by();
         let (generation, live) = live.unzip();

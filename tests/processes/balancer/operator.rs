@@ -129,6 +129,13 @@ fn going_back_puts_an_older_generation_there_and_holds_it() {
     assert!(text.starts_with(&format!("generation {third} = generation {first}, confirmed in ")), "{text}");
     assert!(text.ends_with("; web is held: changes wait until 'weir upstream release web'\n"), "{text}");
     assert_eq!(code, Some(0));
+    let log = balancer.agent.log();
+    for line in [
+        format!("an operator goes back to an older generation generation={first} reason=\"web2 is slow\""),
+        "held upstream=web reason=\"web2 is slow\"".to_owned(),
+    ] {
+        assert!(log.contains(&line), "{log}");
+    }
     balancer.await_answers(&[("web1", 1)]);
     let newest = await_cause(&balancer, &format!("operator, back to {first}"));
     assert_eq!((&newest["generation"], &newest["result"]), (&third.into(), &"live".into()), "{newest}");
