@@ -11,4 +11,5 @@ mod ours;
 mod serf;
 mod serf_agent;
 mod support;
+mod terminal;
 mod upstream;
