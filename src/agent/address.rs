@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::fmt;
+use std::fs;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 
@@ -17,6 +18,8 @@ use crate::error::Explain;
 pub(super) struct Interface {
     pub(super) name: String,
     pub(super) ip: IpAddr,
+    /// The kernel drops it within days (RFC 8981).
+    pub(super) temporary: bool,
 }
 
 /// Why no address could be chosen. Nothing has been bound; later there may be one.
@@ -70,6 +73,8 @@ impl fmt::Display for List<'_> {
 /// The addresses of all interfaces that are up and running, in the kernel's order.
 pub(super) fn interfaces() -> io::Result<Vec<Interface>> {
     let running = InterfaceFlags::IFF_UP | InterfaceFlags::IFF_RUNNING;
+    // Where it cannot be read there is no IPv6.
+    let temporary = temporary(&fs::read_to_string("/proc/net/if_inet6").unwrap_or_default());
     let found = getifaddrs()?.filter(|entry| entry.flags.contains(running)).filter_map(|entry| {
         let address = entry.address?;
         let ip = match (address.as_sockaddr_in(), address.as_sockaddr_in6()) {
@@ -77,16 +82,40 @@ pub(super) fn interfaces() -> io::Result<Vec<Interface>> {
             (None, Some(v6)) => IpAddr::V6(v6.ip()),
             (None, None) => return None,
         };
-        Some(Interface { name: entry.interface_name, ip })
+        Some(Interface { name: entry.interface_name, ip, temporary: temporary.contains(&ip) })
     });
     Ok(found.collect())
+}
+
+/// The addresses that the kernel makes for a while, for those who call others. Of lines `ADDRESS INDEX PREFIX SCOPE FLAGS NAME`, in
+/// hexadecimal digits.
+fn temporary(table: &str) -> Vec<IpAddr> {
+    const TEMPORARY: u32 = 1;
+    let of = |line: &str| {
+        let mut words = line.split_ascii_whitespace();
+        let ip = u128::from_str_radix(words.next()?, 16).ok()?;
+        let flags = u32::from_str_radix(words.nth(3)?, 16).ok()?;
+        (flags & TEMPORARY != 0).then(|| Ipv6Addr::from_bits(ip).into())
+    };
+    table.lines().filter_map(of).collect()
+}
+
+/// The address that stays, in the network where `ip` is one that does not; itself where there is no other.
+pub(super) fn lasting(ip: IpAddr, all: &[Interface]) -> IpAddr {
+    let network = |ip: IpAddr| match ip {
+        IpAddr::V6(v6) => Some(v6.to_bits() >> 64),
+        IpAddr::V4(_) => None,
+    };
+    let Some(own) = all.iter().find(|interface| interface.ip == ip && interface.temporary) else { return ip };
+    let is_beside = |other: &&Interface| !other.temporary && other.name == own.name && network(other.ip) == network(ip);
+    all.iter().find(is_beside).map_or(ip, |beside| beside.ip)
 }
 
 /// The address that `name` stands for in `gossip.bind`: its first IPv4 address, else its first routable IPv6 one.
 fn of_interface(name: &str, all: &[Interface]) -> Option<IpAddr> {
     let mut own = all.iter().filter(|interface| interface.name == name).map(|interface| interface.ip);
     let first_v6 = own.clone().find(|ip| matches!(ip, IpAddr::V6(v6) if !v6.is_unicast_link_local()));
-    own.find(IpAddr::is_ipv4).or(first_v6)
+    own.find(IpAddr::is_ipv4).or_else(|| first_v6.map(|ip| lasting(ip, all)))
 }
 
 /// What to bind for `gossip.bind`.
@@ -144,7 +173,7 @@ fn advertise(
         return Ok(before);
     }
     let private = contenders(bound, all);
-    match (private.as_slice(), outward.filter(is_ours)) {
+    match (private.as_slice(), outward.map(|ip| lasting(ip, all)).filter(is_ours)) {
         ([only], _) => Ok(only.0),
         (_, Some(outward)) => Ok(outward),
         ([], None) => {
@@ -158,7 +187,8 @@ fn advertise(
 
 /// The private addresses that could be advertised where `bound` is bound.
 fn contenders(bound: IpAddr, all: &[Interface]) -> Vec<(IpAddr, String)> {
-    let (v4, v6): (Vec<_>, Vec<_>) = routable(all).filter(|(ip, _)| is_private(*ip)).partition(|(ip, _)| ip.is_ipv4());
+    let could_be = |(ip, _): &(IpAddr, String)| is_private(*ip) && lasting(*ip, all) == *ip;
+    let (v4, v6): (Vec<_>, Vec<_>) = routable(all).filter(could_be).partition(|(ip, _)| ip.is_ipv4());
     // A host with both families is ordinary; IPv4 is what every member of a mixed cluster can reach.
     if v4.is_empty() && bound.is_ipv6() { v6 } else { v4 }
 }
@@ -182,7 +212,7 @@ pub(super) fn rivals(gossip: &Gossip, advertised: IpAddr) -> io::Result<Option<V
 pub(super) fn private() -> io::Result<Vec<(IpAddr, String, bool)>> {
     let all = interfaces()?;
     let any: IpAddr = if has_ipv6_alone(&all) { Ipv6Addr::UNSPECIFIED.into() } else { Ipv4Addr::UNSPECIFIED.into() };
-    let outward = default_source(any);
+    let outward = default_source(any).map(|ip| lasting(ip, &all));
     let private = contenders(any, &all).into_iter();
     Ok(private.map(|(ip, name)| (ip, name, outward == Some(ip))).collect())
 }
@@ -233,7 +263,11 @@ mod tests {
     use super::*;
 
     fn host(list: &[(&str, &str)]) -> Vec<Interface> {
-        list.iter().map(|(name, ip)| Interface { name: (*name).to_owned(), ip: ip.parse().unwrap() }).collect()
+        let one = |(name, ip): &(&str, &str)| {
+            let (ip, temporary) = ip.strip_suffix(" temporary").map_or((*ip, false), |ip| (ip, true));
+            Interface { name: (*name).to_owned(), ip: ip.parse().unwrap(), temporary }
+        };
+        list.iter().map(one).collect()
     }
 
     fn ip(text: &str) -> IpAddr {
@@ -248,7 +282,12 @@ mod tests {
         let (ula, global) = (("eth0", "fd00::5"), ("eth0", "2001:db8::1"));
         let (v4, v6) = ("0.0.0.0", "::");
         // bound, what there is, told before, the default route's           advertised
-        let rows: [(_, &[_], _, _, _); 16] = [
+        let (passing, alone) = (("eth0", "fd00::a:b temporary"), ("eth0", "2001:db8::a:b temporary"));
+        let rows: [(_, &[_], _, _, _); 20] = [
+            (v6, &[passing, ula], "", "fd00::a:b", Ok("fd00::5")),
+            (v6, &[alone, global], "", "2001:db8::a:b", Ok("2001:db8::1")),
+            (v6, &[alone, ("eth1", "2001:db8::1")], "", "2001:db8::a:b", Ok("2001:db8::a:b")),
+            (v6, &[passing, global], "", "2001:db8::1", Ok("fd00::a:b")),
             (v4, &[lo, public, lan, link], "", "203.0.113.9", Ok("10.77.0.11")),
             (v6, &[lo, public, lan, link], "", "", Ok("10.77.0.11")),
             (v4, &[slirp, lan], "", "10.0.2.15", Ok("10.0.2.15")),
@@ -323,6 +362,21 @@ mod tests {
             unbindable("lo", &all).sentence(),
             "cannot bind to interface lo: it is down or has no address; bring it up, or correct gossip.bind"
         );
+    }
+
+    #[test]
+    fn an_address_that_passes_gives_way_to_the_one_that_stays() {
+        let table = "fd00000000000000000000000000000a 02 40 00 01     eth0\n\
+                     fd000000000000000000000000000005 02 40 00 80     eth0\n\
+                     fe80000000000000000000000000000a 02 40 20 21     eth0\nnonsense\n";
+        assert_eq!(temporary(table), [ip("fd00::a"), ip("fe80::a")]);
+        let all =
+            host(&[("eth0", "fd00::a temporary"), ("eth0", "fd00:0:0:1::6"), ("eth1", "fd00::7"), ("eth0", "fd00::5")]);
+        for (given, stays) in [("fd00::a", "fd00::5"), ("fd00::5", "fd00::5"), ("fd00::b", "fd00::b")] {
+            assert_eq!(lasting(ip(given), &all), ip(stays));
+        }
+        assert_eq!(of_interface("eth0", &all), Some(ip("fd00::5")));
+        assert_eq!(lasting(ip("fd00::a"), &all[..3]), ip("fd00::a"), "it is the only one of its network there");
     }
 
     #[test]

@@ -49,6 +49,11 @@ pub(crate) fn private_addresses() -> io::Result<Vec<(IpAddr, String, bool)>> {
     address::private()
 }
 
+/// The address of this host that stays, in the network where `ip` is one that the kernel drops after a while.
+pub(crate) fn lasting(ip: IpAddr) -> IpAddr {
+    address::interfaces().map_or(ip, |all| address::lasting(ip, &all))
+}
+
 /// Every address of this host.
 pub(crate) fn own_addresses() -> io::Result<Vec<IpAddr>> {
     Ok(address::interfaces()?.into_iter().map(|interface| interface.ip).collect())

@@ -8,6 +8,7 @@ use super::super::failure::Failure;
 use super::super::output::Output;
 use super::facts::Facts;
 use super::wanted::shown;
+use crate::agent::check::lasting;
 use crate::agent::reach::{Peer, Unreached, reach};
 use crate::config::JoinAddress;
 
@@ -16,6 +17,8 @@ pub(super) async fn prove(join: &JoinAddress, facts: &Facts, output: &Output) ->
     output.progress(&format!("  {:<10}{join} …", "peer"));
     let reached = reach(join, |addr| facts.is_own_agent(addr)).await;
     output.progress("");
+    // The others are to know this server for longer than by the address that it has just called from.
+    let reached = reached.map(|peer| Peer { from: lasting(peer.from), ..peer });
     reached.map_err(|unreached| match unreached {
         Unreached::Own(addr) => own(join, addr),
         Unreached::Trouble(trouble) => {
