@@ -11,7 +11,7 @@ use crate::upstream::UpstreamName;
 const SHIPPED: &str = include_str!("../../../etc/site.conf");
 
 /// Port 80 of every address of IPv6.
-const IPV6: &str = "[::]:80";
+pub(super) const IPV6: &str = "[::]:80";
 
 /// What Debian puts where its welcome page is.
 pub(super) const DEBIAN_PAGE: [&str; 1] = ["index.nginx-debian.html"];

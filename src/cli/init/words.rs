@@ -16,7 +16,7 @@ use super::facts::Candidate;
 use super::guard::{Amendment, Guarded, Standing, UnitCheck};
 use super::nginx::{self, Nginx};
 use super::plan::{Action, Refused, RingKey, SiteText, Start, State, Step, Summary};
-use super::site::{Own, Port80};
+use super::site::{IPV6, Own, Port80};
 use crate::config::{GOSSIP_PORT, Origin};
 use crate::crypto::KeyId;
 use crate::error::Trouble;
@@ -223,10 +223,14 @@ pub(super) fn by_hand(action: &Action) -> Vec<String> {
     match action {
         Action::Site { path, upstream, new, .. } => {
             let path = argument(&path.display().to_string()).into_owned();
-            let copy = if upstream.as_str() == document::SELECTED {
-                format!("sudo cp /usr/share/weir/site.conf {path}")
-            } else {
-                format!("sed 's,http://web;,http://{upstream};,' /usr/share/weir/site.conf | sudo tee {path}")
+            let is_ipv6 = new.as_ref().is_some_and(|new| new.text.contains(&format!("listen {IPV6} ")));
+            let renamed =
+                (upstream.as_str() != document::SELECTED).then(|| format!("s,http://web;,http://{upstream};,"));
+            let edits: Vec<String> =
+                renamed.into_iter().chain(is_ipv6.then(|| format!("s,listen 80;,& listen {IPV6};,"))).collect();
+            let copy = match &edits[..] {
+                [] => format!("sudo cp /usr/share/weir/site.conf {path}"),
+                edits => format!("sed '{}' /usr/share/weir/site.conf | sudo tee {path}", edits.join("; ")),
             };
             let link = new.as_ref().and_then(|new| new.without.as_ref());
             let remove = link.map(|link| format!("sudo rm {}", argument(&link.display().to_string())));
