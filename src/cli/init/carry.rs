@@ -13,6 +13,7 @@ use super::super::failure::Failure;
 use super::super::keygen;
 use super::super::output::Output;
 use super::super::session::Session;
+use super::asked::asked;
 use super::facts::{self, Pending};
 use super::plan::{RingKey, Start};
 use super::units::UNITS;
@@ -199,10 +200,12 @@ pub(super) async fn pending(agent: &AgentArgs, output: &Output) -> Pending {
 
 /// Has the agent look again at what it could not put in place.
 pub(super) async fn try_again(agent: &AgentArgs, output: &Output) -> Result<(), Failure> {
-    let mut session = Session::open(agent, output).await?;
-    // What it says of it shows in its upstreams.
-    let _ = timeout(ANSWER, session.weir(&Reload { dry_run: false })).await;
-    Ok(())
+    let question = async |session: &mut Session| {
+        // What it says of it shows in its upstreams.
+        let _ = timeout(ANSWER, session.weir(&Reload { dry_run: false })).await;
+        Ok(())
+    };
+    asked(agent, output, question).await
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@
 //! a configuration that it would not load. The next run goes on from what it finds.
 
 mod ask;
+mod asked;
 mod beside;
 mod carry;
 mod change;

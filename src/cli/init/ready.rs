@@ -9,6 +9,7 @@ use super::super::exit::Exit;
 use super::super::failure::Failure;
 use super::super::output::Output;
 use super::super::session::Session;
+use super::asked::asked;
 use crate::error::Trouble;
 use crate::rpc::weir::NodeStatus;
 use crate::status::node::{Document, NginxState, Upstream, Want};
@@ -36,18 +37,9 @@ pub(super) struct Ready {
 /// Waits until every upstream is live, or for as long as it takes to see that it will not be by itself.
 pub(super) async fn balancer(agent: &AgentArgs, output: &Output) -> Result<Ready, Failure> {
     let started = Instant::now();
-    let mut session = Session::open(agent, output).await?;
     let mut in_the_way: Option<(Trouble, Instant)> = None;
     loop {
-        let asked = timeout(ANSWER, session.weir(&NodeStatus { members: false })).await;
-        let document = match asked {
-            Ok(Ok(document)) => document,
-            Ok(Err(error)) => return Err(error.into()),
-            Err(_elapsed) => {
-                return Err(Failure::new(Exit::Incomplete, "the agent does not answer")
-                    .with_remedy("'journalctl -u weir' says why"));
-            }
-        };
+        let document = document(agent, output).await?;
         if document.upstreams.iter().all(is_live) {
             output.progress("");
             return Ok(Ready { document, trouble: None });
@@ -73,6 +65,15 @@ pub(super) async fn balancer(agent: &AgentArgs, output: &Output) -> Result<Ready
             Some(_) | None => sleep(LOOK).await,
         }
     }
+}
+
+async fn document(agent: &AgentArgs, output: &Output) -> Result<Document, Failure> {
+    let slow =
+        || Failure::new(Exit::Incomplete, "the agent does not answer").with_remedy("'journalctl -u weir' says why");
+    let question = async |session: &mut Session| {
+        Ok(timeout(ANSWER, session.weir(&NodeStatus { members: false })).await.map_err(|_elapsed| slow())??)
+    };
+    asked(agent, output, question).await
 }
 
 /// What has no file of NGINX's waits for nobody, and what NGINX is to keep as it is waits for the first server.

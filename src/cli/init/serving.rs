@@ -14,6 +14,7 @@ use super::super::exit::Exit;
 use super::super::failure::Failure;
 use super::super::output::Output;
 use super::super::session::{Session, SessionError};
+use super::asked::asked;
 use super::key;
 use crate::config::GOSSIP_PORT;
 use crate::drain::BALANCER;
@@ -127,10 +128,12 @@ fn alone(document: &Document) -> Failure {
 }
 
 async fn document(agent: &AgentArgs, output: &Output) -> Result<Document, Failure> {
-    let mut session = Session::open(agent, output).await?;
     let slow =
         || Failure::new(Exit::Incomplete, "the agent does not answer").with_remedy("'journalctl -u weir' says more");
-    Ok(timeout(PATIENCE, session.weir(&NodeStatus { members: true })).await.map_err(|_elapsed| slow())??)
+    let question = async |session: &mut Session| {
+        Ok(timeout(PATIENCE, session.weir(&NodeStatus { members: true })).await.map_err(|_elapsed| slow())??)
+    };
+    asked(agent, output, question).await
 }
 
 fn others(document: &Document) -> impl Iterator<Item = &Member> {
@@ -160,22 +163,26 @@ impl Joined {
     pub(super) async fn ways(&mut self, agent: &AgentArgs, output: &Output) -> Result<Ways, Failure> {
         let document = document(agent, output).await?;
         let balancers: Vec<String> = balancers(&document).map(|member| member.name.clone()).collect();
-        let mut asked = balancers.clone();
-        if asked.is_empty() {
-            asked = others(&document).map(|member| member.name.clone()).collect();
+        let mut members = balancers.clone();
+        if members.is_empty() {
+            members = others(&document).map(|member| member.name.clone()).collect();
         }
-        asked.truncate(MAX_PINGED);
-        let mut session = Session::open(agent, output).await?;
-        let probed = timeout(PATIENCE, session.weir(&Probe { members: asked })).await;
-        let Probed { reached, silent } = probed.ok().transpose()?.unwrap_or_default();
+        members.truncate(MAX_PINGED);
+        let probe = Probe { members };
+        let question = async |session: &mut Session| {
+            let probed = timeout(PATIENCE, session.weir(&probe)).await;
+            Ok(probed.ok().transpose()?.unwrap_or_default())
+        };
+        let Probed { reached, silent } = asked(agent, output, question).await?;
         let reached: Vec<String> = reached.into_keys().collect();
         let (silent, gone) = told_apart(silent, &document).await;
-        let asked: Vec<&String> = balancers.iter().filter(|name| reached.contains(*name)).collect();
+        let pinged: Vec<&String> = balancers.iter().filter(|name| reached.contains(*name)).collect();
         let until = Instant::now() + BACK_PATIENCE;
-        let is_open = |heard: &Heard| heard.namesake().is_some() || asked.iter().any(|name| heard.back(name).is_none());
+        let is_open =
+            |heard: &Heard| heard.namesake().is_some() || pinged.iter().any(|name| heard.back(name).is_none());
         while is_open(&self.heard) && Instant::now() < until {
             output.progress(&format!("  {:<10}asking whether this server is reached …", "joined"));
-            self.ask(agent, output, asked.len()).await?;
+            self.ask(agent, output, pinged.len()).await?;
             // The members decide whose a name is, which takes seconds.
             if self.heard.namesake().is_some() {
                 refuse_conflict(&self::document(agent, output).await?)?;
@@ -184,7 +191,7 @@ impl Joined {
         }
         output.progress("");
         self.refuse_namesake()?;
-        let back = asked.iter().filter_map(|name| Some(((*name).clone(), self.heard.back(name)?))).collect();
+        let back = pinged.iter().filter_map(|name| Some(((*name).clone(), self.heard.back(name)?))).collect();
         let port = self.addr.map_or(GOSSIP_PORT, |addr| addr.port());
         Ok(Ways { reached, silent, gone, back, port })
     }
@@ -308,7 +315,7 @@ impl Joined {
                 return Err(Failure::new(Exit::Incomplete, "no balancer is a member yet, so no request comes here")
                     .with_remedy("'sudo weir init lb --join ADDRESS' on the server that is to be one"));
             }
-            let asked = Instant::now();
+            let begins = Instant::now();
             if !balancers.is_empty() {
                 self.ask(agent, output, balancers.len()).await?;
             }
@@ -322,7 +329,7 @@ impl Joined {
             let is_open = |name: &&String| !self.heard.serving.contains_key(*name);
             let waits: Vec<&str> = balancers.iter().filter(is_open).map(String::as_str).collect();
             output.progress(&format!("  {:<10}waiting for {} …", "serving", waits.join(", ")));
-            sleep(ASK_EVERY.saturating_sub(asked.elapsed())).await;
+            sleep(ASK_EVERY.saturating_sub(begins.elapsed())).await;
         }
     }
 
@@ -335,27 +342,36 @@ impl Joined {
             timeout: Some(ANSWER_WITHIN),
             ..QueryParams::default()
         };
-        let mut session = Session::open(agent, output).await?;
-        let mut came = 0;
-        let all = async {
-            session.query(question).await?;
-            while came < count {
-                match session.answer().await? {
-                    // A balancer hears itself as well.
-                    QueryRecord::Response { from, payload } if from != self.name => {
-                        if let Some(told) = Told::parse(&payload) {
-                            came += 1;
-                            self.heard.take(from, told, self.at);
-                        }
-                    }
-                    QueryRecord::Response { .. } | QueryRecord::Ack { .. } => {}
-                    QueryRecord::Done => break,
-                }
-            }
-            Ok::<(), SessionError>(())
+        let query = async |session: &mut Session| {
+            // Whoever has answered by then has answered; it is asked again.
+            let answers = self.answers(session, question.clone(), count);
+            timeout(PATIENCE, answers).await.unwrap_or(Ok(())).map_err(Failure::from)
         };
-        // Whoever has answered by then has answered; it is asked again.
-        timeout(PATIENCE, all).await.unwrap_or(Ok(())).map_err(Failure::from)
+        asked(agent, output, query).await
+    }
+
+    async fn answers(
+        &mut self,
+        session: &mut Session,
+        question: QueryParams,
+        count: usize,
+    ) -> Result<(), SessionError> {
+        session.query(question).await?;
+        let mut came = 0;
+        while came < count {
+            match session.answer().await? {
+                // A balancer hears itself as well.
+                QueryRecord::Response { from, payload } if from != self.name => {
+                    if let Some(told) = Told::parse(&payload) {
+                        came += 1;
+                        self.heard.take(from, told, self.at);
+                    }
+                }
+                QueryRecord::Response { .. } | QueryRecord::Ack { .. } => {}
+                QueryRecord::Done => break,
+            }
+        }
+        Ok(())
     }
 }
 
