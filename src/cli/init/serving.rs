@@ -21,7 +21,7 @@ use crate::drain::BALANCER;
 use crate::rpc::proto::QueryRecord;
 use crate::rpc::weir::NodeStatus;
 use crate::serf::{QueryParams, Status};
-use crate::status::node::{Document, Member};
+use crate::status::node::{Document, Drain, Member};
 use crate::status::probe::{Probe, Probed};
 use crate::status::serving::{Place, SERVING_QUERY, Told, ToldIn};
 use crate::status::shell::open_port;
@@ -324,7 +324,7 @@ impl Joined {
             if is_settled || is_over {
                 output.progress("");
                 self.refuse_namesake()?;
-                return Ok(self.heard.outcome(&balancers, &self.name));
+                return Ok(self.heard.outcome(&balancers, &self.name, document.node.drain.as_ref()));
             }
             let is_open = |name: &&String| !self.heard.serving.contains_key(*name);
             let waits: Vec<&str> = balancers.iter().filter(is_open).map(String::as_str).collect();
@@ -426,12 +426,13 @@ impl Heard {
         self.serving.contains_key(balancer) || needs_somebody() == Some(true) && is_settled()
     }
 
-    fn outcome(&self, balancers: &[String], member: &str) -> Served {
+    /// `drain` is by the agent's own word.
+    fn outcome(&self, balancers: &[String], member: &str, drain: Option<&Drain>) -> Served {
         let mut served = Served::default();
         for balancer in balancers {
             match self.serving.get(balancer) {
                 Some(serving) => served.by.push(serving.clone()),
-                None => served.troubles.push(obstacle(balancer, member, self.last.get(balancer))),
+                None => served.troubles.push(obstacle(balancer, member, self.last.get(balancer), drain)),
             }
         }
         served
@@ -459,7 +460,7 @@ fn needs_somebody(told: &ToldIn) -> bool {
 }
 
 /// What keeps requests of `balancer` from `member`, in its own words, and the way out.
-fn obstacle(balancer: &str, member: &str, told: Option<&Told>) -> Failure {
+fn obstacle(balancer: &str, member: &str, told: Option<&Told>, drain: Option<&Drain>) -> Failure {
     let failure = |why: String, way_out: String| {
         Failure::new(Exit::Incomplete, format!("{balancer} sends no requests to {member}: {why}")).with_remedy(way_out)
     };
@@ -471,12 +472,12 @@ fn obstacle(balancer: &str, member: &str, told: Option<&Told>) -> Failure {
     let Some(first) = told.upstreams.first() else {
         return failure("it has not heard of it yet".to_owned(), format!("'weir explain {member}' on {balancer}"));
     };
-    let (why, way_out) = explained(first, balancer, member);
+    let (why, way_out) = explained(first, balancer, member, drain);
     failure(why, first.remedy.clone().unwrap_or(way_out))
 }
 
 /// Why, and what to do where the balancer does not say.
-fn explained(told: &ToldIn, balancer: &str, member: &str) -> (String, String) {
+fn explained(told: &ToldIn, balancer: &str, member: &str, drain: Option<&Drain>) -> (String, String) {
     let ToldIn { name, addr, result, why, .. } = told;
     let place = addr.map(|addr| addr.to_string()).unwrap_or_else(|| member.to_owned());
     let ask_there = format!("'weir status' on {balancer} says more");
@@ -499,7 +500,10 @@ fn explained(told: &ToldIn, balancer: &str, member: &str) -> (String, String) {
                 with(format!("its probe is {result}")),
                 format!("see to what listens on {place}, and open its port for {balancer} in this server's firewall"),
             ),
-            Some(Question::Drain) => ("this server drains".to_owned(), "'weir drain --undo' here".to_owned()),
+            Some(Question::Drain) => match drain {
+                Some(drain) => (drain.order(), drain.way_out().to_owned()),
+                None => ("this server drains".to_owned(), "'weir drain --undo' here".to_owned()),
+            },
             Some(Question::Held) => (
                 with(format!("its upstream {name} is held by an operator")),
                 format!("'weir upstream release {name}' on {balancer}"),
@@ -544,7 +548,7 @@ mod tests {
 
     fn sentence(told: ToldIn) -> String {
         let all = Told { upstreams: vec![told], ..Told::default() };
-        obstacle("lb1", "web1", Some(&all)).sentence()
+        obstacle("lb1", "web1", Some(&all), None).sentence()
     }
 
     #[test]
@@ -596,9 +600,28 @@ mod tests {
         ] {
             assert_eq!(said, format!("lb1 sends no requests to web1: {wanted}"));
         }
-        let unknown = obstacle("lb1", "web1", Some(&Told::default())).sentence();
+        let unknown = obstacle("lb1", "web1", Some(&Told::default()), None).sentence();
         assert_eq!(unknown, "lb1 sends no requests to web1: it has not heard of it yet; 'weir explain web1' on lb1");
-        assert_eq!(obstacle("lb1", "web1", None).exit(), Exit::Incomplete);
+        assert_eq!(obstacle("lb1", "web1", None, None).exit(), Exit::Incomplete);
+    }
+
+    #[test]
+    fn whose_drain_it_is_decides_the_way_out() {
+        let all = Told { upstreams: vec![told(Place::Out, Some((Question::Drain, "asked")), "")], ..Told::default() };
+        for (drain, said) in [
+            (
+                Drain { operator: true, reason: Some("kernel".into()), ..Drain::default() },
+                "it is drained (kernel); undo with 'weir drain --undo'",
+            ),
+            (
+                Drain { guard: true, guards: vec!["app.service".into()], ..Drain::default() },
+                "app.service was stopped; start the application again, or 'weir drain --undo' where it runs and has no guard \
+                 any more",
+            ),
+        ] {
+            let told = obstacle("lb1", "web1", Some(&all), Some(&drain)).sentence();
+            assert_eq!(told, format!("lb1 sends no requests to web1: {said}"));
+        }
     }
 
     #[test]
@@ -643,7 +666,7 @@ mod tests {
         tokio::time::advance(SETTLED).await;
         heard.take("lb2".into(), out, start);
         assert!(heard.is_settled("lb2"));
-        let served = heard.outcome(&names, "web1");
+        let served = heard.outcome(&names, "web1", None);
         let lines: Vec<String> = served.by.iter().map(|by| by.words("web1")).collect();
         assert_eq!(lines, ["lb1 sends requests to web1: generation 2, confirmed 1.4 s after the join"]);
         let before = Serving { after: None, ..served.by[0].clone() };
