@@ -102,8 +102,8 @@ const FOREIGN_PROGRAMS: [&str; 21] = [
 const PROSE: [&str; 9] = ["is", "logs", "makes", "prints", "sends", "tries", "turns", "uses", "writes"];
 
 /// What may be done to a unit.
-const VERBS: [&str; 10] =
-    ["disable", "edit", "enable", "list-units", "reload", "restart", "start", "status", "stop", "unmask"];
+const VERBS: [&str; 11] =
+    ["cat", "disable", "edit", "enable", "list-units", "reload", "restart", "start", "status", "stop", "unmask"];
 
 /// Units of others.
 const UNITS: [&str; 7] = ["app", "chronyd", "keepalived", "nginx", "nginx.service", "serf", "serf.service"];

@@ -128,12 +128,12 @@ pub(super) async fn is_key_in_doubt(output: &Output) -> bool {
 pub(super) async fn wait(
     kind: Kind,
     agent: &AgentArgs,
-    (again, started): (&str, Option<Instant>),
+    (way_in, started): (&str, Option<Instant>),
     former: Option<IpAddr>,
     story: &mut Story<'_>,
     output: &Output,
 ) -> Result<(), Failure> {
-    let mut joined = serving::joined(agent, output, again, started).await?;
+    let mut joined = serving::joined(agent, output, way_in, started).await?;
     joined.former = former;
     let ways = joined.ways(agent, output).await?;
     output.progress("");

@@ -9,7 +9,9 @@ use super::super::exit::Exit;
 use super::super::failure::Failure;
 use super::super::output::Output;
 use super::super::prompt;
+use crate::config::SecretSource;
 use crate::crypto::Key;
+use crate::escape::escape;
 use crate::status::node::{Cluster, Document};
 
 /// What is asked for.
@@ -122,20 +124,33 @@ pub(super) fn is_in_doubt(document: &Document) -> bool {
     lacks_key && document.cluster.hears_nobody()
 }
 
+/// How another key comes in: by what was typed, `again`, or where the unit brings the keyring along, from where that is.
+pub(super) fn way_in(keyring: Option<&SecretSource<Key>>, again: &str) -> String {
+    match keyring {
+        Some(SecretSource::Credential(name)) => {
+            let name = escape(name);
+            format!(
+                "put the cluster's key where credential {name} of weir.service comes from ('systemctl cat weir' shows that), then \
+                 'systemctl restart weir'"
+            )
+        }
+        Some(SecretSource::File(_) | SecretSource::Inline(_)) | None => format!("'{again}' takes another key"),
+    }
+}
+
 /// Row 3: the key is one, and not the cluster's.
-pub(super) fn refused(document: &Document, again: &str) -> Option<Failure> {
+pub(super) fn refused(document: &Document, way_in: &str) -> Option<Failure> {
     if !is_in_doubt(document) {
         return None;
     }
     let what =
         document.cluster.join_failures.iter().map(|trouble| trouble.what.as_str()).collect::<Vec<_>>().join(", ");
-    Some(of_another(what, again))
+    Some(of_another(what, way_in))
 }
 
 /// `what` is how that showed.
-pub(super) fn of_another(what: String, again: &str) -> Failure {
-    Failure::new(Exit::Failed, what)
-        .with_remedy(format!("compare 'weir keys list' (serf keys -list) there; '{again}' takes another key"))
+pub(super) fn of_another(what: String, way_in: &str) -> Failure {
+    Failure::new(Exit::Failed, what).with_remedy(format!("compare 'weir keys list' (serf keys -list) there; {way_in}"))
 }
 
 #[cfg(test)]
@@ -207,12 +222,21 @@ mod tests {
         document.cluster.join_failures = vec![Trouble::new(hung_up, "'weir keys import' here")];
         assert_eq!(refused(&document, "x"), None, "it may be the network");
         document.cluster.lacks_key = true;
-        let told = refused(&document, "sudo weir init web --join 10.77.0.11").unwrap();
+        let again = "sudo weir init web --join 10.77.0.11";
+        let told = refused(&document, &way_in(None, again)).unwrap();
         assert_eq!(
             told.sentence(),
             format!(
                 "{hung_up}; compare 'weir keys list' (serf keys -list) there; 'sudo weir init web --join 10.77.0.11' takes \
                  another key"
+            )
+        );
+        let told = refused(&document, &way_in(Some(&SecretSource::Credential("ring".to_owned())), again)).unwrap();
+        assert_eq!(
+            told.sentence(),
+            format!(
+                "{hung_up}; compare 'weir keys list' (serf keys -list) there; put the cluster's key where credential ring of \
+                 weir.service comes from ('systemctl cat weir' shows that), then 'systemctl restart weir'"
             )
         );
         document.cluster.alive = 2;

@@ -276,7 +276,8 @@ impl Init {
                 }
                 (Err(obstacle), _) => {
                     let is_there = !matches!(facts.configuration, Found::Missing);
-                    return Err(obstacle.told(&self.asking(), is_there));
+                    let keyring = config.as_ref().and_then(|loaded| loaded.config.encryption.keyring.as_ref());
+                    return Err(obstacle.told(&key::way_in(keyring, &self.asking()), is_there));
                 }
             }
         }
@@ -587,8 +588,8 @@ impl Run<'_, '_> {
         let mut joined = Ok(());
         // What joins by its configuration is waited for all the same.
         if self.init.join.is_some() || !loaded.config.gossip.join.is_empty() {
-            let again = self.init.asking();
-            let run = (again.as_str(), self.started);
+            let way_in = key::way_in(loaded.config.encryption.keyring.as_ref(), &self.init.asking());
+            let run = (way_in.as_str(), self.started);
             joined = joining::wait(self.init.kind, &agent, run, self.facts.former(), self.story, self.output).await;
         }
         // The likeliest reason stands beside the failure.

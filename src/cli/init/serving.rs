@@ -66,12 +66,11 @@ pub(super) struct Joined {
     heard: Heard,
 }
 
-/// Waits until somebody else is a member. `again` is the command that asks for the key anew; the agent was started at `started`, or
-/// long ago.
+/// Waits until somebody else is a member. `way_in` is how another key comes; the agent was started at `started`, or long ago.
 pub(super) async fn joined(
     agent: &AgentArgs,
     output: &Output,
-    again: &str,
+    way_in: &str,
     started: Option<Instant>,
 ) -> Result<Joined, Failure> {
     let until = Instant::now() + JOIN_PATIENCE;
@@ -93,7 +92,7 @@ pub(super) async fn joined(
                 heard: Heard { own: addr, ..Heard::default() },
             });
         }
-        if let Some(refused) = key::refused(&document, again) {
+        if let Some(refused) = key::refused(&document, way_in) {
             return Err(refused);
         }
         if Instant::now() >= until {

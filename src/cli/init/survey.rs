@@ -130,16 +130,16 @@ pub(super) async fn ask(
 }
 
 impl Obstacle {
-    /// In the words that it would have later. `again` is what was typed; `force` is whether a configuration is there, which only
-    /// that writes anew.
-    pub(super) fn told(&self, again: &str, force: bool) -> Failure {
+    /// In the words that it would have later. `way_in` is how another key comes; `force` is whether a configuration is there, which
+    /// only that writes anew.
+    pub(super) fn told(&self, way_in: &str, force: bool) -> Failure {
         let forced = if force { ", and --force" } else { "" };
         match self {
-            Self::Key { trouble, label: None } => key::of_another(trouble.what.clone(), again),
+            Self::Key { trouble, label: None } => key::of_another(trouble.what.clone(), way_in),
             // What is sealed under another label looks like that.
             Self::Key { trouble, label: Some(label) } => {
                 let what = format!("{}, or has another gossip.label than {label:?}", trouble.what);
-                key::of_another(what, again)
+                key::of_another(what, way_in)
             }
             Self::Peer(trouble) => {
                 let failure = Failure::new(Exit::Incomplete, trouble.what.clone());
@@ -215,7 +215,7 @@ mod tests {
 
     #[test]
     fn the_way_out_needs_no_force_where_nothing_was_written() {
-        let again = "sudo weir init web --join 10.77.0.11";
+        let way_in = key::way_in(None, "sudo weir init web --join 10.77.0.11");
         let at = "10.77.0.13:7946".parse().expect("an address");
         let taken = |taken| Obstacle::Taken { taken, by: "lb1".to_owned() };
         let called = taken(Taken::Name { name: name("web1"), at });
@@ -267,7 +267,7 @@ mod tests {
                  weir init web --join 10.77.0.11' takes another key",
             ),
         ] {
-            let failure = obstacle.told(again, force);
+            let failure = obstacle.told(&way_in, force);
             assert_eq!((failure.sentence().as_str(), failure.exit()), (said, exit));
         }
     }
