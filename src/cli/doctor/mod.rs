@@ -28,6 +28,7 @@ use crate::rpc::client::Address;
 use crate::status::doctor::{self, Configuration, Findings, Group, Level, Ports, Report};
 
 use conversation::Heard;
+pub(super) use unit::Unit;
 
 /// What the packaged agent reads.
 const VERSION: &str = env!("CARGO_PKG_VERSION");

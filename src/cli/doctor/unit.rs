@@ -52,7 +52,7 @@ const DIRECTORIES: [(&str, &str); 4] = [
 
 /// The unit as systemd has it.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Unit {
+pub(in crate::cli) struct Unit {
     pub(super) user: Option<String>,
     pub(super) sandbox: Sandbox,
     /// `KEY=VALUE`, for a transient unit that may do with files what this one may.
@@ -69,7 +69,7 @@ pub(super) fn runs_the_agent(sources: &Sources, pid: Option<u32>) -> bool {
 
 impl Unit {
     /// What systemd says; `None` where it does not run or has no such unit.
-    pub(super) fn ask() -> Option<Self> {
+    pub(in crate::cli) fn ask() -> Option<Self> {
         if !Path::new("/run/systemd/system").exists() {
             return None;
         }
@@ -81,7 +81,7 @@ impl Unit {
 
     /// What the unit's process may do with files and directories; `None` where that cannot be tried. Only root may start units,
     /// and systemd older than 236 tells nobody what they print.
-    pub(super) fn access(&self, paths: &[PathBuf]) -> Option<Vec<Access>> {
+    pub(in crate::cli) fn access(&self, paths: &[PathBuf]) -> Option<Vec<Access>> {
         if !rustix::process::geteuid().is_root() {
             return None;
         }

@@ -5,6 +5,7 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use super::super::config::DEFAULT;
+use super::super::doctor::Unit;
 use super::super::failure::Failure;
 use super::Kind;
 use super::beside::Beside;
@@ -21,8 +22,12 @@ use crate::config::{self, Advertise, Config, ConfigErrors, GOSSIP_PORT, Loaded, 
 use crate::crypto::KeyId;
 use crate::error::{Explain as _, Trouble};
 use crate::nginx::{Context, Form};
+use crate::status::doctor::{Access as UnitAccess, Permission};
 use crate::status::shell::argument;
 use crate::upstream::UpstreamName;
+
+/// The directory that the unit has for its own.
+const STATE: &str = "/var/lib/weir";
 
 /// Everything that the plan depends on.
 #[derive(Debug)]
@@ -42,6 +47,8 @@ pub(super) struct Facts {
     pub(super) aside: PathBuf,
     pub(super) ring: Ring,
     pub(super) ring_path: PathBuf,
+    /// Why the agent cannot keep it there.
+    pub(super) ring_place: Option<Trouble>,
     /// The private addresses of this host; the choice among several is not ours.
     pub(super) addresses: Vec<Candidate>,
     /// Others reach it by IPv6 and not by IPv4.
@@ -235,6 +242,7 @@ impl Facts {
             nginx: (wanted.kind == Kind::Balancer).then(|| balanced(&coming, wanted, is_new)).flatten(),
             balancers_site: (wanted.kind == Kind::Web).then(|| super::nginx::balancers_site(&coming)).flatten(),
             ring: ring(&coming),
+            ring_place: ring_place(&ring_path(&coming)),
             ring_path: ring_path(&coming),
             configuration,
             beside: Beside::of(&coming, &drop_ins),
@@ -369,6 +377,26 @@ fn ring_path(config: &Config) -> PathBuf {
     }
 }
 
+/// Whether the unit lets the agent put files beside its keyring, as a rotation does. Blocks.
+fn ring_place(path: &Path) -> Option<Trouble> {
+    let target = crate::agent::file::target(path).ok()?;
+    let directory = target.parent().filter(|directory| *directory != Path::new(STATE))?;
+    let access = Unit::ask()?.access(&[directory.to_owned()])?.pop()?;
+    unwritable(directory, &access)
+}
+
+fn unwritable(directory: &Path, access: &UnitAccess) -> Option<Trouble> {
+    let why = match access.lacks(0o3)? {
+        Permission::ReadOnly => "is read-only for weir.service (ProtectSystem=)",
+        Permission::Denied => "is not user weir's to write",
+        Permission::Missing => "is not there for weir.service",
+        Permission::Granted | Permission::Unknown => return None,
+    };
+    let what = format!("{} {why}: the agent cannot keep its keyring there", directory.display());
+    let way_out = "set encryption.keyring = \"/var/lib/weir/keyring.json\" ('weir config show --origin' says where it is set now)";
+    Some(Trouble::new(what, way_out))
+}
+
 /// `None` where no upstream is NGINX's to pass requests to. The one of a configuration that is new is known by its name.
 fn balanced(config: &Config, wanted: &Wanted, is_new: bool) -> Option<Balanced> {
     let name = if is_new { Some(wanted.upstream()) } else { wanted.upstream.clone() };
@@ -438,6 +466,22 @@ mod tests {
             coming(Kind::Balancer, "gossip.bind = \"10.0.0.1:7947\"\nupstream.web.nginx.method = \"least_conn\"\n");
         assert_eq!((bound.gossip.bind.port, bound.upstreams.len()), (7947, 1));
         assert!(coming(Kind::Web, "x=").checks.is_empty(), "what is wrong is told later");
+    }
+
+    #[test]
+    fn a_keyring_where_the_agent_cannot_write_is_told() {
+        use Permission::{Denied, Granted, Missing, ReadOnly, Unknown};
+        for (write, execute, why) in [
+            (Granted, Granted, None),
+            (ReadOnly, Granted, Some("is read-only for weir.service (ProtectSystem=)")),
+            (Denied, Granted, Some("is not user weir's to write")),
+            (Missing, Missing, Some("is not there for weir.service")),
+            (Unknown, Granted, None),
+        ] {
+            let access = UnitAccess { read: Granted, write, execute, closed: None, mount: false };
+            let told = unwritable(Path::new("/etc/weir"), &access).map(|trouble| trouble.what);
+            assert_eq!(told, why.map(|why| format!("/etc/weir {why}: the agent cannot keep its keyring there")));
+        }
     }
 
     #[test]

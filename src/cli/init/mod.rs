@@ -212,8 +212,8 @@ impl Init {
         }
         let answers = self.answers(wanted, &facts, story, output).await?;
         let Agreed { plan, key, makes_way } = self.agree(wanted, &mut facts, &answers, forced, output).await?;
-        if let Some(idle) = facts.guarded.as_ref().and_then(words::idle) {
-            output.notice(&idle);
+        for notice in [facts.guarded.as_ref().and_then(words::idle), words::kept_elsewhere(&facts)] {
+            notice.into_iter().for_each(|notice| output.notice(&notice));
         }
         if self.dry_run {
             return dry_run(&plan, story);

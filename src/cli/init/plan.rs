@@ -332,6 +332,9 @@ fn ring(wanted: &Wanted, facts: &Facts) -> Result<Step, Refused> {
         Ring::Held(id) => (RingKey::Held(*id), State::Done),
         Ring::Credential(name) => (RingKey::Credential(name.clone()), State::Done),
         Ring::None => (RingKey::None, State::Done),
+        Ring::Missing if facts.ring_place.is_some() => {
+            return Err(Refused::Closed(facts.ring_place.clone().unwrap_or_default()));
+        }
         Ring::Missing if wanted.join.is_some() => (RingKey::Cluster, State::Ours),
         Ring::Missing => (RingKey::New, State::Ours),
         Ring::Bad(trouble) => return Err(Refused::Ring(trouble.clone())),

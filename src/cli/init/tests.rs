@@ -62,6 +62,7 @@ fn debian() -> Facts {
         aside: PathBuf::from("/etc/weir/weir.toml.old"),
         ring: Ring::Missing,
         ring_path: PathBuf::from("/var/lib/weir/keyring.json"),
+        ring_place: None,
         addresses: vec![candidate("10.77.0.11", "eth0", true)],
         ipv6_alone: false,
         own: vec![[10, 77, 0, 11].into()],
@@ -166,7 +167,8 @@ fn transcript(arguments: &str, facts: &mut Facts, answers: &Answers) -> String {
             return text;
         }
     };
-    text.push_str(&facts.guarded.as_ref().and_then(words::idle).map(|line| line + "\n").unwrap_or_default());
+    let notices = [facts.guarded.as_ref().and_then(words::idle), words::kept_elsewhere(facts)];
+    notices.into_iter().flatten().for_each(|line| text.push_str(&(line + "\n")));
     for step in plan.steps.iter().filter(|step| step.state != State::Theirs) {
         text.push_str(&words::line(step, plan.kind, Tense::Future));
         if let Action::Configuration { text: written, .. } = &step.action {
@@ -390,8 +392,15 @@ fn plans_are_as_golden() {
         ),
     ];
     let moved = |path: &str| Facts { ring_path: PathBuf::from(path), ..debian() };
+    let shut = |ring| Facts {
+        ring,
+        ring_place: Some(Trouble::new("/etc/weir is not user weir's to write", "set encryption.keyring")),
+        ..moved("/etc/weir/k.json")
+    };
     let effective: Vec<(&str, &str, Facts, Answers)> = vec![
-        ("a file beside it moves the keyring", "lb --site no", moved("/etc/weir/k.json"), none()),
+        ("a file beside it moves the keyring", "lb --site no", moved("/var/lib/weir/k.json"), none()),
+        ("where the agent could not keep it", "lb --site no", shut(Ring::Missing), none()),
+        ("and where one is already", "lb --site no", shut(Ring::Held(key())), none()),
         (
             "the unit brings the keyring along",
             "lb --site no",

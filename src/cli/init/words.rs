@@ -12,7 +12,7 @@ use super::super::upstream::show::strength;
 use super::Kind;
 use super::document;
 use super::existing::Contradiction;
-use super::facts::Candidate;
+use super::facts::{Candidate, Facts, Ring};
 use super::guard::{Amendment, Guarded, Standing, UnitCheck};
 use super::nginx::{self, Nginx};
 use super::plan::{Action, Refused, RingKey, SiteText, Start, State, Step, Summary};
@@ -294,6 +294,12 @@ pub(super) fn idle(guarded: &Guarded) -> Option<String> {
     let unit = guarded.application.unit();
     let text = || format!("notice: {unit} does not run; until it does its check keeps this server out");
     guarded.is_idle().then(text)
+}
+
+/// A keyring that is there, where the agent cannot rotate it.
+pub(super) fn kept_elsewhere(facts: &Facts) -> Option<String> {
+    let trouble = facts.ring_place.as_ref().filter(|_| matches!(facts.ring, Ring::Held(_)))?;
+    Some(format!("notice: {trouble}"))
 }
 
 /// A configuration that somebody has edited is not ours to change.
