@@ -65,9 +65,25 @@ pub(super) struct Guarded {
     pub(super) application: Application,
     pub(super) known: Known,
     /// Those that an earlier run was given.
-    pub(super) former: Vec<Application>,
+    pub(super) former: Vec<Former>,
     /// On a server that is configured: its check, unless what listens on the port is of it.
     pub(super) check: Option<UnitCheck>,
+}
+
+/// An application that an earlier run was given.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(super) struct Former {
+    pub(super) application: Application,
+    /// Its guard starts with it, or stands by.
+    pub(super) is_guarded: bool,
+}
+
+/// What becomes of the drop-in by which the agent stops before an application.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Order {
+    Goes,
+    /// As long as a check of it is in a configuration that is not ours to change: by this the next run knows whose that is.
+    Stays,
 }
 
 /// What a configuration lacks of the checks of units, and has of former ones.
@@ -166,13 +182,16 @@ impl Application {
     }
 
     /// Takes that back, of an earlier run: the drop-in last, for it says that this is to be done. Blocks.
-    pub(super) fn take_back(&self) -> Result<(), Failure> {
+    pub(super) fn take_back(&self, order: Order) -> Result<(), Failure> {
         systemctl(&["disable", "--quiet", "--now", &self.guard()])?;
         // Nobody would end its drain any more. Where there is no agent, or none that drains for it, there is nothing to end.
         if let Ok(program) = std::env::current_exe() {
             let mut undo = command::clean(&program);
             undo.args(["--quiet", "drain", "--undo", &format!("--if-guard={}", self.unit())]);
             drop(command::run(undo, START_PATIENCE, ""));
+        }
+        if order == Order::Stays {
+            return Ok(());
         }
         let path = self.drop_in();
         match fs::remove_file(&path) {
@@ -183,6 +202,15 @@ impl Application {
         // Others may have theirs in it.
         drop(fs::remove_dir(DROP_INS));
         systemctl(&["daemon-reload"])
+    }
+
+    /// What there is to say where it does not run. Blocks.
+    pub(super) fn idle(&self) -> Result<Option<Failure>, Failure> {
+        Ok(self.look()?.is_idle().then(|| {
+            let unit = self.unit();
+            Failure::new(Exit::Incomplete, format!("{unit} does not run, so this server is kept out"))
+                .with_remedy(format!("'systemctl start {unit}', then again"))
+        }))
     }
 
     /// Those whose drop-in is as an earlier run wrote it.
@@ -232,6 +260,17 @@ impl Known {
             ordered,
         }
     }
+
+    const fn is_idle(&self) -> bool {
+        !matches!(self.standing, Standing::Runs)
+    }
+}
+
+impl Former {
+    fn look(application: Application) -> Result<Self, Failure> {
+        let known = application.look()?;
+        Ok(Self { application, is_guarded: known.guarded || known.on_guard })
+    }
 }
 
 impl Standing {
@@ -263,6 +302,7 @@ impl Guarded {
         let checked = checked.and_then(|unit| Application::named(unit).ok());
         former.extend(checked.filter(|checked| !former.contains(checked)));
         former.retain(|former| former != application);
+        let former = former.into_iter().map(Former::look).collect::<Result<_, _>>()?;
         let check = listening.and_then(|listening| application.check(listening.as_deref()));
         Ok(Self { application: application.clone(), known: application.look()?, former, check })
     }
@@ -278,7 +318,7 @@ impl Guarded {
 
     /// It does not run, which its check tells the balancers.
     pub(super) const fn is_idle(&self) -> bool {
-        !matches!(self.known.standing, Standing::Runs)
+        self.known.is_idle()
     }
 
     /// What a configuration has otherwise than `--unit` would have it.
@@ -290,7 +330,7 @@ impl Guarded {
         let checks: Vec<UnitCheck> = checks.collect();
         let is_there = |wanted: &UnitCheck| checks.iter().any(|(_, unit)| *unit == wanted.1);
         let add = self.check.clone().filter(|check| !is_there(check));
-        let is_former = |(_, unit): &UnitCheck| self.former.iter().any(|former| former.unit() == *unit);
+        let is_former = |(_, unit): &UnitCheck| self.former.iter().any(|former| former.application.unit() == *unit);
         Amendment { add, remove: checks.iter().filter(|check| is_former(check)).cloned().collect() }
     }
 }

@@ -15,7 +15,7 @@ use super::super::session::Session;
 use super::ask::Terminal;
 use super::change::Change;
 use super::firewall::Needs;
-use super::guard::UnitCheck;
+use super::guard::{Application, UnitCheck};
 use super::port::{self, Check, Choice, Listener, Ports};
 use super::tell::Story;
 use super::wanted::Wanted;
@@ -129,7 +129,7 @@ pub(super) async fn wait(
     kind: Kind,
     agent: &AgentArgs,
     (way_in, started): (&str, Option<Instant>),
-    former: Option<IpAddr>,
+    (former, application): (Option<IpAddr>, Option<&Application>),
     story: &mut Story<'_>,
     output: &Output,
 ) -> Result<(), Failure> {
@@ -140,6 +140,12 @@ pub(super) async fn wait(
     story.line(&two("joined", &joined.words(&ways)))?;
     if let Some(silence) = ways.silence() {
         return Err(silence);
+    }
+    // What balancers say while its check has not failed often enough does not last.
+    if let Some(application) = application.cloned()
+        && let Some(idle) = super::blocking(move || application.idle()).await?
+    {
+        return Err(idle);
     }
     if kind == Kind::Web {
         let served = joined.served(agent, output).await?;

@@ -508,7 +508,7 @@ impl Run<'_, '_> {
                 Action::Ring { .. } | Action::Configuration { .. } | Action::Site { new: None, .. } => {}
                 Action::Change(_)
                 | Action::Units(_)
-                | Action::Unguard(_)
+                | Action::Unguard(..)
                 | Action::Guard(..)
                 | Action::Site { .. }
                 | Action::StartNginx { .. } => continue,
@@ -558,9 +558,9 @@ impl Run<'_, '_> {
                     }
                     self.story.line(&words::line(step, self.init.kind, Tense::Past))?;
                 }
-                Action::Unguard(former) => {
-                    let former = former.clone();
-                    blocking(move || former.take_back()).await?;
+                Action::Unguard(former, order) => {
+                    let (former, order) = (former.clone(), *order);
+                    blocking(move || former.take_back(order)).await?;
                     self.story.line(&words::line(step, self.init.kind, Tense::Past))?;
                 }
                 Action::Guard(application, steps) => {
@@ -590,7 +590,9 @@ impl Run<'_, '_> {
         if self.init.join.is_some() || !loaded.config.gossip.join.is_empty() {
             let way_in = key::way_in(loaded.config.encryption.keyring.as_ref(), &self.init.asking());
             let run = (way_in.as_str(), self.started);
-            joined = joining::wait(self.init.kind, &agent, run, self.facts.former(), self.story, self.output).await;
+            let application = self.facts.guarded.as_ref().map(|guarded| &guarded.application);
+            let about = (self.facts.former(), application);
+            joined = joining::wait(self.init.kind, &agent, run, about, self.story, self.output).await;
         }
         // The likeliest reason stands beside the failure.
         if let (Err(_), Some(address)) = (&joined, self.init.address.filter(|ip| !self.facts.own.contains(ip))) {
@@ -691,7 +693,7 @@ impl Run<'_, '_> {
                 | Action::Open(_)
                 | Action::Change(_)
                 | Action::Units(_)
-                | Action::Unguard(_)
+                | Action::Unguard(..)
                 | Action::Guard(..) => {}
             }
         }

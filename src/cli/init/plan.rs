@@ -8,7 +8,7 @@ use super::change::Change;
 use super::document::{Body, Document};
 use super::existing::{Contradiction, contradictions};
 use super::facts::{Balanced, Candidate, Facts, Found, Pending, Ring, is_replaced};
-use super::guard::{Amendment, Application, Guarded, Standing, Steps};
+use super::guard::{Amendment, Application, Guarded, Order, Standing, Steps};
 use super::joining::Web;
 use super::nginx::{self, Nginx};
 use super::site::{self, Fit, Own, Port80, Wish};
@@ -65,7 +65,7 @@ pub(super) enum Action {
     /// The unit that drains while an application is away.
     Guard(Application, Steps),
     /// The one of an application that was named before.
-    Unguard(Application),
+    Unguard(Application, Order),
     /// A site on port 80; `new` is `None` where it stays as it is: `own` is what is there.
     Site { path: PathBuf, upstream: UpstreamName, new: Option<SiteText>, own: Option<Own> },
     /// An NGINX that is installed, by its unit.
@@ -200,7 +200,7 @@ impl Plan {
         steps.extend(facts.access.closed.iter().map(open));
         steps.extend(changes(wanted, facts, answers, site.is_some()));
         steps.push(units(facts, (is_new, is_moved(wanted, facts)), is_amended));
-        steps.extend(facts.guarded.iter().flat_map(guards));
+        steps.extend(facts.guarded.iter().flat_map(|guarded| guards(guarded, &by_hand)));
         steps.extend(site);
         steps.extend(facts.nginx.as_ref().and_then(|found| start_nginx(&found.nginx)));
         Ok(Self { kind: wanted.kind, steps, upstreams, by_hand })
@@ -222,7 +222,7 @@ impl Plan {
             | Action::Change(_)
             | Action::Units(_)
             | Action::Guard(..)
-            | Action::Unguard(_)
+            | Action::Unguard(..)
             | Action::Site { .. }
             | Action::StartNginx { .. } => false,
         })
@@ -276,12 +276,16 @@ fn is_on_port_80(facts: &Facts, answers: &Answers) -> bool {
     }
 }
 
-/// Those of former applications go before another comes.
-fn guards(guarded: &Guarded) -> Vec<Step> {
+/// Those of former applications go before another comes. Whose check is left to be taken out by hand is a former one still.
+fn guards(guarded: &Guarded, by_hand: &Amendment) -> Vec<Step> {
     let steps = Application::steps(guarded.known);
     let state = if steps.is_empty() { State::Done } else { State::Ours };
-    let former =
-        guarded.former.iter().map(|former| Step { action: Action::Unguard(former.clone()), state: State::Ours });
+    let former = guarded.former.iter().filter_map(|former| {
+        let is_checked = by_hand.remove.iter().any(|(_, unit)| *unit == former.application.unit());
+        let order = if is_checked { Order::Stays } else { Order::Goes };
+        let action = Action::Unguard(former.application.clone(), order);
+        (former.is_guarded || !is_checked).then_some(Step { action, state: State::Ours })
+    });
     former.chain([Step { action: Action::Guard(guarded.application.clone(), steps), state }]).collect()
 }
 

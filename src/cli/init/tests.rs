@@ -10,7 +10,7 @@ use super::beside::{Beside, both_families};
 use super::document::Document;
 use super::facts::{Access, Balanced, Candidate, Pending};
 use super::firewall::Walls;
-use super::guard::{Application, Guarded, Known};
+use super::guard::{Application, Former, Guarded, Known};
 use super::nginx::{self, Nginx};
 use super::plan::{Refused, Start};
 use super::site::{Own, Port80, Welcome, Written};
@@ -204,7 +204,7 @@ fn with_unit(said: &str, former: &[&str], facts: Facts) -> Facts {
     let guarded = Guarded {
         application: named("app"),
         known: Known::of(said, "", false),
-        former: former.iter().map(|name| named(name)).collect(),
+        former: former.iter().map(|name| Former { application: named(name), is_guarded: true }).collect(),
         check: named("app").check(None).filter(|_| is_configured),
     };
     Facts { guarded: Some(guarded), ..facts }
@@ -359,6 +359,11 @@ fn plans_are_as_golden() {
     let (up, down) = ("LoadState=loaded\nActiveState=active\n", "LoadState=loaded\nActiveState=inactive\n");
     let of = |checked: Option<&str>| configured(&web_server(checked));
     let edited_by_hand = |checked: Option<&str>| configured(&format!("{}# mine\n", web_server(checked)));
+    let unguarded = |facts| {
+        let mut facts = with_unit(up, &["bad"], facts);
+        facts.guarded.iter_mut().flat_map(|guarded| &mut guarded.former).for_each(|former| former.is_guarded = false);
+        facts
+    };
     let app = Some(("app".to_owned(), "app.service".to_owned()));
     let checked = || Answers { web: Some(Web { port: 80, unit: app.clone(), ..Web::default() }), ..none() };
     let units: Vec<(&str, &str, Facts, Answers)> = vec![
@@ -384,6 +389,8 @@ fn plans_are_as_golden() {
             with_unit(up, &["bad"], edited_by_hand(Some("bad"))),
             none(),
         ),
+        ("and again: that is still to be taken out", unit, unguarded(edited_by_hand(Some("bad"))), none()),
+        ("and once it is out", unit, unguarded(edited_by_hand(Some("app"))), none()),
         (
             "the same, forced",
             "web --join 10.77.0.11 --unit app --force",

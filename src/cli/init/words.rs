@@ -98,7 +98,7 @@ pub(super) fn line(step: &Step, kind: Kind, tense: Tense) -> String {
         }
         Action::StartNginx { unit } => two(label("started", "start"), &format!("{unit} (enabled at boot)")),
         Action::Guard(application, _) => two(label("guarded", "guard"), &application.words()),
-        Action::Unguard(former) => two(
+        Action::Unguard(former, _) => two(
             label("unguarded", "unguard"),
             &format!("{}: {} was named by an earlier run", former.guard(), former.unit()),
         ),
@@ -196,7 +196,7 @@ pub(super) fn changes<'a>(steps: impl Iterator<Item = &'a Step> + Clone) -> Stri
             | Action::Configuration { .. }
             | Action::Open(_)
             | Action::Units(_)
-            | Action::Unguard(_)
+            | Action::Unguard(..)
             | Action::Guard(..) => {}
         }
     }
@@ -213,7 +213,7 @@ fn subject(action: &Action) -> Option<&str> {
         | Action::Configuration { .. }
         | Action::Open(_)
         | Action::Units(_)
-        | Action::Unguard(_)
+        | Action::Unguard(..)
         | Action::Guard(..) => None,
     }
 }
@@ -243,7 +243,7 @@ pub(super) fn by_hand(action: &Action) -> Vec<String> {
         | Action::Configuration { .. }
         | Action::Open(_)
         | Action::Units(_)
-        | Action::Unguard(_)
+        | Action::Unguard(..)
         | Action::Guard(..) => Vec::new(),
     }
 }
