@@ -20,13 +20,14 @@ fn shown(fake: &Fake, args: &str, term: &str, enough: &str) -> String {
     loop {
         let count = terminal.read(&mut part).expect("it can be read");
         seen.extend_from_slice(&part[..count]);
-        let text = String::from_utf8_lossy(&seen).into_owned();
-        if count == 0 || text.contains(enough) {
-            child.kill().and_then(|()| child.wait()).expect("it is ours");
-            assert!(text.contains(enough), "{args}: {text:?}");
-            return text;
+        if count == 0 || String::from_utf8_lossy(&seen).contains(enough) {
+            break;
         }
     }
+    child.kill().and_then(|()| child.wait()).expect("it is ours");
+    let text = String::from_utf8_lossy(&seen).into_owned();
+    assert!(text.contains(enough), "{args}: {text:?}");
+    text
 }
 
 #[test]
