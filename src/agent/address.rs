@@ -11,7 +11,7 @@ use nix::net::if_::InterfaceFlags;
 
 use super::AgentError;
 use crate::config::{Advertise, BindAddress, BindHost, Gossip};
-use crate::error::Explain;
+use crate::error::{Explain, Trouble};
 
 /// One address of this host.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -160,6 +160,31 @@ pub(super) fn to_advertise(
     Ok(SocketAddr::new(ip, bound.port()))
 }
 
+/// Whether this host has it.
+pub(super) fn is_own(ip: IpAddr) -> bool {
+    UdpSocket::bind((ip, 0)).is_ok()
+}
+
+/// That this host has not the address where others look for it. One that is configured may be that of a router before it, unless
+/// it is `anothers`.
+pub(super) fn gone(gossip: &Gossip, advertised: IpAddr, anothers: bool) -> Option<Trouble> {
+    let is_configured = matches!(gossip.advertise, Advertise::Address(..));
+    if is_configured && !anothers || is_own(advertised) {
+        return None;
+    }
+    let has: Vec<_> = routable(&interfaces().ok()?).collect();
+    let what = format!("others look for this node at {advertised}, which this host has not (it has {})", List(&has));
+    let is_bound = matches!(gossip.bind.host, BindHost::Address(ip) if ip == advertised);
+    let way_out = if is_configured {
+        "correct gossip.advertise, then 'systemctl restart weir'"
+    } else if is_bound {
+        "correct gossip.bind, then 'systemctl restart weir'"
+    } else {
+        "'systemctl restart weir' takes what this host has now"
+    };
+    Some(Trouble::new(what, way_out))
+}
+
 /// What `advertise = "auto"` means where the unspecified address is bound: the one `before` if it is still ours, else the
 /// only private one, else that of the default route, `outward`.
 fn advertise(
@@ -261,6 +286,7 @@ fn is_private(ip: IpAddr) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::Config;
 
     fn host(list: &[(&str, &str)]) -> Vec<Interface> {
         let one = |(name, ip): &(&str, &str)| {
@@ -386,6 +412,35 @@ mod tests {
         assert!(alone(&[lo, link, ula]));
         assert!(!alone(&[lo, link]), "nobody reaches it");
         assert!(!alone(&[lo, ula, ("eth1", "203.0.113.9")]));
+    }
+
+    #[test]
+    fn an_address_that_this_host_has_not_is_told_unless_it_is_configured() {
+        let gossip = |bind: &str, advertise| Gossip {
+            bind: BindAddress { host: BindHost::Address(ip(bind)), port: 7946 },
+            advertise,
+            ..Config::default().gossip
+        };
+        let gone = |bind, advertise, addr: &str, anothers| {
+            super::gone(&gossip(bind, advertise), ip(addr), anothers).map(|it| it.to_string())
+        };
+        // Nobody has an address for examples.
+        let lost = "192.0.2.7";
+        let configured = || Advertise::Address(ip(lost), None);
+        assert_eq!(gone("0.0.0.0", Advertise::Auto, "127.0.0.1", false), None);
+        assert_eq!(gone("0.0.0.0", configured(), lost, false), None);
+        for (told, way_out) in [
+            (gone("0.0.0.0", Advertise::Auto, lost, false), "'systemctl restart weir' takes what this host has now"),
+            (gone(lost, Advertise::Auto, lost, false), "correct gossip.bind, then 'systemctl restart weir'"),
+            (gone("0.0.0.0", configured(), lost, true), "correct gossip.advertise, then 'systemctl restart weir'"),
+        ] {
+            let told = told.unwrap();
+            assert!(
+                told.starts_with("others look for this node at 192.0.2.7, which this host has not (it has "),
+                "{told}"
+            );
+            assert!(told.ends_with(&format!("; {way_out}")), "{told}");
+        }
     }
 
     #[test]

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use tracing::info;
 
+use super::address;
 use super::checks::LocalChecks;
 use super::clock::{self, Calendar};
 use super::commands::Commands;
@@ -19,6 +20,7 @@ use crate::config::{Config, Mode};
 use crate::crypto::KeyId;
 use crate::endpoint::{Endpoint, JoinTarget, Knowledge, NameTrouble, RemovedKey, Stranger};
 use crate::serf::Status;
+use crate::status::Trouble;
 use crate::status::groups::groups;
 use crate::status::node::{
     self, Clocks, Cluster, Configuration, Document, Health, Key, Keys, Member, Node, Queues, Runtime, Traffic,
@@ -114,6 +116,7 @@ fn node(parts: &Parts<'_>, calendar: &Calendar) -> Node {
         tags: endpoint.tags(),
         incarnation: endpoint.swim().incarnation().get(),
         awareness: endpoint.swim().health_score(),
+        address_gone: address_gone(parts),
         silenced: endpoint.is_silent(),
         silenced_since: endpoint.silent_since().map(|since| calendar.date(since)),
         namesake: endpoint.serf().namesake().map(|namesake| node::Namesake {
@@ -129,6 +132,16 @@ fn node(parts: &Parts<'_>, calendar: &Calendar) -> Node {
             tasks: tokio::runtime::Handle::try_current().map_or(0, |handle| handle.metrics().num_alive_tasks()),
         },
     }
+}
+
+/// The address is another's where a member is there, or where our name is held at one that is ours.
+fn address_gone(Parts { config, endpoint, .. }: &Parts<'_>) -> Option<Trouble> {
+    let local = endpoint.local();
+    let is_there = |member: &crate::serf::Member| {
+        member.node.name != local.name && member.node.addr == local.addr && member.status.is_present()
+    };
+    let is_ours = || endpoint.serf().namesake().is_some_and(|namesake| address::is_own(namesake.addr.ip()));
+    address::gone(&config.gossip, local.addr.ip(), endpoint.members().any(is_there) || is_ours())
 }
 
 fn cluster(parts: &Parts<'_>, calendar: &Calendar) -> Cluster {

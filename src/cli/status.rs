@@ -56,7 +56,9 @@ impl Part {
             // An address that moves away from here serves nobody better because a neighbour's site is broken, a change was
             // refused, or a server is held.
             Kind::NginxDown | Kind::NotConfirmed => matches!(self, Self::Nginx),
-            Kind::NameConflict | Kind::Alone | Kind::Isolated | Kind::Keys => matches!(self, Self::Cluster),
+            Kind::NameConflict | Kind::Alone | Kind::AddressGone | Kind::Isolated | Kind::Keys => {
+                matches!(self, Self::Cluster)
+            }
             Kind::Panic
             | Kind::Empty
             | Kind::HelperMissing

@@ -9,7 +9,9 @@ use nix::net::if_::InterfaceFlags;
 use super::conversation::Heard;
 use super::host::is_own;
 use crate::config::{Advertise, BindHost, Config};
+use crate::serf::Status;
 use crate::status::doctor::{Advertised, Link, Own};
+use crate::status::node::Member;
 
 /// By the agent's own word where it runs, or else as its configuration would have it.
 pub(super) fn look(config: Option<&Config>, heard: &Heard) -> Own {
@@ -18,12 +20,15 @@ pub(super) fn look(config: Option<&Config>, heard: &Heard) -> Own {
     let bind = node.and_then(|node| node.bind).or_else(|| to_bind(config?, &links));
     let configured = config.is_some_and(|config| matches!(config.gossip.advertise, Advertise::Address(..)));
     let addr = node.and_then(|node| node.addr).or_else(|| to_advertise(config?, bind?));
+    let is_told = node.is_some_and(|node| node.address_gone.is_some());
+    let is_there = |member: &Member| !member.own && Some(member.addr) == addr && member.status.is(&Status::Alive);
     Own {
         links,
         bind,
         advertised: addr.map(|addr| Advertised { addr, present: is_own(addr.ip()), configured }),
         silenced: node.and_then(|node| node.name_conflict()),
         hears: heard.hears,
+        is_anothers: is_told || heard.members().iter().any(is_there),
     }
 }
 

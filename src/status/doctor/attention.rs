@@ -37,6 +37,7 @@ const fn place_of(kind: Kind) -> Place {
         Kind::Panic | Kind::Empty => each(Group::Nginx, "nginx.servers", &["nginx.servers"]),
         Kind::NameConflict => place(Group::Agent, "agent.name", &["agent.name"]),
         Kind::Alone => place(Group::Gossip, "gossip.join", &ALONE),
+        Kind::AddressGone => place(Group::Gossip, "gossip.address", &ALONE),
         Kind::Isolated => place(Group::Gossip, "gossip.heard", &ALONE),
         Kind::Drained => place(Group::Agent, "agent.drain", &["agent.drain"]),
         Kind::Check => each(Group::Checks, "checks.state", &["checks.state", "checks.ttl"]),

@@ -3,6 +3,7 @@
 
 mod own;
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
 use super::finding::Findings;
@@ -121,6 +122,14 @@ impl Gossip {
         is_silent(member) && (is_heard(member) || !self.undecipherable.is_empty() && nobody_answers())
     }
 
+    /// Whether somebody who is present has the same address.
+    fn shares_address(&self, member: &Member) -> bool {
+        let is_alive = |member: &Member| member.standing == Standing::Alive;
+        let is_other = |other: &&Member| other.name != member.name && other.addr == member.addr;
+        let is_own = self.own.advertised.as_ref().is_some_and(|own| own.present && own.addr == member.addr);
+        is_own || self.members.iter().filter(is_other).any(|other| is_alive(other) || is_alive(member))
+    }
+
     /// How all members are silent, where there are several and all are in the same way.
     fn common_silence(&self) -> Option<Silence> {
         let all = |how: fn(&Member) -> bool| self.members.len() > 1 && self.members.iter().all(how);
@@ -166,7 +175,10 @@ pub fn gossip(facts: &Gossip) -> Findings {
         |member: &Member| facts.other_key.as_ref().is_some_and(|other| other.members.contains(&member.name));
     // Of those that do not answer it is known why.
     let judged = |member: &&Member| {
-        (cause.is_none() || member.udp == Udp::Answered) && !lacks_key(member) && !facts.is_undecipherable(member)
+        (cause.is_none() || member.udp == Udp::Answered)
+            && !lacks_key(member)
+            && !facts.is_undecipherable(member)
+            && (member.udp == Udp::Answered || !facts.shares_address(member))
     };
     match facts.common_silence().filter(|_| cause.is_none()) {
         Some(silence) => judge_silence(&mut findings, facts, silence),
@@ -175,6 +187,7 @@ pub fn gossip(facts: &Gossip) -> Findings {
     for Undecipherable { addr, trouble: Trouble { what, way_out } } in &facts.undecipherable {
         findings.error("gossip.key", addr.ip(), what, way_out);
     }
+    judge_addresses(&mut findings, facts);
     if let Some(other_key) = &facts.other_key {
         judge_key(&mut findings, other_key);
     }
@@ -203,6 +216,24 @@ pub fn gossip(facts: &Gossip) -> Findings {
         judge_join(&mut findings, facts);
     }
     findings
+}
+
+/// Members of one address, one of which is not where it says. That this node is the one shows by itself.
+fn judge_addresses(findings: &mut Findings, facts: &Gossip) {
+    let mut at: BTreeMap<SocketAddr, Vec<&str>> = BTreeMap::new();
+    if let Some(own) = facts.own.advertised.as_ref().filter(|advertised| advertised.present) {
+        at.entry(own.addr).or_default().push("this node");
+    }
+    for member in facts.members.iter().filter(|member| facts.shares_address(member)) {
+        at.entry(member.addr).or_default().push(&member.name);
+    }
+    for (addr, names) in at.into_iter().filter(|(_, names)| names.len() > 1) {
+        let who = names[..names.len().min(MAX_SHOWN)].join(" and ");
+        let message = format!("{who} say that they are at {addr}: only one of them can be");
+        let way_out = "see 'weir doctor' on each: the one whose host has not that address needs a correct gossip.advertise; one \
+                       that is gone for good needs 'weir force-leave'";
+        findings.error("gossip.same_address", addr, message, way_out);
+    }
 }
 
 /// Who hears nothing of this host for want of its key is behind no firewall.

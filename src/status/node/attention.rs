@@ -59,6 +59,8 @@ pub enum Kind {
     ApplySlow,
     /// Nobody of those whom this node is to join could be joined, and nobody else is there.
     Alone,
+    /// This host has not the address where others look for it.
+    AddressGone,
     /// This balancer hears nobody though others should be there: it is rather its own network.
     Isolated,
     /// Balancers were told to send this node nothing, until that is taken back.
@@ -102,6 +104,7 @@ impl Kind {
             Self::ApplyRefused
             | Self::ApplySlow
             | Self::Alone
+            | Self::AddressGone
             | Self::Isolated
             | Self::Drained
             | Self::Check
@@ -140,6 +143,9 @@ pub fn attention(document: &Document) -> Vec<Attention> {
     }
     if let Some(trouble) = alone(&document.cluster) {
         add(Kind::Alone, &document.node.name, trouble, None);
+    }
+    if let Some(trouble) = &document.node.address_gone {
+        add(Kind::AddressGone, &document.node.name, trouble.clone(), None);
     }
     if let Some(since) = &document.cluster.isolated_since {
         add(Kind::Isolated, &document.node.name, isolated(), Some(since));
@@ -328,8 +334,11 @@ fn critical(check: &Check) -> Trouble {
 }
 
 impl super::Node {
-    /// What is the matter with its name, if it cannot work under it.
+    /// What is the matter with its name, if it cannot work under it. At an address that is not its host's it is a namesake of its own.
     pub fn name_conflict(&self) -> Option<Trouble> {
+        if self.address_gone.is_some() {
+            return None;
+        }
         let name = &self.name;
         if self.silenced {
             let what = format!(

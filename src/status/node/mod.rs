@@ -23,7 +23,7 @@ use std::net::SocketAddr;
 
 use serde::{Deserialize, Serialize};
 
-use super::Known;
+use super::{Known, Trouble};
 use crate::serf::Claim;
 
 pub use apply::{
@@ -94,6 +94,9 @@ pub struct Node {
     pub incarnation: u32,
     /// How late it is with its own probes; 0 is well (Lifeguard's awareness).
     pub awareness: u32,
+    /// That its host has not the address where others look for it, if so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub address_gone: Option<Trouble>,
     /// Another member has its name, and the majority sides with that one.
     pub silenced: bool,
     pub silenced_since: Option<String>,

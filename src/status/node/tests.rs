@@ -24,6 +24,7 @@ pub(crate) fn full() -> Document {
             awareness: 1,
             silenced: false,
             silenced_since: None,
+            address_gone: None,
             drain: None,
             namesake: None,
             runtime: Runtime { os: text("linux"), arch: text("x86_64"), cpus: 2, tasks: 9 },

@@ -43,6 +43,8 @@ pub struct Own {
     pub silenced: Option<Trouble>,
     /// Packets came in while members were asked.
     pub hears: bool,
+    /// Another member is there where this one is advertised.
+    pub is_anothers: bool,
 }
 
 /// What keeps this host from all others.
@@ -109,10 +111,10 @@ impl Own {
         (self.has(IpAddr::is_ipv6) && !self.has(IpAddr::is_ipv4)).then_some(Cause::NoIpv4 { bind })
     }
 
-    /// One that was configured may be that of a router before us; then others do answer.
+    /// One that was configured may be that of a router before us; then others do answer, and nobody else is there.
     fn address_gone(&self, answered: bool) -> Option<Cause<'_>> {
         let advertised = self.advertised.as_ref().filter(|advertised| !advertised.present)?;
-        (!answered || !advertised.configured).then_some(Cause::AddressGone(advertised))
+        (!answered || !advertised.configured || self.is_anothers).then_some(Cause::AddressGone(advertised))
     }
 
     fn has(&self, family: impl Fn(&IpAddr) -> bool) -> bool {

@@ -398,6 +398,33 @@ fn who_is_to_be_joined_and_has_another_key_is_told_although_others_were_joined()
 }
 
 #[test]
+fn two_members_at_one_address_are_told() {
+    let found = |members: &[Member], own: Own| {
+        summary(&gossip(&Gossip { members: members.to_vec(), own, ..Gossip::default() }))
+    };
+    let none: &[&str] = &[];
+    // The one that is not there takes connections by the other's hand.
+    let mut both = members(&[(Tcp::Open, Udp::Answered), (Tcp::Open, Udp::Silent)]);
+    assert_eq!(found(&both, healthy()), ["error gossip.udp web3"]);
+    both[1].addr = both[0].addr;
+    for standing in [Standing::Alive, Standing::Failed] {
+        both[1].standing = standing;
+        assert_eq!(found(&both, healthy()), ["error gossip.same_address 10.77.0.13:7946"], "{standing:?}");
+    }
+    let findings = gossip(&Gossip { members: both.clone(), own: healthy(), ..Gossip::default() });
+    let message = &findings.iter().next().unwrap().message;
+    assert_eq!(message, "web2 and web3 say that they are at 10.77.0.13:7946: only one of them can be");
+    // It is this node's, or this node says so of another's.
+    both.truncate(1);
+    both[0].addr = "10.77.0.11:7946".parse().unwrap();
+    assert_eq!(found(&both, healthy()), ["error gossip.same_address 10.77.0.11:7946"]);
+    both[0].addr = "10.77.0.13:7946".parse().unwrap();
+    let own = |is_anothers| Own { advertised: advertised("10.77.0.13", false, true), is_anothers, ..healthy() };
+    assert_eq!(found(&both, own(false)), none, "behind a router");
+    assert_eq!(found(&both, own(true)), ["error gossip.address 10.77.0.13"]);
+}
+
+#[test]
 fn a_member_that_others_reach_is_up() {
     let facts = Gossip {
         members: members(&[(Tcp::Silent, Udp::Silent), (Tcp::Open, Udp::Answered)]),

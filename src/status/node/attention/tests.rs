@@ -69,6 +69,16 @@ fn a_balancer_that_hears_nobody_is_told_as_long_as_that_lasts() {
 }
 
 #[test]
+fn an_address_that_the_host_has_not_is_told() {
+    let gone = Trouble::new("others look for this node at 10.77.0.10", "restart");
+    let told = of(|document| {
+        document.node.address_gone = Some(gone);
+        document.node.silenced = true;
+    });
+    assert_eq!(told, ["warn address_gone lb1: others look for this node at 10.77.0.10; restart (since unknown)"]);
+}
+
+#[test]
 fn a_node_that_is_well_needs_none() {
     assert!(of(|_| {}).is_empty());
     assert!(attention(&Document::default()).is_empty());
