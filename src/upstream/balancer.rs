@@ -311,9 +311,13 @@ impl Balancer {
         self.operator |= operator && !applied.is_in_place();
         if applied.is_in_place() {
             for (name, decision) in decisions.into_iter().filter(|(name, _)| !waiting.contains(name)) {
-                // A new configuration may have taken the upstream away meanwhile.
-                if let Some(upstream) = self.upstreams.iter_mut().find(|upstream| *upstream.name() == name) {
-                    upstream.put_in_place(decision, outdated);
+                match self.upstreams.iter_mut().find(|upstream| *upstream.name() == name) {
+                    Some(upstream) => upstream.put_in_place(decision, outdated),
+                    // A new configuration has taken it away meanwhile, maybe before it had a file that would go.
+                    None => {
+                        self.unconfigured.extend(decision.target().map(|target| (name, target)));
+                        self.settle.again(now);
+                    }
                 }
             }
             if let Some(roster) = self.roster.as_mut().filter(|_| !outdated) {

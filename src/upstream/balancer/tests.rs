@@ -271,6 +271,21 @@ fn the_last_upstream_taken_away_during_an_apply_is_asked_for_no_more_but_to_clea
 }
 
 #[test]
+fn the_only_upstream_taken_away_during_its_first_apply_has_a_file_to_clear() {
+    let mut balancer = fresh();
+    balancer.handle_members(at(0), members(&[(1, Gossip::Alive), (2, Gossip::Alive)]));
+    balancer.handle_first_view(at(1000));
+    assert_eq!(asked(&mut balancer, 1000), Some(vec![1, 2]));
+    balancer.handle_configuration(at(1010), Vec::new(), SETTLE);
+    balancer.handle_applied(at(1100), LIVE, &[]);
+    assert_eq!(asked(&mut balancer, 10_000), Some(Vec::new()));
+    balancer.handle_applied(at(10_100), LIVE, &[]);
+    assert_eq!(asked(&mut balancer, 100_000), None);
+    balancer.handle_configuration(at(100_000), vec![options("web")], SETTLE);
+    assert_eq!(balancer.upstreams()[0].live().unwrap().serving().count(), 2, "it may not have gone");
+}
+
+#[test]
 fn after_a_restart_who_is_missing_stays_in_for_the_time_of_grace() {
     let mut first = running();
     first.handle_configuration(at(2000), vec![options("web")], SETTLE);

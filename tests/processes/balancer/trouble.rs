@@ -256,7 +256,8 @@ fn a_file_of_no_upstream_goes_away_once_its_site_is_gone() {
     );
     std::fs::write(&toml, with_db).unwrap();
     reload(&mut balancer);
-    until("its file", || if file.exists() { Ok(()) } else { Err(balancer.agent.log()) });
+    balancer.await_log("apply live upstream=db");
+    assert!(file.exists());
     let end = site.rfind('}').unwrap();
     let listen = balancer.nginx.path("db.sock");
     let with_site = format!(
