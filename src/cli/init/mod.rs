@@ -178,9 +178,9 @@ impl Init {
     ) -> Result<Exit, Failure> {
         if !self.dry_run {
             let telling = *output;
-            let tell = move || telling.progress("waiting for weir.service to leave the cluster");
+            let tell = move || telling.progress("waiting for weir.service, which is stopped or started");
             blocking(move || {
-                units::wait_for_leave(tell);
+                units::wait_for_job(tell);
                 Ok(())
             })
             .await?;

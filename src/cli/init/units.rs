@@ -73,23 +73,29 @@ impl Units {
     }
 }
 
-/// Waits while the agent leaves after a stop, for as long as that takes: what follows then finds its ports free. Blocks.
-pub(super) fn wait_for_leave(mut tell: impl FnMut()) {
+/// Waits while systemd stops, starts or restarts the agent, for as long as a leave takes: what follows finds its ports free, or it
+/// there. Blocks.
+pub(super) fn wait_for_job(mut tell: impl FnMut()) {
     let until = Instant::now() + LEAVE;
-    while is_leaving() && Instant::now() < until {
+    while is_changing() && Instant::now() < until {
         tell();
         std::thread::sleep(PAUSE);
     }
 }
 
-fn is_leaving() -> bool {
+fn is_changing() -> bool {
     let mut show = command::clean(Path::new("systemctl"));
-    show.args(["show", "--property=ActiveState", "--value", "--", RUNNING[0]]);
-    command::run(show, PATIENCE, "").is_ok_and(|ran| is_stopping(&ran.stdout))
+    show.args(["show", "--property=ActiveState,Job", "--", RUNNING[0]]);
+    command::run(show, PATIENCE, "").is_ok_and(|ran| changes(&ran.stdout))
 }
 
-fn is_stopping(state: &str) -> bool {
-    state.trim() == "deactivating"
+/// A unit that is stopped by its own end has no job.
+fn changes(properties: &str) -> bool {
+    properties.lines().any(|line| match line.split_once('=') {
+        Some(("ActiveState", state)) => state == "deactivating",
+        Some(("Job", number)) => !matches!(number, "" | "0"),
+        _ => false,
+    })
 }
 
 /// Blocks of `KEY=VALUE`, a blank line between.
@@ -112,10 +118,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_a_unit_that_is_being_stopped_is_waited_for() {
-        assert!(is_stopping("deactivating\n"));
-        for other in ["active\n", "inactive\n", "failed\n", "activating\n", ""] {
-            assert!(!is_stopping(other), "{other}");
+    fn a_unit_that_is_stopped_or_started_is_waited_for() {
+        for changing in
+            ["ActiveState=deactivating\n", "Job=812\nActiveState=activating\n", "ActiveState=inactive\nJob=7\n"]
+        {
+            assert!(changes(changing), "{changing}");
+        }
+        // One that failed and is to be started anew in some seconds is activating, too.
+        for still in ["ActiveState=active\nJob=0\n", "ActiveState=activating\n", "ActiveState=failed\nJob=\n", ""] {
+            assert!(!changes(still), "{still}");
         }
     }
 }
