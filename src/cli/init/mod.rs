@@ -169,6 +169,28 @@ impl Init {
         Ok(exit)
     }
 
+    /// An agent that others stop, start or restart meanwhile is looked at once that is done.
+    async fn look(&self, wanted: &Wanted, output: &Output) -> Result<Facts, Failure> {
+        let (dry_run, telling, wanted) = (self.dry_run, *output, wanted.clone());
+        let look = move || {
+            let wait =
+                || units::wait_for_job(|| telling.progress("waiting for weir.service, which is stopped or started"));
+            if dry_run {
+                return Facts::look(&wanted);
+            }
+            wait();
+            let facts = Facts::look(&wanted)?;
+            if facts.units.agent_runs() || !units::is_agent_back() {
+                return Ok(facts);
+            }
+            wait();
+            Facts::look(&wanted)
+        };
+        let facts = blocking(look).await?;
+        output.progress("");
+        Ok(facts)
+    }
+
     async fn tell(
         &self,
         wanted: &Wanted,
@@ -176,18 +198,7 @@ impl Init {
         story: &mut Story<'_>,
         output: &Output,
     ) -> Result<Exit, Failure> {
-        if !self.dry_run {
-            let telling = *output;
-            let tell = move || telling.progress("waiting for weir.service, which is stopped or started");
-            blocking(move || {
-                units::wait_for_job(tell);
-                Ok(())
-            })
-            .await?;
-            output.progress("");
-        }
-        let looking = wanted.clone();
-        let mut facts = blocking(move || Facts::look(&looking)).await?;
+        let mut facts = self.look(wanted, output).await?;
         if let Some(found) = &facts.nginx {
             story.line(&words::nginx(&found.nginx, &found.upstream))?;
         }

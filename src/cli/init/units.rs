@@ -83,6 +83,11 @@ pub(super) fn wait_for_job(mut tell: impl FnMut()) {
     }
 }
 
+/// Whether an agent that was seen not to run does now, or systemd is about to change that. Blocks.
+pub(super) fn is_agent_back() -> bool {
+    is_changing() || Units::look().agent_runs()
+}
+
 fn is_changing() -> bool {
     let mut show = command::clean(Path::new("systemctl"));
     show.args(["show", "--property=ActiveState,Job", "--", RUNNING[0]]);
